@@ -1,0 +1,1 @@
+"""From preference pairs to rows of token tries; knows no model."""

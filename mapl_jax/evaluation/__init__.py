@@ -1,0 +1,1 @@
+"""What a set of margins says: accuracies, intervals, baselines and the report."""

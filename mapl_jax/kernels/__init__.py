@@ -1,0 +1,1 @@
+"""Attention for the reach mask; imports nothing of the package."""

@@ -1,0 +1,1 @@
+"""From preference pairs to samples with provably kept and broken instructions."""
