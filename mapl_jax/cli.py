@@ -85,6 +85,11 @@ def launch(main: Callable[[Arguments], None], *, name: str, config: str) -> None
 
 def _flag_message(error: Exception, config: str) -> str:
     """The first line of what flag parsing or the config file itself complained about."""
+    for argument in sys.argv[1:]:
+        if argument.startswith("--config="):
+            path = argument.removeprefix("--config=").split(":")[0]
+            if not os.path.isfile(path):
+                return f"config file not found: {path}; try --config={config}"
     while (inner := error.__cause__ or error.__context__) is not None and isinstance(
         inner, Exception
     ):
