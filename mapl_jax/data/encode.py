@@ -1,0 +1,389 @@
+"""Samples to tries, kept on disk as an Arrow file that is mapped into memory.
+
+A record of the file is one trie: the token arrays of `data.tries` and the comparisons that read its
+leaves. The file is named by a fingerprint of everything that decides its content, so it is built
+once and never wrong.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path as FilePath
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+
+from mapl_jax.data import tokenization, tries
+from mapl_jax.errors import UserError
+
+FORMAT = 1
+TRUNCATION = ("truncate", "drop", "error")
+LEVELS = ("base", "intra", "inter")
+# A prompt is never cut to fewer tokens than these: what is left must still be the question.
+PROMPT_KEPT = 16
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        *(
+            (name, pa.list_(pa.int32()))
+            for name in ("tokens", "positions", "reach", "parent", "leaf_end")
+        ),
+        ("scored", pa.list_(pa.bool_())),
+        *((name, pa.list_(pa.int32())) for name in ("leaf_prompt", "leaf_response", "leaf_tokens")),
+        *((name, pa.list_(pa.int32())) for name in ("level", "k", "term_leaf", "term_sign")),
+        ("gamma", pa.list_(pa.float32())),
+        ("families", pa.list_(pa.string())),
+    ]
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What decides how samples become tries.
+
+    Attributes:
+        max_length: longest leaf, in tokens.
+        row_length: longest trie, in tokens.
+        truncation: what happens to a sample with a longer leaf: `truncate` cuts the beginning of
+            the prompt, `drop` leaves the sample out, `error` ends the run.
+    """
+
+    max_length: int
+    row_length: int
+    truncation: str = "truncate"
+
+    def __post_init__(self):
+        if self.truncation not in TRUNCATION:
+            raise UserError(
+                f"data.truncation is {self.truncation!r}; choose one of {', '.join(TRUNCATION)}"
+            )
+        if self.max_length < 2 * PROMPT_KEPT:
+            raise UserError(f"data.max_length is {self.max_length}; it must be at least 32")
+        if self.row_length < self.max_length:
+            raise UserError(
+                f"data.row_length ({self.row_length}) is below data.max_length "
+                f"({self.max_length}): the longest leaf would fit no row"
+            )
+
+
+Record = dict[str, Any]
+
+
+def encode_samples(
+    samples: Iterable[Mapping[str, Any]],
+    tokenizer: tokenization.Tokenizer,
+    settings: Settings,
+    counts: collections.Counter,
+    *,
+    chunk: int = 256,
+) -> Iterator[Record]:
+    """The trie records of samples, in order.
+
+    Args:
+        samples: in the schema of `mapl_jax.synthesis.samples`.
+        tokenizer: with a chat template.
+        settings: lengths and truncation.
+        counts: receives what was read, cut and dropped.
+        chunk: samples tokenized together.
+
+    Raises:
+        UserError: for a leaf that is too long under `truncation="error"`.
+    """
+    pending: list[Mapping[str, Any]] = []
+    for sample in samples:
+        pending.append(sample)
+        if len(pending) == chunk:
+            yield from _encode_chunk(pending, tokenizer, settings, counts)
+            pending = []
+    if pending:
+        yield from _encode_chunk(pending, tokenizer, settings, counts)
+
+
+def _encode_chunk(
+    samples: Sequence[Mapping[str, Any]],
+    tokenizer: tokenization.Tokenizer,
+    settings: Settings,
+    counts: collections.Counter,
+) -> Iterator[Record]:
+    used = [_leaves_of(sample["comparisons"]) for sample in samples]
+    texts = [
+        (sample["prompts"][p]["messages"], sample["responses"][y])
+        for sample, leaves in zip(samples, used, strict=True)
+        for p, y in leaves
+    ]
+    paths = iter(tokenization.encode_leaves(tokenizer, texts))
+    bos = tokenizer.bos_token_id
+    for sample, leaves in zip(samples, used, strict=True):
+        of_leaf = {leaf: next(paths) for leaf in leaves}
+        counts["samples"] += 1
+        yield from _encode_sample(sample, of_leaf, bos, settings, counts)
+
+
+def _encode_sample(
+    sample: Mapping[str, Any],
+    of_leaf: dict[tuple[int, int], tries.Path],
+    bos: int | None,
+    settings: Settings,
+    counts: collections.Counter,
+) -> Iterator[Record]:
+    comparisons = list(sample["comparisons"])
+    longest = max(map(len, of_leaf.values()))
+    if longest > settings.max_length:
+        if settings.truncation == "error":
+            raise UserError(
+                f"sample {sample['id']} has a leaf of {longest} tokens, over data.max_length "
+                f"({settings.max_length}); raise it, or set data.truncation to truncate or drop"
+            )
+        if settings.truncation == "drop":
+            counts["samples_dropped_too_long"] += 1
+            return
+        counts["samples_truncated"] += 1
+        kept, whole = _truncate(of_leaf, bos, settings.max_length)
+        if kept is None:
+            counts["samples_dropped_prompt_too_long"] += 1
+            return
+        of_leaf = kept
+        if not whole:
+            # What an instruction promised of a response need not hold for a part of it.
+            counts["comparisons_dropped_response_cut"] += sum(
+                c["level"] != "base" for c in comparisons
+            )
+            comparisons = [c for c in comparisons if c["level"] == "base"]
+    for group in _fitting_groups(comparisons, of_leaf, settings.row_length, counts):
+        record = _record(sample, group, of_leaf)
+        counts["tries"] += 1
+        counts["trie_tokens"] += len(record["tokens"])
+        counts["flat_tokens"] += sum(
+            len(of_leaf[leaf])
+            for c in group
+            for leaf in zip(c["prompt"], c["response"], strict=True)
+        )
+        for c in group:
+            counts[f"comparisons_{c['level']}"] += 1
+        yield record
+
+
+def _leaves_of(comparisons: Iterable[Mapping[str, Any]]) -> list[tuple[int, int]]:
+    leaves = dict.fromkeys(
+        leaf for c in comparisons for leaf in zip(c["prompt"], c["response"], strict=True)
+    )
+    return list(leaves)
+
+
+def _truncate(
+    of_leaf: dict[tuple[int, int], tries.Path], bos: int | None, max_length: int
+) -> tuple[dict[tuple[int, int], tries.Path] | None, bool]:
+    """Cuts the same number of tokens from the beginning of every prompt, so that sharing stays.
+
+    Returns:
+        The cut paths, None if not even that is enough; and whether all responses are whole.
+    """
+    paths = of_leaf.values()
+    first = int(bos is not None and all(path.tokens[0] == bos for path in paths))
+    excess = max(map(len, paths)) - max_length
+    room = min(path.prompt_length for path in paths) - first - PROMPT_KEPT
+    cut = max(0, min(excess, room))
+    whole = cut == excess
+    result = {}
+    for leaf, path in of_leaf.items():
+        tokens = np.concatenate([path.tokens[:first], path.tokens[first + cut :]])
+        prompt_length = path.prompt_length - cut
+        if len(tokens) > max_length:
+            if prompt_length > max_length - 2:
+                return None, False
+            tokens = np.append(tokens[: max_length - 1], tokens[-1])
+        result[leaf] = tries.Path(tokens, prompt_length)
+    return result, whole
+
+
+def _fitting_groups(
+    comparisons: Sequence[Mapping[str, Any]],
+    of_leaf: Mapping[tuple[int, int], tries.Path],
+    row_length: int,
+    counts: collections.Counter,
+) -> Iterator[list[Mapping[str, Any]]]:
+    """Splits comparisons, in order, so that the trie of each group fits a row."""
+
+    def fits(group: Sequence[Mapping[str, Any]]) -> bool:
+        paths = [of_leaf[leaf] for leaf in _leaves_of(group)]
+        return (
+            tries.flat_length(paths) <= row_length or len(tries.build(paths).tokens) <= row_length
+        )
+
+    if comparisons and fits(comparisons):
+        yield list(comparisons)
+        return
+    group: list[Mapping[str, Any]] = []
+    parts = 0
+    for comparison in comparisons:
+        if group and fits([*group, comparison]):
+            group.append(comparison)
+            continue
+        if not fits([comparison]):
+            counts["comparisons_dropped_longer_than_row"] += 1
+            continue
+        if group:
+            yield group
+            parts += 1
+        group = [comparison]
+    if group:
+        yield group
+        parts += 1
+    counts["samples_split"] += parts > 1
+
+
+def _record(
+    sample: Mapping[str, Any],
+    comparisons: Sequence[Mapping[str, Any]],
+    of_leaf: Mapping[tuple[int, int], tries.Path],
+) -> Record:
+    leaves = _leaves_of(comparisons)
+    index = {leaf: i for i, leaf in enumerate(leaves)}
+    trie = tries.build([of_leaf[leaf] for leaf in leaves])
+    term_leaf = np.zeros((len(comparisons), 4), np.int32)
+    term_sign = np.zeros((len(comparisons), 4), np.int32)
+    families = []
+    for row, comparison in enumerate(comparisons):
+        terms = list(zip(comparison["prompt"], comparison["response"], strict=True))
+        term_leaf[row, : len(terms)] = [index[leaf] for leaf in terms]
+        term_sign[row, : len(terms)] = comparison["sign"]
+        names = {
+            constraint["id"]
+            for p in comparison["prompt"]
+            for constraint in sample["prompts"][p].get("constraints", ())
+        }
+        families.append(" ".join(sorted(names)) if comparison["level"] != "base" else "")
+    return {
+        "id": str(sample["id"]),
+        "tokens": trie.tokens,
+        "positions": trie.positions,
+        "reach": trie.reach,
+        "parent": trie.parent,
+        "leaf_end": trie.leaf_end,
+        "scored": trie.scored,
+        "leaf_prompt": np.asarray([p for p, _ in leaves], np.int32),
+        "leaf_response": np.asarray([y for _, y in leaves], np.int32),
+        "leaf_tokens": np.asarray([len(of_leaf[leaf]) for leaf in leaves], np.int32),
+        "level": np.asarray([LEVELS.index(c["level"]) for c in comparisons], np.int32),
+        "k": np.asarray([c.get("k", 0) for c in comparisons], np.int32),
+        "term_leaf": term_leaf.reshape(-1),
+        "term_sign": term_sign.reshape(-1),
+        "gamma": np.asarray([c.get("gamma", 0.0) for c in comparisons], np.float32),
+        "families": families,
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class TrieSet:
+    """Tries on disk, read by index.
+
+    Attributes:
+        dataset: one record a trie, memory-mapped, numpy arrays out.
+        lengths: tokens of each trie, [n].
+        leaves: leaves of each trie, [n].
+        levels: comparisons of each trie by level, [n, 3].
+        counts: what happened while encoding.
+        fingerprint: names the content.
+    """
+
+    dataset: datasets.Dataset
+    lengths: np.ndarray
+    leaves: np.ndarray
+    levels: np.ndarray
+    counts: dict[str, int]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> Record:
+        return self.dataset[int(index)]
+
+
+def encode_cached(
+    samples: Iterable[Mapping[str, Any]],
+    samples_fingerprint: str,
+    tokenizer: tokenization.Tokenizer,
+    settings: Settings,
+    cache_dir: str | os.PathLike[str],
+) -> TrieSet:
+    """Tries of samples from the cache, encoded first if they are not there.
+
+    Args:
+        samples: read only if the cache has no such tries.
+        samples_fingerprint: names the samples' content.
+        tokenizer: with a chat template.
+        settings: lengths and truncation.
+        cache_dir: folder of the caches; this one is a folder in it.
+
+    Raises:
+        UserError: if nothing is left to train on, or a leaf is too long under `error`.
+    """
+    digest = hashlib.blake2b(digest_size=12)
+    parts = [FORMAT, samples_fingerprint, tokenization.fingerprint(tokenizer)]
+    digest.update(json.dumps([*parts, dataclasses.asdict(settings)]).encode())
+    fingerprint = digest.hexdigest()
+    folder = FilePath(cache_dir) / f"tries-{fingerprint}"
+    if not (folder / "counts.json").exists():
+        _write(folder, samples, tokenizer, settings)
+    counts = json.loads((folder / "counts.json").read_text())
+    if not counts.get("tries"):
+        raise UserError(
+            "no comparison is left after encoding: " + json.dumps(counts) + "; look at "
+            "data.max_length and data.row_length"
+        )
+    dataset = datasets.Dataset.from_file(str(folder / "tries.arrow"))
+    table = dataset.data.table
+
+    def lengths_of(column: str) -> np.ndarray:
+        return np.asarray(pa.compute.list_value_length(table.column(column)), np.int64)
+
+    level = table.column("level").combine_chunks()
+    owner = np.repeat(np.arange(len(table)), lengths_of("level"))
+    levels = np.zeros((len(table), 3), np.int64)
+    np.add.at(levels, (owner, np.asarray(level.flatten())), 1)
+    return TrieSet(
+        dataset.with_format("numpy"),
+        lengths_of("tokens"),
+        lengths_of("leaf_end"),
+        levels,
+        counts,
+        fingerprint,
+    )
+
+
+def _write(
+    folder: FilePath,
+    samples: Iterable[Mapping[str, Any]],
+    tokenizer: tokenization.Tokenizer,
+    settings: Settings,
+) -> None:
+    counts: collections.Counter = collections.Counter()
+    part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        with (
+            pa.OSFile(str(part / "tries.arrow"), "wb") as sink,
+            pa.ipc.new_stream(sink, SCHEMA) as writer,
+        ):
+            pending: list[Record] = []
+            for record in encode_samples(samples, tokenizer, settings, counts):
+                pending.append(record)
+                if len(pending) == 512:
+                    writer.write_batch(pa.RecordBatch.from_pylist(pending, SCHEMA))
+                    pending = []
+            if pending:
+                writer.write_batch(pa.RecordBatch.from_pylist(pending, SCHEMA))
+        (part / "counts.json").write_text(json.dumps(counts, indent=2, sort_keys=True))
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

@@ -1,0 +1,179 @@
+"""Batches of rows, served by step.
+
+`Batches` is a random-access source: item t is this host's part of global batch t. Grain reads it
+ahead in threads or worker processes; a run that resumes at step t starts the same stream at t.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import grain
+import numpy as np
+
+from mapl_jax.data.encode import TrieSet
+from mapl_jax.data.rows import Plan
+from mapl_jax.errors import UserError
+
+Batch = dict[str, np.ndarray]
+UNUSED = -1
+
+
+class Batches:
+    """This host's rows of every global batch of a plan.
+
+    An item is a dict of arrays with leading axes [A, R]: A parts for gradient accumulation, R rows
+    of this host in each part. Arrays: tokens, positions, reach, parent, scored [A,R,S], leaf_end
+    [A,R,L], term_leaf, term_sign [A,R,C,4], gamma, level, weight [A,R,C].
+    """
+
+    def __init__(
+        self,
+        tries: TrieSet,
+        plan: Plan,
+        *,
+        weights: Sequence[float] = (1.0, 1.0, 1.0),
+        inter_gamma: float = 0.0,
+        pad_token: int = 0,
+        accumulation: int = 1,
+        host: int = 0,
+        hosts: int = 1,
+    ):
+        """Serves `plan` over `tries`.
+
+        Args:
+            tries: the tries.
+            plan: the rows.
+            weights: lambda of the levels base, intra, inter.
+            inter_gamma: added to gamma of an inter comparison, per added instruction.
+            pad_token: what unused places of a row hold.
+            accumulation: A, parts of a batch whose gradients are summed.
+            host: index of this host.
+            hosts: number of hosts.
+
+        Raises:
+            UserError: if the rows do not divide evenly.
+        """
+        if plan.rows_per_batch % (accumulation * hosts):
+            raise UserError(
+                f"train.rows_per_batch ({plan.rows_per_batch}) is no multiple of "
+                f"train.accumulation ({accumulation}) times the hosts ({hosts})"
+            )
+        self.tries = tries
+        self.plan = plan
+        self.weights = np.asarray(weights, np.float64)
+        self.inter_gamma = inter_gamma
+        self.pad_token = pad_token
+        self.accumulation = accumulation
+        self.host = host
+        self.hosts = hosts
+
+    def __len__(self) -> int:
+        return self.plan.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        rows = self.plan.batch(int(step))
+        tries = np.concatenate([row for row in rows if len(row)])
+        count = self.tries.levels[tries].sum(0)
+        level_weight = np.where(count > 0, self.weights / np.maximum(count, 1), 0.0)
+        shape = (self.accumulation, self.hosts, -1)
+        index = np.arange(len(rows)).reshape(shape)[:, self.host]
+        built = [[self._row(rows[i], level_weight) for i in part] for part in index]
+        return {
+            name: np.stack([np.stack([row[name] for row in part]) for part in built])
+            for name in built[0][0]
+        }
+
+    def sample_ids(self, step: int) -> list[list[str]]:
+        """Ids of the samples of each row of a step's global batch."""
+        return [[str(self.tries[i]["id"]) for i in row] for row in self.plan.batch(step)]
+
+    def _row(self, members: np.ndarray, level_weight: np.ndarray) -> Batch:
+        plan = self.plan
+        s, l, c = plan.row_length, plan.max_leaves, plan.max_comparisons  # noqa: E741
+        row: Batch = {
+            "tokens": np.full(s, self.pad_token, np.int32),
+            "positions": np.zeros(s, np.int32),
+            "reach": np.zeros(s, np.int32),
+            "parent": np.full(s, -1, np.int32),
+            "scored": np.zeros(s, bool),
+            "leaf_end": np.full(l, -1, np.int32),
+            "term_leaf": np.zeros((c, 4), np.int32),
+            "term_sign": np.zeros((c, 4), np.float32),
+            "gamma": np.zeros(c, np.float32),
+            "level": np.full(c, UNUSED, np.int32),
+            "weight": np.zeros(c, np.float32),
+        }
+        token = leaf = comparison = 0
+        for member in members:
+            trie = self.tries[member]
+            n, m, k = len(trie["tokens"]), len(trie["leaf_end"]), len(trie["level"])
+            at = slice(token, token + n)
+            row["tokens"][at] = trie["tokens"]
+            row["positions"][at] = trie["positions"]
+            row["reach"][at] = trie["reach"] + token
+            row["parent"][at] = np.where(trie["parent"] < 0, -1, trie["parent"] + token)
+            row["scored"][at] = trie["scored"]
+            row["leaf_end"][leaf : leaf + m] = trie["leaf_end"] + token
+            at = slice(comparison, comparison + k)
+            sign = trie["term_sign"].reshape(k, 4)
+            row["term_leaf"][at] = np.where(sign != 0, trie["term_leaf"].reshape(k, 4) + leaf, 0)
+            row["term_sign"][at] = sign
+            level = trie["level"]
+            row["gamma"][at] = trie["gamma"] + np.where(
+                level == 2, self.inter_gamma * trie["k"], 0.0
+            )
+            row["level"][at] = level
+            row["weight"][at] = level_weight[level]
+            token, leaf, comparison = token + n, leaf + m, comparison + k
+        return row
+
+
+def stream(
+    batches: Batches,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    threads: int = 2,
+    workers: int = 0,
+    fields: Sequence[str] | None = None,
+) -> Iterator[Batch]:
+    """Batches of steps [start, stop), read ahead.
+
+    Args:
+        batches: the source.
+        start: first step.
+        stop: one past the last step; None for all.
+        threads: reading threads of this process.
+        workers: worker processes; 0 reads in this process.
+        fields: which arrays to keep; None for all.
+    """
+    stop = len(batches) if stop is None else stop
+    if start >= stop:
+        return iter(())
+    dataset = grain.MapDataset.source(batches)[start:stop]
+    if fields is not None:
+        dataset = dataset.map(_Select(tuple(fields)))
+    steps = dataset.to_iter_dataset(
+        grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * max(threads, 1))
+    )
+    if workers:
+        _absl_ready()
+        steps = steps.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
+    return iter(steps)
+
+
+class _Select(grain.transforms.Map):
+    """Keeps some arrays of a batch; a class, because worker processes receive it."""
+
+    def __init__(self, fields: tuple[str, ...]):
+        self.fields = fields
+
+    def map(self, element: Mapping[str, np.ndarray]) -> Batch:
+        return {name: element[name] for name in self.fields}
+
+
+def _absl_ready() -> None:
+    """Grain's workers read absl flags, which a notebook has never parsed."""
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()

@@ -1,0 +1,181 @@
+"""The one formula: comparisons of leaf rewards, as pure functions of arrays.
+
+A comparison is a signed sum of leaf rewards, and its loss is that of Bradley and Terry (1952):
+
+    margin   m = sum_t sign_t * r(leaf_t) - gamma
+    loss     l = -log sigmoid(m)
+    L        = sum over comparisons of weight * l
+
+With `weight = lambda_level / (comparisons of that level in the global batch)` the sum is the mean
+per level, and stays right under packing, gradient accumulation and sharding, because nothing is
+divided afterwards. Levels differ only in their terms (`BASE`, `INTRA`, `INTER`); see MAPL, arXiv
+2505.12845, and for the two prompts of `INTRA` the response-conditioned model of arXiv 2502.00814.
+
+The published text of MAPL does not print the loss of `INTER`; the four readings are `INTER_FORMS`.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+BASE, INTRA, INTER = 0, 1, 2
+LEVELS = ("base", "intra", "inter")
+UNUSED = -1
+
+INTER_FORMS = ("margin", "plain", "fixed", "stopgrad")
+
+
+class Comparisons(NamedTuple):
+    """The comparison table of a batch of rows.
+
+    Attributes:
+        term_leaf: index of each term's leaf in its row.
+        term_sign: +1, -1, or 0 for an unused term. In an inter comparison terms 0 and 1 are the
+            gap with the added instructions, terms 2 and 3 the original gap.
+        gamma: subtracted from the signed sum, in units of reward.
+        level: `BASE`, `INTRA`, `INTER`, or `UNUSED`.
+        weight: what the comparison's loss counts; 0 where unused.
+    """
+
+    term_leaf: Int[Array, "R C 4"]
+    term_sign: Float[Array, "R C 4"]
+    gamma: Float[Array, "R C"]
+    level: Int[Array, "R C"]
+    weight: Float[Array, "R C"]
+
+
+class LevelSums(NamedTuple):
+    """Sums over comparisons, by level; divide by `count` once, at the very end.
+
+    Attributes:
+        loss: unweighted losses.
+        correct: comparisons whose signed sum of rewards is positive; a tie is wrong.
+        ties: comparisons whose signed sum is exactly 0.
+        gap: signed sums of rewards, all terms, without gamma (TRL's `margin` for base).
+        count: comparisons.
+        reward: sum of the rewards of all terms of base comparisons.
+        reward_min: smallest of those rewards (+inf where there is none).
+        reward_max: largest of those rewards (-inf where there is none).
+    """
+
+    loss: Float[Array, "3"]
+    correct: Float[Array, "3"]
+    ties: Float[Array, "3"]
+    gap: Float[Array, "3"]
+    count: Float[Array, "3"]
+    reward: Float[Array, ""]
+    reward_min: Float[Array, ""]
+    reward_max: Float[Array, ""]
+
+
+def term_rewards(
+    rewards: Float[Array, "R L"], term_leaf: Int[Array, "R C 4"]
+) -> Float[Array, "R C 4"]:
+    """The reward of every term."""
+    rows, comparisons, terms = term_leaf.shape
+    flat = term_leaf.reshape(rows, comparisons * terms)
+    return jnp.take_along_axis(rewards, flat, axis=1).reshape(rows, comparisons, terms)
+
+
+def gaps(
+    rewards: Float[Array, "R L"],
+    term_leaf: Int[Array, "R C 4"],
+    term_sign: Float[Array, "R C 4"],
+) -> Float[Array, "R C"]:
+    """Signed sums of leaf rewards, the margins before gamma."""
+    return jnp.sum(term_rewards(rewards, term_leaf) * term_sign, axis=-1)
+
+
+def margins(
+    rewards: Float[Array, "R L"], comparisons: Comparisons, *, inter: str = "margin"
+) -> Float[Array, "R C"]:
+    """Margins as the loss sees them, in units of reward.
+
+    Args:
+        rewards: fp32 rewards of the leaves.
+        comparisons: the table.
+        inter: the form of the inter level.
+            `margin`: the new gap minus the original gap (default).
+            `plain`: the new gap alone.
+            `fixed`: the new gap minus gamma, which the table then holds as a constant per added
+            instruction.
+            `stopgrad`: as `margin`, with the original gap held constant in the gradient.
+
+    Raises:
+        ValueError: for an unknown form.
+    """
+    if inter not in INTER_FORMS:
+        raise ValueError(f"unknown inter form {inter!r}; choose one of {', '.join(INTER_FORMS)}")
+    terms = term_rewards(rewards, comparisons.term_leaf) * comparisons.term_sign
+    new, original = terms[..., :2].sum(-1), terms[..., 2:].sum(-1)
+    if inter in ("plain", "fixed"):
+        original = jnp.where(comparisons.level == INTER, 0.0, original)
+    elif inter == "stopgrad":
+        original = jnp.where(comparisons.level == INTER, jax.lax.stop_gradient(original), original)
+    return new + original - comparisons.gamma
+
+
+def preference_loss(
+    rewards: Float[Array, "R L"],
+    comparisons: Comparisons,
+    *,
+    inter: str = "margin",
+    center: float = 0.0,
+) -> tuple[Float[Array, ""], LevelSums]:
+    """The training loss of a batch and what is to be logged about it.
+
+    Args:
+        rewards: fp32 rewards of the leaves; unused leaves may hold anything finite.
+        comparisons: the table; its weights make the result a plain sum.
+        inter: the form of the inter level, see `margins`.
+        center: coefficient of the squared sum of the two rewards of a base comparison (arXiv
+            2312.09244, equation 2), which keeps rewards near 0; TRL's
+            `center_rewards_coefficient`. It is weighted like the base loss.
+
+    Returns:
+        The loss, and sums by level. Accuracy and gap are those of all terms whatever `inter` is,
+        so that they mean the same in every run.
+    """
+    rewards = rewards.astype(jnp.float32)
+    loss = -jax.nn.log_sigmoid(margins(rewards, comparisons, inter=inter))
+    total = jnp.sum(comparisons.weight * loss)
+    terms = term_rewards(rewards, comparisons.term_leaf)
+    base = comparisons.level == BASE
+    if center:
+        spread = jnp.sum(terms * jnp.abs(comparisons.term_sign), axis=-1)
+        total += center * jnp.sum(jnp.where(base, comparisons.weight * spread**2, 0.0))
+    gap = jnp.sum(terms * comparisons.term_sign, axis=-1)
+    member = (comparisons.level[None] == jnp.arange(3)[:, None, None]).astype(jnp.float32)
+
+    def by_level(values: Array) -> Array:
+        return jnp.einsum("vrc,rc->v", member, values.astype(jnp.float32))
+
+    used = base[..., None] & (comparisons.term_sign != 0)
+    sums = LevelSums(
+        loss=by_level(loss),
+        correct=by_level(gap > 0),
+        ties=by_level(gap == 0),
+        gap=by_level(gap),
+        count=member.sum((1, 2)),
+        reward=jnp.sum(jnp.where(used, terms, 0.0)),
+        reward_min=jnp.min(jnp.where(used, terms, jnp.inf), initial=jnp.inf),
+        reward_max=jnp.max(jnp.where(used, terms, -jnp.inf), initial=-jnp.inf),
+    )
+    return total, jax.lax.stop_gradient(sums)
+
+
+def add_sums(a: LevelSums, b: LevelSums) -> LevelSums:
+    """Joins the sums of two parts of one batch."""
+    joined = jax.tree.map(jnp.add, a, b)
+    return joined._replace(
+        reward_min=jnp.minimum(a.reward_min, b.reward_min),
+        reward_max=jnp.maximum(a.reward_max, b.reward_max),
+    )
+
+
+def zero_sums() -> LevelSums:
+    """The sums of no comparison at all."""
+    level, scalar = jnp.zeros(3, jnp.float32), jnp.zeros((), jnp.float32)
+    return LevelSums(level, level, level, level, level, scalar, scalar + jnp.inf, scalar - jnp.inf)
