@@ -1,0 +1,642 @@
+"""Where data comes from: preference pairs and synthesized samples, read and checked row by row.
+
+Every record is checked before anything is built from it, and a message about a bad one names the
+file, the record and what to do. A prompt is told from its replies by message or by column, never
+by the characters that two replies happen to share (TRL's `extract_prompt` turns "yes" and
+"yes, sir" into the prompt "Q? ye").
+"""
+
+import contextlib
+import csv
+import dataclasses
+import gzip
+import hashlib
+import json
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypedDict
+
+from mapl_jax.errors import UserError
+
+ROLES = ("system", "user", "assistant")
+LEVELS = ("base", "intra", "inter")
+SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".json", ".csv", ".parquet")
+
+_TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
+_HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?::(.+))?")
+
+
+class Message(TypedDict):
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+
+class Pair(TypedDict):
+    """A preference: the prompt's messages, the better and the worse reply, and how far apart."""
+
+    id: str
+    prompt: list[Message]
+    chosen: str
+    rejected: str
+    margin: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """The pairs of one source, with what became of every record.
+
+    Attributes:
+        records: the pairs kept, in the order of the source.
+        read: number of records read.
+        dropped: reason -> number of records left out (only with `on_error="skip"`).
+    """
+
+    records: list[Pair]
+    read: int
+    dropped: dict[str, int]
+
+    @property
+    def kept(self) -> int:
+        """Number of pairs kept."""
+        return len(self.records)
+
+    def describe(self) -> str:
+        """One line for people: how many pairs were read, kept and dropped, and why."""
+        line = f"{self.read} records read, {self.kept} kept"
+        if self.dropped:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in self.dropped.items())
+            line += f", {sum(self.dropped.values())} dropped ({reasons})"
+        return line
+
+
+class _Bad(Exception):
+    """One bad record: a short reason to count by and a message that says what to do."""
+
+    def __init__(self, reason: str, message: str):
+        super().__init__(message)
+        self.reason = reason
+
+
+# A record as read: where it stands, and its value or what is wrong with it.
+_Entry = tuple[str, Any]
+
+
+def read_pairs(path: str | os.PathLike[str], *, on_error: str = "raise") -> Pairs:
+    """Reads preference pairs and brings them to one form.
+
+    Accepted rows are TRL's: `prompt` as text or messages, `chosen` and `rejected` as text or
+    messages; without `prompt`, whole conversations as messages (the shared leading messages are
+    the prompt) or as HH-RLHF's "Human: ... Assistant: ..." text. `id` and `margin` are optional.
+    A missing id is made from the content; a pair that occurs again then gets "-2", "-3", ...
+    An id that is given must be unique.
+
+    Args:
+        path: a .jsonl (or .jsonl.gz), .json, .csv or .parquet file, a folder of such files or
+            one written by `datasets.save_to_disk`, or a hub name `org/name` or `org/name:split`.
+        on_error: "raise" stops at the first bad record; "skip" leaves it out and counts it.
+
+    Returns:
+        The pairs, with counts of what was read and dropped.
+
+    Raises:
+        UserError: the source cannot be read, a record is bad, or no pair is left.
+    """
+    if on_error not in ("raise", "skip"):
+        raise UserError(f'on_error must be "raise" or "skip", not {on_error!r}')
+    return normalize_pairs(_entries(path), source=str(path), on_error=on_error)
+
+
+def normalize_pairs(
+    entries: Iterable[tuple[str, Any]], *, source: str, on_error: str = "raise"
+) -> Pairs:
+    """`read_pairs` for records already in memory, each with the name to call it by in messages."""
+    records: list[Pair] = []
+    dropped: Counter[str] = Counter()
+    places: dict[str, str] = {}
+    read = 0
+    for where, value in entries:
+        read += 1
+        try:
+            pair = _normalize(value)
+            if not pair["id"]:
+                pair["id"] = _content_id(pair, places)
+            elif pair["id"] in places:
+                raise _Bad(
+                    "repeated id",
+                    f"id {pair['id']!r} was used before, in {places[pair['id']]}; "
+                    "make ids unique, or leave them out to have them made",
+                )
+        except _Bad as bad:
+            if on_error == "raise":
+                raise UserError(f"{where}: {bad}") from None
+            dropped[bad.reason] += 1
+            continue
+        places[pair["id"]] = where
+        records.append(pair)
+    if not read:
+        raise UserError(f"{source} holds no records; preference pairs are needed")
+    pairs = Pairs(records, read, dict(dropped.most_common()))
+    if not records:
+        raise UserError(f"no pair of {source} can be used: {pairs.describe()}")
+    return pairs
+
+
+def read_records(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+    """The records of any source as they stand, without checking more than that they are objects."""
+    for where, value in _entries(path):
+        try:
+            yield _object(value)
+        except _Bad as bad:
+            raise UserError(f"{where}: {bad}") from None
+
+
+def is_samples(path: str | os.PathLike[str]) -> bool:
+    """Whether the source holds synthesized samples; False means raw pairs."""
+    first = next(iter(read_records(path)), None)
+    return first is not None and "comparisons" in first
+
+
+def read_samples(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Reads synthesized samples and checks every one against the schema.
+
+    Args:
+        path: any source that `read_pairs` takes.
+
+    Returns:
+        The samples as plain dicts: id, prompts, responses, comparisons.
+
+    Raises:
+        UserError: the source cannot be read, is empty, or a sample breaks the schema.
+    """
+    samples: list[dict[str, Any]] = []
+    places: dict[str, str] = {}
+    for where, value in _entries(path):
+        try:
+            sample = check_sample(_object(value))
+            if sample["id"] in places:
+                raise _Bad("repeated id", f"id {sample['id']!r} repeats {places[sample['id']]}")
+        except (_Bad, ValueError) as bad:
+            raise UserError(f"{where}: {bad}; synthesize the samples anew") from None
+        places[sample["id"]] = where
+        samples.append(sample)
+    if not samples:
+        raise UserError(f"{path} holds no samples; synthesize them with mapl_jax.synthesize")
+    return samples
+
+
+def check_sample(sample: dict[str, Any]) -> dict[str, Any]:
+    """Checks one sample and returns it.
+
+    Parameters that are None are left out: Parquet gives every constraint all others' fields.
+
+    Raises:
+        ValueError: says which part breaks the schema.
+    """
+    for key in ("id", "prompts", "responses", "comparisons"):
+        if key not in sample:
+            raise ValueError(f"sample without {key!r}")
+    if not isinstance(sample["id"], str) or not sample["id"]:
+        raise ValueError("id must be a non-empty string")
+    responses = _list(sample["responses"], "responses")
+    if len(responses) != 2 or not all(isinstance(text, str) and text.strip() for text in responses):
+        raise ValueError("responses must be two non-empty strings")
+    prompts = []
+    for number, prompt in enumerate(_list(sample["prompts"], "prompts")):
+        try:
+            messages = _prompt(prompt["messages"])
+            constraints = [_constraint(item) for item in prompt["constraints"]]
+        except (_Bad, KeyError, TypeError) as error:
+            raise ValueError(f"prompt {number}: {error}") from None
+        prompts.append({"messages": messages, "constraints": constraints})
+    for number, comparison in enumerate(_list(sample["comparisons"], "comparisons")):
+        problem = _comparison_problem(comparison, len(prompts))
+        if problem:
+            raise ValueError(f"comparison {number}: {problem}")
+    return {**sample, "prompts": prompts}
+
+
+def _list(value: Any, name: str) -> list[Any]:
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"{name} must be a non-empty list")
+    return value
+
+
+def _constraint(item: Any) -> dict[str, Any]:
+    if not isinstance(item["id"], str) or not isinstance(item["text"], str):
+        raise TypeError("a constraint needs id and text")
+    params = {key: value for key, value in dict(item["params"]).items() if value is not None}
+    return {**item, "params": params}
+
+
+def _comparison_problem(comparison: Any, prompts: int) -> str | None:
+    """What is wrong with a comparison, or None."""
+    if not isinstance(comparison, dict):
+        return "must be an object"
+    if comparison.get("level") not in LEVELS:
+        return f"level must be one of {', '.join(LEVELS)}, not {comparison.get('level')!r}"
+    columns: list[Any] = [comparison.get(key) for key in ("prompt", "response", "sign")]
+    if not all(isinstance(column, list) for column in columns):
+        return "prompt, response and sign must be lists"
+    if len({len(column) for column in columns}) != 1 or len(columns[0]) not in (2, 4):
+        return "prompt, response and sign must have one length, 2 or 4"
+    if not all(type(value) is int for column in columns for value in column):
+        return "prompt, response and sign must be integers"
+    for name, column, size in zip(("prompt", "response"), columns, (prompts, 2), strict=False):
+        if not all(0 <= value < size for value in column):
+            return f"a {name} index is out of range"
+    if sorted(columns[2]) != sorted([-1, 1] * (len(columns[2]) // 2)):
+        return "signs must be as many +1 as -1"
+    if not _is_finite(comparison.get("gamma")):
+        return "gamma must be a finite number"
+    return None
+
+
+# Records of every kind of source.
+
+
+def _entries(path: str | os.PathLike[str]) -> Iterator[_Entry]:
+    """Every record of a source with the name to call it by."""
+    name = os.fspath(path)
+    place = Path(name)
+    if place.is_dir():
+        yield from _folder_entries(place)
+    elif place.is_file():
+        yield from _file_entries(place)
+    elif _looks_like_hub_name(name):
+        yield from _hub_entries(name)
+    else:
+        raise UserError(
+            f"no such file or folder: {name} (a dataset on the hub is written org/name)"
+        )
+
+
+def _looks_like_hub_name(name: str) -> bool:
+    return bool(_HUB_NAME.fullmatch(name)) and not name.startswith(".") and not _suffix(name)
+
+
+def _suffix(name: str) -> str:
+    """The known ending of a file name, or an empty string."""
+    return next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
+
+
+def _folder_entries(folder: Path) -> Iterator[_Entry]:
+    if (folder / "dataset_dict.json").is_file():
+        raise UserError(f"{folder} holds several splits; give one of its folders")
+    if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
+        import datasets
+
+        dataset = datasets.load_from_disk(str(folder))
+        yield from _numbered(str(folder), iter(dataset))
+        return
+    files = sorted(file for file in folder.iterdir() if file.is_file() and _suffix(file.name))
+    if not files:
+        raise UserError(f"{folder} holds no data files; looked for *{', *'.join(SUFFIXES)}")
+    for file in files:
+        yield from _file_entries(file)
+
+
+def _file_entries(file: Path) -> Iterator[_Entry]:
+    suffix = _suffix(file.name)
+    if not suffix:
+        raise UserError(f"{file} is of no known kind; known endings: {', '.join(SUFFIXES)}")
+    try:
+        if suffix == ".parquet":
+            yield from _parquet_entries(file)
+        elif suffix == ".csv":
+            yield from _csv_entries(file)
+        elif suffix == ".json" and _starts_with_bracket(file):
+            yield from _array_entries(file)
+        else:
+            yield from _line_entries(file)
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}") from None
+
+
+def _numbered(name: str, values: Iterable[Any]) -> Iterator[_Entry]:
+    for number, value in enumerate(values, 1):
+        yield f"{name}, record {number}", value
+
+
+def _line_entries(file: Path) -> Iterator[_Entry]:
+    # Bytes, so that one bad line is one bad record, and only "\n" ends a line (text mode and
+    # splitlines also break at U+2028, which JSON strings may hold).
+    with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as lines:
+        number = 0
+        for line_number, line in enumerate(lines, 1):
+            if line_number == 1:
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            if not line.strip():
+                continue
+            number += 1
+            where = f"{file}, record {number}"
+            if number != line_number:
+                where += f" (line {line_number})"
+            yield where, _parse_json(line)
+
+
+def _parse_json(line: bytes) -> Any:
+    """The value of a line of JSON, or the `_Bad` that says what is wrong with it."""
+    try:
+        return json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return _Bad(
+            "not UTF-8", f"not UTF-8 text (byte {error.start} of the line); save it as UTF-8"
+        )
+    except json.JSONDecodeError as error:
+        complete = line.rstrip().endswith((b"}", b"]"))
+        hint = "mend or remove the line" if complete else "the line looks cut off"
+        return _Bad("not JSON", f"not JSON ({error.msg}, column {error.colno}); {hint}")
+    except RecursionError:
+        return _Bad("not JSON", "nested too deeply; mend or remove the line")
+
+
+def _starts_with_bracket(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+
+
+def _array_entries(file: Path) -> Iterator[_Entry]:
+    value = _parse_json(file.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+    if isinstance(value, _Bad):
+        raise UserError(f"{file}: {value}")
+    yield from _numbered(str(file), value)
+
+
+def _csv_entries(file: Path) -> Iterator[_Entry]:
+    # The csv module and not `datasets`: type inference there turns a reply "NA" into None and a
+    # column of numeric replies into integers.
+    csv.field_size_limit(2**31 - 1)
+    with file.open(encoding="utf-8-sig", newline="") as opened:
+        try:
+            for number, row in enumerate(csv.DictReader(opened, strict=True), 1):
+                where = f"{file}, record {number}"
+                if None in row or None in row.values():
+                    yield where, _Bad("wrong columns", "has more or fewer cells than the header")
+                else:
+                    yield where, _csv_values(row)
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise UserError(f"{file}: not readable as UTF-8 CSV ({error})") from None
+
+
+def _csv_values(row: dict[str, str]) -> dict[str, Any]:
+    """Cells hold text; margins are numbers, messages and the parts of samples are JSON."""
+    values: dict[str, Any] = dict(row)
+    for key in ("id", "prompt", "margin"):
+        if key in values and not values[key].strip():
+            del values[key]
+    if "margin" in values:
+        with contextlib.suppress(ValueError):  # What is no number is refused with the others.
+            values["margin"] = float(values["margin"])
+    for key, cell in row.items():
+        if key in values and re.match(r'\[\s*\{\s*"', cell):
+            parsed = _parse_json(cell.encode())
+            values[key] = cell if isinstance(parsed, _Bad) else parsed
+    return values
+
+
+def _parquet_entries(file: Path) -> Iterator[_Entry]:
+    import datasets
+
+    try:
+        rows = datasets.load_dataset("parquet", data_files=str(file), split="train", streaming=True)
+        yield from _numbered(str(file), rows)
+    except (UserError, GeneratorExit):
+        raise
+    except Exception as error:
+        raise UserError(f"{file}: not readable as Parquet ({_first_line(error)})") from None
+
+
+def _hub_entries(name: str) -> Iterator[_Entry]:
+    import datasets
+
+    match = _HUB_NAME.fullmatch(name)
+    assert match is not None
+    repository, split = match.group(1), match.group(2) or "train"
+    try:
+        rows = datasets.load_dataset(repository, split=split)
+    except Exception as error:
+        raise UserError(
+            f"cannot load {repository!r} (split {split!r}) from the hub: {_first_line(error)}; "
+            "check name, split and network, or give a local file"
+        ) from None
+    yield from _numbered(name, rows)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+# One record.
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if isinstance(value, _Bad):
+        raise value
+    if not isinstance(value, dict):
+        raise _Bad("not an object", f"must be an object with named fields, not {_kind(value)}")
+    return value
+
+
+def _kind(value: Any) -> str:
+    """What a value is, in words for messages."""
+    names = {str: "text", list: "a list", dict: "an object", bool: "true/false", float: "a number"}
+    names |= {int: "a number", type(None): "null"}
+    return names.get(type(value), type(value).__name__)
+
+
+def _normalize(value: Any) -> Pair:
+    """A record of any accepted form as a pair; the id is empty where none is given."""
+    record = _object(value)
+    if "comparisons" in record:
+        raise _Bad("a sample", "holds a synthesized sample, but preference pairs are needed")
+    for key in ("chosen", "rejected"):
+        if key not in record:
+            found = ", ".join(sorted(map(str, record))) or "nothing"
+            raise _Bad(
+                f"no {key}", f"has no {key!r} (found: {found}); rename the column to {key!r}"
+            )
+    chosen, rejected = record["chosen"], record["rejected"]
+    if record.get("prompt") is None:
+        prompt, chosen, rejected = _split_conversations(chosen, rejected)
+    else:
+        prompt = _prompt(record["prompt"])
+        chosen = _reply(chosen, "chosen", prompt)
+        rejected = _reply(rejected, "rejected", prompt)
+    if chosen.strip() == rejected.strip():
+        raise _Bad("identical replies", "chosen and rejected are the same; remove the record")
+    return Pair(
+        id=_given_id(record.get("id")),
+        prompt=prompt,
+        chosen=chosen,
+        rejected=rejected,
+        margin=_margin(record.get("margin")),
+    )
+
+
+def _given_id(value: Any) -> str:
+    if value is None or value == "":
+        return ""
+    if type(value) not in (str, int):
+        raise _Bad("bad id", f"id must be text or an integer, not {_kind(value)}")
+    return _encodable(str(value), "id")
+
+
+def _content_id(pair: Pair, places: dict[str, str]) -> str:
+    """An id from the content, made unique by a count where the same pair occurs again."""
+    content = json.dumps([pair["prompt"], pair["chosen"], pair["rejected"]], ensure_ascii=True)
+    stem = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
+    name, count = stem, 1
+    while name in places:
+        count += 1
+        name = f"{stem}-{count}"
+    return name
+
+
+def _margin(value: Any) -> float:
+    if value is None:
+        return 0.0
+    if not _is_finite(value):
+        shown = repr(value) if isinstance(value, str | float) else _kind(value)
+        raise _Bad("bad margin", f"margin must be a finite number, not {shown}; mend or remove it")
+    return float(value)
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _encodable(text: str, name: str) -> str:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise _Bad(
+            "broken text", f"{name} holds half of a surrogate pair; save it as valid Unicode"
+        ) from None
+    return text
+
+
+def _text(value: Any, name: str) -> str:
+    """Text with something in it."""
+    if not isinstance(value, str):
+        raise _Bad(f"{name} is not text", f"{name} must be text, not {_kind(value)}")
+    if not value.strip():
+        raise _Bad(f"empty {name}", f"{name} is empty; fill it in or remove the record")
+    return _encodable(value, name)
+
+
+def _messages(value: Any, name: str) -> list[Message]:
+    """Checks a list of messages; keeps role and content."""
+    if not isinstance(value, list):
+        raise _Bad(f"bad {name}", f"{name} must be text or messages, not {_kind(value)}")
+    if not value:
+        raise _Bad(f"empty {name}", f"{name} is an empty list; fill it in or remove the record")
+    messages: list[Message] = []
+    for number, item in enumerate(value, 1):
+        part = f"message {number} of {name}"
+        if not isinstance(item, dict) or "role" not in item or "content" not in item:
+            raise _Bad(f"bad {name}", f'{part} must be an object with "role" and "content"')
+        if item["role"] not in ROLES:
+            known = ", ".join(ROLES)
+            raise _Bad("unknown role", f"{part} has role {item['role']!r}; known are {known}")
+        if item.get("tool_calls"):
+            raise _Bad("tool calls", f"{part} calls tools, which are not supported; remove it")
+        try:
+            messages.append(Message(role=item["role"], content=_text(item["content"], "content")))
+        except _Bad as bad:
+            raise _Bad(bad.reason, f"{part}: {bad}") from None
+    return messages
+
+
+def _prompt(value: Any) -> list[Message]:
+    """The messages of a prompt, which must end with a user's turn."""
+    if isinstance(value, str):
+        text = _text(value, "prompt")
+        if not text.lstrip().startswith("Human:") or "\n\nAssistant:" not in text:
+            return [Message(role="user", content=text)]
+        messages = _dialogue(text, "prompt")
+        if messages[-1]["role"] == "assistant" and not messages[-1]["content"]:
+            messages.pop()  # "\n\nAssistant:" invites the reply.
+        messages = _messages(messages, "prompt")
+    else:
+        messages = _messages(value, "prompt")
+    if messages[-1]["role"] != "user":
+        raise _Bad(
+            "prompt ends with no user turn",
+            f"prompt ends with a turn of role {messages[-1]['role']!r}; it must end with a user's",
+        )
+    return messages
+
+
+def _reply(value: Any, name: str, prompt: list[Message]) -> str:
+    """The text of a reply that stands beside its prompt, repeating that prompt or not."""
+    if not isinstance(value, list):
+        return _text(value, name)
+    messages = _messages(value, name)
+    if messages[-1]["role"] != "assistant":
+        raise _Bad(f"bad {name}", f"{name} must end with a turn of role 'assistant'")
+    if len(messages) > 1 and messages[:-1] != prompt:
+        raise _Bad(
+            f"bad {name}",
+            f"{name} has {len(messages)} messages that do not begin with the prompt's; "
+            "give the last reply only, or leave prompt out",
+        )
+    return messages[-1]["content"]
+
+
+def _split_conversations(chosen: Any, rejected: Any) -> tuple[list[Message], str, str]:
+    """Prompt and replies of two whole conversations: their shared leading messages and the rest."""
+    for name, side in (("chosen", chosen), ("rejected", rejected)):
+        if not isinstance(side, str | list):
+            raise _Bad(f"{name} is not text", f"{name} must be text or messages, not {_kind(side)}")
+        if isinstance(side, str):
+            _text(side, name)
+    if isinstance(chosen, str) != isinstance(rejected, str):
+        raise _Bad("mixed forms", "one reply is text and the other messages; use one form")
+    if isinstance(chosen, str):
+        if not all(side.lstrip().startswith("Human:") for side in (chosen, rejected)):
+            raise _Bad(
+                "no prompt",
+                "has no 'prompt', and where it ends cannot be told from two texts; "
+                "add a prompt column, or give conversations as messages",
+            )
+        chosen, rejected = _dialogue(chosen, "chosen"), _dialogue(rejected, "rejected")
+    sides = {"chosen": _messages(chosen, "chosen"), "rejected": _messages(rejected, "rejected")}
+    shared = 0
+    for left, right in zip(*sides.values(), strict=False):
+        if left != right:
+            break
+        shared += 1
+    if shared == len(sides["chosen"]) == len(sides["rejected"]):
+        raise _Bad("identical replies", "chosen and rejected are the same; remove the record")
+    for name, messages in sides.items():
+        if len(messages) - shared != 1 or messages[-1]["role"] != "assistant":
+            raise _Bad(
+                "conversations part early",
+                f"{name} has {len(messages) - shared} messages after the {shared} that both "
+                "share; each side needs exactly one, the assistant's reply",
+            )
+    prompt: Any = sides["chosen"][:shared]
+    if not prompt:
+        raise _Bad("no prompt", "the two conversations share no messages, so there is no prompt")
+    return _prompt(prompt), sides["chosen"][-1]["content"], sides["rejected"][-1]["content"]
+
+
+def _dialogue(text: str, name: str) -> list[Message]:
+    """The turns of HH-RLHF's text form: "Human: ... Assistant: ..." set apart by blank lines."""
+    pieces = _TURN.split(text)
+    if pieces[0].strip():
+        raise _Bad(f"bad {name}", f"{name} does not begin with a turn 'Human:'")
+    roles = {"Human": "user", "Assistant": "assistant"}
+    return [
+        Message(role=roles[speaker], content=content.strip())
+        for speaker, content in zip(pieces[1::2], pieces[2::2], strict=True)
+    ]
