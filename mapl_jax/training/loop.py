@@ -1,0 +1,133 @@
+"""The loop around the step: feeding, logging, evaluating, saving.
+
+It never waits for the device except to read the metrics of the step before, once the next one is
+under way.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from mapl_jax.errors import UserError
+from mapl_jax.training.step import Batch, StepMetrics, TrainState, to_floats
+
+
+class Writer(Protocol):
+    """Where metrics go; see `mapl_jax.training.metrics.MetricsWriter`."""
+
+    def write(self, step: int, values: Mapping[str, float], split: str) -> None:
+        """Records values of a step."""
+
+    def progress(self, step: int, values: Mapping[str, float]) -> None:
+        """Shows values of a step."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """When a loop does what, in steps.
+
+    Attributes:
+        steps: last step.
+        log_every: steps between two lines of the log.
+        eval_every: steps between two evaluations; 0 for none in between.
+        save_every: steps between two checkpoints; 0 for the last one only.
+    """
+
+    steps: int
+    log_every: int = 1
+    eval_every: int = 0
+    save_every: int = 0
+
+    def due(self, every: int, step: int) -> bool:
+        """Whether something is due once `step` steps are done."""
+        return bool(every) and step % every == 0 and step < self.steps
+
+
+def train(
+    state: TrainState,
+    step_function: Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]],
+    batches: Iterator[dict[str, np.ndarray]],
+    schedule: Schedule,
+    *,
+    start: int,
+    to_device: Callable[[dict[str, np.ndarray]], Batch],
+    writer: Writer,
+    evaluate: Callable[[Any, int], Mapping[str, float]],
+    save: Callable[[int, TrainState], None],
+    epoch_at: Callable[[int], float],
+) -> TrainState:
+    """Trains from step `start` to the end of the schedule.
+
+    Args:
+        state: donated; do not use it afterwards.
+        step_function: the compiled step.
+        batches: this host's batches from step `start` on.
+        schedule: when to do what.
+        start: steps done so far.
+        to_device: makes a global batch of this host's part.
+        writer: of the log.
+        evaluate: metrics of parameters at a step.
+        save: starts a checkpoint.
+        epoch_at: epochs done after a number of steps.
+
+    Returns:
+        The last state.
+
+    Raises:
+        UserError: if the loss or the gradient is no longer finite.
+    """
+    pending: tuple[int, StepMetrics] | None = None
+    clock = time.perf_counter()
+    window_samples, window_tokens, window_start = 0.0, 0.0, clock
+
+    def read(item: tuple[int, StepMetrics]) -> None:
+        nonlocal window_samples, window_tokens, window_start
+        done, metrics = item
+        values = to_floats(metrics)
+        for name in ("loss", "grad_norm"):
+            if not math.isfinite(values[name]):
+                raise UserError(
+                    f"{name} is {values[name]} at step {done}; nothing was saved since. "
+                    "Lower train.learning_rate, or look at the rows of that step"
+                )
+        window_samples += values.get("base_count", 0.0)
+        window_tokens += values["num_tokens"]
+        if done % schedule.log_every == 0 or done == schedule.steps:
+            now = time.perf_counter()
+            seconds = now - window_start
+            values["epoch"] = epoch_at(done)
+            values["samples_per_second"] = window_samples / seconds
+            values["tokens_per_second"] = window_tokens / seconds
+            values["seconds"] = now - clock
+            writer.write(done, values, "train")
+            window_samples, window_tokens, window_start = 0.0, 0.0, now
+        writer.progress(done, values)
+
+    for step in range(start, schedule.steps):
+        batch = to_device(next(batches))
+        # Nothing else may move between host and device inside a step.
+        with jax.transfer_guard("disallow"):
+            state, metrics = step_function(state, batch)
+        if pending is not None:
+            read(pending)
+        done = step + 1
+        pending = (done, metrics)
+        evaluates = schedule.due(schedule.eval_every, done)
+        saves = schedule.due(schedule.save_every, done) or done == schedule.steps
+        if evaluates or saves:
+            read(pending)
+            pending = None
+            paused = time.perf_counter()
+            if saves:
+                save(done, state)
+            if evaluates:
+                writer.write(done, evaluate(state.params, done), "eval")
+            window_start += time.perf_counter() - paused
+    if pending is not None:
+        read(pending)
+    return state

@@ -1,0 +1,88 @@
+"""One mesh and one table: which logical axis of a parameter lies on which axis of the mesh."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from mapl_jax.errors import UserError
+
+MESH_AXES = ("data", "fsdp", "tensor")
+ROWS = PartitionSpec(None, ("data", "fsdp"))
+RULES: dict[str | None, str | None] = {
+    "vocab": "tensor",
+    "embed": "fsdp",
+    "heads": "tensor",
+    "kv_heads": "tensor",
+    "mlp": "tensor",
+}
+
+
+def make_mesh(shape: Mapping[str, int], devices: list[Any] | None = None) -> Mesh:
+    """A mesh over all devices.
+
+    Args:
+        shape: size of each axis of `MESH_AXES`; one of them may be -1, whatever is left.
+        devices: None for all of this run.
+
+    Raises:
+        UserError: if the sizes do not come to the number of devices.
+    """
+    devices = jax.devices() if devices is None else devices
+    sizes = [int(shape[axis]) for axis in MESH_AXES]
+    if sizes.count(-1) > 1 or any(size < 1 and size != -1 for size in sizes):
+        raise UserError(f"mesh sizes must be positive, one of them may be -1; got {dict(shape)}")
+    known = int(np.prod([size for size in sizes if size != -1]))
+    if len(devices) % known or (-1 not in sizes and known != len(devices)):
+        raise UserError(f"the mesh {dict(shape)} does not fit {len(devices)} device(s)")
+    sizes = [len(devices) // known if size == -1 else size for size in sizes]
+    return jax.make_mesh(
+        tuple(sizes), MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES), devices=devices
+    )
+
+
+def data_parts(mesh: Mesh) -> int:
+    """How many parts the rows of a batch are split into."""
+    return mesh.shape["data"] * mesh.shape["fsdp"]
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The same on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def rows(mesh: Mesh) -> NamedSharding:
+    """Batch arrays [A, R, ...]: rows over all data axes."""
+    return NamedSharding(mesh, ROWS)
+
+
+def parameters(mesh: Mesh, abstract: Any, logical: Any) -> Any:
+    """Shardings of parameters.
+
+    Args:
+        mesh: the mesh.
+        abstract: pytree of shapes.
+        logical: pytree of tuples of logical axis names, one a dimension; an axis of the table is
+            sharded where its size divides evenly, and replicated where it does not.
+    """
+
+    def place(leaf: Any, names: tuple[str | None, ...]) -> NamedSharding:
+        spec: list[str | None] = []
+        for size, name in zip(leaf.shape, names, strict=True):
+            axis = RULES.get(name)
+            fits = axis is not None and axis not in spec and size % mesh.shape[axis] == 0
+            spec.append(axis if fits else None)
+        return NamedSharding(mesh, PartitionSpec(*spec))
+
+    return jax.tree.map(place, abstract, logical)
+
+
+def to_device(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
+    """Puts this host's part [A, R, ...] of a global batch on its devices."""
+    sharding = rows(mesh)
+    return {
+        name: jax.make_array_from_process_local_data(sharding, array)
+        for name, array in batch.items()
+    }

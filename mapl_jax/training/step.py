@@ -1,0 +1,186 @@
+"""One training step: rewards of leaves, the loss, gradients summed over parts, AdamW."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int
+
+from mapl_jax import losses
+from mapl_jax.training import optimizers, sharding
+
+Params = Any
+Batch = dict[str, jax.Array]
+RewardFunction = Callable[[Params, Batch], Float[Array, "R L"]]
+
+COMPARISON_FIELDS = ("term_leaf", "term_sign", "gamma", "level", "weight")
+
+
+class TrainState(NamedTuple):
+    """What a step changes; what a checkpoint holds."""
+
+    step: Int[Array, ""]
+    params: Params
+    opt_state: Any
+
+
+class StepMetrics(NamedTuple):
+    """What a step reports; stays on the device until it is read, one step late."""
+
+    loss: Float[Array, ""]
+    grad_norm: Float[Array, ""]
+    learning_rate: Float[Array, ""]
+    tokens: Float[Array, ""]
+    sums: losses.LevelSums
+
+
+def init_state(
+    init: Callable[[], Params], optimizer: optax.GradientTransformation, mesh: Mesh, logical: Any
+) -> tuple[Callable[[], TrainState], TrainState, TrainState]:
+    """How to make a sharded state, what it looks like, and where it lies.
+
+    Returns:
+        A function that makes the state shard by shard, never whole on one device; the abstract
+        state with its shardings; the shardings alone.
+    """
+    abstract = jax.eval_shape(init)
+    params = sharding.parameters(mesh, abstract, logical)
+    replicated = sharding.replicated(mesh)
+    # Left to itself, jit would replicate the moments on every device.
+    opt_state = optax.tree_map_params(
+        optimizer,
+        lambda _, place: place,
+        jax.eval_shape(optimizer.init, abstract),
+        params,
+        transform_non_params=lambda _: replicated,
+    )
+    shardings = TrainState(replicated, params, opt_state)
+
+    def make() -> TrainState:
+        made = init()
+        return TrainState(jnp.zeros((), jnp.int32), made, optimizer.init(made))
+
+    shapes = jax.eval_shape(make)
+    abstract_state = jax.tree.map(
+        lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), shapes, shardings
+    )
+    return jax.jit(make, out_shardings=shardings), abstract_state, shardings
+
+
+def make_train_step(
+    rewards: RewardFunction,
+    optimizer: optax.GradientTransformation,
+    learning_rate: optax.Schedule,
+    *,
+    inter: str = "margin",
+    center: float = 0.0,
+    clip: float = 1.0,
+) -> Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]:
+    """The step, not yet compiled.
+
+    Args:
+        rewards: rewards of the leaves of a part of the batch.
+        optimizer: without clipping.
+        learning_rate: by step, for the record.
+        inter: form of the inter level.
+        center: coefficient of the centering of rewards.
+        clip: largest gradient norm; 0 for none.
+    """
+
+    def loss_of(params: Params, part: Batch) -> tuple[Array, losses.LevelSums]:
+        comparisons = losses.Comparisons(*(part[name] for name in COMPARISON_FIELDS))
+        return losses.preference_loss(
+            rewards(params, part), comparisons, inter=inter, center=center
+        )
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
+        def add_part(carry: Any, part: Batch) -> tuple[Any, None]:
+            loss, sums, gradients = carry
+            (more, more_sums), more_gradients = jax.value_and_grad(loss_of, has_aux=True)(
+                state.params, part
+            )
+            total = jax.tree.map(jnp.add, gradients, more_gradients)
+            return (loss + more, losses.add_sums(sums, more_sums), total), None
+
+        zeros = jax.tree.map(jnp.zeros_like, state.params)
+        start = (jnp.zeros((), jnp.float32), losses.zero_sums(), zeros)
+        parts = jax.tree.leaves(batch)[0].shape[0]
+        if parts == 1:
+            (loss, sums, gradients), _ = add_part(start, jax.tree.map(lambda x: x[0], batch))
+        else:
+            (loss, sums, gradients), _ = jax.lax.scan(add_part, start, batch)
+        gradients, norm = optimizers.clip(gradients, clip)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        metrics = StepMetrics(
+            loss,
+            norm,
+            jnp.asarray(learning_rate(state.step), jnp.float32),
+            jnp.sum(batch["reach"] > 0).astype(jnp.float32),
+            sums,
+        )
+        return TrainState(state.step + 1, params, opt_state), metrics
+
+    return step
+
+
+def compile_train_step(
+    step: Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]],
+    mesh: Mesh,
+    shardings: TrainState,
+) -> Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]:
+    """Compiles a step for a mesh; the old state is given up to the new one."""
+    return jax.jit(
+        step,
+        in_shardings=(shardings, sharding.rows(mesh)),
+        out_shardings=(shardings, sharding.replicated(mesh)),
+        donate_argnums=0,
+    )
+
+
+def compile_scoring(
+    rewards: RewardFunction, mesh: Mesh, params: Any
+) -> Callable[[Params, Batch], Float[Array, "A R L"]]:
+    """Compiles the rewards of a batch [A, R, ...], the same on every device afterwards."""
+
+    def score(values: Params, batch: Batch) -> Float[Array, "A R L"]:
+        return jax.lax.map(lambda part: rewards(values, part), batch)
+
+    return jax.jit(
+        score,
+        in_shardings=(params, sharding.rows(mesh)),
+        out_shardings=sharding.replicated(mesh),
+    )
+
+
+def to_floats(metrics: StepMetrics) -> dict[str, float]:
+    """The metrics of a step under the names users of TRL know.
+
+    Reading them waits for the step, so the loop asks one step late.
+    """
+    host: StepMetrics = jax.device_get(metrics)
+    sums = host.sums
+    values = {
+        "loss": float(host.loss),
+        "grad_norm": float(host.grad_norm),
+        "learning_rate": float(host.learning_rate),
+        "num_tokens": float(host.tokens),
+    }
+    for index, level in enumerate(losses.LEVELS):
+        count = float(sums.count[index])
+        if not count:
+            continue
+        values[f"{level}_loss"] = float(sums.loss[index]) / count
+        values[f"{level}_accuracy"] = float(sums.correct[index]) / count
+        values[f"{level}_margin"] = float(sums.gap[index]) / count
+        values[f"{level}_count"] = count
+    if sums.count[losses.BASE]:
+        values["accuracy"] = values["base_accuracy"]
+        values["margin"] = values["base_margin"]
+        values["mean_reward"] = float(sums.reward) / (2 * values["base_count"])
+        values["min_reward"] = float(sums.reward_min)
+        values["max_reward"] = float(sums.reward_max)
+    return values
