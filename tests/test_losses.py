@@ -1,0 +1,236 @@
+"""The loss says what the formula says, whatever the packing."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mapl_jax import losses
+
+# Leaves of a compact sample: (x,w) (x,l) (x',w) (x',l) (x'',w) (x'',l)
+XW, XL, PW, PL, QW, QL = range(6)
+TABLE = [
+    (losses.BASE, [XW, XL], [1, -1]),
+    (losses.INTRA, [PW, QW], [1, -1]),
+    (losses.INTRA, [QL, PL], [1, -1]),
+    (losses.INTER, [PW, PL, XW, XL], [1, -1, -1, 1]),
+    (losses.INTER, [QW, QL, XW, XL], [-1, 1, 1, -1]),
+]
+
+
+def compact(rows=1, gamma=0.0, weights=(1.0, 1.0, 1.0)):
+    leaf = np.zeros((rows, len(TABLE), 4), np.int32)
+    sign = np.zeros((rows, len(TABLE), 4), np.float32)
+    level = np.zeros((rows, len(TABLE)), np.int32)
+    for c, (name, leaves, signs) in enumerate(TABLE):
+        leaf[:, c, : len(leaves)] = leaves
+        sign[:, c, : len(signs)] = signs
+        level[:, c] = name
+    count = np.asarray([1, 2, 2]) * rows
+    weight = (np.asarray(weights) / count)[level].astype(np.float32)
+    return losses.Comparisons(
+        *map(jnp.asarray, (leaf, sign, np.full(level.shape, gamma, np.float32), level, weight))
+    )
+
+
+def rewards(seed=0, rows=1, scale=2.0):
+    return jnp.asarray(np.random.default_rng(seed).normal(0, scale, (rows, 6)), jnp.float32)
+
+
+def numpy_loss(rewards, table, inter="margin", center=0.0):
+    """The formula once more, in float64 and with loops."""
+    r = np.asarray(rewards, np.float64)
+    total = 0.0
+    for row in range(r.shape[0]):
+        for c in range(table.level.shape[1]):
+            level = int(table.level[row, c])
+            if level < 0:
+                continue
+            terms = [
+                float(table.term_sign[row, c, t]) * r[row, int(table.term_leaf[row, c, t])]
+                for t in range(4)
+            ]
+            if level == losses.INTER and inter in ("plain", "fixed"):
+                terms = terms[:2]
+            margin = sum(terms) - float(table.gamma[row, c])
+            value = np.logaddexp(0.0, -margin)
+            if level == losses.BASE and center:
+                value += center * sum(_pair(r, table, row, c)) ** 2
+            total += float(table.weight[row, c]) * value
+    return total
+
+
+def _pair(r, table, row, c):
+    return [r[row, int(table.term_leaf[row, c, t])] for t in range(2)]
+
+
+def test_equal_rewards_cost_log_2_per_level():
+    loss, _ = losses.preference_loss(jnp.zeros((3, 6)), compact(3))
+    assert float(loss) == pytest.approx(3 * np.log(2), abs=1e-6)
+
+
+def test_base_is_bradley_terry():
+    table = compact(weights=(1.0, 0.0, 0.0))
+    r = rewards()
+    loss, _ = losses.preference_loss(r, table)
+    assert float(loss) == pytest.approx(np.log1p(np.exp(-(float(r[0, XW] - r[0, XL])))), rel=1e-6)
+
+
+@pytest.mark.parametrize("inter", losses.INTER_FORMS)
+@pytest.mark.parametrize("center", [0.0, 0.01])
+def test_agrees_with_float64(inter, center):
+    for seed in range(20):
+        table, r = compact(4, gamma=0.3, weights=(1.0, 0.7, 0.4)), rewards(seed, 4)
+        loss, _ = losses.preference_loss(r, table, inter=inter, center=center)
+        assert float(loss) == pytest.approx(numpy_loss(r, table, inter, center), rel=1e-6)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(-80, 80), st.floats(-80, 80))
+def test_large_margins_stay_finite(a, b):
+    r = jnp.zeros((1, 6)).at[0, XW].set(a).at[0, PL].set(b)
+    loss, slope = jax.value_and_grad(lambda x: losses.preference_loss(x, compact())[0])(r)
+    assert np.isfinite(loss) and np.isfinite(slope).all()
+    assert float(loss) == pytest.approx(numpy_loss(r, compact()), rel=1e-6, abs=1e-6)
+
+
+def shift(leaves):
+    return jnp.zeros((1, 6)).at[0, jnp.asarray(leaves)].set(3.5)
+
+
+def level_margins(r, level, **options):
+    table = compact()
+    return np.asarray(losses.margins(r, table, **options))[np.asarray(table.level) == level]
+
+
+PROMPT_SHIFTS = [[XW, XL], [PW, PL], [QW, QL]]
+RESPONSE_SHIFTS = [[XW, PW, QW], [XL, PL, QL]]
+
+
+@pytest.mark.parametrize("leaves", PROMPT_SHIFTS)
+@pytest.mark.parametrize("level", [losses.BASE, losses.INTER])
+def test_a_reward_of_the_prompt_alone_changes_neither_base_nor_inter(leaves, level):
+    r = rewards()
+    moved = level_margins(r + shift(leaves), level)
+    np.testing.assert_allclose(moved, level_margins(r, level), atol=1e-5)
+
+
+@pytest.mark.parametrize("leaves", RESPONSE_SHIFTS)
+@pytest.mark.parametrize("level", [losses.INTRA, losses.INTER])
+def test_a_reward_of_the_response_alone_changes_neither_intra_nor_inter(leaves, level):
+    r = rewards()
+    moved = level_margins(r + shift(leaves), level)
+    np.testing.assert_allclose(moved, level_margins(r, level), atol=1e-5)
+
+
+def test_only_base_sees_a_reward_of_the_response():
+    r = rewards()
+    moved = level_margins(r + shift(RESPONSE_SHIFTS[0]), losses.BASE)
+    np.testing.assert_allclose(moved, level_margins(r, losses.BASE) + 3.5, atol=1e-5)
+
+
+def test_inter_is_the_sum_of_two_intra_margins():
+    r = rewards()[0]
+    first, mirror = level_margins(r[None], losses.INTER)
+    assert first == pytest.approx(float((r[PW] - r[XW]) + (r[XL] - r[PL])), abs=1e-5)
+    assert mirror == pytest.approx(float((r[XW] - r[QW]) + (r[QL] - r[XL])), abs=1e-5)
+
+
+def test_inter_is_the_logit_of_iopo():
+    """arXiv 2411.06208: of the four (x', y_w) and (x, y_l) against (x', y_l) and (x, y_w)."""
+    r = rewards()[0]
+    logit = float((r[PW] + r[XL]) - (r[PL] + r[XW]))
+    assert level_margins(r[None], losses.INTER)[0] == pytest.approx(logit, abs=1e-5)
+
+
+def test_stopgrad_has_the_value_of_margin_and_the_gradient_of_plain_terms():
+    r, table = rewards(), compact(weights=(0.0, 0.0, 1.0))
+
+    def loss(x, form):
+        return losses.preference_loss(x, table, inter=form)[0]
+
+    assert float(loss(r, "stopgrad")) == pytest.approx(float(loss(r, "margin")))
+    slope, full = jax.grad(loss)(r, "stopgrad"), jax.grad(loss)(r, "margin")
+    np.testing.assert_array_equal(slope[0, :2], 0.0)
+    np.testing.assert_allclose(slope[0, 2:], full[0, 2:], rtol=1e-6)
+
+
+def test_plain_ignores_the_original_gap():
+    r = rewards()
+    moved = r.at[0, XW].add(5.0)
+    np.testing.assert_allclose(
+        level_margins(moved, losses.INTER, inter="plain"),
+        level_margins(r, losses.INTER, inter="plain"),
+    )
+
+
+def test_gradient_is_that_of_finite_differences():
+    r, table = rewards(), compact(gamma=0.2)
+    slope = np.asarray(jax.grad(lambda x: losses.preference_loss(x, table, center=0.01)[0])(r))
+    for leaf in range(6):
+        step = np.zeros((1, 6))
+        step[0, leaf] = 1e-6
+        up = numpy_loss(np.asarray(r, np.float64) + step, table, center=0.01)
+        down = numpy_loss(np.asarray(r, np.float64) - step, table, center=0.01)
+        assert slope[0, leaf] == pytest.approx((up - down) / 2e-6, abs=1e-5)
+
+
+def test_parts_of_a_batch_add_up():
+    table, r = compact(4), rewards(1, 4)
+    whole, sums = losses.preference_loss(r, table)
+    parts = [
+        losses.preference_loss(r[i : i + 2], losses.Comparisons(*(x[i : i + 2] for x in table)))
+        for i in (0, 2)
+    ]
+    assert float(whole) == pytest.approx(sum(float(loss) for loss, _ in parts), rel=1e-6)
+    joined = losses.add_sums(parts[0][1], parts[1][1])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), joined, sums)
+    jax.tree.map(np.testing.assert_array_equal, losses.add_sums(sums, losses.zero_sums()), sums)
+
+
+def test_unused_comparisons_and_leaves_count_nothing():
+    table, r = compact(), rewards()
+    wide = losses.Comparisons(
+        jnp.pad(table.term_leaf, ((0, 0), (0, 3), (0, 0))),
+        jnp.pad(table.term_sign, ((0, 0), (0, 3), (0, 0))),
+        jnp.pad(table.gamma, ((0, 0), (0, 3))),
+        jnp.pad(table.level, ((0, 0), (0, 3)), constant_values=losses.UNUSED),
+        jnp.pad(table.weight, ((0, 0), (0, 3))),
+    )
+    loss, sums = losses.preference_loss(r, table)
+    padded, padded_sums = losses.preference_loss(jnp.pad(r, ((0, 0), (0, 5))), wide)
+    assert float(loss) == pytest.approx(float(padded), rel=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), sums, padded_sums)
+
+
+def test_ties_are_wrong_and_counted():
+    _, sums = losses.preference_loss(jnp.zeros((2, 6)), compact(2))
+    np.testing.assert_array_equal(sums.correct, 0)
+    np.testing.assert_array_equal(sums.ties, [2, 4, 4])
+    np.testing.assert_array_equal(sums.count, [2, 4, 4])
+
+
+def test_reward_statistics_are_those_of_base_leaves():
+    r = rewards()
+    _, sums = losses.preference_loss(r, compact())
+    pair = np.asarray(r)[0, :2]
+    assert float(sums.reward) == pytest.approx(pair.sum(), rel=1e-6)
+    assert float(sums.reward_min) == pytest.approx(pair.min())
+    assert float(sums.reward_max) == pytest.approx(pair.max())
+
+
+def test_gamma_is_subtracted_from_the_margin_but_not_from_the_gap():
+    r = rewards()
+    np.testing.assert_allclose(
+        losses.margins(r, compact(gamma=0.5)), losses.margins(r, compact()) - 0.5, atol=1e-6
+    )
+    _, with_gamma = losses.preference_loss(r, compact(gamma=0.5))
+    _, without = losses.preference_loss(r, compact())
+    np.testing.assert_array_equal(with_gamma.gap, without.gap)
+
+
+def test_an_unknown_inter_form_is_refused():
+    with pytest.raises(ValueError, match="margin, plain, fixed, stopgrad"):
+        losses.margins(rewards(), compact(), inter="other")
