@@ -1,0 +1,61 @@
+"""Intra-sample comparisons: one response, two prompts of which the first fits it better.
+
+Both prompts hold the same families with different arguments (arXiv 2505.12845). Two cases:
+
+    c1   y keeps all instructions of x_w and breaks at least one of x_l
+    c2   y breaks all instructions of x_l and keeps at least one of x_w
+
+With the pair's other response as the contrast, all of x_w (c1) or of x_l (c2) describe one
+response, and the other prompt may describe a mixture. Each case comes up half of the time, so that
+a prompt that agrees with itself is as often the better as the worse one.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mapl_jax.synthesis.samples import Comparison
+from mapl_jax.synthesis.sets import Twins, contrast, draw_twins
+
+
+def draw(
+    response: str, partner: str, families: Sequence[str], k: int, rng: np.random.Generator
+) -> Twins:
+    """Instructions of x_w and x_l for one response.
+
+    Args:
+        response: the response that x_w must fit better.
+        partner: the pair's other response.
+        families: ids to draw from.
+        k: how many instructions to aim for.
+        rng: decides everything.
+    """
+    all_kept = bool(rng.random() < 0.5)
+
+    def propose(family: str, is_first: bool):
+        kept = contrast(family, response, partner, rng)
+        broken = contrast(family, partner, response, rng) if kept is not None else None
+        if kept is None or broken is None:
+            return None
+        if is_first or rng.random() < 0.5:
+            return kept, broken
+        # The mixed prompt agrees with the other here, so its arguments are drawn once more.
+        if all_kept:
+            again = contrast(family, response, partner, rng)
+            return (kept, broken) if again in (None, kept) else (kept, again)
+        again = contrast(family, partner, response, rng)
+        return (kept, broken) if again in (None, broken) else (again, broken)
+
+    return draw_twins(families, k, rng, propose)
+
+
+def comparison(better: int, worse: int, response: int, k: int) -> Comparison:
+    """r(x_w, y) - r(x_l, y).
+
+    Args:
+        better: index of prompt x_w.
+        worse: index of prompt x_l.
+        response: index of y.
+        k: number of instructions of either prompt.
+    """
+    return Comparison("intra", (better, worse), (response, response), (1, -1), k=k)

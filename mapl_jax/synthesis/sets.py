@@ -1,0 +1,89 @@
+"""Twin sets of instructions: the same families with different arguments.
+
+All synthesized comparisons rest on one principle, contrast: every instruction is kept by one
+response of the pair and broken by the other. So neither the prompt alone (does it look strict? do
+its parts agree?) nor the response alone says how a comparison comes out; only the two together do.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mapl_jax import constraints
+
+Item = tuple[str, dict[str, Any]]
+Twins = tuple[list[Item], list[Item]]
+
+
+class BrokenPromise(RuntimeError):
+    """An instruction does not hold what it was drawn for: an error of a constraint family."""
+
+
+def generator(seed: int, sample_id: str, purpose: str) -> np.random.Generator:
+    """Random numbers that depend on nothing but what they are for."""
+    key = json.dumps([seed, sample_id, purpose]).encode()
+    return np.random.default_rng(int.from_bytes(hashlib.blake2b(key, digest_size=16).digest()))
+
+
+def contrast(
+    family: str, kept_by: str, broken_by: str, rng: np.random.Generator
+) -> dict[str, Any] | None:
+    """Parameters that one response keeps and the other breaks, or None if there are none.
+
+    Raises:
+        BrokenPromise: the family proposed parameters that its own check contradicts.
+    """
+    promises = ((kept_by, True), (broken_by, False))
+    params = constraints.propose(family, promises, rng)
+    if params is None:
+        return None
+    for response, promised in promises:
+        if constraints.check(family, params, response) is not promised:
+            verb = "keep" if promised else "break"
+            raise BrokenPromise(f"{family} {params} promised that this would {verb} it: {response}")
+    return params
+
+
+def draw_twins(
+    families: Sequence[str],
+    k: int,
+    rng: np.random.Generator,
+    propose: Callable[[str, bool], tuple[dict[str, Any], dict[str, Any]] | None],
+) -> Twins:
+    """Draws up to k families and for each two sets of arguments, one for either twin.
+
+    Args:
+        families: ids to draw from.
+        k: how many to draw; fewer are returned where no more are possible.
+        rng: decides the order in which families are tried.
+        propose: (family, is first) -> arguments for both twins, or None if the family cannot.
+
+    Returns:
+        Two lists with the same families in the same order, each free of conflicts.
+    """
+    twins: Twins = ([], [])
+    for family in _shuffled(families, rng):
+        if len(twins[0]) == k:
+            break
+        arguments = propose(family, not twins[0])
+        if arguments is None:
+            continue
+        items = [(family, params) for params in arguments]
+        if any(_clashes(item, twin) for item, twin in zip(items, twins, strict=True)):
+            continue
+        for item, twin in zip(items, twins, strict=True):
+            twin.append(item)
+    order = rng.permutation(len(twins[0]))
+    return [twins[0][place] for place in order], [twins[1][place] for place in order]
+
+
+def _clashes(item: Item, others: list[Item]) -> bool:
+    return any(constraints.conflict(item, other) is not None for other in others)
+
+
+def _shuffled(families: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """A random order."""
+    return [families[int(place)] for place in rng.permutation(len(families))]

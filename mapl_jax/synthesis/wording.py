@@ -1,0 +1,108 @@
+"""Writing instructions into a prompt.
+
+Instructions are appended to the last user turn, so that the original prompt stays an exact prefix:
+all prompts of a sample then share its tokens.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from mapl_jax import constraints
+from mapl_jax.data.sources import Message
+from mapl_jax.synthesis.samples import Constraint, Prompt
+from mapl_jax.synthesis.sets import Item
+
+# Instructions as one text. Every style leaves the sentences whole, so that they can be parsed.
+Style = Callable[[Sequence[str]], str]
+
+
+def _list(lead: str, mark: str) -> Style:
+    """Lines that begin with a mark; `#` in the mark stands for the number."""
+
+    def write(sentences: Sequence[str]) -> str:
+        lines = [
+            mark.replace("#", str(number)) + sentence
+            for number, sentence in enumerate(sentences, 1)
+        ]
+        return "\n".join([lead, *lines] if lead else lines)
+
+    return write
+
+
+def _prose(lead: str) -> Style:
+    def write(sentences: Sequence[str]) -> str:
+        return " ".join([lead, *sentences] if lead else sentences)
+
+    return write
+
+
+STYLES: tuple[Style, ...] = (
+    _list("", "- "),
+    _list("", "* "),
+    _list("", "#. "),
+    _list("", ""),
+    _list("Please follow these rules:", "- "),
+    _list("Your answer must do all of this:", "#. "),
+    _list("Requirements:", "* "),
+    _list("Keep to the following:", "(#) "),
+    _list("Additionally:", ""),
+    _prose(""),
+    _prose("Additionally, keep to this."),
+    _prose("Some rules for your answer."),
+    _prose("One more thing about the answer."),
+    _prose("Please note the following."),
+)
+HELD_OUT_STYLES: tuple[Style, ...] = (
+    _list("Constraints on the response:", "#) "),
+    _list("When you reply, observe these points:", "+ "),
+    _list("Checklist:", "[ ] "),
+    _prose("Mind these conditions as well."),
+    _prose("Your reply will only be accepted under these terms."),
+)
+
+
+def append_instructions(
+    messages: Sequence[Message],
+    twins: Sequence[Sequence[Item]],
+    rng: np.random.Generator,
+    *,
+    held_out: bool = False,
+) -> list[Prompt]:
+    """Appends sets of instructions to a prompt, each set giving one new prompt.
+
+    The sets get the same style and, family by family, the same wording, as far as their arguments
+    allow: prompts that are set side by side differ in what they ask and in nothing else.
+
+    Args:
+        messages: the original prompt; its last turn is the user's.
+        twins: sets of instructions with the same families in the same order.
+        rng: decides style and wordings.
+        held_out: use the styles and wordings kept apart for evaluation.
+
+    Returns:
+        One prompt for each set.
+    """
+    styles = HELD_OUT_STYLES if held_out else STYLES
+    style = styles[int(rng.integers(len(styles)))]
+    question = messages[-1]["content"]
+    inline = rng.random() < 0.5 and question.rstrip().endswith((".", "?", "!"))
+    seeds = [int(seed) for seed in rng.integers(2**63, size=max(map(len, twins)))]
+    prompts = []
+    for items in twins:
+        written = tuple(
+            Constraint(
+                id=family,
+                params=params,
+                text=constraints.render(
+                    family, params, np.random.default_rng(seed), held_out=held_out
+                ),
+            )
+            for (family, params), seed in zip(items, seeds, strict=True)
+        )
+        text = style([entry.text for entry in written])
+        # On the same line only where that reads as the next sentence.
+        separator = " " if inline and "\n" not in text else "\n\n"
+        turn = Message(role="user", content=f"{question}{separator}{text}")
+        prompts.append(Prompt((*messages[:-1], turn), written))
+    return prompts
