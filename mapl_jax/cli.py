@@ -5,7 +5,8 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
@@ -34,6 +35,17 @@ def fail(message: str) -> None:
     """Prints one line to stderr and ends the process with the status of a user's mistake."""
     print(f"error: {message}", file=sys.stderr, flush=True)
     sys.exit(EXIT_USER_ERROR)
+
+
+def choice(name: str, value: str, allowed: Collection[str] | Mapping[str, Any]) -> Any:
+    """A config value that must be one of a few; with a mapping, what it stands for.
+
+    Raises:
+        UserError: it is none of them.
+    """
+    if value not in allowed:
+        raise UserError(f"{name} is {value!r}; choose one of {', '.join(allowed)}")
+    return allowed[value] if isinstance(allowed, Mapping) else value
 
 
 def launch(main: Callable[[Arguments], None], *, name: str, config: str) -> None:

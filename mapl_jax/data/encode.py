@@ -291,6 +291,7 @@ class TrieSet:
         levels: comparisons of each trie by level, [n, 3].
         counts: what happened while encoding.
         fingerprint: names the content.
+        row_length: no trie is longer.
     """
 
     dataset: datasets.Dataset
@@ -299,6 +300,7 @@ class TrieSet:
     levels: np.ndarray
     counts: dict[str, int]
     fingerprint: str
+    row_length: int
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -356,6 +358,7 @@ def encode_cached(
         levels,
         counts,
         fingerprint,
+        settings.row_length,
     )
 
 

@@ -1,0 +1,122 @@
+"""A reward model that compares on three levels: base, intra and inter.
+
+The demonstration; nothing is downloaded, 2 CPU cores are enough:
+
+    python -m mapl_jax.train --config=configs/rm.py
+
+A small model from scratch on preference pairs of your own (JSONL, JSON, CSV, Parquet, a folder of
+them, or a hub name):
+
+    python -m mapl_jax.train --config=configs/rm.py:small \
+        --config.data.train=train.jsonl --config.data.test=test.jsonl
+
+Fields are set from the command line as `--config.train.learning_rate=3e-4`. What to expect of each
+preset stands in the README, with the machine it was measured on.
+"""
+
+from ml_collections import ConfigDict
+
+from mapl_jax.errors import UserError
+
+PRESETS = ("demo", "small")
+
+
+def get_config(preset: str = "") -> ConfigDict:
+    """The config of a preset; the empty name is the demonstration."""
+    preset = preset or "demo"
+    if preset not in PRESETS:
+        raise UserError(f"unknown preset {preset!r} of configs/rm.py; choose demo or small")
+    config = ConfigDict()
+    config.name = f"rm-{preset}"  # the run lies in runs/NAME unless --workdir says otherwise
+    config.seed = 0
+
+    config.data = ConfigDict()
+    config.data.train = "demo"  # pairs or samples: a file, a folder, a hub name, or "demo"
+    config.data.test = ""  # the same; empty: a part of train is held out
+    config.data.test_fraction = 0.1  # that part, by prompt
+    config.data.demo_pairs = 1200  # size of the demonstration set
+    config.data.on_error = "raise"  # what a bad record does: "raise" or "skip"
+    config.data.max_length = 320  # longest prompt and response together, tokens
+    config.data.row_length = 768  # tokens of a row
+    config.data.truncation = "truncate"  # "truncate" (from the left), "drop" or "error"
+    config.data.threads = 2  # that read ahead
+    config.data.workers = 0  # processes that read ahead, and that synthesize
+
+    config.synthesis = ConfigDict()
+    config.synthesis.mode = "compact"  # 5 comparisons of 6 leaves; "full": of 10 leaves
+    config.synthesis.k_min = 2  # instructions added to a prompt
+    config.synthesis.k_max = 5
+    config.synthesis.families = "train"  # "train", "held_out", "all", or ids with commas
+    config.synthesis.wordings = "train"  # "train" or "held_out"
+    config.synthesis.seed = 0
+
+    config.tokenizer = ConfigDict()
+    config.tokenizer.path = ""  # folder or hub name; empty: the model's, or trained on the data
+    config.tokenizer.vocab_size = 2048  # of one trained on the data
+    config.tokenizer.chat_template = ""  # replaces the tokenizer's: a template or its file
+
+    config.model = ConfigDict()
+    config.model.path = ""  # a folder with config.json and safetensors; empty: from scratch
+    config.model.width = 128
+    config.model.layers = 3
+    config.model.heads = 4
+    config.model.kv_heads = 2
+    config.model.mlp_width = 384
+    config.model.rope_theta = 10_000.0
+
+    config.loss = ConfigDict()
+    config.loss.base = 1.0  # weights of the levels
+    config.loss.intra = 1.0
+    config.loss.inter = 1.0
+    config.loss.inter_form = "margin"  # "margin", "plain", "fixed" or "stopgrad"
+    config.loss.inter_gamma = 0.0  # of "fixed": per added instruction
+    config.loss.center = 0.0  # keeps rewards near 0; TRL's center_rewards_coefficient
+
+    config.train = ConfigDict()
+    config.train.epochs = 2
+    config.train.steps = 0  # not 0: this many steps, whatever the epochs come to
+    config.train.rows_per_batch = 8
+    config.train.accumulation = 1  # parts of a batch, one after the other
+    config.train.learning_rate = 2e-3
+    config.train.schedule = "cosine"  # "cosine", "linear" or "constant"
+    config.train.warmup = 0.1  # steps, or below 1 a fraction of all
+    config.train.min_ratio = 0.0  # last learning rate over the peak
+    config.train.weight_decay = 0.01
+    config.train.b1 = 0.9
+    config.train.b2 = 0.98
+    config.train.eps = 1e-8
+    config.train.clip = 1.0
+    config.train.dtype = "float32"  # of the computation: "float32" or "bfloat16"
+    config.train.remat = "none"  # what the backward pass computes again: "none", "dots", "full"
+    config.train.attention = "auto"  # backend of the reach mask
+    config.train.log_every = 5
+    config.train.eval_every = 0  # steps between evaluations; 0: before and after only
+    config.train.save_every = 100  # steps between checkpoints
+    config.train.keep = 2  # checkpoints that stay
+
+    config.eval = ConfigDict()
+    config.eval.rows_per_batch = 8
+    config.eval.samples = 200  # samples of an evaluation during training; 0: all
+    config.eval.resamples = 1000  # of the bootstrap
+    config.eval.scores = False  # write one line per comparison of the held-out samples
+
+    config.mesh = ConfigDict()
+    config.mesh.data = -1  # whatever the others leave
+    config.mesh.fsdp = 1
+    config.mesh.tensor = 1
+
+    if preset == "small":
+        config.data.train = ""
+        config.data.max_length = 512
+        config.data.row_length = 1024
+        config.tokenizer.vocab_size = 6144
+        config.model.width = 192
+        config.model.layers = 4
+        config.model.heads = 6
+        config.model.kv_heads = 2
+        config.model.mlp_width = 512
+        config.train.epochs = 3
+        config.train.log_every = 10
+        config.train.eval_every = 250
+        config.train.save_every = 250
+    return config

@@ -1,0 +1,187 @@
+"""From what a config names to tries: the part of a command that comes before a model."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from mapl_jax.data import demo, encode, sources, tokenization
+from mapl_jax.errors import UserError
+from mapl_jax.synthesis import runners
+from mapl_jax.synthesis.settings import Settings
+
+DEMO = "demo"
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Samples of one split.
+
+    Attributes:
+        path: file of the samples, in the schema of `mapl_jax.synthesis.samples`.
+        fingerprint: names their content.
+        counts: what was read, synthesized and dropped.
+    """
+
+    path: Path
+    fingerprint: str
+    counts: dict[str, Any]
+
+    def samples(self) -> Iterator[Mapping[str, Any]]:
+        """Reads the samples."""
+        with self.path.open("rb") as lines:
+            for line in lines:
+                yield json.loads(line)
+
+
+def synthesis_settings(config: ConfigDict) -> Settings:
+    """Settings of synthesis from `config.synthesis`."""
+    return Settings(**config.synthesis.to_dict())
+
+
+def load_split(
+    name: str, config: ConfigDict, cache_dir: str | os.PathLike[str], *, split: str
+) -> Split:
+    """Samples of what a config names: synthesized from pairs, or samples as they are.
+
+    Args:
+        name: a file, a folder, a hub name, or "demo".
+        config: with `data` and `synthesis`.
+        cache_dir: folder of the caches.
+        split: "train" or "test"; which part of the demonstration set.
+
+    Raises:
+        UserError: the source cannot be read or a record is bad.
+    """
+    if name != DEMO and sources.is_samples(name):
+        return _keep_samples(sources.read_samples(name), Path(cache_dir))
+    return _synthesize(_read_pairs(name, config, split), config, Path(cache_dir))
+
+
+def load_splits(config: ConfigDict, cache_dir: str | os.PathLike[str]) -> tuple[Split, Split]:
+    """The training samples and the held-out ones.
+
+    Without `data.test`, a part of the training data is held out, by prompt: two pairs with the
+    same first user turn are never on both sides.
+    """
+    data, cache = config.data, Path(cache_dir)
+    if not data.train:
+        raise UserError("no training data given; set --config.data.train=FILE")
+    if data.test or data.train == DEMO:
+        train = load_split(data.train, config, cache, split="train")
+        return train, load_split(data.test or DEMO, config, cache, split="test")
+    fraction = float(data.test_fraction)
+    if not 0 < fraction < 1:
+        raise UserError(f"data.test_fraction must lie between 0 and 1, not {fraction}")
+    if sources.is_samples(data.train):
+        samples = sources.read_samples(data.train)
+        held = [_held_out(sample["prompts"][0]["messages"], fraction) for sample in samples]
+        sides = [[s for s, out in zip(samples, held, strict=True) if out == w] for w in (0, 1)]
+        _check_sides(sides, fraction)
+        return _keep_samples(sides[0], cache), _keep_samples(sides[1], cache)
+    pairs = _read_pairs(data.train, config, "train")
+    held = [_held_out(pair["prompt"], fraction) for pair in pairs.records]
+    records = [
+        [pair for pair, out in zip(pairs.records, held, strict=True) if out == which]
+        for which in (False, True)
+    ]
+    _check_sides(records, fraction)
+    train, test = (dataclasses.replace(pairs, records=part) for part in records)
+    return _synthesize(train, config, cache), _synthesize(test, config, cache)
+
+
+def make_tokenizer(config: ConfigDict, train: Split, folder: Path) -> tokenization.Tokenizer:
+    """The tokenizer of a run: the one named, the model's, or one trained on the training samples.
+
+    Args:
+        config: with `tokenizer` and `model`.
+        train: the training samples; never the held-out ones.
+        folder: where the run keeps it; read back if it is there already.
+    """
+    path = config.tokenizer.path or config.model.path
+    template = config.tokenizer.chat_template or None
+    if path:
+        return tokenization.load(path, chat_template=template)
+    if not (folder / "tokenizer.json").exists():
+        tokenizer = tokenization.train(_texts(train.samples()), config.tokenizer.vocab_size)
+        part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
+        tokenizer.save_pretrained(str(part))
+        os.replace(part, folder)
+    return tokenization.load(str(folder), chat_template=template)
+
+
+def encode_settings(config: ConfigDict) -> encode.Settings:
+    """Settings of the encoding from `config.data`."""
+    data = config.data
+    return encode.Settings(data.max_length, data.row_length, data.truncation)
+
+
+def encode_split(
+    split: Split,
+    tokenizer: tokenization.Tokenizer,
+    settings: encode.Settings,
+    cache_dir: str | os.PathLike[str],
+) -> encode.TrieSet:
+    """The tries of a split, from the cache if they are there."""
+    return encode.encode_cached(split.samples(), split.fingerprint, tokenizer, settings, cache_dir)
+
+
+def _read_pairs(name: str, config: ConfigDict, split: str) -> sources.Pairs:
+    if name != DEMO:
+        return sources.read_pairs(name, on_error=config.data.on_error)
+    size = int(config.data.demo_pairs)
+    if size < 10:
+        raise UserError(f"data.demo_pairs must be at least 10, not {size}")
+    # A quarter as many to test on: enough for intervals of a few points.
+    records = demo.make_pairs(size if split == "train" else max(size // 4, 10), config.seed, split)
+    return sources.Pairs(records, len(records), {})
+
+
+def _synthesize(pairs: sources.Pairs, config: ConfigDict, cache: Path) -> Split:
+    path = runners.synthesize_cached(
+        pairs.records, synthesis_settings(config), cache, workers=config.data.workers
+    )
+    summary = json.loads(path.with_suffix(".summary.json").read_text(encoding="utf-8"))
+    counts = {"pairs_read": pairs.read, "pairs_dropped": dict(pairs.dropped), **summary}
+    return Split(path, path.stem, counts)
+
+
+def _keep_samples(samples: list[dict[str, Any]], cache: Path) -> Split:
+    """Samples that were made before, in the one form that is read later."""
+    lines = [json.dumps(sample, ensure_ascii=False, sort_keys=True) for sample in samples]
+    digest = hashlib.blake2b("\n".join(lines).encode(), digest_size=12).hexdigest()
+    path = cache / f"given-{digest}.jsonl"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.part-{os.getpid()}")
+        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        os.replace(part, path)
+    return Split(path, digest, {"samples_read": len(samples)})
+
+
+def _held_out(messages: list[Any], fraction: float) -> bool:
+    first = next((m["content"] for m in messages if m["role"] == "user"), "")
+    digest = hashlib.blake2b(first.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < fraction * 2**64
+
+
+def _check_sides(sides: list[list[Any]], fraction: float) -> None:
+    if not all(sides):
+        raise UserError(
+            f"data.test_fraction={fraction} leaves nothing to train or to test on; "
+            "give --config.data.test=FILE, or more pairs"
+        )
+
+
+def _texts(samples: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for sample in samples:
+        for message in sample["prompts"][0]["messages"]:
+            yield message["content"]
+        for prompt in sample["prompts"][1:]:
+            yield from (constraint["text"] for constraint in prompt.get("constraints", ()))
+        yield from sample["responses"]

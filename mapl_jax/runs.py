@@ -1,0 +1,88 @@
+"""The folder of a run: what lies in it, and who may go on in it."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from mapl_jax.errors import UserError
+
+
+class RunFolder:
+    """A folder that belongs to one config.
+
+    config.json, metrics.jsonl, tensorboard/, cache/, tokenizer/, checkpoints/STEP, eval/, model/,
+    summary.json, report.html.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path).expanduser().absolute()
+        self.config = self.path / "config.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.cache = self.path / "cache"
+        self.tokenizer = self.path / "tokenizer"
+        self.checkpoints = self.path / "checkpoints"
+        self.eval = self.path / "eval"
+        self.model = self.path / "model"
+        self.summary = self.path / "summary.json"
+        self.report = self.path / "report.html"
+
+    def claim(self, config: ConfigDict) -> None:
+        """Takes the folder for a config, or goes on in it.
+
+        Raises:
+            UserError: the folder holds the run of another config, or something else.
+        """
+        wanted = json.loads(json.dumps(config.to_dict()))
+        if self.config.exists():
+            found = read_json(self.config)
+            differing = _differences(found, wanted)
+            if differing:
+                raise UserError(
+                    f"{self.path} holds a run of another config ({'; '.join(differing[:5])}); "
+                    "choose another --workdir"
+                )
+            return
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot make the folder {self.path}: {error.strerror}") from error
+        if any(self.path.iterdir()):
+            raise UserError(
+                f"{self.path} is not empty and holds no run; choose another --workdir"
+            )
+        write_json(self.config, wanted)
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part-{os.getpid()}")
+    part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def _differences(found: Any, wanted: Any, prefix: str = "") -> list[str]:
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        return [
+            line
+            for key in sorted(found.keys() | wanted.keys())
+            for line in _differences(found.get(key), wanted.get(key), f"{prefix}.{key}")
+        ]
+    return [] if found == wanted else [f"{prefix[1:]} was {found!r}, now {wanted!r}"]

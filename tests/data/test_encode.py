@@ -1,0 +1,187 @@
+"""Samples become tries: what is cut, split and dropped is counted, and the cache is never wrong."""
+
+import collections
+
+import numpy as np
+import pytest
+
+from mapl_jax.data import encode, tokenization
+from mapl_jax.errors import UserError
+
+QUESTION = "How do I bake bread at home?"
+WIDE = encode.Settings(max_length=4096, row_length=8192)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return tokenization.train([QUESTION, "Use few words. Mix, wait, bake, cool, eat."] * 4, 330)
+
+
+def prompt(text, turns=0, constraints=()):
+    earlier = [
+        {"role": role, "content": f"turn {i} {role}"}
+        for i in range(turns)
+        for role in ("user", "assistant")
+    ]
+    return {
+        "messages": [*earlier, {"role": "user", "content": text}],
+        "constraints": [{"id": name, "params": {}, "text": ""} for name in constraints],
+    }
+
+
+def sample(name="s", chosen="Mix and bake.", rejected="Do not know.", turns=0, margin=0.0):
+    ids = ("a:b", "c:d")
+    return {
+        "id": name,
+        "prompts": [
+            prompt(QUESTION, turns),
+            prompt(QUESTION + " Use few words.", turns, ids),
+            prompt(QUESTION + " Use many words.", turns, ids),
+        ],
+        "responses": [chosen, rejected],
+        "comparisons": [
+            {"level": "base", "prompt": [0, 0], "response": [0, 1], "sign": [1, -1], "gamma": margin, "k": 0},
+            {"level": "intra", "prompt": [1, 2], "response": [0, 0], "sign": [1, -1], "gamma": 0.0, "k": 2},
+            {"level": "intra", "prompt": [2, 1], "response": [1, 1], "sign": [1, -1], "gamma": 0.0, "k": 2},
+            {"level": "inter", "prompt": [1, 1, 0, 0], "response": [0, 1, 0, 1], "sign": [1, -1, -1, 1], "gamma": 0.0, "k": 2},
+            {"level": "inter", "prompt": [2, 2, 0, 0], "response": [0, 1, 0, 1], "sign": [-1, 1, 1, -1], "gamma": 0.0, "k": 2},
+        ],
+    }  # fmt: skip
+
+
+def encoded(samples, tokenizer, settings=WIDE):
+    counts = collections.Counter()
+    return list(encode.encode_samples(samples, tokenizer, settings, counts)), counts
+
+
+def leaf_text(record, leaf, tokenizer):
+    node, chain = record["leaf_end"][leaf], []
+    while node >= 0:
+        chain.append(node)
+        node = record["parent"][node]
+    return tokenizer.decode(record["tokens"][chain[::-1]])
+
+
+def test_five_comparisons_read_six_leaves(tokenizer):
+    (record,), counts = encoded([sample(margin=0.5)], tokenizer)
+    assert len(record["leaf_end"]) == 6
+    assert record["level"].tolist() == [0, 1, 1, 2, 2]
+    assert record["k"].tolist() == [0, 2, 2, 2, 2]
+    assert record["gamma"].tolist() == [0.5, 0, 0, 0, 0]
+    assert record["families"] == ["", *["a:b c:d"] * 4]
+    assert counts["trie_tokens"] == len(record["tokens"]) < counts["flat_tokens"]
+
+
+def test_every_term_points_at_the_leaf_of_its_prompt_and_response(tokenizer):
+    s = sample()
+    (record,), _ = encoded([s], tokenizer)
+    leaf, sign = record["term_leaf"].reshape(-1, 4), record["term_sign"].reshape(-1, 4)
+    for row, comparison in enumerate(s["comparisons"]):
+        for t, (p, y) in enumerate(zip(comparison["prompt"], comparison["response"], strict=True)):
+            text = leaf_text(record, leaf[row, t], tokenizer)
+            assert s["prompts"][p]["messages"][-1]["content"] + "<|im_end|>" in text
+            assert text.endswith(s["responses"][y] + "<|im_end|>")
+        n = len(comparison["sign"])
+        assert sign[row].tolist() == comparison["sign"] + [0] * (4 - n)
+
+
+def test_a_long_prompt_loses_its_beginning_and_keeps_its_end(tokenizer):
+    settings = encode.Settings(max_length=120, row_length=2000)
+    (record,), counts = encoded([sample(turns=30)], tokenizer, settings)
+    assert counts["samples_truncated"] == 1
+    assert max(record["leaf_tokens"]) == 120
+    assert len(record["level"]) == 5
+    for leaf in range(6):
+        assert QUESTION in leaf_text(record, leaf, tokenizer)
+
+
+def test_a_cut_response_keeps_only_the_base_comparison(tokenizer):
+    settings = encode.Settings(max_length=100, row_length=2000)
+    (record,), counts = encoded([sample(chosen="bake " * 200)], tokenizer, settings)
+    assert record["level"].tolist() == [0]
+    assert counts["comparisons_dropped_response_cut"] == 4
+    assert leaf_text(record, 0, tokenizer).endswith("<|im_end|>")
+    assert record["leaf_tokens"].max() == 100
+
+
+def test_too_long_may_mean_dropped_or_an_error(tokenizer):
+    samples = [sample("long", turns=60), sample("short")]
+    settings = encode.Settings(max_length=200, row_length=2000, truncation="drop")
+    records, counts = encoded(samples, tokenizer, settings)
+    assert [r["id"] for r in records] == ["short"]
+    assert counts["samples_dropped_too_long"] == 1
+    settings = encode.Settings(max_length=200, row_length=2000, truncation="error")
+    with pytest.raises(UserError, match="sample long has a leaf of"):
+        encoded(samples, tokenizer, settings)
+
+
+def test_a_trie_longer_than_a_row_is_split_by_comparison(tokenizer):
+    (whole,), _ = encoded([sample()], tokenizer)
+    shorter = len(whole["tokens"]) - 1
+    settings = encode.Settings(max_length=min(shorter, 200), row_length=shorter)
+    records, counts = encoded([sample()], tokenizer, settings)
+    assert len(records) > 1 and counts["samples_split"] == 1
+    assert sum(len(r["level"]) for r in records) == 5
+    assert all(len(r["tokens"]) <= shorter for r in records)
+
+
+def test_a_comparison_that_fits_no_row_is_dropped_and_counted(tokenizer):
+    settings = encode.Settings(max_length=300, row_length=300)
+    s = sample(chosen="bake " * 100, rejected="wait, " * 100)
+    records, counts = encoded([s], tokenizer, settings)
+    kept = sum(len(r["level"]) for r in records)
+    assert counts["comparisons_dropped_longer_than_row"] + kept == 5
+    assert counts["comparisons_dropped_longer_than_row"] > 0
+
+
+def test_the_cache_gives_what_was_encoded(tokenizer, tmp_path):
+    samples = [sample(f"s{i}", chosen=f"Mix {i} and bake.") for i in range(5)]
+    records, _ = encoded(samples, tokenizer)
+    tries = encode.encode_cached(samples, "f", tokenizer, WIDE, tmp_path)
+    again = encode.encode_cached(iter(()), "f", tokenizer, WIDE, tmp_path)
+    for found in (tries, again):
+        assert found.lengths.tolist() == [len(r["tokens"]) for r in records]
+        assert found.levels.tolist() == [[1, 2, 2]] * 5
+        for i, record in enumerate(records):
+            for name, value in found[i].items():
+                np.testing.assert_array_equal(value, record[name], err_msg=name)
+
+
+def test_another_setting_or_tokenizer_is_another_cache(tokenizer, tmp_path):
+    other = tokenization.train(["other words entirely"] * 3, 310)
+    found = {
+        encode.encode_cached([sample()], name, tok, settings, tmp_path).fingerprint
+        for name, tok, settings in [
+            ("f", tokenizer, WIDE),
+            ("g", tokenizer, WIDE),
+            ("f", other, WIDE),
+            ("f", tokenizer, encode.Settings(max_length=100, row_length=8192)),
+        ]
+    }
+    assert len(found) == 4
+
+
+def test_a_broken_encoding_leaves_no_cache(tokenizer, tmp_path):
+    strict = encode.Settings(max_length=32, row_length=100, truncation="error")
+    with pytest.raises(UserError):
+        encode.encode_cached([sample()], "f", tokenizer, strict, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_left_is_an_error(tokenizer, tmp_path):
+    settings = encode.Settings(max_length=32, row_length=100, truncation="drop")
+    with pytest.raises(UserError, match="no comparison is left"):
+        encode.encode_cached([sample()], "f", tokenizer, settings, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_length": 8, "row_length": 100}, "at least 32"),
+        ({"max_length": 200, "row_length": 100}, "fit no row"),
+        ({"max_length": 100, "row_length": 100, "truncation": "left"}, "truncate, drop, error"),
+    ],
+)
+def test_impossible_settings_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        encode.Settings(**options)
