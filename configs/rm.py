@@ -98,7 +98,6 @@ def get_config(preset: str = "") -> ConfigDict:
     config.eval.rows_per_batch = 8
     config.eval.samples = 200  # samples of an evaluation during training; 0: all
     config.eval.resamples = 1000  # of the bootstrap
-    config.eval.scores = False  # write one line per comparison of the held-out samples
 
     config.mesh = ConfigDict()
     config.mesh.data = -1  # whatever the others leave

@@ -59,8 +59,8 @@ def load_split(
         UserError: the source cannot be read or a record is bad.
     """
     if name != DEMO and sources.is_samples(name):
-        return _keep_samples(sources.read_samples(name), Path(cache_dir))
-    return _synthesize(_read_pairs(name, config, split), config, Path(cache_dir))
+        return load_samples(name, cache_dir)
+    return _synthesize(_read_pairs(name, config, split), config, cache_dir)
 
 
 def load_splits(config: ConfigDict, cache_dir: str | os.PathLike[str]) -> tuple[Split, Split]:
@@ -69,7 +69,7 @@ def load_splits(config: ConfigDict, cache_dir: str | os.PathLike[str]) -> tuple[
     Without `data.test`, a part of the training data is held out, by prompt: two pairs with the
     same first user turn are never on both sides.
     """
-    data, cache = config.data, Path(cache_dir)
+    data, cache = config.data, cache_dir
     if not data.train:
         raise UserError("no training data given; set --config.data.train=FILE")
     if data.test or data.train == DEMO:
@@ -105,14 +105,17 @@ def make_tokenizer(config: ConfigDict, train: Split, folder: Path) -> tokenizati
     """
     path = config.tokenizer.path or config.model.path
     template = config.tokenizer.chat_template or None
-    if path:
-        return tokenization.load(path, chat_template=template)
     if not (folder / "tokenizer.json").exists():
-        tokenizer = tokenization.train(_texts(train.samples()), config.tokenizer.vocab_size)
+        if path:
+            tokenizer = tokenization.load(path, chat_template=template)
+        else:
+            tokenizer = tokenization.train(_texts(train.samples()), config.tokenizer.vocab_size)
+            if template:
+                tokenizer.chat_template = tokenization.read_template(template)
         part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
         tokenizer.save_pretrained(str(part))
         os.replace(part, folder)
-    return tokenization.load(str(folder), chat_template=template)
+    return tokenization.load(str(folder))
 
 
 def encode_settings(config: ConfigDict) -> encode.Settings:
@@ -131,33 +134,84 @@ def encode_split(
     return encode.encode_cached(split.samples(), split.fingerprint, tokenizer, settings, cache_dir)
 
 
-def _read_pairs(name: str, config: ConfigDict, split: str) -> sources.Pairs:
+def load_samples(name: str, cache_dir: str | os.PathLike[str]) -> Split:
+    """Samples that were synthesized before."""
+    return _keep_samples(sources.read_samples(name), cache_dir)
+
+
+def read_pairs(
+    name: str, on_error: str, seed: int, *, split: str = "test", demo_pairs: int = 1200
+) -> sources.Pairs:
+    """Pairs of a file, a folder, the hub, or the demonstration set."""
     if name != DEMO:
-        return sources.read_pairs(name, on_error=config.data.on_error)
-    size = int(config.data.demo_pairs)
-    if size < 10:
-        raise UserError(f"data.demo_pairs must be at least 10, not {size}")
+        return sources.read_pairs(name, on_error=on_error)
+    if demo_pairs < 10:
+        raise UserError(f"data.demo_pairs must be at least 10, not {demo_pairs}")
     # A quarter as many to test on: enough for intervals of a few points.
-    records = demo.make_pairs(size if split == "train" else max(size // 4, 10), config.seed, split)
+    size = demo_pairs if split == "train" else max(demo_pairs // 4, 10)
+    records = demo.make_pairs(size, seed, split)
     return sources.Pairs(records, len(records), {})
 
 
-def _synthesize(pairs: sources.Pairs, config: ConfigDict, cache: Path) -> Split:
-    path = runners.synthesize_cached(
-        pairs.records, synthesis_settings(config), cache, workers=config.data.workers
-    )
+def synthesize(
+    pairs: sources.Pairs,
+    settings: Settings,
+    cache_dir: str | os.PathLike[str],
+    *,
+    workers: int = 0,
+) -> Split:
+    """Samples with instructions added to pairs."""
+    path = runners.synthesize_cached(pairs.records, settings, cache_dir, workers=workers)
     summary = json.loads(path.with_suffix(".summary.json").read_text(encoding="utf-8"))
     counts = {"pairs_read": pairs.read, "pairs_dropped": dict(pairs.dropped), **summary}
     return Split(path, path.stem, counts)
 
 
-def _keep_samples(samples: list[dict[str, Any]], cache: Path) -> Split:
+def base_only(pairs: sources.Pairs, cache_dir: str | os.PathLike[str]) -> Split:
+    """Samples with the base comparison alone."""
+    samples = [
+        {
+            "id": pair["id"],
+            "prompts": [{"messages": pair["prompt"], "constraints": []}],
+            "responses": [pair["chosen"], pair["rejected"]],
+            "comparisons": [
+                {
+                    "level": "base",
+                    "prompt": [0, 0],
+                    "response": [0, 1],
+                    "sign": [1, -1],
+                    "gamma": pair["margin"],
+                    "k": 0,
+                }
+            ],
+        }
+        for pair in pairs.records
+    ]
+    split = _keep_samples(samples, cache_dir)
+    counts = {"pairs_read": pairs.read, "pairs_dropped": dict(pairs.dropped), **split.counts}
+    return dataclasses.replace(split, counts=counts)
+
+
+def _read_pairs(name: str, config: ConfigDict, split: str) -> sources.Pairs:
+    data = config.data
+    return read_pairs(
+        name, data.on_error, config.seed, split=split, demo_pairs=int(data.demo_pairs)
+    )
+
+
+def _synthesize(
+    pairs: sources.Pairs, config: ConfigDict, cache_dir: str | os.PathLike[str]
+) -> Split:
+    return synthesize(pairs, synthesis_settings(config), cache_dir, workers=config.data.workers)
+
+
+def _keep_samples(samples: list[dict[str, Any]], cache_dir: str | os.PathLike[str]) -> Split:
     """Samples that were made before, in the one form that is read later."""
     lines = [json.dumps(sample, ensure_ascii=False, sort_keys=True) for sample in samples]
     digest = hashlib.blake2b("\n".join(lines).encode(), digest_size=12).hexdigest()
-    path = cache / f"given-{digest}.jsonl"
+    path = Path(cache_dir) / f"given-{digest}.jsonl"
     if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.part-{os.getpid()}")
         part.write_text("\n".join(lines) + "\n", encoding="utf-8")
         os.replace(part, path)

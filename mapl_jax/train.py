@@ -56,7 +56,7 @@ def main(arguments: cli.Arguments) -> None:
     # Model and step.
     model, init = make_model(config, tokenizer)
     rewards = functools.partial(
-        _rewards, model, dtype=dtype, remat=config.train.remat, backend=config.train.attention
+        rewards_of, model, dtype=dtype, remat=config.train.remat, backend=config.train.attention
     )
     logical = axes.logical_axes(reward.abstract_params(model))
     learning_rate = optimizers.schedule(optimizer_settings, plan.steps)
@@ -92,7 +92,11 @@ def main(arguments: cli.Arguments) -> None:
 
     with Checkpoints(folder.checkpoints, keep=config.train.keep) as checkpoints:
         start = checkpoints.latest or 0
-        record = {"data": train_tries.fingerprint, "steps": plan.steps}
+        record = {
+            "data": train_tries.fingerprint,
+            "steps": plan.steps,
+            "model": model.to_dict(),
+        }
         if start:
             found = checkpoints.record(start)
             if found != record:
@@ -161,7 +165,8 @@ def main(arguments: cli.Arguments) -> None:
     )
 
 
-def _rewards(model: DecoderConfig, params: Any, batch: step.Batch, **options: Any) -> jax.Array:
+def rewards_of(model: DecoderConfig, params: Any, batch: step.Batch, **options: Any) -> jax.Array:
+    """Rewards [R, L] of the leaves of a part of a batch."""
     return reward.rewards(model, params, *(batch[name] for name in scoring.FIELDS), **options)
 
 

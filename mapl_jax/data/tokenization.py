@@ -99,12 +99,7 @@ def load(name_or_path: str, *, chat_template: str | None = None) -> Tokenizer:
     if not tokenizer.is_fast:
         raise UserError(f"the tokenizer in {name_or_path} has no tokenizer.json; save a fast one")
     if chat_template:
-        if os.path.isfile(chat_template):
-            with open(chat_template, encoding="utf-8") as file:
-                chat_template = file.read()
-        elif "{" not in chat_template:
-            raise UserError(f"chat template file not found: {chat_template}")
-        tokenizer.chat_template = chat_template
+        tokenizer.chat_template = read_template(chat_template)
     if not tokenizer.chat_template:
         raise UserError(
             f"the tokenizer in {name_or_path} has no chat template; "
@@ -113,6 +108,20 @@ def load(name_or_path: str, *, chat_template: str | None = None) -> Tokenizer:
     if tokenizer.eos_token_id is None:
         raise UserError(f"the tokenizer in {name_or_path} names no eos token")
     return tokenizer
+
+
+def read_template(text_or_path: str) -> str:
+    """A chat template from its file, or as it is.
+
+    Raises:
+        UserError: it is neither a file nor a template.
+    """
+    if os.path.isfile(text_or_path):
+        with open(text_or_path, encoding="utf-8") as file:
+            return file.read()
+    if "{" not in text_or_path:
+        raise UserError(f"chat template file not found: {text_or_path}")
+    return text_or_path
 
 
 def fingerprint(tokenizer: Tokenizer) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from orbax.checkpoint import v1 as ocp
 
 from mapl_jax.errors import UserError
+from mapl_jax.training.step import TrainState
 
 
 class Checkpoints:
@@ -16,18 +17,21 @@ class Checkpoints:
     after a kill.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], *, keep: int = 2):
+    def __init__(self, directory: str | os.PathLike[str], *, keep: int | None = 2):
         """Opens or creates the folder.
 
         Args:
             directory: where the checkpoints lie.
-            keep: how many of the newest stay.
+            keep: how many of the newest stay; None to read only.
         """
         path = str(directory)
         self._inner = ocp.training.Checkpointer(
             path if "://" in path else os.path.abspath(path),
-            preservation_policy=ocp.training.preservation_policies.LatestN(keep),
-            cleanup_tmp_directories=True,
+            preservation_policy=(
+                None if keep is None else ocp.training.preservation_policies.LatestN(keep)
+            ),
+            # What a kill left half-written; a reader must not touch what a run is writing.
+            cleanup_tmp_directories=keep is not None,
         )
 
     def __enter__(self) -> "Checkpoints":
@@ -42,13 +46,14 @@ class Checkpoints:
         newest = self._inner.latest
         return None if newest is None else int(newest.step)
 
-    def save(self, step: int, state: Any, record: dict[str, Any]) -> None:
+    def save(self, step: int, state: TrainState, record: dict[str, Any]) -> None:
         """Starts to write a checkpoint; a step that is there already is left as it is."""
         if self.latest == step:
             return
-        self._inner.save_checkpointables_async(step, {"state": state, "record": record}, force=True)
+        parts = {"params": state.params, "rest": _rest(state), "record": record}
+        self._inner.save_checkpointables_async(step, parts, force=True)
 
-    def restore(self, step: int, abstract: Any) -> Any:
+    def restore(self, step: int, abstract: TrainState) -> TrainState:
         """Reads a state straight to the shards that `abstract` asks for.
 
         Call it outside of any mesh context.
@@ -56,8 +61,16 @@ class Checkpoints:
         Raises:
             UserError: if the checkpoint holds something else.
         """
+        parts = self._load(step, {"params": abstract.params, "rest": _rest(abstract)})
+        return TrainState(parts["rest"]["step"], parts["params"], parts["rest"]["opt_state"])
+
+    def restore_params(self, step: int, abstract: Any) -> Any:
+        """Reads the parameters alone, as `restore` does."""
+        return self._load(step, {"params": abstract})["params"]
+
+    def _load(self, step: int, parts: dict[str, Any]) -> dict[str, Any]:
         try:
-            return self._inner.load_checkpointables(step, {"state": abstract})["state"]
+            return self._inner.load_checkpointables(step, parts)
         except Exception as error:  # Orbax raises many kinds; all mean that it cannot be used
             reason = str(error).strip().splitlines()
             raise UserError(
@@ -67,7 +80,11 @@ class Checkpoints:
 
     def record(self, step: int) -> dict[str, Any]:
         """What was saved beside the state."""
-        return self._inner.load_checkpointables(step, {"record": None})["record"]
+        return self._load(step, {"record": None})["record"]
+
+
+def _rest(state: TrainState) -> dict[str, Any]:
+    return {"step": state.step, "opt_state": state.opt_state}
 
 
 def saved_steps(directory: str | os.PathLike[str]) -> list[int]:

@@ -1,0 +1,47 @@
+"""Scores any preference file with any reward model.
+
+    python -m mapl_jax.evaluate --config=configs/evaluate.py \
+        --config.checkpoint=runs/rm-demo --config.data=pairs.jsonl
+
+Prints accuracy by level with 95 % intervals, beside what length alone would reach. Raw pairs have
+the base level only, unless `--config.synthesize=True` adds instructions to them first.
+"""
+
+from ml_collections import ConfigDict
+
+from mapl_jax.errors import UserError
+
+
+def get_config(preset: str = "") -> ConfigDict:
+    """The config; it has no presets."""
+    if preset:
+        raise UserError(f"configs/evaluate.py has no preset {preset!r}")
+    config = ConfigDict()
+    config.checkpoint = ""  # a run folder, one of its checkpoints/STEP, or a model folder
+    config.data = ""  # pairs or samples: a file, a folder, a hub name, or "demo"
+    config.output = ""  # folder for summary.json and report.html; empty: print only
+    config.scores = ""  # file for one line per comparison; empty: none
+    config.on_error = "raise"  # what a bad record does: "raise" or "skip"
+    config.synthesize = False  # add instructions to raw pairs
+    config.max_length = 0  # longest leaf in tokens; 0: that of the run, else 2048
+    config.row_length = 0  # tokens of a row; 0: that of the run, else twice max_length
+    config.truncation = "truncate"  # "truncate" (from the left), "drop" or "error"
+    config.rows_per_batch = 8
+    config.dtype = "float32"
+    config.attention = "auto"
+    config.resamples = 1000  # of the bootstrap
+    config.seed = 0
+
+    config.synthesis = ConfigDict()
+    config.synthesis.mode = "compact"
+    config.synthesis.k_min = 2
+    config.synthesis.k_max = 5
+    config.synthesis.families = "train"  # "held_out" shows what was never trained on
+    config.synthesis.wordings = "train"
+    config.synthesis.seed = 0
+
+    config.mesh = ConfigDict()
+    config.mesh.data = -1
+    config.mesh.fsdp = 1
+    config.mesh.tensor = 1
+    return config

@@ -1,0 +1,165 @@
+"""Batches are a function of the step alone: same rows, same weights, on any number of hosts."""
+
+import numpy as np
+import pytest
+
+from mapl_jax.data import encode, tokenization
+from mapl_jax.data.loader import Batches, stream
+from mapl_jax.data.rows import make_plan
+from mapl_jax.errors import UserError
+
+WORDS = "bake bread mix flour water salt wait cool eat knead fold rest".split()
+
+
+def sample(i, rng):
+    question = " ".join(rng.choice(WORDS, int(rng.integers(3, 30))))
+    answers = [" ".join(rng.choice(WORDS, int(rng.integers(2, 20)))) for _ in range(2)]
+    messages = [{"role": "user", "content": question}]
+    more = [{"role": "user", "content": question + " Use few words."}]
+    return {
+        "id": f"s{i}",
+        "prompts": [{"messages": messages, "constraints": []}, {"messages": more}],
+        "responses": answers,
+        "comparisons": [
+            {"level": "base", "prompt": [0, 0], "response": [0, 1], "sign": [1, -1], "gamma": 0.5},
+            {"level": "inter", "prompt": [1, 1, 0, 0], "response": [0, 1, 0, 1],
+             "sign": [1, -1, -1, 1], "gamma": 0.0, "k": 3},
+        ][: 1 + i % 2],
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tries(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    tokenizer = tokenization.train([" ".join(WORDS)] * 3, 300)
+    samples = [sample(i, rng) for i in range(40)]
+    settings = encode.Settings(max_length=256, row_length=512)
+    return encode.encode_cached(samples, "f", tokenizer, settings, tmp_path_factory.mktemp("c"))
+
+
+def planned(tries, rows_per_batch=4, **options):
+    return make_plan(
+        tries.lengths,
+        tries.leaves,
+        tries.levels.sum(1),
+        row_length=512,
+        rows_per_batch=rows_per_batch,
+        seed=0,
+        **options,
+    )
+
+
+def test_a_row_is_its_tries_side_by_side(tries):
+    plan = planned(tries)
+    batch = Batches(tries, plan)[0]
+    for row, members in enumerate(plan.batch(0)):
+        token = leaf = comparison = 0
+        for member in members:
+            trie = tries[member]
+            n, m, c = len(trie["tokens"]), len(trie["leaf_end"]), len(trie["level"])
+            at = slice(token, token + n)
+            np.testing.assert_array_equal(batch["tokens"][0, row, at], trie["tokens"])
+            np.testing.assert_array_equal(batch["positions"][0, row, at], trie["positions"])
+            np.testing.assert_array_equal(batch["reach"][0, row, at] - token, trie["reach"])
+            ends = batch["leaf_end"][0, row, leaf : leaf + m] - token
+            np.testing.assert_array_equal(ends, trie["leaf_end"])
+            levels = batch["level"][0, row, comparison : comparison + c]
+            np.testing.assert_array_equal(levels, trie["level"])
+            token, leaf, comparison = token + n, leaf + m, comparison + c
+        assert (batch["reach"][0, row, token:] == 0).all()
+        assert (batch["leaf_end"][0, row, leaf:] == -1).all()
+        assert (batch["level"][0, row, comparison:] == -1).all()
+        assert (batch["weight"][0, row, comparison:] == 0).all()
+
+
+def test_no_token_reaches_beyond_its_own_trie(tries):
+    plan = planned(tries)
+    batch = Batches(tries, plan)[0]
+    for row, members in enumerate(plan.batch(0)):
+        ends = np.cumsum([tries.lengths[i] for i in members])
+        start = 0
+        for end in ends:
+            assert batch["reach"][0, row, start:end].max() == end
+            start = end
+
+
+def test_the_weights_of_a_level_sum_to_its_lambda(tries):
+    plan = planned(tries, epochs=2)
+    batches = Batches(tries, plan, weights=(1.0, 0.5, 0.25), accumulation=2)
+    for step in range(plan.steps):
+        batch = batches[step]
+        for level, total in ((0, 1.0), (2, 0.25)):
+            assert batch["weight"][batch["level"] == level].sum() == pytest.approx(total, rel=1e-5)
+
+
+@pytest.mark.parametrize("hosts", [2, 4])
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_the_parts_of_all_hosts_are_the_global_batch(tries, hosts, accumulation):
+    plan = planned(tries, rows_per_batch=8)
+    whole = Batches(tries, plan, accumulation=accumulation)[0]
+    parts = [
+        Batches(tries, plan, accumulation=accumulation, host=h, hosts=hosts)[0]
+        for h in range(hosts)
+    ]
+    for name, array in whole.items():
+        np.testing.assert_array_equal(np.concatenate([p[name] for p in parts], axis=1), array)
+
+
+def test_accumulation_changes_the_shape_and_nothing_else(tries):
+    plan = planned(tries)
+    one, two = Batches(tries, plan)[1], Batches(tries, plan, accumulation=2)[1]
+    for name in one:
+        assert two[name].shape[:2] == (2, 2)
+        np.testing.assert_array_equal(two[name].reshape(one[name].shape), one[name])
+
+
+def test_gamma_holds_the_margin_and_the_constant_per_instruction(tries):
+    plan = planned(tries)
+    batch = Batches(tries, plan, inter_gamma=0.1)[0]
+    assert np.unique(batch["gamma"][batch["level"] == 0]) == [0.5]
+    np.testing.assert_allclose(batch["gamma"][batch["level"] == 2], 0.3, rtol=1e-6)
+
+
+def test_the_last_batch_is_filled_with_empty_rows(tries):
+    plan = planned(tries, rows_per_batch=7)
+    batches = Batches(tries, plan)
+    last = batches[plan.steps - 1]
+    empty = [i for i, row in enumerate(plan.batch(plan.steps - 1)) if not len(row)]
+    assert empty
+    assert (last["weight"][0, empty] == 0).all() and (last["reach"][0, empty] == 0).all()
+
+
+@pytest.mark.parametrize("start", [0, 1, 3])
+@pytest.mark.parametrize("threads", [0, 2])
+def test_a_stream_that_starts_later_is_the_same_stream(tries, start, threads):
+    plan = planned(tries, epochs=3)
+    batches = Batches(tries, plan)
+    got = list(stream(batches, start=start, threads=threads, fields=("tokens", "weight")))
+    assert len(got) == plan.steps - start
+    for step, batch in enumerate(got, start):
+        assert set(batch) == {"tokens", "weight"}
+        np.testing.assert_array_equal(batch["tokens"], batches[step]["tokens"])
+
+
+def test_nothing_left_is_an_empty_stream(tries):
+    plan = planned(tries)
+    assert list(stream(Batches(tries, plan), start=plan.steps)) == []
+
+
+def test_sample_ids_name_every_row(tries):
+    plan = planned(tries)
+    ids = Batches(tries, plan).sample_ids(0)
+    assert [[f"s{i}" for i in row] for row in plan.batch(0)] == ids
+
+
+def test_rows_that_do_not_divide_are_refused(tries):
+    with pytest.raises(UserError, match="rows_per_batch"):
+        Batches(tries, planned(tries), hosts=3)
+
+
+@pytest.mark.slow
+def test_worker_processes_serve_the_same_batches(tries):
+    plan = planned(tries)
+    batches = Batches(tries, plan)
+    for step, batch in enumerate(stream(batches, workers=1)):
+        np.testing.assert_array_equal(batch["tokens"], batches[step]["tokens"])
