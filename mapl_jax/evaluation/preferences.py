@@ -1,0 +1,301 @@
+"""How often, and by how much, comparisons come out the right way.
+
+A comparison is right if its margin is above 0; an exact tie is wrong, so that a model that says the
+same of everything scores 0 and not 50 %.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+LEVELS = ("base", "intra", "inter")
+
+# Resampled samples held in memory at once.
+_CHUNK = 4_000_000
+
+Term = tuple[int, int, int, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """Comparisons of a set of samples with their rewards; lists and arrays of one length, [n].
+
+    Attributes:
+        sample_id: the sample that each comparison belongs to.
+        level: "base", "intra" or "inter".
+        margin: signed sum of rewards minus gamma, float64.
+        length_margin: the same signed sum of token counts of the leaves instead of rewards.
+        k: instructions added; 0 for base.
+        families: constraint ids of the comparison.
+        terms: (prompt index, response index, sign, reward) of each term.
+    """
+
+    sample_id: list[str]
+    level: list[str]
+    margin: np.ndarray
+    length_margin: np.ndarray
+    k: np.ndarray
+    families: list[tuple[str, ...]]
+    terms: list[list[Term]]
+
+
+def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
+    """The numbers of an evaluation, as plain floats, ints and dicts.
+
+    For each level that occurs: `{level}_accuracy`, `_ties` (fraction of exact ties), `_margin`
+    (mean), `_loss` (mean of -log sigmoid of the margin), `_count`, `_length_accuracy` and
+    `_length_ties` (of preferring what is longer), and with resamples `_accuracy_low` and
+    `_accuracy_high`. `by_k` and `by_family` hold accuracies by number of instructions and by
+    constraint; a comparison counts for each of its constraints. `loss` is the sum of the level
+    losses; `accuracy`, `margin` and `mean_reward`, `min_reward`, `max_reward` are those of base,
+    under TRL's names.
+
+    Intervals are 95 % percentile intervals of the bootstrap over whole samples, because the
+    comparisons of one sample share leaves and so are not independent.
+
+    Args:
+        scored: the comparisons.
+        seed: of the bootstrap.
+        resamples: of the bootstrap; 0 for no intervals.
+
+    Raises:
+        ValueError: a margin is not finite.
+    """
+    _check_finite(scored)
+    correct = scored.margin > 0
+    groups = _groups(scored)
+    intervals = _intervals(scored.sample_id, correct, groups, seed=seed, resamples=resamples)
+    loss = np.logaddexp(0.0, -scored.margin)
+    levels = [level for level in LEVELS if (level, "", "") in groups]
+    summary: dict[str, Any] = {}
+    for level in levels:
+        members = groups[level, "", ""]
+        margin, length = scored.margin[members], scored.length_margin[members]
+        summary |= {
+            f"{level}_accuracy": float(correct[members].mean()),
+            f"{level}_ties": float((margin == 0).mean()),
+            f"{level}_margin": float(margin.mean()),
+            f"{level}_loss": float(loss[members].mean()),
+            f"{level}_count": len(members),
+            f"{level}_length_accuracy": float((length > 0).mean()),
+            f"{level}_length_ties": float((length == 0).mean()),
+        }
+        if resamples:
+            low, high = intervals[level, "", ""]
+            summary |= {f"{level}_accuracy_low": low, f"{level}_accuracy_high": high}
+    if "base" in levels:
+        rewards = np.asarray(
+            [term[3] for i in groups["base", "", ""] for term in scored.terms[i]], np.float64
+        )
+        summary |= {"accuracy": summary["base_accuracy"], "margin": summary["base_margin"]}
+        if len(rewards):
+            summary |= {
+                "mean_reward": float(rewards.mean()),
+                "min_reward": float(rewards.min()),
+                "max_reward": float(rewards.max()),
+            }
+    if levels:
+        summary["loss"] = sum(summary[f"{level}_loss"] for level in levels)
+    by_k: dict[str, dict[str, Any]] = {level: {} for level in levels}
+    by_family: dict[str, dict[str, Any]] = {level: {} for level in levels}
+    for key, members in groups.items():
+        level, kind, name = key
+        cell = {"accuracy": float(correct[members].mean()), "count": len(members)}
+        if kind == "k":
+            by_k[level][name] = cell
+        elif kind == "family":
+            if resamples:
+                cell["low"], cell["high"] = intervals[key]
+            by_family[level][name] = cell
+    return {**summary, "by_k": by_k, "by_family": by_family}
+
+
+def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
+    """Writes one JSON line a comparison, whole or not at all.
+
+    Raises:
+        ValueError: a margin is not finite.
+    """
+    _check_finite(scored)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part-{os.getpid()}")
+    with part.open("w", encoding="utf-8") as lines:
+        for i, sample_id in enumerate(scored.sample_id):
+            record = {
+                "id": sample_id,
+                "level": scored.level[i],
+                "margin": float(scored.margin[i]),
+                "length_margin": float(scored.length_margin[i]),
+                "k": int(scored.k[i]),
+                "families": list(scored.families[i]),
+                "terms": [
+                    {"prompt": prompt, "response": response, "sign": sign, "reward": reward}
+                    for prompt, response, sign, reward in scored.terms[i]
+                ],
+            }
+            lines.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+    os.replace(part, path)
+
+
+def read_scores(path: str | os.PathLike[str]) -> Scored:
+    """Reads what `write_scores` wrote, bit for bit."""
+    with Path(path).open("rb") as lines:
+        records = [json.loads(line) for line in lines]
+    return Scored(
+        sample_id=[record["id"] for record in records],
+        level=[record["level"] for record in records],
+        margin=np.asarray([record["margin"] for record in records], np.float64),
+        length_margin=np.asarray([record["length_margin"] for record in records], np.float64),
+        k=np.asarray([record["k"] for record in records], np.int64),
+        families=[tuple(record["families"]) for record in records],
+        terms=[
+            [(term["prompt"], term["response"], term["sign"], term["reward"]) for term in terms]
+            for terms in (record["terms"] for record in records)
+        ],
+    )
+
+
+def table(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str:
+    """Summaries as a text table of at most 100 columns.
+
+    Args:
+        before: summary before training; None leaves its column out.
+        after: summary after training, or the only one.
+    """
+    header, *rows = table_cells(before, after)
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ).rstrip()
+        for cells in (header, *rows)
+    ]
+    rule = "-" * max(map(len, lines))
+    return "\n".join([lines[0], rule, *lines[1:], rule, *FOOTNOTES])
+
+
+FOOTNOTES = (
+    "Chance is 50 %; a tie counts as wrong.",
+    "longer wins: accuracy of preferring what has more tokens (in parentheses: no difference).",
+)
+
+
+def table_cells(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[list[str]]:
+    """The header and the rows of `table`, cell by cell."""
+    has_interval = any(f"{level}_accuracy_low" in after for level in LEVELS)
+    accuracy = "accuracy" if before is None else "after"
+    header = [
+        "level",
+        "comparisons",
+        *(["accuracy before"] if before is not None else []),
+        f"{accuracy} [95 % interval]" if has_interval else accuracy,
+        "ties",
+        "longer wins (ties)",
+        "mean margin",
+    ]
+    cells = [header]
+    for level in LEVELS:
+        if f"{level}_count" not in after:
+            continue
+        score = percent(after[f"{level}_accuracy"])
+        if f"{level}_accuracy_low" in after:
+            ends = (100 * after[f"{level}_accuracy_{end}"] for end in ("low", "high"))
+            score += " [{:5.1f}, {:5.1f}]".format(*ends)
+        row = [level, str(after[f"{level}_count"])]
+        if before is not None:
+            value = before.get(f"{level}_accuracy")
+            row.append("-" if value is None else percent(value))
+        ties = percent(after[f"{level}_length_ties"])
+        row += [
+            score,
+            percent(after[f"{level}_ties"]),
+            f"{percent(after[f'{level}_length_accuracy'])} ({ties:>7})",
+            f"{after[f'{level}_margin']:+.3f}",
+        ]
+        cells.append(row)
+    return cells
+
+
+def percent(value: float) -> str:
+    """A fraction as people read it."""
+    return f"{100 * value:.1f} %"
+
+
+def _check_finite(scored: Scored) -> None:
+    bad = np.flatnonzero(~np.isfinite(scored.margin))
+    if len(bad):
+        i = int(bad[0])
+        raise ValueError(
+            f"the {scored.level[i]} margin of sample {scored.sample_id[i]} is {scored.margin[i]}"
+            f" ({len(bad)} of {len(scored.margin)} comparisons are not finite)"
+        )
+
+
+def _groups(scored: Scored) -> dict[tuple[str, str, str], np.ndarray]:
+    """(level, "" | "k" | "family", name) -> indices of its comparisons, in a fixed order."""
+    found: dict[tuple[str, str, str], list[int]] = {}
+    for i, level in enumerate(scored.level):
+        found.setdefault((level, "", ""), []).append(i)
+        found.setdefault((level, "k", str(int(scored.k[i]))), []).append(i)
+        for name in dict.fromkeys(scored.families[i]):
+            found.setdefault((level, "family", name), []).append(i)
+
+    def order(key: tuple[str, str, str]) -> tuple[int, str, int, str]:
+        level, kind, name = key
+        return LEVELS.index(level), kind, int(name) if kind == "k" else 0, name
+
+    return {key: np.asarray(found[key]) for key in sorted(found, key=order)}
+
+
+def _intervals(
+    sample_id: Sequence[str],
+    correct: np.ndarray,
+    groups: Mapping[tuple[str, str, str], np.ndarray],
+    *,
+    seed: int,
+    resamples: int,
+) -> dict[tuple[str, str, str], tuple[float, float]]:
+    """95 % percentile intervals of the accuracies of groups of comparisons.
+
+    A group from a single sample says nothing about others: its interval is (0, 1).
+    """
+    keys = [key for key in groups if key[1] != "k"]
+    if not resamples or not keys:
+        return {}
+    names, cluster = np.unique(np.asarray(sample_id, dtype=str), return_inverse=True)
+    n = len(names)
+    # Accuracy of a resample is a ratio of sums over samples, so a sample is two numbers a group.
+    total = np.stack([np.bincount(cluster[groups[key]], minlength=n) for key in keys], axis=1)
+    right = np.stack(
+        [np.bincount(cluster[groups[key]], correct[groups[key]], minlength=n) for key in keys],
+        axis=1,
+    )
+    both = np.concatenate([right, total], axis=1).astype(np.float64)
+    rng = np.random.default_rng(seed)
+    accuracy = []
+    chunk = max(1, _CHUNK // n)
+    for first in range(0, resamples, chunk):
+        size = min(chunk, resamples - first)
+        drawn = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
+        times = np.bincount(drawn.reshape(-1), minlength=size * n).reshape(size, n)
+        sums = times.astype(np.float64) @ both
+        hits, counts = sums[:, : len(keys)], sums[:, len(keys) :]
+        accuracy.append(np.divide(hits, counts, out=np.full_like(hits, np.nan), where=counts > 0))
+    values = np.concatenate(accuracy)
+    result = {}
+    for column, key in enumerate(keys):
+        # A resample may hold no comparison of a rare group.
+        known = values[~np.isnan(values[:, column]), column]
+        if (total[:, column] > 0).sum() < 2 or not len(known):
+            result[key] = (0.0, 1.0)
+            continue
+        low, high = np.percentile(known, (2.5, 97.5))
+        result[key] = (float(low), float(high))
+    return result
