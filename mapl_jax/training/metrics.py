@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -167,7 +168,7 @@ class _Bar:
             total=total,
             initial=initial,
             file=sys.stderr,
-            ncols=min(tqdm.utils._screen_shape_wrapper()(sys.stderr)[0] or _COLUMNS, _COLUMNS),
+            ncols=min(shutil.get_terminal_size().columns, _COLUMNS),
             bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {remaining} left{postfix}",
         )
 
