@@ -8,10 +8,11 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -21,7 +22,12 @@ from mapl_jax.evaluation.preferences import FOOTNOTES, LEVELS, Scored, table_cel
 # Okabe and Ito's colors, which people with any color vision can tell apart.
 COLORS = {"base": "#0072B2", "intra": "#D55E00", "inter": "#009E73"}
 GREY, INK, LINE = "#9a9a9a", "#222222", "#d9d9d9"
-CHANCE = {"color": "#555555", "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 1}
+CHANCE: dict[str, Any] = {
+    "color": "#555555",
+    "linewidth": 0.9,
+    "linestyle": (0, (4, 3)),
+    "zorder": 1,
+}
 
 Summary = Mapping[str, Any]
 
@@ -59,7 +65,7 @@ def write_report(
     parts = [
         _tag("h1", title),
         _facts(summary, command, device),
-        _tag("h2", "Held-out comparisons"),
+        _tag("h2", "Result"),
         _html_table(table_cells(before, after)),
         *(_tag("p", line, kind="small") for line in FOOTNOTES),
     ]
@@ -232,7 +238,7 @@ def _figure(height: float) -> Figure:
     return Figure(figsize=(8.6, height), layout="constrained", facecolor="white")
 
 
-def _style(axes: Axes, *, grid: str = "y") -> None:
+def _style(axes: Axes, *, grid: Literal["x", "y"] = "y") -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)
     axes.tick_params(colors=INK, labelsize=9)
@@ -258,7 +264,7 @@ def _accuracy_by_level(before: Summary | None, after: Summary) -> Picture | None
     figure = _figure(3.3)
     axes = figure.subplots()
     _style(axes)
-    width = 0.34
+    width = 0.3
     middle = 0.0 if before is None else width / 2 + 0.01
     for x, level in enumerate(levels):
         value = after[f"{level}_accuracy"]
@@ -268,20 +274,24 @@ def _accuracy_by_level(before: Summary | None, after: Summary) -> Picture | None
             low, high = (after[f"{level}_accuracy_{end}"] for end in ("low", "high"))
             axes.vlines(x + middle, low, high, color=INK, linewidth=1.4)
             top = max(value, high)
-        _label(axes, x + middle, top, value, bold=True)
+        _label(axes, x + middle, top, value)
         if before is not None and f"{level}_accuracy" in before:
             value = before[f"{level}_accuracy"]
-            axes.bar(x - middle, value, width, color=COLORS[level], alpha=0.3)
+            axes.bar(x - middle, value, width, color=_pale(level, 0.35))
             _label(axes, x - middle, value, value)
         length = after[f"{level}_length_accuracy"]
-        axes.plot(x + 2 * middle + 0.26, length, "D", color=INK, markersize=6, clip_on=False)
+        axes.plot(
+            x + middle + width / 2 + 0.07, length, "D", color=INK, markersize=6, clip_on=False
+        )
     _as_percent(axes)
     axes.set_ylim(0, 1.08)
     axes.set_yticks(np.arange(0, 1.01, 0.25))
     axes.set_xticks(
         range(len(levels)), [f"{level}\nn = {after[f'{level}_count']:,}" for level in levels]
     )
-    axes.set_xlim(-0.6, len(levels) - 0.2)
+    # One level gets no fatter bars than three.
+    room = (len(LEVELS) - len(levels)) / 2
+    axes.set_xlim(-0.6 - room, len(levels) - 0.4 + room)
     handles = [Line2D([], [], marker="D", linestyle="", color=INK, label="longer wins")]
     handles.append(Line2D([], [], **CHANCE, label="chance"))
     figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=9)
@@ -293,17 +303,23 @@ def _accuracy_by_level(before: Summary | None, after: Summary) -> Picture | None
     return "Accuracy by level", caption, figure
 
 
-def _label(axes: Axes, x: float, y: float, value: float, *, bold: bool = False) -> None:
+def _label(axes: Axes, x: float, y: float, value: float) -> None:
     axes.annotate(
         f"{100 * value:.1f}",
         (x, y),
-        (0, 3),
+        (0, 4),
         textcoords="offset points",
         ha="center",
         fontsize=9,
         color=INK,
-        fontweight="bold" if bold else "normal",
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
+        zorder=5,
     )
+
+
+def _pale(level: str, strength: float) -> tuple[float, ...]:
+    """The color of a level on white paper, opaque, so that no grid shines through."""
+    return tuple(1 - strength * (1 - part) for part in to_rgb(COLORS[level]))
 
 
 def _learning_curves(
@@ -332,7 +348,7 @@ def _learning_curves(
             _curve(axes, held_out, f"{level}_{name}", COLORS[level], held_out=True)
         axes.set_xlabel("step", fontsize=9)
         axes.set_title(name, fontsize=10, loc="left", color=INK)
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
     if not levels:
         _curve(left, lines["train"], "loss", INK, held_out=False)
     left.axhline(math.log(2), **CHANCE)
@@ -447,7 +463,7 @@ def _accuracy_by_family(after: Summary) -> Picture | None:
             if name not in cells:
                 continue
             cell = cells[name]
-            axes.barh(y, cell["accuracy"], 0.64, color=COLORS[level], alpha=0.75)
+            axes.barh(y, cell["accuracy"], 0.64, color=_pale(level, 0.6))
             if "low" in cell:
                 axes.hlines(y, cell["low"], cell["high"], color=INK, linewidth=1.1)
             axes.text(1.03, y, f"{cell['count']:,}", va="center", fontsize=8, color=INK)
@@ -457,6 +473,7 @@ def _accuracy_by_family(after: Summary) -> Picture | None:
         axes.tick_params(axis="y", length=0, labelsize=8.5)
         axes.set_ylim(-0.6, len(names) - 0.4)
         _as_percent(axes, horizontal=True)
+        axes.set_xticks(np.arange(0, 1.01, 0.25))
     caption = (
         "Each bar is the accuracy of the comparisons that hold an instruction of the family, with "
         "its 95 % interval and their number; with few comparisons the interval says more than "
@@ -484,16 +501,12 @@ def _margins(before: Scored | None, after: Scored) -> Picture | None:
             side: scored.margin[np.asarray(scored.level, dtype=str) == level]
             for side, scored in sides
         }
-        edges = np.histogram_bin_edges(np.concatenate(list(values.values())), bins=40)
+        edges = _edges(np.concatenate(list(values.values())))
         for row, (side, _) in enumerate(sides):
             axes = panels[row, column]
             _style(axes)
-            axes.hist(
-                values[side],
-                edges,
-                color=COLORS[level],
-                alpha=0.4 if side == "before" else 1.0,
-            )
+            color = COLORS[level] if side == "after" else _pale(level, 0.5)
+            axes.hist(values[side], edges, color=color)
             axes.axvline(0, color=INK, linewidth=1)
             axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
             title = level if before is None else f"{level}, {side}"
@@ -505,3 +518,10 @@ def _margins(before: Scored | None, after: Scored) -> Picture | None:
         "is, also where it is wrong."
     )
     return "Margins", caption, figure
+
+
+def _edges(values: np.ndarray, bins: int = 40) -> np.ndarray:
+    """Edges of equal bins, one of them at 0, so that no bin holds both right and wrong."""
+    low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+    width = (high - low) / bins or 1.0
+    return width * np.arange(math.floor(low / width) - 1, math.ceil(high / width) + 2)

@@ -68,6 +68,8 @@ class MetricsWriter:
             # TensorBoard then hides what an interrupted run wrote from there on.
             purge_step=self._resume + 1 if self._resume else 0,
             flush_secs=10,
+            # Files are named by the second; two starts within one must not share a file.
+            filename_suffix=f".{self._resume}",
         )
         shown = _Bar if sys.stderr.isatty() else _Lines
         self._progress = shown(self._total, self._resume)
