@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 BACKENDS = ("auto", "dense", "blocks")
 TILE = 128
-# Lower than any score, yet its square is no overflow in float32.
+# Finite, so that a masked score less a masked maximum is no NaN.
 MASKED = -1e30
 
 
@@ -55,17 +55,10 @@ def attention(
         raise ValueError(f"{q.shape[2]} query heads are no multiple of {k.shape[2]} key heads")
     if backend == "auto":
         backend = "blocks" if q.shape[1] > TILE else "dense"
-    scores_to_output = functools.partial(
-        _attend, softcap=softcap, scale=q.shape[-1] ** -0.5 if scale is None else scale
-    )
-    length = q.shape[1]
-    tile = length if backend == "dense" else TILE
-    outputs = []
-    for start in range(0, length, tile):
-        stop = min(start + tile, length)
-        mask = _mask(reach, positions, start, stop, window)
-        outputs.append(scores_to_output(q[:, start:stop], k[:, :stop], v[:, :stop], mask))
-    return outputs[0] if len(outputs) == 1 else jnp.concatenate(outputs, axis=1)
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    if backend == "dense":
+        return _dense(q, k, v, reach_mask(reach, positions, window), softcap, scale)
+    return _blocks(q, k, v, reach, positions, window, softcap, scale)
 
 
 def reach_mask(
@@ -99,23 +92,106 @@ def _mask(
     return mask | ((query == key) & (reach[:, None, :stop] == 0))
 
 
-def _attend(
-    q: Float[Array, "R Q N H"],
-    k: Float[Array, "R P K H"],
-    v: Float[Array, "R P K H"],
-    mask: Bool[Array, "R Q P"],
-    *,
+def _dense(
+    q: Float[Array, "R S N H"],
+    k: Float[Array, "R S K H"],
+    v: Float[Array, "R S K H"],
+    mask: Bool[Array, "R S S"],
     softcap: float | None,
     scale: float,
-) -> Float[Array, "R Q N H"]:
-    rows, queries, heads, width = q.shape
-    kv_heads = k.shape[2]
-    grouped = q.reshape(rows, queries, kv_heads, heads // kv_heads, width)
+) -> Float[Array, "R S N H"]:
+    """All pairs at once, differentiated by JAX: short rows, and what the blocks must equal."""
+    grouped = q.reshape(*q.shape[:2], k.shape[2], -1, q.shape[3])
     scores = jnp.einsum("rqkgh,rpkh->rkgqp", grouped, k, preferred_element_type=jnp.float32)
     scores = scores * scale
     if softcap is not None:
         scores = softcap * jnp.tanh(scores / softcap)
-    scores = jnp.where(mask[:, None, None], scores, MASKED)
-    weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
-    output = jnp.einsum("rkgqp,rpkh->rqkgh", weights, v)
+    weights = jax.nn.softmax(jnp.where(mask[:, None, None], scores, MASKED), axis=-1)
+    output = jnp.einsum("rkgqp,rpkh->rqkgh", weights.astype(v.dtype), v)
     return output.reshape(q.shape)
+
+
+def _blocks(
+    q: Float[Array, "R S N H"],
+    k: Float[Array, "R S K H"],
+    v: Float[Array, "R S K H"],
+    reach: Int[Array, "R S"],
+    positions: Int[Array, "R S"],
+    window: int | None,
+    softcap: float | None,
+    scale: float,
+) -> Float[Array, "R S N H"]:
+    """A tile of queries at a time, over the keys up to its end."""
+    rows, length, heads, width = q.shape
+    kv_heads = k.shape[2]
+    grouped = q.reshape(rows, length, kv_heads, heads // kv_heads, width).transpose(0, 2, 3, 1, 4)
+    k, v = k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3)
+    outputs = []
+    for start in range(0, length, TILE):
+        stop = min(start + TILE, length)
+        mask = _mask(reach, positions, start, stop, window)
+        queries = grouped[:, :, :, start:stop]
+        outputs.append(_tile(queries, k[:, :, :stop], v[:, :, :stop], mask, softcap, scale))
+    output = jnp.concatenate(outputs, axis=3)
+    return output.transpose(0, 3, 1, 2, 4).reshape(q.shape)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def _tile(
+    q: Float[Array, "R K G Q H"],
+    k: Float[Array, "R K P H"],
+    v: Float[Array, "R K P H"],
+    mask: Bool[Array, "R Q P"],
+    softcap: float | None,
+    scale: float,
+) -> Float[Array, "R K G Q H"]:
+    return _tile_forward(q, k, v, mask, softcap, scale)[0]
+
+
+def _tile_scores(
+    q: Array, k: Array, mask: Array, softcap: float | None, scale: float
+) -> tuple[Float[Array, "R K G Q P"], Float[Array, "R K G Q P"]]:
+    """Scores before and after the mask."""
+    scores = jnp.einsum("rkgqh,rkph->rkgqp", q, k, preferred_element_type=jnp.float32) * scale
+    if softcap is not None:
+        scores = softcap * jnp.tanh(scores / softcap)
+    return scores, jnp.where(mask[:, None, None], scores, MASKED)
+
+
+def _tile_forward(
+    q: Array, k: Array, v: Array, mask: Array, softcap: float | None, scale: float
+) -> tuple[Array, tuple[Array, ...]]:
+    _, scores = _tile_scores(q, k, mask, softcap, scale)
+    highest = jnp.max(scores, axis=-1, keepdims=True)
+    weights = jnp.exp(scores - highest)
+    total = jnp.sum(weights, axis=-1, keepdims=True)
+    output = _product("rkgqp,rkph->rkgqh", weights, v) / total
+    # The backward pass finds the weights again from their log-sum: cheaper than to keep them.
+    return output.astype(q.dtype), (q, k, v, mask, output, highest + jnp.log(total))
+
+
+def _tile_backward(
+    softcap: float | None, scale: float, kept: tuple[Array, ...], slope: Array
+) -> tuple[Array, Array, Array, None]:
+    q, k, v, mask, output, log_total = kept
+    raw, scores = _tile_scores(q, k, mask, softcap, scale)
+    weights = jnp.exp(scores - log_total)
+    of_weights = jnp.einsum("rkgqh,rkph->rkgqp", slope, v, preferred_element_type=jnp.float32)
+    mean = jnp.sum(slope.astype(jnp.float32) * output, axis=-1, keepdims=True)
+    of_scores = weights * (of_weights - mean) * scale
+    if softcap is not None:
+        of_scores = of_scores * (1.0 - jnp.square(raw / softcap))
+    of_q = _product("rkgqp,rkph->rkgqh", of_scores, k)
+    of_k = _product("rkgqp,rkgqh->rkph", of_scores, q)
+    of_v = _product("rkgqp,rkgqh->rkph", weights, slope)
+    return of_q.astype(q.dtype), of_k.astype(k.dtype), of_v.astype(v.dtype), None
+
+
+_tile.defvjp(_tile_forward, _tile_backward)
+
+
+def _product(equation: str, weights: Array, values: Array) -> Float[Array, "..."]:
+    """A product in the precision of `values`, summed in fp32."""
+    return jnp.einsum(
+        equation, weights.astype(values.dtype), values, preferred_element_type=jnp.float32
+    )

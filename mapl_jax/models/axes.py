@@ -1,0 +1,45 @@
+"""Names for the dimensions of parameters; what `training.sharding` places on the mesh."""
+
+from typing import Any
+
+import jax
+
+# By the last names of a parameter's path, without the axis of layers.
+TABLE: dict[tuple[str, ...], tuple[str | None, ...]] = {
+    ("embed",): ("vocab", "embed"),
+    ("lm_head",): ("embed", "vocab"),
+    ("score",): ("embed",),
+    ("q", "kernel"): ("embed", "heads"),
+    ("q", "bias"): ("heads",),
+    ("k", "kernel"): ("embed", "kv_heads"),
+    ("k", "bias"): ("kv_heads",),
+    ("v", "kernel"): ("embed", "kv_heads"),
+    ("v", "bias"): ("kv_heads",),
+    ("o", "kernel"): ("heads", "embed"),
+    ("gate", "kernel"): ("embed", "mlp"),
+    ("up", "kernel"): ("embed", "mlp"),
+    ("down", "kernel"): ("mlp", "embed"),
+    ("scale",): (None,),
+}
+
+
+def logical_axes(params: Any) -> Any:
+    """One tuple of names per parameter, one name per dimension.
+
+    Norms are so small that they lie everywhere: their name is None.
+
+    Raises:
+        ValueError: a parameter is not in the table.
+    """
+
+    def name(path: tuple[Any, ...], leaf: Any) -> tuple[str | None, ...]:
+        keys = tuple(str(entry.key) for entry in path)
+        found = TABLE.get(keys[-1:], TABLE.get(keys[-2:]))
+        if found is None:
+            raise ValueError(f"no logical axes are known for the parameter {'/'.join(keys)}")
+        axes = ("layers", *found) if keys[0] == "layers" else found
+        if len(axes) != len(leaf.shape):
+            raise ValueError(f"{'/'.join(keys)} has shape {leaf.shape}, but the axes {axes}")
+        return axes
+
+    return jax.tree_util.tree_map_with_path(name, params)
