@@ -91,8 +91,8 @@ def load_splits(config: ConfigDict, cache_dir: str | os.PathLike[str]) -> tuple[
         for which in (False, True)
     ]
     _check_sides(records, fraction)
-    train, test = (dataclasses.replace(pairs, records=part) for part in records)
-    return _synthesize(train, config, cache), _synthesize(test, config, cache)
+    parts = [dataclasses.replace(pairs, records=part) for part in records]
+    return _synthesize(parts[0], config, cache), _synthesize(parts[1], config, cache)
 
 
 def make_tokenizer(config: ConfigDict, train: Split, folder: Path) -> tokenization.Tokenizer:

@@ -47,14 +47,14 @@ class Comparisons(NamedTuple):
 
 
 class LevelSums(NamedTuple):
-    """Sums over comparisons, by level; divide by `count` once, at the very end.
+    """Sums over comparisons, by level; divide by `comparisons` once, at the very end.
 
     Attributes:
         loss: unweighted losses.
         correct: comparisons whose signed sum of rewards is positive; a tie is wrong.
         ties: comparisons whose signed sum is exactly 0.
         gap: signed sums of rewards, all terms, without gamma (TRL's `margin` for base).
-        count: comparisons.
+        comparisons: how many.
         reward: sum of the rewards of all terms of base comparisons.
         reward_min: smallest of those rewards (+inf where there is none).
         reward_max: largest of those rewards (-inf where there is none).
@@ -64,7 +64,7 @@ class LevelSums(NamedTuple):
     correct: Float[Array, "3"]
     ties: Float[Array, "3"]
     gap: Float[Array, "3"]
-    count: Float[Array, "3"]
+    comparisons: Float[Array, "3"]
     reward: Float[Array, ""]
     reward_min: Float[Array, ""]
     reward_max: Float[Array, ""]
@@ -158,7 +158,7 @@ def preference_loss(
         correct=by_level(gap > 0),
         ties=by_level(gap == 0),
         gap=by_level(gap),
-        count=member.sum((1, 2)),
+        comparisons=member.sum((1, 2)),
         reward=jnp.sum(jnp.where(used, terms, 0.0)),
         reward_min=jnp.min(jnp.where(used, terms, jnp.inf), initial=jnp.inf),
         reward_max=jnp.max(jnp.where(used, terms, -jnp.inf), initial=-jnp.inf),

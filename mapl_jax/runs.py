@@ -50,9 +50,7 @@ class RunFolder:
         except OSError as error:
             raise UserError(f"cannot make the folder {self.path}: {error.strerror}") from error
         if any(self.path.iterdir()):
-            raise UserError(
-                f"{self.path} is not empty and holds no run; choose another --workdir"
-            )
+            raise UserError(f"{self.path} is not empty and holds no run; choose another --workdir")
         write_json(self.config, wanted)
 
 

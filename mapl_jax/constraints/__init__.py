@@ -1,1 +1,200 @@
-"""Instructions that a program can check, propose and put into words."""
+"""Verifiable constraints on a response: checked, derived from responses, put into words.
+
+Everything goes through the functions of this module; a constraint is an id and its parameters.
+
+    check(id, params, response) -> bool        whether the response keeps it
+    margin(id, params, response) -> float      how far from the threshold, >= 0 if kept
+    propose(id, conditions, rng) -> params     parameters that give these responses these verdicts
+    render(id, params, rng) -> str             an English sentence
+    parse(text) -> (id, params)                the sentence read back
+    conflict(a, b) -> reason                   why no answer can keep both
+
+Ids and parameters of 24 families are IFEval's (arXiv 2311.07911); the others are marked. The checks
+here mean what the sentences say, so they mend what is plainly a slip in IFEval's: keywords are
+whole words, for example. One file a group of families; a new family is one more entry of its
+`FAMILIES`.
+"""
+
+import difflib
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mapl_jax.constraints import (
+    case,
+    combination,
+    conflicts,
+    content,
+    formats,
+    keywords,
+    length,
+    punctuation,
+    startend,
+)
+from mapl_jax.constraints.base import Conditions, Family, Params
+
+_FAMILIES: dict[str, Family] = {
+    family.id: family
+    for module in (
+        case,
+        combination,
+        content,
+        formats,
+        keywords,
+        length,
+        punctuation,
+        startend,
+    )
+    for family in module.FAMILIES
+}
+
+Item = tuple[str, Params]
+
+
+def ids(*, held_out: bool | None = None, beyond_ifeval: bool | None = None) -> tuple[str, ...]:
+    """The ids of all families, sorted.
+
+    Args:
+        held_out: only families kept for evaluation (True), only the others (False), or all.
+        beyond_ifeval: only families IFEval does not have (True), only IFEval's (False), or all.
+    """
+    return tuple(
+        sorted(
+            family.id
+            for family in _FAMILIES.values()
+            if held_out in (None, family.held_out) and beyond_ifeval in (None, family.beyond_ifeval)
+        )
+    )
+
+
+def check(id: str, params: Params, response: str) -> bool:
+    """Whether a response keeps a constraint. Defined for every text.
+
+    Raises:
+        ValueError: unknown id or bad parameters.
+    """
+    return _family(id).check(params, response)
+
+
+def margin(id: str, params: Params, response: str) -> float:
+    """Signed distance of a response to the threshold, in the family's own unit; >= 0 if kept.
+
+    Raises:
+        ValueError: unknown id or bad parameters.
+    """
+    return _family(id).margin(params, response)
+
+
+def propose(id: str, conditions: Conditions, rng: np.random.Generator) -> Params | None:
+    """Parameters derived from responses, so that each has the wanted verdict.
+
+    Args:
+        id: of the family.
+        conditions: (response, whether it should keep the constraint), any number of them.
+        rng: decides between the possible parameters.
+
+    Returns:
+        Parameters for which `check` gives every response its verdict, or None if the family finds
+        none.
+
+    Raises:
+        ValueError: unknown id.
+    """
+    return _family(id).propose(conditions, rng)
+
+
+def render(id: str, params: Params, rng: np.random.Generator, *, held_out: bool = False) -> str:
+    """Puts a constraint into a sentence.
+
+    Args:
+        id: of the family.
+        params: its parameters.
+        rng: decides the wording.
+        held_out: use the wordings kept for evaluation.
+
+    Raises:
+        ValueError: unknown id or bad parameters.
+    """
+    return _family(id).render(params, rng, held_out)
+
+
+def parse(text: str) -> tuple[str, dict[str, Any]]:
+    """Reads a sentence made by `render` back.
+
+    Raises:
+        ValueError: the sentence is of no family.
+    """
+    text = text.strip()
+    opening = text.split(maxsplit=1)[0].lower() if text else ""
+    for family, template in _templates().get(opening, ()):
+        params = template.read(text)
+        if params is None:
+            continue
+        try:
+            family.validate(params)
+        except ValueError:
+            continue
+        return family.id, params
+    raise ValueError(f"no constraint reads like this: {text!r}")
+
+
+def conflict(a: Item, b: Item) -> str | None:
+    """Why no sensible answer keeps both constraints; None if nothing speaks against it.
+
+    Args:
+        a: id and parameters.
+        b: the same of the other; the order does not matter.
+
+    Raises:
+        ValueError: unknown id or bad parameters.
+    """
+    families = _family(a[0]), _family(b[0])
+    for family, (_, params) in zip(families, (a, b), strict=True):
+        family.validate(params)
+    if a[0] == b[0]:
+        return f"two constraints of the same family, {a[0]}"
+    if not a[1].get("negated") and not b[1].get("negated"):
+        beyond = any(family.beyond_ifeval for family in families)
+        reason = conflicts.types(a[0], b[0], beyond)
+        if reason:
+            return reason
+    return conflicts.demands(families[0].demands(a[1]), families[1].demands(b[1]))
+
+
+def group(id: str) -> str:
+    """The part of an id before the colon, such as "length_constraints"."""
+    return _family(id).group
+
+
+def _family(id: str) -> Family:
+    if id not in _FAMILIES:
+        close = difflib.get_close_matches(id, _FAMILIES, 1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"unknown constraint {id!r}{hint}")
+    return _FAMILIES[id]
+
+
+@functools.cache
+def _templates() -> dict[str, list[tuple[Family, Any]]]:
+    """Templates by the first word of their sentences."""
+    found: dict[str, list[tuple[Family, Any]]] = {}
+    for family in _FAMILIES.values():
+        for _, train, held_out in family.templates:
+            for template in (*train, *held_out):
+                for opening in template.openings:
+                    found.setdefault(opening, []).append((family, template))
+    return found
+
+
+__all__: Sequence[str] = (
+    "check",
+    "conflict",
+    "group",
+    "ids",
+    "margin",
+    "parse",
+    "propose",
+    "render",
+)

@@ -153,9 +153,9 @@ def encode_leaves(
     special = np.asarray(sorted(tokenizer.all_special_ids), np.int32)
     paths = []
     for index, ids in zip(prompt_of, full_ids, strict=True):
-        prompt = prompt_ids[index]
-        n = min(len(prompt), len(ids))
-        differs = np.flatnonzero(prompt[:n] != ids[:n])
+        own = prompt_ids[index]
+        n = min(len(own), len(ids))
+        differs = np.flatnonzero(own[:n] != ids[:n])
         boundary = int(differs[0]) if len(differs) else n
         paths.append(Path(_end_once(ids, boundary, tokenizer, special), boundary))
     return paths
@@ -168,7 +168,7 @@ def _end_once(
     marks = np.flatnonzero(np.isin(ids[boundary:], special))
     if len(marks):
         tail = boundary + int(marks[-1]) + 1
-        if not tokenizer.decode(ids[tail:]).strip():
+        if not str(tokenizer.decode(ids[tail:])).strip():
             return ids[:tail]
     return np.append(ids, np.int32(tokenizer.eos_token_id))
 

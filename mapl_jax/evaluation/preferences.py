@@ -28,7 +28,8 @@ class Scored:
     Attributes:
         sample_id: the sample that each comparison belongs to.
         level: "base", "intra" or "inter".
-        margin: signed sum of rewards minus gamma, float64.
+        margin: signed sum of rewards, float64; without gamma, as in TRL.
+        gamma: what the margin should exceed; counts in the loss only.
         length_margin: the same signed sum of token counts of the leaves instead of rewards.
         k: instructions added; 0 for base.
         families: constraint ids of the comparison.
@@ -38,6 +39,7 @@ class Scored:
     sample_id: list[str]
     level: list[str]
     margin: np.ndarray
+    gamma: np.ndarray
     length_margin: np.ndarray
     k: np.ndarray
     families: list[tuple[str, ...]]
@@ -48,7 +50,7 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
     """The numbers of an evaluation, as plain floats, ints and dicts.
 
     For each level that occurs: `{level}_accuracy`, `_ties` (fraction of exact ties), `_margin`
-    (mean), `_loss` (mean of -log sigmoid of the margin), `_count`, `_length_accuracy` and
+    (mean), `_loss` (mean of -log sigmoid of margin - gamma), `_count`, `_length_accuracy` and
     `_length_ties` (of preferring what is longer), and with resamples `_accuracy_low` and
     `_accuracy_high`. `by_k` and `by_family` hold accuracies by number of instructions and by
     constraint; a comparison counts for each of its constraints. `loss` is the sum of the level
@@ -70,7 +72,7 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
     correct = scored.margin > 0
     groups = _groups(scored)
     intervals = _intervals(scored.sample_id, correct, groups, seed=seed, resamples=resamples)
-    loss = np.logaddexp(0.0, -scored.margin)
+    loss = np.logaddexp(0.0, scored.gamma - scored.margin)
     levels = [level for level in LEVELS if (level, "", "") in groups]
     summary: dict[str, Any] = {}
     for level in levels:
@@ -131,6 +133,7 @@ def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
                 "id": sample_id,
                 "level": scored.level[i],
                 "margin": float(scored.margin[i]),
+                "gamma": float(scored.gamma[i]),
                 "length_margin": float(scored.length_margin[i]),
                 "k": int(scored.k[i]),
                 "families": list(scored.families[i]),
@@ -151,6 +154,7 @@ def read_scores(path: str | os.PathLike[str]) -> Scored:
         sample_id=[record["id"] for record in records],
         level=[record["level"] for record in records],
         margin=np.asarray([record["margin"] for record in records], np.float64),
+        gamma=np.asarray([record["gamma"] for record in records], np.float64),
         length_margin=np.asarray([record["length_margin"] for record in records], np.float64),
         k=np.asarray([record["k"] for record in records], np.int64),
         families=[tuple(record["families"]) for record in records],

@@ -34,9 +34,10 @@ def score(
         # Results are fetched after all batches are under way.
         waiting.append(rewards(params, to_device(batch)))
     columns: dict[str, list[Any]] = {
-        name: [] for name in ("sample_id", "level", "margin", "length_margin", "k", "families")
+        name: []
+        for name in ("sample_id", "level", "margin", "gamma", "length_margin", "k", "families")
     }
-    terms = []
+    terms: list[Any] = []
     for step, result in enumerate(waiting):
         values = np.asarray(result)[0]
         for row, members in zip(values, batches.plan.batch(step), strict=True):
@@ -50,6 +51,7 @@ def score(
         sample_id=columns["sample_id"],
         level=columns["level"],
         margin=np.asarray(columns["margin"], np.float64),
+        gamma=np.asarray(columns["gamma"], np.float64),
         length_margin=np.asarray(columns["length_margin"], np.float64),
         k=np.asarray(columns["k"], np.int64),
         families=columns["families"],
@@ -65,12 +67,13 @@ def _add(
 ) -> None:
     leaf = trie["term_leaf"].reshape(-1, 4)
     sign = trie["term_sign"].reshape(-1, 4)
-    margin = (reward[leaf] * sign).sum(1) - trie["gamma"]
+    margin = (reward[leaf] * sign).sum(1)
     length = (trie["leaf_tokens"][leaf] * sign).sum(1)
     for i in range(len(leaf)):
         columns["sample_id"].append(str(trie["id"]))
         columns["level"].append(LEVELS[int(trie["level"][i])])
         columns["margin"].append(float(margin[i]))
+        columns["gamma"].append(float(trie["gamma"][i]))
         columns["length_margin"].append(float(length[i]))
         columns["k"].append(int(trie["k"][i]))
         columns["families"].append(tuple(str(trie["families"][i]).split()))

@@ -57,7 +57,8 @@ def init_state(
         params,
         transform_non_params=lambda _: replicated,
     )
-    shardings = TrainState(replicated, params, opt_state)
+    places: tuple[Any, Any, Any] = (replicated, params, opt_state)
+    shardings = TrainState(*places)
 
     def make() -> TrainState:
         made = init()
@@ -170,14 +171,14 @@ def to_floats(metrics: StepMetrics) -> dict[str, float]:
         "num_tokens": float(host.tokens),
     }
     for index, level in enumerate(losses.LEVELS):
-        count = float(sums.count[index])
+        count = float(sums.comparisons[index])
         if not count:
             continue
         values[f"{level}_loss"] = float(sums.loss[index]) / count
         values[f"{level}_accuracy"] = float(sums.correct[index]) / count
         values[f"{level}_margin"] = float(sums.gap[index]) / count
         values[f"{level}_count"] = count
-    if sums.count[losses.BASE]:
+    if sums.comparisons[losses.BASE]:
         values["accuracy"] = values["base_accuracy"]
         values["margin"] = values["base_margin"]
         values["mean_reward"] = float(sums.reward) / (2 * values["base_count"])

@@ -29,6 +29,17 @@ def prompt(text, turns=0, constraints=()):
     }
 
 
+def comparison(level, prompt, response, sign, gamma=0.0, k=2):
+    return {
+        "level": level,
+        "prompt": prompt,
+        "response": response,
+        "sign": sign,
+        "gamma": gamma,
+        "k": k,
+    }
+
+
 def sample(name="s", chosen="Mix and bake.", rejected="Do not know.", turns=0, margin=0.0):
     ids = ("a:b", "c:d")
     return {
@@ -40,13 +51,13 @@ def sample(name="s", chosen="Mix and bake.", rejected="Do not know.", turns=0, m
         ],
         "responses": [chosen, rejected],
         "comparisons": [
-            {"level": "base", "prompt": [0, 0], "response": [0, 1], "sign": [1, -1], "gamma": margin, "k": 0},
-            {"level": "intra", "prompt": [1, 2], "response": [0, 0], "sign": [1, -1], "gamma": 0.0, "k": 2},
-            {"level": "intra", "prompt": [2, 1], "response": [1, 1], "sign": [1, -1], "gamma": 0.0, "k": 2},
-            {"level": "inter", "prompt": [1, 1, 0, 0], "response": [0, 1, 0, 1], "sign": [1, -1, -1, 1], "gamma": 0.0, "k": 2},
-            {"level": "inter", "prompt": [2, 2, 0, 0], "response": [0, 1, 0, 1], "sign": [-1, 1, 1, -1], "gamma": 0.0, "k": 2},
+            comparison("base", [0, 0], [0, 1], [1, -1], margin, k=0),
+            comparison("intra", [1, 2], [0, 0], [1, -1]),
+            comparison("intra", [2, 1], [1, 1], [1, -1]),
+            comparison("inter", [1, 1, 0, 0], [0, 1, 0, 1], [1, -1, -1, 1]),
+            comparison("inter", [2, 2, 0, 0], [0, 1, 0, 1], [-1, 1, 1, -1]),
         ],
-    }  # fmt: skip
+    }
 
 
 def encoded(samples, tokenizer, settings=WIDE):

@@ -11,13 +11,14 @@ import pytest
 from mapl_jax.evaluation.preferences import Scored, read_scores, summarize, table, write_scores
 
 
-def scored(margins, *, level="base", ids=None, lengths=None, k=None, families=None):
+def scored(margins, *, level="base", ids=None, lengths=None, k=None, families=None, gamma=None):
     n = len(margins)
     levels = [level] * n if isinstance(level, str) else list(level)
     return Scored(
         sample_id=list(ids) if ids is not None else [f"s{i}" for i in range(n)],
         level=levels,
         margin=np.asarray(margins, np.float64),
+        gamma=np.asarray(gamma if gamma is not None else np.zeros(n), np.float64),
         length_margin=np.asarray(lengths if lengths is not None else np.ones(n), np.float64),
         k=np.asarray(k if k is not None else [0 if x == "base" else 2 for x in levels], np.int64),
         families=families if families is not None else [()] * n,
@@ -145,6 +146,13 @@ def test_a_comparison_counts_for_each_of_its_families():
         "1": {"accuracy": 0.0, "count": 1},
         "2": {"accuracy": 1.0, "count": 2},
     }
+
+
+def test_gamma_counts_in_the_loss_and_not_in_the_accuracy():
+    summary = summarize(scored([0.5], gamma=[2.0]), seed=0, resamples=0)
+    assert summary["base_accuracy"] == 1.0
+    assert summary["base_margin"] == 0.5
+    assert summary["base_loss"] == pytest.approx(math.log1p(math.exp(1.5)))
 
 
 def test_neither_the_order_nor_the_time_of_day_matters():

@@ -50,6 +50,7 @@ def scored(n, levels=("base", "intra", "inter"), families=("a:x", "b:y"), seed=0
         sample_id=[f"s{i}" for i in range(n) for _ in levels],
         level=level,
         margin=margin,
+        gamma=np.zeros(len(level)),
         length_margin=rng.normal(0, 1, len(level)),
         k=np.asarray([0 if name == "base" else 2 for name in level]),
         families=[() if name == "base" else tuple(families) for name in level],

@@ -1,0 +1,319 @@
+"""What every constraint family has, and the two common shapes: a count and a yes-or-no."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mapl_jax.constraints import thresholds
+from mapl_jax.constraints.text import Text, view
+from mapl_jax.constraints.thresholds import AT_LEAST, LESS_THAN, RELATIONS
+from mapl_jax.constraints.wording import Params, Slot, Template, amount_slot, pick
+
+Conditions = Sequence[tuple[str, bool]]
+Bounds = tuple[float, float]
+
+NEGATED: Params = {"negated": True}
+
+
+@dataclass(frozen=True)
+class Demands:
+    """What keeping a constraint asks of a text, for finding pairs that cannot both be kept.
+
+    Attributes:
+        phrases: Texts that must appear.
+        bounds: Smallest and largest allowed value of named quantities ("words",
+            "character:,", "keyword:war", ...), both inclusive.
+        letter_case: "lower" or "upper" if the whole text must be so.
+        values: Things that can have one value only, such as {"first word": "the"}.
+        exact: Texts that must appear with these very capitals.
+    """
+
+    phrases: tuple[str, ...] = ()
+    bounds: Mapping[str, Bounds] = field(default_factory=dict)
+    letter_case: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    exact: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wordings:
+    """Templates for one form of a family.
+
+    Attributes:
+        train: Templates for training.
+        held_out: Templates kept for evaluation.
+        fixed: Parameters that the form stands for, not shown in any slot.
+    """
+
+    train: Sequence[str]
+    held_out: Sequence[str]
+    fixed: Params = field(default_factory=dict)
+
+
+class Family:
+    """One kind of constraint.
+
+    Attributes:
+        id: "group:name".
+        held_out: Kept for evaluation, never synthesized for training.
+        beyond_ifeval: Not one of IFEval's 25 types.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        wordings: Sequence[Wordings],
+        slots: Mapping[str, Slot] | None = None,
+        held_out: bool = False,
+        beyond_ifeval: bool = True,
+    ):
+        self.id = id
+        self.held_out = held_out
+        self.beyond_ifeval = beyond_ifeval
+        self.templates = [
+            (
+                form.fixed,
+                [Template(text, slots or {}, form.fixed) for text in form.train],
+                [Template(text, slots or {}, form.fixed) for text in form.held_out],
+            )
+            for form in wordings
+        ]
+
+    @property
+    def group(self) -> str:
+        """The part of the id before the colon."""
+        return self.id.partition(":")[0]
+
+    # For each family to fill in ---------------------------------------------------------------
+
+    def validate(self, params: Params) -> None:
+        """Raises ValueError unless `params` are good parameters of this family."""
+        raise ValueError(f"{self.id}: no parameters are known")
+
+    def measure(self, params: Params, text: Text) -> float:
+        """Signed distance to the threshold; >= 0 exactly when the text keeps the constraint."""
+        return -1.0
+
+    def derive(
+        self, kept: Sequence[Text], broken: Sequence[Text], rng: np.random.Generator
+    ) -> Params | None:
+        """Parameters that fit all of `kept` and none of `broken`, if it finds some."""
+        return None
+
+    def demands(self, params: Params) -> Demands:
+        """What keeping the constraint asks of a text."""
+        return Demands()
+
+    # The same for all -------------------------------------------------------------------------
+
+    def check(self, params: Params, response: str) -> bool:
+        """Says whether the response keeps the constraint."""
+        self.validate(params)
+        return self.measure(params, view(response)) >= 0
+
+    def margin(self, params: Params, response: str) -> float:
+        """Signed distance to the threshold; >= 0 exactly when `check` is true."""
+        self.validate(params)
+        return float(self.measure(params, view(response)))
+
+    def propose(self, conditions: Conditions, rng: np.random.Generator) -> Params | None:
+        """Parameters that give each response its wanted verdict, or None."""
+        kept = [view(response) for response, wanted in conditions if wanted]
+        broken = [view(response) for response, wanted in conditions if not wanted]
+        params = self.derive(kept, broken, rng)
+        if params is None:
+            return None
+        if any(self.measure(params, text) < 0 for text in kept):
+            return None
+        if any(self.measure(params, text) >= 0 for text in broken):
+            return None
+        return params
+
+    def render(self, params: Params, rng: np.random.Generator, held_out: bool = False) -> str:
+        """Puts the constraint into an English sentence."""
+        self.validate(params)
+        for fixed, train, kept_back in self.templates:
+            if all(params.get(key) == value for key, value in fixed.items()) and (
+                fixed or not params.get("negated")
+            ):
+                return pick(kept_back if held_out else train, rng).write(params, rng)
+        raise ValueError(f"{self.id}: no wording for {params}")
+
+    def require(self, good: bool, params: Params) -> None:
+        """Raises ValueError unless `good`."""
+        if not good:
+            raise ValueError(f"bad parameters for {self.id}: {params}")
+
+
+def is_count(value: Any, least: int = 1) -> bool:
+    """Whether `value` is a whole number from `least` on."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def is_text(value: Any) -> bool:
+    """Whether `value` is a string with something to see in it."""
+    return isinstance(value, str) and bool(value.strip())
+
+
+def only_keys(params: Any, *keys: str) -> bool:
+    """Whether `params` is a dict with no other keys than these."""
+    return isinstance(params, dict) and params.keys() <= set(keys)
+
+
+def count_bounds(relation: str, number: int) -> Bounds:
+    """The counts that a relation allows."""
+    return (number, math.inf) if relation == AT_LEAST else (0, number - 1)
+
+
+_COUNT_TRAIN = (
+    "Use {amount} in {answer}.",
+    "{Answer} should contain {amount}.",
+    "{Answer} must have {amount}.",
+    "Include {amount}.",
+    "Please give me {amount} in {answer}.",
+    "Write {answer} with {amount}.",
+)
+_COUNT_HELD_OUT = (
+    "I would like to see {amount} in {answer}.",
+    "Mind the count: {amount} in {answer}.",
+    "{Answer} is expected to come with {amount}.",
+)
+
+
+class Count(Family):
+    """A number of something, compared with a threshold.
+
+    Parameters: a number, and a relation "less than" or "at least".
+    """
+
+    def __init__(
+        self,
+        id: str,
+        statistic: Callable[[Text], int],
+        unit: tuple[str, str],
+        *,
+        number_key: str = "number",
+        relation_key: str = "relation",
+        default_relation: str | None = None,
+        quantity: str | None = None,
+        train: Sequence[str] = (),
+        held_out_wordings: Sequence[str] = (),
+        generic_wordings: bool = True,
+        **options: Any,
+    ):
+        generic = (_COUNT_TRAIN, _COUNT_HELD_OUT) if generic_wordings else ((), ())
+        super().__init__(
+            id,
+            [Wordings((*generic[0], *train), (*generic[1], *held_out_wordings))],
+            {"amount": amount_slot(number_key, relation_key, unit, default_relation)},
+            **options,
+        )
+        self.statistic = statistic
+        self.number_key = number_key
+        self.relation_key = relation_key
+        self.default_relation = default_relation
+        self.quantity = quantity or id
+
+    def validate(self, params: Params) -> None:
+        """Wants a number of 1 or more and a relation."""
+        good = only_keys(params, self.number_key, self.relation_key)
+        good = (
+            good and is_count(params.get(self.number_key)) and self._relation(params) in RELATIONS
+        )
+        self.require(good, params)
+
+    def measure(self, params: Params, text: Text) -> float:
+        """Distance of the count to the threshold."""
+        return thresholds.distance(
+            self.statistic(text), self._relation(params), params[self.number_key]
+        )
+
+    def derive(self, kept, broken, rng):
+        """A threshold between the counts of both sides."""
+        found = thresholds.propose(
+            [self.statistic(text) for text in kept], [self.statistic(text) for text in broken], rng
+        )
+        if found is None and not kept and not broken:
+            found = pick(RELATIONS, rng), thresholds.between(1, 5, rng)
+        if found is None:
+            return None
+        relation, number = found
+        params: Params = {self.number_key: number}
+        if relation != self.default_relation:
+            params[self.relation_key] = relation
+        return params
+
+    def demands(self, params: Params) -> Demands:
+        """Bounds of the quantity counted."""
+        bounds = count_bounds(self._relation(params), params[self.number_key])
+        return Demands(bounds={self.quantity: bounds})
+
+    def _relation(self, params: Params) -> Any:
+        return params.get(self.relation_key, self.default_relation)
+
+
+class Flag(Family):
+    """Something a response does or does not do.
+
+    Parameters: none, or {"negated": True} for the opposite.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        statistic: Callable[[Text], bool],
+        *,
+        plain: tuple[Sequence[str], Sequence[str]],
+        negated: tuple[Sequence[str], Sequence[str]],
+        plain_demands: Demands | None = None,
+        negated_demands: Demands | None = None,
+        **options: Any,
+    ):
+        super().__init__(id, [Wordings(*plain), Wordings(*negated, fixed=NEGATED)], **options)
+        self.statistic = statistic
+        self._demands = (plain_demands or Demands(), negated_demands or Demands())
+
+    def validate(self, params: Params) -> None:
+        """Wants no parameters but `negated`."""
+        good = only_keys(params, "negated") and isinstance(params.get("negated", False), bool)
+        self.require(good, params)
+
+    def measure(self, params: Params, text: Text) -> float:
+        """+1 or -1."""
+        return 1.0 if self.statistic(text) != params.get("negated", False) else -1.0
+
+    def derive(self, kept, broken, rng):
+        """The form that fits."""
+        wanted = {self.statistic(text) for text in kept} | {
+            not self.statistic(text) for text in broken
+        }
+        if len(wanted) == 2:
+            return None
+        plain = wanted.pop() if wanted else rng.random() < 0.5
+        return {} if plain else dict(NEGATED)
+
+    def demands(self, params: Params) -> Demands:
+        """Those of the form."""
+        return self._demands[params.get("negated", False)]
+
+
+__all__ = [
+    "AT_LEAST",
+    "LESS_THAN",
+    "NEGATED",
+    "RELATIONS",
+    "Conditions",
+    "Count",
+    "Demands",
+    "Family",
+    "Flag",
+    "Params",
+    "Wordings",
+    "count_bounds",
+    "is_count",
+    "is_text",
+    "only_keys",
+]

@@ -1,0 +1,117 @@
+"""Where sentences end: the decisions of the Punkt algorithm with a hand-written word list.
+
+The algorithm is that of Kiss and Strunk (2006), as IFEval uses it through NLTK 3.8. NLTK's trained
+English model states no licence and its later releases decide otherwise about curly quotes, so the
+list of abbreviations and the code are our own. A candidate is a `.`, `?` or `!` with white space or
+punctuation behind it. A question or exclamation mark ends a sentence; a full stop does unless it
+belongs to an abbreviation, an initial, or a number before a small letter. Line breaks end nothing.
+"""
+
+import itertools
+import re
+from collections.abc import Iterator
+
+ABBREVIATIONS = frozenset(
+    """
+    adj adm adv a.m approx apr assn assoc aug ave b.a b.c b.sc blvd bros c.e calif capt cf cmdr co
+    col conn corp d.c dec dept dist dr e.g ed est etc ext feb fig fla fri ft gen gov hon hwy i.e inc
+    jan jr lt ltd m.a m.d mass maj mar messrs mich minn mon mr mrs ms mt n.y nov oct p.m p.o
+    pa ph.d pp prof rep rev sat sen sens sept sgt sr st tues u.k u.n u.s u.s.a v va vol vs wash
+    wed wis
+    """.split()
+)
+
+# Marks that are never part of a word, and so may follow the end of a sentence at once.
+_OUTSIDE = r"[)\";}\]*:@'({\[?!]"
+_RUN = r"(?:-{2,}|\.{2,}|(?:\.\s){2,}\.)"
+_CANDIDATE = re.compile(rf"[.?!](?=(?P<after>{_OUTSIDE}|\s+(?P<next>\S+)))")
+_WORD_END = rf"(?:\s|$|{_OUTSIDE}|{_RUN}|,(?:$|\s|{_OUTSIDE}|{_RUN}))"
+_PIECE = re.compile(rf"{_RUN}|[^\s(\"`{{\[:;&#*@)}}\]\-,](?:(?!{_WORD_END})\S)*|\S")
+_ELLIPSIS = re.compile(r"\.\.+$")
+_INITIAL = re.compile(r"[^\W\d]\.$")
+_NUMBER = re.compile(r"-?[.,]?\d[\d,.-]*\.?$")
+# Closing marks belong to the sentence before them.
+_CLOSING = re.compile(r"[\"')\]}]+?(?:\s+|(?=--)|$)", re.M)
+
+
+def split(text: str) -> list[str]:
+    """The sentences of a text."""
+    return [text[start:stop] for start, stop in _realigned(text)]
+
+
+def count(text: str) -> int:
+    """Number of sentences."""
+    return sum(1 for _ in _realigned(text))
+
+
+def _realigned(text: str) -> Iterator[tuple[int, int]]:
+    moved = 0
+    spans = list(_spans(text))
+    for place, (start, stop) in enumerate(spans):
+        start += moved
+        moved = 0
+        if place + 1 < len(spans):
+            following, end = spans[place + 1]
+            match = _CLOSING.match(text, following, end)
+            if match:
+                moved = match.end() - following
+                yield start, following + len(match[0].rstrip())
+                continue
+        if start < stop:
+            yield start, stop
+
+
+def _spans(text: str) -> Iterator[tuple[int, int]]:
+    start = 0
+    for match, word in _candidates(text):
+        if _ends(word + match[0], match["after"]):
+            yield start, match.end()
+            start = match.end() if match["next"] is None else match.start("next")
+    yield start, len(text.rstrip())
+
+
+def _candidates(text: str) -> Iterator[tuple[re.Match[str], str]]:
+    """Candidates with the word before them; of several in one word only the last."""
+    held: re.Match[str] | None = None
+    begin = end = 0
+    for match in _CANDIDATE.finditer(text):
+        space = _last_space(text, end, match.start())
+        first = begin if space <= end else space + 1
+        if held is not None and end <= first:
+            yield held, text[begin:end]
+        held, begin, end = match, first, match.start()
+    if held is not None:
+        yield held, text[begin:end]
+
+
+def _last_space(text: str, start: int, stop: int) -> int:
+    """Index of the last white space in a part of a text; `start` if there is none after it."""
+    for place in range(stop - 1, start, -1):
+        if text[place].isspace():
+            return place
+    return start
+
+
+def _ends(word: str, after: str) -> bool:
+    """Whether a sentence ends in `word`, judged by the piece that follows each of its pieces."""
+    pieces = _PIECE.findall(word + after)
+    return any(_is_end(piece, following) for piece, following in itertools.pairwise(pieces))
+
+
+def _is_end(piece: str, following: str) -> bool:
+    if piece in (".", "?", "!"):
+        ends = True
+    elif not piece.endswith(".") or piece.endswith("..") or _ELLIPSIS.match(piece):
+        return False
+    else:
+        stem = piece[:-1].lower()
+        ends = stem not in ABBREVIATIONS and stem.split("-")[-1] not in ABBREVIATIONS
+    if not ends:
+        return False
+    initial = _INITIAL.match(piece) is not None
+    if initial or (piece != "." and _NUMBER.match(piece)):
+        if following in (";", ":", ",", ".", "!", "?") or following[0].islower():
+            return False
+        if initial and following[0].isupper():
+            return False
+    return True

@@ -1,0 +1,273 @@
+"""What can be counted in a response, computed once per text.
+
+Every pattern here runs in linear time: responses may be long, odd or hostile.
+"""
+
+import re
+from collections import Counter
+from functools import cached_property, lru_cache
+
+from mapl_jax.constraints import sentences
+
+_WORD = re.compile(r"\w+")
+_BLANK_LINES = re.compile(r"\n[^\S\n]*(?:\n[^\S\n]*)+")
+# A marker, then white space, then something to say: neither a rule "---" nor a number "-5".
+_BULLET = re.compile(r"^[^\S\n]*[*+•-][^\S\n]+(?![*_-][*_ -]*$)\S", re.M)
+# Inside, neither stars nor line breaks; no space next to the stars, or "2 * 3 * 4" would count.
+_HIGHLIGHT = re.compile(r"(?<!\*)(\*{1,3})(?=[^\s*])[^\n*]*(?<=[^\s*])\1(?!\*)")
+
+_LINK = re.compile(r"https?://[^\s)>\]]+|\[[^\[\]\n]+\]\([^()\s]+\)|\bwww\.\w")
+_DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
+_STEP = re.compile(r"^[^\S\n]*\d{1,3}[.)][^\S\n]+\S", re.M)
+_HEADING = re.compile(r"^#{1,6}[^\S\n]+\S", re.M)
+_TABLE_RULE = re.compile(r"^[^\S\n]*\|?[^\S\n]*:?-{2,}:?(?:[^\S\n]*\|[^\S\n]*:?-{2,}:?)*", re.M)
+_EMOJI = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]")
+_BRACKETS = re.compile(r"\[[^\[\]\n]+\](?!\()")
+_EDGES = " \t\r\n*_#>\"'`()[]{}<>.,;:!?-\u2013\u2014\u2018\u2019\u201c\u201d\u2026"
+
+# Words that say little about what a text is about; keywords are not drawn from them.
+STOPWORDS = frozenset(
+    """
+    about above after again against all also although always among and any anyone anything are
+    aren around because been before being below between both but can cannot could couldn did didn
+    does doesn doing don done down during each either else even ever every few for from further get
+    gets getting goes going got had hadn has hasn have haven having her here hers herself him
+    himself his how however into isn its itself just let like may maybe might more most much must
+    mustn myself neither nor not now off often one once only onto other others ought our ours
+    ourselves out over own per perhaps quite rather really said same say says shall shan she should
+    shouldn since some someone something still such than that the their theirs them themselves then
+    there therefore these they thing things this those though through thus too under until unless
+    upon use used using very was wasn well were weren what when where whether which while who whom
+    whose why will with within without won would wouldn yes yet you your yours yourself yourselves
+    """.split()
+)
+
+
+def word_tokens(text: str) -> list[str]:
+    r"""Runs of `\w`, as IFEval counts words: "don't" is two of them, "3.14" is two."""
+    return _WORD.findall(text)
+
+
+def bare(word: str) -> str:
+    """A word in lower case without quotes, brackets and punctuation around it."""
+    return word.strip(_EDGES).lower()
+
+
+def _first(text: str) -> str:
+    """The first piece between white space that holds a letter or a digit."""
+    for piece in text.split(maxsplit=8):
+        word = piece.split(maxsplit=1)[0]
+        if _WORD.search(word):
+            return word
+    return ""
+
+
+class Text:
+    """Statistics of one response; each is computed on first use and kept."""
+
+    def __init__(self, raw: str):
+        self.raw = raw
+
+    @cached_property
+    def stripped(self) -> str:
+        """The text without white space around it."""
+        return self.raw.strip()
+
+    @cached_property
+    def lower(self) -> str:
+        """The text in lower case."""
+        return self.raw.lower()
+
+    @cached_property
+    def words(self) -> list[str]:
+        r"""Runs of `\w`."""
+        return word_tokens(self.raw)
+
+    @cached_property
+    def word_counts(self) -> Counter[str]:
+        """How often each lower-cased word occurs."""
+        return Counter(word_tokens(self.lower))
+
+    @cached_property
+    def surface(self) -> dict[str, str]:
+        """Lower-cased word -> how it is written, in lower case if it is so anywhere."""
+        forms: dict[str, str] = {}
+        for word in self.words:
+            lower = word.lower()
+            if lower not in forms or word == lower:
+                forms[lower] = word
+        return forms
+
+    @cached_property
+    def content_words(self) -> tuple[str, ...]:
+        """Different lower-cased words of three ASCII letters or more, stop words left out."""
+        return tuple(
+            word
+            for word in self.surface
+            if len(word) >= 3 and word.isascii() and word.isalpha() and word not in STOPWORDS
+        )
+
+    @cached_property
+    def characters(self) -> Counter[str]:
+        """How often each character of the lower-cased text occurs."""
+        return Counter(self.lower)
+
+    @cached_property
+    def sentences(self) -> int:
+        """Number of sentences by the Punkt rules."""
+        return sentences.count(self.raw)
+
+    @cached_property
+    def sentence_list(self) -> list[str]:
+        """The sentences, each line break ending one too, without those that hold no word."""
+        return [
+            piece for line in self.lines for piece in sentences.split(line) if _WORD.search(piece)
+        ]
+
+    @cached_property
+    def sentence_lengths(self) -> list[int]:
+        """Number of words of each sentence."""
+        return [len(word_tokens(sentence)) for sentence in self.sentence_list]
+
+    @cached_property
+    def sentence_openings(self) -> frozenset[str]:
+        """First words of the sentences, lower-cased."""
+        return frozenset(bare(_first(sentence)) for sentence in self.sentence_list) - {""}
+
+    @cached_property
+    def first_word(self) -> str:
+        """The first word, lower-cased and without marks around it; may be empty."""
+        return bare(_first(self.stripped))
+
+    @cached_property
+    def last_word(self) -> str:
+        """The last word, lower-cased and without marks around it; may be empty."""
+        parts = self.stripped.rsplit(maxsplit=1)
+        return bare(parts[-1]) if parts else ""
+
+    @cached_property
+    def longest_word(self) -> int:
+        """Letters of the longest run of letters."""
+        return max((len(word) for word in self.surface if word.isalpha()), default=0)
+
+    @cached_property
+    def initials(self) -> Counter[str]:
+        """How many words start with each letter, lower-cased."""
+        return Counter(word[0].lower() for word in self.words if word[0].isalpha())
+
+    @cached_property
+    def numbers(self) -> int:
+        """Numbers written in digits: 7, 1,000 and 3.14 are one each."""
+        return sum(1 for _ in _DIGITS.finditer(self.raw))
+
+    @cached_property
+    def links(self) -> int:
+        """Web addresses and Markdown links."""
+        return sum(1 for _ in _LINK.finditer(self.raw))
+
+    @cached_property
+    def emoji(self) -> int:
+        """Pictographs and dingbats."""
+        return sum(1 for _ in _EMOJI.finditer(self.raw))
+
+    @cached_property
+    def steps(self) -> int:
+        """Lines that start with a number and a full stop or bracket: "1. Wash"."""
+        return sum(1 for _ in _STEP.finditer(self.raw))
+
+    @cached_property
+    def headings(self) -> int:
+        """Markdown headings: lines that start with one to six `#` and a space."""
+        return sum(1 for _ in _HEADING.finditer(self.raw))
+
+    @cached_property
+    def placeholders(self) -> int:
+        """Texts in square brackets that are no Markdown links."""
+        return sum(1 for _ in _BRACKETS.finditer(self.raw))
+
+    @cached_property
+    def fences(self) -> int:
+        """Fenced blocks of code, closed or not."""
+        marks = sum(line.startswith("```") for line in self.lines)
+        return (marks + 1) // 2
+
+    @cached_property
+    def tables(self) -> frozenset[int]:
+        """Numbers of columns of the Markdown tables, two or more."""
+        found = set()
+        for above, rule in zip(self.lines, self.lines[1:], strict=False):
+            match = _TABLE_RULE.match(rule)
+            if match and match.end() == len(rule.rstrip("| \t")) and "|" in above:
+                columns = len(above.strip().strip("|").split("|"))
+                if columns >= 2 and columns == len(rule.strip().strip("|").split("|")):
+                    found.add(columns)
+        return frozenset(found)
+
+    @cached_property
+    def first_places(self) -> dict[str, int]:
+        """Lower-cased word -> index of its first occurrence among the words."""
+        places: dict[str, int] = {}
+        for place, word in enumerate(word_tokens(self.lower)):
+            places.setdefault(word, place)
+        return places
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """Lines that are not blank, stripped."""
+        return [line for line in map(str.strip, self.raw.split("\n")) if line]
+
+    @cached_property
+    def paragraphs(self) -> list[str]:
+        """Non-blank parts between blank lines."""
+        text = self.stripped.replace("\r\n", "\n")
+        return [part for part in _BLANK_LINES.split(text) if part]
+
+    @cached_property
+    def paragraph_openings(self) -> list[str]:
+        """First word of each paragraph, lower-cased; empty where there is none."""
+        return [bare(_first(paragraph)) for paragraph in self.paragraphs]
+
+    @cached_property
+    def bullets(self) -> int:
+        """Lines that start with `*`, `-`, `+` or `•`, a space and some text."""
+        return len(_BULLET.findall(self.raw))
+
+    @cached_property
+    def highlights(self) -> int:
+        """Spans set in stars within one line: *one*, **two** or ***three***."""
+        return sum(1 for _ in _HIGHLIGHT.finditer(self.raw))
+
+    @cached_property
+    def capital_words(self) -> int:
+        """Words between white space that have letters, all of them capitals ("I" counts)."""
+        return sum(1 for word in self.raw.split() if word.isupper())
+
+    def count_word(self, word: str) -> int:
+        """How often `word` (or a phrase) occurs as a whole word, whatever its case."""
+        lower = word.lower()
+        if lower.isascii() and lower.isalnum():
+            return self.word_counts[lower]
+        return sum(1 for _ in whole_word(lower).finditer(self.lower))
+
+
+@lru_cache(maxsize=1024)
+def whole_word(word: str) -> re.Pattern[str]:
+    """Pattern of `word` taken literally, with word boundaries where its ends are word-like.
+
+    Scripts written without spaces (Chinese, Japanese, Thai, ...) have no such boundaries.
+    """
+    before = r"(?<!\w)" if _bounded(word[:1]) else ""
+    after = r"(?!\w)" if _bounded(word[-1:]) else ""
+    return re.compile(before + re.escape(word) + after)
+
+
+def _bounded(character: str) -> bool:
+    unspaced = "\u0e00" <= character < "\u0f00" or "\u1000" <= character < "\u10a0"
+    unspaced |= "\u1780" <= character < "\u1800" or "\u3040" <= character < "\ua000"
+    return bool(re.match(r"\w", character)) and not (unspaced or character >= "\U00020000")
+
+
+@lru_cache(maxsize=128)
+def view(text: str) -> Text:
+    """The statistics of `text`, shared by all families that look at it in turn."""
+    return Text(text)

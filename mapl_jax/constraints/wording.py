@@ -1,0 +1,242 @@
+"""English sentences with slots: written from parameters and read back into them."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mapl_jax.constraints import spelling
+from mapl_jax.constraints.thresholds import AT_LEAST, LESS_THAN
+
+Params = dict[str, Any]
+
+
+def pick(items: Sequence, rng: np.random.Generator):
+    """Draws one item. `rng.random` is ten times as fast as `rng.choice`."""
+    return items[int(rng.random() * len(items))]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place in a sentence that shows a part of the parameters.
+
+    Attributes:
+        pattern: Regular expression, without groups, of all texts `write` can produce.
+        write: Text for these parameters.
+        read: The parameters back from the text; raises ValueError where there are none.
+        openings: First words the slot may start with, where a sentence starts with it.
+    """
+
+    pattern: str
+    write: Callable[[Params, np.random.Generator], str]
+    read: Callable[[str], Params]
+    openings: tuple[str, ...] = ()
+
+
+def _alternatives(*texts: str) -> Slot:
+    return Slot(
+        pattern="|".join(map(re.escape, texts)),
+        write=lambda params, rng: pick(texts, rng),
+        read=lambda text: {},
+        openings=tuple({text.split()[0].lower() for text in texts}),
+    )
+
+
+_ANSWERS = ("your answer", "your response", "your reply", "the answer", "the response")
+COMMON_SLOTS: Mapping[str, Slot] = {
+    "answer": _alternatives(*_ANSWERS),
+    "Answer": _alternatives(*(text.capitalize() for text in _ANSWERS)),
+}
+
+
+def write_number(number: int, rng: np.random.Generator) -> str:
+    """Writes a number in digits or, more often for small ones, in words."""
+    if number < spelling.LIMIT and rng.random() < (0.4 if number <= 20 else 0.15):
+        return spelling.spell(number)
+    return str(number)
+
+
+def number_slot(key: str) -> Slot:
+    """A bare number."""
+    return Slot(
+        pattern=spelling.PATTERN,
+        write=lambda params, rng: write_number(params[key], rng),
+        read=lambda text: {key: spelling.read(text)},
+    )
+
+
+# (phrase, what to add to the number shown to get the parameter)
+_AT_LEAST_PHRASES = (
+    ("at least {}", 0),
+    ("{} or more", 0),
+    ("no fewer than {}", 0),
+    ("a minimum of {}", 0),
+    ("more than {}", 1),
+)
+_LESS_THAN_PHRASES = (
+    ("fewer than {}", 0),
+    ("less than {}", 0),
+    ("at most {}", 1),
+    ("no more than {}", 1),
+    ("a maximum of {}", 1),
+)
+
+
+def amount_slot(
+    number_key: str,
+    relation_key: str,
+    unit: tuple[str, str],
+    default_relation: str | None = None,
+    zero: str = "",
+) -> Slot:
+    """A relation, a number and a unit: "at least 5 words", "no more than three commas".
+
+    Args:
+        number_key: Parameter that holds the number (1 or more).
+        relation_key: Parameter that holds "less than" or "at least".
+        unit: Singular and plural.
+        default_relation: The relation that parameters leave out, if any.
+        zero: What "less than 1" reads as; "no words" and the like unless given.
+    """
+    one, many = unit
+    none = zero or f"no {many}"
+    units = f"(?:{re.escape(many)}|{re.escape(one)})"
+    readers = [
+        (re.compile(phrase.format(f"({spelling.PATTERN})") + f" {units}", re.I), relation, offset)
+        for relation, phrases in ((AT_LEAST, _AT_LEAST_PHRASES), (LESS_THAN, _LESS_THAN_PHRASES))
+        for phrase, offset in phrases
+    ]
+
+    def params_of(relation: str, number: int) -> Params:
+        params: Params = {number_key: number}
+        if relation != default_relation:
+            params[relation_key] = relation
+        return params
+
+    def write(params: Params, rng: np.random.Generator) -> str:
+        relation, number = params.get(relation_key, default_relation), params[number_key]
+        if relation == LESS_THAN and number == 1:
+            return none
+        # "more than 0" is no English.
+        some = 5 if number > 1 else 4
+        phrases = (_AT_LEAST_PHRASES if relation == AT_LEAST else _LESS_THAN_PHRASES)[:some]
+        phrase, offset = pick(phrases, rng)
+        shown = number - offset
+        return f"{phrase.format(write_number(shown, rng))} {one if shown == 1 else many}"
+
+    def read(text: str) -> Params:
+        if text.lower() == none.lower():
+            return params_of(LESS_THAN, 1)
+        for reader, relation, offset in readers:
+            if match := reader.fullmatch(text):
+                return params_of(relation, spelling.read(match[1]) + offset)
+        raise ValueError(f"no amount: {text!r}")
+
+    phrases = "|".join(
+        phrase.format(spelling.PATTERN) for phrase, _ in (*_AT_LEAST_PHRASES, *_LESS_THAN_PHRASES)
+    )
+    return Slot(f"{re.escape(none)}|(?:{phrases}) {units}", write, read)
+
+
+def exact_slot(key: str, unit: tuple[str, str]) -> Slot:
+    """An exact number and a unit: "exactly three bullet points", "no bullet points"."""
+    one, many = unit
+    units = f"(?:{re.escape(many)}|{re.escape(one)})"
+
+    def write(params: Params, rng: np.random.Generator) -> str:
+        number = params[key]
+        if number == 0:
+            return f"no {many}"
+        return f"exactly {write_number(number, rng)} {one if number == 1 else many}"
+
+    def read(text: str) -> Params:
+        if text.lower() == f"no {many}".lower():
+            return {key: 0}
+        match = re.match(rf"exactly ({spelling.PATTERN}) {units}", text, re.I)
+        if match is None:
+            raise ValueError(f"no exact number: {text!r}")
+        return {key: spelling.read(match[1])}
+
+    return Slot(f"no {re.escape(many)}|exactly {spelling.PATTERN} {units}", write, read)
+
+
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
+_UNESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\", '"': '\\"'}
+
+
+def _quote(text: str) -> str:
+    return '"' + re.sub(r'[\n\t\r\\"]', lambda match: _UNESCAPES[match[0]], text) + '"'
+
+
+def _unquote(text: str) -> str:
+    unescape = lambda match: _ESCAPES.get(match[1], match[1])  # noqa: E731
+    return re.sub(r"\\(.)", unescape, text[1:-1], flags=re.S)
+
+
+def quoted_slot(key: str) -> Slot:
+    """A text in double quotes, with backslash escapes for quotes and line breaks in it."""
+    return Slot(
+        pattern=_QUOTED,
+        write=lambda params, rng: _quote(params[key]),
+        read=lambda text: {key: _unquote(text)},
+    )
+
+
+def quoted_list_slot(key: str) -> Slot:
+    """Several quoted texts: "a", "b" and "c"."""
+
+    def write(params: Params, rng: np.random.Generator) -> str:
+        *first, last = map(_quote, params[key])
+        return f"{', '.join(first)} and {last}" if first else last
+
+    return Slot(
+        pattern=f"{_QUOTED}(?:(?:, | and ){_QUOTED})*",
+        write=write,
+        read=lambda text: {key: [_unquote(item) for item in re.findall(_QUOTED, text, re.S)]},
+    )
+
+
+class Template:
+    """One sentence with slots, such as "Use {amount} in {answer}."."""
+
+    def __init__(self, text: str, slots: Mapping[str, Slot], fixed: Params):
+        self.text = text
+        self.fixed = fixed
+        slots = {**COMMON_SLOTS, **slots}
+        pieces = re.split(r"\{(\w+)\}", text)
+        self._literals = pieces[::2]
+        self._slots = [(name, slots[name]) for name in pieces[1::2]]
+        pattern = re.escape(pieces[0])
+        for (name, slot), literal in zip(self._slots, self._literals[1:], strict=True):
+            pattern += f"(?P<{name}>{slot.pattern})" + re.escape(literal)
+        self._pattern = re.compile(pattern, re.I | re.S)
+
+    @property
+    def openings(self) -> tuple[str, ...]:
+        """First words, in lower case, of the sentences this template makes."""
+        if self._literals[0]:
+            return (self._literals[0].split()[0].lower(),)
+        return self._slots[0][1].openings
+
+    def write(self, params: Params, rng: np.random.Generator) -> str:
+        """Fills the slots from `params`."""
+        text = self._literals[0]
+        for (_, slot), literal in zip(self._slots, self._literals[1:], strict=True):
+            text += slot.write(params, rng) + literal
+        return text
+
+    def read(self, text: str) -> Params | None:
+        """Parameters back from a sentence; None if it is not of this template."""
+        match = self._pattern.fullmatch(text)
+        if match is None:
+            return None
+        params = dict(self.fixed)
+        try:
+            for name, slot in self._slots:
+                params |= slot.read(match[name])
+        except ValueError:
+            return None
+        return params
