@@ -1,0 +1,288 @@
+"""Model folders: what is written is what was there, and what is wrong is named."""
+
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tokenizers
+import transformers
+from safetensors.numpy import load_file, save_file
+
+from mapl_jax.data import tokenization
+from mapl_jax.errors import UserError
+from mapl_jax.models import hub, policy, reward
+from mapl_jax.models.decoder import DecoderConfig
+
+CONFIG = DecoderConfig(512, 16, 2, 4, 2, 4, 24, rope_theta=5e4, max_positions=77, eos_token=1)
+UNTIED = DecoderConfig(**{**CONFIG.to_dict(), "tie_embeddings": False})
+
+
+def parameters(config=CONFIG, model=reward):
+    """Every parameter random, norms and biases too."""
+    rng = np.random.default_rng(0)
+    return jax.tree.map(
+        lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32), model.abstract_params(config)
+    )
+
+
+def assert_same(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "model"
+    hub.save_params(path, CONFIG, parameters())
+    return path
+
+
+def change_config(folder, **changes):
+    path = folder / "config.json"
+    content = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({k: v for k, v in content.items() if v != "gone"}))
+
+
+def change_tensors(folder, change):
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("config", "model"), [(CONFIG, reward), (UNTIED, reward), (CONFIG, policy), (UNTIED, policy)]
+)
+def test_a_model_comes_back_exactly(tmp_path, config, model):
+    params = parameters(config, model)
+    hub.save_params(tmp_path / "model", config, params)
+    assert hub.load_config(tmp_path / "model") == config
+    head = model is reward
+    assert_same(hub.load_params(tmp_path / "model", config, head=head, seed=0), params)
+
+
+def test_names_and_forms_are_those_of_transformers(folder):
+    tensors, params = load_file(folder / "model.safetensors"), parameters()
+    assert {"score.weight", "model.embed_tokens.weight"} < set(tensors)
+    assert "lm_head.weight" not in tensors
+    assert tensors["score.weight"].shape == (1, CONFIG.width)
+    up = params["layers"]["mlp"]["up"]["kernel"][1]
+    np.testing.assert_array_equal(tensors["model.layers.1.mlp.up_proj.weight"], up.T)
+    assert len(tensors) == 3 + 12 * CONFIG.layers
+
+
+def test_only_an_untied_policy_has_an_lm_head(tmp_path):
+    for config in (CONFIG, UNTIED):
+        hub.save_params(tmp_path / "model", config, parameters(config, policy))
+        names = load_file(tmp_path / "model" / "model.safetensors")
+        assert ("lm_head.weight" in names) != config.tie_embeddings
+        assert "score.weight" not in names
+
+
+def test_the_config_says_old_and_new_readers_what_they_need(folder):
+    content = json.loads((folder / "config.json").read_text())
+    assert content["architectures"] == ["Qwen2ForSequenceClassification"]
+    assert content["id2label"] == {"0": "LABEL_0"} and content["label2id"] == {"LABEL_0": 0}
+    assert content["problem_type"] == "regression"
+    assert content["rope_theta"] == content["rope_parameters"]["rope_theta"] == 5e4
+    assert content["torch_dtype"] == content["dtype"] == "float32"
+    assert content["max_position_embeddings"] == 77
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision_is_read_as_fp32(folder, dtype):
+    def halve(tensors):
+        tensors.update({name: np.asarray(jnp.asarray(x, dtype)) for name, x in tensors.items()})
+
+    change_tensors(folder, halve)
+    params = hub.load_params(folder, CONFIG, head=True, seed=0)
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype("float32")}
+    expected = jax.tree.map(lambda x: np.asarray(x.astype(dtype), np.float32), parameters())
+    assert_same(params, expected)
+
+
+def shard(folder):
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    files = {}
+    for i, (name, tensor) in enumerate(sorted(tensors.items())):
+        file = f"model-{i:05}.safetensors"
+        save_file({name: tensor}, folder / file, metadata={"format": "pt"})
+        files[name] = file
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
+    return files
+
+
+def test_shards_are_read_through_their_index(folder):
+    shard(folder)
+    assert_same(hub.load_params(folder, CONFIG, head=True, seed=0), parameters())
+
+
+def test_a_language_model_gets_a_fresh_head_that_the_seed_decides(tmp_path):
+    hub.save_params(tmp_path / "model", UNTIED, parameters(UNTIED, policy))
+    first, again, other = (
+        hub.load_params(tmp_path / "model", UNTIED, head=True, seed=seed) for seed in (3, 3, 4)
+    )
+    assert "lm_head" not in first
+    assert_same(first, again)
+    assert np.abs(first["score"] - other["score"]).max() > 0
+    assert np.abs(first["score"]).mean() < 4 * reward.head_scale(UNTIED)
+    assert jax.tree.structure(first) == jax.tree.structure(reward.abstract_params(UNTIED))
+
+
+def test_the_base_of_rotary_angles_is_read_where_old_and_new_files_have_it(folder):
+    change_config(folder, rope_parameters="gone", rope_theta=7e5, rope_scaling=None)
+    assert hub.load_config(folder).rope_theta == 7e5
+    change_config(folder, rope_theta="gone", rope_parameters={"rope_theta": 8e5})
+    assert hub.load_config(folder).rope_theta == 8e5
+    change_config(folder, rope_parameters="gone")
+    assert hub.load_config(folder).rope_theta == 1e4
+
+
+def test_saving_replaces_a_model_and_leaves_nothing_beside_it(folder):
+    other = jax.tree.map(lambda x: x + 1, parameters())
+    hub.save_params(folder, CONFIG, other)
+    assert_same(hub.load_params(folder, CONFIG, head=True, seed=0), other)
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_saving_over_other_files_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="other files"):
+        hub.save_params(tmp_path, CONFIG, parameters())
+    with pytest.raises(UserError, match="in the way"):
+        hub.save_params(tmp_path / "notes.txt", CONFIG, parameters())
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    texts = ["Hello there, how are you?", "I am fine; 12 apples cost 3.50.", "Ça va, naïve café?"]
+    return tokenization.train(texts * 3, 400)
+
+
+def test_a_tokenizer_travels_with_the_model(tmp_path, tokenizer):
+    hub.check_tokenizer(CONFIG, tokenizer)
+    hub.save_params(tmp_path / "model", CONFIG, parameters(), tokenizer=tokenizer)
+    found = tokenization.load(str(tmp_path / "model"))
+    text = "Hello, naïve 123 apples'll do\n\n <|im_end|> tail"
+    assert found.encode(text) == tokenizer.encode(text)
+    config = hub.load_config(tmp_path / "model")
+    assert config.pad_token == tokenizer.pad_token_id
+    assert config.eos_token == tokenizer.eos_token_id
+
+
+def test_a_tokenizer_that_would_be_opened_as_another_one_is_refused(folder):
+    vocabulary = {word: i for i, word in enumerate(["<unk>", "<eos>", "<pad>", "a", "b"])}
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    words = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend, unk_token="<unk>", eos_token="<eos>", pad_token="<pad>"
+    )
+    with pytest.raises(UserError, match="read text differently"):
+        hub.check_tokenizer(CONFIG, words)
+    before = (folder / "config.json").read_text()
+    with pytest.raises(UserError, match="read text differently"):
+        hub.save_params(folder, CONFIG, parameters(), tokenizer=words)
+    assert (folder / "config.json").read_text() == before, "a failed save must leave the old model"
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "mamba"}, "config.json: model_type 'mamba' is not supported; choose qwen2"),
+        ({"model_type": "gone"}, "model_type None"),
+        ({"hidden_act": "gelu"}, "hidden_act = 'gelu'"),
+        ({"use_sliding_window": True}, "use_sliding_window = True"),
+        ({"layer_types": ["sliding_attention"]}, "layer_types with 'sliding_attention'"),
+        ({"rope_scaling": {"type": "yarn", "factor": 4.0}}, "rope_scaling = .*yarn"),
+        ({"rope_parameters": {"rope_type": "llama3"}}, "rope_parameters = .*llama3"),
+        ({"rope_parameters": [1]}, "rope_parameters must be an object"),
+        ({"rope_parameters": "gone", "rope_theta": "big"}, "rope_theta must be a positive number"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config"),
+        ({"hidden_size": "gone"}, "the key hidden_size is missing"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers must be a positive integer"),
+        ({"num_key_value_heads": 3}, "multiple of kv_heads"),
+        ({"head_dim": "gone", "hidden_size": 18}, "no multiple of num_attention_heads"),
+    ],
+)
+def test_a_config_the_decoder_cannot_do_is_refused_by_name(folder, changes, message):
+    change_config(folder, **changes)
+    with pytest.raises(UserError, match=message):
+        hub.load_config(folder)
+
+
+def remove(*names):
+    return lambda tensors: [tensors.pop(name) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (remove("model.norm.weight"), "missing tensor model.norm.weight"),
+        (remove("score.weight"), "missing tensor score.weight"),
+        (
+            lambda t: t.update({"model.layers.2.mlp.up_proj.weight": np.zeros(1)}),
+            "unexpected tensor model.layers.2.mlp.up_proj.weight",
+        ),
+        (
+            lambda t: t.update({"score.weight": np.zeros((2, 16), np.float32)}),
+            r"score.weight has shape \(2, 16\), but config.json makes it \(1, 16\)",
+        ),
+        (
+            lambda t: t.update({"score.weight": np.zeros((1, 16), np.int8)}),
+            "score.weight is of type I8",
+        ),
+    ],
+)
+def test_a_wrong_tensor_is_refused_by_name(folder, change, message):
+    change_tensors(folder, change)
+    with pytest.raises(UserError, match=message):
+        hub.load_params(folder, CONFIG, head=True, seed=0)
+
+
+def test_a_reward_model_is_no_policy(folder):
+    with pytest.raises(UserError, match=r"unexpected tensor score\.weight"):
+        hub.load_params(folder, CONFIG, head=False, seed=0)
+
+
+def cut(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def lose_a_shard(folder):
+    (folder / shard(folder)["model.norm.weight"]).unlink()
+
+
+def lead_outside(folder):
+    files = dict.fromkeys(shard(folder), "../model.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
+
+
+def misplace(folder):
+    files = dict.fromkeys(shard(folder), "model-00000.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (shutil.rmtree, "does not exist; fetch a hub model"),
+        (lambda folder: (folder / "config.json").unlink(), "config.json is missing"),
+        (lambda folder: (folder / "config.json").write_text("{"), "config.json is no JSON"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "holds no JSON object"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "only safetensors are read"),
+        (cut, "model.safetensors is broken or cut off"),
+        (lose_a_shard, "is missing, which model.safetensors.index.json names"),
+        (lead_outside, "is missing, which model.safetensors.index.json names"),
+        (misplace, "missing tensor .* places here"),
+    ],
+)
+def test_a_damaged_folder_is_refused(folder, damage, message):
+    damage(folder)
+    with pytest.raises(UserError, match=message):
+        hub.load_config(folder)
+        hub.load_params(folder, CONFIG, head=True, seed=0)
