@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from mapl_jax.kernels import attention as kernel
-from mapl_jax.kernels.attention import attention, reach_mask
+from mapl_jax.kernels.attention import reach_mask
+
+attention = jax.jit(kernel.attention, static_argnames=("window", "softcap", "scale", "backend"))
 
 
 def random_rows(seed, rows, length, used=0.9):
@@ -80,7 +82,7 @@ def test_is_the_softmax_over_ancestors(backend, options):
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.parametrize("length", [1, 16, 33, 48])
+@pytest.mark.parametrize("length", [1, 16, 33])
 def test_blocks_have_the_gradient_of_dense(options, length):
     q, k, v, reach, positions = inputs(1, length=length)
     weight = jnp.asarray(np.random.default_rng(2).normal(size=q.shape), jnp.float32)
@@ -90,7 +92,7 @@ def test_blocks_have_the_gradient_of_dense(options, length):
             out = attention(q, k, v, reach, positions, **options, backend=backend)
             return jnp.sum(out * weight)
 
-        return jax.grad(total, argnums=(0, 1, 2))(q, k, v)
+        return jax.jit(jax.grad(total, argnums=(0, 1, 2)))(q, k, v)
 
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), slopes("blocks"), slopes("dense")
@@ -123,9 +125,11 @@ def test_padding_attends_to_itself_only(backend):
 def test_large_scores_stay_finite():
     q, k, v, reach, positions = inputs()
     for backend in ("dense", "blocks"):
-        slope = jax.grad(
-            lambda q, backend=backend: jnp.sum(
-                attention(q, 1e4 * k, v, reach, positions, backend=backend)
+        slope = jax.jit(
+            jax.grad(
+                lambda q, backend=backend: jnp.sum(
+                    attention(q, 1e4 * k, v, reach, positions, backend=backend)
+                )
             )
         )(1e4 * q)
         assert np.isfinite(slope).all()

@@ -73,7 +73,8 @@ def test_positions_count_only_by_their_differences():
 
 def test_scan_is_one_layer_after_the_other():
     params = parameters()
-    definition = nnx.graphdef(decoder.Layer(CONFIG, jnp.float32, rngs=nnx.Rngs(0)))
+    layer = nnx.eval_shape(lambda: decoder.Layer(CONFIG, jnp.float32, rngs=nnx.Rngs(0)))
+    definition = nnx.graphdef(layer)
     rotary = decoder.rotary_angles(POSITIONS, CONFIG.head_dim, CONFIG.rope_theta)
     x = params["embed"][TOKENS]
     for i in range(CONFIG.layers):
@@ -130,10 +131,11 @@ def test_logits_are_products_with_the_embedding_or_the_head(tie):
     states = hidden(params, TOKENS, POSITIONS, REACH)
     matrix = params["embed"].T if tie else params["lm_head"]
     assert ("lm_head" in params) != tie
-    found = policy.logits(config, params, TOKENS, POSITIONS, REACH)
+    logits = functools.partial(policy.logits, config)
+    found = jax.jit(logits)(params, TOKENS, POSITIONS, REACH)
     np.testing.assert_allclose(found, states @ matrix, atol=1e-4)
-    low = policy.logits(config, params, TOKENS, POSITIONS, REACH, dtype=jnp.bfloat16)
-    assert low.dtype == jnp.float32
+    low = functools.partial(logits, dtype=jnp.bfloat16)
+    assert jax.eval_shape(low, params, TOKENS, POSITIONS, REACH).dtype == jnp.float32
 
 
 def test_the_config_is_plain_json_and_comes_back():
@@ -206,7 +208,7 @@ def test_every_dimension_has_a_name_and_only_matrices_decay():
     optimizer = optimizers.adamw(settings, optimizers.schedule(settings, 1), logical)
     ones = jax.tree.map(lambda x: jnp.ones(x.shape), abstract)
     zeros = jax.tree.map(jnp.zeros_like, ones)
-    updates, _ = optimizer.update(zeros, optimizer.init(ones), ones)
+    updates, _ = jax.jit(optimizer.update)(zeros, jax.jit(optimizer.init)(ones), ones)
     decayed = {
         jax.tree_util.keystr(path, simple=True, separator="/")
         for path, update in jax.tree_util.tree_leaves_with_path(updates)
