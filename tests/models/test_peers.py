@@ -88,6 +88,14 @@ def one_a_row(rows):
     return [jnp.concatenate(column) for column in zip(*parts, strict=True)]
 
 
+def parameters(config, model):
+    rng = np.random.default_rng(0)
+    return jax.tree.map(
+        lambda x: jnp.asarray(0.3 * rng.normal(size=x.shape), jnp.float32),
+        model.abstract_params(config),
+    )
+
+
 def load(folder, head):
     config = hub.load_config(folder)
     return config, hub.load_params(folder, config, head=head, seed=0)
@@ -186,11 +194,7 @@ def test_what_comes_in_goes_out_bit_for_bit(tmp_path, kind, tie):
 
 def test_an_exported_reward_model_opens_in_transformers(tmp_path):
     config = DecoderConfig(96, 32, 2, 4, 2, 8, 48, pad_token=PAD, eos_token=1)
-    rng = np.random.default_rng(0)
-    params = jax.tree.map(
-        lambda x: jnp.asarray(0.3 * rng.normal(size=x.shape), jnp.float32),
-        reward.abstract_params(config),
-    )
+    params = parameters(config, reward)
     hub.save_params(tmp_path / "model", config, params)
     model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
         tmp_path / "model", output_loading_info=True
@@ -208,7 +212,7 @@ def test_an_exported_reward_model_opens_in_transformers(tmp_path):
 @pytest.mark.parametrize("tie", [True, False])
 def test_an_exported_policy_opens_in_transformers(tmp_path, tie):
     config = DecoderConfig(96, 32, 2, 4, 2, 8, 48, tie_embeddings=tie)
-    params = policy.init(config, jax.random.key(0))
+    params = parameters(config, policy)
     hub.save_params(tmp_path / "model", config, params)
     model, info = transformers.AutoModelForCausalLM.from_pretrained(
         tmp_path / "model", output_loading_info=True
@@ -217,7 +221,8 @@ def test_an_exported_policy_opens_in_transformers(tmp_path, tie):
     ids, _ = padded(texts()[2:3])
     with torch.no_grad():
         found = model.eval()(input_ids=ids).logits.numpy()
-    expected = policy.logits(config, params, *one_a_row(texts()[2:3])[:3])
+    logits = jax.jit(functools.partial(policy.logits, config))
+    expected = logits(params, *one_a_row(texts()[2:3])[:3])
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
