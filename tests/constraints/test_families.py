@@ -1,0 +1,296 @@
+"""Every family keeps its promises, on any text."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from mapl_jax import constraints
+
+HOSTILE = [
+    "",
+    " \n\t ",
+    "\x00\x01\x1f\x7f",
+    "a" * 100_000,
+    ". " * 20_000,
+    "!" * 20_000,
+    "* " * 20_000,
+    "[" * 20_000 + "]" * 20_000,
+    '{"a":' * 20_000,
+    "<<" * 20_000,
+    "```" * 10_000,
+    "-" * 20_000 + "\n" + "|" * 20_000,
+    "one\r\ntwo\r\n\r\nthree\r\n",
+    "İstanbul ß ǅ ﬁ",
+    "我们 说 中文。 ภาษาไทย हिन्दी العربية",
+    "👩‍👩‍👧‍👦 🏳️‍🌈 e\u0301",
+    "\ud7ff\ue000\U0010ffff\u2028\u2029\x85",
+    '"',
+    "***" * 3,
+    "******\n******",
+    "1. 2. 3.\n1) a\n2) b",
+    "9" * 5000,
+]
+TEXTS = [
+    "Sure! Water boils at 100 degrees. My cat, your dog, and I know it.\n\nDo you?",
+    "- Bring water\n- Heat it, slowly\n* Wait",
+    "<<Tea>>\n\nSection 1\nBoil WATER.\n\nSection 2\nPour *it* over **leaves**.\n\nP.S. Enjoy.",
+    '{"tea": ["water", "leaves"], "minutes": 3}',
+    "MY ANSWER IS LOUD AND CLEAR.",
+    "first answer here\n******\nsecond answer there",
+    '"It is quoted, all of it."',
+    "# Steps\n1. Wash [name]\n2. Dry\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```py\nx\n```\nhttps://a.b/c",
+    "part one\n***\npart two",
+    "My answer is no. On Tuesday in April we left. 😀",
+    "it's so, it was so: it'll be (mostly) so, well-known",
+]
+texts = st.one_of(
+    st.sampled_from(TEXTS),
+    st.text(max_size=200),
+    st.text("ab.,!?*-\n #1\"'<>[]()PS", max_size=60),
+    st.lists(st.sampled_from(TEXTS), min_size=2, max_size=3).map("\n\n".join),
+)
+every_family = pytest.mark.parametrize("id", constraints.ids())
+many = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+
+
+@every_family
+@many
+@given(
+    conditions=st.lists(st.tuples(texts, st.booleans()), max_size=3),
+    seed=st.integers(0, 2**32 - 1),
+)
+@example(conditions=[(TEXTS[0], True), (TEXTS[1], False)], seed=0)
+@example(conditions=[(TEXTS[1], False)], seed=1)
+def test_what_is_proposed_is_confirmed(id, conditions, seed):
+    rng = np.random.default_rng(seed)
+    params = constraints.propose(id, conditions, rng)
+    if params is None:
+        return
+    assert json.loads(json.dumps(params)) == params
+    for text, wanted in conditions:
+        assert constraints.check(id, params, text) is wanted
+        assert (constraints.margin(id, params, text) >= 0) is wanted
+    for held_out in (False, True):
+        sentence = constraints.render(id, params, rng, held_out=held_out)
+        assert constraints.parse(sentence) == (id, params)
+
+
+@every_family
+def test_no_text_is_too_odd_to_check(id):
+    rng = np.random.default_rng(0)
+    proposals = [constraints.propose(id, [(text, True)], rng) for text in TEXTS]
+    proposals += [constraints.propose(id, [(text, False)], rng) for text in TEXTS]
+    proposals = [params for params in proposals if params is not None]
+    assert proposals
+    for params in (proposals[0], proposals[-1]):
+        for text in HOSTILE:
+            assert constraints.check(id, params, text) in (True, False)
+
+
+@every_family
+def test_both_verdicts_can_be_asked_of_some_text(id):
+    rng = np.random.default_rng(0)
+    for wanted in (True, False):
+        found = [constraints.propose(id, [(text, wanted)], rng) for text in TEXTS]
+        assert any(params is not None for params in found)
+
+
+@every_family
+def test_some_pair_of_texts_is_told_apart_in_both_directions(id):
+    rng = np.random.default_rng(0)
+    for wanted in (True, False):
+        assert any(
+            constraints.propose(id, [(a, wanted), (b, not wanted)], rng) is not None
+            for a in TEXTS
+            for b in TEXTS
+            if a != b
+        )
+
+
+@every_family
+def test_nothing_is_proposed_that_a_text_both_keeps_and_breaks(id):
+    rng = np.random.default_rng(0)
+    for text in TEXTS:
+        assert constraints.propose(id, [(text, True), (text, False)], rng) is None
+
+
+@every_family
+def test_the_same_seed_proposes_the_same(id):
+    conditions = [(TEXTS[0], True), (TEXTS[2], False)]
+    first, second = (
+        constraints.propose(id, conditions, np.random.default_rng(7)) for _ in range(2)
+    )
+    assert first == second
+
+
+@every_family
+@pytest.mark.parametrize(
+    "params", [{"unknown": 1}, {"negated": "yes"}, {"number": 0}, {"number": True}]
+)
+def test_bad_parameters_are_refused(id, params):
+    with pytest.raises(ValueError, match="bad parameters"):
+        constraints.check(id, params, "text")
+
+
+def test_an_unknown_id_names_the_nearest():
+    with pytest.raises(ValueError, match="did you mean 'punctuation:no_comma'"):
+        constraints.check("punctuation:no_commas", {}, "text")
+
+
+def test_ids_part_into_trained_and_held_out():
+    trained, held_out = constraints.ids(held_out=False), constraints.ids(held_out=True)
+    assert held_out
+    assert sorted({*trained, *held_out}) == list(constraints.ids())
+    assert not {*trained} & {*held_out}
+    assert constraints.group("length_constraints:number_words") == "length_constraints"
+
+
+AT_LEAST, LESS_THAN = "at least", "less than"
+
+
+@pytest.mark.parametrize(
+    ("id", "params", "kept", "broken"),
+    [
+        (
+            "length_constraints:number_words",
+            {"num_words": 3, "relation": AT_LEAST},
+            ["don't go", "a b c"],
+            ["a b", ""],
+        ),
+        (
+            "length_constraints:number_words",
+            {"num_words": 3, "relation": LESS_THAN},
+            ["a b"],
+            ["a b c"],
+        ),
+        (
+            "length_constraints:number_sentences",
+            {"num_sentences": 2, "relation": AT_LEAST},
+            ["Mr. Fox ran. He hid!"],
+            ["Mr. Fox ran", "one\ntwo\nthree"],
+        ),
+        (
+            "length_constraints:number_paragraphs",
+            {"num_paragraphs": 2},
+            ["a\n***\nb", "***a***b"],
+            ["a", "a***b***c", "a******b"],
+        ),
+        (
+            "length_constraints:nth_paragraph_first_word",
+            {"num_paragraphs": 2, "nth_paragraph": 2, "first_word": "then"},
+            ["a\n\n**Then** b", "a\n\n\n\nThen, b"],
+            ["a\n\nb", "then", "a\n\nthen\n\nc"],
+        ),
+        (
+            "keywords:existence",
+            {"keywords": ["war", "c++"]},
+            ["War in C++.", "c++ war"],
+            ["warning c++", "war c"],
+        ),
+        ("keywords:forbidden_words", {"forbidden_words": ["war"]}, ["warning"], ["War!"]),
+        (
+            "keywords:frequency",
+            {"keyword": "tea", "frequency": 2, "relation": AT_LEAST},
+            ["Tea, tea"],
+            ["tea teacup"],
+        ),
+        (
+            "keywords:letter_frequency",
+            {"letter": "e", "let_frequency": 2, "let_relation": LESS_THAN},
+            ["he", "x"],
+            ["Eve"],
+        ),
+        ("change_case:english_lowercase", {}, ["all small."], ["Not", "123"]),
+        ("change_case:english_capital", {}, ["ALL BIG."], ["Not", "123"]),
+        (
+            "change_case:capital_word_frequency",
+            {"capital_frequency": 1, "capital_relation": AT_LEAST},
+            ["I am"],
+            ["Am i"],
+        ),
+        ("punctuation:no_comma", {}, ["a b"], ["a, b"]),
+        ("punctuation:no_comma", {"negated": True}, ["a, b"], ["a b"]),
+        (
+            "startend:end_checker",
+            {"end_phrase": "Any questions?"},
+            ["So. any Questions?\n", '"Any questions?"'],
+            ["Any questions? No."],
+        ),
+        ("startend:quotation", {}, ['"a"', ' "" '], ['"', "a", '"a'] ),
+        (
+            "detectable_format:number_bullet_lists",
+            {"num_bullets": 2},
+            ["* a\n- b", "text\n  * a\n  * b"],
+            ["* a\n---\n-5", "* a\n* b\n* c", "**bold** text\n* a"],
+        ),
+        (
+            "detectable_format:number_highlighted_sections",
+            {"num_highlights": 2},
+            ["*a* and **b**", "***x*** *y*"],
+            ["***x***", "2 * 3 * 4 * 5", "*a"],
+        ),
+        ("detectable_format:title", {}, ["<<a>>\nb"], ["<< >>", "<<a\nb>>", "<a>"]),
+        (
+            "detectable_format:json_format",
+            {},
+            ['{"a": 1}', "```json\n[1]\n```"],
+            ["12", "null", "{a}", "text"],
+        ),
+        (
+            "detectable_format:multiple_sections",
+            {"section_spliter": "Part", "num_sections": 2},
+            ["Part 1\na\nPart 2\nb"],
+            ["Part 1 and Part 1", "part 1 part 2"],
+        ),
+        (
+            "detectable_content:number_placeholders",
+            {"num_placeholders": 1},
+            ["Dear [name]"],
+            ["[a](b)", "[]"],
+        ),
+        (
+            "detectable_content:postscript",
+            {"postscript_marker": "P.S."},
+            ["a\nP.S. b", "p. s. b"],
+            ["the p.s. part", "P.P.S. b"],
+        ),
+        ("combination:two_responses", {}, ["a\n******\nb"], ["a", "a******a", "a******b******c"]),
+        (
+            "combination:repeat_prompt",
+            {"prompt_to_repeat": "Say so."},
+            [" say so. So."],
+            ["So. Say so."],
+        ),
+        (
+            "detectable_format:constrained_response",
+            {},
+            ["My answer is yes."],
+            ["my answer is yes.", "yes"],
+        ),
+        ("detectable_format:table", {"columns": 2}, ["a|b\n--|--"], ["a|b", "--|--"]),
+        ("startend:first_word", {"word": "well"}, ['"Well, no.'], ["Very well"]),
+        ("startend:last_word", {"word": "now"}, ["Right now!*"], ["now then"]),
+        ("startend:question_end", {}, ['You?"'], ["You? Yes."]),
+        ("detectable_content:first_person", {"negated": True}, ["it is"], ["I'm"]),
+        (
+            "length_constraints:longest_sentence",
+            {"number": 4, "relation": LESS_THAN},
+            ["One two three. One."],
+            ["One two three four."],
+        ),
+        (
+            "keywords:word_order",
+            {"first": "salt", "second": "pepper"},
+            ["Salt and pepper"],
+            ["Pepper and salt", "salt"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_family_means_what_it_says(id, params, kept, broken):
+    assert [text for text in kept if not constraints.check(id, params, text)] == []
+    assert [text for text in broken if constraints.check(id, params, text)] == []
