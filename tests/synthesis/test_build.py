@@ -1,0 +1,230 @@
+"""What synthesis promises of every sample."""
+
+import collections
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mapl_jax import constraints
+from mapl_jax.data import demo
+from mapl_jax.data.sources import check_sample, read_pairs
+from mapl_jax.errors import UserError
+from mapl_jax.synthesis import intra, samples, sets
+from mapl_jax.synthesis.build import build
+from mapl_jax.synthesis.settings import Settings
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "preferences"
+PAIRS = demo.make_pairs(60, seed=3, split="train")
+MODES = ("compact", "full")
+
+
+def kept(prompt, response):
+    """The verdicts on a response of the instructions of a prompt."""
+    return [constraints.check(c.id, c.params, response) for c in prompt.constraints]
+
+
+def of_level(sample, level):
+    return [entry for entry in sample.comparisons if entry.level == level]
+
+
+@pytest.fixture(scope="module", params=MODES)
+def made(request):
+    mode = Settings(mode=request.param)
+    return request.param, [build(pair, mode) for pair in PAIRS]
+
+
+def test_nearly_every_pair_gives_all_five_comparisons(made):
+    _, outcomes = made
+    complete = [outcome for outcome in outcomes if len(outcome.sample.comparisons) == 5]
+    assert len(complete) >= 0.95 * len(outcomes)
+    assert all(not outcome.dropped for outcome in complete)
+
+
+def test_base_is_the_pair_itself(made):
+    _, outcomes = made
+    for pair, outcome in zip(PAIRS, outcomes, strict=True):
+        sample = outcome.sample
+        assert sample.id == pair["id"]
+        assert list(sample.prompts[0].messages) == pair["prompt"]
+        assert sample.responses == (pair["chosen"], pair["rejected"])
+        (base,) = of_level(sample, "base")
+        assert (base.prompt, base.response, base.sign) == ((0, 0), (0, 1), (1, -1))
+
+
+def test_compact_has_six_leaves_and_full_ten(made):
+    mode, outcomes = made
+    leaves = {len(o.sample.leaves) for o in outcomes if len(o.sample.comparisons) == 5}
+    assert leaves == {6 if mode == "compact" else 10}
+
+
+def test_intra_sets_two_prompts_of_the_same_families_side_by_side(made):
+    _, outcomes = made
+    for outcome in outcomes:
+        for entry in of_level(outcome.sample, "intra"):
+            better, worse = (outcome.sample.prompts[i] for i in entry.prompt)
+            response = outcome.sample.responses[entry.response[0]]
+            assert entry.response[0] == entry.response[1]
+            assert [c.id for c in better.constraints] == [c.id for c in worse.constraints]
+            assert len(better.constraints) == entry.k
+            c1 = all(kept(better, response)) and not all(kept(worse, response))
+            c2 = not any(kept(worse, response)) and any(kept(better, response))
+            assert c1 or c2
+
+
+def test_both_cases_of_intra_come_up():
+    cases = collections.Counter()
+    for pair in PAIRS:
+        for entry in of_level(build(pair, Settings(mode="full")).sample, "intra"):
+            sample = build(pair, Settings(mode="full")).sample
+            better, worse = (sample.prompts[i] for i in entry.prompt)
+            response = sample.responses[entry.response[0]]
+            cases[all(kept(better, response)), any(kept(worse, response))] += 1
+    # All of x_w kept and some of x_l too: c1 alone. Some of x_w broken and none of x_l kept: c2.
+    assert cases[True, True] > 5
+    assert cases[False, False] > 5
+
+
+def test_inter_adds_what_one_response_keeps_and_the_other_breaks(made):
+    _, outcomes = made
+    for outcome in outcomes:
+        sample = outcome.sample
+        entries = of_level(sample, "inter")
+        if not entries:
+            continue
+        first, mirror = entries
+        assert first.sign == (1, -1, -1, 1)
+        assert mirror.sign == (-1, 1, 1, -1)
+        for entry, keeper in ((first, 0), (mirror, 1)):
+            prompt = sample.prompts[entry.prompt[0]]
+            assert entry.prompt[2:] == (0, 0)
+            assert entry.response == (0, 1, 0, 1)
+            assert all(kept(prompt, sample.responses[keeper]))
+            assert not any(kept(prompt, sample.responses[1 - keeper]))
+
+
+def test_instructions_are_appended_to_the_last_turn(made):
+    _, outcomes = made
+    for outcome in outcomes:
+        original, *others = outcome.sample.prompts
+        for prompt in others:
+            assert prompt.messages[:-1] == original.messages[:-1]
+            before, after = (p.messages[-1]["content"] for p in (original, prompt))
+            assert after.startswith(before)
+            added = after[len(before) :]
+            assert all(constraint.text in added for constraint in prompt.constraints)
+
+
+def test_every_sentence_reads_back(made):
+    _, outcomes = made
+    for outcome in outcomes:
+        for prompt in outcome.sample.prompts:
+            for constraint in prompt.constraints:
+                assert constraints.parse(constraint.text) == (constraint.id, constraint.params)
+
+
+def test_no_prompt_has_conflicts_or_repeats(made):
+    _, outcomes = made
+    for outcome in outcomes:
+        for prompt in outcome.sample.prompts:
+            items = [(c.id, c.params) for c in prompt.constraints]
+            for i, a in enumerate(items):
+                for b in items[:i]:
+                    assert constraints.conflict(a, b) is None
+
+
+def test_samples_survive_the_way_to_disk_and_back(made):
+    _, outcomes = made
+    for outcome in outcomes:
+        record = json.loads(json.dumps(samples.to_json(outcome.sample)))
+        check_sample(record)
+        assert samples.from_json(record) == outcome.sample
+
+
+def test_a_sample_depends_on_its_pair_and_the_seed_alone():
+    alone = build(PAIRS[7], Settings())
+    assert alone == build(PAIRS[7], Settings())
+    assert alone != build(PAIRS[7], Settings(seed=1))
+
+
+def test_the_number_of_instructions_is_spread_as_asked():
+    ks = collections.Counter(
+        entry.k
+        for pair in PAIRS
+        for entry in of_level(build(pair, Settings(k_min=2, k_max=3)).sample, "inter")
+    )
+    assert set(ks) == {2, 3}
+    assert abs(ks[2] - ks[3]) < 0.5 * sum(ks.values())
+
+
+def test_held_out_families_and_wordings_are_kept_apart():
+    held_out = set(constraints.ids(held_out=True))
+    for families, wordings, inside in (("train", "train", False), ("held_out", "held_out", True)):
+        choice = Settings(families=families, wordings=wordings)
+        for pair in PAIRS[:20]:
+            for prompt in build(pair, choice).sample.prompts:
+                assert all((c.id in held_out) is inside for c in prompt.constraints)
+
+
+def test_a_pair_that_separates_nothing_keeps_base_and_says_so():
+    pair = {**PAIRS[0], "chosen": "Yes.", "rejected": "Yes. "}
+    outcome = build(pair, Settings(families="punctuation:no_comma,startend:quotation"))
+    assert [entry.level for entry in outcome.sample.comparisons] == ["base"]
+    assert outcome.dropped
+
+
+def test_a_family_that_breaks_its_promise_is_caught(monkeypatch):
+    monkeypatch.setattr(constraints, "propose", lambda *_: {})
+    with pytest.raises(sets.BrokenPromise, match="no_comma"):
+        sets.contrast("punctuation:no_comma", "a, b", "a b", np.random.default_rng(0))
+
+
+@settings(
+    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+@given(
+    st.text(min_size=1, max_size=120).filter(str.strip),
+    st.text(min_size=1, max_size=120).filter(str.strip),
+    st.sampled_from(MODES),
+)
+def test_any_two_texts_make_a_sample(chosen, rejected, mode):
+    pair = {"id": "x", "prompt": [{"role": "user", "content": "Q?"}], "chosen": chosen,
+            "rejected": rejected, "margin": 0.5}  # fmt: skip
+    sample = build(pair, Settings(mode=mode)).sample
+    assert sample.comparisons[0].gamma == 0.5
+    check_sample(json.loads(json.dumps(samples.to_json(sample))))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"mode": "tiny"}, "mode must be one of compact, full"),
+        ({"wordings": "all"}, "wordings"),
+        ({"k_min": 0}, "k_min"),
+        ({"k_min": 4, "k_max": 3}, "must not exceed"),
+        ({"families": "punctuation:no_coma"}, "did you mean 'punctuation:no_comma'"),
+        ({"families": "punctuation:no_comma"}, "fewer than k_min"),
+    ],
+)
+def test_impossible_settings_are_refused(wrong, message):
+    with pytest.raises(UserError, match=message):
+        Settings(**wrong)
+
+
+def test_twins_have_the_same_families_in_the_same_order():
+    pair = PAIRS[0]
+    first, second = intra.draw(
+        pair["chosen"], pair["rejected"], constraints.ids(), 5, np.random.default_rng(0)
+    )
+    assert [family for family, _ in first] == [family for family, _ in second]
+    assert len(first) == 5
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs the shared preference data")
+def test_real_pairs_yield_all_five_comparisons():
+    pairs = read_pairs(str(SHARED / "hh_helpful_test.jsonl")).records
+    complete = [len(build(pair, Settings()).sample.comparisons) == 5 for pair in pairs]
+    assert np.mean(complete) >= 0.98
