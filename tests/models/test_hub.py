@@ -1,7 +1,9 @@
 """Model folders: what is written is what was there, and what is wrong is named."""
 
+import functools
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -286,3 +288,25 @@ def test_a_damaged_folder_is_refused(folder, damage, message):
     with pytest.raises(UserError, match=message):
         hub.load_config(folder)
         hub.load_params(folder, CONFIG, head=True, seed=0)
+
+
+PARITY = Path("/work/shared/data/parity/rm")
+
+
+@pytest.mark.skipif(not PARITY.exists(), reason="the recorded run of TRL is not on this machine")
+def test_the_first_loss_of_a_recorded_run_of_trl_is_ours():
+    config = hub.load_config(PARITY / "init")
+    params = hub.load_params(PARITY / "init", config, head=True, seed=0)
+    batches = np.load(PARITY / "batches.npz")
+    ids, mask, margin = (batches[f"0/{name}"] for name in ("input_ids", "attention_mask", "margin"))
+    lengths = mask.sum(1)
+    positions = np.where(mask, np.arange(ids.shape[1]), 0)
+    reach = np.where(mask, lengths[:, None], 0)
+    score = jax.jit(functools.partial(reward.rewards, config))
+    scores = score(params, ids, positions, reach, lengths[:, None] - 1)[:, 0]
+    chosen, rejected = jnp.split(scores, 2)
+    gap = jnp.asarray(chosen - rejected - margin)
+    loss = jnp.mean(-jax.nn.log_sigmoid(gap)) + 0.01 * jnp.mean((chosen + rejected) ** 2)
+    log = json.loads((PARITY / "log.json").read_text())[0]
+    assert float(loss) == pytest.approx(log["loss"], abs=1e-6)
+    assert float(scores.mean()) == pytest.approx(log["mean_reward"], abs=1e-6)
