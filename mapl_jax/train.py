@@ -54,14 +54,15 @@ def main(arguments: cli.Arguments) -> None:
     say(describe("train", train_tries), describe("held out", test_tries), sep="\n", flush=True)
 
     # Model and step.
-    model, init = make_model(config, tokenizer)
+    model, make_params = make_model(config, tokenizer)
     rewards = functools.partial(
         rewards_of, model, dtype=dtype, remat=config.train.remat, backend=config.train.attention
     )
-    logical = axes.logical_axes(reward.abstract_params(model))
+    shapes = reward.abstract_params(model)
+    logical = axes.logical_axes(shapes)
     learning_rate = optimizers.schedule(optimizer_settings, plan.steps)
     optimizer = optimizers.adamw(optimizer_settings, learning_rate, logical)
-    make_state, abstract, shardings = step.init_state(init, optimizer, mesh, logical)
+    abstract, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
     train_step = step.compile_train_step(
         step.make_train_step(
             rewards,
@@ -107,7 +108,7 @@ def main(arguments: cli.Arguments) -> None:
             state = checkpoints.restore(start, abstract)
             say(f"going on from the checkpoint at step {start} of {plan.steps}", flush=True)
         else:
-            state = make_state()
+            state = step.compile_first_state(optimizer, shardings)(make_params(shardings.params))
         parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
         say(
             f"model: {parameters / 1e6:.2f} M parameters; {plan.steps} steps of "
@@ -116,7 +117,7 @@ def main(arguments: cli.Arguments) -> None:
             flush=True,
         )
         if not results.has_scores(folder, "before"):
-            fresh = state.params if start == 0 else make_state().params
+            fresh = make_params(shardings.params) if start else state.params
             results.write_scores(folder, "before", score(fresh))
         with MetricsWriter(
             folder.path,
@@ -220,7 +221,7 @@ def make_batches(
 
 
 def make_model(config: ConfigDict, tokenizer: Tokenizer) -> tuple[DecoderConfig, Any]:
-    """The model's config and a function that makes its first parameters."""
+    """The model's config, and a function that puts its first parameters where they belong."""
     fields = config.model
     if fields.path:
         model = hub.load_config(fields.path)
@@ -229,9 +230,12 @@ def make_model(config: ConfigDict, tokenizer: Tokenizer) -> tuple[DecoderConfig,
                 f"the tokenizer has {len(tokenizer)} tokens and the model in {fields.path} "
                 f"only {model.vocab_size}; they do not belong together"
             )
-        return model, functools.partial(
-            hub.load_params, fields.path, model, head=True, seed=config.seed
-        )
+
+        def load(places: Any) -> Any:
+            params = hub.load_params(fields.path, model, head=True, seed=config.seed)
+            return jax.device_put(params, places)
+
+        return model, load
     if fields.width % fields.heads or fields.heads % fields.kv_heads:
         raise UserError(
             f"model.width ({fields.width}) must be a multiple of model.heads ({fields.heads}), "
@@ -251,7 +255,13 @@ def make_model(config: ConfigDict, tokenizer: Tokenizer) -> tuple[DecoderConfig,
         tie_embeddings=True,
         qkv_bias=True,
     )
-    return model, functools.partial(reward.init, model, jax.random.key(config.seed))
+
+    def init(places: Any) -> Any:
+        # Made shard by shard, never whole on one device.
+        make = functools.partial(reward.init, model, jax.random.key(config.seed))
+        return jax.jit(make, out_shardings=places)()
+
+    return model, init
 
 
 def describe(name: str, tries: TrieSet) -> str:

@@ -355,7 +355,7 @@ def _make_pair(index: int, seed: int, split: str) -> Pair:
         prompt.append(Message(role="user", content=_pick(_FOLLOW_UPS[kind], rng)))
     chosen_is_longer = index % 2 == 0
     while True:
-        count, other_count = rng.integers(1, 6, size=2)
+        count, other_count = rng.integers(1, 4, size=2)
         better = _better(topic, kind, int(count), rng)
         chosen = _format(better, topic, rng)
         rejected = _format(_worse(topic, kind, int(other_count), rng), topic, rng)

@@ -123,10 +123,11 @@ def train(
             read(pending)
             pending = None
             paused = time.perf_counter()
-            if saves:
-                save(done, state)
+            # Evaluated first: a run that goes on from the checkpoint then has both.
             if evaluates:
                 writer.write(done, evaluate(state.params, done), "eval")
+            if saves:
+                save(done, state)
             window_start += time.perf_counter() - paused
     if pending is not None:
         read(pending)

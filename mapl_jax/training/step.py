@@ -37,38 +37,54 @@ class StepMetrics(NamedTuple):
     sums: losses.LevelSums
 
 
-def init_state(
-    init: Callable[[], Params], optimizer: optax.GradientTransformation, mesh: Mesh, logical: Any
-) -> tuple[Callable[[], TrainState], TrainState, TrainState]:
-    """How to make a sharded state, what it looks like, and where it lies.
+def state_shapes(
+    params: Params, optimizer: optax.GradientTransformation, mesh: Mesh, logical: Any
+) -> tuple[TrainState, TrainState]:
+    """What the state of a run looks like and where it lies.
+
+    Args:
+        params: shapes of the parameters.
+        optimizer: of the run.
+        mesh: of the run.
+        logical: logical axes of the parameters.
 
     Returns:
-        A function that makes the state shard by shard, never whole on one device; the abstract
-        state with its shardings; the shardings alone.
+        The abstract state with its shardings, and the shardings alone.
     """
-    abstract = jax.eval_shape(init)
-    params = sharding.parameters(mesh, abstract, logical)
+    places = sharding.parameters(mesh, params, logical)
     replicated = sharding.replicated(mesh)
     # Left to itself, jit would replicate the moments on every device.
-    opt_state = optax.tree_map_params(
+    moments = optax.tree_map_params(
         optimizer,
         lambda _, place: place,
-        jax.eval_shape(optimizer.init, abstract),
-        params,
+        jax.eval_shape(optimizer.init, params),
+        places,
         transform_non_params=lambda _: replicated,
     )
-    places: tuple[Any, Any, Any] = (replicated, params, opt_state)
-    shardings = TrainState(*places)
-
-    def make() -> TrainState:
-        made = init()
-        return TrainState(jnp.zeros((), jnp.int32), made, optimizer.init(made))
-
-    shapes = jax.eval_shape(make)
-    abstract_state = jax.tree.map(
+    parts: tuple[Any, Any, Any] = (replicated, places, moments)
+    shardings = TrainState(*parts)
+    shapes = jax.eval_shape(lambda values: first_state(values, optimizer), params)
+    abstract = jax.tree.map(
         lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), shapes, shardings
     )
-    return jax.jit(make, out_shardings=shardings), abstract_state, shardings
+    return abstract, shardings
+
+
+def first_state(params: Params, optimizer: optax.GradientTransformation) -> TrainState:
+    """The state before the first step."""
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+
+
+def compile_first_state(
+    optimizer: optax.GradientTransformation, shardings: TrainState
+) -> Callable[[Params], TrainState]:
+    """Compiles `first_state`; the parameters are given up to the state."""
+    return jax.jit(
+        lambda params: first_state(params, optimizer),
+        in_shardings=(shardings.params,),
+        out_shardings=shardings,
+        donate_argnums=0,
+    )
 
 
 def make_train_step(

@@ -1,0 +1,126 @@
+"""Six steps of TRL's own reward trainer, taken again: no torch is needed.
+
+Recorded with TRL 1.16.0 on a tiny Qwen2: fp32, AdamW, margins, centering 0.01, clipping 1.0.
+"""
+
+import functools
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mapl_jax.losses import BASE
+from mapl_jax.models import axes, hub, reward
+from mapl_jax.training import optimizers, sharding, step
+
+RECORDED = Path(__file__).parents[2].parent / "shared" / "data" / "parity" / "rm"
+pytestmark = pytest.mark.skipif(not RECORDED.exists(), reason="needs the recorded steps of TRL")
+
+SETTINGS = optimizers.OptimizerSettings(
+    learning_rate=1e-4, schedule="constant", b1=0.9, b2=0.999, eps=1e-8, clip=1.0
+)
+
+
+WIDTH = 256  # of a row; one width for all steps compiles once
+
+
+def batch_of(recorded, number):
+    """A recorded batch [chosen; rejected], each pair in one row, as a batch of one part."""
+    ids, mask, margin = (
+        recorded[f"{number}/{name}"] for name in ("input_ids", "attention_mask", "margin")
+    )
+    pairs = len(ids) // 2
+    assert 2 * ids.shape[1] <= WIDTH
+    shape = (pairs, WIDTH)
+    tokens, positions, reach = (np.zeros(shape, np.int32) for _ in range(3))
+    leaf_end = np.zeros((pairs, 2), np.int32)
+    for row in range(pairs):
+        start = 0
+        for side in range(2):
+            length = int(mask[row + side * pairs].sum())
+            stop = start + length
+            tokens[row, start:stop] = ids[row + side * pairs, :length]
+            positions[row, start:stop] = np.arange(length)
+            reach[row, start:stop] = stop
+            leaf_end[row, side] = stop - 1
+            start = stop
+    batch = {
+        "tokens": tokens,
+        "positions": positions,
+        "reach": reach,
+        "leaf_end": leaf_end,
+        "term_leaf": np.tile(np.asarray([0, 1, 0, 0], np.int32), (pairs, 1, 1)),
+        "term_sign": np.tile(np.asarray([1, -1, 0, 0], np.float32), (pairs, 1, 1)),
+        "gamma": margin[:, None].astype(np.float32),
+        "level": np.full((pairs, 1), BASE, np.int32),
+        "weight": np.full((pairs, 1), 1 / pairs, np.float32),
+    }
+    return {name: jnp.asarray(value)[None] for name, value in batch.items()}
+
+
+@pytest.fixture(scope="module")
+def replayed():
+    """The steps as taken here, and the parameters after them."""
+    config = hub.load_config(RECORDED / "init")
+    params = hub.load_params(RECORDED / "init", config, head=True, seed=0)
+    logical = axes.logical_axes(params)
+
+    def rewards(params, batch):
+        fields = ("tokens", "positions", "reach", "leaf_end")
+        return reward.rewards(config, params, *(batch[name] for name in fields))
+
+    learning_rate = optimizers.schedule(SETTINGS, 6)
+    optimizer = optimizers.adamw(SETTINGS, learning_rate, logical)
+    mesh = sharding.make_mesh({"data": 1, "fsdp": 1, "tensor": 1}, jax.devices()[:1])
+    _, shardings = step.state_shapes(reward.abstract_params(config), optimizer, mesh, logical)
+    take = step.compile_train_step(
+        step.make_train_step(rewards, optimizer, learning_rate, center=0.01, clip=SETTINGS.clip),
+        mesh,
+        shardings,
+    )
+    state = step.compile_first_state(optimizer, shardings)(jax.device_put(params, shardings.params))
+    recorded = np.load(RECORDED / "batches.npz")
+    log = []
+    for number in range(6):
+        state, metrics = take(
+            state, jax.device_put(batch_of(recorded, number), sharding.rows(mesh))
+        )
+        log.append(step.to_floats(metrics))
+    return config, state.params, log
+
+
+@pytest.fixture(scope="module")
+def recorded_log():
+    return json.loads((RECORDED / "log.json").read_text())
+
+
+def test_losses_are_those_of_trl(replayed, recorded_log):
+    for ours, theirs in zip(replayed[2], recorded_log, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-5)
+
+
+def test_gradient_norms_are_those_of_trl(replayed, recorded_log):
+    for ours, theirs in zip(replayed[2], recorded_log, strict=True):
+        assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name", ["accuracy", "margin", "mean_reward", "min_reward", "max_reward", "learning_rate"]
+)
+def test_metrics_mean_what_they_mean_in_trl(replayed, recorded_log, name):
+    for ours, theirs in zip(replayed[2], recorded_log, strict=True):
+        assert ours[name] == pytest.approx(theirs[name], abs=1e-5)
+
+
+def test_tokens_add_up_to_those_of_trl(replayed, recorded_log):
+    counted = np.cumsum([ours["num_tokens"] for ours in replayed[2]])
+    np.testing.assert_array_equal(counted, [theirs["num_tokens"] for theirs in recorded_log])
+
+
+def test_weights_end_where_those_of_trl_end(replayed):
+    config, params, _ = replayed
+    expected = hub.load_params(RECORDED / "final", config, head=True, seed=0)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-5), params, expected)

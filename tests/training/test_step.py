@@ -1,0 +1,168 @@
+"""A step gives the same however the batch is cut, packed or spread over devices."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mapl_jax.models import axes, reward
+from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.training import optimizers, sharding, step
+
+MODEL = DecoderConfig(64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp_width=64)
+SETTINGS = optimizers.OptimizerSettings(learning_rate=1e-3, warmup=2.0, weight_decay=0.1)
+ROWS, LENGTH, LEAVES = 16, 24, 4
+
+
+def batches(count, rows=ROWS, seed=0):
+    """Random batches [1, R, ...]: two pairs a row, one of them base and one intra."""
+    rng = np.random.default_rng(seed)
+    half = LENGTH // 4
+    for _ in range(count):
+        leaf = np.tile(np.asarray([[0, 1, 0, 0], [2, 3, 0, 0]], np.int32), (rows, 1, 1))
+        ends = np.tile(np.arange(1, LEAVES + 1) * half - 1, (rows, 1))
+        reach = np.repeat(ends + 1, half, axis=1)
+        yield {
+            "tokens": rng.integers(0, 64, (1, rows, LENGTH)).astype(np.int32),
+            "positions": np.tile(np.arange(half), (1, rows, LEAVES)).astype(np.int32),
+            "reach": reach[None].astype(np.int32),
+            "leaf_end": ends[None].astype(np.int32),
+            "term_leaf": leaf[None],
+            "term_sign": np.tile(np.asarray([1, -1, 0, 0], np.float32), (1, rows, 2, 1)),
+            "gamma": rng.normal(size=(1, rows, 2)).astype(np.float32),
+            "level": np.tile(np.asarray([0, 1], np.int32), (1, rows, 1)),
+            "weight": np.full((1, rows, 2), 1 / rows, np.float32),
+        }
+
+
+def run(shape, *, parts=1, steps=4, rows=ROWS):
+    """Losses, gradient norms and last parameters of a few steps on a mesh."""
+    devices = jax.devices()[: int(np.prod(list(shape.values())))]
+    mesh = sharding.make_mesh(shape, devices)
+    shapes = reward.abstract_params(MODEL)
+    logical = axes.logical_axes(shapes)
+    learning_rate = optimizers.schedule(SETTINGS, steps)
+    optimizer = optimizers.adamw(SETTINGS, learning_rate, logical)
+    _, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
+
+    def rewards(params, batch):
+        fields = ("tokens", "positions", "reach", "leaf_end")
+        return reward.rewards(MODEL, params, *(batch[name] for name in fields))
+
+    take = step.compile_train_step(
+        step.make_train_step(rewards, optimizer, learning_rate), mesh, shardings
+    )
+    make = jax.jit(lambda: reward.init(MODEL, jax.random.key(0)), out_shardings=shardings.params)
+    state = step.compile_first_state(optimizer, shardings)(make())
+    log = []
+    for batch in batches(steps, rows):
+        cut = {
+            name: value.reshape(parts, rows // parts, *value.shape[2:])
+            for name, value in batch.items()
+        }
+        state, metrics = take(state, sharding.to_device(cut, mesh))
+        log.append(step.to_floats(metrics))
+    return state, log
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return run({"data": 1, "fsdp": 1, "tensor": 1})
+
+
+MESHES = [(8, 1, 1), (1, 8, 1), (2, 2, 2), (1, 2, 4), (4, 1, 2)]
+
+
+@pytest.mark.parametrize("shape", MESHES)
+def test_eight_devices_give_what_one_gives(alone, shape):
+    state, log = run(dict(zip(sharding.MESH_AXES, shape, strict=True)))
+    for ours, theirs in zip(log, alone[1], strict=True):
+        for name, value in theirs.items():
+            assert ours[name] == pytest.approx(value, rel=1e-5, abs=1e-5), name
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-5),
+        jax.device_get(state.params),
+        jax.device_get(alone[0].params),
+    )
+
+
+def test_parameters_and_moments_are_really_spread():
+    state, _ = run({"data": 2, "fsdp": 2, "tensor": 2}, steps=1)
+    moments = state.opt_state[0].mu
+    for tree in (state.params, moments):
+        kernel = tree["layers"]["mlp"]["up"]["kernel"]
+        assert kernel.addressable_shards[0].data.size == kernel.size // 4
+        assert tree["embed"].addressable_shards[0].data.size == tree["embed"].size // 4
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_accumulation_gives_what_the_whole_batch_gives(alone, parts):
+    _, log = run({"data": 1, "fsdp": 1, "tensor": 1}, parts=parts)
+    for ours, theirs in zip(log, alone[1], strict=True):
+        for name, value in theirs.items():
+            assert ours[name] == pytest.approx(value, rel=1e-5, abs=1e-5), name
+
+
+def test_the_second_step_compiles_nothing():
+    mesh = sharding.make_mesh({"data": 2, "fsdp": 2, "tensor": 2}, jax.devices()[:8])
+    shapes = reward.abstract_params(MODEL)
+    logical = axes.logical_axes(shapes)
+    rate = optimizers.schedule(SETTINGS, 3)
+    optimizer = optimizers.adamw(SETTINGS, rate, logical)
+    _, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
+
+    def rewards(params, batch):
+        fields = ("tokens", "positions", "reach", "leaf_end")
+        return reward.rewards(MODEL, params, *(batch[name] for name in fields))
+
+    take = step.compile_train_step(step.make_train_step(rewards, optimizer, rate), mesh, shardings)
+    make = jax.jit(lambda: reward.init(MODEL, jax.random.key(0)), out_shardings=shardings.params)
+    state = step.compile_first_state(optimizer, shardings)(make())
+    for batch in batches(3):
+        state, _ = take(state, sharding.to_device(batch, mesh))
+    assert take._cache_size() == 1
+
+
+def test_the_old_state_is_given_up():
+    state, _ = run({"data": 1, "fsdp": 1, "tensor": 1}, steps=1)
+    mesh = sharding.make_mesh({"data": 1, "fsdp": 1, "tensor": 1}, jax.devices()[:1])
+    logical = axes.logical_axes(state.params)
+    optimizer = optimizers.adamw(SETTINGS, optimizers.schedule(SETTINGS, 1), logical)
+    params = jax.tree.map(jnp.copy, state.params)
+    _, shardings = step.state_shapes(jax.eval_shape(lambda: params), optimizer, mesh, logical)
+    step.compile_first_state(optimizer, shardings)(params)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [0.5, 1.0, 1.0, 1.0, 1.0, 1.0]),
+        ("linear", [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]),
+        ("cosine", [0.5, 1.0, 1.0, 0.853553, 0.5, 0.146447]),
+    ],
+)
+def test_learning_rates_are_those_of_the_closed_form(schedule, expected):
+    settings = optimizers.OptimizerSettings(learning_rate=1.0, schedule=schedule, warmup=2.0)
+    rate = optimizers.schedule(settings, 6)
+    np.testing.assert_allclose([float(rate(i)) for i in range(6)], expected, atol=1e-5)
+
+
+def test_weight_decay_spares_norms_biases_and_the_head():
+    shapes = reward.abstract_params(MODEL)
+    logical = axes.logical_axes(shapes)
+    settings = optimizers.OptimizerSettings(
+        learning_rate=0.1, schedule="constant", weight_decay=0.5
+    )
+    optimizer = optimizers.adamw(settings, optimizers.schedule(settings, 1), logical)
+    ones = jax.tree.map(lambda x: jnp.ones(x.shape), shapes)
+    zeros = jax.tree.map(jnp.zeros_like, ones)
+    updates, _ = optimizer.update(zeros, optimizer.init(ones), ones)
+    assert float(jnp.abs(updates["layers"]["mlp"]["up"]["kernel"]).max()) > 0
+    for spared in (
+        updates["score"],
+        updates["norm"]["scale"],
+        updates["layers"]["attention_norm"]["scale"],
+        updates["layers"]["attention"]["q"]["bias"],
+    ):
+        assert float(jnp.abs(spared).max()) == 0
