@@ -11,7 +11,7 @@ from mapl_jax.constraints.base import (
     only_keys,
 )
 from mapl_jax.constraints.text import Text
-from mapl_jax.constraints.wording import pick, quoted_slot
+from mapl_jax.constraints.wording import pick, text_slot
 
 _DIVIDER = "******"
 _STOCK_REQUESTS = (
@@ -146,7 +146,7 @@ FAMILIES: tuple[Family, ...] = (
                 NEGATED,
             ),
         ],
-        {"text": quoted_slot("prompt_to_repeat")},
+        {"text": text_slot("prompt_to_repeat")},
         beyond_ifeval=False,
     ),
 )

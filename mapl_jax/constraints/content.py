@@ -15,7 +15,7 @@ from mapl_jax.constraints.base import (
 )
 from mapl_jax.constraints.text import Text
 from mapl_jax.constraints.thresholds import AT_LEAST
-from mapl_jax.constraints.wording import quoted_slot
+from mapl_jax.constraints.wording import text_slot
 
 _MARKERS = {
     "P.S.": re.compile(r"^[^\S\n]*[*_]*p\.\s?s\b", re.I | re.M),
@@ -188,7 +188,7 @@ FAMILIES: tuple[Family, ...] = (
                 NEGATED,
             ),
         ],
-        {"marker": quoted_slot("postscript_marker")},
+        {"marker": text_slot("postscript_marker")},
         beyond_ifeval=False,
     ),
     _flag(

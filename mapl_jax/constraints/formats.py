@@ -20,7 +20,7 @@ from mapl_jax.constraints.base import (
 from mapl_jax.constraints.length import Exact
 from mapl_jax.constraints.text import Text
 from mapl_jax.constraints.thresholds import AT_LEAST, RELATIONS, distance, propose
-from mapl_jax.constraints.wording import amount_slot, number_slot, pick, quoted_slot
+from mapl_jax.constraints.wording import amount_slot, number_slot, pick, text_slot
 
 FIXED_ANSWERS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 _FENCE = re.compile(r"```(?:json)?(.*?)(?:```)?", re.I | re.S)
@@ -185,7 +185,7 @@ FAMILIES: tuple[Family, ...] = (
             )
         ],
         {
-            "name": quoted_slot("section_spliter"),
+            "name": text_slot("section_spliter"),
             "amount": amount_slot("num_sections", "relation", ("section", "sections"), AT_LEAST),
         },
         beyond_ifeval=False,

@@ -16,7 +16,7 @@ from mapl_jax.constraints.base import (
 )
 from mapl_jax.constraints.text import Text
 from mapl_jax.constraints.thresholds import RELATIONS, between, distance, propose
-from mapl_jax.constraints.wording import amount_slot, pick, quoted_list_slot, quoted_slot
+from mapl_jax.constraints.wording import amount_slot, pick, text_list_slot, text_slot
 
 TIMES = ("time", "times")
 
@@ -38,7 +38,7 @@ class Words(Family):
     """Several words that must all appear, or that must all stay away."""
 
     def __init__(self, id: str, key: str, forbidden: bool, wordings: Wordings):
-        super().__init__(id, [wordings], {"words": quoted_list_slot(key)}, beyond_ifeval=False)
+        super().__init__(id, [wordings], {"words": text_list_slot(key)}, beyond_ifeval=False)
         self.key = key
         self.forbidden = forbidden
 
@@ -106,7 +106,7 @@ class WordFrequency(Family):
             id,
             [wordings],
             {
-                "word": quoted_slot(word_key),
+                "word": text_slot(word_key),
                 "amount": amount_slot(number_key, relation_key, TIMES, zero="zero times"),
             },
             beyond_ifeval=False,
@@ -352,7 +352,7 @@ FAMILIES: tuple[Family, ...] = (
             )
         ],
         {
-            "letter": quoted_slot("letter"),
+            "letter": text_slot("letter"),
             "amount": amount_slot("number", "relation", ("word", "words")),
         },
     ),
@@ -394,7 +394,7 @@ FAMILIES: tuple[Family, ...] = (
                 ),
             )
         ],
-        {"first": quoted_slot("first"), "second": quoted_slot("second")},
+        {"first": text_slot("first"), "second": text_slot("second")},
         held_out=True,
     ),
 )

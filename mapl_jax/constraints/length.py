@@ -24,7 +24,7 @@ from mapl_jax.constraints.thresholds import (
     distance,
     propose,
 )
-from mapl_jax.constraints.wording import exact_slot, number_slot, pick, quoted_slot
+from mapl_jax.constraints.wording import exact_slot, number_slot, pick, text_slot
 
 _DIVIDER = re.compile(r"\s?\*\*\*\s?")
 
@@ -214,7 +214,7 @@ class NthParagraph(Family):
         if off:
             return -float(off)
         word = text.paragraph_openings[params["nth_paragraph"] - 1]
-        return 1.0 if word == bare(params["first_word"]) else -1.0
+        return 1.0 if word.lower() == bare(params["first_word"]) else -1.0
 
     def derive(self, kept, broken, rng):
         """The paragraphs of a text to keep, and the first word of one of them."""
@@ -341,7 +341,7 @@ FAMILIES: tuple[Family, ...] = (
         {
             "exactly": exact_slot("num_paragraphs", ("paragraph", "paragraphs")),
             "nth": number_slot("nth_paragraph"),
-            "word": quoted_slot("first_word"),
+            "word": text_slot("first_word"),
         },
         beyond_ifeval=False,
     ),

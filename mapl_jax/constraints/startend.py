@@ -14,7 +14,7 @@ from mapl_jax.constraints.base import (
     only_keys,
 )
 from mapl_jax.constraints.text import Text, bare
-from mapl_jax.constraints.wording import pick, quoted_slot
+from mapl_jax.constraints.wording import pick, text_slot
 
 # Endings for instructions that no given answer keeps.
 STOCK_ENDINGS = (
@@ -77,7 +77,7 @@ class Member(Family):
         quantity: str = "",
         **options: Any,
     ):
-        super().__init__(id, [plain, negated], {"word": quoted_slot("word")}, **options)
+        super().__init__(id, [plain, negated], {"word": text_slot("word")}, **options)
         self.places = places
         self.quantity = quantity
 
@@ -88,7 +88,7 @@ class Member(Family):
 
     def measure(self, params: Params, text: Text) -> float:
         """+1 or -1."""
-        found = bare(params["word"]) in self.places(text)
+        found = bare(params["word"]) in {word.lower() for word in self.places(text)}
         return 1.0 if found != params.get("negated", False) else -1.0
 
     def derive(self, kept, broken, rng):
@@ -113,8 +113,8 @@ class Member(Family):
             found = frozenset(STOCK_WORDS)
         else:
             found = frozenset.intersection(*(self.places(text) for text in with_word))
-        taken = frozenset().union(*(self.places(text) for text in without))
-        return sorted(word for word in found - taken if len(word) <= 30)
+        taken = {word.lower() for text in without for word in self.places(text)}
+        return sorted(word for word in found if word.lower() not in taken and len(word) <= 30)
 
 
 def _one(word: str) -> frozenset[str]:
@@ -140,7 +140,7 @@ FAMILIES: tuple[Family, ...] = (
                 ),
             )
         ],
-        {"phrase": quoted_slot("end_phrase")},
+        {"phrase": text_slot("end_phrase")},
         beyond_ifeval=False,
     ),
     Flag(

@@ -48,9 +48,14 @@ def word_tokens(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
+def unmarked(word: str) -> str:
+    """A word without quotes, brackets and punctuation around it."""
+    return word.strip(_EDGES)
+
+
 def bare(word: str) -> str:
     """A word in lower case without quotes, brackets and punctuation around it."""
-    return word.strip(_EDGES).lower()
+    return unmarked(word).lower()
 
 
 def _first(text: str) -> str:
@@ -131,19 +136,19 @@ class Text:
 
     @cached_property
     def sentence_openings(self) -> frozenset[str]:
-        """First words of the sentences, lower-cased."""
-        return frozenset(bare(_first(sentence)) for sentence in self.sentence_list) - {""}
+        """First words of the sentences."""
+        return frozenset(unmarked(_first(sentence)) for sentence in self.sentence_list) - {""}
 
     @cached_property
     def first_word(self) -> str:
-        """The first word, lower-cased and without marks around it; may be empty."""
-        return bare(_first(self.stripped))
+        """The first word without marks around it; may be empty."""
+        return unmarked(_first(self.stripped))
 
     @cached_property
     def last_word(self) -> str:
-        """The last word, lower-cased and without marks around it; may be empty."""
+        """The last word without marks around it; may be empty."""
         parts = self.stripped.rsplit(maxsplit=1)
-        return bare(parts[-1]) if parts else ""
+        return unmarked(parts[-1]) if parts else ""
 
     @cached_property
     def longest_word(self) -> int:
@@ -224,8 +229,8 @@ class Text:
 
     @cached_property
     def paragraph_openings(self) -> list[str]:
-        """First word of each paragraph, lower-cased; empty where there is none."""
-        return [bare(_first(paragraph)) for paragraph in self.paragraphs]
+        """First word of each paragraph; empty where there is none."""
+        return [unmarked(_first(paragraph)) for paragraph in self.paragraphs]
 
     @cached_property
     def bullets(self) -> int:

@@ -176,26 +176,47 @@ def _unquote(text: str) -> str:
     return re.sub(r"\\(.)", unescape, text[1:-1], flags=re.S)
 
 
-def quoted_slot(key: str) -> Slot:
-    """A text in double quotes, with backslash escapes for quotes and line breaks in it."""
+# A word that stands on its own without quotes, and is not taken for the words around it.
+_PLAIN = r"\b(?!(?:and|at|no|zero|a|less|fewer|more|exactly)\b)[A-Za-z]+\b"
+
+
+def _write_text(text: str, rng: np.random.Generator) -> str:
+    """A text in quotes, or bare if it is a plain word."""
+    if re.fullmatch(_PLAIN, text, re.I) and rng.random() < 0.6:
+        return text
+    return _quote(text)
+
+
+def _read_text(text: str) -> str:
+    return _unquote(text) if text.startswith('"') else text
+
+
+def text_slot(key: str) -> Slot:
+    """A text: a plain word bare or in double quotes, anything else in quotes.
+
+    Quotes and line breaks inside are written with a backslash.
+    """
     return Slot(
-        pattern=_QUOTED,
-        write=lambda params, rng: _quote(params[key]),
-        read=lambda text: {key: _unquote(text)},
+        pattern=f"{_QUOTED}|{_PLAIN}",
+        write=lambda params, rng: _write_text(params[key], rng),
+        read=lambda text: {key: _read_text(text)},
     )
 
 
-def quoted_list_slot(key: str) -> Slot:
-    """Several quoted texts: "a", "b" and "c"."""
+def text_list_slot(key: str) -> Slot:
+    """Several texts, all bare or all in quotes: tea, milk and sugar; "a", "b" and "c"."""
 
     def write(params: Params, rng: np.random.Generator) -> str:
-        *first, last = map(_quote, params[key])
+        words = params[key]
+        bare = all(re.fullmatch(_PLAIN, word, re.I) for word in words) and rng.random() < 0.6
+        *first, last = words if bare else map(_quote, words)
         return f"{', '.join(first)} and {last}" if first else last
 
+    item = f"(?:{_QUOTED}|{_PLAIN})"
     return Slot(
-        pattern=f"{_QUOTED}(?:(?:, | and ){_QUOTED})*",
+        pattern=f"{item}(?:(?:, | and ){item})*",
         write=write,
-        read=lambda text: {key: [_unquote(item) for item in re.findall(_QUOTED, text, re.S)]},
+        read=lambda text: {key: [_read_text(word) for word in re.findall(item, text, re.I | re.S)]},
     )
 
 

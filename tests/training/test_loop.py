@@ -11,7 +11,6 @@ from mapl_jax.errors import UserError
 from mapl_jax.training import loop
 from mapl_jax.training.step import StepMetrics, TrainState
 
-
 SUMS = losses.zero_sums()._replace(comparisons=np.asarray([2.0, 0.0, 0.0]))
 
 
