@@ -140,15 +140,15 @@ def load_samples(name: str, cache_dir: str | os.PathLike[str]) -> Split:
 
 
 def read_pairs(
-    name: str, on_error: str, seed: int, *, split: str = "test", demo_pairs: int = 1200
+    name: str, on_error: str, seed: int, *, split: str = "test", demo_pairs: int = 4000
 ) -> sources.Pairs:
     """Pairs of a file, a folder, the hub, or the demonstration set."""
     if name != DEMO:
         return sources.read_pairs(name, on_error=on_error)
     if demo_pairs < 10:
         raise UserError(f"data.demo_pairs must be at least 10, not {demo_pairs}")
-    # A quarter as many to test on: enough for intervals of a few points.
-    size = demo_pairs if split == "train" else max(demo_pairs // 4, 10)
+    # An eighth as many to test on: enough for intervals of a few points.
+    size = demo_pairs if split == "train" else max(demo_pairs // 8, 10)
     records = demo.make_pairs(size, seed, split)
     return sources.Pairs(records, len(records), {})
 

@@ -55,6 +55,7 @@ def main(arguments: cli.Arguments) -> None:
 
     # Model and step.
     model, make_params = make_model(config, tokenizer)
+    hub.check_tokenizer(model, tokenizer)
     rewards = functools.partial(
         rewards_of, model, dtype=dtype, remat=config.train.remat, backend=config.train.attention
     )

@@ -139,7 +139,7 @@ def encode_leaves(
     """Tokens of (prompt messages, response) leaves, encoded together for speed.
 
     Raises:
-        UserError: if the chat template refuses a conversation.
+        UserError: if the chat template refuses a conversation, or a text ends with padding.
     """
     prompts: dict[str, int] = {}
     prompt_of, full = [], []
@@ -157,7 +157,13 @@ def encode_leaves(
         n = min(len(own), len(ids))
         differs = np.flatnonzero(own[:n] != ids[:n])
         boundary = int(differs[0]) if len(differs) else n
-        paths.append(Path(_end_once(ids, boundary, tokenizer, special), boundary))
+        tokens = _end_once(ids, boundary, tokenizer, special)
+        if tokens[-1] == tokenizer.pad_token_id:
+            raise UserError(
+                f"a text ends with the padding token {tokenizer.pad_token!r}, so that transformers "
+                "would score the token before it; give the tokenizer a padding token of its own"
+            )
+        paths.append(Path(tokens, boundary))
     return paths
 
 
