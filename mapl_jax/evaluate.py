@@ -17,6 +17,7 @@ from mapl_jax import cli, inputs, train
 from mapl_jax.data import encode, sources, tokenization
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import preferences, reports, scoring
+from mapl_jax.kernels import attention
 from mapl_jax.models import axes, hub, reward
 from mapl_jax.models.decoder import DecoderConfig
 from mapl_jax.runs import read_json, write_json
@@ -32,6 +33,7 @@ def main(arguments: cli.Arguments) -> None:
     if not config.data:
         raise UserError("no data given; set --config.data=FILE")
     dtype = cli.choice("dtype", config.dtype, train.DTYPES)
+    cli.choice("attention", config.attention, attention.BACKENDS)
     output = config.output or arguments.workdir
     mesh = sharding.make_mesh(config.mesh)
     model, params, tokenizer, run = load_checkpoint(config.checkpoint, mesh)

@@ -19,6 +19,7 @@ from mapl_jax.data.encode import TrieSet
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import preferences, scoring
+from mapl_jax.kernels import attention
 from mapl_jax.models import axes, hub, reward
 from mapl_jax.models.decoder import DecoderConfig
 from mapl_jax.runs import RunFolder
@@ -37,6 +38,7 @@ def main(arguments: cli.Arguments) -> None:
     optimizer_settings = make_optimizer_settings(config)
     dtype = cli.choice("train.dtype", config.train.dtype, DTYPES)
     inter = cli.choice("loss.inter_form", config.loss.inter_form, losses.INTER_FORMS)
+    cli.choice("train.attention", config.train.attention, attention.BACKENDS)
     mesh = sharding.make_mesh(config.mesh)
     folder = RunFolder(arguments.workdir or f"runs/{config.name}")
     folder.claim(config)

@@ -11,6 +11,8 @@ import itertools
 import re
 from collections.abc import Iterator
 
+from mapl_jax.constraints.common_words import COMMON_WORDS
+
 ABBREVIATIONS = frozenset(
     """
     adj adm adv a.m approx apr assn assoc aug ave b.a b.c b.sc blvd bros c.e calif capt cf cmdr co
@@ -112,6 +114,12 @@ def _is_end(piece: str, following: str) -> bool:
     if initial or (piece != "." and _NUMBER.match(piece)):
         if following in (";", ":", ",", ".", "!", "?") or following[0].islower():
             return False
-        if initial and following[0].isupper():
+        # "J. Smith", but "vitamin C. The rest".
+        if initial and following[0].isupper() and _stem(following) not in COMMON_WORDS:
             return False
     return True
+
+
+def _stem(piece: str) -> str:
+    """The letters a piece begins with, in small ones: "let" of "Let's"."""
+    return "".join(itertools.takewhile(str.isalpha, piece)).lower()
