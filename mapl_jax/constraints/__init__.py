@@ -11,8 +11,8 @@ Everything goes through the functions of this module; a constraint is an id and 
 
 Ids and parameters of 24 families are IFEval's (arXiv 2311.07911); the others are marked. The checks
 here mean what the sentences say, so they mend what is plainly a slip in IFEval's: keywords are
-whole words, for example. One file a group of families; a new family is one more entry of its
-`FAMILIES`.
+whole words, for example. `verdict` judges as IFEval does, quirks included. One file a group of
+families; a new family is one more entry of its `FAMILIES`.
 """
 
 import difflib
@@ -34,6 +34,7 @@ from mapl_jax.constraints import (
     startend,
 )
 from mapl_jax.constraints.base import Conditions, Family, Params
+from mapl_jax.constraints.ifeval import verdict
 
 _FAMILIES: dict[str, Family] = {
     family.id: family
@@ -197,4 +198,5 @@ __all__: Sequence[str] = (
     "parse",
     "propose",
     "render",
+    "verdict",
 )

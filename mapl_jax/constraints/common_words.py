@@ -2,49 +2,83 @@
 
 COMMON_WORDS = frozenset(
     """
-    able about access activities activity actually add addition advice after again against
-    age air all already also always am amount an and animal animals another answer any
-    anything are area aren around art as ask asking at available avoid away baby back baking
-    ball based basic be because become been before behavior being believe best better
-    between big bit black blood body book books both bowl bread brown build but butter buy
-    by call called can car care case cat cause certain change check cheese chicken child
-    children choice choose chopped city clean clear cold color com come common community
-    company computer consider considered contact control cook cooked cooking cost could
-    countries country course cream create credit culture cup cups current cut data day days
-    definitely depending depends designed did diet different difficult directly dish do
-    doctor does doesn dog dogs doing don done dough down dry during each early easier easy
-    eat eating effective egg eggs either else end energy enjoy enough environment especially
-    even every example examples exercise expensive experience explain fact factors family
-    famous favorite feel few find fire first fish flavor flour focus following food foods
-    for form found free fresh friend friends from fun further future game games general
-    generally get getting give go goal going good government great green ground group had
-    hair hand happy hard has have having he health healthy hear heart heat help helpful
-    helps her here high higher him his history home hope hot hours house how https human
-    humans ice idea ideas if important in include including information ingredients instead
-    interested interesting internet into is isn issues it its job just keep kids kind kinds
-    know known language large last lead learn learning least less let level life light like
-    likely list little live ll local long look looking lot lots love low lower made main
-    major make makes making many materials may maybe me mean means meat medical might milk
-    mind minutes mix mixture modern money more most move movie movies much music must my
-    name natural need needs new nice night no non not now number of off offer often oil old
-    on one ones online only open option options or order other others our out outside oven
-    over own pain pan paper part particular parts party pay people pepper per person
-    personal phone physical pieces place places plants play point political popular positive
-    possible potatoes power practice pretty prevent probably problem problems process
-    products professional program provide public put quality question questions quickly
-    quite range rate rather re read really reason recipe recipes recommend red reduce
-    regular related remove require research resources rice right risk run safe salt same
-    sauce say search see seem seems sense series service services set several she short
-    should show side significant similar simple since single situation size skills skin
-    sleep small so social some someone something sometimes sorry sort sound sounds space
-    special species specific start started state stay still store story strong style such
-    sugar suggest support sure symptoms system take taking talk talking tell temperature
-    term terms th than that the their them themselves then there these they thing things
-    think thinking this those though three through time times to today together too top
-    traditional treatment tree true try trying two type types typically under understand
-    until up use used useful using usually variety various ve vegetable vegetables very
-    video visit want warm was water way ways we website weight welcome well were what when
-    where whether which while white who whole why wide will with without won work working
-    works world would www year years yes you your yourself
+    ability able about above access account across active activities activity actually add
+    adding addition additional additionally advice after again against age agree air alcohol
+    all allow along already also although always am among amount an and animal animals
+    another answer any anything app apple apply approach appropriate are area areas aren
+    around art article as ask asking associated at attention available average avoid aware
+    away baby back bad bag baking ball band based basic be beans beautiful became because
+    become beef been before behavior being believe benefits besides best better between big
+    bike bit black blood body book books both bowl box brain bread break bring brown build
+    building business but butter buy buying by cake call called calm can car card care
+    career cars case cases cat cats cause caused causes cells century certain certainly
+    change changes character characters check cheese chemical chicken child children
+    chocolate choice choose chopped cinnamon city class classic clean clear climate close
+    clothing coffee cold color colors com combination come comes comfortable common commonly
+    community companies company completely complex computer concerned concerns condition
+    conditions consider considered contact contain content context continue control cook
+    cooked cookies cooking cool corn correct cost could countries country couple course
+    cover cream create creating credit cultural culture cup cups current currently cut daily
+    damage dangerous dark data date day days decide deep definitely degree delicious
+    depending depends describe designed details develop development device did didn diet
+    difference different difficult directly disease dish dishes do doctor does doesn dog
+    dogs doing don done dough down dried drink drinks dry due during each early easier
+    easily easy eat eating effective effects egg eggs either else end energy enjoy enough
+    environment especially etc even events ever every everyone evidence exactly example
+    examples excellent exercise exercises expensive experience explain extra extremely eye
+    eyes face fact factors fairly familiar family famous far fast fat favorite features feel
+    feeling feelings feet few field figure film films finally find fine fire first fish five
+    flavor flour focus follow following food foods for force form fortunately found four
+    free fresh fried friend friends from fruit fruits full fun further furthermore future
+    game games garden garlic gas gathering general generally get gets getting give given
+    glad go goal goals goes going good got government great green ground group groups grow
+    guess guests had hair half hand hands happen happy hard has have having he head health
+    healthy hear heard heart heat hello help helpful helps hence her here high higher highly
+    hiking him his history hold home hope host hot hours house how however human humans ice
+    idea ideas if impact important improve in include includes including increase individual
+    information ingredients inside instead instructions insurance interest interested
+    interesting internet into involved involves is isn issue issues it items its itself job
+    juice just keep key kids kind kinds know known language large larger largest last later
+    lead learn learning least leave leaves left legal less let level levels life light like
+    likely line link list listen little live lives living ll local location long longer look
+    looking looks loss lot lots love low lower luck machine made main maintain major make
+    makes making many market materials may maybe me meal mean means meanwhile meat media
+    medical medium men mentioned method methods might military milk million mind minutes mix
+    mixture model modern money month months more moreover most move movie movies moving much
+    muscle muscles mushrooms music must my myself name names natural near necessary need
+    needs negative never nevertheless new next nice night no non normal not note now number
+    objects of off offer often oil old olive on one ones onion onions online only open
+    option options or order original other others our out outside oven over overall own page
+    pain pan paper parents part particular particularly parts party past pay people pepper
+    per perhaps period person personal pet phone physical pick pie piece pieces place places
+    plan plant plants plastic play played player playing please plenty point points
+    political popular population positive possible pot potato potatoes potential powder
+    power practice prefer pressure pretty prevent price probably problem problems process
+    produce product products professional program programs protect protein provide public
+    purpose put putting quality question questions quickly quite range rate rather re reach
+    read reading ready real really reason reasons recent recipe recipes recommend
+    recommendations recommended red reduce regular regularly related relationship relatively
+    remember remove require research resources response rest result results rice rich right
+    risk rock role room run running safe safety said salt same sauce save say saying school
+    science scientific screen search season second security see seeds seem seems seen self
+    sense series serious serve served service services set several shape share she shoes
+    short should show shows side significant similar similarly simple simply since single
+    site sites situation size skills skin sleep small smaller smoking snow so soap social
+    society soft some someone something sometimes song songs sorry sort sound sounds soup
+    source sources space special species specific specifically spend spices sports spray
+    spread standard start started starting state stay step steps stick still stir stock stop
+    store stores story stress strong study style such sugar suggest suggestions sun support
+    sure surface sweet symptoms system systems take takes taking talk talking taste teach
+    team teaspoon techniques technology tell temperature tend term terms th than thank
+    thanks that the their them themselves then there these they thing things think thinking
+    this those though thought three through throughout thus time times tips to today
+    together tomatoes too tools top topic traditional training travel treat treatment tree
+    trees tried trip true try trying tsp turn two type types typically under understand
+    understanding unfortunately unique until up use used useful uses using usually value
+    vanilla variety various ve vegetable vegetables vehicle version very video view vinegar
+    visit walk want wanted warm was watch water way ways we wear weather web website week
+    weight welcome well were what when where whether which while white who whole why wide
+    will wine winter with within without women won wood word words work working works world
+    worth would write writing written wrong year years yes yet you young your yourself
     """.split()
 )
