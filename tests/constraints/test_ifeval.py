@@ -25,7 +25,7 @@ def test_every_stable_verdict_is_that_of_the_original(mode):
     prompts = {record["key"]: record["prompt"] for record in lines("input_data.jsonl")}
     keys = {prompt.strip(): key for key, prompt in prompts.items()}
     responses = {
-        (model, record.get("key") or keys[record["prompt"].strip()]): record["response"]
+        (model, record.get("key") or keys.get(record["prompt"].strip())): record["response"]
         for model, name in RESPONSES.items()
         for record in lines(name)
     }
