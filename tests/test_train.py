@@ -167,7 +167,7 @@ def test_evaluate_gives_the_numbers_of_the_run(finished, tmp_path):
             f"--config.checkpoint={checkpoint}",
             f"--config.data={samples}",
             "--config.max_length=320",
-            "--config.row_length=768",
+            "--config.row_length=512",
             f"--config.output={tmp_path / checkpoint.name}",
             f"--config.scores={tmp_path / checkpoint.name}.jsonl",
             config="evaluate",
@@ -175,7 +175,7 @@ def test_evaluate_gives_the_numbers_of_the_run(finished, tmp_path):
         assert result.returncode == 0, result.stderr
         found = json.loads((tmp_path / checkpoint.name / "summary.json").read_text())
         for name in ("base_accuracy", "intra_accuracy", "inter_accuracy", "loss", "mean_reward"):
-            assert found["eval"][name] == pytest.approx(expected[name], abs=1e-5)
+            assert found["eval"]["after"][name] == pytest.approx(expected[name], abs=1e-5)
         scored = preferences.read_scores(tmp_path / f"{checkpoint.name}.jsonl")
         assert len(scored.level) == sum(
             expected[f"{level}_count"] for level in ("base", "intra", "inter")
