@@ -5,6 +5,12 @@
 
 Prints accuracy by level with 95 % intervals, beside what length alone would reach. Raw pairs have
 the base level only, unless `--config.synthesize=True` adds instructions to them first.
+
+IFEval's scores from its own files, by its own rules (`mapl_jax.constraints.verdict`):
+
+    python -m mapl_jax.evaluate --config=configs/evaluate.py:ifeval \
+        --config.prompts=input_data.jsonl --config.responses=responses.jsonl \
+        --config.output=verdicts.jsonl
 """
 
 from ml_collections import ConfigDict
@@ -13,9 +19,11 @@ from mapl_jax.errors import UserError
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    """The config; it has no presets."""
+    """The config of a reward model's evaluation, or with "ifeval" of IFEval's scores."""
+    if preset == "ifeval":
+        return _ifeval()
     if preset:
-        raise UserError(f"configs/evaluate.py has no preset {preset!r}")
+        raise UserError(f"unknown preset {preset!r} of configs/evaluate.py; the only one is ifeval")
     config = ConfigDict()
     config.checkpoint = ""  # a run folder, one of its checkpoints/STEP, or a model folder
     config.data = ""  # pairs or samples: a file, a folder, a hub name, or "demo"
@@ -44,4 +52,14 @@ def get_config(preset: str = "") -> ConfigDict:
     config.mesh.data = -1
     config.mesh.fsdp = 1
     config.mesh.tensor = 1
+    return config
+
+
+def _ifeval() -> ConfigDict:
+    config = ConfigDict()
+    config.prompts = ""  # JSONL with key, prompt, instruction_id_list, kwargs
+    config.responses = ""  # JSONL with prompt, response
+    config.output = ""  # JSONL of verdicts; empty: print only
+    config.resamples = 1000  # of the bootstrap
+    config.seed = 0
     return config

@@ -1,4 +1,4 @@
-"""Scores any preference file with any reward model.
+"""Scores any preference file with any reward model, or responses by IFEval's rules.
 
 python -m mapl_jax.evaluate --config=configs/evaluate.py --config.checkpoint=DIR --config.data=FILE
 """
@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from mapl_jax import cli, inputs, train
 from mapl_jax.data import encode, sources, tokenization
 from mapl_jax.errors import UserError
-from mapl_jax.evaluation import preferences, reports, scoring
+from mapl_jax.evaluation import ifeval, preferences, reports, scoring
 from mapl_jax.kernels import attention
 from mapl_jax.models import axes, hub, reward
 from mapl_jax.models.decoder import DecoderConfig
@@ -28,6 +28,9 @@ from mapl_jax.training.checkpoints import Checkpoints, saved_steps
 def main(arguments: cli.Arguments) -> None:
     """Loads, scores, prints."""
     config = arguments.config
+    if "responses" in config:
+        score_ifeval(config)
+        return
     if not config.checkpoint:
         raise UserError("no checkpoint given; set --config.checkpoint=DIR")
     if not config.data:
@@ -93,6 +96,18 @@ def main(arguments: cli.Arguments) -> None:
             device=f"{mesh.size} x {jax.devices()[0].device_kind}",
         )
         print(f"\nreport: {output / 'report.html'}")
+
+
+def score_ifeval(config: ConfigDict) -> None:
+    """Judges responses as IFEval does; needs no model."""
+    for field in ("prompts", "responses"):
+        if not config[field]:
+            raise UserError(f"no {field} given; set --config.{field}=FILE")
+    followed = ifeval.score(config.prompts, config.responses)
+    print(ifeval.table(ifeval.summarize(followed, seed=config.seed, resamples=config.resamples)))
+    if config.output:
+        ifeval.write(config.output, followed)
+        print(f"\nverdicts: {config.output}")
 
 
 def load_checkpoint(

@@ -1,0 +1,136 @@
+"""IFEval's scores, from its own files."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mapl_jax.errors import UserError
+from mapl_jax.evaluation import ifeval
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared" / "data" / "ifeval"
+PROMPTS = [
+    {
+        "key": 1,
+        "prompt": "Say it.",
+        "instruction_id_list": ["punctuation:no_comma", "startend:quotation"],
+        "kwargs": [{}, {}],
+    },
+    {
+        "key": 2,
+        "prompt": "Say more.",
+        "instruction_id_list": ["length_constraints:number_words"],
+        "kwargs": [{"relation": "at least", "num_words": 2}],
+    },
+]
+RESPONSES = [
+    {"prompt": "Say more.", "response": "one two"},
+    {"prompt": "Say it.", "response": 'Here, it is:\n"so"'},
+]
+
+
+def write(path, records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return str(path)
+
+
+@pytest.fixture
+def files(tmp_path):
+    return write(tmp_path / "prompts.jsonl", PROMPTS), write(tmp_path / "out.jsonl", RESPONSES)
+
+
+def run(*arguments):
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "mapl_jax.evaluate",
+            "--config=configs/evaluate.py:ifeval",
+            *list(arguments),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_verdicts_are_counted_by_prompt_and_by_instruction(files):
+    followed = ifeval.score(*files)
+    assert followed[0] == ifeval.Followed(1, (False, False), (True, True))
+    assert followed[1] == ifeval.Followed(2, (True,), (True,))
+    summary = ifeval.summarize(followed, seed=0, resamples=100)
+    assert summary["prompt_strict"] == pytest.approx(1 / 2)
+    assert summary["instruction_strict"] == pytest.approx(1 / 3)
+    assert summary["prompt_loose"] == summary["instruction_loose"] == 1
+    assert summary["prompt_strict_low"] <= 1 / 2 <= summary["prompt_strict_high"]
+
+
+def test_the_command_writes_ifevals_fields(files, tmp_path):
+    output = tmp_path / "verdicts.jsonl"
+    result = run(
+        f"--config.prompts={files[0]}",
+        f"--config.responses={files[1]}",
+        f"--config.output={output}",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "prompt, strict" in result.stdout
+    assert [json.loads(line) for line in output.read_text().splitlines()] == [
+        {
+            "key": 1,
+            "follow_instruction_list_strict": [False, False],
+            "follow_instruction_list_loose": [True, True],
+        },
+        {
+            "key": 2,
+            "follow_instruction_list_strict": [True],
+            "follow_instruction_list_loose": [True],
+        },
+    ]
+
+
+def test_a_missing_file_gives_one_line(files):
+    result = run(f"--config.prompts={files[0]}", "--config.responses=nowhere.jsonl")
+    assert result.returncode == 2
+    assert "nowhere.jsonl" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("prompts", "responses", "message"),
+    [
+        (PROMPTS, RESPONSES[:1], "no response to 1 of 2 prompts .*key 1"),
+        ([{"key": 1}], RESPONSES, "line 1: has no prompt"),
+        (
+            PROMPTS,
+            [{"prompt": "Say it.", "response": 3}, RESPONSES[0]],
+            "key 1: the response is no",
+        ),
+        ([{**PROMPTS[1], "kwargs": []}], RESPONSES, "lists of one length"),
+        ([{**PROMPTS[1], "instruction_id_list": ["a:b"]}], RESPONSES, "no instruction of IFEval"),
+        ([{**PROMPTS[1], "kwargs": [{"num_words": 2}]}], RESPONSES, "needs relation"),
+        ([], RESPONSES, "holds no records"),
+    ],
+)
+def test_bad_files_are_named_with_the_place(tmp_path, prompts, responses, message):
+    paths = write(tmp_path / "p.jsonl", prompts), write(tmp_path / "r.jsonl", responses)
+    with pytest.raises(UserError, match=message):
+        ifeval.score(*paths)
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs IFEval's files")
+def test_published_responses_score_as_the_original_says():
+    followed = ifeval.score(
+        str(SHARED / "input_data.jsonl"),
+        str(SHARED / "input_response_data_gpt4_20231107_145030.jsonl"),
+    )
+    summary = ifeval.summarize(followed, seed=0, resamples=0)
+    # Zhou et al. 2023, table 3, GPT-4: 76.89, 83.57, 79.30, 85.37 %.
+    assert summary["prompt_strict"] == pytest.approx(0.7689, abs=0.004)
+    assert summary["instruction_strict"] == pytest.approx(0.8357, abs=0.004)
+    assert summary["prompt_loose"] == pytest.approx(0.7930, abs=0.004)
+    assert summary["instruction_loose"] == pytest.approx(0.8537, abs=0.004)
