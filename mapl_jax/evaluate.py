@@ -103,7 +103,9 @@ def score_ifeval(config: ConfigDict) -> None:
     for field in ("prompts", "responses"):
         if not config[field]:
             raise UserError(f"no {field} given; set --config.{field}=FILE")
-    followed = ifeval.score(config.prompts, config.responses)
+    followed, missing = ifeval.score(config.prompts, config.responses)
+    if missing:
+        print(f"{len(missing)} prompts have no response and are left out; the first: {missing[0]}")
     print(ifeval.table(ifeval.summarize(followed, seed=config.seed, resamples=config.resamples)))
     if config.output:
         ifeval.write(config.output, followed)

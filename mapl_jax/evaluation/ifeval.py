@@ -61,28 +61,35 @@ def read_lines(path: str | os.PathLike[str], needed: Sequence[str]) -> list[dict
     return records
 
 
-def score(prompts_path: str, responses_path: str) -> list[Followed]:
-    """Judges every prompt of a file.
+def score(prompts_path: str, responses_path: str) -> tuple[list[Followed], list[Any]]:
+    """Judges every prompt of a file that has a response.
 
     Args:
         prompts_path: lines with key, prompt, instruction_id_list and kwargs.
         responses_path: lines with prompt and response; found by the prompt's text.
 
+    Returns:
+        Verdicts in the order of the prompts, and the keys of prompts without a response: the
+        published responses of GPT-4 lack one of 541.
+
     Raises:
-        UserError: a file is bad, a prompt has no response, or an instruction cannot be judged.
+        UserError: a file is bad, no prompt has a response, or an instruction cannot be judged.
     """
     prompts = read_lines(prompts_path, ("key", "prompt", "instruction_id_list", "kwargs"))
     responses = {
-        str(record["prompt"]): record["response"]
+        str(record["prompt"]).strip(): record["response"]
         for record in read_lines(responses_path, ("prompt", "response"))
     }
-    missing = [record["key"] for record in prompts if record["prompt"] not in responses]
-    if missing:
-        raise UserError(
-            f"{responses_path} has no response to {len(missing)} of {len(prompts)} prompts of "
-            f"{prompts_path}; the first is key {missing[0]}"
-        )
-    return [_judge(record, responses[record["prompt"]], prompts_path) for record in prompts]
+    followed, missing = [], []
+    for record in prompts:
+        text = str(record["prompt"]).strip()
+        if text in responses:
+            followed.append(_judge(record, responses[text], prompts_path))
+        else:
+            missing.append(record["key"])
+    if not followed:
+        raise UserError(f"{responses_path} has no response to any prompt of {prompts_path}")
+    return followed, missing
 
 
 def _judge(record: dict[str, Any], response: Any, path: str) -> Followed:
