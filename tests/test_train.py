@@ -153,6 +153,45 @@ def test_a_killed_run_ends_as_the_one_that_was_not(finished, tmp_path):
     assert lines[0] == lines[1]
 
 
+def test_training_starts_from_a_model_folder_and_from_samples(finished, tmp_path):
+    folder, _ = finished
+    samples = max((folder / "cache").glob("samples-*.jsonl"), key=lambda path: path.stat().st_size)
+    result = run(
+        "train",
+        *TINY,
+        f"--workdir={tmp_path / 'run'}",
+        f"--config.model.path={folder / 'model'}",
+        f"--config.data.train={samples}",
+        "--config.data.test_fraction=0.25",
+        "--config.train.steps=2",
+        "--config.train.accumulation=2",
+        "--config.train.dtype=bfloat16",
+        "--config.train.remat=dots",
+    )
+    assert result.returncode == 0, result.stderr
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["parameters"] == json.loads((folder / "summary.json").read_text())["parameters"]
+    assert sum(summary[side]["samples_read"] for side in ("train", "test")) == 40
+
+
+def test_several_devices_take_the_same_steps(finished, tmp_path, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
+    result = run(
+        "train",
+        *TINY,
+        f"--workdir={tmp_path / 'run'}",
+        "--config.mesh.fsdp=2",
+        "--config.mesh.tensor=2",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "on 4 x cpu" in result.stdout
+    alone, spread = (
+        [line["loss"] for line in read_metrics(path / "metrics.jsonl") if line["split"] == "train"]
+        for path in (finished[0], tmp_path / "run")
+    )
+    np.testing.assert_allclose(spread, alone, rtol=0, atol=1e-5)
+
+
 def test_evaluate_gives_the_numbers_of_the_run(finished, tmp_path):
     folder, _ = finished
     samples = next(
