@@ -315,7 +315,7 @@ def _file_entries(file: Path) -> Iterator[_Entry]:
         else:
             yield from _line_entries(file)
     except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}") from None
+        raise UserError(f"{file}: cannot read it: {error.strerror or error}") from None
 
 
 def _numbered(name: str, values: Iterable[Any]) -> Iterator[_Entry]:

@@ -27,7 +27,8 @@ CHATML = (
     "{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
 )
-START, END, PAD = "<|im_start|>", "<|im_end|>", "<|pad|>"
+# Names that Qwen2's tokenizer class knows; it would add those it misses to the vocabulary.
+START, END, PAD = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
 
 # How Qwen2 cuts text before merging bytes: contractions, words with one leading mark or space,
 # single digits, runs of marks, line ends, white space. A tokenizer trained with it reads the same
