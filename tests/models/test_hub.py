@@ -290,7 +290,7 @@ def test_a_damaged_folder_is_refused(folder, damage, message):
         hub.load_params(folder, CONFIG, head=True, seed=0)
 
 
-PARITY = Path("/work/shared/data/parity/rm")
+PARITY = Path(__file__).parents[2].parent / "shared" / "data" / "parity" / "rm"
 
 
 @pytest.mark.skipif(not PARITY.exists(), reason="the recorded run of TRL is not on this machine")
