@@ -124,13 +124,13 @@ class Family:
         kept = [view(response) for response, wanted in conditions if wanted]
         broken = [view(response) for response, wanted in conditions if not wanted]
         params = self.derive(kept, broken, rng)
-        if params is None:
-            return None
-        if any(self.measure(params, text) < 0 for text in kept):
-            return None
-        if any(self.measure(params, text) >= 0 for text in broken):
-            return None
-        return params
+        return params if params is not None and self.fits(params, kept, broken) else None
+
+    def fits(self, params: Params, kept: Sequence[Text], broken: Sequence[Text]) -> bool:
+        """Whether all of `kept` keep the constraint and none of `broken` does."""
+        return all(self.measure(params, text) >= 0 for text in kept) and all(
+            self.measure(params, text) < 0 for text in broken
+        )
 
     def render(self, params: Params, rng: np.random.Generator, held_out: bool = False) -> str:
         """Puts the constraint into an English sentence."""

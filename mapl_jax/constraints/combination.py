@@ -63,9 +63,7 @@ class RepeatPrompt(Family):
                 phrases = [pick(_STOCK_REQUESTS, rng)]
             for phrase in phrases:
                 params = {"prompt_to_repeat": phrase, **form}
-                if all(self.measure(params, text) > 0 for text in kept) and all(
-                    self.measure(params, text) < 0 for text in broken
-                ):
+                if self.fits(params, kept, broken):
                     return params
         return None
 

@@ -52,9 +52,7 @@ class Postscript(Family):
         for marker in (markers[start], markers[1 - start]):
             for form in ({}, NEGATED):
                 params = {"postscript_marker": marker, **form}
-                if all(self.measure(params, text) > 0 for text in kept) and all(
-                    self.measure(params, text) < 0 for text in broken
-                ):
+                if self.fits(params, kept, broken):
                     return params
         return None
 

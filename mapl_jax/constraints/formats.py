@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Sequence
 
 from mapl_jax.constraints.base import (
     NEGATED,
@@ -104,9 +103,7 @@ class Table(Family):
         for form in ({}, NEGATED) if rng.random() < 0.5 else (NEGATED, {}):
             for place in rng.permutation(len(columns)):
                 params = {"columns": columns[int(place)], **form}
-                if all(self.measure(params, text) > 0 for text in kept) and all(
-                    self.measure(params, text) < 0 for text in broken
-                ):
+                if self.fits(params, kept, broken):
                     return params
         return None
 
@@ -125,10 +122,6 @@ def _flag(name: str, statistic, plain, negated, value: str, *, beyond_ifeval=Tru
         plain_demands=Demands(values={value: True}),
         negated_demands=Demands(values={value: False}),
     )
-
-
-def _lines(text: Text) -> Sequence[str]:
-    return text.lines
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -315,7 +308,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Count(
         "detectable_format:lines",
-        lambda text: len(_lines(text)),
+        lambda text: len(text.lines),
         ("line", "lines"),
         quantity="lines",
         generic_wordings=False,

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mapl_jax.constraints import sentences
+from mapl_jax.constraints.formats import FIXED_ANSWERS
 
 MODES = ("strict", "loose")
-_ANSWERS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 _LANGUAGE_LOCK = threading.Lock()
 
 Check = Callable[[str, Mapping[str, Any]], bool]
@@ -159,7 +159,7 @@ def _bullets(text: str, arguments: Mapping[str, Any]) -> bool:
 
 
 def _set_answer(text: str, arguments: Mapping[str, Any]) -> bool:
-    return any(answer in text for answer in _ANSWERS)
+    return any(answer in text for answer in FIXED_ANSWERS)
 
 
 def _highlights(text: str, arguments: Mapping[str, Any]) -> bool:

@@ -67,7 +67,9 @@ class Words(Family):
             return None
         count = min(len(words), 1 + int(3 * rng.random()))
         chosen = [words[int(place)] for place in rng.permutation(len(words))[:count]]
-        return {self.key: [view_form(word, holders) for word in chosen]}
+        # As the text writes them that they come from.
+        forms = holders[0].surface if holders else {}
+        return {self.key: [forms.get(word, word) for word in chosen]}
 
     def demands(self, params: Params) -> Demands:
         """Words that must or must not appear."""
@@ -82,11 +84,6 @@ class Words(Family):
 def _shared_words(texts: Sequence[Text]) -> tuple[str, ...]:
     first, *rest = texts
     return tuple(word for word in first.content_words if all(word in text.surface for text in rest))
-
-
-def view_form(word: str, texts: Sequence[Text]) -> str:
-    """How a word is written in the texts it comes from."""
-    return texts[0].surface[word] if texts else word
 
 
 class WordFrequency(Family):
@@ -235,9 +232,7 @@ class WordOrder(Family):
             if kept and kept[0].first_places[left] > kept[0].first_places[right]:
                 left, right = right, left
             params = {"first": left, "second": right}
-            if all(self.measure(params, text) >= 0 for text in kept) and all(
-                self.measure(params, text) < 0 for text in broken
-            ):
+            if self.fits(params, kept, broken):
                 return params
         return None
 
