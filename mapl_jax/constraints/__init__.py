@@ -17,6 +17,7 @@ families; a new family is one more entry of its `FAMILIES`.
 
 import difflib
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,6 +36,8 @@ from mapl_jax.constraints import (
 )
 from mapl_jax.constraints.base import Conditions, Family, Params
 from mapl_jax.constraints.ifeval import verdict
+from mapl_jax.constraints.text import Text
+from mapl_jax.constraints.thresholds import AT_LEAST, LESS_THAN, RELATIONS
 
 _FAMILIES: dict[str, Family] = {
     family.id: family
@@ -169,6 +172,40 @@ def group(id: str) -> str:
     return _family(id).group
 
 
+class Pool:
+    """Responses that tell how common it is to keep a constraint."""
+
+    def __init__(self, responses: Sequence[str]):
+        self._texts = [Text(response) for response in responses]
+        self._known: dict[Any, bool] = {}
+
+    def share_within(self, id: str, params: Params, low: float, high: float) -> bool:
+        """Whether at least `low` and at most `high` of the responses keep a constraint.
+
+        Raises:
+            ValueError: unknown id or bad parameters.
+        """
+        names = (tuple(v) if isinstance(v, list) else v for v in params.values())
+        key = (id, low, high, *params, *names)
+        if key not in self._known:
+            if len(self._known) >= 100_000:
+                self._known.clear()
+            self._known[key] = self._count(_family(id), params, low, high)
+        return self._known[key]
+
+    def _count(self, family: Family, params: Params, low: float, high: float) -> bool:
+        family.validate(params)
+        total = len(self._texts)
+        kept_needed, broken_needed = math.ceil(low * total), math.ceil((1 - high) * total)
+        kept = 0
+        for seen, text in enumerate(self._texts, 1):
+            kept += family.measure(params, text) >= 0
+            # Most constraints are settled after a few responses.
+            if kept >= kept_needed and seen - kept >= broken_needed:
+                return True
+        return False
+
+
 def _family(id: str) -> Family:
     if id not in _FAMILIES:
         close = difflib.get_close_matches(id, _FAMILIES, 1)
@@ -190,6 +227,10 @@ def _templates() -> dict[str, list[tuple[Family, Any]]]:
 
 
 __all__: Sequence[str] = (
+    "AT_LEAST",
+    "LESS_THAN",
+    "RELATIONS",
+    "Pool",
     "check",
     "conflict",
     "group",

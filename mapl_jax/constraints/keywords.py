@@ -14,6 +14,7 @@ from mapl_jax.constraints.base import (
     is_text,
     only_keys,
 )
+from mapl_jax.constraints.common_words import COMMON_WORDS
 from mapl_jax.constraints.text import Text
 from mapl_jax.constraints.thresholds import RELATIONS, between, distance, propose
 from mapl_jax.constraints.wording import amount_slot, pick, text_list_slot, text_slot
@@ -65,6 +66,9 @@ class Words(Family):
         words = [word for word in shared if not any(word in forms for forms in taken)]
         if not words:
             return None
+        if self.forbidden:
+            # To do without a rare word is no effort.
+            words = [word for word in words if word in COMMON_WORDS] or words
         count = min(len(words), 1 + int(3 * rng.random()))
         chosen = [words[int(place)] for place in rng.permutation(len(words))[:count]]
         # As the text writes them that they come from.

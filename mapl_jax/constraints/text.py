@@ -251,7 +251,7 @@ class Text:
         """How often `word` (or a phrase) occurs as a whole word, whatever its case."""
         lower = word.lower()
         if lower.isascii() and lower.isalnum():
-            return self.word_counts[lower]
+            return self.word_counts.get(lower, 0)
         return sum(1 for _ in whole_word(lower).finditer(self.lower))
 
 

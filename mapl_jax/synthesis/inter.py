@@ -12,23 +12,38 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mapl_jax.synthesis.reference import Arguments, Reference
 from mapl_jax.synthesis.samples import Comparison
 from mapl_jax.synthesis.sets import Twins, contrast, draw_twins
 
 
 def draw(
-    chosen: str, rejected: str, families: Sequence[str], k: int, rng: np.random.Generator
+    chosen: str,
+    rejected: str,
+    families: Sequence[str],
+    k: int,
+    rng: np.random.Generator,
+    reference: Reference,
 ) -> Twins:
     """Instructions of x' (the chosen response keeps all) and x'' (the rejected one keeps all)."""
 
-    def propose(family: str, _: bool):
-        first = contrast(family, chosen, rejected, rng)
-        if first is None:
-            return None
-        second = contrast(family, rejected, chosen, rng)
-        return None if second is None else (first, second)
+    def propose(family: str, _: bool) -> Arguments | None:
+        arguments = opposed(family, chosen, rejected, rng, reference)
+        taken = arguments is not None and reference.taken(family, arguments, rng)
+        return arguments if taken else None
 
-    return draw_twins(families, k, rng, propose)
+    return draw_twins(families, k, rng, propose, reference)
+
+
+def opposed(
+    family: str, chosen: str, rejected: str, rng: np.random.Generator, reference: Reference
+) -> Arguments | None:
+    """Arguments that the chosen response alone keeps, and those that the rejected alone keeps."""
+    first = contrast(family, chosen, rejected, rng, reference)
+    if first is None:
+        return None
+    second = contrast(family, rejected, chosen, rng, reference)
+    return None if second is None else (first, second)
 
 
 def comparisons(first: int, second: int, k: int) -> tuple[Comparison, Comparison]:

@@ -14,12 +14,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mapl_jax.synthesis.reference import Arguments, Reference
 from mapl_jax.synthesis.samples import Comparison
 from mapl_jax.synthesis.sets import Twins, contrast, draw_twins
 
 
 def draw(
-    response: str, partner: str, families: Sequence[str], k: int, rng: np.random.Generator
+    response: str,
+    partner: str,
+    families: Sequence[str],
+    k: int,
+    rng: np.random.Generator,
+    reference: Reference,
 ) -> Twins:
     """Instructions of x_w and x_l for one response.
 
@@ -29,24 +35,25 @@ def draw(
         families: ids to draw from.
         k: how many instructions to aim for.
         rng: decides everything.
+        reference: says which families to try first and which arguments to leave out.
     """
     all_kept = bool(rng.random() < 0.5)
 
-    def propose(family: str, is_first: bool):
-        kept = contrast(family, response, partner, rng)
-        broken = contrast(family, partner, response, rng) if kept is not None else None
+    def propose(family: str, is_first: bool) -> Arguments | None:
+        kept = contrast(family, response, partner, rng, reference)
+        broken = contrast(family, partner, response, rng, reference) if kept is not None else None
         if kept is None or broken is None:
             return None
         if is_first or rng.random() < 0.5:
             return kept, broken
         # The mixed prompt agrees with the other here, so its arguments are drawn once more.
         if all_kept:
-            again = contrast(family, response, partner, rng)
+            again = contrast(family, response, partner, rng, reference)
             return (kept, broken) if again in (None, kept) else (kept, again)
-        again = contrast(family, partner, response, rng)
+        again = contrast(family, partner, response, rng, reference)
         return (kept, broken) if again in (None, broken) else (again, broken)
 
-    return draw_twins(families, k, rng, propose)
+    return draw_twins(families, k, rng, propose, reference)
 
 
 def comparison(better: int, worse: int, response: int, k: int) -> Comparison:

@@ -2,28 +2,36 @@
 
     {"id": "...",
      "prompts": [{"messages": [{"role", "content"}, ...],
-                  "constraints": [{"id", "params", "text"}, ...]}, ...],
+                  "constraints": [{"id", "params", "text", "margins": [2.0, -5.0]}, ...]}, ...],
      "responses": ["chosen", "rejected"],
      "comparisons": [{"level": "inter", "prompt": [1, 1, 0, 0], "response": [0, 1, 0, 1],
-                      "sign": [1, -1, -1, 1], "gamma": 0.0, "k": 3}, ...]}
+                      "sign": [1, -1, -1, 1], "gamma": 0.0, "k": 3}, ...],
+     "synthesis": {"mode", "seed", "families", "wordings"}}
 
 Prompt 0 is the pair's own. A comparison is the sum of sign * r(prompt, response) over its terms,
-which should exceed gamma; k is the number of instructions behind it, 0 for `base`.
+which should exceed gamma; k is the number of instructions behind it, 0 for `base`. The margins of a
+constraint are the distances of the two responses to its threshold, >= 0 where it is kept.
+`synthesis` tells which families and wordings the instructions were drawn from.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
-from mapl_jax.data.sources import Message, Pair, check_sample
+from mapl_jax.data.sources import Message, check_sample
 
 
 @dataclasses.dataclass(frozen=True)
 class Constraint:
-    """One instruction of a prompt: which check, with what parameters, in what words."""
+    """One instruction of a prompt: which check, with what parameters, in what words.
+
+    `margins` holds the distance of either response to the threshold, in the family's own unit.
+    """
 
     id: str
     params: dict[str, Any]
     text: str
+    margins: tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +56,16 @@ class Comparison:
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """Prompts, the two responses (chosen first), and the comparisons between their leaves."""
+    """Prompts, the two responses (chosen first), and the comparisons between their leaves.
+
+    `synthesis` names the choices behind the instructions (see `Settings.record`).
+    """
 
     id: str
     prompts: tuple[Prompt, ...]
     responses: tuple[str, str]
     comparisons: tuple[Comparison, ...]
+    synthesis: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def leaves(self) -> list[tuple[int, int]]:
@@ -71,16 +83,6 @@ def base(gamma: float) -> Comparison:
     return Comparison("base", prompt=(0, 0), response=(0, 1), sign=(1, -1), gamma=gamma)
 
 
-def base_sample(pair: Pair) -> Sample:
-    """The sample that holds nothing but the pair."""
-    return Sample(
-        id=pair["id"],
-        prompts=(Prompt(tuple(pair["prompt"])),),
-        responses=(pair["chosen"], pair["rejected"]),
-        comparisons=(base(pair["margin"]),),
-    )
-
-
 def to_json(sample: Sample) -> dict[str, Any]:
     """The sample as plain dicts and lists, as written to disk."""
     return {
@@ -88,7 +90,15 @@ def to_json(sample: Sample) -> dict[str, Any]:
         "prompts": [
             {
                 "messages": [dict(message) for message in prompt.messages],
-                "constraints": [dataclasses.asdict(entry) for entry in prompt.constraints],
+                "constraints": [
+                    {
+                        "id": entry.id,
+                        "params": entry.params,
+                        "text": entry.text,
+                        "margins": list(entry.margins),
+                    }
+                    for entry in prompt.constraints
+                ],
             }
             for prompt in sample.prompts
         ],
@@ -104,6 +114,7 @@ def to_json(sample: Sample) -> dict[str, Any]:
             }
             for entry in sample.comparisons
         ],
+        "synthesis": dict(sample.synthesis),
     }
 
 
@@ -120,7 +131,7 @@ def from_json(record: dict[str, Any]) -> Sample:
             Prompt(
                 messages=tuple(prompt["messages"]),
                 constraints=tuple(
-                    Constraint(entry["id"], entry["params"], entry["text"])
+                    Constraint(entry["id"], entry["params"], entry["text"], tuple(entry["margins"]))
                     for entry in prompt["constraints"]
                 ),
             )
@@ -138,4 +149,5 @@ def from_json(record: dict[str, Any]) -> Sample:
             )
             for entry in record["comparisons"]
         ),
+        synthesis=record.get("synthesis", {}),
     )

@@ -8,14 +8,16 @@ its parts agree?) nor the response alone says how a comparison comes out; only t
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from mapl_jax import constraints
+from mapl_jax.synthesis.reference import Arguments, Params, Reference
 
-Item = tuple[str, dict[str, Any]]
+Item = tuple[str, Params]
 Twins = tuple[list[Item], list[Item]]
+
+_TRIES = 2
 
 
 class BrokenPromise(RuntimeError):
@@ -29,29 +31,38 @@ def generator(seed: int, sample_id: str, purpose: str) -> np.random.Generator:
 
 
 def contrast(
-    family: str, kept_by: str, broken_by: str, rng: np.random.Generator
-) -> dict[str, Any] | None:
+    family: str, kept_by: str, broken_by: str, rng: np.random.Generator, reference: Reference
+) -> Params | None:
     """Parameters that one response keeps and the other breaks, or None if there are none.
+
+    Those that say nothing of responses in general (`Reference.informative`) are drawn anew once.
 
     Raises:
         BrokenPromise: the family proposed parameters that its own check contradicts.
     """
     promises = ((kept_by, True), (broken_by, False))
-    params = constraints.propose(family, promises, rng)
-    if params is None:
-        return None
-    for response, promised in promises:
-        if constraints.check(family, params, response) is not promised:
-            verb = "keep" if promised else "break"
-            raise BrokenPromise(f"{family} {params} promised that this would {verb} it: {response}")
-    return params
+    for _ in range(_TRIES):
+        params = constraints.propose(family, promises, rng)
+        if params is None:
+            return None
+        if not reference.informative(family, params):
+            continue
+        for response, promised in promises:
+            if constraints.check(family, params, response) is not promised:
+                verb = "keep" if promised else "break"
+                raise BrokenPromise(
+                    f"{family} {params} promised that this would {verb} it: {response}"
+                )
+        return params
+    return None
 
 
 def draw_twins(
     families: Sequence[str],
     k: int,
     rng: np.random.Generator,
-    propose: Callable[[str, bool], tuple[dict[str, Any], dict[str, Any]] | None],
+    propose: Callable[[str, bool], Arguments | None],
+    reference: Reference,
 ) -> Twins:
     """Draws up to k families and for each two sets of arguments, one for either twin.
 
@@ -60,12 +71,13 @@ def draw_twins(
         k: how many to draw; fewer are returned where no more are possible.
         rng: decides the order in which families are tried.
         propose: (family, is first) -> arguments for both twins, or None if the family cannot.
+        reference: says which families to try first and which arguments to leave out.
 
     Returns:
         Two lists with the same families in the same order, each free of conflicts.
     """
     twins: Twins = ([], [])
-    for family in _shuffled(families, rng):
+    for family in reference.order(families, rng):
         if len(twins[0]) == k:
             break
         arguments = propose(family, not twins[0])
@@ -82,8 +94,3 @@ def draw_twins(
 
 def _clashes(item: Item, others: list[Item]) -> bool:
     return any(constraints.conflict(item, other) is not None for other in others)
-
-
-def _shuffled(families: Sequence[str], rng: np.random.Generator) -> list[str]:
-    """A random order."""
-    return [families[int(place)] for place in rng.permutation(len(families))]

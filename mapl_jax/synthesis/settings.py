@@ -2,6 +2,8 @@
 
 import dataclasses
 import difflib
+import functools
+from typing import Any
 
 from mapl_jax import constraints
 from mapl_jax.errors import UserError
@@ -24,6 +26,11 @@ class Settings:
             what the pair allows.
         families: "train", "held_out", "all", or ids with commas between them.
         wordings: "train", or "held_out" for sentences kept apart for evaluation.
+        reference: pairs drawn from the input to learn from what its responses are like (see
+            `reference`); 0 draws every family alike and drops nothing.
+        min_share: an instruction that a smaller share of the reference responses keeps is dropped.
+        min_share_named: the same for instructions that name words of the response.
+        max_share: an instruction that a larger share of them keeps is dropped.
 
     Raises:
         UserError: a value is not possible.
@@ -35,6 +42,10 @@ class Settings:
     k_max: int = 5
     families: str = "train"
     wordings: str = "train"
+    reference: int = 2048
+    min_share: float = 0.05
+    min_share_named: float = 0.0
+    max_share: float = 0.95
 
     def __post_init__(self):
         _one_of("mode", self.mode, MODES)
@@ -43,13 +54,31 @@ class Settings:
             raise UserError(f"k_min must be at least 1, not {self.k_min}")
         if self.k_min > self.k_max:
             raise UserError(f"k_min ({self.k_min}) must not exceed k_max ({self.k_max})")
-        available = len(self.family_ids())
+        if self.reference < 0:
+            raise UserError(f"reference must not be negative, not {self.reference}")
+        for name in ("min_share", "min_share_named"):
+            if not 0 <= getattr(self, name) < self.max_share <= 1:
+                raise UserError(
+                    f"{name} ({getattr(self, name)}) and max_share ({self.max_share}) must be "
+                    f"shares, 0 <= {name} < max_share <= 1"
+                )
+        available = len(self.family_ids)
         if available < self.k_min:
             raise UserError(
                 f"families={self.families!r} gives {available} families, fewer than k_min "
                 f"({self.k_min}); no prompt could have {self.k_min} different instructions"
             )
 
+    def record(self) -> dict[str, Any]:
+        """What every sample says of its making."""
+        return {
+            "mode": self.mode,
+            "seed": self.seed,
+            "families": self.families,
+            "wordings": self.wordings,
+        }
+
+    @functools.cached_property
     def family_ids(self) -> tuple[str, ...]:
         """The ids that instructions may come from, sorted."""
         if self.families in _FAMILIES:

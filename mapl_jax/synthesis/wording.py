@@ -65,6 +65,7 @@ HELD_OUT_STYLES: tuple[Style, ...] = (
 def append_instructions(
     messages: Sequence[Message],
     twins: Sequence[Sequence[Item]],
+    responses: tuple[str, str],
     rng: np.random.Generator,
     *,
     held_out: bool = False,
@@ -77,6 +78,7 @@ def append_instructions(
     Args:
         messages: the original prompt; its last turn is the user's.
         twins: sets of instructions with the same families in the same order.
+        responses: of the pair; the margins recorded are theirs.
         rng: decides style and wordings.
         held_out: use the styles and wordings kept apart for evaluation.
 
@@ -96,6 +98,10 @@ def append_instructions(
                 params=params,
                 text=constraints.render(
                     family, params, np.random.default_rng(seed), held_out=held_out
+                ),
+                margins=(
+                    constraints.margin(family, params, responses[0]),
+                    constraints.margin(family, params, responses[1]),
                 ),
             )
             for (family, params), seed in zip(items, seeds, strict=True)
