@@ -17,10 +17,10 @@ from mapl_jax import cli, inputs, train
 from mapl_jax.data import encode, sources, tokenization
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import ifeval, preferences, reports, scoring
+from mapl_jax.files import read_json, write_json
 from mapl_jax.kernels import attention
 from mapl_jax.models import axes, hub, reward
 from mapl_jax.models.decoder import DecoderConfig
-from mapl_jax.runs import read_json, write_json
 from mapl_jax.training import sharding, step
 from mapl_jax.training.checkpoints import Checkpoints, saved_steps
 

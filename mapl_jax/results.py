@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 
 from mapl_jax.evaluation import preferences, reports
 from mapl_jax.evaluation.preferences import Scored
-from mapl_jax.runs import RunFolder, write_json
+from mapl_jax.files import write_json
+from mapl_jax.runs import RunFolder
 from mapl_jax.training.metrics import read_metrics
 
 SIDES = ("before", "after")

@@ -8,6 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from mapl_jax.errors import UserError
+from mapl_jax.files import read_json, write_json
 
 
 class RunFolder:
@@ -52,28 +53,6 @@ class RunFolder:
         if any(self.path.iterdir()):
             raise UserError(f"{self.path} is not empty and holds no run; choose another --workdir")
         write_json(self.config, wanted)
-
-
-def read_json(path: Path) -> Any:
-    """Reads a JSON file.
-
-    Raises:
-        UserError: it is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part-{os.getpid()}")
-    part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(part, path)
 
 
 def _differences(found: Any, wanted: Any, prefix: str = "") -> list[str]:

@@ -3,11 +3,9 @@
 import base64
 import html
 import io
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from mapl_jax.evaluation.preferences import FOOTNOTES, LEVELS, Scored, table_cells
+from mapl_jax.pages import details, duration, number, table, tag, write_page
 
 # Okabe and Ito's colors, which people with any color vision can tell apart.
 COLORS = {"base": "#0072B2", "intra": "#D55E00", "inter": "#009E73"}
@@ -61,13 +60,12 @@ def write_report(
         notes: sentences for the reader.
         device: the machine, in words.
     """
-    path = Path(path)
     parts = [
-        _tag("h1", title),
+        tag("h1", title),
         _facts(summary, command, device),
-        _tag("h2", "Result"),
-        _html_table(table_cells(before, after)),
-        *(_tag("p", line, kind="small") for line in FOOTNOTES),
+        tag("h2", "Result"),
+        table(table_cells(before, after)),
+        *(tag("p", line, kind="small") for line in FOOTNOTES),
     ]
     pictures = [
         _accuracy_by_level(before, after),
@@ -79,89 +77,30 @@ def write_report(
     parts += [_picture(*picture) for picture in pictures if picture is not None]
     parts.append(_counts(summary))
     if notes:
-        parts += [_tag("h2", "Notes"), *(_tag("p", note) for note in notes)]
-    parts.append(_tag("h2", "Everything"))
+        parts += [tag("h2", "Notes"), *(tag("p", note) for note in notes)]
+    parts.append(tag("h2", "Everything"))
     if "config" in summary:
-        parts.append(_details("Config", summary["config"]))
+        parts.append(details("Config", summary["config"]))
     rest = {name: value for name, value in summary.items() if name != "config"}
-    parts.append(_details("All numbers", rest))
-    text = _PAGE.format(title=html.escape(title), body="\n".join(parts))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part-{os.getpid()}")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    parts.append(details("All numbers", rest))
+    write_page(path, title, parts)
 
 
 # Text.
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light; }}
-body {{ margin: 0 auto; max-width: 54rem; padding: 2.5rem 1.25rem 4rem; background: #fff;
-  color: #222; font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }}
-h1 {{ font-size: 1.8rem; line-height: 1.2; margin: 0 0 1rem; overflow-wrap: anywhere; }}
-h2 {{ font-size: 1.2rem; margin: 2.75rem 0 .75rem; padding-bottom: .3rem;
-  border-bottom: 1px solid #ddd; }}
-p {{ margin: .5rem 0; }}
-p.small, figcaption {{ color: #555; font-size: .9rem; }}
-.wide {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .95rem; }}
-table.full {{ width: 100%; }}
-th, td {{ padding: .4rem .8rem; text-align: right; white-space: nowrap;
-  border-bottom: 1px solid #e5e5e5; }}
-th:first-child, td:first-child {{ text-align: left; padding-left: 0; }}
-thead th {{ border-bottom: 2px solid #222; font-weight: 600; }}
-td.wrap {{ text-align: left; white-space: normal; overflow-wrap: anywhere; }}
-figure {{ margin: 0 0 1rem; }}
-img {{ display: block; width: 100%; height: auto; }}
-code, pre {{ font: .85rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }}
-pre {{ background: #f6f6f6; padding: .8rem 1rem; border-radius: 6px; overflow-x: auto;
-  white-space: pre-wrap; overflow-wrap: anywhere; }}
-details {{ margin: .5rem 0; }}
-summary {{ cursor: pointer; font-weight: 600; }}
-@media print {{ body {{ max-width: none; }} figure {{ break-inside: avoid; }} }}
-</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
-
-
-def _tag(name: str, text: str, kind: str = "") -> str:
-    attribute = f' class="{kind}"' if kind else ""
-    return f"<{name}{attribute}>{html.escape(text)}</{name}>"
-
 
 def _facts(summary: Summary, command: str, device: str) -> str:
-    facts = [("command", _tag("code", command)), ("device", html.escape(device))]
+    facts = [("command", tag("code", command)), ("device", html.escape(device))]
     for name in ("checkpoint", "parameters", "steps"):
         if name in summary:
-            facts.append((name, html.escape(_number(summary[name]))))
+            facts.append((name, html.escape(number(summary[name]))))
     if "seconds" in summary:
-        facts.append(("time", html.escape(_duration(float(summary["seconds"])))))
+        facts.append(("time", html.escape(duration(float(summary["seconds"])))))
     rows = "".join(
         f'<tr><td>{html.escape(name)}</td><td class="wrap">{value}</td></tr>'
         for name, value in facts
     )
     return f"<table>{rows}</table>"
-
-
-def _html_table(cells: Sequence[Sequence[str]]) -> str:
-    head, *rows = (
-        "<tr>" + "".join(_tag("th" if not i else "td", cell) for cell in row) + "</tr>"
-        for i, row in enumerate(cells)
-    )
-    return (
-        f'<div class="wide"><table class="full"><thead>{head}</thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
 
 
 def _counts(summary: Summary) -> str:
@@ -176,10 +115,10 @@ def _counts(summary: Summary) -> str:
     if not labels:
         return ""
     rows = [
-        [label, *(_number(column[label]) if label in column else "" for column in columns.values())]
+        [label, *(number(column[label]) if label in column else "" for column in columns.values())]
         for label in labels
     ]
-    return _tag("h2", "Data") + _html_table([["", *columns], *rows])
+    return tag("h2", "Data") + table([["", *columns], *rows])
 
 
 def _flat(counts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -198,26 +137,6 @@ def _words(name: str) -> str:
     return str(name).replace("_", " ")
 
 
-def _number(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.4g}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _details(title: str, value: Any) -> str:
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
-    return f"<details>{_tag('summary', title)}{_tag('pre', text)}</details>"
-
-
 # Pictures: each is a title, a sentence on how to read it, and a figure.
 
 Picture = tuple[str, str, Figure]
@@ -228,9 +147,9 @@ def _picture(title: str, caption: str, figure: Figure) -> str:
     figure.savefig(buffer, format="png", dpi=170, metadata={"Software": None})
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     return (
-        f"{_tag('h2', title)}<figure>"
+        f"{tag('h2', title)}<figure>"
         f'<img alt="{html.escape(f"{title}. {caption}")}" src="data:image/png;base64,{data}">'
-        f"{_tag('figcaption', caption)}</figure>"
+        f"{tag('figcaption', caption)}</figure>"
     )
 
 
