@@ -47,6 +47,10 @@ def get_config(preset: str = "") -> ConfigDict:
     config.synthesis.families = "train"  # "held_out" shows what was never trained on
     config.synthesis.wordings = "train"
     config.synthesis.seed = 0
+    config.synthesis.reference = 1024  # pairs to learn from what the data's responses are like
+    config.synthesis.min_share = 0.05  # drop instructions that fewer responses keep
+    config.synthesis.min_share_named = 0.0  # the same for those that name words of the response
+    config.synthesis.max_share = 0.95  # drop instructions that more responses keep
 
     config.mesh = ConfigDict()
     config.mesh.data = -1

@@ -66,7 +66,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.data.row_length = 512  # tokens of a row
     config.data.truncation = "truncate"  # "truncate" (from the left), "drop" or "error"
     config.data.threads = 2  # that read ahead
-    config.data.workers = 0  # processes that read ahead, and that synthesize
+    config.data.workers = 0  # processes that read ahead
+    config.data.num_proc = 0  # processes that synthesize; 0: one per core
 
     config.synthesis = ConfigDict()
     config.synthesis.mode = "compact"  # 5 comparisons of 6 leaves; "full": of 10 leaves
@@ -76,6 +77,10 @@ def get_config(preset: str = "") -> ConfigDict:
     config.synthesis.families = ",".join(SURFACE)
     config.synthesis.wordings = "train"  # "train" or "held_out"
     config.synthesis.seed = 0
+    config.synthesis.reference = 1024  # pairs to learn from what the data's responses are like
+    config.synthesis.min_share = 0.05  # drop instructions that fewer responses keep
+    config.synthesis.min_share_named = 0.0  # the same for those that name words of the response
+    config.synthesis.max_share = 0.95  # drop instructions that more responses keep
 
     config.tokenizer = ConfigDict()
     config.tokenizer.path = ""  # folder or hub name; empty: the model's, or trained on the data

@@ -3,8 +3,15 @@
     python -m mapl_jax.synthesize --config=configs/synthesize.py \
         --config.input=pairs.jsonl --config.output=out/samples
 
-writes `out/samples/samples.jsonl` and `out/samples/summary.json`. With `compact`, every pair that
-carries enough constraints gives 5 comparisons: 1 base, 2 intra, 2 inter.
+writes shards `out/samples/samples-00000-of-00004.jsonl`, ..., `report.html` to look at, and
+`summary.json`. With `compact`, every pair that carries enough constraints gives 5 comparisons: 1
+base, 2 intra, 2 inter. The same command again goes on where a run was stopped. The output is the
+same, byte for byte, with any number of processes and on any runner of Apache Beam
+(pip install 'mapl_jax[beam]'), where the output folder must be one that all workers reach:
+
+    python -m mapl_jax.synthesize --config=configs/synthesize.py \
+        --config.input=pairs.jsonl --config.output=/shared/samples \
+        --runner=FlinkRunner --beam="--flink_master=HOST:8081"
 
 Presets: `demo` needs no file: it makes 2,000 demonstration pairs and takes well under a minute:
 
@@ -36,7 +43,17 @@ def get_config(preset: str = "") -> ConfigDict:
     config.k_max = 5
     config.families = "train"  # or "held_out", "all", or ids with commas between
     config.wordings = "train"  # or "held_out"
-    config.workers = 0  # processes; 0 works in this one
+
+    # Pairs to learn from what responses of this data set are like: which instructions say nothing,
+    # how to draw families evenly, and which way they lean. 0 learns nothing.
+    config.reference = 1024
+    config.min_share = 0.05  # drop instructions that fewer of these responses keep
+    config.min_share_named = 0.0  # the same for those that name words of the response
+    config.max_share = 0.95  # drop instructions that more of them keep
+
+    config.format = "jsonl"  # or "parquet"
+    config.shard_size = 1024  # pairs of a file, and of a worker's task
+    config.num_proc = 0  # processes; 0: one per core
 
     if preset == "demo":
         config.input = "demo"

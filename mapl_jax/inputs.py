@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from mapl_jax.data import demo, encode, sources, tokenization
+from mapl_jax.data.sources import Tally
 from mapl_jax.errors import UserError
-from mapl_jax.synthesis import runners
+from mapl_jax.synthesis import runners, shards
 from mapl_jax.synthesis.settings import Settings
 
 DEMO = "demo"
@@ -23,20 +25,21 @@ class Split:
     """Samples of one split.
 
     Attributes:
-        path: file of the samples, in the schema of `mapl_jax.synthesis.samples`.
+        paths: files of the samples, in the schema of `mapl_jax.synthesis.samples`.
         fingerprint: names their content.
         counts: what was read, synthesized and dropped.
     """
 
-    path: Path
+    paths: tuple[Path, ...]
     fingerprint: str
     counts: dict[str, Any]
 
     def samples(self) -> Iterator[Mapping[str, Any]]:
         """Reads the samples."""
-        with self.path.open("rb") as lines:
-            for line in lines:
-                yield json.loads(line)
+        for path in self.paths:
+            with path.open("rb") as lines:
+                for line in lines:
+                    yield json.loads(line)
 
 
 def synthesis_settings(config: ConfigDict) -> Settings:
@@ -158,13 +161,24 @@ def synthesize(
     settings: Settings,
     cache_dir: str | os.PathLike[str],
     *,
-    workers: int = 0,
+    num_proc: int = 0,
 ) -> Split:
-    """Samples with instructions added to pairs."""
-    path = runners.synthesize_cached(pairs.records, settings, cache_dir, workers=workers)
-    summary = json.loads(path.with_suffix(".summary.json").read_text(encoding="utf-8"))
-    counts = {"pairs_read": pairs.read, "pairs_dropped": dict(pairs.dropped), **summary}
-    return Split(path, path.stem, counts)
+    """Samples with instructions added to pairs, made once for the same pairs and settings."""
+    name = shards.fingerprint(pairs.records, settings)
+    folder = Path(cache_dir) / f"samples-{name}"
+    summary = shards.summary_of(folder)
+    if summary is None:
+        run = runners.local(num_proc)
+        summary = shards.synthesize(
+            pairs.records,
+            settings,
+            folder,
+            run=run,
+            source=Tally(pairs.read, Counter(pairs.dropped)),
+        )
+    told = ("pairs_in", "samples_out", "all_five", "comparisons", "uninformative", "dropped")
+    counts = {"records": summary["records"], **{key: summary[key] for key in told}}
+    return Split(tuple(folder / file for file in summary["files"]), name, counts)
 
 
 def base_only(pairs: sources.Pairs, cache_dir: str | os.PathLike[str]) -> Split:
@@ -202,7 +216,7 @@ def _read_pairs(name: str, config: ConfigDict, split: str) -> sources.Pairs:
 def _synthesize(
     pairs: sources.Pairs, config: ConfigDict, cache_dir: str | os.PathLike[str]
 ) -> Split:
-    return synthesize(pairs, synthesis_settings(config), cache_dir, workers=config.data.workers)
+    return synthesize(pairs, synthesis_settings(config), cache_dir, num_proc=config.data.num_proc)
 
 
 def _keep_samples(samples: list[dict[str, Any]], cache_dir: str | os.PathLike[str]) -> Split:
@@ -215,7 +229,7 @@ def _keep_samples(samples: list[dict[str, Any]], cache_dir: str | os.PathLike[st
         part = path.with_name(f"{path.name}.part-{os.getpid()}")
         part.write_text("\n".join(lines) + "\n", encoding="utf-8")
         os.replace(part, path)
-    return Split(path, digest, {"samples_read": len(samples)})
+    return Split((path,), digest, {"samples_read": len(samples)})
 
 
 def _held_out(messages: list[Any], fraction: float) -> bool:

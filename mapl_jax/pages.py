@@ -39,6 +39,19 @@ img {{ display: block; width: 100%; height: auto; }}
 code, pre {{ font: .85rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }}
 pre {{ background: #f6f6f6; padding: .8rem 1rem; border-radius: 6px; overflow-x: auto;
   white-space: pre-wrap; overflow-wrap: anywhere; }}
+table.bars td {{ padding: .15rem .6rem; border: 0; }}
+table.bars td.bar {{ width: 45%; padding: .15rem 0; }}
+table.bars td.note {{ color: #555; text-align: left; font-size: .85rem; }}
+td.bar i {{ display: block; height: .8rem; background: #0072B2; border-radius: 2px; }}
+section.card {{ border: 1px solid #ddd; border-radius: 8px; padding: .2rem 1rem .8rem;
+  margin: 1.25rem 0; }}
+section.card h3 {{ font-size: 1rem; margin: .6rem 0; color: #555; overflow-wrap: anywhere; }}
+section.card ul {{ margin: .3rem 0; padding-left: 0; list-style: none; }}
+section.card li {{ margin: .3rem 0; overflow-wrap: anywhere; }}
+section.card pre {{ margin: .2rem 0 .8rem; max-height: 16rem; overflow-y: auto; }}
+small {{ color: #555; }}
+b.yes {{ color: #00795c; padding-right: .3rem; }}
+b.no {{ color: #c2410c; padding-right: .3rem; }}
 details {{ margin: .5rem 0; }}
 summary {{ cursor: pointer; font-weight: 600; }}
 @media print {{ body {{ max-width: none; }} figure {{ break-inside: avoid; }} }}

@@ -1,55 +1,86 @@
 """Synthesizes samples from preference pairs: `python -m mapl_jax.synthesize --config=...`.
 
-Writes `samples.jsonl` and `summary.json` to the output folder.
+Writes shards of samples, summary.json, report.html and reference.json to the output folder. The
+same command again goes on where a run was stopped.
 """
 
-import json
+import contextlib
+import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from absl import flags
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from mapl_jax import cli
 from mapl_jax.data import demo, sources
+from mapl_jax.data.sources import Pair, Tally
 from mapl_jax.errors import UserError
-from mapl_jax.synthesis import runners
+from mapl_jax.synthesis import runners, shards
 from mapl_jax.synthesis.settings import Settings
+
+
+def define_flags() -> None:
+    """Flags besides those of every command."""
+    flags.DEFINE_string(
+        "runner",
+        None,
+        "Make the samples with Apache Beam on this runner: DirectRunner, DataflowRunner, "
+        "FlinkRunner, SparkRunner, ... Without it, processes of this machine do.",
+    )
+    flags.DEFINE_string(
+        "beam", "", 'Options for Apache Beam, as it writes them: "--project=NAME --region=NAME".'
+    )
 
 
 def main(arguments: cli.Arguments) -> None:
     """Reads pairs, synthesizes, writes samples and summary, and prints what came out."""
     config = arguments.config
     settings = settings_from(config)
-    if config.workers < 0:
-        raise UserError(f"workers must not be negative, not {config.workers}")
+    runner = flags.FLAGS.runner
+    if runner:
+        run = runners.beam(runner, shlex.split(flags.FLAGS.beam))
+    else:
+        run = runners.local(config.num_proc)
     output = Path(_required(config.output or arguments.workdir, "output", "a folder to write to"))
-    if output.exists() and not output.is_dir():
-        raise UserError(f"output {output} is a file; give a folder")
-    pairs = _pairs(config)
-    name = runners.fingerprint(pairs.records, settings)
-    target, summary_path = output / "samples.jsonl", output / "summary.json"
-    if target.exists() and not config.overwrite:
-        if _written_fingerprint(summary_path) == name:
-            print(f"{target} is up to date")
-            return
-        raise UserError(
-            f"{target} exists and was made from other pairs or settings; "
-            "give another output, or --config.overwrite=true"
-        )
-    # A summary tells of the samples beside it, so the old one goes before they do.
-    summary_path.unlink(missing_ok=True)
-    stats = runners.Stats()
-    samples = runners.synthesize(pairs.records, settings, workers=config.workers, stats=stats)
+    tally = Tally()
+    pairs = _pairs(config, tally)
     try:
-        runners.write_samples(tqdm(samples, total=pairs.kept, unit="pair", file=sys.stderr), target)
-        summary = _summary(pairs, stats, name)
-        runners.write_json(summary, summary_path)
+        with _bar() as progress:
+            summary = shards.synthesize(
+                pairs,
+                settings,
+                output,
+                run=run,
+                format=config.format,
+                shard_size=config.shard_size,
+                overwrite=config.overwrite,
+                progress=progress,
+                source=tally,
+            )
     except OSError as error:
         raise UserError(f"cannot write to {output}: {error.strerror or error}") from None
+    if not summary["made"]:
+        print(f"{output} is up to date")
+        return
     print(_table(summary))
-    print(f"wrote {target} and {summary_path}")
+    print(f"wrote {len(summary['files'])} x {summary['files'][0]} to {output}")
+    print(f"report: {output / shards.REPORT}")
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Any]:
+    """A progress bar on a terminal, nothing elsewhere."""
+    with tqdm(unit="pair", file=sys.stderr, disable=None) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield progress
 
 
 def settings_from(config: ConfigDict) -> Settings:
@@ -61,6 +92,10 @@ def settings_from(config: ConfigDict) -> Settings:
         k_max=config.k_max,
         families=config.families,
         wordings=config.wordings,
+        reference=config.reference,
+        min_share=config.min_share,
+        min_share_named=config.min_share_named,
+        max_share=config.max_share,
     )
 
 
@@ -70,56 +105,41 @@ def _required(value: str | None, field: str, what: str) -> str:
     return value
 
 
-def _pairs(config: ConfigDict) -> sources.Pairs:
-    """The pairs of `config.input`, with repairs as `config.on_error` says."""
+def _pairs(config: ConfigDict, tally: Tally) -> Iterator[Pair]:
+    """The pairs of `config.input`, counted as they are read."""
     name = _required(config.input, "input", "a file, a folder, a hub name, demo or demo:test")
-    if name.split(":")[0] == "demo":
-        split = name.partition(":")[2] or "train"
-        if split not in demo.SPLITS:
-            raise UserError(f"input {name!r} is unknown; use {' or '.join(_demo_names())}")
-        if config.demo_pairs < 1:
-            raise UserError(f"demo_pairs must be at least 1, not {config.demo_pairs}")
-        records = demo.make_pairs(config.demo_pairs, config.seed, split)
-        return sources.Pairs(records, len(records), {})
-    return sources.read_pairs(name, on_error=config.on_error)
+    if name.split(":")[0] != "demo":
+        return sources.iter_pairs(name, tally, on_error=config.on_error)
+    split = name.partition(":")[2] or "train"
+    if split not in demo.SPLITS:
+        raise UserError(f"input {name!r} is unknown; use {' or '.join(_demo_names())}")
+    if config.demo_pairs < 1:
+        raise UserError(f"demo_pairs must be at least 1, not {config.demo_pairs}")
+    tally.read = config.demo_pairs
+    return iter(demo.make_pairs(config.demo_pairs, config.seed, split))
 
 
 def _demo_names() -> list[str]:
     return [f"demo:{split}" for split in demo.SPLITS]
 
 
-def _written_fingerprint(summary_path: Path) -> str | None:
-    if not summary_path.is_file():
-        return None
-    try:
-        return json.loads(summary_path.read_text(encoding="utf-8"))["fingerprint"]
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _summary(pairs: sources.Pairs, stats: runners.Stats, name: str) -> dict[str, Any]:
-    """What is written to summary.json: records read, comparisons made, and everything left out."""
-    summary = {"records_read": pairs.read, **stats.to_json(), "fingerprint": name}
-    summary["dropped"] = {
-        "records": dict(pairs.dropped),
-        "comparisons": summary["dropped"],
-    }
-    return summary
-
-
 def _table(summary: dict[str, Any]) -> str:
     """The summary as a few lines for people."""
-    comparisons = summary["comparisons"]
+    comparisons, records = summary["comparisons"], summary["records"]
     most = list(comparisons["constraint"].items())
     shown = ", ".join(f"{name} {count}" for name, count in most[:5])
+    share = 100 * summary["all_five"] / summary["pairs_in"]
+    refused = sum(summary["uninformative"].values())
     lines = [
-        ("pairs", f"{summary['pairs_in']} of {summary['records_read']} records"),
-        ("samples", f"{summary['samples_out']} at {summary['pairs_per_second']:.0f} pairs/s"),
+        ("pairs", f"{summary['pairs_in']} of {records['read']} records"),
+        ("speed", f"{summary['pairs_per_second']:.0f} pairs/s, reading and learning included"),
+        ("all five", f"{share:.1f} % of the pairs give all five comparisons"),
         ("comparisons", _counts(comparisons["level"])),
         ("by k", _counts(comparisons["k"])),
         ("constraints", f"{len(most)} families; most: {shown or 'none'}"),
+        ("uninformative", f"{refused} arguments drawn and left out"),
     ]
-    for what, reasons in summary["dropped"].items():
+    for what, reasons in (("records", records["dropped"]), ("comparisons", summary["dropped"])):
         lines += [(f"dropped {what}", f"{reason}: {count}") for reason, count in reasons.items()]
     width = max(len(label) for label, _ in lines)
     return "\n".join(f"{label:<{width}}  {text}" for label, text in lines)
@@ -130,4 +150,5 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 if __name__ == "__main__":
+    define_flags()
     cli.launch(main, name="synthesize", config="configs/synthesize.py")

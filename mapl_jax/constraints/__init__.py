@@ -55,6 +55,7 @@ _FAMILIES: dict[str, Family] = {
 }
 
 Item = tuple[str, Params]
+_ENOUGH = 48
 
 
 def ids(*, held_out: bool | None = None, beyond_ifeval: bool | None = None) -> tuple[str, ...]:
@@ -182,6 +183,8 @@ class Pool:
     def share_within(self, id: str, params: Params, low: float, high: float) -> bool:
         """Whether at least `low` and at most `high` of the responses keep a constraint.
 
+        Where the first 48 all keep it, or all break it, the others are not asked.
+
         Raises:
             ValueError: unknown id or bad parameters.
         """
@@ -203,6 +206,9 @@ class Pool:
             # Most constraints are settled after a few responses.
             if kept >= kept_needed and seen - kept >= broken_needed:
                 return True
+            # So many alike leave no doubt worth the time.
+            if seen >= _ENOUGH and ((not kept and kept_needed) or (kept == seen and broken_needed)):
+                return False
         return False
 
 

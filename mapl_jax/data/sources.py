@@ -16,10 +16,11 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, TypedDict
 
+from mapl_jax.data.places import ids_on_disk
 from mapl_jax.errors import UserError
 
 ROLES = ("system", "user", "assistant")
@@ -27,6 +28,7 @@ LEVELS = ("base", "intra", "inter")
 SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".json", ".csv", ".parquet")
 
 _TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
+_SHARD = re.compile(r"samples-\d{5,}-of-(\d{5,})\.(?:jsonl|parquet)")
 _HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?::(.+))?")
 
 
@@ -45,6 +47,28 @@ class Pair(TypedDict):
     chosen: str
     rejected: str
     margin: float
+
+
+@dataclasses.dataclass
+class Tally:
+    """What became of the records of one source.
+
+    Attributes:
+        read: number of records read.
+        dropped: reason -> number of records left out (only with `on_error="skip"`).
+    """
+
+    read: int = 0
+    dropped: Counter[str] = dataclasses.field(default_factory=Counter)
+
+    def describe(self) -> str:
+        """One line for people: how many records were read, kept and dropped, and why."""
+        lost = self.dropped.total()
+        line = f"{self.read} records read, {self.read - lost} kept"
+        if lost:
+            reasons = ", ".join(f"{reason} {n}" for reason, n in self.dropped.most_common())
+            line += f", {lost} dropped ({reasons})"
+        return line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,11 +92,7 @@ class Pairs:
 
     def describe(self) -> str:
         """One line for people: how many pairs were read, kept and dropped, and why."""
-        line = f"{self.read} records read, {self.kept} kept"
-        if self.dropped:
-            reasons = ", ".join(f"{reason} {count}" for reason, count in self.dropped.items())
-            line += f", {sum(self.dropped.values())} dropped ({reasons})"
-        return line
+        return Tally(self.read, Counter(self.dropped)).describe()
 
 
 class _Bad(Exception):
@@ -107,21 +127,53 @@ def read_pairs(path: str | os.PathLike[str], *, on_error: str = "raise") -> Pair
     Raises:
         UserError: the source cannot be read, a record is bad, or no pair is left.
     """
-    if on_error not in ("raise", "skip"):
-        raise UserError(f'on_error must be "raise" or "skip", not {on_error!r}')
-    return normalize_pairs(_entries(path), source=str(path), on_error=on_error)
+    return _collected(Tally(), lambda tally: iter_pairs(path, tally, on_error=on_error))
 
 
 def normalize_pairs(
     entries: Iterable[tuple[str, Any]], *, source: str, on_error: str = "raise"
 ) -> Pairs:
     """`read_pairs` for records already in memory, each with the name to call it by in messages."""
-    records: list[Pair] = []
-    dropped: Counter[str] = Counter()
-    places: dict[str, str] = {}
-    read = 0
+    return _collected(Tally(), lambda tally: _normalized(entries, source, on_error, {}, tally))
+
+
+def iter_pairs(
+    path: str | os.PathLike[str], tally: Tally, *, on_error: str = "raise"
+) -> Iterator[Pair]:
+    """`read_pairs` one by one: memory does not grow with the data.
+
+    Ids, which must not repeat, are kept in a temporary file.
+
+    Args:
+        path: as in `read_pairs`.
+        tally: counts what is read and dropped.
+        on_error: as in `read_pairs`.
+
+    Raises:
+        UserError: as in `read_pairs`, at the record where the error stands.
+    """
+    with ids_on_disk() as places:
+        yield from _normalized(_entries(path), str(path), on_error, places, tally)
+
+
+def _collected(tally: Tally, read: Callable[[Tally], Iterator[Pair]]) -> Pairs:
+    records = list(read(tally))
+    return Pairs(records, tally.read, dict(tally.dropped.most_common()))
+
+
+def _normalized(
+    entries: Iterable[_Entry],
+    source: str,
+    on_error: str,
+    places: MutableMapping[str, str],
+    tally: Tally,
+) -> Iterator[Pair]:
+    """Pairs of one form; `places` remembers the ids and where they stand."""
+    if on_error not in ("raise", "skip"):
+        raise UserError(f'on_error must be "raise" or "skip", not {on_error!r}')
+    kept = 0
     for where, value in entries:
-        read += 1
+        tally.read += 1
         try:
             pair = _normalize(value)
             if not pair["id"]:
@@ -135,16 +187,15 @@ def normalize_pairs(
         except _Bad as bad:
             if on_error == "raise":
                 raise UserError(f"{where}: {bad}") from None
-            dropped[bad.reason] += 1
+            tally.dropped[bad.reason] += 1
             continue
         places[pair["id"]] = where
-        records.append(pair)
-    if not read:
+        kept += 1
+        yield pair
+    if not tally.read:
         raise UserError(f"{source} holds no records; preference pairs are needed")
-    pairs = Pairs(records, read, dict(dropped.most_common()))
-    if not records:
-        raise UserError(f"no pair of {source} can be used: {pairs.describe()}")
-    return pairs
+    if not kept:
+        raise UserError(f"no pair of {source} can be used: {tally.describe()}")
 
 
 def read_records(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
@@ -230,7 +281,9 @@ def _list(value: Any, name: str) -> list[Any]:
 def _constraint(item: Any) -> dict[str, Any]:
     if not isinstance(item["id"], str) or not isinstance(item["text"], str):
         raise TypeError("a constraint needs id and text")
-    params = {key: value for key, value in dict(item["params"]).items() if value is not None}
+    # Parquet has one type a column, so parameters stand there as JSON.
+    params = json.loads(item["params"]) if isinstance(item["params"], str) else item["params"]
+    params = {key: value for key, value in dict(params).items() if value is not None}
     return {**item, "params": params}
 
 
@@ -294,11 +347,26 @@ def _folder_entries(folder: Path) -> Iterator[_Entry]:
         dataset = datasets.load_from_disk(str(folder))
         yield from _numbered(str(folder), iter(dataset))
         return
-    files = sorted(file for file in folder.iterdir() if file.is_file() and _suffix(file.name))
+    files = _shards(folder) or sorted(
+        file for file in folder.iterdir() if file.is_file() and _suffix(file.name)
+    )
     if not files:
         raise UserError(f"{folder} holds no data files; looked for *{', *'.join(SUFFIXES)}")
     for file in files:
         yield from _file_entries(file)
+
+
+def _shards(folder: Path) -> list[Path]:
+    """The files samples-00000-of-00004.jsonl and so on, which stand beside reports and summary."""
+    counts = {
+        file: int(match[1])
+        for file in sorted(folder.iterdir())
+        if (match := _SHARD.fullmatch(file.name))
+    }
+    if counts and set(counts.values()) != {len(counts)}:
+        wanted = max(counts.values())
+        raise UserError(f"{folder} holds {len(counts)} of {wanted} shards; synthesize it anew")
+    return list(counts)
 
 
 def _file_entries(file: Path) -> Iterator[_Entry]:
@@ -487,7 +555,7 @@ def _given_id(value: Any) -> str:
     return _encodable(str(value), "id")
 
 
-def _content_id(pair: Pair, places: dict[str, str]) -> str:
+def _content_id(pair: Pair, places: Mapping[str, str]) -> str:
     """An id from the content, made unique by a count where the same pair occurs again."""
     content = json.dumps([pair["prompt"], pair["chosen"], pair["rejected"]], ensure_ascii=True)
     stem = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()

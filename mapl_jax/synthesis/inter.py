@@ -8,41 +8,28 @@ The published pages of MAPL (arXiv 2505.12845) do not print this loss in any cop
 form follows its abstract and arXiv 2502.00814, appendix E.2. The loss can be told to use another.
 """
 
-from collections.abc import Sequence
-
-import numpy as np
-
-from mapl_jax.synthesis.reference import Arguments, Reference
+from mapl_jax.synthesis.reference import Arguments
 from mapl_jax.synthesis.samples import Comparison
-from mapl_jax.synthesis.sets import Twins, contrast, draw_twins
+from mapl_jax.synthesis.sets import Draw, Twins
 
 
-def draw(
-    chosen: str,
-    rejected: str,
-    families: Sequence[str],
-    k: int,
-    rng: np.random.Generator,
-    reference: Reference,
-) -> Twins:
+def instructions(chosen: str, rejected: str, k: int, draw: Draw) -> Twins:
     """Instructions of x' (the chosen response keeps all) and x'' (the rejected one keeps all)."""
 
     def propose(family: str, _: bool) -> Arguments | None:
-        arguments = opposed(family, chosen, rejected, rng, reference)
-        taken = arguments is not None and reference.taken(family, arguments, rng)
+        arguments = opposed(family, chosen, rejected, draw)
+        taken = arguments is not None and draw.reference.taken(family, arguments, draw.rng)
         return arguments if taken else None
 
-    return draw_twins(families, k, rng, propose, reference)
+    return draw.twins(k, propose)
 
 
-def opposed(
-    family: str, chosen: str, rejected: str, rng: np.random.Generator, reference: Reference
-) -> Arguments | None:
+def opposed(family: str, chosen: str, rejected: str, draw: Draw) -> Arguments | None:
     """Arguments that the chosen response alone keeps, and those that the rejected alone keeps."""
-    first = contrast(family, chosen, rejected, rng, reference)
+    first = draw.contrast(family, chosen, rejected)
     if first is None:
         return None
-    second = contrast(family, rejected, chosen, rng, reference)
+    second = draw.contrast(family, rejected, chosen)
     return None if second is None else (first, second)
 
 

@@ -10,50 +10,38 @@ response, and the other prompt may describe a mixture. Each case comes up half o
 a prompt that agrees with itself is as often the better as the worse one.
 """
 
-from collections.abc import Sequence
-
-import numpy as np
-
-from mapl_jax.synthesis.reference import Arguments, Reference
+from mapl_jax.synthesis.reference import Arguments
 from mapl_jax.synthesis.samples import Comparison
-from mapl_jax.synthesis.sets import Twins, contrast, draw_twins
+from mapl_jax.synthesis.sets import Draw, Twins
 
 
-def draw(
-    response: str,
-    partner: str,
-    families: Sequence[str],
-    k: int,
-    rng: np.random.Generator,
-    reference: Reference,
-) -> Twins:
+def instructions(response: str, partner: str, k: int, draw: Draw) -> Twins:
     """Instructions of x_w and x_l for one response.
 
     Args:
         response: the response that x_w must fit better.
         partner: the pair's other response.
-        families: ids to draw from.
         k: how many instructions to aim for.
-        rng: decides everything.
-        reference: says which families to try first and which arguments to leave out.
+        draw: decides everything.
     """
+    rng = draw.rng
     all_kept = bool(rng.random() < 0.5)
 
     def propose(family: str, is_first: bool) -> Arguments | None:
-        kept = contrast(family, response, partner, rng, reference)
-        broken = contrast(family, partner, response, rng, reference) if kept is not None else None
+        kept = draw.contrast(family, response, partner)
+        broken = draw.contrast(family, partner, response) if kept is not None else None
         if kept is None or broken is None:
             return None
         if is_first or rng.random() < 0.5:
             return kept, broken
         # The mixed prompt agrees with the other here, so its arguments are drawn once more.
         if all_kept:
-            again = contrast(family, response, partner, rng, reference)
+            again = draw.contrast(family, response, partner)
             return (kept, broken) if again in (None, kept) else (kept, again)
-        again = contrast(family, partner, response, rng, reference)
+        again = draw.contrast(family, partner, response)
         return (kept, broken) if again in (None, broken) else (again, broken)
 
-    return draw_twins(families, k, rng, propose, reference)
+    return draw.twins(k, propose)
 
 
 def comparison(better: int, worse: int, response: int, k: int) -> Comparison:

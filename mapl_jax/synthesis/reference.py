@@ -21,7 +21,7 @@ import functools
 import hashlib
 import heapq
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,8 +48,7 @@ class Lowest:
 
     def add(self, pair: Pair) -> None:
         """Takes one more pair into account."""
-        key = json.dumps([self._seed, pair["id"], "reference"]).encode()
-        rank = -int.from_bytes(hashlib.blake2b(key, digest_size=8).digest())
+        rank = -hash_of(self._seed, pair["id"], "reference")
         if len(self._heap) < self._n:
             heapq.heappush(self._heap, (rank, pair["id"], pair))
         elif self._heap and rank > self._heap[0][0]:
@@ -58,6 +57,12 @@ class Lowest:
     def pairs(self) -> list[Pair]:
         """The pairs kept, smallest hash first."""
         return [pair for _, _, pair in sorted(self._heap, key=lambda entry: -entry[0])]
+
+
+def hash_of(seed: int, sample_id: str, purpose: str) -> int:
+    """A number that depends on nothing but what it is for."""
+    key = json.dumps([seed, sample_id, purpose]).encode()
+    return int.from_bytes(hashlib.blake2b(key, digest_size=16).digest())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,11 +236,3 @@ def _even_weights(fits: np.ndarray, settings: Settings) -> list[float]:
         weights *= ((goal + 1e-3) / (usage + 1e-3)) ** _STEP
         weights = np.clip(weights / np.median(weights), 1e-3, 1e3)
     return [float(f"{weight:.4g}") for weight in weights]
-
-
-def choose(pairs: Iterable[Pair], settings: Settings) -> list[Pair]:
-    """The pairs of a data set to learn from."""
-    lowest = Lowest(settings.reference, settings.seed)
-    for pair in pairs:
-        lowest.add(pair)
-    return lowest.pairs()

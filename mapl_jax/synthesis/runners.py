@@ -1,210 +1,88 @@
-"""Synthesis over whole data sets: workers, counts, files, and a cache.
+"""Who makes the shards: this process, several of this machine, or an Apache Beam pipeline.
 
-A sample depends on its pair and the settings only, so workers change nothing but the time.
+All of them map `shards.make` over the shards and nothing else, so the output is the same.
 """
 
-import dataclasses
-import hashlib
-import json
+import functools
 import multiprocessing
 import os
-import time
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from mapl_jax import constraints
-from mapl_jax.data.sources import Pair
-from mapl_jax.synthesis.build import Outcome, build
-from mapl_jax.synthesis.samples import Sample, to_json
-from mapl_jax.synthesis.settings import Settings
-
-_CHUNK = 64
+from mapl_jax.errors import UserError
+from mapl_jax.files import read_json
+from mapl_jax.synthesis import shards
+from mapl_jax.synthesis.shards import Runner, Shard
 
 
-@dataclasses.dataclass
-class Stats:
-    """Counts that `synthesize` fills in as it goes.
-
-    Attributes:
-        pairs_in: pairs taken.
-        samples_out: samples given; every pair gives one.
-        seconds: time since the first pair.
-        by_level: comparisons of each level.
-        by_k: synthesized comparisons by number of instructions.
-        by_constraint: synthesized prompts that hold an instruction of the family.
-        polarity: family -> how many of its instructions the chosen (rejected) response keeps.
-        dropped: reason -> comparisons, or groups of them, that could not be built.
-    """
-
-    pairs_in: int = 0
-    samples_out: int = 0
-    seconds: float = 0.0
-    by_level: Counter[str] = dataclasses.field(default_factory=Counter)
-    by_k: Counter[int] = dataclasses.field(default_factory=Counter)
-    by_constraint: Counter[str] = dataclasses.field(default_factory=Counter)
-    polarity: dict[str, Counter[str]] = dataclasses.field(
-        default_factory=lambda: defaultdict(Counter)
-    )
-    dropped: Counter[str] = dataclasses.field(default_factory=Counter)
-
-    @property
-    def pairs_per_second(self) -> float:
-        """Pairs over the whole time, workers' start included."""
-        return self.pairs_in / self.seconds if self.seconds else 0.0
-
-    def add(self, outcome: Outcome) -> None:
-        """Counts one pair's outcome."""
-        sample = outcome.sample
-        self.pairs_in += 1
-        self.samples_out += 1
-        self.dropped.update(outcome.dropped)
-        for comparison in sample.comparisons:
-            self.by_level[comparison.level] += 1
-            if comparison.k:
-                self.by_k[comparison.k] += 1
-        for prompt in sample.prompts:
-            for item in prompt.constraints:
-                self.by_constraint[item.id] += 1
-                # Contrast: exactly one of the two responses keeps an instruction.
-                kept = constraints.check(item.id, item.params, sample.responses[0])
-                self.polarity[item.id]["chosen" if kept else "rejected"] += 1
-
-    def to_json(self) -> dict[str, Any]:
-        """The counts as plain dicts, the largest first."""
-        return {
-            "pairs_in": self.pairs_in,
-            "samples_out": self.samples_out,
-            "pairs_per_second": round(self.pairs_per_second, 1),
-            "comparisons": {
-                "level": dict(self.by_level),
-                "k": {str(k): self.by_k[k] for k in sorted(self.by_k)},
-                "constraint": dict(self.by_constraint.most_common()),
-            },
-            "kept_by": {name: dict(self.polarity[name]) for name in sorted(self.polarity)},
-            "dropped": dict(self.dropped.most_common()),
-        }
-
-
-def synthesize(
-    pairs: Sequence[Pair],
-    settings: Settings,
-    *,
-    workers: int = 0,
-    stats: Stats | None = None,
-) -> Iterator[Sample]:
-    """Synthesizes samples in the order of the pairs.
+def local(num_proc: int) -> Runner:
+    """Processes of this machine.
 
     Args:
-        pairs: normalized pairs with unique ids, as `read_pairs` gives them.
-        settings: what to build.
-        workers: number of processes; 0 works in this one. Changes nothing in the samples.
-        stats: filled in while the samples are taken.
-
-    Yields:
-        One sample for each pair; a pair that separates too few constraints keeps only `base`.
+        num_proc: how many; 0 takes one per core, 1 works in this process.
 
     Raises:
-        BrokenPromise: a constraint family contradicts itself.
+        UserError: it is negative.
     """
-    start = time.monotonic()
-    for outcome in _outcomes(pairs, settings, workers):
-        if stats is not None:
-            stats.add(outcome)
-            stats.seconds = time.monotonic() - start
-        yield outcome.sample
+    if num_proc < 0:
+        raise UserError(f"num_proc must not be negative, not {num_proc}")
+    return functools.partial(_run_local, num_proc or _cores())
 
 
-def _outcomes(pairs: Sequence[Pair], settings: Settings, workers: int) -> Iterator[Outcome]:
-    if workers < 1:
-        for pair in pairs:
-            yield build(pair, settings)
+def _run_local(num_proc: int, missing: Sequence[Shard]) -> Iterator[int]:
+    num_proc = min(num_proc, len(missing))
+    if num_proc <= 1:
+        yield from map(shards.make, missing)
         return
-    chunks = ((pairs[at : at + _CHUNK], settings) for at in range(0, len(pairs), _CHUNK))
-    # Spawned and not forked: JAX has threads running in the process that calls this.
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        for chunk in pool.imap(_build_chunk, chunks):
-            yield from chunk
+    # Spawned and not forked: JAX may have threads running in the process that calls this.
+    with multiprocessing.get_context("spawn").Pool(num_proc) as pool:
+        yield from pool.imap_unordered(shards.make, missing)
 
 
-def _build_chunk(task: tuple[Sequence[Pair], Settings]) -> list[Outcome]:
-    pairs, settings = task
-    return [build(pair, settings) for pair in pairs]
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-def write_samples(samples: Iterable[Sample], path: str | os.PathLike[str]) -> int:
-    """Writes samples as JSON lines; the file appears whole or not at all.
+def beam(runner: str, options: Sequence[str]) -> Runner:
+    """A pipeline on whatever Apache Beam runs on.
 
-    Returns:
-        The number of samples.
-    """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    count = 0
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            for sample in samples:
-                file.write(json.dumps(to_json(sample), ensure_ascii=False) + "\n")
-                count += 1
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return count
-
-
-def write_json(value: Any, path: str | os.PathLike[str]) -> None:
-    """Writes a JSON file for people; it appears whole or not at all."""
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, target)
-
-
-def fingerprint(pairs: Iterable[Pair], settings: Settings) -> str:
-    """A name for everything that samples depend on: pairs, settings, and the code that makes them.
-
-    Returns:
-        32 hexadecimal digits.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    package = Path(__file__).parent.parent
-    for folder in ("constraints", "synthesis"):
-        for file in sorted((package / folder).rglob("*")):
-            if file.is_file() and "__pycache__" not in file.parts:
-                digest.update(file.relative_to(package).as_posix().encode() + b"\0")
-                digest.update(hashlib.blake2b(file.read_bytes()).digest())
-    digest.update(json.dumps(dataclasses.asdict(settings), sort_keys=True).encode())
-    for pair in pairs:
-        digest.update(json.dumps(pair, sort_keys=True).encode() + b"\n")
-    return digest.hexdigest()
-
-
-def synthesize_cached(
-    pairs: Sequence[Pair],
-    settings: Settings,
-    cache_dir: str | os.PathLike[str],
-    *,
-    workers: int = 0,
-) -> Path:
-    """The file of samples for these pairs, synthesized unless it is there already.
+    The output folder must be one that all workers reach, and mapl_jax must be installed there.
 
     Args:
-        pairs: normalized pairs.
-        settings: what to build.
-        cache_dir: folder to keep samples in; made if missing.
-        workers: number of processes.
+        runner: Beam's name of it, such as DirectRunner, DataflowRunner, FlinkRunner, SparkRunner.
+        options: Beam's own options, such as "--project=NAME".
 
-    Returns:
-        Path of a JSONL file named by the fingerprint; its counts lie beside it in .summary.json.
+    Raises:
+        UserError: Beam is not installed, or does not know runner or options.
     """
-    name = fingerprint(pairs, settings)
-    path = Path(cache_dir) / f"samples-{name}.jsonl"
-    if not path.is_file():
-        stats = Stats()
-        write_samples(synthesize(pairs, settings, workers=workers, stats=stats), path)
-        write_json(stats.to_json(), path.with_suffix(".summary.json"))
-    return path
+    try:
+        from apache_beam.options.pipeline_options import PipelineOptions
+        from apache_beam.runners import create_runner
+    except ImportError:
+        raise UserError(
+            "--runner needs Apache Beam; install it with pip install 'mapl_jax[beam]'"
+        ) from None
+    try:
+        create_runner(runner)
+        pipeline_options = PipelineOptions([f"--runner={runner}", *options])
+    except (ValueError, SystemExit) as error:
+        raise UserError(f"Apache Beam refuses runner {runner!r} or its options: {error}") from None
+    return functools.partial(_run_beam, pipeline_options)
+
+
+def _run_beam(options: object, missing: Sequence[Shard]) -> Iterator[int]:
+    import apache_beam
+
+    if not missing:
+        return
+    with apache_beam.Pipeline(options=options) as pipeline:
+        (
+            pipeline
+            | "shards" >> apache_beam.Create(list(missing))
+            | "spread" >> apache_beam.Reshuffle()
+            | "make" >> apache_beam.Map(shards.make)
+        )
+    for shard in missing:
+        yield read_json(shard.counts)["stats"]["pairs"]["in"]

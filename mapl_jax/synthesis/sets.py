@@ -5,14 +5,13 @@ response of the pair and broken by the other. So neither the prompt alone (does 
 its parts agree?) nor the response alone says how a comparison comes out; only the two together do.
 """
 
-import hashlib
-import json
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from mapl_jax import constraints
-from mapl_jax.synthesis.reference import Arguments, Params, Reference
+from mapl_jax.synthesis.reference import Arguments, Params, Reference, hash_of
 
 Item = tuple[str, Params]
 Twins = tuple[list[Item], list[Item]]
@@ -26,70 +25,75 @@ class BrokenPromise(RuntimeError):
 
 def generator(seed: int, sample_id: str, purpose: str) -> np.random.Generator:
     """Random numbers that depend on nothing but what they are for."""
-    key = json.dumps([seed, sample_id, purpose]).encode()
-    return np.random.default_rng(int.from_bytes(hashlib.blake2b(key, digest_size=16).digest()))
+    return np.random.default_rng(hash_of(seed, sample_id, purpose))
 
 
-def contrast(
-    family: str, kept_by: str, broken_by: str, rng: np.random.Generator, reference: Reference
-) -> Params | None:
-    """Parameters that one response keeps and the other breaks, or None if there are none.
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """One draw of instructions.
 
-    Those that say nothing of responses in general (`Reference.informative`) are drawn anew once.
-
-    Raises:
-        BrokenPromise: the family proposed parameters that its own check contradicts.
-    """
-    promises = ((kept_by, True), (broken_by, False))
-    for _ in range(_TRIES):
-        params = constraints.propose(family, promises, rng)
-        if params is None:
-            return None
-        if not reference.informative(family, params):
-            continue
-        for response, promised in promises:
-            if constraints.check(family, params, response) is not promised:
-                verb = "keep" if promised else "break"
-                raise BrokenPromise(
-                    f"{family} {params} promised that this would {verb} it: {response}"
-                )
-        return params
-    return None
-
-
-def draw_twins(
-    families: Sequence[str],
-    k: int,
-    rng: np.random.Generator,
-    propose: Callable[[str, bool], Arguments | None],
-    reference: Reference,
-) -> Twins:
-    """Draws up to k families and for each two sets of arguments, one for either twin.
-
-    Args:
+    Attributes:
         families: ids to draw from.
-        k: how many to draw; fewer are returned where no more are possible.
-        rng: decides the order in which families are tried.
-        propose: (family, is first) -> arguments for both twins, or None if the family cannot.
+        rng: decides everything.
         reference: says which families to try first and which arguments to leave out.
-
-    Returns:
-        Two lists with the same families in the same order, each free of conflicts.
+        refused: families whose arguments said nothing, once for every time.
     """
-    twins: Twins = ([], [])
-    for family in reference.order(families, rng):
-        if len(twins[0]) == k:
-            break
-        arguments = propose(family, not twins[0])
-        if arguments is None:
-            continue
-        items = [(family, params) for params in arguments]
-        if any(_clashes(item, twin) for item, twin in zip(items, twins, strict=True)):
-            continue
-        for item, twin in zip(items, twins, strict=True):
-            twin.append(item)
-    order = rng.permutation(len(twins[0]))
-    return [twins[0][place] for place in order], [twins[1][place] for place in order]
+
+    families: Sequence[str]
+    rng: np.random.Generator
+    reference: Reference
+    refused: list[str] = dataclasses.field(default_factory=list)
+
+    def contrast(self, family: str, kept_by: str, broken_by: str) -> Params | None:
+        """Parameters that one response keeps and the other breaks, or None if there are none.
+
+        Those that say nothing of responses in general (`Reference.informative`) are drawn anew
+        once.
+
+        Raises:
+            BrokenPromise: the family proposed parameters that its own check contradicts.
+        """
+        promises = ((kept_by, True), (broken_by, False))
+        for _ in range(_TRIES):
+            params = constraints.propose(family, promises, self.rng)
+            if params is None:
+                return None
+            if not self.reference.informative(family, params):
+                self.refused.append(family)
+                continue
+            for response, promised in promises:
+                if constraints.check(family, params, response) is not promised:
+                    verb = "keep" if promised else "break"
+                    raise BrokenPromise(
+                        f"{family} {params} promised that this would {verb} it: {response}"
+                    )
+            return params
+        return None
+
+    def twins(self, k: int, propose: Callable[[str, bool], Arguments | None]) -> Twins:
+        """Draws up to k families and for each two sets of arguments, one for either twin.
+
+        Args:
+            k: how many to draw; fewer are returned where no more are possible.
+            propose: (family, is first) -> arguments for both twins, or None if the family cannot.
+
+        Returns:
+            Two lists with the same families in the same order, each free of conflicts.
+        """
+        twins: Twins = ([], [])
+        for family in self.reference.order(self.families, self.rng):
+            if len(twins[0]) == k:
+                break
+            arguments = propose(family, not twins[0])
+            if arguments is None:
+                continue
+            items = [(family, params) for params in arguments]
+            if any(_clashes(item, twin) for item, twin in zip(items, twins, strict=True)):
+                continue
+            for item, twin in zip(items, twins, strict=True):
+                twin.append(item)
+        order = self.rng.permutation(len(twins[0]))
+        return [twins[0][place] for place in order], [twins[1][place] for place in order]
 
 
 def _clashes(item: Item, others: list[Item]) -> bool:
