@@ -15,6 +15,7 @@ from mapl_jax.data.sources import check_sample, read_pairs
 from mapl_jax.errors import UserError
 from mapl_jax.synthesis import intra, samples, sets
 from mapl_jax.synthesis.build import build
+from mapl_jax.synthesis.reference import Reference
 from mapl_jax.synthesis.settings import Settings
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "preferences"
@@ -118,6 +119,29 @@ def test_instructions_are_appended_to_the_last_turn(made):
             assert all(constraint.text in added for constraint in prompt.constraints)
 
 
+def test_every_instruction_records_how_far_either_response_is_from_its_threshold(made):
+    _, outcomes = made
+    for outcome in outcomes:
+        sample = outcome.sample
+        for prompt in sample.prompts:
+            for entry in prompt.constraints:
+                for response, margin in zip(sample.responses, entry.margins, strict=True):
+                    assert margin == constraints.margin(entry.id, entry.params, response)
+                    assert (margin >= 0) is constraints.check(entry.id, entry.params, response)
+
+
+def test_every_sample_says_what_its_instructions_were_drawn_from():
+    for families, wordings in (("train", "train"), ("held_out", "held_out")):
+        settings = Settings(families=families, wordings=wordings, seed=4, mode="full")
+        record = samples.to_json(build(PAIRS[0], settings).sample)
+        assert record["synthesis"] == {
+            "mode": "full",
+            "seed": 4,
+            "families": families,
+            "wordings": wordings,
+        }
+
+
 def test_every_sentence_reads_back(made):
     _, outcomes = made
     for outcome in outcomes:
@@ -178,8 +202,9 @@ def test_a_pair_that_separates_nothing_keeps_base_and_says_so():
 
 def test_a_family_that_breaks_its_promise_is_caught(monkeypatch):
     monkeypatch.setattr(constraints, "propose", lambda *_: {})
+    draw = sets.Draw(("punctuation:no_comma",), np.random.default_rng(0), Reference())
     with pytest.raises(sets.BrokenPromise, match="no_comma"):
-        sets.contrast("punctuation:no_comma", "a, b", "a b", np.random.default_rng(0))
+        draw.contrast("punctuation:no_comma", "a, b", "a b")
 
 
 @settings(
@@ -207,6 +232,9 @@ def test_any_two_texts_make_a_sample(chosen, rejected, mode):
         ({"k_min": 4, "k_max": 3}, "must not exceed"),
         ({"families": "punctuation:no_coma"}, "did you mean 'punctuation:no_comma'"),
         ({"families": "punctuation:no_comma"}, "fewer than k_min"),
+        ({"reference": -1}, "reference must not be negative"),
+        ({"min_share": 0.95}, "0 <= min_share < max_share"),
+        ({"max_share": 1.5}, "max_share"),
     ],
 )
 def test_impossible_settings_are_refused(wrong, message):
@@ -216,9 +244,8 @@ def test_impossible_settings_are_refused(wrong, message):
 
 def test_twins_have_the_same_families_in_the_same_order():
     pair = PAIRS[0]
-    first, second = intra.draw(
-        pair["chosen"], pair["rejected"], constraints.ids(), 5, np.random.default_rng(0)
-    )
+    draw = sets.Draw(constraints.ids(), np.random.default_rng(0), Reference())
+    first, second = intra.instructions(pair["chosen"], pair["rejected"], 5, draw)
     assert [family for family, _ in first] == [family for family, _ in second]
     assert len(first) == 5
 

@@ -1,0 +1,273 @@
+"""What is learnt from a data set before samples are made of it, and what that brings."""
+
+import collections
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mapl_jax import constraints
+from mapl_jax.data import demo
+from mapl_jax.data.sources import read_pairs
+from mapl_jax.synthesis.build import build, learn
+from mapl_jax.synthesis.reference import Lowest, Reference, lean, names_words
+from mapl_jax.synthesis.settings import Settings
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "preferences"
+needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the shared preference data")
+PAIRS = demo.make_pairs(300, seed=3, split="train")
+
+
+def lowest(pairs, n, seed=0):
+    kept = Lowest(n, seed)
+    for pair in pairs:
+        kept.add(pair)
+    return kept.pairs()
+
+
+def shares(sample_prompts, responses):
+    """The share of responses that keep each instruction."""
+    return [
+        (entry, np.mean([constraints.check(entry.id, entry.params, text) for text in responses]))
+        for prompt in sample_prompts
+        for entry in prompt.constraints
+    ]
+
+
+@pytest.fixture(scope="module")
+def real():
+    """Real pairs, their reference and their samples."""
+    pairs = read_pairs(str(SHARED / "hh_helpful_train.jsonl")).records
+    settings = Settings()
+    known = learn(lowest(pairs, settings.reference), settings)
+    return pairs, settings, known, [build(pair, settings, known) for pair in pairs]
+
+
+def test_the_pairs_learnt_from_do_not_depend_on_the_order_they_come_in():
+    shuffled = random.Random(0).sample(PAIRS, len(PAIRS))
+    assert lowest(PAIRS, 40) == lowest(shuffled, 40)
+    assert lowest(PAIRS, 40) != lowest(PAIRS, 40, seed=1)
+    assert lowest(PAIRS, 40)[:10] == lowest(PAIRS, 10)
+
+
+def test_a_reference_survives_the_way_to_disk_and_back():
+    known = learn(lowest(PAIRS, 50), Settings())
+    assert Reference.from_json(json.loads(json.dumps(known.to_json()))) == known
+
+
+def test_without_pairs_nothing_is_known_and_nothing_is_dropped():
+    known = learn([], Settings())
+    assert known == Reference()
+    assert known.informative("punctuation:no_comma", {})
+
+
+def test_what_nearly_all_or_nearly_none_keep_says_nothing():
+    responses = tuple(f"Answer {number}." for number in range(50))
+    known = Reference(responses, min_share=0.05, max_share=0.95)
+    words = {"relation": "at least"}
+    assert not known.informative("length_constraints:number_words", words | {"num_words": 1})
+    assert not known.informative("length_constraints:number_words", words | {"num_words": 9})
+    longer = [text for answer in responses for text in (answer, "so many more words here")]
+    mixed = Reference(tuple(longer), min_share=0.05, max_share=0.95)
+    assert mixed.informative("length_constraints:number_words", words | {"num_words": 4})
+
+
+def test_words_of_the_response_may_be_rare_but_not_missing_everywhere_by_nature():
+    known = Reference(tuple(f"Answer {n}." for n in range(50)), min_share=0.05, max_share=0.95)
+    assert known.informative("keywords:existence", {"keywords": ["gargoyle"]})
+    assert not known.informative("keywords:forbidden_words", {"forbidden_words": ["gargoyle"]})
+    strict = Reference(known.responses, min_share=0.05, min_share_named=0.05, max_share=0.95)
+    assert not strict.informative("keywords:existence", {"keywords": ["gargoyle"]})
+
+
+def test_which_instructions_name_words():
+    assert names_words({"keywords": ["tea"]})
+    assert names_words({"end_phrase": "that is all"})
+    assert not names_words({"num_words": 4, "relation": "at least"})
+    assert not names_words({"negated": True})
+
+
+@pytest.mark.parametrize(
+    ("more", "less"),
+    [
+        ({"number": 1, "relation": "at least"}, {"number": 9, "relation": "less than"}),
+        ({"number": 9, "relation": "at least"}, {"number": 1, "relation": "at least"}),
+        ({}, {"negated": True}),
+        ({"prompt_to_repeat": "a long one"}, {"prompt_to_repeat": "short"}),
+        ({"keywords": ["tea", "milk"]}, {"keywords": ["tea"]}),
+    ],
+)
+def test_arguments_lean_to_the_side_that_asks_for_more(more, less):
+    assert lean(more, less) == 1
+    assert lean(less, more) == -1
+    assert lean(more, more) == 0
+
+
+def test_the_more_frequent_direction_is_thinned():
+    # Chosen is always the longer one, so x' could only ever say "at least".
+    pairs = [
+        {**pair, "chosen": max(both, key=len), "rejected": min(both, key=len)}
+        for pair in PAIRS
+        if len((both := (pair["chosen"], pair["rejected"]))[0]) != len(both[1])
+    ]
+    known = learn(pairs, Settings())
+    less, more = known.keep["length_constraints:characters"]
+    assert less == 1
+    assert more < 0.15
+
+
+def samples_of(pairs, settings, known):
+    return [build(pair, settings, known).sample for pair in pairs]
+
+
+@needs_shared
+def test_real_pairs_give_all_five_comparisons_and_every_k_alike(real):
+    _, settings, _, outcomes = real
+    complete = [len(outcome.sample.comparisons) == 5 for outcome in outcomes]
+    assert np.mean(complete) >= 0.98
+    ks = collections.Counter(
+        len(o.sample.prompts[1].constraints) for o in outcomes if o.sample.prompts[1:]
+    )
+    assert sorted(ks) == list(range(settings.k_min, settings.k_max + 1))
+    assert max(ks.values()) < 1.25 * min(ks.values())
+
+
+@needs_shared
+def test_families_come_up_nearly_alike_where_they_fit(real):
+    pairs, settings, _, outcomes = real
+    used = collections.Counter(
+        entry.id
+        for o in outcomes
+        for entry in (o.sample.prompts[1].constraints if o.sample.prompts[1:] else ())
+    )
+    plain = collections.Counter(
+        entry.id
+        for pair in pairs[:1000]
+        for prompt in build(pair, settings).sample.prompts[1:2]
+        for entry in prompt.constraints
+    )
+    total = sum(used.values())
+    frequent = [count / total for count in used.values() if count > 0.01 * total]
+    assert len(frequent) >= 25
+    assert max(frequent) < 2 * float(np.median(frequent))
+    # Drawn without a reference, what fits nearly every pair comes up far more often than the rest.
+    assert max(plain.values()) > 3 * float(np.median(list(plain.values())))
+
+
+@needs_shared
+def test_no_instruction_is_kept_by_nearly_all_responses_of_other_pairs(real):
+    _, settings, known, outcomes = real
+    prompts = [prompt for o in outcomes[:150] for prompt in o.sample.prompts[1:]]
+    for entry, share in shares(prompts, known.responses):
+        assert share <= settings.max_share + 1e-9, entry
+        if not names_words(entry.params):
+            assert share >= settings.min_share - 1e-9, entry
+
+
+# No shortcut: prompts must not give the answer away.
+
+
+def features(prompt, text):
+    """All that a prompt alone tells: families, parameters, number and length of instructions."""
+    found = {"characters": float(len(text)), "words": float(len(text.split()))}
+    found |= {f"word {word}": 1.0 for word in text.lower().split()}
+    for entry in prompt.constraints:
+        form = next((v for v in entry.params.values() if v in constraints.RELATIONS), "")
+        found[f"{entry.id} {form} {entry.params.get('negated', '')}"] = 1.0
+        for name, value in entry.params.items():
+            if isinstance(value, int):
+                found[f"{entry.id} {form} {name}"] = np.log1p(float(value))
+            elif value not in constraints.RELATIONS:
+                found[f"{entry.id} length of {name}"] = np.log1p(len(str(value)))
+    return found
+
+
+def probe(samples, level):
+    """Accuracy of the best of four probes at telling the better prompt from the worse, both ways.
+
+    One prompt by itself, and the two side by side; a linear probe on everything and trees on
+    what is no word. Cross-validated over samples.
+    """
+    from scipy.sparse import vstack
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.feature_extraction import DictVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GroupKFold
+    from sklearn.preprocessing import MaxAbsScaler
+    from threadpoolctl import threadpool_limits
+
+    twins, groups = [], []
+    for group, sample in enumerate(samples):
+        entries = [entry for entry in sample.comparisons if entry.level == level]
+        if level == "inter" and entries:
+            twins.append((sample, entries[0].prompt[0], entries[1].prompt[0]))
+            groups.append(group)
+        for entry in entries if level == "intra" else ():
+            twins.append((sample, *entry.prompt))
+            groups.append(group)
+    sides = []
+    for side in (1, 2):
+        sides.append([])
+        for twin in twins:
+            sample, place = twin[0], twin[side]
+            start = len(sample.prompts[0].messages[-1]["content"])
+            added = sample.prompts[place].messages[-1]["content"][start:]
+            sides[-1].append(features(sample.prompts[place], added))
+    vectorizer = DictVectorizer().fit(sides[0] + sides[1])
+    scaler = MaxAbsScaler().fit(vectorizer.transform(sides[0] + sides[1]))
+    first, second = (scaler.transform(vectorizer.transform(side)).tocsr() for side in sides)
+    names = vectorizer.get_feature_names_out()
+    dense = [place for place, name in enumerate(names) if not name.startswith("word ")]
+    right = collections.defaultdict(list)
+    # One thread: several that wait for each other cost more than they bring.
+    with threadpool_limits(1):
+        for train, test in GroupKFold(3).split(first, groups=groups):
+            labels = np.repeat([1, 0], len(train))
+            for kind, (a, b) in (
+                ("one", (first, second)),
+                ("two", (first - second, second - first)),
+            ):
+                for name, model, left, other in (
+                    ("linear", LogisticRegression(C=0.1, solver="liblinear"), a, b),
+                    (
+                        "trees",
+                        HistGradientBoostingClassifier(max_iter=40, random_state=0),
+                        a[:, dense].toarray(),
+                        b[:, dense].toarray(),
+                    ),
+                ):
+                    stack = np.concatenate if name == "trees" else vstack
+                    model.fit(stack([left[train], other[train]]), labels)
+                    right[kind, name] += [*(model.predict(left[test]) == 1)]
+                    right[kind, name] += [*(model.predict(other[test]) == 0)]
+    return max(float(np.mean(values)) for values in right.values())
+
+
+@needs_shared
+def test_prompts_alone_do_not_tell_the_better_from_the_worse(real):
+    _, _, _, outcomes = real
+    samples = [outcome.sample for outcome in outcomes]
+    assert probe(samples, "inter") < 0.55
+    assert probe(samples[:1500], "intra") < 0.55
+
+
+@needs_shared
+@pytest.mark.slow
+def test_prompts_of_their_own_do_not_tell_either(real):
+    pairs, _, known, _ = real
+    samples = samples_of(pairs, Settings(mode="full"), known)
+    assert probe(samples, "inter") < 0.55
+    assert probe(samples, "intra") < 0.55
+
+
+@needs_shared
+def test_the_probe_finds_a_shortcut_that_is_there(real):
+    # Where chosen is always the longer one and nothing is learnt, x' says "at least".
+    pairs = [
+        {**pair, "chosen": max(both, key=len), "rejected": min(both, key=len)}
+        for pair in real[0][:1000]
+        for both in [(pair["chosen"], pair["rejected"])]
+    ]
+    assert probe(samples_of(pairs, Settings(), Reference()), "inter") > 0.75
