@@ -9,7 +9,7 @@ Everything goes through the functions of this module; a constraint is an id and 
     parse(text) -> (id, params)                the sentence read back
     conflict(a, b) -> reason                   why no answer can keep both
 
-Ids and parameters of 24 families are IFEval's (arXiv 2311.07911); the others are marked. The checks
+Ids and parameters of 25 families are IFEval's (arXiv 2311.07911); the others are marked. The checks
 here mean what the sentences say, so they mend what is plainly a slip in IFEval's: keywords are
 whole words, for example. `verdict` judges as IFEval does, quirks included. One file a group of
 families; a new family is one more entry of its `FAMILIES`.
@@ -29,6 +29,7 @@ from mapl_jax.constraints import (
     content,
     formats,
     keywords,
+    language,
     length,
     punctuation,
     startend,
@@ -44,6 +45,7 @@ _FAMILIES: dict[str, Family] = {
         content,
         formats,
         keywords,
+        language,
         length,
         punctuation,
         startend,

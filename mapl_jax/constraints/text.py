@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from functools import cached_property, lru_cache
 
-from mapl_jax.constraints import sentences
+from mapl_jax.constraints import detection, sentences
 
 _WORD = re.compile(r"\w+")
 _BLANK_LINES = re.compile(r"\n[^\S\n]*(?:\n[^\S\n]*)+")
@@ -116,6 +116,11 @@ class Text:
     def characters(self) -> Counter[str]:
         """How often each character of the lower-cased text occurs."""
         return Counter(self.lower)
+
+    @cached_property
+    def language(self) -> str | None:
+        """Code of the language, such as "en"; None if that cannot be told."""
+        return detection.language(self.lower, self.word_counts, self.characters)
 
     @cached_property
     def sentences(self) -> int:
