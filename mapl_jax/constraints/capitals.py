@@ -32,7 +32,8 @@ _IT = re.compile(r"(?<= )('t)(is|was)\b", re.I)
 
 def count(text: str) -> int:
     """Tokens that are all capitals: "I", "U.S." and both of "DO" and "N'T" in "DON'T"."""
-    return sum(token.isupper() for part in sentences.split(text) for token in _tokens(part))
+    parts = sentences.split(text, sentences.NEWSPAPER_ABBREVIATIONS)
+    return sum(token.isupper() for part in parts for token in _tokens(part))
 
 
 def _tokens(sentence: str) -> list[str]:

@@ -209,7 +209,12 @@ def _words(text: str, arguments: Arguments) -> bool:
 
 
 def _sentences(text: str, arguments: Arguments) -> bool:
-    return _compared(sentences.count(text), arguments, "num_sentences", "relation")
+    return _compared(
+        sentences.count(text, sentences.NEWSPAPER_ABBREVIATIONS),
+        arguments,
+        "num_sentences",
+        "relation",
+    )
 
 
 def _placeholders(text: str, arguments: Arguments) -> bool:
