@@ -33,7 +33,9 @@ _IT = re.compile(r"(?<= )('t)(is|was)\b", re.I)
 def count(text: str) -> int:
     """Tokens that are all capitals: "I", "U.S." and both of "DO" and "N'T" in "DON'T"."""
     parts = sentences.split(text, sentences.NEWSPAPER_ABBREVIATIONS)
-    return sum(token.isupper() for part in parts for token in _tokens(part))
+    return sum(
+        token.isupper() for part in parts if any(map(str.isupper, part)) for token in _tokens(part)
+    )
 
 
 def _tokens(sentence: str) -> list[str]:
