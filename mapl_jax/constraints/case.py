@@ -1,4 +1,8 @@
-"""Capital and small letters."""
+"""Capital and small letters.
+
+Mended against IFEval: English is told by its letters, as langdetect is poor on capitals; words in
+capitals are those between white space, so that "DON'T" is one word and not two.
+"""
 
 from mapl_jax.constraints.base import Count, Demands, Family, Flag
 from mapl_jax.constraints.text import Text
