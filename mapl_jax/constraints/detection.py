@@ -2,35 +2,32 @@
 
 import threading
 from collections import Counter
+from typing import Any
 
 _LOCK = threading.Lock()
 # Frequent English words that are hardly ever words of another language in Latin letters.
 _ENGLISH = tuple(
     """
-    the of and you that it is was for with they this have from by what were when your said there
-    which their would about could these other into than been who its now find should because
-    through where much before right too think also around another came come work three word does
-    are be not but can will if do my we our has had how why them then some more want like know
+    the and you that it with they this have from what were when your said there which their would
+    about could these other into than been who its now find should because through where much before
+    right too think also around another work three does are how why them then some more want like
+    know make take help here any very good thing things people time just only even
     """.split()
 )
-_FEW_LETTERS = 20
+_FEW_LETTERS = 40
+_SURE = 0.9
 
 
 def detect(text: str) -> str | None:
-    """langdetect's opinion with a fixed seed; None for a text it cannot judge."""
-    # Imported on first use, as few programs need it; its first use must not happen in two threads.
-    import langdetect
-
-    with _LOCK:
-        langdetect.DetectorFactory.seed = 0
-        try:
-            return langdetect.detect(text)
-        except langdetect.LangDetectException:
-            return None
+    """langdetect's opinion with a fixed seed, perhaps "unknown"; None where it has none."""
+    found = _opinions(text)
+    if found is None:
+        return None
+    return found[0].lang if found else "unknown"
 
 
 def language(lower: str, words: Counter[str], characters: Counter[str]) -> str | None:
-    """The language of a text, or None if it is too short or too odd to tell.
+    """The language of a text, or None if it is too short or too odd to be sure.
 
     langdetect takes milliseconds, so it is asked only where the words do not show English. It skips
     words in capitals, so it is shown small letters.
@@ -40,9 +37,26 @@ def language(lower: str, words: Counter[str], characters: Counter[str]) -> str |
         words: how often each of its words occurs.
         characters: how often each of its characters occurs.
     """
-    letters = sum(count for character, count in characters.items() if character.isalpha())
-    if letters < _FEW_LETTERS:
+    letters = {letter: count for letter, count in characters.items() if letter.isalpha()}
+    total = sum(letters.values())
+    if total < _FEW_LETTERS:
         return None
-    if sum(words[word] for word in _ENGLISH) >= max(3, 0.2 * words.total()):
+    plain = sum(count for letter, count in letters.items() if letter.isascii())
+    english = sum(words[word] for word in _ENGLISH)
+    if plain > 0.9 * total and english >= max(2, 0.1 * words.total()):
         return "en"
-    return detect(lower)
+    found = _opinions(lower)
+    return found[0].lang if found and found[0].prob >= _SURE else None
+
+
+def _opinions(text: str) -> list[Any] | None:
+    """Languages with their probabilities, the likeliest first; None where nothing can be judged."""
+    # Imported on first use, as few programs need it; its first use must not happen in two threads.
+    import langdetect
+
+    with _LOCK:
+        langdetect.DetectorFactory.seed = 0
+        try:
+            return langdetect.detect_langs(text)
+        except langdetect.LangDetectException:
+            return None

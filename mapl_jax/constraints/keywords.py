@@ -1,7 +1,7 @@
 """Which words and letters the answer uses, and how often.
 
-Mended against IFEval: keywords are whole words, taken literally ("war" is not in "warning", "c++" no
-regular expression); a letter may be any character and is never replaced by a random one.
+Mended against IFEval: keywords are whole words, taken literally ("war" is not in "warning", and
+"c++" is found); a letter may be any character and is never replaced by a random one.
 """
 
 import string

@@ -1,6 +1,7 @@
 """Every family keeps its promises, on any text."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -32,7 +33,15 @@ HOSTILE = [
     "******\n******",
     "1. 2. 3.\n1) a\n2) b",
     "9" * 5000,
+    "\x0b\x0c\x1c\x1d\x85\u2028 odd\x0bwhite\x0cspace\x1c",
+    "\u200bzero\u200dwidth\ufeff",
+    "“curly ‘quotes’ «here»” )(][}{><",
 ]
+# A megabyte each, of what patterns with a choice to go back on would take hours for.
+HOSTILE_UNITS = [
+    "a", "a*", "[", "<<", "{", "(", " \n", "***", "* ", "- ", "a ", ". ", "a. ", "\n1. ", "|-",
+    "\n|--", "**a", '"', "A' ", "``", "http://", "[a](", "p. ", "1,", "3 May ", "é", "\x1c", "😀",
+]  # fmt: skip
 TEXTS = [
     "Sure! Water boils at 100 degrees. My cat, your dog, and I know it.\n\nDo you?",
     "- Bring water\n- Heat it, slowly\n* Wait",
@@ -45,6 +54,8 @@ TEXTS = [
     "part one\n***\npart two",
     "My answer is no. On Tuesday in April we left. 😀",
     "it's so, it was so: it'll be (mostly) so, well-known",
+    "On 3 March 2024 we said **hello** to the people there; they said it again, and again.",
+    "Bonjour à tous, voici une recette de cuisine qui est très facile à préparer ce soir.",
 ]
 texts = st.one_of(
     st.sampled_from(TEXTS),
@@ -90,6 +101,24 @@ def test_no_text_is_too_odd_to_check(id):
     for params in (proposals[0], proposals[-1]):
         for text in HOSTILE:
             assert constraints.check(id, params, text) in (True, False)
+
+
+@pytest.mark.parametrize("unit", HOSTILE_UNITS)
+def test_a_hostile_megabyte_is_checked_in_linear_time(unit):
+    rng = np.random.default_rng(0)
+    params = {
+        id: next(filter(None, (constraints.propose(id, [(t, True)], rng) for t in TEXTS)))
+        for id in constraints.ids()
+    }
+    # A quadratic pattern takes far longer than this on the first, and hours on the second.
+    for size, limit in ((50_000, 3), (1_000_000, 30)):
+        text = unit * (size // len(unit))
+        start = time.process_time()
+        for id in constraints.ids():
+            assert constraints.check(id, params[id], text) is (
+                constraints.margin(id, params[id], text) >= 0
+            )
+        assert time.process_time() - start < limit
 
 
 @every_family
@@ -151,6 +180,59 @@ def test_ids_part_into_trained_and_held_out():
 
 
 AT_LEAST, LESS_THAN = "at least", "less than"
+
+
+@pytest.mark.parametrize(
+    ("id", "params", "text", "ifeval", "meant"),
+    [
+        ("keywords:existence", {"keywords": ["war"]}, "warning", True, False),
+        ("keywords:existence", {"keywords": ["a.c"]}, "abc", True, False),
+        ("keywords:frequency", {"keyword": "le", "frequency": 1, "relation": AT_LEAST},
+         "letter", True, False),
+        ("keywords:forbidden_words", {"forbidden_words": ["a.c"]}, "abc", False, True),
+        ("length_constraints:number_sentences", {"num_sentences": 2, "relation": LESS_THAN},
+         "Take e.g. salt.", False, True),
+        ("length_constraints:nth_paragraph_first_word",
+         {"num_paragraphs": 2, "nth_paragraph": 2, "first_word": "then"},
+         "a\n\n\n\n**Then** b", False, True),
+        ("change_case:capital_word_frequency",
+         {"capital_frequency": 2, "capital_relation": AT_LEAST}, "DON'T go", True, False),
+        ("change_case:english_capital", {}, "WATER BOILS AT ONE HUNDRED DEGREES", False, True),
+        ("change_case:english_lowercase", {}, "yes, sure", False, True),
+        ("detectable_content:number_placeholders", {"num_placeholders": 1}, "[]", True, False),
+        ("detectable_content:number_placeholders", {"num_placeholders": 1}, "[a](b)", True, False),
+        ("detectable_content:postscript", {"postscript_marker": "P.S."}, "a p.s. b", True, False),
+        ("detectable_content:postscript", {"postscript_marker": "P.S."}, "P.P.S. b", True, False),
+        ("detectable_format:number_bullet_lists", {"num_bullets": 1}, "---", True, False),
+        ("detectable_format:number_bullet_lists", {"num_bullets": 1}, "+ a", False, True),
+        ("detectable_format:number_highlighted_sections", {"num_highlights": 2}, "***x***",
+         True, False),
+        ("detectable_format:multiple_sections", {"section_spliter": "Part", "num_sections": 2},
+         "Part 1, Part 1", True, False),
+        ("detectable_format:json_format", {}, "12", True, False),
+        ("language:response_language", {"language": "fi"}, "1, 2, 3", True, False),
+    ],
+)  # fmt: skip
+def test_plain_slips_of_ifeval_are_mended(id, params, text, ifeval, meant):
+    assert constraints.verdict(id, params, "", text) is ifeval
+    assert constraints.check(id, params, text) is meant
+
+
+def test_what_is_one_language_is_told_apart_from_another():
+    french, english = TEXTS[-1], TEXTS[-2]
+    rng = np.random.default_rng(0)
+    id = "language:response_language"
+    assert constraints.check(id, {"language": "fr"}, french)
+    assert constraints.check(id, {"language": "fr"}, french.upper())
+    assert not constraints.check(id, {"language": "fr"}, english)
+    assert constraints.check(id, {"language": "fr", "negated": True}, english)
+    # Nothing is said of what is too short to tell, or where both are in one language.
+    assert constraints.propose(id, [("Sure.", True)], rng) is None
+    assert constraints.propose(id, [(english, True), (TEXTS[0], False)], rng) is None
+    assert constraints.propose(id, [(french, True), (english, False)], rng) in (
+        {"language": "fr"},
+        {"language": "en", "negated": True},
+    )
 
 
 @pytest.mark.parametrize(
@@ -276,6 +358,17 @@ AT_LEAST, LESS_THAN = "at least", "less than"
         ("startend:first_word", {"word": "well"}, ['"Well, no.'], ["Very well"]),
         ("startend:last_word", {"word": "now"}, ["Right now!*"], ["now then"]),
         ("startend:question_end", {}, ['You?"'], ["You? Yes."]),
+        ("startend:full_stop_end", {}, ["So.", 'He said "so."'], ["So", "So!", "So. No"]),
+        ("detectable_content:dates", {},
+         ["on March 5", "the 5th of March", "2024-03-05"], ["in March", "5 marches", "1-03-05"]),
+        ("detectable_format:bold", {}, ["a **b c** d"], ["*b*", "2 ** 3 ** 4", "**a\nb**"]),
+        ("keywords:repeated_words", {"number": 1, "relation": AT_LEAST},
+         ["Rain, rain"], ["the the", "rain"]),
+        ("length_constraints:first_sentence", {"number": 3, "relation": LESS_THAN},
+         ["Yes, sure. One two three."], ["One two three."]),
+        ("length_constraints:longest_paragraph", {"number": 3, "relation": LESS_THAN},
+         ["a b\n\nc d"], ["a b\nc d"]),
+        ("punctuation:quotation_marks", {"number": 2, "relation": AT_LEAST}, ["“a” b"], ['"a b']),
         ("detectable_content:first_person", {"negated": True}, ["it is"], ["I'm"]),
         (
             "length_constraints:longest_sentence",
