@@ -37,10 +37,10 @@ FAMILIES: tuple[Family, ...] = (
         negated=(
             (
                 "Use at least one comma.",
-                "{Answer} should contain at least one comma.",
+                "{Answer} should not go without a comma.",
                 "Include a comma in {answer}.",
                 "Make use of commas in {answer}.",
-                "Write {answer} with one or more commas.",
+                "Write {answer} with a comma somewhere.",
                 "There should be commas in {answer}.",
             ),
             (
