@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mapl_jax import constraints
+from mapl_jax.constraints import ifeval
 
 HOSTILE = [
     "",
@@ -59,6 +60,7 @@ TEXTS = [
 ]
 texts = st.one_of(
     st.sampled_from(TEXTS),
+    st.sampled_from([text for text in HOSTILE if len(text) < 1000]),
     st.text(max_size=200),
     st.text("ab.,!?*-\n #1\"'<>[]()PS", max_size=60),
     st.lists(st.sampled_from(TEXTS), min_size=2, max_size=3).map("\n\n".join),
@@ -164,6 +166,43 @@ def test_the_same_seed_proposes_the_same(id):
 def test_bad_parameters_are_refused(id, params):
     with pytest.raises(ValueError, match="bad parameters"):
         constraints.check(id, params, "text")
+
+
+# The 58 types of IFBench (arXiv 2507.02833), which is for evaluation only.
+IFBENCH = """
+    count:conjunctions count:keywords_multiple count:numbers count:person_names count:pronouns
+    count:punctuation count:unique_word_count count:word_count_range count:words_japanese
+    custom:character_reverse custom:csv_city custom:csv_quotes custom:csv_special_character
+    custom:date_format_list custom:european_capitals_sort custom:mcq_count_length custom:multiples
+    custom:reverse_newline custom:sentence_alphabet custom:word_reverse format:emoji
+    format:line_indent format:list format:newline format:no_bullets_bullets format:no_whitespace
+    format:options format:output_template format:parentheses format:quote_unquote format:quotes
+    format:sub-bullets format:thesis format:title_case ratio:overlap ratio:sentence_balance
+    ratio:sentence_type ratio:sentence_words ratio:stop_words repeat:repeat_change
+    repeat:repeat_simple repeat:repeat_span sentence:alliteration_increment sentence:increment
+    sentence:keyword words:alphabet words:consonants words:keywords_specific_position
+    words:last_first words:no_consecutive words:odd_even_syllables words:palindrome
+    words:paragraph_last_first words:prime_lengths words:repeats words:start_verb words:vowel
+    words:words_position
+""".split()
+# Ours that ask for the same thing under another name.
+SAME_AS_IFBENCH = {
+    "length_constraints:word_range": "count:word_count_range",
+    "length_constraints:distinct_words": "count:unique_word_count",
+}
+
+
+def test_no_family_meant_for_training_is_one_of_ifbench():
+    assert len(IFBENCH) == 58
+    assert {*SAME_AS_IFBENCH.values()} <= {*IFBENCH}
+    assert not {*constraints.ids()} & {*IFBENCH}
+    assert {*SAME_AS_IFBENCH} <= {*constraints.ids(held_out=True)}
+    assert not {*SAME_AS_IFBENCH} & {*constraints.ids(held_out=False)}
+
+
+def test_all_of_ifeval_and_more_than_twenty_families_of_our_own():
+    assert constraints.ids(beyond_ifeval=False) == tuple(sorted(ifeval.IDS))
+    assert len(constraints.ids(beyond_ifeval=True, held_out=False)) >= 20
 
 
 def test_an_unknown_id_names_the_nearest():
