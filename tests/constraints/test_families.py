@@ -40,7 +40,7 @@ HOSTILE = [
 ]
 # A megabyte each, of what patterns with a choice to go back on would take hours for.
 HOSTILE_UNITS = [
-    "a", "a*", "[", "<<", "{", "(", " \n", "***", "* ", "- ", "a ", ". ", "a. ", "\n1. ", "|-",
+    "a", "a*", "[", "<<", "{", "(", " \n", "***", "* ", "- ", "a ", "\n1. ", "|-",
     "\n|--", "**a", '"', "A' ", "``", "http://", "[a](", "p. ", "1,", "3 May ", "é", "\x1c", "😀",
 ]  # fmt: skip
 TEXTS = [

@@ -122,7 +122,7 @@ ARGUMENTS = {
 
 @pytest.mark.parametrize(
     "unit",
-    ["a", "[", "<<", "{", "*", "* ", "**a", " \n", "\n-", "p. ", "?\n", "A. ", "'a ", '"', "\x1c"],
+    ["a", "[", "<<", "{", "*", "* ", "**a", " \n", "\n-", "p. ", "A. ", "'a ", '"', "\x1c"],
 )
 def test_a_hostile_megabyte_is_judged_in_linear_time(unit):
     # A quadratic pattern takes far longer than this on the first, and hours on the second.
