@@ -86,9 +86,13 @@ _AT_LEAST_AS_MANY = {
     "distinct words": ("words",),
     "repeated words": ("words",),
     "capital words": ("words",),
-    "first sentence": ("words",),
+    "first sentence": ("words", "length_constraints:longest_sentence"),
     "longest word": ("characters",),
-    "length_constraints:longest_sentence": ("words",),
+    "length_constraints:longest_sentence": ("words", "length_constraints:longest_paragraph"),
+    "length_constraints:shortest_sentence": (
+        "first sentence",
+        "length_constraints:longest_sentence",
+    ),
     "length_constraints:longest_paragraph": ("words",),
 }
 # Two things that may each be asked for, but not together; and why.

@@ -102,6 +102,14 @@ CONFLICTS = [
     ),
     (words("less than", 10), count("length_constraints:first_sentence", 12)),
     (words("less than", 10), count("length_constraints:distinct_words", 12)),
+    (
+        ("length_constraints:shortest_sentence", {"number": 9, "relation": "at least"}),
+        ("length_constraints:longest_sentence", {"number": 9, "relation": "less than"}),
+    ),
+    (
+        ("length_constraints:longest_sentence", {"number": 9, "relation": "at least"}),
+        ("length_constraints:longest_paragraph", {"number": 9, "relation": "less than"}),
+    ),
     (QUOTATION, POSTSCRIPT),
     (QUOTATION, end("so it is")),
     (QUOTATION, count("punctuation:quotation_marks", 2, "less than")),
