@@ -8,8 +8,9 @@ Everything goes through the functions of this module; a constraint is an id and 
     render(id, params, rng) -> str             an English sentence
     parse(text) -> (id, params)                the sentence read back
     conflict(a, b) -> reason                   why no answer can keep both
+    consistent(items, witness) -> bool         whether a response proves them, or none conflict
 
-Ids and parameters of 24 families are IFEval's (arXiv 2311.07911); the others are marked. The checks
+Ids and parameters of 25 families are IFEval's (arXiv 2311.07911); the others are marked. The checks
 here mean what the sentences say, so they mend what is plainly a slip in IFEval's: keywords are
 whole words, for example. `verdict` judges as IFEval does, quirks included. One file a group of
 families; a new family is one more entry of its `FAMILIES`.
@@ -17,6 +18,7 @@ families; a new family is one more entry of its `FAMILIES`.
 
 import difflib
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -30,6 +32,7 @@ from mapl_jax.constraints import (
     content,
     formats,
     keywords,
+    language,
     length,
     punctuation,
     startend,
@@ -47,6 +50,7 @@ _FAMILIES: dict[str, Family] = {
         content,
         formats,
         keywords,
+        language,
         length,
         punctuation,
         startend,
@@ -168,6 +172,25 @@ def conflict(a: Item, b: Item) -> str | None:
     return conflicts.demands(families[0].demands(a[1]), families[1].demands(b[1]))
 
 
+def consistent(items: Sequence[Item], witness: str | None = None) -> bool:
+    """Whether constraints can be asked for together.
+
+    A real response that keeps all of them proves that they can, whatever the table of types says:
+    IFEval's own prompts ask for two sentence counts, a range, which are of one family. Without
+    such a witness no two of them may conflict.
+
+    Args:
+        items: ids and parameters.
+        witness: a response that may keep all of them.
+
+    Raises:
+        ValueError: unknown id or bad parameters.
+    """
+    if witness is not None and all(check(id, params, witness) for id, params in items):
+        return True
+    return not any(conflict(a, b) for a, b in itertools.combinations(items, 2))
+
+
 def group(id: str) -> str:
     """The part of an id before the colon, such as "length_constraints"."""
     return _family(id).group
@@ -239,6 +262,7 @@ __all__: Sequence[str] = (
     "Pool",
     "check",
     "conflict",
+    "consistent",
     "group",
     "ids",
     "margin",

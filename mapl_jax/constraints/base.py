@@ -23,12 +23,12 @@ class Demands:
     """What keeping a constraint asks of a text, for finding pairs that cannot both be kept.
 
     Attributes:
-        phrases: Texts that must appear.
+        phrases: Texts that must appear, in capitals or not.
         bounds: Smallest and largest allowed value of named quantities ("words",
             "character:,", "keyword:war", ...), both inclusive.
         letter_case: "lower" or "upper" if the whole text must be so.
         values: Things that can have one value only, such as {"first word": "the"}.
-        exact: Texts that must appear with these very capitals.
+        exact: Texts that must appear as they are written here.
     """
 
     phrases: tuple[str, ...] = ()
@@ -166,6 +166,11 @@ def only_keys(params: Any, *keys: str) -> bool:
 def count_bounds(relation: str, number: int) -> Bounds:
     """The counts that a relation allows."""
     return (number, math.inf) if relation == AT_LEAST else (0, number - 1)
+
+
+def word_at(place: str, word: str) -> dict[str, Any]:
+    """Demanded values for a word at a place that one word can have, such as "first word"."""
+    return {place: word, f"{place} is {word}": True} if word else {}
 
 
 _COUNT_TRAIN = (
@@ -316,4 +321,5 @@ __all__ = [
     "is_count",
     "is_text",
     "only_keys",
+    "word_at",
 ]

@@ -9,8 +9,9 @@ from mapl_jax.constraints.base import (
     Wordings,
     is_text,
     only_keys,
+    word_at,
 )
-from mapl_jax.constraints.text import Text
+from mapl_jax.constraints.text import Text, bare
 from mapl_jax.constraints.wording import pick, text_slot
 
 _DIVIDER = "******"
@@ -71,8 +72,8 @@ class RepeatPrompt(Family):
         """The text, at the start."""
         if params.get("negated"):
             return Demands()
-        text = params["prompt_to_repeat"]
-        return Demands((text,), values={"beginning": text.strip().lower()})
+        text = params["prompt_to_repeat"].strip()
+        return Demands(exact=(text,), values=word_at("first word", bare(text.split()[0])))
 
 
 FAMILIES: tuple[Family, ...] = (

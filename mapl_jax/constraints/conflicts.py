@@ -58,15 +58,50 @@ _PAIRS = frozenset(
     )
 )
 
-# Each of these has a word of its own, so there are at least as many words.
-_WITH_WORDS = (
-    "sentences",
-    "bullets",
-    "paragraphs",
-    "divided paragraphs",
-    "numbered lines",
-    "distinct words",
-    "capital words",
+_ANY = (0, math.inf)
+
+# Groups and ids beyond IFEval that shape the text, and so have no place in JSON.
+_SHAPES = (
+    "detectable_format:",
+    "startend:",
+    "length_constraints:blank_line_paragraphs",
+    "length_constraints:first_sentence",
+    "length_constraints:longest_paragraph",
+    "length_constraints:longest_sentence",
+    "length_constraints:shortest_sentence",
+)
+
+# Of the second there are at least as many as of the first, in any sensible answer.
+_AT_LEAST_AS_MANY = {
+    "sentences": ("words",),
+    "bullets": ("words", "lines"),
+    "paragraphs": ("words", "lines"),
+    "divided paragraphs": ("words",),
+    "numbered lines": ("words", "lines", "numbers"),
+    "headings": ("words", "lines"),
+    "highlights": ("words",),
+    "placeholders": ("words",),
+    "lines": ("words",),
+    "sections": ("words", "numbers"),
+    "distinct words": ("words",),
+    "repeated words": ("words",),
+    "capital words": ("words",),
+    "first sentence": ("words", "length_constraints:longest_sentence"),
+    "longest word": ("characters",),
+    "length_constraints:longest_sentence": ("words", "length_constraints:longest_paragraph"),
+    "length_constraints:shortest_sentence": (
+        "first sentence",
+        "length_constraints:longest_sentence",
+    ),
+    "length_constraints:longest_paragraph": ("words",),
+}
+# Two things that may each be asked for, but not together; and why.
+_APART = (
+    (
+        ("divided paragraphs", 2),
+        ("highlights", 1),
+        "*** between paragraphs and * around highlights get in each other's way",
+    ),
 )
 
 
@@ -84,9 +119,9 @@ def types(a: str, b: str, beyond_ifeval: bool) -> str | None:
         allowed = _NEARLY_ALONE.get(one)
         if allowed is None or other in allowed:
             continue
-        # The table leaves room only for what it names; types of our own that count words or
+        # The table leaves room only for what it names; of our own types, those that count words or
         # letters of the text go with everything but set answers.
-        if not beyond_ifeval or one == _SET_ANSWER:
+        if not beyond_ifeval or one == _SET_ANSWER or (one == _JSON and other.startswith(_SHAPES)):
             return f"{one} leaves no room for {other}"
     return None
 
@@ -111,39 +146,59 @@ def _reasons(a: Demands, b: Demands) -> Iterator[str]:
             yield f"{name}: {value!r} and {b.values[name]!r} cannot both be"
     yield from _phrases(a, b)
     yield from _letter_case(a, b)
-    words = a.bounds.get("words", (0, math.inf))[1]
-    for name in _WITH_WORDS:
-        least = b.bounds.get(name, (0, math.inf))[0]
-        if least > words:
-            yield f"at least {least:g} {name} do not fit into at most {words:g} words"
-    characters = a.bounds.get("characters", (0, math.inf))[1]
-    least = b.bounds.get("words", (0, math.inf))[0]
-    if least > 0 and 2 * least - 1 > characters:
-        yield f"at least {least:g} words do not fit into at most {characters:g} characters"
+    for name, (least, _) in a.bounds.items():
+        # "sections Part" are sections, whatever their name.
+        kind = "sections" if name.startswith("sections ") else name
+        for more in _AT_LEAST_AS_MANY.get(kind, ()):
+            most = b.bounds.get(more, _ANY)[1]
+            if least > most:
+                yield f"at least {least:g} {name} do not fit into at most {most:g} {more}"
+    least, most = a.bounds.get("words", _ANY)[0], b.bounds.get("characters", _ANY)[1]
+    # A character for each word, and a space between any two.
+    if 2 * least - 1 > most:
+        yield f"at least {least:g} words do not fit into at most {most:g} characters"
+    for (one, few), (other, many), reason in _APART:
+        if a.bounds.get(one, _ANY)[0] >= few and b.bounds.get(other, _ANY)[0] >= many:
+            yield reason
 
 
 def _phrases(a: Demands, b: Demands) -> Iterator[str]:
-    """A required text that holds too much of what the other limits."""
-    for phrase in a.phrases:
-        text = Text(phrase)
-        for name, (_, most) in b.bounds.items():
-            if most == math.inf:
-                continue
-            kind, _, what = name.partition(":")
-            if kind == "character":
-                count = text.characters[what]
-            elif kind == "word":
-                count = text.count_word(what)
-            elif kind == "initial":
-                count = text.initials[what]
-            elif name == "words":
-                count = len(text.words)
-            elif name == "longest word":
-                count = text.longest_word
-            else:
-                continue
-            if count > most:
-                yield f"the required {phrase!r} has {count} of {name}, at most {most:g} allowed"
+    """Required texts that together hold too much of what the other limits."""
+    limits = {name: most for name, (_, most) in b.bounds.items() if most != math.inf}
+    if not limits:
+        return
+    required = [
+        text
+        for text in (*a.phrases, *a.exact)
+        # What stands within another required text comes with it.
+        if not any(text != other and text in other for other in (*a.phrases, *a.exact))
+    ]
+    if not required:
+        return
+    together = Text(" ".join(required))
+    written = Text(" ".join(a.exact))
+    counts = {
+        "words": lambda: len(together.words),
+        "longest word": lambda: together.longest_word,
+        "numbers": lambda: together.numbers,
+        "characters": lambda: max(len(text.strip()) for text in required),
+        "capital words": lambda: written.capital_words,
+    }
+    for name, most in limits.items():
+        kind, _, what = name.partition(":")
+        if kind == "character":
+            count = together.characters[what]
+        elif kind == "word":
+            count = together.count_word(what)
+        elif kind == "initial":
+            count = together.initials[what]
+        elif name in counts:
+            count = counts[name]()
+        else:
+            continue
+        if count > most:
+            shown = ", ".join(map(repr, dict.fromkeys(required)))
+            yield f"what is required ({shown}) has {count} of {name}, at most {most:g} allowed"
 
 
 def _letter_case(a: Demands, b: Demands) -> Iterator[str]:
@@ -151,12 +206,16 @@ def _letter_case(a: Demands, b: Demands) -> Iterator[str]:
         return
     if b.letter_case not in (None, a.letter_case):
         yield "all letters small and all letters capital cannot both be"
-    low, high = b.bounds.get("capital words", (0, math.inf))
+    low, high = b.bounds.get("capital words", _ANY)
     if a.letter_case == "lower" and low > 0:
         yield f"at least {low:g} words in capitals cannot be where all letters are small"
-    if a.letter_case == "upper" and high < b.bounds.get("words", (1, math.inf))[0]:
+    if a.letter_case == "upper" and high < max(1, b.bounds.get("words", _ANY)[0]):
         yield f"at most {high:g} words in capitals cannot be where all letters are capital"
-    for phrase in (*b.exact, *b.phrases):
-        changed = phrase.lower() if a.letter_case == "lower" else phrase.upper()
-        if changed != phrase:
+    change = str.lower if a.letter_case == "lower" else str.upper
+    for phrase in b.exact:
+        if change(phrase) != phrase:
+            yield f"the required {phrase!r} is not written in {a.letter_case} case"
+    for phrase in b.phrases:
+        # A word in small letters may as well be written in capitals, but not the other way round.
+        if phrase not in (change(phrase), phrase.lower()):
             yield f"the required {phrase!r} is not written in {a.letter_case} case"

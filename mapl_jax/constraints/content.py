@@ -1,4 +1,8 @@
-"""Things that the answer holds or leaves out: placeholders, postscripts, digits, links, persons."""
+"""Things that the answer holds or leaves out: placeholders, postscripts, digits, links, persons.
+
+Mended against IFEval: "[]" and Markdown links are no placeholders; a postscript begins a line, and
+"P.P.S." is none of "P.S.".
+"""
 
 import re
 from collections.abc import Sequence
@@ -61,7 +65,8 @@ class Postscript(Family):
         if params.get("negated"):
             return Demands(values={f"has {params['postscript_marker']}": False})
         marker = params["postscript_marker"]
-        return Demands((marker,), values={f"has {marker}": True}, exact=(marker,))
+        values = {f"has {marker}": True, "quotation marks around everything": False}
+        return Demands(values=values, exact=(marker,))
 
 
 def _any_word(words: Sequence[str]):
@@ -202,6 +207,13 @@ FAMILIES: tuple[Family, ...] = (
         "a link to a web page",
         "links to web pages",
         quantity="links",
+    ),
+    _flag(
+        "dates",
+        lambda text: text.dates > 0,
+        "a date with day and month",
+        "dates with day and month",
+        quantity="dates",
     ),
     _flag("emoji", lambda text: text.emoji > 0, "an emoji", "emoji", quantity="emoji"),
     _flag(

@@ -1,4 +1,10 @@
-"""The form of the answer: bullets, highlights, sections, JSON, titles, tables, code."""
+"""The form of the answer: bullets, highlights, sections, JSON, titles, tables, code.
+
+Mended against IFEval: a rule "---" or a number "-5" is no bullet, but "+" begins one; ***x*** is
+one highlight, not two, and "2 * 3 * 4" none; sections are told apart by their numbers, so that
+"Part 1" mentioned twice is one, and their name is no regular expression; JSON is an object or an
+array, not a bare number; a title is not itself full of angular brackets.
+"""
 
 import json
 import re
@@ -76,8 +82,8 @@ class Sections(Family):
     def demands(self, params: Params) -> Demands:
         """Bounds on the sections, and their name as it is written."""
         bounds = count_bounds(params.get("relation", AT_LEAST), params["num_sections"])
-        phrases = (params["section_spliter"],) if bounds[0] else ()
-        return Demands(phrases, {f"sections {params['section_spliter']}": bounds}, exact=phrases)
+        exact = (params["section_spliter"],) if bounds[0] else ()
+        return Demands(bounds={f"sections {params['section_spliter']}": bounds}, exact=exact)
 
 
 def _sections(text: Text, name: str) -> int:
@@ -359,6 +365,33 @@ FAMILIES: tuple[Family, ...] = (
             ),
         ],
         {"columns": number_slot("columns")},
+    ),
+    _flag(
+        "bold",
+        lambda text: text.bold > 0,
+        (
+            (
+                "Set something in bold with two asterisks on each side, **like this**.",
+                "Use **bold** text in {answer}.",
+                "{Answer} should contain text in bold, between ** and **.",
+                "Put some words in bold by means of **.",
+                "There must be **bold** text in {answer}.",
+                "Write {answer} with a part of it in Markdown bold.",
+            ),
+            ("I would like to see some **bold** text.", "Let Markdown bold stress a few words."),
+        ),
+        (
+            (
+                "Set nothing in bold with two asterisks on each side, **like this**.",
+                "Do not use **bold** text in {answer}.",
+                "{Answer} should not contain text in bold, between ** and **.",
+                "Put no words in bold by means of **.",
+                "There must be no **bold** text in {answer}.",
+                "Write {answer} without any part of it in Markdown bold.",
+            ),
+            ("I would not like to see any **bold** text.", "Let Markdown bold stress no words."),
+        ),
+        "bold text",
     ),
     _flag(
         "code_block",

@@ -1,29 +1,44 @@
 """The verdicts of IFEval's own checkers, quirks included (arXiv 2311.07911, release 83282e4).
 
 The families of this package mean what their sentences say; these checks say what IFEval says, so
-that scores can be compared with published ones. Where they differ, the quirk is named.
+that scores can be compared with published ones. Where they differ, the quirk is named. The patterns
+are written so that they take linear time and give the original's verdict all the same.
+
+Where the original has no verdict of its own, this module says what it does instead:
+
+* An argument that is missing, negative or otherwise of no use makes the original draw one at
+  random. Here it is refused, but for a `letter` that is no letter (as in two of IFEval's prompts),
+  which is counted like any other character.
+* A keyword that is no regular expression makes the original fail. Here it is taken literally.
+* A missing response follows nothing. langdetect is seeded.
 """
 
 import functools
 import json
 import re
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mapl_jax.constraints import sentences
+from mapl_jax.constraints import capitals, sentences
+from mapl_jax.constraints.detection import detect
 from mapl_jax.constraints.formats import FIXED_ANSWERS
+from mapl_jax.constraints.language import NAMES
+from mapl_jax.constraints.thresholds import RELATIONS, holds
 
 MODES = ("strict", "loose")
-_LANGUAGE_LOCK = threading.Lock()
 
-Check = Callable[[str, Mapping[str, Any]], bool]
+Arguments = Mapping[str, Any]
+Check = Callable[[str, Arguments], bool]
 
 
 def verdict(
-    instruction_id: str, kwargs: Mapping[str, Any], prompt: str, response: str, mode: str = "strict"
+    instruction_id: str,
+    kwargs: Arguments | None,
+    prompt: str,
+    response: str | None,
+    mode: str = "strict",
 ) -> bool:
-    """Whether IFEval counts an instruction as followed.
+    """Whether IFEval counts an instruction as followed. Defined for every response.
 
     Args:
         instruction_id: one of `IDS`.
@@ -34,19 +49,18 @@ def verdict(
             without its first line, its last line and its asterisks.
 
     Raises:
-        ValueError: unknown instruction or mode, or a missing argument.
+        ValueError: unknown instruction or mode; a missing, unknown or impossible argument.
     """
     if mode not in MODES:
         raise ValueError(f"mode is {mode!r}; choose strict or loose")
     if instruction_id not in _CHECKS:
         raise ValueError(f"{instruction_id!r} is no instruction of IFEval")
-    arguments = {name: value for name, value in kwargs.items() if value is not None}
-    if instruction_id == "combination:repeat_prompt":
-        arguments.setdefault("prompt_to_repeat", prompt)
-    check, needed = _CHECKS[instruction_id]
-    missing = [name for name in needed if name not in arguments]
-    if missing:
-        raise ValueError(f"{instruction_id} needs {', '.join(missing)}")
+    arguments = {name: value for name, value in (kwargs or {}).items() if value is not None}
+    if instruction_id == "combination:repeat_prompt" and not arguments.get("prompt_to_repeat"):
+        arguments["prompt_to_repeat"] = prompt
+    check, wanted = _CHECKS[instruction_id]
+    _validate(instruction_id, arguments, wanted)
+    response = response or ""
     texts = [response] if mode == "strict" else _loosened(response)
     return any(text.strip() and check(text, arguments) for text in texts)
 
@@ -55,62 +69,118 @@ def _loosened(response: str) -> list[str]:
     lines = response.split("\n")
     cut = ("\n".join(part).strip() for part in (lines[1:], lines[:-1], lines[1:-1]))
     texts = [response, *cut]
-    return [*texts, *(text.replace("*", "") for text in texts)]
+    return list(dict.fromkeys((*texts, *(text.replace("*", "") for text in texts))))
 
 
-def _compared(count: int, arguments: Mapping[str, Any], number: str, relation: str) -> bool:
-    if arguments[relation] == "less than":
-        return count < arguments[number]
-    if arguments[relation] == "at least":
-        return count >= arguments[number]
-    raise ValueError(f"{relation} must be 'less than' or 'at least', not {arguments[relation]!r}")
+# Arguments: what each must be -----------------------------------------------------------------
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and value >= 0
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_some_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_words(value: Any) -> bool:
+    # The original takes one text for a list of its letters.
+    return bool(value) and isinstance(value, list | tuple | str) and all(map(_is_text, value))
+
+
+_ARGUMENTS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "keywords": (_is_words, "a list of texts"),
+    "forbidden_words": (_is_words, "a list of texts"),
+    "keyword": (_is_some_text, "a text"),
+    "first_word": (_is_text, "a text"),
+    "end_phrase": (_is_text, "a text"),
+    "section_spliter": (_is_text, "a text"),
+    "postscript_marker": (_is_text, "a text"),
+    "prompt_to_repeat": (_is_some_text, "a text"),
+    "letter": (lambda value: _is_text(value) and len(value.strip()) == 1, "one character"),
+    "language": (lambda value: value in tuple(NAMES), f"one of {', '.join(NAMES)}"),
+    "nth_paragraph": (lambda value: isinstance(value, int) and value > 0, "a number from 1"),
+    # The only number of which the original takes a negative one as it is.
+    "capital_frequency": (lambda value: isinstance(value, int | float), "a number"),
+    **{
+        name: (lambda value: value in RELATIONS, f"one of {', '.join(RELATIONS)}")
+        for name in ("relation", "let_relation", "capital_relation")
+    },
+}
+
+
+def _validate(instruction_id: str, arguments: Arguments, wanted: tuple[str, ...]) -> None:
+    missing = [name for name in wanted if name not in arguments]
+    if missing:
+        raise ValueError(f"{instruction_id} needs {', '.join(missing)}")
+    unknown = sorted(arguments.keys() - set(wanted))
+    if unknown:
+        raise ValueError(f"{instruction_id} takes no {', '.join(unknown)}")
+    for name, value in arguments.items():
+        fits, what = _ARGUMENTS.get(name, (_is_number, "a number from 0"))
+        if not fits(value):
+            raise ValueError(f"{instruction_id}: {name} must be {what}, not {value!r}")
+    if arguments.get("nth_paragraph", 0) > arguments.get("num_paragraphs", 0):
+        raise ValueError(f"{instruction_id}: nth_paragraph must not exceed num_paragraphs")
+
+
+# Checks ---------------------------------------------------------------------------------------
+
+
+def _compared(count: int, arguments: Arguments, number: str, relation: str) -> bool:
+    return holds(count, arguments[relation], arguments[number])
 
 
 @functools.lru_cache(maxsize=4096)
-def _pattern(text: str, flags: int) -> re.Pattern[str]:
-    """IFEval takes keywords for regular expressions; what is none is taken literally here."""
+def _pattern(before: str, word: str, after: str, literally: str, flags: int = 0) -> re.Pattern[str]:
+    """IFEval takes words for regular expressions; one that is none is taken literally.
+
+    Args:
+        before: pattern before the word.
+        word: of the arguments.
+        after: pattern behind it.
+        literally: the whole pattern for a word that is no regular expression; `{}` is the word.
+        flags: of `re`.
+    """
     try:
-        return re.compile(text, flags)
-    except re.error:
-        return re.compile(re.escape(text), flags)
+        return re.compile(before + word + after, flags)
+    except (re.error, OverflowError, RecursionError):
+        return re.compile(literally.format(re.escape(word)), flags)
 
 
-def _existence(text: str, arguments: Mapping[str, Any]) -> bool:
+def _existence(text: str, arguments: Arguments) -> bool:
     # No word boundaries: "le" is found in "letter".
-    return all(_pattern(word, re.I).search(text) for word in arguments["keywords"])
+    return all(_pattern("", word, "", "{}", re.I).search(text) for word in arguments["keywords"])
 
 
-def _frequency(text: str, arguments: Mapping[str, Any]) -> bool:
-    count = len(_pattern(arguments["keyword"].strip(), re.I).findall(text))
-    return _compared(count, arguments, "frequency", "relation")
+def _frequency(text: str, arguments: Arguments) -> bool:
+    pattern = _pattern("", arguments["keyword"].strip(), "", "{}", re.I)
+    return _compared(len(pattern.findall(text)), arguments, "frequency", "relation")
 
 
-def _forbidden(text: str, arguments: Mapping[str, Any]) -> bool:
+def _forbidden(text: str, arguments: Arguments) -> bool:
     # With word boundaries, unlike the two above.
     return not any(
-        _pattern(rf"\b{word}\b", re.I).search(text) for word in arguments["forbidden_words"]
+        _pattern(r"\b", word, r"\b", r"(?<!\w){}(?!\w)", re.I).search(text)
+        for word in arguments["forbidden_words"]
     )
 
 
-def _letters(text: str, arguments: Mapping[str, Any]) -> bool:
-    # The original draws another letter at random where this is none; here it is counted.
+def _letters(text: str, arguments: Arguments) -> bool:
     count = text.lower().count(arguments["letter"].strip().lower())
     return _compared(count, arguments, "let_frequency", "let_relation")
 
 
 def _is_language(text: str, code: str) -> bool:
-    """langdetect's opinion, made repeatable; a text it cannot judge counts as followed."""
-    import langdetect
-
-    with _LANGUAGE_LOCK:
-        langdetect.DetectorFactory.seed = 0
-        try:
-            return langdetect.detect(text) == code
-        except langdetect.LangDetectException:
-            return True
+    # A text that langdetect cannot judge counts as followed.
+    return detect(text) in (code, None)
 
 
-def _paragraphs(text: str, arguments: Mapping[str, Any]) -> bool:
+def _paragraphs(text: str, arguments: Arguments) -> bool:
     parts = re.split(r"\s?\*\*\*\s?", text)
     count = len(parts)
     for place, part in enumerate(parts):
@@ -121,60 +191,76 @@ def _paragraphs(text: str, arguments: Mapping[str, Any]) -> bool:
     return count == arguments["num_paragraphs"]
 
 
-def _nth_paragraph(text: str, arguments: Mapping[str, Any]) -> bool:
+def _nth_paragraph(text: str, arguments: Arguments) -> bool:
     parts = text.split("\n\n")
     count = sum(bool(part.strip()) for part in parts)
     nth = arguments["nth_paragraph"]
     # Blank parts are not counted, but keep their place when the nth is looked up.
     if nth > count or not parts[nth - 1].strip():
         return False
-    word = parts[nth - 1].split()[0].lstrip("'").lstrip('"')
-    first = re.split(r"[.,?!'\"]", word, maxsplit=1)[0].lower()
+    word = parts[nth - 1].split(maxsplit=1)[0].lstrip("'").lstrip('"')
+    # Letter by letter: a capital sigma at the end of a word has a small form of its own.
+    first = "".join(map(str.lower, re.split(r"[.,?!'\"]", word, maxsplit=1)[0]))
     return count == arguments["num_paragraphs"] and first == arguments["first_word"].lower()
 
 
-def _words(text: str, arguments: Mapping[str, Any]) -> bool:
+def _words(text: str, arguments: Arguments) -> bool:
     return _compared(len(re.findall(r"\w+", text)), arguments, "num_words", "relation")
 
 
-def _sentences(text: str, arguments: Mapping[str, Any]) -> bool:
-    return _compared(sentences.count(text), arguments, "num_sentences", "relation")
+def _sentences(text: str, arguments: Arguments) -> bool:
+    return _compared(
+        sentences.count(text, sentences.NEWSPAPER_ABBREVIATIONS),
+        arguments,
+        "num_sentences",
+        "relation",
+    )
 
 
-def _placeholders(text: str, arguments: Mapping[str, Any]) -> bool:
-    return len(re.findall(r"\[.*?\]", text)) >= arguments["num_placeholders"]
+def _placeholders(text: str, arguments: Arguments) -> bool:
+    # A bracket that is not closed on its line takes the rest of the line, so none is read twice.
+    found = re.findall(r"\[[^\]\n]*(\]?)", text)
+    return sum(map(bool, found)) >= arguments["num_placeholders"]
 
 
-def _postscript(text: str, arguments: Mapping[str, Any]) -> bool:
+_POSTSCRIPTS = {"P.P.S": re.compile(r"p\.\s?p\.\s?s"), "P.S.": re.compile(r"p\.\s?s\.")}
+
+
+def _postscript(text: str, arguments: Arguments) -> bool:
+    # The original's pattern also covers the white space before and the line behind, which is where
+    # it is found whenever the marker is.
     marker = arguments["postscript_marker"].strip()
-    patterns = {"P.P.S": r"\s*p\.\s?p\.\s?s.*$", "P.S.": r"\s*p\.\s?s\..*$"}
-    pattern = patterns.get(marker, r"\s*" + marker.lower() + r".*$")
-    return _pattern(pattern, re.M).search(text.lower()) is not None
+    pattern = _POSTSCRIPTS.get(marker) or _pattern("", marker.lower(), "", "{}", re.M)
+    return pattern.search(text.lower()) is not None
 
 
-def _bullets(text: str, arguments: Mapping[str, Any]) -> bool:
-    stars = re.findall(r"^\s*\*[^\*].*$", text, re.M)
-    dashes = re.findall(r"^\s*-.*$", text, re.M)
+def _bullets(text: str, arguments: Arguments) -> bool:
+    # The white space of the original's `^\s*` may span lines; what it counts is the same.
+    stars = re.findall(r"^[^\S\n]*\*[^*].*$", text, re.M)
+    dashes = re.findall(r"^[^\S\n]*-", text, re.M)
     return len(stars) + len(dashes) == arguments["num_bullets"]
 
 
-def _set_answer(text: str, arguments: Mapping[str, Any]) -> bool:
+def _set_answer(text: str, arguments: Arguments) -> bool:
     return any(answer in text for answer in FIXED_ANSWERS)
 
 
-def _highlights(text: str, arguments: Mapping[str, Any]) -> bool:
+def _highlights(text: str, arguments: Arguments) -> bool:
     # A text between two stars on each side counts twice where three stand.
     single = (span.strip("*").strip() for span in re.findall(r"\*[^\n\*]*\*", text))
     double = (span[2:-2].strip() for span in re.findall(r"\*\*[^\n\*]*\*\*", text))
     return sum(map(bool, single)) + sum(map(bool, double)) >= arguments["num_highlights"]
 
 
-def _sections(text: str, arguments: Mapping[str, Any]) -> bool:
-    pattern = r"\s?" + arguments["section_spliter"].strip() + r"\s?\d+\s?"
-    return len(_pattern(pattern, 0).findall(text)) >= arguments["num_sections"]
+def _sections(text: str, arguments: Arguments) -> bool:
+    pattern = _pattern(
+        r"\s?", arguments["section_spliter"].strip(), r"\s?\d+\s?", r"\s?{}\s?\d+\s?"
+    )
+    # Not the number of matches: groups of the pattern add to the parts.
+    return len(pattern.split(text)) - 1 >= arguments["num_sections"]
 
 
-def _json(text: str, arguments: Mapping[str, Any]) -> bool:
+def _json(text: str, arguments: Arguments) -> bool:
     body = text.strip()
     for fence in ("```json", "```Json", "```JSON", "```"):
         body = body.removeprefix(fence)
@@ -186,12 +272,16 @@ def _json(text: str, arguments: Mapping[str, Any]) -> bool:
     return True
 
 
-def _title(text: str, arguments: Mapping[str, Any]) -> bool:
-    titles = re.findall(r"<<[^\n]+>>", text)
-    return any(title.lstrip("<").rstrip(">").strip() for title in titles)
+def _title(text: str, arguments: Arguments) -> bool:
+    for line in text.split("\n"):
+        # From the first << to the last >> of a line, and something between.
+        start, stop = line.find("<<"), line.rfind(">>")
+        if 0 <= start < stop - 2 and line[start : stop + 2].lstrip("<").rstrip(">").strip():
+            return True
+    return False
 
 
-def _two_responses(text: str, arguments: Mapping[str, Any]) -> bool:
+def _two_responses(text: str, arguments: Arguments) -> bool:
     parts = text.split("******")
     if any(not part.strip() for part in parts[1:-1]):
         return False
@@ -199,50 +289,32 @@ def _two_responses(text: str, arguments: Mapping[str, Any]) -> bool:
     return len(answers) == 2 and answers[0] != answers[1]
 
 
-def _repeat(text: str, arguments: Mapping[str, Any]) -> bool:
+def _repeat(text: str, arguments: Arguments) -> bool:
     start = arguments["prompt_to_repeat"].strip().lower()
     return text.strip().lower().startswith(start)
 
 
-def _end(text: str, arguments: Mapping[str, Any]) -> bool:
+def _end(text: str, arguments: Arguments) -> bool:
     return text.strip().strip('"').lower().endswith(arguments["end_phrase"].strip().lower())
 
 
-def _capital_words(text: str, arguments: Mapping[str, Any]) -> bool:
-    return _compared(count_capital_tokens(text), arguments, "capital_frequency", "capital_relation")
+def _capital_words(text: str, arguments: Arguments) -> bool:
+    return _compared(capitals.count(text), arguments, "capital_frequency", "capital_relation")
 
 
-def count_capital_tokens(text: str) -> int:
-    """Tokens of NLTK's word tokenizer that are all capitals: "I", "U.S." and "N'T" of "DON'T"."""
-    tokenizer = _word_tokenizer()
-    return sum(
-        token.isupper()
-        for sentence in sentences.split(text)
-        for token in tokenizer.tokenize(sentence)
-    )
-
-
-@functools.cache
-def _word_tokenizer() -> Any:
-    # Imported on first use: most programs never count these.
-    from nltk.tokenize.destructive import NLTKWordTokenizer
-
-    return NLTKWordTokenizer()
-
-
-def _capital(text: str, arguments: Mapping[str, Any]) -> bool:
+def _capital(text: str, arguments: Arguments) -> bool:
     return text.isupper() and _is_language(text, "en")
 
 
-def _lowercase(text: str, arguments: Mapping[str, Any]) -> bool:
+def _lowercase(text: str, arguments: Arguments) -> bool:
     return text.islower() and _is_language(text, "en")
 
 
-def _no_comma(text: str, arguments: Mapping[str, Any]) -> bool:
+def _no_comma(text: str, arguments: Arguments) -> bool:
     return "," not in text
 
 
-def _quotation(text: str, arguments: Mapping[str, Any]) -> bool:
+def _quotation(text: str, arguments: Arguments) -> bool:
     body = text.strip()
     return len(body) > 1 and body[0] == '"' == body[-1]
 

@@ -1,4 +1,8 @@
-"""Which words and letters the answer uses, and how often."""
+"""Which words and letters the answer uses, and how often.
+
+Mended against IFEval: keywords are whole words, taken literally ("war" is not in "warning", and
+"c++" is found); a letter may be any character and is never replaced by a random one.
+"""
 
 import string
 from collections.abc import Sequence
@@ -20,6 +24,8 @@ from mapl_jax.constraints.thresholds import RELATIONS, between, distance, propos
 from mapl_jax.constraints.wording import amount_slot, pick, text_list_slot, text_slot
 
 TIMES = ("time", "times")
+# Enough repetitions of a word to see what it brings along.
+_MANY = 100
 
 # Words of everyday answers, for instructions about words that no given response holds.
 STOCK = tuple(
@@ -155,7 +161,8 @@ class WordFrequency(Family):
         """Bounds on the count."""
         name = "character" if self.letters else "word"
         bounds = count_bounds(params[self.relation_key], params[self.number_key])
-        phrases = (params[self.word_key],) if bounds[0] > 0 and not self.letters else ()
+        times = 0 if self.letters else min(int(bounds[0]), _MANY)
+        phrases = times * (params[self.word_key],)
         return Demands(phrases, {f"{name}:{params[self.word_key].lower()}": bounds})
 
     def _count(self, text: Text, word: str) -> int:
@@ -374,6 +381,15 @@ FAMILIES: tuple[Family, ...] = (
             "I will look up the longest word, which should have {amount}.",
         ),
         held_out=True,
+    ),
+    Count(
+        "keywords:repeated_words",
+        lambda text: text.repeated_words,
+        (
+            "word of four letters or more that occurs again",
+            "words of four letters or more that occur again",
+        ),
+        quantity="repeated words",
     ),
     WordOrder(
         "keywords:word_order",

@@ -1,4 +1,8 @@
-"""How long the answer is: words, sentences, paragraphs."""
+"""How long the answer is: words, sentences, paragraphs.
+
+Mended against IFEval: "e.g." and the like end no sentence; blank paragraphs are left out before the
+nth is looked up, and marks around its first word (**Then**) do not count.
+"""
 
 import re
 from collections.abc import Callable, Sequence
@@ -14,6 +18,7 @@ from mapl_jax.constraints.base import (
     is_count,
     is_text,
     only_keys,
+    word_at,
 )
 from mapl_jax.constraints.text import Text, bare
 from mapl_jax.constraints.thresholds import (
@@ -236,9 +241,9 @@ class NthParagraph(Family):
         """Bounds on paragraphs, and the word at its place."""
         number, place = params["num_paragraphs"], params["nth_paragraph"]
         word = bare(params["first_word"])
-        values = {f"first word of paragraph {place}": word}
+        values = word_at(f"first word of paragraph {place}", word)
         if place == 1:
-            values["first word"] = word
+            values |= word_at("first word", word)
         return Demands((params["first_word"],), {"paragraphs": (number, number)}, values=values)
 
 
@@ -419,6 +424,57 @@ FAMILIES: tuple[Family, ...] = (
                 "I do not want to read a sentence of fewer than {number} words.",
                 "Up to {number} words or beyond is where each sentence has to go.",
             ),
+        ),
+    ),
+    Bound(
+        "length_constraints:longest_paragraph",
+        lambda text: text.longest_paragraph,
+        less=(
+            (
+                "No paragraph may have {number} or more words.",
+                "Keep every paragraph of {answer} below {number} words.",
+                "Each paragraph of {answer} should have fewer than {number} words.",
+                "Write paragraphs of less than {number} words only.",
+                "All paragraphs must be shorter than {number} words.",
+                "Do not let any paragraph reach {number} words.",
+            ),
+            (
+                "I do not want to read a paragraph of {number} words or more.",
+                "Under {number} words is where each paragraph has to stay.",
+            ),
+        ),
+        more=(
+            (
+                "At least one paragraph must have {number} or more words.",
+                "Let some paragraph of {answer} reach {number} words.",
+                "Include a paragraph of at least {number} words.",
+                "Write one paragraph or more with no fewer than {number} words.",
+                "{Answer} needs a paragraph that is {number} words long or longer.",
+                "Make at least one paragraph {number} words long or longer.",
+            ),
+            (
+                "I want to read a paragraph of {number} words or more.",
+                "Up to {number} words or beyond is where one paragraph has to go.",
+            ),
+        ),
+    ),
+    Count(
+        "length_constraints:first_sentence",
+        lambda text: text.sentence_lengths[0] if text.sentence_lengths else 0,
+        ("word", "words"),
+        quantity="first sentence",
+        generic_wordings=False,
+        train=(
+            "The first sentence should have {amount}.",
+            "Open {answer} with a sentence of {amount}.",
+            "Let the first sentence of {answer} be one of {amount}.",
+            "Use {amount} in the first sentence.",
+            "{Answer} must begin with a sentence of {amount}.",
+            "Write {amount} in your first sentence.",
+        ),
+        held_out_wordings=(
+            "I would like {amount} in the sentence that comes first.",
+            "Start off with a sentence that runs to {amount}.",
         ),
     ),
     Count(

@@ -37,10 +37,10 @@ FAMILIES: tuple[Family, ...] = (
         negated=(
             (
                 "Use at least one comma.",
-                "{Answer} should contain at least one comma.",
+                "{Answer} should not go without a comma.",
                 "Include a comma in {answer}.",
                 "Make use of commas in {answer}.",
-                "Write {answer} with one or more commas.",
+                "Write {answer} with a comma somewhere.",
                 "There should be commas in {answer}.",
             ),
             (
@@ -57,5 +57,14 @@ FAMILIES: tuple[Family, ...] = (
     _mark("hyphens", "-", ("hyphen", "hyphens")),
     _mark("apostrophes", "'", ("straight apostrophe", "straight apostrophes")),
     _mark("parentheses", "(", ("opening parenthesis", "opening parentheses"), held_out=True),
+    _mark("semicolons", ";", ("semicolon", "semicolons")),
+    Count(
+        "punctuation:quotation_marks",
+        lambda text: text.quotation_marks,
+        ("double quotation mark", "double quotation marks"),
+        quantity="quotation marks",
+        train=("Punctuate {answer} with {amount}.", "{Answer} needs {amount}."),
+        held_out_wordings=("Place {amount} in {answer}.",),
+    ),
     _mark("commas", ",", ("comma", "commas")),
 )

@@ -1,27 +1,38 @@
-"""Where sentences end: the decisions of the Punkt algorithm with a hand-written word list.
+"""Where sentences end: the decisions of the Punkt algorithm with hand-written word lists.
 
 The algorithm is that of Kiss and Strunk (2006), as IFEval uses it through NLTK 3.8. NLTK's trained
 English model states no licence and its later releases decide otherwise about curly quotes, so the
-list of abbreviations and the code are our own. A candidate is a `.`, `?` or `!` with white space or
+word lists and the code are our own. A candidate is a `.`, `?` or `!` with white space or
 punctuation behind it. A question or exclamation mark ends a sentence; a full stop does unless it
-belongs to an abbreviation, an initial, or a number before a small letter. Line breaks end nothing.
+belongs to an initial, to an abbreviation or ellipsis before anything but a word that often begins
+sentences, or to a number before a small letter. Line breaks end nothing.
 """
 
 import itertools
 import re
+import string
 from collections.abc import Iterator
 
 from mapl_jax.constraints.common_words import COMMON_WORDS
 
-ABBREVIATIONS = frozenset(
+# Those of newspapers, on which Punkt's English model was trained.
+NEWSPAPER_ABBREVIATIONS = frozenset(
     """
-    adj adm adv a.m approx apr assn assoc aug ave b.a b.c b.sc blvd bros c.e calif capt cf cmdr co
-    col conn corp d.c dec dept dist dr e.g ed est etc ext feb fig fla fri ft gen gov hon hwy i.e inc
+    adm a.m apr assn assoc aug ave b.a b.c b.sc blvd bros c.e calif capt cmdr co
+    col conn corp d.c dec dept dist dr ed est ext feb fla fri ft gen gov hon hwy inc
     jan jr lt ltd m.a m.d mass maj mar messrs mich minn mon mr mrs ms mt n.y nov oct p.m p.o
-    pa ph.d pp prof rep rev sat sen sens sept sgt sr st tues u.k u.n u.s u.s.a v va vol vs wash
+    pa ph.d prof rep rev sat sen sens sept sgt sr st tues u.k u.n u.s u.s.a v va vol vs wash
     wed wis
     """.split()
 )
+ABBREVIATIONS = NEWSPAPER_ABBREVIATIONS | frozenset(
+    "adj adv approx c.f cf e.g eg esp etc fig i.e ie pp viz".split()
+)
+
+# Initials; most single vowels are words.
+INITIALS = frozenset("bcdfghjklmnpqrstvwxyz")
+# Words that begin sentences far more often than they follow an abbreviation within one.
+STARTERS = frozenset("and but for he i if in it she that the there these they this we".split())
 
 # Marks that are never part of a word, and so may follow the end of a sentence at once.
 _OUTSIDE = r"[)\";}\]*:@'({\[?!]"
@@ -36,19 +47,24 @@ _NUMBER = re.compile(r"-?[.,]?\d[\d,.-]*\.?$")
 _CLOSING = re.compile(r"[\"')\]}]+?(?:\s+|(?=--)|$)", re.M)
 
 
-def split(text: str) -> list[str]:
-    """The sentences of a text."""
-    return [text[start:stop] for start, stop in _realigned(text)]
+def split(text: str, abbreviations: frozenset[str] = ABBREVIATIONS) -> list[str]:
+    """The sentences of a text.
+
+    Args:
+        text: any.
+        abbreviations: in small letters, without the full stop; NEWSPAPER_ABBREVIATIONS for IFEval.
+    """
+    return [text[start:stop] for start, stop in _realigned(text, abbreviations)]
 
 
-def count(text: str) -> int:
-    """Number of sentences."""
-    return sum(1 for _ in _realigned(text))
+def count(text: str, abbreviations: frozenset[str] = ABBREVIATIONS) -> int:
+    """Number of sentences that `split` gives."""
+    return sum(1 for _ in _realigned(text, abbreviations))
 
 
-def _realigned(text: str) -> Iterator[tuple[int, int]]:
+def _realigned(text: str, abbreviations: frozenset[str]) -> Iterator[tuple[int, int]]:
     moved = 0
-    spans = list(_spans(text))
+    spans = list(_spans(text, abbreviations))
     for place, (start, stop) in enumerate(spans):
         start += moved
         moved = 0
@@ -63,10 +79,10 @@ def _realigned(text: str) -> Iterator[tuple[int, int]]:
             yield start, stop
 
 
-def _spans(text: str) -> Iterator[tuple[int, int]]:
+def _spans(text: str, abbreviations: frozenset[str]) -> Iterator[tuple[int, int]]:
     start = 0
     for match, word in _candidates(text):
-        if _ends(word + match[0], match["after"]):
+        if _ends(word + match[0], match["after"], abbreviations):
             yield start, match.end()
             start = match.end() if match["next"] is None else match.start("next")
     yield start, len(text.rstrip())
@@ -87,34 +103,40 @@ def _candidates(text: str) -> Iterator[tuple[re.Match[str], str]]:
 
 
 def _last_space(text: str, start: int, stop: int) -> int:
-    """Index of the last white space in a part of a text; `start` if there is none after it."""
+    """Index of the last ASCII white space in a part of a text; `start` if there is none."""
     for place in range(stop - 1, start, -1):
-        if text[place].isspace():
+        if text[place] in string.whitespace:
             return place
     return start
 
 
-def _ends(word: str, after: str) -> bool:
+def _ends(word: str, after: str, abbreviations: frozenset[str]) -> bool:
     """Whether a sentence ends in `word`, judged by the piece that follows each of its pieces."""
-    pieces = _PIECE.findall(word + after)
-    return any(_is_end(piece, following) for piece, following in itertools.pairwise(pieces))
+    pieces = [piece for line in (word + after).split("\n") for piece in _PIECE.findall(line)]
+    return any(
+        _is_end(piece, following, abbreviations) for piece, following in itertools.pairwise(pieces)
+    )
 
 
-def _is_end(piece: str, following: str) -> bool:
+def _is_end(piece: str, following: str, abbreviations: frozenset[str]) -> bool:
     if piece in (".", "?", "!"):
-        ends = True
-    elif not piece.endswith(".") or piece.endswith("..") or _ELLIPSIS.match(piece):
+        return True
+    if not piece.endswith("."):
         return False
-    else:
-        stem = piece[:-1].lower()
-        ends = stem not in ABBREVIATIONS and stem.split("-")[-1] not in ABBREVIATIONS
-    if not ends:
+    stem = piece[:-1].lower()
+    if stem in INITIALS:
+        return False
+    tail = stem.rpartition("-")[2]
+    short = stem in abbreviations or tail in abbreviations or tail in INITIALS
+    if short or _ELLIPSIS.match(piece):
+        return following[0].isupper() and _stem(following) in STARTERS
+    if piece.endswith(".."):
         return False
     initial = _INITIAL.match(piece) is not None
-    if initial or (piece != "." and _NUMBER.match(piece)):
+    if initial or _NUMBER.match(piece):
         if following in (";", ":", ",", ".", "!", "?") or following[0].islower():
             return False
-        # "J. Smith", but "vitamin C. The rest".
+        # "É. Smith", but "point A. The rest".
         if initial and following[0].isupper() and _stem(following) not in COMMON_WORDS:
             return False
     return True

@@ -12,6 +12,7 @@ from mapl_jax.constraints.base import (
     Wordings,
     is_text,
     only_keys,
+    word_at,
 )
 from mapl_jax.constraints.text import Text, bare
 from mapl_jax.constraints.wording import pick, text_slot
@@ -26,6 +27,11 @@ STOCK_ENDINGS = (
     "Any more questions?",
 )
 STOCK_WORDS = ("yes", "sure", "certainly", "today", "first", "thanks", "perhaps", "indeed")
+
+
+# Marks that may close a sentence after its full stop or question mark.
+_CLOSERS = "\"')*_ \u201d\u2019"
+_AROUND = "quotation marks around everything"
 
 
 class EndPhrase(Family):
@@ -57,9 +63,10 @@ class EndPhrase(Family):
 
     def demands(self, params: Params) -> Demands:
         """The phrase, and the last word it brings."""
-        phrase = params["end_phrase"]
-        last = bare(phrase.split()[-1])
-        return Demands((phrase,), values={"last word": last} if last else {})
+        phrase = params["end_phrase"].strip()
+        values = {f"ends with {mark}": phrase.endswith(mark) for mark in ".?"}
+        values |= word_at("last word", bare(phrase.split()[-1]))
+        return Demands(exact=(phrase,), values={**values, _AROUND: False})
 
 
 class Member(Family):
@@ -103,10 +110,13 @@ class Member(Family):
         return None
 
     def demands(self, params: Params) -> Demands:
-        """The word at its place; or the word elsewhere than at its place."""
-        if params.get("negated") or not self.quantity:
-            return Demands()
-        return Demands((params["word"],), values={self.quantity: bare(params["word"])})
+        """The word, and whether it is at its place."""
+        word = bare(params["word"])
+        if not self.quantity:
+            return Demands(() if params.get("negated") else (params["word"],))
+        if params.get("negated"):
+            return Demands(values={f"{self.quantity} is {word}": False})
+        return Demands((params["word"],), values=word_at(self.quantity, word))
 
     def _words(self, with_word: Sequence[Text], without: Sequence[Text]) -> list[str]:
         if not with_word:
@@ -175,7 +185,10 @@ FAMILIES: tuple[Family, ...] = (
                 "I do not want {answer} set between quotation marks.",
             ),
         ),
-        plain_demands=Demands(values={"around": "quotation marks"}),
+        plain_demands=Demands(
+            bounds={"quotation marks": (2, float("inf"))},
+            values={_AROUND: True, "ends with ?": False, "ends with .": False},
+        ),
     ),
     Member(
         "startend:first_word",
@@ -280,8 +293,45 @@ FAMILIES: tuple[Family, ...] = (
         held_out=True,
     ),
     Flag(
+        "startend:full_stop_end",
+        lambda text: text.stripped.rstrip(_CLOSERS).endswith("."),
+        plain=(
+            (
+                "End {answer} with a full stop.",
+                "Finish with a full stop.",
+                "{Answer} should end in a full stop.",
+                "Let the last mark of punctuation be a full stop, at the very end.",
+                "Close {answer} by setting a full stop.",
+                "The final sentence of {answer} must end with a full stop.",
+            ),
+            (
+                "I want {answer} to leave off with a full stop.",
+                "A full stop should be the last sign of all.",
+            ),
+        ),
+        negated=(
+            (
+                "Do not end {answer} with a full stop.",
+                "Do not finish with a full stop.",
+                "{Answer} should not end in a full stop.",
+                "Let the last mark of punctuation be anything but a full stop at the very end.",
+                "Do not close {answer} by setting a full stop.",
+                "The final sentence of {answer} must not end with a full stop.",
+            ),
+            (
+                "I do not want {answer} to leave off with a full stop.",
+                "A full stop should not be the last sign of all.",
+            ),
+        ),
+        plain_demands=Demands(
+            bounds={"character:.": (1, float("inf"))},
+            values={"ends with .": True, "ends with ?": False},
+        ),
+        negated_demands=Demands(values={"ends with .": False}),
+    ),
+    Flag(
         "startend:question_end",
-        lambda text: text.stripped.rstrip("\"')*_ \u201d\u2019").endswith("?"),
+        lambda text: text.stripped.rstrip(_CLOSERS).endswith("?"),
         plain=(
             (
                 "End {answer} with a question.",
@@ -310,6 +360,10 @@ FAMILIES: tuple[Family, ...] = (
                 "A question mark should not be the last sign of all.",
             ),
         ),
-        plain_demands=Demands(bounds={"character:?": (1, float("inf"))}),
+        plain_demands=Demands(
+            bounds={"character:?": (1, float("inf"))},
+            values={"ends with ?": True, "ends with .": False},
+        ),
+        negated_demands=Demands(values={"ends with ?": False}),
     ),
 )

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from functools import cached_property, lru_cache
 
-from mapl_jax.constraints import sentences
+from mapl_jax.constraints import detection, sentences
 
 _WORD = re.compile(r"\w+")
 _BLANK_LINES = re.compile(r"\n[^\S\n]*(?:\n[^\S\n]*)+")
@@ -18,6 +18,18 @@ _HIGHLIGHT = re.compile(r"(?<!\*)(\*{1,3})(?=[^\s*])[^\n*]*(?<=[^\s*])\1(?!\*)")
 
 _LINK = re.compile(r"https?://[^\s)>\]]+|\[[^\[\]\n]+\]\([^()\s]+\)|\bwww\.\w")
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
+_MONTH = (
+    "(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
+    "|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+)
+# 5 March, March 5th, 2024-03-05, 5/3/2024.
+_DATE = re.compile(
+    rf"(?<!\d)\d{{1,2}}(?:st|nd|rd|th)?(?: of)? {_MONTH}\b"
+    rf"|\b{_MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?\b"
+    r"|\b\d{4}-\d\d-\d\d\b|\b\d{1,2}[/.]\d{1,2}[/.]\d{4}\b",
+    re.I,
+)
+_BOLD = re.compile(r"(?<!\*)\*\*(?=[^\s*])[^\n*]*(?<=[^\s*])\*\*(?!\*)")
 _STEP = re.compile(r"^[^\S\n]*\d{1,3}[.)][^\S\n]+\S", re.M)
 _HEADING = re.compile(r"^#{1,6}[^\S\n]+\S", re.M)
 _TABLE_RULE = re.compile(r"^[^\S\n]*\|?[^\S\n]*:?-{2,}:?(?:[^\S\n]*\|[^\S\n]*:?-{2,}:?)*", re.M)
@@ -118,6 +130,11 @@ class Text:
         return Counter(self.lower)
 
     @cached_property
+    def language(self) -> str | None:
+        """Code of the language, such as "en"; None if that cannot be told."""
+        return detection.language(self.lower, self.word_counts, self.characters)
+
+    @cached_property
     def sentences(self) -> int:
         """Number of sentences by the Punkt rules."""
         return sentences.count(self.raw)
@@ -133,6 +150,11 @@ class Text:
     def sentence_lengths(self) -> list[int]:
         """Number of words of each sentence."""
         return [len(word_tokens(sentence)) for sentence in self.sentence_list]
+
+    @cached_property
+    def longest_paragraph(self) -> int:
+        """Words of the longest paragraph."""
+        return max((len(word_tokens(part)) for part in self.paragraphs), default=0)
 
     @cached_property
     def sentence_openings(self) -> frozenset[str]:
@@ -164,6 +186,26 @@ class Text:
     def numbers(self) -> int:
         """Numbers written in digits: 7, 1,000 and 3.14 are one each."""
         return sum(1 for _ in _DIGITS.finditer(self.raw))
+
+    @cached_property
+    def dates(self) -> int:
+        """Days of a month, in words or in digits."""
+        return sum(1 for _ in _DATE.finditer(self.raw))
+
+    @cached_property
+    def bold(self) -> int:
+        """Spans set in two stars on either side, within one line."""
+        return sum(1 for _ in _BOLD.finditer(self.raw))
+
+    @cached_property
+    def quotation_marks(self) -> int:
+        """Double quotation marks, straight or curly."""
+        return sum(self.raw.count(mark) for mark in '"\u201c\u201d')
+
+    @cached_property
+    def repeated_words(self) -> int:
+        """Different words of four letters or more that occur more than once."""
+        return sum(count > 1 and len(word) > 3 for word, count in self.word_counts.items())
 
     @cached_property
     def links(self) -> int:

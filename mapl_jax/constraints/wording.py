@@ -124,7 +124,9 @@ def amount_slot(
         phrases = (_AT_LEAST_PHRASES if relation == AT_LEAST else _LESS_THAN_PHRASES)[:some]
         phrase, offset = pick(phrases, rng)
         shown = number - offset
-        return f"{phrase.format(write_number(shown, rng))} {one if shown == 1 else many}"
+        # "one word", but "one or more words".
+        single = shown == 1 and not phrase.endswith("or more")
+        return f"{phrase.format(write_number(shown, rng))} {one if single else many}"
 
     def read(text: str) -> Params:
         if text.lower() == none.lower():

@@ -1,6 +1,7 @@
 """Every family keeps its promises, on any text."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mapl_jax import constraints
+from mapl_jax.constraints import ifeval
 
 HOSTILE = [
     "",
@@ -32,7 +34,15 @@ HOSTILE = [
     "******\n******",
     "1. 2. 3.\n1) a\n2) b",
     "9" * 5000,
+    "\x0b\x0c\x1c\x1d\x85\u2028 odd\x0bwhite\x0cspace\x1c",
+    "\u200bzero\u200dwidth\ufeff",
+    "“curly ‘quotes’ «here»” )(][}{><",
 ]
+# A megabyte each, of what patterns with a choice to go back on would take hours for.
+HOSTILE_UNITS = [
+    "a", "a*", "[", "<<", "{", "(", " \n", "***", "* ", "- ", "a ", "\n1. ", "|-",
+    "\n|--", "**a", '"', "A' ", "``", "http://", "[a](", "p. ", "1,", "3 May ", "é", "\x1c", "😀",
+]  # fmt: skip
 TEXTS = [
     "Sure! Water boils at 100 degrees. My cat, your dog, and I know it.\n\nDo you?",
     "- Bring water\n- Heat it, slowly\n* Wait",
@@ -45,9 +55,12 @@ TEXTS = [
     "part one\n***\npart two",
     "My answer is no. On Tuesday in April we left. 😀",
     "it's so, it was so: it'll be (mostly) so, well-known",
+    "On 3 March 2024 we said **hello** to the people there; they said it again, and again.",
+    "Bonjour à tous, voici une recette de cuisine qui est très facile à préparer ce soir.",
 ]
 texts = st.one_of(
     st.sampled_from(TEXTS),
+    st.sampled_from([text for text in HOSTILE if len(text) < 1000]),
     st.text(max_size=200),
     st.text("ab.,!?*-\n #1\"'<>[]()PS", max_size=60),
     st.lists(st.sampled_from(TEXTS), min_size=2, max_size=3).map("\n\n".join),
@@ -90,6 +103,24 @@ def test_no_text_is_too_odd_to_check(id):
     for params in (proposals[0], proposals[-1]):
         for text in HOSTILE:
             assert constraints.check(id, params, text) in (True, False)
+
+
+@pytest.mark.parametrize("unit", HOSTILE_UNITS)
+def test_a_hostile_megabyte_is_checked_in_linear_time(unit):
+    rng = np.random.default_rng(0)
+    params = {
+        id: next(filter(None, (constraints.propose(id, [(t, True)], rng) for t in TEXTS)))
+        for id in constraints.ids()
+    }
+    # A quadratic pattern takes far longer than this on the first, and hours on the second.
+    for size, limit in ((50_000, 3), (1_000_000, 30)):
+        text = unit * (size // len(unit))
+        start = time.process_time()
+        for id in constraints.ids():
+            assert constraints.check(id, params[id], text) is (
+                constraints.margin(id, params[id], text) >= 0
+            )
+        assert time.process_time() - start < limit
 
 
 @every_family
@@ -137,6 +168,43 @@ def test_bad_parameters_are_refused(id, params):
         constraints.check(id, params, "text")
 
 
+# The 58 types of IFBench (arXiv 2507.02833), which is for evaluation only.
+IFBENCH = """
+    count:conjunctions count:keywords_multiple count:numbers count:person_names count:pronouns
+    count:punctuation count:unique_word_count count:word_count_range count:words_japanese
+    custom:character_reverse custom:csv_city custom:csv_quotes custom:csv_special_character
+    custom:date_format_list custom:european_capitals_sort custom:mcq_count_length custom:multiples
+    custom:reverse_newline custom:sentence_alphabet custom:word_reverse format:emoji
+    format:line_indent format:list format:newline format:no_bullets_bullets format:no_whitespace
+    format:options format:output_template format:parentheses format:quote_unquote format:quotes
+    format:sub-bullets format:thesis format:title_case ratio:overlap ratio:sentence_balance
+    ratio:sentence_type ratio:sentence_words ratio:stop_words repeat:repeat_change
+    repeat:repeat_simple repeat:repeat_span sentence:alliteration_increment sentence:increment
+    sentence:keyword words:alphabet words:consonants words:keywords_specific_position
+    words:last_first words:no_consecutive words:odd_even_syllables words:palindrome
+    words:paragraph_last_first words:prime_lengths words:repeats words:start_verb words:vowel
+    words:words_position
+""".split()
+# Ours that ask for the same thing under another name.
+SAME_AS_IFBENCH = {
+    "length_constraints:word_range": "count:word_count_range",
+    "length_constraints:distinct_words": "count:unique_word_count",
+}
+
+
+def test_no_family_meant_for_training_is_one_of_ifbench():
+    assert len(IFBENCH) == 58
+    assert {*SAME_AS_IFBENCH.values()} <= {*IFBENCH}
+    assert not {*constraints.ids()} & {*IFBENCH}
+    assert {*SAME_AS_IFBENCH} <= {*constraints.ids(held_out=True)}
+    assert not {*SAME_AS_IFBENCH} & {*constraints.ids(held_out=False)}
+
+
+def test_all_of_ifeval_and_more_than_twenty_families_of_our_own():
+    assert constraints.ids(beyond_ifeval=False) == tuple(sorted(ifeval.IDS))
+    assert len(constraints.ids(beyond_ifeval=True, held_out=False)) >= 20
+
+
 def test_an_unknown_id_names_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'punctuation:no_comma'"):
         constraints.check("punctuation:no_commas", {}, "text")
@@ -151,6 +219,59 @@ def test_ids_part_into_trained_and_held_out():
 
 
 AT_LEAST, LESS_THAN = "at least", "less than"
+
+
+@pytest.mark.parametrize(
+    ("id", "params", "text", "ifeval", "meant"),
+    [
+        ("keywords:existence", {"keywords": ["war"]}, "warning", True, False),
+        ("keywords:existence", {"keywords": ["a.c"]}, "abc", True, False),
+        ("keywords:frequency", {"keyword": "le", "frequency": 1, "relation": AT_LEAST},
+         "letter", True, False),
+        ("keywords:forbidden_words", {"forbidden_words": ["a.c"]}, "abc", False, True),
+        ("length_constraints:number_sentences", {"num_sentences": 2, "relation": LESS_THAN},
+         "Take e.g. salt.", False, True),
+        ("length_constraints:nth_paragraph_first_word",
+         {"num_paragraphs": 2, "nth_paragraph": 2, "first_word": "then"},
+         "a\n\n\n\n**Then** b", False, True),
+        ("change_case:capital_word_frequency",
+         {"capital_frequency": 2, "capital_relation": AT_LEAST}, "DON'T go", True, False),
+        ("change_case:english_capital", {}, "WATER BOILS AT ONE HUNDRED DEGREES", False, True),
+        ("change_case:english_lowercase", {}, "yes, sure", False, True),
+        ("detectable_content:number_placeholders", {"num_placeholders": 1}, "[]", True, False),
+        ("detectable_content:number_placeholders", {"num_placeholders": 1}, "[a](b)", True, False),
+        ("detectable_content:postscript", {"postscript_marker": "P.S."}, "a p.s. b", True, False),
+        ("detectable_content:postscript", {"postscript_marker": "P.S."}, "P.P.S. b", True, False),
+        ("detectable_format:number_bullet_lists", {"num_bullets": 1}, "---", True, False),
+        ("detectable_format:number_bullet_lists", {"num_bullets": 1}, "+ a", False, True),
+        ("detectable_format:number_highlighted_sections", {"num_highlights": 2}, "***x***",
+         True, False),
+        ("detectable_format:multiple_sections", {"section_spliter": "Part", "num_sections": 2},
+         "Part 1, Part 1", True, False),
+        ("detectable_format:json_format", {}, "12", True, False),
+        ("language:response_language", {"language": "fi"}, "1, 2, 3", True, False),
+    ],
+)  # fmt: skip
+def test_plain_slips_of_ifeval_are_mended(id, params, text, ifeval, meant):
+    assert constraints.verdict(id, params, "", text) is ifeval
+    assert constraints.check(id, params, text) is meant
+
+
+def test_what_is_one_language_is_told_apart_from_another():
+    french, english = TEXTS[-1], TEXTS[-2]
+    rng = np.random.default_rng(0)
+    id = "language:response_language"
+    assert constraints.check(id, {"language": "fr"}, french)
+    assert constraints.check(id, {"language": "fr"}, french.upper())
+    assert not constraints.check(id, {"language": "fr"}, english)
+    assert constraints.check(id, {"language": "fr", "negated": True}, english)
+    # Nothing is said of what is too short to tell, or where both are in one language.
+    assert constraints.propose(id, [("Sure.", True)], rng) is None
+    assert constraints.propose(id, [(english, True), (TEXTS[0], False)], rng) is None
+    assert constraints.propose(id, [(french, True), (english, False)], rng) in (
+        {"language": "fr"},
+        {"language": "en", "negated": True},
+    )
 
 
 @pytest.mark.parametrize(
@@ -276,6 +397,17 @@ AT_LEAST, LESS_THAN = "at least", "less than"
         ("startend:first_word", {"word": "well"}, ['"Well, no.'], ["Very well"]),
         ("startend:last_word", {"word": "now"}, ["Right now!*"], ["now then"]),
         ("startend:question_end", {}, ['You?"'], ["You? Yes."]),
+        ("startend:full_stop_end", {}, ["So.", 'He said "so."'], ["So", "So!", "So. No"]),
+        ("detectable_content:dates", {},
+         ["on March 5", "the 5th of March", "2024-03-05"], ["in March", "5 marches", "1-03-05"]),
+        ("detectable_format:bold", {}, ["a **b c** d"], ["*b*", "2 ** 3 ** 4", "**a\nb**"]),
+        ("keywords:repeated_words", {"number": 1, "relation": AT_LEAST},
+         ["Rain, rain"], ["the the", "rain"]),
+        ("length_constraints:first_sentence", {"number": 3, "relation": LESS_THAN},
+         ["Yes, sure. One two three."], ["One two three."]),
+        ("length_constraints:longest_paragraph", {"number": 3, "relation": LESS_THAN},
+         ["a b\n\nc d"], ["a b\nc d"]),
+        ("punctuation:quotation_marks", {"number": 2, "relation": AT_LEAST}, ["“a” b"], ['"a b']),
         ("detectable_content:first_person", {"negated": True}, ["it is"], ["I'm"]),
         (
             "length_constraints:longest_sentence",

@@ -6,7 +6,123 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapl_jax import constraints
-from mapl_jax.constraints import _FAMILIES, spelling, thresholds
+from mapl_jax.constraints import _FAMILIES, _templates, spelling, thresholds
+from mapl_jax.constraints.base import Count, Flag
+from mapl_jax.constraints.language import NAMES
+from mapl_jax.constraints.length import Bound, Exact
+from mapl_jax.constraints.startend import Member
+
+NUMBERS = st.one_of(st.integers(1, 30), st.integers(1, 2_000_000))
+RELATIONS = st.sampled_from(thresholds.RELATIONS)
+WORDS = st.one_of(
+    st.sampled_from(
+        ["tea", "and", "at", "no", "zero", "five", "exactly", "times", "the word", "a, b", '"so"',
+         "c++", "a\\", "\\n", "a\nb", "\r\n\tx", "(", "[x]", "{amount}", "$1", ".", "?", '"', "'",
+         "“x”", "before", "first", "P.S.", "中文", "İ", "ß", "two words", " x ", "at least 5 words"]
+    ),
+    st.text(min_size=1, max_size=12).filter(str.strip),
+)  # fmt: skip
+
+
+def parameters(family):
+    """Valid parameters of a family, made by hand and not proposed."""
+    negated = st.sampled_from(({}, {"negated": True}))
+    if isinstance(family, Count):
+        relation = RELATIONS.map(
+            lambda value: {} if value == family.default_relation else {family.relation_key: value}
+        )
+        return st.tuples(NUMBERS, relation).map(lambda got: {family.number_key: got[0], **got[1]})
+    if isinstance(family, Flag):
+        return negated
+    if isinstance(family, Exact):
+        return st.fixed_dictionaries({family.key: st.integers(family.least, 400)})
+    if isinstance(family, Bound):
+        return st.fixed_dictionaries({"number": NUMBERS, "relation": RELATIONS})
+    if isinstance(family, Member):
+        return st.tuples(WORDS, negated).map(lambda got: {"word": got[0], **got[1]})
+    lists = st.lists(WORDS, min_size=1, max_size=4)
+    fixed = st.fixed_dictionaries
+    by_id = {
+        "combination:repeat_prompt": fixed({"prompt_to_repeat": WORDS}),
+        "detectable_content:postscript": fixed(
+            {"postscript_marker": st.sampled_from(["P.S.", "P.P.S"])}
+        ),
+        "detectable_format:multiple_sections": fixed(
+            {"section_spliter": WORDS, "num_sections": NUMBERS}
+        ),
+        "detectable_format:table": fixed({"columns": st.integers(2, 99)}),
+        "keywords:existence": fixed({"keywords": lists}),
+        "keywords:forbidden_words": fixed({"forbidden_words": lists}),
+        "keywords:frequency": fixed(
+            {"keyword": WORDS, "frequency": NUMBERS, "relation": RELATIONS}
+        ),
+        "keywords:letter_frequency": fixed(
+            {
+                "letter": st.characters(exclude_categories=["Cs"]).filter(str.strip),
+                "let_frequency": NUMBERS,
+                "let_relation": RELATIONS,
+            }
+        ),
+        "keywords:initial_letter": fixed(
+            {"letter": st.sampled_from("abixyz"), "number": NUMBERS, "relation": RELATIONS}
+        ),
+        "keywords:word_order": st.tuples(WORDS, WORDS)
+        .filter(lambda got: got[0].lower() != got[1].lower())
+        .map(lambda got: {"first": got[0], "second": got[1]}),
+        "language:response_language": fixed({"language": st.sampled_from(sorted(NAMES))}),
+        "length_constraints:nth_paragraph_first_word": st.tuples(
+            st.integers(1, 40), st.integers(1, 40), WORDS
+        ).map(
+            lambda got: {
+                "num_paragraphs": max(got[:2]),
+                "nth_paragraph": min(got[:2]),
+                "first_word": got[2],
+            }
+        ),
+        "length_constraints:word_range": st.tuples(NUMBERS, NUMBERS).map(
+            lambda got: {"min_words": min(got), "max_words": max(got)}
+        ),
+        "startend:end_checker": fixed({"end_phrase": WORDS}),
+    }
+    if len(family.templates) == 1:
+        return by_id[family.id]
+    return st.tuples(by_id[family.id], negated).map(lambda got: got[0] | got[1])
+
+
+def readings(text):
+    """Every family and parameters that a sentence may be read as."""
+    found = []
+    for family, template in _templates().get(text.split(maxsplit=1)[0].lower(), ()):
+        params = template.read(text)
+        try:
+            if params is not None:
+                family.validate(params)
+                found.append((family.id, params))
+        except ValueError:
+            pass
+    return found
+
+
+@pytest.mark.parametrize("id", constraints.ids())
+@settings(deadline=None, derandomize=True, max_examples=15)
+@given(data=st.data())
+def test_every_wording_reads_back_and_reads_in_one_way_only(id, data):
+    family = _FAMILIES[id]
+    params = data.draw(parameters(family))
+    rng = np.random.default_rng(data.draw(st.integers(0, 10_000)))
+    family.validate(params)
+    constraints.render(id, params, rng)
+    written = 0
+    for fixed, train, held_out in family.templates:
+        shown = params.get("negated", False) == fixed.get("negated", False)
+        if not shown or any(params.get(key) != value for key, value in fixed.items()):
+            continue
+        for template in (*train, *held_out):
+            text = template.write(params, rng)
+            assert constraints.parse(text) == (id, params)
+            assert all(reading == (id, params) for reading in readings(text)), text
+            written += 1
+    assert written >= 8
 
 
 @pytest.mark.parametrize("id", constraints.ids())
