@@ -42,6 +42,8 @@ pre {{ background: #f6f6f6; padding: .8rem 1rem; border-radius: 6px; overflow-x:
 table.bars td {{ padding: .15rem .6rem; border: 0; }}
 table.bars td.bar {{ width: 45%; padding: .15rem 0; }}
 table.bars td.note {{ color: #555; text-align: left; font-size: .85rem; }}
+@media (max-width: 40rem) {{ table.bars td {{ white-space: normal; overflow-wrap: anywhere;
+  padding: .15rem .3rem; }} table.bars td.bar {{ width: 25%; }} }}
 td.bar i {{ display: block; height: .8rem; background: #0072B2; border-radius: 2px; }}
 section.card {{ border: 1px solid #ddd; border-radius: 8px; padding: .2rem 1rem .8rem;
   margin: 1.25rem 0; }}

@@ -247,6 +247,7 @@ def test_memory_does_not_grow_with_the_data(tmp_path):
 
 @pytest.mark.beam
 def test_a_beam_pipeline_makes_the_same_bytes(tmp_path):
+    pytest.importorskip("apache_beam")
     here, there = tmp_path / "here", tmp_path / "there"
     make(here)
     pipeline = runners.beam("DirectRunner", [])
@@ -256,6 +257,7 @@ def test_a_beam_pipeline_makes_the_same_bytes(tmp_path):
 
 @pytest.mark.beam
 def test_the_command_takes_a_runner_of_beam_and_its_options(tmp_path):
+    pytest.importorskip("apache_beam")
     arguments = ("--config.input=demo", "--config.demo_pairs=60", "--config.shard_size=20")
     here, there = tmp_path / "here", tmp_path / "there"
     assert run(*arguments, f"--config.output={here}").returncode == 0
