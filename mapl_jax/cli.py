@@ -13,6 +13,9 @@ from ml_collections import ConfigDict, config_flags
 
 from mapl_jax.errors import UserError
 
+# transformers tells everyone who imports it that torch is missing; nothing here needs torch.
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
 EXIT_USER_ERROR = 2
 
 
