@@ -188,10 +188,9 @@ class Attention(nnx.Module):
         self.v = linear(config.width, inner_kv, use_bias=config.qkv_bias)
         self.o = linear(inner, config.width)
         self.by_head = config.qk_norm == "head"
-        self.q_norm = self.k_norm = None
-        if config.qk_norm is not None:
-            self.q_norm = Norm(config, config.head_dim if self.by_head else inner, dtype)
-            self.k_norm = Norm(config, config.head_dim if self.by_head else inner_kv, dtype)
+        q_width, k_width = (config.head_dim,) * 2 if self.by_head else (inner, inner_kv)
+        self.q_norm = Norm(config, q_width, dtype) if config.qk_norm else None
+        self.k_norm = Norm(config, k_width, dtype) if config.qk_norm else None
 
     def __call__(
         self, x: Float[Array, "R S D"], rotary: Rotary, attend: Callable[..., Array]

@@ -74,6 +74,7 @@ class Family:
         windows: which layers have a window where the file does not list them.
         rope_theta: base of rotary angles if the file has none.
         local_rope_theta: the same for layers with a window, where they have their own.
+        causal_prefix: `prefix` of the language model where it is another.
     """
 
     prefix: str
@@ -85,6 +86,13 @@ class Family:
     windows: int = NOWHERE
     rope_theta: float = 10_000.0
     local_rope_theta: float | None = None
+    causal_prefix: str | None = None
+
+    def architecture(self, head: bool) -> str:
+        """Name of the class of a reward model, or of a language model without a head."""
+        if head:
+            return f"{self.prefix}ForSequenceClassification"
+        return f"{self.causal_prefix or self.prefix}ForCausalLM"
 
 
 FIELDS = {
@@ -177,7 +185,7 @@ GEMMA_FIXED = {
     **NO_BIAS,
     "hidden_activation": ("gelu_pytorch_tanh",),
     "hidden_act": ("gelu_pytorch_tanh",),
-    "use_bidirectional_attention": (False,),
+    "use_bidirectional_attention": (None, False),
 }
 
 FAMILIES: dict[str, Family] = {
@@ -253,11 +261,12 @@ FAMILIES: dict[str, Family] = {
             "final_logit_softcapping": None,
             "sliding_window": 4096,
         },
-        fixed=GEMMA_FIXED,
+        fixed={**GEMMA_FIXED, "use_bidirectional_attention": (False,)},
         constants={**GEMMA, "norms": "both", "qk_norm": "head"},
         windows=FIVE_OF_SIX,
         rope_theta=1_000_000.0,
         local_rope_theta=10_000.0,
+        causal_prefix="Gemma3",
     ),
     "olmo2": Family(
         prefix="Olmo2",

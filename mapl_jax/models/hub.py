@@ -260,13 +260,12 @@ def _outward(
 def _save_config(
     folder: Path, config: DecoderConfig, head: bool, tokenizer: Any, dtype: str
 ) -> None:
-    prefix = families.get(config.family).prefix
     special = {key: getattr(config, field) for key, field in families.TOKENS.items()}
     for key in special:
         if getattr(tokenizer, key, None) is not None:
             special[key] = getattr(tokenizer, key)
     content = {
-        "architectures": [f"{prefix}For{'SequenceClassification' if head else 'CausalLM'}"],
+        "architectures": [families.get(config.family).architecture(head)],
         **families.to_hf(config, dtype),
         **special,
     }

@@ -194,7 +194,10 @@ def test_a_tokenizer_that_would_be_opened_as_another_one_is_refused(folder):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "mamba"}, "config.json: model_type 'mamba' is not supported; choose llama, "),
+        (
+            {"model_type": "mamba"},
+            "config.json: model_type 'mamba' is not supported; choose llama",
+        ),
         ({"model_type": "gone"}, "model_type None"),
         ({"hidden_act": "gelu"}, "hidden_act = 'gelu'"),
         ({"layer_types": ["full_attention"]}, "layer_types must name 2 layers"),
