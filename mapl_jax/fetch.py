@@ -71,7 +71,7 @@ def _snapshot(name: str, weights: bool) -> Path:
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, ConnectionError):
         raise UserError(
             f"{name} is no local folder, the hub cannot be reached (no network, or "
-            "HF_HUB_OFFLINE is set), and the cache does not hold it; fetch it once with "
+            "HF_HUB_OFFLINE is set), and the cache does not hold all of it; fetch it once with "
             f"`hf download {name}`"
         ) from None
     except Exception as error:  # the hub's client raises many kinds, none of them ours to mend
