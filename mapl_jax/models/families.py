@@ -393,13 +393,13 @@ def to_hf(config: DecoderConfig, dtype: str = "float32") -> dict[str, Any]:
 
 def _value(raw: Mapping[str, Any], family: Family, key: str, where: str) -> Any:
     field, default = family.fields[key], family.defaults.get(key)
+    if isinstance(default, str):
+        default = raw.get(default)
     if raw.get(key) is None and key not in family.defaults:
         raise UserError(f"{where}: the key {key} is missing")
     value = raw.get(key, default)
     if value is None and field not in NULLABLE:
         value = default
-    if isinstance(value, str):
-        value = raw.get(value)
     if field in INTEGERS:
         return _positive_integer(value, key, where)
     if value is not None and (not isinstance(value, int | float) or value < 0):
