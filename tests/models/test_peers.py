@@ -126,18 +126,22 @@ def padded(rows, side="right"):
     return torch.tensor(ids), torch.tensor(mask)
 
 
-def packed(rows, length=64):
-    """All texts side by side in one row: tokens, positions, reach, leaf_end [1, ...]."""
+def row_of(forest, length=64):
+    """Tries side by side in one row: tokens, positions, reach, leaf_end [1, ...]."""
     row = {name: np.zeros((1, length), np.int32) for name in ("tokens", "positions", "reach")}
     ends, at = [], 0
-    for text in rows:
-        trie = tries.build([tries.Path(text, 1)])
-        row["tokens"][0, at : at + len(text)] = trie.tokens
-        row["positions"][0, at : at + len(text)] = trie.positions
-        row["reach"][0, at : at + len(text)] = trie.reach + at
-        at += len(text)
-        ends.append(at - 1)
+    for trie in forest:
+        for name, values in row.items():
+            part = getattr(trie, name) + at * (name == "reach")
+            values[0, at : at + len(trie)] = part
+        ends.extend(trie.leaf_end + at)
+        at += len(trie)
     return *map(jnp.asarray, row.values()), jnp.asarray([ends])
+
+
+def packed(rows, length=64):
+    """All texts side by side in one row."""
+    return row_of([tries.build([tries.Path(text, 1)]) for text in rows], length)
 
 
 def one_a_row(rows):
@@ -191,20 +195,22 @@ def test_logits_are_those_of_transformers_alone_padded_packed_and_in_a_trie(tmp_
     model.save_pretrained(tmp_path)
     config, params = load(tmp_path, head=False)
 
-    expected = [logits_alone(model, text) for text in texts()]
-    rows = logits(config, params, *one_a_row(texts())[:3])
-    row, at = logits(config, params, *packed(texts())[:3])[0], 0
-    for i, length in enumerate(LENGTHS):
-        np.testing.assert_allclose(rows[i, :length], expected[i], atol=1e-4)
-        np.testing.assert_allclose(row[at : at + length], expected[i], atol=1e-4)
-        at += length
-
     trie = tries.build([tries.Path(path, 1) for path in sample_trie()])
-    found = logits(config, params, *(x[None] for x in (trie.tokens, trie.positions, trie.reach)))
+    rows = [packed([text]) for text in texts()] + [packed(texts()), row_of([trie])]
+    columns = list(zip(*rows, strict=True))[:3]
+    found = logits(config, params, *map(jnp.concatenate, columns))
+
+    at = 0
+    for i, text in enumerate(texts()):
+        expected = logits_alone(model, text)
+        np.testing.assert_allclose(found[i, : len(text)], expected, atol=1e-4)
+        np.testing.assert_allclose(found[-2, at : at + len(text)], expected, atol=1e-4)
+        at += len(text)
+
     for path, end in zip(sample_trie(), trie.leaf_end, strict=True):
         nodes = np.arange(len(trie))
         nodes = nodes[(nodes <= end) & (end < trie.reach)]
-        np.testing.assert_allclose(found[0, nodes], logits_alone(model, path), atol=1e-4)
+        np.testing.assert_allclose(found[-1, nodes], logits_alone(model, path), atol=1e-4)
 
 
 @pytest.mark.parametrize(
