@@ -172,8 +172,9 @@ class Norm(nnx.Module):
     def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
         """Norms the last axis."""
         x = x.astype(jnp.float32)
-        x = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + self.epsilon)
-        return (x * (self.offset + self.scale[...])).astype(self.dtype)
+        inverse = jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + self.epsilon)
+        # Scaled first: XLA 0.10 for CPU has wrong batched gradients of (x * inverse) * scale.
+        return (x * (inverse * (self.offset + self.scale[...]))).astype(self.dtype)
 
 
 class Attention(nnx.Module):
