@@ -25,7 +25,7 @@ def get_config(preset: str = "") -> ConfigDict:
     if preset:
         raise UserError(f"unknown preset {preset!r} of configs/evaluate.py; the only one is ifeval")
     config = ConfigDict()
-    config.checkpoint = ""  # a run folder, one of its checkpoints/STEP, or a model folder
+    config.checkpoint = ""  # a run, one of its checkpoints/STEP, a model folder or a hub name
     config.data = ""  # pairs or samples: a file, a folder, a hub name, or "demo"
     config.output = ""  # folder for summary.json and report.html; empty: print only
     config.scores = ""  # file for one line per comparison; empty: none

@@ -88,7 +88,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.tokenizer.chat_template = ""  # replaces the tokenizer's: a template or its file
 
     config.model = ConfigDict()
-    config.model.path = ""  # a folder with config.json and safetensors; empty: from scratch
+    config.model.path = ""  # a folder with config.json and safetensors, or a hub name
     config.model.width = 128
     config.model.layers = 2
     config.model.heads = 4

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from mapl_jax import cli, inputs, train
+from mapl_jax import cli, fetch, inputs, train
 from mapl_jax.data import encode, sources, tokenization
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import ifeval, preferences, reports, scoring
@@ -115,7 +115,7 @@ def score_ifeval(config: ConfigDict) -> None:
 def load_checkpoint(
     path: str, mesh: Any
 ) -> tuple[DecoderConfig, Any, tokenization.Tokenizer, dict[str, Any]]:
-    """A reward model from a run folder, one of its checkpoints, or a model folder.
+    """A reward model from a run folder, one of its checkpoints, a model folder or a hub name.
 
     Returns:
         The model's config, its parameters on the mesh, its tokenizer, and the `data` fields of the
@@ -124,9 +124,7 @@ def load_checkpoint(
     Raises:
         UserError: there is nothing of the kind.
     """
-    folder = Path(path).expanduser()
-    if not folder.is_dir():
-        raise UserError(f"checkpoint {path} is no folder")
+    folder = fetch.folder(path)
     root, at = folder, None
     if re.fullmatch(r"\d+", folder.name) and folder.parent.name == "checkpoints":
         root, at = folder.parent.parent, int(folder.name)
@@ -143,7 +141,7 @@ def load_checkpoint(
     model = hub.load_config(folder)
     abstract = reward.abstract_params(model)
     places = sharding.parameters(mesh, abstract, axes.logical_axes(abstract))
-    params = jax.device_put(hub.load_params(folder, model, head=True, seed=0), places)
+    params = hub.load_params(folder, model, head=True, seed=0, places=places)
     return model, params, tokenization.load(str(folder)), run.get("data", {})
 
 

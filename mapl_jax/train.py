@@ -235,8 +235,7 @@ def make_model(config: ConfigDict, tokenizer: Tokenizer) -> tuple[DecoderConfig,
             )
 
         def load(places: Any) -> Any:
-            params = hub.load_params(fields.path, model, head=True, seed=config.seed)
-            return jax.device_put(params, places)
+            return hub.load_params(fields.path, model, head=True, seed=config.seed, places=places)
 
         return model, load
     if fields.width % fields.heads or fields.heads % fields.kv_heads:

@@ -15,6 +15,7 @@ import tokenizers
 import transformers
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 
+from mapl_jax import fetch
 from mapl_jax.data.tries import Path
 from mapl_jax.errors import UserError
 
@@ -83,17 +84,16 @@ def load(name_or_path: str, *, chat_template: str | None = None) -> Tokenizer:
     """Loads a tokenizer from a local directory or by its hub name; runs no code from there.
 
     Args:
-        name_or_path: directory or hub name.
+        name_or_path: directory, or hub name `org/name`.
         chat_template: a Jinja template, or the path of a file that holds one; replaces the
             tokenizer's own.
 
     Raises:
         UserError: if there is no tokenizer, it is not a fast one, or it has no chat template.
     """
+    folder = fetch.folder(name_or_path, weights=False)
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            name_or_path, trust_remote_code=False
-        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # the library raises many kinds, all meaning "not loadable"
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"no tokenizer could be loaded from {name_or_path}: {reason}") from error

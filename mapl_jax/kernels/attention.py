@@ -25,7 +25,7 @@ def attention(
     reach: Int[Array, "R S"],
     positions: Int[Array, "R S"],
     *,
-    window: int | None = None,
+    window: int | Int[Array, ""] | None = None,
     softcap: float | None = None,
     scale: float | None = None,
     backend: str = "auto",
@@ -38,7 +38,8 @@ def attention(
         v: values.
         reach: index just past the last token that may attend to the token; 0 for padding.
         positions: depth of the token in its trie; read only with a window.
-        window: tokens attend to ancestors fewer than this many positions above them.
+        window: tokens attend to ancestors fewer than this many positions above them. May be traced,
+            so that one scanned layer serves models whose layers differ in it.
         softcap: scores become softcap * tanh(scores / softcap).
         scale: of the scores; None for 1 / sqrt(H).
         backend: "dense" scores all pairs, "blocks" leaves out tiles above the diagonal, "auto"
@@ -64,7 +65,7 @@ def attention(
 def reach_mask(
     reach: Int[Array, "R S"],
     positions: Int[Array, "R S"] | None = None,
-    window: int | None = None,
+    window: int | Int[Array, ""] | None = None,
 ) -> Bool[Array, "R S S"]:
     """Which token (second axis) attends to which (third axis).
 
@@ -81,7 +82,7 @@ def _mask(
     positions: Int[Array, "R S"] | None,
     start: int,
     stop: int,
-    window: int | None,
+    window: int | Int[Array, ""] | None,
 ) -> Bool[Array, "R Q P"]:
     """The mask of queries [start, stop) and keys [0, stop)."""
     query = jnp.arange(start, stop)[None, :, None]
@@ -117,7 +118,7 @@ def _blocks(
     v: Float[Array, "R S K H"],
     reach: Int[Array, "R S"],
     positions: Int[Array, "R S"],
-    window: int | None,
+    window: int | Int[Array, ""] | None,
     softcap: float | None,
     scale: float,
 ) -> Float[Array, "R S N H"]:

@@ -4,12 +4,17 @@ Parameters are a plain nested dict of arrays, fp32, with the layers stacked alon
 
     embed [V, D]
     layers
-      attention_norm, mlp_norm    scale [layers, D]
-      attention  q, k, v, o       kernel [layers, in, out], bias [layers, out]
-      mlp        gate, up, down   kernel [layers, in, out]
-    norm                          scale [D]
+      attention_norm, mlp_norm            scale [layers, D]: of what goes into the two parts
+      attention_out_norm, mlp_out_norm    scale [layers, D]: of what comes out of them
+      attention  q, k, v, o               kernel [layers, in, out], bias [layers, out]
+                 q_norm, k_norm           scale [layers, H] or [layers, out]
+      mlp        gate, up, down           kernel [layers, in, out]
+    norm                                  scale [D]
     lm_head [D, V]                of an untied policy
     score [D]                     of a reward model
+
+Which of them there are the config says; `families` says which config a checkpoint has. Layers that
+differ, in window and rotary angles, differ by one scanned flag, so that all are one compiled layer.
 
 Flax NNX modules say how they are used; a module is split once, and only plain dicts cross `jit`.
 """
@@ -22,13 +27,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax.errors import UserError
 from mapl_jax.kernels.attention import attention
+from mapl_jax.models.rope import RopeScaling, Rotary, rotary_angles, rotate
 
 Params = dict[str, Any]
 INIT_SCALE = 0.02
+# Of a window that is none: no two tokens of a trie lie so far apart.
+FAR = 2**30
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "silu": jax.nn.silu,
+    "gelu_tanh": functools.partial(jax.nn.gelu, approximate=True),
+}
+CHOICES = {
+    "activation": tuple(ACTIVATIONS),
+    "norms": ("before", "after", "both"),
+    "qk_norm": (None, "head", "projection"),
+}
 REMAT: dict[str, Callable[..., bool] | None] = {
     "none": None,
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
@@ -48,13 +65,26 @@ class DecoderConfig:
         kv_heads: K, key/value heads.
         head_dim: H.
         mlp_width: F.
+        activation: of the feed-forward gate, "silu" or "gelu_tanh".
         rope_theta: base of the rotary angles.
+        rope_scaling: of the rotary angles of layers without a window.
+        local_rope_theta: base in layers with a window, unscaled; None if it is the same there.
+        norms: "before" attention and feed-forward, "after" them (before they are added), or "both".
         norm_eps: added to the mean square in norms.
-        tie_embeddings: a policy's output matrix is its embedding.
+        norm_offset: norms multiply by this plus their scale.
+        qk_norm: queries and keys are normed by "head" or over the whole "projection"; None: not.
         qkv_bias: queries, keys and values have biases.
+        query_scalar: attention scores are divided by its square root; None for H.
+        attention_softcap: c of c * tanh(score / c) on attention scores; None for no cap.
+        logit_softcap: the same on a policy's logits.
+        window: tokens attend to ancestors fewer than this many positions above them.
+        sliding: for each layer, whether it has the window; empty without a window.
+        scale_embeddings: embeddings are multiplied by sqrt(D).
+        tie_embeddings: a policy's output matrix is its embedding.
         family: name of the table in `families` the model is read and written by.
         max_positions: longest sequence the model was made for; written on export.
         pad_token: id of padding, if known; written on export.
+        bos_token: id that begins a text, if known; written on export.
         eos_token: id that ends a text, if known; written on export.
     """
 
@@ -65,29 +95,54 @@ class DecoderConfig:
     kv_heads: int
     head_dim: int
     mlp_width: int
+    activation: str = "silu"
     rope_theta: float = 10_000.0
+    rope_scaling: RopeScaling | None = None
+    local_rope_theta: float | None = None
+    norms: str = "before"
     norm_eps: float = 1e-6
-    tie_embeddings: bool = True
+    norm_offset: float = 0.0
+    qk_norm: str | None = None
     qkv_bias: bool = True
+    query_scalar: float | None = None
+    attention_softcap: float | None = None
+    logit_softcap: float | None = None
+    window: int | None = None
+    sliding: tuple[bool, ...] = ()
+    scale_embeddings: bool = False
+    tie_embeddings: bool = True
     family: str = "qwen2"
     max_positions: int = 32_768
     pad_token: int | None = None
+    bos_token: int | None = None
     eos_token: int | None = None
 
     def __post_init__(self):
+        # JSON has lists; a config is a key of caches, so it holds none.
+        object.__setattr__(self, "sliding", tuple(self.sliding))
         for name in ("vocab_size", "width", "layers", "heads", "kv_heads", "head_dim", "mlp_width"):
             if getattr(self, name) < 1:
                 raise UserError(f"model: {name} must be at least 1, not {getattr(self, name)}")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise UserError(
+                    f"model: {name} must be one of {choices}, not {getattr(self, name)!r}"
+                )
         if self.heads % self.kv_heads:
             raise UserError(
                 f"model: heads ({self.heads}) must be a multiple of kv_heads ({self.kv_heads})"
             )
         if self.head_dim % 2:
             raise UserError(f"model: head_dim ({self.head_dim}) must be even; angles come in pairs")
+        if len(self.sliding) != (self.layers if self.window else 0):
+            raise UserError(
+                f"model: sliding names {len(self.sliding)} layers; with a window it must be all "
+                f"{self.layers}, without one none"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain JSON."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "sliding": list(self.sliding)}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "DecoderConfig":
@@ -102,7 +157,24 @@ class DecoderConfig:
         required = [n for n, field in known.items() if field.default is dataclasses.MISSING]
         if missing := [name for name in required if name not in fields]:
             raise UserError(f"model: missing field {', '.join(missing)}")
-        return cls(**fields)
+        scaling = fields.get("rope_scaling")
+        scaling = None if scaling is None else RopeScaling(**scaling)
+        return cls(**{**fields, "rope_scaling": scaling})
+
+
+class Norm(nnx.Module):
+    """Division by the root mean square, in fp32 (arXiv 1910.07467)."""
+
+    def __init__(self, config: DecoderConfig, width: int, dtype: Any):
+        self.epsilon, self.offset, self.dtype = config.norm_eps, config.norm_offset, dtype
+        self.scale = nnx.Param(jnp.full(width, 1.0 - config.norm_offset, jnp.float32))
+
+    def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
+        """Norms the last axis."""
+        x = x.astype(jnp.float32)
+        inverse = jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + self.epsilon)
+        # Scaled first: XLA 0.10 for CPU has wrong batched gradients of (x * inverse) * scale.
+        return (x * (inverse * (self.offset + self.scale[...]))).astype(self.dtype)
 
 
 class Attention(nnx.Module):
@@ -116,46 +188,63 @@ class Attention(nnx.Module):
         self.k = linear(config.width, inner_kv, use_bias=config.qkv_bias)
         self.v = linear(config.width, inner_kv, use_bias=config.qkv_bias)
         self.o = linear(inner, config.width)
+        self.by_head = config.qk_norm == "head"
+        q_width, k_width = (config.head_dim,) * 2 if self.by_head else (inner, inner_kv)
+        self.q_norm = Norm(config, q_width, dtype) if config.qk_norm else None
+        self.k_norm = Norm(config, k_width, dtype) if config.qk_norm else None
 
     def __call__(
-        self, x: Float[Array, "R S D"], rotary: "Rotary", attend: Callable[..., Array]
+        self, x: Float[Array, "R S D"], rotary: Rotary, attend: Callable[..., Array]
     ) -> Float[Array, "R S D"]:
         """Attends; `attend` maps q, k, v to the output of the heads."""
-        heads = (*x.shape[:2], -1, self.head_dim)
-        q, k, v = (project(x).reshape(heads) for project in (self.q, self.k, self.v))
-        output = attend(rotate(q, rotary), rotate(k, rotary), v)
+        q = rotate(self._heads(self.q(x), self.q_norm), rotary)
+        k = rotate(self._heads(self.k(x), self.k_norm), rotary)
+        output = attend(q, k, self._heads(self.v(x), None))
         return self.o(output.reshape(*x.shape[:2], -1))
+
+    def _heads(self, x: Float[Array, "R S NH"], norm: Norm | None) -> Float[Array, "R S N H"]:
+        split = (*x.shape[:2], -1, self.head_dim)
+        if self.by_head:
+            return _normed(norm, x.reshape(split))
+        return _normed(norm, x).reshape(split)
 
 
 class Mlp(nnx.Module):
-    """SwiGLU."""
+    """A gated feed-forward layer (arXiv 2002.05202)."""
 
     def __init__(self, config: DecoderConfig, dtype: Any, *, rngs: nnx.Rngs):
         linear = functools.partial(_linear, dtype=dtype, rngs=rngs)
+        self.activation = config.activation
         self.gate = linear(config.width, config.mlp_width)
         self.up = linear(config.width, config.mlp_width)
         self.down = linear(config.mlp_width, config.width)
 
     def __call__(self, x: Float[Array, "R S D"]) -> Float[Array, "R S D"]:
         """Applies it to every token."""
-        return self.down(jax.nn.silu(self.gate(x)) * self.up(x))
+        return self.down(ACTIVATIONS[self.activation](self.gate(x)) * self.up(x))
 
 
 class Layer(nnx.Module):
-    """Attention and feed-forward, each on the norm of its input and added to it."""
+    """Attention and feed-forward, each added to its input, with norms before, after or both."""
 
     def __init__(self, config: DecoderConfig, dtype: Any, *, rngs: nnx.Rngs):
-        self.attention_norm = _norm(config, dtype, rngs)
+        def norm(*places: str) -> Norm | None:
+            return Norm(config, config.width, dtype) if config.norms in places else None
+
+        self.attention_norm = norm("before", "both")
         self.attention = Attention(config, dtype, rngs=rngs)
-        self.mlp_norm = _norm(config, dtype, rngs)
+        self.attention_out_norm = norm("after", "both")
+        self.mlp_norm = norm("before", "both")
         self.mlp = Mlp(config, dtype, rngs=rngs)
+        self.mlp_out_norm = norm("after", "both")
 
     def __call__(
-        self, x: Float[Array, "R S D"], rotary: "Rotary", attend: Callable[..., Array]
+        self, x: Float[Array, "R S D"], rotary: Rotary, attend: Callable[..., Array]
     ) -> Float[Array, "R S D"]:
         """One layer."""
-        x = x + self.attention(self.attention_norm(x), rotary, attend)
-        return x + self.mlp(self.mlp_norm(x))
+        seen = self.attention(_normed(self.attention_norm, x), rotary, attend)
+        x = x + _normed(self.attention_out_norm, seen)
+        return x + _normed(self.mlp_out_norm, self.mlp(_normed(self.mlp_norm, x)))
 
 
 class Decoder(nnx.Module):
@@ -163,49 +252,43 @@ class Decoder(nnx.Module):
 
     def __init__(self, config: DecoderConfig, dtype: Any = jnp.float32, *, rngs: nnx.Rngs):
         self.dtype = dtype
+        self.embed_scale = config.width**0.5 if config.scale_embeddings else None
         embed = jax.random.normal(rngs.params(), (config.vocab_size, config.width), jnp.float32)
         self.embed = nnx.Param(INIT_SCALE * embed)
         stack = nnx.vmap(lambda key: Layer(config, dtype, rngs=nnx.Rngs(key)))
         self.layers = stack(jax.random.split(rngs.params(), config.layers))
-        self.norm = _norm(config, dtype, rngs)
+        self.norm = Norm(config, config.width, dtype)
 
     def __call__(
         self,
         tokens: Int[Array, "R S"],
-        rotary: "Rotary",
-        attend: Callable[..., Array],
+        sliding: Bool[Array, "layers"],
+        context: Callable[[Bool[Array, ""]], tuple[Rotary, Callable[..., Array]]],
         policy: Callable[..., bool] | None,
     ) -> Float[Array, "R S D"]:
-        """Runs the layers by scan; `policy` says what the backward pass need not find again."""
+        """Runs the layers by scan.
+
+        Args:
+            tokens: ids.
+            sliding: which layers have the window.
+            context: from that, a layer's rotary angles and attention.
+            policy: what the backward pass need not find again.
+        """
         definition, stacked = nnx.split(self.layers)
 
-        def layer(x: Array, params: Any) -> tuple[Array, None]:
-            return nnx.merge(definition, params)(x, rotary, attend), None
+        def layer(x: Array, scanned: tuple[Any, Array]) -> tuple[Array, None]:
+            params, slides = scanned
+            return nnx.merge(definition, params)(x, *context(slides)), None
 
         if policy is not None:
             layer = jax.checkpoint(layer, policy=policy, prevent_cse=False)
         # Rows are looked up in fp32: tokens that occur often sum their gradients unrounded.
         x = jnp.take(self.embed[...], tokens, axis=0).astype(self.dtype)
-        x, _ = jax.lax.scan(layer, x, stacked)
+        if self.embed_scale is not None:
+            # The factor is rounded to the type of the computation, as in the original models.
+            x = x * jnp.asarray(self.embed_scale, self.dtype)
+        x, _ = jax.lax.scan(layer, x, (stacked, sliding))
         return self.norm(x)
-
-
-Rotary = tuple[Float[Array, "R S 1 H/2"], Float[Array, "R S 1 H/2"]]
-
-
-def rotary_angles(positions: Int[Array, "R S"], head_dim: int, theta: float) -> Rotary:
-    """Cosine and sine of position / theta^(2i/H), fp32 (arXiv 2104.09864, in halves)."""
-    frequencies = theta ** (-jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
-    angles = positions[..., None, None].astype(jnp.float32) * frequencies
-    return jnp.cos(angles), jnp.sin(angles)
-
-
-def rotate(x: Float[Array, "R S N H"], rotary: Rotary) -> Float[Array, "R S N H"]:
-    """Turns each pair (i, i + H/2) of a head by its angle, in fp32."""
-    cos, sin = rotary
-    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
-    turned = (first * cos - second * sin, second * cos + first * sin)
-    return jnp.concatenate(turned, axis=-1).astype(x.dtype)
 
 
 def init(config: DecoderConfig, key: Array) -> Params:
@@ -245,12 +328,41 @@ def hidden(
     definition, empty = _definition(config, jnp.dtype(dtype))
     body = {name: params[name] for name in empty}
     decoder = nnx.merge(definition, nnx.State(body))
-    rotary = rotary_angles(positions, config.head_dim, config.rope_theta)
+    angles = functools.partial(rotary_angles, positions, config.head_dim)
+    everywhere = angles(config.rope_theta, config.rope_scaling)
+    local = None if config.local_rope_theta is None else angles(config.local_rope_theta)
+    scale = None if config.query_scalar is None else config.query_scalar**-0.5
 
-    def attend(q: Array, k: Array, v: Array) -> Array:
-        return attention(q, k, v, reach, positions, backend=backend)
+    def context(slides: Array) -> tuple[Rotary, Callable[..., Array]]:
+        rotary = everywhere
+        if local is not None:
+            rotary = jax.tree.map(functools.partial(jnp.where, slides), local, everywhere)
+        window: int | Array | None = config.window
+        if window is not None and not all(config.sliding):
+            window = jnp.where(slides, window, FAR)
 
-    return decoder(tokens, rotary, attend, REMAT[remat])
+        def attend(q: Array, k: Array, v: Array) -> Array:
+            return attention(
+                q,
+                k,
+                v,
+                reach,
+                positions,
+                window=window,
+                softcap=config.attention_softcap,
+                scale=scale,
+                backend=backend,
+            )
+
+        return rotary, attend
+
+    sliding = jnp.asarray(config.sliding or (False,) * config.layers)
+    return decoder(tokens, sliding, context, REMAT[remat])
+
+
+def softcapped(x: Float[Array, "..."], cap: float | None) -> Float[Array, "..."]:
+    """Values within -cap..cap: cap * tanh(x / cap); unchanged without a cap."""
+    return x if cap is None else cap * jnp.tanh(x / cap)
 
 
 @functools.cache
@@ -274,5 +386,5 @@ def _linear(
     )
 
 
-def _norm(config: DecoderConfig, dtype: Any, rngs: nnx.Rngs) -> nnx.RMSNorm:
-    return nnx.RMSNorm(config.width, epsilon=config.norm_eps, dtype=dtype, rngs=rngs)
+def _normed(norm: Norm | None, x: Array) -> Array:
+    return x if norm is None else norm(x)

@@ -5,12 +5,13 @@ that asks for it is refused by name.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from mapl_jax.errors import UserError
+from mapl_jax.models import rope
 from mapl_jax.models.decoder import DecoderConfig
 
 PLAIN, TRANSPOSED, ROW = "plain", "transposed", "row"
@@ -19,6 +20,8 @@ PLAIN, TRANSPOSED, ROW = "plain", "transposed", "row"
 @dataclasses.dataclass(frozen=True)
 class Tensor:
     """One parameter and its name in a checkpoint.
+
+    Parameters with the same name are one tensor there, one below the other in the table's order.
 
     Attributes:
         path: keys in the parameters.
@@ -39,17 +42,21 @@ class Tensor:
         """Shape in the checkpoint of a parameter (of one layer) of some shape."""
         return {PLAIN: shape, TRANSPOSED: shape[::-1], ROW: (1, *shape)}[self.form]
 
-    def outward(self, array: np.ndarray) -> np.ndarray:
-        """The checkpoint's tensor from the parameter (of one layer)."""
-        if self.form == TRANSPOSED:
-            array = array.T
-        return np.ascontiguousarray(array[None] if self.form == ROW else array)
+    def index(self, index: tuple[slice, ...]) -> tuple[slice, ...]:
+        """Where a part of a parameter (of one layer) lies in the checkpoint's tensor."""
+        return {PLAIN: index, TRANSPOSED: index[::-1], ROW: (slice(0, 1), *index)}[self.form]
 
-    def inward(self, array: np.ndarray) -> np.ndarray:
-        """The parameter (of one layer) from the checkpoint's tensor."""
+    def view(self, array: np.ndarray) -> np.ndarray:
+        """The parameter (of one layer), or a part of it, seen as the checkpoint's tensor."""
         if self.form == TRANSPOSED:
             return array.T
-        return array[0] if self.form == ROW else array
+        return array[None] if self.form == ROW else array
+
+
+# Which layers have a window: none; all; those from `max_window_layers` on, if
+# `use_sliding_window`; every other one from the first on; all but every sixth.
+NOWHERE, EVERYWHERE, LATER, ALTERNATING, FIVE_OF_SIX = range(5)
+FULL, SLIDING = "full_attention", "sliding_attention"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,19 +65,34 @@ class Family:
 
     Attributes:
         prefix: of the names of its classes in `transformers`.
+        tensors: without heads.
         fields: config key -> field of `DecoderConfig`.
-        defaults: values of config keys that a file may leave out; the others it must have.
+        defaults: values of config keys that a file may leave out, or the key that has the value;
+            other keys of `fields` it must have.
         fixed: config key -> the values that the decoder can do; left out or null is one of them.
         constants: fields of `DecoderConfig` that are the same for the whole family.
-        tensors: without heads.
+        windows: which layers have a window where the file does not list them.
+        rope_theta: base of rotary angles if the file has none.
+        local_rope_theta: the same for layers with a window, where they have their own.
+        causal_prefix: `prefix` of the language model where it is another.
     """
 
     prefix: str
+    tensors: tuple[Tensor, ...]
     fields: Mapping[str, str]
     defaults: Mapping[str, Any]
     fixed: Mapping[str, tuple[Any, ...]]
     constants: Mapping[str, Any]
-    tensors: tuple[Tensor, ...]
+    windows: int = NOWHERE
+    rope_theta: float = 10_000.0
+    local_rope_theta: float | None = None
+    causal_prefix: str | None = None
+
+    def architecture(self, head: bool) -> str:
+        """Name of the class of a reward model, or of a language model without a head."""
+        if head:
+            return f"{self.prefix}ForSequenceClassification"
+        return f"{self.causal_prefix or self.prefix}ForCausalLM"
 
 
 FIELDS = {
@@ -84,47 +106,195 @@ FIELDS = {
     "tie_word_embeddings": "tie_embeddings",
     "max_position_embeddings": "max_positions",
 }
+CAPS = {
+    "query_pre_attn_scalar": "query_scalar",
+    "attn_logit_softcapping": "attention_softcap",
+    "final_logit_softcapping": "logit_softcap",
+}
+TOKENS = {
+    "pad_token_id": "pad_token",
+    "bos_token_id": "bos_token",
+    "eos_token_id": "eos_token",
+}
 INTEGERS = ("vocab_size", "width", "layers", "heads", "kv_heads", "mlp_width", "max_positions")
+NULLABLE = ("attention_softcap", "logit_softcap")
 LAYER = "model.layers.{i}."
 SCORE = Tensor(("score",), "score.weight", ROW)
 LM_HEAD = Tensor(("lm_head",), "lm_head.weight", TRANSPOSED)
 
 
-def _projection(module: str, name: str) -> Tensor:
+def _kernel(module: str, name: str, stored: str | None = None) -> Tensor:
     parent = "self_attn" if module == "attention" else module
     path = ("layers", module, name, "kernel")
-    return Tensor(path, f"{LAYER}{parent}.{name}_proj.weight", TRANSPOSED)
+    return Tensor(path, f"{LAYER}{parent}.{stored or name}_proj.weight", TRANSPOSED)
 
 
-def _bias(name: str) -> Tensor:
-    return Tensor(("layers", "attention", name, "bias"), f"{LAYER}self_attn.{name}_proj.bias")
+def _norms(**stored: str) -> tuple[Tensor, ...]:
+    """Norms of a layer: name here -> name there."""
+    return tuple(
+        Tensor(("layers", name, "scale"), f"{LAYER}{other}.weight")
+        for name, other in stored.items()
+    )
 
 
-COMMON = (
+EMBED_AND_NORM = (
     Tensor(("embed",), "model.embed_tokens.weight"),
     Tensor(("norm", "scale"), "model.norm.weight"),
-    Tensor(("layers", "attention_norm", "scale"), f"{LAYER}input_layernorm.weight"),
-    Tensor(("layers", "mlp_norm", "scale"), f"{LAYER}post_attention_layernorm.weight"),
-    *(_projection("attention", name) for name in "qkvo"),
-    *(_projection("mlp", name) for name in ("gate", "up", "down")),
+)
+KERNELS = (
+    *(_kernel("attention", name) for name in "qkvo"),
+    *(_kernel("mlp", name) for name in ("gate", "up", "down")),
+)
+FUSED_KERNELS = (
+    *(_kernel("attention", name, "qkv") for name in "qkv"),
+    _kernel("attention", "o"),
+    *(_kernel("mlp", name, "gate_up") for name in ("gate", "up")),
+    _kernel("mlp", "down"),
+)
+QKV_BIASES = tuple(
+    Tensor(("layers", "attention", name, "bias"), f"{LAYER}self_attn.{name}_proj.bias")
+    for name in "qkv"
+)
+QK_NORMS = tuple(
+    Tensor(("layers", "attention", f"{name}_norm", "scale"), f"{LAYER}self_attn.{name}_norm.weight")
+    for name in "qk"
+)
+NORMS_BEFORE = _norms(attention_norm="input_layernorm", mlp_norm="post_attention_layernorm")
+NORMS_AFTER = _norms(
+    attention_out_norm="post_attention_layernorm", mlp_out_norm="post_feedforward_layernorm"
+)
+NORMS_BOTH = (
+    *_norms(attention_norm="input_layernorm", mlp_norm="pre_feedforward_layernorm"),
+    *NORMS_AFTER,
 )
 
+DEFAULTS = {"rms_norm_eps": 1e-6, "tie_word_embeddings": False, "max_position_embeddings": 32_768}
+ALL_HEADS = {"num_key_value_heads": "num_attention_heads"}
+# What no family here can do, whichever of them a file says it is.
+NEVER: dict[str, tuple[Any, ...]] = {
+    "quantization_config": (),
+    "num_experts": (),
+    "num_local_experts": (),
+}
+SILU = {**NEVER, "hidden_act": ("silu",)}
+NO_BIAS = {"attention_bias": (False,)}
+GEMMA = {"qkv_bias": False, "activation": "gelu_tanh", "norm_offset": 1.0, "scale_embeddings": True}
+GEMMA_DEFAULTS = {**DEFAULTS, "tie_word_embeddings": True, "head_dim": 256}
+GEMMA_FIXED = {
+    **NEVER,
+    **NO_BIAS,
+    "hidden_activation": ("gelu_pytorch_tanh",),
+    "hidden_act": ("gelu_pytorch_tanh",),
+    "use_bidirectional_attention": (None, False),
+}
+
 FAMILIES: dict[str, Family] = {
+    "llama": Family(
+        prefix="Llama",
+        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS),
+        fields=FIELDS,
+        defaults={**DEFAULTS, **ALL_HEADS, "max_position_embeddings": 2048},
+        fixed={**SILU, **NO_BIAS, "mlp_bias": (False,)},
+        constants={"qkv_bias": False},
+    ),
+    "mistral": Family(
+        prefix="Mistral",
+        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS),
+        fields=FIELDS,
+        defaults={**DEFAULTS, "max_position_embeddings": 131_072, "sliding_window": 4096},
+        fixed={**SILU, "layer_types": ()},
+        constants={"qkv_bias": False},
+        windows=EVERYWHERE,
+    ),
     "qwen2": Family(
         prefix="Qwen2",
+        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS, *QKV_BIASES),
+        fields=FIELDS,
+        defaults={**DEFAULTS, "sliding_window": 4096},
+        fixed=SILU,
+        constants={"qkv_bias": True},
+        windows=LATER,
+    ),
+    "qwen3": Family(
+        prefix="Qwen3",
+        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS, *QK_NORMS),
+        fields=FIELDS,
+        defaults={**DEFAULTS, "head_dim": 128, "sliding_window": 4096},
+        fixed={**SILU, **NO_BIAS},
+        constants={"qkv_bias": False, "qk_norm": "head"},
+        windows=LATER,
+    ),
+    "gemma": Family(
+        prefix="Gemma",
+        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS),
+        fields=FIELDS,
+        defaults={**GEMMA_DEFAULTS, "max_position_embeddings": 8192},
+        # The first files say "gelu" and mean the approximation by tanh all the same.
+        fixed={**GEMMA_FIXED, "hidden_act": ("gelu_pytorch_tanh", "gelu")},
+        constants=GEMMA,
+    ),
+    "gemma2": Family(
+        prefix="Gemma2",
+        tensors=(*EMBED_AND_NORM, *NORMS_BOTH, *KERNELS),
+        fields={**FIELDS, **CAPS},
+        defaults={
+            **GEMMA_DEFAULTS,
+            "max_position_embeddings": 8192,
+            "query_pre_attn_scalar": 256,
+            "attn_logit_softcapping": 50.0,
+            "final_logit_softcapping": 30.0,
+            "sliding_window": 4096,
+        },
+        fixed=GEMMA_FIXED,
+        constants={**GEMMA, "norms": "both"},
+        windows=ALTERNATING,
+    ),
+    "gemma3_text": Family(
+        prefix="Gemma3Text",
+        tensors=(*EMBED_AND_NORM, *NORMS_BOTH, *KERNELS, *QK_NORMS),
+        fields={**FIELDS, **CAPS},
+        defaults={
+            **GEMMA_DEFAULTS,
+            "max_position_embeddings": 131_072,
+            "query_pre_attn_scalar": 256,
+            "attn_logit_softcapping": None,
+            "final_logit_softcapping": None,
+            "sliding_window": 4096,
+        },
+        fixed={**GEMMA_FIXED, "use_bidirectional_attention": (False,)},
+        constants={**GEMMA, "norms": "both", "qk_norm": "head"},
+        windows=FIVE_OF_SIX,
+        rope_theta=1_000_000.0,
+        local_rope_theta=10_000.0,
+        causal_prefix="Gemma3",
+    ),
+    "olmo2": Family(
+        prefix="Olmo2",
+        tensors=(*EMBED_AND_NORM, *NORMS_AFTER, *KERNELS, *QK_NORMS),
         fields=FIELDS,
         defaults={
-            "rms_norm_eps": 1e-6,
-            "tie_word_embeddings": False,
-            "max_position_embeddings": 32_768,
+            **DEFAULTS,
+            **ALL_HEADS,
+            "rms_norm_eps": 1e-5,
+            "max_position_embeddings": 2048,
         },
-        fixed={
-            "hidden_act": ("silu",),
-            "use_sliding_window": (False,),
-            "quantization_config": (),
+        fixed={**SILU, **NO_BIAS},
+        constants={"qkv_bias": False, "norms": "after", "qk_norm": "projection"},
+    ),
+    "phi3": Family(
+        prefix="Phi3",
+        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *FUSED_KERNELS),
+        fields=FIELDS,
+        defaults={
+            **DEFAULTS,
+            **ALL_HEADS,
+            "rms_norm_eps": 1e-5,
+            "max_position_embeddings": 4096,
+            "sliding_window": None,
         },
-        constants={"qkv_bias": True},
-        tensors=(*COMMON, *(_bias(name) for name in "qkv")),
+        fixed={**SILU, "layer_types": ()},
+        constants={"qkv_bias": False},
+        windows=EVERYWHERE,
     ),
 }
 
@@ -138,6 +308,14 @@ def get(name: str) -> Family:
     if name not in FAMILIES:
         raise UserError(f"model family {name!r} is not supported; choose {', '.join(FAMILIES)}")
     return FAMILIES[name]
+
+
+def by_name(tensors: Iterable[Tensor]) -> dict[str, tuple[Tensor, ...]]:
+    """The parameters in each tensor of a checkpoint, one below the other."""
+    grouped: dict[str, tuple[Tensor, ...]] = {}
+    for tensor in tensors:
+        grouped[tensor.name] = (*grouped.get(tensor.name, ()), tensor)
+    return grouped
 
 
 def from_hf(raw: Mapping[str, Any], where: str) -> DecoderConfig:
@@ -159,73 +337,181 @@ def from_hf(raw: Mapping[str, Any], where: str) -> DecoderConfig:
     for key, allowed in family.fixed.items():
         if raw.get(key) is not None and raw[key] not in allowed:
             raise UserError(f"{where}: {key} = {raw[key]!r} is not supported for {model_type}")
-    for kind in raw.get("layer_types") or ():
-        if kind != "full_attention":
-            raise UserError(f"{where}: layer_types with {kind!r} is not supported for {model_type}")
-    fields: dict[str, Any] = {}
-    for key, field in family.fields.items():
-        value = raw.get(key)
-        if value is None and key not in family.defaults:
-            raise UserError(f"{where}: the key {key} is missing")
-        fields[field] = family.defaults[key] if value is None else value
-        if field in INTEGERS and (not isinstance(fields[field], int) or fields[field] < 1):
-            raise UserError(f"{where}: {key} must be a positive integer, not {value!r}")
-    head_dim = raw.get("head_dim")
-    if head_dim is None and fields["width"] % fields["heads"]:
-        raise UserError(f"{where}: hidden_size is no multiple of num_attention_heads")
+    fields: dict[str, Any] = {
+        field: _value(raw, family, key, where) for key, field in family.fields.items()
+    }
+    fields |= {field: _token(raw.get(key)) for key, field in TOKENS.items()}
+    head_dim = raw.get("head_dim", family.defaults.get("head_dim"))
+    if head_dim is None:
+        if fields["width"] % fields["heads"]:
+            raise UserError(f"{where}: hidden_size is no multiple of num_attention_heads")
+        head_dim = fields["width"] // fields["heads"]
     return DecoderConfig(
         **fields,
         **family.constants,
+        **_windows(raw, family, fields["layers"], where),
+        **_rope(raw, family, fields["max_positions"], where),
         family=model_type,
-        head_dim=fields["width"] // fields["heads"] if head_dim is None else head_dim,
-        rope_theta=_rope_theta(raw, where),
-        pad_token=_token(raw.get("pad_token_id")),
-        eos_token=_token(raw.get("eos_token_id")),
+        head_dim=_positive_integer(head_dim, "head_dim", where),
     )
 
 
-def to_hf(config: DecoderConfig) -> dict[str, Any]:
+def to_hf(config: DecoderConfig, dtype: str = "float32") -> dict[str, Any]:
     """The content of a `config.json`, without what depends on head and tokenizer.
 
-    Older readers know only `rope_theta` and `torch_dtype`, newer ones write `rope_parameters` and
-    `dtype`; both are given.
+    Older readers know only `rope_theta`, `rope_scaling` and `torch_dtype`, newer ones write
+    `rope_parameters` and `dtype`; both are given.
+
+    Args:
+        config: of the model.
+        dtype: of the weights.
+
+    Raises:
+        UserError: models of the family cannot be so.
     """
     family = get(config.family)
-    for name, value in family.constants.items():
-        if getattr(config, name) != value:
-            raise UserError(
-                f"a {config.family} model has {name} = {value}, not {getattr(config, name)}"
-            )
-    return {
+    content = {
         "model_type": config.family,
         **{key: getattr(config, field) for key, field in family.fields.items()},
         **{key: allowed[0] for key, allowed in family.fixed.items() if allowed},
+        **_windows_to_hf(config, family),
+        **_rope_to_hf(config),
         "head_dim": config.head_dim,
         "attention_dropout": 0.0,
         "initializer_range": 0.02,
-        "rope_theta": config.rope_theta,
-        "rope_parameters": {"rope_theta": config.rope_theta, "rope_type": "default"},
-        "torch_dtype": "float32",
-        "dtype": "float32",
+        "torch_dtype": dtype,
+        "dtype": dtype,
         "use_cache": True,
+    }
+    back = from_hf(content, f"a {config.family} model")
+    for field in dataclasses.fields(DecoderConfig):
+        value = getattr(config, field.name)
+        if field.name not in TOKENS.values() and getattr(back, field.name) != value:
+            raise UserError(f"a {config.family} model cannot have {field.name} = {value!r}")
+    return content
+
+
+def _value(raw: Mapping[str, Any], family: Family, key: str, where: str) -> Any:
+    field, default = family.fields[key], family.defaults.get(key)
+    if isinstance(default, str):
+        default = raw.get(default)
+    if raw.get(key) is None and key not in family.defaults:
+        raise UserError(f"{where}: the key {key} is missing")
+    value = raw.get(key, default)
+    if value is None and field not in NULLABLE:
+        value = default
+    if field in INTEGERS:
+        return _positive_integer(value, key, where)
+    if value is not None and (not isinstance(value, int | float) or value < 0):
+        raise UserError(f"{where}: {key} must be a number, not {value!r}")
+    return value
+
+
+def _windows(raw: Mapping[str, Any], family: Family, layers: int, where: str) -> dict[str, Any]:
+    """The fields `window` and `sliding`."""
+    kinds = raw.get("layer_types")
+    if kinds is not None and (not isinstance(kinds, list) or len(kinds) != layers):
+        raise UserError(f"{where}: layer_types must name {layers} layers, not {kinds!r}")
+    known = (FULL,) if family.windows == NOWHERE else (FULL, SLIDING)
+    for kind in kinds or ():
+        if kind not in known:
+            raise UserError(
+                f"{where}: layer_types with {kind!r} is not supported for {raw['model_type']}"
+            )
+    window = raw.get("sliding_window", family.defaults.get("sliding_window"))
+    if family.windows == NOWHERE or (family.windows == LATER and not raw.get("use_sliding_window")):
+        window = None
+    if window is None:
+        if SLIDING in (kinds or ()) or family.windows in (ALTERNATING, FIVE_OF_SIX):
+            raise UserError(f"{where}: {SLIDING!r} needs a sliding_window that is in use")
+        return {}
+    if kinds is not None:
+        sliding = [kind == SLIDING for kind in kinds]
+    elif family.windows == EVERYWHERE:
+        sliding = [True] * layers
+    else:
+        sliding = _pattern(raw, family, layers, where)
+    return {
+        "window": _positive_integer(window, "sliding_window", where),
+        "sliding": tuple(sliding),
     }
 
 
-def _rope_theta(raw: Mapping[str, Any], where: str) -> float:
-    theta = raw.get("rope_theta", 10_000.0)
-    for key in ("rope_scaling", "rope_parameters"):
-        rope = raw.get(key)
-        if rope is None:
-            continue
-        if not isinstance(rope, Mapping):
-            raise UserError(f"{where}: {key} must be an object, not {rope!r}")
-        kind = rope.get("rope_type", rope.get("type", "default"))
-        if kind != "default" or set(rope) - {"rope_type", "type", "rope_theta"}:
-            raise UserError(f"{where}: {key} = {dict(rope)} is not supported; only plain RoPE is")
-        theta = rope.get("rope_theta", theta)
-    if not isinstance(theta, int | float) or theta <= 0:
-        raise UserError(f"{where}: rope_theta must be a positive number, not {theta!r}")
-    return float(theta)
+def _pattern(raw: Mapping[str, Any], family: Family, layers: int, where: str) -> list[bool]:
+    """Which layers have a window in a file that does not list them."""
+    if family.windows == LATER:
+        full = raw.get("max_window_layers", 28)
+        if not isinstance(full, int):
+            raise UserError(f"{where}: max_window_layers must be an integer, not {full!r}")
+        return [i >= full for i in range(layers)]
+    every = 2
+    if family.windows == FIVE_OF_SIX:
+        key = "sliding_window_pattern"
+        every = _positive_integer(raw.get(key, 6), key, where)
+    return [(i + 1) % every > 0 for i in range(layers)]
+
+
+def _windows_to_hf(config: DecoderConfig, family: Family) -> dict[str, Any]:
+    if family.windows == NOWHERE:
+        return {}
+    if family.windows == EVERYWHERE:
+        return {"sliding_window": config.window}
+    if config.window is None:
+        return {"use_sliding_window": False}
+    content: dict[str, Any] = {
+        "sliding_window": config.window,
+        "layer_types": [SLIDING if slides else FULL for slides in config.sliding],
+    }
+    if family.windows == LATER:
+        # Older readers know no list; they take all layers from the first window on.
+        first = [*config.sliding, True].index(True)
+        content |= {"use_sliding_window": True, "max_window_layers": first}
+    return content
+
+
+def _rope(raw: Mapping[str, Any], family: Family, positions: int, where: str) -> dict[str, Any]:
+    """The fields `rope_theta`, `rope_scaling` and `local_rope_theta`."""
+    if raw.get("partial_rotary_factor") not in (None, 1):
+        raise UserError(f"{where}: partial_rotary_factor is not supported; heads turn as a whole")
+    key = "rope_scaling" if raw.get("rope_scaling") else "rope_parameters"
+    entry = raw.get(key) or {}
+    place = f"{where}: {key}"
+    theta = raw.get("rope_theta", family.rope_theta)
+    if family.local_rope_theta is None:
+        theta, scaling = rope.from_hf(entry, place, theta=theta, positions=positions)
+        return {"rope_theta": theta, "rope_scaling": scaling}
+    local = raw.get("rope_local_base_freq", family.local_rope_theta)
+    # The older key is for layers without a window only, the newer one has an entry for each kind.
+    entries = entry if key == "rope_parameters" else {FULL: entry}
+    if not isinstance(entries, Mapping) or set(entries) - {FULL, SLIDING}:
+        raise UserError(f"{place} must be an object with {FULL} and {SLIDING}, not {entries!r}")
+    theta, scaling = rope.from_hf(
+        entries.get(FULL) or {}, f"{place}.{FULL}", theta=theta, positions=positions
+    )
+    local, local_scaling = rope.from_hf(
+        entries.get(SLIDING) or {}, f"{place}.{SLIDING}", theta=local, positions=positions
+    )
+    if local_scaling is not None:
+        raise UserError(f"{place}.{SLIDING} is scaled, which is not supported")
+    return {"rope_theta": theta, "rope_scaling": scaling, "local_rope_theta": local}
+
+
+def _rope_to_hf(config: DecoderConfig) -> dict[str, Any]:
+    entry = rope.to_hf(config.rope_theta, config.rope_scaling)
+    content: dict[str, Any] = {"rope_theta": config.rope_theta, "rope_parameters": entry}
+    if config.rope_scaling is not None:
+        content["rope_scaling"] = {k: v for k, v in entry.items() if k != "rope_theta"}
+    if config.local_rope_theta is not None:
+        local = rope.to_hf(config.local_rope_theta, None)
+        content["rope_parameters"] = {FULL: entry, SLIDING: local}
+        content["rope_local_base_freq"] = config.local_rope_theta
+    return content
+
+
+def _positive_integer(value: Any, key: str, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UserError(f"{where}: {key} must be a positive integer, not {value!r}")
+    return value
 
 
 def _token(value: Any) -> int | None:

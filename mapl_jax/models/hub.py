@@ -3,47 +3,61 @@
 No pickle and no code from a folder; torch is not needed.
 """
 
+import dataclasses
+import functools
 import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-import safetensors
 import transformers
 from jax.experimental import multihost_utils
-from safetensors.numpy import save_file
+from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
+from mapl_jax import fetch
 from mapl_jax.errors import UserError
-from mapl_jax.models import families, policy, reward
+from mapl_jax.models import families, policy, reward, tensors
 from mapl_jax.models.decoder import DecoderConfig, Params
 from mapl_jax.models.families import LM_HEAD, SCORE, Tensor
+from mapl_jax.models.tensors import TensorFiles
 
-CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
-DTYPES = ("F32", "BF16", "F16")
+CONFIG = "config.json"
 SAMPLE = "It's 12:30, naïve café — 日本語 🙂?\n\n  if x_1 != 0:\n\treturn (x)  "
+SHARD_BYTES = 5 * 10**9
 Folder = str | os.PathLike[str]
 
 
 def load_config(folder: Folder) -> DecoderConfig:
-    """The config of a model folder.
+    """The config of a model folder or of a hub name.
 
     Raises:
         UserError: there is none, or the model is of a kind that is not supported.
     """
-    path = _existing(folder) / CONFIG
-    return families.from_hf(_read_json(path), str(path))
+    path = fetch.folder(folder, weights=False) / CONFIG
+    return families.from_hf(tensors.read_json(path), str(path))
 
 
-def load_params(folder: Folder, config: DecoderConfig, *, head: bool, seed: int) -> Params:
-    """The parameters in a model folder, fp32 numpy arrays.
+def load_params(
+    folder: Folder,
+    config: DecoderConfig,
+    *,
+    head: bool,
+    seed: int,
+    places: Any = None,
+    dtype: Any = jnp.float32,
+) -> Params:
+    """The parameters of a model folder or of a hub name, each from disk straight to its shards.
 
-    Call it outside of `jit`, which would make constants of the weights.
+    A process reads what its devices hold, casts it on the way, and fills stacks of layers layer by
+    layer; beside the parameters themselves it never holds more than two tensors of the checkpoint.
 
     Args:
         folder: with config.json and safetensors, in one file or in shards with an index.
@@ -51,39 +65,60 @@ def load_params(folder: Folder, config: DecoderConfig, *, head: bool, seed: int)
         head: True for a reward model, with `score`: the folder's own, or a fresh one if the folder
             holds a language model. False for a policy.
         seed: of a fresh head.
+        places: pytree of shardings like the parameters; None for the first device.
+        dtype: of the parameters, but for `score`, which is fp32.
 
     Raises:
         UserError: a file is missing or broken, or a tensor missing, unexpected, or of a wrong
             shape or type.
     """
-    path = _existing(folder)
-    raw = _read_json(path / CONFIG)
-    files = _files_of_tensors(path)
+    path = fetch.folder(folder)
+    raw = tensors.read_json(path / CONFIG)
+    files = TensorFiles(path)
     classifier = any("SequenceClassification" in name for name in raw.get("architectures") or ())
-    fresh = head and SCORE.name not in files and not classifier
+    fresh = head and SCORE.name not in files.names and not classifier
     abstract = reward.abstract_params(config) if head else policy.abstract_params(config)
-    tensors = [t for t in _tensors(config, head) if not (fresh and t is SCORE)]
-    _check_names(path, tensors, config, files, ignore_lm_head=head or config.tie_embeddings)
+    stored = _stored(config, head, abstract)
+    if fresh:
+        del stored[SCORE.name]
+    _check_tensors(path, files, config, stored, ignore_lm_head=head or config.tie_embeddings)
+    if places is None:
+        first = SingleDeviceSharding(jax.local_devices()[0])
+        places = jax.tree.map(lambda _: first, abstract)
     params: Params = {}
-    reader = _Reader(path, files)
-    for tensor in tensors:
-        shape = _get(abstract, tensor.path).shape
-        if tensor.stacked:
-            array = np.empty(shape, np.float32)
-            for i in range(config.layers):
-                name = tensor.name.format(i=i)
-                array[i] = tensor.inward(reader.read(name, tensor.shape(shape[1:])))
-        else:
-            array = tensor.inward(reader.read(tensor.name, tensor.shape(shape)))
-        _put(params, tensor.path, np.ascontiguousarray(array, np.float32))
+    for name, parts in stored.items():
+        row = 0
+        for part in parts:
+            shape, place = part.shape, _get(places, part.tensor.path)
+            kind = jnp.float32 if part.tensor is SCORE else dtype
+            if part.tensor.stacked:
+                value = jnp.zeros((config.layers, *shape), kind, device=place)
+                for i in range(config.layers):
+                    read = functools.partial(_read, files, name.format(i=i), part, row, kind)
+                    layer = jax.make_array_from_callback(shape, _of_layer(place), read)
+                    # Waiting keeps the disk from running ahead and holding many layers.
+                    value = jax.block_until_ready(_filler(place)(value, layer, i))
+            else:
+                read = functools.partial(_read, files, name, part, row, kind)
+                value = jax.make_array_from_callback(shape, place, read)
+            _put(params, part.tensor.path, value)
+            row += part.rows
     if fresh:
         normal = np.random.default_rng(seed).standard_normal(config.width)
-        params["score"] = (normal * reward.head_scale(config)).astype(np.float32)
+        score = (normal * reward.head_scale(config)).astype(np.float32)
+        place = _get(places, SCORE.path)
+        params["score"] = jax.make_array_from_callback(score.shape, place, score.__getitem__)
     return params
 
 
 def save_params(
-    folder: Folder, config: DecoderConfig, params: Mapping[str, Any], *, tokenizer: Any = None
+    folder: Folder,
+    config: DecoderConfig,
+    params: Mapping[str, Any],
+    *,
+    tokenizer: Any = None,
+    dtype: Any = jnp.float32,
+    max_shard_bytes: int = SHARD_BYTES,
 ) -> None:
     """Writes a model folder that `transformers` opens: a reward model if `params` has a score.
 
@@ -95,6 +130,8 @@ def save_params(
         config: of the model.
         params: its parameters, sharded or not.
         tokenizer: saved beside the weights; None to leave it out.
+        dtype: of the weights in the files.
+        max_shard_bytes: size of a file of weights; more are written in several, with an index.
 
     Raises:
         UserError: the folder holds something other than a model, or the saved tokenizer would not
@@ -103,22 +140,17 @@ def save_params(
     target = Path(folder).expanduser().absolute()
     head = "score" in params
     writes = jax.process_index() == 0
-    tensors: dict[str, np.ndarray] = {}
-    for tensor in _tensors(config, head):
-        array = _gather(_get(params, tensor.path))
-        if writes and tensor.stacked:
-            for i in range(config.layers):
-                tensors[tensor.name.format(i=i)] = tensor.outward(array[i])
-        elif writes:
-            tensors[tensor.name] = tensor.outward(array)
+    dtype = jnp.dtype(dtype)
+    outward = _outward(config, head, params, dtype)
     if writes:
         with _replacing(target) as temporary:
-            save_file(tensors, temporary / WEIGHTS, metadata={"format": "pt"})
-            os.chmod(temporary / WEIGHTS, 0o644)
-            _save_config(temporary, config, head, tokenizer)
+            tensors.write(temporary, outward, max_bytes=max_shard_bytes)
+            _save_config(temporary, config, head, tokenizer, dtype.name)
             if tokenizer is not None:
                 tokenizer.save_pretrained(temporary)
                 _check_saved_tokenizer(temporary, tokenizer)
+    else:
+        tensors.write(target, outward, max_bytes=max_shard_bytes, writes=False)
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(f"saved {target}")
 
@@ -130,29 +162,112 @@ def check_tokenizer(config: DecoderConfig, tokenizer: Any) -> None:
         UserError: saved in a folder of this family it would not read text as it does now.
     """
     with tempfile.TemporaryDirectory(prefix="mapl-") as folder:
-        _save_config(Path(folder), config, True, tokenizer)
+        _save_config(Path(folder), config, True, tokenizer, "float32")
         tokenizer.save_pretrained(folder)
         _check_saved_tokenizer(Path(folder), tokenizer)
 
 
-def _tensors(config: DecoderConfig, head: bool) -> list[Tensor]:
-    tensors = list(families.get(config.family).tensors)
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """A parameter as a part of a checkpoint's tensor: its shape (of one layer) in either form."""
+
+    tensor: Tensor
+    shape: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        return self.tensor.shape(self.shape)[0]
+
+
+def _stored(config: DecoderConfig, head: bool, params: Any) -> dict[str, tuple[_Part, ...]]:
+    """The parameters in each tensor of a checkpoint; `{i}` in a name is the layer."""
+    table = list(families.get(config.family).tensors)
     if head:
-        return [*tensors, SCORE]
-    return tensors if config.tie_embeddings else [*tensors, LM_HEAD]
+        table.append(SCORE)
+    elif not config.tie_embeddings:
+        table.append(LM_HEAD)
+
+    def part(tensor: Tensor) -> _Part:
+        shape = tuple(_get(params, tensor.path).shape)
+        return _Part(tensor, shape[1:] if tensor.stacked else shape)
+
+    grouped = families.by_name(table)
+    return {name: tuple(map(part, members)) for name, members in grouped.items()}
 
 
-def _save_config(folder: Path, config: DecoderConfig, head: bool, tokenizer: Any) -> None:
-    prefix = families.get(config.family).prefix
-    pad, eos = config.pad_token, config.eos_token
-    if tokenizer is not None:
-        pad = pad if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-        eos = eos if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+def _shape(parts: tuple[_Part, ...]) -> tuple[int, ...]:
+    """Shape of a checkpoint's tensor."""
+    _, *others = parts[0].tensor.shape(parts[0].shape)
+    return (sum(part.rows for part in parts), *others)
+
+
+def _read(
+    files: TensorFiles, name: str, part: _Part, row: int, dtype: Any, index: tuple[slice, ...]
+) -> np.ndarray:
+    """What a device holds of a parameter (of one layer), which begins at a row of a tensor."""
+    index = tuple(slice(*s.indices(n)[:2]) for s, n in zip(index, part.shape, strict=True))
+    out = np.empty([s.stop - s.start for s in index], dtype)
+    first, *others = part.tensor.index(index)
+    rows = slice(first.start + row, first.stop + row)
+    files.read(name, (rows, *others), part.tensor.view(out))
+    return out
+
+
+def _of_layer(place: Sharding) -> Sharding:
+    """Where one layer of a stack lies."""
+    if isinstance(place, NamedSharding):
+        return NamedSharding(place.mesh, PartitionSpec(*place.spec[1:]))
+    return place
+
+
+@functools.cache
+def _filler(place: Sharding) -> Callable[[jax.Array, jax.Array, int], jax.Array]:
+    """Puts a layer into a stack, in place."""
+    put = functools.partial(jax.lax.dynamic_update_index_in_dim, axis=0)
+    return jax.jit(put, donate_argnums=0, out_shardings=place)
+
+
+@jax.jit
+def _layer(stack: jax.Array, i: int) -> jax.Array:
+    return jax.lax.dynamic_index_in_dim(stack, i, keepdims=False)
+
+
+def _outward(
+    config: DecoderConfig, head: bool, params: Mapping[str, Any], dtype: np.dtype[Any]
+) -> list[tuple[str, int, Callable[[], np.ndarray]]]:
+    """Name, bytes and maker of every tensor, those of a layer together."""
+    stored = _stored(config, head, params)
+
+    def make(parts: tuple[_Part, ...], i: int | None) -> np.ndarray:
+        arrays = []
+        for part in parts:
+            value = _get(params, part.tensor.path)
+            array = _gather(value if i is None else _layer(value, i))
+            arrays.append(part.tensor.view(array).astype(dtype))
+        return np.ascontiguousarray(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
+
+    def entry(name: str, i: int | None) -> tuple[str, int, Callable[[], np.ndarray]]:
+        parts = stored[name]
+        size = math.prod(_shape(parts)) * dtype.itemsize
+        return name.format(i=i), size, functools.partial(make, parts, i)
+
+    stacked = [name for name, parts in stored.items() if parts[0].tensor.stacked]
+    single = [name for name in stored if name not in stacked]
+    layers = [entry(name, i) for i in range(config.layers) for name in stacked]
+    return [entry(single[0], None), *layers, *(entry(name, None) for name in single[1:])]
+
+
+def _save_config(
+    folder: Path, config: DecoderConfig, head: bool, tokenizer: Any, dtype: str
+) -> None:
+    special = {key: getattr(config, field) for key, field in families.TOKENS.items()}
+    for key in special:
+        if getattr(tokenizer, key, None) is not None:
+            special[key] = getattr(tokenizer, key)
     content = {
-        "architectures": [f"{prefix}For{'SequenceClassification' if head else 'CausalLM'}"],
-        **families.to_hf(config),
-        "pad_token_id": pad,
-        "eos_token_id": eos,
+        "architectures": [families.get(config.family).architecture(head)],
+        **families.to_hf(config, dtype),
+        **special,
     }
     if head:
         # Without "regression", pipelines and servers return sigmoid(score).
@@ -181,103 +296,34 @@ def _check_saved_tokenizer(folder: Path, tokenizer: Any) -> None:
         )
 
 
-def _check_names(
+def _check_tensors(
     path: Path,
-    tensors: list[Tensor],
+    files: TensorFiles,
     config: DecoderConfig,
-    files: Mapping[str, str],
+    stored: Mapping[str, tuple[_Part, ...]],
     *,
     ignore_lm_head: bool,
 ) -> None:
+    """All that can be wrong is found before anything is read."""
     expected = {
-        tensor.name.format(i=i)
-        for tensor in tensors
-        for i in range(config.layers if tensor.stacked else 1)
+        name.format(i=i): _shape(parts)
+        for name, parts in stored.items()
+        for i in range(config.layers if parts[0].tensor.stacked else 1)
     }
     ignored = {LM_HEAD.name} if ignore_lm_head else set()
-    found = {name for name in files if not name.endswith("rotary_emb.inv_freq")} - ignored
-    if missing := sorted(expected - found):
+    found = {name for name in files.names if not name.endswith("rotary_emb.inv_freq")} - ignored
+    if missing := sorted(expected.keys() - found):
         raise UserError(f"{path}: missing {_some(missing)}; is config.json that of these weights?")
-    if unexpected := sorted(found - expected):
+    if unexpected := sorted(found - expected.keys()):
         raise UserError(
             f"{path}: unexpected {_some(unexpected)}; a {config.family} model has no such tensor"
         )
+    files.check(expected)
 
 
 def _some(names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"tensor{'s' if len(names) > 1 else ''} {', '.join(names[:3])}{more}"
-
-
-def _files_of_tensors(path: Path) -> dict[str, str]:
-    """The file of every tensor."""
-    if (path / WEIGHTS).is_file():
-        with _open(path / WEIGHTS) as file:
-            return dict.fromkeys(file.keys(), WEIGHTS)
-    if not (path / INDEX).is_file():
-        raise UserError(f"{path}: no {WEIGHTS} and no {INDEX}; only safetensors are read")
-    files = _read_json(path / INDEX).get("weight_map")
-    if not isinstance(files, dict):
-        raise UserError(f"{path / INDEX}: weight_map is missing")
-    for name in sorted(set(files.values())):
-        # A name from a file must not lead out of the folder.
-        if Path(name).name != name or not (path / name).is_file():
-            raise UserError(f"{path}: the file {name} is missing, which {INDEX} names")
-    return files
-
-
-class _Reader:
-    """Reads tensors; opens each file once."""
-
-    def __init__(self, path: Path, files: Mapping[str, str]):
-        self._path, self._files = path, files
-        self._open: dict[str, Any] = {}
-
-    def read(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """A tensor in fp32, checked."""
-        path = self._path / self._files[name]
-        if path.name not in self._open:
-            self._open[path.name] = _open(path)
-        file = self._open[path.name]
-        if name not in file.keys():  # noqa: SIM118 a handle of safetensors is no dict
-            raise UserError(f"{path}: missing tensor {name}, which {INDEX} places here")
-        part = file.get_slice(name)
-        if tuple(part.get_shape()) != shape:
-            raise UserError(
-                f"{path}: {name} has shape {tuple(part.get_shape())}, but config.json makes it "
-                f"{shape}"
-            )
-        if part.get_dtype() not in DTYPES:
-            raise UserError(f"{path}: {name} is of type {part.get_dtype()}, not fp32, bf16 or fp16")
-        return file.get_tensor(name).astype(np.float32)
-
-
-def _open(path: Path) -> Any:
-    try:
-        return safetensors.safe_open(path, framework="numpy")
-    except (safetensors.SafetensorError, OSError) as error:
-        raise UserError(f"{path} is broken or cut off ({error}); copy it again") from error
-
-
-def _existing(folder: Folder) -> Path:
-    path = Path(folder).expanduser()
-    if not path.is_dir():
-        raise UserError(
-            f"model folder {folder} does not exist; fetch a hub model with `hf download` first"
-        )
-    return path
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing") from error
-    except ValueError as error:
-        raise UserError(f"{path} is no JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds no JSON object")
-    return content
 
 
 @contextmanager
@@ -301,10 +347,10 @@ def _replacing(target: Path) -> Iterator[Path]:
 
 
 def _gather(array: Any) -> np.ndarray:
-    """A parameter whole, on every process."""
+    """An array whole, on every process."""
     if isinstance(array, jax.Array) and not array.is_fully_addressable:
         array = multihost_utils.process_allgather(array, tiled=True)
-    return np.asarray(array, np.float32)
+    return np.asarray(array)
 
 
 def _get(tree: Any, path: tuple[str, ...]) -> Any:
@@ -313,7 +359,7 @@ def _get(tree: Any, path: tuple[str, ...]) -> Any:
     return tree
 
 
-def _put(tree: Params, path: tuple[str, ...], value: np.ndarray) -> None:
+def _put(tree: Params, path: tuple[str, ...], value: jax.Array) -> None:
     for key in path[:-1]:
         tree = tree.setdefault(key, {})
     tree[path[-1]] = value

@@ -52,7 +52,15 @@ def logits(
     states = decoder.hidden(
         config, params, tokens, positions, reach, dtype=dtype, remat=remat, backend=backend
     )
+    return project(config, params, states)
+
+
+def project(
+    config: DecoderConfig, params: Mapping[str, Any], states: Float[Array, "... D"]
+) -> Float[Array, "... V"]:
+    """Logits of hidden states, fp32, in the precision of the states, capped where a model is."""
     matrix = params["embed"].T if config.tie_embeddings else params["lm_head"]
-    return jnp.einsum(
-        "rsd,dv->rsv", states, matrix.astype(dtype), preferred_element_type=jnp.float32
+    logits = jnp.einsum(
+        "...d,dv->...v", states, matrix.astype(states.dtype), preferred_element_type=jnp.float32
     )
+    return decoder.softcapped(logits, config.logit_softcap)

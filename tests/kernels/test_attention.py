@@ -99,6 +99,28 @@ def test_blocks_have_the_gradient_of_dense(options, length):
     )
 
 
+@pytest.mark.parametrize("backend", ["dense", "blocks"])
+def test_a_traced_window_is_the_same_in_value_and_gradient(backend):
+    q, k, v, reach, positions = inputs(3)
+
+    def total(q, k, v, window):
+        out = kernel.attention(q, k, v, reach, positions, window=window, backend=backend)
+        return jnp.sum(jnp.sin(out)), out
+
+    traced = jax.jit(jax.grad(total, argnums=(0, 1, 2), has_aux=True))
+    for window in (1, 4, 2**30):
+        slopes, out = traced(q, k, v, jnp.asarray(window))
+        expected = by_hand(q, k, v, reach, positions, window=window)
+        np.testing.assert_allclose(out, expected, atol=1e-5)
+        dense = jax.grad(
+            lambda *a, window=window: jnp.sum(
+                jnp.sin(attention(*a, reach, positions, window=window, backend="dense"))
+            ),
+            argnums=(0, 1, 2),
+        )(q, k, v)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), slopes, dense)
+
+
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
 def test_query_heads_share_key_heads_in_order(kv_heads):
     args = inputs(kv_heads=kv_heads)

@@ -1,5 +1,7 @@
 """The same numbers as `transformers`, and folders that open in it; needs torch."""
 
+import copy
+import dataclasses
 import functools
 import json
 
@@ -18,10 +20,61 @@ transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.peers
 
 PAD = 0
-LENGTHS = (1, 7, 19, 12)
+LENGTHS = (1, 7, 33, 12)
+LINEAR = {"rope_type": "linear", "factor": 4.0, "rope_theta": 5e4}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 5e2,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 16,
+}
+# A model type and what is not its default; windows are shorter than most texts, caps low.
+CASES = {
+    "llama": ("llama", {"rope_theta": 5e4}),
+    "llama linear": ("llama", {"rope_parameters": LINEAR, "tie_word_embeddings": True}),
+    "llama 3": ("llama", {"rope_parameters": LLAMA3}),
+    "mistral": ("mistral", {"sliding_window": 5, "head_dim": 16}),
+    "mistral without window": ("mistral", {"sliding_window": None}),
+    "qwen2": ("qwen2", {"rope_theta": 5e4, "tie_word_embeddings": True}),
+    "qwen2 with windows": (
+        "qwen2",
+        {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1},
+    ),
+    "qwen3": ("qwen3", {"head_dim": 16}),
+    "gemma": ("gemma", {"head_dim": 16}),
+    "gemma2": (
+        "gemma2",
+        {
+            "head_dim": 16,
+            "sliding_window": 5,
+            "query_pre_attn_scalar": 24,
+            "attn_logit_softcapping": 2.0,
+            "final_logit_softcapping": 3.0,
+        },
+    ),
+    "gemma3": (
+        "gemma3_text",
+        {
+            "head_dim": 16,
+            "sliding_window": 5,
+            "sliding_window_pattern": 2,
+            "query_pre_attn_scalar": 24,
+            "rope_parameters": {
+                "full_attention": LINEAR,
+                "sliding_attention": {"rope_type": "default", "rope_theta": 1e3},
+            },
+        },
+    ),
+    "olmo2": ("olmo2", {}),
+    "phi3": ("phi3", {"sliding_window": 5}),
+}
+every_case = pytest.mark.parametrize("case", CASES)
 
 
-def peer_config(**changes):
+def peer_config(case="qwen2", **changes):
+    model_type, special = CASES[case]
     fields = {
         "vocab_size": 96,
         "hidden_size": 32,
@@ -30,26 +83,31 @@ def peer_config(**changes):
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "max_position_embeddings": 64,
-        "rope_theta": 5e4,
-        "tie_word_embeddings": True,
         "pad_token_id": PAD,
+        "bos_token_id": 2,
         "eos_token_id": 1,
         "num_labels": 1,
     }
-    return transformers.Qwen2Config(**{**fields, **changes})
+    # transformers puts defaults into the objects that it is given.
+    return transformers.AutoConfig.for_model(
+        model_type, **copy.deepcopy({**fields, **special, **changes})
+    )
 
 
-def peer(kind, seed=0, **changes):
+def peer(kind, case="qwen2", seed=0, **changes):
     """A model whose every tensor is random: biases and norms too."""
     torch.manual_seed(seed)
-    model = kind(peer_config(**changes)).eval()
+    config = peer_config(case, **changes)
+    # The only form of attention that knows soft caps.
+    model = kind.from_config(config, attn_implementation="eager").eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.2 + (parameter.ndim == 1) * 0.5)
     return model
 
 
-CLASSIFIER, CAUSAL = transformers.Qwen2ForSequenceClassification, transformers.Qwen2ForCausalLM
+CLASSIFIER = transformers.AutoModelForSequenceClassification
+CAUSAL = transformers.AutoModelForCausalLM
 
 
 def texts(seed=0):
@@ -68,18 +126,22 @@ def padded(rows, side="right"):
     return torch.tensor(ids), torch.tensor(mask)
 
 
-def packed(rows, length=64):
-    """All texts side by side in one row: tokens, positions, reach, leaf_end [1, ...]."""
+def row_of(forest, length=64):
+    """Tries side by side in one row: tokens, positions, reach, leaf_end [1, ...]."""
     row = {name: np.zeros((1, length), np.int32) for name in ("tokens", "positions", "reach")}
     ends, at = [], 0
-    for text in rows:
-        trie = tries.build([tries.Path(text, 1)])
-        row["tokens"][0, at : at + len(text)] = trie.tokens
-        row["positions"][0, at : at + len(text)] = trie.positions
-        row["reach"][0, at : at + len(text)] = trie.reach + at
-        at += len(text)
-        ends.append(at - 1)
+    for trie in forest:
+        for name, values in row.items():
+            part = getattr(trie, name) + at * (name == "reach")
+            values[0, at : at + len(trie)] = part
+        ends.extend(trie.leaf_end + at)
+        at += len(trie)
     return *map(jnp.asarray, row.values()), jnp.asarray([ends])
+
+
+def packed(rows, length=64):
+    """All texts side by side in one row."""
+    return row_of([tries.build([tries.Path(text, 1)]) for text in rows], length)
 
 
 def one_a_row(rows):
@@ -105,34 +167,102 @@ def scores(config, params, *row):
     return jax.jit(functools.partial(reward.rewards, config))(params, *row)
 
 
-@pytest.mark.parametrize("side", ["right", "left"])
-def test_scores_are_those_of_transformers(tmp_path, side):
-    model = peer(CLASSIFIER)
-    model.save_pretrained(tmp_path)
-    ids, mask = padded(texts(), side)
+def logits(config, params, *row):
+    return np.asarray(jax.jit(functools.partial(policy.logits, config))(params, *row))
+
+
+def logits_alone(model, text):
     with torch.no_grad():
-        expected = model(input_ids=ids, attention_mask=mask).logits[:, 0].numpy()
+        return model(input_ids=torch.tensor(np.asarray(text)[None])).logits[0].numpy()
+
+
+def sample_trie():
+    """Leaves that share a prompt longer than the window, or nothing."""
+    rng = np.random.default_rng(3)
+    prompt, other = rng.integers(2, 96, 11), rng.integers(2, 96, 4)
+    paths = [
+        np.concatenate([prompt, rng.integers(2, 96, 9)]),
+        np.concatenate([prompt, rng.integers(2, 96, 3)]),
+        np.concatenate([prompt[:6], rng.integers(2, 96, 8)]),
+        other,
+    ]
+    return [path.astype(np.int32) for path in paths]
+
+
+@every_case
+def test_logits_are_those_of_transformers_alone_padded_packed_and_in_a_trie(tmp_path, case):
+    model = peer(CAUSAL, case)
+    model.save_pretrained(tmp_path)
+    config, params = load(tmp_path, head=False)
+
+    trie = tries.build([tries.Path(path, 1) for path in sample_trie()])
+    rows = [packed([text]) for text in texts()] + [packed(texts()), row_of([trie])]
+    columns = list(zip(*rows, strict=True))[:3]
+    found = logits(config, params, *map(jnp.concatenate, columns))
+
+    at = 0
+    for i, text in enumerate(texts()):
+        expected = logits_alone(model, text)
+        np.testing.assert_allclose(found[i, : len(text)], expected, atol=1e-4)
+        np.testing.assert_allclose(found[-2, at : at + len(text)], expected, atol=1e-4)
+        at += len(text)
+
+    for path, end in zip(sample_trie(), trie.leaf_end, strict=True):
+        nodes = np.arange(len(trie))
+        nodes = nodes[(nodes <= end) & (end < trie.reach)]
+        np.testing.assert_allclose(found[-1, nodes], logits_alone(model, path), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("case", "off"),
+    [
+        ("llama linear", {"rope_scaling": None}),
+        ("llama 3", {"rope_scaling": None}),
+        ("mistral", {"window": None, "sliding": ()}),
+        ("qwen2 with windows", {"sliding": (True, True, True)}),
+        ("gemma2", {"attention_softcap": None}),
+        ("gemma2", {"logit_softcap": None}),
+        ("gemma2", {"query_scalar": None}),
+        ("gemma2", {"sliding": (False, True, False)}),
+        ("gemma3", {"rope_scaling": None}),
+        ("gemma3", {"local_rope_theta": None}),
+        ("gemma", {"activation": "silu"}),
+    ],
+)
+def test_the_special_features_of_these_models_matter_to_their_logits(tmp_path, case, off):
+    peer(CAUSAL, case).save_pretrained(tmp_path)
+    config, params = load(tmp_path, head=False)
+    row = packed(texts())[:3]
+    without = logits(dataclasses.replace(config, **off), params, *row)
+    assert np.abs(logits(config, params, *row) - without).max() > 1e-2
+
+
+@every_case
+def test_scores_are_those_of_transformers_alone_padded_and_packed(tmp_path, case):
+    model = peer(CLASSIFIER, case)
+    model.save_pretrained(tmp_path)
     config, params = load(tmp_path, head=True)
-    np.testing.assert_allclose(scores(config, params, *packed(texts()))[0], expected, atol=1e-4)
-    rows = scores(config, params, *one_a_row(texts()))
-    np.testing.assert_allclose(rows[:, 0], expected, atol=1e-4)
+    packed_scores = scores(config, params, *packed(texts()))[0]
+    padded_scores = scores(config, params, *one_a_row(texts()))[:, 0]
+    for side in ("right", "left"):
+        ids, mask = padded(texts(), side)
+        with torch.no_grad():
+            expected = model(input_ids=ids, attention_mask=mask).logits[:, 0].numpy()
+        np.testing.assert_allclose(packed_scores, expected, atol=1e-4)
+        np.testing.assert_allclose(padded_scores, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("tie", [True, False])
 @pytest.mark.parametrize("shards", [False, True])
-def test_logits_are_those_of_transformers(tmp_path, tie, shards):
+def test_tied_or_not_in_one_file_or_in_shards(tmp_path, tie, shards):
     model = peer(CAUSAL, tie_word_embeddings=tie)
     model.save_pretrained(tmp_path, max_shard_size="20KB" if shards else "1GB")
     assert (tmp_path / "model.safetensors.index.json").exists() == shards
-    ids, mask = padded(texts())
-    with torch.no_grad():
-        expected = model(input_ids=ids, attention_mask=mask).logits.numpy()
     config, params = load(tmp_path, head=False)
     assert config.tie_embeddings == tie
-    rows = one_a_row(texts())[:3]
-    found = jax.jit(functools.partial(policy.logits, config))(params, *rows)
-    for i, length in enumerate(LENGTHS):
-        np.testing.assert_allclose(found[i, :length], expected[i, :length], atol=1e-4)
+    text = texts()[2]
+    found = logits(config, params, *one_a_row([text])[:3])[0]
+    np.testing.assert_allclose(found, logits_alone(model, text), atol=1e-4)
 
 
 def test_a_checkpoint_in_bf16_scores_as_its_rounded_weights_do(tmp_path):
@@ -145,19 +275,9 @@ def test_a_checkpoint_in_bf16_scores_as_its_rounded_weights_do(tmp_path):
     np.testing.assert_allclose(scores(config, params, *packed(texts()))[0], expected, atol=1e-4)
 
 
-def test_a_head_of_another_size_than_width_over_heads(tmp_path):
-    model = peer(CLASSIFIER, head_dim=16)
-    model.save_pretrained(tmp_path)
-    ids, mask = padded(texts())
-    with torch.no_grad():
-        expected = model(input_ids=ids, attention_mask=mask).logits[:, 0].numpy()
-    config, params = load(tmp_path, head=True)
-    assert config.head_dim == 16
-    np.testing.assert_allclose(scores(config, params, *packed(texts()))[0], expected, atol=1e-4)
-
-
-def test_gradients_are_those_of_torch(tmp_path):
-    model = peer(CLASSIFIER)
+@pytest.mark.parametrize("case", ["qwen2", "gemma2", "gemma3", "olmo2"])
+def test_gradients_are_those_of_torch(tmp_path, case):
+    model = peer(CLASSIFIER, case)
     model.save_pretrained(tmp_path / "in")
     ids, mask = padded(texts())
     model(input_ids=ids, attention_mask=mask).logits[:, 0].sin().sum().backward()
@@ -175,21 +295,43 @@ def test_gradients_are_those_of_torch(tmp_path):
         np.testing.assert_allclose(slopes[name] / scale, expected / scale, atol=1e-4, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    ("kind", "tie"), [(CLASSIFIER, True), (CLASSIFIER, False), (CAUSAL, True), (CAUSAL, False)]
-)
-def test_what_comes_in_goes_out_bit_for_bit(tmp_path, kind, tie):
-    peer(kind, tie_word_embeddings=tie).save_pretrained(tmp_path / "in")
+def bits(folder):
+    """Every tensor of a folder as bytes, with type and shape."""
+    return {
+        name: (tensor.dtype, tensor.shape, tensor.tobytes())
+        for path in sorted(folder.glob("*.safetensors"))
+        for name, tensor in load_file(path).items()
+    }
+
+
+@every_case
+@pytest.mark.parametrize(("kind", "dtype"), [(CLASSIFIER, "bfloat16"), (CAUSAL, "float32")])
+def test_what_comes_in_goes_out_bit_for_bit(tmp_path, case, kind, dtype):
+    model = peer(kind, case).to(getattr(torch, dtype))
+    model.save_pretrained(tmp_path / "in", max_shard_size="20KB")
     config, params = load(tmp_path / "in", head=kind is CLASSIFIER)
-    hub.save_params(tmp_path / "out", config, params)
-    before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("in", "out"))
-    assert set(before) == set(after)
-    for name in before:
-        np.testing.assert_array_equal(before[name], after[name], err_msg=name)
+    hub.save_params(tmp_path / "out", config, params, dtype=dtype, max_shard_bytes=30_000)
+    assert bits(tmp_path / "in") == bits(tmp_path / "out")
+    assert (tmp_path / "out" / "model.safetensors.index.json").exists()
     old, new = (transformers.AutoConfig.from_pretrained(tmp_path / name) for name in ("in", "out"))
-    differ = {k for k, v in old.to_dict().items() if new.to_dict().get(k) != v}
-    assert differ <= {"_name_or_path", "problem_type", "id2label", "label2id"}
     assert new.num_labels == 1 or kind is CAUSAL
+    # Of no model's concern: where it came from, and whether a head's loss would be that of a class.
+    unlike = {"_name_or_path", "problem_type", "id2label", "label2id"}
+    # A pattern is written as the list of layers that it stands for.
+    unlike |= {"sliding_window_pattern", "_sliding_window_pattern"}
+    differ = {k: v for k, v in old.to_dict().items() if new.to_dict().get(k) != v}
+    assert not set(differ) - unlike
+
+    text = torch.tensor(texts()[2][None])
+    with torch.no_grad():
+        before, after = (
+            kind.from_pretrained(tmp_path / name, attn_implementation="eager")(input_ids=text)
+            for name in ("in", "out")
+        )
+    assert before.logits.dtype == after.logits.dtype == getattr(torch, dtype)
+    # The same weights; torch sums in another order where they lie otherwise in memory.
+    tolerance = {"float32": 1e-5, "bfloat16": 0.05}[dtype]
+    np.testing.assert_allclose(before.logits.float(), after.logits.float(), atol=tolerance)
 
 
 def test_an_exported_reward_model_opens_in_transformers(tmp_path):
@@ -232,12 +374,28 @@ def test_a_classifier_with_two_labels_is_refused(tmp_path):
         load(tmp_path, head=True)
 
 
-def test_the_config_written_by_transformers_4_is_read(tmp_path):
-    peer(CLASSIFIER).save_pretrained(tmp_path)
+OLDER = {
+    "llama 3": {"rope_theta": 5e2, "rope_scaling": {**LLAMA3, "rope_theta": None}},
+    "qwen2": {"rope_theta": 5e4, "sliding_window": 4096, "rope_scaling": None},
+    "gemma3": {
+        "rope_theta": 5e4,
+        "rope_local_base_freq": 1e3,
+        "rope_scaling": {"type": "linear", "factor": 4.0},
+        "sliding_window_pattern": 2,
+    },
+}
+
+
+@pytest.mark.parametrize("case", OLDER)
+def test_the_config_written_by_transformers_4_is_read(tmp_path, case):
+    peer(CLASSIFIER, case).save_pretrained(tmp_path)
+    expected = hub.load_config(tmp_path)
     path = tmp_path / "config.json"
     content = json.loads(path.read_text())
-    content["rope_theta"] = content.pop("rope_parameters")["rope_theta"]
-    content.pop("layer_types")
-    content |= {"torch_dtype": content.pop("dtype"), "sliding_window": 4096, "rope_scaling": None}
+    for key in ("rope_parameters", "layer_types"):
+        content.pop(key, None)
+    content |= {"torch_dtype": content.pop("dtype"), **OLDER[case]}
+    if content["rope_scaling"]:
+        content["rope_scaling"].pop("rope_theta", None)
     path.write_text(json.dumps(content))
-    assert hub.load_config(tmp_path).rope_theta == 5e4
+    assert hub.load_config(tmp_path) == expected

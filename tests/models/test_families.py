@@ -1,0 +1,348 @@
+"""Tables of families: published configs mean the models that they are, and come back."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mapl_jax.errors import UserError
+from mapl_jax.models import axes, decoder, families, hub, policy, reward
+from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models.rope import RopeScaling, frequencies
+from mapl_jax.training import sharding
+
+LLAMA3 = {
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+    "rope_type": "llama3",
+}
+
+
+def raw(model_type, vocab, width, layers, heads, kv_heads, mlp_width, **others):
+    return {
+        "model_type": model_type,
+        "vocab_size": vocab,
+        "hidden_size": width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "intermediate_size": mlp_width,
+    } | others
+
+
+# What the config.json of a published model says, and the number of its parameters.
+PUBLISHED = {
+    "Llama-3.1-8B": (
+        raw("llama", 128256, 4096, 32, 32, 8, 14336, rope_theta=5e5, rope_scaling=LLAMA3),
+        8_030_261_248,
+    ),
+    "SmolLM2-135M": (
+        raw("llama", 49152, 576, 30, 9, 3, 1536, rope_theta=1e5, tie_word_embeddings=True),
+        134_515_008,
+    ),
+    "Mistral-7B-v0.1": (
+        raw("mistral", 32000, 4096, 32, 32, 8, 14336, sliding_window=4096),
+        7_241_732_096,
+    ),
+    "Qwen2.5-0.5B": (
+        raw(
+            "qwen2",
+            151936,
+            896,
+            24,
+            14,
+            2,
+            4864,
+            rope_theta=1e6,
+            tie_word_embeddings=True,
+            use_sliding_window=False,
+            sliding_window=32768,
+            max_window_layers=24,
+        ),
+        494_032_768,
+    ),
+    "Qwen2.5-7B": (raw("qwen2", 152064, 3584, 28, 28, 4, 18944, rope_theta=1e6), 7_615_616_512),
+    "Qwen3-8B": (
+        raw("qwen3", 151936, 4096, 36, 32, 8, 12288, head_dim=128, rope_theta=1e6),
+        8_190_735_360,
+    ),
+    "gemma-2b": (
+        raw("gemma", 256000, 2048, 18, 8, 1, 16384, head_dim=256, hidden_act="gelu"),
+        2_506_172_416,
+    ),
+    "gemma-2-2b": (
+        raw(
+            "gemma2",
+            256000,
+            2304,
+            26,
+            8,
+            4,
+            9216,
+            head_dim=256,
+            hidden_act="gelu_pytorch_tanh",
+            hidden_activation="gelu_pytorch_tanh",
+            query_pre_attn_scalar=256,
+            attn_logit_softcapping=50.0,
+            final_logit_softcapping=30.0,
+            sliding_window=4096,
+        ),
+        2_614_341_888,
+    ),
+    "gemma-3-1b": (
+        raw(
+            "gemma3_text",
+            262144,
+            1152,
+            26,
+            4,
+            1,
+            6912,
+            head_dim=256,
+            hidden_activation="gelu_pytorch_tanh",
+            query_pre_attn_scalar=256,
+            attn_logit_softcapping=None,
+            rope_theta=1_000_000,
+            rope_local_base_freq=10_000,
+            rope_scaling=None,
+            sliding_window=512,
+            sliding_window_pattern=6,
+        ),
+        999_885_952,
+    ),
+    "OLMo-2-1124-7B": (
+        raw("olmo2", 100352, 4096, 32, 32, 32, 11008, rope_theta=5e5, rms_norm_eps=1e-6),
+        7_298_617_344,
+    ),
+    "Phi-3-mini-4k": (
+        raw("phi3", 32064, 3072, 32, 32, 32, 8192, rope_scaling=None, sliding_window=2047),
+        3_821_079_552,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_models_have_the_parameters_that_they_have(name):
+    content, expected = PUBLISHED[name]
+    config = families.from_hf(content, name)
+    shapes = jax.tree.leaves(policy.abstract_params(config))
+    assert sum(leaf.size for leaf in shapes) == expected
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_config_that_goes_out_comes_back(name):
+    config = families.from_hf(PUBLISHED[name][0], name)
+    out = families.to_hf(config)
+    assert families.from_hf(out, name) == config
+    assert families.to_hf(families.from_hf(out, name)) == out
+    # A reader of transformers 4 knows no rope_parameters, one of transformers 5 needs no others.
+    old = {key: value for key, value in out.items() if key != "rope_parameters"}
+    new = {k: v for k, v in out.items() if k not in ("rope_theta", "rope_scaling")}
+    assert families.from_hf(old, name) == families.from_hf(new, name) == config
+
+
+def config_of(name, **changes):
+    return families.from_hf({**PUBLISHED[name][0], **changes}, name)
+
+
+def test_windows_are_where_each_family_has_them():
+    assert config_of("Llama-3.1-8B").window is None
+    assert config_of("Mistral-7B-v0.1").sliding == (True,) * 32
+    assert config_of("Mistral-7B-v0.1", sliding_window=None).sliding == ()
+    assert config_of("Phi-3-mini-4k").window == 2047
+    assert config_of("Qwen2.5-0.5B").window is None
+    later = config_of("Qwen2.5-0.5B", use_sliding_window=True, max_window_layers=20)
+    assert later.sliding == (False,) * 20 + (True,) * 4
+    assert config_of("gemma-2-2b").sliding == (True, False) * 13
+    assert config_of("gemma-3-1b").sliding == ((True,) * 5 + (False,)) * 4 + (True, True)
+    listed = ["full_attention", "sliding_attention"] * 13
+    assert config_of("gemma-3-1b", layer_types=listed).sliding == (False, True) * 13
+
+
+def test_rotary_angles_are_what_each_family_has():
+    assert config_of("Llama-3.1-8B").rope_scaling == RopeScaling("llama3", 8.0, 1.0, 4.0, 8192)
+    gemma = config_of("gemma-3-1b", rope_scaling={"rope_type": "linear", "factor": 8.0})
+    assert gemma.rope_theta == 1e6 and gemma.local_rope_theta == 1e4
+    assert gemma.rope_scaling == RopeScaling("linear", 8.0)
+
+
+def test_linear_scaling_divides_and_llama3_divides_only_the_slow_ones():
+    plain = frequencies(64, 5e5)
+    np.testing.assert_allclose(frequencies(64, 5e5, RopeScaling("linear", 4.0)), plain / 4)
+    scaled = frequencies(64, 5e5, RopeScaling("llama3", 8.0, 1.0, 4.0, 8192))
+    turns = 8192 * np.asarray(plain) / (2 * np.pi)
+    np.testing.assert_allclose(scaled[turns > 4], plain[turns > 4], rtol=1e-6)
+    np.testing.assert_allclose(scaled[turns < 1], plain[turns < 1] / 8, rtol=1e-6)
+    between = (turns > 1) & (turns < 4)
+    assert between.any()
+    assert (scaled[between] < plain[between]).all() and (scaled[between] > plain[between] / 8).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        # Kinds of model.
+        ("Mistral-7B-v0.1", {"model_type": "mixtral"}, "model_type 'mixtral' is not supported"),
+        ("Qwen3-8B", {"model_type": "qwen3_moe"}, "model_type 'qwen3_moe' is not supported"),
+        ("gemma-3-1b", {"model_type": "gemma3"}, "model_type 'gemma3' is not supported; choose"),
+        ("Qwen2.5-7B", {"num_experts": 8}, "num_experts = 8 is not supported for qwen2"),
+        ("Llama-3.1-8B", {"num_local_experts": 8}, "num_local_experts = 8"),
+        ("Llama-3.1-8B", {"quantization_config": {"bits": 4}}, "quantization_config = {'bits': 4}"),
+        # Parts of a layer.
+        ("Llama-3.1-8B", {"attention_bias": True}, "attention_bias = True is not supported"),
+        ("Llama-3.1-8B", {"mlp_bias": True}, "mlp_bias = True"),
+        ("Llama-3.1-8B", {"hidden_act": "gelu"}, "hidden_act = 'gelu'"),
+        ("Qwen3-8B", {"attention_bias": True}, "attention_bias = True"),
+        ("gemma-2-2b", {"hidden_activation": "silu"}, "hidden_activation = 'silu'"),
+        ("gemma-3-1b", {"use_bidirectional_attention": True}, "use_bidirectional_attention = True"),
+        ("gemma-2-2b", {"attn_logit_softcapping": "no"}, "attn_logit_softcapping must be a number"),
+        ("Qwen3-8B", {"head_dim": 0}, "head_dim must be a positive integer"),
+        # Windows.
+        ("Llama-3.1-8B", {"layer_types": ["sliding_attention"] * 32}, "with 'sliding_attention'"),
+        ("Mistral-7B-v0.1", {"layer_types": ["full_attention"] * 32}, "layer_types = "),
+        ("Qwen2.5-7B", {"layer_types": "full_attention"}, "layer_types must name 28 layers"),
+        ("gemma-2-2b", {"layer_types": ["chunked_attention"] * 26}, "with 'chunked_attention'"),
+        ("gemma-2-2b", {"sliding_window": None}, "'sliding_attention' needs a sliding_window"),
+        ("gemma-2-2b", {"sliding_window": 0}, "sliding_window must be a positive integer"),
+        ("gemma-3-1b", {"sliding_window_pattern": 0}, "sliding_window_pattern must be a positive"),
+        # Rotary angles.
+        ("Qwen2.5-7B", {"rope_scaling": {"type": "yarn", "factor": 4.0}}, "rope_scaling = .*yarn"),
+        (
+            "Phi-3-mini-4k",
+            {"rope_scaling": {"type": "longrope", "short_factor": [1.0], "long_factor": [2.0]}},
+            "rope_scaling = .*longrope.* is not supported; RoPE may be default, linear, llama3",
+        ),
+        ("Llama-3.1-8B", {"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "dynamic"),
+        ("Llama-3.1-8B", {"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "low_freq"),
+        ("Llama-3.1-8B", {"rope_scaling": {**LLAMA3, "high_freq_factor": 1.0}}, "must be above"),
+        ("Llama-3.1-8B", {"rope_scaling": {"type": "linear", "factor": -1}}, "number factor"),
+        ("Phi-3-mini-4k", {"partial_rotary_factor": 0.75}, "partial_rotary_factor"),
+        (
+            "Phi-3-mini-4k",
+            {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}},
+            "partial_rotary_factor",
+        ),
+        ("gemma-3-1b", {"rope_parameters": {"rope_theta": 1e6}}, "an object with full_attention"),
+        (
+            "gemma-3-1b",
+            {"rope_parameters": {"sliding_attention": {"type": "linear", "factor": 2.0}}},
+            "sliding_attention is scaled",
+        ),
+    ],
+)
+def test_what_the_decoder_cannot_do_is_refused_by_name(name, changes, message):
+    content = {**PUBLISHED[name][0], **changes}
+    with pytest.raises(UserError, match=message) as raised:
+        families.from_hf(content, "config.json")
+    assert str(raised.value).startswith("config.json: ") and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"qkv_bias": False}, "a qwen2 model cannot have qkv_bias = False"),
+        ({"qk_norm": "head"}, "a qwen2 model cannot have qk_norm = 'head'"),
+        ({"logit_softcap": 30.0}, "a qwen2 model cannot have logit_softcap = 30"),
+        ({"family": "llama", "window": 4, "sliding": (True, True)}, "a llama model cannot have"),
+        ({"family": "mamba"}, "model family 'mamba' is not supported"),
+    ],
+)
+def test_a_config_that_its_family_cannot_have_is_not_written(changes, message):
+    with pytest.raises(UserError, match=message):
+        families.to_hf(DecoderConfig(48, 16, 2, 4, 2, 8, 24, **changes))
+
+
+# Small models of every family, with windows shorter than the texts and caps that bite.
+
+
+def small(name, **changes):
+    content = {**PUBLISHED[name][0], **raw("", 48, 16, 3, 4, 2, 24), "head_dim": 8, **changes}
+    content["model_type"] = PUBLISHED[name][0]["model_type"]
+    return families.from_hf(content, name)
+
+
+CAPS = {"attn_logit_softcapping": 1.0, "final_logit_softcapping": 2.0, "query_pre_attn_scalar": 5}
+SMALL = {
+    "llama": small("Llama-3.1-8B"),
+    "mistral": small("Mistral-7B-v0.1", sliding_window=3),
+    "qwen2": small("Qwen2.5-7B", use_sliding_window=True, sliding_window=3, max_window_layers=1),
+    "qwen3": small("Qwen3-8B"),
+    "gemma": small("gemma-2b"),
+    "gemma2": small("gemma-2-2b", sliding_window=3, **CAPS),
+    "gemma3_text": small(
+        "gemma-3-1b",
+        sliding_window=3,
+        sliding_window_pattern=2,
+        rope_local_base_freq=100.0,
+        rope_scaling={"rope_type": "linear", "factor": 2.0},
+    ),
+    "olmo2": small("OLMo-2-1124-7B"),
+    "phi3": small("Phi-3-mini-4k", sliding_window=3),
+}
+every_family = pytest.mark.parametrize("family", families.FAMILIES)
+
+
+@functools.cache
+def parameters(family, model=reward):
+    rng = np.random.default_rng(0)
+    return jax.tree.map(
+        lambda x: jnp.asarray(0.3 * rng.normal(size=x.shape), jnp.float32),
+        model.abstract_params(SMALL[family]),
+    )
+
+
+@every_family
+def test_a_model_of_every_family_comes_back_exactly(tmp_path, family):
+    config, params = SMALL[family], parameters(family, policy)
+    hub.save_params(tmp_path, config, params)
+    assert hub.load_config(tmp_path) == config
+    found = hub.load_params(tmp_path, config, head=False, seed=0)
+    jax.tree.map(np.testing.assert_array_equal, found, params)
+
+
+@every_family
+def test_matrices_of_every_family_are_spread_over_both_axes_of_a_mesh(family):
+    shapes = policy.abstract_params(SMALL[family])
+    mesh = sharding.make_mesh({"data": 2, "fsdp": 2, "tensor": 2})
+    places = sharding.parameters(mesh, shapes, axes.logical_axes(shapes))
+    for path, place in jax.tree_util.tree_leaves_with_path(places):
+        matrix = path[-1].key in ("kernel", "embed", "lm_head")
+        assert ({"fsdp", "tensor"} <= set(place.spec)) == matrix
+
+
+# 0-1-2-3-4-5 and 2-6-7-8 of one trie, then 9-10 of another, and padding.
+REACH = np.asarray([[9, 9, 9, 6, 6, 6, 9, 9, 9, 11, 11, 0]])
+POSITIONS = np.asarray([[0, 1, 2, 3, 4, 5, 3, 4, 5, 0, 1, 0]])
+TOKENS = np.arange(3, 15)[None]
+LEAVES = ([0, 1, 2, 3, 4, 5], [0, 1, 2, 6, 7, 8], [9, 10])
+
+
+@every_family
+def test_a_leaf_of_a_trie_is_the_leaf_alone_in_value_and_gradient(family):
+    config, params = SMALL[family], parameters(family)
+    direction = jnp.asarray(np.random.default_rng(1).normal(size=config.width), jnp.float32)
+
+    def ends(params, tokens, positions, reach, row, end):
+        states = decoder.hidden(config, params, tokens, positions, reach)
+        return jnp.sum(states[row, end] @ direction), states[row, end]
+
+    compiled = jax.jit(jax.grad(ends, has_aux=True))
+    rows = np.arange(3)
+    width = TOKENS.shape[1]
+    alone = np.zeros((3, 3, width), np.int32)
+    for row, leaf in enumerate(LEAVES):
+        size = len(leaf)
+        alone[:, row, :size] = TOKENS[0, leaf], np.arange(size), np.full(size, size)
+    packed = (np.repeat(x, 3, 0) for x in (TOKENS, POSITIONS, REACH))
+    slope, found = compiled(params, *packed, rows, np.asarray([leaf[-1] for leaf in LEAVES]))
+    last = np.asarray([len(leaf) - 1 for leaf in LEAVES])
+    slope_alone, found_alone = compiled(params, *alone, rows, last)
+    np.testing.assert_allclose(found, found_alone, atol=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), slope, slope_alone
+    )
+    assert np.abs(found[0] - found[1]).max() > 1e-2
