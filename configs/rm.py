@@ -91,6 +91,11 @@ def get_config(preset: str = "") -> ConfigDict:
     config.model.mlp_width = 384
     config.model.rope_theta = 10_000.0
 
+    config.lora = ConfigDict()
+    config.lora.rank = 0  # of adapters beside a frozen model; 0: the whole model is trained
+    config.lora.alpha = 32.0  # adapters are scaled by alpha / rank
+    config.lora.targets = "all"  # or of q,k,v,o,gate,up,down
+
     config.loss = ConfigDict()
     config.loss.base = 1.0  # weights of the levels
     config.loss.intra = 1.0

@@ -26,6 +26,8 @@ from jaxtyping import Array, Float, Int
 
 from mapl_jax.errors import UserError
 from mapl_jax.kernels.attention import attention
+from mapl_jax.models import lora
+from mapl_jax.models.lora import Linear, Lora
 
 Params = dict[str, Any]
 INIT_SCALE = 0.02
@@ -56,6 +58,7 @@ class DecoderConfig:
         max_positions: longest sequence the model was made for; written on export.
         pad_token: id of padding, if known; written on export.
         eos_token: id that ends a text, if known; written on export.
+        lora: adapters among the parameters, if there are any.
     """
 
     vocab_size: int
@@ -73,6 +76,7 @@ class DecoderConfig:
     max_positions: int = 32_768
     pad_token: int | None = None
     eos_token: int | None = None
+    lora: Lora | None = None
 
     def __post_init__(self):
         for name in ("vocab_size", "width", "layers", "heads", "kv_heads", "head_dim", "mlp_width"):
@@ -102,7 +106,8 @@ class DecoderConfig:
         required = [n for n, field in known.items() if field.default is dataclasses.MISSING]
         if missing := [name for name in required if name not in fields]:
             raise UserError(f"model: missing field {', '.join(missing)}")
-        return cls(**fields)
+        adapters = fields.get("lora")
+        return cls(**{**fields, "lora": None if adapters is None else Lora(**adapters)})
 
 
 class Attention(nnx.Module):
@@ -165,7 +170,13 @@ class Decoder(nnx.Module):
         self.dtype = dtype
         embed = jax.random.normal(rngs.params(), (config.vocab_size, config.width), jnp.float32)
         self.embed = nnx.Param(INIT_SCALE * embed)
-        stack = nnx.vmap(lambda key: Layer(config, dtype, rngs=nnx.Rngs(key)))
+
+        def make(key: Array) -> Layer:
+            layer_rngs = nnx.Rngs(key)
+            layer = Layer(config, dtype, rngs=layer_rngs)
+            return lora.adapt(layer, config.lora, dtype, rngs=layer_rngs)
+
+        stack = nnx.vmap(make)
         self.layers = stack(jax.random.split(rngs.params(), config.layers))
         self.norm = _norm(config, dtype, rngs)
 
@@ -211,6 +222,11 @@ def rotate(x: Float[Array, "R S N H"], rotary: Rotary) -> Float[Array, "R S N H"
 def init(config: DecoderConfig, key: Array) -> Params:
     """Random parameters without a head: matrices N(0, 0.02), biases 0, norms 1."""
     return nnx.to_pure_dict(nnx.state(Decoder(config, rngs=nnx.Rngs(key))))
+
+
+def init_adapters(config: DecoderConfig, key: Array) -> Params:
+    """The adapters among the random parameters; inside `jit` the others are never made."""
+    return lora.adapters(init(config, key))
 
 
 def hidden(
@@ -263,8 +279,8 @@ def _definition(config: DecoderConfig, dtype: Any) -> tuple[Any, Any]:
 
 def _linear(
     inputs: int, outputs: int, *, dtype: Any, rngs: nnx.Rngs, use_bias: bool = False
-) -> nnx.Linear:
-    return nnx.Linear(
+) -> Linear:
+    return Linear(
         inputs,
         outputs,
         use_bias=use_bias,

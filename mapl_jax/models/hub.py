@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import safetensors
 import transformers
@@ -25,6 +26,7 @@ from mapl_jax.models.decoder import DecoderConfig, Params
 from mapl_jax.models.families import LM_HEAD, SCORE, Tensor
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+ADAPTER_CONFIG = "adapter_config.json"
 DTYPES = ("F32", "BF16", "F16")
 SAMPLE = "It's 12:30, naïve café — 日本語 🙂?\n\n  if x_1 != 0:\n\treturn (x)  "
 Folder = str | os.PathLike[str]
@@ -83,7 +85,12 @@ def load_params(folder: Folder, config: DecoderConfig, *, head: bool, seed: int)
 
 
 def save_params(
-    folder: Folder, config: DecoderConfig, params: Mapping[str, Any], *, tokenizer: Any = None
+    folder: Folder,
+    config: DecoderConfig,
+    params: Mapping[str, Any],
+    *,
+    tokenizer: Any = None,
+    dtype: str = "float32",
 ) -> None:
     """Writes a model folder that `transformers` opens: a reward model if `params` has a score.
 
@@ -95,6 +102,7 @@ def save_params(
         config: of the model.
         params: its parameters, sharded or not.
         tokenizer: saved beside the weights; None to leave it out.
+        dtype: of the tensors written, "float32" or "bfloat16".
 
     Raises:
         UserError: the folder holds something other than a model, or the saved tokenizer would not
@@ -105,20 +113,20 @@ def save_params(
     writes = jax.process_index() == 0
     tensors: dict[str, np.ndarray] = {}
     for tensor in _tensors(config, head):
-        array = _gather(_get(params, tensor.path))
+        array = gather(_get(params, tensor.path)).astype(jnp.dtype(dtype))
         if writes and tensor.stacked:
             for i in range(config.layers):
                 tensors[tensor.name.format(i=i)] = tensor.outward(array[i])
         elif writes:
             tensors[tensor.name] = tensor.outward(array)
     if writes:
-        with _replacing(target) as temporary:
+        with replacing(target) as temporary:
             save_file(tensors, temporary / WEIGHTS, metadata={"format": "pt"})
             os.chmod(temporary / WEIGHTS, 0o644)
-            _save_config(temporary, config, head, tokenizer)
+            _save_config(temporary, config, head, tokenizer, dtype)
             if tokenizer is not None:
                 tokenizer.save_pretrained(temporary)
-                _check_saved_tokenizer(temporary, tokenizer)
+                check_saved_tokenizer(temporary, tokenizer)
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(f"saved {target}")
 
@@ -132,7 +140,7 @@ def check_tokenizer(config: DecoderConfig, tokenizer: Any) -> None:
     with tempfile.TemporaryDirectory(prefix="mapl-") as folder:
         _save_config(Path(folder), config, True, tokenizer)
         tokenizer.save_pretrained(folder)
-        _check_saved_tokenizer(Path(folder), tokenizer)
+        check_saved_tokenizer(Path(folder), tokenizer)
 
 
 def _tensors(config: DecoderConfig, head: bool) -> list[Tensor]:
@@ -142,7 +150,9 @@ def _tensors(config: DecoderConfig, head: bool) -> list[Tensor]:
     return tensors if config.tie_embeddings else [*tensors, LM_HEAD]
 
 
-def _save_config(folder: Path, config: DecoderConfig, head: bool, tokenizer: Any) -> None:
+def _save_config(
+    folder: Path, config: DecoderConfig, head: bool, tokenizer: Any, dtype: str = "float32"
+) -> None:
     prefix = families.get(config.family).prefix
     pad, eos = config.pad_token, config.eos_token
     if tokenizer is not None:
@@ -151,6 +161,8 @@ def _save_config(folder: Path, config: DecoderConfig, head: bool, tokenizer: Any
     content = {
         "architectures": [f"{prefix}For{'SequenceClassification' if head else 'CausalLM'}"],
         **families.to_hf(config),
+        "torch_dtype": dtype,
+        "dtype": dtype,
         "pad_token_id": pad,
         "eos_token_id": eos,
     }
@@ -164,7 +176,7 @@ def _save_config(folder: Path, config: DecoderConfig, head: bool, tokenizer: Any
     (folder / CONFIG).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
-def _check_saved_tokenizer(folder: Path, tokenizer: Any) -> None:
+def check_saved_tokenizer(folder: Path, tokenizer: Any) -> None:
     """By model_type, `transformers` may open a tokenizer as another class and ignore its rules."""
     reloaded = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     text = SAMPLE + "".join(tokenizer.all_special_tokens)
@@ -281,14 +293,25 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the target's place at the end."""
+def replacing(target: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the target's place at the end; nothing is left after an error.
+
+    All processes see the same folder; the first one makes it and moves it.
+
+    Raises:
+        UserError: the target holds something other than a model.
+    """
     if target.exists() and not target.is_dir():
         raise UserError(f"cannot save a model to {target}: a file is in the way")
-    if target.is_dir() and any(target.iterdir()) and not (target / CONFIG).exists():
+    models = any((target / name).exists() for name in (CONFIG, ADAPTER_CONFIG))
+    if target.is_dir() and any(target.iterdir()) and not models:
         raise UserError(f"cannot save a model to {target}: it holds other files")
-    temporary = target.with_name(f".{target.name}.new-{os.getpid()}")
-    old = target.with_name(f".{target.name}.old-{os.getpid()}")
+    temporary = target.with_name(f".{target.name}.new")
+    old = target.with_name(f".{target.name}.old")
+    if jax.process_index() != 0:
+        yield temporary
+        return
+    shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
         yield temporary
@@ -297,10 +320,10 @@ def _replacing(target: Path) -> Iterator[Path]:
         temporary.rename(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
-def _gather(array: Any) -> np.ndarray:
+def gather(array: Any) -> np.ndarray:
     """A parameter whole, on every process."""
     if isinstance(array, jax.Array) and not array.is_fully_addressable:
         array = multihost_utils.process_allgather(array, tiled=True)
