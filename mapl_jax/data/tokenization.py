@@ -154,13 +154,17 @@ def closed(tokenizer: Tokenizer) -> Tokenizer:
         tail, end = "", str(tokenizer.eos_token)
     else:
         tail, end = text[encoding.offsets[len(leaf) - 1][1] :], ""
-    if not tail and not end:
-        return copied
-    copied.chat_template = (
+    # Jinja drops one line end at the end of a template.
+    template = str(tokenizer.chat_template).removesuffix("\n")
+    date = (
         f"{{%- if date_string is not defined %}}{{%- set date_string = {json.dumps(DATE)} %}}"
         "{%- endif %}"
-        # Jinja drops one line end at the end of a template.
-        f"{{%- set whole %}}{str(tokenizer.chat_template).removesuffix(chr(10))}{{%+ endset %}}"
+    )
+    dated = "date_string" in template and date not in template
+    if not tail and not end and not dated:
+        return copied
+    copied.chat_template = (
+        f"{date if dated else ''}{{%- set whole %}}{template}{{%+ endset %}}"
         "{%- if messages[-1]['role'] == 'assistant' and not add_generation_prompt %}"
         f"{{%- set tail = {json.dumps(tail)} %}}"
         "{{- whole[:whole | length - tail | length] if whole.endswith(tail) else whole }}"
