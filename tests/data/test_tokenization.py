@@ -120,7 +120,7 @@ def test_a_template_that_refuses_a_conversation_says_so(tokenizer, tmp_path):
         "{{ raise_exception('roles must alternate') }}{% endif %}{{ m['content'] }}{% endfor %}"
     )
     strict = tokenization.load(str(tmp_path), chat_template=alternating)
-    with pytest.raises(UserError, match="user, user.* roles must alternate"):
+    with pytest.raises(UserError, match=r"user, user.* roles must alternate"):
         tokenization.encode_leaves(strict, [([*HELLO, *HELLO], "x")])
     with pytest.raises(UserError, match="roles must alternate"):
         tokenization.load(
