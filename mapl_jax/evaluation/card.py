@@ -63,7 +63,7 @@ def write(
         "better. Trained by multi-level aware preference learning "
         "([arXiv 2505.12845](https://arxiv.org/abs/2505.12845)) with `mapl_jax`."
     )
-    if config:
+    if "train" in config:
         parts += ["## Training", _training(summary, config, base, step)]
     after = summary.get("eval", {}).get("after")
     if after:

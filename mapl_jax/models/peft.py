@@ -20,9 +20,14 @@ PREFIX = "base_model.model."
 
 
 def save(
-    folder: Path, config: DecoderConfig, params: Mapping[str, Any], *, base: str, tokenizer: Any
+    folder: Path,
+    config: DecoderConfig,
+    params: Mapping[str, Any],
+    *,
+    base: str,
+    tokenizer: Any = None,
 ) -> None:
-    """Writes the adapters and the reward head, fp32, into a folder that is there.
+    """Writes the adapters and a reward head, fp32, into a folder that is there.
 
     All processes take part, the first one writes.
 
@@ -31,14 +36,15 @@ def save(
         config: of the model, with its adapters.
         params: its parameters; the base among them is left alone.
         base: folder or hub name of the base, for the config.
-        tokenizer: saved beside the weights.
+        tokenizer: saved beside the weights; None to leave it out.
 
     Raises:
         UserError: a matrix of the family is cut otherwise in `transformers`, or the saved tokenizer
             would not read text as this one does.
     """
+    head = SCORE.path[0] in params
     tensors = {}
-    for path, name, layer in _tensors(config):
+    for path, name, layer in _tensors(config, head):
         array = hub.gather(_get(params, path))
         tensors[name] = np.ascontiguousarray(array[None] if layer is None else array[layer].T)
     if jax.process_index() != 0:
@@ -46,7 +52,7 @@ def save(
     assert config.lora is not None
     content = {
         "peft_type": "LORA",
-        "task_type": "SEQ_CLS",
+        "task_type": "SEQ_CLS" if head else "CAUSAL_LM",
         "base_model_name_or_path": base,
         "r": config.lora.rank,
         "lora_alpha": config.lora.alpha,
@@ -56,20 +62,22 @@ def save(
         "use_rslora": False,
         "inference_mode": True,
         "target_modules": sorted({name.rsplit(".", 1)[-1] for name in _modules(config).values()}),
-        "modules_to_save": ["score"],
+        "modules_to_save": list(SCORE.path) if head else None,
     }
     (folder / hub.ADAPTER_CONFIG).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     os.chmod(folder / WEIGHTS, 0o644)
-    tokenizer.save_pretrained(folder)
-    hub.check_saved_tokenizer(folder, tokenizer)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
+        hub.check_saved_tokenizer(folder, tokenizer)
 
 
 def load(folder: Path, config: DecoderConfig) -> Params:
     """The adapters and the head that `save` wrote."""
     tensors = load_file(folder / WEIGHTS)
+    head = PREFIX + SCORE.name in tensors
     stacks: dict[tuple[str, ...], list[np.ndarray]] = {}
-    for path, name, layer in _tensors(config):
+    for path, name, layer in _tensors(config, head):
         stacks.setdefault(path, []).append(tensors[name][0] if layer is None else tensors[name].T)
     params: Params = {}
     for path, arrays in stacks.items():
@@ -80,14 +88,17 @@ def load(folder: Path, config: DecoderConfig) -> Params:
     return params
 
 
-def _tensors(config: DecoderConfig) -> Iterator[tuple[tuple[str, ...], str, int | None]]:
+def _tensors(
+    config: DecoderConfig, head: bool
+) -> Iterator[tuple[tuple[str, ...], str, int | None]]:
     """Path of a parameter, its name in PEFT, and its layer (None: it has none)."""
     for path, module in _modules(config).items():
         for ours, theirs in (("a", "lora_A"), ("b", "lora_B")):
             for layer in range(config.layers):
                 name = module.format(i=layer)
                 yield (*path, "lora", ours), f"{PREFIX}{name}.{theirs}.weight", layer
-    yield SCORE.path, PREFIX + SCORE.name, None
+    if head:
+        yield SCORE.path, PREFIX + SCORE.name, None
 
 
 def _modules(config: DecoderConfig) -> dict[tuple[str, ...], str]:
