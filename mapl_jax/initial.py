@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from mapl_jax import cli
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.errors import UserError
-from mapl_jax.models import decoder, hub, lora, reward
+from mapl_jax.models import decoder, hub, lora, published, reward
 from mapl_jax.models.decoder import DecoderConfig
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -43,25 +43,44 @@ def make_model(config: ConfigDict, tokenizer: Tokenizer) -> tuple[DecoderConfig,
 def _make_base(config: ConfigDict, tokenizer: Tokenizer) -> tuple[DecoderConfig, Any]:
     """The same without adapters."""
     fields = config.model
-    if fields.path:
-        model = hub.load_config(fields.path)
+    if fields.path and fields.shape:
+        raise UserError(
+            "model.path names weights to start from and model.shape a shape to start from scratch; "
+            "set one of them to nothing"
+        )
+    name = fields.path or fields.shape
+    if name:
+        model = hub.load_config(name) if fields.path else published.config(name)
         if len(tokenizer) > model.vocab_size:
             raise UserError(
-                f"the tokenizer has {len(tokenizer)} tokens and the model in {fields.path} "
+                f"the tokenizer has {len(tokenizer)} tokens and the model {name} "
                 f"only {model.vocab_size}; they do not belong together"
             )
+    if fields.path:
 
         def load(places: Any) -> Any:
             params = hub.load_params(fields.path, model, head=True, seed=config.seed)
             return jax.device_put(params, places)
 
         return model, load
+    if not name:
+        model = _from_scratch(fields, tokenizer)
+
+    def init(places: Any) -> Any:
+        # Made shard by shard, never whole on one device.
+        make = functools.partial(reward.init, model, jax.random.key(config.seed))
+        return jax.jit(make, out_shardings=places)()
+
+    return model, init
+
+
+def _from_scratch(fields: ConfigDict, tokenizer: Tokenizer) -> DecoderConfig:
     if fields.width % fields.heads or fields.heads % fields.kv_heads:
         raise UserError(
             f"model.width ({fields.width}) must be a multiple of model.heads ({fields.heads}), "
             f"and that of model.kv_heads ({fields.kv_heads})"
         )
-    model = DecoderConfig(
+    return DecoderConfig(
         # A multiple of 64 shards evenly and fills whole tiles.
         vocab_size=-(-len(tokenizer) // 64) * 64,
         width=fields.width,
@@ -75,10 +94,3 @@ def _make_base(config: ConfigDict, tokenizer: Tokenizer) -> tuple[DecoderConfig,
         tie_embeddings=True,
         qkv_bias=True,
     )
-
-    def init(places: Any) -> Any:
-        # Made shard by shard, never whole on one device.
-        make = functools.partial(reward.init, model, jax.random.key(config.seed))
-        return jax.jit(make, out_shardings=places)()
-
-    return model, init

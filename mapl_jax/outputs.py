@@ -4,6 +4,7 @@ What is written is read back and must give the same: the same rewards of held-ou
 tolerance of the type it was written in, and the same tokens. Only then does the folder appear.
 """
 
+import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator, Mapping
@@ -66,7 +67,8 @@ def write_model(
             params = lora.join(params, lora.split(result.params, result.model.lora)[1])
         else:
             merged = lora.merge(result.params, result.model.lora)
-            hub.save_params(part, result.model, merged, tokenizer=tokenizer, dtype=dtype)
+            plain = dataclasses.replace(result.model, lora=None)
+            hub.save_params(part, plain, merged, tokenizer=tokenizer, dtype=dtype)
             del merged
             model = hub.load_config(part)
             params = hub.load_params(part, model, head=True, seed=0)

@@ -4,6 +4,7 @@ Config -> mesh -> data -> model -> step -> loop, then the evaluation and the rep
 with the same command, a run goes on from its last checkpoint and ends with the same parameters.
 """
 
+import dataclasses
 import functools
 import os
 import time
@@ -57,7 +58,7 @@ def main(arguments: cli.Arguments) -> None:
 
     # Model and step. With LoRA, the state holds adapters and head; the base is frozen beside it.
     model, make_params = initial.make_model(config, tokenizer)
-    hub.check_tokenizer(model, tokenization.closed(tokenizer))
+    hub.check_tokenizer(dataclasses.replace(model, lora=None), tokenization.closed(tokenizer))
     rewards = functools.partial(
         rewards_of, model, dtype=dtype, remat=config.train.remat, backend=config.train.attention
     )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
@@ -203,7 +204,8 @@ def test_what_does_not_score_the_same_does_not_appear(trained, tmp_path, monkeyp
 
     def damaged(*args, **options):
         params = load(*args, **options)
-        params["layers"]["mlp"]["up"]["kernel"][1] = 0.5
+        up = params["layers"]["mlp"]["up"]
+        up["kernel"] = jnp.asarray(up["kernel"]).at[1].set(0.5)
         return params
 
     monkeypatch.setattr(outputs.hub, "load_params", damaged)

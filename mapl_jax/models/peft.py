@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from mapl_jax.errors import UserError
 from mapl_jax.models import families, hub
 from mapl_jax.models.decoder import DecoderConfig, Params
-from mapl_jax.models.families import LM_HEAD, SCORE, TRANSPOSED
+from mapl_jax.models.families import SCORE
 
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
@@ -104,11 +105,12 @@ def _tensors(
 def _modules(config: DecoderConfig) -> dict[tuple[str, ...], str]:
     """Path of every adapted matrix -> the name of its module in `transformers`, with `{i}`."""
     assert config.lora is not None
-    family = families.get(config.family)
+    tensors = families.get(config.family).tensors
+    sharing = Counter(tensor.name for tensor in tensors)
     modules = {
         tensor.path[:-1]: tensor.name.removesuffix(".weight")
-        for tensor in family.tensors
-        if tensor.path[-1] == "kernel" and tensor.form == TRANSPOSED and tensor is not LM_HEAD
+        for tensor in tensors
+        if tensor.path[-1] == "kernel" and sharing[tensor.name] == 1
     }
     wanted = {path: name for path, name in modules.items() if path[-1] in config.lora.names}
     found = {path[-1] for path in wanted}
