@@ -1,8 +1,9 @@
 """Writes a model for others: python -m mapl_jax.export --checkpoint=DIR --output=DIR
 
-A folder with config, safetensors, tokenizer with its chat template and a model card, which opens in
-transformers (AutoModelForSequenceClassification, pipelines), vLLM and reward-bench. It is read back
-and must give the rewards of the checkpoint on held-out rows before it appears.
+A folder with config, safetensors, tokenizer with its chat template and a model card, by the
+conventions of transformers (AutoModelForSequenceClassification, pipelines), which vLLM and
+reward-bench read too. It appears only after it was read back and gave the rewards of the checkpoint
+on held-out rows.
 """
 
 import tempfile

@@ -7,7 +7,7 @@ tolerance of the type it was written in, and the same tokens. Only then does the
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +82,20 @@ def write_model(
     return difference
 
 
-def _rewards(
-    model: DecoderConfig, params: Any, tries: TrieSet, mesh: Mesh, tokenizer: Any
-) -> np.ndarray:
-    """Rewards, fp32, of the leaves of the first tries."""
+@functools.lru_cache(maxsize=4)
+def _scoring(model: DecoderConfig, mesh: Mesh) -> Callable[[Any, step.Batch], jax.Array]:
+    """The compiled scoring, which before and after is the same unless adapters were merged."""
 
     def rewards(params: Any, batch: step.Batch) -> jax.Array:
         return reward.rewards(model, params, *(batch[name] for name in scoring.FIELDS))
 
+    return step.compile_scoring(rewards, mesh, trained.placement(model, mesh))
+
+
+def _rewards(
+    model: DecoderConfig, params: Any, tries: TrieSet, mesh: Mesh, tokenizer: Any
+) -> np.ndarray:
+    """Rewards, fp32, of the leaves of the first tries."""
     batches = scoring.eval_batches(
         tries,
         rows_per_batch=1,
@@ -97,7 +103,8 @@ def _rewards(
         pad_token=tokenizer.pad_token_id or 0,
         samples=CHECKED_TRIES,
     )
-    score = step.compile_scoring(rewards, mesh, trained.placement(model, mesh))
+    # What the config says of special tokens is for others.
+    score = _scoring(dataclasses.replace(model, pad_token=None, eos_token=None), mesh)
     to_device = functools.partial(sharding.to_device, mesh=mesh)
     values = [
         np.asarray(score(params, to_device(batch)))

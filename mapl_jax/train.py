@@ -49,6 +49,8 @@ def main(arguments: cli.Arguments) -> None:
     # Data: pairs -> samples -> tries -> rows.
     train_split, test_split = inputs.load_splits(config, folder.cache)
     tokenizer = inputs.make_tokenizer(config, train_split, folder.tokenizer)
+    if str(tokenizer.chat_template).endswith(tokenization.PLAIN):
+        say("the tokenizer has no chat template; turns are written as plain text (User: ...)")
     encoding = inputs.encode_settings(config)
     train_tries = inputs.encode_split(train_split, tokenizer, encoding, folder.cache)
     test_tries = inputs.encode_split(test_split, tokenizer, encoding, folder.cache)

@@ -118,4 +118,4 @@ def _from_step(run: RunFolder, at: int, mesh: Mesh) -> Trained:
                 f"of {run.path} were trained beside"
             )
         params = lora.join(params, frozen)
-    return Trained(model, params, tokenizer, run, at, record["held_out"])
+    return Trained(model, params, tokenizer, run, at, record.get("held_out"))

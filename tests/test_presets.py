@@ -12,7 +12,7 @@ import pytest
 from mapl_jax import initial, train
 from mapl_jax.data import tokenization
 from mapl_jax.errors import UserError
-from mapl_jax.models import families, published, reward
+from mapl_jax.models import families, lora, published, reward
 
 ROOT = Path(__file__).parents[1]
 
@@ -83,6 +83,30 @@ def test_a_pretrained_preset_has_the_settings_of_the_paper(preset):
     assert config.train.rows_per_batch % (config.train.accumulation * devices) == 0
     settings = train.make_optimizer_settings(config)
     assert (settings.b1, settings.b2) != (0.9, 0.98)
+
+
+def leaves(tree):
+    for key, value in tree.items():
+        yield from leaves(value) if isinstance(value, dict) else [key]
+
+
+def test_every_field_is_named_where_configs_are_read():
+    source = "\n".join(path.read_text() for path in (ROOT / "mapl_jax").rglob("*.py"))
+    for name in leaves(configs().get_config().to_dict()):
+        assert re.search(rf"(\w\.|\[?\"){name}\b", source), name
+
+
+def test_the_frozen_base_has_the_type_of_the_computation():
+    config = configs().get_config()
+    config.update_from_flattened_dict(
+        {"model.width": 16, "model.layers": 1, "lora.rank": 2, "train.dtype": "bfloat16"}
+    )
+    model, make = initial.make_model(config, tokenization.train(["a b c"] * 3, 300))
+    alone = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    params = make(jax.tree.map(lambda _: alone, reward.abstract_params(model)))
+    trainable, frozen = lora.split(params, model.lora)
+    assert {str(x.dtype) for x in jax.tree.leaves(trainable)} == {"float32"}
+    assert {str(x.dtype) for x in jax.tree.leaves(frozen)} == {"bfloat16"}
 
 
 def test_presets_differ_from_the_demonstration_in_values_only():

@@ -316,11 +316,12 @@ def replacing(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
             target.rename(old)
         temporary.rename(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def gather(array: Any) -> np.ndarray:

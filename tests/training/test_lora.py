@@ -83,9 +83,8 @@ def alone():
     return run((1, 1, 1))
 
 
-@pytest.mark.parametrize(("shape", "parts"), [((2, 2, 2), 1), ((1, 1, 1), 2)])
-def test_devices_and_parts_make_no_difference(alone, shape, parts):
-    state, _, log, _ = run(shape, parts)
+def test_devices_and_parts_make_no_difference(alone):
+    state, _, log, _ = run((2, 2, 2), parts=2)
     for ours, theirs in zip(log, alone[2], strict=True):
         for name, value in theirs.items():
             assert ours[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
@@ -94,10 +93,9 @@ def test_devices_and_parts_make_no_difference(alone, shape, parts):
         jax.device_get(state.params),
         jax.device_get(alone[0].params),
     )
-    if shape != (1, 1, 1):
-        pair = state.params["layers"]["mlp"]["up"]["lora"]
-        assert pair["a"].sharding.spec == jax.sharding.PartitionSpec(None, "fsdp", None)
-        assert pair["b"].sharding.spec == jax.sharding.PartitionSpec(None, None, "tensor")
+    pair = state.params["layers"]["mlp"]["up"]["lora"]
+    assert pair["a"].sharding.spec == jax.sharding.PartitionSpec(None, "fsdp", None)
+    assert pair["b"].sharding.spec == jax.sharding.PartitionSpec(None, None, "tensor")
 
 
 def test_adapters_and_the_head_learn_and_nothing_else_has_moments(alone):
