@@ -123,6 +123,8 @@ def load(name_or_path: str, *, chat_template: str | None = None) -> Tokenizer:
         raise UserError(f"no tokenizer could be loaded from {name_or_path}: {reason}") from error
     if not tokenizer.is_fast:
         raise UserError(f"the tokenizer in {name_or_path} has no tokenizer.json; save a fast one")
+    if isinstance(tokenizer.chat_template, dict):  # others are for tools and retrieval
+        tokenizer.chat_template = tokenizer.chat_template.get("default")
     if chat_template:
         tokenizer.chat_template = read_template(chat_template)
     if tokenizer.eos_token_id is None:
@@ -261,9 +263,12 @@ def _end_once(
     """Cuts the template's tail behind the last end of turn; adds eos where there is none."""
     marks = np.flatnonzero(np.isin(ids[boundary:], special))
     if len(marks):
-        tail = boundary + int(marks[-1]) + 1
-        if not str(tokenizer.decode(ids[tail:])).strip():
-            return ids[:tail]
+        last = boundary + int(marks[-1])
+        if not str(tokenizer.decode(ids[last + 1 :])).strip():
+            # A response that was stored with its end has it twice by now.
+            while last > boundary and ids[last - 1] == ids[last]:
+                last -= 1
+            return ids[: last + 1]
     return np.append(ids, np.int32(tokenizer.eos_token_id))
 
 
@@ -304,15 +309,14 @@ def _render(
 
     folded = _without_system(messages)
     try:
+        if folded is None:
+            return apply(messages)
         try:
             text = apply(messages)
-        except Exception:
-            if folded is None:
-                raise
+        except Exception:  # no such role
             return apply(folded)
         # Some templates leave out a role that they do not know.
-        said = folded is None or messages[0]["content"].strip() in text
-        return text if said else apply(folded or messages)
+        return text if messages[0]["content"].strip() in text else apply(folded)
     except Exception as error:  # jinja raises its own kinds; a template may raise any message
         roles = ", ".join(message["role"] for message in messages)
         raise UserError(f"the chat template refuses the roles ({roles}): {error}") from error

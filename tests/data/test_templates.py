@@ -317,6 +317,16 @@ def test_the_date_of_a_template_is_always_the_same(loaded):
     assert f"Today: {tokenization.DATE}" in loaded["llama-3 with a date"].decode(path.tokens)
 
 
+def test_of_several_templates_the_default_is_taken(tmp_path):
+    folder = save(tmp_path, "qwen2.5")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = {"default": tokenizer.chat_template, "tool_use": "{{ tools }}"}
+    tokenizer.save_pretrained(tmp_path)
+    assert isinstance(transformers.AutoTokenizer.from_pretrained(folder).chat_template, dict)
+    path = leaf(tokenization.load(folder), QUESTION)
+    assert tokenizer.convert_ids_to_tokens(path.tokens)[-1] == "<|im_end|>"
+
+
 def test_a_base_model_gets_the_plain_template(loaded):
     tokenizer = loaded["a base model"]
     path = leaf(tokenizer, DIALOGUE)
@@ -361,4 +371,14 @@ def test_any_text_ends_in_one_end_behind_its_prompt(loaded, name, question, answ
     tokenizer = loaded[name]
     path = leaf(tokenizer, [{"role": "user", "content": question}], answer)
     response = tokenizer.convert_ids_to_tokens(path.tokens[path.prompt_length :])
-    assert response.count(STYLES[name].end) == 1 and response[-1] == STYLES[name].end
+    assert response[-1] == STYLES[name].end
+    assert response[-2:-1] != [STYLES[name].end]
+
+
+# The templates of the others write something between a response and its end.
+@pytest.mark.parametrize("name", sorted(STYLES.keys() - {"phi-3", "llama-2"}))
+def test_a_response_that_was_stored_with_its_end_has_it_once(loaded, name):
+    ended = leaf(loaded[name], QUESTION, ANSWER + STYLES[name].end)
+    response = loaded[name].convert_ids_to_tokens(ended.tokens[ended.prompt_length :])
+    assert response[-1] == STYLES[name].end
+    assert response.count(STYLES[name].end) == 1
