@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from safetensors.numpy import load_file, save_file
 
 from mapl_jax.errors import UserError
@@ -48,8 +49,21 @@ def save(
     for path, name, layer in _tensors(config, head):
         array = hub.gather(_get(params, path))
         tensors[name] = np.ascontiguousarray(array[None] if layer is None else array[layer].T)
-    if jax.process_index() != 0:
-        return
+    if jax.process_index() == 0:
+        _write(folder, config, tensors, head=head, base=base, tokenizer=tokenizer)
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(f"saved adapters {folder}")
+
+
+def _write(
+    folder: Path,
+    config: DecoderConfig,
+    tensors: dict[str, np.ndarray],
+    *,
+    head: bool,
+    base: str,
+    tokenizer: Any,
+) -> None:
     assert config.lora is not None
     content = {
         "peft_type": "LORA",
