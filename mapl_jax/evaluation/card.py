@@ -103,11 +103,12 @@ def _training(
     summary: Mapping[str, Any], config: Mapping[str, Any], base: str, step: int | None
 ) -> str:
     data, loss, train = config["data"], config["loss"], config["train"]
+    held_out = data["test"] or f"{data['test_fraction']:g} of the training data"
     rows = [
         ("Base model", base or "none, trained from scratch"),
         ("Training data", data["train"]),
-        ("Held-out data", data["test"] or f"{data['test_fraction']:g} of the training data"),
-        ("Instructions", f"families {config['synthesis']['families']}"),
+        ("Held-out data", "demo" if data["train"] == "demo" else held_out),
+        ("Instructions", f"families {config['synthesis']['families'].replace(',', ', ')}"),
         *((f"Level `{level}`", f"weight {loss[level]:g}: {LEVELS[level]}") for level in LEVELS),
         ("Form of `inter`", loss["inter_form"]),
         ("Learning rate", f"{train['learning_rate']:g}, {train['schedule']}"),
