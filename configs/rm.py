@@ -10,15 +10,53 @@ them, or a hub name):
     python -m mapl_jax.train --config=configs/rm.py:small \
         --config.data.train=train.jsonl --config.data.test=test.jsonl
 
-Fields are set from the command line as `--config.train.learning_rate=3e-4`. What to expect of each
-preset stands in the README, with the machine it was measured on.
+A pretrained model, fetched from the hub, with the training settings of arXiv 2502.00814 (learning
+rate 1e-5, cosine, 10 steps of warm-up, 64 pairs a step):
+
+    python -m mapl_jax.train --config=configs/rm.py:qwen2.5-0.5b \
+        --config.data.train=train.jsonl --config.data.test=test.jsonl
+
+    preset         starts from                   made for          state, GB a device
+    smollm2-135m   HuggingFaceTB/SmolLM2-135M    1 device, 16 GB      2.7
+    qwen2.5-0.5b   Qwen/Qwen2.5-0.5B             1 device, 24 GB      9.9
+    llama-3.2-1b   meta-llama/Llama-3.2-1B       1 device, 40 GB     24.7
+    qwen2.5-1.5b   Qwen/Qwen2.5-1.5B             1 device, 40 GB     30.9
+    gemma-2-2b     google/gemma-2-2b             1 device, 80 GB     52.3
+    qwen2.5-7b     Qwen/Qwen2.5-7B               8 devices, 40 GB    17.7
+    llama-3.1-8b   meta-llama/Llama-3.1-8B       8 devices, 40 GB    18.8
+
+State is 20 bytes a parameter, split over the devices: 4 of fp32 weights, 8 of Adam's moments, 8 of
+gradients (the sum, and those of a part). On top come the activations of one row, with remat "full"
+the inputs of all layers, 2 * layers * width * row_length bytes, and what one layer needs: 1 to 3 GB
+here. With LoRA (`--config.lora.rank=16 --config.train.learning_rate=1e-4`) the state is 2 bytes a
+parameter and 20 for each of the few that are trained, so qwen2.5-7b takes 15 GB on one device.
+
+A step is rows_per_batch rows of row_length tokens. A pair with its instructions is one trie: the
+prompt, two sets of instructions and three times both responses, about 1,000 tokens where a prompt
+has 150 and a response 120. So 16 rows of 4,096 tokens are about 64 pairs; the run prints what it
+comes to on your data. With other numbers of devices, rows_per_batch
+must stay a multiple of accumulation times the devices. To measure without network, take the shape
+with random weights: `--config.model.path= --config.model.shape=Qwen/Qwen2.5-0.5B`.
+
+Fields are set from the command line as `--config.train.learning_rate=3e-4`. What to expect of demo
+and small stands in the README, with the machine it was measured on.
 """
 
 from ml_collections import ConfigDict
 
 from mapl_jax.errors import UserError
 
-PRESETS = ("demo", "small")
+# Preset -> the hub name of the model it starts from, and the number of devices it is made for.
+PRETRAINED = {
+    "smollm2-135m": ("HuggingFaceTB/SmolLM2-135M", 1),
+    "qwen2.5-0.5b": ("Qwen/Qwen2.5-0.5B", 1),
+    "llama-3.2-1b": ("meta-llama/Llama-3.2-1B", 1),
+    "qwen2.5-1.5b": ("Qwen/Qwen2.5-1.5B", 1),
+    "gemma-2-2b": ("google/gemma-2-2b", 1),
+    "qwen2.5-7b": ("Qwen/Qwen2.5-7B", 8),
+    "llama-3.1-8b": ("meta-llama/Llama-3.1-8B", 8),
+}
+PRESETS = ("demo", "small", *PRETRAINED)
 
 # Families that a model from scratch learns within minutes, because marks, pronouns, lengths and
 # endings show them. A pretrained model can have them all: --config.synthesis.families=train
@@ -51,7 +89,9 @@ def get_config(preset: str = "") -> ConfigDict:
     """The config of a preset; the empty name is the demonstration."""
     preset = preset or "demo"
     if preset not in PRESETS:
-        raise UserError(f"unknown preset {preset!r} of configs/rm.py; choose demo or small")
+        raise UserError(
+            f"unknown preset {preset!r} of configs/rm.py; choose one of {', '.join(PRESETS)}"
+        )
     config = ConfigDict()
     config.name = f"rm-{preset}"  # the run lies in runs/NAME unless --workdir says otherwise
     config.seed = 0
@@ -89,12 +129,18 @@ def get_config(preset: str = "") -> ConfigDict:
 
     config.model = ConfigDict()
     config.model.path = ""  # a folder with config.json and safetensors, or a hub name
+    config.model.shape = ""  # from scratch, in the shape of a model of mapl_jax/models/published.py
     config.model.width = 128
     config.model.layers = 2
     config.model.heads = 4
     config.model.kv_heads = 2
     config.model.mlp_width = 384
     config.model.rope_theta = 10_000.0
+
+    config.lora = ConfigDict()
+    config.lora.rank = 0  # of adapters beside a frozen model; 0: the whole model is trained
+    config.lora.alpha = 32.0  # adapters are scaled by alpha / rank
+    config.lora.targets = "all"  # or of q,k,v,o,gate,up,down
 
     config.loss = ConfigDict()
     config.loss.base = 1.0  # weights of the levels
@@ -150,4 +196,24 @@ def get_config(preset: str = "") -> ConfigDict:
         config.train.eval_every = 250
         config.train.save_every = 250
         config.eval.samples = 100
+    if preset in PRETRAINED:
+        path, devices = PRETRAINED[preset]
+        config.model.path = path
+        config.data.train = ""
+        config.data.max_length = 2048
+        config.data.row_length = 4096
+        config.synthesis.families = "train"
+        config.train.rows_per_batch = 16
+        config.train.accumulation = 16 // devices  # one row at a time on each device
+        config.train.learning_rate = 1e-5
+        config.train.warmup = 10
+        config.train.weight_decay = 0.0
+        config.train.b2 = 0.999
+        config.train.dtype = "bfloat16"
+        config.train.remat = "full"
+        config.train.log_every = 10
+        config.train.eval_every = 200
+        config.train.save_every = 200
+        config.mesh.data = 1
+        config.mesh.fsdp = -1  # every device holds a part of the state
     return config

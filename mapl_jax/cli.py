@@ -1,4 +1,8 @@
-"""What every command shares: flags, the config file, and one clear line for a user's mistake."""
+"""What every command shares: flags, the config file, and one clear line for a user's mistake.
+
+A command has a config file (`--config=FILE` and `--config.FIELD=VALUE`) or, if a few words say all,
+plain flags (`--NAME=VALUE`).
+"""
 
 import dataclasses
 import logging
@@ -8,7 +12,8 @@ import traceback
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from absl import app, flags
+from absl import app
+from absl import flags as absl_flags
 from ml_collections import ConfigDict, config_flags
 
 from mapl_jax.errors import UserError
@@ -24,7 +29,7 @@ class Arguments:
     """What a command was called with.
 
     Attributes:
-        config: the locked config, overrides applied.
+        config: the locked config, overrides applied; of a command with plain flags, their values.
         workdir: value of `--workdir`, or None where the user left it to the command.
         command: the command line, for the records of a run.
     """
@@ -32,6 +37,14 @@ class Arguments:
     config: ConfigDict
     workdir: str | None
     command: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """A plain flag: its default, which also says its type, and one line for --help."""
+
+    default: str | int | float | bool
+    help: str
 
 
 def fail(message: str) -> None:
@@ -51,40 +64,45 @@ def choice(name: str, value: str, allowed: Collection[str] | Mapping[str, Any]) 
     return allowed[value] if isinstance(allowed, Mapping) else value
 
 
-def launch(main: Callable[[Arguments], None], *, name: str, config: str) -> None:
+def launch(
+    main: Callable[[Arguments], None],
+    *,
+    name: str,
+    config: str = "",
+    flags: Mapping[str, Flag] | None = None,
+) -> None:
     """Runs a command: parses flags, loads the config, calls `main`, reports errors in one line.
 
     Args:
         main: the command.
         name: how the command is called, `mapl_jax.NAME`.
         config: the config file to suggest where none was given.
+        flags: of a command without a config file.
     """
-    flag_values = flags.FLAGS
-    holder = config_flags.DEFINE_config_file(
-        "config", None, f"Config file, e.g. {config} or {config}:preset.", lock_config=True
-    )
-    flags.DEFINE_string("workdir", None, "Folder for everything the run writes.")
-    flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
+    plain = flags is not None
+    holder = _define_plain(flags) if flags is not None else _define_config(config)
+    absl_flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
     app.define_help_flags()
     debug = any(arg in ("--debug", "--debug=true") for arg in sys.argv[1:])
     if not debug:
         logging.getLogger("absl").setLevel(logging.WARNING)
     try:
-        rest = flag_values(sys.argv)
-        if holder.value is not None:
+        rest = absl_flags.FLAGS(sys.argv)
+        values = holder()
+        if values is not None:
             # A config file that could not be loaded raises its reason at the first access.
-            holder.value.to_dict()
+            values.to_dict()
     except Exception as error:
         if debug:
             raise
         fail(_flag_message(error, config))
     if len(rest) > 1:
         fail(f"unexpected argument {rest[1]!r}; options are written --name=value")
-    if holder.value is None:
+    if values is None:
         fail(f"no config given; try: python -m mapl_jax.{name} --config={config}")
     arguments = Arguments(
-        config=holder.value,
-        workdir=flag_values.workdir,
+        config=values,
+        workdir=None if plain else absl_flags.FLAGS.workdir,
         command=" ".join(["python", "-m", f"mapl_jax.{name}", *sys.argv[1:]]),
     )
     try:
@@ -96,6 +114,31 @@ def launch(main: Callable[[Arguments], None], *, name: str, config: str) -> None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr, flush=True)
         os._exit(130)
+
+
+def _define_config(config: str) -> Callable[[], ConfigDict | None]:
+    """Defines --config and --workdir; afterwards gives the config, None if there is none."""
+    holder = config_flags.DEFINE_config_file(
+        "config", None, f"Config file, e.g. {config} or {config}:preset.", lock_config=True
+    )
+    absl_flags.DEFINE_string("workdir", None, "Folder for everything the run writes.")
+    return lambda: holder.value
+
+
+def _define_plain(plain: Mapping[str, Flag]) -> Callable[[], ConfigDict]:
+    """Defines plain flags; afterwards gives their values."""
+    define: dict[type, Callable[..., Any]] = {
+        str: absl_flags.DEFINE_string,
+        bool: absl_flags.DEFINE_bool,
+        int: absl_flags.DEFINE_integer,
+        float: absl_flags.DEFINE_float,
+    }
+    holders = {
+        # --help shows the flags of the command's own module.
+        name: define[type(flag.default)](name, flag.default, flag.help, module_name=sys.argv[0])
+        for name, flag in plain.items()
+    }
+    return lambda: ConfigDict({name: holder.value for name, holder in holders.items()})
 
 
 def _flag_message(error: Exception, config: str) -> str:

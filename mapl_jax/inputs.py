@@ -142,6 +142,21 @@ def load_samples(name: str, cache_dir: str | os.PathLike[str]) -> Split:
     return _keep_samples(sources.read_samples(name), cache_dir)
 
 
+def load_any(
+    name: str,
+    cache_dir: str | os.PathLike[str],
+    *,
+    on_error: str = "raise",
+    seed: int = 0,
+    synthesis: Settings | None = None,
+) -> Split:
+    """Samples as they are, pairs as base comparisons, or with instructions added to them."""
+    if name != DEMO and sources.is_samples(name):
+        return load_samples(name, cache_dir)
+    pairs = read_pairs(name, on_error, seed)
+    return synthesize(pairs, synthesis, cache_dir) if synthesis else base_only(pairs, cache_dir)
+
+
 def read_pairs(
     name: str, on_error: str, seed: int, *, split: str = "test", demo_pairs: int = 4000
 ) -> sources.Pairs:

@@ -71,5 +71,4 @@ def finish(
     say()
     say(preferences.table(sides["before"], sides["after"]))
     say()
-    say(f"{facts['seconds']:.0f} s in all; report: {os.path.relpath(folder.report)}")
-    say(f"model: {os.path.relpath(folder.model)}", flush=True)
+    say(f"{facts['seconds']:.0f} s in all; report: {os.path.relpath(folder.report)}", flush=True)

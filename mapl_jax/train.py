@@ -4,30 +4,31 @@ Config -> mesh -> data -> model -> step -> loop, then the evaluation and the rep
 with the same command, a run goes on from its last checkpoint and ends with the same parameters.
 """
 
+import dataclasses
 import functools
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from mapl_jax import cli, inputs, losses, results
-from mapl_jax.data import loader, rows
+from mapl_jax import cli, initial, inputs, losses, outputs, results, trained
+from mapl_jax.data import loader, rows, tokenization
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import preferences, scoring
 from mapl_jax.kernels import attention
-from mapl_jax.models import axes, hub, reward
+from mapl_jax.models import axes, hub, lora, reward
 from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models.fingerprint import fingerprint
 from mapl_jax.runs import RunFolder
 from mapl_jax.training import loop, optimizers, sharding, step
 from mapl_jax.training.checkpoints import Checkpoints
 from mapl_jax.training.metrics import MetricsWriter
 
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 FIELDS = (*scoring.FIELDS, *step.COMPARISON_FIELDS)
 
 
@@ -36,7 +37,7 @@ def main(arguments: cli.Arguments) -> None:
     config = arguments.config
     began = time.perf_counter()
     optimizer_settings = make_optimizer_settings(config)
-    dtype = cli.choice("train.dtype", config.train.dtype, DTYPES)
+    dtype = cli.choice("train.dtype", config.train.dtype, initial.DTYPES)
     inter = cli.choice("loss.inter_form", config.loss.inter_form, losses.INTER_FORMS)
     cli.choice("train.attention", config.train.attention, attention.BACKENDS)
     mesh = sharding.make_mesh(config.mesh)
@@ -48,6 +49,8 @@ def main(arguments: cli.Arguments) -> None:
     # Data: pairs -> samples -> tries -> rows.
     train_split, test_split = inputs.load_splits(config, folder.cache)
     tokenizer = inputs.make_tokenizer(config, train_split, folder.tokenizer)
+    if str(tokenizer.chat_template).endswith(tokenization.PLAIN):
+        say("the tokenizer has no chat template; turns are written as plain text (User: ...)")
     encoding = inputs.encode_settings(config)
     train_tries = inputs.encode_split(train_split, tokenizer, encoding, folder.cache)
     test_tries = inputs.encode_split(test_split, tokenizer, encoding, folder.cache)
@@ -55,17 +58,20 @@ def main(arguments: cli.Arguments) -> None:
     plan = batches.plan
     say(describe("train", train_tries), describe("held out", test_tries), sep="\n", flush=True)
 
-    # Model and step.
-    model, make_params = make_model(config, tokenizer)
-    hub.check_tokenizer(model, tokenizer)
+    # Model and step. With LoRA, the state holds adapters and head; the base is frozen beside it.
+    model, make_params = initial.make_model(config, tokenizer)
+    hub.check_tokenizer(dataclasses.replace(model, lora=None), tokenization.closed(tokenizer))
     rewards = functools.partial(
         rewards_of, model, dtype=dtype, remat=config.train.remat, backend=config.train.attention
     )
     shapes = reward.abstract_params(model)
     logical = axes.logical_axes(shapes)
+    places = sharding.parameters(mesh, shapes, logical)
+    trainable_shapes, _ = lora.split(shapes, model.lora)
+    trainable_logical, _ = lora.split(logical, model.lora)
     learning_rate = optimizers.schedule(optimizer_settings, plan.steps)
-    optimizer = optimizers.adamw(optimizer_settings, learning_rate, logical)
-    abstract, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
+    optimizer = optimizers.adamw(optimizer_settings, learning_rate, trainable_logical)
+    abstract, shardings = step.state_shapes(trainable_shapes, optimizer, mesh, trainable_logical)
     train_step = step.compile_train_step(
         step.make_train_step(
             rewards,
@@ -77,8 +83,9 @@ def main(arguments: cli.Arguments) -> None:
         ),
         mesh,
         shardings,
+        lora.split(places, model.lora)[1],
     )
-    score_step = step.compile_scoring(rewards, mesh, shardings.params)
+    score_step = step.compile_scoring(rewards, mesh, places)
     to_device = functools.partial(sharding.to_device, mesh=mesh)
 
     def score(params: Any, samples: int = 0) -> preferences.Scored:
@@ -91,37 +98,42 @@ def main(arguments: cli.Arguments) -> None:
         )
         return scoring.score(score_step, params, held_out, to_device)
 
-    def evaluate(params: Any, _: int) -> Mapping[str, float]:
-        return scoring.flat_metrics(score(params, config.eval.samples), seed=config.seed)
-
     with Checkpoints(folder.checkpoints, keep=config.train.keep) as checkpoints:
         start = checkpoints.latest or 0
+        first: Any = None
+        frozen: Any = {}
+        if not start or model.lora or not results.has_scores(folder, "before"):
+            first, frozen = lora.split(make_params(places), model.lora)
         record = {
             "data": train_tries.fingerprint,
+            "held_out": test_tries.fingerprint,
             "steps": plan.steps,
             "model": model.to_dict(),
+            "base": fingerprint(frozen) if frozen else None,
         }
         if start:
-            found = checkpoints.record(start)
-            if found != record:
-                raise UserError(
-                    f"the checkpoint at step {start} was trained on other data "
-                    f"({found} instead of {record}); choose another --workdir"
-                )
-            state = checkpoints.restore(start, abstract)
-            say(f"going on from the checkpoint at step {start} of {plan.steps}", flush=True)
-        else:
-            state = step.compile_first_state(optimizer, shardings)(make_params(shardings.params))
-        parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+            check_record(start, checkpoints.record(start), record)
+        sizes = [sum(x.size for x in jax.tree.leaves(tree)) for tree in (shapes, trainable_shapes)]
         say(
-            f"model: {parameters / 1e6:.2f} M parameters; {plan.steps} steps of "
-            f"{plan.rows_per_batch} rows of {plan.row_length} tokens on "
+            f"model: {sizes[0] / 1e6:.2f} M parameters"
+            + (f" ({sizes[1] / 1e6:.2f} M trained)" if model.lora else "")
+            + f"; {plan.steps} steps of {plan.rows_per_batch} rows of {plan.row_length} tokens on "
             f"{mesh.size} x {jax.devices()[0].device_kind}",
             flush=True,
         )
         if not results.has_scores(folder, "before"):
-            fresh = make_params(shardings.params) if start else state.params
-            results.write_scores(folder, "before", score(fresh))
+            results.write_scores(folder, "before", score(lora.join(first, frozen)))
+        if start:
+            state = checkpoints.restore(start, abstract)
+            say(f"going on from the checkpoint at step {start} of {plan.steps}", flush=True)
+        else:
+            state = step.compile_first_state(optimizer, shardings)(first)
+        del first
+
+        def evaluate(trainable: Any, _: int) -> Mapping[str, float]:
+            scored = score(lora.join(trainable, frozen), config.eval.samples)
+            return scoring.flat_metrics(scored, seed=config.seed)
+
         with MetricsWriter(
             folder.path,
             total_steps=plan.steps,
@@ -130,7 +142,7 @@ def main(arguments: cli.Arguments) -> None:
         ) as writer:
             state = loop.train(
                 state,
-                train_step,
+                lambda state, batch: train_step(state, batch, frozen),
                 loader.stream(
                     batches,
                     start=start,
@@ -151,14 +163,16 @@ def main(arguments: cli.Arguments) -> None:
                 save=lambda done, state: checkpoints.save(done, state, record),
                 epoch_at=plan.epoch_at,
             )
-        results.write_scores(folder, "after", score(state.params))
-        hub.save_params(folder.model, model, state.params, tokenizer=tokenizer)
+        params = lora.join(state.params, frozen)
+        results.write_scores(folder, "after", score(params))
+    del state, frozen  # the moments make room for the check of what is written
     results.finish(
         folder,
         config=config,
         command=arguments.command,
         facts={
-            "parameters": parameters,
+            "parameters": sizes[0],
+            "trained_parameters": sizes[1],
             "steps": plan.steps,
             "train": {**train_split.counts, "encoding": train_tries.counts},
             "test": {**test_split.counts, "encoding": test_tries.counts},
@@ -167,6 +181,9 @@ def main(arguments: cli.Arguments) -> None:
         },
         say=say,
     )
+    result = trained.Trained(model, params, tokenizer, folder, plan.steps)
+    outputs.write_model(folder.model, result, test_tries, mesh)
+    say(f"model: {os.path.relpath(folder.model)}", flush=True)
 
 
 def rewards_of(model: DecoderConfig, params: Any, batch: step.Batch, **options: Any) -> jax.Array:
@@ -223,47 +240,22 @@ def make_batches(
     )
 
 
-def make_model(config: ConfigDict, tokenizer: Tokenizer) -> tuple[DecoderConfig, Any]:
-    """The model's config, and a function that puts its first parameters where they belong."""
-    fields = config.model
-    if fields.path:
-        model = hub.load_config(fields.path)
-        if len(tokenizer) > model.vocab_size:
-            raise UserError(
-                f"the tokenizer has {len(tokenizer)} tokens and the model in {fields.path} "
-                f"only {model.vocab_size}; they do not belong together"
-            )
+def check_record(at: int, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Makes sure that a checkpoint is one of this very run.
 
-        def load(places: Any) -> Any:
-            return hub.load_params(fields.path, model, head=True, seed=config.seed, places=places)
-
-        return model, load
-    if fields.width % fields.heads or fields.heads % fields.kv_heads:
-        raise UserError(
-            f"model.width ({fields.width}) must be a multiple of model.heads ({fields.heads}), "
-            f"and that of model.kv_heads ({fields.kv_heads})"
-        )
-    model = DecoderConfig(
-        # A multiple of 64 shards evenly and fills whole tiles.
-        vocab_size=-(-len(tokenizer) // 64) * 64,
-        width=fields.width,
-        layers=fields.layers,
-        heads=fields.heads,
-        kv_heads=fields.kv_heads,
-        head_dim=fields.width // fields.heads,
-        mlp_width=fields.mlp_width,
-        rope_theta=fields.rope_theta,
-        norm_eps=1e-6,
-        tie_embeddings=True,
-        qkv_bias=True,
+    Raises:
+        UserError: it is of other data, another model or another base.
+    """
+    kinds = {"base": "another base", "model": "another model", "data": "other data"}
+    if found == wanted:
+        return
+    kind = next(
+        (kind for key, kind in kinds.items() if found.get(key) != wanted[key]), "other data"
     )
-
-    def init(places: Any) -> Any:
-        # Made shard by shard, never whole on one device.
-        make = functools.partial(reward.init, model, jax.random.key(config.seed))
-        return jax.jit(make, out_shardings=places)()
-
-    return model, init
+    raise UserError(
+        f"the checkpoint at step {at} was trained on {kind} ({found} instead of {wanted}); "
+        "choose another --workdir"
+    )
 
 
 def describe(name: str, tries: TrieSet) -> str:

@@ -22,7 +22,7 @@ import pyarrow as pa
 from mapl_jax.data import tokenization, tries
 from mapl_jax.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 TRUNCATION = ("truncate", "drop", "error")
 LEVELS = ("base", "intra", "inter")
 # A prompt is never cut to fewer tokens than these: what is left must still be the question.
@@ -335,6 +335,23 @@ def encode_cached(
     folder = FilePath(cache_dir) / f"tries-{fingerprint}"
     if not (folder / "counts.json").exists():
         _write(folder, samples, tokenizer, settings)
+    return open_cached(cache_dir, fingerprint, settings.row_length)
+
+
+def open_cached(cache_dir: str | os.PathLike[str], fingerprint: str, row_length: int) -> TrieSet:
+    """Tries that were encoded before.
+
+    Args:
+        cache_dir: folder of the caches.
+        fingerprint: of the tries.
+        row_length: no trie is longer.
+
+    Raises:
+        UserError: they are not there, or none is left to train on.
+    """
+    folder = FilePath(cache_dir) / f"tries-{fingerprint}"
+    if not (folder / "counts.json").exists():
+        raise UserError(f"{folder} is gone")
     counts = json.loads((folder / "counts.json").read_text())
     if not counts.get("tries"):
         raise UserError(
@@ -358,7 +375,7 @@ def encode_cached(
         levels,
         counts,
         fingerprint,
-        settings.row_length,
+        row_length,
     )
 
 

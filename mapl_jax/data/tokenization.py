@@ -3,10 +3,19 @@
 The response begins where the tokens of prompt and answer first differ from those of the prompt
 alone, as in TRL 1.16: a template's tokens are not always a prefix of prompt plus answer. Every leaf
 ends in the template's end of turn (or the tokenizer's eos) exactly once, whatever white space the
-template puts behind it, because that token is where a reward model is read.
+template puts behind it, because that token is where a reward model is read. What a tokenizer lacks
+is filled in from what its vocabulary has; no token is ever added, for the model has none to match:
+
+* no chat template, as base models have none: `PLAIN`;
+* no padding token, or one that also ends a leaf (`transformers` scores the last token that is not
+  padding): another special token that no leaf ends in;
+* no system role in the template: the system message goes before the first user message, with an
+  empty line between them.
 """
 
+import copy
 import hashlib
+import json
 import os
 from collections.abc import Iterable, Sequence
 
@@ -28,6 +37,20 @@ CHATML = (
     "{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
 )
+# For base models. Turns are plain text; an answer ends in the eos token.
+PLAIN = (
+    "{%- for message in messages %}"
+    "{{- message['role'] | capitalize + ': ' + message['content'] }}"
+    "{%- if message['role'] == 'assistant' %}{{- eos_token }}{%- endif %}"
+    "{{- '\\n\\n' }}"
+    "{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- 'Assistant:' }}{%- endif %}"
+)
+# What templates that tell the model the date fall back on; today's would change tokens every day.
+DATE = "26 Jul 2024"
+# Names of tokens that only pad, best first.
+PADS = ("<pad>", "<|pad|>", "[PAD]", "<|finetune_right_pad_id|>", "<unk>")
+SAMPLE = ([{"role": "user", "content": "Why?"}], "Because.")
 # Names that Qwen2's tokenizer class knows; it would add those it misses to the vocabulary.
 START, END, PAD = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
 
@@ -89,7 +112,8 @@ def load(name_or_path: str, *, chat_template: str | None = None) -> Tokenizer:
             tokenizer's own.
 
     Raises:
-        UserError: if there is no tokenizer, it is not a fast one, or it has no chat template.
+        UserError: if there is no tokenizer, it is not a fast one, has no eos token, or nothing in
+            its vocabulary could pad.
     """
     folder = fetch.folder(name_or_path, weights=False)
     try:
@@ -99,16 +123,64 @@ def load(name_or_path: str, *, chat_template: str | None = None) -> Tokenizer:
         raise UserError(f"no tokenizer could be loaded from {name_or_path}: {reason}") from error
     if not tokenizer.is_fast:
         raise UserError(f"the tokenizer in {name_or_path} has no tokenizer.json; save a fast one")
+    if isinstance(tokenizer.chat_template, dict):  # others are for tools and retrieval
+        tokenizer.chat_template = tokenizer.chat_template.get("default")
     if chat_template:
         tokenizer.chat_template = read_template(chat_template)
-    if not tokenizer.chat_template:
-        raise UserError(
-            f"the tokenizer in {name_or_path} has no chat template; "
-            "give one with --config.tokenizer.chat_template=FILE"
-        )
     if tokenizer.eos_token_id is None:
         raise UserError(f"the tokenizer in {name_or_path} names no eos token")
+    if not tokenizer.chat_template:
+        # A model that was trained with a beginning of text has to see it.
+        begins = tokenizer.encode("a")[0] == tokenizer.bos_token_id
+        tokenizer.chat_template = ("{{- bos_token }}" if begins else "") + PLAIN
+    _choose_pad(tokenizer, name_or_path)
     return tokenizer
+
+
+def closed(tokenizer: Tokenizer) -> Tokenizer:
+    """A copy whose chat template ends an answered conversation where a leaf ends.
+
+    With it, `apply_chat_template` gives others the text that a reward model was trained on, not one
+    with white space behind its end, where they would read the score.
+
+    Raises:
+        UserError: the template does not allow it.
+    """
+    copied = copy.deepcopy(tokenizer)
+    messages, response = SAMPLE
+    answered = [*messages, {"role": "assistant", "content": response}]
+    text = _render(tokenizer, answered, add_generation_prompt=False)
+    encoding = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
+    leaf = _leaves(tokenizer, [SAMPLE])[0].tokens
+    if len(leaf) > len(encoding.ids):
+        tail, end = "", str(tokenizer.eos_token)
+    else:
+        tail, end = text[encoding.offsets[len(leaf) - 1][1] :], ""
+    # Jinja drops one line end at the end of a template.
+    template = str(tokenizer.chat_template).removesuffix("\n")
+    date = (
+        f"{{%- if date_string is not defined %}}{{%- set date_string = {json.dumps(DATE)} %}}"
+        "{%- endif %}"
+    )
+    dated = "date_string" in template and date not in template
+    if not tail and not end and not dated:
+        return copied
+    copied.chat_template = (
+        f"{date if dated else ''}{{%- set whole %}}{template}{{%+ endset %}}"
+        "{%- if messages[-1]['role'] == 'assistant' and not add_generation_prompt %}"
+        f"{{%- set tail = {json.dumps(tail)} %}}"
+        "{{- whole[:whole | length - tail | length] if whole.endswith(tail) else whole }}"
+        f"{{{{- {json.dumps(end)} }}}}"
+        "{%- else %}{{- whole }}{%- endif %}"
+    )
+    again = _render(copied, answered, add_generation_prompt=False)
+    prompts = [_render(t, messages, add_generation_prompt=True) for t in (tokenizer, copied)]
+    if not np.array_equal(_encode(copied, [again])[0], leaf) or prompts[0] != prompts[1]:
+        raise UserError(
+            "the chat template cannot be made to end where an answer ends; "
+            "give another one with --config.tokenizer.chat_template=FILE"
+        )
+    return copied
 
 
 def read_template(text_or_path: str) -> str:
@@ -142,6 +214,16 @@ def encode_leaves(
     Raises:
         UserError: if the chat template refuses a conversation, or a text ends with padding.
     """
+    paths = _leaves(tokenizer, leaves)
+    if any(path.tokens[-1] == tokenizer.pad_token_id for path in paths):
+        raise UserError(
+            f"a text ends with the padding token {tokenizer.pad_token!r}, so that transformers "
+            "would score the token before it; give the tokenizer a padding token of its own"
+        )
+    return paths
+
+
+def _leaves(tokenizer: Tokenizer, leaves: Sequence[tuple[Sequence[Message], str]]) -> list[Path]:
     prompts: dict[str, int] = {}
     prompt_of, full = [], []
     for messages, response in leaves:
@@ -151,21 +233,28 @@ def encode_leaves(
         full.append(_render(tokenizer, [*messages, answer], add_generation_prompt=False))
     encoded = _encode(tokenizer, [*prompts, *full])
     prompt_ids, full_ids = encoded[: len(prompts)], encoded[len(prompts) :]
-    special = np.asarray(sorted(tokenizer.all_special_ids), np.int32)
+    special = np.asarray(sorted(_special_ids(tokenizer)), np.int32)
     paths = []
-    for index, ids in zip(prompt_of, full_ids, strict=True):
+    for i, (index, ids) in enumerate(zip(prompt_of, full_ids, strict=True)):
         own = prompt_ids[index]
         n = min(len(own), len(ids))
         differs = np.flatnonzero(own[:n] != ids[:n])
         boundary = int(differs[0]) if len(differs) else n
-        tokens = _end_once(ids, boundary, tokenizer, special)
-        if tokens[-1] == tokenizer.pad_token_id:
-            raise UserError(
-                f"a text ends with the padding token {tokenizer.pad_token!r}, so that transformers "
-                "would score the token before it; give the tokenizer a padding token of its own"
-            )
-        paths.append(Path(tokens, boundary))
+        if boundary < len(own):
+            _check_prefix(tokenizer, leaves[i][0], full[i])
+        paths.append(Path(_end_once(ids, boundary, tokenizer, special), boundary))
     return paths
+
+
+def _check_prefix(tokenizer: Tokenizer, messages: Sequence[Message], full: str) -> None:
+    """Only the opening of the answer may differ, never what the conversation says before it."""
+    before = _render(tokenizer, messages, add_generation_prompt=False).rstrip()
+    if not full.startswith(before.removesuffix(str(tokenizer.eos_token)).rstrip()):
+        raise UserError(
+            "the chat template writes a conversation differently once it is answered, so that its "
+            f"prompt is no beginning of the whole: {full[:60]!r}...; give another one with "
+            "--config.tokenizer.chat_template=FILE"
+        )
 
 
 def _end_once(
@@ -174,23 +263,71 @@ def _end_once(
     """Cuts the template's tail behind the last end of turn; adds eos where there is none."""
     marks = np.flatnonzero(np.isin(ids[boundary:], special))
     if len(marks):
-        tail = boundary + int(marks[-1]) + 1
-        if not str(tokenizer.decode(ids[tail:])).strip():
-            return ids[:tail]
+        last = boundary + int(marks[-1])
+        if not str(tokenizer.decode(ids[last + 1 :])).strip():
+            # A response that was stored with its end has it twice by now.
+            while last > boundary and ids[last - 1] == ids[last]:
+                last -= 1
+            return ids[: last + 1]
     return np.append(ids, np.int32(tokenizer.eos_token_id))
+
+
+def _special_ids(tokenizer: Tokenizer) -> set[int]:
+    """Tokens that no plain text becomes, whether or not they have a role."""
+    added = tokenizer.added_tokens_decoder
+    return {*tokenizer.all_special_ids, *(i for i, token in added.items() if token.special)}
+
+
+def _choose_pad(tokenizer: Tokenizer, where: str) -> None:
+    """Sees to a padding token that no leaf ends in, one that is in the vocabulary already."""
+    leaf = _leaves(tokenizer, [SAMPLE])[0].tokens
+    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id != leaf[-1]:
+        return
+    taken = {*leaf.tolist(), tokenizer.bos_token_id, tokenizer.eos_token_id}
+    free = {str(tokenizer.convert_ids_to_tokens(i)) for i in _special_ids(tokenizer) - taken}
+    names = [name for name in PADS if name in free] or sorted(free)
+    if not names:
+        raise UserError(
+            f"the tokenizer in {where} has no special token to pad with but {tokenizer.eos_token!r}"
+            ", which ends a text; give it a padding token of its own"
+        )
+    tokenizer.pad_token = names[0]
 
 
 def _render(
     tokenizer: Tokenizer, messages: Sequence[Message], *, add_generation_prompt: bool
 ) -> str:
-    try:
-        text = tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=add_generation_prompt
+    def apply(messages: Sequence[Message]) -> str:
+        return str(
+            tokenizer.apply_chat_template(
+                list(messages),
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                date_string=DATE,
+            )
         )
+
+    folded = _without_system(messages)
+    try:
+        if folded is None:
+            return apply(messages)
+        try:
+            text = apply(messages)
+        except Exception:  # no such role
+            return apply(folded)
+        # Some templates leave out a role that they do not know.
+        return text if messages[0]["content"].strip() in text else apply(folded)
     except Exception as error:  # jinja raises its own kinds; a template may raise any message
         roles = ", ".join(message["role"] for message in messages)
         raise UserError(f"the chat template refuses the roles ({roles}): {error}") from error
-    return str(text)
+
+
+def _without_system(messages: Sequence[Message]) -> list[Message] | None:
+    """The conversation with its system message inside the first user message."""
+    if [message["role"] for message in messages[:2]] != ["system", "user"]:
+        return None
+    system, user, *rest = messages
+    return [{**user, "content": f"{system['content']}\n\n{user['content']}"}, *rest]
 
 
 def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[np.ndarray]:

@@ -35,6 +35,10 @@ def logical_axes(params: Any) -> Any:
     def name(path: tuple[Any, ...], leaf: Any) -> tuple[str | None, ...]:
         keys = tuple(str(entry.key) for entry in path)
         found = TABLE.get(keys[-1:], TABLE.get(keys[-2:]))
+        if keys[-2:-1] == ("lora",):
+            # A lies as the kernel's rows do, B as its columns; a rank is too small to be cut.
+            rows, columns = TABLE[(keys[-3], "kernel")]
+            found = {"a": (rows, None), "b": (None, columns)}[keys[-1]]
         if found is None:
             raise ValueError(f"no logical axes are known for the parameter {'/'.join(keys)}")
         axes = ("layers", *found) if keys[0] == "layers" else found

@@ -31,6 +31,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax.errors import UserError
 from mapl_jax.kernels.attention import attention
+from mapl_jax.models import lora
+from mapl_jax.models.lora import Linear, Lora
 from mapl_jax.models.rope import RopeScaling, Rotary, rotary_angles, rotate
 
 Params = dict[str, Any]
@@ -86,6 +88,7 @@ class DecoderConfig:
         pad_token: id of padding, if known; written on export.
         bos_token: id that begins a text, if known; written on export.
         eos_token: id that ends a text, if known; written on export.
+        lora: adapters among the parameters, if there are any.
     """
 
     vocab_size: int
@@ -116,6 +119,7 @@ class DecoderConfig:
     pad_token: int | None = None
     bos_token: int | None = None
     eos_token: int | None = None
+    lora: Lora | None = None
 
     def __post_init__(self):
         # JSON has lists; a config is a key of caches, so it holds none.
@@ -159,7 +163,9 @@ class DecoderConfig:
             raise UserError(f"model: missing field {', '.join(missing)}")
         scaling = fields.get("rope_scaling")
         scaling = None if scaling is None else RopeScaling(**scaling)
-        return cls(**{**fields, "rope_scaling": scaling})
+        adapters = fields.get("lora")
+        adapters = None if adapters is None else Lora(**adapters)
+        return cls(**{**fields, "rope_scaling": scaling, "lora": adapters})
 
 
 class Norm(nnx.Module):
@@ -255,7 +261,13 @@ class Decoder(nnx.Module):
         self.embed_scale = config.width**0.5 if config.scale_embeddings else None
         embed = jax.random.normal(rngs.params(), (config.vocab_size, config.width), jnp.float32)
         self.embed = nnx.Param(INIT_SCALE * embed)
-        stack = nnx.vmap(lambda key: Layer(config, dtype, rngs=nnx.Rngs(key)))
+
+        def make(key: Array) -> Layer:
+            layer_rngs = nnx.Rngs(key)
+            layer = Layer(config, dtype, rngs=layer_rngs)
+            return lora.adapt(layer, config.lora, dtype, rngs=layer_rngs)
+
+        stack = nnx.vmap(make)
         self.layers = stack(jax.random.split(rngs.params(), config.layers))
         self.norm = Norm(config, config.width, dtype)
 
@@ -294,6 +306,11 @@ class Decoder(nnx.Module):
 def init(config: DecoderConfig, key: Array) -> Params:
     """Random parameters without a head: matrices N(0, 0.02), biases 0, norms 1."""
     return nnx.to_pure_dict(nnx.state(Decoder(config, rngs=nnx.Rngs(key))))
+
+
+def init_adapters(config: DecoderConfig, key: Array) -> Params:
+    """The adapters among the random parameters; inside `jit` the others are never made."""
+    return lora.adapters(init(config, key))
 
 
 def hidden(
@@ -375,8 +392,8 @@ def _definition(config: DecoderConfig, dtype: Any) -> tuple[Any, Any]:
 
 def _linear(
     inputs: int, outputs: int, *, dtype: Any, rngs: nnx.Rngs, use_bias: bool = False
-) -> nnx.Linear:
-    return nnx.Linear(
+) -> Linear:
+    return Linear(
         inputs,
         outputs,
         use_bias=use_bias,

@@ -30,6 +30,7 @@ from mapl_jax.models.families import LM_HEAD, SCORE, Tensor
 from mapl_jax.models.tensors import TensorFiles
 
 CONFIG = "config.json"
+ADAPTER_CONFIG = "adapter_config.json"
 SAMPLE = "It's 12:30, naïve café — 日本語 🙂?\n\n  if x_1 != 0:\n\treturn (x)  "
 SHARD_BYTES = 5 * 10**9
 Folder = str | os.PathLike[str]
@@ -143,12 +144,12 @@ def save_params(
     dtype = jnp.dtype(dtype)
     outward = _outward(config, head, params, dtype)
     if writes:
-        with _replacing(target) as temporary:
+        with replacing(target) as temporary:
             tensors.write(temporary, outward, max_bytes=max_shard_bytes)
             _save_config(temporary, config, head, tokenizer, dtype.name)
             if tokenizer is not None:
                 tokenizer.save_pretrained(temporary)
-                _check_saved_tokenizer(temporary, tokenizer)
+                check_saved_tokenizer(temporary, tokenizer)
     else:
         tensors.write(target, outward, max_bytes=max_shard_bytes, writes=False)
     if jax.process_count() > 1:
@@ -164,7 +165,7 @@ def check_tokenizer(config: DecoderConfig, tokenizer: Any) -> None:
     with tempfile.TemporaryDirectory(prefix="mapl-") as folder:
         _save_config(Path(folder), config, True, tokenizer, "float32")
         tokenizer.save_pretrained(folder)
-        _check_saved_tokenizer(Path(folder), tokenizer)
+        check_saved_tokenizer(Path(folder), tokenizer)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,7 +243,7 @@ def _outward(
         arrays = []
         for part in parts:
             value = _get(params, part.tensor.path)
-            array = _gather(value if i is None else _layer(value, i))
+            array = gather(value if i is None else _layer(value, i))
             arrays.append(part.tensor.view(array).astype(dtype))
         return np.ascontiguousarray(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
 
@@ -279,7 +280,7 @@ def _save_config(
     (folder / CONFIG).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
-def _check_saved_tokenizer(folder: Path, tokenizer: Any) -> None:
+def check_saved_tokenizer(folder: Path, tokenizer: Any) -> None:
     """By model_type, `transformers` may open a tokenizer as another class and ignore its rules."""
     reloaded = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     text = SAMPLE + "".join(tokenizer.all_special_tokens)
@@ -327,18 +328,30 @@ def _some(names: list[str]) -> str:
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the target's place at the end."""
+def replacing(target: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the target's place at the end; nothing is left after an error.
+
+    All processes see the same folder; the first one makes it and moves it.
+
+    Raises:
+        UserError: the target holds something other than a model.
+    """
     if target.exists() and not target.is_dir():
         raise UserError(f"cannot save a model to {target}: a file is in the way")
-    if target.is_dir() and any(target.iterdir()) and not (target / CONFIG).exists():
+    models = any((target / name).exists() for name in (CONFIG, ADAPTER_CONFIG))
+    if target.is_dir() and any(target.iterdir()) and not models:
         raise UserError(f"cannot save a model to {target}: it holds other files")
-    temporary = target.with_name(f".{target.name}.new-{os.getpid()}")
-    old = target.with_name(f".{target.name}.old-{os.getpid()}")
+    temporary = target.with_name(f".{target.name}.new")
+    old = target.with_name(f".{target.name}.old")
+    if jax.process_index() != 0:
+        yield temporary
+        return
+    shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
         yield temporary
         if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
             target.rename(old)
         temporary.rename(target)
     finally:
@@ -346,7 +359,7 @@ def _replacing(target: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _gather(array: Any) -> np.ndarray:
+def gather(array: Any) -> np.ndarray:
     """An array whole, on every process."""
     if isinstance(array, jax.Array) and not array.is_fully_addressable:
         array = multihost_utils.process_allgather(array, tiled=True)

@@ -1,4 +1,8 @@
-"""One training step: rewards of leaves, the loss, gradients summed over parts, AdamW."""
+"""One training step: rewards of leaves, the loss, gradients summed over parts, AdamW.
+
+A step changes the trainable parameters, which are the state's. With LoRA the rest, frozen, goes
+beside the state into every step and is never given up.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,6 +14,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from mapl_jax import losses
+from mapl_jax.models import lora
 from mapl_jax.training import optimizers, sharding
 
 Params = Any
@@ -20,7 +25,7 @@ COMPARISON_FIELDS = ("term_leaf", "term_sign", "gamma", "level", "weight")
 
 
 class TrainState(NamedTuple):
-    """What a step changes; what a checkpoint holds."""
+    """What a step changes; what a checkpoint holds: of the parameters, the trainable ones."""
 
     step: Int[Array, ""]
     params: Params
@@ -95,11 +100,11 @@ def make_train_step(
     inter: str = "margin",
     center: float = 0.0,
     clip: float = 1.0,
-) -> Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]:
-    """The step, not yet compiled.
+) -> Callable[..., tuple[TrainState, StepMetrics]]:
+    """The step (state, batch, frozen), not yet compiled; `frozen` may be left out.
 
     Args:
-        rewards: rewards of the leaves of a part of the batch.
+        rewards: rewards of the leaves of a part of the batch, from all parameters.
         optimizer: without clipping.
         learning_rate: by step, for the record.
         inter: form of the inter level.
@@ -107,17 +112,20 @@ def make_train_step(
         clip: largest gradient norm; 0 for none.
     """
 
-    def loss_of(params: Params, part: Batch) -> tuple[Array, losses.LevelSums]:
+    def loss_of(trainable: Params, frozen: Params, part: Batch) -> tuple[Array, losses.LevelSums]:
         comparisons = losses.Comparisons(*(part[name] for name in COMPARISON_FIELDS))
+        params = lora.join(trainable, frozen) if frozen else trainable
         return losses.preference_loss(
             rewards(params, part), comparisons, inter=inter, center=center
         )
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
+    def step(
+        state: TrainState, batch: Batch, frozen: Params = None
+    ) -> tuple[TrainState, StepMetrics]:
         def add_part(carry: Any, part: Batch) -> tuple[Any, None]:
             loss, sums, gradients = carry
             (more, more_sums), more_gradients = jax.value_and_grad(loss_of, has_aux=True)(
-                state.params, part
+                state.params, frozen, part
             )
             total = jax.tree.map(jnp.add, gradients, more_gradients)
             return (loss + more, losses.add_sums(sums, more_sums), total), None
@@ -145,14 +153,23 @@ def make_train_step(
 
 
 def compile_train_step(
-    step: Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]],
+    step: Callable[..., tuple[TrainState, StepMetrics]],
     mesh: Mesh,
     shardings: TrainState,
-) -> Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]:
-    """Compiles a step for a mesh; the old state is given up to the new one."""
+    frozen: Any = None,
+) -> Callable[..., tuple[TrainState, StepMetrics]]:
+    """Compiles a step for a mesh; the old state is given up to the new one.
+
+    Args:
+        step: the step.
+        mesh: of the run.
+        shardings: of the state.
+        frozen: shardings of the frozen parameters, of a step that is given some.
+    """
+    beside = () if frozen is None else (frozen,)
     return jax.jit(
         step,
-        in_shardings=(shardings, sharding.rows(mesh)),
+        in_shardings=(shardings, sharding.rows(mesh), *beside),
         out_shardings=(shardings, sharding.replicated(mesh)),
         donate_argnums=0,
     )

@@ -1,0 +1,68 @@
+"""Writes a model for others: python -m mapl_jax.export --checkpoint=DIR --output=DIR
+
+A folder with config, safetensors, tokenizer with its chat template and a model card, by the
+conventions of transformers (AutoModelForSequenceClassification, pipelines), which vLLM and
+reward-bench read too. It appears only after it was read back and gave the rewards of the checkpoint
+on held-out rows.
+"""
+
+import tempfile
+from pathlib import Path
+
+from mapl_jax import cli, inputs, outputs, trained
+from mapl_jax.data import encode
+from mapl_jax.errors import UserError
+from mapl_jax.training import sharding
+
+FLAGS = {
+    "checkpoint": cli.Flag("", "A run folder, one of its checkpoints/STEP, or a model folder."),
+    "output": cli.Flag("", "Folder to write; a model that is there is replaced."),
+    "dtype": cli.Flag("float32", "Type of the weights: float32 or bfloat16."),
+    "adapter": cli.Flag(False, "Write a LoRA run's adapters as PEFT does, instead of merging."),
+    "data": cli.Flag("", "Pairs or samples to check with; empty: the run's held-out rows."),
+}
+
+
+def main(arguments: cli.Arguments) -> None:
+    """Loads, writes, checks."""
+    options = arguments.config
+    for name in ("checkpoint", "output"):
+        if not options[name]:
+            raise UserError(f"no {name} given; set --{name}=DIR")
+    cli.choice("--dtype", options.dtype, outputs.TOLERANCE)
+    if options.adapter and options.dtype != "float32":
+        raise UserError("adapters are written as float32; leave out --dtype")
+    mesh = sharding.make_mesh({"data": 1, "fsdp": -1, "tensor": 1})
+    found = trained.load(options.checkpoint, mesh)
+    if options.adapter and found.model.lora is None:
+        raise UserError(f"{options.checkpoint} has no adapters; leave out --adapter")
+    with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
+        difference = outputs.write_model(
+            Path(options.output),
+            found,
+            _rows(found, options.data, cache),
+            mesh,
+            dtype=options.dtype,
+            adapter=options.adapter,
+        )
+    print(f"rewards of held-out rows: the same to {difference:.2g}")
+    print(f"model: {options.output}")
+
+
+def _rows(found: trained.Trained, data: str, cache: str) -> encode.TrieSet:
+    """What the export is checked with."""
+    lengths = found.config.get("data", {"max_length": 2048, "row_length": 4096})
+    if not data:
+        if found.run is None or found.held_out is None:
+            raise UserError("no held-out rows to check with; give some with --data=FILE")
+        try:
+            return encode.open_cached(found.run.cache, found.held_out, lengths["row_length"])
+        except UserError as error:
+            raise UserError(f"{error}; give rows to check with by --data=FILE") from error
+    settings = encode.Settings(lengths["max_length"], lengths["row_length"])
+    split = inputs.load_any(data, cache)
+    return inputs.encode_split(split, found.tokenizer, settings, cache)
+
+
+if __name__ == "__main__":
+    cli.launch(main, name="export", flags=FLAGS)

@@ -1,0 +1,164 @@
+"""Low-rank adapters beside frozen matrices (arXiv 2106.09685): y = x W + (alpha / rank) (x A) B.
+
+Adapters are part of the parameters, beside the kernel that they change:
+
+    layers/attention/q    kernel [layers, in, out]
+        lora              a [layers, in, rank], b [layers, rank, out]
+
+B starts at zero, so a fresh model is its base. `split` parts what is trained (the adapters and a
+reward head) from the frozen base, and `join` puts both together again, without a copy. The base
+alone, `base`, is the reference of a policy at no extra memory: the same arrays, adapters left out.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from mapl_jax.errors import UserError
+
+TARGETS = ("q", "k", "v", "o", "gate", "up", "down")
+ALL = "all"
+HEADS = ("score",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Lora:
+    """Which matrices have adapters, and of what size.
+
+    Attributes:
+        rank: of A and B.
+        alpha: the adapters' part is scaled by alpha / rank.
+        targets: names of `TARGETS` with commas between them, or "all".
+    """
+
+    rank: int
+    alpha: float
+    targets: str = ALL
+
+    def __post_init__(self):
+        if self.rank < 1 or not self.alpha > 0:
+            raise UserError(
+                f"lora.rank ({self.rank}) must be at least 1 and lora.alpha ({self.alpha}) above 0"
+            )
+        if unknown := [name for name in self.names if name not in TARGETS]:
+            raise UserError(
+                f"lora.targets has {', '.join(map(repr, unknown))}; choose of "
+                f"{', '.join(TARGETS)}, or {ALL}"
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The targets one by one."""
+        if self.targets == ALL:
+            return TARGETS
+        return tuple(name.strip() for name in self.targets.split(","))
+
+    @property
+    def scale(self) -> float:
+        """Of the adapters' part."""
+        return self.alpha / self.rank
+
+
+class Adapter(nnx.Module):
+    """The second summand of a matrix product: two thin matrices, never multiplied together."""
+
+    def __init__(self, inputs: int, outputs: int, lora: Lora, dtype: Any, *, rngs: nnx.Rngs):
+        self.scale, self.dtype = lora.scale, dtype
+        # As PEFT: He-uniform with slope sqrt(5), which is 1 / sqrt(inputs).
+        bound = inputs**-0.5
+        shape = (inputs, lora.rank)
+        self.a = nnx.Param(
+            jax.random.uniform(rngs.params(), shape, jnp.float32, minval=-bound, maxval=bound)
+        )
+        self.b = nnx.Param(jnp.zeros((lora.rank, outputs), jnp.float32))
+
+    def __call__(self, x: Float[Array, "R S in"]) -> Float[Array, "R S out"]:
+        """Applies it to every token."""
+        a, b = self.a[...].astype(self.dtype), self.b[...].astype(self.dtype)
+        return ((x.astype(self.dtype) @ a) @ b) * self.scale
+
+
+class Linear(nnx.Linear):
+    """A matrix product that may have an adapter beside it."""
+
+    lora: Adapter | None = None
+
+    def __call__(self, inputs: Array, out_sharding: Any = None) -> Array:
+        """Applies it to every token."""
+        outputs = super().__call__(inputs, out_sharding)
+        return outputs if self.lora is None else outputs + self.lora(inputs)
+
+
+def adapt(layer: nnx.Module, lora: Lora | None, dtype: Any, *, rngs: nnx.Rngs) -> Any:
+    """Gives the targets among a layer's matrices their adapters; returns the layer."""
+    if lora is not None:
+        for path, module in list(nnx.iter_modules(layer)):
+            if isinstance(module, Linear) and path[-1] in lora.names:
+                module.lora = Adapter(
+                    module.in_features, module.out_features, lora, dtype, rngs=rngs
+                )
+    return layer
+
+
+def split(params: Mapping[str, Any], lora: Lora | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters as (trainable, frozen): adapters and heads, and the rest; all without LoRA."""
+    if lora is None:
+        return dict(params), {}
+    return _part(params, ("lora", *HEADS)), _part(params, ("lora", *HEADS), named=False)
+
+
+def adapters(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The adapters alone."""
+    return _part(params, ("lora",))
+
+
+def join(trainable: Mapping[str, Any], frozen: Mapping[str, Any]) -> dict[str, Any]:
+    """What `split` parted, put together."""
+    joined = dict(trainable)
+    for name, value in frozen.items():
+        joined[name] = join(joined[name], value) if name in joined else value
+    return joined
+
+
+def base(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters without adapters: the same arrays."""
+    return _part(params, ("lora",), named=False)
+
+
+def merge(params: Mapping[str, Any], lora: Lora | None) -> dict[str, Any]:
+    """The parameters of a plain model that computes the same: W + (alpha / rank) A B, in fp32."""
+    merged = {
+        name: merge(value, lora) if isinstance(value, Mapping) else value
+        for name, value in params.items()
+        if name != "lora"
+    }
+    if lora is not None and "lora" in params:
+        pair = params["lora"]
+        merged["kernel"] = _fold(params["kernel"], pair["a"], pair["b"], lora.scale)
+    return merged
+
+
+@jax.jit
+def _fold(kernel: Array, a: Array, b: Array, scale: float) -> Array:
+    product = jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+    return kernel.astype(jnp.float32) + scale * product
+
+
+def _part(tree: Mapping[str, Any], names: tuple[str, ...], *, named: bool = True) -> dict[str, Any]:
+    """The subtrees of some names, or everything else."""
+    part: dict[str, Any] = {}
+    for name, value in tree.items():
+        if name in names:
+            if named:
+                part[name] = value
+        elif isinstance(value, Mapping):
+            if inner := _part(value, names, named=named):
+                part[name] = inner
+        elif not named:
+            part[name] = value
+    return part

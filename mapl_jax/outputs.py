@@ -1,0 +1,148 @@
+"""A model folder for others: weights, tokenizer, card, and the check that all of it holds.
+
+What is written is read back and must give the same: the same rewards of held-out rows, to the
+tolerance of the type it was written in, and the same tokens. Only then does the folder appear.
+"""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from mapl_jax import trained
+from mapl_jax.data import loader, tokenization
+from mapl_jax.data.encode import TrieSet
+from mapl_jax.errors import UserError
+from mapl_jax.evaluation import card, scoring
+from mapl_jax.models import hub, lora, peft, reward
+from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.trained import Trained
+from mapl_jax.training import sharding, step
+
+# Largest difference of a reward, over the largest reward (at least 1): rounding of sums alone in
+# fp32, and of every weight to 8 bits in bf16.
+TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
+CHECKED_TRIES = 16
+
+
+def write_model(
+    folder: Path,
+    result: Trained,
+    tries: TrieSet,
+    mesh: Mesh,
+    *,
+    dtype: str = "float32",
+    adapter: bool = False,
+) -> float:
+    """Writes a reward model, checked, or nothing.
+
+    Args:
+        folder: where to; a model that is there is replaced.
+        result: the model and what is known of it.
+        tries: some of them are scored before and after.
+        mesh: of the parameters.
+        dtype: of the weights: "float32" or "bfloat16".
+        adapter: write the adapters alone, as PEFT does, instead of merging them.
+
+    Returns:
+        The largest difference of a reward that the check found.
+
+    Raises:
+        UserError: the folder holds something else, or what was written does not hold.
+    """
+    target = Path(folder).expanduser().absolute()
+    tokenizer = tokenization.closed(result.tokenizer)
+    expected = _rewards(result.model, result.params, tries, mesh, tokenizer)
+    with hub.replacing(target) as part:
+        if adapter:
+            base = result.config["model"]["path"]
+            peft.save(part, result.model, result.params, base=base, tokenizer=tokenizer)
+            model, params = result.model, peft.load(part, result.model)
+            params = lora.join(params, lora.split(result.params, result.model.lora)[1])
+            params = jax.device_put(params, trained.placement(model, mesh))
+        else:
+            merged = lora.merge(result.params, result.model.lora)
+            plain = dataclasses.replace(result.model, lora=None)
+            hub.save_params(part, plain, merged, tokenizer=tokenizer, dtype=dtype)
+            del merged
+            model = hub.load_config(part)
+            places = trained.placement(model, mesh)
+            params = hub.load_params(part, model, head=True, seed=0, places=places)
+        found = _rewards(model, params, tries, mesh, tokenizer)
+        difference = _check_rewards(expected, found, dtype)
+        if jax.process_index() == 0:
+            _check_tokens(part, tokenizer, tries)
+            text = card.write(result.summary, result.config, step=result.step, adapter=adapter)
+            (part / "README.md").write_text(text, encoding="utf-8")
+    return difference
+
+
+@functools.lru_cache(maxsize=4)
+def _scoring(model: DecoderConfig, mesh: Mesh) -> Callable[[Any, step.Batch], jax.Array]:
+    """The compiled scoring, which before and after is the same unless adapters were merged."""
+
+    def rewards(params: Any, batch: step.Batch) -> jax.Array:
+        return reward.rewards(model, params, *(batch[name] for name in scoring.FIELDS))
+
+    return step.compile_scoring(rewards, mesh, trained.placement(model, mesh))
+
+
+def _rewards(
+    model: DecoderConfig, params: Any, tries: TrieSet, mesh: Mesh, tokenizer: Any
+) -> np.ndarray:
+    """Rewards, fp32, of the leaves of the first tries."""
+    batches = scoring.eval_batches(
+        tries,
+        rows_per_batch=1,
+        parts=sharding.data_parts(mesh),
+        pad_token=tokenizer.pad_token_id or 0,
+        samples=CHECKED_TRIES,
+    )
+    # What the config says of special tokens is for others.
+    score = _scoring(dataclasses.replace(model, pad_token=None, eos_token=None), mesh)
+    to_device = functools.partial(sharding.to_device, mesh=mesh)
+    values = [
+        np.asarray(score(params, to_device(batch)))
+        for batch in loader.stream(batches, fields=scoring.FIELDS)
+    ]
+    return np.concatenate([value.ravel() for value in values])
+
+
+def _check_rewards(expected: np.ndarray, found: np.ndarray, dtype: str) -> float:
+    difference = float(np.abs(found - expected).max())
+    allowed = TOLERANCE[dtype] * max(1.0, float(np.abs(expected).max()))
+    if not difference <= allowed:
+        raise UserError(
+            f"the model that was written gives other rewards than the one in memory: they differ "
+            f"by {difference:.2g}, more than the {allowed:.2g} that {dtype} explains; nothing is "
+            "left of it"
+        )
+    return difference
+
+
+def _check_tokens(folder: Path, tokenizer: Any, tries: TrieSet) -> None:
+    reloaded = tokenization.load(str(folder))
+    for text in itertools.islice(_texts(tokenizer, tries), CHECKED_TRIES):
+        before, after = (t.encode(text, add_special_tokens=False) for t in (tokenizer, reloaded))
+        if before != after:
+            raise UserError(
+                f"the tokenizer that was written reads {text[:40]!r} differently; nothing is left "
+                "of it"
+            )
+
+
+def _texts(tokenizer: Any, tries: TrieSet) -> Iterator[str]:
+    """The first leaf of every trie."""
+    for index in range(len(tries)):
+        trie: Mapping[str, Any] = tries[index]
+        node, path = int(trie["leaf_end"][0]), []
+        while node >= 0:
+            path.append(int(trie["tokens"][node]))
+            node = int(trie["parent"][node])
+        yield str(tokenizer.decode(path[::-1]))

@@ -1,0 +1,119 @@
+"""A trained model: from a run, one of its checkpoints, a model folder, or the hub."""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from mapl_jax import fetch, initial
+from mapl_jax.data import tokenization
+from mapl_jax.data.tokenization import Tokenizer
+from mapl_jax.errors import UserError
+from mapl_jax.files import read_json
+from mapl_jax.models import axes, hub, lora, reward
+from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models.fingerprint import fingerprint
+from mapl_jax.runs import RunFolder
+from mapl_jax.training import sharding
+from mapl_jax.training.checkpoints import Checkpoints, saved_steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A model and what is known of where it comes from.
+
+    Attributes:
+        model: its config.
+        params: its parameters on the mesh, adapters beside their base.
+        tokenizer: its tokenizer.
+        run: folder of the run that made it; None for a model folder.
+        step: of the run, if it comes from a checkpoint.
+        held_out: fingerprint of the run's held-out tries, if it comes from a checkpoint.
+    """
+
+    model: DecoderConfig
+    params: Any
+    tokenizer: Tokenizer
+    run: RunFolder | None = None
+    step: int | None = None
+    held_out: str | None = None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The config of the run; empty for a model folder."""
+        return read_json(self.run.config) if self.run else {}
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What the run says about its last step; empty before, or at another step."""
+        if self.run is None or not self.run.summary.exists():
+            return {}
+        summary = read_json(self.run.summary)
+        return summary if self.step in (None, summary["steps"]) else {}
+
+
+def load(path: str, mesh: Mesh) -> Trained:
+    """Loads a reward model: of a run the newest checkpoint, or `model/` if there is none any more.
+
+    Raises:
+        UserError: there is nothing of the kind.
+    """
+    folder = fetch.folder(path)
+    root, at = folder, None
+    if re.fullmatch(r"\d+", folder.name) and folder.parent.name == "checkpoints":
+        root, at = folder.parent.parent, int(folder.name)
+    run = RunFolder(root)
+    if not run.config.exists() or not run.checkpoints.is_dir():
+        if not (folder / "config.json").exists():
+            raise UserError(f"{path} holds neither a run nor a model (no config.json)")
+        return _from_folder(folder, mesh)
+    at = at if at is not None else max(saved_steps(run.checkpoints), default=None)
+    if at is not None:
+        return _from_step(run, at, mesh)
+    if not (run.model / "config.json").exists():
+        raise UserError(f"{path} has no complete checkpoint yet")
+    return dataclasses.replace(_from_folder(run.model, mesh), run=run)
+
+
+def placement(model: DecoderConfig, mesh: Mesh) -> Any:
+    """Shardings of a reward model's parameters."""
+    shapes = reward.abstract_params(model)
+    return sharding.parameters(mesh, shapes, axes.logical_axes(shapes))
+
+
+def _from_folder(folder: Path, mesh: Mesh) -> Trained:
+    model = hub.load_config(folder)
+    places = placement(model, mesh)
+    params = hub.load_params(folder, model, head=True, seed=0, places=places)
+    return Trained(model, params, tokenization.load(str(folder)))
+
+
+def _from_step(run: RunFolder, at: int, mesh: Mesh) -> Trained:
+    tokenizer = tokenization.load(str(run.tokenizer))
+    with Checkpoints(run.checkpoints, keep=None) as checkpoints:
+        record = checkpoints.record(at)
+        model = DecoderConfig.from_dict(record["model"])
+        places = placement(model, mesh)
+        targets, _ = lora.split(
+            jax.tree.map(
+                lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
+                reward.abstract_params(model),
+                places,
+            ),
+            model.lora,
+        )
+        params = checkpoints.restore_params(at, targets)
+    if model.lora:
+        config = ConfigDict(read_json(run.config))
+        frozen = lora.split(initial.make_model(config, tokenizer)[1](places), model.lora)[1]
+        if fingerprint(frozen) != record["base"]:
+            raise UserError(
+                f"{config.model.path or 'the base'} has other weights than those that the adapters "
+                f"of {run.path} were trained beside"
+            )
+        params = lora.join(params, frozen)
+    return Trained(model, params, tokenizer, run, at, record.get("held_out"))

@@ -1,0 +1,116 @@
+"""A step with adapters: the base is not touched, and devices and parts make no difference."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mapl_jax.models import axes, lora, reward
+from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models.fingerprint import fingerprint
+from mapl_jax.training import optimizers, sharding, step
+from mapl_jax.training.checkpoints import Checkpoints
+
+PLAIN = DecoderConfig(64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp_width=64)
+MODEL = dataclasses.replace(PLAIN, lora=lora.Lora(rank=4, alpha=8.0))
+SETTINGS = optimizers.OptimizerSettings(learning_rate=1e-2, weight_decay=0.1)
+ROWS, LENGTH = 8, 12
+FIELDS = ("tokens", "positions", "reach", "leaf_end")
+
+
+def batch(parts, seed):
+    """One pair a row, [A, R, ...]."""
+    rng = np.random.default_rng(seed)
+    half = LENGTH // 2
+    values = {
+        "tokens": rng.integers(0, 64, (ROWS, LENGTH)),
+        "positions": np.tile(np.arange(half), (ROWS, 2)),
+        "reach": np.tile(np.repeat([half, LENGTH], half), (ROWS, 1)),
+        "leaf_end": np.tile([half - 1, LENGTH - 1], (ROWS, 1)),
+        "term_leaf": np.tile([[0, 1, 0, 0]], (ROWS, 1, 1)),
+        "term_sign": np.tile([[1.0, -1.0, 0.0, 0.0]], (ROWS, 1, 1)),
+        "gamma": np.zeros((ROWS, 1)),
+        "level": np.zeros((ROWS, 1), int),
+        "weight": np.full((ROWS, 1), 1 / ROWS),
+    }
+    return {
+        name: value.reshape(parts, ROWS // parts, *value.shape[1:]).astype(
+            np.float32 if value.dtype == float else np.int32
+        )
+        for name, value in values.items()
+    }
+
+
+def run(shape, parts=1, steps=3):
+    """The state after a few steps, the base before and after, the log and the abstract state."""
+    sizes = dict(zip(sharding.MESH_AXES, shape, strict=True))
+    mesh = sharding.make_mesh(sizes, jax.devices()[: int(np.prod(shape))])
+    shapes = reward.abstract_params(MODEL)
+    logical = axes.logical_axes(shapes)
+    places = sharding.parameters(mesh, shapes, logical)
+    rate = optimizers.schedule(SETTINGS, steps)
+    trainable = lora.split(logical, MODEL.lora)[0]
+    optimizer = optimizers.adamw(SETTINGS, rate, trainable)
+    abstract, shardings = step.state_shapes(
+        lora.split(shapes, MODEL.lora)[0], optimizer, mesh, trainable
+    )
+
+    def rewards(params, part):
+        return reward.rewards(MODEL, params, *(part[name] for name in FIELDS), remat="dots")
+
+    take = step.compile_train_step(
+        step.make_train_step(rewards, optimizer, rate),
+        mesh,
+        shardings,
+        lora.split(places, MODEL.lora)[1],
+    )
+    params = jax.jit(lambda: reward.init(MODEL, jax.random.key(0)), out_shardings=places)()
+    first, frozen = lora.split(params, MODEL.lora)
+    before = fingerprint(frozen)
+    state, log = step.compile_first_state(optimizer, shardings)(first), []
+    for seed in range(steps):
+        state, metrics = take(state, sharding.to_device(batch(parts, seed), mesh), frozen)
+        log.append(step.to_floats(metrics))
+    assert take._cache_size() == 1
+    assert fingerprint(frozen) == before, "the base must neither change nor be given up"
+    return state, frozen, log, abstract
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return run((1, 1, 1))
+
+
+def test_devices_and_parts_make_no_difference(alone):
+    state, _, log, _ = run((2, 2, 2), parts=2)
+    for ours, theirs in zip(log, alone[2], strict=True):
+        for name, value in theirs.items():
+            assert ours[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=5e-5),
+        jax.device_get(state.params),
+        jax.device_get(alone[0].params),
+    )
+    pair = state.params["layers"]["mlp"]["up"]["lora"]
+    assert pair["a"].sharding.spec == jax.sharding.PartitionSpec(None, "fsdp", None)
+    assert pair["b"].sharding.spec == jax.sharding.PartitionSpec(None, None, "tensor")
+
+
+def test_adapters_and_the_head_learn_and_nothing_else_has_moments(alone):
+    state, _, log, _ = alone
+    fresh = lora.split(jax.jit(lambda: reward.init(MODEL, jax.random.key(0)))(), MODEL.lora)[0]
+    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), state.params, fresh)
+    assert min(jax.tree.leaves(moved)) > 0
+    assert jax.tree.structure(state.opt_state[0].mu) == jax.tree.structure(fresh)
+    assert log[0]["loss"] > 0
+
+
+def test_a_checkpoint_holds_what_is_trained(alone, tmp_path):
+    state, _, _, abstract = alone
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(3, state, {"steps": 3})
+    with Checkpoints(tmp_path, keep=None) as checkpoints:
+        found = checkpoints.restore(3, abstract)
+    jax.tree.map(np.testing.assert_array_equal, found, state)
