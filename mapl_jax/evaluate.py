@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from mapl_jax import cli, inputs, train
+from mapl_jax import cli, inputs, objectives, train
 from mapl_jax.data import encode, sources, tokenization
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import ifeval, preferences, reports, scoring
@@ -49,21 +49,21 @@ def main(arguments: cli.Arguments) -> None:
         tries = inputs.encode_split(split, tokenizer, settings, cache)
         print(train.describe(str(config.data), tries), flush=True)
         rewards = functools.partial(
-            train.rewards_of, model, dtype=dtype, remat="none", backend=config.attention
+            objectives.rewards_of, model, dtype=dtype, remat="none", backend=config.attention
         )
         places = sharding.parameters(
             mesh, reward.abstract_params(model), axes.logical_axes(reward.abstract_params(model))
         )
-        scored = scoring.score(
-            step.compile_scoring(rewards, mesh, places),
-            params,
+        compute = step.compile_scoring(rewards, mesh, places)
+        scored = scoring.score_comparisons(
+            lambda batch: compute(params, sharding.to_device(batch, mesh)),
             scoring.eval_batches(
                 tries,
                 rows_per_batch=config.rows_per_batch,
                 parts=sharding.data_parts(mesh),
                 pad_token=tokenizer.pad_token_id or 0,
             ),
-            functools.partial(sharding.to_device, mesh=mesh),
+            objectives.REWARD,
         )
     if jax.process_index() != 0:
         return

@@ -3,6 +3,7 @@
 No pickle and no code from a folder; torch is not needed.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -80,6 +81,21 @@ def load_params(folder: Folder, config: DecoderConfig, *, head: bool, seed: int)
         normal = np.random.default_rng(seed).standard_normal(config.width)
         params["score"] = (normal * reward.head_scale(config)).astype(np.float32)
     return params
+
+
+def fingerprint(folder: Folder) -> str:
+    """A hash of the config and the weights in a model folder.
+
+    Raises:
+        UserError: a file is missing.
+    """
+    path = _existing(folder)
+    about = json.dumps(_read_json(path / CONFIG), sort_keys=True)
+    digest = hashlib.blake2b(about.encode(), digest_size=16)
+    for name in sorted(set(_files_of_tensors(path).values())):
+        with (path / name).open("rb") as file:
+            digest.update(hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()
 
 
 def save_params(
