@@ -130,6 +130,11 @@ def reference_of(tries, objective, *, rows=8):
     )
 
 
+@pytest.fixture(scope="module")
+def reference(tries):
+    return reference_of(tries, dpo())
+
+
 def take(objective, batches, shape=ONE, steps=2):
     """Metrics of a few steps, and the parameters after them."""
     devices = jax.devices()[: int(np.prod(list(shape.values())))]
@@ -218,10 +223,9 @@ def test_metrics_have_the_names_of_trl(alone):
     assert {"loss", "grad_norm", "learning_rate", "num_tokens", "drift"} <= second.keys()
 
 
-def test_the_sft_term_is_the_mean_over_all_chosen_tokens_of_the_batch(tries):
+def test_the_sft_term_is_the_mean_over_all_chosen_tokens_of_the_batch(tries, reference):
     """As in TRL: not the mean of the means of responses."""
     objective = dpo()
-    reference = reference_of(tries, objective)
     batch = {k: v[0] for k, v in serve(tries, objective, reference=reference)[0].items()}
     logps = jnp.asarray(np.random.default_rng(0).normal(-9, 3, batch["leaf_end"].shape))
     with_sft, _ = objectives.dpo_loss(logps, batch, beta=0.1, sft=0.5)
@@ -233,9 +237,8 @@ def test_the_sft_term_is_the_mean_over_all_chosen_tokens_of_the_batch(tries):
 
 
 @pytest.mark.parametrize("name", sorted(set(pair_losses.LOSSES) - {"exo_pair"}))
-def test_the_base_level_alone_has_the_chosen_loss(tries, name):
+def test_the_base_level_alone_has_the_chosen_loss(tries, reference, name):
     objective = dpo(**{"loss.type": name})
-    reference = reference_of(tries, dpo())
     batch = {k: v[0] for k, v in serve(tries, objective, reference=reference)[0].items()}
     logps = jnp.asarray(reference_like(batch))
     _, sums = objective.loss(logps, batch)

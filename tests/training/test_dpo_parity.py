@@ -1,6 +1,7 @@
 """Six steps of TRL's own DPO trainer, taken again on tries: no torch is needed.
 
-Recorded with TRL 1.16.0 on a tiny Qwen2: fp32, AdamW, sigmoid, beta 0.1, clipping 1.0.
+Recorded with TRL 1.16.0 on a tiny Qwen2: fp32, AdamW, sigmoid, beta 0.1, clipping 1.0. Where torch
+and TRL are installed, the other losses are compared with the trainer itself.
 """
 
 import functools
@@ -11,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from mapl_jax import objectives
+from mapl_jax import objectives, pair_losses
 from mapl_jax.data import tries
 from mapl_jax.losses import BASE
 from mapl_jax.models import axes, hub, policy
@@ -142,3 +143,92 @@ def test_weights_end_where_those_of_trl_end(replayed):
     config, params, _ = replayed
     expected = hub.load_params(RECORDED / "final", config, head=False, seed=0)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-5), params, expected)
+
+
+# The last weights of the recorded run are the policy, the first ones the reference.
+
+# They are so near each other that a large beta is needed to tell losses from their starts.
+PEER_BETA = 20.0
+PEER_LOSSES = sorted(set(pair_losses.LOSSES) | {"sft"})
+
+
+@pytest.fixture(scope="module")
+def ours():
+    """Log-probabilities of the first recorded batch under policy and reference."""
+    config = hub.load_config(RECORDED / "init")
+    batch = batch_of(np.load(RECORDED / "batches.npz"), 0)
+    policy_logps, ref_logps = (
+        objectives.logps_of(
+            config, hub.load_params(RECORDED / name, config, head=False, seed=0), batch
+        )
+        for name in ("final", "init")
+    )
+    return policy_logps, {**batch, "ref_logp": ref_logps}
+
+
+@pytest.fixture(scope="module")
+def trainer(tmp_path_factory):
+    """TRL's trainer with both models, and the batch as it takes it."""
+    torch = pytest.importorskip("torch")
+    trl = pytest.importorskip("trl")
+    datasets = pytest.importorskip("datasets")
+    transformers = pytest.importorskip("transformers")
+    models = [
+        transformers.AutoModelForCausalLM.from_pretrained(RECORDED / name).eval()
+        for name in ("final", "init")
+    ]
+    made = trl.DPOTrainer(
+        model=models[0],
+        ref_model=models[1],
+        args=trl.DPOConfig(
+            output_dir=str(tmp_path_factory.mktemp("trl")),
+            beta=PEER_BETA,
+            report_to=[],
+            use_cpu=True,
+            bf16=False,
+        ),
+        train_dataset=datasets.Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}]),
+        processing_class=transformers.AutoTokenizer.from_pretrained(RECORDED / "init"),
+    )
+    recorded = np.load(RECORDED / "batches.npz")
+    names = ("input_ids", "attention_mask", "completion_mask")
+    return made, {name: torch.tensor(recorded[f"0/{name}"]) for name in names}
+
+
+@pytest.mark.peers
+def test_log_probabilities_of_leaves_are_those_of_transformers(ours, trainer):
+    torch = pytest.importorskip("torch")
+    made, inputs = trainer
+    for model, found in ((made.model, ours[0]), (made.ref_model, ours[1]["ref_logp"])):
+        with torch.no_grad():
+            logits = model.eval()(
+                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
+            ).logits
+        logps = logits[:, :-1].log_softmax(-1)
+        of_tokens = logps.gather(-1, inputs["input_ids"][:, 1:, None])[..., 0]
+        expected = (of_tokens * inputs["completion_mask"][:, 1:]).sum(1).numpy()
+        chosen, rejected = np.split(expected, 2)
+        np.testing.assert_allclose(found, np.stack([chosen, rejected], 1), rtol=0, atol=1e-4)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("name", PEER_LOSSES)
+def test_a_loss_is_that_of_trl(ours, trainer, name):
+    torch = pytest.importorskip("torch")
+    made, inputs = trainer
+    smoothing = 0.1 if name in ("robust", "exo_pair") else 0.0
+    made.loss_types, made.loss_weights = [name], [1.0]
+    made.label_smoothing = smoothing
+    made.model.eval()
+    with torch.no_grad():
+        expected = float(made._compute_loss(made.model, dict(inputs), False))
+    logps, batch = ours
+    if name == "sft":
+        lengths = batch["response_tokens"][:, 0]
+        batch = {**batch, "sft_weight": np.asarray([[1, 0]] * len(lengths)) / lengths.sum()}
+        found = objectives.negative_log_likelihood(logps, batch)
+    else:
+        loss = pair_losses.combine({name: 1.0}, beta=PEER_BETA, smoothing=smoothing)
+        found, _ = objectives.dpo_loss(logps, batch, beta=PEER_BETA, base_loss=loss)
+    # A log-ratio is a difference of sums around 200, and has their rounding times beta.
+    assert float(found) == pytest.approx(expected, rel=1e-3)

@@ -1,0 +1,70 @@
+"""A step of DPO at the size of real vocabularies needs a fraction of what all logits need."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mapl_jax import objectives
+from mapl_jax.models import axes, policy
+from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.training import optimizers, sharding, step
+
+# The vocabulary and the row are what count; a body of this size compiles in seconds.
+MODEL = DecoderConfig(151_936, width=32, layers=1, heads=2, kv_heads=1, head_dim=16, mlp_width=64)
+TOKENS, LEAVES, COMPARISONS = 4096, 48, 40
+
+
+def all_at_once(model, params, batch):
+    """Log-probabilities of leaves from the logits of every token of the row."""
+    tokens, positions, reach, parent, scored_at, leaf_end = (
+        batch[name] for name in objectives.LOGP
+    )
+    logits = policy.logits(model, params, tokens, positions, reach)
+    logps = jax.nn.log_softmax(logits, axis=-1)
+    rows = jnp.arange(len(tokens))[:, None]
+    of_tokens = logps[rows, jnp.maximum(parent, 0), tokens]
+    picked = jnp.where(scored_at >= 0, of_tokens[rows, scored_at], 0.0)
+    end, until = leaf_end[..., None], reach[rows, scored_at]
+    on_path = (scored_at[:, None] <= end) & (end < until[:, None])
+    return jnp.einsum("rlp,rp->rl", on_path.astype(jnp.float32), picked)
+
+
+def temporary_bytes(leaves):
+    mesh = sharding.make_mesh({"data": 1, "fsdp": 1, "tensor": 1}, jax.devices()[:1])
+    shapes = policy.abstract_params(MODEL)
+    logical = axes.logical_axes(shapes)
+    settings = optimizers.OptimizerSettings(learning_rate=1e-5)
+    rate = optimizers.schedule(settings, 10)
+    optimizer = optimizers.adamw(settings, rate, logical)
+    abstract, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
+    loss = functools.partial(objectives.dpo_loss, beta=0.1)
+    take = step.compile_train_step(
+        step.make_train_step(functools.partial(leaves, MODEL), loss, optimizer, rate),
+        mesh,
+        shardings,
+    )
+
+    def array(*shape, dtype=np.int32):
+        return jax.ShapeDtypeStruct((1, 1, *shape), dtype, sharding=sharding.rows(mesh))
+
+    batch = {name: array(TOKENS) for name in objectives.LOGP} | {
+        "leaf_end": array(LEAVES),
+        "response_tokens": array(LEAVES),
+        "sft_weight": array(LEAVES, dtype=np.float32),
+        "ref_logp": array(LEAVES, dtype=np.float32),
+        "term_leaf": array(COMPARISONS, 4),
+        "term_sign": array(COMPARISONS, 4, dtype=np.float32),
+        "gamma": array(COMPARISONS, dtype=np.float32),
+        "level": array(COMPARISONS),
+        "weight": array(COMPARISONS, dtype=np.float32),
+    }
+    return take.lower(abstract, batch).compile().memory_analysis().temp_size_in_bytes
+
+
+@pytest.mark.slow
+def test_a_step_needs_less_than_a_fifth_of_the_memory_of_all_logits():
+    # Every token of the row is scored, the worst case for chunks.
+    assert 5 * temporary_bytes(objectives.logps_of) < temporary_bytes(all_at_once)
