@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
@@ -22,8 +23,10 @@ from mapl_jax import cli, losses, pair_losses
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import likelihood, preferences, scoring
+from mapl_jax.kernels.logps import token_logps
 from mapl_jax.models import policy, reward
 from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.training import sharding
 from mapl_jax.training.step import Batch, LossFunction, Params
 
 COMPARISONS = losses.Comparisons._fields
@@ -85,13 +88,13 @@ class Objective:
                 )
 
 
-def make(config: ConfigDict) -> Objective:
+def make(config: ConfigDict, mesh: Mesh) -> Objective:
     """The objective that a config names.
 
     Raises:
         UserError: a setting means nothing.
     """
-    return cli.choice("objective", config.objective, OBJECTIVES)(config)
+    return cli.choice("objective", config.objective, OBJECTIVES)(config, mesh)
 
 
 def comparisons_of(batch: Batch) -> losses.Comparisons:
@@ -102,7 +105,7 @@ def comparisons_of(batch: Batch) -> losses.Comparisons:
 # Reward models.
 
 
-def reward_objective(config: ConfigDict) -> Objective:
+def reward_objective(config: ConfigDict, _: Mesh) -> Objective:
     """The reward of a leaf is a score of its last hidden state."""
     inter, levels = _levels(config)
     return Objective(
@@ -175,7 +178,7 @@ class PolicySums(NamedTuple):
         return values
 
 
-def dpo_objective(config: ConfigDict) -> Objective:
+def dpo_objective(config: ConfigDict, mesh: Mesh) -> Objective:
     """The reward of a leaf is beta * (log pi - log pi_ref) (arXiv 2305.18290, equation 5)."""
     fields = config.loss
     if not Path(config.model.path).expanduser().is_dir():
@@ -199,7 +202,7 @@ def dpo_objective(config: ConfigDict) -> Objective:
         )
     return Objective(
         model=policy,
-        leaves=functools.partial(logps_of, chunk=config.train.logp_chunk),
+        leaves=_logps_over(mesh, config.train.logp_chunk),
         loss=functools.partial(
             dpo_loss, beta=fields.beta, inter=inter, base_loss=base_loss, sft=sft
         ),
@@ -294,11 +297,11 @@ class TokenSums(NamedTuple):
         }
 
 
-def sft_objective(config: ConfigDict) -> Objective:
+def sft_objective(config: ConfigDict, mesh: Mesh) -> Objective:
     """The likelihood of demonstrated responses."""
     return Objective(
         model=policy,
-        leaves=functools.partial(logps_of, chunk=config.train.logp_chunk),
+        leaves=_logps_over(mesh, config.train.logp_chunk),
         loss=sft_loss,
         score=lambda logps, _: logps,
         fields=(*LOGP, "response_tokens", "sft_weight"),
@@ -322,6 +325,14 @@ def sft_loss(logps: Leaves, batch: Batch) -> tuple[Float[Array, ""], TokenSums]:
 def negative_log_likelihood(logps: Leaves, batch: Batch) -> Float[Array, ""]:
     """-sum of log pi over demonstrated leaves, weighted to a mean over tokens by the loader."""
     return -jnp.sum(batch["sft_weight"] * logps)
+
+
+def _logps_over(mesh: Mesh, chunk: int) -> Callable[..., Leaves]:
+    """`logps_of` with the logits of a chunk of each device's own rows at once."""
+    if chunk < 1:
+        raise UserError(f"train.logp_chunk must be at least 1, not {chunk}")
+    spread = sharding.over_rows(mesh, functools.partial(token_logps, chunk=chunk))
+    return functools.partial(logps_of, logps=spread)
 
 
 OBJECTIVES = {"reward": reward_objective, "dpo": dpo_objective, "sft": sft_objective}

@@ -32,7 +32,6 @@ def main(arguments: cli.Arguments) -> None:
     """Trains, evaluates, saves."""
     config = arguments.config
     began = time.perf_counter()
-    objective = objectives.make(config)
     optimizer_settings = make_optimizer_settings(config)
     options = {
         "dtype": cli.choice("train.dtype", config.train.dtype, DTYPES),
@@ -40,6 +39,7 @@ def main(arguments: cli.Arguments) -> None:
         "backend": cli.choice("train.attention", config.train.attention, attention.BACKENDS),
     }
     mesh = sharding.make_mesh(config.mesh)
+    objective = objectives.make(config, mesh)
     folder = RunFolder(arguments.workdir or f"runs/{config.name}")
     folder.claim(config)
     say = print if jax.process_index() == 0 else _silent

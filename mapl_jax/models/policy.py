@@ -1,6 +1,6 @@
 """The policy: a decoder, the logits of the next token, and the log-probabilities of leaves."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -67,7 +67,7 @@ def leaf_logps(
     scored_at: Int[Array, "R P"],
     leaf_end: Int[Array, "R L"],
     *,
-    chunk: int = 256,
+    logps: Callable[[Array, Array, Array], Array] = token_logps,
     dtype: Any = jnp.float32,
     remat: str = "none",
     backend: str = "auto",
@@ -86,7 +86,8 @@ def leaf_logps(
         parent: index of the token that predicts each token; -1 at a root.
         scored_at: indices of the tokens that count, none of them a root; -1 where unused.
         leaf_end: index of each leaf's last token; -1 for an unused leaf, whose sum is 0.
-        chunk: most scored tokens of a row whose logits are held at once.
+        logps: (states [R, P, D], matrix [D, V], targets [R, P]) -> [R, P]; `token_logps` with its
+            chunk chosen, or spread over devices.
         dtype: of the computation below the log-probabilities.
         remat: what the backward pass computes again; see `decoder.hidden`.
         backend: of attention.
@@ -97,11 +98,10 @@ def leaf_logps(
     used = scored_at >= 0
     at = jnp.where(used, scored_at, 0)
     source = jnp.maximum(jnp.take_along_axis(parent, at, axis=1), 0)
-    logps = token_logps(
+    values = logps(
         jnp.take_along_axis(states, source[..., None], axis=1),
         _output_matrix(config, params),
         jnp.take_along_axis(tokens, at, axis=1),
-        chunk=chunk,
     )
     until = jnp.take_along_axis(reach, at, axis=1)
     end = leaf_end[..., None]
@@ -109,7 +109,7 @@ def leaf_logps(
     return jnp.einsum(
         "rlp,rp->rl",
         on_path.astype(jnp.float32),
-        jnp.where(used, logps, 0.0),
+        jnp.where(used, values, 0.0),
         precision=jax.lax.Precision.HIGHEST,
     )
 

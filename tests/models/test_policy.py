@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mapl_jax.data import tries
+from mapl_jax.kernels.logps import token_logps
 from mapl_jax.models import policy
 from mapl_jax.models.decoder import DecoderConfig
 
@@ -83,7 +84,8 @@ def test_a_packed_leaf_has_the_logp_and_the_gradient_of_the_leaf_alone(joint, ch
     def both(logps):
         return jax.jit(lambda p: (logps(p), jax.jacrev(logps)(p)))(parameters())
 
-    found, slopes = both(lambda p: policy.leaf_logps(CONFIG, p, *packed, chunk=chunk)[0])
+    logps = functools.partial(token_logps, chunk=chunk)
+    found, slopes = both(lambda p: policy.leaf_logps(CONFIG, p, *packed, logps=logps)[0])
     alone, slopes_alone = both(lambda p: naive(p, paths, joint))
     np.testing.assert_allclose(found, alone, rtol=1e-6, atol=1e-5)
     jax.tree.map(

@@ -14,6 +14,7 @@ import pytest
 
 from mapl_jax import objectives, pair_losses
 from mapl_jax.data import tries
+from mapl_jax.kernels.logps import token_logps
 from mapl_jax.losses import BASE
 from mapl_jax.models import axes, hub, policy
 from mapl_jax.training import optimizers, sharding, step
@@ -70,7 +71,8 @@ def replayed():
     config = hub.load_config(RECORDED / "init")
     params = hub.load_params(RECORDED / "init", config, head=False, seed=0)
     logical = axes.logical_axes(params)
-    leaves = functools.partial(objectives.logps_of, config, chunk=64)
+    logps = functools.partial(token_logps, chunk=64)
+    leaves = functools.partial(objectives.logps_of, config, logps=logps)
     learning_rate = optimizers.schedule(SETTINGS, 6)
     optimizer = optimizers.adamw(SETTINGS, learning_rate, logical)
     mesh = sharding.make_mesh({"data": 1, "fsdp": 1, "tensor": 1}, jax.devices()[:1])
