@@ -131,6 +131,8 @@ def load_checkpoint(
     if re.fullmatch(r"\d+", folder.name) and folder.parent.name == "checkpoints":
         root, at = folder.parent.parent, int(folder.name)
     run = read_json(root / "config.json") if (root / "checkpoints").is_dir() else {}
+    if run.get("objective", "reward") != "reward":
+        raise UserError(f"{path} holds a policy; only reward models can be scored here")
     if (folder / "model" / "config.json").exists():
         folder = folder / "model"
     elif run:
@@ -140,6 +142,9 @@ def load_checkpoint(
         return _from_step(root, run, at, mesh)
     elif not (folder / "config.json").exists():
         raise UserError(f"{path} holds neither a run nor a model (no config.json)")
+    names = read_json(folder / "config.json").get("architectures") or []
+    if not any("SequenceClassification" in name for name in names):
+        raise UserError(f"{path} holds no reward model ({', '.join(names)}), and so no score")
     model = hub.load_config(folder)
     abstract = reward.abstract_params(model)
     places = sharding.parameters(mesh, abstract, axes.logical_axes(abstract))

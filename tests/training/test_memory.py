@@ -1,6 +1,8 @@
-"""A step of DPO at the size of real vocabularies needs a fraction of what all logits need."""
+"""A step of DPO needs a fraction of the memory of all logits, and sends none between devices."""
 
+import dataclasses
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from mapl_jax import objectives
+from mapl_jax.kernels.logps import token_logps
 from mapl_jax.models import axes, policy
 from mapl_jax.models.decoder import DecoderConfig
 from mapl_jax.training import optimizers, sharding, step
@@ -32,9 +35,10 @@ def all_at_once(model, params, batch):
     return jnp.einsum("rlp,rp->rl", on_path.astype(jnp.float32), picked)
 
 
-def temporary_bytes(leaves):
-    mesh = sharding.make_mesh({"data": 1, "fsdp": 1, "tensor": 1}, jax.devices()[:1])
-    shapes = policy.abstract_params(MODEL)
+def compiled(leaves, model, shape=(1, 1, 1), rows=1, tokens=TOKENS):
+    """A step of DPO with its parameters and batch as shapes alone."""
+    mesh = mesh_of(shape)
+    shapes = policy.abstract_params(model)
     logical = axes.logical_axes(shapes)
     settings = optimizers.OptimizerSettings(learning_rate=1e-5)
     rate = optimizers.schedule(settings, 10)
@@ -42,15 +46,15 @@ def temporary_bytes(leaves):
     abstract, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
     loss = functools.partial(objectives.dpo_loss, beta=0.1)
     take = step.compile_train_step(
-        step.make_train_step(functools.partial(leaves, MODEL), loss, optimizer, rate),
+        step.make_train_step(functools.partial(leaves, model), loss, optimizer, rate),
         mesh,
         shardings,
     )
 
     def array(*shape, dtype=np.int32):
-        return jax.ShapeDtypeStruct((1, 1, *shape), dtype, sharding=sharding.rows(mesh))
+        return jax.ShapeDtypeStruct((1, rows, *shape), dtype, sharding=sharding.rows(mesh))
 
-    batch = {name: array(TOKENS) for name in objectives.LOGP} | {
+    batch = {name: array(tokens) for name in objectives.LOGP} | {
         "leaf_end": array(LEAVES),
         "response_tokens": array(LEAVES),
         "sft_weight": array(LEAVES, dtype=np.float32),
@@ -61,7 +65,35 @@ def temporary_bytes(leaves):
         "level": array(COMPARISONS),
         "weight": array(COMPARISONS, dtype=np.float32),
     }
-    return take.lower(abstract, batch).compile().memory_analysis().temp_size_in_bytes
+    return take.lower(abstract, batch).compile()
+
+
+def mesh_of(shape):
+    devices = jax.devices()[: int(np.prod(shape))]
+    return sharding.make_mesh(dict(zip(sharding.MESH_AXES, shape, strict=True)), devices)
+
+
+def temporary_bytes(leaves):
+    return compiled(leaves, MODEL).memory_analysis().temp_size_in_bytes
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 1), (1, 2, 2)])
+def test_no_logits_travel_between_devices(shape):
+    """However parameters are spread: only the matrix comes together, and its gradient."""
+    model = dataclasses.replace(MODEL, vocab_size=1024)
+    logps = sharding.over_rows(mesh_of(shape), functools.partial(token_logps, chunk=16))
+    leaves = functools.partial(objectives.logps_of, logps=logps)
+    program = compiled(leaves, model, shape, rows=4, tokens=64).as_text()
+    sent = re.findall(r"= (.*?) (?:all-gather|all-reduce|reduce-scatter|all-to-all)\(", program)
+    assert sent
+    per_device = {1024 // shape[2], 1024}
+    logits = [
+        dims
+        for result in sent
+        for dims in re.findall(r"\[([\d,]+)\]", result)
+        if dims.count(",") >= 2 and int(dims.split(",")[-1]) in per_device
+    ]
+    assert not logits
 
 
 @pytest.mark.slow
