@@ -167,7 +167,7 @@ def reference_logps(
                 pad_token=pad_token,
                 joint=objective.joint,
             )
-            return scoring.reference_logps(ready(), batches, fields)
+            return scoring.all_leaves(ready(), batches, fields)
 
         found = reference_cache.cached(tries, name, cache, compute, writes=jax.process_index() == 0)
         if jax.process_count() > 1:

@@ -121,7 +121,7 @@ def reference_of(tries, objective, *, rows=8):
     mesh = mesh_of()
     places = jax.tree.map(lambda _: sharding.replicated(mesh), parameters())
     leaves = step.compile_scoring(functools.partial(objective.leaves, MODEL), mesh, places)
-    return scoring.reference_logps(
+    return scoring.all_leaves(
         lambda batch: leaves(parameters(), sharding.to_device(batch, mesh)),
         scoring.eval_batches(
             tries, rows_per_batch=rows, parts=1, pad_token=0, joint=objective.joint

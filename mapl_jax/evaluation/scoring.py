@@ -40,7 +40,7 @@ def leaf_numbers(
                 first += count
 
 
-def reference_logps(leaves: LeafFunction, batches: Batches, fields: Sequence[str]) -> np.ndarray:
+def all_leaves(leaves: LeafFunction, batches: Batches, fields: Sequence[str]) -> np.ndarray:
     """Numbers of all leaves, trie after trie, fp32; arguments as for `leaf_numbers`."""
     result = np.full(int(batches.tries.leaves.sum()), np.nan, np.float32)
     for member, _, values in leaf_numbers(leaves, batches, fields):
