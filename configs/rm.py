@@ -95,6 +95,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config = ConfigDict()
     config.name = f"rm-{preset}"  # the run lies in runs/NAME unless --workdir says otherwise
     config.seed = 0
+    config.objective = "reward"  # configs/sft.py and configs/dpo.py train policies
 
     config.data = ConfigDict()
     config.data.train = "demo"  # pairs or samples: a file, a folder, a hub name, or "demo"

@@ -6,6 +6,7 @@ Axis letters, used in einsum strings and in the array annotations of public func
 
     R  rows of a batch             S  tokens of a row
     L  leaves of a row             C  comparisons of a row       T  terms of a comparison (4)
+    P  scored tokens of a row, those whose log-probabilities count
     D  model width                 F  width of the feed-forward layer
     N  attention heads             K  key/value heads            H  width of one head
     V  vocabulary

@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
-from mapl_jax import cli, initial, inputs, train, trained
+from mapl_jax import cli, inputs, objectives, train, trained, weights
 from mapl_jax.data import encode
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import ifeval, preferences, reports, scoring
@@ -30,11 +30,13 @@ def main(arguments: cli.Arguments) -> None:
         raise UserError("no checkpoint given; set --config.checkpoint=DIR")
     if not config.data:
         raise UserError("no data given; set --config.data=FILE")
-    dtype = cli.choice("dtype", config.dtype, initial.DTYPES)
+    dtype = cli.choice("dtype", config.dtype, weights.DTYPES)
     cli.choice("attention", config.attention, attention.BACKENDS)
     output = config.output or arguments.workdir
     mesh = sharding.make_mesh(config.mesh)
     found = trained.load(config.checkpoint, mesh)
+    if not found.head:
+        raise UserError(f"{config.checkpoint} holds a policy, and so no score")
     data = found.config.get("data", {})
     max_length = config.max_length or data.get("max_length", 2048)
     row_length = config.row_length or max(data.get("row_length", 0), 2 * max_length)
@@ -48,19 +50,20 @@ def main(arguments: cli.Arguments) -> None:
         tries = inputs.encode_split(split, found.tokenizer, settings, cache)
         print(train.describe(str(config.data), tries), flush=True)
         rewards = functools.partial(
-            train.rewards_of, found.model, dtype=dtype, remat="none", backend=config.attention
+            objectives.rewards_of, found.model, dtype=dtype, remat="none", backend=config.attention
         )
-        places = trained.placement(found.model, mesh)
-        scored = scoring.score(
-            step.compile_scoring(rewards, mesh, places),
-            found.params,
+        compute = step.compile_scoring(
+            rewards, mesh, trained.placement(found.model, mesh, found.head)
+        )
+        scored = scoring.score_comparisons(
+            lambda batch: compute(found.params, sharding.to_device(batch, mesh)),
             scoring.eval_batches(
                 tries,
                 rows_per_batch=config.rows_per_batch,
                 parts=sharding.data_parts(mesh),
                 pad_token=found.tokenizer.pad_token_id or 0,
             ),
-            functools.partial(sharding.to_device, mesh=mesh),
+            objectives.REWARD,
         )
     if jax.process_index() != 0:
         return

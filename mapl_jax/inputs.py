@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,33 @@ def load_split(
     return _synthesize(_read_pairs(name, config, split), config, cache_dir)
 
 
+def load_demonstrations(
+    config: ConfigDict, cache_dir: str | os.PathLike[str]
+) -> tuple[Split, Split]:
+    """The demonstrations to train on and the held-out ones; parted as in `load_splits`.
+
+    They come from demonstrations, or from the chosen responses of pairs or samples.
+
+    Raises:
+        UserError: the source cannot be read or a record is bad.
+    """
+    data = config.data
+    _check_train(data)
+    if data.test or data.train == DEMO:
+        names = (data.train, data.test or DEMO)
+        train, test = (
+            _read_demonstrations(name, config, split)
+            for name, split in zip(names, ("train", "test"), strict=True)
+        )
+        return _demonstrations(train, cache_dir), _demonstrations(test, cache_dir)
+    whole = _read_demonstrations(data.train, config, "train")
+    train, test = (
+        dataclasses.replace(whole, records=part)
+        for part in _parted(whole.records, lambda record: record["prompt"], data.test_fraction)
+    )
+    return _demonstrations(train, cache_dir), _demonstrations(test, cache_dir)
+
+
 def load_splits(config: ConfigDict, cache_dir: str | os.PathLike[str]) -> tuple[Split, Split]:
     """The training samples and the held-out ones.
 
@@ -73,29 +100,23 @@ def load_splits(config: ConfigDict, cache_dir: str | os.PathLike[str]) -> tuple[
     same first user turn are never on both sides.
     """
     data, cache = config.data, cache_dir
-    if not data.train:
-        raise UserError("no training data given; set --config.data.train=FILE")
+    _check_train(data)
     if data.test or data.train == DEMO:
         train = load_split(data.train, config, cache, split="train")
         return train, load_split(data.test or DEMO, config, cache, split="test")
-    fraction = float(data.test_fraction)
-    if not 0 < fraction < 1:
-        raise UserError(f"data.test_fraction must lie between 0 and 1, not {fraction}")
     if sources.is_samples(data.train):
-        samples = sources.read_samples(data.train)
-        held = [_held_out(sample["prompts"][0]["messages"], fraction) for sample in samples]
-        sides = [[s for s, out in zip(samples, held, strict=True) if out == w] for w in (0, 1)]
-        _check_sides(sides, fraction)
-        return _keep_samples(sides[0], cache), _keep_samples(sides[1], cache)
+        samples = _parted(
+            sources.read_samples(data.train),
+            lambda sample: sample["prompts"][0]["messages"],
+            data.test_fraction,
+        )
+        return _keep_samples(samples[0], cache), _keep_samples(samples[1], cache)
     pairs = _read_pairs(data.train, config, "train")
-    held = [_held_out(pair["prompt"], fraction) for pair in pairs.records]
-    records = [
-        [pair for pair, out in zip(pairs.records, held, strict=True) if out == which]
-        for which in (False, True)
-    ]
-    _check_sides(records, fraction)
-    parts = [dataclasses.replace(pairs, records=part) for part in records]
-    return _synthesize(parts[0], config, cache), _synthesize(parts[1], config, cache)
+    train_pairs, test_pairs = (
+        dataclasses.replace(pairs, records=part)
+        for part in _parted(pairs.records, lambda pair: pair["prompt"], data.test_fraction)
+    )
+    return _synthesize(train_pairs, config, cache), _synthesize(test_pairs, config, cache)
 
 
 def make_tokenizer(config: ConfigDict, train: Split, folder: Path) -> tokenization.Tokenizer:
@@ -247,18 +268,67 @@ def _keep_samples(samples: list[dict[str, Any]], cache_dir: str | os.PathLike[st
     return Split((path,), digest, {"samples_read": len(samples)})
 
 
+def _demonstrations(records: sources.Demonstrations, cache_dir: str | os.PathLike[str]) -> Split:
+    """Samples without comparisons: one prompt, one response."""
+    samples = [
+        {
+            "id": record["id"],
+            "prompts": [{"messages": record["prompt"], "constraints": []}],
+            "responses": [record["completion"]],
+            "comparisons": [],
+        }
+        for record in records.records
+    ]
+    counts = {"demonstrations_read": records.read, "demonstrations_dropped": dict(records.dropped)}
+    return dataclasses.replace(_keep_samples(samples, cache_dir), counts=counts)
+
+
+def _read_demonstrations(name: str, config: ConfigDict, split: str) -> sources.Demonstrations:
+    """Demonstrations of a source of any kind."""
+    if name == DEMO:
+        pairs = _read_pairs(name, config, split)
+        chosen = [(pair["id"], pair["prompt"], pair["chosen"]) for pair in pairs.records]
+    elif sources.is_samples(name):
+        chosen = [
+            (sample["id"], sample["prompts"][0]["messages"], sample["responses"][0])
+            for sample in sources.read_samples(name)
+        ]
+    else:
+        return sources.read_demonstrations(name, on_error=config.data.on_error)
+    records = [
+        sources.Demonstration(id=name, prompt=prompt, completion=response)
+        for name, prompt, response in chosen
+    ]
+    return sources.Demonstrations(records, len(records), {})
+
+
+def _check_train(data: ConfigDict) -> None:
+    if not data.train:
+        raise UserError("no training data given; set --config.data.train=FILE")
+
+
+def _parted(
+    records: list[Any], prompt: Callable[[Any], list[Any]], fraction: float
+) -> tuple[list[Any], list[Any]]:
+    """Records to train on and held-out ones, by the first turn of their prompts."""
+    fraction = float(fraction)
+    if not 0 < fraction < 1:
+        raise UserError(f"data.test_fraction must lie between 0 and 1, not {fraction}")
+    sides: tuple[list[Any], list[Any]] = ([], [])
+    for record in records:
+        sides[_held_out(prompt(record), fraction)].append(record)
+    if not all(sides):
+        raise UserError(
+            f"data.test_fraction={fraction} leaves nothing to train or to test on; "
+            "give --config.data.test=FILE, or more records"
+        )
+    return sides
+
+
 def _held_out(messages: list[Any], fraction: float) -> bool:
     first = next((m["content"] for m in messages if m["role"] == "user"), "")
     digest = hashlib.blake2b(first.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") < fraction * 2**64
-
-
-def _check_sides(sides: list[list[Any]], fraction: float) -> None:
-    if not all(sides):
-        raise UserError(
-            f"data.test_fraction={fraction} leaves nothing to train or to test on; "
-            "give --config.data.test=FILE, or more pairs"
-        )
 
 
 def _texts(samples: Iterable[Mapping[str, Any]]) -> Iterator[str]:

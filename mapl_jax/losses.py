@@ -47,7 +47,7 @@ class Comparisons(NamedTuple):
 
 
 class LevelSums(NamedTuple):
-    """Sums over comparisons, by level; divide by `comparisons` once, at the very end.
+    """Sums over comparisons, by level; divided by `comparisons` once, at the very end.
 
     Attributes:
         loss: unweighted losses.
@@ -69,6 +69,42 @@ class LevelSums(NamedTuple):
     reward_min: Float[Array, ""]
     reward_max: Float[Array, ""]
 
+    def joined(self) -> "LevelSums":
+        """The sums of a whole batch from those of its parts, stacked along a leading axis."""
+        total = LevelSums(*(jnp.sum(x, axis=0) for x in self))
+        return total._replace(
+            reward_min=jnp.min(self.reward_min, axis=0),
+            reward_max=jnp.max(self.reward_max, axis=0),
+        )
+
+    def by_level(self) -> dict[str, float]:
+        """Mean loss, accuracy and margin of each level that occurs, and how often it does."""
+        values = {}
+        for index, level in enumerate(LEVELS):
+            count = float(self.comparisons[index])
+            if count:
+                values[f"{level}_loss"] = float(self.loss[index]) / count
+                values[f"{level}_accuracy"] = float(self.correct[index]) / count
+                values[f"{level}_margin"] = float(self.gap[index]) / count
+                values[f"{level}_count"] = count
+        return values
+
+    def metrics(self) -> dict[str, float]:
+        """What is logged of a reward model, under the names of TRL's `RewardTrainer`."""
+        values = self.by_level()
+        if count := values.get("base_count"):
+            values["accuracy"] = values["base_accuracy"]
+            values["margin"] = values["base_margin"]
+            values["mean_reward"] = float(self.reward) / (2 * count)
+            values["min_reward"] = float(self.reward_min)
+            values["max_reward"] = float(self.reward_max)
+        return values
+
+    @property
+    def samples(self) -> float:
+        """How many samples these are the sums of."""
+        return float(self.comparisons[BASE])
+
 
 def term_rewards(
     rewards: Float[Array, "R L"], term_leaf: Int[Array, "R C 4"]
@@ -86,6 +122,21 @@ def gaps(
 ) -> Float[Array, "R C"]:
     """Signed sums of leaf rewards, the margins before gamma."""
     return jnp.sum(term_rewards(rewards, term_leaf) * term_sign, axis=-1)
+
+
+def sides(
+    values: Float[Array, "R L"], comparisons: Comparisons
+) -> tuple[Float[Array, "R C"], Float[Array, "R C"]]:
+    """What a number of leaves comes to over the positive and over the negative terms.
+
+    In a base comparison the two are the number of the chosen and of the rejected leaf.
+    """
+    terms = term_rewards(values, comparisons.term_leaf)
+    sign = comparisons.term_sign
+    return (
+        jnp.sum(jnp.where(sign > 0, terms, 0.0), axis=-1),
+        jnp.sum(jnp.where(sign < 0, terms, 0.0), axis=-1),
+    )
 
 
 def margins(
@@ -123,6 +174,7 @@ def preference_loss(
     *,
     inter: str = "margin",
     center: float = 0.0,
+    base_loss: Float[Array, "R C"] | None = None,
 ) -> tuple[Float[Array, ""], LevelSums]:
     """The training loss of a batch and what is to be logged about it.
 
@@ -133,6 +185,8 @@ def preference_loss(
         center: coefficient of the squared sum of the two rewards of a base comparison (arXiv
             2312.09244, equation 2), which keeps rewards near 0; TRL's
             `center_rewards_coefficient`. It is weighted like the base loss.
+        base_loss: losses of the base comparisons where they are others than -log sigmoid of the
+            margin; see `mapl_jax.pair_losses`.
 
     Returns:
         The loss, and sums by level. Accuracy and gap are those of all terms whatever `inter` is,
@@ -140,9 +194,11 @@ def preference_loss(
     """
     rewards = rewards.astype(jnp.float32)
     loss = -jax.nn.log_sigmoid(margins(rewards, comparisons, inter=inter))
+    base = comparisons.level == BASE
+    if base_loss is not None:
+        loss = jnp.where(base, base_loss, loss)
     total = jnp.sum(comparisons.weight * loss)
     terms = term_rewards(rewards, comparisons.term_leaf)
-    base = comparisons.level == BASE
     if center:
         spread = jnp.sum(terms * jnp.abs(comparisons.term_sign), axis=-1)
         total += center * jnp.sum(jnp.where(base, comparisons.weight * spread**2, 0.0))
@@ -164,18 +220,3 @@ def preference_loss(
         reward_max=jnp.max(jnp.where(used, terms, -jnp.inf), initial=-jnp.inf),
     )
     return total, jax.lax.stop_gradient(sums)
-
-
-def add_sums(a: LevelSums, b: LevelSums) -> LevelSums:
-    """Joins the sums of two parts of one batch."""
-    joined = jax.tree.map(jnp.add, a, b)
-    return joined._replace(
-        reward_min=jnp.minimum(a.reward_min, b.reward_min),
-        reward_max=jnp.maximum(a.reward_max, b.reward_max),
-    )
-
-
-def zero_sums() -> LevelSums:
-    """The sums of no comparison at all."""
-    level, scalar = jnp.zeros(3, jnp.float32), jnp.zeros((), jnp.float32)
-    return LevelSums(level, level, level, level, level, scalar, scalar + jnp.inf, scalar - jnp.inf)

@@ -1,7 +1,8 @@
 """A model folder for others: weights, tokenizer, card, and the check that all of it holds.
 
-What is written is read back and must give the same: the same rewards of held-out rows, to the
-tolerance of the type it was written in, and the same tokens. Only then does the folder appear.
+What is written is read back and must give the same: the same rewards (or, of a policy, the same
+log-probabilities) of held-out rows, to the tolerance of the type it was written in, and the same
+tokens. Only then does the folder appear.
 """
 
 import dataclasses
@@ -15,20 +16,21 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from mapl_jax import trained
-from mapl_jax.data import loader, tokenization
+from mapl_jax import objectives, trained
+from mapl_jax.data import tokenization
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import card, scoring
-from mapl_jax.models import hub, lora, peft, reward
+from mapl_jax.models import hub, lora, peft
 from mapl_jax.models.decoder import DecoderConfig
 from mapl_jax.trained import Trained
 from mapl_jax.training import sharding, step
 
-# Largest difference of a reward, over the largest reward (at least 1): rounding of sums alone in
+# Largest difference of a number, over the largest number (at least 1): rounding of sums alone in
 # fp32, and of every weight to 8 bits in bf16.
 TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
 CHECKED_TRIES = 16
+CHUNK = 256  # tokens whose logits are in memory at once
 
 
 def write_model(
@@ -40,7 +42,7 @@ def write_model(
     dtype: str = "float32",
     adapter: bool = False,
 ) -> float:
-    """Writes a reward model, checked, or nothing.
+    """Writes a model, checked, or nothing.
 
     Args:
         folder: where to; a model that is there is replaced.
@@ -51,52 +53,62 @@ def write_model(
         adapter: write the adapters alone, as PEFT does, instead of merging them.
 
     Returns:
-        The largest difference of a reward that the check found.
+        The largest difference that the check found.
 
     Raises:
         UserError: the folder holds something else, or what was written does not hold.
     """
     target = Path(folder).expanduser().absolute()
-    tokenizer = tokenization.closed(result.tokenizer)
-    expected = _rewards(result.model, result.params, tries, mesh, tokenizer)
+    # A score is read where a leaf ends; a policy goes on where the template says so.
+    tokenizer = tokenization.closed(result.tokenizer) if result.head else result.tokenizer
+    expected = _numbers(result.model, result.params, tries, mesh, tokenizer)
     with hub.replacing(target) as part:
         if adapter:
             base = result.config["model"]["path"]
             peft.save(part, result.model, result.params, base=base, tokenizer=tokenizer)
             model, params = result.model, peft.load(part, result.model)
             params = lora.join(params, lora.split(result.params, result.model.lora)[1])
-            params = jax.device_put(params, trained.placement(model, mesh))
+            params = jax.device_put(params, trained.placement(model, mesh, result.head))
         else:
             merged = lora.merge(result.params, result.model.lora)
             plain = dataclasses.replace(result.model, lora=None)
             hub.save_params(part, plain, merged, tokenizer=tokenizer, dtype=dtype)
             del merged
             model = hub.load_config(part)
-            places = trained.placement(model, mesh)
-            params = hub.load_params(part, model, head=True, seed=0, places=places)
-        found = _rewards(model, params, tries, mesh, tokenizer)
-        difference = _check_rewards(expected, found, dtype)
+            places = trained.placement(model, mesh, result.head)
+            params = hub.load_params(part, model, head=result.head, seed=0, places=places)
+        found = _numbers(model, params, tries, mesh, tokenizer)
+        difference = _check_numbers(expected, found, dtype)
         if jax.process_index() == 0:
             _check_tokens(part, tokenizer, tries)
-            text = card.write(result.summary, result.config, step=result.step, adapter=adapter)
+            text = card.write(
+                result.summary,
+                result.config,
+                step=result.step,
+                adapter=adapter,
+                policy=not result.head,
+            )
             (part / "README.md").write_text(text, encoding="utf-8")
     return difference
 
 
 @functools.lru_cache(maxsize=4)
-def _scoring(model: DecoderConfig, mesh: Mesh) -> Callable[[Any, step.Batch], jax.Array]:
+def _scoring(
+    model: DecoderConfig, mesh: Mesh, head: bool
+) -> Callable[[Any, step.Batch], jax.Array]:
     """The compiled scoring, which before and after is the same unless adapters were merged."""
+    if head:
+        leaves = functools.partial(objectives.rewards_of, model)
+    else:
+        leaves = functools.partial(objectives.logps_of, model, mesh=mesh, chunk=CHUNK)
+    return step.compile_scoring(leaves, mesh, trained.placement(model, mesh, head))
 
-    def rewards(params: Any, batch: step.Batch) -> jax.Array:
-        return reward.rewards(model, params, *(batch[name] for name in scoring.FIELDS))
 
-    return step.compile_scoring(rewards, mesh, trained.placement(model, mesh))
-
-
-def _rewards(
+def _numbers(
     model: DecoderConfig, params: Any, tries: TrieSet, mesh: Mesh, tokenizer: Any
 ) -> np.ndarray:
-    """Rewards, fp32, of the leaves of the first tries."""
+    """Rewards of the leaves of the first tries, or log-probabilities, fp32."""
+    head = "score" in params
     batches = scoring.eval_batches(
         tries,
         rows_per_batch=1,
@@ -105,21 +117,22 @@ def _rewards(
         samples=CHECKED_TRIES,
     )
     # What the config says of special tokens is for others.
-    score = _scoring(dataclasses.replace(model, pad_token=None, eos_token=None), mesh)
-    to_device = functools.partial(sharding.to_device, mesh=mesh)
-    values = [
-        np.asarray(score(params, to_device(batch)))
-        for batch in loader.stream(batches, fields=scoring.FIELDS)
-    ]
-    return np.concatenate([value.ravel() for value in values])
+    plain = dataclasses.replace(model, pad_token=None, bos_token=None, eos_token=None)
+    score = _scoring(plain, mesh, head)
+    found = scoring.leaf_numbers(
+        lambda batch: score(params, sharding.to_device(batch, mesh)),
+        batches,
+        objectives.REWARD if head else objectives.LOGP,
+    )
+    return np.concatenate([values for _, _, values in found])
 
 
-def _check_rewards(expected: np.ndarray, found: np.ndarray, dtype: str) -> float:
+def _check_numbers(expected: np.ndarray, found: np.ndarray, dtype: str) -> float:
     difference = float(np.abs(found - expected).max())
     allowed = TOLERANCE[dtype] * max(1.0, float(np.abs(expected).max()))
     if not difference <= allowed:
         raise UserError(
-            f"the model that was written gives other rewards than the one in memory: they differ "
+            f"the model that was written gives other numbers than the one in memory: they differ "
             f"by {difference:.2g}, more than the {allowed:.2g} that {dtype} explains; nothing is "
             "left of it"
         )

@@ -3,13 +3,13 @@
 import json
 import os
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
-from mapl_jax.evaluation import preferences, reports
-from mapl_jax.evaluation.preferences import Scored
+from mapl_jax.evaluation import reports
 from mapl_jax.files import write_json
 from mapl_jax.runs import RunFolder
 from mapl_jax.training.metrics import read_metrics
@@ -22,10 +22,17 @@ def has_scores(folder: RunFolder, which: str) -> bool:
     return (folder.eval / f"{which}.jsonl").exists()
 
 
-def write_scores(folder: RunFolder, which: str, scored: Scored) -> None:
-    """Keeps an evaluation, so that the report of a resumed run has both ends of it."""
+def write_scores(folder: RunFolder, which: str, scored: Any, evaluation: ModuleType) -> None:
+    """Keeps an evaluation, so that the report of a resumed run has both ends of it.
+
+    Args:
+        folder: of the run.
+        which: "before" or "after".
+        scored: what was scored.
+        evaluation: the module it belongs to, `evaluation.preferences` or `.likelihood`.
+    """
     if jax.process_index() == 0:
-        preferences.write_scores(folder.eval / f"{which}.jsonl", scored)
+        evaluation.write_scores(folder.eval / f"{which}.jsonl", scored)
 
 
 def finish(
@@ -35,6 +42,7 @@ def finish(
     command: str,
     facts: dict[str, Any],
     say: Callable[..., None],
+    evaluation: ModuleType,
 ) -> None:
     """Writes summary.json and report.html, and prints the table.
 
@@ -44,12 +52,13 @@ def finish(
         command: that started it.
         facts: everything else worth keeping: counts, sizes, times.
         say: prints.
+        evaluation: the module of the scores, `evaluation.preferences` or `.likelihood`.
     """
     if jax.process_index() != 0:
         return
-    scored = {which: preferences.read_scores(folder.eval / f"{which}.jsonl") for which in SIDES}
+    scored = {which: evaluation.read_scores(folder.eval / f"{which}.jsonl") for which in SIDES}
     sides = {
-        which: preferences.summarize(values, seed=config.seed, resamples=config.eval.resamples)
+        which: evaluation.summarize(values, seed=config.seed, resamples=config.eval.resamples)
         for which, values in scored.items()
     }
     summary = {"name": config.name, "command": command, **facts, "eval": sides}
@@ -67,8 +76,9 @@ def finish(
         metrics=metrics,
         notes=[],
         device=str(facts["device"]),
+        evaluation=evaluation,
     )
     say()
-    say(preferences.table(sides["before"], sides["after"]))
+    say(evaluation.table(sides["before"], sides["after"]))
     say()
     say(f"{facts['seconds']:.0f} s in all; report: {os.path.relpath(folder.report)}", flush=True)

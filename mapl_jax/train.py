@@ -1,4 +1,4 @@
-"""Trains a reward model: python -m mapl_jax.train --config=configs/rm.py
+"""Trains a reward model or a policy: python -m mapl_jax.train --config=configs/rm.py
 
 Config -> mesh -> data -> model -> step -> loop, then the evaluation and the report. Started again
 with the same command, a run goes on from its last checkpoint and ends with the same parameters.
@@ -14,22 +14,17 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from mapl_jax import cli, initial, inputs, losses, outputs, results, trained
+from mapl_jax import cli, inputs, objectives, outputs, results, trained, weights
 from mapl_jax.data import loader, rows, tokenization
 from mapl_jax.data.encode import TrieSet
-from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.errors import UserError
-from mapl_jax.evaluation import preferences, scoring
+from mapl_jax.evaluation import scoring
 from mapl_jax.kernels import attention
-from mapl_jax.models import axes, hub, lora, reward
-from mapl_jax.models.decoder import DecoderConfig
-from mapl_jax.models.fingerprint import fingerprint
+from mapl_jax.models import axes, hub, lora
 from mapl_jax.runs import RunFolder
 from mapl_jax.training import loop, optimizers, sharding, step
 from mapl_jax.training.checkpoints import Checkpoints
 from mapl_jax.training.metrics import MetricsWriter
-
-FIELDS = (*scoring.FIELDS, *step.COMPARISON_FIELDS)
 
 
 def main(arguments: cli.Arguments) -> None:
@@ -37,34 +32,39 @@ def main(arguments: cli.Arguments) -> None:
     config = arguments.config
     began = time.perf_counter()
     optimizer_settings = make_optimizer_settings(config)
-    dtype = cli.choice("train.dtype", config.train.dtype, initial.DTYPES)
-    inter = cli.choice("loss.inter_form", config.loss.inter_form, losses.INTER_FORMS)
-    cli.choice("train.attention", config.train.attention, attention.BACKENDS)
+    options = {
+        "dtype": cli.choice("train.dtype", config.train.dtype, weights.DTYPES),
+        "remat": config.train.remat,
+        "backend": cli.choice("train.attention", config.train.attention, attention.BACKENDS),
+    }
     mesh = sharding.make_mesh(config.mesh)
+    objective = objectives.make(config, mesh)
     folder = RunFolder(arguments.workdir or f"runs/{config.name}")
     folder.claim(config)
     say = print if jax.process_index() == 0 else _silent
     say(f"run folder: {folder.path}", flush=True)
 
     # Data: pairs -> samples -> tries -> rows.
-    train_split, test_split = inputs.load_splits(config, folder.cache)
+    load = inputs.load_splits if objective.comparisons else inputs.load_demonstrations
+    train_split, test_split = load(config, folder.cache)
     tokenizer = inputs.make_tokenizer(config, train_split, folder.tokenizer)
     if str(tokenizer.chat_template).endswith(tokenization.PLAIN):
         say("the tokenizer has no chat template; turns are written as plain text (User: ...)")
     encoding = inputs.encode_settings(config)
     train_tries = inputs.encode_split(train_split, tokenizer, encoding, folder.cache)
     test_tries = inputs.encode_split(test_split, tokenizer, encoding, folder.cache)
-    batches = make_batches(config, train_tries, tokenizer, mesh)
-    plan = batches.plan
+    objective.check(train_tries, config)
+    plan = make_plan(config, train_tries, objective, mesh)
     say(describe("train", train_tries), describe("held out", test_tries), sep="\n", flush=True)
 
     # Model and step. With LoRA, the state holds adapters and head; the base is frozen beside it.
-    model, make_params = initial.make_model(config, tokenizer)
-    hub.check_tokenizer(dataclasses.replace(model, lora=None), tokenization.closed(tokenizer))
-    rewards = functools.partial(
-        rewards_of, model, dtype=dtype, remat=config.train.remat, backend=config.train.attention
-    )
-    shapes = reward.abstract_params(model)
+    source = weights.first(config, tokenizer, objective)
+    reference = weights.reference(config, source, tokenizer, objective)
+    model = source.model
+    written = tokenization.closed(tokenizer) if objective.head else tokenizer
+    hub.check_tokenizer(dataclasses.replace(model, lora=None), written)
+    leaves = functools.partial(objective.leaves, model, **options)
+    shapes = objective.model.abstract_params(model)
     logical = axes.logical_axes(shapes)
     places = sharding.parameters(mesh, shapes, logical)
     trainable_shapes, _ = lora.split(shapes, model.lora)
@@ -74,42 +74,31 @@ def main(arguments: cli.Arguments) -> None:
     abstract, shardings = step.state_shapes(trainable_shapes, optimizer, mesh, trainable_logical)
     train_step = step.compile_train_step(
         step.make_train_step(
-            rewards,
-            optimizer,
-            learning_rate,
-            inter=inter,
-            center=config.loss.center,
-            clip=optimizer_settings.clip,
+            leaves, objective.loss, optimizer, learning_rate, clip=optimizer_settings.clip
         ),
         mesh,
         shardings,
         lora.split(places, model.lora)[1],
     )
-    score_step = step.compile_scoring(rewards, mesh, places)
+    score_step = step.compile_scoring(
+        lambda params, batch: objective.score(leaves(params, batch), batch), mesh, places
+    )
     to_device = functools.partial(sharding.to_device, mesh=mesh)
-
-    def score(params: Any, samples: int = 0) -> preferences.Scored:
-        held_out = scoring.eval_batches(
-            test_tries,
-            rows_per_batch=config.eval.rows_per_batch,
-            parts=sharding.data_parts(mesh),
-            pad_token=tokenizer.pad_token_id or 0,
-            samples=samples,
-        )
-        return scoring.score(score_step, params, held_out, to_device)
+    pad_token = tokenizer.pad_token_id or 0
 
     with Checkpoints(folder.checkpoints, keep=config.train.keep) as checkpoints:
         start = checkpoints.latest or 0
         first: Any = None
         frozen: Any = {}
         if not start or model.lora or not results.has_scores(folder, "before"):
-            first, frozen = lora.split(make_params(places), model.lora)
+            first, frozen = lora.split(source.make(places), model.lora)
         record = {
             "data": train_tries.fingerprint,
             "held_out": test_tries.fingerprint,
             "steps": plan.steps,
             "model": model.to_dict(),
-            "base": fingerprint(frozen) if frozen else None,
+            "base": source.fingerprint if model.lora else None,
+            "reference": reference.fingerprint if reference else None,
         }
         if start:
             check_record(start, checkpoints.record(start), record)
@@ -121,19 +110,59 @@ def main(arguments: cli.Arguments) -> None:
             f"{mesh.size} x {jax.devices()[0].device_kind}",
             flush=True,
         )
+        train_reference, test_reference = weights.reference_logps(
+            reference,
+            objective,
+            [train_tries, test_tries],
+            params=lora.join(first, frozen) if reference is source and first else None,
+            mesh=mesh,
+            cache=folder.cache,
+            rows_per_batch=config.eval.rows_per_batch,
+            pad_token=pad_token,
+            options=options,
+        )
+        batches = loader.Batches(
+            train_tries,
+            plan,
+            weights=objective.weights,
+            inter_gamma=objective.inter_gamma,
+            joint=objective.joint,
+            reference=train_reference,
+            pad_token=pad_token,
+            accumulation=config.train.accumulation,
+            host=jax.process_index(),
+            hosts=jax.process_count(),
+        )
+
+        def score(params: Any, samples: int = 0) -> Any:
+            held_out = scoring.eval_batches(
+                test_tries,
+                rows_per_batch=config.eval.rows_per_batch,
+                parts=sharding.data_parts(mesh),
+                pad_token=pad_token,
+                samples=samples,
+                joint=objective.joint,
+                reference=test_reference,
+            )
+            return objective.evaluate(
+                lambda batch: score_step(params, to_device(batch)), held_out, objective.fields
+            )
+
+        def evaluate(trainable: Any, _: int) -> Mapping[str, float]:
+            scored = score(lora.join(trainable, frozen), config.eval.samples)
+            summary = objective.evaluation.summarize(scored, seed=config.seed, resamples=0)
+            return {k: v for k, v in summary.items() if isinstance(v, int | float)}
+
         if not results.has_scores(folder, "before"):
-            results.write_scores(folder, "before", score(lora.join(first, frozen)))
+            results.write_scores(
+                folder, "before", score(lora.join(first, frozen)), objective.evaluation
+            )
         if start:
             state = checkpoints.restore(start, abstract)
             say(f"going on from the checkpoint at step {start} of {plan.steps}", flush=True)
         else:
             state = step.compile_first_state(optimizer, shardings)(first)
         del first
-
-        def evaluate(trainable: Any, _: int) -> Mapping[str, float]:
-            scored = score(lora.join(trainable, frozen), config.eval.samples)
-            return scoring.flat_metrics(scored, seed=config.seed)
-
         with MetricsWriter(
             folder.path,
             total_steps=plan.steps,
@@ -148,7 +177,7 @@ def main(arguments: cli.Arguments) -> None:
                     start=start,
                     threads=config.data.threads,
                     workers=config.data.workers,
-                    fields=FIELDS,
+                    fields=objective.fields,
                 ),
                 loop.Schedule(
                     plan.steps,
@@ -164,7 +193,7 @@ def main(arguments: cli.Arguments) -> None:
                 epoch_at=plan.epoch_at,
             )
         params = lora.join(state.params, frozen)
-        results.write_scores(folder, "after", score(params))
+        results.write_scores(folder, "after", score(params), objective.evaluation)
     del state, frozen  # the moments make room for the check of what is written
     results.finish(
         folder,
@@ -180,15 +209,11 @@ def main(arguments: cli.Arguments) -> None:
             "seconds": time.perf_counter() - began,
         },
         say=say,
+        evaluation=objective.evaluation,
     )
     result = trained.Trained(model, params, tokenizer, folder, plan.steps)
     outputs.write_model(folder.model, result, test_tries, mesh)
     say(f"model: {os.path.relpath(folder.model)}", flush=True)
-
-
-def rewards_of(model: DecoderConfig, params: Any, batch: step.Batch, **options: Any) -> jax.Array:
-    """Rewards [R, L] of the leaves of a part of a batch."""
-    return reward.rewards(model, params, *(batch[name] for name in scoring.FIELDS), **options)
 
 
 def make_optimizer_settings(config: ConfigDict) -> optimizers.OptimizerSettings:
@@ -199,11 +224,11 @@ def make_optimizer_settings(config: ConfigDict) -> optimizers.OptimizerSettings:
     )
 
 
-def make_batches(
-    config: ConfigDict, tries: TrieSet, tokenizer: Tokenizer, mesh: Any
-) -> loader.Batches:
-    """The plan of a training run and this host's part of it."""
-    train, loss = config.train, config.loss
+def make_plan(
+    config: ConfigDict, tries: TrieSet, objective: objectives.Objective, mesh: Any
+) -> rows.Plan:
+    """The plan of a training run."""
+    train = config.train
     parts = train.accumulation * sharding.data_parts(mesh)
     if train.rows_per_batch < 1 or train.accumulation < 1 or train.rows_per_batch % parts:
         raise UserError(
@@ -213,30 +238,16 @@ def make_batches(
         )
     if train.epochs < 1 and not train.steps:
         raise UserError("train.epochs must be at least 1")
-    plan = rows.make_plan(
+    return rows.make_plan(
         tries.lengths,
         tries.leaves,
         tries.levels.sum(1),
+        scored=tries.predicted if objective.joint else tries.response,
         row_length=config.data.row_length,
         rows_per_batch=train.rows_per_batch,
         seed=config.seed,
         epochs=train.epochs,
         max_steps=train.steps or None,
-    )
-    if not loss.base > 0 or loss.intra < 0 or loss.inter < 0:
-        raise UserError(
-            "loss.base must be above 0 and loss.intra and loss.inter at least 0: without base, "
-            "rewards of prompt or response alone are not determined"
-        )
-    return loader.Batches(
-        tries,
-        plan,
-        weights=(loss.base, loss.intra, loss.inter),
-        inter_gamma=loss.inter_gamma if loss.inter_form == "fixed" else 0.0,
-        pad_token=tokenizer.pad_token_id or 0,
-        accumulation=train.accumulation,
-        host=jax.process_index(),
-        hosts=jax.process_count(),
     )
 
 
@@ -244,9 +255,14 @@ def check_record(at: int, found: Mapping[str, Any], wanted: Mapping[str, Any]) -
     """Makes sure that a checkpoint is one of this very run.
 
     Raises:
-        UserError: it is of other data, another model or another base.
+        UserError: it is of other data, another model, base or reference.
     """
-    kinds = {"base": "another base", "model": "another model", "data": "other data"}
+    kinds = {
+        "base": "another base",
+        "reference": "another reference",
+        "model": "another model",
+        "data": "other data",
+    }
     if found == wanted:
         return
     kind = next(

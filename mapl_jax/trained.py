@@ -9,14 +9,13 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from mapl_jax import fetch, initial
+from mapl_jax import fetch, objectives, weights
 from mapl_jax.data import tokenization
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.errors import UserError
 from mapl_jax.files import read_json
-from mapl_jax.models import axes, hub, lora, reward
+from mapl_jax.models import axes, hub, lora, policy, reward
 from mapl_jax.models.decoder import DecoderConfig
-from mapl_jax.models.fingerprint import fingerprint
 from mapl_jax.runs import RunFolder
 from mapl_jax.training import sharding
 from mapl_jax.training.checkpoints import Checkpoints, saved_steps
@@ -43,6 +42,11 @@ class Trained:
     held_out: str | None = None
 
     @property
+    def head(self) -> bool:
+        """Whether it is a reward model; else a policy."""
+        return "score" in self.params
+
+    @property
     def config(self) -> dict[str, Any]:
         """The config of the run; empty for a model folder."""
         return read_json(self.run.config) if self.run else {}
@@ -57,7 +61,7 @@ class Trained:
 
 
 def load(path: str, mesh: Mesh) -> Trained:
-    """Loads a reward model: of a run the newest checkpoint, or `model/` if there is none any more.
+    """Loads a model: of a run the newest checkpoint, or `model/` if there is none any more.
 
     Raises:
         UserError: there is nothing of the kind.
@@ -79,41 +83,42 @@ def load(path: str, mesh: Mesh) -> Trained:
     return dataclasses.replace(_from_folder(run.model, mesh), run=run)
 
 
-def placement(model: DecoderConfig, mesh: Mesh) -> Any:
-    """Shardings of a reward model's parameters."""
-    shapes = reward.abstract_params(model)
+def placement(model: DecoderConfig, mesh: Mesh, head: bool) -> Any:
+    """Shardings of the parameters of a reward model (with a head) or a policy."""
+    shapes = (reward if head else policy).abstract_params(model)
     return sharding.parameters(mesh, shapes, axes.logical_axes(shapes))
 
 
 def _from_folder(folder: Path, mesh: Mesh) -> Trained:
-    model = hub.load_config(folder)
-    places = placement(model, mesh)
-    params = hub.load_params(folder, model, head=True, seed=0, places=places)
+    model, head = hub.load_config(folder), hub.is_reward_model(folder)
+    places = placement(model, mesh, head)
+    params = hub.load_params(folder, model, head=head, seed=0, places=places)
     return Trained(model, params, tokenization.load(str(folder)))
 
 
 def _from_step(run: RunFolder, at: int, mesh: Mesh) -> Trained:
     tokenizer = tokenization.load(str(run.tokenizer))
+    config = ConfigDict(read_json(run.config))
+    kind = reward if config.objective == "reward" else policy
     with Checkpoints(run.checkpoints, keep=None) as checkpoints:
         record = checkpoints.record(at)
         model = DecoderConfig.from_dict(record["model"])
-        places = placement(model, mesh)
+        places = placement(model, mesh, kind is reward)
         targets, _ = lora.split(
             jax.tree.map(
                 lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
-                reward.abstract_params(model),
+                kind.abstract_params(model),
                 places,
             ),
             model.lora,
         )
         params = checkpoints.restore_params(at, targets)
     if model.lora:
-        config = ConfigDict(read_json(run.config))
-        frozen = lora.split(initial.make_model(config, tokenizer)[1](places), model.lora)[1]
-        if fingerprint(frozen) != record["base"]:
+        source = weights.first(config, tokenizer, objectives.make(config, mesh))
+        if source.fingerprint != record["base"]:
             raise UserError(
                 f"{config.model.path or 'the base'} has other weights than those that the adapters "
                 f"of {run.path} were trained beside"
             )
-        params = lora.join(params, frozen)
+        params = lora.join(params, lora.split(source.make(places), model.lora)[1])
     return Trained(model, params, tokenizer, run, at, record.get("held_out"))

@@ -9,10 +9,11 @@ from pathlib import Path
 import jax
 import pytest
 
-from mapl_jax import initial, train
+from mapl_jax import objectives, train, weights
 from mapl_jax.data import tokenization
 from mapl_jax.errors import UserError
 from mapl_jax.models import families, lora, published, reward
+from mapl_jax.training import sharding
 
 ROOT = Path(__file__).parents[1]
 
@@ -85,6 +86,11 @@ def test_a_pretrained_preset_has_the_settings_of_the_paper(preset):
     assert (settings.b1, settings.b2) != (0.9, 0.98)
 
 
+def first(config, tokenizer):
+    mesh = sharding.make_mesh({"data": -1, "fsdp": 1, "tensor": 1})
+    return weights.first(config, tokenizer, objectives.make(config, mesh))
+
+
 def leaves(tree):
     for key, value in tree.items():
         yield from leaves(value) if isinstance(value, dict) else [key]
@@ -101,7 +107,8 @@ def test_the_frozen_base_has_the_type_of_the_computation():
     config.update_from_flattened_dict(
         {"model.width": 16, "model.layers": 1, "lora.rank": 2, "train.dtype": "bfloat16"}
     )
-    model, make = initial.make_model(config, tokenization.train(["a b c"] * 3, 300))
+    source = first(config, tokenization.train(["a b c"] * 3, 300))
+    model, make = source.model, source.make
     alone = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     params = make(jax.tree.map(lambda _: alone, reward.abstract_params(model)))
     trainable, frozen = lora.split(params, model.lora)
@@ -136,9 +143,10 @@ def test_a_shape_without_weights_starts_from_scratch(monkeypatch):
     config = configs().get_config("qwen2.5-0.5b")
     config.model.shape = "org/tiny"
     with pytest.raises(UserError, match="set one of them to nothing"):
-        initial.make_model(config, tokenizer)
+        first(config, tokenizer)
     config.model.path = ""
-    model, make = initial.make_model(config, tokenizer)
+    source = first(config, tokenizer)
+    model, make = source.model, source.make
     assert (model.vocab_size, model.width, model.rope_theta) == (512, 56, 1e6)
     shapes = reward.abstract_params(model)
     alone = jax.sharding.SingleDeviceSharding(jax.devices()[0])
@@ -146,4 +154,4 @@ def test_a_shape_without_weights_starts_from_scratch(monkeypatch):
     assert jax.tree.map(lambda x: x.shape, params) == jax.tree.map(lambda x: x.shape, shapes)
     config.model.shape = "org/other"
     with pytest.raises(UserError, match="no shape is known by the name 'org/other'"):
-        initial.make_model(config, tokenizer)
+        first(config, tokenizer)

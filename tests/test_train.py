@@ -62,6 +62,35 @@ def one_line_error(result):
     return line
 
 
+def kill_after_checkpoint(arguments, checkpoint):
+    """Starts a command, and kills it as soon as a checkpoint is there."""
+    process = subprocess.Popen(
+        arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 300
+    # As soon as the checkpoint is complete, in the middle of whatever it does then.
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def same_runs(uninterrupted, resumed):
+    """Checks that two runs end with the same model and the same metrics, bit for bit."""
+    tensors, others = (
+        load_file(path / "model" / "model.safetensors") for path in (uninterrupted, resumed)
+    )
+    assert tensors.keys() == others.keys()
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(others[name], tensor)
+    lines = [
+        [{k: v for k, v in line.items() if k not in TIMING_KEYS} for line in read_metrics(path)]
+        for path in (uninterrupted / "metrics.jsonl", resumed / "metrics.jsonl")
+    ]
+    assert lines[0] == lines[1]
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A run from first to last, and what it printed."""
@@ -124,33 +153,14 @@ def test_the_same_command_again_changes_nothing(finished):
 
 def test_a_killed_run_ends_as_the_one_that_was_not(finished, tmp_path):
     folder = tmp_path / "killed"
-    arguments = command("train", *TINY, f"--workdir={folder}")
-    process = subprocess.Popen(
-        arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 300
-    # As soon as the first checkpoint is complete, in the middle of whatever it does then.
-    while not (folder / "checkpoints" / "2").exists() and time.monotonic() < deadline:
-        assert process.poll() is None
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    arguments = [*TINY, f"--workdir={folder}"]
+    kill_after_checkpoint(command("train", *arguments), folder / "checkpoints" / "2")
     assert not (folder / "summary.json").exists()
 
-    result = run("train", *TINY, f"--workdir={folder}")
+    result = run("train", *arguments)
     assert result.returncode == 0, result.stderr
     assert "going on from the checkpoint" in result.stdout
-    uninterrupted, resumed = (
-        load_file(path / "model" / "model.safetensors") for path in (finished[0], folder)
-    )
-    assert uninterrupted.keys() == resumed.keys()
-    for name, tensor in uninterrupted.items():
-        np.testing.assert_array_equal(resumed[name], tensor)
-    lines = [
-        [{k: v for k, v in line.items() if k not in TIMING_KEYS} for line in read_metrics(path)]
-        for path in (finished[0] / "metrics.jsonl", folder / "metrics.jsonl")
-    ]
-    assert lines[0] == lines[1]
+    same_runs(finished[0], folder)
 
 
 def test_training_starts_from_a_model_folder_and_from_samples(finished, tmp_path):
@@ -270,3 +280,149 @@ def test_a_bad_record_is_named_with_its_place(tmp_path):
     line = one_line_error(result)
     assert "pairs.jsonl" in line
     assert "record 2" in line
+
+
+# Policies: demonstrations first, then preferences.
+
+TINY_SFT = [*TINY, "--config.train.logp_chunk=64"]
+TINY_DPO = [
+    argument
+    for argument in TINY_SFT
+    if not argument.startswith(("--config.tokenizer.vocab_size", "--config.model."))
+] + ["--config.train.rows_per_batch=6"]
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """An SFT run from first to last, and what it printed."""
+    folder = tmp_path_factory.mktemp("taught") / "run"
+    result = run("train", *TINY_SFT, f"--workdir={folder}", config="sft")
+    assert result.returncode == 0, result.stderr
+    return folder, result.stdout
+
+
+@pytest.fixture(scope="module")
+def preferring(taught, tmp_path_factory):
+    """A DPO run from the SFT run's model."""
+    folder = tmp_path_factory.mktemp("preferring") / "run"
+    model = f"--config.model.path={taught[0] / 'model'}"
+    result = run("train", *TINY_DPO, model, f"--workdir={folder}", config="dpo")
+    assert result.returncode == 0, result.stderr
+    return folder, result.stdout
+
+
+def test_sft_ends_with_the_perplexity_before_and_after(taught):
+    folder, output = taught
+    assert "perplexity before" in output
+    sides = json.loads((folder / "summary.json").read_text())["eval"]
+    assert sides["after"]["perplexity"] < sides["before"]["perplexity"]
+    assert sides["after"]["perplexity"] == pytest.approx(np.exp(sides["after"]["loss"]))
+    page = (folder / "report.html").read_text()
+    assert "perplexity" in page and "data:image/png" in page
+
+
+def test_a_policy_is_exported_as_a_language_model(taught, preferring):
+    for folder, _ in (taught, preferring):
+        config = json.loads((folder / "model" / "config.json").read_text())
+        assert config["architectures"] == ["Qwen2ForCausalLM"]
+        tensors = load_file(folder / "model" / "model.safetensors")
+        assert "score.weight" not in tensors
+
+
+def test_dpo_starts_from_log_2_and_logs_under_the_names_of_trl(preferring):
+    lines = [x for x in read_metrics(preferring[0] / "metrics.jsonl") if x["split"] == "train"]
+    assert [line["step"] for line in lines] == list(range(1, 9))
+    # A batch this small does not average rounding away.
+    assert lines[0]["loss"] == pytest.approx(3 * np.log(2), abs=1e-5)
+    for name in ("rewards/chosen", "rewards/margins", "rewards/accuracies", "logps/rejected"):
+        assert all(name in line for line in lines)
+    assert lines[-1]["rewards/margins"] > 0
+
+
+def test_dpo_ends_with_a_table_whose_left_side_is_the_reference(preferring):
+    folder, output = preferring
+    for level in ("base", "intra", "inter"):
+        (line,) = [line for line in output.splitlines() if line.startswith(f"{level} ")]
+        assert "all tied" in line
+    sides = json.loads((folder / "summary.json").read_text())["eval"]
+    assert sides["before"]["base_ties"] == 1
+    assert sides["after"]["base_ties"] < 1
+
+
+def test_the_reference_is_kept_for_both_splits_and_read_again(taught, preferring):
+    folder, _ = preferring
+    files = sorted((folder / "cache").glob("reference-*.safetensors"))
+    assert len(files) == 2
+    before = [path.stat().st_mtime_ns for path in files]
+    model = f"--config.model.path={taught[0] / 'model'}"
+    result = run("train", *TINY_DPO, model, f"--workdir={folder}", config="dpo")
+    assert result.returncode == 0, result.stderr
+    assert [path.stat().st_mtime_ns for path in files] == before
+
+    content = bytearray(files[0].read_bytes())
+    content[-1] ^= 1
+    files[0].write_bytes(content)
+    damaged = run("train", *TINY_DPO, model, f"--workdir={folder}", config="dpo")
+    content[-1] ^= 1
+    files[0].write_bytes(content)
+    assert "is damaged" in one_line_error(damaged)
+
+
+def test_evaluate_refuses_a_policy(taught):
+    for path in (taught[0], taught[0] / "model"):
+        result = run(
+            "evaluate",
+            f"--config.checkpoint={path}",
+            "--config.data=demo",
+            config="evaluate",
+        )
+        assert "reward model" in one_line_error(result)
+
+
+@pytest.mark.slow
+def test_a_killed_dpo_run_ends_as_the_one_that_was_not(taught, preferring, tmp_path):
+    folder = tmp_path / "killed"
+    model = f"--config.model.path={taught[0] / 'model'}"
+    arguments = [*TINY_DPO, model, f"--workdir={folder}"]
+    kill_after_checkpoint(command("train", *arguments, config="dpo"), folder / "checkpoints" / "2")
+    result = run("train", *arguments, config="dpo")
+    assert result.returncode == 0, result.stderr
+    assert "going on from the checkpoint" in result.stdout
+    same_runs(preferring[0], folder)
+
+
+@pytest.mark.slow
+def test_dpo_takes_another_reference_and_several_devices(taught, preferring, tmp_path, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
+    result = run(
+        "train",
+        *TINY_DPO,
+        f"--workdir={tmp_path / 'run'}",
+        f"--config.model.path={preferring[0] / 'model'}",
+        f"--config.model.reference={taught[0] / 'model'}",
+        "--config.loss.type=ipo,sft",
+        "--config.loss.weights=1,0.1",
+        "--config.mesh.fsdp=2",
+        "--config.mesh.tensor=2",
+        "--config.train.dtype=bfloat16",
+        config="dpo",
+    )
+    assert result.returncode == 0, result.stderr
+    lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert abs(lines[0]["rewards/margins"]) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config.loss.beta=0"], "beta is 0"),
+        (["--config.loss.type=simpo"], "unknown loss 'simpo'"),
+        (["--config.model.path=nowhere"], "--config=configs/sft.py"),
+    ],
+)
+def test_a_mistake_about_a_policy_gives_one_line(tmp_path, arguments, message):
+    folder = f"--config.model.path={tmp_path}"
+    result = run(
+        "train", *TINY_DPO, folder, f"--workdir={tmp_path / 'run'}", *arguments, config="dpo"
+    )
+    assert message in one_line_error(result)

@@ -27,6 +27,8 @@ TRUNCATION = ("truncate", "drop", "error")
 LEVELS = ("base", "intra", "inter")
 # A prompt is never cut to fewer tokens than these: what is left must still be the question.
 PROMPT_KEPT = 16
+# The leaf of a demonstration, and the chosen one of a base comparison: (prompt, response).
+DEMONSTRATED = (0, 0)
 
 SCHEMA = pa.schema(
     [
@@ -36,7 +38,10 @@ SCHEMA = pa.schema(
             for name in ("tokens", "positions", "reach", "parent", "leaf_end")
         ),
         ("scored", pa.list_(pa.bool_())),
-        *((name, pa.list_(pa.int32())) for name in ("leaf_prompt", "leaf_response", "leaf_tokens")),
+        *(
+            (name, pa.list_(pa.int32()))
+            for name in ("leaf_prompt", "leaf_response", "leaf_tokens", "response_tokens")
+        ),
         *((name, pa.list_(pa.int32())) for name in ("level", "k", "term_leaf", "term_sign")),
         ("gamma", pa.list_(pa.float32())),
         ("families", pa.list_(pa.string())),
@@ -87,7 +92,8 @@ def encode_samples(
     """The trie records of samples, in order.
 
     Args:
-        samples: in the schema of `mapl_jax.synthesis.samples`.
+        samples: in the schema of `mapl_jax.synthesis.samples`; one without comparisons is a
+            demonstration, its one leaf the first response to the first prompt.
         tokenizer: with a chat template.
         settings: lengths and truncation.
         counts: receives what was read, cut and dropped.
@@ -112,7 +118,7 @@ def _encode_chunk(
     settings: Settings,
     counts: collections.Counter,
 ) -> Iterator[Record]:
-    used = [_leaves_of(sample["comparisons"]) for sample in samples]
+    used = [_leaves_of(sample["comparisons"]) or [DEMONSTRATED] for sample in samples]
     texts = [
         (sample["prompts"][p]["messages"], sample["responses"][y])
         for sample, leaves in zip(samples, used, strict=True)
@@ -156,14 +162,20 @@ def _encode_sample(
                 c["level"] != "base" for c in comparisons
             )
             comparisons = [c for c in comparisons if c["level"] == "base"]
-    for group in _fitting_groups(comparisons, of_leaf, settings.row_length, counts):
+    groups: Iterable[Sequence[Mapping[str, Any]]]
+    if sample["comparisons"]:
+        groups = _fitting_groups(comparisons, of_leaf, settings.row_length, counts)
+    else:
+        groups = [()]
+        counts["demonstrations"] += 1
+    for group in groups:
         record = _record(sample, group, of_leaf)
         counts["tries"] += 1
         counts["trie_tokens"] += len(record["tokens"])
         counts["flat_tokens"] += sum(
             len(of_leaf[leaf])
-            for c in group
-            for leaf in zip(c["prompt"], c["response"], strict=True)
+            for leaves in ([_terms(c) for c in group] or [[DEMONSTRATED]])
+            for leaf in leaves
         )
         for c in group:
             counts[f"comparisons_{c['level']}"] += 1
@@ -171,10 +183,12 @@ def _encode_sample(
 
 
 def _leaves_of(comparisons: Iterable[Mapping[str, Any]]) -> list[tuple[int, int]]:
-    leaves = dict.fromkeys(
-        leaf for c in comparisons for leaf in zip(c["prompt"], c["response"], strict=True)
-    )
-    return list(leaves)
+    return list(dict.fromkeys(leaf for c in comparisons for leaf in _terms(c)))
+
+
+def _terms(comparison: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """The leaf of every term."""
+    return list(zip(comparison["prompt"], comparison["response"], strict=True))
 
 
 def _truncate(
@@ -244,14 +258,14 @@ def _record(
     comparisons: Sequence[Mapping[str, Any]],
     of_leaf: Mapping[tuple[int, int], tries.Path],
 ) -> Record:
-    leaves = _leaves_of(comparisons)
+    leaves = _leaves_of(comparisons) or [DEMONSTRATED]
     index = {leaf: i for i, leaf in enumerate(leaves)}
     trie = tries.build([of_leaf[leaf] for leaf in leaves])
     term_leaf = np.zeros((len(comparisons), 4), np.int32)
     term_sign = np.zeros((len(comparisons), 4), np.int32)
     families = []
     for row, comparison in enumerate(comparisons):
-        terms = list(zip(comparison["prompt"], comparison["response"], strict=True))
+        terms = _terms(comparison)
         term_leaf[row, : len(terms)] = [index[leaf] for leaf in terms]
         term_sign[row, : len(terms)] = comparison["sign"]
         names = {
@@ -271,6 +285,9 @@ def _record(
         "leaf_prompt": np.asarray([p for p, _ in leaves], np.int32),
         "leaf_response": np.asarray([y for _, y in leaves], np.int32),
         "leaf_tokens": np.asarray([len(of_leaf[leaf]) for leaf in leaves], np.int32),
+        "response_tokens": np.asarray(
+            [len(of_leaf[leaf]) - of_leaf[leaf].prompt_length for leaf in leaves], np.int32
+        ),
         "level": np.asarray([LEVELS.index(c["level"]) for c in comparisons], np.int32),
         "k": np.asarray([c.get("k", 0) for c in comparisons], np.int32),
         "term_leaf": term_leaf.reshape(-1),
@@ -288,6 +305,11 @@ class TrieSet:
         dataset: one record a trie, memory-mapped, numpy arrays out.
         lengths: tokens of each trie, [n].
         leaves: leaves of each trie, [n].
+        response: tokens of each trie that are response text, [n].
+        predicted: tokens of each trie that another one predicts: all but the roots, [n].
+        demonstrated: response tokens of each trie's demonstration or of the chosen leaf of its
+            base comparison; 0 where it has neither, [n].
+        has_gamma: whether a base comparison has a gamma other than 0.
         levels: comparisons of each trie by level, [n, 3].
         counts: what happened while encoding.
         fingerprint: names the content.
@@ -297,6 +319,10 @@ class TrieSet:
     dataset: datasets.Dataset
     lengths: np.ndarray
     leaves: np.ndarray
+    response: np.ndarray
+    predicted: np.ndarray
+    demonstrated: np.ndarray
+    has_gamma: bool
     levels: np.ndarray
     counts: dict[str, int]
     fingerprint: str
@@ -364,18 +390,30 @@ def open_cached(cache_dir: str | os.PathLike[str], fingerprint: str, row_length:
     def lengths_of(column: str) -> np.ndarray:
         return np.asarray(pa.compute.list_value_length(table.column(column)), np.int64)
 
-    level = table.column("level").combine_chunks()
-    owner = np.repeat(np.arange(len(table)), lengths_of("level"))
-    levels = np.zeros((len(table), 3), np.int64)
-    np.add.at(levels, (owner, np.asarray(level.flatten())), 1)
+    def flat(column: str) -> np.ndarray:
+        # An offset array is not needed: the lists lie one after the other.
+        return table.column(column).combine_chunks().flatten().to_numpy(zero_copy_only=False)
+
+    def sums(column: str, values: np.ndarray) -> np.ndarray:
+        owner = np.repeat(np.arange(len(table)), lengths_of(column))
+        return np.bincount(owner, values, minlength=len(table)).astype(np.int64)
+
+    level = flat("level")
+    levels = np.stack([sums("level", level == i) for i in range(len(LEVELS))], axis=1)
+    first = (flat("leaf_prompt") == DEMONSTRATED[0]) & (flat("leaf_response") == DEMONSTRATED[1])
+    shown = (levels[:, LEVELS.index("base")] > 0) | (levels.sum(1) == 0)
     return TrieSet(
-        dataset.with_format("numpy"),
-        lengths_of("tokens"),
-        lengths_of("leaf_end"),
-        levels,
-        counts,
-        fingerprint,
-        row_length,
+        dataset=dataset.with_format("numpy"),
+        lengths=lengths_of("tokens"),
+        leaves=lengths_of("leaf_end"),
+        response=sums("scored", flat("scored")),
+        predicted=sums("parent", flat("parent") >= 0),
+        demonstrated=shown * sums("leaf_end", first * flat("response_tokens")),
+        has_gamma=bool(flat("gamma")[level == LEVELS.index("base")].any()),
+        levels=levels,
+        counts=counts,
+        fingerprint=fingerprint,
+        row_length=row_length,
     )
 
 

@@ -21,8 +21,10 @@ class Batches:
     """This host's rows of every global batch of a plan.
 
     An item is a dict of arrays with leading axes [A, R]: A parts for gradient accumulation, R rows
-    of this host in each part. Arrays: tokens, positions, reach, parent, scored [A,R,S], leaf_end
-    [A,R,L], term_leaf, term_sign [A,R,C,4], gamma, level, weight [A,R,C].
+    of this host in each part. Arrays: tokens, positions, reach, parent [A,R,S], scored_at [A,R,P]
+    (indices of scored tokens, -1 unused), leaf_end, response_tokens, sft_weight [A,R,L],
+    term_leaf, term_sign [A,R,C,4], gamma, level, weight [A,R,C], and with a reference ref_logp
+    [A,R,L].
     """
 
     def __init__(
@@ -32,6 +34,8 @@ class Batches:
         *,
         weights: Sequence[float] = (1.0, 1.0, 1.0),
         inter_gamma: float = 0.0,
+        joint: bool = False,
+        reference: np.ndarray | None = None,
         pad_token: int = 0,
         accumulation: int = 1,
         host: int = 0,
@@ -44,6 +48,8 @@ class Batches:
             plan: the rows.
             weights: lambda of the levels base, intra, inter.
             inter_gamma: added to gamma of an inter comparison, per added instruction.
+            joint: score prompt tokens too, all but the first, which nothing predicts.
+            reference: log-probabilities of all leaves under the reference, trie after trie.
             pad_token: what unused places of a row hold.
             accumulation: A, parts of a batch whose gradients are summed.
             host: index of this host.
@@ -61,6 +67,9 @@ class Batches:
         self.plan = plan
         self.weights = np.asarray(weights, np.float64)
         self.inter_gamma = inter_gamma
+        self.joint = joint
+        self.reference = reference
+        self.first_leaf = np.cumsum(tries.leaves) - tries.leaves
         self.pad_token = pad_token
         self.accumulation = accumulation
         self.host = host
@@ -74,9 +83,11 @@ class Batches:
         tries = np.concatenate([row for row in rows if len(row)])
         count = self.tries.levels[tries].sum(0)
         level_weight = np.where(count > 0, self.weights / np.maximum(count, 1), 0.0)
+        # The mean over all tokens of the global batch, weighted as the base level is.
+        sft_weight = self.weights[0] / max(self.tries.demonstrated[tries].sum(), 1)
         shape = (self.accumulation, self.hosts, -1)
         index = np.arange(len(rows)).reshape(shape)[:, self.host]
-        built = [[self._row(rows[i], level_weight) for i in part] for part in index]
+        built = [[self._row(rows[i], level_weight, sft_weight) for i in part] for part in index]
         return {
             name: np.stack([np.stack([row[name] for row in part]) for part in built])
             for name in built[0][0]
@@ -86,7 +97,7 @@ class Batches:
         """Ids of the samples of each row of a step's global batch."""
         return [[str(self.tries[i]["id"]) for i in row] for row in self.plan.batch(step)]
 
-    def _row(self, members: np.ndarray, level_weight: np.ndarray) -> Batch:
+    def _row(self, members: np.ndarray, level_weight: np.ndarray, sft_weight: float) -> Batch:
         plan = self.plan
         s, l, c = plan.row_length, plan.max_leaves, plan.max_comparisons  # noqa: E741
         row: Batch = {
@@ -94,15 +105,19 @@ class Batches:
             "positions": np.zeros(s, np.int32),
             "reach": np.zeros(s, np.int32),
             "parent": np.full(s, -1, np.int32),
-            "scored": np.zeros(s, bool),
+            "scored_at": np.full(plan.max_scored, -1, np.int32),
             "leaf_end": np.full(l, -1, np.int32),
+            "response_tokens": np.zeros(l, np.int32),
+            "sft_weight": np.zeros(l, np.float32),
             "term_leaf": np.zeros((c, 4), np.int32),
             "term_sign": np.zeros((c, 4), np.float32),
             "gamma": np.zeros(c, np.float32),
             "level": np.full(c, UNUSED, np.int32),
             "weight": np.zeros(c, np.float32),
         }
-        token = leaf = comparison = 0
+        if self.reference is not None:
+            row["ref_logp"] = np.zeros(l, np.float32)
+        token = leaf = comparison = score = 0
         for member in members:
             trie = self.tries[member]
             n, m, k = len(trie["tokens"]), len(trie["leaf_end"]), len(trie["level"])
@@ -111,8 +126,17 @@ class Batches:
             row["positions"][at] = trie["positions"]
             row["reach"][at] = trie["reach"] + token
             row["parent"][at] = np.where(trie["parent"] < 0, -1, trie["parent"] + token)
-            row["scored"][at] = trie["scored"]
-            row["leaf_end"][leaf : leaf + m] = trie["leaf_end"] + token
+            scored = np.flatnonzero((trie["parent"] >= 0) & (self.joint | trie["scored"]))
+            row["scored_at"][score : score + len(scored)] = scored + token
+            at = slice(leaf, leaf + m)
+            row["leaf_end"][at] = trie["leaf_end"] + token
+            row["response_tokens"][at] = trie["response_tokens"]
+            if self.tries.demonstrated[member]:
+                first = (trie["leaf_prompt"] == 0) & (trie["leaf_response"] == 0)
+                row["sft_weight"][at] = first * sft_weight
+            if self.reference is not None:
+                start = self.first_leaf[member]
+                row["ref_logp"][at] = self.reference[start : start + m]
             at = slice(comparison, comparison + k)
             sign = trie["term_sign"].reshape(k, 4)
             row["term_leaf"][at] = np.where(sign != 0, trie["term_leaf"].reshape(k, 4) + leaf, 0)
@@ -124,6 +148,7 @@ class Batches:
             row["level"][at] = level
             row["weight"][at] = level_weight[level]
             token, leaf, comparison = token + n, leaf + m, comparison + k
+            score += len(scored)
         return row
 
 

@@ -31,6 +31,7 @@ class Plan:
         row_length: S.
         max_leaves: most leaves of any row, L.
         max_comparisons: most comparisons of any row, C.
+        max_scored: most scored tokens of any row, P.
         epoch_steps: batches of each epoch, in order.
     """
 
@@ -40,6 +41,7 @@ class Plan:
     row_length: int
     max_leaves: int
     max_comparisons: int
+    max_scored: int
     epoch_steps: tuple[int, ...]
 
     @property
@@ -72,6 +74,7 @@ def make_plan(
     leaves: Int[np.ndarray, "n"],
     comparisons: Int[np.ndarray, "n"],
     *,
+    scored: Int[np.ndarray, "n"] | None = None,
     row_length: int,
     rows_per_batch: int,
     seed: int,
@@ -85,6 +88,7 @@ def make_plan(
         lengths: tokens of each trie.
         leaves: leaves of each trie.
         comparisons: comparisons of each trie.
+        scored: tokens of each trie whose log-probabilities count; None for all.
         row_length: S, tokens.
         rows_per_batch: B, rows of the global batch.
         seed: of the shuffling.
@@ -120,10 +124,10 @@ def make_plan(
     members = np.fromiter((i for row in rows for i in row), np.int64, int(counts.sum()))
     offsets = np.concatenate([[0], np.cumsum(counts)])
 
-    def most(sizes: np.ndarray) -> int:
+    def most(sizes: np.ndarray, unit: int = 8) -> int:
         running = np.concatenate([[0], np.cumsum(sizes[members])])
-        # Multiples of 8, so that a little more or less data keeps the compiled shape.
-        return max(8, -(-int(np.max(np.diff(running[offsets]))) // 8) * 8)
+        # Whole units, so that a little more or less data keeps the compiled shape.
+        return max(unit, -(-int(np.max(np.diff(running[offsets]))) // unit) * unit)
 
     return Plan(
         members,
@@ -132,6 +136,7 @@ def make_plan(
         row_length,
         most(np.asarray(leaves)),
         most(np.asarray(comparisons)),
+        most(np.asarray(lengths if scored is None else scored), 64),
         tuple(epoch_steps),
     )
 

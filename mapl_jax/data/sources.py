@@ -1,4 +1,4 @@
-"""Where data comes from: preference pairs and synthesized samples, read and checked row by row.
+"""Where data comes from: pairs, demonstrations and samples, read and checked row by row.
 
 Every record is checked before anything is built from it, and a message about a bad one names the
 file, the record and what to do. A prompt is told from its replies by message or by column, never
@@ -18,7 +18,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Generic, TypedDict, TypeVar
 
 from mapl_jax.data.places import ids_on_disk
 from mapl_jax.errors import UserError
@@ -71,28 +71,43 @@ class Tally:
         return line
 
 
+class Demonstration(TypedDict):
+    """A reply to learn from, and its prompt's messages."""
+
+    id: str
+    prompt: list[Message]
+    completion: str
+
+
+_Record = TypeVar("_Record", Pair, Demonstration)
+
+
 @dataclasses.dataclass(frozen=True)
-class Pairs:
-    """The pairs of one source, with what became of every record.
+class Records(Generic[_Record]):
+    """The records of one source, with what became of every one.
 
     Attributes:
-        records: the pairs kept, in the order of the source.
+        records: those kept, in the order of the source.
         read: number of records read.
         dropped: reason -> number of records left out (only with `on_error="skip"`).
     """
 
-    records: list[Pair]
+    records: list[_Record]
     read: int
     dropped: dict[str, int]
 
     @property
     def kept(self) -> int:
-        """Number of pairs kept."""
+        """Number of records kept."""
         return len(self.records)
 
     def describe(self) -> str:
-        """One line for people: how many pairs were read, kept and dropped, and why."""
+        """One line for people: how many records were read, kept and dropped, and why."""
         return Tally(self.read, Counter(self.dropped)).describe()
+
+
+Pairs = Records[Pair]
+Demonstrations = Records[Demonstration]
 
 
 class _Bad(Exception):
@@ -130,11 +145,41 @@ def read_pairs(path: str | os.PathLike[str], *, on_error: str = "raise") -> Pair
     return _collected(Tally(), lambda tally: iter_pairs(path, tally, on_error=on_error))
 
 
+def read_demonstrations(path: str | os.PathLike[str], *, on_error: str = "raise") -> Demonstrations:
+    """Reads prompts with a reply to learn from.
+
+    Accepted rows are TRL's: `prompt` and `completion`, or `messages` that end with the assistant's
+    reply; of preference pairs in any form that `read_pairs` takes, the chosen reply. Only the last
+    reply of a conversation is learned; what comes before it is the prompt.
+
+    Args:
+        path: any source that `read_pairs` takes.
+        on_error: "raise" stops at the first bad record; "skip" leaves it out and counts it.
+
+    Raises:
+        UserError: the source cannot be read, a record is bad, or none is left.
+    """
+    return _collected(
+        Tally(),
+        lambda tally: _checked(
+            _entries(path),
+            _normalize_demonstration,
+            str(path),
+            on_error,
+            "demonstration",
+            {},
+            tally,
+        ),
+    )
+
+
 def normalize_pairs(
     entries: Iterable[tuple[str, Any]], *, source: str, on_error: str = "raise"
 ) -> Pairs:
     """`read_pairs` for records already in memory, each with the name to call it by in messages."""
-    return _collected(Tally(), lambda tally: _normalized(entries, source, on_error, {}, tally))
+    return _collected(
+        Tally(), lambda tally: _checked(entries, _normalize, source, on_error, "pair", {}, tally)
+    )
 
 
 def iter_pairs(
@@ -153,35 +198,37 @@ def iter_pairs(
         UserError: as in `read_pairs`, at the record where the error stands.
     """
     with ids_on_disk() as places:
-        yield from _normalized(_entries(path), str(path), on_error, places, tally)
+        yield from _checked(_entries(path), _normalize, str(path), on_error, "pair", places, tally)
 
 
-def _collected(tally: Tally, read: Callable[[Tally], Iterator[Pair]]) -> Pairs:
+def _collected(tally: Tally, read: Callable[[Tally], Iterator[_Record]]) -> Records[_Record]:
     records = list(read(tally))
-    return Pairs(records, tally.read, dict(tally.dropped.most_common()))
+    return Records(records, tally.read, dict(tally.dropped.most_common()))
 
 
-def _normalized(
+def _checked(
     entries: Iterable[_Entry],
+    normalize: Callable[[Any], _Record],
     source: str,
     on_error: str,
+    kind: str,
     places: MutableMapping[str, str],
     tally: Tally,
-) -> Iterator[Pair]:
-    """Pairs of one form; `places` remembers the ids and where they stand."""
+) -> Iterator[_Record]:
+    """Every record in one form, with an id of its own; `places` remembers where ids stand."""
     if on_error not in ("raise", "skip"):
         raise UserError(f'on_error must be "raise" or "skip", not {on_error!r}')
     kept = 0
     for where, value in entries:
         tally.read += 1
         try:
-            pair = _normalize(value)
-            if not pair["id"]:
-                pair["id"] = _content_id(pair, places)
-            elif pair["id"] in places:
+            record = normalize(value)
+            if not record["id"]:
+                record["id"] = _content_id(record, places)
+            elif record["id"] in places:
                 raise _Bad(
                     "repeated id",
-                    f"id {pair['id']!r} was used before, in {places[pair['id']]}; "
+                    f"id {record['id']!r} was used before, in {places[record['id']]}; "
                     "make ids unique, or leave them out to have them made",
                 )
         except _Bad as bad:
@@ -189,13 +236,14 @@ def _normalized(
                 raise UserError(f"{where}: {bad}") from None
             tally.dropped[bad.reason] += 1
             continue
-        places[pair["id"]] = where
+        places[record["id"]] = where
         kept += 1
-        yield pair
+        yield record
     if not tally.read:
-        raise UserError(f"{source} holds no records; preference pairs are needed")
+        needed = "preference pairs" if kind == "pair" else f"{kind}s"
+        raise UserError(f"{source} holds no records; {needed} are needed")
     if not kept:
-        raise UserError(f"no pair of {source} can be used: {tally.describe()}")
+        raise UserError(f"no {kind} of {source} can be used: {tally.describe()}")
 
 
 def read_records(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
@@ -547,6 +595,41 @@ def _normalize(value: Any) -> Pair:
     )
 
 
+def _normalize_demonstration(value: Any) -> Demonstration:
+    """A record of any accepted form as a demonstration; the id is empty where none is given."""
+    record = _object(value)
+    if "comparisons" in record:
+        raise _Bad("a sample", "holds a synthesized sample among other records; keep them apart")
+    name = next((key for key in ("completion", "chosen", "messages") if key in record), None)
+    if name is None:
+        found = ", ".join(sorted(map(str, record))) or "nothing"
+        raise _Bad(
+            "no completion",
+            f"has no 'completion', 'messages' or 'chosen' (found: {found}); "
+            "rename the column of the reply to 'completion'",
+        )
+    if name == "messages" or record.get("prompt") is None:
+        prompt, completion = _split_reply(record[name], name)
+    else:
+        prompt = _prompt(record["prompt"])
+        completion = _reply(record[name], name, prompt)
+    return Demonstration(id=_given_id(record.get("id")), prompt=prompt, completion=completion)
+
+
+def _split_reply(value: Any, name: str) -> tuple[list[Message], str]:
+    """Prompt and reply of one whole conversation."""
+    if isinstance(value, str):
+        if not _text(value, name).lstrip().startswith("Human:"):
+            raise _Bad("no prompt", "has no 'prompt'; add a prompt column, or give messages")
+        value = _dialogue(value, name)
+    messages = _messages(value, name)
+    if messages[-1]["role"] != "assistant":
+        raise _Bad(f"bad {name}", f"{name} must end with a turn of role 'assistant'")
+    if len(messages) == 1:
+        raise _Bad("no prompt", f"{name} holds the assistant's reply alone; add what it answers")
+    return _prompt(messages[:-1]), messages[-1]["content"]
+
+
 def _given_id(value: Any) -> str:
     if value is None or value == "":
         return ""
@@ -555,9 +638,10 @@ def _given_id(value: Any) -> str:
     return _encodable(str(value), "id")
 
 
-def _content_id(pair: Pair, places: Mapping[str, str]) -> str:
-    """An id from the content, made unique by a count where the same pair occurs again."""
-    content = json.dumps([pair["prompt"], pair["chosen"], pair["rejected"]], ensure_ascii=True)
+def _content_id(record: Mapping[str, Any], places: Mapping[str, str]) -> str:
+    """An id from the content, made unique by a count where the same record occurs again."""
+    keys = ("prompt", "chosen", "rejected", "completion")
+    content = json.dumps([record[key] for key in keys if key in record], ensure_ascii=True)
     stem = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
     name, count = stem, 1
     while name in places:

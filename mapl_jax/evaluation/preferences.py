@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from mapl_jax.evaluation.tables import text_table
+
 LEVELS = ("base", "intra", "inter")
 
 # Resampled samples held in memory at once.
@@ -172,17 +174,7 @@ def table(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str:
         before: summary before training; None leaves its column out.
         after: summary after training, or the only one.
     """
-    header, *rows = table_cells(before, after)
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ).rstrip()
-        for cells in (header, *rows)
-    ]
-    rule = "-" * max(map(len, lines))
-    return "\n".join([lines[0], rule, *lines[1:], rule, *FOOTNOTES])
+    return text_table(table_cells(before, after), FOOTNOTES)
 
 
 FOOTNOTES = (
@@ -215,7 +207,9 @@ def table_cells(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> l
         row = [level, str(after[f"{level}_count"])]
         if before is not None:
             value = before.get(f"{level}_accuracy")
-            row.append("-" if value is None else percent(value))
+            # A policy that is still its own reference prefers nothing.
+            tied = before.get(f"{level}_ties") == 1
+            row.append("-" if value is None else "all tied" if tied else percent(value))
         ties = percent(after[f"{level}_length_ties"])
         row += [
             score,

@@ -6,6 +6,7 @@ import io
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from mapl_jax.evaluation.preferences import FOOTNOTES, LEVELS, Scored, table_cells
+from mapl_jax.evaluation import preferences
+from mapl_jax.evaluation.preferences import LEVELS, Scored
 from mapl_jax.pages import details, duration, number, table, tag, write_page
 
 # Okabe and Ito's colors, which people with any color vision can tell apart.
@@ -39,11 +41,12 @@ def write_report(
     summary: Summary,
     before: Summary | None,
     after: Summary,
-    scored_before: Scored | None,
-    scored_after: Scored,
+    scored_before: Any,
+    scored_after: Any,
     metrics: Sequence[Mapping[str, Any]],
     notes: Sequence[str],
     device: str,
+    evaluation: ModuleType = preferences,
 ) -> None:
     """Writes the report, whole or not at all.
 
@@ -54,24 +57,25 @@ def write_report(
         summary: facts of the run (parameters, steps, seconds, counts), and its config.
         before: summary of the evaluation before training; None if there was none.
         after: summary of the evaluation after training, or the only one.
-        scored_before: its comparisons.
-        scored_after: its comparisons.
+        scored_before: what it scored.
+        scored_after: what it scored.
         metrics: lines of metrics.jsonl.
         notes: sentences for the reader.
         device: the machine, in words.
+        evaluation: the module of the evaluation, `evaluation.preferences` or `.likelihood`.
     """
     parts = [
         tag("h1", title),
         _facts(summary, command, device),
         tag("h2", "Result"),
-        table(table_cells(before, after)),
-        *(tag("p", line, kind="small") for line in FOOTNOTES),
+        table(evaluation.table_cells(before, after)),
+        *(tag("p", line, kind="small") for line in evaluation.FOOTNOTES),
     ]
     pictures = [
         _accuracy_by_level(before, after),
         _learning_curves(metrics, before, after),
         _accuracy_by_k(before, after),
-        _margins(scored_before, scored_after),
+        _margins(scored_before, scored_after) if evaluation is preferences else None,
         _accuracy_by_family(after),
     ]
     parts += [_picture(*picture) for picture in pictures if picture is not None]
@@ -253,13 +257,15 @@ def _learning_curves(
     last = max(int(line["step"]) for split in lines.values() for line in split)
     ends = [{"step": 0, **before}] if before is not None else []
     held_out = [*ends, *lines["eval"], {"step": last, **after}]
-    figure = _figure(3.3)
-    left, right = figure.subplots(1, 2)
     levels = [
         level
         for level in LEVELS
         if any(f"{level}_loss" in line for line in (*lines["train"], *held_out))
     ]
+    if not levels:
+        return _loss_curve(lines["train"], held_out)
+    figure = _figure(3.3)
+    left, right = figure.subplots(1, 2)
     for axes, name in ((left, "loss"), (right, "accuracy")):
         _style(axes)
         for level in levels:
@@ -268,8 +274,6 @@ def _learning_curves(
         axes.set_xlabel("step", fontsize=9)
         axes.set_title(name, fontsize=10, loc="left", color=INK)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
-    if not levels:
-        _curve(left, lines["train"], "loss", INK, held_out=False)
     left.axhline(math.log(2), **CHANCE)
     left.set_ylim(bottom=0)
     _as_percent(right)
@@ -287,6 +291,24 @@ def _learning_curves(
         "worse side of its line means overfitting."
     )
     return "Learning curves", caption, figure
+
+
+def _loss_curve(
+    train: Sequence[Mapping[str, Any]], held_out: Sequence[Mapping[str, Any]]
+) -> Picture:
+    figure = _figure(3.3)
+    axes = figure.subplots()
+    _style(axes)
+    _curve(axes, train, "loss", INK, held_out=False)
+    _curve(axes, held_out, "loss", INK, held_out=True)
+    axes.set_xlabel("step", fontsize=9)
+    axes.set_title("loss per token", fontsize=10, loc="left", color=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
+    caption = (
+        "The thin line is training batches, the thick one their moving average; dots are held-out "
+        "responses (all of them at both ends, perhaps a part in between)."
+    )
+    return "Learning curve", caption, figure
 
 
 def _curve(

@@ -1,6 +1,6 @@
-"""Rewards of a set of tries, brought back to the comparisons they belong to."""
+"""Numbers of the leaves of a set of tries, brought back to what they belong to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -9,45 +9,72 @@ import numpy as np
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.data.loader import Batches, stream
 from mapl_jax.data.rows import make_plan
-from mapl_jax.evaluation.preferences import Scored, summarize
+from mapl_jax.evaluation import likelihood, preferences
 
 LEVELS = ("base", "intra", "inter")
-FIELDS = ("tokens", "positions", "reach", "leaf_end")
+
+# (batch) -> a number for each leaf [1, R, L], of the whole global batch on every host.
+LeafFunction = Callable[[Any], Any]
 
 
-def score(
-    rewards: Callable[[Any, Any], Any],
-    params: Any,
-    batches: Batches,
-    to_device: Callable[[Any], Any],
-) -> Scored:
-    """Scores every comparison of a plan.
+def leaf_numbers(
+    leaves: LeafFunction, batches: Batches, fields: Sequence[str]
+) -> Iterator[tuple[int, dict[str, Any], np.ndarray]]:
+    """Index, record and numbers of the leaves of every trie of a plan.
 
     Args:
-        rewards: (params, batch) -> rewards [1, R, L], the whole global batch on every host.
-        params: of the model.
+        leaves: numbers of the leaves of a batch, made from this host's part.
         batches: one epoch of the tries, one part a batch.
-        to_device: makes a global batch of this host's part.
+        fields: arrays of a batch that are read.
     """
-    waiting = []
-    for batch in stream(batches, fields=FIELDS):
-        # Results are fetched after all batches are under way.
-        waiting.append(rewards(params, to_device(batch)))
-    columns: dict[str, list[Any]] = {
-        name: []
-        for name in ("sample_id", "level", "margin", "gamma", "length_margin", "k", "families")
-    }
-    terms: list[Any] = []
+    # Results are fetched after all batches are under way.
+    waiting = [leaves(batch) for batch in stream(batches, fields=fields)]
     for step, result in enumerate(waiting):
         values = np.asarray(result)[0]
         for row, members in zip(values, batches.plan.batch(step), strict=True):
             first = 0
             for member in members:
                 trie = batches.tries[member]
-                leaves = len(trie["leaf_end"])
-                _add(columns, terms, trie, row[first : first + leaves].astype(np.float64))
-                first += leaves
-    return Scored(
+                count = len(trie["leaf_end"])
+                yield int(member), trie, row[first : first + count]
+                first += count
+
+
+def all_leaves(leaves: LeafFunction, batches: Batches, fields: Sequence[str]) -> np.ndarray:
+    """Numbers of all leaves, trie after trie, fp32; arguments as for `leaf_numbers`."""
+    result = np.full(int(batches.tries.leaves.sum()), np.nan, np.float32)
+    for member, _, values in leaf_numbers(leaves, batches, fields):
+        first = batches.first_leaf[member]
+        result[first : first + len(values)] = values
+    return result
+
+
+def score_responses(
+    logps: LeafFunction, batches: Batches, fields: Sequence[str]
+) -> likelihood.Scored:
+    """Scores every demonstration of a plan; arguments as for `leaf_numbers`."""
+    found = [
+        (str(trie["id"]), float(values[0]), int(trie["response_tokens"][0]))
+        for _, trie, values in leaf_numbers(logps, batches, fields)
+    ]
+    names, logp, tokens = zip(*found, strict=True)
+    return likelihood.Scored(
+        list(names), np.asarray(logp, np.float64), np.asarray(tokens, np.int64)
+    )
+
+
+def score_comparisons(
+    rewards: LeafFunction, batches: Batches, fields: Sequence[str]
+) -> preferences.Scored:
+    """Scores every comparison of a plan; arguments as for `leaf_numbers`."""
+    columns: dict[str, list[Any]] = {
+        name: []
+        for name in ("sample_id", "level", "margin", "gamma", "length_margin", "k", "families")
+    }
+    terms: list[Any] = []
+    for _, trie, values in leaf_numbers(rewards, batches, fields):
+        _add(columns, terms, trie, values.astype(np.float64))
+    return preferences.Scored(
         sample_id=columns["sample_id"],
         level=columns["level"],
         margin=np.asarray(columns["margin"], np.float64),
@@ -98,6 +125,8 @@ def eval_batches(
     parts: int,
     pad_token: int,
     samples: int = 0,
+    joint: bool = False,
+    reference: np.ndarray | None = None,
 ) -> Batches:
     """Batches that visit every trie once, in a fixed order.
 
@@ -107,23 +136,26 @@ def eval_batches(
         parts: over how many data parts of the mesh the rows are split.
         pad_token: what unused places hold.
         samples: only the first that many tries; 0 for all.
+        joint: score prompt tokens too.
+        reference: log-probabilities of all leaves under the reference.
     """
     count = min(samples or len(tries), len(tries))
     plan = make_plan(
         tries.lengths[:count],
         tries.leaves[:count],
         tries.levels[:count].sum(1),
+        scored=(tries.predicted if joint else tries.response)[:count],
         row_length=tries.row_length,
         rows_per_batch=-(-max(rows_per_batch, 1) // parts) * parts,
         seed=0,
         shuffle=False,
     )
     return Batches(
-        tries, plan, pad_token=pad_token, host=jax.process_index(), hosts=jax.process_count()
+        tries,
+        plan,
+        joint=joint,
+        reference=reference,
+        pad_token=pad_token,
+        host=jax.process_index(),
+        hosts=jax.process_count(),
     )
-
-
-def flat_metrics(scored: Scored, *, seed: int) -> dict[str, float]:
-    """The numbers of an evaluation during training, without intervals."""
-    summary = summarize(scored, seed=seed, resamples=0)
-    return {name: value for name, value in summary.items() if isinstance(value, int | float)}

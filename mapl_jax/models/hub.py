@@ -5,6 +5,7 @@ No pickle and no code from a folder; torch is not needed.
 
 import dataclasses
 import functools
+import hashlib
 import json
 import math
 import os
@@ -46,6 +47,14 @@ def load_config(folder: Folder) -> DecoderConfig:
     return families.from_hf(tensors.read_json(path), str(path))
 
 
+def is_reward_model(folder: Folder) -> bool:
+    """Whether a model folder, or a hub name, says that it holds a classifier and not a language
+    model.
+    """
+    raw = tensors.read_json(fetch.folder(folder, weights=False) / CONFIG)
+    return any("SequenceClassification" in name for name in raw.get("architectures") or ())
+
+
 def load_params(
     folder: Folder,
     config: DecoderConfig,
@@ -74,10 +83,8 @@ def load_params(
             shape or type.
     """
     path = fetch.folder(folder)
-    raw = tensors.read_json(path / CONFIG)
     files = TensorFiles(path)
-    classifier = any("SequenceClassification" in name for name in raw.get("architectures") or ())
-    fresh = head and SCORE.name not in files.names and not classifier
+    fresh = head and SCORE.name not in files.names and not is_reward_model(path)
     abstract = reward.abstract_params(config) if head else policy.abstract_params(config)
     stored = _stored(config, head, abstract)
     if fresh:
@@ -110,6 +117,21 @@ def load_params(
         place = _get(places, SCORE.path)
         params["score"] = jax.make_array_from_callback(score.shape, place, score.__getitem__)
     return params
+
+
+def fingerprint(folder: Folder) -> str:
+    """A hash of the config and the weights in a model folder.
+
+    Raises:
+        UserError: a file is missing.
+    """
+    path = fetch.folder(folder)
+    about = json.dumps(tensors.read_json(path / CONFIG), sort_keys=True)
+    digest = hashlib.blake2b(about.encode(), digest_size=16)
+    for name in TensorFiles(path).files:
+        with (path / name).open("rb") as file:
+            digest.update(hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()
 
 
 def save_params(

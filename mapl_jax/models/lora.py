@@ -112,6 +112,11 @@ def split(params: Mapping[str, Any], lora: Lora | None) -> tuple[dict[str, Any],
     return _part(params, ("lora", *HEADS)), _part(params, ("lora", *HEADS), named=False)
 
 
+def split_heads(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters as (heads that are always trained, the rest)."""
+    return _part(params, HEADS), _part(params, HEADS, named=False)
+
+
 def adapters(params: Mapping[str, Any]) -> dict[str, Any]:
     """The adapters alone."""
     return _part(params, ("lora",))

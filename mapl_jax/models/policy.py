@@ -1,12 +1,13 @@
-"""The policy: a decoder and the logits of the next token."""
+"""The policy: a decoder, the logits of the next token, and the log-probabilities of leaves."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from mapl_jax.kernels.logps import token_logps
 from mapl_jax.models import decoder
 from mapl_jax.models.decoder import DecoderConfig, Params
 
@@ -59,8 +60,68 @@ def project(
     config: DecoderConfig, params: Mapping[str, Any], states: Float[Array, "... D"]
 ) -> Float[Array, "... V"]:
     """Logits of hidden states, fp32, in the precision of the states, capped where a model is."""
-    matrix = params["embed"].T if config.tie_embeddings else params["lm_head"]
-    logits = jnp.einsum(
-        "...d,dv->...v", states, matrix.astype(states.dtype), preferred_element_type=jnp.float32
-    )
+    matrix = output_matrix(config, params).astype(states.dtype)
+    logits = jnp.einsum("...d,dv->...v", states, matrix, preferred_element_type=jnp.float32)
     return decoder.softcapped(logits, config.logit_softcap)
+
+
+def leaf_logps(
+    config: DecoderConfig,
+    params: Mapping[str, Any],
+    tokens: Int[Array, "R S"],
+    positions: Int[Array, "R S"],
+    reach: Int[Array, "R S"],
+    parent: Int[Array, "R S"],
+    scored_at: Int[Array, "R P"],
+    leaf_end: Int[Array, "R L"],
+    *,
+    logps: Callable[[Array, Array, Array], Array] = token_logps,
+    dtype: Any = jnp.float32,
+    remat: str = "none",
+    backend: str = "auto",
+) -> Float[Array, "R L"]:
+    """Log-probability of each leaf: the sum over the scored tokens on its path, fp32.
+
+    Tokens that leaves share are predicted once, and a token after a branching point from the
+    branching point itself, its parent.
+
+    Args:
+        config: of the model.
+        params: its parameters, with `lm_head` unless embeddings are tied.
+        tokens: ids.
+        positions: depth in the trie.
+        reach: index just past the last token that may attend to the token; 0 for padding.
+        parent: index of the token that predicts each token; -1 at a root.
+        scored_at: indices of the tokens that count, none of them a root; -1 where unused.
+        leaf_end: index of each leaf's last token; -1 for an unused leaf, whose sum is 0.
+        logps: (states [R, P, D], matrix [D, V], targets [R, P]) -> [R, P]; `token_logps` with its
+            chunk chosen, or spread over devices.
+        dtype: of the computation below the log-probabilities.
+        remat: what the backward pass computes again; see `decoder.hidden`.
+        backend: of attention.
+    """
+    states = decoder.hidden(
+        config, params, tokens, positions, reach, dtype=dtype, remat=remat, backend=backend
+    )
+    used = scored_at >= 0
+    at = jnp.where(used, scored_at, 0)
+    source = jnp.maximum(jnp.take_along_axis(parent, at, axis=1), 0)
+    values = logps(
+        jnp.take_along_axis(states, source[..., None], axis=1),
+        output_matrix(config, params),
+        jnp.take_along_axis(tokens, at, axis=1),
+    )
+    until = jnp.take_along_axis(reach, at, axis=1)
+    end = leaf_end[..., None]
+    on_path = (at[:, None] <= end) & (end < until[:, None])
+    return jnp.einsum(
+        "rlp,rp->rl",
+        on_path.astype(jnp.float32),
+        jnp.where(used, values, 0.0),
+        precision=jax.lax.Precision.HIGHEST,
+    )
+
+
+def output_matrix(config: DecoderConfig, params: Mapping[str, Any]) -> Float[Array, "D V"]:
+    """The matrix from hidden states to logits."""
+    return params["embed"].T if config.tie_embeddings else params["lm_head"]

@@ -25,6 +25,7 @@ class TensorFiles:
 
     Attributes:
         names: of all of them.
+        files: that they are in, sorted.
     """
 
     def __init__(self, folder: Path):
@@ -36,6 +37,7 @@ class TensorFiles:
         self._folder = folder
         self._files = self._find()
         self.names = frozenset(self._files)
+        self.files = sorted(set(self._files.values()))
 
     def _find(self) -> dict[str, str]:
         """The file of every tensor."""

@@ -88,6 +88,7 @@ def train(
     def read(item: tuple[int, StepMetrics]) -> None:
         nonlocal window_samples, window_tokens, window_start
         done, metrics = item
+        metrics = jax.device_get(metrics)
         values = to_floats(metrics)
         for name in ("loss", "grad_norm"):
             if not math.isfinite(values[name]):
@@ -95,7 +96,7 @@ def train(
                     f"{name} is {values[name]} at step {done}; nothing was saved since. "
                     "Lower train.learning_rate, or look at the rows of that step"
                 )
-        window_samples += values.get("base_count", 0.0)
+        window_samples += metrics.sums.samples
         window_tokens += values["num_tokens"]
         if done % schedule.log_every == 0 or done == schedule.steps:
             now = time.perf_counter()

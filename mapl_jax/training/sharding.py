@@ -1,6 +1,6 @@
 """One mesh and one table: which logical axis of a parameter lies on which axis of the mesh."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -10,7 +10,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from mapl_jax.errors import UserError
 
 MESH_AXES = ("data", "fsdp", "tensor")
-ROWS = PartitionSpec(None, ("data", "fsdp"))
+DATA_AXES = ("data", "fsdp")
+ROWS = PartitionSpec(None, DATA_AXES)
 RULES: dict[str | None, str | None] = {
     "vocab": "tensor",
     "embed": "fsdp",
@@ -77,6 +78,25 @@ def parameters(mesh: Mesh, abstract: Any, logical: Any) -> Any:
         return NamedSharding(mesh, PartitionSpec(*spec))
 
     return jax.tree.map(place, abstract, logical)
+
+
+def over_rows(mesh: Mesh, function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """A function of (x [R, ...], a parameter, y [R, ...]) on each device's own rows.
+
+    The parameter is brought together over the data axes once, and its gradient summed once,
+    however often the function goes over it; left to itself the compiler may do both in every round
+    of a loop, or split the sum of a product and add up results instead. The tensor axis stays the
+    compiler's.
+    """
+    rows = PartitionSpec(DATA_AXES)
+    return jax.shard_map(
+        function,
+        mesh=mesh,
+        in_specs=(rows, PartitionSpec(), rows),
+        out_specs=rows,
+        axis_names=set(DATA_AXES),
+        check_vma=False,
+    )
 
 
 def to_device(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:

@@ -1,11 +1,11 @@
-"""One training step: rewards of leaves, the loss, gradients summed over parts, AdamW.
+"""One training step: numbers of leaves, the loss, gradients summed over parts, AdamW.
 
 A step changes the trainable parameters, which are the state's. With LoRA the rest, frozen, goes
 beside the state into every step and is never given up.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, Self
 
 import jax
 import jax.numpy as jnp
@@ -13,15 +13,31 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from mapl_jax import losses
 from mapl_jax.models import lora
 from mapl_jax.training import optimizers, sharding
 
 Params = Any
 Batch = dict[str, jax.Array]
-RewardFunction = Callable[[Params, Batch], Float[Array, "R L"]]
+# Of a part of a batch: a number for each leaf, such as its reward.
+LeafFunction = Callable[[Params, Batch], Float[Array, "R L"]]
 
-COMPARISON_FIELDS = ("term_leaf", "term_sign", "gamma", "level", "weight")
+
+class Sums(Protocol):
+    """Sums over a part of a batch, a pytree; see `mapl_jax.losses.LevelSums`."""
+
+    @property
+    def samples(self) -> float:
+        """How many samples these are the sums of."""
+
+    def joined(self) -> Self:
+        """The sums of a whole batch from those of its parts, stacked along a leading axis."""
+
+    def metrics(self) -> dict[str, float]:
+        """What is logged, by name."""
+
+
+# From the numbers of leaves of a part of a batch to its share of the loss and its sums.
+LossFunction = Callable[[Float[Array, "R L"], Batch], tuple[Float[Array, ""], Any]]
 
 
 class TrainState(NamedTuple):
@@ -39,7 +55,7 @@ class StepMetrics(NamedTuple):
     grad_norm: Float[Array, ""]
     learning_rate: Float[Array, ""]
     tokens: Float[Array, ""]
-    sums: losses.LevelSums
+    sums: Any
 
 
 def state_shapes(
@@ -93,59 +109,52 @@ def compile_first_state(
 
 
 def make_train_step(
-    rewards: RewardFunction,
+    leaves: LeafFunction,
+    loss: LossFunction,
     optimizer: optax.GradientTransformation,
     learning_rate: optax.Schedule,
     *,
-    inter: str = "margin",
-    center: float = 0.0,
     clip: float = 1.0,
 ) -> Callable[..., tuple[TrainState, StepMetrics]]:
     """The step (state, batch, frozen), not yet compiled; `frozen` may be left out.
 
     Args:
-        rewards: rewards of the leaves of a part of the batch, from all parameters.
+        leaves: numbers of the leaves of a part of the batch, from all parameters.
+        loss: of those numbers; the losses of all parts add up to that of the batch.
         optimizer: without clipping.
         learning_rate: by step, for the record.
-        inter: form of the inter level.
-        center: coefficient of the centering of rewards.
         clip: largest gradient norm; 0 for none.
     """
 
-    def loss_of(trainable: Params, frozen: Params, part: Batch) -> tuple[Array, losses.LevelSums]:
-        comparisons = losses.Comparisons(*(part[name] for name in COMPARISON_FIELDS))
+    def loss_of(trainable: Params, frozen: Params, part: Batch) -> tuple[Array, Any]:
         params = lora.join(trainable, frozen) if frozen else trainable
-        return losses.preference_loss(
-            rewards(params, part), comparisons, inter=inter, center=center
-        )
+        return loss(leaves(params, part), part)
 
     def step(
         state: TrainState, batch: Batch, frozen: Params = None
     ) -> tuple[TrainState, StepMetrics]:
-        def add_part(carry: Any, part: Batch) -> tuple[Any, None]:
-            loss, sums, gradients = carry
-            (more, more_sums), more_gradients = jax.value_and_grad(loss_of, has_aux=True)(
+        def add_part(total: Params, part: Batch) -> tuple[Params, Any]:
+            values, gradients = jax.value_and_grad(loss_of, has_aux=True)(
                 state.params, frozen, part
             )
-            total = jax.tree.map(jnp.add, gradients, more_gradients)
-            return (loss + more, losses.add_sums(sums, more_sums), total), None
+            return jax.tree.map(jnp.add, total, gradients), values
 
         zeros = jax.tree.map(jnp.zeros_like, state.params)
-        start = (jnp.zeros((), jnp.float32), losses.zero_sums(), zeros)
-        parts = jax.tree.leaves(batch)[0].shape[0]
-        if parts == 1:
-            (loss, sums, gradients), _ = add_part(start, jax.tree.map(lambda x: x[0], batch))
+        if jax.tree.leaves(batch)[0].shape[0] == 1:
+            gradients, values = add_part(zeros, jax.tree.map(lambda x: x[0], batch))
+            parts = jax.tree.map(lambda x: x[None], values)
         else:
-            (loss, sums, gradients), _ = jax.lax.scan(add_part, start, batch)
+            gradients, parts = jax.lax.scan(add_part, zeros, batch)
+        shares, sums = parts
         gradients, norm = optimizers.clip(gradients, clip)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         metrics = StepMetrics(
-            loss,
+            jnp.sum(shares),
             norm,
             jnp.asarray(learning_rate(state.step), jnp.float32),
             jnp.sum(batch["reach"] > 0).astype(jnp.float32),
-            sums,
+            sums.joined(),
         )
         return TrainState(state.step + 1, params, opt_state), metrics
 
@@ -176,12 +185,18 @@ def compile_train_step(
 
 
 def compile_scoring(
-    rewards: RewardFunction, mesh: Mesh, params: Any
+    leaves: LeafFunction, mesh: Mesh, params: Any
 ) -> Callable[[Params, Batch], Float[Array, "A R L"]]:
-    """Compiles the rewards of a batch [A, R, ...], the same on every device afterwards."""
+    """Compiles numbers of the leaves of a batch [A, R, ...], the same on every device afterwards.
+
+    Args:
+        leaves: numbers of the leaves of a part of the batch.
+        mesh: of the run.
+        params: shardings of the parameters.
+    """
 
     def score(values: Params, batch: Batch) -> Float[Array, "A R L"]:
-        return jax.lax.map(lambda part: rewards(values, part), batch)
+        return jax.lax.map(lambda part: leaves(values, part), batch)
 
     return jax.jit(
         score,
@@ -193,28 +208,13 @@ def compile_scoring(
 def to_floats(metrics: StepMetrics) -> dict[str, float]:
     """The metrics of a step under the names users of TRL know.
 
-    Reading them waits for the step, so the loop asks one step late.
+    Args:
+        metrics: fetched from the device, which waits for the step; so the loop asks one step late.
     """
-    host: StepMetrics = jax.device_get(metrics)
-    sums = host.sums
-    values = {
-        "loss": float(host.loss),
-        "grad_norm": float(host.grad_norm),
-        "learning_rate": float(host.learning_rate),
-        "num_tokens": float(host.tokens),
+    return {
+        "loss": float(metrics.loss),
+        "grad_norm": float(metrics.grad_norm),
+        "learning_rate": float(metrics.learning_rate),
+        "num_tokens": float(metrics.tokens),
+        **metrics.sums.metrics(),
     }
-    for index, level in enumerate(losses.LEVELS):
-        count = float(sums.comparisons[index])
-        if not count:
-            continue
-        values[f"{level}_loss"] = float(sums.loss[index]) / count
-        values[f"{level}_accuracy"] = float(sums.correct[index]) / count
-        values[f"{level}_margin"] = float(sums.gap[index]) / count
-        values[f"{level}_count"] = count
-    if sums.comparisons[losses.BASE]:
-        values["accuracy"] = values["base_accuracy"]
-        values["margin"] = values["base_margin"]
-        values["mean_reward"] = float(sums.reward) / (2 * values["base_count"])
-        values["min_reward"] = float(sums.reward_min)
-        values["max_reward"] = float(sums.reward_max)
-    return values

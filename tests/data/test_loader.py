@@ -72,6 +72,58 @@ def test_a_row_is_its_tries_side_by_side(tries):
         assert (batch["weight"][0, row, comparison:] == 0).all()
 
 
+@pytest.mark.parametrize("joint", [False, True])
+def test_scored_tokens_are_those_of_the_responses_or_all_that_are_predicted(tries, joint):
+    scored = tries.predicted if joint else tries.response
+    plan = planned(tries, scored=scored)
+    batch = Batches(tries, plan, joint=joint)[0]
+    for row, members in enumerate(plan.batch(0)):
+        found = batch["scored_at"][0, row]
+        found, unused = found[: scored[members].sum()], found[scored[members].sum() :]
+        assert (unused == -1).all()
+        start, expected = 0, []
+        for member in members:
+            trie = tries[member]
+            counts = (trie["parent"] >= 0) & (joint | trie["scored"])
+            expected.append(np.flatnonzero(counts) + start)
+            start += len(counts)
+        np.testing.assert_array_equal(found, np.concatenate(expected))
+        assert (batch["parent"][0, row, found] >= 0).all()
+
+
+def test_leaves_have_the_lengths_of_their_responses_and_the_reference_of_their_trie(tries):
+    plan = planned(tries)
+    reference = np.arange(tries.leaves.sum(), dtype=np.float32) - 1000
+    batch = Batches(tries, plan, reference=reference)[0]
+    first = np.cumsum(tries.leaves) - tries.leaves
+    for row, members in enumerate(plan.batch(0)):
+        leaf = 0
+        for member in members:
+            n = tries.leaves[member]
+            at = slice(leaf, leaf + n)
+            np.testing.assert_array_equal(
+                batch["ref_logp"][0, row, at], reference[first[member] : first[member] + n]
+            )
+            trie = tries[member]
+            for i, end in enumerate(trie["leaf_end"]):
+                path = (np.arange(len(trie["reach"])) <= end) & (trie["reach"] > end)
+                tokens = int((path & trie["scored"]).sum())
+                assert batch["response_tokens"][0, row, leaf + i] == tokens
+            leaf += n
+        assert (batch["ref_logp"][0, row, leaf:] == 0).all()
+
+
+def test_chosen_leaves_share_the_base_weight_among_all_their_tokens(tries):
+    batch = Batches(tries, planned(tries), weights=(0.5, 1.0, 1.0))[0]
+    total = (batch["sft_weight"] * batch["response_tokens"]).sum()
+    assert total == pytest.approx(0.5, rel=1e-6)
+    base = batch["level"][0] == 0
+    rows, _ = np.nonzero(base)
+    chosen = batch["term_leaf"][0][base][:, 0]
+    assert (batch["sft_weight"][0, rows, chosen] > 0).all()
+    assert (batch["sft_weight"] > 0).sum() == base.sum()
+
+
 def test_no_token_reaches_beyond_its_own_trie(tries):
     plan = planned(tries)
     batch = Batches(tries, plan)[0]

@@ -11,7 +11,6 @@ import pytest
 from mapl_jax.errors import UserError
 from mapl_jax.models import decoder, lora, policy, reward
 from mapl_jax.models.decoder import DecoderConfig
-from mapl_jax.models.fingerprint import fingerprint
 from mapl_jax.models.lora import Lora
 
 PLAIN = DecoderConfig(64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp_width=48)
@@ -168,29 +167,3 @@ def test_settings_survive_json():
 def test_impossible_settings_are_refused(options, message):
     with pytest.raises(UserError, match=message):
         Lora(**options)
-
-
-def test_a_fingerprint_names_values_places_types_and_names():
-    params = {"a": jnp.arange(12.0).reshape(3, 4), "b": jnp.ones(3)}
-    names = [
-        fingerprint(tree)
-        for tree in (
-            params,
-            {**params, "b": jnp.ones(3).at[1].add(1e-7)},
-            {**params, "a": params["a"][::-1]},
-            {**params, "a": params["a"].reshape(4, 3)},
-            {**params, "b": params["b"].astype(jnp.bfloat16)},
-            {"a": params["a"], "c": params["b"]},
-        )
-    ]
-    assert len(set(names)) == len(names)
-    assert fingerprint({name: jnp.array(value) for name, value in params.items()}) == names[0]
-
-
-def test_a_fingerprint_is_the_same_however_weights_are_spread():
-    values = jnp.arange(64.0).reshape(8, 8)
-    mesh = jax.make_mesh((4, 2), ("x", "y"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
-    spread = jax.device_put(
-        values, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x", "y"))
-    )
-    assert fingerprint({"a": spread}) == fingerprint({"a": values})

@@ -11,7 +11,10 @@ from mapl_jax.errors import UserError
 from mapl_jax.training import loop
 from mapl_jax.training.step import StepMetrics, TrainState
 
-SUMS = losses.zero_sums()._replace(comparisons=np.asarray([2.0, 0.0, 0.0]))
+LEVEL = np.zeros(3)
+SUMS = losses.LevelSums(
+    LEVEL, LEVEL, LEVEL, LEVEL, np.asarray([2.0, 0.0, 0.0]), np.zeros(()), np.inf, -np.inf
+)
 
 
 class Notes:

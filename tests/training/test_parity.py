@@ -14,6 +14,7 @@ import pytest
 
 from mapl_jax.losses import BASE
 from mapl_jax.models import axes, hub, reward
+from mapl_jax.objectives import reward_loss
 from mapl_jax.training import optimizers, sharding, step
 
 RECORDED = Path(__file__).parents[2].parent / "shared" / "data" / "parity" / "rm"
@@ -77,7 +78,13 @@ def replayed():
     mesh = sharding.make_mesh({"data": 1, "fsdp": 1, "tensor": 1}, jax.devices()[:1])
     _, shardings = step.state_shapes(reward.abstract_params(config), optimizer, mesh, logical)
     take = step.compile_train_step(
-        step.make_train_step(rewards, optimizer, learning_rate, center=0.01, clip=SETTINGS.clip),
+        step.make_train_step(
+            rewards,
+            functools.partial(reward_loss, center=0.01),
+            optimizer,
+            learning_rate,
+            clip=SETTINGS.clip,
+        ),
         mesh,
         shardings,
     )
@@ -88,7 +95,7 @@ def replayed():
         state, metrics = take(
             state, jax.device_put(batch_of(recorded, number), sharding.rows(mesh))
         )
-        log.append(step.to_floats(metrics))
+        log.append(step.to_floats(jax.device_get(metrics)))
     return config, state.params, log
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from mapl_jax.models import axes, reward
 from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.objectives import reward_loss
 from mapl_jax.training import optimizers, sharding, step
 
 MODEL = DecoderConfig(64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp_width=64)
@@ -50,7 +51,7 @@ def run(shape, *, parts=1, steps=4, rows=ROWS):
         return reward.rewards(MODEL, params, *(batch[name] for name in fields))
 
     take = step.compile_train_step(
-        step.make_train_step(rewards, optimizer, learning_rate), mesh, shardings
+        step.make_train_step(rewards, reward_loss, optimizer, learning_rate), mesh, shardings
     )
     make = jax.jit(lambda: reward.init(MODEL, jax.random.key(0)), out_shardings=shardings.params)
     state = step.compile_first_state(optimizer, shardings)(make())
@@ -61,7 +62,7 @@ def run(shape, *, parts=1, steps=4, rows=ROWS):
             for name, value in batch.items()
         }
         state, metrics = take(state, sharding.to_device(cut, mesh))
-        log.append(step.to_floats(metrics))
+        log.append(step.to_floats(jax.device_get(metrics)))
     return state, log
 
 
@@ -115,7 +116,9 @@ def test_the_second_step_compiles_nothing():
         fields = ("tokens", "positions", "reach", "leaf_end")
         return reward.rewards(MODEL, params, *(batch[name] for name in fields))
 
-    take = step.compile_train_step(step.make_train_step(rewards, optimizer, rate), mesh, shardings)
+    take = step.compile_train_step(
+        step.make_train_step(rewards, reward_loss, optimizer, rate), mesh, shardings
+    )
     make = jax.jit(lambda: reward.init(MODEL, jax.random.key(0)), out_shardings=shardings.params)
     state = step.compile_first_state(optimizer, shardings)(make())
     for batch in batches(3):

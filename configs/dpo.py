@@ -1,0 +1,121 @@
+"""A policy that learns from comparisons on three levels: base, intra and inter.
+
+A policy starts from a model that can answer already. The demonstration makes one first; nothing is
+downloaded, 2 CPU cores are enough:
+
+    python -m mapl_jax.train --config=configs/sft.py
+    python -m mapl_jax.train --config=configs/dpo.py
+
+With data and a model of your own (pairs in the forms TRL reads; JSONL, JSON, CSV, Parquet, a folder
+of them, or a hub name):
+
+    python -m mapl_jax.train --config=configs/dpo.py \
+        --config.data.train=train.jsonl --config.model.path=FOLDER
+
+The reward of a response is beta * (log pi - log pi_ref). The log-probabilities of the reference are
+computed once and kept in the run folder. The run ends with accuracies by level on held-out pairs,
+and with `model/`, which opens in `transformers.AutoModelForCausalLM`.
+
+Losses of the base level, under TRL's names: sigmoid, sigmoid_norm, hinge, ipo, robust, exo_pair,
+nca_pair, bco_pair, sppo_hard, apo_zero, apo_down, and sft beside one of them; formulas in
+`mapl_jax/pair_losses.py`. Several at once: `--config.loss.type=sigmoid,sft
+--config.loss.weights=1,0.1`. The levels intra and inter are always -log sigmoid of the margin.
+"""
+
+from ml_collections import ConfigDict
+
+from mapl_jax.errors import UserError
+
+
+def get_config(preset: str = "") -> ConfigDict:
+    """The config; there are no presets."""
+    if preset:
+        raise UserError(f"unknown preset {preset!r} of configs/dpo.py; it has none")
+    config = ConfigDict()
+    config.name = "dpo-demo"  # the run lies in runs/NAME unless --workdir says otherwise
+    config.seed = 0
+    config.objective = "dpo"
+
+    config.data = ConfigDict()
+    config.data.train = "demo"  # pairs or samples: a file, a folder, a hub name, or "demo"
+    config.data.test = ""  # the same; empty: a part of train is held out
+    config.data.test_fraction = 0.1  # that part, by prompt
+    config.data.demo_pairs = 1200  # size of the demonstration set
+    config.data.on_error = "raise"  # what a bad record does: "raise" or "skip"
+    config.data.max_length = 320  # longest prompt and response together, tokens
+    config.data.row_length = 512  # tokens of a row
+    config.data.truncation = "truncate"  # "truncate" (from the left), "drop" or "error"
+    config.data.threads = 2  # that read ahead
+    config.data.workers = 0  # processes that read ahead
+    config.data.num_proc = 0  # processes that synthesize; 0: one per core
+
+    config.synthesis = ConfigDict()
+    config.synthesis.mode = "compact"  # 5 comparisons of 6 leaves; "full": of 10 leaves
+    config.synthesis.k_min = 2  # instructions added to a prompt
+    config.synthesis.k_max = 5
+    config.synthesis.families = "train"  # "train", "held_out", "all", or ids with commas between
+    config.synthesis.wordings = "train"  # "train" or "held_out"
+    config.synthesis.seed = 0
+    config.synthesis.reference = 1024  # pairs to learn from what the data's responses are like
+    config.synthesis.min_share = 0.05  # drop instructions that fewer responses keep
+    config.synthesis.min_share_named = 0.0  # the same for those that name words of the response
+    config.synthesis.max_share = 0.95  # drop instructions that more responses keep
+
+    config.tokenizer = ConfigDict()
+    config.tokenizer.path = ""  # folder or hub name; empty: the model's
+    config.tokenizer.chat_template = ""  # replaces the tokenizer's: a template or its file
+
+    config.model = ConfigDict()
+    config.model.path = "runs/sft-demo/model"  # a folder with safetensors, or a hub name
+    config.model.reference = ""  # another one; empty: the first weights of the policy
+
+    config.lora = ConfigDict()
+    config.lora.rank = 0  # of adapters beside a frozen model; 0: the whole model is trained
+    config.lora.alpha = 32.0  # adapters are scaled by alpha / rank
+    config.lora.targets = "all"  # or of q,k,v,o,gate,up,down
+
+    config.loss = ConfigDict()
+    config.loss.beta = 0.1  # of the rewards
+    config.loss.base = 1.0  # weights of the levels
+    config.loss.intra = 1.0
+    config.loss.inter = 1.0
+    config.loss.inter_form = "margin"  # "margin", "plain", "fixed" or "stopgrad"
+    config.loss.inter_gamma = 0.0  # of "fixed": per added instruction
+    config.loss.type = "sigmoid"  # of the base level; several with commas between them
+    config.loss.weights = ""  # of these, with commas between them; empty: 1 each
+    config.loss.label_smoothing = 0.0  # chance that a label is wrong: sigmoid, robust, exo_pair
+    config.loss.joint_logp = False  # prompt tokens count too (arXiv 2502.00814), for intra
+
+    config.train = ConfigDict()
+    config.train.epochs = 1
+    config.train.steps = 0  # not 0: this many steps, whatever the epochs come to
+    config.train.rows_per_batch = 8
+    config.train.accumulation = 1  # parts of a batch, one after the other
+    config.train.learning_rate = 3e-4
+    config.train.schedule = "cosine"  # "cosine", "linear" or "constant"
+    config.train.warmup = 0.1  # steps, or below 1 a fraction of all
+    config.train.min_ratio = 0.0  # last learning rate over the peak
+    config.train.weight_decay = 0.0
+    config.train.b1 = 0.9
+    config.train.b2 = 0.98
+    config.train.eps = 1e-8
+    config.train.clip = 1.0
+    config.train.dtype = "float32"  # of the computation: "float32" or "bfloat16"
+    config.train.remat = "none"  # what the backward pass computes again: "none", "dots", "full"
+    config.train.attention = "auto"  # backend of the reach mask
+    config.train.logp_chunk = 256  # scored tokens of a row whose logits are held at once
+    config.train.log_every = 5
+    config.train.eval_every = 0  # steps between evaluations; 0: before and after only
+    config.train.save_every = 100  # steps between checkpoints
+    config.train.keep = 2  # checkpoints that stay
+
+    config.eval = ConfigDict()
+    config.eval.rows_per_batch = 8
+    config.eval.samples = 200  # samples of an evaluation during training; 0: all
+    config.eval.resamples = 1000  # of the bootstrap
+
+    config.mesh = ConfigDict()
+    config.mesh.data = -1  # whatever the others leave
+    config.mesh.fsdp = 1
+    config.mesh.tensor = 1
+    return config

@@ -1,0 +1,125 @@
+"""How likely demonstrated responses are: perplexity, and its interval."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mapl_jax.evaluation.tables import text_table
+
+FOOTNOTES = ("Perplexity: exp of the mean of -log pi over all response tokens; lower is better.",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """Responses with their log-probabilities; lists and arrays of one length, [n].
+
+    Attributes:
+        sample_id: of the demonstration.
+        logp: log pi of the response, nats, float64.
+        tokens: of the response.
+    """
+
+    sample_id: list[str]
+    logp: np.ndarray
+    tokens: np.ndarray
+
+
+def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
+    """Perplexity and mean loss per token, with 95 % percentile intervals over responses.
+
+    Args:
+        scored: the responses.
+        seed: of the bootstrap.
+        resamples: of the bootstrap; 0 for no interval.
+
+    Raises:
+        ValueError: a log-probability is not finite.
+    """
+    _check_finite(scored)
+    loss = -float(scored.logp.sum()) / int(scored.tokens.sum())
+    summary: dict[str, Any] = {
+        "loss": loss,
+        "perplexity": float(np.exp(loss)),
+        "responses": len(scored.logp),
+        "response_tokens": int(scored.tokens.sum()),
+    }
+    if resamples:
+        rng = np.random.default_rng(seed)
+        n = len(scored.logp)
+        drawn = (rng.integers(n, size=n) for _ in range(resamples))
+        losses = [-scored.logp[some].sum() / scored.tokens[some].sum() for some in drawn]
+        low, high = np.exp(np.percentile(losses, (2.5, 97.5)))
+        summary |= {"perplexity_low": float(low), "perplexity_high": float(high)}
+    return summary
+
+
+def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
+    """Writes one JSON line a response, whole or not at all.
+
+    Raises:
+        ValueError: a log-probability is not finite.
+    """
+    _check_finite(scored)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part-{os.getpid()}")
+    with part.open("w", encoding="utf-8") as lines:
+        for name, logp, tokens in zip(scored.sample_id, scored.logp, scored.tokens, strict=True):
+            record = {"id": name, "logp": float(logp), "tokens": int(tokens)}
+            lines.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+    os.replace(part, path)
+
+
+def read_scores(path: str | os.PathLike[str]) -> Scored:
+    """Reads what `write_scores` wrote, bit for bit."""
+    with Path(path).open("rb") as lines:
+        records = [json.loads(line) for line in lines]
+    return Scored(
+        sample_id=[record["id"] for record in records],
+        logp=np.asarray([record["logp"] for record in records], np.float64),
+        tokens=np.asarray([record["tokens"] for record in records], np.int64),
+    )
+
+
+def table(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str:
+    """Summaries as a text table; without `before`, its column is left out."""
+    return text_table(table_cells(before, after), FOOTNOTES)
+
+
+def table_cells(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[list[str]]:
+    """The header and the row of the table, cell by cell."""
+    interval = "perplexity_low" in after
+    name = "perplexity" if before is None else "after"
+    header = [
+        "",
+        "responses",
+        "tokens",
+        *(["perplexity before"] if before is not None else []),
+        f"{name} [95 % interval]" if interval else name,
+    ]
+    value = f"{after['perplexity']:.2f}"
+    if interval:
+        value += f" [{after['perplexity_low']:.2f}, {after['perplexity_high']:.2f}]"
+    row = [
+        "held out",
+        str(after["responses"]),
+        str(after["response_tokens"]),
+        *([f"{before['perplexity']:.2f}"] if before is not None else []),
+        value,
+    ]
+    return [header, row]
+
+
+def _check_finite(scored: Scored) -> None:
+    bad = np.flatnonzero(~np.isfinite(scored.logp))
+    if len(bad):
+        i = int(bad[0])
+        raise ValueError(
+            f"the log-probability of {scored.sample_id[i]} is {scored.logp[i]} "
+            f"({len(bad)} of {len(scored.logp)} are not finite)"
+        )

@@ -1,0 +1,105 @@
+"""Log-probabilities of given tokens without the logits of all of them.
+
+The logits of a few tokens at a time are made, used and forgotten, in the backward pass once more.
+Memory is then [chunk, V] instead of [tokens, V].
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+def token_logps(
+    states: Float[Array, "R P D"],
+    matrix: Float[Array, "D V"],
+    targets: Int[Array, "R P"],
+    *,
+    chunk: int = 256,
+    softcap: float | None = None,
+) -> Float[Array, "R P"]:
+    """Log-probability of each target after the state that predicts it, fp32.
+
+    Products are of the states' type and summed in fp32, as are the log-sum-exp and the gradient of
+    the matrix over chunks: rounded after every chunk, it would be biased.
+
+    Args:
+        states: of the token before each target.
+        matrix: from states to logits; cast to the states' type.
+        targets: ids.
+        chunk: most tokens of a row whose logits are held at once.
+        softcap: logits become softcap * tanh(logits / softcap).
+
+    Raises:
+        ValueError: the chunk is smaller than 1.
+    """
+    if chunk < 1:
+        raise ValueError(f"a chunk must have at least one token, not {chunk}")
+    length = states.shape[1]
+    # Chunks of one size, so that the last one is not mostly empty.
+    parts = max(1, -(-length // chunk))
+    size = -(-length // parts)
+
+    def cut(x: Array) -> Array:
+        width = ((0, 0), (0, parts * size - length), *((0, 0),) * (x.ndim - 2))
+        return jnp.moveaxis(jnp.pad(x, width).reshape(x.shape[0], parts, size, *x.shape[2:]), 1, 0)
+
+    values = _scan_logps(cut(states), matrix, cut(targets), softcap)
+    return jnp.moveaxis(values, 0, 1).reshape(states.shape[0], parts * size)[:, :length]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _scan_logps(states: Array, matrix: Array, targets: Array, softcap: float | None) -> Array:
+    return _forward(states, matrix, targets, softcap)[0]
+
+
+def _forward(
+    states: Array, matrix: Array, targets: Array, softcap: float | None
+) -> tuple[Array, Any]:
+    cast = matrix.astype(states.dtype)
+
+    def step(_: None, part: tuple[Array, Array]) -> tuple[None, tuple[Array, Array]]:
+        x, target = part
+        logits = _logits(x, cast, softcap)
+        total = jax.nn.logsumexp(logits, axis=-1)
+        # A sum over the vocabulary stays where its shards are; a gather would bring them together.
+        chosen = jnp.sum(jnp.where(_one_hot(target, logits), logits, 0.0), axis=-1)
+        return None, (chosen - total, total)
+
+    _, (values, totals) = jax.lax.scan(step, None, (states, targets))
+    return values, (states, matrix, targets, totals)
+
+
+def _backward(softcap: float | None, kept: Any, slopes: Array) -> tuple[Array, Array, None]:
+    states, matrix, targets, totals = kept
+    cast = matrix.astype(states.dtype)
+
+    def step(sum_: Array, part: tuple[Array, ...]) -> tuple[Array, Array]:
+        x, target, total, slope = part
+        logits = _logits(x, cast, softcap)
+        off = _one_hot(target, logits) - jnp.exp(logits - total[..., None])
+        off = off * slope[..., None]
+        if softcap is not None:
+            off = off * (1 - (logits / softcap) ** 2)
+        off = off.astype(x.dtype)
+        of_x = jnp.einsum("rpv,dv->rpd", off, cast, preferred_element_type=jnp.float32)
+        of_matrix = jnp.einsum("rpd,rpv->dv", x, off, preferred_element_type=jnp.float32)
+        return sum_ + of_matrix, of_x.astype(x.dtype)
+
+    start = jnp.zeros(matrix.shape, jnp.float32)
+    of_matrix, of_states = jax.lax.scan(step, start, (states, targets, totals, slopes))
+    return of_states, of_matrix.astype(matrix.dtype), None
+
+
+_scan_logps.defvjp(_forward, _backward)
+
+
+def _logits(x: Array, matrix: Array, softcap: float | None) -> Float[Array, "R P V"]:
+    logits = jnp.einsum("rpd,dv->rpv", x, matrix, preferred_element_type=jnp.float32)
+    return logits if softcap is None else softcap * jnp.tanh(logits / softcap)
+
+
+def _one_hot(target: Array, logits: Array) -> Array:
+    return target[..., None] == jax.lax.broadcasted_iota(target.dtype, logits.shape, 2)

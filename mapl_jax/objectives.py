@@ -1,0 +1,379 @@
+"""What a run trains: a reward model, a policy by preferences, or a policy by demonstrations.
+
+An objective is three things: a number for each leaf (its reward or its log-probability), computed
+by a model; a loss of these numbers; and what they say about a held-out comparison. Everything else
+in a run is the same.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from jaxtyping import Array, Float
+from ml_collections import ConfigDict
+
+from mapl_jax import cli, fetch, losses, pair_losses
+from mapl_jax.data.encode import TrieSet
+from mapl_jax.errors import UserError
+from mapl_jax.evaluation import likelihood, preferences, scoring
+from mapl_jax.kernels.logps import token_logps
+from mapl_jax.models import policy, reward
+from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.training import sharding
+from mapl_jax.training.step import Batch, LossFunction, Params
+
+COMPARISONS = losses.Comparisons._fields
+TRIE = ("tokens", "positions", "reach")
+REWARD = (*TRIE, "leaf_end")
+LOGP = (*TRIE, "parent", "scored_at", "leaf_end")
+Leaves = Float[Array, "R L"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """What a run trains.
+
+    Attributes:
+        model: the module of the model, `models.reward` or `models.policy`.
+        leaves: (model config, parameters, batch, options) -> the number of each leaf.
+        loss: of these numbers.
+        score: from these numbers to those that a held-out evaluation reads.
+        fields: arrays of a batch that all of this reads.
+        evaluation: the module of the evaluation, `evaluation.preferences` or `.likelihood`.
+        evaluate: from such numbers of all leaves to what the module summarizes.
+        comparisons: whether it learns from comparisons; else from demonstrations.
+        weights: lambda of the levels base, intra, inter.
+        inter_gamma: gamma of an inter comparison, per added instruction.
+        reference: whether it needs the log-probabilities of a reference.
+        joint: whether prompt tokens count in log-probabilities.
+    """
+
+    model: ModuleType
+    leaves: Callable[..., Leaves]
+    loss: LossFunction
+    score: Callable[[Leaves, Batch], Leaves]
+    fields: tuple[str, ...]
+    evaluation: ModuleType
+    evaluate: Callable[..., Any]
+    comparisons: bool = True
+    weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    inter_gamma: float = 0.0
+    reference: bool = False
+    joint: bool = False
+
+    @property
+    def head(self) -> bool:
+        """Whether the model ends in a score."""
+        return self.model is reward
+
+    def check(self, tries: TrieSet, config: ConfigDict) -> None:
+        """Makes sure that every number of the data means something to the loss.
+
+        Raises:
+            UserError: pairs have margins, and the loss knows none.
+        """
+        if self.reference and tries.has_gamma:
+            names = _names(config.loss.type)
+            if other := [n for n in names if n not in (*pair_losses.OF_MARGIN, "sft")]:
+                raise UserError(
+                    f"the data has margins, which mean nothing to the loss {', '.join(other)}; "
+                    f"remove them, or choose from {', '.join(pair_losses.OF_MARGIN)}"
+                )
+
+
+def make(config: ConfigDict, mesh: Mesh) -> Objective:
+    """The objective that a config names.
+
+    Raises:
+        UserError: a setting means nothing.
+    """
+    return cli.choice("objective", config.objective, OBJECTIVES)(config, mesh)
+
+
+def comparisons_of(batch: Batch) -> losses.Comparisons:
+    """The comparison table of a part of a batch."""
+    return losses.Comparisons(*(batch[name] for name in COMPARISONS))
+
+
+# Reward models.
+
+
+def reward_objective(config: ConfigDict, _: Mesh) -> Objective:
+    """The reward of a leaf is a score of its last hidden state."""
+    inter, levels = _levels(config)
+    return Objective(
+        model=reward,
+        leaves=rewards_of,
+        loss=functools.partial(reward_loss, inter=inter, center=config.loss.center),
+        score=lambda rewards, _: rewards,
+        fields=(*REWARD, *COMPARISONS),
+        evaluation=preferences,
+        evaluate=scoring.score_comparisons,
+        **levels,
+    )
+
+
+def rewards_of(model: DecoderConfig, params: Params, batch: Batch, **options: Any) -> Leaves:
+    """Rewards of the leaves of a part of a batch."""
+    return reward.rewards(model, params, *(batch[name] for name in REWARD), **options)
+
+
+def reward_loss(
+    rewards: Leaves, batch: Batch, *, inter: str = "margin", center: float = 0.0
+) -> tuple[Float[Array, ""], losses.LevelSums]:
+    """The loss of a reward model; see `losses.preference_loss`."""
+    return losses.preference_loss(rewards, comparisons_of(batch), inter=inter, center=center)
+
+
+# Policies by preferences.
+
+
+class PolicySums(NamedTuple):
+    """Sums over a part of a batch.
+
+    Attributes:
+        levels: of the implicit rewards.
+        rewards: of base comparisons, (chosen, rejected).
+        logps: log pi of base comparisons, (chosen, rejected).
+        drift: log pi - log pi_ref over the responses of base comparisons.
+        tokens: of these responses.
+    """
+
+    levels: losses.LevelSums
+    rewards: Float[Array, "2"]
+    logps: Float[Array, "2"]
+    drift: Float[Array, ""]
+    tokens: Float[Array, ""]
+
+    @property
+    def samples(self) -> float:
+        """How many samples these are the sums of."""
+        return self.levels.samples
+
+    def joined(self) -> "PolicySums":
+        """The sums of a whole batch from those of its parts, stacked along a leading axis."""
+        return PolicySums(self.levels.joined(), *(jnp.sum(x, axis=0) for x in self[1:]))
+
+    def metrics(self) -> dict[str, float]:
+        """What is logged of a policy, under the names of TRL's `DPOTrainer`.
+
+        `drift` is the mean of log pi - log pi_ref over response tokens: 0 at the start, and the
+        negative of a KL divergence if the responses were the reference's own.
+        """
+        values = self.levels.by_level()
+        if count := values.get("base_count"):
+            for index, side in enumerate(("chosen", "rejected")):
+                values[f"rewards/{side}"] = float(self.rewards[index]) / count
+                values[f"logps/{side}"] = float(self.logps[index]) / count
+            values["rewards/accuracies"] = values["base_accuracy"]
+            values["rewards/margins"] = values["base_margin"]
+            values["drift"] = float(self.drift) / float(self.tokens)
+        return values
+
+
+def dpo_objective(config: ConfigDict, mesh: Mesh) -> Objective:
+    """The reward of a leaf is beta * (log pi - log pi_ref) (arXiv 2305.18290, equation 5)."""
+    fields = config.loss
+    name = config.model.path
+    if not Path(name).expanduser().is_dir() and not fetch.HUB_NAME.fullmatch(name):
+        raise UserError(
+            f"no such folder: {name or '(none)'}, to start from; make one with "
+            "--config=configs/sft.py, or set --config.model.path to a folder or hub name"
+        )
+    inter, levels = _levels(config)
+    weights = _weights(fields.type, fields.weights)
+    sft = weights.pop("sft", 0.0)
+    try:
+        base_loss = pair_losses.combine(weights, beta=fields.beta, smoothing=fields.label_smoothing)
+    except ValueError as error:
+        raise UserError(f"loss: {error}") from error
+    if not 0 <= sft < float("inf"):
+        raise UserError(f"loss: the weight of sft is {sft}; it must be a number of 0 or more")
+    if fields.joint_logp and (set(weights) - set(pair_losses.OF_MARGIN) or sft):
+        raise UserError(
+            "loss.joint_logp counts prompt tokens, which cancel only in a loss of the margin; "
+            f"with it, choose from {', '.join(pair_losses.OF_MARGIN)}"
+        )
+    return Objective(
+        model=policy,
+        leaves=_logps_over(mesh, config.train.logp_chunk),
+        loss=functools.partial(
+            dpo_loss, beta=fields.beta, inter=inter, base_loss=base_loss, sft=sft
+        ),
+        score=lambda logps, batch: fields.beta * (logps - batch["ref_logp"]),
+        fields=(*LOGP, *COMPARISONS, "ref_logp", "response_tokens", "sft_weight"),
+        evaluation=preferences,
+        evaluate=scoring.score_comparisons,
+        **levels,
+        reference=True,
+        joint=fields.joint_logp,
+    )
+
+
+def dpo_loss(
+    logps: Leaves,
+    batch: Batch,
+    *,
+    beta: float,
+    inter: str = "margin",
+    base_loss: Callable[[pair_losses.Pair], Array] | None = None,
+    sft: float = 0.0,
+) -> tuple[Float[Array, ""], PolicySums]:
+    """The loss of a policy.
+
+    Args:
+        logps: log pi of the leaves, fp32.
+        batch: with `ref_logp`, `response_tokens` and `sft_weight` [R, L] and the comparisons.
+        beta: of the rewards.
+        inter: form of the inter level.
+        base_loss: of base comparisons; None for -log sigmoid of the margin.
+        sft: weight of the mean of -log pi over all chosen tokens of the global batch, within the
+            base level.
+    """
+    table = comparisons_of(batch)
+    ratios = logps - batch["ref_logp"]
+    rewards = beta * ratios
+    chosen, rejected = losses.sides(rewards, table)
+    lengths = losses.sides(batch["response_tokens"].astype(jnp.float32), table)
+    pair = pair_losses.Pair(chosen, rejected, table.gamma, *lengths)
+    loss, levels = losses.preference_loss(
+        rewards, table, inter=inter, base_loss=None if base_loss is None else base_loss(pair)
+    )
+    if sft:
+        loss += sft * negative_log_likelihood(logps, batch)
+    base = table.level == losses.BASE
+
+    def total(values: Array) -> Array:
+        return jnp.sum(jnp.where(base, values, 0.0))
+
+    sums = PolicySums(
+        levels=levels,
+        rewards=jnp.stack([total(chosen), total(rejected)]),
+        logps=jnp.stack([total(side) for side in losses.sides(logps, table)]),
+        drift=total(jnp.add(*losses.sides(ratios, table))),
+        tokens=total(jnp.add(*lengths)),
+    )
+    return loss, jax.lax.stop_gradient(sums)
+
+
+# Policies by demonstrations.
+
+
+class TokenSums(NamedTuple):
+    """Sums over a part of a batch.
+
+    Attributes:
+        logp: log pi of the demonstrations.
+        tokens: of the demonstrations.
+        responses: how many demonstrations.
+    """
+
+    logp: Float[Array, ""]
+    tokens: Float[Array, ""]
+    responses: Float[Array, ""]
+
+    @property
+    def samples(self) -> float:
+        """How many samples these are the sums of."""
+        return float(self.responses)
+
+    def joined(self) -> "TokenSums":
+        """The sums of a whole batch from those of its parts, stacked along a leading axis."""
+        return TokenSums(*(jnp.sum(x, axis=0) for x in self))
+
+    def metrics(self) -> dict[str, float]:
+        """What is logged."""
+        if not self.tokens:
+            return {}
+        return {
+            "perplexity": math.exp(-float(self.logp) / float(self.tokens)),
+            "response_tokens": float(self.tokens),
+        }
+
+
+def sft_objective(config: ConfigDict, mesh: Mesh) -> Objective:
+    """The likelihood of demonstrated responses."""
+    return Objective(
+        model=policy,
+        leaves=_logps_over(mesh, config.train.logp_chunk),
+        loss=sft_loss,
+        score=lambda logps, _: logps,
+        fields=(*LOGP, "response_tokens", "sft_weight"),
+        evaluation=likelihood,
+        evaluate=scoring.score_responses,
+        comparisons=False,
+    )
+
+
+def sft_loss(logps: Leaves, batch: Batch) -> tuple[Float[Array, ""], TokenSums]:
+    """The mean of -log pi over all response tokens of the global batch."""
+    shown = batch["sft_weight"] > 0
+    sums = TokenSums(
+        logp=jnp.sum(jnp.where(shown, logps, 0.0)),
+        tokens=jnp.sum(jnp.where(shown, batch["response_tokens"], 0)).astype(jnp.float32),
+        responses=jnp.sum(shown).astype(jnp.float32),
+    )
+    return negative_log_likelihood(logps, batch), jax.lax.stop_gradient(sums)
+
+
+def negative_log_likelihood(logps: Leaves, batch: Batch) -> Float[Array, ""]:
+    """-sum of log pi over demonstrated leaves, weighted to a mean over tokens by the loader."""
+    return -jnp.sum(batch["sft_weight"] * logps)
+
+
+def _logps_over(mesh: Mesh, chunk: int) -> Callable[..., Leaves]:
+    """`logps_of` on a mesh, with the logits of a chunk of each device's own rows at once."""
+    if chunk < 1:
+        raise UserError(f"train.logp_chunk must be at least 1, not {chunk}")
+    return functools.partial(logps_of, mesh=mesh, chunk=chunk)
+
+
+OBJECTIVES = {"reward": reward_objective, "dpo": dpo_objective, "sft": sft_objective}
+
+
+def logps_of(
+    model: DecoderConfig, params: Params, batch: Batch, *, mesh: Mesh, chunk: int, **options: Any
+) -> Leaves:
+    """Log-probabilities of the leaves of a part of a batch."""
+    one = functools.partial(token_logps, chunk=chunk, softcap=model.logit_softcap)
+    logps = sharding.over_rows(mesh, one)
+    return policy.leaf_logps(model, params, *(batch[name] for name in LOGP), logps=logps, **options)
+
+
+def _levels(config: ConfigDict) -> tuple[str, dict[str, Any]]:
+    """The form of the inter level, and what the loader needs to know of all levels."""
+    loss = config.loss
+    if not loss.base > 0 or loss.intra < 0 or loss.inter < 0:
+        raise UserError(
+            "loss.base must be above 0 and loss.intra and loss.inter at least 0: without base, "
+            "rewards of prompt or response alone are not determined"
+        )
+    inter = cli.choice("loss.inter_form", loss.inter_form, losses.INTER_FORMS)
+    gamma = loss.inter_gamma if inter == "fixed" else 0.0
+    return inter, {"weights": (loss.base, loss.intra, loss.inter), "inter_gamma": gamma}
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
+
+
+def _weights(names: str, weights: str) -> dict[str, float]:
+    """Weights by loss, from two lists with commas; no weights at all are ones."""
+    keys = _names(names)
+    try:
+        values = [float(value) for value in _names(weights)] if weights else [1.0] * len(keys)
+    except ValueError as error:
+        raise UserError(f"loss.weights is {weights!r}; give numbers with commas between") from error
+    if len(values) != len(keys) or len(set(keys)) != len(keys):
+        raise UserError(
+            f"loss.type is {names!r} and loss.weights {weights!r}; "
+            "name every loss once, and give each a weight or none of them"
+        )
+    return dict(zip(keys, values, strict=True))

@@ -1,0 +1,192 @@
+"""Losses of one chosen and one rejected response, under TRL's names and with TRL's formulas.
+
+Letters of the formulas, all per pair:
+
+    c, r      reward of the chosen and of the rejected response, beta * (log pi - log pi_ref)
+    |c|, |r|  their lengths, response tokens
+    m         margin, c - r - gamma
+    b, e      beta and label smoothing
+    s(x)      sigmoid; log s(x) its logarithm
+
+They belong to the base level alone. The labels of synthesized comparisons were checked by rule, so
+there is no noise to smooth, and the two sides of `intra` and `inter` are not two responses whose
+likelihood should go one up and one down.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+log_sigmoid, sigmoid_of = jax.nn.log_sigmoid, jax.nn.sigmoid
+
+
+class Pair(NamedTuple):
+    """The two sides of base comparisons, elementwise.
+
+    Attributes:
+        chosen: c, reward of the chosen response.
+        rejected: r, reward of the rejected one.
+        gamma: what c - r should exceed.
+        chosen_length: |c|, tokens.
+        rejected_length: |r|, tokens.
+    """
+
+    chosen: Float[Array, "*n"]
+    rejected: Float[Array, "*n"]
+    gamma: Float[Array, "*n"]
+    chosen_length: Float[Array, "*n"]
+    rejected_length: Float[Array, "*n"]
+
+    @property
+    def margin(self) -> Float[Array, "*n"]:
+        """m."""
+        return self.chosen - self.rejected - self.gamma
+
+    @property
+    def normalized(self) -> Float[Array, "*n"]:
+        """c / |c| - r / |r|."""
+        # A place without a pair has no length; what it comes to is not used.
+        chosen, rejected = (
+            jnp.maximum(length, 1.0) for length in (self.chosen_length, self.rejected_length)
+        )
+        return self.chosen / chosen - self.rejected / rejected
+
+
+PairLoss = Callable[[Pair, float, float], Float[Array, "*n"]]
+
+
+def sigmoid(pair: Pair, beta: float, smoothing: float) -> Float[Array, "*n"]:
+    """-(1 - e) log s(m) - e log s(-m).
+
+    Without smoothing the loss of DPO (arXiv 2305.18290, equation 7); with it the conservative form
+    of Mitchell (2023), where a label is wrong with probability e. TRL's `sigmoid` ignores e.
+    """
+    return -(1 - smoothing) * log_sigmoid(pair.margin) - smoothing * log_sigmoid(-pair.margin)
+
+
+def sigmoid_norm(pair: Pair, beta: float, smoothing: float) -> Float[Array, "*n"]:
+    """-log s(c / |c| - r / |r|): DPO of rewards per token."""
+    return -log_sigmoid(pair.normalized)
+
+
+def hinge(pair: Pair, beta: float, smoothing: float) -> Float[Array, "*n"]:
+    """max(0, 1 - m) (SLiC, arXiv 2305.10425, in the form of arXiv 2309.06657)."""
+    return jax.nn.relu(1 - pair.margin)
+
+
+def ipo(pair: Pair, beta: float, smoothing: float) -> Float[Array, "*n"]:
+    """((c / |c| - r / |r|) / b - 1 / (2 b))^2 (arXiv 2310.12036, equation 17, per token)."""
+    return (pair.normalized / beta - 1 / (2 * beta)) ** 2
+
+
+def robust(pair: Pair, beta: float, smoothing: float) -> Float[Array, "*n"]:
+    """(-(1 - e) log s(m) + e log s(-m)) / (1 - 2 e), unbiased under flips (arXiv 2403.00409)."""
+    kept = -(1 - smoothing) * log_sigmoid(pair.margin)
+    return (kept + smoothing * log_sigmoid(-pair.margin)) / (1 - 2 * smoothing)
+
+
+def exo_pair(pair: Pair, beta: float, smoothing: float) -> Float[Array, "*n"]:
+    """s(m) (log s(m) - log(1 - e)) + s(-m) (log s(-m) - log e) (arXiv 2402.00856, equation 16)."""
+    m = pair.margin
+    right = sigmoid_of(m) * (log_sigmoid(m) - jnp.log1p(-smoothing))
+    return right + sigmoid_of(-m) * (log_sigmoid(-m) - jnp.log(smoothing))
+
+
+def nca_pair(pair: Pair, beta: float, smoothing: float) -> Float[Array, "*n"]:
+    """-log s(c) - log s(-c) / 2 - log s(-r) / 2 (arXiv 2402.05369)."""
+    both = log_sigmoid(-pair.chosen) + log_sigmoid(-pair.rejected)
+    return -log_sigmoid(pair.chosen) - 0.5 * both
+
+
+def bco_pair(pair: Pair, beta: float, smoothing: float) -> Float[Array, "*n"]:
+    """-log s(c) - log s(-r) (arXiv 2404.04656), without the moving average of rewards."""
+    return -log_sigmoid(pair.chosen) - log_sigmoid(-pair.rejected)
+
+
+def sppo_hard(pair: Pair, beta: float, smoothing: float) -> Float[Array, "*n"]:
+    """(c / b - 1 / (2 b))^2 + (r / b + 1 / (2 b))^2 (arXiv 2405.00675)."""
+    half = 0.5 / beta
+    return (pair.chosen / beta - half) ** 2 + (pair.rejected / beta + half) ** 2
+
+
+def apo_zero(pair: Pair, beta: float, smoothing: float) -> Float[Array, "*n"]:
+    """1 - s(c) + s(r): chosen up, rejected down (arXiv 2408.06266)."""
+    return 1 - sigmoid_of(pair.chosen) + sigmoid_of(pair.rejected)
+
+
+def apo_down(pair: Pair, beta: float, smoothing: float) -> Float[Array, "*n"]:
+    """s(c) + 1 - s(c - r): both down, rejected further (arXiv 2408.06266)."""
+    return sigmoid_of(pair.chosen) + 1 - sigmoid_of(pair.chosen - pair.rejected)
+
+
+LOSSES: dict[str, PairLoss] = {
+    loss.__name__: loss
+    for loss in (
+        sigmoid,
+        sigmoid_norm,
+        hinge,
+        ipo,
+        robust,
+        exo_pair,
+        nca_pair,
+        bco_pair,
+        sppo_hard,
+        apo_zero,
+        apo_down,
+    )
+}
+# Functions of m alone: gamma means something in them, and prompt tokens cancel.
+OF_MARGIN = ("sigmoid", "hinge", "robust", "exo_pair")
+# The smoothing each takes: (lowest, is it allowed, highest); the highest never is.
+SMOOTHING = {"sigmoid": (0.0, True, 0.5), "robust": (0.0, True, 0.5), "exo_pair": (0.0, False, 1.0)}
+
+
+def combine(
+    weights: Mapping[str, float], *, beta: float, smoothing: float = 0.0
+) -> Callable[[Pair], Float[Array, "*n"]]:
+    """A weighted sum of losses, as with TRL's `loss_type` and `loss_weights`.
+
+    Args:
+        weights: weight by name.
+        beta: b, above 0.
+        smoothing: e.
+
+    Raises:
+        ValueError: a name is unknown, or a number means nothing.
+    """
+    if not 0 < beta < float("inf"):
+        raise ValueError(f"beta is {beta}; it must be a number above 0")
+    if not weights:
+        raise ValueError(f"no preference loss given; choose from {', '.join(LOSSES)}")
+    for name, weight in weights.items():
+        if name not in LOSSES:
+            raise ValueError(f"unknown loss {name!r}; choose from {', '.join(LOSSES)}")
+        if not 0 < weight < float("inf"):
+            raise ValueError(f"the weight of {name} is {weight}; it must be a number above 0")
+    _check_smoothing(tuple(weights), smoothing)
+
+    def loss(pair: Pair) -> Float[Array, "*n"]:
+        values = [weight * LOSSES[name](pair, beta, smoothing) for name, weight in weights.items()]
+        return jnp.sum(jnp.stack(values), axis=0)
+
+    return loss
+
+
+def _check_smoothing(names: Sequence[str], smoothing: float) -> None:
+    if smoothing and not set(names) & set(SMOOTHING):
+        raise ValueError(
+            f"label smoothing is {smoothing}, but {', '.join(names)} does not use it; "
+            f"{', '.join(SMOOTHING)} do"
+        )
+    for name in names:
+        if name in SMOOTHING:
+            lowest, closed, highest = SMOOTHING[name]
+            if not (lowest < smoothing < highest or (closed and smoothing == lowest)):
+                bracket = "[" if closed else "("
+                raise ValueError(
+                    f"label smoothing is {smoothing}; {name} needs it in "
+                    f"{bracket}{lowest:g}, {highest:g})"
+                )

@@ -1,0 +1,236 @@
+"""First parameters of a run, from a folder or from scratch, and the reference of a policy."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
+from jaxtyping import Float
+from ml_collections import ConfigDict
+
+from mapl_jax import cli
+from mapl_jax.data import reference_cache
+from mapl_jax.data.encode import TrieSet
+from mapl_jax.data.tokenization import Tokenizer
+from mapl_jax.errors import UserError
+from mapl_jax.evaluation import scoring
+from mapl_jax.models import axes, decoder, hub, lora, published
+from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.objectives import Objective
+from mapl_jax.training import sharding, step
+
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A model and where its parameters come from.
+
+    Attributes:
+        model: the model's config.
+        make: puts the parameters where their shardings say. With LoRA, the frozen ones are of the
+            type of the computation, which is all that they are used for.
+        name: makes `fingerprint`.
+    """
+
+    model: DecoderConfig
+    make: Callable[[Any], Any]
+    name: Callable[[], str]
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """A name for the parameters, adapters left out; files are read whole for it."""
+        return self.name()
+
+
+def first(config: ConfigDict, tokenizer: Tokenizer, objective: Objective) -> Source:
+    """The first parameters of a run: those of `model.path`, or random ones."""
+    dtype = cli.choice("train.dtype", config.train.dtype, DTYPES)
+    kind = dtype if config.lora.rank else jnp.float32
+    fields = config.model
+    if fields.path and fields.get("shape"):
+        raise UserError(
+            "model.path names weights to start from and model.shape a shape to start from scratch; "
+            "set one of them to nothing"
+        )
+    if fields.path:
+        base = from_folder(fields.path, tokenizer, objective, config.seed, kind)
+    else:
+        base = _from_scratch(fields, tokenizer, objective, config.seed, kind)
+    if not config.lora.rank:
+        return base
+    adapters = lora.Lora(config.lora.rank, config.lora.alpha, config.lora.targets)
+    model = dataclasses.replace(base.model, lora=adapters)
+
+    def with_adapters(places: Any) -> Any:
+        make = functools.partial(decoder.init_adapters, model, jax.random.key(config.seed))
+        added = jax.jit(make, out_shardings=lora.adapters(places))()
+        return lora.join(added, base.make(lora.base(places)))
+
+    return Source(model, with_adapters, base.name)
+
+
+def from_folder(
+    path: str, tokenizer: Tokenizer, objective: Objective, seed: int, dtype: Any = jnp.float32
+) -> Source:
+    """The parameters in a model folder or of a hub name.
+
+    Raises:
+        UserError: there are none, or the tokenizer is not theirs.
+    """
+    model = _fitting(hub.load_config(path), path, tokenizer)
+
+    def make(places: Any) -> Any:
+        return hub.load_params(
+            path, model, head=objective.head, seed=seed, places=places, dtype=dtype
+        )
+
+    return Source(model, make, functools.partial(hub.fingerprint, path))
+
+
+def _from_scratch(
+    fields: ConfigDict, tokenizer: Tokenizer, objective: Objective, seed: int, dtype: Any
+) -> Source:
+    """Random parameters, in the shape of a published model or in that which a config describes."""
+    if fields.shape:
+        model = _fitting(published.config(fields.shape), fields.shape, tokenizer)
+    else:
+        model = _described(fields, tokenizer)
+
+    def init() -> Any:
+        params = objective.model.init(model, jax.random.key(seed))
+        heads, body = lora.split_heads(params)
+        return lora.join(heads, jax.tree.map(lambda x: x.astype(dtype), body))
+
+    def make(places: Any) -> Any:
+        # Made shard by shard, never whole on one device.
+        return jax.jit(init, out_shardings=places)()
+
+    def name() -> str:
+        about = json.dumps([model.to_dict(), seed], sort_keys=True)
+        return hashlib.blake2b(about.encode(), digest_size=16).hexdigest()
+
+    return Source(model, make, name)
+
+
+def _described(fields: ConfigDict, tokenizer: Tokenizer) -> DecoderConfig:
+    if fields.width % fields.heads or fields.heads % fields.kv_heads:
+        raise UserError(
+            f"model.width ({fields.width}) must be a multiple of model.heads ({fields.heads}), "
+            f"and that of model.kv_heads ({fields.kv_heads})"
+        )
+    return DecoderConfig(
+        # A multiple of 64 shards evenly and fills whole tiles.
+        vocab_size=-(-len(tokenizer) // 64) * 64,
+        width=fields.width,
+        layers=fields.layers,
+        heads=fields.heads,
+        kv_heads=fields.kv_heads,
+        head_dim=fields.width // fields.heads,
+        mlp_width=fields.mlp_width,
+        rope_theta=fields.rope_theta,
+        norm_eps=1e-6,
+        tie_embeddings=True,
+        qkv_bias=True,
+    )
+
+
+def _fitting(model: DecoderConfig, name: str, tokenizer: Tokenizer) -> DecoderConfig:
+    if len(tokenizer) > model.vocab_size:
+        raise UserError(
+            f"the tokenizer has {len(tokenizer)} tokens and the model {name} "
+            f"only {model.vocab_size}; they do not belong together"
+        )
+    return model
+
+
+def reference(
+    config: ConfigDict, source: Source, tokenizer: Tokenizer, objective: Objective
+) -> Source | None:
+    """The reference of a policy: `model.reference`, or the first parameters of the run themselves.
+
+    Returns:
+        Its source; None where the objective needs no reference.
+    """
+    if not objective.reference:
+        return None
+    if not config.model.reference:
+        return source
+    return from_folder(config.model.reference, tokenizer, objective, config.seed)
+
+
+def reference_logps(
+    source: Source | None,
+    objective: Objective,
+    sets: list[TrieSet],
+    *,
+    params: Any,
+    mesh: Mesh,
+    cache: Path,
+    rows_per_batch: int,
+    pad_token: int,
+    options: dict[str, Any],
+) -> list[Float[np.ndarray, "n"] | None]:
+    """Log-probabilities of all leaves of sets of tries under the reference.
+
+    They are computed as in training. The reference's parameters are loaded only if something is
+    missing in the cache, and given up before this returns.
+
+    Args:
+        source: of the reference; None for no reference, and so no numbers.
+        objective: of the run.
+        sets: the tries.
+        params: the reference's parameters if they are loaded already; None to make them.
+        mesh: of the run.
+        cache: folder of the caches.
+        rows_per_batch: rows that are computed at once.
+        pad_token: what unused places of a row hold.
+        options: of the model: `dtype`, `remat`, `backend`.
+    """
+    if source is None:
+        return [None] * len(sets)
+    shapes = objective.model.abstract_params(source.model)
+    places = sharding.parameters(mesh, shapes, axes.logical_axes(shapes))
+    fields = tuple(name for name in objective.fields if name != "ref_logp")
+
+    @functools.cache
+    def ready() -> Callable[[Any], Any]:
+        values = source.make(places) if params is None else params
+        compute = step.compile_scoring(
+            functools.partial(objective.leaves, source.model, **options), mesh, places
+        )
+        return lambda batch: compute(values, sharding.to_device(batch, mesh))
+
+    def of(tries: TrieSet) -> Float[np.ndarray, "n"]:
+        name = reference_cache.fingerprint(
+            tries,
+            weights=source.fingerprint,
+            joint=objective.joint,
+            dtype=np.dtype(options["dtype"]).name,
+        )
+
+        def compute() -> Float[np.ndarray, "n"]:
+            batches = scoring.eval_batches(
+                tries,
+                rows_per_batch=rows_per_batch,
+                parts=sharding.data_parts(mesh),
+                pad_token=pad_token,
+                joint=objective.joint,
+            )
+            return scoring.all_leaves(ready(), batches, fields)
+
+        found = reference_cache.cached(tries, name, cache, compute, writes=jax.process_index() == 0)
+        if jax.process_count() > 1:
+            # Or a slower process could find the file and wait for others to compute with it.
+            multihost_utils.sync_global_devices(f"reference {name}")
+        return found
+
+    return [of(tries) for tries in sets]

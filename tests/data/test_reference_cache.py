@@ -1,0 +1,102 @@
+"""The reference's numbers come from the file of exactly these tries and weights, or anew."""
+
+import types
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from mapl_jax.data import reference_cache
+from mapl_jax.errors import UserError
+
+
+def tries(leaves=(2, 6, 4), ids=("a", "b", "c"), name="t"):
+    return types.SimpleNamespace(
+        fingerprint=name, leaves=np.asarray(leaves, np.int64), dataset={"id": list(ids)}
+    )
+
+
+VALUES = np.linspace(-90, -10, 12).astype(np.float32)
+
+
+def never():
+    raise AssertionError("computed although it is there")
+
+
+def stored(folder):
+    """The file of `tries()` after a first use."""
+    reference_cache.cached(tries(), "n", folder, lambda: VALUES)
+    (path,) = folder.iterdir()
+    return path
+
+
+def test_it_is_computed_once_and_comes_back_bit_for_bit(tmp_path):
+    first = reference_cache.cached(tries(), "n", tmp_path, lambda: VALUES)
+    again = reference_cache.cached(tries(), "n", tmp_path, never)
+    np.testing.assert_array_equal(first, VALUES)
+    np.testing.assert_array_equal(again, VALUES)
+    assert [path.name for path in tmp_path.iterdir()] == ["reference-n.safetensors"]
+
+
+def test_another_name_is_computed_anew(tmp_path):
+    stored(tmp_path)
+    other = reference_cache.cached(tries(), "other", tmp_path, lambda: VALUES + 1)
+    np.testing.assert_array_equal(other, VALUES + 1)
+
+
+@pytest.mark.parametrize(
+    "change", [{"weights": "v"}, {"joint": True}, {"dtype": "bfloat16"}, {"name": "u"}]
+)
+def test_whatever_decides_the_numbers_is_in_the_name(change):
+    settings = {"weights": "w", "joint": False, "dtype": "float32"}
+    name = change.pop("name", "t")
+    changed = reference_cache.fingerprint(tries(name=name), **settings | change)
+    assert changed != reference_cache.fingerprint(tries(), **settings)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text"])
+def test_a_damaged_file_is_refused(tmp_path, damage):
+    path = stored(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(
+        {"cut": content[:-5], "flip": content, "empty": b"", "text": b"not a tensor"}[damage]
+    )
+    with pytest.raises(UserError, match=r"reference-n\.safetensors is damaged .*delete it"):
+        reference_cache.cached(tries(), "n", tmp_path, never)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+    path = stored(tmp_path)
+    path.rename(tmp_path / "reference-m.safetensors")
+    with pytest.raises(UserError, match=r"belongs to other data or weights \(by its fingerprint"):
+        reference_cache.cached(tries(), "m", tmp_path, never)
+
+
+@pytest.mark.parametrize(
+    ("other", "what"), [(tries(ids="abd"), "samples"), (tries(leaves=(6, 2, 4)), "leaves")]
+)
+def test_a_file_of_other_samples_is_refused(tmp_path, other, what):
+    stored(tmp_path)
+    with pytest.raises(UserError, match=f"belongs to other data or weights .by its {what}"):
+        reference_cache.cached(other, "n", tmp_path, never)
+
+
+def test_a_file_without_its_description_is_refused(tmp_path):
+    path = stored(tmp_path)
+    save_file(load_file(path), path)
+    with pytest.raises(UserError, match="damaged"):
+        reference_cache.cached(tries(), "n", tmp_path, never)
+
+
+def test_numbers_that_are_not_finite_are_never_kept(tmp_path):
+    values = VALUES.copy()
+    values[3] = np.nan
+    with pytest.raises(UserError, match="1 of 12 log-probabilities"):
+        reference_cache.cached(tries(), "n", tmp_path, lambda: values)
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_one_process_writes(tmp_path):
+    reference_cache.cached(tries(), "n", tmp_path, lambda: VALUES, writes=False)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,102 @@
+"""A step of DPO needs a fraction of the memory of all logits, and sends none between devices."""
+
+import dataclasses
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mapl_jax import objectives
+from mapl_jax.kernels.logps import token_logps
+from mapl_jax.models import axes, policy
+from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.training import optimizers, sharding, step
+
+# The vocabulary and the row are what count; a body of this size compiles in seconds.
+MODEL = DecoderConfig(151_936, width=32, layers=1, heads=2, kv_heads=1, head_dim=16, mlp_width=64)
+TOKENS, LEAVES, COMPARISONS = 4096, 48, 40
+
+
+def all_at_once(model, params, batch):
+    """Log-probabilities of leaves from the logits of every token of the row."""
+    tokens, positions, reach, parent, scored_at, leaf_end = (
+        batch[name] for name in objectives.LOGP
+    )
+    logits = policy.logits(model, params, tokens, positions, reach)
+    logps = jax.nn.log_softmax(logits, axis=-1)
+    rows = jnp.arange(len(tokens))[:, None]
+    of_tokens = logps[rows, jnp.maximum(parent, 0), tokens]
+    picked = jnp.where(scored_at >= 0, of_tokens[rows, scored_at], 0.0)
+    end, until = leaf_end[..., None], reach[rows, scored_at]
+    on_path = (scored_at[:, None] <= end) & (end < until[:, None])
+    return jnp.einsum("rlp,rp->rl", on_path.astype(jnp.float32), picked)
+
+
+def compiled(leaves, model, shape=(1, 1, 1), rows=1, tokens=TOKENS):
+    """A step of DPO with its parameters and batch as shapes alone."""
+    mesh = mesh_of(shape)
+    shapes = policy.abstract_params(model)
+    logical = axes.logical_axes(shapes)
+    settings = optimizers.OptimizerSettings(learning_rate=1e-5)
+    rate = optimizers.schedule(settings, 10)
+    optimizer = optimizers.adamw(settings, rate, logical)
+    abstract, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
+    loss = functools.partial(objectives.dpo_loss, beta=0.1)
+    take = step.compile_train_step(
+        step.make_train_step(functools.partial(leaves, model), loss, optimizer, rate),
+        mesh,
+        shardings,
+    )
+
+    def array(*shape, dtype=np.int32):
+        return jax.ShapeDtypeStruct((1, rows, *shape), dtype, sharding=sharding.rows(mesh))
+
+    batch = {name: array(tokens) for name in objectives.LOGP} | {
+        "leaf_end": array(LEAVES),
+        "response_tokens": array(LEAVES),
+        "sft_weight": array(LEAVES, dtype=np.float32),
+        "ref_logp": array(LEAVES, dtype=np.float32),
+        "term_leaf": array(COMPARISONS, 4),
+        "term_sign": array(COMPARISONS, 4, dtype=np.float32),
+        "gamma": array(COMPARISONS, dtype=np.float32),
+        "level": array(COMPARISONS),
+        "weight": array(COMPARISONS, dtype=np.float32),
+    }
+    return take.lower(abstract, batch).compile()
+
+
+def mesh_of(shape):
+    devices = jax.devices()[: int(np.prod(shape))]
+    return sharding.make_mesh(dict(zip(sharding.MESH_AXES, shape, strict=True)), devices)
+
+
+def temporary_bytes(leaves):
+    return compiled(leaves, MODEL).memory_analysis().temp_size_in_bytes
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 1), (1, 2, 2)])
+def test_no_logits_travel_between_devices(shape):
+    """However parameters are spread: only the matrix comes together, and its gradient."""
+    model = dataclasses.replace(MODEL, vocab_size=1024)
+    logps = sharding.over_rows(mesh_of(shape), functools.partial(token_logps, chunk=16))
+    leaves = functools.partial(objectives.logps_of, logps=logps)
+    program = compiled(leaves, model, shape, rows=4, tokens=64).as_text()
+    sent = re.findall(r"= (.*?) (?:all-gather|all-reduce|reduce-scatter|all-to-all)\(", program)
+    assert sent
+    per_device = {1024 // shape[2], 1024}
+    logits = [
+        dims
+        for result in sent
+        for dims in re.findall(r"\[([\d,]+)\]", result)
+        if dims.count(",") >= 2 and int(dims.split(",")[-1]) in per_device
+    ]
+    assert not logits
+
+
+@pytest.mark.slow
+def test_a_step_needs_less_than_a_fifth_of_the_memory_of_all_logits():
+    # Every token of the row is scored, the worst case for chunks.
+    assert 5 * temporary_bytes(objectives.logps_of) < temporary_bytes(all_at_once)
