@@ -14,7 +14,6 @@ import pytest
 
 from mapl_jax import objectives, pair_losses
 from mapl_jax.data import tries
-from mapl_jax.kernels.logps import token_logps
 from mapl_jax.losses import BASE
 from mapl_jax.models import axes, hub, policy
 from mapl_jax.training import optimizers, sharding, step
@@ -65,17 +64,20 @@ def batch_of(recorded, number):
     }
 
 
+def one_device():
+    return sharding.make_mesh({"data": 1, "fsdp": 1, "tensor": 1}, jax.devices()[:1])
+
+
 @pytest.fixture(scope="module")
 def replayed():
     """The steps as taken here, and the parameters after them."""
     config = hub.load_config(RECORDED / "init")
     params = hub.load_params(RECORDED / "init", config, head=False, seed=0)
     logical = axes.logical_axes(params)
-    logps = functools.partial(token_logps, chunk=64)
-    leaves = functools.partial(objectives.logps_of, config, logps=logps)
+    mesh = one_device()
+    leaves = functools.partial(objectives.logps_of, config, mesh=mesh, chunk=64)
     learning_rate = optimizers.schedule(SETTINGS, 6)
     optimizer = optimizers.adamw(SETTINGS, learning_rate, logical)
-    mesh = sharding.make_mesh({"data": 1, "fsdp": 1, "tensor": 1}, jax.devices()[:1])
     _, shardings = step.state_shapes(policy.abstract_params(config), optimizer, mesh, logical)
     take = step.compile_train_step(
         step.make_train_step(
@@ -161,7 +163,11 @@ def ours():
     batch = batch_of(np.load(RECORDED / "batches.npz"), 0)
     policy_logps, ref_logps = (
         objectives.logps_of(
-            config, hub.load_params(RECORDED / name, config, head=False, seed=0), batch
+            config,
+            hub.load_params(RECORDED / name, config, head=False, seed=0),
+            batch,
+            mesh=one_device(),
+            chunk=64,
         )
         for name in ("final", "init")
     )
