@@ -161,13 +161,10 @@ def ours():
     """Log-probabilities of the first recorded batch under policy and reference."""
     config = hub.load_config(RECORDED / "init")
     batch = batch_of(np.load(RECORDED / "batches.npz"), 0)
+    arrays = [batch[name] for name in objectives.LOGP]
     policy_logps, ref_logps = (
-        objectives.logps_of(
-            config,
-            hub.load_params(RECORDED / name, config, head=False, seed=0),
-            batch,
-            mesh=one_device(),
-            chunk=64,
+        policy.leaf_logps(
+            config, hub.load_params(RECORDED / name, config, head=False, seed=0), *arrays
         )
         for name in ("final", "init")
     )
