@@ -247,7 +247,7 @@ def test_rows_to_check_with_may_be_given(trained, tmp_path):
     [
         ({"checkpoint": ""}, "no checkpoint given; set --checkpoint=DIR"),
         ({"output": ""}, "no output given"),
-        ({"checkpoint": "nowhere"}, "nowhere is no folder"),
+        ({"checkpoint": "nowhere"}, "no such folder: nowhere"),
         ({"dtype": "int8"}, "--dtype is 'int8'; choose one of float32, bfloat16"),
         ({"adapter": True}, "has no adapters"),
         ({"adapter": True, "dtype": "bfloat16"}, "leave out --dtype"),

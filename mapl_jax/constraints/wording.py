@@ -1,5 +1,6 @@
 """English sentences with slots: written from parameters and read back into them."""
 
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -103,11 +104,19 @@ def amount_slot(
     one, many = unit
     none = zero or f"no {many}"
     units = f"(?:{re.escape(many)}|{re.escape(one)})"
-    readers = [
-        (re.compile(phrase.format(f"({spelling.PATTERN})") + f" {units}", re.I), relation, offset)
-        for relation, phrases in ((AT_LEAST, _AT_LEAST_PHRASES), (LESS_THAN, _LESS_THAN_PHRASES))
-        for phrase, offset in phrases
-    ]
+
+    # Only reading needs the patterns, and compiling those of all families takes seconds.
+    @functools.cache
+    def readers() -> list[tuple[re.Pattern[str], str, int]]:
+        number = f"({spelling.PATTERN})"
+        return [
+            (re.compile(f"{phrase.format(number)} {units}", re.I), relation, offset)
+            for relation, phrases in (
+                (AT_LEAST, _AT_LEAST_PHRASES),
+                (LESS_THAN, _LESS_THAN_PHRASES),
+            )
+            for phrase, offset in phrases
+        ]
 
     def params_of(relation: str, number: int) -> Params:
         params: Params = {number_key: number}
@@ -131,7 +140,7 @@ def amount_slot(
     def read(text: str) -> Params:
         if text.lower() == none.lower():
             return params_of(LESS_THAN, 1)
-        for reader, relation, offset in readers:
+        for reader, relation, offset in readers():
             if match := reader.fullmatch(text):
                 return params_of(relation, spelling.read(match[1]) + offset)
         raise ValueError(f"no amount: {text!r}")
@@ -232,10 +241,13 @@ class Template:
         pieces = re.split(r"\{(\w+)\}", text)
         self._literals = pieces[::2]
         self._slots = [(name, slots[name]) for name in pieces[1::2]]
-        pattern = re.escape(pieces[0])
+
+    @functools.cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        pattern = re.escape(self._literals[0])
         for (name, slot), literal in zip(self._slots, self._literals[1:], strict=True):
             pattern += f"(?P<{name}>{slot.pattern})" + re.escape(literal)
-        self._pattern = re.compile(pattern, re.I | re.S)
+        return re.compile(pattern, re.I | re.S)
 
     @property
     def openings(self) -> tuple[str, ...]:
