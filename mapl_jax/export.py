@@ -45,7 +45,8 @@ def main(arguments: cli.Arguments) -> None:
             dtype=options.dtype,
             adapter=options.adapter,
         )
-    print(f"rewards of held-out rows: the same to {difference:.2g}")
+    numbers = "rewards" if found.head else "log-probabilities"
+    print(f"{numbers} of held-out rows: the same to {difference:.2g}")
     print(f"model: {options.output}")
 
 

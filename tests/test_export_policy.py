@@ -1,0 +1,122 @@
+"""A policy from demonstrations to adapters to a folder for others, as a reward model goes."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from safetensors.numpy import load_file
+
+from mapl_jax import cli, export, train
+from mapl_jax.errors import UserError
+from mapl_jax.training.metrics import read_metrics
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[1]
+TINY = {
+    "data.demo_pairs": 60,
+    "train.rows_per_batch": 4,
+    "train.steps": 3,
+    "train.log_every": 1,
+    "eval.samples": 4,
+    "eval.resamples": 20,
+}
+
+
+def run_training(name, folder, **changes):
+    spec = importlib.util.spec_from_file_location(f"{name}_config", ROOT / "configs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config()
+    config.update_from_flattened_dict({**TINY, **changes})
+    train.main(cli.Arguments(config, str(folder), "python -m mapl_jax.train ..."))
+    return folder
+
+
+def run_export(checkpoint, output, **flags):
+    values = {name: flag.default for name, flag in export.FLAGS.items()}
+    values |= {"checkpoint": str(checkpoint), "output": str(output), **flags}
+    export.main(cli.Arguments(ConfigDict(values), None, ""))
+    return Path(output)
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """A policy from demonstrations."""
+    return run_training(
+        "sft",
+        tmp_path_factory.mktemp("taught") / "run",
+        **{
+            "tokenizer.vocab_size": 512,
+            "model.width": 32,
+            "model.mlp_width": 64,
+            "mesh.fsdp": 2,
+            "mesh.tensor": 2,
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory, taught):
+    """Adapters trained on preferences beside it."""
+    return run_training(
+        "dpo",
+        tmp_path_factory.mktemp("adapted") / "run",
+        **{
+            "model.path": str(taught / "model"),
+            "lora.rank": 4,
+            "lora.targets": "q,v",
+            "train.learning_rate": 0.05,
+            "mesh.fsdp": 2,
+            "mesh.tensor": 2,
+        },
+    )
+
+
+def test_an_export_is_the_model_of_the_run(taught, tmp_path):
+    out = run_export(taught, tmp_path / "out")
+    for path in (taught / "model").iterdir():
+        assert (out / path.name).read_bytes() == path.read_bytes(), path.name
+    assert "score.weight" not in load_file(out / "model.safetensors")
+    assert "AutoModelForCausalLM" in (out / "README.md").read_text()
+
+
+def test_a_policy_in_bf16(taught, tmp_path):
+    out = run_export(taught, tmp_path / "out", dtype="bfloat16")
+    tensors = load_file(out / "model.safetensors").values()
+    assert {str(tensor.dtype) for tensor in tensors} == {"bfloat16"}
+
+
+def test_the_frozen_base_is_the_reference(adapted):
+    first = next(x for x in read_metrics(adapted / "metrics.jsonl") if x["split"] == "train")
+    levels = [level for level in ("base", "intra", "inter") if f"{level}_count" in first]
+    assert first["loss"] == pytest.approx(len(levels) * np.log(2), abs=1e-5)
+    summary = json.loads((adapted / "summary.json").read_text())
+    assert summary["trained_parameters"] < summary["parameters"] / 2
+
+
+def test_merging_changes_the_targets_and_nothing_else(taught, adapted):
+    before, after = (load_file(f / "model" / "model.safetensors") for f in (taught, adapted))
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert changed == {
+        f"model.layers.{i}.self_attn.{name}_proj.weight" for i in (0, 1) for name in "qv"
+    }
+
+
+def test_adapters_alone(adapted, tmp_path):
+    out = run_export(adapted, tmp_path / "out", adapter=True)
+    content = json.loads((out / "adapter_config.json").read_text())
+    assert content["task_type"] == "CAUSAL_LM" and not content.get("modules_to_save")
+    assert content["target_modules"] == ["q_proj", "v_proj"]
+    assert len(load_file(out / "adapter_model.safetensors")) == 2 * 2 * 2
+    assert "PeftModel.from_pretrained" in (out / "README.md").read_text()
+
+
+def test_a_policy_without_adapters_has_none_to_export(taught, tmp_path):
+    with pytest.raises(UserError, match="has no adapters"):
+        run_export(taught, tmp_path / "out", adapter=True)
+    assert not (tmp_path / "out").exists()
