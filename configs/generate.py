@@ -28,9 +28,9 @@ def get_config(preset: str = "") -> ConfigDict:
     config.checkpoint = ""  # a run, one of its checkpoints/STEP, a model folder or a hub name
     config.input = ""  # prompts: a file, a folder or a hub name; empty: ask
     config.output = ""  # JSONL to write; empty: print
-    config.n = 1  # responses to each prompt; more than one need a temperature
+    config.n = 1  # responses to each prompt
     config.max_new_tokens = 512  # longest response
-    config.temperature = 0.0  # 0: always the likeliest token
+    config.temperature = -1.0  # 0: always the likeliest token; -1: that for n = 1, else 1
     config.top_p = 1.0  # draw from the likeliest tokens that together have this probability
     config.rows_per_batch = 16  # responses at once
     config.dtype = "float32"  # of the computation: "float32" or "bfloat16"

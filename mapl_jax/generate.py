@@ -22,6 +22,7 @@ from mapl_jax.responses import Responder, Response
 from mapl_jax.training import sharding
 
 NEW = "/new"
+AUTO = -1.0
 
 
 def main(arguments: cli.Arguments) -> None:
@@ -68,8 +69,7 @@ def check(config: ConfigDict) -> None:
         raise UserError(f"n must be at least 1, not {config.n}")
     if config.n > 1 and config.temperature == 0:
         raise UserError(
-            f"n={config.n} responses without a temperature are all the same; set "
-            "--config.temperature=1"
+            f"n={config.n} responses at temperature 0 are all the same; leave it out for 1"
         )
     cli.choice("dtype", config.dtype, weights.DTYPES)
     cli.choice("attention", config.attention, attention.BACKENDS)
@@ -77,8 +77,9 @@ def check(config: ConfigDict) -> None:
 
 
 def sampling(config: ConfigDict, stops: tuple[int, ...]) -> Sampling:
-    """How a config wants tokens chosen."""
-    return Sampling(config.max_new_tokens, stops, config.temperature, config.top_p)
+    """How a config wants tokens chosen: greedily, but where there are several responses."""
+    temperature = float(config.n > 1) if config.temperature == AUTO else config.temperature
+    return Sampling(config.max_new_tokens, stops, temperature, config.top_p)
 
 
 def load(config: ConfigDict, *, rows_per_batch: int) -> Responder:

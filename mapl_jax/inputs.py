@@ -110,7 +110,7 @@ def load_splits(config: ConfigDict, cache_dir: str | os.PathLike[str]) -> tuple[
             lambda sample: sample["prompts"][0]["messages"],
             data.test_fraction,
         )
-        return _keep_samples(samples[0], cache), _keep_samples(samples[1], cache)
+        return keep_samples(samples[0], cache), keep_samples(samples[1], cache)
     pairs = _read_pairs(data.train, config, "train")
     train_pairs, test_pairs = (
         dataclasses.replace(pairs, records=part)
@@ -160,7 +160,7 @@ def encode_split(
 
 def load_samples(name: str, cache_dir: str | os.PathLike[str]) -> Split:
     """Samples that were synthesized before."""
-    return _keep_samples(sources.read_samples(name), cache_dir)
+    return keep_samples(sources.read_samples(name), cache_dir)
 
 
 def load_any(
@@ -237,7 +237,7 @@ def base_only(pairs: sources.Pairs, cache_dir: str | os.PathLike[str]) -> Split:
         }
         for pair in pairs.records
     ]
-    split = _keep_samples(samples, cache_dir)
+    split = keep_samples(samples, cache_dir)
     counts = {"pairs_read": pairs.read, "pairs_dropped": dict(pairs.dropped), **split.counts}
     return dataclasses.replace(split, counts=counts)
 
@@ -255,7 +255,7 @@ def _synthesize(
     return synthesize(pairs, synthesis_settings(config), cache_dir, num_proc=config.data.num_proc)
 
 
-def _keep_samples(samples: list[dict[str, Any]], cache_dir: str | os.PathLike[str]) -> Split:
+def keep_samples(samples: list[dict[str, Any]], cache_dir: str | os.PathLike[str]) -> Split:
     """Samples that were made before, in the one form that is read later."""
     lines = [json.dumps(sample, ensure_ascii=False, sort_keys=True) for sample in samples]
     digest = hashlib.blake2b("\n".join(lines).encode(), digest_size=12).hexdigest()
@@ -280,7 +280,7 @@ def _demonstrations(records: sources.Demonstrations, cache_dir: str | os.PathLik
         for record in records.records
     ]
     counts = {"demonstrations_read": records.read, "demonstrations_dropped": dict(records.dropped)}
-    return dataclasses.replace(_keep_samples(samples, cache_dir), counts=counts)
+    return dataclasses.replace(keep_samples(samples, cache_dir), counts=counts)
 
 
 def _read_demonstrations(name: str, config: ConfigDict, split: str) -> sources.Demonstrations:
