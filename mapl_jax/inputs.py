@@ -11,6 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from mapl_jax import constraints
 from mapl_jax.data import demo, encode, sources, tokenization
 from mapl_jax.data.sources import Tally
 from mapl_jax.errors import UserError
@@ -71,13 +72,18 @@ def load_demonstrations(
 ) -> tuple[Split, Split]:
     """The demonstrations to train on and the held-out ones; parted as in `load_splits`.
 
-    They come from demonstrations, or from the chosen responses of pairs or samples.
+    They come from demonstrations, or from the chosen responses of pairs or samples. With
+    `data.instructions` pairs get instructions first, as for comparisons, and every chosen response
+    also answers the prompts whose instructions it keeps.
 
     Raises:
         UserError: the source cannot be read or a record is bad.
     """
     data = config.data
     _check_train(data)
+    if data.instructions:
+        train_samples, test_samples = load_splits(config, cache_dir)
+        return _kept_by_chosen(train_samples, cache_dir), _kept_by_chosen(test_samples, cache_dir)
     if data.test or data.train == DEMO:
         names = (data.train, data.test or DEMO)
         train, test = (
@@ -271,16 +277,35 @@ def keep_samples(samples: list[dict[str, Any]], cache_dir: str | os.PathLike[str
 def _demonstrations(records: sources.Demonstrations, cache_dir: str | os.PathLike[str]) -> Split:
     """Samples without comparisons: one prompt, one response."""
     samples = [
-        {
-            "id": record["id"],
-            "prompts": [{"messages": record["prompt"], "constraints": []}],
-            "responses": [record["completion"]],
-            "comparisons": [],
-        }
+        _demonstration(record["id"], {"messages": record["prompt"]}, record["completion"])
         for record in records.records
     ]
     counts = {"demonstrations_read": records.read, "demonstrations_dropped": dict(records.dropped)}
     return dataclasses.replace(keep_samples(samples, cache_dir), counts=counts)
+
+
+def _demonstration(name: str, prompt: Mapping[str, Any], response: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "prompts": [{"messages": prompt["messages"], "constraints": prompt.get("constraints", [])}],
+        "responses": [response],
+        "comparisons": [],
+    }
+
+
+def _kept_by_chosen(split: Split, cache_dir: str | os.PathLike[str]) -> Split:
+    """Chosen responses of samples, to the bare prompts and to those whose instructions they keep."""
+    demonstrations = [
+        _demonstration(f"{sample['id']}-{number}", prompt, sample["responses"][0])
+        for sample in split.samples()
+        for number, prompt in enumerate(sample["prompts"])
+        if all(
+            constraints.check(entry["id"], entry["params"], sample["responses"][0])
+            for entry in prompt["constraints"]
+        )
+    ]
+    counts = {**split.counts, "demonstrations": len(demonstrations)}
+    return dataclasses.replace(keep_samples(demonstrations, cache_dir), counts=counts)
 
 
 def _read_demonstrations(name: str, config: ConfigDict, split: str) -> sources.Demonstrations:

@@ -182,7 +182,9 @@ def dpo_objective(config: ConfigDict, mesh: Mesh) -> Objective:
     """The reward of a leaf is beta * (log pi - log pi_ref) (arXiv 2305.18290, equation 5)."""
     fields = config.loss
     name = config.model.path
-    if not Path(name).expanduser().is_dir() and not fetch.HUB_NAME.fullmatch(name):
+    # The demonstration's run makes the model that it starts from.
+    made = not name and "sft" in config
+    if not made and not Path(name).expanduser().is_dir() and not fetch.HUB_NAME.fullmatch(name):
         raise UserError(
             f"no such folder: {name or '(none)'}, to start from; make one with "
             "--config=configs/sft.py, or set --config.model.path to a folder or hub name"

@@ -11,10 +11,13 @@ import jax
 import numpy as np
 import tqdm
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
 
+from mapl_jax import fetch
 from mapl_jax.data import tokenization
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.errors import UserError
+from mapl_jax.evaluation import following
 from mapl_jax.files import read_json
 from mapl_jax.models import axes, generation, policy
 from mapl_jax.models.decoder import DecoderConfig
@@ -164,6 +167,45 @@ class Responder:
             lengths[row], keys[row] = len(prompt), draw
         batch = (jax.device_put(array, self.by_row) for array in (tokens, lengths, keys))
         return self._generate(self.params, *batch, jax.device_put(self.seed, self.alike))
+
+
+def answers(
+    probes: Sequence[following.Probe],
+    config: ConfigDict,
+    model: DecoderConfig,
+    params: Any,
+    tokenizer: Tokenizer,
+    mesh: Mesh,
+    options: Mapping[str, Any],
+) -> list[following.Answer]:
+    """Greedy responses of a run's policy to prompts with instructions, and what they keep.
+
+    Args:
+        probes: the prompts.
+        config: of the run, with `eval.max_new_tokens` and `eval.generate_rows`.
+        model: config of the model.
+        params: its parameters.
+        tokenizer: of the run.
+        mesh: of the run.
+        options: of the model: `dtype` and `backend`.
+    """
+    path = config.model.path
+    folder = fetch.folder(path, weights=False) if path else None
+    respond = Responder(
+        model,
+        params,
+        tokenizer,
+        mesh,
+        sampling=Sampling(config.eval.max_new_tokens, stops(tokenizer, folder)),
+        rows_per_batch=config.eval.generate_rows,
+        dtype=options["dtype"],
+        backend=options["backend"],
+    )
+    found = respond([probe.messages for probe in probes])
+    return [
+        following.judge(probe, answer.text, answer.ended)
+        for probe, (answer,) in zip(probes, found, strict=True)
+    ]
 
 
 def stops(tokenizer: Tokenizer, folder: Path | None = None) -> tuple[int, ...]:

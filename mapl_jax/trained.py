@@ -51,7 +51,7 @@ class Trained:
     @property
     def config(self) -> dict[str, Any]:
         """The config of the run; empty for a model folder."""
-        return read_json(self.run.config) if self.run else {}
+        return _config(self.run).to_dict() if self.run else {}
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -91,6 +91,10 @@ def placement(model: DecoderConfig, mesh: Mesh, head: bool) -> Any:
     return sharding.parameters(mesh, shapes, axes.logical_axes(shapes))
 
 
+def _config(run: RunFolder) -> ConfigDict:
+    return run.with_start(ConfigDict(read_json(run.config)))
+
+
 def _from_folder(folder: Path, mesh: Mesh) -> Trained:
     model, head = hub.load_config(folder), hub.is_reward_model(folder)
     places = placement(model, mesh, head)
@@ -100,7 +104,7 @@ def _from_folder(folder: Path, mesh: Mesh) -> Trained:
 
 def _from_step(run: RunFolder, at: int, mesh: Mesh) -> Trained:
     tokenizer = tokenization.load(str(run.tokenizer))
-    config = ConfigDict(read_json(run.config))
+    config = _config(run)
     kind = reward if config.objective == "reward" else policy
     with Checkpoints(run.checkpoints, keep=None) as checkpoints:
         record = checkpoints.record(at)
