@@ -294,7 +294,7 @@ def _demonstration(name: str, prompt: Mapping[str, Any], response: str) -> dict[
 
 
 def _kept_by_chosen(split: Split, cache_dir: str | os.PathLike[str]) -> Split:
-    """Chosen responses of samples, to the bare prompts and to those whose instructions they keep."""
+    """Chosen responses to the bare prompts, and to those whose instructions they keep."""
     demonstrations = [
         _demonstration(f"{sample['id']}-{number}", prompt, sample["responses"][0])
         for sample in split.samples()
