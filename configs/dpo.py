@@ -1,9 +1,8 @@
 """A policy that learns from comparisons on three levels: base, intra and inter.
 
-A policy starts from a model that can answer already. The demonstration makes one first; nothing is
-downloaded, 2 CPU cores are enough:
+A policy starts from a model that can answer already. The demonstration makes one first, by
+configs/sft.py in the folder sft/ of the run; nothing is downloaded, 2 CPU cores are enough:
 
-    python -m mapl_jax.train --config=configs/sft.py
     python -m mapl_jax.train --config=configs/dpo.py
 
 With data and a model of your own (pairs in the forms TRL reads; JSONL, JSON, CSV, Parquet, a folder
@@ -22,9 +21,35 @@ nca_pair, bco_pair, sppo_hard, apo_zero, apo_down, and sft beside one of them; f
 --config.loss.weights=1,0.1`. The levels intra and inter are always -log sigmoid of the margin.
 """
 
+import importlib.util
+from pathlib import Path
+
 from ml_collections import ConfigDict
 
 from mapl_jax.errors import UserError
+
+# Families that a model from scratch learns within minutes: marks, lengths and endings.
+SURFACE = (
+    "detectable_content:digits",
+    "detectable_format:number_bullet_lists",
+    "length_constraints:blank_line_paragraphs",
+    "length_constraints:number_sentences",
+    "length_constraints:number_words",
+    "punctuation:commas",
+    "punctuation:exclamation_marks",
+    "punctuation:no_comma",
+    "punctuation:question_marks",
+    "startend:question_end",
+)
+
+
+def _sft() -> ConfigDict:
+    """The config of configs/sft.py."""
+    path = Path(__file__).with_name("sft.py")
+    spec = importlib.util.spec_from_file_location("sft_config", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config()
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -53,7 +78,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.synthesis.mode = "compact"  # 5 comparisons of 6 leaves; "full": of 10 leaves
     config.synthesis.k_min = 2  # instructions added to a prompt
     config.synthesis.k_max = 5
-    config.synthesis.families = "train"  # "train", "held_out", "all", or ids with commas between
+    # "train", "held_out", "all", or ids with commas between them.
+    config.synthesis.families = ",".join(SURFACE)
     config.synthesis.wordings = "train"  # "train" or "held_out"
     config.synthesis.seed = 0
     config.synthesis.reference = 1024  # pairs to learn from what the data's responses are like
@@ -66,7 +92,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.tokenizer.chat_template = ""  # replaces the tokenizer's: a template or its file
 
     config.model = ConfigDict()
-    config.model.path = "runs/sft-demo/model"  # a folder with safetensors, or a hub name
+    config.model.path = ""  # a folder with safetensors, or a hub name; empty: made by `sft`
     config.model.reference = ""  # another one; empty: the first weights of the policy
 
     config.lora = ConfigDict()
@@ -113,9 +139,23 @@ def get_config(preset: str = "") -> ConfigDict:
     config.eval.rows_per_batch = 8
     config.eval.samples = 200  # samples of an evaluation during training; 0: all
     config.eval.resamples = 1000  # of the bootstrap
+    config.eval.generate = 200  # held-out prompts with instructions that are answered; 0: none
+    config.eval.generate_rows = 50  # responses at once
+    config.eval.max_new_tokens = 160  # longest response
 
     config.mesh = ConfigDict()
     config.mesh.data = -1  # whatever the others leave
     config.mesh.fsdp = 1
     config.mesh.tensor = 1
+
+    # The run before this one, of the demonstration alone: it makes the model to start from.
+    config.sft = _sft()
+    config.sft.seed = config.get_ref("seed")
+    config.sft.data.instructions = True
+    config.sft.data.demo_pairs = config.data.get_ref("demo_pairs")
+    config.sft.data.num_proc = config.data.get_ref("num_proc")
+    for name in config.synthesis:
+        config.sft.synthesis[name] = config.synthesis.get_ref(name)
+    for axis in config.mesh:
+        config.sft.mesh[axis] = config.mesh.get_ref(axis)
     return config

@@ -11,6 +11,15 @@ IFEval's scores from its own files, by its own rules (`mapl_jax.constraints.verd
     python -m mapl_jax.evaluate --config=configs/evaluate.py:ifeval \
         --config.prompts=input_data.jsonl --config.responses=responses.jsonl \
         --config.output=verdicts.jsonl
+
+With a policy instead of responses it answers the prompts first (the responses then lie beside the
+verdicts, in verdicts.responses.jsonl). With several answers to each prompt and a reward model to
+choose among them, the table says what the reward model is worth: one answer, the answer it chooses,
+and the best one there was.
+
+    python -m mapl_jax.evaluate --config=configs/evaluate.py:ifeval \
+        --config.prompts=input_data.jsonl --config.checkpoint=runs/dpo-demo \
+        --config.n=8 --config.selector=runs/rm-demo
 """
 
 from ml_collections import ConfigDict
@@ -62,8 +71,24 @@ def get_config(preset: str = "") -> ConfigDict:
 def _ifeval() -> ConfigDict:
     config = ConfigDict()
     config.prompts = ""  # JSONL with key, prompt, instruction_id_list, kwargs
-    config.responses = ""  # JSONL with prompt, response
+    config.responses = ""  # JSONL with prompt, response; several to a prompt are its samples
+    config.checkpoint = ""  # instead: a policy that answers, as in configs/generate.py
+    config.selector = ""  # a reward model that chooses among the samples of a prompt
     config.output = ""  # JSONL of verdicts; empty: print only
     config.resamples = 1000  # of the bootstrap
     config.seed = 0
+
+    # Of the policy, as in configs/generate.py.
+    config.n = 1  # responses to each prompt
+    config.max_new_tokens = 1024
+    config.temperature = -1.0
+    config.top_p = 1.0
+    config.rows_per_batch = 16  # of the reward model too
+    config.dtype = "float32"
+    config.attention = "auto"
+
+    config.mesh = ConfigDict()
+    config.mesh.data = -1
+    config.mesh.fsdp = 1
+    config.mesh.tensor = 1
     return config

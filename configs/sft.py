@@ -34,12 +34,27 @@ def get_config(preset: str = "") -> ConfigDict:
     config.data.test = ""  # the same; empty: a part of train is held out
     config.data.test_fraction = 0.1  # that part, by prompt
     config.data.demo_pairs = 3600  # size of the demonstration set
+    # Pairs get instructions, and responses answer the prompts whose instructions they keep as well.
+    config.data.instructions = False
     config.data.on_error = "raise"  # what a bad record does: "raise" or "skip"
     config.data.max_length = 320  # longest prompt and response together, tokens
     config.data.row_length = 512  # tokens of a row
     config.data.truncation = "truncate"  # "truncate" (from the left), "drop" or "error"
     config.data.threads = 2  # that read ahead
     config.data.workers = 0  # processes that read ahead
+    config.data.num_proc = 0  # processes that synthesize; 0: one per core
+
+    config.synthesis = ConfigDict()  # of the instructions, as in configs/dpo.py
+    config.synthesis.mode = "compact"
+    config.synthesis.k_min = 2
+    config.synthesis.k_max = 5
+    config.synthesis.families = "train"
+    config.synthesis.wordings = "train"
+    config.synthesis.seed = 0
+    config.synthesis.reference = 1024
+    config.synthesis.min_share = 0.05
+    config.synthesis.min_share_named = 0.0
+    config.synthesis.max_share = 0.95
 
     config.tokenizer = ConfigDict()
     config.tokenizer.path = ""  # folder or hub name; empty: the model's, or trained on the data
@@ -88,6 +103,9 @@ def get_config(preset: str = "") -> ConfigDict:
     config.eval.rows_per_batch = 8
     config.eval.samples = 200  # responses of an evaluation during training; 0: all
     config.eval.resamples = 1000  # of the bootstrap
+    config.eval.generate = 0  # held-out prompts with instructions that are answered; 0: none
+    config.eval.generate_rows = 32  # responses at once
+    config.eval.max_new_tokens = 160  # longest response
 
     config.mesh = ConfigDict()
     config.mesh.data = -1  # whatever the others leave

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,24 @@ def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def check_target(path: str | os.PathLike[str]) -> Path:
+    """Makes sure, before the work, that a file can be written; makes its folder.
+
+    Raises:
+        UserError: it cannot.
+    """
+    target = Path(path).expanduser()
+    if target.is_dir():
+        raise UserError(f"{path} is a folder; name a file to write")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+    if not os.access(target.parent, os.W_OK):
+        raise UserError(f"cannot write {path}: no permission for the folder {target.parent}")
+    return target
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes a UTF-8 file whole or not at all."""
     with replacing(path) as part:
@@ -37,6 +55,11 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Writes a JSON file whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_lines(path: str | os.PathLike[str], records: Iterable[Any]) -> None:
+    """Writes a JSONL file, one value a line, whole or not at all."""
+    write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from mapl_jax import constraints
 from mapl_jax.data import demo, encode, sources, tokenization
 from mapl_jax.data.sources import Tally
 from mapl_jax.errors import UserError
@@ -71,13 +72,18 @@ def load_demonstrations(
 ) -> tuple[Split, Split]:
     """The demonstrations to train on and the held-out ones; parted as in `load_splits`.
 
-    They come from demonstrations, or from the chosen responses of pairs or samples.
+    They come from demonstrations, or from the chosen responses of pairs or samples. With
+    `data.instructions` pairs get instructions first, as for comparisons, and every chosen response
+    also answers the prompts whose instructions it keeps.
 
     Raises:
         UserError: the source cannot be read or a record is bad.
     """
     data = config.data
     _check_train(data)
+    if data.instructions:
+        train_samples, test_samples = load_splits(config, cache_dir)
+        return _kept_by_chosen(train_samples, cache_dir), _kept_by_chosen(test_samples, cache_dir)
     if data.test or data.train == DEMO:
         names = (data.train, data.test or DEMO)
         train, test = (
@@ -110,7 +116,7 @@ def load_splits(config: ConfigDict, cache_dir: str | os.PathLike[str]) -> tuple[
             lambda sample: sample["prompts"][0]["messages"],
             data.test_fraction,
         )
-        return _keep_samples(samples[0], cache), _keep_samples(samples[1], cache)
+        return keep_samples(samples[0], cache), keep_samples(samples[1], cache)
     pairs = _read_pairs(data.train, config, "train")
     train_pairs, test_pairs = (
         dataclasses.replace(pairs, records=part)
@@ -160,7 +166,7 @@ def encode_split(
 
 def load_samples(name: str, cache_dir: str | os.PathLike[str]) -> Split:
     """Samples that were synthesized before."""
-    return _keep_samples(sources.read_samples(name), cache_dir)
+    return keep_samples(sources.read_samples(name), cache_dir)
 
 
 def load_any(
@@ -237,7 +243,7 @@ def base_only(pairs: sources.Pairs, cache_dir: str | os.PathLike[str]) -> Split:
         }
         for pair in pairs.records
     ]
-    split = _keep_samples(samples, cache_dir)
+    split = keep_samples(samples, cache_dir)
     counts = {"pairs_read": pairs.read, "pairs_dropped": dict(pairs.dropped), **split.counts}
     return dataclasses.replace(split, counts=counts)
 
@@ -255,7 +261,7 @@ def _synthesize(
     return synthesize(pairs, synthesis_settings(config), cache_dir, num_proc=config.data.num_proc)
 
 
-def _keep_samples(samples: list[dict[str, Any]], cache_dir: str | os.PathLike[str]) -> Split:
+def keep_samples(samples: list[dict[str, Any]], cache_dir: str | os.PathLike[str]) -> Split:
     """Samples that were made before, in the one form that is read later."""
     lines = [json.dumps(sample, ensure_ascii=False, sort_keys=True) for sample in samples]
     digest = hashlib.blake2b("\n".join(lines).encode(), digest_size=12).hexdigest()
@@ -271,16 +277,35 @@ def _keep_samples(samples: list[dict[str, Any]], cache_dir: str | os.PathLike[st
 def _demonstrations(records: sources.Demonstrations, cache_dir: str | os.PathLike[str]) -> Split:
     """Samples without comparisons: one prompt, one response."""
     samples = [
-        {
-            "id": record["id"],
-            "prompts": [{"messages": record["prompt"], "constraints": []}],
-            "responses": [record["completion"]],
-            "comparisons": [],
-        }
+        _demonstration(record["id"], {"messages": record["prompt"]}, record["completion"])
         for record in records.records
     ]
     counts = {"demonstrations_read": records.read, "demonstrations_dropped": dict(records.dropped)}
-    return dataclasses.replace(_keep_samples(samples, cache_dir), counts=counts)
+    return dataclasses.replace(keep_samples(samples, cache_dir), counts=counts)
+
+
+def _demonstration(name: str, prompt: Mapping[str, Any], response: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "prompts": [{"messages": prompt["messages"], "constraints": prompt.get("constraints", [])}],
+        "responses": [response],
+        "comparisons": [],
+    }
+
+
+def _kept_by_chosen(split: Split, cache_dir: str | os.PathLike[str]) -> Split:
+    """Chosen responses to the bare prompts, and to those whose instructions they keep."""
+    demonstrations = [
+        _demonstration(f"{sample['id']}-{number}", prompt, sample["responses"][0])
+        for sample in split.samples()
+        for number, prompt in enumerate(sample["prompts"])
+        if all(
+            constraints.check(entry["id"], entry["params"], sample["responses"][0])
+            for entry in prompt["constraints"]
+        )
+    ]
+    counts = {**split.counts, "demonstrations": len(demonstrations)}
+    return dataclasses.replace(keep_samples(demonstrations, cache_dir), counts=counts)
 
 
 def _read_demonstrations(name: str, config: ConfigDict, split: str) -> sources.Demonstrations:

@@ -182,7 +182,9 @@ def dpo_objective(config: ConfigDict, mesh: Mesh) -> Objective:
     """The reward of a leaf is beta * (log pi - log pi_ref) (arXiv 2305.18290, equation 5)."""
     fields = config.loss
     name = config.model.path
-    if not Path(name).expanduser().is_dir() and not fetch.HUB_NAME.fullmatch(name):
+    # The demonstration's run makes the model that it starts from.
+    made = not name and "sft" in config
+    if not made and not Path(name).expanduser().is_dir() and not fetch.HUB_NAME.fullmatch(name):
         raise UserError(
             f"no such folder: {name or '(none)'}, to start from; make one with "
             "--config=configs/sft.py, or set --config.model.path to a folder or hub name"
@@ -203,11 +205,11 @@ def dpo_objective(config: ConfigDict, mesh: Mesh) -> Objective:
         )
     return Objective(
         model=policy,
-        leaves=_logps_over(mesh, config.train.logp_chunk),
+        leaves=functools.partial(_logps_over(mesh, config.train.logp_chunk), parts=True),
         loss=functools.partial(
             dpo_loss, beta=fields.beta, inter=inter, base_loss=base_loss, sft=sft
         ),
-        score=lambda logps, batch: fields.beta * (logps - batch["ref_logp"]),
+        score=lambda logps, batch: fields.beta * joined(logps - batch["ref_logp"]),
         fields=(*LOGP, *COMPARISONS, "ref_logp", "response_tokens", "sft_weight"),
         evaluation=preferences,
         evaluate=scoring.score_comparisons,
@@ -229,8 +231,10 @@ def dpo_loss(
     """The loss of a policy.
 
     Args:
-        logps: log pi of the leaves, fp32.
-        batch: with `ref_logp`, `response_tokens` and `sft_weight` [R, L] and the comparisons.
+        logps: log pi of the leaves, fp32, [R, L], or each as two summands, [R, L, 2]; with these
+            and the same weights as the reference, the loss is log 2 at every level, to 1e-6.
+        batch: with `ref_logp` of the same shape, `response_tokens` and `sft_weight` [R, L], and
+            the comparisons.
         beta: of the rewards.
         inter: form of the inter level.
         base_loss: of base comparisons; None for -log sigmoid of the margin.
@@ -238,7 +242,7 @@ def dpo_loss(
             base level.
     """
     table = comparisons_of(batch)
-    ratios = logps - batch["ref_logp"]
+    ratios, logps = joined(logps - batch["ref_logp"]), joined(logps)
     rewards = beta * ratios
     chosen, rejected = losses.sides(rewards, table)
     lengths = losses.sides(batch["response_tokens"].astype(jnp.float32), table)
@@ -261,6 +265,11 @@ def dpo_loss(
         tokens=total(jnp.add(*lengths)),
     )
     return loss, jax.lax.stop_gradient(sums)
+
+
+def joined(logps: Array) -> Leaves:
+    """Sums of log-probabilities from their summands (see `policy.leaf_logps`), or as they are."""
+    return jnp.sum(logps, axis=-1) if logps.ndim == 3 else logps
 
 
 # Policies by demonstrations.
@@ -328,7 +337,7 @@ def negative_log_likelihood(logps: Leaves, batch: Batch) -> Float[Array, ""]:
     return -jnp.sum(batch["sft_weight"] * logps)
 
 
-def _logps_over(mesh: Mesh, chunk: int) -> Callable[..., Leaves]:
+def _logps_over(mesh: Mesh, chunk: int) -> Callable[..., Array]:
     """`logps_of` on a mesh, with the logits of a chunk of each device's own rows at once."""
     if chunk < 1:
         raise UserError(f"train.logp_chunk must be at least 1, not {chunk}")
@@ -340,8 +349,8 @@ OBJECTIVES = {"reward": reward_objective, "dpo": dpo_objective, "sft": sft_objec
 
 def logps_of(
     model: DecoderConfig, params: Params, batch: Batch, *, mesh: Mesh, chunk: int, **options: Any
-) -> Leaves:
-    """Log-probabilities of the leaves of a part of a batch."""
+) -> Array:
+    """Log-probabilities of the leaves of a part of a batch, [R, L], or in two parts, [R, L, 2]."""
     one = functools.partial(token_logps, chunk=chunk, softcap=model.logit_softcap)
     logps = sharding.over_rows(mesh, one)
     return policy.leaf_logps(model, params, *(batch[name] for name in LOGP), logps=logps, **options)

@@ -51,6 +51,11 @@ section.card h3 {{ font-size: 1rem; margin: .6rem 0; color: #555; overflow-wrap:
 section.card ul {{ margin: .3rem 0; padding-left: 0; list-style: none; }}
 section.card li {{ margin: .3rem 0; overflow-wrap: anywhere; }}
 section.card pre {{ margin: .2rem 0 .8rem; max-height: 16rem; overflow-y: auto; }}
+div.sides {{ display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; }}
+div.sides > div {{ min-width: 0; }}
+table.marks th, table.marks td {{ padding: .15rem .5rem; border: 0; text-align: center; }}
+table.marks th:last-child, table.marks td:last-child {{ text-align: left; }}
+@media (max-width: 40rem) {{ div.sides {{ grid-template-columns: 1fr; gap: 0; }} }}
 small {{ color: #555; }}
 b.yes {{ color: #00795c; padding-right: .3rem; }}
 b.no {{ color: #c2410c; padding-right: .3rem; }}

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from mapl_jax.evaluation import reports
+from mapl_jax.evaluation import following, reports
 from mapl_jax.files import write_json
 from mapl_jax.runs import RunFolder
 from mapl_jax.training.metrics import read_metrics
@@ -17,9 +17,16 @@ from mapl_jax.training.metrics import read_metrics
 SIDES = ("before", "after")
 
 
-def has_scores(folder: RunFolder, which: str) -> bool:
-    """Whether an evaluation of this run was written before it was interrupted."""
-    return (folder.eval / f"{which}.jsonl").exists()
+def has_scores(folder: RunFolder, which: str, answered: bool = False) -> bool:
+    """Whether an evaluation of this run, with answers or not, was written before."""
+    names = [which, f"answers-{which}"] if answered else [which]
+    return all((folder.eval / f"{name}.jsonl").exists() for name in names)
+
+
+def write_answers(folder: RunFolder, which: str, answers: list[following.Answer]) -> None:
+    """Keeps a policy's own responses, "before" or "after" training."""
+    if jax.process_index() == 0:
+        following.write(folder.eval / f"answers-{which}.jsonl", answers)
 
 
 def write_scores(folder: RunFolder, which: str, scored: Any, evaluation: ModuleType) -> None:
@@ -43,6 +50,7 @@ def finish(
     facts: dict[str, Any],
     say: Callable[..., None],
     evaluation: ModuleType,
+    answered: bool = False,
 ) -> None:
     """Writes summary.json and report.html, and prints the table.
 
@@ -53,6 +61,7 @@ def finish(
         facts: everything else worth keeping: counts, sizes, times.
         say: prints.
         evaluation: the module of the scores, `evaluation.preferences` or `.likelihood`.
+        answered: whether the policy answered prompts before and after.
     """
     if jax.process_index() != 0:
         return
@@ -61,6 +70,11 @@ def finish(
         which: evaluation.summarize(values, seed=config.seed, resamples=config.eval.resamples)
         for which, values in scored.items()
     }
+    answers = []
+    if answered:
+        answers = [following.read(folder.eval / f"answers-{which}.jsonl") for which in SIDES]
+        resampling = {"seed": config.seed, "resamples": config.eval.resamples}
+        sides["generation"] = following.summarize(*answers, **resampling)
     summary = {"name": config.name, "command": command, **facts, "eval": sides}
     write_json(folder.summary, summary)
     metrics = read_metrics(folder.metrics)
@@ -77,8 +91,12 @@ def finish(
         notes=[],
         device=str(facts["device"]),
         evaluation=evaluation,
+        answers=answers,
     )
     say()
     say(evaluation.table(sides["before"], sides["after"]))
+    if answered:
+        say()
+        say(following.table(sides["generation"]))
     say()
-    say(f"{facts['seconds']:.0f} s in all; report: {os.path.relpath(folder.report)}", flush=True)
+    say(f"{facts['seconds']:.0f} s in all; report: {os.path.relpath(folder.report)}")

@@ -15,7 +15,7 @@ class RunFolder:
     """A folder that belongs to one config.
 
     config.json, metrics.jsonl, tensorboard/, cache/, tokenizer/, checkpoints/STEP, eval/, model/,
-    summary.json, report.html.
+    summary.json, report.html; and sft/, the run before, if this one makes the model it starts from.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -29,6 +29,15 @@ class RunFolder:
         self.model = self.path / "model"
         self.summary = self.path / "summary.json"
         self.report = self.path / "report.html"
+        self.sft = self.path / "sft"
+
+    def with_start(self, config: ConfigDict) -> ConfigDict:
+        """The config, with what `sft/` made as the model to start from where it names none."""
+        if "sft" not in config or config.model.path:
+            return config
+        copied = ConfigDict(config.to_dict())
+        copied.model.path = str(RunFolder(self.sft).model)
+        return copied.lock()
 
     def claim(self, config: ConfigDict) -> None:
         """Takes the folder for a config, or goes on in it.

@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from mapl_jax import cli, inputs, objectives, outputs, results, trained, weights
+from mapl_jax import cli, inputs, objectives, outputs, responses, results, trained, weights
 from mapl_jax.data import loader, rows, tokenization
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.errors import UserError
-from mapl_jax.evaluation import scoring
+from mapl_jax.evaluation import following, scoring
 from mapl_jax.kernels import attention
 from mapl_jax.models import axes, hub, lora
 from mapl_jax.runs import RunFolder
@@ -28,21 +29,62 @@ from mapl_jax.training.metrics import MetricsWriter
 
 
 def main(arguments: cli.Arguments) -> None:
-    """Trains, evaluates, saves."""
+    """Trains, evaluates, saves; makes the model to start from first, if the run has none."""
     config = arguments.config
-    began = time.perf_counter()
-    optimizer_settings = make_optimizer_settings(config)
+    folder = RunFolder(arguments.workdir or f"runs/{config.name}")
+    makes_start = "sft" in config and not config.model.path
+    if makes_start and config.data.train != inputs.DEMO:
+        raise UserError(
+            "no model to start from, and only the demonstration makes one; set "
+            "--config.model.path to a folder (configs/sft.py leaves one) or a hub name"
+        )
+    # A mistake shows before anything is written.
+    for part in [config.sft, config] if makes_start else [config]:
+        make_settings(part)
+    folder.claim(config)
+    if makes_start:
+        first = RunFolder(folder.sft)
+        if (first.model / "config.json").exists():
+            say(f"the model to start from is there: {os.path.relpath(first.model)}")
+        else:
+            first.claim(config.sft)
+            run(config.sft, first, arguments.command)
+            say()
+    run(folder.with_start(config), folder, arguments.command)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSettings:
+    """What a config says of a run, checked."""
+
+    optimizer: optimizers.OptimizerSettings
+    options: dict[str, Any]
+    mesh: Mesh
+    objective: objectives.Objective
+
+
+def make_settings(config: ConfigDict) -> RunSettings:
+    """Checks what a config says.
+
+    Raises:
+        UserError: something in it means nothing.
+    """
+    optimizer = make_optimizer_settings(config)
     options = {
         "dtype": cli.choice("train.dtype", config.train.dtype, weights.DTYPES),
         "remat": config.train.remat,
         "backend": cli.choice("train.attention", config.train.attention, attention.BACKENDS),
     }
     mesh = sharding.make_mesh(config.mesh)
-    objective = objectives.make(config, mesh)
-    folder = RunFolder(arguments.workdir or f"runs/{config.name}")
-    folder.claim(config)
-    say = print if jax.process_index() == 0 else _silent
-    say(f"run folder: {folder.path}", flush=True)
+    return RunSettings(optimizer, options, mesh, objectives.make(config, mesh))
+
+
+def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
+    """One run, from its data to its report and its model."""
+    began = time.perf_counter()
+    settings = make_settings(config)
+    options, mesh, objective = settings.options, settings.mesh, settings.objective
+    say(f"run folder: {folder.path}")
 
     # Data: pairs -> samples -> tries -> rows.
     load = inputs.load_splits if objective.comparisons else inputs.load_demonstrations
@@ -54,8 +96,10 @@ def main(arguments: cli.Arguments) -> None:
     train_tries = inputs.encode_split(train_split, tokenizer, encoding, folder.cache)
     test_tries = inputs.encode_split(test_split, tokenizer, encoding, folder.cache)
     objective.check(train_tries, config)
+    asked = config.eval.get("generate", 0)
+    probes = following.probes(test_split.samples(), asked) if asked else []
     plan = make_plan(config, train_tries, objective, mesh)
-    say(describe("train", train_tries), describe("held out", test_tries), sep="\n", flush=True)
+    say(describe("train", train_tries), describe("held out", test_tries), sep="\n")
 
     # Model and step. With LoRA, the state holds adapters and head; the base is frozen beside it.
     source = weights.first(config, tokenizer, objective)
@@ -69,12 +113,12 @@ def main(arguments: cli.Arguments) -> None:
     places = sharding.parameters(mesh, shapes, logical)
     trainable_shapes, _ = lora.split(shapes, model.lora)
     trainable_logical, _ = lora.split(logical, model.lora)
-    learning_rate = optimizers.schedule(optimizer_settings, plan.steps)
-    optimizer = optimizers.adamw(optimizer_settings, learning_rate, trainable_logical)
+    learning_rate = optimizers.schedule(settings.optimizer, plan.steps)
+    optimizer = optimizers.adamw(settings.optimizer, learning_rate, trainable_logical)
     abstract, shardings = step.state_shapes(trainable_shapes, optimizer, mesh, trainable_logical)
     train_step = step.compile_train_step(
         step.make_train_step(
-            leaves, objective.loss, optimizer, learning_rate, clip=optimizer_settings.clip
+            leaves, objective.loss, optimizer, learning_rate, clip=settings.optimizer.clip
         ),
         mesh,
         shardings,
@@ -90,7 +134,8 @@ def main(arguments: cli.Arguments) -> None:
         start = checkpoints.latest or 0
         first: Any = None
         frozen: Any = {}
-        if not start or model.lora or not results.has_scores(folder, "before"):
+        new = not results.has_scores(folder, "before", bool(probes))
+        if not start or model.lora or new:
             first, frozen = lora.split(source.make(places), model.lora)
         record = {
             "data": train_tries.fingerprint,
@@ -108,7 +153,6 @@ def main(arguments: cli.Arguments) -> None:
             + (f" ({sizes[1] / 1e6:.2f} M trained)" if model.lora else "")
             + f"; {plan.steps} steps of {plan.rows_per_batch} rows of {plan.row_length} tokens on "
             f"{mesh.size} x {jax.devices()[0].device_kind}",
-            flush=True,
         )
         train_reference, test_reference = weights.reference_logps(
             reference,
@@ -153,13 +197,19 @@ def main(arguments: cli.Arguments) -> None:
             summary = objective.evaluation.summarize(scored, seed=config.seed, resamples=0)
             return {k: v for k, v in summary.items() if isinstance(v, int | float)}
 
-        if not results.has_scores(folder, "before"):
-            results.write_scores(
-                folder, "before", score(lora.join(first, frozen)), objective.evaluation
-            )
+        def follow(params: Any, which: str) -> None:
+            if probes:
+                answers = responses.answers(probes, config, model, params, tokenizer, mesh, options)
+                results.write_answers(folder, which, answers)
+
+        if new:
+            params = lora.join(first, frozen)
+            results.write_scores(folder, "before", score(params), objective.evaluation)
+            follow(params, "before")
+            del params
         if start:
             state = checkpoints.restore(start, abstract)
-            say(f"going on from the checkpoint at step {start} of {plan.steps}", flush=True)
+            say(f"going on from the checkpoint at step {start} of {plan.steps}")
         else:
             state = step.compile_first_state(optimizer, shardings)(first)
         del first
@@ -194,11 +244,12 @@ def main(arguments: cli.Arguments) -> None:
             )
         params = lora.join(state.params, frozen)
         results.write_scores(folder, "after", score(params), objective.evaluation)
+        follow(params, "after")
     del state, frozen  # the moments make room for the check of what is written
     results.finish(
         folder,
         config=config,
-        command=arguments.command,
+        command=command,
         facts={
             "parameters": sizes[0],
             "trained_parameters": sizes[1],
@@ -210,10 +261,11 @@ def main(arguments: cli.Arguments) -> None:
         },
         say=say,
         evaluation=objective.evaluation,
+        answered=bool(probes),
     )
     result = trained.Trained(model, params, tokenizer, folder, plan.steps)
     outputs.write_model(folder.model, result, test_tries, mesh)
-    say(f"model: {os.path.relpath(folder.model)}", flush=True)
+    say(f"model: {os.path.relpath(folder.model)}")
 
 
 def make_optimizer_settings(config: ConfigDict) -> optimizers.OptimizerSettings:
@@ -289,8 +341,10 @@ def describe(name: str, tries: TrieSet) -> str:
     return f"{line}; {', '.join(lost)}" if lost else line
 
 
-def _silent(*_: Any, **__: Any) -> None:
-    """Says nothing: every process but the first."""
+def say(*lines: Any, **options: Any) -> None:
+    """Prints, in the first process alone."""
+    if jax.process_index() == 0:
+        print(*lines, **options, flush=True)
 
 
 if __name__ == "__main__":

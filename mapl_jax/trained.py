@@ -32,6 +32,7 @@ class Trained:
         run: folder of the run that made it; None for a model folder.
         step: of the run, if it comes from a checkpoint.
         held_out: fingerprint of the run's held-out tries, if it comes from a checkpoint.
+        folder: of the model; None for a checkpoint.
     """
 
     model: DecoderConfig
@@ -40,6 +41,7 @@ class Trained:
     run: RunFolder | None = None
     step: int | None = None
     held_out: str | None = None
+    folder: Path | None = None
 
     @property
     def head(self) -> bool:
@@ -49,7 +51,7 @@ class Trained:
     @property
     def config(self) -> dict[str, Any]:
         """The config of the run; empty for a model folder."""
-        return read_json(self.run.config) if self.run else {}
+        return _config(self.run).to_dict() if self.run else {}
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -89,16 +91,20 @@ def placement(model: DecoderConfig, mesh: Mesh, head: bool) -> Any:
     return sharding.parameters(mesh, shapes, axes.logical_axes(shapes))
 
 
+def _config(run: RunFolder) -> ConfigDict:
+    return run.with_start(ConfigDict(read_json(run.config)))
+
+
 def _from_folder(folder: Path, mesh: Mesh) -> Trained:
     model, head = hub.load_config(folder), hub.is_reward_model(folder)
     places = placement(model, mesh, head)
     params = hub.load_params(folder, model, head=head, seed=0, places=places)
-    return Trained(model, params, tokenization.load(str(folder)))
+    return Trained(model, params, tokenization.load(str(folder)), folder=folder)
 
 
 def _from_step(run: RunFolder, at: int, mesh: Mesh) -> Trained:
     tokenizer = tokenization.load(str(run.tokenizer))
-    config = ConfigDict(read_json(run.config))
+    config = _config(run)
     kind = reward if config.objective == "reward" else policy
     with Checkpoints(run.checkpoints, keep=None) as checkpoints:
         record = checkpoints.record(at)

@@ -178,7 +178,7 @@ def reference_logps(
     rows_per_batch: int,
     pad_token: int,
     options: dict[str, Any],
-) -> list[Float[np.ndarray, "n"] | None]:
+) -> list[Float[np.ndarray, "n 2"] | None]:
     """Log-probabilities of all leaves of sets of tries under the reference.
 
     They are computed as in training. The reference's parameters are loaded only if something is
@@ -209,7 +209,7 @@ def reference_logps(
         )
         return lambda batch: compute(values, sharding.to_device(batch, mesh))
 
-    def of(tries: TrieSet) -> Float[np.ndarray, "n"]:
+    def of(tries: TrieSet) -> Float[np.ndarray, "n 2"]:
         name = reference_cache.fingerprint(
             tries,
             weights=source.fingerprint,
@@ -217,7 +217,7 @@ def reference_logps(
             dtype=np.dtype(options["dtype"]).name,
         )
 
-        def compute() -> Float[np.ndarray, "n"]:
+        def compute() -> Float[np.ndarray, "n 2"]:
             batches = scoring.eval_batches(
                 tries,
                 rows_per_batch=rows_per_batch,

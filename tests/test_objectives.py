@@ -187,7 +187,7 @@ MIXED = {"loss.type": "sigmoid,ipo,sft", "loss.weights": "1,0.01,0.5", "loss.lab
 def alone(tries):
     objective = dpo(**MIXED)
     # Another reference than the policy, so that every comparison has a sign that is no rounding.
-    noise = np.random.default_rng(1).normal(0, 4, int(tries.leaves.sum()))
+    noise = np.random.default_rng(1).normal(0, 4, (int(tries.leaves.sum()), 1)) * (1, 0)
     reference = (reference_of(tries, objective) + noise).astype(np.float32)
     return objective, reference, *take(objective, serve(tries, objective, reference=reference))
 
@@ -232,6 +232,7 @@ def test_the_sft_term_is_the_mean_over_all_chosen_tokens_of_the_batch(tries, ref
     objective = dpo()
     batch = {k: v[0] for k, v in serve(tries, objective, reference=reference)[0].items()}
     logps = jnp.asarray(np.random.default_rng(0).normal(-9, 3, batch["leaf_end"].shape))
+    batch["ref_logp"] = objectives.joined(batch["ref_logp"])
     with_sft, _ = objectives.dpo_loss(logps, batch, beta=0.1, sft=0.5)
     without, _ = objectives.dpo_loss(logps, batch, beta=0.1)
     chosen = batch["term_leaf"][..., 0][batch["level"] == losses.BASE]
@@ -251,7 +252,7 @@ def test_the_base_level_alone_has_the_chosen_loss(tries, reference, name):
     table = objectives.comparisons_of(batch)
     base = np.asarray(table.level == losses.BASE)
     lengths = losses.sides(jnp.asarray(batch["response_tokens"], jnp.float32), table)
-    sides = losses.sides(0.1 * (logps - batch["ref_logp"]), table)
+    sides = losses.sides(0.1 * objectives.joined(logps - batch["ref_logp"]), table)
     pair = pair_losses.Pair(*(x[base] for x in (*sides, table.gamma, *lengths)))
     expected = pair_losses.LOSSES[name](pair, 0.1, 0.0).sum()
     assert float(sums.levels.loss[0]) == pytest.approx(float(expected), rel=1e-5)

@@ -49,7 +49,8 @@ class Batches:
             weights: lambda of the levels base, intra, inter.
             inter_gamma: added to gamma of an inter comparison, per added instruction.
             joint: score prompt tokens too, all but the first, which nothing predicts.
-            reference: log-probabilities of all leaves under the reference, trie after trie.
+            reference: log-probabilities of all leaves under the reference, trie after trie, [n] or
+                in two parts, [n, 2].
             pad_token: what unused places of a row hold.
             accumulation: A, parts of a batch whose gradients are summed.
             host: index of this host.
@@ -116,7 +117,7 @@ class Batches:
             "weight": np.zeros(c, np.float32),
         }
         if self.reference is not None:
-            row["ref_logp"] = np.zeros(l, np.float32)
+            row["ref_logp"] = np.zeros((l, *self.reference.shape[1:]), np.float32)
         token = leaf = comparison = score = 0
         for member in members:
             trie = self.tries[member]

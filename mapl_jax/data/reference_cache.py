@@ -1,8 +1,8 @@
 """Log-probabilities under the reference, computed once and kept on disk.
 
-A file holds one number a leaf, named by a fingerprint of everything that decides them. What is read
-is checked against the tries it is read for; a file that does not belong there is refused, never
-used and never replaced unasked.
+A file holds one number a leaf, as two summands (see `policy.leaf_logps`), and is named by a
+fingerprint of everything that decides them. What is read is checked against the tries it is read
+for; a file that does not belong there is refused, never used and never replaced unasked.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.errors import UserError
 
-FORMAT = "1"
+FORMAT = "2"
 
 
 def fingerprint(tries: TrieSet, **decisive: str | bool) -> str:
@@ -37,10 +37,10 @@ def cached(
     tries: TrieSet,
     name: str,
     cache_dir: str | os.PathLike[str],
-    compute: Callable[[], Float[np.ndarray, "n"]],
+    compute: Callable[[], Float[np.ndarray, "n ..."]],
     *,
     writes: bool = True,
-) -> Float[np.ndarray, "n"]:
+) -> Float[np.ndarray, "n ..."]:
     """The log-probabilities from the cache, computed first if they are not there.
 
     Args:
@@ -72,7 +72,7 @@ def cached(
     return values
 
 
-def _read(path: Path, tries: TrieSet, name: str) -> Float[np.ndarray, "n"]:
+def _read(path: Path, tries: TrieSet, name: str) -> Float[np.ndarray, "n ..."]:
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             about = file.metadata() or {}

@@ -246,6 +246,33 @@ def _checked(
         raise UserError(f"no {kind} of {source} can be used: {tally.describe()}")
 
 
+def read_prompts(path: str | os.PathLike[str]) -> list[tuple[dict[str, Any], list[Message]]]:
+    """Reads what is to be answered: `prompt` as text or messages, or `messages`.
+
+    Args:
+        path: any source that `read_pairs` takes.
+
+    Returns:
+        Every record as it stands, and its prompt's messages, which end with a user's turn.
+
+    Raises:
+        UserError: the source cannot be read, a record is bad, or there is none.
+    """
+    found = []
+    for where, value in _entries(path):
+        try:
+            record = _object(value)
+            name = "prompt" if record.get("prompt") is not None else "messages"
+            if name not in record:
+                raise _Bad("no prompt", "has no 'prompt' and no 'messages'; add one of them")
+            found.append((record, _prompt(record[name])))
+        except _Bad as bad:
+            raise UserError(f"{where}: {bad}") from None
+    if not found:
+        raise UserError(f"{os.fspath(path)} holds no records; prompts are needed")
+    return found
+
+
 def read_records(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     """The records of any source as they stand, without checking more than that they are objects."""
     for where, value in _entries(path):

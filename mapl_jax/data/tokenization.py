@@ -223,6 +223,23 @@ def encode_leaves(
     return paths
 
 
+def encode_prompts(
+    tokenizer: Tokenizer, conversations: Sequence[Sequence[Message]]
+) -> list[np.ndarray]:
+    """Tokens of conversations up to where an answer begins.
+
+    Raises:
+        UserError: if the chat template refuses a conversation.
+    """
+    texts = [_render(tokenizer, messages, add_generation_prompt=True) for messages in conversations]
+    return _encode(tokenizer, texts)
+
+
+def end_tokens(tokenizer: Tokenizer) -> set[int]:
+    """Tokens that end an answer: the template's end of turn and the eos token."""
+    return {int(_leaves(tokenizer, [SAMPLE])[0].tokens[-1]), int(tokenizer.eos_token_id)}
+
+
 def _leaves(tokenizer: Tokenizer, leaves: Sequence[tuple[Sequence[Message], str]]) -> list[Path]:
     prompts: dict[str, int] = {}
     prompt_of, full = [], []

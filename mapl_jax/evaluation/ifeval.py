@@ -1,13 +1,14 @@
-"""IFEval's scores from its own files: prompts with instructions, and a model's responses.
+"""IFEval's scores: prompts with instructions in its own form, and a model's responses.
 
 Per prompt, all instructions must be followed; per instruction, each counts by itself; both under
-the strict and the loose reading (arXiv 2311.07911, section 2).
+the strict and the loose reading (arXiv 2311.07911, section 2). A prompt may have several responses,
+its samples: scores are then means over them, what one response may be expected to follow.
 """
 
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ import numpy as np
 
 from mapl_jax import constraints
 from mapl_jax.errors import UserError
+from mapl_jax.evaluation.tables import text_table
+from mapl_jax.files import check_target, write_lines
 
 MODES = ("strict", "loose")
+FIELDS = tuple(f"{name}_{mode}" for name in ("prompt", "instruction") for mode in MODES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,35 +65,83 @@ def read_lines(path: str | os.PathLike[str], needed: Sequence[str]) -> list[dict
     return records
 
 
-def score(prompts_path: str, responses_path: str) -> tuple[list[Followed], list[Any]]:
-    """Judges every prompt of a file that has a response.
-
-    Args:
-        prompts_path: lines with key, prompt, instruction_id_list and kwargs.
-        responses_path: lines with prompt and response; found by the prompt's text.
-
-    Returns:
-        Verdicts in the order of the prompts, and the keys of prompts without a response: the
-        published responses of GPT-4 lack one of 541.
+def read_prompts(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Prompts with key, prompt, instruction_id_list and kwargs.
 
     Raises:
-        UserError: a file is bad, no prompt has a response, or an instruction cannot be judged.
+        UserError: the file is bad.
     """
-    prompts = read_lines(prompts_path, ("key", "prompt", "instruction_id_list", "kwargs"))
-    responses = {
-        str(record["prompt"]).strip(): record["response"]
-        for record in read_lines(responses_path, ("prompt", "response"))
-    }
-    followed, missing = [], []
-    for record in prompts:
-        text = str(record["prompt"]).strip()
-        if text in responses:
-            followed.append(_judge(record, responses[text], prompts_path))
-        else:
-            missing.append(record["key"])
-    if not followed:
-        raise UserError(f"{responses_path} has no response to any prompt of {prompts_path}")
-    return followed, missing
+    return read_lines(path, ("key", "prompt", "instruction_id_list", "kwargs"))
+
+
+def read_responses(path: str | os.PathLike[str]) -> dict[str, list[Any]]:
+    """The responses to each prompt, by its text, from lines with prompt and response.
+
+    Raises:
+        UserError: the file is bad.
+    """
+    found: dict[str, list[Any]] = {}
+    for record in read_lines(path, ("prompt", "response")):
+        found.setdefault(_name(record), []).append(record["response"])
+    return found
+
+
+def matched(
+    prompts: Sequence[dict[str, Any]], responses: Mapping[str, list[Any]], path: str
+) -> tuple[list[dict[str, Any]], list[list[Any]], list[Any]]:
+    """Prompts that have responses, these, and the keys of the other prompts.
+
+    The published responses of GPT-4 lack one of 541.
+
+    Args:
+        prompts: as `read_prompts` gives them.
+        responses: as `read_responses` gives them.
+        path: of the responses, for the message.
+
+    Raises:
+        UserError: no prompt has a response.
+    """
+    known = [record for record in prompts if _name(record) in responses]
+    if not known:
+        raise UserError(f"{path} has no response to any of the prompts")
+    missing = [record["key"] for record in prompts if _name(record) not in responses]
+    return known, [responses[_name(record)] for record in known], missing
+
+
+def judge(
+    prompts: Sequence[dict[str, Any]], responses: Sequence[Sequence[Any]], path: str
+) -> list[list[Followed]]:
+    """Verdicts on every response to every prompt.
+
+    Args:
+        prompts: as `read_prompts` gives them.
+        responses: to each prompt.
+        path: of the prompts, for messages.
+
+    Raises:
+        UserError: a response is no text, or an instruction cannot be judged.
+    """
+    return [
+        [_judge(record, response, path) for response in samples]
+        for record, samples in zip(prompts, responses, strict=True)
+    ]
+
+
+def picked(samples: Sequence[Sequence[Followed]], choice: Sequence[int]) -> list[list[Followed]]:
+    """One sample of each prompt."""
+    return [[some[index]] for some, index in zip(samples, choice, strict=True)]
+
+
+def best(samples: Sequence[Sequence[Followed]]) -> list[list[Followed]]:
+    """Of each prompt the sample that follows most, under either reading: no choice does better."""
+    return [
+        [Followed(some[0].key, *(max((getattr(x, m) for x in some), key=sum) for m in MODES))]
+        for some in samples
+    ]
+
+
+def _name(record: Mapping[str, Any]) -> str:
+    return str(record["prompt"]).strip()
 
 
 def _judge(record: dict[str, Any], response: Any, path: str) -> Followed:
@@ -113,22 +165,38 @@ def _judge(record: dict[str, Any], response: Any, path: str) -> Followed:
     return Followed(record["key"], *verdicts)
 
 
-def summarize(followed: Sequence[Followed], *, seed: int, resamples: int) -> dict[str, Any]:
+def summarize(
+    samples: Sequence[Sequence[Followed]], *, seed: int, resamples: int
+) -> dict[str, Any]:
     """The four accuracies, `{prompt,instruction}_{strict,loose}`, with 95 % intervals.
 
-    Intervals are percentiles of the bootstrap over prompts, for instructions too, because the
-    instructions of a prompt are judged on one response.
+    Of all prompts, and under `by_count` of those with one instruction, two, and so on. Intervals
+    are percentiles of the bootstrap over prompts, for instructions too, because the instructions of
+    a prompt are judged on one response.
+
+    Args:
+        samples: verdicts on the responses to each prompt.
+        seed: of the bootstrap.
+        resamples: of the bootstrap; 0 for no intervals.
     """
+    by_count: dict[int, list[Sequence[Followed]]] = {}
+    for some in samples:
+        by_count.setdefault(len(some[0].strict), []).append(some)
+    parts = {str(n): _summarize(by_count[n], seed, resamples) for n in sorted(by_count)}
+    return {**_summarize(samples, seed, resamples), "by_count": parts}
+
+
+def _summarize(samples: Sequence[Sequence[Followed]], seed: int, resamples: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
-    drawn = rng.integers(len(followed), size=(resamples, len(followed)))
-    counts = np.asarray([len(entry.strict) for entry in followed], np.float64)
-    summary: dict[str, Any] = {"prompts": len(followed), "instructions": int(counts.sum())}
+    drawn = rng.integers(len(samples), size=(resamples, len(samples)))
+    counts = np.asarray([len(some[0].strict) for some in samples], np.float64)
+    summary: dict[str, Any] = {"prompts": len(samples), "instructions": int(counts.sum())}
     for mode in MODES:
-        verdicts = [getattr(entry, mode) for entry in followed]
-        kept = np.asarray([sum(entry) for entry in verdicts], np.float64)
-        every = np.asarray([all(entry) for entry in verdicts], np.float64)
+        verdicts = [[getattr(entry, mode) for entry in some] for some in samples]
+        kept = np.asarray([np.mean([sum(entry) for entry in some]) for some in verdicts])
+        every = np.asarray([np.mean([all(entry) for entry in some]) for some in verdicts])
         for name, part, whole in (
-            ("prompt", every, np.ones_like(counts)),
+            ("prompt", every, np.ones(len(samples))),
             ("instruction", kept, counts),
         ):
             field = f"{name}_{mode}"
@@ -140,37 +208,68 @@ def summarize(followed: Sequence[Followed], *, seed: int, resamples: int) -> dic
     return summary
 
 
-def write(path: str | os.PathLike[str], followed: Sequence[Followed]) -> None:
-    """Writes one JSON line a prompt, under IFEval's field names, whole or not at all."""
-    target = Path(path).expanduser()
-    part = target.with_name(f".{target.name}.part-{os.getpid()}")
-    lines = [
-        json.dumps(
-            {
+def write(
+    path: str | os.PathLike[str],
+    samples: Sequence[Sequence[Followed]],
+    rewards: Sequence[Sequence[float]] | None = None,
+) -> None:
+    """Writes one JSON line a response, under IFEval's field names, whole or not at all.
+
+    Args:
+        path: of the file.
+        samples: verdicts on the responses to each prompt.
+        rewards: of the same responses, if a reward model judged them.
+    """
+    lines = []
+    for number, some in enumerate(samples):
+        for index, entry in enumerate(some):
+            line = {
                 "key": entry.key,
                 "follow_instruction_list_strict": list(entry.strict),
                 "follow_instruction_list_loose": list(entry.loose),
             }
-        )
-        for entry in followed
-    ]
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        os.replace(part, target)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UserError(f"cannot write {target}: {error.strerror or error}") from None
+            if len(some) > 1:
+                line["sample"] = index
+            if rewards is not None:
+                line["reward"] = rewards[number][index]
+            lines.append(line)
+    write_lines(check_target(path), lines)
 
 
 def table(summary: dict[str, Any]) -> str:
-    """The accuracies as a few lines for people."""
+    """The accuracies for people: of all prompts, and by the number of their instructions."""
     lines = [f"{summary['prompts']} prompts, {summary['instructions']} instructions", ""]
-    for name in ("prompt", "instruction"):
-        for mode in MODES:
-            field = f"{name}_{mode}"
-            line = f"{name + ', ' + mode:<22}{summary[field]:7.1%}"
-            if f"{field}_low" in summary:
-                line += f"  [{summary[f'{field}_low']:.1%}, {summary[f'{field}_high']:.1%}]"
-            lines.append(line)
-    return "\n".join(lines)
+    lines += [f"{_title(field):<22}{_cell(summary, field)}" for field in FIELDS]
+    cells = [["instructions of a prompt", "prompts", *map(_title, FIELDS)]]
+    for count, part in summary["by_count"].items():
+        cells.append([count, str(part["prompts"]), *(_cell(part, field) for field in FIELDS)])
+    return "\n".join([*lines, "", text_table(cells, [])])
+
+
+def choice_table(summaries: Mapping[str, dict[str, Any]]) -> str:
+    """Ways to choose one of several responses, side by side.
+
+    Args:
+        summaries: name of the way -> what `summarize` says.
+    """
+    cells = [["", *map(_title, FIELDS)]]
+    for name, summary in summaries.items():
+        cells.append([name, *(_cell(summary, field) for field in FIELDS)])
+    first = next(iter(summaries.values()))
+    by_count = [[f"{_title(FIELDS[0])}, by instructions of a prompt", "prompts", *summaries]]
+    for count, part in first["by_count"].items():
+        parts = [summary["by_count"][count] for summary in summaries.values()]
+        by_count.append([count, str(part["prompts"]), *(_cell(x, FIELDS[0]) for x in parts)])
+    count = f"{first['prompts']} prompts, {first['instructions']} instructions"
+    return "\n".join([count, "", text_table(cells, []), "", text_table(by_count, [])])
+
+
+def _title(field: str) -> str:
+    return field.replace("_", ", ")
+
+
+def _cell(summary: Mapping[str, Any], field: str) -> str:
+    text = f"{summary[field]:7.1%}"
+    if f"{field}_low" in summary:
+        text += f"  [{summary[f'{field}_low']:.1%}, {summary[f'{field}_high']:.1%}]"
+    return text

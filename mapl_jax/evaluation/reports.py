@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from mapl_jax.evaluation import preferences
+from mapl_jax.evaluation import following, preferences
 from mapl_jax.evaluation.preferences import LEVELS, Scored
 from mapl_jax.pages import details, duration, number, table, tag, write_page
 
@@ -47,6 +47,7 @@ def write_report(
     notes: Sequence[str],
     device: str,
     evaluation: ModuleType = preferences,
+    answers: Sequence[Sequence[following.Answer]] = (),
 ) -> None:
     """Writes the report, whole or not at all.
 
@@ -63,6 +64,7 @@ def write_report(
         notes: sentences for the reader.
         device: the machine, in words.
         evaluation: the module of the evaluation, `evaluation.preferences` or `.likelihood`.
+        answers: of a policy to the same prompts, before and after training; or none.
     """
     parts = [
         tag("h1", title),
@@ -78,6 +80,8 @@ def write_report(
         _margins(scored_before, scored_after) if evaluation is preferences else None,
         _accuracy_by_family(after),
     ]
+    if answers:
+        parts += _following(summary["eval"]["generation"], *answers)
     parts += [_picture(*picture) for picture in pictures if picture is not None]
     parts.append(_counts(summary))
     if notes:
@@ -139,6 +143,43 @@ def _flat(counts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 def _words(name: str) -> str:
     return str(name).replace("_", " ")
+
+
+KEPT, BROKEN = '<b class="yes" title="kept">✓</b>', '<b class="no" title="broken">✗</b>'
+EXAMPLES = 12
+
+
+def _following(
+    summary: Summary, before: Sequence[following.Answer], after: Sequence[following.Answer]
+) -> list[str]:
+    """Instructions kept in responses of the policy's own, and the first of these responses."""
+    count = min(EXAMPLES, len(before))
+    return [
+        tag("h2", "Instructions kept in its own responses"),
+        table(following.table_cells(summary)),
+        *(tag("p", line, kind="small") for line in following.FOOTNOTES),
+        tag("h2", "Responses before and after"),
+        tag("p", f"The first {count} of {len(before)} held-out prompts, none left out.", "small"),
+        *map(_side_by_side, before[:count], after[:count]),
+    ]
+
+
+def _side_by_side(before: following.Answer, after: following.Answer) -> str:
+    question = str(before.probe.messages[-1]["content"])
+    rows = "".join(
+        f"<tr><td>{KEPT if old else BROKEN}</td><td>{KEPT if new else BROKEN}</td>"
+        f'<td class="wrap">{html.escape(str(asked["text"]))}</td></tr>'
+        for asked, old, new in zip(before.probe.constraints, before.kept, after.kept, strict=True)
+    )
+    sides = "".join(
+        f"<div>{tag('h3', title)}{tag('pre', side.response + ('' if side.ended else ' …'))}</div>"
+        for title, side in (("before", before), ("after", after))
+    )
+    return (
+        f'<section class="card">{tag("h3", "prompt")}{tag("pre", question)}'
+        f'<div class="sides">{sides}</div><table class="marks"><thead><tr><th>before</th>'
+        f"<th>after</th><th>instruction</th></tr></thead><tbody>{rows}</tbody></table></section>"
+    )
 
 
 # Pictures: each is a title, a sentence on how to read it, and a figure.

@@ -42,8 +42,11 @@ def leaf_numbers(
 
 def all_leaves(leaves: LeafFunction, batches: Batches, fields: Sequence[str]) -> np.ndarray:
     """Numbers of all leaves, trie after trie, fp32; arguments as for `leaf_numbers`."""
-    result = np.full(int(batches.tries.leaves.sum()), np.nan, np.float32)
+    result = np.zeros(0)
     for member, _, values in leaf_numbers(leaves, batches, fields):
+        if not len(result):
+            shape = (int(batches.tries.leaves.sum()), *values.shape[1:])
+            result = np.full(shape, np.nan, np.float32)
         first = batches.first_leaf[member]
         result[first : first + len(values)] = values
     return result

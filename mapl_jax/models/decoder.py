@@ -294,13 +294,56 @@ class Decoder(nnx.Module):
 
         if policy is not None:
             layer = jax.checkpoint(layer, policy=policy, prevent_cse=False)
+        x, _ = jax.lax.scan(layer, self._embedded(tokens), (stacked, sliding))
+        return self.norm(x)
+
+    def remembering(
+        self,
+        tokens: Int[Array, "R S"],
+        sliding: Bool[Array, "layers"],
+        context: Callable[..., tuple[Rotary, Callable[..., tuple[Array, Any]]]],
+        memory: Any,
+    ) -> tuple[Float[Array, "R S D"], Any]:
+        """Runs the layers by scan, with a memory that each of them reads and changes.
+
+        Args:
+            tokens: ids.
+            sliding: which layers have the window.
+            context: from that, the layer's number and the memory: its rotary angles, and attention
+                that also returns the memory it leaves.
+            memory: what the first layer finds.
+
+        Returns:
+            The states, and the memory that the last layer leaves.
+        """
+        definition, stacked = nnx.split(self.layers)
+
+        def layer(carried: tuple[Array, Any], scanned: tuple[Any, Array, Array]) -> Any:
+            x, memory = carried
+            params, slides, number = scanned
+            rotary, attend = context(slides, number, memory)
+            left = []
+
+            def attending(q: Array, k: Array, v: Array) -> Array:
+                output, memory = attend(q, k, v)
+                left.append(memory)
+                return output
+
+            x = nnx.merge(definition, params)(x, rotary, attending)
+            return (x, *left), None
+
+        numbers = jnp.arange(len(sliding))
+        start = (self._embedded(tokens), memory)
+        (x, memory), _ = jax.lax.scan(layer, start, (stacked, sliding, numbers))
+        return self.norm(x), memory
+
+    def _embedded(self, tokens: Int[Array, "R S"]) -> Float[Array, "R S D"]:
         # Rows are looked up in fp32: tokens that occur often sum their gradients unrounded.
         x = jnp.take(self.embed[...], tokens, axis=0).astype(self.dtype)
-        if self.embed_scale is not None:
-            # The factor is rounded to the type of the computation, as in the original models.
-            x = x * jnp.asarray(self.embed_scale, self.dtype)
-        x, _ = jax.lax.scan(layer, x, (stacked, sliding))
-        return self.norm(x)
+        if self.embed_scale is None:
+            return x
+        # The factor is rounded to the type of the computation, as in the original models.
+        return x * jnp.asarray(self.embed_scale, self.dtype)
 
 
 def init(config: DecoderConfig, key: Array) -> Params:
@@ -342,21 +385,12 @@ def hidden(
     """
     if remat not in REMAT:
         raise UserError(f"remat is {remat!r}; choose one of {', '.join(REMAT)}")
-    definition, empty = _definition(config, jnp.dtype(dtype))
-    body = {name: params[name] for name in empty}
-    decoder = nnx.merge(definition, nnx.State(body))
-    angles = functools.partial(rotary_angles, positions, config.head_dim)
-    everywhere = angles(config.rope_theta, config.rope_scaling)
-    local = None if config.local_rope_theta is None else angles(config.local_rope_theta)
+    decoder = bound(config, params, dtype)
+    of_layer = by_layer(config, positions)
     scale = None if config.query_scalar is None else config.query_scalar**-0.5
 
     def context(slides: Array) -> tuple[Rotary, Callable[..., Array]]:
-        rotary = everywhere
-        if local is not None:
-            rotary = jax.tree.map(functools.partial(jnp.where, slides), local, everywhere)
-        window: int | Array | None = config.window
-        if window is not None and not all(config.sliding):
-            window = jnp.where(slides, window, FAR)
+        rotary, window = of_layer(slides)
 
         def attend(q: Array, k: Array, v: Array) -> Array:
             return attention(
@@ -373,8 +407,37 @@ def hidden(
 
         return rotary, attend
 
-    sliding = jnp.asarray(config.sliding or (False,) * config.layers)
-    return decoder(tokens, sliding, context, REMAT[remat])
+    return decoder(tokens, sliding_layers(config), context, REMAT[remat])
+
+
+def bound(config: DecoderConfig, params: Mapping[str, Any], dtype: Any) -> Decoder:
+    """The decoder with its parameters; a head among them is left alone."""
+    definition, empty = _definition(config, jnp.dtype(dtype))
+    return nnx.merge(definition, nnx.State({name: params[name] for name in empty}))
+
+
+def sliding_layers(config: DecoderConfig) -> Bool[Array, "layers"]:
+    """Which layers have the window."""
+    return jnp.asarray(config.sliding or (False,) * config.layers)
+
+
+def by_layer(
+    config: DecoderConfig, positions: Int[Array, "R S"]
+) -> Callable[[Bool[Array, ""]], tuple[Rotary, int | Int[Array, ""] | None]]:
+    """From whether a layer has the window: its rotary angles, and its window."""
+    angles = functools.partial(rotary_angles, positions, config.head_dim)
+    everywhere = angles(config.rope_theta, config.rope_scaling)
+    local = None if config.local_rope_theta is None else angles(config.local_rope_theta)
+
+    def of_layer(slides: Bool[Array, ""]) -> tuple[Rotary, int | Int[Array, ""] | None]:
+        rotary = everywhere
+        if local is not None:
+            rotary = jax.tree.map(functools.partial(jnp.where, slides), local, everywhere)
+        if config.window is None or all(config.sliding):
+            return rotary, config.window
+        return rotary, jnp.where(slides, config.window, FAR)
+
+    return of_layer
 
 
 def softcapped(x: Float[Array, "..."], cap: float | None) -> Float[Array, "..."]:

@@ -5,11 +5,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax.kernels.logps import token_logps
 from mapl_jax.models import decoder
 from mapl_jax.models.decoder import DecoderConfig, Params
+
+# Of log-probabilities of tokens, nats.
+GRID = 2.0**-10
 
 
 def init(config: DecoderConfig, key: Array) -> Params:
@@ -76,10 +79,11 @@ def leaf_logps(
     leaf_end: Int[Array, "R L"],
     *,
     logps: Callable[[Array, Array, Array], Array] = token_logps,
+    parts: bool = False,
     dtype: Any = jnp.float32,
     remat: str = "none",
     backend: str = "auto",
-) -> Float[Array, "R L"]:
+) -> Float[Array, "R L"] | Float[Array, "R L 2"]:
     """Log-probability of each leaf: the sum over the scored tokens on its path, fp32.
 
     Tokens that leaves share are predicted once, and a token after a branching point from the
@@ -96,6 +100,8 @@ def leaf_logps(
         leaf_end: index of each leaf's last token; -1 for an unused leaf, whose sum is 0.
         logps: (states [R, P, D], matrix [D, V], targets [R, P]) -> [R, P]; `token_logps` with its
             chunk chosen, or spread over devices.
+        parts: give each sum as two summands, one exact and one small, [R, L, 2]: fp32 holds some
+            -200 to 1e-5 only, but the difference of two such sums, part by part, to 1e-6.
         dtype: of the computation below the log-probabilities.
         remat: what the backward pass computes again; see `decoder.hidden`.
         backend: of attention.
@@ -114,12 +120,17 @@ def leaf_logps(
     until = jnp.take_along_axis(reach, at, axis=1)
     end = leaf_end[..., None]
     on_path = (at[:, None] <= end) & (end < until[:, None])
-    return jnp.einsum(
-        "rlp,rp->rl",
-        on_path.astype(jnp.float32),
-        jnp.where(used, values, 0.0),
-        precision=jax.lax.Precision.HIGHEST,
-    )
+    values = jnp.where(used, values, 0.0)
+    if not parts:
+        return _sums(on_path, values)
+    # Sums of multiples of the grid are exact in any order, as long as they need 24 bits (16,384).
+    coarse = jax.lax.stop_gradient(jnp.round(values / GRID) * GRID)
+    return jnp.stack([_sums(on_path, coarse), _sums(on_path, values - coarse)], axis=-1)
+
+
+def _sums(on_path: Bool[Array, "R L P"], values: Float[Array, "R P"]) -> Float[Array, "R L"]:
+    path = on_path.astype(jnp.float32)
+    return jnp.einsum("rlp,rp->rl", path, values, precision=jax.lax.Precision.HIGHEST)
 
 
 def output_matrix(config: DecoderConfig, params: Mapping[str, Any]) -> Float[Array, "D V"]:

@@ -59,11 +59,19 @@ def run(*arguments):
     )
 
 
+def score(prompts, responses):
+    """Verdicts, and the keys of prompts without a response."""
+    known, found, missing = ifeval.matched(
+        ifeval.read_prompts(prompts), ifeval.read_responses(responses), responses
+    )
+    return ifeval.judge(known, found, prompts), missing
+
+
 def test_verdicts_are_counted_by_prompt_and_by_instruction(files):
-    followed, missing = ifeval.score(*files)
+    followed, missing = score(*files)
     assert missing == []
-    assert followed[0] == ifeval.Followed(1, (False, False), (True, True))
-    assert followed[1] == ifeval.Followed(2, (True,), (True,))
+    assert followed[0] == [ifeval.Followed(1, (False, False), (True, True))]
+    assert followed[1] == [ifeval.Followed(2, (True,), (True,))]
     summary = ifeval.summarize(followed, seed=0, resamples=100)
     assert summary["prompt_strict"] == pytest.approx(1 / 2)
     assert summary["instruction_strict"] == pytest.approx(1 / 3)
@@ -95,8 +103,8 @@ def test_the_command_writes_ifevals_fields(files, tmp_path):
 
 
 def test_a_prompt_without_a_response_is_left_out_and_said_so(files, tmp_path):
-    followed, missing = ifeval.score(files[0], write(tmp_path / "one.jsonl", RESPONSES[:1]))
-    assert [entry.key for entry in followed] == [2]
+    followed, missing = score(files[0], write(tmp_path / "one.jsonl", RESPONSES[:1]))
+    assert [entry.key for (entry,) in followed] == [2]
     assert missing == [1]
 
 
@@ -110,7 +118,7 @@ def test_a_missing_file_gives_one_line(files):
 @pytest.mark.parametrize(
     ("prompts", "responses", "message"),
     [
-        (PROMPTS[:1], RESPONSES[:1], "no response to any prompt"),
+        (PROMPTS[:1], RESPONSES[:1], "no response to any of the prompts"),
         ([{"key": 1}], RESPONSES, "line 1: has no prompt"),
         (
             PROMPTS,
@@ -126,18 +134,18 @@ def test_a_missing_file_gives_one_line(files):
 def test_bad_files_are_named_with_the_place(tmp_path, prompts, responses, message):
     paths = write(tmp_path / "p.jsonl", prompts), write(tmp_path / "r.jsonl", responses)
     with pytest.raises(UserError, match=message):
-        ifeval.score(*paths)
+        score(*paths)
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs IFEval's files")
 def test_published_responses_score_as_with_the_original_checkers():
-    followed, missing = ifeval.score(
+    followed, missing = score(
         str(SHARED / "input_data.jsonl"),
         str(SHARED / "input_response_data_gpt4_20231107_145030.jsonl"),
     )
     assert len(missing) <= 1
     summary = ifeval.summarize(followed, seed=0, resamples=0)
-    judged = {entry.key for entry in followed}
+    judged = {entry.key for (entry,) in followed}
     recorded = [
         json.loads(line)
         for line in (SHARED / "reference_verdicts.jsonl").read_text().splitlines()

@@ -1,0 +1,95 @@
+"""Rewards of any responses to any prompts."""
+
+import dataclasses
+import functools
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jax.sharding import Mesh
+
+from mapl_jax import inputs, objectives, trained
+from mapl_jax.data import encode
+from mapl_jax.errors import UserError
+from mapl_jax.evaluation import scoring
+from mapl_jax.trained import Trained
+from mapl_jax.training import sharding, step
+
+SHORTEST = 256
+
+
+def rewards(
+    found: Trained,
+    conversations: Sequence[Sequence[Mapping[str, str]]],
+    responses: Sequence[Sequence[str]],
+    mesh: Mesh,
+    *,
+    rows_per_batch: int,
+    **options: Any,
+) -> list[list[float]]:
+    """The reward of every response to every conversation.
+
+    All responses to a conversation are one trie, so that it is read once; what is too long is cut
+    as in training.
+
+    Args:
+        found: the reward model.
+        conversations: messages that end with a user's turn.
+        responses: to each of them.
+        mesh: of the model's parameters.
+        rows_per_batch: rows of tokens at once.
+        **options: `dtype` and `backend` of the model.
+
+    Raises:
+        UserError: a conversation is too long for the model.
+    """
+    data = found.config.get("data", {})
+    longest = data.get("max_length", 2048)
+    settings = encode.Settings(longest, max(data.get("row_length", 0), 2 * longest))
+    texts = [list(dict.fromkeys(some)) for some in responses]
+    samples = [
+        {
+            "id": str(number),
+            "prompts": [{"messages": list(messages), "constraints": []}],
+            "responses": some,
+            "comparisons": [
+                {"level": "base", "prompt": [0, 0], "response": [0, other], "sign": [1, -1]}
+                for other in range(1, len(some))
+            ],
+        }
+        for number, (messages, some) in enumerate(zip(conversations, texts, strict=True))
+    ]
+    compute = step.compile_scoring(
+        functools.partial(objectives.rewards_of, found.model, **options),
+        mesh,
+        trained.placement(found.model, mesh, found.head),
+    )
+    known: dict[tuple[int, str], float] = {}
+    with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
+        split = inputs.keep_samples(samples, cache)
+        tries = inputs.encode_split(split, found.tokenizer, settings, cache)
+        # Rows no longer than needed, but of few lengths.
+        needed = max(SHORTEST, 1 << (int(tries.lengths.max()) - 1).bit_length())
+        tries = dataclasses.replace(tries, row_length=min(needed, tries.row_length))
+        batches = scoring.eval_batches(
+            tries,
+            rows_per_batch=rows_per_batch,
+            parts=sharding.data_parts(mesh),
+            pad_token=found.tokenizer.pad_token_id or 0,
+        )
+        scored = scoring.leaf_numbers(
+            lambda batch: compute(found.params, sharding.to_device(batch, mesh)),
+            batches,
+            objectives.REWARD,
+        )
+        for _, trie, values in scored:
+            number = int(trie["id"])
+            for index, value in zip(trie["leaf_response"], values, strict=True):
+                known[number, texts[number][index]] = float(value)
+    for number, some in enumerate(responses):
+        if any((number, text) not in known for text in some):
+            raise UserError(
+                f"prompt {number + 1} with its response does not fit the {longest} tokens of the "
+                "reward model"
+            )
+    return [[known[number, text] for text in some] for number, some in enumerate(responses)]

@@ -1,0 +1,230 @@
+"""Responses of a policy to prompts: from messages to tokens, in batches over the mesh, to text."""
+
+import dataclasses
+import functools
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tqdm
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
+
+from mapl_jax import fetch
+from mapl_jax.data import tokenization
+from mapl_jax.data.tokenization import Tokenizer
+from mapl_jax.errors import UserError
+from mapl_jax.evaluation import following
+from mapl_jax.files import read_json
+from mapl_jax.models import axes, generation, policy
+from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models.generation import Sampling
+from mapl_jax.training import sharding
+
+# Prompts of a batch are padded to the next power of two from here on: few programs to compile.
+SHORTEST = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Response:
+    """One response.
+
+    Attributes:
+        text: without the end of turn and white space around it.
+        ended: whether it came to an end of turn, or was cut at the longest length.
+    """
+
+    text: str
+    ended: bool
+
+
+class Responder:
+    """A policy ready to answer."""
+
+    def __init__(
+        self,
+        model: DecoderConfig,
+        params: Any,
+        tokenizer: Tokenizer,
+        mesh: Mesh,
+        *,
+        sampling: Sampling,
+        seed: int = 0,
+        rows_per_batch: int = 32,
+        **options: Any,
+    ):
+        """Prepares; compiles nothing yet.
+
+        Args:
+            model: its config.
+            params: its parameters on the mesh.
+            tokenizer: its tokenizer.
+            mesh: rows are spread over its data axes.
+            sampling: how tokens are chosen, and when to stop.
+            seed: of the random numbers.
+            rows_per_batch: responses at once; made a multiple of the mesh's data parts.
+            **options: `dtype` and `backend` of the model.
+
+        Raises:
+            UserError: there are no rows in a batch.
+        """
+        if rows_per_batch < 1:
+            raise UserError(f"rows_per_batch must be at least 1, not {rows_per_batch}")
+        parts = sharding.data_parts(mesh)
+        self.rows = -(-rows_per_batch // parts) * parts
+        self.model, self.params, self.tokenizer, self.sampling = model, params, tokenizer, sampling
+        self.seed = np.uint32(seed % 2**32)
+        self.by_row = NamedSharding(mesh, PartitionSpec(sharding.DATA_AXES))
+        self.alike = sharding.replicated(mesh)
+        # The heads of a cache lie where those of the matrices do.
+        heads = "tensor" if model.kv_heads % mesh.shape["tensor"] == 0 else None
+        cache = NamedSharding(mesh, PartitionSpec(None, sharding.DATA_AXES, heads))
+        shapes = policy.abstract_params(model)
+        self._generate = jax.jit(
+            functools.partial(
+                generation.generate,
+                model,
+                sampling=sampling,
+                place=lambda x: jax.lax.with_sharding_constraint(x, cache),
+                **options,
+            ),
+            in_shardings=(
+                sharding.parameters(mesh, shapes, axes.logical_axes(shapes)),
+                *(self.by_row,) * 3,
+                self.alike,
+            ),
+            out_shardings=self.alike,
+        )
+
+    def __call__(
+        self,
+        conversations: Sequence[Sequence[Any]],
+        *,
+        samples: int = 1,
+        names: Callable[[int], str] = lambda number: f"prompt {number + 1}",
+        progress: bool = False,
+    ) -> list[list[Response]]:
+        """Answers conversations, each as often as wanted.
+
+        A response depends on the seed, on its prompt and its number, and on nothing else.
+
+        Args:
+            conversations: messages that end with a user's turn.
+            samples: responses to each.
+            names: what messages call a prompt.
+            progress: show how far it has come, on a terminal.
+
+        Raises:
+            UserError: a prompt leaves no room for a response.
+        """
+        prompts = tokenization.encode_prompts(self.tokenizer, conversations)
+        room = self.model.max_positions - self.sampling.max_new_tokens
+        for number, prompt in enumerate(prompts):
+            if len(prompt) > room:
+                raise UserError(
+                    f"{names(number)} has {len(prompt)} tokens; with max_new_tokens="
+                    f"{self.sampling.max_new_tokens} the model has room for {max(room, 0)}"
+                )
+        # Longest first: a batch that is too big for the memory is the first one.
+        order = sorted(range(len(prompts)), key=lambda number: -len(prompts[number]))
+        jobs = [(number, sample) for number in order for sample in range(samples)]
+        found: dict[tuple[int, int], Response] = {}
+        shown = progress and sys.stderr.isatty() and jax.process_index() == 0
+        with tqdm.tqdm(total=len(jobs), disable=not shown, unit=" responses", leave=False) as bar:
+            for some, result in self._batches(prompts, jobs):
+                tokens, lengths, ended = map(np.asarray, result)
+                for job, row, length, end in zip(some, tokens, lengths, ended, strict=False):
+                    said = row[: length - bool(end)]
+                    text = self.tokenizer.decode(said, skip_special_tokens=True)
+                    found[job] = Response(str(text).strip(), bool(end))
+                bar.update(len(some))
+        return [[found[number, i] for i in range(samples)] for number in range(len(prompts))]
+
+    def _batches(
+        self, prompts: Sequence[np.ndarray], jobs: Sequence[tuple[int, int]]
+    ) -> Iterator[tuple[Sequence[tuple[int, int]], generation.Responses]]:
+        """Batches with their results, each read while the next one is under way."""
+        waiting: list[Any] = []
+        for first in range(0, len(jobs), self.rows):
+            some = jobs[first : first + self.rows]
+            waiting.append((some, self._start([prompts[number] for number, _ in some], some)))
+            if len(waiting) == 2:
+                yield waiting.pop(0)
+        yield from waiting
+
+    def _start(
+        self, prompts: Sequence[np.ndarray], draws: Sequence[tuple[int, int]]
+    ) -> generation.Responses:
+        longest = max(map(len, prompts))
+        width = max(SHORTEST, 1 << (longest - 1).bit_length())
+        tokens = np.full((self.rows, width), self.tokenizer.pad_token_id or 0, np.int32)
+        lengths, keys = np.zeros(self.rows, np.int32), np.zeros((self.rows, 2), np.int32)
+        for row, (prompt, draw) in enumerate(zip(prompts, draws, strict=True)):
+            tokens[row, width - len(prompt) :] = prompt
+            lengths[row], keys[row] = len(prompt), draw
+        batch = (jax.device_put(array, self.by_row) for array in (tokens, lengths, keys))
+        return self._generate(self.params, *batch, jax.device_put(self.seed, self.alike))
+
+
+def answers(
+    probes: Sequence[following.Probe],
+    config: ConfigDict,
+    model: DecoderConfig,
+    params: Any,
+    tokenizer: Tokenizer,
+    mesh: Mesh,
+    options: Mapping[str, Any],
+) -> list[following.Answer]:
+    """Greedy responses of a run's policy to prompts with instructions, and what they keep.
+
+    Args:
+        probes: the prompts.
+        config: of the run, with `eval.max_new_tokens` and `eval.generate_rows`.
+        model: config of the model.
+        params: its parameters.
+        tokenizer: of the run.
+        mesh: of the run.
+        options: of the model: `dtype` and `backend`.
+    """
+    path = config.model.path
+    folder = fetch.folder(path, weights=False) if path else None
+    respond = Responder(
+        model,
+        params,
+        tokenizer,
+        mesh,
+        sampling=Sampling(config.eval.max_new_tokens, stops(tokenizer, folder)),
+        rows_per_batch=config.eval.generate_rows,
+        dtype=options["dtype"],
+        backend=options["backend"],
+    )
+    found = respond([probe.messages for probe in probes])
+    return [
+        following.judge(probe, answer.text, answer.ended)
+        for probe, (answer,) in zip(probes, found, strict=True)
+    ]
+
+
+def stops(tokenizer: Tokenizer, folder: Path | None = None) -> tuple[int, ...]:
+    """Ids that end a response: those of the tokenizer, and those that a model folder names.
+
+    Args:
+        tokenizer: of the policy.
+        folder: the model's, if it comes from one.
+
+    Raises:
+        UserError: `generation_config.json` is broken.
+    """
+    found = tokenization.end_tokens(tokenizer)
+    path = folder and folder / "generation_config.json"
+    if path and path.exists():
+        raw = read_json(path)
+        named = raw.get("eos_token_id") if isinstance(raw, Mapping) else None
+        named = named if isinstance(named, list) else [] if named is None else [named]
+        if not all(type(token) is int and token >= 0 for token in named):
+            raise UserError(f"{path}: eos_token_id must be an id or a list of ids, not {named!r}")
+        found |= set(named)
+    return tuple(sorted(found))

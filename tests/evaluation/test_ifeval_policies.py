@@ -1,0 +1,197 @@
+"""IFEval's prompts answered by a policy, and a reward model that chooses."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mapl_jax import cli, evaluate, judging, trained
+from mapl_jax.data import demo, tokenization
+from mapl_jax.errors import UserError
+from mapl_jax.evaluation import ifeval
+from mapl_jax.evaluation.ifeval import Followed
+from mapl_jax.models import hub, policy, reward
+from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.training import sharding
+
+ROOT = Path(__file__).parents[2]
+PROMPTS = [
+    {
+        "key": 1,
+        "prompt": "Say it.",
+        "instruction_id_list": ["punctuation:no_comma", "length_constraints:number_words"],
+        "kwargs": [{}, {"relation": "less than", "num_words": 4}],
+    },
+    {
+        "key": 2,
+        "prompt": "Say more.",
+        "instruction_id_list": ["length_constraints:number_words"],
+        "kwargs": [{"relation": "at least", "num_words": 3}],
+    },
+]
+
+
+def test_accuracies_by_number_of_instructions():
+    samples = [
+        [Followed(1, (True,), (True,))],
+        [Followed(2, (False,), (True,))],
+        [Followed(3, (True, False, True), (True, True, True))],
+    ]
+    summary = ifeval.summarize(samples, seed=0, resamples=50)
+    assert list(summary["by_count"]) == ["1", "3"]
+    one, three = summary["by_count"].values()
+    assert (one["prompts"], one["prompt_strict"], one["prompt_loose"]) == (2, 1 / 2, 1)
+    assert (three["prompt_strict"], three["instruction_strict"]) == (0, pytest.approx(2 / 3))
+    assert summary["instruction_strict"] == pytest.approx(3 / 5)
+    rows = [line.split() for line in ifeval.table(summary).splitlines()]
+    assert ["1", "2", "50.0%"] in [row[:3] for row in rows]
+    assert ["3", "1", "0.0%"] in [row[:3] for row in rows]
+
+
+def test_samples_count_as_their_mean_a_choice_as_itself_and_the_best_is_a_bound():
+    samples = [
+        [Followed(1, (True, False), (True, False)), Followed(1, (True, True), (True, True))],
+        [Followed(2, (False,), (True,)), Followed(2, (False,), (False,))],
+    ]
+
+    def strict(some):
+        summary = ifeval.summarize(some, seed=0, resamples=0)
+        return summary["prompt_strict"], summary["instruction_strict"], summary["prompt_loose"]
+
+    assert strict(samples) == (0.25, pytest.approx(1.5 / 3), 0.5)
+    assert strict(ifeval.picked(samples, [0, 1])) == (0, pytest.approx(1 / 3), 0)
+    assert strict(ifeval.best(samples)) == (0.5, pytest.approx(2 / 3), 1)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return tokenization.train([pair["chosen"] for pair in demo.make_pairs(60)], 400)
+
+
+@pytest.fixture(scope="module")
+def models(tokenizer, tmp_path_factory):
+    """Folders with a policy and a reward model, both random."""
+    folder = tmp_path_factory.mktemp("models")
+    config = DecoderConfig(448, 16, 2, 2, 1, 8, 24, tie_embeddings=False)
+    for name, kind in (("policy", policy), ("reward", reward)):
+        rng = np.random.default_rng(0)
+        params = jax.tree.map(
+            lambda x, rng=rng: np.asarray(0.5 * rng.normal(size=x.shape), np.float32),
+            kind.abstract_params(config),
+        )
+        hub.save_params(folder / name, config, params, tokenizer=tokenizer)
+    return folder
+
+
+@pytest.fixture
+def prompts(tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in PROMPTS))
+    return str(path)
+
+
+def run(**fields):
+    spec = importlib.util.spec_from_file_location("config", ROOT / "configs" / "evaluate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config("ifeval")
+    config.max_new_tokens = 8
+    config.rows_per_batch = 8
+    config.resamples = 20
+    config.update({name: str(v) if isinstance(v, Path) else v for name, v in fields.items()})
+    evaluate.main(cli.Arguments(config.lock(), None, "evaluate"))
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_policy_answers_and_its_responses_score_the_same_again(models, prompts, tmp_path, capsys):
+    run(prompts=prompts, checkpoint=models / "policy", output=tmp_path / "verdicts.jsonl")
+    first = capsys.readouterr().out
+    path = tmp_path / "verdicts.responses.jsonl"
+    assert [line["key"] for line in lines(path)] == [1, 2]
+    verdicts = lines(tmp_path / "verdicts.jsonl")
+    assert [line["key"] for line in verdicts] == [1, 2]
+    assert "prompt, strict" in first and "instructions of a prompt" in first
+    run(prompts=prompts, responses=path, output=tmp_path / "again.jsonl")
+    assert lines(tmp_path / "again.jsonl") == verdicts
+    table = capsys.readouterr().out.split("\nverdicts")[0]
+    assert table in first
+
+
+def test_a_reward_model_chooses_among_samples(models, prompts, tmp_path, capsys):
+    run(
+        prompts=prompts,
+        checkpoint=models / "policy",
+        selector=models / "reward",
+        n=4,
+        output=tmp_path / "verdicts.jsonl",
+    )
+    output = capsys.readouterr().out
+    for way in ("one of 4, on average", "the reward model's choice", "the best of 4"):
+        assert way in output
+    verdicts = lines(tmp_path / "verdicts.jsonl")
+    assert [(line["key"], line["sample"]) for line in verdicts] == [
+        (key, sample) for key in (1, 2) for sample in range(4)
+    ]
+    responses = lines(tmp_path / "verdicts.responses.jsonl")
+    mesh = sharding.make_mesh({"data": -1, "fsdp": 1, "tensor": 1})
+    found = trained.load(str(models / "reward"), mesh)
+    alone = judging.rewards(
+        found,
+        [[{"role": "user", "content": line["prompt"]}] for line in responses],
+        [[line["response"]] for line in responses],
+        mesh,
+        rows_per_batch=8,
+    )
+    for (value,), verdict in zip(alone, verdicts, strict=True):
+        assert value == pytest.approx(verdict["reward"], abs=1e-4)
+    # Given responses with several to a prompt are samples as well.
+    run(
+        prompts=prompts,
+        responses=tmp_path / "verdicts.responses.jsonl",
+        selector=models / "reward",
+        output=tmp_path / "again.jsonl",
+    )
+    assert lines(tmp_path / "again.jsonl") == verdicts
+
+
+def test_a_reward_is_that_of_the_model_on_the_text_alone(models, tokenizer):
+    mesh = sharding.make_mesh({"data": -1, "fsdp": 1, "tensor": 1})
+    found = trained.load(str(models / "reward"), mesh)
+    prompt, texts = [{"role": "user", "content": "Why?"}], ["Sure.", "Well, sure.", "Sure.", ""]
+    ((*values,),) = judging.rewards(found, [prompt], [texts], mesh, rows_per_batch=8)
+    assert values[0] == values[2]
+    paths = tokenization.encode_leaves(tokenizer, [(prompt, text) for text in texts])
+    for path, value in zip(paths, values, strict=True):
+        n = len(path)
+        row = path.tokens[None], np.arange(n)[None], np.full((1, n), n), np.asarray([[n - 1]])
+        expected = reward.rewards(found.model, found.params, *map(jnp.asarray, row))
+        assert value == pytest.approx(float(expected[0, 0]), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "set either"),
+        ({"responses": "a.jsonl", "checkpoint": "policy"}, "set either"),
+        ({"responses": "a.jsonl", "n": 2}, "n is for a checkpoint"),
+        ({"checkpoint": "policy", "selector": "reward"}, "set --config.n=8"),
+        ({"checkpoint": "policy", "n": 2, "temperature": 0.0}, "all the same"),
+        ({"checkpoint": "reward"}, "holds a reward model"),
+        ({"checkpoint": "policy", "selector": "policy", "n": 2}, "holds a policy"),
+        ({"checkpoint": "policy", "output": "/"}, "is a folder"),
+        ({"checkpoint": "policy", "prompts": ""}, "no prompts"),
+    ],
+)
+def test_settings_that_do_not_go_together_give_one_line(models, prompts, fields, message):
+    folders = {
+        name: models / value for name, value in fields.items() if value in ("policy", "reward")
+    }
+    with pytest.raises(UserError, match=message):
+        run(**{"prompts": prompts, **fields, **folders})

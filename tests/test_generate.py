@@ -1,0 +1,251 @@
+"""The generate command, as a user runs it."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from mapl_jax import cli, generate, responses
+from mapl_jax.data import demo, tokenization
+from mapl_jax.errors import UserError
+from mapl_jax.models import hub, policy, reward
+from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models.generation import Sampling
+from mapl_jax.training import sharding
+
+ROOT = Path(__file__).parents[1]
+PROMPTS = [
+    {"key": 7, "prompt": "How do I begin?"},
+    {"key": 8, "messages": [{"role": "user", "content": "What do I need for brewing coffee?"}]},
+    {"key": 9, "prompt": "Why? " * 30},
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    pairs = demo.make_pairs(60)
+    texts = [text for pair in pairs for text in (pair["prompt"][0]["content"], pair["chosen"])]
+    return tokenization.train(texts, 400)
+
+
+def save(folder, tokenizer, kind):
+    config = DecoderConfig(448, 16, 2, 2, 1, 8, 24, tie_embeddings=False, max_positions=512)
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(
+        lambda x: np.asarray(0.5 * rng.normal(size=x.shape), np.float32),
+        kind.abstract_params(config),
+    )
+    hub.save_params(folder, config, params, tokenizer=tokenizer)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer, tmp_path_factory):
+    """A folder with a policy that says anything."""
+    return save(tmp_path_factory.mktemp("policy") / "model", tokenizer, policy)
+
+
+@pytest.fixture
+def prompts(tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in PROMPTS))
+    return path
+
+
+def settings(**fields):
+    spec = importlib.util.spec_from_file_location("config", ROOT / "configs" / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config()
+    config.max_new_tokens = 6
+    config.rows_per_batch = 8
+    config.update(fields)
+    return config.lock()
+
+
+def answer(**fields):
+    """Runs the command in this process."""
+    config = settings(**{name: str(value) for name, value in fields.items() if name in PATHS})
+    with config.unlocked():
+        config.update({name: value for name, value in fields.items() if name not in PATHS})
+    generate.main(cli.Arguments(config, None, "generate"))
+
+
+PATHS = ("checkpoint", "input", "output")
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def run(*arguments, typed=None):
+    return subprocess.run(
+        [sys.executable, "-m", "mapl_jax.generate", "--config=configs/generate.py", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        input=typed,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def answered(model, tmp_path_factory):
+    """The lines that the command writes for `PROMPTS`."""
+    folder = tmp_path_factory.mktemp("answered")
+    (folder / "prompts.jsonl").write_text("".join(json.dumps(record) + "\n" for record in PROMPTS))
+    answer(checkpoint=model, input=folder / "prompts.jsonl", output=folder / "out.jsonl")
+    assert sorted(path.name for path in folder.iterdir()) == ["out.jsonl", "prompts.jsonl"]
+    return lines(folder / "out.jsonl")
+
+
+def test_every_prompt_is_answered_in_order_and_keeps_its_fields(answered):
+    assert [line["key"] for line in answered] == [7, 8, 9]
+    assert answered[0]["prompt"] == "How do I begin?"
+    assert answered[1]["prompt"] == "What do I need for brewing coffee?"
+    assert all(isinstance(line["response"], str) for line in answered)
+    assert all(line["finish_reason"] in ("stop", "length") for line in answered)
+
+
+def test_the_command_prints_one_line_of_json_a_response(model, prompts, answered):
+    result = run(
+        f"--config.checkpoint={model}",
+        f"--config.input={prompts}",
+        "--config.max_new_tokens=6",
+    )
+    assert result.returncode == 0, result.stderr
+    assert [json.loads(line) for line in result.stdout.splitlines()] == answered
+
+
+def test_a_conversation_is_typed(model):
+    typed = "How do I begin?\n/new\nHow do I begin?\nAnd then?\n"
+    result = run(f"--config.checkpoint={model}", "--config.max_new_tokens=6", typed=typed)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    hint, first, new, again, after, end = result.stdout.split("> ")
+    assert "/new" in hint and new == "" and end.strip() == ""
+    # A new conversation begins as the first one did, and goes on differently.
+    assert first == again
+    assert after != again
+
+
+def test_samples_differ_and_are_numbered_and_come_again(model, prompts, tmp_path):
+    fields = {"checkpoint": model, "input": prompts, "temperature": 1.0, "top_p": 0.95, "n": 3}
+    for name in ("one.jsonl", "two.jsonl"):
+        answer(output=tmp_path / name, **fields)
+    found = lines(tmp_path / "one.jsonl")
+    assert found == lines(tmp_path / "two.jsonl")
+    assert [(line["key"], line["sample"]) for line in found] == [
+        (key, sample) for key in (7, 8, 9) for sample in range(3)
+    ]
+    assert len({line["response"] for line in found}) > 6
+    answer(output=tmp_path / "three.jsonl", seed=1, rows_per_batch=16, **fields)
+    assert found != lines(tmp_path / "three.jsonl")
+
+
+def test_the_size_of_a_batch_and_the_mesh_change_nothing(model, prompts, answered, tmp_path):
+    mesh = {"data": 1, "fsdp": 2, "tensor": 4}
+    answer(
+        checkpoint=model,
+        input=prompts,
+        output=tmp_path / "out.jsonl",
+        rows_per_batch=1,
+        mesh=mesh,
+    )
+    assert lines(tmp_path / "out.jsonl") == answered
+
+
+def test_ends_come_from_the_tokenizer_its_template_and_the_generation_config(tokenizer, tmp_path):
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert responses.stops(tokenizer) == (end,)
+    path = tmp_path / "generation_config.json"
+    path.write_text('{"eos_token_id": [5, 9]}')
+    assert responses.stops(tokenizer, tmp_path) == tuple(sorted({5, 9, end}))
+    path.write_text('{"eos_token_id": "</s>"}')
+    with pytest.raises(UserError, match=r"generation_config\.json.*eos_token_id"):
+        responses.stops(tokenizer, tmp_path)
+
+
+def test_a_text_ends_before_its_end_of_turn(tokenizer):
+    """A model that always says the same word, then ends."""
+    word, end = tokenizer.encode("Sure")[0], tokenizer.eos_token_id
+    config = DecoderConfig(448, 16, 1, 2, 1, 8, 24, tie_embeddings=False, qkv_bias=False)
+    params = jax.tree.map(lambda x: np.zeros(x.shape, np.float32), policy.abstract_params(config))
+    # No layer adds anything: what follows is decided by the token itself.
+    params["norm"]["scale"][:] = 1
+    params["embed"][:, 0] = 1
+    params["embed"][word] = np.eye(16)[1]
+    params["lm_head"][0, word] = params["lm_head"][1, end] = 1
+    mesh = sharding.make_mesh({"data": -1, "fsdp": 1, "tensor": 1})
+    respond = responses.Responder(
+        config,
+        params,
+        tokenizer,
+        mesh,
+        sampling=Sampling(5, responses.stops(tokenizer)),
+    )
+    ((found,),) = respond([[{"role": "user", "content": "Why?"}]])
+    assert found == responses.Response(str(tokenizer.decode([word])), True)
+
+
+def test_a_prompt_too_long_for_the_model_is_named(model, tmp_path):
+    path = tmp_path / "long.jsonl"
+    path.write_text(json.dumps({"prompt": "Why?"}) + "\n" + json.dumps({"prompt": "Why? " * 600}))
+    with pytest.raises(UserError, match=r"long\.jsonl, record 2.*room for 506"):
+        answer(checkpoint=model, input=path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"checkpoint": ""}, "no checkpoint given"),
+        ({"checkpoint": "nowhere"}, "no such folder: nowhere"),
+        ({"input": "nowhere.jsonl"}, r"nowhere\.jsonl"),
+        ({"n": 2, "temperature": 0.0}, "all the same"),
+        ({"n": 0}, "at least 1"),
+        ({"temperature": -0.5}, "temperature"),
+        ({"max_new_tokens": 0}, "max_new_tokens"),
+        ({"rows_per_batch": 0}, "rows_per_batch"),
+        ({"dtype": "int8"}, "int8"),
+        ({"attention": "flash"}, "flash"),
+        ({"input": "", "output": "out.jsonl"}, "no input"),
+        ({"input": "", "n": 2, "temperature": 1.0}, "--config.input"),
+        ({"output": "/"}, "is a folder"),
+    ],
+)
+def test_a_mistake_gives_one_line(model, prompts, fields, message):
+    with pytest.raises(UserError, match=message):
+        answer(**{"checkpoint": model, "input": prompts, **fields})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no records"),
+        ('{"key": 1}\n', "record 1: has no 'prompt'"),
+        ('{"prompt": "a"}\n{"prompt": 3}\n', "record 2: prompt must be text or messages"),
+        ('{"messages": [{"role": "assistant", "content": "a"}]}', "must end with a user's"),
+        ('{"prompt": "a"', "not JSON"),
+    ],
+)
+def test_a_bad_record_is_named(model, tmp_path, text, message):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        answer(checkpoint=model, input=path, output=tmp_path / "out.jsonl")
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_reward_model_is_refused(tokenizer, prompts, tmp_path):
+    folder = save(tmp_path / "model", tokenizer, reward)
+    result = run(f"--config.checkpoint={folder}", f"--config.input={prompts}")
+    assert result.returncode == 2
+    assert result.stderr.splitlines() == [
+        f"error: {folder} holds a reward model, which answers nothing"
+    ]
