@@ -113,7 +113,7 @@ def reward_objective(config: ConfigDict, _: Mesh) -> Objective:
         leaves=rewards_of,
         loss=functools.partial(reward_loss, inter=inter, center=config.loss.center),
         score=lambda rewards, _: rewards,
-        fields=(*REWARD, *COMPARISONS),
+        fields=(*REWARD, "tiles", *COMPARISONS),
         evaluation=preferences,
         evaluate=scoring.score_comparisons,
         **levels,
@@ -122,7 +122,8 @@ def reward_objective(config: ConfigDict, _: Mesh) -> Objective:
 
 def rewards_of(model: DecoderConfig, params: Params, batch: Batch, **options: Any) -> Leaves:
     """Rewards of the leaves of a part of a batch."""
-    return reward.rewards(model, params, *(batch[name] for name in REWARD), **options)
+    arrays = (batch[name] for name in REWARD)
+    return reward.rewards(model, params, *arrays, tiles=batch.get("tiles"), **options)
 
 
 def reward_loss(
@@ -210,7 +211,7 @@ def dpo_objective(config: ConfigDict, mesh: Mesh) -> Objective:
             dpo_loss, beta=fields.beta, inter=inter, base_loss=base_loss, sft=sft
         ),
         score=lambda logps, batch: fields.beta * joined(logps - batch["ref_logp"]),
-        fields=(*LOGP, *COMPARISONS, "ref_logp", "response_tokens", "sft_weight"),
+        fields=(*LOGP, "tiles", *COMPARISONS, "ref_logp", "response_tokens", "sft_weight"),
         evaluation=preferences,
         evaluate=scoring.score_comparisons,
         **levels,
@@ -314,7 +315,7 @@ def sft_objective(config: ConfigDict, mesh: Mesh) -> Objective:
         leaves=_logps_over(mesh, config.train.logp_chunk),
         loss=sft_loss,
         score=lambda logps, _: logps,
-        fields=(*LOGP, "response_tokens", "sft_weight"),
+        fields=(*LOGP, "tiles", "response_tokens", "sft_weight"),
         evaluation=likelihood,
         evaluate=scoring.score_responses,
         comparisons=False,
@@ -353,7 +354,10 @@ def logps_of(
     """Log-probabilities of the leaves of a part of a batch, [R, L], or in two parts, [R, L, 2]."""
     one = functools.partial(token_logps, chunk=chunk, softcap=model.logit_softcap)
     logps = sharding.over_rows(mesh, one)
-    return policy.leaf_logps(model, params, *(batch[name] for name in LOGP), logps=logps, **options)
+    arrays = (batch[name] for name in LOGP)
+    return policy.leaf_logps(
+        model, params, *arrays, tiles=batch.get("tiles"), logps=logps, **options
+    )
 
 
 def _levels(config: ConfigDict) -> tuple[str, dict[str, Any]]:

@@ -98,9 +98,11 @@ def _scoring(
 ) -> Callable[[Any, step.Batch], jax.Array]:
     """The compiled scoring, which before and after is the same unless adapters were merged."""
     if head:
-        leaves = functools.partial(objectives.rewards_of, model)
+        leaves = functools.partial(objectives.rewards_of, model, spread=sharding.spread(mesh))
     else:
-        leaves = functools.partial(objectives.logps_of, model, mesh=mesh, chunk=CHUNK)
+        leaves = functools.partial(
+            objectives.logps_of, model, mesh=mesh, chunk=CHUNK, spread=sharding.spread(mesh)
+        )
     return step.compile_scoring(leaves, mesh, trained.placement(model, mesh, head))
 
 

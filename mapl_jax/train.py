@@ -70,12 +70,16 @@ def make_settings(config: ConfigDict) -> RunSettings:
         UserError: something in it means nothing.
     """
     optimizer = make_optimizer_settings(config)
-    options = {
+    options: dict[str, Any] = {
         "dtype": cli.choice("train.dtype", config.train.dtype, weights.DTYPES),
         "remat": config.train.remat,
-        "backend": cli.choice("train.attention", config.train.attention, attention.BACKENDS),
+        "backend": attention.choose(
+            cli.choice("train.attention", config.train.attention, attention.BACKENDS),
+            config.data.row_length,
+        ),
     }
     mesh = sharding.make_mesh(config.mesh)
+    options["spread"] = sharding.spread(mesh)
     return RunSettings(optimizer, options, mesh, objectives.make(config, mesh))
 
 
@@ -152,7 +156,7 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
             f"model: {sizes[0] / 1e6:.2f} M parameters"
             + (f" ({sizes[1] / 1e6:.2f} M trained)" if model.lora else "")
             + f"; {plan.steps} steps of {plan.rows_per_batch} rows of {plan.row_length} tokens on "
-            f"{mesh.size} x {jax.devices()[0].device_kind}",
+            f"{mesh.size} x {jax.devices()[0].device_kind}; attention: {options['backend']}",
         )
         train_reference, test_reference = weights.reference_logps(
             reference,

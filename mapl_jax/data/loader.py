@@ -12,6 +12,7 @@ import numpy as np
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.data.rows import Plan
 from mapl_jax.errors import UserError
+from mapl_jax.kernels import tiles
 
 Batch = dict[str, np.ndarray]
 UNUSED = -1
@@ -22,7 +23,8 @@ class Batches:
 
     An item is a dict of arrays with leading axes [A, R]: A parts for gradient accumulation, R rows
     of this host in each part. Arrays: tokens, positions, reach, parent [A,R,S], scored_at [A,R,P]
-    (indices of scored tokens, -1 unused), leaf_end, response_tokens, sft_weight [A,R,L],
+    (indices of scored tokens, -1 unused), tiles [A,R,Q] (see `kernels.tiles`; -1 unused), leaf_end,
+    response_tokens, sft_weight [A,R,L],
     term_leaf, term_sign [A,R,C,4], gamma, level, weight [A,R,C], and with a reference ref_logp
     [A,R,L].
     """
@@ -107,6 +109,7 @@ class Batches:
             "reach": np.zeros(s, np.int32),
             "parent": np.full(s, -1, np.int32),
             "scored_at": np.full(plan.max_scored, -1, np.int32),
+            "tiles": np.full(plan.max_tiles, tiles.UNUSED, np.int32),
             "leaf_end": np.full(l, -1, np.int32),
             "response_tokens": np.zeros(l, np.int32),
             "sft_weight": np.zeros(l, np.float32),
@@ -150,6 +153,8 @@ class Batches:
             row["weight"][at] = level_weight[level]
             token, leaf, comparison = token + n, leaf + m, comparison + k
             score += len(scored)
+        seen = tiles.seen(row["reach"])
+        row["tiles"][: len(seen)] = seen
         return row
 
 

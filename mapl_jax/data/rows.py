@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from mapl_jax.errors import UserError
+from mapl_jax.kernels import tiles
 
 # Tries are packed within shuffled windows of this many, so that an epoch's order stays random.
 WINDOW = 1024
@@ -32,6 +33,7 @@ class Plan:
         max_leaves: most leaves of any row, L.
         max_comparisons: most comparisons of any row, C.
         max_scored: most scored tokens of any row, P.
+        max_tiles: most pairs of tiles that hold an allowed pair of any row, whatever the branches.
         epoch_steps: batches of each epoch, in order.
     """
 
@@ -42,6 +44,7 @@ class Plan:
     max_leaves: int
     max_comparisons: int
     max_scored: int
+    max_tiles: int
     epoch_steps: tuple[int, ...]
 
     @property
@@ -137,8 +140,18 @@ def make_plan(
         most(np.asarray(leaves)),
         most(np.asarray(comparisons)),
         most(np.asarray(lengths if scored is None else scored), 64),
+        _most_tiles(lengths, rows, row_length),
         tuple(epoch_steps),
     )
+
+
+def _most_tiles(lengths: np.ndarray, rows: list[list[int]], row_length: int) -> int:
+    """Most pairs of tiles of any row, in whole units of 16."""
+    most = 1
+    for row in rows:
+        stops = np.cumsum(lengths[row])
+        most = max(most, tiles.bound(stops - lengths[row], stops, row_length))
+    return -(-most // 16) * 16
 
 
 def _pack(lengths: np.ndarray, order: np.ndarray, row_length: int) -> list[list[int]]:

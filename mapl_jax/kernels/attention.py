@@ -6,16 +6,38 @@
 attends to itself only, so every row of the softmax has something to sum over.
 """
 
-import functools
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
+from mapl_jax.kernels import blocks, tiles
+from mapl_jax.kernels.blocks import MASKED
+from mapl_jax.kernels.tiles import TILE
+
 BACKENDS = ("auto", "dense", "blocks")
-TILE = 128
-# Finite, so that a masked score less a masked maximum is no NaN.
-MASKED = -1e30
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """How rows and heads lie over devices.
+
+    Kernels that go over lists of tiles work on each device's own rows and heads.
+
+    Attributes:
+        mesh: the devices.
+        rows: axes of the mesh that rows lie over.
+        heads: axis of the mesh that heads lie over.
+    """
+
+    mesh: Mesh
+    rows: tuple[str, ...]
+    heads: str
 
 
 def attention(
@@ -24,11 +46,13 @@ def attention(
     v: Float[Array, "R S K H"],
     reach: Int[Array, "R S"],
     positions: Int[Array, "R S"],
+    lists: Int[Array, "R P"] | None = None,
     *,
     window: int | Int[Array, ""] | None = None,
     softcap: float | None = None,
     scale: float | None = None,
     backend: str = "auto",
+    spread: Spread | None = None,
 ) -> Float[Array, "R S N H"]:
     """Attention of every token to its ancestors; scores and softmax in fp32.
 
@@ -38,28 +62,74 @@ def attention(
         v: values.
         reach: index just past the last token that may attend to the token; 0 for padding.
         positions: depth of the token in its trie; read only with a window.
+        lists: tiles that hold an allowed pair, as `kernels.tiles` makes them; None to find them.
         window: tokens attend to ancestors fewer than this many positions above them. May be traced,
             so that one scanned layer serves models whose layers differ in it.
         softcap: scores become softcap * tanh(scores / softcap).
         scale: of the scores; None for 1 / sqrt(H).
-        backend: "dense" scores all pairs, "blocks" leaves out tiles above the diagonal, "auto"
-            takes blocks as soon as the row has more than one tile.
+        backend: one of `BACKENDS`; see `choose`.
+        spread: how rows and heads lie over devices; None for one device.
 
     Raises:
         ValueError: if the backend is unknown or N is no multiple of K.
+    """
+    if q.shape[2] % k.shape[2]:
+        raise ValueError(f"{q.shape[2]} query heads are no multiple of {k.shape[2]} key heads")
+    backend = choose(backend, q.shape[1])
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    if backend == "dense":
+        return _dense(q, k, v, reach_mask(reach, positions, window), softcap, scale)
+    if lists is None:
+        lists = tiles.traced(reach, TILE)
+    else:
+        lists = tiles.coarse(lists, q.shape[1], TILE)
+
+    def own(*arrays: Any) -> Array:
+        return blocks.attend(*arrays, softcap=softcap, scale=scale, tile=TILE)
+
+    arrays = (q, k, v, reach, positions, lists, *(() if window is None else (window,)))
+    return own(*arrays) if spread is None else _over(spread, own, *arrays)
+
+
+def choose(backend: str, length: int) -> str:
+    """The backend that "auto" stands for, or the one that is named.
+
+    "dense" scores all pairs of a row, "blocks" the tiles that hold an allowed pair. "auto" is
+    blocks as soon as there is a tile to leave out.
+
+    Args:
+        backend: one of `BACKENDS`.
+        length: S.
+
+    Raises:
+        ValueError: if the backend is unknown.
     """
     if backend not in BACKENDS:
         raise ValueError(
             f"unknown attention backend {backend!r}; choose one of {', '.join(BACKENDS)}"
         )
-    if q.shape[2] % k.shape[2]:
-        raise ValueError(f"{q.shape[2]} query heads are no multiple of {k.shape[2]} key heads")
     if backend == "auto":
-        backend = "blocks" if q.shape[1] > TILE else "dense"
-    scale = q.shape[-1] ** -0.5 if scale is None else scale
-    if backend == "dense":
-        return _dense(q, k, v, reach_mask(reach, positions, window), softcap, scale)
-    return _blocks(q, k, v, reach, positions, window, softcap, scale)
+        return "blocks" if length > TILE else "dense"
+    return backend
+
+
+def _over(spread: Spread, function: Callable[..., Array], q: Array, k: Array, v: Array, *rest: Any):
+    """A function of q, k, v, arrays [R, ...] and scalars, on each device's own rows and heads."""
+    parts = spread.mesh.shape[spread.heads]
+    # Key heads are repeated until every device has whole ones.
+    shared = math.lcm(k.shape[2], parts)
+    heads = None if q.shape[2] % shared else spread.heads
+    if heads and shared > k.shape[2]:
+        k, v = (jnp.repeat(x, shared // x.shape[2], axis=2) for x in (k, v))
+    by_head = PartitionSpec(spread.rows, None, heads)
+    others = tuple(PartitionSpec(spread.rows) if jnp.ndim(x) else PartitionSpec() for x in rest)
+    return jax.shard_map(
+        function,
+        mesh=spread.mesh,
+        in_specs=(by_head, by_head, by_head, *others),
+        out_specs=by_head,
+        check_vma=False,
+    )(q, k, v, *rest)
 
 
 def reach_mask(
@@ -74,23 +144,11 @@ def reach_mask(
     """
     if window is not None and positions is None:
         raise ValueError("a window counts by positions; give them")
-    return _mask(reach, positions, 0, reach.shape[1], window)
-
-
-def _mask(
-    reach: Int[Array, "R S"],
-    positions: Int[Array, "R S"] | None,
-    start: int,
-    stop: int,
-    window: int | Int[Array, ""] | None,
-) -> Bool[Array, "R Q P"]:
-    """The mask of queries [start, stop) and keys [0, stop)."""
-    query = jnp.arange(start, stop)[None, :, None]
-    key = jnp.arange(stop)[None, None, :]
-    mask = (key <= query) & (query < reach[:, None, :stop])
+    index = jnp.arange(reach.shape[1])
+    mask = (index <= index[:, None]) & (index[:, None] < reach[:, None, :])
     if window is not None and positions is not None:
-        mask &= positions[:, start:stop, None] - positions[:, None, :stop] < window
-    return mask | ((query == key) & (reach[:, None, :stop] == 0))
+        mask &= positions[:, :, None] - positions[:, None, :] < window
+    return mask | (jnp.eye(reach.shape[1], dtype=bool) & (reach[:, None, :] == 0))
 
 
 def _dense(
@@ -110,89 +168,3 @@ def _dense(
     weights = jax.nn.softmax(jnp.where(mask[:, None, None], scores, MASKED), axis=-1)
     output = jnp.einsum("rkgqp,rpkh->rqkgh", weights.astype(v.dtype), v)
     return output.reshape(q.shape)
-
-
-def _blocks(
-    q: Float[Array, "R S N H"],
-    k: Float[Array, "R S K H"],
-    v: Float[Array, "R S K H"],
-    reach: Int[Array, "R S"],
-    positions: Int[Array, "R S"],
-    window: int | Int[Array, ""] | None,
-    softcap: float | None,
-    scale: float,
-) -> Float[Array, "R S N H"]:
-    """A tile of queries at a time, over the keys up to its end."""
-    rows, length, heads, width = q.shape
-    kv_heads = k.shape[2]
-    grouped = q.reshape(rows, length, kv_heads, heads // kv_heads, width).transpose(0, 2, 3, 1, 4)
-    k, v = k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3)
-    outputs = []
-    for start in range(0, length, TILE):
-        stop = min(start + TILE, length)
-        mask = _mask(reach, positions, start, stop, window)
-        queries = grouped[:, :, :, start:stop]
-        outputs.append(_tile(queries, k[:, :, :stop], v[:, :, :stop], mask, softcap, scale))
-    output = jnp.concatenate(outputs, axis=3)
-    return output.transpose(0, 3, 1, 2, 4).reshape(q.shape)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
-def _tile(
-    q: Float[Array, "R K G Q H"],
-    k: Float[Array, "R K P H"],
-    v: Float[Array, "R K P H"],
-    mask: Bool[Array, "R Q P"],
-    softcap: float | None,
-    scale: float,
-) -> Float[Array, "R K G Q H"]:
-    return _tile_forward(q, k, v, mask, softcap, scale)[0]
-
-
-def _tile_scores(
-    q: Array, k: Array, mask: Array, softcap: float | None, scale: float
-) -> tuple[Float[Array, "R K G Q P"], Float[Array, "R K G Q P"]]:
-    """Scores before and after the mask."""
-    scores = jnp.einsum("rkgqh,rkph->rkgqp", q, k, preferred_element_type=jnp.float32) * scale
-    if softcap is not None:
-        scores = softcap * jnp.tanh(scores / softcap)
-    return scores, jnp.where(mask[:, None, None], scores, MASKED)
-
-
-def _tile_forward(
-    q: Array, k: Array, v: Array, mask: Array, softcap: float | None, scale: float
-) -> tuple[Array, tuple[Array, ...]]:
-    _, scores = _tile_scores(q, k, mask, softcap, scale)
-    highest = jnp.max(scores, axis=-1, keepdims=True)
-    weights = jnp.exp(scores - highest)
-    total = jnp.sum(weights, axis=-1, keepdims=True)
-    output = _product("rkgqp,rkph->rkgqh", weights, v) / total
-    # The backward pass finds the weights again from their log-sum: cheaper than to keep them.
-    return output.astype(q.dtype), (q, k, v, mask, output, highest + jnp.log(total))
-
-
-def _tile_backward(
-    softcap: float | None, scale: float, kept: tuple[Array, ...], slope: Array
-) -> tuple[Array, Array, Array, None]:
-    q, k, v, mask, output, log_total = kept
-    raw, scores = _tile_scores(q, k, mask, softcap, scale)
-    weights = jnp.exp(scores - log_total)
-    of_weights = jnp.einsum("rkgqh,rkph->rkgqp", slope, v, preferred_element_type=jnp.float32)
-    mean = jnp.sum(slope.astype(jnp.float32) * output, axis=-1, keepdims=True)
-    of_scores = weights * (of_weights - mean) * scale
-    if softcap is not None:
-        of_scores = of_scores * (1.0 - jnp.square(raw / softcap))
-    of_q = _product("rkgqp,rkph->rkgqh", of_scores, k)
-    of_k = _product("rkgqp,rkgqh->rkph", of_scores, q)
-    of_v = _product("rkgqp,rkgqh->rkph", weights, slope)
-    return of_q.astype(q.dtype), of_k.astype(k.dtype), of_v.astype(v.dtype), None
-
-
-_tile.defvjp(_tile_forward, _tile_backward)
-
-
-def _product(equation: str, weights: Array, values: Array) -> Float[Array, "..."]:
-    """A product in the precision of `values`, summed in fp32."""
-    return jnp.einsum(
-        equation, weights.astype(values.dtype), values, preferred_element_type=jnp.float32
-    )

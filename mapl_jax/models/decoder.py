@@ -30,7 +30,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax.errors import UserError
-from mapl_jax.kernels.attention import attention
+from mapl_jax.kernels.attention import Spread, attention
 from mapl_jax.models import lora
 from mapl_jax.models.lora import Linear, Lora
 from mapl_jax.models.rope import RopeScaling, Rotary, rotary_angles, rotate
@@ -366,6 +366,8 @@ def hidden(
     dtype: Any = jnp.float32,
     remat: str = "none",
     backend: str = "auto",
+    tiles: Int[Array, "R Q"] | None = None,
+    spread: Spread | None = None,
 ) -> Float[Array, "R S D"]:
     """Hidden states after the last norm.
 
@@ -379,6 +381,8 @@ def hidden(
         remat: what the backward pass computes again: "none", "dots" (all but matrix products with
             weights) or "full" (everything inside a layer).
         backend: of attention.
+        tiles: of the rows that hold an allowed pair, from the loader; None to find them.
+        spread: how rows and heads of attention lie over devices; None for one device.
 
     Raises:
         UserError: `remat` or `backend` is unknown.
@@ -399,10 +403,12 @@ def hidden(
                 v,
                 reach,
                 positions,
+                tiles,
                 window=window,
                 softcap=config.attention_softcap,
                 scale=scale,
                 backend=backend,
+                spread=spread,
             )
 
         return rotary, attend

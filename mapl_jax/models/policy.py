@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from mapl_jax.kernels.attention import Spread
 from mapl_jax.kernels.logps import token_logps
 from mapl_jax.models import decoder
 from mapl_jax.models.decoder import DecoderConfig, Params
@@ -83,6 +84,8 @@ def leaf_logps(
     dtype: Any = jnp.float32,
     remat: str = "none",
     backend: str = "auto",
+    tiles: Int[Array, "R Q"] | None = None,
+    spread: Spread | None = None,
 ) -> Float[Array, "R L"] | Float[Array, "R L 2"]:
     """Log-probability of each leaf: the sum over the scored tokens on its path, fp32.
 
@@ -105,9 +108,20 @@ def leaf_logps(
         dtype: of the computation below the log-probabilities.
         remat: what the backward pass computes again; see `decoder.hidden`.
         backend: of attention.
+        tiles: of attention; see `decoder.hidden`.
+        spread: of attention over devices.
     """
     states = decoder.hidden(
-        config, params, tokens, positions, reach, dtype=dtype, remat=remat, backend=backend
+        config,
+        params,
+        tokens,
+        positions,
+        reach,
+        dtype=dtype,
+        remat=remat,
+        backend=backend,
+        tiles=tiles,
+        spread=spread,
     )
     used = scored_at >= 0
     at = jnp.where(used, scored_at, 0)

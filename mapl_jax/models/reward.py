@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from mapl_jax.kernels.attention import Spread
 from mapl_jax.models import decoder
 from mapl_jax.models.decoder import DecoderConfig, Params
 
@@ -39,6 +40,8 @@ def rewards(
     dtype: Any = jnp.float32,
     remat: str = "none",
     backend: str = "auto",
+    tiles: Int[Array, "R Q"] | None = None,
+    spread: Spread | None = None,
 ) -> Float[Array, "R L"]:
     """Rewards of leaves, fp32 from the last hidden state on.
 
@@ -52,9 +55,20 @@ def rewards(
         dtype: of the computation below the head.
         remat: what the backward pass computes again; see `decoder.hidden`.
         backend: of attention.
+        tiles: of attention; see `decoder.hidden`.
+        spread: of attention over devices.
     """
     states = decoder.hidden(
-        config, params, tokens, positions, reach, dtype=dtype, remat=remat, backend=backend
+        config,
+        params,
+        tokens,
+        positions,
+        reach,
+        dtype=dtype,
+        remat=remat,
+        backend=backend,
+        tiles=tiles,
+        spread=spread,
     )
     used = leaf_end >= 0
     ends = jnp.take_along_axis(states, jnp.where(used, leaf_end, 0)[..., None], axis=1)

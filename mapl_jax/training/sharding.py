@@ -8,6 +8,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from mapl_jax.errors import UserError
+from mapl_jax.kernels.attention import Spread
 
 MESH_AXES = ("data", "fsdp", "tensor")
 DATA_AXES = ("data", "fsdp")
@@ -78,6 +79,11 @@ def parameters(mesh: Mesh, abstract: Any, logical: Any) -> Any:
         return NamedSharding(mesh, PartitionSpec(*spec))
 
     return jax.tree.map(place, abstract, logical)
+
+
+def spread(mesh: Mesh) -> Spread | None:
+    """How attention lies over the devices of a mesh; None for one device."""
+    return Spread(mesh, DATA_AXES, "tensor") if mesh.size > 1 else None
 
 
 def over_rows(mesh: Mesh, function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:

@@ -1,0 +1,217 @@
+"""Attention over the tiles that hold an allowed pair, in plain XLA.
+
+One tile of queries meets one tile of keys at a time, as the list of a row says; softmax runs along
+(arXiv 2205.14135). The loop ends with the list, so time follows the pairs that there are, memory is
+that of the inputs, and the backward pass finds the weights again from their log-sum.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from mapl_jax.kernels import tiles
+
+# Finite, so that a masked score less a masked maximum is no NaN.
+MASKED = -1e30
+
+
+class _Settings(NamedTuple):
+    softcap: float | None
+    scale: float
+    tile: int
+
+
+def attend(
+    q: Float[Array, "R S N H"],
+    k: Float[Array, "R S K H"],
+    v: Float[Array, "R S K H"],
+    reach: Int[Array, "R S"],
+    positions: Int[Array, "R S"],
+    lists: Int[Array, "R P"],
+    window: int | Int[Array, ""] | None = None,
+    *,
+    softcap: float | None,
+    scale: float,
+    tile: int,
+) -> Float[Array, "R S N H"]:
+    """Attention of every token to its ancestors.
+
+    Args:
+        q: queries.
+        k: keys.
+        v: values.
+        reach: index just past the last token that may attend to the token; 0 for padding.
+        positions: depth in the trie.
+        lists: of tiles of `tile` tokens.
+        window: of positions.
+        softcap: of scores.
+        scale: of scores.
+        tile: tokens of a tile.
+    """
+    rows, length, heads, width = q.shape
+    kv_heads = k.shape[2]
+    if window is not None:
+        lists = tiles.within(lists, reach, positions, window, tile)
+
+    def cut(x: Array) -> Array:
+        edge = -length % tile
+        return jnp.pad(x, ((0, 0), (0, edge), *((0, 0),) * (x.ndim - 2)))
+
+    q, k, v = (cut(x) for x in (q, k, v))
+    grouped = q.reshape(rows, -1, kv_heads, heads // kv_heads, width).transpose(0, 2, 3, 1, 4)
+    k, v = k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3)
+    seen = (cut(reach), cut(positions), window, lists)
+    output = _rows(grouped, k, v, seen, softcap, scale, tile)
+    return output.transpose(0, 3, 1, 2, 4).reshape(rows, -1, heads, width)[:, :length]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
+def _rows(
+    q: Float[Array, "R K G S H"],
+    k: Float[Array, "R K S H"],
+    v: Float[Array, "R K S H"],
+    seen: Any,
+    softcap: float | None,
+    scale: float,
+    tile: int,
+) -> Float[Array, "R K G S H"]:
+    return _forward(q, k, v, seen, softcap, scale, tile)[0]
+
+
+def _forward(
+    q: Array, k: Array, v: Array, seen: Any, softcap: float | None, scale: float, tile: int
+) -> tuple[Array, Any]:
+    settings = _Settings(softcap, scale, tile)
+    output, log_total = _each_row(_forward_row, (q, k, v), seen, settings)
+    return output, (q, k, v, seen, output, log_total)
+
+
+def _backward(
+    softcap: float | None, scale: float, tile: int, kept: Any, slope: Array
+) -> tuple[Any, ...]:
+    q, k, v, seen, output, log_total = kept
+    arrays = (q, k, v, output, log_total, slope)
+    settings = _Settings(softcap, scale, tile)
+    return *_each_row(_backward_row, arrays, seen, settings), None
+
+
+_rows.defvjp(_forward, _backward)
+
+
+def _each_row(
+    row: Callable[..., Any], arrays: tuple[Array, ...], seen: Any, settings: _Settings
+) -> Any:
+    """Runs a function of a row over all rows, one after the other: their lists differ in length."""
+    reach, positions, window, lists = seen
+
+    def of(values: tuple[Array, ...]) -> Any:
+        reach, positions, codes, *own = values
+        return row(_Row(reach, positions, codes, window, settings), *own)
+
+    return jax.lax.map(of, (reach, positions, lists, *arrays))
+
+
+class _Row(NamedTuple):
+    """What a row knows of its tiles."""
+
+    reach: Int[Array, "S"]
+    positions: Int[Array, "S"]
+    codes: Int[Array, "P"]
+    window: Any
+    settings: _Settings
+
+    @property
+    def pairs(self) -> Int[Array, ""]:
+        """How many pairs of tiles are visited."""
+        return jnp.sum(self.codes >= 0)
+
+    def pair(self, at: Array) -> tuple[Array, Array, Bool[Array, "Q P"]]:
+        """A query tile, a key tile, and their mask."""
+        tile = self.settings.tile
+        n = self.reach.shape[0] // tile
+        i, j = self.codes[at] // n, self.codes[at] % n
+        query, key = i * tile + jnp.arange(tile)[:, None], j * tile + jnp.arange(tile)
+        reach = self.take(self.reach, j, 0)
+        mask = (key <= query) & (query < reach)
+        if self.window is not None:
+            depth = self.take(self.positions, i, 0)[:, None]
+            mask &= depth - self.take(self.positions, j, 0) < self.window
+        return i, j, mask | ((query == key) & (reach == 0))
+
+    def scores(self, q: Array, k: Array, mask: Array) -> tuple[Array, Array]:
+        """Of a pair of tiles, [K, G, Q, P], before and after the mask."""
+        softcap, scale, _ = self.settings
+        raw = jnp.einsum("kgqh,kph->kgqp", q, k, preferred_element_type=jnp.float32) * scale
+        if softcap is not None:
+            raw = softcap * jnp.tanh(raw / softcap)
+        return raw, jnp.where(mask, raw, MASKED)
+
+    def take(self, x: Array, tile: Array, axis: int) -> Array:
+        """A tile of an array."""
+        size = self.settings.tile
+        return jax.lax.dynamic_slice_in_dim(x, tile * size, size, axis)
+
+    def put(self, x: Array, part: Array, tile: Array, axis: int) -> Array:
+        """An array with a tile replaced."""
+        return jax.lax.dynamic_update_slice_in_dim(x, part, tile * self.settings.tile, axis)
+
+
+def _forward_row(row: _Row, q: Array, k: Array, v: Array) -> tuple[Array, Array]:
+    take, put = row.take, row.put
+
+    def visit(at: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        highest, total, output = carry
+        i, j, mask = row.pair(at)
+        _, scores = row.scores(take(q, i, 2), take(k, j, 1), mask)
+        before = take(highest, i, 2)
+        now = jnp.maximum(before, jnp.max(scores, axis=-1))
+        weights = jnp.exp(scores - now[..., None])
+        fade = jnp.exp(before - now)
+        summed = take(total, i, 2) * fade + jnp.sum(weights, axis=-1)
+        added = _product("kgqp,kph->kgqh", weights, take(v, j, 1))
+        joined = take(output, i, 2) * fade[..., None] + added
+        return put(highest, now, i, 2), put(total, summed, i, 2), put(output, joined, i, 2)
+
+    zeros = jnp.zeros(q.shape, jnp.float32)
+    start = (jnp.full(q.shape[:-1], MASKED), zeros[..., 0], zeros)
+    highest, total, output = jax.lax.fori_loop(0, row.pairs, visit, start)
+    return (output / total[..., None]).astype(q.dtype), highest + jnp.log(total)
+
+
+def _backward_row(
+    row: _Row, q: Array, k: Array, v: Array, output: Array, log_total: Array, slope: Array
+) -> tuple[Array, Array, Array]:
+    take, put = row.take, row.put
+    softcap, scale, _ = row.settings
+    mean = jnp.sum(slope.astype(jnp.float32) * output.astype(jnp.float32), axis=-1)
+
+    def visit(at: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        of_q, of_k, of_v = carry
+        i, j, mask = row.pair(at)
+        query, key, value, by = take(q, i, 2), take(k, j, 1), take(v, j, 1), take(slope, i, 2)
+        raw, scores = row.scores(query, key, mask)
+        weights = jnp.exp(scores - take(log_total, i, 2)[..., None])
+        of_weights = jnp.einsum("kgqh,kph->kgqp", by, value, preferred_element_type=jnp.float32)
+        of_scores = weights * (of_weights - take(mean, i, 2)[..., None]) * scale
+        if softcap is not None:
+            of_scores = of_scores * (1.0 - jnp.square(raw / softcap))
+        return (
+            put(of_q, take(of_q, i, 2) + _product("kgqp,kph->kgqh", of_scores, key), i, 2),
+            put(of_k, take(of_k, j, 1) + _product("kgqp,kgqh->kph", of_scores, query), j, 1),
+            put(of_v, take(of_v, j, 1) + _product("kgqp,kgqh->kph", weights, by), j, 1),
+        )
+
+    start = tuple(jnp.zeros(x.shape, jnp.float32) for x in (q, k, v))
+    of_q, of_k, of_v = jax.lax.fori_loop(0, row.pairs, visit, start)
+    return of_q.astype(q.dtype), of_k.astype(k.dtype), of_v.astype(v.dtype)
+
+
+def _product(equation: str, weights: Array, values: Array) -> Float[Array, "..."]:
+    """A product in the precision of `values`, summed in fp32."""
+    return jnp.einsum(
+        equation, weights.astype(values.dtype), values, preferred_element_type=jnp.float32
+    )

@@ -1,0 +1,126 @@
+"""Which tiles of the score matrix hold an allowed pair, as lists.
+
+A row of S tokens is cut into n = ceil(S / tile) tiles. A query tile i sees a key tile j < i if some
+token of j reaches past the first token of i, and every tile sees itself. A list holds the pairs
+(i, j) that are seen as codes i * n + j, in rising order, and then -1 in every unused place.
+
+The loader makes lists of tiles of `TILE` tokens; a kernel with larger tiles joins them.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+# Tokens. Small, so that little is computed in vain; large enough for fast matrix products on CPU.
+TILE = 64
+UNUSED = -1
+_LAST = np.iinfo(np.int32).max
+
+
+def count(length: int, tile: int = TILE) -> int:
+    """Tiles of a row: n."""
+    return -(-length // tile)
+
+
+def most(length: int, tile: int = TILE) -> int:
+    """Most pairs that a list can hold: all at or below the diagonal."""
+    n = count(length, tile)
+    return n * (n + 1) // 2
+
+
+def seen(reach: Int[np.ndarray, "S"], tile: int = TILE) -> Int[np.ndarray, "P"]:
+    """The list of a row, no place unused.
+
+    Args:
+        reach: index just past the last token that may attend to the token; 0 for padding.
+        tile: tokens of a tile.
+    """
+    return np.flatnonzero(_pairs(np, np.asarray(reach)[None], tile)[0]).astype(np.int32)
+
+
+def bound(starts: Int[np.ndarray, "m"], stops: Int[np.ndarray, "m"], length: int) -> int:
+    """Most pairs that a row can hold whose tries lie at [starts, stops), whatever their branches.
+
+    Args:
+        starts: first token of each trie, rising.
+        stops: one past the last token of each trie.
+        length: S.
+    """
+    if not len(starts):
+        return count(length)
+    first, last = starts // TILE, (stops - 1) // TILE
+    spans = last - first + 1
+    inside = spans * (spans + 1) // 2
+    # A tile where one trie ends and the next begins counts once, as do the tiles of padding.
+    shared = np.sum(first[1:] == last[:-1])
+    return int(inside.sum() - shared + count(length) - 1 - last[-1])
+
+
+def traced(reach: Int[Array, "R S"], tile: int = TILE) -> Int[Array, "R P"]:
+    """The lists of rows inside `jit`, with places for all pairs that there may be."""
+    pairs = _pairs(jnp, reach, tile).reshape(reach.shape[0], -1)
+    codes = jnp.where(pairs, jnp.arange(pairs.shape[1]), UNUSED)
+    return _kept(codes, pairs, most(reach.shape[1], tile))
+
+
+def coarse(lists: Int[Array, "R P"], length: int, tile: int) -> Int[Array, "R Q"]:
+    """Lists of larger tiles from those of the loader.
+
+    Args:
+        lists: of tiles of `TILE` tokens.
+        length: S.
+        tile: a multiple of `TILE`.
+    """
+    if tile == TILE:
+        return lists
+    fine, n, ratio = count(length), count(length, tile), tile // TILE
+    codes = lists // fine // ratio * n + lists % fine // ratio
+    codes = jnp.sort(jnp.where(lists >= 0, codes, _LAST), axis=-1)
+    again = jnp.pad(codes[:, 1:] == codes[:, :-1], ((0, 0), (1, 0)))
+    return _kept(codes, ~again & (codes < _LAST), most(length, tile))
+
+
+def within(
+    lists: Int[Array, "R P"],
+    reach: Int[Array, "R S"],
+    positions: Int[Array, "R S"],
+    window: int | Int[Array, ""],
+    tile: int = TILE,
+) -> Int[Array, "R P"]:
+    """Lists without the pairs whose tokens are all too far apart for a window.
+
+    Args:
+        lists: of tiles of `tile` tokens.
+        reach: 0 for padding, which has no position.
+        positions: depth in the trie.
+        window: tokens attend to ancestors fewer than this many positions above them.
+        tile: tokens of a tile.
+    """
+    length = reach.shape[1]
+    n = count(length, tile)
+    padding = ((0, 0), (0, n * tile - length))
+
+    def cut(values: Array, fill: int) -> Array:
+        return jnp.pad(jnp.where(reach > 0, values, fill), padding, constant_values=fill)
+
+    least = jnp.min(cut(positions, 2**30).reshape(-1, n, tile), axis=-1)
+    greatest = jnp.max(cut(positions, -1).reshape(-1, n, tile), axis=-1)
+    used = lists >= 0
+    i, j = jnp.where(used, lists // n, 0), jnp.where(used, lists % n, 0)
+    apart = jnp.take_along_axis(least, i, axis=1) - jnp.take_along_axis(greatest, j, axis=1)
+    return _kept(lists, used & ((i == j) | (apart < window)), lists.shape[1])
+
+
+def _pairs(xp, reach, tile: int):
+    """Whether tile i sees tile j, [R, n, n]."""
+    length = reach.shape[1]
+    n = count(length, tile)
+    furthest = xp.pad(reach, ((0, 0), (0, n * tile - length))).reshape(-1, n, tile).max(-1)
+    i, j = xp.arange(n)[:, None], xp.arange(n)[None, :]
+    return (i == j) | ((j < i) & (i * tile < furthest[:, None, :]))
+
+
+def _kept(lists: Array, keep: Array, places: int) -> Array:
+    """The codes that are kept, moved together, in a number of places."""
+    codes = jnp.sort(jnp.where(keep, lists, _LAST), axis=-1)[:, :places]
+    return jnp.where(codes < _LAST, codes, UNUSED)
