@@ -27,6 +27,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax.errors import UserError
@@ -277,6 +278,7 @@ class Decoder(nnx.Module):
         sliding: Bool[Array, "layers"],
         context: Callable[[Bool[Array, ""]], tuple[Rotary, Callable[..., Array]]],
         policy: Callable[..., bool] | None,
+        place: Callable[[Array], Array],
     ) -> Float[Array, "R S D"]:
         """Runs the layers by scan.
 
@@ -285,17 +287,18 @@ class Decoder(nnx.Module):
             sliding: which layers have the window.
             context: from that, a layer's rotary angles and attention.
             policy: what the backward pass need not find again.
+            place: says of states how they lie over devices.
         """
         definition, stacked = nnx.split(self.layers)
 
         def layer(x: Array, scanned: tuple[Any, Array]) -> tuple[Array, None]:
             params, slides = scanned
-            return nnx.merge(definition, params)(x, *context(slides)), None
+            return place(nnx.merge(definition, params)(x, *context(slides))), None
 
         if policy is not None:
             layer = jax.checkpoint(layer, policy=policy, prevent_cse=False)
-        x, _ = jax.lax.scan(layer, self._embedded(tokens), (stacked, sliding))
-        return self.norm(x)
+        x, _ = jax.lax.scan(layer, place(self._embedded(tokens)), (stacked, sliding))
+        return place(self.norm(x))
 
     def remembering(
         self,
@@ -382,7 +385,7 @@ def hidden(
             weights) or "full" (everything inside a layer).
         backend: of attention.
         tiles: of the rows that hold an allowed pair, from the loader; None to find them.
-        spread: how rows and heads of attention lie over devices; None for one device.
+        spread: how rows, and heads of attention, lie over devices; None for one device.
 
     Raises:
         UserError: `remat` or `backend` is unknown.
@@ -413,7 +416,15 @@ def hidden(
 
         return rotary, attend
 
-    return decoder(tokens, sliding_layers(config), context, REMAT[remat])
+    def place(states: Array) -> Array:
+        if spread is None:
+            return states
+        # Otherwise the compiler may cut them as it does the matrices they meet, and send states
+        # about instead of matrices.
+        rows = NamedSharding(spread.mesh, PartitionSpec(spread.rows))
+        return jax.lax.with_sharding_constraint(states, rows)
+
+    return decoder(tokens, sliding_layers(config), context, REMAT[remat], place)
 
 
 def bound(config: DecoderConfig, params: Mapping[str, Any], dtype: Any) -> Decoder:

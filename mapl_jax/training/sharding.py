@@ -82,7 +82,7 @@ def parameters(mesh: Mesh, abstract: Any, logical: Any) -> Any:
 
 
 def spread(mesh: Mesh) -> Spread | None:
-    """How attention lies over the devices of a mesh; None for one device."""
+    """How states and attention lie over the devices of a mesh; None for one device."""
     return Spread(mesh, DATA_AXES, "tensor") if mesh.size > 1 else None
 
 

@@ -94,6 +94,26 @@ def test_no_logits_travel_between_devices(shape):
     assert not logits
 
 
+@pytest.mark.parametrize("shape", [(8, 1, 1), (1, 8, 1), (2, 4, 1)])
+def test_parameters_travel_and_states_stay(shape):
+    """With rows of 8 times as many numbers as the largest matrix, nothing that big is sent."""
+    model = dataclasses.replace(MODEL, vocab_size=1024, layers=2)
+    mesh = mesh_of(shape)
+    leaves = functools.partial(
+        objectives.logps_of, mesh=mesh, chunk=16, spread=sharding.spread(mesh)
+    )
+    program = compiled(leaves, model, shape, rows=8, tokens=1024).as_text()
+    sizes = [
+        int(np.prod([int(size) for size in dims.split(",") if size]))
+        for sent in re.findall(
+            r"= (.*?) (?:all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)\(",
+            program,
+        )
+        for dims in re.findall(r"\[([\d,]*)\]", sent)
+    ]
+    assert 1 < max(sizes) <= model.vocab_size * model.width
+
+
 @pytest.mark.slow
 def test_a_step_needs_less_than_a_fifth_of_the_memory_of_all_logits():
     # Every token of the row is scored, the worst case for chunks.
