@@ -14,15 +14,14 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from mapl_jax import cli, inputs, objectives, outputs, results, trained, weights
+from mapl_jax import assembly, cli, inputs, objectives, outputs, results, trained, weights
 from mapl_jax.data import loader, rows, tokenization
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import scoring
-from mapl_jax.kernels import attention
-from mapl_jax.models import axes, hub, lora
+from mapl_jax.models import hub, lora
 from mapl_jax.runs import RunFolder
-from mapl_jax.training import loop, optimizers, sharding, step
+from mapl_jax.training import loop, sharding, step
 from mapl_jax.training.checkpoints import Checkpoints
 from mapl_jax.training.metrics import MetricsWriter
 
@@ -31,17 +30,9 @@ def main(arguments: cli.Arguments) -> None:
     """Trains, evaluates, saves."""
     config = arguments.config
     began = time.perf_counter()
-    optimizer_settings = make_optimizer_settings(config)
-    options: dict[str, Any] = {
-        "dtype": cli.choice("train.dtype", config.train.dtype, weights.DTYPES),
-        "remat": config.train.remat,
-        "backend": attention.choose(
-            cli.choice("train.attention", config.train.attention, attention.BACKENDS),
-            config.data.row_length,
-        ),
-    }
+    settings = assembly.make_optimizer_settings(config)
     mesh = sharding.make_mesh(config.mesh)
-    options["spread"] = sharding.spread(mesh)
+    options = assembly.model_options(config, mesh)
     objective = objectives.make(config, mesh)
     folder = RunFolder(arguments.workdir or f"runs/{config.name}")
     folder.claim(config)
@@ -67,25 +58,11 @@ def main(arguments: cli.Arguments) -> None:
     model = source.model
     written = tokenization.closed(tokenizer) if objective.head else tokenizer
     hub.check_tokenizer(dataclasses.replace(model, lora=None), written)
-    leaves = functools.partial(objective.leaves, model, **options)
-    shapes = objective.model.abstract_params(model)
-    logical = axes.logical_axes(shapes)
-    places = sharding.parameters(mesh, shapes, logical)
-    trainable_shapes, _ = lora.split(shapes, model.lora)
-    trainable_logical, _ = lora.split(logical, model.lora)
-    learning_rate = optimizers.schedule(optimizer_settings, plan.steps)
-    optimizer = optimizers.adamw(optimizer_settings, learning_rate, trainable_logical)
-    abstract, shardings = step.state_shapes(trainable_shapes, optimizer, mesh, trainable_logical)
-    train_step = step.compile_train_step(
-        step.make_train_step(
-            leaves, objective.loss, optimizer, learning_rate, clip=optimizer_settings.clip
-        ),
-        mesh,
-        shardings,
-        lora.split(places, model.lora)[1],
+    run = assembly.assemble(
+        model, objective, mesh, settings=settings, steps=plan.steps, options=options
     )
     score_step = step.compile_scoring(
-        lambda params, batch: objective.score(leaves(params, batch), batch), mesh, places
+        lambda params, batch: objective.score(run.leaves(params, batch), batch), mesh, run.places
     )
     to_device = functools.partial(sharding.to_device, mesh=mesh)
     pad_token = tokenizer.pad_token_id or 0
@@ -95,7 +72,7 @@ def main(arguments: cli.Arguments) -> None:
         first: Any = None
         frozen: Any = {}
         if not start or model.lora or not results.has_scores(folder, "before"):
-            first, frozen = lora.split(source.make(places), model.lora)
+            first, frozen = lora.split(source.make(run.places), model.lora)
         record = {
             "data": train_tries.fingerprint,
             "held_out": test_tries.fingerprint,
@@ -106,7 +83,9 @@ def main(arguments: cli.Arguments) -> None:
         }
         if start:
             check_record(start, checkpoints.record(start), record)
-        sizes = [sum(x.size for x in jax.tree.leaves(tree)) for tree in (shapes, trainable_shapes)]
+        sizes = [
+            sum(x.size for x in jax.tree.leaves(tree)) for tree in (run.shapes, run.abstract.params)
+        ]
         say(
             f"model: {sizes[0] / 1e6:.2f} M parameters"
             + (f" ({sizes[1] / 1e6:.2f} M trained)" if model.lora else "")
@@ -162,10 +141,10 @@ def main(arguments: cli.Arguments) -> None:
                 folder, "before", score(lora.join(first, frozen)), objective.evaluation
             )
         if start:
-            state = checkpoints.restore(start, abstract)
+            state = checkpoints.restore(start, run.abstract)
             say(f"going on from the checkpoint at step {start} of {plan.steps}", flush=True)
         else:
-            state = step.compile_first_state(optimizer, shardings)(first)
+            state = step.compile_first_state(run.optimizer, run.shardings)(first)
         del first
         with MetricsWriter(
             folder.path,
@@ -175,7 +154,7 @@ def main(arguments: cli.Arguments) -> None:
         ) as writer:
             state = loop.train(
                 state,
-                lambda state, batch: train_step(state, batch, frozen),
+                lambda state, batch: run.train_step(state, batch, frozen),
                 loader.stream(
                     batches,
                     start=start,
@@ -218,14 +197,6 @@ def main(arguments: cli.Arguments) -> None:
     result = trained.Trained(model, params, tokenizer, folder, plan.steps)
     outputs.write_model(folder.model, result, test_tries, mesh)
     say(f"model: {os.path.relpath(folder.model)}", flush=True)
-
-
-def make_optimizer_settings(config: ConfigDict) -> optimizers.OptimizerSettings:
-    """The numbers of AdamW from `config.train`."""
-    names = ("learning_rate", "schedule", "warmup", "min_ratio", "weight_decay", "b1", "b2")
-    return optimizers.OptimizerSettings(
-        **{name: config.train[name] for name in (*names, "eps", "clip")}
-    )
 
 
 def make_plan(

@@ -277,6 +277,7 @@ class Decoder(nnx.Module):
         sliding: Bool[Array, "layers"],
         context: Callable[[Bool[Array, ""]], tuple[Rotary, Callable[..., Array]]],
         policy: Callable[..., bool] | None,
+        place: Callable[[Array], Array],
     ) -> Float[Array, "R S D"]:
         """Runs the layers by scan.
 
@@ -285,17 +286,18 @@ class Decoder(nnx.Module):
             sliding: which layers have the window.
             context: from that, a layer's rotary angles and attention.
             policy: what the backward pass need not find again.
+            place: puts states where their rows lie.
         """
         definition, stacked = nnx.split(self.layers)
 
         def layer(x: Array, scanned: tuple[Any, Array]) -> tuple[Array, None]:
             params, slides = scanned
-            return nnx.merge(definition, params)(x, *context(slides)), None
+            return place(nnx.merge(definition, params)(x, *context(slides))), None
 
         if policy is not None:
             layer = jax.checkpoint(layer, policy=policy, prevent_cse=False)
         # Rows are looked up in fp32: tokens that occur often sum their gradients unrounded.
-        x = jnp.take(self.embed[...], tokens, axis=0).astype(self.dtype)
+        x = place(jnp.take(self.embed[...], tokens, axis=0)).astype(self.dtype)
         if self.embed_scale is not None:
             # The factor is rounded to the type of the computation, as in the original models.
             x = x * jnp.asarray(self.embed_scale, self.dtype)
@@ -380,7 +382,8 @@ def hidden(
         return rotary, attend
 
     sliding = jnp.asarray(config.sliding or (False,) * config.layers)
-    return decoder(tokens, sliding, context, REMAT[remat])
+    place = (lambda x: x) if spread is None else spread.by_row
+    return decoder(tokens, sliding, context, REMAT[remat], place)
 
 
 def softcapped(x: Float[Array, "..."], cap: float | None) -> Float[Array, "..."]:
