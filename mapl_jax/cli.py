@@ -1,7 +1,7 @@
 """What every command shares: flags, the config file, and one clear line for a user's mistake.
 
-A command has a config file (`--config=FILE` and `--config.FIELD=VALUE`) or, if a few words say all,
-plain flags (`--NAME=VALUE`).
+A command has a config file (`--config=FILE` and `--config.FIELD=VALUE`), or plain flags
+(`--NAME=VALUE`), or a config file and beside it plain flags for what is not of the run.
 """
 
 import dataclasses
@@ -32,11 +32,13 @@ class Arguments:
         config: the locked config, overrides applied; of a command with plain flags, their values.
         workdir: value of `--workdir`, or None where the user left it to the command.
         command: the command line, for the records of a run.
+        flags: of a command with a config file, the values of its plain flags.
     """
 
     config: ConfigDict
     workdir: str | None
     command: str
+    flags: ConfigDict = dataclasses.field(default_factory=ConfigDict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,10 +79,11 @@ def launch(
         main: the command.
         name: how the command is called, `mapl_jax.NAME`.
         config: the config file to suggest where none was given.
-        flags: of a command without a config file.
+        flags: plain flags.
     """
-    plain = flags is not None
-    holder = _define_plain(flags) if flags is not None else _define_config(config)
+    plain = not config
+    beside = _define_plain(flags or {})
+    holder = beside if plain else _define_config(config)
     absl_flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
     app.define_help_flags()
     debug = any(arg in ("--debug", "--debug=true") for arg in sys.argv[1:])
@@ -104,6 +107,7 @@ def launch(
         config=values,
         workdir=None if plain else absl_flags.FLAGS.workdir,
         command=" ".join(["python", "-m", f"mapl_jax.{name}", *sys.argv[1:]]),
+        flags=ConfigDict() if plain else beside(),
     )
     try:
         main(arguments)

@@ -15,13 +15,22 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from mapl_jax import cli, inputs, objectives, outputs, responses, results, trained, weights
+from mapl_jax import (
+    assembly,
+    cli,
+    inputs,
+    objectives,
+    outputs,
+    responses,
+    results,
+    trained,
+    weights,
+)
 from mapl_jax.data import loader, rows, tokenization
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import following, scoring
-from mapl_jax.kernels import attention
-from mapl_jax.models import axes, hub, lora
+from mapl_jax.models import hub, lora
 from mapl_jax.runs import RunFolder
 from mapl_jax.training import loop, optimizers, sharding, step
 from mapl_jax.training.checkpoints import Checkpoints
@@ -69,17 +78,9 @@ def make_settings(config: ConfigDict) -> RunSettings:
     Raises:
         UserError: something in it means nothing.
     """
-    optimizer = make_optimizer_settings(config)
-    options: dict[str, Any] = {
-        "dtype": cli.choice("train.dtype", config.train.dtype, weights.DTYPES),
-        "remat": config.train.remat,
-        "backend": attention.choose(
-            cli.choice("train.attention", config.train.attention, attention.BACKENDS),
-            config.data.row_length,
-        ),
-    }
+    optimizer = assembly.make_optimizer_settings(config)
     mesh = sharding.make_mesh(config.mesh)
-    options["spread"] = sharding.spread(mesh)
+    options = assembly.model_options(config, mesh)
     return RunSettings(optimizer, options, mesh, objectives.make(config, mesh))
 
 
@@ -111,25 +112,13 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
     model = source.model
     written = tokenization.closed(tokenizer) if objective.head else tokenizer
     hub.check_tokenizer(dataclasses.replace(model, lora=None), written)
-    leaves = functools.partial(objective.leaves, model, **options)
-    shapes = objective.model.abstract_params(model)
-    logical = axes.logical_axes(shapes)
-    places = sharding.parameters(mesh, shapes, logical)
-    trainable_shapes, _ = lora.split(shapes, model.lora)
-    trainable_logical, _ = lora.split(logical, model.lora)
-    learning_rate = optimizers.schedule(settings.optimizer, plan.steps)
-    optimizer = optimizers.adamw(settings.optimizer, learning_rate, trainable_logical)
-    abstract, shardings = step.state_shapes(trainable_shapes, optimizer, mesh, trainable_logical)
-    train_step = step.compile_train_step(
-        step.make_train_step(
-            leaves, objective.loss, optimizer, learning_rate, clip=settings.optimizer.clip
-        ),
-        mesh,
-        shardings,
-        lora.split(places, model.lora)[1],
+    built = assembly.assemble(
+        model, objective, mesh, settings=settings.optimizer, steps=plan.steps, options=options
     )
     score_step = step.compile_scoring(
-        lambda params, batch: objective.score(leaves(params, batch), batch), mesh, places
+        lambda params, batch: objective.score(built.leaves(params, batch), batch),
+        mesh,
+        built.places,
     )
     to_device = functools.partial(sharding.to_device, mesh=mesh)
     pad_token = tokenizer.pad_token_id or 0
@@ -140,7 +129,7 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
         frozen: Any = {}
         new = not results.has_scores(folder, "before", bool(probes))
         if not start or model.lora or new:
-            first, frozen = lora.split(source.make(places), model.lora)
+            first, frozen = lora.split(source.make(built.places), model.lora)
         record = {
             "data": train_tries.fingerprint,
             "held_out": test_tries.fingerprint,
@@ -151,7 +140,10 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
         }
         if start:
             check_record(start, checkpoints.record(start), record)
-        sizes = [sum(x.size for x in jax.tree.leaves(tree)) for tree in (shapes, trainable_shapes)]
+        sizes = [
+            sum(x.size for x in jax.tree.leaves(tree))
+            for tree in (built.shapes, built.abstract.params)
+        ]
         say(
             f"model: {sizes[0] / 1e6:.2f} M parameters"
             + (f" ({sizes[1] / 1e6:.2f} M trained)" if model.lora else "")
@@ -212,10 +204,10 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
             follow(params, "before")
             del params
         if start:
-            state = checkpoints.restore(start, abstract)
+            state = checkpoints.restore(start, built.abstract)
             say(f"going on from the checkpoint at step {start} of {plan.steps}")
         else:
-            state = step.compile_first_state(optimizer, shardings)(first)
+            state = step.compile_first_state(built.optimizer, built.shardings)(first)
         del first
         with MetricsWriter(
             folder.path,
@@ -225,7 +217,7 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
         ) as writer:
             state = loop.train(
                 state,
-                lambda state, batch: train_step(state, batch, frozen),
+                lambda state, batch: built.train_step(state, batch, frozen),
                 loader.stream(
                     batches,
                     start=start,
@@ -270,14 +262,6 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
     result = trained.Trained(model, params, tokenizer, folder, plan.steps)
     outputs.write_model(folder.model, result, test_tries, mesh)
     say(f"model: {os.path.relpath(folder.model)}")
-
-
-def make_optimizer_settings(config: ConfigDict) -> optimizers.OptimizerSettings:
-    """The numbers of AdamW from `config.train`."""
-    names = ("learning_rate", "schedule", "warmup", "min_ratio", "weight_decay", "b1", "b2")
-    return optimizers.OptimizerSettings(
-        **{name: config.train[name] for name in (*names, "eps", "clip")}
-    )
 
 
 def make_plan(

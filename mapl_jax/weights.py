@@ -103,7 +103,7 @@ def _from_scratch(
     if fields.shape:
         model = _fitting(published.config(fields.shape), fields.shape, tokenizer)
     else:
-        model = _described(fields, tokenizer)
+        model = described(fields, len(tokenizer))
 
     def init() -> Any:
         params = objective.model.init(model, jax.random.key(seed))
@@ -121,7 +121,8 @@ def _from_scratch(
     return Source(model, make, name)
 
 
-def _described(fields: ConfigDict, tokenizer: Tokenizer) -> DecoderConfig:
+def described(fields: ConfigDict, tokens: int) -> DecoderConfig:
+    """The shape that a config describes, for a vocabulary of so many tokens."""
     if fields.width % fields.heads or fields.heads % fields.kv_heads:
         raise UserError(
             f"model.width ({fields.width}) must be a multiple of model.heads ({fields.heads}), "
@@ -129,7 +130,7 @@ def _described(fields: ConfigDict, tokenizer: Tokenizer) -> DecoderConfig:
         )
     return DecoderConfig(
         # A multiple of 64 shards evenly and fills whole tiles.
-        vocab_size=-(-len(tokenizer) // 64) * 64,
+        vocab_size=-(-tokens // 64) * 64,
         width=fields.width,
         layers=fields.layers,
         heads=fields.heads,

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from mapl_jax import objectives, train, weights
+from mapl_jax import assembly, objectives, weights
 from mapl_jax.data import tokenization
 from mapl_jax.errors import UserError
 from mapl_jax.models import families, lora, published, reward
@@ -82,7 +82,7 @@ def test_a_pretrained_preset_has_the_settings_of_the_paper(preset):
     assert config.train.dtype == "bfloat16" and config.synthesis.families == "train"
     assert config.train.rows_per_batch * config.data.row_length == 64 * 1024
     assert config.train.rows_per_batch % (config.train.accumulation * devices) == 0
-    settings = train.make_optimizer_settings(config)
+    settings = assembly.make_optimizer_settings(config)
     assert (settings.b1, settings.b2) != (0.9, 0.98)
 
 

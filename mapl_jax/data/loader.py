@@ -101,26 +101,8 @@ class Batches:
         return [[str(self.tries[i]["id"]) for i in row] for row in self.plan.batch(step)]
 
     def _row(self, members: np.ndarray, level_weight: np.ndarray, sft_weight: float) -> Batch:
-        plan = self.plan
-        s, l, c = plan.row_length, plan.max_leaves, plan.max_comparisons  # noqa: E741
-        row: Batch = {
-            "tokens": np.full(s, self.pad_token, np.int32),
-            "positions": np.zeros(s, np.int32),
-            "reach": np.zeros(s, np.int32),
-            "parent": np.full(s, -1, np.int32),
-            "scored_at": np.full(plan.max_scored, -1, np.int32),
-            "tiles": np.full(plan.max_tiles, tiles.UNUSED, np.int32),
-            "leaf_end": np.full(l, -1, np.int32),
-            "response_tokens": np.zeros(l, np.int32),
-            "sft_weight": np.zeros(l, np.float32),
-            "term_leaf": np.zeros((c, 4), np.int32),
-            "term_sign": np.zeros((c, 4), np.float32),
-            "gamma": np.zeros(c, np.float32),
-            "level": np.full(c, UNUSED, np.int32),
-            "weight": np.zeros(c, np.float32),
-        }
-        if self.reference is not None:
-            row["ref_logp"] = np.zeros((l, *self.reference.shape[1:]), np.float32)
+        kept = None if self.reference is None else self.reference.shape[1:]
+        row = empty_row(self.plan, pad_token=self.pad_token, reference=kept)
         token = leaf = comparison = score = 0
         for member in members:
             trie = self.tries[member]
@@ -156,6 +138,36 @@ class Batches:
         seen = tiles.seen(row["reach"])
         row["tiles"][: len(seen)] = seen
         return row
+
+
+def empty_row(plan: Plan, *, pad_token: int = 0, reference: tuple[int, ...] | None = None) -> Batch:
+    """A row that holds nothing: what its arrays are called, their shapes and types.
+
+    Args:
+        plan: says how long they are.
+        pad_token: what unused places hold.
+        reference: shape of what is kept of a leaf under the reference; None if there is none.
+    """
+    s, l, c = plan.row_length, plan.max_leaves, plan.max_comparisons  # noqa: E741
+    row: Batch = {
+        "tokens": np.full(s, pad_token, np.int32),
+        "positions": np.zeros(s, np.int32),
+        "reach": np.zeros(s, np.int32),
+        "parent": np.full(s, -1, np.int32),
+        "scored_at": np.full(plan.max_scored, -1, np.int32),
+        "tiles": np.full(plan.max_tiles, tiles.UNUSED, np.int32),
+        "leaf_end": np.full(l, -1, np.int32),
+        "response_tokens": np.zeros(l, np.int32),
+        "sft_weight": np.zeros(l, np.float32),
+        "term_leaf": np.zeros((c, 4), np.int32),
+        "term_sign": np.zeros((c, 4), np.float32),
+        "gamma": np.zeros(c, np.float32),
+        "level": np.full(c, UNUSED, np.int32),
+        "weight": np.zeros(c, np.float32),
+    }
+    if reference is not None:
+        row["ref_logp"] = np.zeros((l, *reference), np.float32)
+    return row
 
 
 def stream(

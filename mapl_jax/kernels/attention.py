@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax.kernels import blocks, tiles
@@ -38,6 +38,16 @@ class Spread:
     mesh: Mesh
     rows: tuple[str, ...]
     heads: str
+
+    def by_row(self, x: Float[Array, "R ..."]) -> Float[Array, "R ..."]:
+        """Keeps each row whole, on the device that it lies on.
+
+        Where parameters are spread over the axes of rows, the compiler would otherwise take the
+        rows apart and bring all of them to every device.
+        """
+        return jax.lax.with_sharding_constraint(
+            x, NamedSharding(self.mesh, PartitionSpec(self.rows))
+        )
 
 
 def attention(

@@ -27,7 +27,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax.errors import UserError
@@ -287,7 +286,7 @@ class Decoder(nnx.Module):
             sliding: which layers have the window.
             context: from that, a layer's rotary angles and attention.
             policy: what the backward pass need not find again.
-            place: says of states how they lie over devices.
+            place: puts states where their rows lie.
         """
         definition, stacked = nnx.split(self.layers)
 
@@ -416,14 +415,7 @@ def hidden(
 
         return rotary, attend
 
-    def place(states: Array) -> Array:
-        if spread is None:
-            return states
-        # Otherwise the compiler may cut them as it does the matrices they meet, and send states
-        # about instead of matrices.
-        rows = NamedSharding(spread.mesh, PartitionSpec(spread.rows))
-        return jax.lax.with_sharding_constraint(states, rows)
-
+    place = (lambda x: x) if spread is None else spread.by_row
     return decoder(tokens, sliding_layers(config), context, REMAT[remat], place)
 
 

@@ -1,0 +1,110 @@
+"""A run's step, put together from its config: what trains, what is planned and what is measured."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import optax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from mapl_jax import cli, weights
+from mapl_jax.kernels import attention
+from mapl_jax.models import axes, lora
+from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.objectives import Objective
+from mapl_jax.training import optimizers, sharding, step
+
+
+@dataclasses.dataclass(frozen=True)
+class Assembly:
+    """Everything between a config and a compiled step.
+
+    Attributes:
+        leaves: (parameters, part of a batch) -> a number for each leaf.
+        shapes: of all parameters.
+        places: shardings of all parameters.
+        optimizer: of the trainable ones.
+        abstract: shapes of the state, with its shardings.
+        shardings: of the state.
+        frozen: shardings of the frozen parameters; empty without LoRA.
+        train_step: (state, batch, frozen) -> (state, metrics), jitted.
+    """
+
+    leaves: Callable[..., Any]
+    shapes: Any
+    places: Any
+    optimizer: optax.GradientTransformation
+    abstract: step.TrainState
+    shardings: step.TrainState
+    frozen: Any
+    train_step: Any
+
+
+def model_options(config: ConfigDict, mesh: Mesh) -> dict[str, Any]:
+    """How a model is computed: `dtype`, `remat`, `backend` and `spread`.
+
+    Raises:
+        UserError: a setting is unknown.
+    """
+    train = config.train
+    backend = cli.choice("train.attention", train.attention, attention.BACKENDS)
+    return {
+        "dtype": cli.choice("train.dtype", train.dtype, weights.DTYPES),
+        "remat": train.remat,
+        "backend": attention.choose(backend, config.data.row_length),
+        "spread": sharding.spread(mesh),
+    }
+
+
+def make_optimizer_settings(config: ConfigDict) -> optimizers.OptimizerSettings:
+    """The numbers of AdamW from `config.train`."""
+    names = ("learning_rate", "schedule", "warmup", "min_ratio", "weight_decay", "b1", "b2")
+    return optimizers.OptimizerSettings(
+        **{name: config.train[name] for name in (*names, "eps", "clip")}
+    )
+
+
+def assemble(
+    model: DecoderConfig,
+    objective: Objective,
+    mesh: Mesh,
+    *,
+    settings: optimizers.OptimizerSettings,
+    steps: int,
+    options: dict[str, Any],
+) -> Assembly:
+    """Puts a step together; nothing is computed.
+
+    Args:
+        model: of the run.
+        objective: of the run.
+        mesh: of the run.
+        settings: of the optimizer.
+        steps: of the whole run.
+        options: from `model_options`.
+    """
+    leaves = functools.partial(objective.leaves, model, **options)
+    shapes = objective.model.abstract_params(model)
+    logical = axes.logical_axes(shapes)
+    places = sharding.parameters(mesh, shapes, logical)
+    trainable, _ = lora.split(shapes, model.lora)
+    trainable_logical, _ = lora.split(logical, model.lora)
+    frozen = lora.split(places, model.lora)[1]
+    learning_rate = optimizers.schedule(settings, steps)
+    optimizer = optimizers.adamw(settings, learning_rate, trainable_logical)
+    abstract, shardings = step.state_shapes(trainable, optimizer, mesh, trainable_logical)
+    take = step.make_train_step(
+        leaves, objective.loss, optimizer, learning_rate, clip=settings.clip
+    )
+    return Assembly(
+        leaves,
+        shapes,
+        places,
+        optimizer,
+        abstract,
+        shardings,
+        frozen,
+        step.compile_train_step(take, mesh, shardings, frozen),
+    )

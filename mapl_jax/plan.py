@@ -1,0 +1,314 @@
+"""Says whether a run fits hardware that is not here, and how long its steps would take.
+
+    python -m mapl_jax.plan --config=configs/rm.py:qwen2.5-7b --topology=v5e:4x4
+
+The train step of the config is compiled ahead of time for that TPU slice (v5e, v5p, v6e; needs the
+extra `tpu`, no TPU), without weights or data. `--topology=gpu:8` is an estimate: what a compiler
+for CPU lays out on as many simulated devices. Every device holds one row at a time; a batch that
+cannot be split so is made larger, and the plan says how.
+"""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from mapl_jax import assembly, cli, objectives, planning, weights
+from mapl_jax.data import loader, rows
+from mapl_jax.errors import UserError
+from mapl_jax.kernels import tiles
+from mapl_jax.models import hub, lora, published
+from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.planning import GB, Memory, Slice
+from mapl_jax.training import sharding
+
+FLAGS = {
+    "topology": cli.Flag("", "Hardware: v5e:4x4, v5p:2x2x4, v6e:2x4, gpu:8, ..."),
+    "trie_tokens": cli.Flag(1000, "Tokens of a sample with its instructions, on average."),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a step takes on a slice.
+
+    Attributes:
+        where: the slice.
+        mesh: sizes of its axes.
+        parameters: of the model.
+        rows: of a batch.
+        parts: of a batch, one after the other.
+        memory: of one device.
+        traffic: bytes that one device receives, by kind of collective; None where the program did
+            not compile.
+        flops: of a step, all devices.
+        roofline: of a step.
+        samples: of a step.
+    """
+
+    where: Slice
+    mesh: dict[str, int]
+    parameters: int
+    rows: int
+    parts: int
+    memory: Memory
+    traffic: dict[str, float] | None
+    flops: float
+    roofline: planning.Roofline
+    samples: float
+
+    @property
+    def fits(self) -> bool:
+        """Whether a device has as much memory as the step takes."""
+        return self.traffic is not None and self.memory.total <= self.where.chip.memory
+
+
+def main(arguments: cli.Arguments) -> None:
+    """Compiles and reports."""
+    where = planning.parse_slice(arguments.flags.topology)
+    prepare(where)
+    print(report(make(arguments.config, where, arguments.flags.trie_tokens)), flush=True)
+
+
+def prepare(where: Slice) -> None:
+    """Makes JAX look for no accelerator, and simulate as many devices as a GPU slice has."""
+    # libtpu would ask a metadata server that is not there, and complain.
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
+    os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+    os.environ.setdefault("TPU_WORKER_ID", "0")
+    jax.config.update("jax_platforms", "cpu")
+    if where.kind == "gpu" and where.chips > 1:
+        jax.config.update("jax_num_cpu_devices", where.chips)
+
+
+def devices_of(where: Slice) -> list[Any]:
+    """The devices of a slice, described for the compiler.
+
+    Raises:
+        UserError: the compiler is not installed, or knows no such slice.
+    """
+    if where.kind == "gpu":
+        return jax.devices()[: where.chips]
+    from jax.experimental import topologies
+
+    options: dict[str, Any] = {}
+    if where.chips == 1:
+        options = {"chips_per_host_bounds": [1, 1, 1]}
+    try:
+        found = topologies.get_topology_desc(str(where), platform="tpu", **options)
+    except Exception as error:
+        text = str(error)
+        if "libtpu" in text.lower() or "plugin" in text.lower():
+            raise UserError(
+                "compiling for TPU needs libtpu; pip install 'mapl_jax[tpu]'"
+            ) from error
+        raise UserError(
+            f"--topology {where}: {text.splitlines()[0]}; slices are "
+            + ", ".join(f"{where.kind}:{shape}" for shape in where.chip.sizes.values())
+        ) from error
+    return list(found.devices)
+
+
+def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
+    """Compiles the train step of a config for a slice.
+
+    Args:
+        config: of the run.
+        where: the hardware.
+        trie: tokens of a sample, on average.
+
+    Raises:
+        UserError: the config means nothing on this hardware.
+    """
+    if not 0 < trie <= config.data.row_length:
+        raise UserError(
+            f"--trie_tokens is {trie}; it must lie between 1 and data.row_length "
+            f"({config.data.row_length})"
+        )
+    devices = devices_of(where)
+    mesh = sharding.make_mesh(config.mesh, devices)
+    objective = objectives.make(config, mesh)
+    model = model_of(config)
+    options = assembly.model_options(config, mesh)
+    run = assembly.assemble(
+        model,
+        objective,
+        mesh,
+        settings=assembly.make_optimizer_settings(config),
+        steps=config.train.steps or 1000,
+        options=options,
+    )
+    each = sharding.data_parts(mesh)
+    parts = max(config.train.accumulation, 1)
+    if config.train.rows_per_batch % (parts * each):
+        parts = max(1, config.train.rows_per_batch // each)
+    in_step = max(config.train.rows_per_batch // (parts * each), 1) * parts * each
+    batch = abstract_batch(config, objective, mesh, rows_per_batch=in_step, parts=parts, trie=trie)
+    frozen_shapes, places = lora.split(run.shapes, model.lora)[1], run.frozen
+    frozen = jax.tree.map(
+        lambda x, place: jax.ShapeDtypeStruct(x.shape, options["dtype"], sharding=place),
+        frozen_shapes,
+        places,
+    )
+    known = {
+        "parameters": planning.bytes_here(run.abstract.params),
+        "frozen": planning.bytes_here(frozen),
+        "optimizer": planning.bytes_here(run.abstract.opt_state),
+        "batch": planning.bytes_here(batch),
+    }
+    traced = run.train_step.trace(run.abstract, batch, frozen)
+    temporaries, traffic = _compile(traced, sum(known.values()))
+    memory = Memory(**known, temporaries=temporaries)
+    tokens = float(in_step * config.data.row_length)
+    again = options["remat"] == "full"
+    flops = planning.product_flops(run.train_step, run.abstract, batch, frozen)
+    flops += planning.attention_flops(model, tokens, trie, tile=tiles.TILE, passes=3.5 + again)
+    size = np.dtype(options["dtype"]).itemsize
+    reading = planning.memory_traffic(
+        memory,
+        model,
+        weights=planning.leading(run.shapes) / 4 * size / mesh.shape["tensor"],
+        tokens=tokens / parts / each,
+        parts=parts,
+        passes=2 + again,
+    )
+    chip = where.chip
+    return Plan(
+        where=where,
+        mesh=dict(mesh.shape),
+        parameters=sum(x.size for x in jax.tree.leaves(run.shapes)),
+        rows=in_step,
+        parts=parts,
+        memory=memory,
+        traffic=traffic,
+        flops=flops,
+        roofline=planning.Roofline(
+            flops / where.chips / chip.flops,
+            reading / chip.bandwidth,
+            sum((traffic or {}).values()) / chip.links,
+        ),
+        samples=tokens / trie,
+    )
+
+
+def model_of(config: ConfigDict) -> DecoderConfig:
+    """The model of a config, by its shape alone.
+
+    Raises:
+        UserError: the shape is not known without network.
+    """
+    fields = config.model
+    name = fields.get("shape") or fields.path
+    if name in published.SHAPES:
+        model = published.config(name)
+    elif name and Path(name).expanduser().is_dir():
+        model = hub.load_config(name)
+    elif name:
+        raise UserError(
+            f"the shape of {name} is not known here; name a folder with its config.json, or one of "
+            f"{', '.join(published.SHAPES)}"
+        )
+    else:
+        model = weights.described(fields, config.tokenizer.vocab_size)
+    if config.lora.rank:
+        adapters = lora.Lora(config.lora.rank, config.lora.alpha, config.lora.targets)
+        model = dataclasses.replace(model, lora=adapters)
+    return model
+
+
+def abstract_batch(
+    config: ConfigDict,
+    objective: objectives.Objective,
+    mesh: Any,
+    *,
+    rows_per_batch: int,
+    parts: int,
+    trie: int,
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of a batch whose rows are full of tries of one size."""
+    length = config.data.row_length
+    tries = length // trie + 1
+    leaves = 10 if config.get("synthesis", {}).get("mode") == "full" else 6
+    starts = np.arange(0, length, trie)
+    plan = rows.Plan(
+        members=np.zeros(0, np.int64),
+        offsets=np.zeros(1, np.int64),
+        rows_per_batch=rows_per_batch,
+        row_length=length,
+        max_leaves=-(-leaves * tries // 8) * 8,
+        max_comparisons=-(-5 * tries // 8) * 8,
+        max_scored=length,
+        max_tiles=-(-tiles.bound(starts, np.minimum(starts + trie, length), length) // 16) * 16,
+        epoch_steps=(),
+    )
+    row = loader.empty_row(plan, reference=(2,) if objective.reference else None)
+    place = sharding.rows(mesh)
+    return {
+        name: jax.ShapeDtypeStruct(
+            (parts, rows_per_batch // parts, *row[name].shape), row[name].dtype, sharding=place
+        )
+        for name in objective.fields
+    }
+
+
+def _compile(traced: Any, arguments: float) -> tuple[float, dict[str, float] | None]:
+    """Temporaries and traffic of a traced step; no traffic if it is too large for its device."""
+    try:
+        compiled = traced.lower().compile()
+    except jax.errors.JaxRuntimeError as error:
+        used = planning.memory_of_failure(str(error))
+        if used is None:
+            raise
+        return max(used - arguments, 0.0), None
+    found = compiled.memory_analysis()
+    # What is not written over an old state is new.
+    fresh = found.output_size_in_bytes - found.alias_size_in_bytes
+    temporaries = float(found.temp_size_in_bytes + fresh + found.generated_code_size_in_bytes)
+    return temporaries, planning.collective_bytes(compiled.as_text())
+
+
+def report(plan: Plan) -> str:
+    """The plan for its reader; the last line says whether it fits."""
+    where, memory, chip = plan.where, plan.memory, plan.where.chip
+    mesh = ", ".join(f"{name} {size}" for name, size in plan.mesh.items())
+    lines = [
+        f"{where.chips} x {chip.name} ({where}), mesh {mesh}",
+        f"{plan.parameters / 1e9:.2f} B parameters; {plan.rows} rows a step in {plan.parts} "
+        f"part(s): --config.train.rows_per_batch={plan.rows} "
+        f"--config.train.accumulation={plan.parts}",
+        "",
+        "memory of one device, GB" + (" (an estimate)" if where.kind == "gpu" else ""),
+    ]
+    for field in dataclasses.fields(Memory):
+        value = getattr(memory, field.name)
+        if value or field.name != "frozen":
+            lines.append(f"  {field.name:<14}{value / GB:9.3f}")
+    lines += [f"  {'all':<14}{memory.total / GB:9.3f}  of {chip.memory / GB:.1f}", ""]
+    if plan.traffic is not None:
+        lines.append("received by one device in a step, GB")
+        lines += [f"  {n:<20}{v / GB:9.3f}" for n, v in plan.traffic.items() if v]
+        lines += [f"  {'all':<20}{sum(plan.traffic.values()) / GB:9.3f}", ""]
+    line = plan.roofline
+    lines += [
+        f"operations of a step: {plan.flops:.3g}, {plan.flops / where.chips:.3g} on one device",
+        f"a step takes at least {line.seconds:.3f} s: products {line.products:.3f} s, memory "
+        f"{line.memory:.3f} s, links {line.links:.3f} s",
+        f"at most {plan.samples / line.seconds:.1f} samples/s, {plan.samples:.0f} samples a step",
+    ]
+    smaller, larger = planning.fitting(where, memory)
+    if smaller:
+        lines.append(f"estimated to do as well: {smaller}")
+    if not plan.fits and larger:
+        lines.append(f"estimated to do: {larger}")
+    sizes = f"{memory.total / GB:.2f} GB of {chip.memory / GB:.2f} on each of {where.chips}"
+    lines.append(f"{'fits' if plan.fits else 'does not fit'}: {sizes} x {chip.name}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cli.launch(main, name="plan", config="configs/rm.py:qwen2.5-7b", flags=FLAGS)
