@@ -209,7 +209,7 @@ def test_what_does_not_score_the_same_does_not_appear(trained, tmp_path, monkeyp
         return params
 
     monkeypatch.setattr(outputs.hub, "load_params", damaged)
-    with pytest.raises(UserError, match="gives other rewards"):
+    with pytest.raises(UserError, match="gives other numbers"):
         run_export(trained / "checkpoints" / "2", tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
