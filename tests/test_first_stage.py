@@ -82,7 +82,7 @@ def test_both_models_answer_the_same_held_out_prompts(finished):
         assert answer.kept == following.judge(answer.probe, answer.response, answer.ended).kept
     summary = json.loads((folder / "summary.json").read_text())["eval"]["generation"]
     assert summary["prompts"] == 4
-    assert "prompts kept before" in output
+    assert following.FOOTNOTES[0] in output
     page = (folder / "report.html").read_text()
     assert page.count("<h3>before</h3>") == 4
 

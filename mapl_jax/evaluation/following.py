@@ -19,8 +19,7 @@ from mapl_jax.evaluation.tables import text_table
 from mapl_jax.files import write_lines
 
 FOOTNOTES = (
-    "kept: all instructions of a prompt, or each by itself, in greedy responses to held-out "
-    "prompts; difference: of the same prompts.",
+    "Greedy responses to held-out prompts; a prompt is kept if all of its instructions are.",
 )
 
 
@@ -51,7 +50,7 @@ class Answer:
 
 
 def probes(samples: Iterable[Mapping[str, Any]], count: int) -> list[Probe]:
-    """Prompts with instructions from held-out samples, one of each sample until there are enough.
+    """Prompts with instructions from held-out samples: one of each, then another of each.
 
     Of the prompts of a sample, those of both responses are taken in turn, so that what is asked for
     is what a chosen and what a rejected response kept equally often.
@@ -59,20 +58,20 @@ def probes(samples: Iterable[Mapping[str, Any]], count: int) -> list[Probe]:
     Raises:
         UserError: no prompt has instructions.
     """
-    found: list[Probe] = []
-    for sample in samples:
-        if len(found) == count:
-            break
+    rounds: list[list[Probe]] = []
+    for number, sample in enumerate(samples):
         some = [prompt for prompt in sample["prompts"] if prompt.get("constraints")]
-        if some:
-            prompt = some[len(found) % len(some)]
-            found.append(Probe(str(sample["id"]), prompt["messages"], prompt["constraints"]))
-    if not found:
+        for turn in range(len(some)):
+            prompt = some[(number + turn) % len(some)]
+            if turn == len(rounds):
+                rounds.append([])
+            rounds[turn].append(Probe(str(sample["id"]), prompt["messages"], prompt["constraints"]))
+    if not rounds:
         raise UserError(
             "eval.generate: no held-out prompt has instructions; set it to 0, or (configs/sft.py) "
             "--config.data.instructions=True"
         )
-    return found
+    return [probe for some in rounds for probe in some][:count]
 
 
 def judge(probe: Probe, response: str, ended: bool) -> Answer:
@@ -160,30 +159,20 @@ def table(summary: Mapping[str, Any]) -> str:
 
 def table_cells(summary: Mapping[str, Any]) -> list[list[str]]:
     """The header and the rows of the table, cell by cell."""
-    sides = ("before", "after", "difference")
-    head = ["instructions of a prompt", "prompts"]
-    for name in ("prompt", "instruction"):
-        head += [f"{name}s kept before", "after", "difference [95 % interval]"]
-    rows = [("all", summary), *summary["by_count"].items()]
-    return [
-        head,
-        *(
-            [
-                name,
-                str(part["prompts"]),
-                *(
-                    _cell(part, f"{kind}_{side}", signed=side == "difference")
-                    for kind in ("prompt", "instruction")
-                    for side in sides
-                ),
-            ]
-            for name, part in rows
-        ),
-    ]
+    rows = [["kept", "of", "before", "after", "difference [95 % interval]"]]
+    for kind in ("prompt", "instruction"):
+        parts = [(f"{kind}s", summary)]
+        for count, part in summary["by_count"].items():
+            with_count = f"with {count} instructions" if kind == "prompt" else f"{count} a prompt"
+            parts.append((f"{kind}s, {with_count}", part))
+        for name, part in parts:
+            sides = (f"{kind}_{side}" for side in ("before", "after", "difference"))
+            rows.append([name, str(part[f"{kind}s"]), *(_cell(part, side) for side in sides)])
+    return rows
 
 
-def _cell(summary: Mapping[str, Any], field: str, *, signed: bool) -> str:
-    if not signed:
+def _cell(summary: Mapping[str, Any], field: str) -> str:
+    if not field.endswith("difference"):
         return f"{100 * summary[field]:.1f} %"
     text = f"{100 * summary[field]:+.1f} %"
     if f"{field}_low" in summary:
