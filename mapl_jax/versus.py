@@ -80,9 +80,7 @@ def compare(
         import torch
         import trl  # noqa: F401
     except ImportError as error:
-        raise UserError(
-            "--versus=trl needs torch and trl; pip install 'mapl_jax[peers]'"
-        ) from error
+        raise UserError("--versus=trl needs torch; pip install 'mapl_jax[peers]'") from error
     found: dict[str, Any] = {"threads": torch.get_num_threads(), "pairs": pairs}
     with tempfile.TemporaryDirectory(prefix="mapl-") as name:
         folder = Path(name)
@@ -112,25 +110,29 @@ def _by_turns(
     say(f"\n{kind}: loss and gradient norm of the first pairs, before any step")
     for name, (loss, norm) in checks.items():
         say(f"  {name:<10}{loss:>12.6f}{norm:>12.6f}")
-    for name, values in checks.items():
-        if not np.allclose(values, checks["ours"], rtol=TOLERANCE):
+    for name, check in checks.items():
+        if not np.allclose(check, checks["ours"], rtol=TOLERANCE):
             raise UserError(f"{name} and ours do not compute the same; no speed is comparable")
     seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for side in sides.values():
-        side.epoch()  # compiles, warms up
+    processor: dict[str, list[float]] = {name: [] for name in sides}
+    sides["ours"].epoch()  # compiles; the others are warm from the check
     for _ in range(repeats):
         for name, side in sides.items():
+            used = time.process_time()
             seconds[name].append(side.epoch())
+            processor[name].append(time.process_time() - used)
     speed = {name: len(pairs) / statistics.median(values) for name, values in seconds.items()}
     say(f"{kind}: pairs a second, median of {repeats} (all)")
     for name, values in seconds.items():
         each = ", ".join(f"{len(pairs) / value:.2f}" for value in values)
-        say(f"  {name:<10}{speed[name]:>8.2f}   ({each})")
+        cores = sum(processor[name]) / sum(values)
+        say(f"  {name:<10}{speed[name]:>8.2f}   ({each}; {cores:.1f} cores busy)")
     peer = max((name for name in sides if name != "ours"), key=speed.__getitem__)
     say(f"  ours is {speed['ours'] / speed[peer]:.2f} times as fast as {peer}")
     return {
         "checks": checks,
         "seconds": seconds,
+        "processor_seconds": processor,
         "pairs_per_second": speed,
         "faster_peer": peer,
         "ratio": speed["ours"] / speed[peer],
@@ -432,6 +434,7 @@ def _trl(
         save_strategy="no",
         logging_strategy="no",
         disable_tqdm=True,
+        log_level="error",
         max_length=None,
         **own,
     )
