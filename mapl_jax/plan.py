@@ -2,10 +2,10 @@
 
     python -m mapl_jax.plan --config=configs/rm.py:qwen2.5-7b --topology=v5e:4x4
 
-The train step of the config is compiled ahead of time for that TPU slice (v5e, v5p, v6e; needs the
-extra `tpu`, no TPU), without weights or data. `--topology=gpu:8` is an estimate: what a compiler
-for CPU lays out on as many simulated devices. Every device holds one row at a time; a batch that
-cannot be split so is made larger, and the plan says how.
+The train step of the config is compiled ahead of time for that TPU slice (v5e, v5p, v6e), without
+weights, data or a TPU; it takes the extra `tpu`. `--topology=gpu:8` is an estimate: what a compiler
+for CPU lays out on as many simulated devices. A batch that cannot be split over the devices is made
+as small or large as can be, and the plan says how.
 """
 
 import dataclasses

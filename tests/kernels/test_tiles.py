@@ -88,8 +88,14 @@ def test_a_window_leaves_out_tiles_that_are_too_far_away(seed, window):
     kept = np.asarray(tiles.within(list_of(reach[None]), *arrays, window)[0])
     kept = kept[kept >= 0]
     assert set(needed) <= set(kept.tolist()) <= set(tiles.seen(reach).tolist())
-    if window == 1:
-        assert len(kept) < len(tiles.seen(reach)) or len(needed) == len(kept)
+
+
+def test_a_window_over_a_long_trie_leaves_the_tiles_beside_the_diagonal():
+    positions = jnp.arange(10 * TILE)[None]
+    reach = jnp.full_like(positions, 10 * TILE)
+    kept = np.asarray(tiles.within(tiles.traced(reach), reach, positions, TILE // 2)[0])
+    i, j = np.divmod(kept[kept >= 0], 10)
+    assert sorted(i - j) == [0] * 10 + [1] * 9
 
 
 @dataclasses.dataclass(frozen=True)

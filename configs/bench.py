@@ -1,0 +1,30 @@
+"""A Qwen2-shaped model from scratch on pairs of your own, to be measured on CPU:
+
+    python -m mapl_jax.bench --config=configs/bench.py --config.data.train=pairs.jsonl
+    python -m mapl_jax.bench --config=configs/bench.py --config.data.train=pairs.jsonl --versus=trl
+
+24 M parameters, fp32. What to expect stands in docs/speed.md.
+"""
+
+import importlib.util
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+
+def get_config(preset: str = "") -> ConfigDict:
+    """The preset `small` of configs/rm.py with a larger model."""
+    path = Path(__file__).with_name("rm.py")
+    spec = importlib.util.spec_from_file_location("rm", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config(preset or "small")
+    config.name = "bench"
+    config.data.max_length = 1024
+    config.data.row_length = 1024
+    config.model.width = 512
+    config.model.layers = 8
+    config.model.heads = 8
+    config.model.kv_heads = 2
+    config.model.mlp_width = 1408
+    return config

@@ -1,0 +1,179 @@
+"""Measures the steps of a run: python -m mapl_jax.bench --config=configs/rm.py
+
+Compile and step time, samples, comparisons and tokens a second, the share of the hardware's peak
+(MFU; formula in `mapl_jax/measure.py`), memory, attention's share of the time, and how much faster
+the loader is than training. `--output=FILE` writes all of it as JSON.
+
+    python -m mapl_jax.bench --config=configs/bench.py --config.data.train=FILE --versus=trl
+
+trains the same model shape on base comparisons of the same pairs with TRL's RewardTrainer and
+DPOTrainer and with a plain torch loop, by turns, after showing that all have the same losses and
+gradients (extra `peers`; see `mapl_jax/versus.py`).
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from mapl_jax import assembly, cli, files, inputs, measure, objectives, train, weights
+from mapl_jax.data import loader
+from mapl_jax.errors import UserError
+from mapl_jax.models import lora
+from mapl_jax.training import sharding, step
+
+FLAGS = {
+    "steps": cli.Flag(10, "Steps that are measured, after two that are not."),
+    "versus": cli.Flag("", "Peer to compare with: trl."),
+    "pairs": cli.Flag(64, "With --versus: pairs that every side trains on in a repeat."),
+    "batch": cli.Flag(8, "With --versus: pairs of a step of the peers."),
+    "repeats": cli.Flag(3, "With --versus: repeats, by turns."),
+    "output": cli.Flag("", "JSON file for all numbers."),
+}
+WARM = 2
+GB = 1e9
+
+
+def main(arguments: cli.Arguments) -> None:
+    """Measures, prints, saves."""
+    config, flags = arguments.config, arguments.flags
+    if flags.steps < 1 or flags.repeats < 1 or flags.pairs < 1 or flags.batch < 1:
+        raise UserError("--steps, --repeats, --pairs and --batch must be at least 1")
+    if flags.versus:
+        cli.choice("--versus", flags.versus, ("trl",))
+        from mapl_jax import versus
+
+        found = versus.compare(
+            config, pairs=flags.pairs, batch=flags.batch, repeats=flags.repeats, say=_say
+        )
+    else:
+        with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
+            found = run(config, Path(arguments.workdir or cache), flags.steps)
+        print(table(found), flush=True)
+    found = {"command": arguments.command, "device": device(), **found}
+    if flags.output:
+        files.write_json(flags.output, found)
+        print(f"\n{flags.output}")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def device() -> str:
+    """What this was measured on."""
+    kind = jax.devices()[0].device_kind
+    cores = f" ({len(os.sched_getaffinity(0))} cores)" if kind == "cpu" else ""
+    return f"{jax.device_count()} x {kind}{cores}"
+
+
+def run(config: ConfigDict, folder: Path, steps: int) -> dict[str, Any]:
+    """Measures the steps of a config.
+
+    Args:
+        config: as for training.
+        folder: for caches and the tokenizer.
+        steps: how many.
+    """
+    mesh = sharding.make_mesh(config.mesh)
+    options = assembly.model_options(config, mesh)
+    objective = objectives.make(config, mesh)
+    load = inputs.load_splits if objective.comparisons else inputs.load_demonstrations
+    split, _ = load(config, folder / "cache")
+    tokenizer = inputs.make_tokenizer(config, split, folder / "tokenizer")
+    tries = inputs.encode_split(split, tokenizer, inputs.encode_settings(config), folder / "cache")
+    objective.check(tries, config)
+    with config.unlocked():
+        config.train.steps = steps + WARM
+    plan = train.make_plan(config, tries, objective, mesh)
+    source = weights.first(config, tokenizer, objective)
+    made = assembly.assemble(
+        source.model,
+        objective,
+        mesh,
+        settings=assembly.make_optimizer_settings(config),
+        steps=plan.steps,
+        options=options,
+    )
+    first, frozen = lora.split(source.make(made.places), source.model.lora)
+    pad = tokenizer.pad_token_id or 0
+    reference = weights.reference(config, source, tokenizer, objective)
+    numbers = weights.reference_logps(
+        reference,
+        objective,
+        [tries],
+        params=lora.join(first, frozen) if reference is source else None,
+        mesh=mesh,
+        cache=folder / "cache",
+        rows_per_batch=config.eval.rows_per_batch,
+        pad_token=pad,
+        options=options,
+    )
+    batches = loader.Batches(
+        tries,
+        plan,
+        weights=objective.weights,
+        inter_gamma=objective.inter_gamma,
+        joint=objective.joint,
+        reference=numbers[0],
+        pad_token=pad,
+        accumulation=config.train.accumulation,
+    )
+    state = step.compile_first_state(made.optimizer, made.shardings)(first)
+    peak = measure.matmul_peak(options["dtype"])
+    timed = measure.train_seconds(
+        made, state, frozen, batches, objective.fields, mesh, warm=WARM, steps=steps
+    )
+    peak = max(peak, measure.matmul_peak(options["dtype"]))
+    work = measure.work_of(batches, steps + WARM, policy=not objective.head)
+    flops = measure.model_flops(source.model, made.shapes, work)
+    attention = measure.attention_seconds(source.model, timed.pop("batch"), options)
+    reading = measure.loader_seconds(batches, steps, objective.fields)
+    seconds = timed["step_seconds"]
+    return {
+        **timed,
+        "parameters": sum(x.size for x in jax.tree.leaves(made.shapes)),
+        "dtype": np.dtype(options["dtype"]).name,
+        "attention": options["backend"],
+        "samples_per_second": work.samples / seconds,
+        "comparisons_per_second": work.comparisons / seconds,
+        "tokens_per_second": work.tokens / seconds,
+        "flat_tokens_per_second": work.flat_tokens / seconds,
+        "filled": work.filled,
+        "model_flops": flops,
+        "flops_per_second": flops / seconds,
+        "matmul_peak": peak,
+        "mfu": flops / seconds / peak,
+        "attention_share": attention / seconds,
+        "loader_over_training": seconds / reading,
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """The numbers for their reader."""
+    rows = [
+        ("parameters", f"{found['parameters'] / 1e6:.1f} M"),
+        ("type, attention", f"{found['dtype']}, {found['attention']}"),
+        ("compile", f"{found['compile_seconds']:.1f} s"),
+        ("step", f"{found['step_seconds']:.3f} s"),
+        ("samples/s", f"{found['samples_per_second']:.2f}"),
+        ("comparisons/s", f"{found['comparisons_per_second']:.2f}"),
+        ("trie tokens/s", f"{found['tokens_per_second']:.0f}"),
+        ("flat tokens they stand for/s", f"{found['flat_tokens_per_second']:.0f}"),
+        ("rows filled", f"{found['filled']:.1%}"),
+        ("model FLOP/s", f"{found['flops_per_second'] / 1e9:.1f} G"),
+        ("matmul peak", f"{found['matmul_peak'] / 1e9:.1f} G"),
+        ("MFU", f"{found['mfu']:.1%}"),
+        ("memory of the step", f"{found['peak_bytes'] / GB:.2f} GB"),
+        ("time in attention", f"{found['attention_share']:.1%}"),
+        ("loader over training", f"{found['loader_over_training']:.0f} x"),
+    ]
+    return "\n".join(f"{name:<30}{value:>16}" for name, value in rows)
+
+
+if __name__ == "__main__":
+    cli.launch(main, name="bench", config="configs/rm.py", flags=FLAGS)

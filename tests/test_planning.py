@@ -1,0 +1,219 @@
+"""What a plan counts: memory, traffic, operations; and what it says to its reader."""
+
+import functools
+import importlib.util
+import math
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from mapl_jax import plan, planning
+from mapl_jax.errors import UserError
+from mapl_jax.planning import Memory, parse_slice
+
+needs_libtpu = pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None, reason="needs the extra `tpu`"
+)
+
+
+@functools.cache
+def config_module(name):
+    spec = importlib.util.spec_from_file_location(name, f"configs/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def tiny():
+    config = config_module("rm").get_config("demo")
+    config.model.width, config.model.mlp_width = 64, 128
+    return config
+
+
+def test_a_slice_has_as_many_chips_as_its_name_says():
+    assert parse_slice("v5e:4x4").chips == 16
+    assert parse_slice("v5p:2x2x4").chips == 16
+    assert str(parse_slice("gpu:8")) == "gpu:8"
+    for kind, chip in planning.CHIPS.items():
+        for chips, shape in chip.sizes.items():
+            assert parse_slice(f"{kind}:{shape}").chips == chips
+
+
+@pytest.mark.parametrize("text", ["", "v5e", "tpu:4x4", "v5e:4x", "gpu:0", "v5e:4x0"])
+def test_a_slice_that_is_none_is_refused_in_one_line(text):
+    with pytest.raises(UserError, match="--topology"):
+        parse_slice(text)
+
+
+def test_products_count_as_often_as_loops_run():
+    weight = jnp.zeros((5, 16, 16))
+
+    def loss(weight, x):
+        def layer(x, w):
+            return jnp.tanh(x @ w), None
+
+        return jnp.sum(jax.lax.scan(jax.checkpoint(layer), x, weight)[0])
+
+    x = jnp.zeros((8, 16))
+    one = 2 * 8 * 16 * 16 * 5
+    assert planning.product_flops(loss, weight, x) == one
+    # Forward, forward again, and two products backward.
+    assert planning.product_flops(jax.grad(loss), weight, x) == 4 * one
+
+
+def compiled(function, mesh, specs, *shapes, out):
+    places = [NamedSharding(mesh, PartitionSpec(*spec)) for spec in specs]
+    structs = [
+        jax.ShapeDtypeStruct(shape, jnp.float32, sharding=place)
+        for shape, place in zip(shapes, places, strict=True)
+    ]
+    out = NamedSharding(mesh, PartitionSpec(*out))
+    return jax.jit(function, out_shardings=out).lower(*structs).compile().as_text()
+
+
+def test_traffic_is_what_a_ring_brings_to_one_device():
+    mesh = jax.make_mesh((8,), ("x",), axis_types=(AxisType.Auto,))
+    gathered = compiled(lambda a: a, mesh, [("x",)], (64, 32), out=())
+    found = planning.collective_bytes(gathered)
+    assert found["all-gather"] == 64 * 32 * 4 * 7 / 8 and sum(found.values()) == found["all-gather"]
+    summed = compiled(lambda a: a.sum(0), mesh, [("x",)], (64, 32), out=())
+    assert planning.collective_bytes(summed)["all-reduce"] == 2 * 32 * 4 * 7 / 8
+
+
+def test_traffic_in_a_loop_counts_as_often_as_the_loop_runs():
+    mesh = jax.make_mesh((8,), ("x",), axis_types=(AxisType.Auto,))
+
+    def layers(x, weights):
+        def layer(x, w):
+            whole = jax.lax.with_sharding_constraint(w, NamedSharding(mesh, PartitionSpec()))
+            return jnp.tanh(x @ whole), None
+
+        return jax.lax.scan(layer, x, weights)[0]
+
+    text = compiled(layers, mesh, [("x",), (None, "x")], (64, 32), (6, 32, 32), out=("x",))
+    found = planning.collective_bytes(text)
+    assert found["all-gather"] == pytest.approx(6 * 32 * 32 * 4 * 7 / 8)
+
+
+def test_the_complaint_of_a_compiler_says_how_much_would_be_needed():
+    text = "XLA:TPU compile permanent error. Ran out of memory. Used 21.50G of 15.75G hbm."
+    assert planning.memory_of_failure(text) == 21.5 * 2**30
+    assert planning.memory_of_failure("Mosaic failed") is None
+
+
+def test_smaller_and_larger_slices_are_those_that_would_do():
+    where = parse_slice("v5e:4x4")
+    memory = Memory(parameters=4e9, frozen=0, optimizer=8e9, batch=0, temporaries=5e9)
+    assert planning.scaled(memory, 16, 16) == memory.total
+    smaller, larger = planning.fitting(where, memory)
+    assert smaller is None and str(larger) == "v5e:4x8"
+    thin = Memory(parameters=1e9, frozen=0, optimizer=2e9, batch=0, temporaries=1e9)
+    assert str(planning.fitting(where, thin)[0]) == "v5e:2x2"
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_a_plan_for_simulated_devices_knows_what_lies_where(rank):
+    config = tiny()
+    config.lora.rank = rank
+    config.mesh.data, config.mesh.fsdp = 1, -1
+    config.train.rows_per_batch = 6
+    found = plan.make(config, parse_slice("gpu:8"), trie=200)
+    assert found.rows == 8 and found.parts == 1
+    state = found.memory.parameters + found.memory.frozen
+    whole = 4 * found.parameters
+    assert whole / 8 <= state <= 1.3 * whole / 8
+    assert found.memory.optimizer == pytest.approx(2 * found.memory.parameters, abs=8)
+    assert (found.memory.frozen > 0) == bool(rank)
+    # Embeddings are looked up where they lie; the layers are brought together.
+    layers = whole - 4 * 64 * math.ceil(config.tokenizer.vocab_size / 64) * 64
+    assert rank or found.traffic["all-gather"] >= 0.9 * layers * 7 / 8
+    text = plan.report(found)
+    assert text.splitlines()[-1].startswith("fits: ")
+    assert "--config.train.rows_per_batch=8" in text
+
+
+def test_operations_of_a_step_are_six_a_parameter_and_token():
+    config = tiny()
+    found = plan.make(config, parse_slice("gpu:1"), trie=200)
+    tokens = found.rows * config.data.row_length
+    body = found.parameters - 64 * math.ceil(config.tokenizer.vocab_size / 64) * 64
+    attention = planning.attention_flops(plan.model_of(config), tokens, 200, tile=64, passes=3.5)
+    assert found.flops - attention == pytest.approx(6 * body * tokens, rel=0.02)
+
+
+def test_what_does_not_fit_is_said_in_the_last_line():
+    where = parse_slice("v5e:4x4")
+    memory = Memory(parameters=9e9, frozen=0, optimizer=18e9, batch=0, temporaries=2e9)
+    found = plan.Plan(
+        where=where,
+        mesh={"data": 1, "fsdp": 16, "tensor": 1},
+        parameters=int(36e9),
+        rows=16,
+        parts=1,
+        memory=memory,
+        traffic=None,
+        flops=1e15,
+        roofline=planning.Roofline(1.0, 0.5, 0.2),
+        samples=64.0,
+    )
+    lines = plan.report(found).splitlines()
+    assert lines[-1].startswith("does not fit: 29.00 GB of 16.91")
+    assert lines[-2] == "estimated to do: v5e:4x8"
+
+
+def test_unknown_shapes_are_refused_with_those_that_are_known():
+    config = config_module("rm").get_config("qwen2.5-0.5b")
+    config.model.path = "someone/else"
+    with pytest.raises(UserError, match=r"Qwen/Qwen2\.5-7B"):
+        plan.model_of(config)
+
+
+PLANS = [
+    ("qwen2.5-0.5b", "v5e:2x2"),
+    ("qwen2.5-7b", "v5e:4x4"),
+    ("llama-3.1-8b", "v5p:2x2x4"),
+    ("gemma-2-2b", "v6e:2x4"),
+    ("llama-3.1-8b", "v5e:16x16"),
+]
+
+
+@pytest.mark.tpu
+@needs_libtpu
+@pytest.mark.parametrize(("preset", "topology"), PLANS)
+def test_presets_compile_for_slices_that_are_not_here(preset, topology):
+    command = [
+        sys.executable,
+        "-m",
+        "mapl_jax.plan",
+        f"--config=configs/rm.py:{preset}",
+        f"--topology={topology}",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[-1].startswith("fits: ")
+    values = {line.split()[0]: float(line.split()[1]) for line in lines if line.startswith("  ")}
+    assert np.isclose(values["optimizer"], 2 * values["parameters"], atol=0.002)
+    assert values["all-gather"] > 0
+
+
+@pytest.mark.tpu
+@needs_libtpu
+def test_a_model_that_is_too_large_does_not_fit():
+    command = [
+        sys.executable,
+        "-m",
+        "mapl_jax.plan",
+        "--config=configs/rm.py:qwen2.5-7b",
+        "--topology=v5e:2x2",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[-1].startswith("does not fit: ")
+    assert "estimated to do: v5e:" in done.stdout
