@@ -76,7 +76,7 @@ def work_of(batches: loader.Batches, steps: int, *, policy: bool) -> Work:
         ]
         places += reach.size
     filled = float(totals[2] / places)
-    return Work(*(float(x) for x in totals / steps), filled)
+    return Work(*map(float, totals / steps), filled=filled)
 
 
 def _flat(trie: Any) -> int:
