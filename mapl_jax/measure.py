@@ -65,18 +65,18 @@ def work_of(batches: loader.Batches, steps: int, *, policy: bool) -> Work:
         reach = batch["reach"]
         used = reach > 0
         index = np.arange(reach.shape[-1])
-        flat = sum(_flat(batches.tries[i]) for i in members)
         totals += [
             len(members),
             batches.tries.levels[members].sum(),
             used.sum(),
-            flat,
+            sum(_flat(batches.tries[i]) for i in members),
             (batch["scored_at"] >= 0).sum() if policy else 0,
             np.where(used, reach - index, 0).sum(),
         ]
         places += reach.size
+    samples, comparisons, tokens, flat, predicted, pairs = (float(x) for x in totals / steps)
     filled = float(totals[2] / places)
-    return Work(*map(float, totals / steps), filled=filled)
+    return Work(samples, comparisons, tokens, flat, predicted, pairs, filled)
 
 
 def _flat(trie: Any) -> int:
