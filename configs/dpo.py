@@ -6,9 +6,9 @@ configs/sft.py in the folder sft/ of the run; nothing is downloaded, 2 CPU cores
     python -m mapl_jax.train --config=configs/dpo.py
 
 With data and a model of your own (pairs in the forms TRL reads; JSONL, JSON, CSV, Parquet, a folder
-of them, or a hub name):
+of them, or a hub name), all levels weighing the same:
 
-    python -m mapl_jax.train --config=configs/dpo.py \
+    python -m mapl_jax.train --config=configs/dpo.py:pretrained \
         --config.data.train=train.jsonl --config.model.path=FOLDER
 
 The reward of a response is beta * (log pi - log pi_ref). The log-probabilities of the reference are
@@ -28,8 +28,9 @@ from ml_collections import ConfigDict
 
 from mapl_jax.errors import UserError
 
-# Families that a model from scratch learns within minutes: marks, lengths and endings. Another model
-# can have them all: --config.synthesis.families=train
+PRESETS = ("demo", "pretrained")
+
+# Families that a model from scratch learns within minutes: marks, lengths and endings.
 SURFACE = (
     "detectable_format:number_bullet_lists",
     "length_constraints:number_sentences",
@@ -51,11 +52,14 @@ def _sft() -> ConfigDict:
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    """The config; there are no presets."""
-    if preset:
-        raise UserError(f"unknown preset {preset!r} of configs/dpo.py; it has none")
+    """The config of a preset; the empty name is the demonstration."""
+    preset = preset or "demo"
+    if preset not in PRESETS:
+        raise UserError(
+            f"unknown preset {preset!r} of configs/dpo.py; choose one of {', '.join(PRESETS)}"
+        )
     config = ConfigDict()
-    config.name = "dpo-demo"  # the run lies in runs/NAME unless --workdir says otherwise
+    config.name = f"dpo-{preset}"  # the run lies in runs/NAME unless --workdir says otherwise
     config.seed = 0
     config.objective = "dpo"
 
@@ -75,9 +79,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.synthesis = ConfigDict()
     config.synthesis.mode = "compact"  # 5 comparisons of 6 leaves; "full": of 10 leaves
     config.synthesis.k_min = 2  # instructions added to a prompt
-    config.synthesis.k_max = 4
-    # "train", "held_out", "all", or ids with commas between them.
-    config.synthesis.families = ",".join(SURFACE)
+    config.synthesis.k_max = 5
+    config.synthesis.families = "train"  # "train", "held_out", "all", or ids with commas between
     config.synthesis.wordings = "train"  # "train" or "held_out"
     config.synthesis.seed = 0
     config.synthesis.reference = 1024  # pairs to learn from what the data's responses are like
@@ -100,16 +103,13 @@ def get_config(preset: str = "") -> ConfigDict:
 
     config.loss = ConfigDict()
     config.loss.beta = 0.1  # of the rewards
-    # Weights of the levels. Which response is better is learned at once; it should not drown the rest.
-    config.loss.base = 0.2
+    config.loss.base = 1.0  # weights of the levels
     config.loss.intra = 1.0
     config.loss.inter = 1.0
     config.loss.inter_form = "margin"  # "margin", "plain", "fixed" or "stopgrad"
     config.loss.inter_gamma = 0.0  # of "fixed": per added instruction
-    # Of the base level; several with commas between them, and their weights; empty: 1 each. "sft"
-    # keeps good responses likely while the gap to others grows.
-    config.loss.type = "sigmoid,sft"
-    config.loss.weights = "1,5"
+    config.loss.type = "sigmoid"  # of the base level; several with commas between them
+    config.loss.weights = ""  # of these, with commas between them; empty: 1 each
     config.loss.label_smoothing = 0.0  # chance that a label is wrong: sigmoid, robust, exo_pair
     config.loss.joint_logp = False  # prompt tokens count too (arXiv 2502.00814), for intra
 
@@ -149,7 +149,31 @@ def get_config(preset: str = "") -> ConfigDict:
     config.mesh.fsdp = 1
     config.mesh.tensor = 1
 
-    # The run before this one, of the demonstration alone: it makes the model to start from.
+    if preset == "pretrained":
+        config.data.train = ""
+        config.data.max_length = 2048
+        config.data.row_length = 4096
+        config.train.rows_per_batch = 16
+        config.train.accumulation = 16  # one row at a time on one device; with 8 of them: 2
+        config.train.learning_rate = 1e-6
+        config.train.dtype = "bfloat16"
+        config.train.remat = "full"
+        config.train.log_every = 10
+        config.eval.generate = 0
+        config.eval.generate_rows = 16
+        config.eval.max_new_tokens = 1024
+        config.mesh.data = 1
+        config.mesh.fsdp = -1  # every device holds a part of the state
+        return config
+
+    config.synthesis.families = ",".join(SURFACE)
+    config.synthesis.k_max = 4
+    # Which response is better is learned at once; it should not drown the rest, and good responses
+    # should stay likely while the gap to others grows.
+    config.loss.base = 0.2
+    config.loss.type = "sigmoid,sft"
+    config.loss.weights = "1,5"
+    # The run before this one makes the model to start from.
     config.sft = _sft()
     config.sft.seed = config.get_ref("seed")
     config.sft.data.instructions = True
