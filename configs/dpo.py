@@ -6,9 +6,9 @@ configs/sft.py in the folder sft/ of the run; nothing is downloaded, 2 CPU cores
     python -m mapl_jax.train --config=configs/dpo.py
 
 With data and a model of your own (pairs in the forms TRL reads; JSONL, JSON, CSV, Parquet, a folder
-of them, or a hub name):
+of them, or a hub name), all levels weighing the same:
 
-    python -m mapl_jax.train --config=configs/dpo.py \
+    python -m mapl_jax.train --config=configs/dpo.py:pretrained \
         --config.data.train=train.jsonl --config.model.path=FOLDER
 
 The reward of a response is beta * (log pi - log pi_ref). The log-probabilities of the reference are
@@ -28,16 +28,15 @@ from ml_collections import ConfigDict
 
 from mapl_jax.errors import UserError
 
+PRESETS = ("demo", "pretrained")
+
 # Families that a model from scratch learns within minutes: marks, lengths and endings.
 SURFACE = (
-    "detectable_content:digits",
     "detectable_format:number_bullet_lists",
-    "length_constraints:blank_line_paragraphs",
     "length_constraints:number_sentences",
     "length_constraints:number_words",
     "punctuation:commas",
     "punctuation:exclamation_marks",
-    "punctuation:no_comma",
     "punctuation:question_marks",
     "startend:question_end",
 )
@@ -53,11 +52,14 @@ def _sft() -> ConfigDict:
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    """The config; there are no presets."""
-    if preset:
-        raise UserError(f"unknown preset {preset!r} of configs/dpo.py; it has none")
+    """The config of a preset; the empty name is the demonstration."""
+    preset = preset or "demo"
+    if preset not in PRESETS:
+        raise UserError(
+            f"unknown preset {preset!r} of configs/dpo.py; choose one of {', '.join(PRESETS)}"
+        )
     config = ConfigDict()
-    config.name = "dpo-demo"  # the run lies in runs/NAME unless --workdir says otherwise
+    config.name = f"dpo-{preset}"  # the run lies in runs/NAME unless --workdir says otherwise
     config.seed = 0
     config.objective = "dpo"
 
@@ -65,7 +67,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.data.train = "demo"  # pairs or samples: a file, a folder, a hub name, or "demo"
     config.data.test = ""  # the same; empty: a part of train is held out
     config.data.test_fraction = 0.1  # that part, by prompt
-    config.data.demo_pairs = 1200  # size of the demonstration set
+    config.data.demo_pairs = 1600  # size of the demonstration set
     config.data.on_error = "raise"  # what a bad record does: "raise" or "skip"
     config.data.max_length = 320  # longest prompt and response together, tokens
     config.data.row_length = 512  # tokens of a row
@@ -78,8 +80,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.synthesis.mode = "compact"  # 5 comparisons of 6 leaves; "full": of 10 leaves
     config.synthesis.k_min = 2  # instructions added to a prompt
     config.synthesis.k_max = 5
-    # "train", "held_out", "all", or ids with commas between them.
-    config.synthesis.families = ",".join(SURFACE)
+    config.synthesis.families = "train"  # "train", "held_out", "all", or ids with commas between
     config.synthesis.wordings = "train"  # "train" or "held_out"
     config.synthesis.seed = 0
     config.synthesis.reference = 1024  # pairs to learn from what the data's responses are like
@@ -117,7 +118,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.train.steps = 0  # not 0: this many steps, whatever the epochs come to
     config.train.rows_per_batch = 8
     config.train.accumulation = 1  # parts of a batch, one after the other
-    config.train.learning_rate = 3e-4
+    config.train.learning_rate = 1e-3
     config.train.schedule = "cosine"  # "cosine", "linear" or "constant"
     config.train.warmup = 0.1  # steps, or below 1 a fraction of all
     config.train.min_ratio = 0.0  # last learning rate over the peak
@@ -140,19 +141,44 @@ def get_config(preset: str = "") -> ConfigDict:
     config.eval.samples = 200  # samples of an evaluation during training; 0: all
     config.eval.resamples = 1000  # of the bootstrap
     config.eval.generate = 200  # held-out prompts with instructions that are answered; 0: none
-    config.eval.generate_rows = 50  # responses at once
-    config.eval.max_new_tokens = 160  # longest response
+    config.eval.generate_rows = 100  # responses at once
+    config.eval.max_new_tokens = 80  # longest response
 
     config.mesh = ConfigDict()
     config.mesh.data = -1  # whatever the others leave
     config.mesh.fsdp = 1
     config.mesh.tensor = 1
 
-    # The run before this one, of the demonstration alone: it makes the model to start from.
+    if preset == "pretrained":
+        config.data.train = ""
+        config.data.max_length = 2048
+        config.data.row_length = 4096
+        config.train.rows_per_batch = 16
+        config.train.accumulation = 16  # one row at a time on one device; with 8 of them: 2
+        config.train.learning_rate = 1e-6
+        config.train.dtype = "bfloat16"
+        config.train.remat = "full"
+        config.train.log_every = 10
+        config.eval.generate = 0
+        config.eval.generate_rows = 16
+        config.eval.max_new_tokens = 1024
+        config.mesh.data = 1
+        config.mesh.fsdp = -1  # every device holds a part of the state
+        return config
+
+    config.synthesis.families = ",".join(SURFACE)
+    config.synthesis.k_max = 4
+    # Which response is better is learned at once; it should not drown the rest, and good responses
+    # should stay likely while the gap to others grows.
+    config.loss.base = 0.2
+    config.loss.type = "sigmoid,sft"
+    config.loss.weights = "1,5"
+    # The run before this one makes the model to start from.
     config.sft = _sft()
     config.sft.seed = config.get_ref("seed")
     config.sft.data.instructions = True
-    config.sft.data.demo_pairs = config.data.get_ref("demo_pairs")
+    config.sft.model.layers = 3
+    config.sft.data.demo_pairs = 2400
     config.sft.data.num_proc = config.data.get_ref("num_proc")
     for name in config.synthesis:
         config.sft.synthesis[name] = config.synthesis.get_ref(name)

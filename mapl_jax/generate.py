@@ -3,9 +3,10 @@
 From a file, or what is typed if there is none.
 """
 
+import functools
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -82,7 +83,7 @@ def sampling(config: ConfigDict, stops: tuple[int, ...]) -> Sampling:
     return Sampling(config.max_new_tokens, stops, temperature, config.top_p)
 
 
-def load(config: ConfigDict, *, rows_per_batch: int) -> Responder:
+def load(config: ConfigDict, *, rows_per_batch: int) -> Callable[..., list[list[Response]]]:
     """The policy of `config.checkpoint`, ready to answer.
 
     Raises:
@@ -92,9 +93,8 @@ def load(config: ConfigDict, *, rows_per_batch: int) -> Responder:
     found = trained.load(config.checkpoint, mesh)
     if found.head:
         raise UserError(f"{config.checkpoint} holds a reward model, which answers nothing")
-    return Responder(
+    respond = Responder(
         found.model,
-        found.params,
         found.tokenizer,
         mesh,
         sampling=sampling(config, responses.stops(found.tokenizer, found.folder)),
@@ -103,6 +103,7 @@ def load(config: ConfigDict, *, rows_per_batch: int) -> Responder:
         dtype=weights.DTYPES[config.dtype],
         backend=config.attention,
     )
+    return functools.partial(respond, found.params)
 
 
 def with_responses(
@@ -121,7 +122,7 @@ def with_responses(
             yield line | ({"sample": number} if len(answers) > 1 else {})
 
 
-def converse(respond: Responder, lines: Iterable[str]) -> None:
+def converse(respond: Callable[..., list[list[Response]]], lines: Iterable[str]) -> None:
     """Answers line after line as one conversation, until an empty one or the end."""
     print(f"Ask something. {NEW} begins a new conversation, an empty line ends.")
     messages: list[Message] = []

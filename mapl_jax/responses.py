@@ -42,12 +42,11 @@ class Response:
 
 
 class Responder:
-    """A policy ready to answer."""
+    """Answers with any parameters of a policy; compiles once."""
 
     def __init__(
         self,
         model: DecoderConfig,
-        params: Any,
         tokenizer: Tokenizer,
         mesh: Mesh,
         *,
@@ -59,9 +58,8 @@ class Responder:
         """Prepares; compiles nothing yet.
 
         Args:
-            model: its config.
-            params: its parameters on the mesh.
-            tokenizer: its tokenizer.
+            model: config of the policy.
+            tokenizer: of the policy.
             mesh: rows are spread over its data axes.
             sampling: how tokens are chosen, and when to stop.
             seed: of the random numbers.
@@ -75,7 +73,7 @@ class Responder:
             raise UserError(f"rows_per_batch must be at least 1, not {rows_per_batch}")
         parts = sharding.data_parts(mesh)
         self.rows = -(-rows_per_batch // parts) * parts
-        self.model, self.params, self.tokenizer, self.sampling = model, params, tokenizer, sampling
+        self.model, self.tokenizer, self.sampling = model, tokenizer, sampling
         self.seed = np.uint32(seed % 2**32)
         self.by_row = NamedSharding(mesh, PartitionSpec(sharding.DATA_AXES))
         self.alike = sharding.replicated(mesh)
@@ -101,6 +99,7 @@ class Responder:
 
     def __call__(
         self,
+        params: Any,
         conversations: Sequence[Sequence[Any]],
         *,
         samples: int = 1,
@@ -112,6 +111,7 @@ class Responder:
         A response depends on the seed, on its prompt and its number, and on nothing else.
 
         Args:
+            params: of the policy, on the mesh.
             conversations: messages that end with a user's turn.
             samples: responses to each.
             names: what messages call a prompt.
@@ -134,7 +134,7 @@ class Responder:
         found: dict[tuple[int, int], Response] = {}
         shown = progress and sys.stderr.isatty() and jax.process_index() == 0
         with tqdm.tqdm(total=len(jobs), disable=not shown, unit=" responses", leave=False) as bar:
-            for some, result in self._batches(prompts, jobs):
+            for some, result in self._batches(params, prompts, jobs):
                 tokens, lengths, ended = map(np.asarray, result)
                 for job, row, length, end in zip(some, tokens, lengths, ended, strict=False):
                     said = row[: length - bool(end)]
@@ -144,19 +144,20 @@ class Responder:
         return [[found[number, i] for i in range(samples)] for number in range(len(prompts))]
 
     def _batches(
-        self, prompts: Sequence[np.ndarray], jobs: Sequence[tuple[int, int]]
+        self, params: Any, prompts: Sequence[np.ndarray], jobs: Sequence[tuple[int, int]]
     ) -> Iterator[tuple[Sequence[tuple[int, int]], generation.Responses]]:
         """Batches with their results, each read while the next one is under way."""
         waiting: list[Any] = []
         for first in range(0, len(jobs), self.rows):
             some = jobs[first : first + self.rows]
-            waiting.append((some, self._start([prompts[number] for number, _ in some], some)))
+            result = self._start(params, [prompts[number] for number, _ in some], some)
+            waiting.append((some, result))
             if len(waiting) == 2:
                 yield waiting.pop(0)
         yield from waiting
 
     def _start(
-        self, prompts: Sequence[np.ndarray], draws: Sequence[tuple[int, int]]
+        self, params: Any, prompts: Sequence[np.ndarray], draws: Sequence[tuple[int, int]]
     ) -> generation.Responses:
         longest = max(map(len, prompts))
         width = max(SHORTEST, 1 << (longest - 1).bit_length())
@@ -166,34 +167,29 @@ class Responder:
             tokens[row, width - len(prompt) :] = prompt
             lengths[row], keys[row] = len(prompt), draw
         batch = (jax.device_put(array, self.by_row) for array in (tokens, lengths, keys))
-        return self._generate(self.params, *batch, jax.device_put(self.seed, self.alike))
+        return self._generate(params, *batch, jax.device_put(self.seed, self.alike))
 
 
-def answers(
-    probes: Sequence[following.Probe],
+def of_run(
     config: ConfigDict,
     model: DecoderConfig,
-    params: Any,
     tokenizer: Tokenizer,
     mesh: Mesh,
     options: Mapping[str, Any],
-) -> list[following.Answer]:
-    """Greedy responses of a run's policy to prompts with instructions, and what they keep.
+) -> Responder:
+    """Greedy responses of a run's policy.
 
     Args:
-        probes: the prompts.
         config: of the run, with `eval.max_new_tokens` and `eval.generate_rows`.
         model: config of the model.
-        params: its parameters.
         tokenizer: of the run.
         mesh: of the run.
         options: of the model: `dtype` and `backend`.
     """
     path = config.model.path
     folder = fetch.folder(path, weights=False) if path else None
-    respond = Responder(
+    return Responder(
         model,
-        params,
         tokenizer,
         mesh,
         sampling=Sampling(config.eval.max_new_tokens, stops(tokenizer, folder)),
@@ -201,7 +197,13 @@ def answers(
         dtype=options["dtype"],
         backend=options["backend"],
     )
-    found = respond([probe.messages for probe in probes])
+
+
+def answers(
+    respond: Responder, params: Any, probes: Sequence[following.Probe]
+) -> list[following.Answer]:
+    """Responses to prompts with instructions, and what they keep."""
+    found = respond(params, [probe.messages for probe in probes])
     return [
         following.judge(probe, answer.text, answer.ended)
         for probe, (answer,) in zip(probes, found, strict=True)

@@ -193,10 +193,11 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
             summary = objective.evaluation.summarize(scored, seed=config.seed, resamples=0)
             return {k: v for k, v in summary.items() if isinstance(v, int | float)}
 
+        respond = responses.of_run(config, model, tokenizer, mesh, options) if probes else None
+
         def follow(params: Any, which: str) -> None:
-            if probes:
-                answers = responses.answers(probes, config, model, params, tokenizer, mesh, options)
-                results.write_answers(folder, which, answers)
+            if respond:
+                results.write_answers(folder, which, responses.answers(respond, params, probes))
 
         if new:
             params = lora.join(first, frozen)

@@ -16,6 +16,7 @@ from mapl_jax.training.metrics import read_metrics
 ROOT = Path(__file__).parents[1]
 TINY = [
     "--config.data.demo_pairs=40",
+    "--config.sft.data.demo_pairs=40",
     "--config.train.rows_per_batch=2",
     "--config.train.steps=3",
     "--config.train.log_every=1",
@@ -90,7 +91,8 @@ def test_both_models_answer_the_same_held_out_prompts(finished):
 def test_the_first_loss_is_log_2_a_level(finished):
     lines = read_metrics(finished[0] / "metrics.jsonl")
     assert lines[0]["step"] == 1
-    assert lines[0]["loss"] == pytest.approx(3 * np.log(2), abs=1e-6)
+    for level in ("base", "intra", "inter"):
+        assert lines[0][f"{level}_loss"] == pytest.approx(np.log(2), abs=1e-6)
 
 
 def test_a_run_that_made_its_start_is_loaded_like_any_other(finished):

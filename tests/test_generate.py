@@ -185,12 +185,11 @@ def test_a_text_ends_before_its_end_of_turn(tokenizer):
     mesh = sharding.make_mesh({"data": -1, "fsdp": 1, "tensor": 1})
     respond = responses.Responder(
         config,
-        params,
         tokenizer,
         mesh,
         sampling=Sampling(5, responses.stops(tokenizer)),
     )
-    ((found,),) = respond([[{"role": "user", "content": "Why?"}]])
+    ((found,),) = respond(params, [[{"role": "user", "content": "Why?"}]])
     assert found == responses.Response(str(tokenizer.decode([word])), True)
 
 

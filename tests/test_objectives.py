@@ -32,7 +32,7 @@ def config_of(name, **changes):
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    config = module.get_config()
+    config = module.get_config("pretrained") if name == "dpo" else module.get_config()
     config.model.path = str(Path(__file__).parent)
     config.update_from_flattened_dict(changes)
     return config
