@@ -65,12 +65,11 @@ def work_of(batches: loader.Batches, steps: int, *, policy: bool) -> Work:
         reach = batch["reach"]
         used = reach > 0
         index = np.arange(reach.shape[-1])
-        flat = sum(_flat(batches.tries[i]) for i in members)
         totals += [
             len(members),
             batches.tries.levels[members].sum(),
             used.sum(),
-            flat,
+            sum(_flat(batches.tries[i]) for i in members),
             (batch["scored_at"] >= 0).sum() if policy else 0,
             np.where(used, reach - index, 0).sum(),
         ]
