@@ -5,6 +5,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -49,13 +50,25 @@ def model_options(config: ConfigDict, mesh: Mesh) -> dict[str, Any]:
         UserError: a setting is unknown.
     """
     train = config.train
-    backend = cli.choice("train.attention", train.attention, attention.BACKENDS)
     return {
         "dtype": cli.choice("train.dtype", train.dtype, weights.DTYPES),
         "remat": train.remat,
-        "backend": attention.choose(backend, config.data.row_length),
+        "backend": cli.choice("train.attention", train.attention, attention.BACKENDS),
         "spread": sharding.spread(mesh),
     }
+
+
+def attention_of(config: ConfigDict, model: DecoderConfig, options: dict[str, Any]) -> str:
+    """The backend of attention that a run takes, for its log."""
+    spread = options["spread"]
+    return attention.choose(
+        options["backend"],
+        config.data.row_length,
+        platform=jax.default_backend() if spread is None else spread.platform,
+        dtype=options["dtype"],
+        width=model.head_dim,
+        softcap=model.attention_softcap is not None,
+    )
 
 
 def make_optimizer_settings(config: ConfigDict) -> optimizers.OptimizerSettings:

@@ -138,7 +138,7 @@ def run(config: ConfigDict, folder: Path, steps: int) -> dict[str, Any]:
         **timed,
         "parameters": sum(x.size for x in jax.tree.leaves(made.shapes)),
         "dtype": np.dtype(options["dtype"]).name,
-        "attention": options["backend"],
+        "attention": assembly.attention_of(config, source.model, options),
         "samples_per_second": work.samples / seconds,
         "comparisons_per_second": work.comparisons / seconds,
         "tokens_per_second": work.tokens / seconds,

@@ -40,6 +40,7 @@ class Plan:
         where: the slice.
         mesh: sizes of its axes.
         parameters: of the model.
+        attention: its backend.
         rows: of a batch.
         parts: of a batch, one after the other.
         memory: of one device.
@@ -53,6 +54,7 @@ class Plan:
     where: Slice
     mesh: dict[str, int]
     parameters: int
+    attention: str
     rows: int
     parts: int
     memory: Memory
@@ -182,6 +184,7 @@ def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
         where=where,
         mesh=dict(mesh.shape),
         parameters=sum(x.size for x in jax.tree.leaves(run.shapes)),
+        attention=assembly.attention_of(config, model, options),
         rows=in_step,
         parts=parts,
         memory=memory,
@@ -278,7 +281,8 @@ def report(plan: Plan) -> str:
     mesh = ", ".join(f"{name} {size}" for name, size in plan.mesh.items())
     lines = [
         f"{where.chips} x {chip.name} ({where}), mesh {mesh}",
-        f"{plan.parameters / 1e9:.2f} B parameters; {plan.rows} rows a step in {plan.parts} "
+        f"{plan.parameters / 1e9:.2f} B parameters; attention: {plan.attention}",
+        f"{plan.rows} rows a step in {plan.parts} "
         f"part(s): --config.train.rows_per_batch={plan.rows} "
         f"--config.train.accumulation={plan.parts}",
         "",

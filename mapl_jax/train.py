@@ -148,7 +148,8 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
             f"model: {sizes[0] / 1e6:.2f} M parameters"
             + (f" ({sizes[1] / 1e6:.2f} M trained)" if model.lora else "")
             + f"; {plan.steps} steps of {plan.rows_per_batch} rows of {plan.row_length} tokens on "
-            f"{mesh.size} x {jax.devices()[0].device_kind}; attention: {options['backend']}",
+            f"{mesh.size} x {jax.devices()[0].device_kind}; attention: "
+            f"{assembly.attention_of(config, model, options)}",
         )
         train_reference, test_reference = weights.reference_logps(
             reference,

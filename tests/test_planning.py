@@ -153,6 +153,7 @@ def test_what_does_not_fit_is_said_in_the_last_line():
         where=where,
         mesh={"data": 1, "fsdp": 16, "tensor": 1},
         parameters=int(36e9),
+        attention="pallas_tpu",
         rows=16,
         parts=1,
         memory=memory,

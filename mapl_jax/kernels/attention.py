@@ -16,11 +16,14 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
-from mapl_jax.kernels import blocks, tiles
+from mapl_jax.kernels import blocks, pallas_tpu, tiles
 from mapl_jax.kernels.blocks import MASKED
 from mapl_jax.kernels.tiles import TILE
 
-BACKENDS = ("auto", "dense", "blocks")
+BACKENDS = ("auto", "dense", "blocks", "pallas_tpu", "cudnn")
+# cuDNN takes the mask as a bias, whole: [R, N, S, S].
+CUDNN_LENGTH = 2048
+CUDNN_WIDTH = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +41,11 @@ class Spread:
     mesh: Mesh
     rows: tuple[str, ...]
     heads: str
+
+    @property
+    def platform(self) -> str:
+        """Of the devices, which may be of another machine."""
+        return str(self.mesh.devices.flat[0].platform)
 
     def by_row(self, x: Float[Array, "R ..."]) -> Float[Array, "R ..."]:
         """Keeps each row whole, on the device that it lies on.
@@ -85,31 +93,63 @@ def attention(
     """
     if q.shape[2] % k.shape[2]:
         raise ValueError(f"{q.shape[2]} query heads are no multiple of {k.shape[2]} key heads")
-    backend = choose(backend, q.shape[1])
+    platform = jax.default_backend() if spread is None else spread.platform
+    backend = choose(
+        backend,
+        q.shape[1],
+        platform=platform,
+        dtype=q.dtype,
+        width=q.shape[-1],
+        softcap=softcap is not None,
+    )
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     if backend == "dense":
         return _dense(q, k, v, reach_mask(reach, positions, window), softcap, scale)
+    if backend == "cudnn":
+        mask = reach_mask(reach, positions, window)[:, None]
+        mask = jnp.broadcast_to(mask, (q.shape[0], q.shape[2], *mask.shape[2:]))
+        return jax.nn.dot_product_attention(q, k, v, mask=mask, scale=scale, implementation="cudnn")
+    settings: dict[str, Any] = {"softcap": softcap, "scale": scale, "tile": TILE}
+    kernel: Callable[..., Array] = blocks.attend
+    if backend == "pallas_tpu":
+        kernel = pallas_tpu.attend
+        settings["tile"] = pallas_tpu.tile_of(q.shape[2] // k.shape[2])
+        settings["interpret"] = platform != "tpu"
     if lists is None:
-        lists = tiles.traced(reach, TILE)
+        lists = tiles.traced(reach, settings["tile"])
     else:
-        lists = tiles.coarse(lists, q.shape[1], TILE)
+        lists = tiles.coarse(lists, q.shape[1], settings["tile"])
 
     def own(*arrays: Any) -> Array:
-        return blocks.attend(*arrays, softcap=softcap, scale=scale, tile=TILE)
+        return kernel(*arrays, **settings)
 
     arrays = (q, k, v, reach, positions, lists, *(() if window is None else (window,)))
     return own(*arrays) if spread is None else _over(spread, own, *arrays)
 
 
-def choose(backend: str, length: int) -> str:
+def choose(
+    backend: str,
+    length: int,
+    *,
+    platform: str,
+    dtype: Any = jnp.float32,
+    width: int = 64,
+    softcap: bool = False,
+) -> str:
     """The backend that "auto" stands for, or the one that is named.
 
-    "dense" scores all pairs of a row, "blocks" the tiles that hold an allowed pair. "auto" is
-    blocks as soon as there is a tile to leave out.
+    "dense" scores all pairs of a row; "blocks" the tiles that hold an allowed pair, in plain XLA;
+    "pallas_tpu" the same in kernels for TPU, interpreted elsewhere; "cudnn" all pairs, on a GPU.
+    "auto" is dense for a row of one tile, and otherwise pallas_tpu on TPU, cudnn on a GPU where it
+    takes the model and the row is short, and blocks everywhere else.
 
     Args:
         backend: one of `BACKENDS`.
         length: S.
+        platform: "cpu", "gpu" or "tpu".
+        dtype: of queries and keys.
+        width: H.
+        softcap: whether scores are capped.
 
     Raises:
         ValueError: if the backend is unknown.
@@ -118,9 +158,17 @@ def choose(backend: str, length: int) -> str:
         raise ValueError(
             f"unknown attention backend {backend!r}; choose one of {', '.join(BACKENDS)}"
         )
-    if backend == "auto":
-        return "blocks" if length > TILE else "dense"
-    return backend
+    if backend != "auto":
+        return backend
+    if length <= TILE:
+        return "dense"
+    if platform == "tpu":
+        return "pallas_tpu"
+    half = jnp.dtype(dtype) in (jnp.bfloat16, jnp.float16)
+    fits = half and not softcap and width <= CUDNN_WIDTH and width % 8 == 0
+    if platform == "gpu" and fits and length <= CUDNN_LENGTH:
+        return "cudnn"
+    return "blocks"
 
 
 def _over(spread: Spread, function: Callable[..., Array], q: Array, k: Array, v: Array, *rest: Any):

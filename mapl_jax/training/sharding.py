@@ -82,8 +82,9 @@ def parameters(mesh: Mesh, abstract: Any, logical: Any) -> Any:
 
 
 def spread(mesh: Mesh) -> Spread | None:
-    """How states and attention lie over the devices of a mesh; None for one device."""
-    return Spread(mesh, DATA_AXES, "tensor") if mesh.size > 1 else None
+    """How states and attention lie over the devices of a mesh; None for one device that is here."""
+    found = Spread(mesh, DATA_AXES, "tensor")
+    return found if mesh.size > 1 or found.platform != jax.default_backend() else None
 
 
 def over_rows(mesh: Mesh, function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:

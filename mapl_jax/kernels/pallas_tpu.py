@@ -1,0 +1,371 @@
+"""Attention over the tiles that hold an allowed pair, as kernels for TPU.
+
+One program of the grid is one pair of tiles of one row, for all query heads that share a key head.
+The lists of all rows, one behind the other, are prefetched as scalars and say which tiles are
+fetched next; the grid ends where the lists do. Three kernels (arXiv 2307.08691): the output, the
+gradient of the queries, and, over the lists sorted by key tile, those of keys and values.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+from jaxtyping import Array, Float, Int
+
+from mapl_jax.kernels import tiles
+from mapl_jax.kernels.blocks import MASKED
+
+# Queries of one program, over all heads that share a key head: their scores must fit into VMEM.
+QUERIES = 2048
+_FLOAT = jnp.float32
+_LAST = jnp.iinfo(jnp.int32).max
+
+
+def tile_of(group: int) -> int:
+    """Tokens of a tile, for so many query heads a key head."""
+    return 256 if group * 256 <= QUERIES else 128
+
+
+def attend(
+    q: Float[Array, "R S N H"],
+    k: Float[Array, "R S K H"],
+    v: Float[Array, "R S K H"],
+    reach: Int[Array, "R S"],
+    positions: Int[Array, "R S"],
+    lists: Int[Array, "R P"],
+    window: int | Int[Array, ""] | None = None,
+    *,
+    softcap: float | None,
+    scale: float,
+    tile: int,
+    interpret: bool = False,
+) -> Float[Array, "R S N H"]:
+    """Attention of every token to its ancestors.
+
+    Args:
+        q: queries.
+        k: keys.
+        v: values.
+        reach: index just past the last token that may attend to the token; 0 for padding.
+        positions: depth in the trie.
+        lists: of tiles of `tile` tokens.
+        window: of positions.
+        softcap: of scores.
+        scale: of scores.
+        tile: tokens of a tile.
+        interpret: runs the kernels without a TPU, slowly.
+    """
+    rows, length, heads, width = q.shape
+    kv_heads = k.shape[2]
+    if window is not None:
+        lists = tiles.within(lists, reach, positions, window, tile)
+
+    def cut(x: Array) -> Array:
+        edge = -length % tile
+        return jnp.pad(x, ((0, 0), (0, edge), *((0, 0),) * (x.ndim - 2)))
+
+    q, k, v = (cut(x) for x in (q, k, v))
+    n = q.shape[1] // tile
+    grouped = q.reshape(rows, -1, kv_heads, heads // kv_heads, width).transpose(0, 2, 3, 1, 4)
+    k, v = k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3)
+    depth = cut(positions)
+    # Keys lie along lanes, queries along sublanes.
+    seen = {
+        "by_query": _flat(lists, n, by_key=False),
+        "by_key": _flat(lists, n, by_key=True),
+        "count": jnp.sum(lists >= 0),
+        "window": jnp.asarray([2**30 if window is None else window], jnp.int32),
+        "reach": cut(reach)[:, None, :],
+        "query_depth": depth[:, :, None],
+        "key_depth": depth[:, None, :],
+    }
+    settings = (softcap, scale, tile, interpret)
+    output = _rows(grouped, k, v, seen, settings)
+    return output.transpose(0, 3, 1, 2, 4).reshape(rows, -1, heads, width)[:, :length]
+
+
+def _flat(lists: Int[Array, "R P"], n: int, *, by_key: bool) -> tuple[Array, Array, Array]:
+    """Row, query tile and key tile of all pairs of all rows, in order, unused places last."""
+    i, j = lists // n, lists % n
+    pairs = (j * n + i) if by_key else lists
+    row = jnp.arange(lists.shape[0])[:, None] * n * n
+    codes = jnp.sort(jnp.where(lists >= 0, row + pairs, _LAST).reshape(-1))
+    codes = jnp.where(codes < _LAST, codes, 0).astype(jnp.int32)
+    first, second = codes % (n * n) // n, codes % n
+    return (codes // (n * n), second, first) if by_key else (codes // (n * n), first, second)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _rows(q: Array, k: Array, v: Array, seen: Any, settings: Any) -> Float[Array, "R K G S H"]:
+    return _forward(q, k, v, seen, settings)[0]
+
+
+def _forward(q: Array, k: Array, v: Array, seen: Any, settings: Any) -> tuple[Array, Any]:
+    group, tile = q.shape[2], settings[2]
+    lines = group * tile
+    output, log_total = _call(
+        _forward_kernel,
+        "by_query",
+        (q, k, v),
+        seen,
+        settings,
+        outputs=[(q.shape, q.dtype, True), ((*q.shape[:-1], 1), _FLOAT, True)],
+        scratch=[(lines, 1), (lines, 1), (lines, q.shape[-1])],
+    )
+    return output, (q, k, v, seen, output, log_total[..., 0])
+
+
+def _backward(settings: Any, kept: Any, slope: Array) -> tuple[Any, ...]:
+    q, k, v, seen, output, log_total = kept
+    group, tile, width = q.shape[2], settings[2], q.shape[-1]
+    mean = jnp.sum(slope.astype(_FLOAT) * output.astype(_FLOAT), axis=-1, keepdims=True)
+    arrays = (q, k, v, slope, log_total[..., None], mean)
+    (of_q,) = _call(
+        _query_kernel,
+        "by_query",
+        arrays,
+        seen,
+        settings,
+        outputs=[(q.shape, q.dtype, True)],
+        scratch=[(group * tile, width)],
+    )
+    of_k, of_v = _call(
+        _key_kernel,
+        "by_key",
+        arrays,
+        seen,
+        settings,
+        outputs=[(k.shape, k.dtype, False), (v.shape, v.dtype, False)],
+        scratch=[(tile, width), (tile, width)],
+    )
+    return of_q, of_k, of_v, None
+
+
+_rows.defvjp(_forward, _backward)
+
+
+def _call(
+    kernel: Callable[..., None],
+    order: str,
+    arrays: tuple[Array, ...],
+    seen: Any,
+    settings: Any,
+    *,
+    outputs: list[tuple[tuple[int, ...], Any, bool]],
+    scratch: list[tuple[int, int]],
+) -> Any:
+    """Runs a kernel over all pairs.
+
+    Args:
+        kernel: what one program does.
+        order: of the pairs, "by_query" or "by_key".
+        arrays: queries, keys and values, and then what lies as queries do.
+        seen: lists, mask and window.
+        settings: softcap, scale, tile, interpret.
+        outputs: shape, type, and whether it lies as queries do, else as keys.
+        scratch: shapes of fp32 arrays that stay from one program to the next.
+    """
+    softcap, scale, tile, interpret = settings
+    kv_heads = arrays[1].shape[1]
+
+    def at_query(head: Any, at: Any, row: Any, query: Any, key: Any, *_: Any) -> tuple[Any, ...]:
+        return row[at], head, 0, query[at], 0
+
+    def at_key(head: Any, at: Any, row: Any, query: Any, key: Any, *_: Any) -> tuple[Any, ...]:
+        return row[at], head, key[at], 0
+
+    def spec(shape: tuple[int, ...], by_query: bool) -> pl.BlockSpec:
+        if by_query:
+            return pl.BlockSpec((1, 1, shape[2], tile, shape[-1]), at_query)
+        return pl.BlockSpec((1, 1, tile, shape[-1]), at_key)
+
+    masks = [
+        pl.BlockSpec((1, 1, tile), lambda h, p, row, query, key, *_: (row[p], 0, key[p])),
+        pl.BlockSpec((1, tile, 1), lambda h, p, row, query, key, *_: (row[p], query[p], 0)),
+        pl.BlockSpec((1, 1, tile), lambda h, p, row, query, key, *_: (row[p], 0, key[p])),
+    ]
+    specs = [spec(x.shape, i not in (1, 2)) for i, x in enumerate(arrays)]
+    return pl.pallas_call(
+        functools.partial(kernel, softcap=softcap, scale=scale, tile=tile),
+        grid_spec=pltpu.PrefetchScalarGridSpec(
+            num_scalar_prefetch=4,
+            grid=(kv_heads, seen["count"]),
+            in_specs=[*masks, *specs],
+            out_specs=[spec(shape, by_query) for shape, _, by_query in outputs],
+            scratch_shapes=[pltpu.VMEM(shape, _FLOAT) for shape in scratch],
+        ),
+        out_shape=[jax.ShapeDtypeStruct(shape, dtype) for shape, dtype, _ in outputs],
+        compiler_params=pltpu.CompilerParams(dimension_semantics=("parallel", "arbitrary")),
+        interpret=interpret,
+    )(
+        *seen[order],
+        seen["window"],
+        *(seen[name] for name in ("reach", "query_depth", "key_depth")),
+        *arrays,
+    )
+
+
+def _ends(own: Any, row: Any) -> tuple[Array, Array]:
+    """Whether this program is the first, and the last, of its tile."""
+    at, count = pl.program_id(1), pl.num_programs(1)
+    before, after = jnp.maximum(at - 1, 0), jnp.minimum(at + 1, count - 1)
+
+    def other(to: Array) -> Array:
+        return (own[to] != own[at]) | (row[to] != row[at])
+
+    return (at == 0) | other(before), (at == count - 1) | other(after)
+
+
+def _scores(
+    q_ref: Any,
+    k_ref: Any,
+    prefetched: tuple[Any, ...],
+    masks: tuple[Any, ...],
+    softcap: float | None,
+    scale: float,
+    tile: int,
+) -> tuple[Array, Array, Array, Array]:
+    """Queries [G * T, H], keys, and scores [G * T, T] before and after the mask."""
+    _, query, key, window = prefetched
+    reach_ref, query_depth, key_depth = masks
+    at = pl.program_id(1)
+    q = q_ref[0, 0].reshape(-1, q_ref.shape[-1])
+    k = k_ref[0, 0]
+    raw = _product(q, k, 1, 1) * scale
+    if softcap is not None:
+        raw = softcap * jnp.tanh(raw / softcap)
+    shape = (tile, tile)
+    i = query[at] * tile + jax.lax.broadcasted_iota(jnp.int32, shape, 0)
+    j = key[at] * tile + jax.lax.broadcasted_iota(jnp.int32, shape, 1)
+    reach = reach_ref[0]
+    near = query_depth[0] - key_depth[0] < window[0]
+    mask = ((j <= i) & (i < reach) & near) | ((i == j) & (reach == 0))
+    grouped = raw.reshape(-1, tile, tile)
+    return q, k, raw, jnp.where(mask[None], grouped, MASKED).reshape(raw.shape)
+
+
+def _product(a: Array, b: Array, of_a: int, of_b: int) -> Float[Array, "..."]:
+    """A product over one dimension of each, in their type, summed in fp32."""
+    return jax.lax.dot_general(
+        a, b, (((of_a,), (of_b,)), ((), ())), preferred_element_type=jnp.float32
+    )
+
+
+def _forward_kernel(
+    row: Any,
+    query: Any,
+    key: Any,
+    window: Any,
+    reach: Any,
+    depth: Any,
+    key_depth: Any,
+    *refs: Any,
+    **settings: Any,
+) -> None:
+    q_ref, k_ref, v_ref, out_ref, log_ref, highest, total, summed = refs
+    first, last = _ends(query, row)
+
+    @pl.when(first)
+    def begin() -> None:
+        highest[...] = jnp.full_like(highest, MASKED)
+        total[...] = jnp.zeros_like(total)
+        summed[...] = jnp.zeros_like(summed)
+
+    _, _, _, scores = _scores(
+        q_ref, k_ref, (row, query, key, window), (reach, depth, key_depth), **settings
+    )
+    v = v_ref[0, 0]
+    now = jnp.maximum(highest[...], jnp.max(scores, axis=1, keepdims=True))
+    weights = jnp.exp(scores - now)
+    fade = jnp.exp(highest[...] - now)
+    total[...] = total[...] * fade + jnp.sum(weights, axis=1, keepdims=True)
+    summed[...] = summed[...] * fade + _product(weights.astype(v.dtype), v, 1, 0)
+    highest[...] = now
+
+    @pl.when(last)
+    def end() -> None:
+        out_ref[0, 0] = (summed[...] / total[...]).reshape(out_ref.shape[2:]).astype(out_ref.dtype)
+        log_ref[0, 0] = (highest[...] + jnp.log(total[...])).reshape(log_ref.shape[2:])
+
+
+def _slopes(
+    refs: tuple[Any, ...],
+    prefetched: Any,
+    masks: Any,
+    softcap: float | None,
+    scale: float,
+    tile: int,
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Queries, keys, slopes of the output, weights, and slopes of the scores before scaling."""
+    q_ref, k_ref, v_ref, slope_ref, log_ref, mean_ref = refs
+    q, k, raw, scores = _scores(q_ref, k_ref, prefetched, masks, softcap, scale, tile)
+    slope = slope_ref[0, 0].reshape(q.shape)
+    weights = jnp.exp(scores - log_ref[0, 0].reshape(-1, 1))
+    of_weights = _product(slope, v_ref[0, 0], 1, 1)
+    of_scores = weights * (of_weights - mean_ref[0, 0].reshape(-1, 1)) * scale
+    if softcap is not None:
+        of_scores = of_scores * (1.0 - jnp.square(raw / softcap))
+    return q, k, slope, weights, of_scores
+
+
+def _query_kernel(
+    row: Any,
+    query: Any,
+    key: Any,
+    window: Any,
+    reach: Any,
+    depth: Any,
+    key_depth: Any,
+    *refs: Any,
+    **settings: Any,
+) -> None:
+    *arrays, out_ref, summed = refs
+    first, last = _ends(query, row)
+
+    @pl.when(first)
+    def begin() -> None:
+        summed[...] = jnp.zeros_like(summed)
+
+    _, k, _, _, of_scores = _slopes(
+        tuple(arrays), (row, query, key, window), (reach, depth, key_depth), **settings
+    )
+    summed[...] += _product(of_scores.astype(k.dtype), k, 1, 0)
+
+    @pl.when(last)
+    def end() -> None:
+        out_ref[0, 0] = summed[...].reshape(out_ref.shape[2:]).astype(out_ref.dtype)
+
+
+def _key_kernel(
+    row: Any,
+    query: Any,
+    key: Any,
+    window: Any,
+    reach: Any,
+    depth: Any,
+    key_depth: Any,
+    *refs: Any,
+    **settings: Any,
+) -> None:
+    *arrays, of_k_ref, of_v_ref, of_k, of_v = refs
+    first, last = _ends(key, row)
+
+    @pl.when(first)
+    def begin() -> None:
+        of_k[...] = jnp.zeros_like(of_k)
+        of_v[...] = jnp.zeros_like(of_v)
+
+    q, _, slope, weights, of_scores = _slopes(
+        tuple(arrays), (row, query, key, window), (reach, depth, key_depth), **settings
+    )
+    of_k[...] += _product(of_scores.astype(q.dtype), q, 0, 0)
+    of_v[...] += _product(weights.astype(slope.dtype), slope, 0, 0)
+
+    @pl.when(last)
+    def end() -> None:
+        of_k_ref[0, 0] = of_k[...].astype(of_k_ref.dtype)
+        of_v_ref[0, 0] = of_v[...].astype(of_v_ref.dtype)
