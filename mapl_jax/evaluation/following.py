@@ -5,6 +5,7 @@ family. A prompt counts as kept if all of its instructions are.
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -52,17 +53,18 @@ class Answer:
 def probes(samples: Iterable[Mapping[str, Any]], count: int) -> list[Probe]:
     """Prompts with instructions from held-out samples: one of each, then another of each.
 
-    Of the prompts of a sample, those of both responses are taken in turn, so that what is asked for
-    is what a chosen and what a rejected response kept equally often.
+    A hash of the sample's id says with which of its prompts to begin: data may have an order, and
+    what is asked for should be what chosen and what rejected responses keep, equally often.
 
     Raises:
         UserError: no prompt has instructions.
     """
     rounds: list[list[Probe]] = []
-    for number, sample in enumerate(samples):
+    for sample in samples:
+        first = hashlib.blake2b(str(sample["id"]).encode(), digest_size=1).digest()[0]
         some = [prompt for prompt in sample["prompts"] if prompt.get("constraints")]
         for turn in range(len(some)):
-            prompt = some[(number + turn) % len(some)]
+            prompt = some[(first + turn) % len(some)]
             if turn == len(rounds):
                 rounds.append([])
             rounds[turn].append(Probe(str(sample["id"]), prompt["messages"], prompt["constraints"]))

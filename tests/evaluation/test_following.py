@@ -72,15 +72,21 @@ def test_answers_are_read_as_they_were_written(tmp_path):
     assert following.read(tmp_path / "answers.jsonl") == some
 
 
-def test_prompts_of_both_responses_are_asked_in_turn():
+def test_each_sample_is_asked_once_before_any_is_asked_again():
     samples = [sample("a", [SHORT], [PLAIN]), sample("b"), sample("c", [SHORT], [PLAIN])]
-    found = following.probes(samples, 3)
-    assert [(some.id, some.constraints) for some in found] == [
-        ("a", [SHORT]),
-        ("c", [SHORT]),
-        ("a", [PLAIN]),
-    ]
-    assert len(following.probes(samples, 1)) == 1
+    found = following.probes(samples, 9)
+    assert [some.id for some in found] == ["a", "c", "a", "c"]
+    for name in ("a", "c"):
+        asked = [some.constraints for some in found if some.id == name]
+        assert sorted(asked, key=str) == sorted([[SHORT], [PLAIN]], key=str)
+    assert following.probes(samples, 1) == found[:1]
+
+
+def test_what_is_asked_does_not_follow_the_order_of_the_data():
+    samples = [sample(f"demo-{i}", [SHORT], [PLAIN]) for i in range(400)]
+    first = [some.constraints == [SHORT] for some in following.probes(samples, 400)]
+    for part in (first[::2], first[1::2], first[:200], first[200:]):
+        assert 0.35 < sum(part) / len(part) < 0.65
 
 
 def test_no_instructions_to_follow_give_one_line():
