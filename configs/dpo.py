@@ -13,7 +13,8 @@ of them, or a hub name), all levels weighing the same:
 
 The reward of a response is beta * (log pi - log pi_ref). The log-probabilities of the reference are
 computed once and kept in the run folder. The run ends with accuracies by level on held-out pairs,
-and with `model/`, which opens in `transformers.AutoModelForCausalLM`.
+and with `model/`, which opens in `transformers.AutoModelForCausalLM`; the demonstration also with
+the shares of instructions kept in responses to held-out prompts, before and after (see README).
 
 Losses of the base level, under TRL's names: sigmoid, sigmoid_norm, hinge, ipo, robust, exo_pair,
 nca_pair, bco_pair, sppo_hard, apo_zero, apo_down, and sft beside one of them; formulas in

@@ -11,6 +11,10 @@ line, as one conversation:
 
     python -m mapl_jax.generate --config=configs/generate.py --config.checkpoint=runs/dpo-demo
 
+    Ask something. /new begins a new conversation, an empty line ends.
+    > How do I begin with baking bread? Use less than 10 words.
+    Begin like this: learn 20 common verbs.
+
 The checkpoint is a run, one of its checkpoints/STEP, a model folder or a hub name. Responses depend
 on the prompt, its number in the file and the seed, never on what else is in the batch.
 """
