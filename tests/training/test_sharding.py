@@ -1,0 +1,179 @@
+"""Every mesh of eight devices gives what one device gives, and moves only what it has to."""
+
+import functools
+import itertools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mapl_jax import assembly, objectives, planning
+from mapl_jax.kernels import tiles
+from mapl_jax.models import policy, reward
+from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.training import optimizers, sharding, step
+
+MODEL = DecoderConfig(64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp_width=64)
+# Where a gradient is as small as its rounding, Adam with its usual eps makes a whole step of it.
+SETTINGS = optimizers.OptimizerSettings(learning_rate=1e-3, warmup=2.0, weight_decay=0.1, eps=1e-4)
+# Longer than a tile, so that lists of tiles are used.
+ROWS, LENGTH, LEAVES = 8, 160, 4
+MESHES = [shape for shape in itertools.product((1, 2, 4, 8), repeat=3) if np.prod(shape) == 8]
+FAST = [(8, 1, 1), (2, 2, 2)]
+
+
+def objective_of(kind, mesh):
+    common = {"evaluation": None, "evaluate": None, "score": None}
+    if kind == "reward":
+        return objectives.Objective(
+            model=reward,
+            leaves=objectives.rewards_of,
+            loss=objectives.reward_loss,
+            fields=(*objectives.REWARD, "tiles", *objectives.COMPARISONS),
+            **common,
+        )
+    return objectives.Objective(
+        model=policy,
+        leaves=functools.partial(objectives.logps_of, mesh=mesh, chunk=16),
+        loss=functools.partial(objectives.dpo_loss, beta=0.1),
+        fields=(
+            *objectives.LOGP,
+            "tiles",
+            *objectives.COMPARISONS,
+            "ref_logp",
+            "response_tokens",
+            "sft_weight",
+        ),
+        reference=True,
+        **common,
+    )
+
+
+def make_batch(seed=0):
+    """Two pairs a row, one of them base and one intra; leaves share a prompt of 8 tokens."""
+    rng = np.random.default_rng(seed)
+    part = LENGTH // 2
+    reach, positions = np.zeros((2, LENGTH), np.int32)
+    parent = np.arange(-1, LENGTH - 1, dtype=np.int32)
+    ends, at = [], []
+    for start in (0, part):
+        reach[start : start + 8], positions[start : start + 8] = start + part, np.arange(8)
+        parent[start] = -1
+        half = (part - 8) // 2
+        for first in (start + 8, start + 8 + half):
+            stop = first + half
+            reach[first:stop], positions[first:stop] = stop, 8 + np.arange(half)
+            parent[first] = start + 7
+            ends.append(stop - 1)
+            at += range(first, stop)
+    row = {
+        "positions": positions,
+        "reach": reach,
+        "parent": parent,
+        "scored_at": np.asarray(at, np.int32),
+        "tiles": tiles.seen(reach),
+        "leaf_end": np.asarray(ends, np.int32),
+        "term_leaf": np.asarray([[0, 1, 0, 0], [2, 3, 0, 0]], np.int32),
+        "term_sign": np.asarray([[1, -1, 0, 0]] * 2, np.float32),
+        "level": np.asarray([0, 1], np.int32),
+        "weight": np.full(2, 1 / ROWS, np.float32),
+        "response_tokens": np.full(LEAVES, 36, np.int32),
+        "sft_weight": np.zeros(LEAVES, np.float32),
+    }
+    batch = {name: np.stack([value] * ROWS)[None] for name, value in row.items()}
+    batch["tokens"] = rng.integers(0, 64, (1, ROWS, LENGTH)).astype(np.int32)
+    batch["gamma"] = rng.normal(size=(1, ROWS, 2)).astype(np.float32)
+    batch["ref_logp"] = rng.normal(-150, 5, (1, ROWS, LEAVES)).astype(np.float32)
+    return batch
+
+
+def assembled(kind, shape):
+    sizes = dict(zip(sharding.MESH_AXES, shape, strict=True))
+    mesh = sharding.make_mesh(sizes, jax.devices()[: int(np.prod(shape))])
+    options = {
+        "dtype": jnp.float32,
+        "remat": "full",
+        "backend": "auto",
+        "spread": sharding.spread(mesh),
+    }
+    objective = objective_of(kind, mesh)
+    run = assembly.assemble(MODEL, objective, mesh, settings=SETTINGS, steps=4, options=options)
+    return mesh, objective, run
+
+
+def train(kind, shape, steps=2):
+    mesh, objective, run = assembled(kind, shape)
+    make = jax.jit(lambda: objective.model.init(MODEL, jax.random.key(0)), out_shardings=run.places)
+    state = step.compile_first_state(run.optimizer, run.shardings)(make())
+    log = []
+    for seed in range(steps):
+        batch = make_batch(seed)
+        batch = sharding.to_device({name: batch[name] for name in objective.fields}, mesh)
+        with jax.transfer_guard("disallow"):
+            state, metrics = run.train_step(state, batch, {})
+        log.append((float(metrics.loss), float(metrics.grad_norm)))
+    assert run.train_step._cache_size() == 1
+    return jax.device_get(state.params), log
+
+
+@functools.cache
+def alone(kind):
+    return train(kind, (1, 1, 1))
+
+
+@pytest.mark.parametrize("kind", ["reward", "dpo"])
+@pytest.mark.parametrize(
+    "shape",
+    [pytest.param(s, marks=() if s in FAST else pytest.mark.slow, id=str(s)) for s in MESHES],
+)
+def test_a_mesh_gives_what_one_device_gives(kind, shape):
+    params, log = train(kind, shape)
+    expected, expected_log = alone(kind)
+    np.testing.assert_allclose(log, expected_log, rtol=1e-5, atol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-5), params, expected)
+
+
+def program(kind, shape):
+    mesh, objective, run = assembled(kind, shape)
+    batch = make_batch()
+    structs = {
+        name: jax.ShapeDtypeStruct(
+            batch[name].shape, batch[name].dtype, sharding=sharding.rows(mesh)
+        )
+        for name in objective.fields
+    }
+    return run.train_step.lower(run.abstract, structs, {}).compile().as_text(), run
+
+
+def gathered(text):
+    """Dimensions of the results of all gathers."""
+    lines = re.findall(r"= (\S+) all-gather(?:-start)?\(", text)
+    return [
+        tuple(int(n) for n in dims.split(",") if n)
+        for line in lines
+        for dims in re.findall(r"\[([\d,]*)\]", line)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["reward", "dpo"])
+def test_states_of_tokens_stay_on_the_device_of_their_row(kind):
+    text, _ = program(kind, (1, 8, 1))
+    found = gathered(text)
+    # Layers are brought together; rows of hidden states never are. Ids are, to look them up.
+    assert any(np.prod(dims) == 32 * 64 for dims in found)
+    states = ROWS * LENGTH * MODEL.width
+    assert not [dims for dims in found if np.prod(dims, dtype=int) >= states // 8]
+
+
+def test_moments_are_updated_where_they_lie():
+    _, _, run = assembled("reward", (1, 8, 1))
+    update = jax.jit(
+        run.optimizer.update,
+        in_shardings=(run.shardings.params, run.shardings.opt_state, run.shardings.params),
+        out_shardings=(run.shardings.params, run.shardings.opt_state),
+    )
+    params = run.abstract.params
+    text = update.lower(params, run.abstract.opt_state, params).compile().as_text()
+    assert sum(planning.collective_bytes(text).values()) == 0
