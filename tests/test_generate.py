@@ -135,6 +135,7 @@ def test_a_conversation_is_typed(model):
     assert after != again
 
 
+@pytest.mark.slow
 def test_samples_differ_and_are_numbered_and_come_again(model, prompts, tmp_path):
     fields = {"checkpoint": model, "input": prompts, "temperature": 1.0, "top_p": 0.95, "n": 3}
     for name in ("one.jsonl", "two.jsonl"):
@@ -149,6 +150,7 @@ def test_samples_differ_and_are_numbered_and_come_again(model, prompts, tmp_path
     assert found != lines(tmp_path / "three.jsonl")
 
 
+@pytest.mark.slow
 def test_the_size_of_a_batch_and_the_mesh_change_nothing(model, prompts, answered, tmp_path):
     mesh = {"data": 1, "fsdp": 2, "tensor": 4}
     answer(

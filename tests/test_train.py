@@ -186,6 +186,7 @@ def test_training_starts_from_a_model_folder_and_from_samples(finished, tmp_path
     assert sum(summary[side]["samples_read"] for side in ("train", "test")) == 40
 
 
+@pytest.mark.slow
 def test_several_devices_take_the_same_steps(finished, tmp_path, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
     result = run(
@@ -340,8 +341,7 @@ def test_a_policy_is_exported_as_a_language_model(taught, preferring):
 def test_dpo_starts_from_log_2_and_logs_under_the_names_of_trl(preferring):
     lines = [x for x in read_metrics(preferring[0] / "metrics.jsonl") if x["split"] == "train"]
     assert [line["step"] for line in lines] == list(range(1, 9))
-    # A batch this small does not average rounding away.
-    assert lines[0]["loss"] == pytest.approx(3 * np.log(2), abs=1e-5)
+    assert lines[0]["loss"] == pytest.approx(3 * np.log(2), abs=3e-6)
     # A row may hold no comparison of the base level, and then nothing is chosen.
     shown = [line for line in lines if "base_count" in line]
     assert len(shown) > len(lines) / 2

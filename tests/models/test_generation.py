@@ -213,6 +213,7 @@ def test_bfloat16_reads_as_the_dense_model_does():
     assert difference.max() < 0.1 * np.abs(exact[:, -1]).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gemma 3"])
 def test_a_mesh_generates_what_one_device_does(name):
     config = CONFIGS[name]

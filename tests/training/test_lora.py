@@ -84,6 +84,7 @@ def alone():
     return run((1, 1, 1))
 
 
+@pytest.mark.slow
 def test_devices_and_parts_make_no_difference(alone):
     state, _, log, _ = run((2, 2, 2), parts=2)
     for ours, theirs in zip(log, alone[2], strict=True):
