@@ -5,8 +5,9 @@ configs/sft.py in the folder sft/ of the run; nothing is downloaded, 2 CPU cores
 
     python -m mapl_jax.train --config=configs/dpo.py
 
-With data and a model of your own (pairs in the forms TRL reads; JSONL, JSON, CSV, Parquet, a folder
-of them, or a hub name), all levels weighing the same:
+`config.demo` holds what the demonstration alone is trained with. With data and a model of your own
+(pairs in the forms TRL reads; JSONL, JSON, CSV, Parquet, a folder of them, or a hub name), and the
+training settings of arXiv 2502.00814:
 
     python -m mapl_jax.train --config=configs/dpo.py:pretrained \
         --config.data.train=train.jsonl --config.model.path=FOLDER
@@ -119,7 +120,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.train.steps = 0  # not 0: this many steps, whatever the epochs come to
     config.train.rows_per_batch = 8
     config.train.accumulation = 1  # parts of a batch, one after the other
-    config.train.learning_rate = 1e-3
+    config.train.learning_rate = 3e-4
     config.train.schedule = "cosine"  # "cosine", "linear" or "constant"
     config.train.warmup = 0.1  # steps, or below 1 a fraction of all
     config.train.min_ratio = 0.0  # last learning rate over the peak
@@ -167,13 +168,19 @@ def get_config(preset: str = "") -> ConfigDict:
         config.mesh.fsdp = -1  # every device holds a part of the state
         return config
 
-    config.synthesis.families = ",".join(SURFACE)
-    config.synthesis.k_max = 4
-    # Which response is better is learned at once; it should not drown the rest, and good responses
-    # should stay likely while the gap to others grows.
-    config.loss.base = 0.2
-    config.loss.type = "sigmoid,sft"
-    config.loss.weights = "1,5"
+    # Without a model to start from, these stand in for the fields of their names above: what suits
+    # the demonstration and its small model. Which response is better is learned at once there; it
+    # should not drown the rest, and good responses should stay likely while the gap grows.
+    config.demo = ConfigDict()
+    config.demo.synthesis = ConfigDict()
+    config.demo.synthesis.families = ",".join(SURFACE)
+    config.demo.synthesis.k_max = 4
+    config.demo.loss = ConfigDict()
+    config.demo.loss.base = 0.2
+    config.demo.loss.type = "sigmoid,sft"
+    config.demo.loss.weights = "1,5"
+    config.demo.train = ConfigDict()
+    config.demo.train.learning_rate = 1e-3
     # The run before this one makes the model to start from.
     config.sft = _sft()
     config.sft.seed = config.get_ref("seed")
@@ -182,7 +189,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.sft.data.demo_pairs = 2400
     config.sft.data.num_proc = config.data.get_ref("num_proc")
     for name in config.synthesis:
-        config.sft.synthesis[name] = config.synthesis.get_ref(name)
+        part = config.demo.synthesis if name in config.demo.synthesis else config.synthesis
+        config.sft.synthesis[name] = part.get_ref(name)
     for axis in config.mesh:
         config.sft.mesh[axis] = config.mesh.get_ref(axis)
     return config

@@ -32,10 +32,13 @@ class RunFolder:
         self.sft = self.path / "sft"
 
     def with_start(self, config: ConfigDict) -> ConfigDict:
-        """The config, with what `sft/` made as the model to start from where it names none."""
-        if "sft" not in config or config.model.path:
+        """The config of a run that makes its start: with what `sft/` made, and with `demo`.
+
+        A config that names a model comes back as it is.
+        """
+        if not makes_start(config):
             return config
-        copied = ConfigDict(config.to_dict())
+        copied = settled(config).unlock()
         copied.model.path = str(RunFolder(self.sft).model)
         return copied.lock()
 
@@ -62,6 +65,18 @@ class RunFolder:
         if any(self.path.iterdir()):
             raise UserError(f"{self.path} is not empty and holds no run; choose another --workdir")
         write_json(self.config, wanted)
+
+
+def makes_start(config: ConfigDict) -> bool:
+    """Whether the run makes the model that it starts from."""
+    return "sft" in config and not config.model.path
+
+
+def settled(config: ConfigDict) -> ConfigDict:
+    """A config of `makes_start` with what its `demo` says in place of the fields of these names."""
+    copied = ConfigDict(config.to_dict())
+    copied.update(copied.get("demo", {}))
+    return copied.lock()
 
 
 def _differences(found: Any, wanted: Any, prefix: str = "") -> list[str]:

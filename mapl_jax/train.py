@@ -23,6 +23,7 @@ from mapl_jax import (
     outputs,
     responses,
     results,
+    runs,
     trained,
     weights,
 )
@@ -41,14 +42,14 @@ def main(arguments: cli.Arguments) -> None:
     """Trains, evaluates, saves; makes the model to start from first, if the run has none."""
     config = arguments.config
     folder = RunFolder(arguments.workdir or f"runs/{config.name}")
-    makes_start = "sft" in config and not config.model.path
+    makes_start = runs.makes_start(config)
     if makes_start and config.data.train != inputs.DEMO:
         raise UserError(
             "no model to start from, and only the demonstration makes one; set "
             "--config.model.path to a folder (configs/sft.py leaves one) or a hub name"
         )
     # A mistake shows before anything is written.
-    for part in [config.sft, config] if makes_start else [config]:
+    for part in [config.sft, runs.settled(config)] if makes_start else [config]:
         make_settings(part)
     folder.claim(config)
     if makes_start:
@@ -59,7 +60,18 @@ def main(arguments: cli.Arguments) -> None:
             first.claim(config.sft)
             run(config.sft, first, arguments.command)
             say()
+        say(f"the demonstration has settings of its own: {_listed(config.get('demo', {}))}")
     run(folder.with_start(config), folder, arguments.command)
+
+
+def _listed(settings: Mapping[str, Any], prefix: str = "demo") -> str:
+    """Nested settings as they are given on a command line."""
+    return " ".join(
+        _listed(value, f"{prefix}.{name}")
+        if isinstance(value, Mapping | ConfigDict)
+        else f"--config.{prefix}.{name}={value}"
+        for name, value in settings.items()
+    )
 
 
 @dataclasses.dataclass(frozen=True)

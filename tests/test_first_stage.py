@@ -68,8 +68,16 @@ def test_the_model_is_made_by_a_run_of_its_own_inside(finished):
 def test_settings_of_both_stages_go_together(finished):
     whole = json.loads((finished[0] / "config.json").read_text())
     assert whole["model"]["path"] == ""
-    assert whole["sft"]["synthesis"] == whole["synthesis"]
+    assert whole["sft"]["synthesis"] == whole["synthesis"] | whole["demo"]["synthesis"]
     assert whole["sft"]["mesh"] == whole["mesh"]
+
+
+def test_the_demonstration_has_settings_of_its_own_and_says_so(finished):
+    folder, output = finished
+    assert "--config.demo.loss.base=0.2" in output
+    mesh = sharding.make_mesh({"data": -1, "fsdp": 1, "tensor": 1})
+    loss = trained.load(str(folder), mesh).config["loss"]
+    assert (loss["base"], loss["type"], loss["intra"]) == (0.2, "sigmoid,sft", 1.0)
 
 
 def test_both_models_answer_the_same_held_out_prompts(finished):

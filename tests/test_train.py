@@ -292,13 +292,7 @@ TINY_DPO = [
     argument
     for argument in TINY_SFT
     if not argument.startswith(("--config.tokenizer.vocab_size", "--config.model."))
-] + [
-    "--config.train.rows_per_batch=6",
-    "--config.loss.base=1",
-    "--config.loss.type=sigmoid",
-    "--config.loss.weights=",
-    "--config.eval.generate=0",
-]
+] + ["--config.train.rows_per_batch=6", "--config.eval.generate=0"]
 
 
 @pytest.fixture(scope="module")
