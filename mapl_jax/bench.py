@@ -32,6 +32,7 @@ FLAGS = {
     "pairs": cli.Flag(64, "With --versus: pairs that every side trains on in a repeat."),
     "batch": cli.Flag(8, "With --versus: pairs of a step of the peers."),
     "repeats": cli.Flag(3, "With --versus: repeats, by turns."),
+    "attention": cli.Flag(False, "Measure attention alone, in rows of 1,024 and 8,192 tokens."),
     "output": cli.Flag("", "JSON file for all numbers."),
 }
 WARM = 2
@@ -43,7 +44,12 @@ def main(arguments: cli.Arguments) -> None:
     config, flags = arguments.config, arguments.flags
     if flags.steps < 1 or flags.repeats < 1 or flags.pairs < 1 or flags.batch < 1:
         raise UserError("--steps, --repeats, --pairs and --batch must be at least 1")
-    if flags.versus:
+    found: dict[str, Any]
+    if flags.attention:
+        found = {"attention_microseconds": measure.attention_by_length((1024, 8192), 1024)}
+        for name, value in found["attention_microseconds"].items():
+            print(f"{name:<14}{value:>10.1f} microseconds a token", flush=True)
+    elif flags.versus:
         cli.choice("--versus", flags.versus, ("trl",))
         from mapl_jax import versus
 

@@ -52,7 +52,11 @@ def main(arguments: cli.Arguments) -> None:
         tries = inputs.encode_split(split, found.tokenizer, settings, cache)
         print(train.describe(str(config.data), tries), flush=True)
         rewards = functools.partial(
-            objectives.rewards_of, found.model, dtype=dtype, remat="none", backend=config.attention
+            objectives.rewards_of,
+            found.model,
+            dtype=dtype,
+            backend=config.attention,
+            spread=sharding.spread(mesh),
         )
         compute = step.compile_scoring(
             rewards, mesh, trained.placement(found.model, mesh, found.head)

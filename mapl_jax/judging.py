@@ -60,7 +60,9 @@ def rewards(
         for number, (messages, some) in enumerate(zip(conversations, texts, strict=True))
     ]
     compute = step.compile_scoring(
-        functools.partial(objectives.rewards_of, found.model, **options),
+        functools.partial(
+            objectives.rewards_of, found.model, spread=sharding.spread(mesh), **options
+        ),
         mesh,
         trained.placement(found.model, mesh, found.head),
     )

@@ -25,6 +25,7 @@ import numpy as np
 
 from mapl_jax.assembly import Assembly
 from mapl_jax.data import loader
+from mapl_jax.kernels import tiles
 from mapl_jax.kernels.attention import attention
 from mapl_jax.models.decoder import DecoderConfig
 from mapl_jax.training import sharding
@@ -165,6 +166,60 @@ def attention_seconds(
 
     once()
     return model.layers * statistics.median(once() for _ in range(repeats))
+
+
+def packed_row(length: int, rng: np.random.Generator) -> np.ndarray:
+    """reach of a row full of tries: a prompt, and three times two responses, two of them deeper."""
+    reach = np.zeros(length, np.int32)
+    at = 0
+    while True:
+        # Tries of 512 tokens, so that rows of both lengths are full.
+        prompt, *parts = 64, *(rng.permutation(8) * 8 + 28)
+        stop = at + prompt + sum(parts)
+        if stop > length:
+            return reach
+        reach[at : at + prompt] = stop
+        at += prompt
+        for group in range(3):
+            instructions, first, second = (
+                (0, *parts[:2]) if not group else parts[3 * group - 1 :][:3]
+            )
+            below = at + instructions + first + second
+            reach[at : at + instructions] = below
+            at += instructions
+            for response in (first, second):
+                reach[at : at + response] = at + response
+                at += response
+
+
+def attention_by_length(lengths: tuple[int, ...], dense: int, repeats: int = 3) -> dict[str, float]:
+    """Microseconds a token of attention, forward and backward, in rows packed with short tries.
+
+    Args:
+        lengths: S of a row of blocks.
+        dense: S of a row where all pairs are scored.
+        repeats: the fastest of which counts.
+    """
+    rng = np.random.default_rng(0)
+    found = {}
+    for backend, length in [*(("blocks", n) for n in lengths), ("dense", dense)]:
+        rows = max(1, 2048 // length)
+        reach = jnp.asarray(np.stack([packed_row(length, rng) for _ in range(rows)]))
+        lists = tiles.traced(reach)
+        q, k = (jnp.ones((rows, length, n, 64)) * 0.1 for n in (8, 2))
+
+        @functools.partial(jax.jit, static_argnames="backend")
+        def both(q: Any, k: Any, v: Any, reach: Any, lists: Any, backend: str) -> Any:
+            def total(q: Any, k: Any, v: Any) -> Any:
+                return jnp.sum(attention(q, k, v, reach, reach, lists, backend=backend))
+
+            return jax.grad(total, argnums=(0, 1, 2))(q, k, v)
+
+        call = functools.partial(both, q, k, k, reach, lists, backend)
+        call()
+        seconds = min(_seconds(call) for _ in range(repeats))
+        found[f"{backend} {length}"] = 1e6 * seconds / (rows * length)
+    return found
 
 
 def train_seconds(

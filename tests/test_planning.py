@@ -174,12 +174,13 @@ def test_unknown_shapes_are_refused_with_those_that_are_known():
         plan.model_of(config)
 
 
+# Large models take minutes to compile; the first alone is for every run of CI.
 PLANS = [
     ("qwen2.5-0.5b", "v5e:2x2"),
-    ("qwen2.5-7b", "v5e:4x4"),
-    ("llama-3.1-8b", "v5p:2x2x4"),
-    ("gemma-2-2b", "v6e:2x4"),
-    ("llama-3.1-8b", "v5e:16x16"),
+    pytest.param("qwen2.5-7b", "v5e:4x4", marks=pytest.mark.slow),
+    pytest.param("llama-3.1-8b", "v5p:2x2x4", marks=pytest.mark.slow),
+    pytest.param("gemma-2-2b", "v6e:2x4", marks=pytest.mark.slow),
+    pytest.param("llama-3.1-8b", "v5e:16x16", marks=pytest.mark.slow),
 ]
 
 
@@ -204,6 +205,7 @@ def test_presets_compile_for_slices_that_are_not_here(preset, topology):
 
 
 @pytest.mark.tpu
+@pytest.mark.slow
 @needs_libtpu
 def test_a_model_that_is_too_large_does_not_fit():
     command = [
