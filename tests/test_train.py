@@ -163,6 +163,7 @@ def test_a_killed_run_ends_as_the_one_that_was_not(finished, tmp_path):
     same_runs(finished[0], folder)
 
 
+@pytest.mark.slow
 def test_training_starts_from_a_model_folder_and_from_samples(finished, tmp_path):
     folder, _ = finished
     samples = max(

@@ -79,6 +79,7 @@ def test_a_file_of_nothing_usable_says_what_it_should_hold(tmp_path):
 
 def config(path, **changes):
     data = {"train": str(path), "test": "", "test_fraction": 0.3, "on_error": "raise"}
+    data["instructions"] = False
     return ConfigDict({"seed": 0, "data": {**data, "demo_pairs": 20, **changes}})
 
 

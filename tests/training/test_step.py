@@ -99,7 +99,7 @@ def test_parameters_and_moments_are_really_spread():
         assert tree["embed"].addressable_shards[0].data.size == tree["embed"].size // 4
 
 
-@pytest.mark.parametrize("parts", [2, 4])
+@pytest.mark.parametrize("parts", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_accumulation_gives_what_the_whole_batch_gives(alone, parts):
     _, log = run({"data": 1, "fsdp": 1, "tensor": 1}, parts=parts)
     for ours, theirs in zip(log, alone[1], strict=True):
