@@ -95,6 +95,9 @@ def over_rows(mesh: Mesh, function: Callable[..., jax.Array]) -> Callable[..., j
     of a loop, or split the sum of a product and add up results instead. The tensor axis stays the
     compiler's.
     """
+    if data_parts(mesh) == 1:
+        # Every device has all rows, and the compiler cannot part what has no parts.
+        return function
     rows = PartitionSpec(DATA_AXES)
     return jax.shard_map(
         function,
