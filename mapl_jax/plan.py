@@ -83,6 +83,8 @@ def prepare(where: Slice) -> None:
     os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
     os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
     os.environ.setdefault("TPU_WORKER_ID", "0")
+    # No chip is used, so another process that has loaded it is no obstacle.
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "true")
     jax.config.update("jax_platforms", "cpu")
     if where.kind == "gpu" and where.chips > 1:
         jax.config.update("jax_num_cpu_devices", where.chips)
