@@ -52,21 +52,11 @@ def attend(
         scale: of scores.
         tile: tokens of a tile.
     """
-    rows, length, heads, width = q.shape
-    kv_heads = k.shape[2]
     if window is not None:
         lists = tiles.within(lists, reach, positions, window, tile)
-
-    def cut(x: Array) -> Array:
-        edge = -length % tile
-        return jnp.pad(x, ((0, 0), (0, edge), *((0, 0),) * (x.ndim - 2)))
-
-    q, k, v = (cut(x) for x in (q, k, v))
-    grouped = q.reshape(rows, -1, kv_heads, heads // kv_heads, width).transpose(0, 2, 3, 1, 4)
-    k, v = k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3)
-    seen = (cut(reach), cut(positions), window, lists)
-    output = _rows(grouped, k, v, seen, softcap, scale, tile)
-    return output.transpose(0, 3, 1, 2, 4).reshape(rows, -1, heads, width)[:, :length]
+    seen = (tiles.whole(reach, tile), tiles.whole(positions, tile), window, lists)
+    output = _rows(*tiles.by_head(q, k, v, tile), seen, softcap, scale, tile)
+    return tiles.by_token(output, q.shape[1])
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))

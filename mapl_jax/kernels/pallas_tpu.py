@@ -59,33 +59,24 @@ def attend(
         tile: tokens of a tile.
         interpret: runs the kernels without a TPU, slowly.
     """
-    rows, length, heads, width = q.shape
-    kv_heads = k.shape[2]
+    length = q.shape[1]
     if window is not None:
         lists = tiles.within(lists, reach, positions, window, tile)
-
-    def cut(x: Array) -> Array:
-        edge = -length % tile
-        return jnp.pad(x, ((0, 0), (0, edge), *((0, 0),) * (x.ndim - 2)))
-
-    q, k, v = (cut(x) for x in (q, k, v))
-    n = q.shape[1] // tile
-    grouped = q.reshape(rows, -1, kv_heads, heads // kv_heads, width).transpose(0, 2, 3, 1, 4)
-    k, v = k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3)
-    depth = cut(positions)
+    n = tiles.count(length, tile)
+    depth = tiles.whole(positions, tile)
     # Keys lie along lanes, queries along sublanes.
     seen = {
         "by_query": _flat(lists, n, by_key=False),
         "by_key": _flat(lists, n, by_key=True),
         "count": jnp.sum(lists >= 0),
         "window": jnp.asarray([2**30 if window is None else window], jnp.int32),
-        "reach": cut(reach)[:, None, :],
+        "reach": tiles.whole(reach, tile)[:, None, :],
         "query_depth": depth[:, :, None],
         "key_depth": depth[:, None, :],
     }
     settings = (softcap, scale, tile, interpret)
-    output = _rows(grouped, k, v, seen, settings)
-    return output.transpose(0, 3, 1, 2, 4).reshape(rows, -1, heads, width)[:, :length]
+    output = _rows(*tiles.by_head(q, k, v, tile), seen, settings)
+    return tiles.by_token(output, length)
 
 
 def _flat(lists: Int[Array, "R P"], n: int, *, by_key: bool) -> tuple[Array, Array, Array]:

@@ -9,7 +9,7 @@ The loader makes lists of tiles of `TILE` tokens; a kernel with larger tiles joi
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 # Tokens. Small, so that little is computed in vain; large enough for fast matrix products on CPU.
 TILE = 64
@@ -109,6 +109,30 @@ def within(
     i, j = jnp.where(used, lists // n, 0), jnp.where(used, lists % n, 0)
     apart = jnp.take_along_axis(least, i, axis=1) - jnp.take_along_axis(greatest, j, axis=1)
     return _kept(lists, used & ((i == j) | (apart < window)), lists.shape[1])
+
+
+def whole(x: Array, tile: int) -> Array:
+    """An array [R, S, ...] with zeros behind its tokens, until they are whole tiles."""
+    edge = -x.shape[1] % tile
+    return jnp.pad(x, ((0, 0), (0, edge), *((0, 0),) * (x.ndim - 2)))
+
+
+def by_head(
+    q: Float[Array, "R S N H"], k: Float[Array, "R S K H"], v: Float[Array, "R S K H"], tile: int
+) -> tuple[Float[Array, "R K G S H"], Float[Array, "R K S H"], Float[Array, "R K S H"]]:
+    """Queries by key head, G to each, keys and values, all in whole tiles."""
+    q, k, v = (whole(x, tile) for x in (q, k, v))
+    rows, length, heads, width = q.shape
+    kv_heads = k.shape[2]
+    grouped = q.reshape(rows, length, kv_heads, heads // kv_heads, width)
+    return grouped.transpose(0, 2, 3, 1, 4), k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3)
+
+
+def by_token(output: Float[Array, "R K G T H"], length: int) -> Float[Array, "R S N H"]:
+    """What `by_head` makes of queries, as they were."""
+    rows, kv_heads, group, tokens, width = output.shape
+    together = output.transpose(0, 3, 1, 2, 4).reshape(rows, tokens, kv_heads * group, width)
+    return together[:, :length]
 
 
 def _pairs(xp, reach, tile: int):

@@ -144,6 +144,11 @@ class DecoderConfig:
                 f"{self.layers}, without one none"
             )
 
+    @property
+    def score_scale(self) -> float:
+        """Of the scores of attention."""
+        return (self.head_dim if self.query_scalar is None else self.query_scalar) ** -0.5
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain JSON."""
         return {**dataclasses.asdict(self), "sliding": list(self.sliding)}
@@ -393,7 +398,6 @@ def hidden(
         raise UserError(f"remat is {remat!r}; choose one of {', '.join(REMAT)}")
     decoder = bound(config, params, dtype)
     of_layer = by_layer(config, positions)
-    scale = None if config.query_scalar is None else config.query_scalar**-0.5
 
     def context(slides: Array) -> tuple[Rotary, Callable[..., Array]]:
         rotary, window = of_layer(slides)
@@ -408,7 +412,7 @@ def hidden(
                 tiles,
                 window=window,
                 softcap=config.attention_softcap,
-                scale=scale,
+                scale=config.score_scale,
                 backend=backend,
                 spread=spread,
             )

@@ -171,7 +171,7 @@ def read(
                 positions,
                 window=window,
                 softcap=config.attention_softcap,
-                scale=_scale(config),
+                scale=config.score_scale,
                 backend=backend,
             )
             return output, _write(cache, number, 0, k, v)
@@ -272,9 +272,7 @@ def _attend(
     batch, kv_heads = keys.shape[:2]
     grouped = q.reshape(batch, kv_heads, -1, config.head_dim)
     scores = jnp.einsum("bkgh,bkth->bkgt", grouped, keys, preferred_element_type=jnp.float32)
-    scale = _scale(config)
-    scores = scores * (config.head_dim**-0.5 if scale is None else scale)
-    scores = decoder.softcapped(scores, config.attention_softcap)
+    scores = decoder.softcapped(scores * config.score_scale, config.attention_softcap)
     weights = jax.nn.softmax(jnp.where(seen[:, None, None], scores, MASKED), axis=-1)
     output = jnp.einsum(
         "bkgt,bkth->bkgh", weights.astype(values.dtype), values, preferred_element_type=jnp.float32
@@ -290,10 +288,6 @@ def _write(cache: Cache, number: Array, at: Any, k: Array, v: Array) -> Cache:
         return jax.lax.dynamic_update_slice(kept, new, (number, 0, 0, at, 0))
 
     return Cache(put(cache.keys, k), put(cache.values, v))
-
-
-def _scale(config: DecoderConfig) -> float | None:
-    return None if config.query_scalar is None else config.query_scalar**-0.5
 
 
 def _cast(params: Mapping[str, Any], dtype: Any) -> Mapping[str, Any]:
