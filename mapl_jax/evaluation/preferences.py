@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mapl_jax.evaluation import diagnostics
 from mapl_jax.evaluation.tables import text_table
 
 LEVELS = ("base", "intra", "inter")
@@ -36,6 +37,7 @@ class Scored:
         k: instructions added; 0 for base.
         families: constraint ids of the comparison.
         terms: (prompt index, response index, sign, reward) of each term.
+        tokens: of the response of each term; None where files of an older version lack them.
     """
 
     sample_id: list[str]
@@ -46,6 +48,7 @@ class Scored:
     k: np.ndarray
     families: list[tuple[str, ...]]
     terms: list[list[Term]]
+    tokens: list[tuple[int, ...]] | None = None
 
 
 def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
@@ -53,8 +56,8 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
 
     For each level that occurs: `{level}_accuracy`, `_ties` (fraction of exact ties), `_margin`
     (mean), `_loss` (mean of -log sigmoid of margin - gamma), `_count`, `_length_accuracy` and
-    `_length_ties` (of preferring what is longer), and with resamples `_accuracy_low` and
-    `_accuracy_high`. `by_k` and `by_family` hold accuracies by number of instructions and by
+    `_length_ties` (of preferring what is longer), those of `diagnostics.summarize`, and with
+    resamples `_accuracy_low` and `_accuracy_high`. `by_k` and `by_family` hold accuracies by number of instructions and by
     constraint; a comparison counts for each of its constraints. `loss` is the sum of the level
     losses; `accuracy`, `margin` and `mean_reward`, `min_reward`, `max_reward` are those of base,
     under TRL's names.
@@ -89,6 +92,9 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
             f"{level}_length_accuracy": float((length > 0).mean()),
             f"{level}_length_ties": float((length == 0).mean()),
         }
+        found = diagnostics.summarize(margin, length)
+        # "base_length_accuracy" is of a rule; "base_longer_accuracy" is the model's.
+        summary |= {f"{level}_{name}": value for name, value in found.items()}
         if resamples:
             low, high = intervals[level, "", ""]
             summary |= {f"{level}_accuracy_low": low, f"{level}_accuracy_high": high}
@@ -110,12 +116,10 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
     for key, members in groups.items():
         level, kind, name = key
         cell = {"accuracy": float(correct[members].mean()), "count": len(members)}
-        if kind == "k":
-            by_k[level][name] = cell
-        elif kind == "family":
-            if resamples:
-                cell["low"], cell["high"] = intervals[key]
-            by_family[level][name] = cell
+        if resamples:
+            cell["low"], cell["high"] = intervals[key]
+        if kind:
+            {"k": by_k, "family": by_family}[kind][level][name] = cell
     return {**summary, "by_k": by_k, "by_family": by_family}
 
 
@@ -131,7 +135,7 @@ def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
     part = path.with_name(f"{path.name}.part-{os.getpid()}")
     with part.open("w", encoding="utf-8") as lines:
         for i, sample_id in enumerate(scored.sample_id):
-            record = {
+            record: dict[str, Any] = {
                 "id": sample_id,
                 "level": scored.level[i],
                 "margin": float(scored.margin[i]),
@@ -144,6 +148,9 @@ def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
                     for prompt, response, sign, reward in scored.terms[i]
                 ],
             }
+            if scored.tokens is not None:
+                for term, tokens in zip(record["terms"], scored.tokens[i], strict=True):
+                    term["tokens"] = tokens
             lines.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
     os.replace(part, path)
 
@@ -152,6 +159,7 @@ def read_scores(path: str | os.PathLike[str]) -> Scored:
     """Reads what `write_scores` wrote, bit for bit."""
     with Path(path).open("rb") as lines:
         records = [json.loads(line) for line in lines]
+    known = all("tokens" in term for record in records for term in record["terms"])
     return Scored(
         sample_id=[record["id"] for record in records],
         level=[record["level"] for record in records],
@@ -164,6 +172,9 @@ def read_scores(path: str | os.PathLike[str]) -> Scored:
             [(term["prompt"], term["response"], term["sign"], term["reward"]) for term in terms]
             for terms in (record["terms"] for record in records)
         ],
+        tokens=[tuple(term["tokens"] for term in record["terms"]) for record in records]
+        if known
+        else None,
     )
 
 
@@ -264,7 +275,7 @@ def _intervals(
 
     A group from a single sample says nothing about others: its interval is (0, 1).
     """
-    keys = [key for key in groups if key[1] != "k"]
+    keys = list(groups)
     if not resamples or not keys:
         return {}
     names, cluster = np.unique(np.asarray(sample_id, dtype=str), return_inverse=True)
