@@ -5,7 +5,9 @@ python -m mapl_jax.evaluate --config=configs/evaluate.py --config.checkpoint=DIR
 
 import functools
 import json
+import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,13 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mapl_jax import cli, generate, inputs, judging, objectives, train, trained, weights
+from mapl_jax import cli, generate, inputs, judging, objectives, results, train, trained, weights
 from mapl_jax.data import encode, sources
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import ifeval, preferences, reports, scoring
 from mapl_jax.files import check_target, write_json, write_lines
 from mapl_jax.kernels import attention
+from mapl_jax.runs import RunFolder
 from mapl_jax.training import sharding, step
 
 
@@ -34,7 +37,6 @@ def main(arguments: cli.Arguments) -> None:
         raise UserError("no data given; set --config.data=FILE")
     dtype = cli.choice("dtype", config.dtype, weights.DTYPES)
     cli.choice("attention", config.attention, attention.BACKENDS)
-    output = config.output or arguments.workdir
     mesh = sharding.make_mesh(config.mesh)
     found = trained.load(config.checkpoint, mesh)
     if not found.head:
@@ -71,8 +73,21 @@ def main(arguments: cli.Arguments) -> None:
             ),
             objectives.REWARD,
         )
-    if jax.process_index() != 0:
-        return
+        if jax.process_index() == 0:
+            _report(arguments, found, split, tries.counts, scored, mesh)
+
+
+def _report(
+    arguments: cli.Arguments,
+    found: trained.Trained,
+    split: inputs.Split,
+    encoding: Mapping[str, int],
+    scored: preferences.Scored,
+    mesh: Any,
+) -> None:
+    """Prints the table, and writes what is asked for."""
+    config = arguments.config
+    output = config.output or arguments.workdir
     summary = preferences.summarize(scored, seed=config.seed, resamples=config.resamples)
     print()
     print(preferences.table(None, summary))
@@ -80,19 +95,25 @@ def main(arguments: cli.Arguments) -> None:
         preferences.write_scores(Path(config.scores), scored)
         print(f"\nscores: {config.scores}")
     if output:
-        output = Path(output)
+        folder = RunFolder(output)
         facts = {
+            "name": f"{config.checkpoint} on {config.data}",
             "command": arguments.command,
             "checkpoint": str(config.checkpoint),
-            "data": {**split.counts, "encoding": tries.counts},
+            "data": {**split.counts, "encoding": encoding},
+            "held_out": results.digests(split.samples()),
             "eval": {"after": summary},
         }
-        write_json(output / "summary.json", facts)
+        settings = json.loads(json.dumps(config.to_dict()))
+        write_json(folder.summary, facts)
+        # As in the folder of a run, for --compare.
+        preferences.write_scores(folder.eval / "after.jsonl", scored)
+        made = found.summary.get("train", {}).get("comparisons", {})
         reports.write_report(
-            output / "report.html",
-            title=f"{config.checkpoint} on {config.data}",
+            folder.report,
+            title=facts["name"],
             command=arguments.command,
-            summary={**facts, "config": json.loads(json.dumps(config.to_dict()))},
+            summary={**facts, "trained_on": list(made.get("constraint", ())), "config": settings},
             before=None,
             after=summary,
             scored_before=None,
@@ -100,8 +121,9 @@ def main(arguments: cli.Arguments) -> None:
             metrics=[],
             notes=[],
             device=f"{mesh.size} x {jax.devices()[0].device_kind}",
+            samples=split.samples(),
         )
-        print(f"\nreport: {output / 'report.html'}")
+        print(f"\nreport: {os.path.relpath(folder.report)}")
 
 
 def score_ifeval(config: ConfigDict) -> None:

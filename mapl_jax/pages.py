@@ -101,7 +101,7 @@ pre { background: var(--fill); padding: .7rem .9rem; border-radius: 6px; overflo
 ul.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 13.5rem), 1fr));
   gap: .9rem; padding: 0; margin: 1.2rem 0; list-style: none; }
 ul.tiles li { border: 1px solid var(--line); border-top: 3px solid var(--c, var(--soft));
-  border-radius: 6px; padding: .65rem .9rem .75rem; }
+  border-radius: 6px; padding: .65rem .9rem .75rem; max-width: 24rem; }
 ul.tiles b { display: block; font-size: 1.75rem; line-height: 1.25; font-weight: 650;
   font-variant-numeric: tabular-nums; }
 ul.tiles small { display: block; line-height: 1.45; }
@@ -152,7 +152,7 @@ summary { cursor: pointer; font-weight: 600; }
   h2 { margin-top: 2.2rem; }
   th, td { padding: .35rem .5rem; }
   table.full:not(.forest) { font-size: .86rem; }
-  table.full:not(.forest) :is(th, td) { white-space: normal; }
+  table.full th { white-space: normal; }
   div.sides { grid-template-columns: 1fr; gap: 0; }
   table.bars td { white-space: normal; overflow-wrap: anywhere; padding: .15rem .3rem; }
   table.bars td.bar { width: 25%; }

@@ -1,8 +1,9 @@
 """What a run leaves for people: scores, summary.json, the report and the printed table."""
 
+import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -42,6 +43,39 @@ def write_scores(folder: RunFolder, which: str, scored: Any, evaluation: ModuleT
         evaluation.write_scores(folder.eval / f"{which}.jsonl", scored)
 
 
+def digests(samples: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Names what held-out samples say, level by level, whatever tokenizer reads them.
+
+    Two runs with the same digest of a level were tested on the same comparisons, text by text.
+    Demonstrations, which have no comparisons, are the level "responses". The order of the samples
+    does not matter.
+    """
+    found: dict[str, list[bytes]] = {}
+    for sample in samples:
+        prompts = [prompt["messages"] for prompt in sample["prompts"]]
+        parts = [
+            (
+                entry["level"],
+                [
+                    [prompts[prompt], sample["responses"][response], sign]
+                    for prompt, response, sign in zip(
+                        entry["prompt"], entry["response"], entry["sign"], strict=True
+                    )
+                ],
+            )
+            for entry in sample["comparisons"]
+        ] or [("responses", [prompts[0], sample["responses"][0]])]
+        for level, part in parts:
+            text = json.dumps([str(sample["id"]), part], sort_keys=True)
+            found.setdefault(level, []).append(
+                hashlib.blake2b(text.encode(), digest_size=16).digest()
+            )
+    return {
+        level: hashlib.blake2b(b"".join(sorted(parts)), digest_size=8).hexdigest()
+        for level, parts in sorted(found.items())
+    }
+
+
 def finish(
     folder: RunFolder,
     *,
@@ -51,6 +85,7 @@ def finish(
     say: Callable[..., None],
     evaluation: ModuleType,
     answered: bool = False,
+    samples: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
 ) -> None:
     """Writes summary.json and report.html, and prints the table.
 
@@ -62,6 +97,7 @@ def finish(
         say: prints.
         evaluation: the module of the scores, `evaluation.preferences` or `.likelihood`.
         answered: whether the policy answered prompts before and after.
+        samples: reads the held-out samples.
     """
     if jax.process_index() != 0:
         return
@@ -75,7 +111,14 @@ def finish(
         answers = [following.read(folder.eval / f"answers-{which}.jsonl") for which in SIDES]
         resampling = {"seed": config.seed, "resamples": config.eval.resamples}
         sides["generation"] = following.summarize(*answers, **resampling)
-    summary = {"name": config.name, "command": command, **facts, "eval": sides}
+    held_out = digests(samples())
+    summary = {
+        "name": config.name,
+        "command": command,
+        **facts,
+        "held_out": held_out,
+        "eval": sides,
+    }
     write_json(folder.summary, summary)
     metrics = read_metrics(folder.metrics)
     reports.write_report(
@@ -92,6 +135,7 @@ def finish(
         device=str(facts["device"]),
         evaluation=evaluation,
         answers=answers,
+        samples=samples(),
     )
     say()
     say(evaluation.table(sides["before"], sides["after"]))

@@ -272,6 +272,7 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
         say=say,
         evaluation=objective.evaluation,
         answered=bool(probes),
+        samples=test_split.samples,
     )
     result = trained.Trained(model, params, tokenizer, folder, plan.steps)
     outputs.write_model(folder.model, result, test_tries, mesh)

@@ -39,11 +39,7 @@ def curves(metrics: Lines, before: Summary | None, after: Summary) -> list[Pictu
     if not train and not held_out:
         return []
     last = max(int(line["step"]) for line in (*train, *held_out))
-    held_out = [
-        *([{**before, "step": 0}] if before is not None else []),
-        *held_out,
-        {**after, "step": last},
-    ]
+    held_out = [*_start(before), *held_out, {**after, "step": last}]
     of_levels = [
         (level, level)
         for level in LEVELS
@@ -61,10 +57,7 @@ def curves(metrics: Lines, before: Summary | None, after: Summary) -> list[Pictu
             _curve("Mean margin", train, held_out, [(f"{x}_margin", x, x) for x in LEVELS]),
         ]
     else:
-        found += [
-            _curve("Loss per token", train, held_out, [("loss", "base", "loss")]),
-            _curve("Perplexity", train, held_out, [("perplexity", "base", "perplexity")]),
-        ]
+        found.append(_curve("Loss per token", train, held_out, [("loss", "base", "loss")]))
     found += [
         _curve(
             "Implicit rewards",
@@ -94,6 +87,16 @@ def curves(metrics: Lines, before: Summary | None, after: Summary) -> list[Pictu
         _curve("Tokens a second", train, [], [("tokens_per_second", "base", "")]),
     ]
     return [picture for picture in found if picture is not None]
+
+
+def _start(before: Summary | None) -> list[dict[str, Any]]:
+    """The held-out data before training; where all is tied, as in a policy that is its own
+    reference, an accuracy of 0 would say less than none.
+    """
+    if before is None:
+        return []
+    tied = {f"{level}_accuracy" for level in LEVELS if before.get(f"{level}_ties") == 1}
+    return [{"step": 0, **{name: value for name, value in before.items() if name not in tied}}]
 
 
 def _curve(

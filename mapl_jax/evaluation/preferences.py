@@ -13,13 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from mapl_jax.evaluation import diagnostics
+from mapl_jax.evaluation import bootstrap, diagnostics
 from mapl_jax.evaluation.tables import text_table
 
 LEVELS = ("base", "intra", "inter")
-
-# Resampled samples held in memory at once.
-_CHUNK = 4_000_000
 
 Term = tuple[int, int, int, float]
 
@@ -278,33 +275,17 @@ def _intervals(
     keys = list(groups)
     if not resamples or not keys:
         return {}
-    names, cluster = np.unique(np.asarray(sample_id, dtype=str), return_inverse=True)
-    n = len(names)
+    cluster, n = bootstrap.clusters(list(sample_id))
     # Accuracy of a resample is a ratio of sums over samples, so a sample is two numbers a group.
     total = np.stack([np.bincount(cluster[groups[key]], minlength=n) for key in keys], axis=1)
     right = np.stack(
         [np.bincount(cluster[groups[key]], correct[groups[key]], minlength=n) for key in keys],
         axis=1,
     )
-    both = np.concatenate([right, total], axis=1).astype(np.float64)
-    rng = np.random.default_rng(seed)
-    accuracy = []
-    chunk = max(1, _CHUNK // n)
-    for first in range(0, resamples, chunk):
-        size = min(chunk, resamples - first)
-        drawn = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
-        times = np.bincount(drawn.reshape(-1), minlength=size * n).reshape(size, n)
-        sums = times.astype(np.float64) @ both
-        hits, counts = sums[:, : len(keys)], sums[:, len(keys) :]
-        accuracy.append(np.divide(hits, counts, out=np.full_like(hits, np.nan), where=counts > 0))
-    values = np.concatenate(accuracy)
+    values = bootstrap.ratios(right, total, seed=seed, resamples=resamples)
     result = {}
     for column, key in enumerate(keys):
-        # A resample may hold no comparison of a rare group.
-        known = values[~np.isnan(values[:, column]), column]
-        if (total[:, column] > 0).sum() < 2 or not len(known):
-            result[key] = (0.0, 1.0)
-            continue
-        low, high = np.percentile(known, (2.5, 97.5))
-        result[key] = (float(low), float(high))
+        low, high = bootstrap.interval(values[:, column])
+        alone = (total[:, column] > 0).sum() < 2 or np.isnan(low)
+        result[key] = (0.0, 1.0) if alone else (low, high)
     return result

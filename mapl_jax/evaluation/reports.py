@@ -325,6 +325,8 @@ def _family_cell(level: str, cell: Mapping[str, Any] | None) -> str:
 
 def _trained_families(summary: Summary) -> set[str]:
     """Those that the training data has; without it, those that are not kept for evaluation."""
+    if summary.get("trained_on"):
+        return set(summary["trained_on"])
     made = summary.get("train", {}).get("comparisons", {})
     if isinstance(made, Mapping) and made.get("constraint"):
         return set(made["constraint"])
