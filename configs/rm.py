@@ -4,6 +4,10 @@ The demonstration; nothing is downloaded, 2 CPU cores are enough:
 
     python -m mapl_jax.train --config=configs/rm.py
 
+The same in seconds, to see that an installation works (it learns nothing):
+
+    python -m mapl_jax.train --config=configs/rm.py:tiny
+
 A small model from scratch on preference pairs of your own (JSONL, JSON, CSV, Parquet, a folder of
 them, or a hub name):
 
@@ -56,7 +60,7 @@ PRETRAINED = {
     "qwen2.5-7b": ("Qwen/Qwen2.5-7B", 8),
     "llama-3.1-8b": ("meta-llama/Llama-3.1-8B", 8),
 }
-PRESETS = ("demo", "small", *PRETRAINED)
+PRESETS = ("demo", "small", "tiny", *PRETRAINED)
 
 # Families that a model from scratch learns within minutes, because marks, pronouns, lengths and
 # endings show them. A pretrained model can have them all: --config.synthesis.families=train
@@ -197,6 +201,18 @@ def get_config(preset: str = "") -> ConfigDict:
         config.train.eval_every = 250
         config.train.save_every = 250
         config.eval.samples = 100
+    if preset == "tiny":
+        config.data.demo_pairs = 40
+        config.data.num_proc = 1
+        config.tokenizer.vocab_size = 320
+        config.model.width = 32
+        config.model.layers = 1
+        config.model.heads = 2
+        config.model.kv_heads = 1
+        config.model.mlp_width = 64
+        config.train.steps = 4
+        config.train.rows_per_batch = 8
+        config.eval.resamples = 50
     if preset in PRETRAINED:
         path, devices = PRETRAINED[preset]
         config.model.path = path

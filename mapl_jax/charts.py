@@ -113,9 +113,7 @@ class Plot:
         self.x, self.y, self.height = x, y, height
         lines = self._legend(legend)
         self.top = _TOP + 18 * lines + (4 if lines else 0)
-        below = max(
-            [text.count("\n") for _, text in x_ticks] if x_ticks else [0], default=0
-        )
+        below = max([text.count("\n") for _, text in x_ticks] if x_ticks else [0], default=0)
         self.bottom = height - _BOTTOM + (14 if not x_label else 0) - 14 * below
         grid = []
         for value in y_ticks if y_ticks is not None else ticks(*y):
@@ -195,9 +193,7 @@ class Plot:
     def level(self, y: float) -> None:
         """A dashed line across."""
         at = self.at_y(y)
-        self.parts.append(
-            f'<line class="chance" x1="{_LEFT}" x2="{WIDTH - _RIGHT}"{_ys(at, at)}/>'
-        )
+        self.parts.append(f'<line class="chance" x1="{_LEFT}" x2="{WIDTH - _RIGHT}"{_ys(at, at)}/>')
 
     def upright(self, x: float) -> None:
         """A dashed line from bottom to top."""

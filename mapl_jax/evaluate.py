@@ -15,14 +15,14 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mapl_jax import cli, generate, inputs, judging, objectives, results, train, trained, weights
-from mapl_jax.data import encode, sources
+from mapl_jax import cli, generate, inputs, judging, results, train, trained, weights
+from mapl_jax.data import sources
 from mapl_jax.errors import UserError
-from mapl_jax.evaluation import ifeval, preferences, reports, scoring
+from mapl_jax.evaluation import ifeval, preferences, reports
 from mapl_jax.files import check_target, write_json, write_lines
 from mapl_jax.kernels import attention
 from mapl_jax.runs import RunFolder
-from mapl_jax.training import sharding, step
+from mapl_jax.training import sharding
 
 
 def main(arguments: cli.Arguments) -> None:
@@ -41,10 +41,7 @@ def main(arguments: cli.Arguments) -> None:
     found = trained.load(config.checkpoint, mesh)
     if not found.head:
         raise UserError(f"{config.checkpoint} holds a policy, and so no score")
-    data = found.config.get("data", {})
-    max_length = config.max_length or data.get("max_length", 2048)
-    row_length = config.row_length or max(data.get("row_length", 0), 2 * max_length)
-    settings = encode.Settings(max_length, row_length, config.truncation)
+    settings = judging.encoding(found, config.max_length, config.row_length, config.truncation)
 
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
         synthesis = inputs.synthesis_settings(config) if config.synthesize else None
@@ -53,25 +50,13 @@ def main(arguments: cli.Arguments) -> None:
         )
         tries = inputs.encode_split(split, found.tokenizer, settings, cache)
         print(train.describe(str(config.data), tries), flush=True)
-        rewards = functools.partial(
-            objectives.rewards_of,
-            found.model,
+        scored = judging.comparisons(
+            found,
+            tries,
+            mesh,
+            rows_per_batch=config.rows_per_batch,
             dtype=dtype,
             backend=config.attention,
-            spread=sharding.spread(mesh),
-        )
-        compute = step.compile_scoring(
-            rewards, mesh, trained.placement(found.model, mesh, found.head)
-        )
-        scored = scoring.score_comparisons(
-            lambda batch: compute(found.params, sharding.to_device(batch, mesh)),
-            scoring.eval_batches(
-                tries,
-                rows_per_batch=config.rows_per_batch,
-                parts=sharding.data_parts(mesh),
-                pad_token=found.tokenizer.pad_token_id or 0,
-            ),
-            objectives.REWARD,
         )
         if jax.process_index() == 0:
             _report(arguments, found, split, tries.counts, scored, mesh)

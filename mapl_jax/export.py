@@ -29,18 +29,14 @@ def main(arguments: cli.Arguments) -> None:
     for name in ("checkpoint", "output"):
         if not options[name]:
             raise UserError(f"no {name} given; set --{name}=DIR")
-    cli.choice("--dtype", options.dtype, outputs.TOLERANCE)
-    if options.adapter and options.dtype != "float32":
-        raise UserError("adapters are written as float32; leave out --dtype")
     mesh = sharding.make_mesh({"data": 1, "fsdp": -1, "tensor": 1})
     found = trained.load(options.checkpoint, mesh)
-    if options.adapter and found.model.lora is None:
-        raise UserError(f"{options.checkpoint} has no adapters; leave out --adapter")
+    check(found, dtype=options.dtype, adapter=options.adapter)
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
         difference = outputs.write_model(
             Path(options.output),
             found,
-            _rows(found, options.data, cache),
+            rows(found, options.data, cache),
             mesh,
             dtype=options.dtype,
             adapter=options.adapter,
@@ -50,10 +46,32 @@ def main(arguments: cli.Arguments) -> None:
     print(f"model: {options.output}")
 
 
-def _rows(found: trained.Trained, data: str, cache: str) -> encode.TrieSet:
-    """What the export is checked with."""
+def check(found: trained.Trained, *, dtype: str, adapter: bool) -> None:
+    """Makes sure that a model can be written so.
+
+    Raises:
+        UserError: it cannot.
+    """
+    cli.choice("dtype", dtype, outputs.TOLERANCE)
+    if adapter and dtype != "float32":
+        raise UserError("adapters are written as float32; leave out dtype")
+    if adapter and found.model.lora is None:
+        raise UserError("the model has no adapters; leave out adapter")
+
+
+def rows(found: trained.Trained, data: inputs.Source, cache: str) -> encode.TrieSet:
+    """What an export is checked with: some data, or the held-out rows of the run.
+
+    Args:
+        found: the model.
+        data: pairs or samples; empty for the run's held-out rows.
+        cache: folder of the caches.
+
+    Raises:
+        UserError: there are none.
+    """
     lengths = found.config.get("data", {"max_length": 2048, "row_length": 4096})
-    if not data:
+    if isinstance(data, str) and not data:
         if found.run is None or found.held_out is None:
             raise UserError("no held-out rows to check with; give some with --data=FILE")
         try:

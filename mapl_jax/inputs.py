@@ -19,6 +19,8 @@ from mapl_jax.synthesis import runners, shards
 from mapl_jax.synthesis.settings import Settings
 
 DEMO = "demo"
+# A file, a folder, a hub name, "demo"; or records in memory.
+Source = str | os.PathLike[str] | Iterable[Mapping[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +172,7 @@ def load_samples(name: str, cache_dir: str | os.PathLike[str]) -> Split:
 
 
 def load_any(
-    name: str,
+    source: Source,
     cache_dir: str | os.PathLike[str],
     *,
     on_error: str = "raise",
@@ -178,10 +180,42 @@ def load_any(
     synthesis: Settings | None = None,
 ) -> Split:
     """Samples as they are, pairs as base comparisons, or with instructions added to them."""
-    if name != DEMO and sources.is_samples(name):
-        return load_samples(name, cache_dir)
-    pairs = read_pairs(name, on_error, seed)
+    if isinstance(source, str | os.PathLike):
+        name = os.fspath(source)
+        if name != DEMO and sources.is_samples(name):
+            return load_samples(name, cache_dir)
+        pairs = read_pairs(name, on_error, seed)
+    else:
+        records = list(source)
+        if records and all(map(_is_sample, records)):
+            return keep_samples(given_samples(records), cache_dir)
+        pairs = given_pairs(records, on_error)
     return synthesize(pairs, synthesis, cache_dir) if synthesis else base_only(pairs, cache_dir)
+
+
+def given_pairs(records: Iterable[Any], on_error: str = "raise") -> sources.Pairs:
+    """Pairs that are in memory, checked as those of a file are."""
+    named = ((f"record {number}", record) for number, record in enumerate(records, 1))
+    return sources.normalize_pairs(named, source="the given records", on_error=on_error)
+
+
+def given_samples(records: Iterable[Any]) -> list[dict[str, Any]]:
+    """Samples that are in memory, checked as those of a file are.
+
+    Raises:
+        UserError: one breaks the schema.
+    """
+    checked = []
+    for number, record in enumerate(records, 1):
+        try:
+            checked.append(sources.check_sample(record))
+        except ValueError as error:
+            raise UserError(f"record {number}: {error}") from None
+    return checked
+
+
+def _is_sample(record: Any) -> bool:
+    return isinstance(record, Mapping) and "prompts" in record and "comparisons" in record
 
 
 def read_pairs(

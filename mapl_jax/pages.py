@@ -48,9 +48,12 @@ def _variables(colors: dict[str, str]) -> str:
 
 
 # Classes of color, for text and drawings alike: what is drawn takes its color from --c.
-COLOR_STYLE = "".join(
-    f".{name} {{ --c: var(--{name}); }}\n" for name in ("ink", "soft", "base", "intra", "inter")
-) + ".fourth { --c: var(--fourth); }\n"
+COLOR_STYLE = (
+    "".join(
+        f".{name} {{ --c: var(--{name}); }}\n" for name in ("ink", "soft", "base", "intra", "inter")
+    )
+    + ".fourth { --c: var(--fourth); }\n"
+)
 
 DRAWING_STYLE = """
 svg text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; fill: var(--ink);

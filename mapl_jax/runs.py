@@ -15,7 +15,8 @@ class RunFolder:
     """A folder that belongs to one config.
 
     config.json, metrics.jsonl, tensorboard/, cache/, tokenizer/, checkpoints/STEP, eval/, model/,
-    summary.json, report.html; and sft/, the run before, if this one makes the model it starts from.
+    summary.json, report.html; sft/, the run before, if this one makes the model it starts from; and
+    data/, if the data came from memory.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -30,6 +31,7 @@ class RunFolder:
         self.summary = self.path / "summary.json"
         self.report = self.path / "report.html"
         self.sft = self.path / "sft"
+        self.given = self.path / "data"
 
     def with_start(self, config: ConfigDict) -> ConfigDict:
         """The config of a run that makes its start: with what `sft/` made, and with `demo`.
@@ -62,7 +64,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"cannot make the folder {self.path}: {error.strerror}") from error
-        if any(self.path.iterdir()):
+        if any(entry != self.given for entry in self.path.iterdir()):
             raise UserError(f"{self.path} is not empty and holds no run; choose another --workdir")
         write_json(self.config, wanted)
 

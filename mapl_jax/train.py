@@ -31,6 +31,7 @@ from mapl_jax.data import loader, rows, tokenization
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import following, scoring
+from mapl_jax.messages import say
 from mapl_jax.models import hub, lora
 from mapl_jax.runs import RunFolder
 from mapl_jax.training import loop, optimizers, sharding, step
@@ -39,9 +40,22 @@ from mapl_jax.training.metrics import MetricsWriter
 
 
 def main(arguments: cli.Arguments) -> None:
-    """Trains, evaluates, saves; makes the model to start from first, if the run has none."""
+    """Trains, evaluates, saves."""
     config = arguments.config
-    folder = RunFolder(arguments.workdir or f"runs/{config.name}")
+    start(config, RunFolder(arguments.workdir or f"runs/{config.name}"), arguments.command)
+
+
+def start(config: ConfigDict, folder: RunFolder, command: str) -> trained.Trained:
+    """A run in its folder, or the rest of it; makes the model to start from, if it has none.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        command: that started it, for its records.
+
+    Raises:
+        UserError: a setting means nothing, the data is bad, or the folder holds something else.
+    """
     makes_start = runs.makes_start(config)
     if makes_start and config.data.train != inputs.DEMO:
         raise UserError(
@@ -58,10 +72,10 @@ def main(arguments: cli.Arguments) -> None:
             say(f"the model to start from is there: {os.path.relpath(first.model)}")
         else:
             first.claim(config.sft)
-            run(config.sft, first, arguments.command)
+            run(config.sft, first, command)
             say()
         say(f"the demonstration has settings of its own: {_listed(config.get('demo', {}))}")
-    run(folder.with_start(config), folder, arguments.command)
+    return run(folder.with_start(config), folder, command)
 
 
 def _listed(settings: Mapping[str, Any], prefix: str = "demo") -> str:
@@ -96,8 +110,8 @@ def make_settings(config: ConfigDict) -> RunSettings:
     return RunSettings(optimizer, options, mesh, objectives.make(config, mesh))
 
 
-def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
-    """One run, from its data to its report and its model."""
+def run(config: ConfigDict, folder: RunFolder, command: str) -> trained.Trained:
+    """One run, from its data to its report and its model, which it returns."""
     began = time.perf_counter()
     settings = make_settings(config)
     options, mesh, objective = settings.options, settings.mesh, settings.objective
@@ -116,7 +130,7 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
     asked = config.eval.get("generate", 0)
     probes = following.probes(test_split.samples(), asked) if asked else []
     plan = make_plan(config, train_tries, objective, mesh)
-    say(describe("train", train_tries), describe("held out", test_tries), sep="\n")
+    say(describe("train", train_tries), describe("held out", test_tries))
 
     # Model and step. With LoRA, the state holds adapters and head; the base is frozen beside it.
     source = weights.first(config, tokenizer, objective)
@@ -274,9 +288,12 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
         answered=bool(probes),
         samples=test_split.samples,
     )
-    result = trained.Trained(model, params, tokenizer, folder, plan.steps)
+    result = trained.Trained(
+        model, params, tokenizer, folder, plan.steps, held_out=test_tries.fingerprint
+    )
     outputs.write_model(folder.model, result, test_tries, mesh)
     say(f"model: {os.path.relpath(folder.model)}")
+    return result
 
 
 def make_plan(
@@ -342,12 +359,6 @@ def describe(name: str, tries: TrieSet) -> str:
         if value and ("dropped" in key or "truncated" in key or "split" in key)
     ]
     return f"{line}; {', '.join(lost)}" if lost else line
-
-
-def say(*lines: Any, **options: Any) -> None:
-    """Prints, in the first process alone."""
-    if jax.process_index() == 0:
-        print(*lines, **options, flush=True)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,11 @@ class Trained:
     folder: Path | None = None
 
     @property
+    def mesh(self) -> Mesh:
+        """The mesh that the parameters lie on."""
+        return jax.tree.leaves(self.params)[0].sharding.mesh
+
+    @property
     def head(self) -> bool:
         """Whether it is a reward model; else a policy."""
         return "score" in self.params

@@ -12,9 +12,7 @@ def clusters(names: list[str]) -> tuple[np.ndarray, int]:
     return cluster, len(found)
 
 
-def ratios(
-    top: np.ndarray, bottom: np.ndarray, *, seed: int, resamples: int
-) -> np.ndarray:
+def ratios(top: np.ndarray, bottom: np.ndarray, *, seed: int, resamples: int) -> np.ndarray:
     """Ratios of sums over resampled samples; all columns are of the same draws.
 
     Args:

@@ -141,9 +141,7 @@ def _text(text: str) -> str:
     return tag("pre", cut)
 
 
-def worst_responses(
-    scored: likelihood.Scored, samples: Iterable[Mapping[str, Any]]
-) -> list[str]:
+def worst_responses(scored: likelihood.Scored, samples: Iterable[Mapping[str, Any]]) -> list[str]:
     """Cards of the demonstrations that a model finds least likely, by token."""
     loss = -scored.logp / np.maximum(scored.tokens, 1)
     order = np.argsort(-loss, kind="stable")[:SHOWN]

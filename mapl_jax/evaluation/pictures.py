@@ -230,9 +230,7 @@ def accuracy_by_level(before: Summary | None, after: Summary) -> Picture | None:
 def accuracy_by_k(before: Summary | None, after: Summary) -> Picture | None:
     """Accuracy against the number of instructions."""
     found = {
-        level: cells
-        for level, cells in after.get("by_k", {}).items()
-        if level != "base" and cells
+        level: cells for level, cells in after.get("by_k", {}).items() if level != "base" and cells
     }
     if not found:
         return None
@@ -293,9 +291,7 @@ def margins(before: preferences.Scored | None, after: preferences.Scored) -> lis
             legend.append(("curve ink thin", "before"))
         # Before training margins crowd at 0; their peak may leave the picture.
         top = 1.08 * float(heights.max())
-        plot = Plot(
-            (float(edges[0]), float(edges[-1])), (0, top), x_label="margin", legend=legend
-        )
+        plot = Plot((float(edges[0]), float(edges[-1])), (0, top), x_label="margin", legend=legend)
         for left, end, count in zip(edges, edges[1:], heights, strict=False):
             if count:
                 kind = level if left >= -1e-12 else "soft"

@@ -164,7 +164,8 @@ def _tiles(before: Summary | None, after: Summary, summary: Summary) -> str:
     generation = summary.get("eval", {}).get("generation")
     if generation:
         ends = (
-            100 * generation.get(f"instruction_difference{end}", 0.0) for end in ("", "_low", "_high")
+            100 * generation.get(f"instruction_difference{end}", 0.0)
+            for end in ("", "_low", "_high")
         )
         lines = [
             "instructions kept in its own responses",
