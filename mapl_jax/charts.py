@@ -14,6 +14,7 @@ from mapl_jax.pages import COLOR_STYLE, DRAWING_STYLE, LIGHT
 
 WIDTH, HEIGHT = 380, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 10, 40
+_DIAMOND = 'd="M0-6L6 0L0 6L-6 0Z"'
 _LETTER = 6.7  # mean width of a letter, at 12 px
 
 Span = tuple[float, float]
@@ -187,7 +188,7 @@ class Plot:
         at = f"{self.at_x(x):.1f} {self.at_y(y):.1f}"
         title = f"<title>{html.escape(note)}</title>" if note else ""
         self.parts.append(
-            f'<path class="diamond" transform="translate({at})" d="M0-6L6 0L0 6L-6 0Z">{title}</path>'
+            f'<path class="diamond" transform="translate({at})" {_DIAMOND}>{title}</path>'
         )
 
     def level(self, y: float) -> None:
@@ -255,7 +256,7 @@ def _sample(kind: str, x: float, y: float) -> str:
     """How something looks, in the legend."""
     middle = x + 10
     if kind == "diamond":
-        return f'<path class="diamond" transform="translate({middle} {y})" d="M0-6L6 0L0 6L-6 0Z"/>'
+        return f'<path class="diamond" transform="translate({middle} {y})" {_DIAMOND}/>'
     if kind == "chance" or kind.startswith("curve"):
         return f'<line class="{kind}"{_xs(x, x + 20)}{_ys(y, y)}/>'
     if kind.startswith(("dot", "hollow")):

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from absl import app
@@ -43,9 +43,13 @@ class Arguments:
 
 @dataclasses.dataclass(frozen=True)
 class Flag:
-    """A plain flag: its default, which also says its type, and one line for --help."""
+    """A plain flag: its default, which also says its type, and one line for --help.
 
-    default: str | int | float | bool
+    A flag whose default is a tuple takes several values, `--NAME A B`, and stands for another way
+    to use a command, which needs no config.
+    """
+
+    default: str | int | float | bool | tuple[str, ...]
     help: str
 
 
@@ -86,11 +90,12 @@ def launch(
     holder = beside if plain else _define_config(config)
     absl_flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
     app.define_help_flags()
+    several = [name for name, flag in (flags or {}).items() if isinstance(flag.default, tuple)]
     debug = any(arg in ("--debug", "--debug=true") for arg in sys.argv[1:])
     if not debug:
         logging.getLogger("absl").setLevel(logging.WARNING)
     try:
-        rest = absl_flags.FLAGS(sys.argv)
+        rest = absl_flags.FLAGS(_one_by_one(sys.argv, several))
         values = holder()
         if values is not None:
             # A config file that could not be loaded raises its reason at the first access.
@@ -101,6 +106,8 @@ def launch(
         fail(_flag_message(error, config))
     if len(rest) > 1:
         fail(f"unexpected argument {rest[1]!r}; options are written --name=value")
+    if values is None and any(absl_flags.FLAGS[name].value for name in several):
+        values = ConfigDict()
     if values is None:
         fail(f"no config given; try: python -m mapl_jax.{name} --config={config}")
     arguments = Arguments(
@@ -136,6 +143,7 @@ def _define_plain(plain: Mapping[str, Flag]) -> Callable[[], ConfigDict]:
         bool: absl_flags.DEFINE_bool,
         int: absl_flags.DEFINE_integer,
         float: absl_flags.DEFINE_float,
+        tuple: absl_flags.DEFINE_multi_string,
     }
     holders = {
         # --help shows the flags of the command's own module.
@@ -143,6 +151,21 @@ def _define_plain(plain: Mapping[str, Flag]) -> Callable[[], ConfigDict]:
         for name, flag in plain.items()
     }
     return lambda: ConfigDict({name: holder.value for name, holder in holders.items()})
+
+
+def _one_by_one(arguments: Sequence[str], several: Collection[str]) -> list[str]:
+    """Arguments with `--NAME A B` written as `--NAME=A --NAME=B`."""
+    found: list[str] = []
+    name = ""
+    for argument in arguments:
+        plain = argument.lstrip("-")
+        if argument.startswith("-"):
+            name = plain if plain in several else ""
+            if not name:
+                found.append(argument)
+        else:
+            found.append(f"--{name}={argument}" if name else argument)
+    return found
 
 
 def _flag_message(error: Exception, config: str) -> str:

@@ -1,6 +1,7 @@
 """Scores any preference file with any reward model, or responses by IFEval's rules.
 
 python -m mapl_jax.evaluate --config=configs/evaluate.py --config.checkpoint=DIR --config.data=FILE
+python -m mapl_jax.evaluate --compare RUN OTHER_RUN
 """
 
 import functools
@@ -15,7 +16,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mapl_jax import cli, generate, inputs, judging, results, train, trained, weights
+from mapl_jax import cli, comparing, generate, inputs, judging, results, train, trained, weights
 from mapl_jax.data import sources
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import ifeval, preferences, reports
@@ -24,10 +25,19 @@ from mapl_jax.kernels import attention
 from mapl_jax.runs import RunFolder
 from mapl_jax.training import sharding
 
+FLAGS = {
+    "compare": cli.Flag((), "Folders of runs or evaluations to put side by side: --compare A B."),
+    "output": cli.Flag("compare.html", "With --compare: the page to write."),
+}
+
 
 def main(arguments: cli.Arguments) -> None:
     """Loads, scores, prints."""
     config = arguments.config
+    if arguments.flags.get("compare"):
+        print(comparing.compare(arguments.flags.compare, arguments.flags.output))
+        print(f"\npage: {arguments.flags.output}")
+        return
     if "responses" in config:
         score_ifeval(config)
         return
@@ -198,4 +208,4 @@ def _rewards(
 
 
 if __name__ == "__main__":
-    cli.launch(main, name="evaluate", config="configs/evaluate.py")
+    cli.launch(main, name="evaluate", config="configs/evaluate.py", flags=FLAGS)

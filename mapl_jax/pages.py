@@ -97,7 +97,7 @@ th:first-child, td:first-child { text-align: left; padding-left: 0; }
 th:last-child, td:last-child { padding-right: 0; }
 thead th { border-bottom: 2px solid var(--soft); font-weight: 600; }
 th[scope=row] { font-weight: 400; }
-td.wrap { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+th.wrap, td.wrap { text-align: left; white-space: normal; overflow-wrap: anywhere; }
 code, pre { font: .85rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 pre { background: var(--fill); padding: .7rem .9rem; border-radius: 6px; overflow-x: auto;
   white-space: pre-wrap; overflow-wrap: anywhere; margin: .4rem 0; }
@@ -129,6 +129,7 @@ table.forest th:first-child { padding-left: 0; white-space: normal; }
 table.forest tr.head th { padding-top: .9rem; font-weight: 600; text-align: left; }
 table.forest td.track { width: 27%; min-width: 5.5rem; }
 table.forest svg { display: block; width: 100%; height: 1.1rem; overflow: visible; }
+table.configs td { min-width: 7rem; vertical-align: top; }
 section.card { border: 1px solid var(--line); border-radius: 8px; padding: .2rem 1rem .8rem;
   margin: 1rem 0; }
 section.card h3 { font-size: 1rem; margin: .6rem 0; overflow-wrap: anywhere; }

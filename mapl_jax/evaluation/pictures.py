@@ -89,6 +89,43 @@ def curves(metrics: Lines, before: Summary | None, after: Summary) -> list[Pictu
     return [picture for picture in found if picture is not None]
 
 
+def curves_of_runs(
+    runs: Sequence[tuple[str, str, Lines, Summary]],
+) -> list[Picture]:
+    """What several runs logged, a picture a quantity.
+
+    Args:
+        runs: name, color, lines of metrics.jsonl, and the evaluation after training, of each.
+    """
+    quantities = [
+        (f"{level}_{name}", f"{level} {name}") for name in ("loss", "accuracy") for level in LEVELS
+    ]
+    quantities += [
+        ("loss", "Loss"),
+        ("drift", "Drift from the reference, nats a token"),
+        ("learning_rate", "Learning rate"),
+        ("grad_norm", "Gradient norm, before clipping"),
+        ("tokens_per_second", "Tokens a second"),
+    ]
+    found = []
+    for quantity, title in quantities:
+        train, held_out, names = [], [], []
+        for index, (name, color, metrics, after) in enumerate(runs):
+            key = f"{index}"
+            for line in metrics:
+                if quantity in line:
+                    side = held_out if line.get("split") == "eval" else train
+                    side.append({"step": line["step"], key: line[quantity]})
+            steps = [line["step"] for line in metrics]
+            if steps and quantity in after:
+                held_out.append({"step": max(steps), key: after[quantity]})
+            names.append((key, color, name))
+        share = quantity.endswith("accuracy")
+        smooth = quantity != "learning_rate"
+        found.append(_curve(title, train, held_out, names, share=share, smooth=smooth, thin=False))
+    return [picture for picture in found if picture is not None]
+
+
 def _start(before: Summary | None) -> list[dict[str, Any]]:
     """The held-out data before training; where all is tied, as in a policy that is its own
     reference, an accuracy of 0 would say less than none.
@@ -108,9 +145,15 @@ def _curve(
     chance: float | None = None,
     share: bool = False,
     smooth: bool = True,
+    thin: bool = True,
 ) -> Picture | None:
     """One picture: for each (name, color, text) the training batches and the held-out data."""
     of = {name: (_points(train, name), _points(held_out, name)) for name, _, _ in names}
+    if smooth and not thin:
+        of = {
+            name: (_average(line) if len(line) > 3 else line, dots)
+            for name, (line, dots) in of.items()
+        }
     names = [entry for entry in names if len(of[entry[0]][0]) or len(of[entry[0]][1])]
     if not names:
         return None
@@ -132,7 +175,7 @@ def _curve(
         x_label="step",
         y_format=charts.percent if share else charts.plain,
         y_ticks=_TENTHS if share else None,
-        legend=legend if len(legend) > 1 or legend[:1] and dotted else (),
+        legend=legend if len(legend) > 1 else (),
     )
     if chance is not None or share:
         plot.level(0.5 if chance is None else chance)
@@ -140,7 +183,7 @@ def _curve(
     for name, color, text in names:
         line, dots = of[name]
         if len(line):
-            if smooth and len(line) > 3:
+            if smooth and thin and len(line) > 3:
                 plot.curve(_thinned(line), f"{color} thin")
                 plot.curve(_thinned(_average(line)), color)
             else:

@@ -163,15 +163,14 @@ def _tiles(before: Summary | None, after: Summary, summary: Summary) -> str:
         tiles.append(("base", f"{after['perplexity']:.2f}", lines))
     generation = summary.get("eval", {}).get("generation")
     if generation:
-        ends = (
-            100 * generation.get(f"instruction_difference{end}", 0.0)
-            for end in ("", "_low", "_high")
-        )
         lines = [
             "instructions kept in its own responses",
             f"before: {percent(generation['instruction_before'])}",
         ]
         if "instruction_difference_low" in generation:
+            ends = (
+                100 * generation[f"instruction_difference{end}"] for end in ("", "_low", "_high")
+            )
             lines.append("difference {:+.1f} [{:+.1f}, {:+.1f}] points".format(*ends))
         tiles.append(("fourth", percent(generation["instruction_after"]), lines))
     items = "".join(
