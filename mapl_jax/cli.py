@@ -7,6 +7,7 @@ A command has a config file (`--config=FILE` and `--config.FIELD=VALUE`), or pla
 import dataclasses
 import logging
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,12 +17,21 @@ from absl import app
 from absl import flags as absl_flags
 from ml_collections import ConfigDict, config_flags
 
-from mapl_jax.errors import UserError
+from mapl_jax import processes
+from mapl_jax.errors import Stopped, UserError
 
 # transformers tells everyone who imports it that torch is missing; nothing here needs torch.
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 EXIT_USER_ERROR = 2
+# What one of several processes is told; see `mapl_jax.processes.start`.
+_PROCESS_FLAGS: dict[str, tuple[str | int | bool, str]] = {
+    "coordinator": ("", "Of several processes: address of process 0 and a free port, HOST:PORT."),
+    "num_processes": (-1, "Of several processes: how many there are."),
+    "process_id": (-1, "Of several processes: which one this is, from 0."),
+    "distributed": (False, "One of several processes; the cluster knows the rest."),
+    "lost_after": (100, "Seconds without a sign of life after which a process counts as lost."),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +86,7 @@ def launch(
     name: str,
     config: str = "",
     flags: Mapping[str, Flag] | None = None,
+    distributed: bool = False,
 ) -> None:
     """Runs a command: parses flags, loads the config, calls `main`, reports errors in one line.
 
@@ -84,10 +95,14 @@ def launch(
         name: how the command is called, `mapl_jax.NAME`.
         config: the config file to suggest where none was given.
         flags: plain flags.
+        distributed: whether several processes may run it together.
     """
     plain = not config
     beside = _define_plain(flags or {})
     holder = beside if plain else _define_config(config)
+    together = _define_plain(
+        {key: Flag(*about) for key, about in _PROCESS_FLAGS.items()} if distributed else {}
+    )
     absl_flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
     app.define_help_flags()
     several = [name for name, flag in (flags or {}).items() if isinstance(flag.default, tuple)]
@@ -113,15 +128,31 @@ def launch(
     arguments = Arguments(
         config=values,
         workdir=None if plain else absl_flags.FLAGS.workdir,
-        command=" ".join(["python", "-m", f"mapl_jax.{name}", *sys.argv[1:]]),
+        command=shlex.join(["python", "-m", f"mapl_jax.{name}", *sys.argv[1:]]),
         flags=ConfigDict() if plain else beside(),
     )
+    several = False
     try:
-        main(arguments)
+        several = distributed and processes.start(**together())
+        if several:
+            processes.run_together(lambda: main(arguments), arguments.command)
+        else:
+            main(arguments)
     except UserError as error:
         if debug:
             traceback.print_exc()
+        if several:
+            # Not sys.exit: on its way out JAX would wait for the other processes.
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            os._exit(EXIT_USER_ERROR)
         fail(str(error))
+    except Stopped as stopped:
+        if not several or processes.first():
+            print(
+                f"stopped {stopped.where}, as asked to by SIGTERM; the same command goes on from "
+                f"there: {arguments.command}",
+                flush=True,
+            )
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr, flush=True)
         os._exit(130)

@@ -118,6 +118,7 @@ def _scoring(
         tries,
         rows_per_batch=rows_per_batch,
         parts=sharding.data_parts(mesh),
+        host=sharding.host_of(mesh),
         pad_token=found.tokenizer.pad_token_id or 0,
     )
     return lambda batch: compute(found.params, sharding.to_device(batch, mesh)), batches

@@ -21,6 +21,7 @@ from mapl_jax import (
     inputs,
     objectives,
     outputs,
+    processes,
     responses,
     results,
     runs,
@@ -37,6 +38,7 @@ from mapl_jax.runs import RunFolder
 from mapl_jax.training import loop, optimizers, sharding, step
 from mapl_jax.training.checkpoints import Checkpoints
 from mapl_jax.training.metrics import MetricsWriter
+from mapl_jax.training.preemption import Preemption
 
 
 def main(arguments: cli.Arguments) -> None:
@@ -65,17 +67,34 @@ def start(config: ConfigDict, folder: RunFolder, command: str) -> trained.Traine
     # A mistake shows before anything is written.
     for part in [config.sft, runs.settled(config)] if makes_start else [config]:
         make_settings(part)
-    folder.claim(config)
-    if makes_start:
-        first = RunFolder(folder.sft)
-        if (first.model / "config.json").exists():
-            say(f"the model to start from is there: {os.path.relpath(first.model)}")
-        else:
-            first.claim(config.sft)
-            run(config.sft, first, command)
-            say()
-        say(f"the demonstration has settings of its own: {_listed(config.get('demo', {}))}")
-    return run(folder.with_start(config), folder, command)
+    processes.check_joined()
+    with Preemption() as preemption:
+        claim(folder, config)
+        if makes_start:
+            first = RunFolder(folder.sft)
+            if processes.agreed((first.model / "config.json").exists()):
+                say(f"the model to start from is there: {os.path.relpath(first.model)}")
+            else:
+                claim(first, config.sft)
+                run(config.sft, first, command, preemption)
+                say()
+            say(f"the demonstration has settings of its own: {_listed(config.get('demo', {}))}")
+        return run(folder.with_start(config), folder, command, preemption)
+
+
+def claim(folder: RunFolder, config: ConfigDict) -> None:
+    """Takes a run folder, once for all processes.
+
+    Raises:
+        UserError: it belongs to another config, or this process does not see it.
+    """
+    with processes.first_alone(f"claims {folder.path}"):
+        if not processes.first() and not folder.config.exists():
+            raise UserError(
+                f"process {jax.process_index()} does not see what process 0 wrote to "
+                f"{folder.path}; --workdir must lie on a file system that all processes share"
+            )
+        folder.claim(config)
 
 
 def _listed(settings: Mapping[str, Any], prefix: str = "demo") -> str:
@@ -110,22 +129,30 @@ def make_settings(config: ConfigDict) -> RunSettings:
     return RunSettings(optimizer, options, mesh, objectives.make(config, mesh))
 
 
-def run(config: ConfigDict, folder: RunFolder, command: str) -> trained.Trained:
-    """One run, from its data to its report and its model, which it returns."""
+def run(
+    config: ConfigDict, folder: RunFolder, command: str, preemption: Preemption
+) -> trained.Trained:
+    """One run, from its data to its report and its model, which it returns.
+
+    Raises:
+        Stopped: it was asked for; the same command goes on.
+    """
     began = time.perf_counter()
     settings = make_settings(config)
     options, mesh, objective = settings.options, settings.mesh, settings.objective
     say(f"run folder: {folder.path}")
 
-    # Data: pairs -> samples -> tries -> rows.
+    # Data: pairs -> samples -> tries -> rows. What one process made the others find.
     load = inputs.load_splits if objective.comparisons else inputs.load_demonstrations
-    train_split, test_split = load(config, folder.cache)
-    tokenizer = inputs.make_tokenizer(config, train_split, folder.tokenizer)
-    if str(tokenizer.chat_template).endswith(tokenization.PLAIN):
-        say("the tokenizer has no chat template; turns are written as plain text (User: ...)")
-    encoding = inputs.encode_settings(config)
-    train_tries = inputs.encode_split(train_split, tokenizer, encoding, folder.cache)
-    test_tries = inputs.encode_split(test_split, tokenizer, encoding, folder.cache)
+    with processes.first_alone(f"data of {folder.path}"):
+        train_split, test_split = load(config, folder.cache)
+        tokenizer = inputs.make_tokenizer(config, train_split, folder.tokenizer)
+        if str(tokenizer.chat_template).endswith(tokenization.PLAIN):
+            say("the tokenizer has no chat template; turns are written as plain text (User: ...)")
+        encoding = inputs.encode_settings(config)
+        train_tries = inputs.encode_split(train_split, tokenizer, encoding, folder.cache)
+        test_tries = inputs.encode_split(test_split, tokenizer, encoding, folder.cache)
+    preemption.check()
     objective.check(train_tries, config)
     asked = config.eval.get("generate", 0)
     probes = following.probes(test_split.samples(), asked) if asked else []
@@ -150,10 +177,10 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> trained.Trained:
     pad_token = tokenizer.pad_token_id or 0
 
     with Checkpoints(folder.checkpoints, keep=config.train.keep) as checkpoints:
-        start = checkpoints.latest or 0
+        start = processes.agreed(checkpoints.latest or 0)
         first: Any = None
         frozen: Any = {}
-        new = not results.has_scores(folder, "before", bool(probes))
+        new = processes.agreed(not results.has_scores(folder, "before", bool(probes)))
         if not start or model.lora or new:
             first, frozen = lora.split(source.make(built.places), model.lora)
         record = {
@@ -188,6 +215,8 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> trained.Trained:
             pad_token=pad_token,
             options=options,
         )
+        preemption.check()
+        host, hosts = sharding.host_of(mesh)
         batches = loader.Batches(
             train_tries,
             plan,
@@ -197,8 +226,8 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> trained.Trained:
             reference=train_reference,
             pad_token=pad_token,
             accumulation=config.train.accumulation,
-            host=jax.process_index(),
-            hosts=jax.process_count(),
+            host=host,
+            hosts=hosts,
         )
 
         def score(params: Any, samples: int = 0) -> Any:
@@ -206,6 +235,7 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> trained.Trained:
                 test_tries,
                 rows_per_batch=config.eval.rows_per_batch,
                 parts=sharding.data_parts(mesh),
+                host=(host, hosts),
                 pad_token=pad_token,
                 samples=samples,
                 joint=objective.joint,
@@ -231,6 +261,7 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> trained.Trained:
             results.write_scores(folder, "before", score(params), objective.evaluation)
             follow(params, "before")
             del params
+        preemption.check()
         if start:
             state = checkpoints.restore(start, built.abstract)
             say(f"going on from the checkpoint at step {start} of {plan.steps}")
@@ -241,7 +272,7 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> trained.Trained:
             folder.path,
             total_steps=plan.steps,
             resume_step=start,
-            enabled=jax.process_index() == 0,
+            enabled=processes.first(),
         ) as writer:
             state = loop.train(
                 state,
@@ -265,7 +296,10 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> trained.Trained:
                 evaluate=evaluate,
                 save=lambda done, state: checkpoints.save(done, state, record),
                 epoch_at=plan.epoch_at,
+                preemption=preemption,
+                evaluate_first=bool(processes.agreed(writer.evaluated < start)),
             )
+        preemption.check()
         params = lora.join(state.params, frozen)
         results.write_scores(folder, "after", score(params), objective.evaluation)
         follow(params, "after")
@@ -362,4 +396,4 @@ def describe(name: str, tries: TrieSet) -> str:
 
 
 if __name__ == "__main__":
-    cli.launch(main, name="train", config="configs/rm.py")
+    cli.launch(main, name="train", config="configs/rm.py", distributed=True)

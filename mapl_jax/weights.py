@@ -223,6 +223,7 @@ def reference_logps(
                 tries,
                 rows_per_batch=rows_per_batch,
                 parts=sharding.data_parts(mesh),
+                host=sharding.host_of(mesh),
                 pad_token=pad_token,
                 joint=objective.joint,
             )

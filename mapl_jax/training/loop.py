@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from mapl_jax.errors import UserError
+from mapl_jax.errors import Stopped, UserError
+from mapl_jax.training.preemption import Preemption
 from mapl_jax.training.step import Batch, StepMetrics, TrainState, to_floats
 
 
@@ -60,6 +61,8 @@ def train(
     evaluate: Callable[[Any, int], Mapping[str, float]],
     save: Callable[[int, TrainState], None],
     epoch_at: Callable[[int], float],
+    preemption: Preemption | None = None,
+    evaluate_first: bool = False,
 ) -> TrainState:
     """Trains from step `start` to the end of the schedule.
 
@@ -74,13 +77,18 @@ def train(
         evaluate: metrics of parameters at a step.
         save: starts a checkpoint.
         epoch_at: epochs done after a number of steps.
+        preemption: says when to stop; None never does.
+        evaluate_first: evaluate before the first step, if that is due after step `start`: a run
+            that was stopped may have left it out.
 
     Returns:
         The last state.
 
     Raises:
+        Stopped: it was asked for; the state is being saved.
         UserError: if the loss or the gradient is no longer finite.
     """
+    stop = preemption or Preemption()
     pending: tuple[int, StepMetrics] | None = None
     clock = time.perf_counter()
     window_samples, window_tokens, window_start = 0.0, 0.0, clock
@@ -109,27 +117,36 @@ def train(
             window_samples, window_tokens, window_start = 0.0, 0.0, now
         writer.progress(done, values)
 
-    for step in range(start, schedule.steps):
-        batch = to_device(next(batches))
-        # Nothing else may move between host and device inside a step.
-        with jax.transfer_guard("disallow"):
-            state, metrics = step_function(state, batch)
-        if pending is not None:
-            read(pending)
-        done = step + 1
-        pending = (done, metrics)
-        evaluates = schedule.due(schedule.eval_every, done)
-        saves = schedule.due(schedule.save_every, done) or done == schedule.steps
-        if evaluates or saves:
-            read(pending)
-            pending = None
-            paused = time.perf_counter()
-            # Evaluated first: a run that goes on from the checkpoint then has both.
-            if evaluates:
-                writer.write(done, evaluate(state.params, done), "eval")
-            if saves:
-                save(done, state)
-            window_start += time.perf_counter() - paused
-    if pending is not None:
-        read(pending)
+    if evaluate_first and schedule.due(schedule.eval_every, start):
+        writer.write(start, evaluate(state.params, start), "eval")
+    with stop.held():
+        for step in range(start, schedule.steps):
+            batch = to_device(next(batches))
+            # Nothing else may move between host and device inside a step.
+            with jax.transfer_guard("disallow"):
+                state, metrics = step_function(state, batch)
+            if pending is not None:
+                read(pending)
+            done = step + 1
+            pending = (done, metrics)
+            stops = stop.reached()
+            evaluates = schedule.due(schedule.eval_every, done) and not stops
+            saves = schedule.due(schedule.save_every, done) or done == schedule.steps
+            if evaluates or saves or stops:
+                read(pending)
+                pending = None
+                paused = time.perf_counter()
+                # Evaluated first: a run that goes on from the checkpoint then has both.
+                if evaluates:
+                    try:
+                        with stop.released():
+                            values = evaluate(state.params, done)
+                        writer.write(done, values, "eval")
+                    except Stopped:
+                        stops = True
+                if saves or stops:
+                    save(done, state)
+                if stops:
+                    raise Stopped(f"after step {done} of {schedule.steps}")
+                window_start += time.perf_counter() - paused
     return state
