@@ -15,6 +15,7 @@ from mapl_jax.pages import COLOR_STYLE, DRAWING_STYLE, LIGHT
 WIDTH, HEIGHT = 380, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 10, 40
 _DIAMOND = 'd="M0-6L6 0L0 6L-6 0Z"'
+_TITLE = 26  # height of a title, where a drawing carries its own
 _LETTER = 6.7  # mean width of a letter, at 12 px
 
 Span = tuple[float, float]
@@ -36,15 +37,19 @@ class Picture:
         )
 
     def _repr_svg_(self) -> str:
-        """What notebooks show: the drawing alone, on white paper, with its own colors."""
+        """What notebooks show: title and drawing, on white paper, with their own colors."""
         colors = " ".join(f"--{name}: {color};" for name, color in LIGHT.items())
         style = f"<style>svg {{ {colors} }}\n{COLOR_STYLE}{DRAWING_STYLE}</style>"
         start = self.svg.index(">") + 1
-        head = self.svg[:start].replace(
-            "<svg ", f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH * 1.25:.0f}" ', 1
+        height = int(self.svg[:start].split('viewBox="0 0 ')[1].split('"')[0].split()[1])
+        top = f"0 {-_TITLE} {WIDTH} {height + _TITLE}"
+        head = (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH * 1.2:.0f}" viewBox="{top}" '
+            f'role="img" aria-label="{html.escape(self.title)}">'
         )
-        paper = '<rect x="-8" y="-8" width="2000" height="2000" fill="#fff"/>'
-        return f"{head}{style}{paper}{self.svg[start:]}"
+        paper = f'<rect y="{-_TITLE}" width="{WIDTH}" height="{height + _TITLE}" fill="#fff"/>'
+        title = f'<text x="4" y="-8" style="font-weight: 600">{html.escape(self.title)}</text>'
+        return f"{head}{style}{paper}{title}{self.svg[start:]}"
 
 
 def plain(value: float) -> str:

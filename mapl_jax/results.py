@@ -10,8 +10,9 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from mapl_jax.evaluation import following, reports
-from mapl_jax.files import write_json
+from mapl_jax.charts import Picture
+from mapl_jax.evaluation import following, likelihood, pictures, preferences, reports
+from mapl_jax.files import read_json, write_json
 from mapl_jax.runs import RunFolder
 from mapl_jax.training.metrics import read_metrics
 
@@ -73,6 +74,32 @@ def digests(samples: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return {
         level: hashlib.blake2b(b"".join(sorted(parts)), digest_size=8).hexdigest()
         for level, parts in sorted(found.items())
+    }
+
+
+def read_pictures(folder: RunFolder) -> dict[str, list[Picture]]:
+    """The pictures of the report of a finished run.
+
+    Raises:
+        UserError: the run has not ended.
+    """
+    summary = read_json(folder.summary)
+    before, after = (summary["eval"].get(side) for side in SIDES)
+    found = {"curves": pictures.curves(read_metrics(folder.metrics), before, after)}
+    if "perplexity" in after:
+        scored = likelihood.read_scores(folder.eval / "after.jsonl")
+        return {**found, "length": pictures.losses(scored)}
+    sides = {which: folder.eval / f"{which}.jsonl" for which in SIDES}
+    scores = {
+        which: preferences.read_scores(path) for which, path in sides.items() if path.exists()
+    }
+    accuracy = [pictures.accuracy_by_level(before, after), pictures.accuracy_by_k(before, after)]
+    return {
+        **found,
+        "accuracy": [picture for picture in accuracy if picture is not None],
+        "margins": pictures.margins(scores.get("before"), scores["after"]),
+        "length": pictures.length(scores["after"]),
+        "calibration": pictures.calibration(scores["after"]),
     }
 
 
