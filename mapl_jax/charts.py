@@ -232,7 +232,7 @@ class Plot:
         self.parts: list[str] = []
         x, line = float(_LEFT), 0
         for kind, text in legend:
-            width = 26 + _LETTER * len(text) + 14
+            width = 26 + _LETTER * len(text) + 9
             if x > _LEFT and x + width > WIDTH:
                 x, line = float(_LEFT), line + 1
             y = 12 + 18 * line

@@ -158,7 +158,8 @@ summary { cursor: pointer; font-weight: 600; }
   table.full:not(.forest) { font-size: .86rem; }
   table.full th { white-space: normal; }
   div.sides { grid-template-columns: 1fr; gap: 0; }
-  table.bars td { white-space: normal; overflow-wrap: anywhere; padding: .15rem .3rem; }
+  table.bars td { padding: .15rem .3rem; font-size: .82rem; }
+  table.bars td:first-child, table.bars td.note { white-space: normal; }
   table.bars td.bar { width: 25%; }
   table.forest { font-size: .82rem; }
   table.forest th, table.forest td { padding: .2rem .2rem; }

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mapl_jax import constraints
-from mapl_jax.pages import details, escape, mark, number, table, tag, write_page
+from mapl_jax.pages import breakable, details, escape, mark, number, table, tag, write_page
 
 Summary = Mapping[str, Any]
 _LONGEST = 1500  # characters shown of a text
@@ -89,7 +89,7 @@ def _grid(rows: Sequence[tuple[str, int, str]]) -> str:
     """Bars with a name, a count and a note."""
     most = max((count for _, count, _ in rows), default=0) or 1
     lines = "".join(
-        f"<tr>{tag('td', name)}"
+        f"<tr><td>{breakable(name)}</td>"
         f'<td class="bar"><i style="width:{100 * count / most:.1f}%"></i></td>'
         f"{tag('td', number(count))}{tag('td', note, kind='note')}</tr>"
         for name, count, note in rows
