@@ -85,7 +85,8 @@ def read(path: str, name: str) -> Run:
         raise UserError(f"{path} is damaged: {error}") from error
     if not scored.sample_id:
         raise UserError(f"{scores} holds no scores")
-    config = read_json(folder.config) if folder.config.exists() else {}
+    # An evaluation has its config in its summary.
+    config = read_json(folder.config) if folder.config.exists() else summary.get("config", {})
     return Run(name, str(path), evaluation, summary, after, config, scored, metrics, answered)
 
 

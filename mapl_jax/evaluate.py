@@ -97,9 +97,9 @@ def _report(
             "checkpoint": str(config.checkpoint),
             "data": {**split.counts, "encoding": encoding},
             "held_out": results.digests(split.samples()),
+            "config": json.loads(json.dumps(config.to_dict())),
             "eval": {"after": summary},
         }
-        settings = json.loads(json.dumps(config.to_dict()))
         write_json(folder.summary, facts)
         # As in the folder of a run, for --compare.
         preferences.write_scores(folder.eval / "after.jsonl", scored)
@@ -108,7 +108,7 @@ def _report(
             folder.report,
             title=facts["name"],
             command=arguments.command,
-            summary={**facts, "trained_on": list(made.get("constraint", ())), "config": settings},
+            summary={**facts, "trained_on": list(made.get("constraint", ()))},
             before=None,
             after=summary,
             scored_before=None,

@@ -118,7 +118,7 @@ def _differences(
     seed: int,
     resamples: int,
 ) -> dict[str, Difference]:
-    ratios, shares, counts = [], [], []
+    ratios, shares, counts, spread = [], [], [], []
     for side in range(2):
         cluster, n = bootstrap.clusters([scored[side].sample_id[i] for i in members[side]])
         top, bottom = (
@@ -134,9 +134,13 @@ def _differences(
         )
         shares.append(top.sum(0) / bottom.sum(0))
         counts.append(bottom.sum(0).astype(int))
+        spread.append((bottom > 0).sum(0))
     found = {}
     for column, name in enumerate(names):
         low, high = bootstrap.interval(ratios[1][:, column] - ratios[0][:, column])
+        # A single sample says nothing about others.
+        if min(some[column] for some in spread) < 2 or np.isnan(low):
+            low, high = -np.inf, np.inf
         sizes = tuple(int(count[column]) for count in counts)
         value = float(shares[1][column] - shares[0][column])
         found[name] = Difference(value, low, high, paired, sizes[:1] if paired else sizes)

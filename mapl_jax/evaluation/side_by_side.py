@@ -3,6 +3,7 @@
 import dataclasses
 import html
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from types import ModuleType
@@ -29,7 +30,7 @@ class Run:
         evaluation: the module of its scores, `evaluation.preferences` or `.likelihood`.
         summary: summary.json.
         after: numbers of the evaluation after training, from its scores.
-        config: config.json; empty of an evaluation.
+        config: of the run, or of the evaluation.
         scored: eval/after.jsonl.
         metrics: lines of metrics.jsonl.
         answers: of a policy after training; or none.
@@ -65,7 +66,7 @@ def table_cells(
                 *(_difference(some.get(key), shares) if key else "" for some in found),
             ]
         )
-    if any(answered):
+    if any(run.answers for run in runs):
         cells.append(_kept(runs, answered))
     return cells
 
@@ -264,7 +265,7 @@ def _strips(
 ) -> list[str]:
     """A strip a difference, zero in the middle."""
     known = [some[key] for some in found for key in keys if key in some]
-    known = [x for x in known if x.low == x.low]
+    known = [x for x in known if math.isfinite(x.low)]
     if not known:
         return []
     reach = max(max(abs(x.low), abs(x.high), 0.05) for x in known)
@@ -276,7 +277,7 @@ def _strips(
         cells = []
         for index, some in enumerate(found):
             x = some.get(key)
-            if x is None or x.low != x.low:
+            if x is None or not math.isfinite(x.low):
                 cells.append('<td class="track"></td><td>-</td>')
                 continue
             text = _difference(x, True)

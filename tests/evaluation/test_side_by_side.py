@@ -1,6 +1,8 @@
 """Runs side by side: paired where the data is the same, and said where it is not."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -69,6 +71,15 @@ def test_a_run_does_not_differ_from_itself():
         f"family:b:{EVIL}"
     }
     assert not any(x.clear for x in found.values())
+
+
+def test_a_single_sample_says_nothing_about_others(tmp_path):
+    found = differences.of_comparisons(
+        scored(1), scored(1, seed=1, shift=5.0), same=list(SAME), seed=0, resamples=20
+    )
+    assert not any(x.clear for x in found.values())
+    paths = [folder(tmp_path / name, scored(1), SAME) for name in ("a", "b")]
+    assert "-inf" in comparing.compare(paths, tmp_path / "compare.html")
 
 
 def test_only_what_both_have_is_paired():
@@ -199,6 +210,22 @@ def test_the_command_takes_folders_one_after_the_other():
         "--debug",
     ]
     assert evaluate.FLAGS["compare"].default == ()
+
+
+def test_the_command_prints_the_table_and_says_what_is_wrong_in_one_line(tmp_path):
+    a, b = (folder(tmp_path / name, scored(20, seed=i), SAME) for i, name in enumerate("ab"))
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "mapl_jax.evaluate", "--compare", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+
+    result = run(a, b, "--output=new/page.html")
+    assert result.returncode == 0, result.stderr
+    assert "base accuracy" in result.stdout
+    assert (tmp_path / "new" / "page.html").exists()
+    result = run(a, "nowhere")
+    assert result.returncode == 2
+    assert result.stderr.strip() == "error: no such folder: nowhere"
 
 
 def test_a_digest_names_what_samples_say_and_not_their_order():
