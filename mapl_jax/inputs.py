@@ -120,11 +120,21 @@ def load_splits(config: ConfigDict, cache_dir: str | os.PathLike[str]) -> tuple[
         )
         return keep_samples(samples[0], cache), keep_samples(samples[1], cache)
     pairs = _read_pairs(data.train, config, "train")
-    train_pairs, test_pairs = (
-        dataclasses.replace(pairs, records=part)
-        for part in _parted(pairs.records, lambda pair: pair["prompt"], data.test_fraction)
-    )
+    train_pairs, test_pairs = hold_out(pairs, data.test_fraction)
     return _synthesize(train_pairs, config, cache), _synthesize(test_pairs, config, cache)
+
+
+def hold_out(pairs: sources.Pairs, fraction: float) -> tuple[sources.Pairs, sources.Pairs]:
+    """Pairs to train on and held-out ones; two with the same first user turn are on one side.
+
+    Raises:
+        UserError: one side would be empty.
+    """
+    sides = _parted(pairs.records, lambda pair: pair["prompt"], fraction)
+    return (
+        dataclasses.replace(pairs, records=sides[0]),
+        dataclasses.replace(pairs, records=sides[1]),
+    )
 
 
 def make_tokenizer(config: ConfigDict, train: Split, folder: Path) -> tokenization.Tokenizer:

@@ -1,0 +1,92 @@
+"""What each part of the method does: arms that differ in their comparisons and in nothing else.
+
+The demonstration data:
+
+    python -m mapl_jax.study --config=configs/study.py
+
+Pairs of your own, by path (hours on 2 CPU cores; the same command goes on where it stopped):
+
+    python -m mapl_jax.study --config=configs/study.py \
+        --config.data.train=hh_helpful_train.jsonl --config.data.test=hh_helpful_test.jsonl
+
+A published model on a GPU or a TPU; every field of a run is one of `reward`, `sft` and `dpo`:
+
+    python -m mapl_jax.study --config=configs/study.py --config.data.train=pairs.jsonl \
+        --config.reward.model.path=Qwen/Qwen2.5-0.5B --config.reward.train.learning_rate=1e-5 \
+        --config.reward.mesh.fsdp=-1 --config.reward.mesh.data=1 --config.arms='base; all'
+
+The arms stand in mapl_jax/studies/arms.py, the measures in mapl_jax/studies/measures.py.
+"""
+
+import importlib.util
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from mapl_jax.errors import UserError
+
+
+def _config(name: str, preset: str = "") -> ConfigDict:
+    """The config of another file of this folder."""
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"{name}_config", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(preset)
+
+
+def get_config(preset: str = "") -> ConfigDict:
+    """The config; there are no presets."""
+    if preset:
+        raise UserError(f"unknown preset {preset!r} of configs/study.py; it has none")
+    config = ConfigDict()
+    config.name = "study"  # the study lies in studies/NAME unless --workdir says otherwise
+    config.seed = 0  # of shares and of the bootstrap
+    config.arms = ""  # names with semicolons between them; empty: all
+    config.seeds = 3  # runs of every arm
+    config.resamples = 1000  # of the bootstrap
+    config.keep = False  # keep checkpoints and caches of finished runs
+
+    config.data = ConfigDict()
+    config.data.train = "demo"  # pairs: a file, a folder, a hub name, or "demo"
+    config.data.test = ""  # the same; empty: a part of train is held out
+    config.data.test_fraction = 0.1  # that part, by prompt
+    config.data.test_pairs = 400  # held-out pairs that are used; 0: all
+    config.data.demo_pairs = 2400  # size of the demonstration set
+    config.data.on_error = "raise"  # what a bad record does: "raise" or "skip"
+    config.data.num_proc = 0  # processes that synthesize; 0: one per core
+
+    reward = _config("rm", "small")
+    config.synthesis = reward.synthesis  # of all arms; see configs/rm.py
+
+    # The presets that `reward`, `sft` and `dpo` start from, for the commands that are written down.
+    config.presets = ConfigDict({"reward": "rm:small", "dpo": "dpo:pretrained"})
+    config.reward = reward
+    config.reward.train.steps = 200
+    config.reward.train.eval_every = 0
+    config.reward.train.save_every = 50
+
+    # The model that policies start from, unless `dpo.model.path` names one.
+    config.sft = _config("sft")
+    config.sft.model.layers = 3
+    config.sft.train.steps = 250
+    config.sft.eval.generate = 0
+
+    config.dpo = _config("dpo", "pretrained")
+    config.dpo.data.max_length = 320
+    config.dpo.data.row_length = 512
+    config.dpo.train.update(
+        {
+            "steps": 150,
+            "rows_per_batch": 8,
+            "accumulation": 1,
+            "learning_rate": 1e-3,
+            "dtype": "float32",
+            "remat": "none",
+            "save_every": 50,
+        }
+    )
+    config.dpo.loss.base = 0.2
+    config.dpo.eval.update({"generate": 200, "generate_rows": 100, "max_new_tokens": 80})
+    config.dpo.mesh.update({"data": -1, "fsdp": 1})
+    return config
