@@ -67,7 +67,9 @@ def test_how_far_gaps_move():
 def test_the_correlation_is_that_of_scipy():
     rng = np.random.default_rng(0)
     margins, lengths = rng.normal(size=50).round(1), rng.integers(-5, 5, 50)
-    found = scored([base(str(i), m, n) for i, (m, n) in enumerate(zip(margins, lengths))])
+    found = scored(
+        [base(str(i), m, n) for i, (m, n) in enumerate(zip(margins, lengths, strict=True))]
+    )
     expected = spearmanr(margins, lengths).statistic
     assert value(SHARED["length correlation"], found) == pytest.approx(expected)
 

@@ -1,0 +1,129 @@
+"""A study from its config to its tables."""
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ml_collections import ConfigDict
+
+from mapl_jax import configuration, study, train
+from mapl_jax.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+def config_of(**values):
+    return configuration.load("study", values)
+
+
+def small(arms, seeds=1):
+    return study.quick(config_of(arms=arms, seeds=seeds))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study") / "one"
+    config = small("base; all; one-ended")
+    return config, folder, study.study(config, folder, "the command")
+
+
+def test_a_study_gives_every_arm_under_both_budgets(finished):
+    _, folder, parts = finished
+    assert [part.title for part in parts] == [
+        "Reward models, equal tokens",
+        "Reward models, equal pairs",
+    ]
+    for part in parts:
+        assert [row.name for row in part.rows] == ["longer wins", "base", "all", "one-ended"]
+        for row in part.rows[1:]:
+            assert 0 <= row.values["base"].mean <= 1
+            assert row.seen["steps"] == 4
+    tokens, pairs = ({row.name: row.seen for row in part.rows if row.seen} for part in parts)
+    assert len({seen["tokens"] for seen in tokens.values()}) == 1
+    # Base alone has few leaves: more pairs in the same tokens, or fewer tokens for as many pairs.
+    assert tokens["base"]["pairs"] > 1.5 * tokens["all"]["pairs"]
+    assert pairs["base"]["tokens"] < tokens["base"]["tokens"]
+    assert pairs["all"] == tokens["all"]
+    results = json.loads((folder / "results.json").read_text())
+    assert len(results["parts"]) == 2
+    for name in ("study.md", "study.html", "study-1.svg", "study-2.svg"):
+        assert "one-ended" in (folder / name).read_text()
+
+
+def test_a_finished_study_trains_nothing_again(finished, monkeypatch):
+    config, folder, parts = finished
+    before = (folder / "results.json").read_bytes()
+    monkeypatch.setattr(train, "start", lambda *_: pytest.fail("it trains again"))
+    study.study(config, folder, "the command")
+    assert (folder / "results.json").read_bytes() == before
+
+
+def test_a_lost_run_is_made_again_with_the_same_numbers(finished):
+    config, folder, _ = finished
+    run = folder.absolute() / "runs" / "one-ended-tokens-0"
+    scores = (run / "eval" / "after.jsonl").read_bytes()
+    (run / "summary.json").unlink()
+    study.study(config, folder, "the command")
+    assert (run / "eval" / "after.jsonl").read_bytes() == scores
+
+
+def test_the_commands_written_down_are_those_of_the_runs(finished):
+    _, folder, _ = finished
+    lines = (folder / "commands.txt").read_text().splitlines()
+    assert len(lines) >= 4
+    for line in lines:
+        words = shlex.split(line)
+        assert words[:3] == ["python", "-m", "mapl_jax.train"]
+        given = dict(word.removeprefix("--").split("=", 1) for word in words[3:])
+        preset = given.pop("config").removeprefix("configs/").replace(".py", "")
+        run = Path(given.pop("workdir"))
+        usual = configuration.load(preset)
+        known = dict(configuration.fields(usual))
+        values = {}
+        for field, text in given.items():
+            name = field.removeprefix("config.")
+            kind = type(known[name])
+            values[name] = text == "True" if kind is bool else kind(text)
+        config = configuration.load(preset, values)
+        assert json.loads((run / "config.json").read_text()) == json.loads(
+            json.dumps(ConfigDict(config.to_dict()).to_dict())
+        )
+
+
+def test_another_study_does_not_get_the_folder(finished):
+    _, folder, _ = finished
+    with pytest.raises(UserError, match="another config"):
+        study.study(small("base"), folder, "the command")
+
+
+def test_nonsense_is_refused_before_anything_is_written(tmp_path):
+    for config in (small("basis"), study.quick(config_of(seeds=0))):
+        with pytest.raises(UserError):
+            study.study(config, tmp_path / "study", "the command")
+        assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.slow
+def test_the_quick_form_has_every_arm(tmp_path):
+    command = [sys.executable, "-m", "mapl_jax.study", "--config=configs/study.py", "--quick"]
+    done = subprocess.run(
+        [*command, f"--workdir={tmp_path / 'study'}", "--config.seeds=1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "study" / "results.json").read_text())
+    arms = [row["arm"] for part in found["parts"] for row in part["rows"]]
+    for name in ("base", "all, independent", "length only", "DPO all, joint", "DPO IOPO"):
+        assert name in arms
+    kept = [
+        row["measures"]["prompts kept"]["mean"]
+        for part in found["parts"]
+        for row in part["rows"]
+        if "prompts kept" in row["measures"]
+    ]
+    assert len(kept) >= 4 and all(0 <= value <= 1 for value in kept)
