@@ -54,7 +54,7 @@ def test_a_study_gives_every_arm_under_both_budgets(finished):
 
 
 def test_a_finished_study_trains_nothing_again(finished, monkeypatch):
-    config, folder, parts = finished
+    config, folder, _ = finished
     before = (folder / "results.json").read_bytes()
     monkeypatch.setattr(train, "start", lambda *_: pytest.fail("it trains again"))
     study.study(config, folder, "the command")
