@@ -46,7 +46,7 @@ def get_config(preset: str = "") -> ConfigDict:
 
     # Pairs to learn from what responses of this data set are like: which instructions say nothing,
     # how to draw families evenly, and which way they lean. 0 learns nothing.
-    config.reference = 1024
+    config.reference = 512
     config.min_share = 0.05  # drop instructions that fewer of these responses keep
     config.min_share_named = 0.0  # the same for those that name words of the response
     config.max_share = 0.95  # drop instructions that more of them keep
