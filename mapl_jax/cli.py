@@ -17,7 +17,7 @@ from absl import app
 from absl import flags as absl_flags
 from ml_collections import ConfigDict, config_flags
 
-from mapl_jax import processes
+from mapl_jax import files, processes
 from mapl_jax.errors import Stopped, UserError
 
 # transformers tells everyone who imports it that torch is missing; nothing here needs torch.
@@ -63,6 +63,14 @@ def fail(message: str) -> None:
     """Prints one line to stderr and ends the process with the status of a user's mistake."""
     print(f"error: {message}", file=sys.stderr, flush=True)
     sys.exit(EXIT_USER_ERROR)
+
+
+def _end(message: str, several: bool) -> None:
+    """`fail`, also in one of several processes: on its way out JAX would wait for the others."""
+    if several:
+        print(f"error: {message}", file=sys.stderr, flush=True)
+        os._exit(EXIT_USER_ERROR)
+    fail(message)
 
 
 def choice(name: str, value: str, allowed: Collection[str] | Mapping[str, Any]) -> Any:
@@ -134,11 +142,19 @@ def launch(
     except UserError as error:
         if debug:
             traceback.print_exc()
-        if several:
-            # Not sys.exit: on its way out JAX would wait for the other processes.
-            print(f"error: {error}", file=sys.stderr, flush=True)
-            os._exit(EXIT_USER_ERROR)
-        fail(str(error))
+        _end(str(error), several)
+    except Exception as error:
+        if debug or not files.full(error):
+            if not several:
+                raise
+            traceback.print_exc()
+            os._exit(1)
+        path = error.filename if isinstance(error, OSError) else None
+        _end(
+            f"no space left on the disk{f' for {path}' if path else ''}; what was finished is as "
+            "it was; free some, and run the same command again",
+            several,
+        )
     except Stopped as stopped:
         if not several or processes.first():
             print(

@@ -1,13 +1,18 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and folders whose files are known to be as written."""
 
+import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mapl_jax.errors import UserError
+
+SEAL = "checksums.json"
 
 
 @contextmanager
@@ -75,3 +80,78 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise UserError(f"{path} does not exist") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
+
+
+def checksum(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's content."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seal(folder: str | os.PathLike[str]) -> None:
+    """Notes the checksums of all files in a folder, to tell later that they are as they were.
+
+    The note, `SEAL`, appears last and whole: a folder without it was never finished.
+    """
+    folder = Path(folder)
+    names = sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
+    names = [name for name in names if name != SEAL]
+    write_json(folder / SEAL, _checksums(folder, names))
+
+
+def flaw(folder: str | os.PathLike[str], names: Iterable[str] | None = None) -> str | None:
+    """What is wrong with a sealed folder, in a few words; None if nothing is.
+
+    Args:
+        folder: with a seal.
+        names: files that are wanted; None for all that were sealed.
+    """
+    folder = Path(folder)
+    try:
+        known = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return f"{SEAL} is missing"
+    except (OSError, ValueError):
+        known = None
+    if not isinstance(known, dict):
+        return f"{SEAL} is damaged"
+    wanted = sorted(known) if names is None else list(names)
+    for name in wanted:
+        if name not in known:
+            return f"{name} was never finished"
+        if not (folder / name).is_file():
+            return f"{name} is missing"
+    try:
+        found = _checksums(folder, wanted)
+    except OSError as error:
+        return f"{error.filename} cannot be read: {error.strerror}"
+    return next((f"{name} is damaged" for name in wanted if found[name] != known[name]), None)
+
+
+def _checksums(folder: Path, names: list[str]) -> dict[str, str]:
+    # Several at once: hashing lets go of Python's lock, and disks like company.
+    with ThreadPoolExecutor(8) as pool:
+        return dict(zip(names, pool.map(lambda name: checksum(folder / name), names), strict=True))
+
+
+def reason(error: BaseException) -> str:
+    """An error of another library in one line; of a full disk, just that."""
+    if full(error):
+        return "no space left on the disk"
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def full(error: BaseException | None) -> bool:
+    """Whether an error, or one behind it, is that of a full disk. Libraries tell it in words."""
+    while error is not None:
+        if any(word in str(error) for word in ("No space left on device", "Disk quota exceeded")):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def notice(text: str) -> None:
+    """Tells of something that went wrong and was mended."""
+    print(f"notice: {text}", file=sys.stderr, flush=True)

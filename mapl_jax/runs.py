@@ -15,7 +15,8 @@ class RunFolder:
     """A folder that belongs to one config.
 
     config.json, metrics.jsonl, tensorboard/, cache/, tokenizer/, checkpoints/STEP, eval/, model/,
-    summary.json, report.html; and sft/, the run before, if this one makes the model it starts from.
+    nonfinite/, summary.json, report.html; and sft/, the run before, if this one makes the model it
+    starts from.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -26,6 +27,7 @@ class RunFolder:
         self.tokenizer = self.path / "tokenizer"
         self.checkpoints = self.path / "checkpoints"
         self.eval = self.path / "eval"
+        self.nonfinite = self.path / "nonfinite"
         self.model = self.path / "model"
         self.summary = self.path / "summary.json"
         self.report = self.path / "report.html"

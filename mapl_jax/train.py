@@ -35,7 +35,7 @@ from mapl_jax.evaluation import following, scoring
 from mapl_jax.models import hub, lora
 from mapl_jax.runs import RunFolder
 from mapl_jax.training import loop, optimizers, sharding, step
-from mapl_jax.training.checkpoints import Checkpoints
+from mapl_jax.training.checkpoints import Checkpoints, open_newest
 from mapl_jax.training.metrics import MetricsWriter
 from mapl_jax.training.preemption import Preemption
 
@@ -101,6 +101,7 @@ class RunSettings:
     options: dict[str, Any]
     mesh: Mesh
     objective: objectives.Objective
+    stops_at_nonfinite: bool
 
 
 def make_settings(config: ConfigDict) -> RunSettings:
@@ -112,7 +113,10 @@ def make_settings(config: ConfigDict) -> RunSettings:
     optimizer = assembly.make_optimizer_settings(config)
     mesh = sharding.make_mesh(config.mesh)
     options = assembly.model_options(config, mesh)
-    return RunSettings(optimizer, options, mesh, objectives.make(config, mesh))
+    stops = cli.choice(
+        "train.on_nonfinite", config.train.on_nonfinite, {"stop": True, "skip": False}
+    )
+    return RunSettings(optimizer, options, mesh, objectives.make(config, mesh), stops)
 
 
 def run(config: ConfigDict, folder: RunFolder, command: str, preemption: Preemption) -> None:
@@ -160,8 +164,8 @@ def run(config: ConfigDict, folder: RunFolder, command: str, preemption: Preempt
     to_device = functools.partial(sharding.to_device, mesh=mesh)
     pad_token = tokenizer.pad_token_id or 0
 
+    start = open_newest(folder.checkpoints)
     with Checkpoints(folder.checkpoints, keep=config.train.keep) as checkpoints:
-        start = processes.agreed(checkpoints.latest or 0)
         first: Any = None
         frozen: Any = {}
         new = processes.agreed(not results.has_scores(folder, "before", bool(probes)))
@@ -281,6 +285,13 @@ def run(config: ConfigDict, folder: RunFolder, command: str, preemption: Preempt
                 save=lambda done, state: checkpoints.save(done, state, record),
                 epoch_at=plan.epoch_at,
                 preemption=preemption,
+                on_nonfinite=functools.partial(
+                    results.write_nonfinite,
+                    folder,
+                    batches.sample_ids,
+                    stops=settings.stops_at_nonfinite,
+                    say=say,
+                ),
                 evaluate_first=bool(processes.agreed(writer.evaluated < start)),
             )
         preemption.check()

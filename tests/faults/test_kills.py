@@ -1,0 +1,82 @@
+"""A run that is killed anywhere, again and again, ends as the one that was not."""
+
+import os
+import signal
+
+import pytest
+
+
+def test_three_kills_change_nothing(runs, undisturbed, tools, tmp_path):
+    rng = tools.random(0)
+    aims = ["synthesis", "a checkpoint", "evaluation"]
+    kills = [tools.killed(runs, tmp_path / "run", aim, rng) for aim in aims]
+    assert kills == aims
+    said = runs.finish(tmp_path / "run")
+    assert "going on from the checkpoint at step" in said
+    tools.same(undisturbed, tmp_path / "run")
+
+
+def test_a_request_to_stop_saves_and_says_how_to_go_on(runs, undisturbed, tools, tmp_path):
+    folder = tmp_path / "run"
+    running = runs.start(folder)
+    assert running.wait_for(tools.aims(folder)["evaluation"])
+    os.kill(running.process.pid, signal.SIGTERM)
+    assert running.wait() == 0, running.output
+    last = running.output.splitlines()[-1]
+    assert last.startswith("stopped after step"), running.output
+    assert "python -m mapl_jax.train --config=configs/rm.py" in last
+    assert not (folder / "summary.json").exists()
+    step = int(last.split()[3])
+    assert (folder / "checkpoints" / str(step) / "checksums.json").exists()
+    said = runs.finish(folder)
+    assert f"going on from the checkpoint at step {step} of 6" in said
+    tools.same(undisturbed, folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("aim", ["synthesis", "evaluation before", "evaluation after"])
+def test_a_request_to_stop_outside_of_training_ends_in_good_order(
+    aim, runs, undisturbed, tools, tmp_path
+):
+    folder = tmp_path / "run"
+    running = runs.start(folder)
+    assert running.wait_for(tools.aims(folder)[aim])
+    os.kill(running.process.pid, signal.SIGTERM)
+    assert running.wait() == 0, running.output
+    assert running.output.splitlines()[-1].startswith("stopped ")
+    assert "Traceback" not in running.output
+    runs.finish(folder)
+    tools.same(undisturbed, folder)
+
+
+# A demonstration makes the model it starts from, then learns preferences against it.
+OFTEN = {"steps": 4, "log_every": 1, "save_every": 1, "eval_every": 2, "rows_per_batch": 8}
+
+
+def policy_settings(shape):
+    """Arguments of a small demonstration of DPO."""
+    both = {"data.demo_pairs": 24, "eval.resamples": 20, "eval.samples": 4, "eval.generate": 0}
+    both |= {f"train.{name}": value for name, value in OFTEN.items()}
+    sides = [
+        f"--config.{part}{key}={value}" for part in ("", "sft.") for key, value in both.items()
+    ]
+    made = [text.replace("--config.", "--config.sft.") for text in shape]
+    return [*sides, *made, "--config.sft.tokenizer.vocab_size=512"]
+
+
+@pytest.mark.slow
+def test_twenty_kills_change_nothing(runs, tools, tmp_path):
+    alone, folder = tmp_path / "alone", tmp_path / "killed"
+    settings = policy_settings(tools.shape)
+    runs.finish(alone, config="dpo", settings=settings)
+    rng = tools.random(1)
+    kills, ended = [], 0
+    while len(kills) < 20:
+        aim = rng.choice(list(tools.aims(folder)))
+        found = tools.killed(runs, folder, aim, rng, config="dpo", settings=settings)
+        kills += [found] if found else []
+        ended += found is None
+        assert ended < 20
+    runs.finish(folder, config="dpo", settings=settings)
+    for part in (".", "sft"):
+        tools.same(alone / part, folder / part)
