@@ -9,6 +9,7 @@ import logging
 import os
 import shlex
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -65,9 +66,18 @@ def fail(message: str) -> None:
     sys.exit(EXIT_USER_ERROR)
 
 
-def _end(message: str, several: bool) -> None:
-    """`fail`, also in one of several processes: on its way out JAX would wait for the others."""
-    if several:
+def _of_thread(arguments: threading.ExceptHookArgs) -> None:
+    """Shows an error in a thread, but that of a full disk, which the main thread meets as well."""
+    if not files.full(arguments.exc_value):
+        threading.__excepthook__(arguments)
+
+
+def _end(message: str, at_once: bool) -> None:
+    """`fail`, at once where the way out is barred.
+
+    JAX would wait there for the other processes of a run, and TensorBoard write to a full disk.
+    """
+    if at_once:
         print(f"error: {message}", file=sys.stderr, flush=True)
         os._exit(EXIT_USER_ERROR)
     fail(message)
@@ -111,7 +121,9 @@ def launch(
     app.define_help_flags()
     debug = any(arg in ("--debug", "--debug=true") for arg in sys.argv[1:])
     if not debug:
-        logging.getLogger("absl").setLevel(logging.WARNING)
+        # What goes wrong in Orbax arrives as an exception too; its threads would log it many times.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
+        threading.excepthook = _of_thread
     try:
         rest = absl_flags.FLAGS(sys.argv)
         values = holder()
@@ -142,7 +154,7 @@ def launch(
     except UserError as error:
         if debug:
             traceback.print_exc()
-        _end(str(error), several)
+        _end(str(error), several or files.full(error))
     except Exception as error:
         if debug or not files.full(error):
             if not several:
@@ -153,7 +165,7 @@ def launch(
         _end(
             f"no space left on the disk{f' for {path}' if path else ''}; what was finished is as "
             "it was; free some, and run the same command again",
-            several,
+            True,
         )
     except Stopped as stopped:
         if not several or processes.first():

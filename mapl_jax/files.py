@@ -88,17 +88,24 @@ def checksum(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def seal(folder: str | os.PathLike[str]) -> None:
-    """Notes the checksums of all files in a folder, to tell later that they are as they were.
+def seal(folder: str | os.PathLike[str], names: Iterable[str] | None = None) -> None:
+    """Notes the checksums of files in a folder, to tell later that they are as they were.
 
     The note, `SEAL`, appears last and whole: a folder without it was never finished.
+
+    Args:
+        folder: of the files.
+        names: of the new ones, beside those that were noted before; None for all there are.
     """
     folder = Path(folder)
-    names = sorted(
-        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
-    )
-    names = [name for name in names if name != SEAL]
-    write_json(folder / SEAL, _checksums(folder, names))
+    if names is None:
+        found = (
+            path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+        )
+        known, new = {}, sorted(name for name in found if name != SEAL)
+    else:
+        known, new = _known(folder) or {}, list(names)
+    write_json(folder / SEAL, known | _checksums(folder, new))
 
 
 def flaw(folder: str | os.PathLike[str], names: Iterable[str] | None = None) -> str | None:
@@ -109,14 +116,9 @@ def flaw(folder: str | os.PathLike[str], names: Iterable[str] | None = None) -> 
         names: files that are wanted; None for all that were sealed.
     """
     folder = Path(folder)
-    try:
-        known = json.loads((folder / SEAL).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return f"{SEAL} is missing"
-    except (OSError, ValueError):
-        known = None
-    if not isinstance(known, dict):
-        return f"{SEAL} is damaged"
+    known = _known(folder)
+    if known is None:
+        return f"{SEAL} is {'damaged' if (folder / SEAL).exists() else 'missing'}"
     wanted = sorted(known) if names is None else list(names)
     for name in wanted:
         if name not in known:
@@ -128,6 +130,15 @@ def flaw(folder: str | os.PathLike[str], names: Iterable[str] | None = None) -> 
     except OSError as error:
         return f"{error.filename} cannot be read: {error.strerror}"
     return next((f"{name} is damaged" for name in wanted if found[name] != known[name]), None)
+
+
+def _known(folder: Path) -> dict[str, str] | None:
+    """What a seal says; None if there is none that can be read."""
+    try:
+        known = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return known if isinstance(known, dict) else None
 
 
 def _checksums(folder: Path, names: list[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from mapl_jax import files
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import following, reports
 from mapl_jax.files import write_json
@@ -21,15 +22,21 @@ SIDES = ("before", "after")
 
 
 def has_scores(folder: RunFolder, which: str, answered: bool = False) -> bool:
-    """Whether an evaluation of this run, with answers or not, was written before."""
-    names = [which, f"answers-{which}"] if answered else [which]
-    return all((folder.eval / f"{name}.jsonl").exists() for name in names)
+    """Whether an evaluation of this run, with answers or not, was written before, and is whole."""
+    names = [f"{which}.jsonl", *([f"answers-{which}.jsonl"] if answered else [])]
+    if not all((folder.eval / name).exists() for name in names):
+        return False
+    flaw = files.flaw(folder.eval, names)
+    if flaw and jax.process_index() == 0:
+        files.notice(f"{folder.eval} cannot be used ({flaw}) and is made anew")
+    return flaw is None
 
 
 def write_answers(folder: RunFolder, which: str, answers: list[following.Answer]) -> None:
     """Keeps a policy's own responses, "before" or "after" training."""
     if jax.process_index() == 0:
         following.write(folder.eval / f"answers-{which}.jsonl", answers)
+        files.seal(folder.eval, [f"answers-{which}.jsonl"])
 
 
 def write_scores(folder: RunFolder, which: str, scored: Any, evaluation: ModuleType) -> None:
@@ -43,6 +50,7 @@ def write_scores(folder: RunFolder, which: str, scored: Any, evaluation: ModuleT
     """
     if jax.process_index() == 0:
         evaluation.write_scores(folder.eval / f"{which}.jsonl", scored)
+        files.seal(folder.eval, [f"{which}.jsonl"])
 
 
 def write_nonfinite(
@@ -118,6 +126,11 @@ def finish(
     """
     if jax.process_index() != 0:
         return
+    if flaw := files.flaw(folder.eval):
+        raise UserError(
+            f"{folder.eval} cannot be used ({flaw}); the same command makes it anew, from the last "
+            "checkpoint"
+        )
     scored = {which: evaluation.read_scores(folder.eval / f"{which}.jsonl") for which in SIDES}
     sides = {
         which: evaluation.summarize(values, seed=config.seed, resamples=config.eval.resamples)

@@ -56,7 +56,7 @@ class RunFolder:
             differing = _differences(found, wanted)
             if differing:
                 raise UserError(
-                    f"{self.path} holds a run of another config ({'; '.join(differing[:5])}); "
+                    f"{self.path} holds a run of another config ({'; '.join(differing)}); "
                     "choose another --workdir"
                 )
             return

@@ -126,6 +126,7 @@ def run(config: ConfigDict, folder: RunFolder, command: str, preemption: Preempt
         Stopped: it was asked for; the same command goes on.
     """
     began = time.perf_counter()
+    preemption.where = "before training"
     settings = make_settings(config)
     options, mesh, objective = settings.options, settings.mesh, settings.objective
     say(f"run folder: {folder.path}")
@@ -294,6 +295,7 @@ def run(config: ConfigDict, folder: RunFolder, command: str, preemption: Preempt
                 ),
                 evaluate_first=bool(processes.agreed(writer.evaluated < start)),
             )
+        preemption.where = "after training"
         preemption.check()
         params = lora.join(state.params, frozen)
         results.write_scores(folder, "after", score(params), objective.evaluation)

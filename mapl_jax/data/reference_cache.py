@@ -61,7 +61,7 @@ def cached(
     kept = _read(path, tries, name, tells=writes) if path.exists() else None
     if not agreed(kept is None):
         if kept is None:
-            raise UserError(f"{path} cannot be read here, but in another process of this run")
+            raise UserError(f"{path} cannot be read here, but is read by process 0 of this run")
         return kept
     values = compute()
     if not np.isfinite(values).all():

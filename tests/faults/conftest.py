@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 import os
 import random
 import signal
@@ -32,10 +33,10 @@ TINY = [
     "--config.tokenizer.vocab_size=512",
     *SHAPE,
     "--config.train.rows_per_batch=8",
-    "--config.train.steps=6",
+    "--config.train.steps=10",
     "--config.train.log_every=1",
     "--config.train.save_every=2",
-    "--config.train.eval_every=2",
+    "--config.train.eval_every=4",
     "--config.eval.samples=4",
     "--config.eval.resamples=20",
 ]
@@ -162,8 +163,29 @@ def runs(tmp_path_factory):
 def undisturbed(runs, tmp_path_factory):
     """A run from first to last, on one device."""
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    runs.finish(folder)
+    runs.finish(folder, record=folder.with_name("rows.jsonl"))
     return folder
+
+
+def rows_of(*records):
+    """The samples of every row of every global batch, from what the processes of a run noted."""
+    found = {}
+    for record in records:
+        for line in map(json.loads, record.read_text().splitlines()):
+            for row, (ids, tokens) in enumerate(zip(line["rows"], line["tokens"], strict=True)):
+                place = (line["step"], line["first"] + row)
+                # A step that is read twice, before an interruption and after, has the same rows.
+                assert found.setdefault(place, (ids, tokens)) == (ids, tokens)
+    return found
+
+
+def near(expected, found):
+    """Checks that the losses of a run on other devices are those of another, to 1e-5."""
+    ours, theirs = (
+        [line["loss"] for line in metrics_of(folder) if line["split"] == "train"]
+        for folder in (found, expected)
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
 
 
 def metrics_of(folder):
@@ -212,9 +234,10 @@ def aims(folder):
         "a checkpoint": there("**/checkpoints/*tmp*"),
         "its checksums": unsealed,
         "evaluation before": there("**/cache/tries-*/counts.json"),
-        "evaluation": lines(2),
-        "training": lines(4),
-        "evaluation after": lines(8),
+        "a good checkpoint": there("**/checkpoints/*/checksums.json"),
+        "training": lines(3),
+        "evaluation": lines(4),
+        "evaluation after": lines(12),
         "the model": there("**/.model.new/*"),
         "the reference": there("cache/reference-*"),
     }
@@ -244,6 +267,8 @@ class Tools:
 
     tiny, shape = TINY, SHAPE
     metrics_of = staticmethod(metrics_of)
+    rows_of = staticmethod(rows_of)
+    near = staticmethod(near)
     same = staticmethod(same)
     aims = staticmethod(aims)
     killed = staticmethod(killed)

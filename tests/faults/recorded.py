@@ -1,4 +1,7 @@
-"""The train command, noting which samples lie in the rows that this process brings, by step."""
+"""The train command, noting which samples lie in the rows that this process brings, by step.
+
+With SPOILED=STEP, the last row of that batch holds a number that is not finite.
+"""
 
 import json
 import os
@@ -23,6 +26,8 @@ class Recorded(loader.Batches):
         }
         with open(os.environ["RECORD"], "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+        if os.environ.get("SPOILED") == str(step):
+            batch["gamma"][-1, -1, 0] = float("nan")
         return batch
 
 

@@ -6,35 +6,43 @@ import signal
 import pytest
 
 
-def test_three_kills_change_nothing(runs, undisturbed, tools, tmp_path):
-    rng = tools.random(0)
-    aims = ["synthesis", "a checkpoint", "evaluation"]
-    kills = [tools.killed(runs, tmp_path / "run", aim, rng) for aim in aims]
-    assert kills == aims
-    said = runs.finish(tmp_path / "run")
-    assert "going on from the checkpoint at step" in said
-    tools.same(undisturbed, tmp_path / "run")
-
-
-def test_a_request_to_stop_saves_and_says_how_to_go_on(runs, undisturbed, tools, tmp_path):
+def test_three_kills_and_a_request_to_stop_change_nothing(runs, undisturbed, tools, tmp_path):
     folder = tmp_path / "run"
+    rng = tools.random(0)
+    aims = ["a checkpoint", "evaluation", "a good checkpoint"]
+    assert [tools.killed(runs, folder, aim, rng) for aim in aims] == aims
+    assert not (folder / "summary.json").exists()
+
     running = runs.start(folder)
-    assert running.wait_for(tools.aims(folder)["evaluation"])
+    assert running.wait_for(lambda: "going on from the checkpoint at step" in running.output)
     os.kill(running.process.pid, signal.SIGTERM)
     assert running.wait() == 0, running.output
     last = running.output.splitlines()[-1]
-    assert last.startswith("stopped after step"), running.output
+    assert last.startswith("stopped "), running.output
     assert "python -m mapl_jax.train --config=configs/rm.py" in last
-    assert not (folder / "summary.json").exists()
-    step = int(last.split()[3])
-    assert (folder / "checkpoints" / str(step) / "checksums.json").exists()
-    said = runs.finish(folder)
-    assert f"going on from the checkpoint at step {step} of 6" in said
+    assert "Traceback" not in running.output
+
+    runs.finish(folder)
     tools.same(undisturbed, folder)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("aim", ["synthesis", "evaluation before", "evaluation after"])
+def test_a_request_to_stop_saves_after_the_step_under_way(runs, undisturbed, tools, tmp_path):
+    folder = tmp_path / "run"
+    running = runs.start(folder)
+    assert running.wait_for(tools.aims(folder)["training"])
+    os.kill(running.process.pid, signal.SIGTERM)
+    assert running.wait() == 0, running.output
+    last = running.output.splitlines()[-1]
+    assert last.startswith("stopped after step"), running.output
+    step = int(last.split()[3])
+    assert (folder / "checkpoints" / str(step) / "checksums.json").exists()
+    assert f"going on from the checkpoint at step {step} of 10" in runs.finish(folder)
+    tools.same(undisturbed, folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("aim", ["evaluation before", "evaluation after"])
 def test_a_request_to_stop_outside_of_training_ends_in_good_order(
     aim, runs, undisturbed, tools, tmp_path
 ):
