@@ -8,7 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from mapl_jax.errors import UserError
-from mapl_jax.files import read_json, write_json
+from mapl_jax.files import read_json, sweep, write_json
 
 
 class RunFolder:
@@ -64,9 +64,15 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"cannot make the folder {self.path}: {error.strerror}") from error
-        if any(self.path.iterdir()):
+        # A kill may have left the very first file half-written.
+        if any(not x.name.startswith(f".{self.config.name}.part-") for x in self.path.iterdir()):
             raise UserError(f"{self.path} is not empty and holds no run; choose another --workdir")
         write_json(self.config, wanted)
+
+    def sweep(self) -> None:
+        """Removes what a killed run left half-written; nobody else may be writing."""
+        for path in (self.path, self.cache, self.eval):
+            sweep(path)
 
 
 def makes_start(config: ConfigDict) -> bool:

@@ -81,6 +81,8 @@ def claim(folder: RunFolder, config: ConfigDict) -> None:
                 f"{folder.path}; --workdir must lie on a file system that all processes share"
             )
         folder.claim(config)
+        if processes.first():
+            folder.sweep()
 
 
 def _listed(settings: Mapping[str, Any], prefix: str = "demo") -> str:

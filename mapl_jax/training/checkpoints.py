@@ -14,7 +14,7 @@ from typing import Any
 from orbax.checkpoint import v1 as ocp
 
 from mapl_jax import files, processes
-from mapl_jax.errors import UserError
+from mapl_jax.errors import Stopped, UserError
 from mapl_jax.training.step import TrainState
 
 
@@ -60,8 +60,8 @@ class Checkpoints:
             self.wait()
             self._inner.close()
         except Exception:
-            # What went wrong before is what has to be told.
-            if kind is None:
+            # What went wrong before is what has to be told; that a run was asked to stop is not.
+            if kind is None or issubclass(kind, Stopped):
                 raise
 
     def save(self, step: int, state: TrainState, record: dict[str, Any]) -> None:

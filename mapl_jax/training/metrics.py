@@ -14,6 +14,8 @@ from typing import Any, Self, TextIO
 import tqdm
 from tensorboardX import SummaryWriter
 
+from mapl_jax.errors import UserError
+
 # Values that differ between two runs that are otherwise the same.
 TIMING_KEYS = frozenset({"samples_per_second", "tokens_per_second", "seconds"})
 
@@ -127,7 +129,7 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         One dict a line; an empty list if there is no such file.
 
     Raises:
-        ValueError: a line other than the last is no JSON.
+        UserError: a line other than the last is no JSON.
     """
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
@@ -141,7 +143,10 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         except ValueError as error:
             if number == len(lines):
                 break
-            raise ValueError(f"{path}, line {number} is no JSON: {error}") from error
+            raise UserError(
+                f"{path}, line {number} is no JSON ({error}); remove the line, which only the "
+                "report reads"
+            ) from error
         records.append(record)
     return records
 
