@@ -35,7 +35,7 @@ from mapl_jax.evaluation import following, scoring
 from mapl_jax.models import hub, lora
 from mapl_jax.runs import RunFolder
 from mapl_jax.training import loop, optimizers, sharding, step
-from mapl_jax.training.checkpoints import Checkpoints, open_newest
+from mapl_jax.training.checkpoints import Checkpoints, check_keep, open_newest
 from mapl_jax.training.metrics import MetricsWriter
 from mapl_jax.training.preemption import Preemption
 
@@ -115,6 +115,7 @@ def make_settings(config: ConfigDict) -> RunSettings:
     optimizer = assembly.make_optimizer_settings(config)
     mesh = sharding.make_mesh(config.mesh)
     options = assembly.model_options(config, mesh)
+    check_keep(config.train.keep)
     stops = cli.choice(
         "train.on_nonfinite", config.train.on_nonfinite, {"stop": True, "skip": False}
     )

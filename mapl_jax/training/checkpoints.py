@@ -18,6 +18,19 @@ from mapl_jax.errors import Stopped, UserError
 from mapl_jax.training.step import TrainState
 
 
+def check_keep(keep: int | None) -> None:
+    """Makes sure that enough checkpoints stay; None keeps all.
+
+    Raises:
+        UserError: too few would.
+    """
+    if keep is not None and keep < 2:
+        raise UserError(
+            f"train.keep must be at least 2, not {keep}: should the newest checkpoint be damaged, "
+            "the one before it is what is left"
+        )
+
+
 class Checkpoints:
     """The checkpoints of one run, `DIR/STEP`; use as a context manager.
 
@@ -35,11 +48,7 @@ class Checkpoints:
         Raises:
             UserError: too few would stay.
         """
-        if keep is not None and keep < 2:
-            raise UserError(
-                f"train.keep must be at least 2, not {keep}: should the newest checkpoint be "
-                "damaged, the one before it is what is left"
-            )
+        check_keep(keep)
         self._path = Path(os.path.abspath(directory))
         self._inner = ocp.training.Checkpointer(
             str(self._path),

@@ -1,5 +1,6 @@
 """Training runs as processes of their own, which tests kill, damage and start again."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -207,51 +208,76 @@ def same(expected, found):
         assert (found / "eval" / path.name).read_bytes() == path.read_bytes()
 
 
-def aims(folder):
-    """Moments of a run: name -> whether it is that moment now."""
+def moments(running, folder, evaluates=4, steps=10):
+    """Moments of a run that was just started: name -> whether it is that moment now.
 
-    def there(pattern):
-        return lambda: any(folder.glob(pattern))
+    Args:
+        running: the run.
+        folder: of the run.
+        evaluates: a step after which it evaluates.
+        steps: its last step.
+    """
 
-    def unsealed():
-        return any(
-            not (path / "checksums.json").exists()
-            for path in folder.glob("**/checkpoints/*")
-            if path.name.isdigit()
-        )
+    def entries(pattern):
+        found = set()
+        for path in folder.glob(pattern):
+            with contextlib.suppress(FileNotFoundError):
+                found.add((path, path.stat().st_ino))
+        return found
 
-    def lines(count):
-        def reached():
-            path = folder / "metrics.jsonl"
-            return path.exists() and path.read_bytes().count(b"\n") >= count
+    def new(pattern):
+        before = entries(pattern)
+        return lambda: bool(entries(pattern) - before)
 
-        return reached
+    def said(text):
+        return lambda: text in running.output.rpartition(f"run folder: {folder}\n")[2]
 
     return {
-        "synthesis": there("**/cache/**/.work/*"),
-        "encoding": there("**/cache/tries-*.part*"),
-        "tokenizer": there("**/.tokenizer.part"),
-        "a checkpoint": there("**/checkpoints/*tmp*"),
-        "its checksums": unsealed,
-        "evaluation before": there("**/cache/tries-*/counts.json"),
-        "a good checkpoint": there("**/checkpoints/*/checksums.json"),
-        "training": lines(3),
-        "evaluation": lines(4),
-        "evaluation after": lines(12),
-        "the model": there("**/.model.new/*"),
-        "the reference": there("cache/reference-*"),
+        "synthesis": new("cache/samples-*"),
+        "tokenizer": new("*tokenizer*"),
+        "encoding": new("cache/tries-*"),
+        # Of a policy, the log-probabilities of its reference come right after this line.
+        "before training": said("; attention: "),
+        "a checkpoint": new("checkpoints/*"),
+        "its checksums": new("checkpoints/*/commit_success.txt"),
+        "a good checkpoint": new("checkpoints/*/checksums.json"),
+        "training": said("\nstep "),
+        "evaluation": said(f"\nstep {evaluates}/{steps} "),
+        "evaluation after": said(f"\nstep {steps}/{steps} "),
+        "the model": new("*model*"),
     }
 
 
-def killed(runs, folder, aim, rng, **options):
-    """Starts a run and kills it a little after a moment; the moment, or None if it ended."""
-    running = runs.start(folder, **options)
+def killed(runs, workdir, aim, rng, folder=None, where=None, **options):
+    """Starts a run and kills it a little after a moment.
+
+    Args:
+        runs: starts it.
+        workdir: of the run.
+        aim: the moment, see `moments`.
+        rng: draws how long after.
+        folder: of the part of the run that is meant.
+        where: more arguments of `moments`.
+        options: of `Runs.start`.
+
+    Returns:
+        Whether it was killed then. A run that is past that moment is killed all the same, while it
+        writes its model, or at once if that is done.
+    """
+    folder = folder or workdir
+    running = runs.start(workdir, **options)
+    found = moments(running, folder, **(where or {}))
+
+    def past():
+        done = (folder / "summary.json").exists() and folder != workdir
+        return found["the model"]() or (done and f"run folder: {workdir}\n" in running.output)
+
     try:
-        if not running.wait_for(aims(folder)[aim]):
-            assert running.process.returncode == 0, running.output
-            return None
+        assert running.wait_for(lambda: found[aim]() or past()), running.output
+        hit = found[aim]()
         time.sleep(rng.choice([0.0, 0.01, 0.1, 1.0]) * rng.random())
-        return aim if running.process.poll() is None else None
+        assert running.process.poll() is None, running.output
+        return hit
     finally:
         running.kill()
 
@@ -270,6 +296,6 @@ class Tools:
     rows_of = staticmethod(rows_of)
     near = staticmethod(near)
     same = staticmethod(same)
-    aims = staticmethod(aims)
+    moments = staticmethod(moments)
     killed = staticmethod(killed)
     random = random.Random

@@ -123,7 +123,7 @@ def test_a_full_disk_ends_the_run_in_one_line_and_leaves_the_last_checkpoint_goo
     with small_disk(tmp_path / "disk", 64) as disk:
         folder = disk / "run"
         running = runs.start(folder)
-        assert running.wait_for(tools.aims(folder)["a good checkpoint"])
+        assert running.wait_for(tools.moments(running, folder)["a good checkpoint"])
         with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
             while True:
                 filler.write(bytes(2**16))
