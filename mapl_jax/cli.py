@@ -72,6 +72,12 @@ def _of_thread(arguments: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(arguments)
 
 
+def _uncaught(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """Shows an error, but what Tensorstore says to an event loop that has ended with an error."""
+    if str(error) != "Event loop is closed":
+        sys.__excepthook__(kind, error, trace)
+
+
 def _end(message: str, at_once: bool) -> None:
     """`fail`, at once where the way out is barred.
 
@@ -123,7 +129,7 @@ def launch(
     if not debug:
         # What goes wrong in Orbax arrives as an exception too; its threads would log it many times.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
-        threading.excepthook = _of_thread
+        threading.excepthook, sys.excepthook = _of_thread, _uncaught
     try:
         rest = absl_flags.FLAGS(sys.argv)
         values = holder()

@@ -22,7 +22,7 @@ from pathlib import Path
 from mapl_jax import cli, processes
 
 def main(arguments):
-    place, victim = Path(arguments.flags.place), arguments.flags.victim
+    place, victim = Path(arguments.config.place), arguments.config.victim
     with processes.first_alone("file"):
         if processes.first():
             time.sleep(0.5)
