@@ -98,6 +98,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.train.eval_every = 0  # steps between evaluations; 0: before and after only
     config.train.save_every = 100  # steps between checkpoints
     config.train.keep = 2  # checkpoints that stay
+    # A step whose loss or gradient is not finite ends the run ("stop") or is left out ("skip").
+    config.train.on_nonfinite = "stop"
 
     config.eval = ConfigDict()
     config.eval.rows_per_batch = 8

@@ -7,7 +7,9 @@ A command has a config file (`--config=FILE` and `--config.FIELD=VALUE`), or pla
 import dataclasses
 import logging
 import os
+import shlex
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -16,12 +18,21 @@ from absl import app
 from absl import flags as absl_flags
 from ml_collections import ConfigDict, config_flags
 
-from mapl_jax.errors import UserError
+from mapl_jax import files, processes
+from mapl_jax.errors import Stopped, UserError
 
 # transformers tells everyone who imports it that torch is missing; nothing here needs torch.
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 EXIT_USER_ERROR = 2
+# What one of several processes is told; see `mapl_jax.processes.start`.
+_PROCESS_FLAGS: dict[str, tuple[str | int | bool, str]] = {
+    "coordinator": ("", "Of several processes: address of process 0 and a free port, HOST:PORT."),
+    "num_processes": (-1, "Of several processes: how many there are."),
+    "process_id": (-1, "Of several processes: which one this is, from 0."),
+    "distributed": (False, "One of several processes; the cluster knows the rest."),
+    "lost_after": (100, "Seconds without a sign of life after which a process counts as lost."),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +66,29 @@ def fail(message: str) -> None:
     sys.exit(EXIT_USER_ERROR)
 
 
+def _of_thread(arguments: threading.ExceptHookArgs) -> None:
+    """Shows an error in a thread, but that of a full disk, which the main thread meets as well."""
+    if not files.full(arguments.exc_value):
+        threading.__excepthook__(arguments)
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """Shows an error, but what Tensorstore says to an event loop that has ended with an error."""
+    if str(error) != "Event loop is closed":
+        sys.__excepthook__(kind, error, trace)
+
+
+def _end(message: str, at_once: bool) -> None:
+    """`fail`, at once where the way out is barred.
+
+    JAX would wait there for the other processes of a run, and TensorBoard write to a full disk.
+    """
+    if at_once:
+        print(f"error: {message}", file=sys.stderr, flush=True)
+        os._exit(EXIT_USER_ERROR)
+    fail(message)
+
+
 def choice(name: str, value: str, allowed: Collection[str] | Mapping[str, Any]) -> Any:
     """A config value that must be one of a few; with a mapping, what it stands for.
 
@@ -72,6 +106,7 @@ def launch(
     name: str,
     config: str = "",
     flags: Mapping[str, Flag] | None = None,
+    distributed: bool = False,
 ) -> None:
     """Runs a command: parses flags, loads the config, calls `main`, reports errors in one line.
 
@@ -80,15 +115,21 @@ def launch(
         name: how the command is called, `mapl_jax.NAME`.
         config: the config file to suggest where none was given.
         flags: plain flags.
+        distributed: whether several processes may run it together.
     """
     plain = not config
     beside = _define_plain(flags or {})
     holder = beside if plain else _define_config(config)
+    together = _define_plain(
+        {key: Flag(*about) for key, about in _PROCESS_FLAGS.items()} if distributed else {}
+    )
     absl_flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
     app.define_help_flags()
     debug = any(arg in ("--debug", "--debug=true") for arg in sys.argv[1:])
     if not debug:
-        logging.getLogger("absl").setLevel(logging.WARNING)
+        # What goes wrong in Orbax arrives as an exception too; its threads would log it many times.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
+        threading.excepthook, sys.excepthook = _of_thread, _uncaught
     try:
         rest = absl_flags.FLAGS(sys.argv)
         values = holder()
@@ -106,15 +147,39 @@ def launch(
     arguments = Arguments(
         config=values,
         workdir=None if plain else absl_flags.FLAGS.workdir,
-        command=" ".join(["python", "-m", f"mapl_jax.{name}", *sys.argv[1:]]),
+        command=shlex.join(["python", "-m", f"mapl_jax.{name}", *sys.argv[1:]]),
         flags=ConfigDict() if plain else beside(),
     )
+    several = False
     try:
-        main(arguments)
+        several = distributed and processes.start(**together())
+        if several:
+            processes.run_together(lambda: main(arguments), arguments.command)
+        else:
+            main(arguments)
     except UserError as error:
         if debug:
             traceback.print_exc()
-        fail(str(error))
+        _end(str(error), several or files.full(error))
+    except Exception as error:
+        if debug or not files.full(error):
+            if not several:
+                raise
+            traceback.print_exc()
+            os._exit(1)
+        path = error.filename if isinstance(error, OSError) else None
+        _end(
+            f"no space left on the disk{f' for {path}' if path else ''}; what was finished is as "
+            "it was; free some, and run the same command again",
+            True,
+        )
+    except Stopped as stopped:
+        if not several or processes.first():
+            print(
+                f"stopped {stopped.where}, as asked to by SIGTERM; the same command goes on from "
+                f"there: {arguments.command}",
+                flush=True,
+            )
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr, flush=True)
         os._exit(130)

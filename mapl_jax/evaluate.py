@@ -67,6 +67,7 @@ def main(arguments: cli.Arguments) -> None:
                 tries,
                 rows_per_batch=config.rows_per_batch,
                 parts=sharding.data_parts(mesh),
+                host=sharding.host_of(mesh),
                 pad_token=found.tokenizer.pad_token_id or 0,
             ),
             objectives.REWARD,

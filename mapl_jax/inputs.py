@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from mapl_jax import constraints
+from mapl_jax import constraints, files
 from mapl_jax.data import demo, encode, sources, tokenization
 from mapl_jax.data.sources import Tally
 from mapl_jax.errors import UserError
@@ -135,15 +136,21 @@ def make_tokenizer(config: ConfigDict, train: Split, folder: Path) -> tokenizati
     """
     path = config.tokenizer.path or config.model.path
     template = config.tokenizer.chat_template or None
-    if not (folder / "tokenizer.json").exists():
+    flaw = files.flaw(folder)
+    if flaw:
+        if folder.exists():
+            files.notice(f"{folder} cannot be used ({flaw}) and is made anew")
         if path:
             tokenizer = tokenization.load(path, chat_template=template)
         else:
             tokenizer = tokenization.train(_texts(train.samples()), config.tokenizer.vocab_size)
             if template:
                 tokenizer.chat_template = tokenization.read_template(template)
-        part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
+        part = folder.with_name(f".{folder.name}.part")
+        for old in (part, folder):
+            shutil.rmtree(old, ignore_errors=True)
         tokenizer.save_pretrained(str(part))
+        files.seal(part)
         os.replace(part, folder)
     return tokenization.load(str(folder))
 
@@ -210,12 +217,15 @@ def synthesize(
     folder = Path(cache_dir) / f"samples-{name}"
     summary = shards.summary_of(folder)
     if summary is None:
+        if flaw := shards.flaw(folder):
+            files.notice(f"the cache {folder} cannot be used ({flaw}) and is made anew")
         run = runners.local(num_proc)
         summary = shards.synthesize(
             pairs.records,
             settings,
             folder,
             run=run,
+            overwrite=True,
             source=Tally(pairs.read, Counter(pairs.dropped)),
         )
     told = ("pairs_in", "samples_out", "all_five", "comparisons", "uninformative", "dropped")
@@ -264,13 +274,15 @@ def _synthesize(
 def keep_samples(samples: list[dict[str, Any]], cache_dir: str | os.PathLike[str]) -> Split:
     """Samples that were made before, in the one form that is read later."""
     lines = [json.dumps(sample, ensure_ascii=False, sort_keys=True) for sample in samples]
-    digest = hashlib.blake2b("\n".join(lines).encode(), digest_size=12).hexdigest()
+    text = "".join(line + "\n" for line in lines).encode()
+    digest = hashlib.blake2b(text, digest_size=12).hexdigest()
     path = Path(cache_dir) / f"given-{digest}.jsonl"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.part-{os.getpid()}")
-        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        os.replace(part, path)
+    whole = path.exists() and path.read_bytes() == text
+    if not whole:
+        if path.exists():
+            files.notice(f"the cache {path} is damaged and is made anew")
+        with files.replacing(path) as part:
+            part.write_bytes(text)
     return Split((path,), digest, {"samples_read": len(samples)})
 
 

@@ -77,6 +77,7 @@ def rewards(
             tries,
             rows_per_batch=rows_per_batch,
             parts=sharding.data_parts(mesh),
+            host=sharding.host_of(mesh),
             pad_token=found.tokenizer.pad_token_id or 0,
         )
         scored = scoring.leaf_numbers(

@@ -7,7 +7,6 @@ in a run is the same.
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
@@ -302,8 +302,10 @@ class TokenSums(NamedTuple):
         """What is logged."""
         if not self.tokens:
             return {}
+        with np.errstate(over="ignore"):  # then it is infinite
+            perplexity = float(np.exp(-float(self.logp) / float(self.tokens)))
         return {
-            "perplexity": math.exp(-float(self.logp) / float(self.tokens)),
+            "perplexity": perplexity,
             "response_tokens": float(self.tokens),
         }
 

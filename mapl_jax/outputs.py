@@ -115,6 +115,7 @@ def _numbers(
         tries,
         rows_per_batch=1,
         parts=sharding.data_parts(mesh),
+        host=sharding.host_of(mesh),
         pad_token=tokenizer.pad_token_id or 0,
         samples=CHECKED_TRIES,
     )

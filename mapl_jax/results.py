@@ -2,15 +2,19 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
+from mapl_jax import files
+from mapl_jax.errors import UserError
 from mapl_jax.evaluation import following, reports
 from mapl_jax.files import write_json
+from mapl_jax.models import hub
 from mapl_jax.runs import RunFolder
 from mapl_jax.training.metrics import read_metrics
 
@@ -18,15 +22,21 @@ SIDES = ("before", "after")
 
 
 def has_scores(folder: RunFolder, which: str, answered: bool = False) -> bool:
-    """Whether an evaluation of this run, with answers or not, was written before."""
-    names = [which, f"answers-{which}"] if answered else [which]
-    return all((folder.eval / f"{name}.jsonl").exists() for name in names)
+    """Whether an evaluation of this run, with answers or not, was written before, and is whole."""
+    names = [f"{which}.jsonl", *([f"answers-{which}.jsonl"] if answered else [])]
+    if not all((folder.eval / name).exists() for name in names):
+        return False
+    flaw = files.flaw(folder.eval, names)
+    if flaw and jax.process_index() == 0:
+        files.notice(f"{folder.eval} cannot be used ({flaw}) and is made anew")
+    return flaw is None
 
 
 def write_answers(folder: RunFolder, which: str, answers: list[following.Answer]) -> None:
     """Keeps a policy's own responses, "before" or "after" training."""
     if jax.process_index() == 0:
         following.write(folder.eval / f"answers-{which}.jsonl", answers)
+        files.seal(folder.eval, [f"answers-{which}.jsonl"])
 
 
 def write_scores(folder: RunFolder, which: str, scored: Any, evaluation: ModuleType) -> None:
@@ -40,6 +50,57 @@ def write_scores(folder: RunFolder, which: str, scored: Any, evaluation: ModuleT
     """
     if jax.process_index() == 0:
         evaluation.write_scores(folder.eval / f"{which}.jsonl", scored)
+        files.seal(folder.eval, [f"{which}.jsonl"])
+
+
+def write_nonfinite(
+    folder: RunFolder,
+    sample_ids: Callable[[int], list[list[str]]],
+    step: int,
+    values: Mapping[str, float],
+    rows: Any,
+    *,
+    stops: bool,
+    say: Callable[..., None],
+) -> None:
+    """Keeps which samples a step was made of whose loss or gradient was not finite.
+
+    All processes call it; it brings together what they know of their rows.
+
+    Args:
+        folder: of the run; gets nonfinite/STEP.json.
+        sample_ids: of the rows of the batch of a step.
+        step: steps done with it.
+        values: its metrics.
+        rows: whether the numbers of each row were finite, [A, R].
+        stops: whether the run ends; else it goes on without the step.
+        say: prints.
+
+    Raises:
+        UserError: with `stops`.
+    """
+    finite = hub.gather(rows).reshape(-1)
+    members = sample_ids(step - 1)
+    # With every row finite on the way forward, any of them may be the cause.
+    suspects = np.flatnonzero(~finite) if not finite.all() else np.arange(len(members))
+    numbers = {name: str(values[name]) for name in ("loss", "grad_norm", "learning_rate")}
+    path = folder.nonfinite / f"{step}.json"
+    if jax.process_index() == 0:
+        found = [{"row": int(row), "samples": members[row]} for row in suspects]
+        write_json(
+            path, {"step": step, **numbers, "forward": bool(not finite.all()), "rows": found}
+        )
+    what = (
+        f"step {step} is not finite (loss {numbers['loss']}, norm of the gradient "
+        f"{numbers['grad_norm']}); its samples stand in {os.path.relpath(path)}"
+    )
+    if stops:
+        raise UserError(
+            f"{what}. The same command repeats the step from the last checkpoint; look at these "
+            "samples, lower train.learning_rate, or leave such steps out from the start with "
+            "--config.train.on_nonfinite=skip and another --workdir"
+        )
+    say(f"{what}; left out")
 
 
 def finish(
@@ -65,6 +126,11 @@ def finish(
     """
     if jax.process_index() != 0:
         return
+    if flaw := files.flaw(folder.eval):
+        raise UserError(
+            f"{folder.eval} cannot be used ({flaw}); the same command makes it anew, from the last "
+            "checkpoint"
+        )
     scored = {which: evaluation.read_scores(folder.eval / f"{which}.jsonl") for which in SIDES}
     sides = {
         which: evaluation.summarize(values, seed=config.seed, resamples=config.eval.resamples)

@@ -8,14 +8,15 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from mapl_jax.errors import UserError
-from mapl_jax.files import read_json, write_json
+from mapl_jax.files import read_json, sweep, write_json
 
 
 class RunFolder:
     """A folder that belongs to one config.
 
     config.json, metrics.jsonl, tensorboard/, cache/, tokenizer/, checkpoints/STEP, eval/, model/,
-    summary.json, report.html; and sft/, the run before, if this one makes the model it starts from.
+    nonfinite/, summary.json, report.html; and sft/, the run before, if this one makes the model it
+    starts from.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -26,6 +27,7 @@ class RunFolder:
         self.tokenizer = self.path / "tokenizer"
         self.checkpoints = self.path / "checkpoints"
         self.eval = self.path / "eval"
+        self.nonfinite = self.path / "nonfinite"
         self.model = self.path / "model"
         self.summary = self.path / "summary.json"
         self.report = self.path / "report.html"
@@ -54,7 +56,7 @@ class RunFolder:
             differing = _differences(found, wanted)
             if differing:
                 raise UserError(
-                    f"{self.path} holds a run of another config ({'; '.join(differing[:5])}); "
+                    f"{self.path} holds a run of another config ({'; '.join(differing)}); "
                     "choose another --workdir"
                 )
             return
@@ -62,9 +64,15 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"cannot make the folder {self.path}: {error.strerror}") from error
-        if any(self.path.iterdir()):
+        # A kill may have left the very first file half-written.
+        if any(not x.name.startswith(f".{self.config.name}.part-") for x in self.path.iterdir()):
             raise UserError(f"{self.path} is not empty and holds no run; choose another --workdir")
         write_json(self.config, wanted)
+
+    def sweep(self) -> None:
+        """Removes what a killed run left half-written; nobody else may be writing."""
+        for path in (self.path, self.cache, self.eval):
+            sweep(path)
 
 
 def makes_start(config: ConfigDict) -> bool:

@@ -21,6 +21,7 @@ from mapl_jax import (
     inputs,
     objectives,
     outputs,
+    processes,
     responses,
     results,
     runs,
@@ -34,8 +35,9 @@ from mapl_jax.evaluation import following, scoring
 from mapl_jax.models import hub, lora
 from mapl_jax.runs import RunFolder
 from mapl_jax.training import loop, optimizers, sharding, step
-from mapl_jax.training.checkpoints import Checkpoints
+from mapl_jax.training.checkpoints import Checkpoints, check_keep, open_newest
 from mapl_jax.training.metrics import MetricsWriter
+from mapl_jax.training.preemption import Preemption
 
 
 def main(arguments: cli.Arguments) -> None:
@@ -51,17 +53,36 @@ def main(arguments: cli.Arguments) -> None:
     # A mistake shows before anything is written.
     for part in [config.sft, runs.settled(config)] if makes_start else [config]:
         make_settings(part)
-    folder.claim(config)
-    if makes_start:
-        first = RunFolder(folder.sft)
-        if (first.model / "config.json").exists():
-            say(f"the model to start from is there: {os.path.relpath(first.model)}")
-        else:
-            first.claim(config.sft)
-            run(config.sft, first, arguments.command)
-            say()
-        say(f"the demonstration has settings of its own: {_listed(config.get('demo', {}))}")
-    run(folder.with_start(config), folder, arguments.command)
+    processes.check_joined()
+    with Preemption() as preemption:
+        claim(folder, config)
+        if makes_start:
+            first = RunFolder(folder.sft)
+            if processes.agreed((first.model / "config.json").exists()):
+                say(f"the model to start from is there: {os.path.relpath(first.model)}")
+            else:
+                claim(first, config.sft)
+                run(config.sft, first, arguments.command, preemption)
+                say()
+            say(f"the demonstration has settings of its own: {_listed(config.get('demo', {}))}")
+        run(folder.with_start(config), folder, arguments.command, preemption)
+
+
+def claim(folder: RunFolder, config: ConfigDict) -> None:
+    """Takes a run folder, once for all processes.
+
+    Raises:
+        UserError: it belongs to another config, or this process does not see it.
+    """
+    with processes.first_alone(f"claims {folder.path}"):
+        if not processes.first() and not folder.config.exists():
+            raise UserError(
+                f"process {jax.process_index()} does not see what process 0 wrote to "
+                f"{folder.path}; --workdir must lie on a file system that all processes share"
+            )
+        folder.claim(config)
+        if processes.first():
+            folder.sweep()
 
 
 def _listed(settings: Mapping[str, Any], prefix: str = "demo") -> str:
@@ -82,6 +103,7 @@ class RunSettings:
     options: dict[str, Any]
     mesh: Mesh
     objective: objectives.Objective
+    stops_at_nonfinite: bool
 
 
 def make_settings(config: ConfigDict) -> RunSettings:
@@ -93,25 +115,36 @@ def make_settings(config: ConfigDict) -> RunSettings:
     optimizer = assembly.make_optimizer_settings(config)
     mesh = sharding.make_mesh(config.mesh)
     options = assembly.model_options(config, mesh)
-    return RunSettings(optimizer, options, mesh, objectives.make(config, mesh))
+    check_keep(config.train.keep)
+    stops = cli.choice(
+        "train.on_nonfinite", config.train.on_nonfinite, {"stop": True, "skip": False}
+    )
+    return RunSettings(optimizer, options, mesh, objectives.make(config, mesh), stops)
 
 
-def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
-    """One run, from its data to its report and its model."""
+def run(config: ConfigDict, folder: RunFolder, command: str, preemption: Preemption) -> None:
+    """One run, from its data to its report and its model.
+
+    Raises:
+        Stopped: it was asked for; the same command goes on.
+    """
     began = time.perf_counter()
+    preemption.where = "before training"
     settings = make_settings(config)
     options, mesh, objective = settings.options, settings.mesh, settings.objective
     say(f"run folder: {folder.path}")
 
-    # Data: pairs -> samples -> tries -> rows.
+    # Data: pairs -> samples -> tries -> rows. What one process made the others find.
     load = inputs.load_splits if objective.comparisons else inputs.load_demonstrations
-    train_split, test_split = load(config, folder.cache)
-    tokenizer = inputs.make_tokenizer(config, train_split, folder.tokenizer)
-    if str(tokenizer.chat_template).endswith(tokenization.PLAIN):
-        say("the tokenizer has no chat template; turns are written as plain text (User: ...)")
-    encoding = inputs.encode_settings(config)
-    train_tries = inputs.encode_split(train_split, tokenizer, encoding, folder.cache)
-    test_tries = inputs.encode_split(test_split, tokenizer, encoding, folder.cache)
+    with processes.first_alone(f"data of {folder.path}"):
+        train_split, test_split = load(config, folder.cache)
+        tokenizer = inputs.make_tokenizer(config, train_split, folder.tokenizer)
+        if str(tokenizer.chat_template).endswith(tokenization.PLAIN):
+            say("the tokenizer has no chat template; turns are written as plain text (User: ...)")
+        encoding = inputs.encode_settings(config)
+        train_tries = inputs.encode_split(train_split, tokenizer, encoding, folder.cache)
+        test_tries = inputs.encode_split(test_split, tokenizer, encoding, folder.cache)
+    preemption.check()
     objective.check(train_tries, config)
     asked = config.eval.get("generate", 0)
     probes = following.probes(test_split.samples(), asked) if asked else []
@@ -135,11 +168,11 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
     to_device = functools.partial(sharding.to_device, mesh=mesh)
     pad_token = tokenizer.pad_token_id or 0
 
+    start = open_newest(folder.checkpoints)
     with Checkpoints(folder.checkpoints, keep=config.train.keep) as checkpoints:
-        start = checkpoints.latest or 0
         first: Any = None
         frozen: Any = {}
-        new = not results.has_scores(folder, "before", bool(probes))
+        new = processes.agreed(not results.has_scores(folder, "before", bool(probes)))
         if not start or model.lora or new:
             first, frozen = lora.split(source.make(built.places), model.lora)
         record = {
@@ -174,6 +207,8 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
             pad_token=pad_token,
             options=options,
         )
+        preemption.check()
+        host, hosts = sharding.host_of(mesh)
         batches = loader.Batches(
             train_tries,
             plan,
@@ -183,8 +218,8 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
             reference=train_reference,
             pad_token=pad_token,
             accumulation=config.train.accumulation,
-            host=jax.process_index(),
-            hosts=jax.process_count(),
+            host=host,
+            hosts=hosts,
         )
 
         def score(params: Any, samples: int = 0) -> Any:
@@ -192,6 +227,7 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
                 test_tries,
                 rows_per_batch=config.eval.rows_per_batch,
                 parts=sharding.data_parts(mesh),
+                host=(host, hosts),
                 pad_token=pad_token,
                 samples=samples,
                 joint=objective.joint,
@@ -217,6 +253,7 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
             results.write_scores(folder, "before", score(params), objective.evaluation)
             follow(params, "before")
             del params
+        preemption.check()
         if start:
             state = checkpoints.restore(start, built.abstract)
             say(f"going on from the checkpoint at step {start} of {plan.steps}")
@@ -227,7 +264,7 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
             folder.path,
             total_steps=plan.steps,
             resume_step=start,
-            enabled=jax.process_index() == 0,
+            enabled=processes.first(),
         ) as writer:
             state = loop.train(
                 state,
@@ -251,7 +288,18 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
                 evaluate=evaluate,
                 save=lambda done, state: checkpoints.save(done, state, record),
                 epoch_at=plan.epoch_at,
+                preemption=preemption,
+                on_nonfinite=functools.partial(
+                    results.write_nonfinite,
+                    folder,
+                    batches.sample_ids,
+                    stops=settings.stops_at_nonfinite,
+                    say=say,
+                ),
+                evaluate_first=bool(processes.agreed(writer.evaluated < start)),
             )
+        preemption.where = "after training"
+        preemption.check()
         params = lora.join(state.params, frozen)
         results.write_scores(folder, "after", score(params), objective.evaluation)
         follow(params, "after")
@@ -345,9 +393,9 @@ def describe(name: str, tries: TrieSet) -> str:
 
 def say(*lines: Any, **options: Any) -> None:
     """Prints, in the first process alone."""
-    if jax.process_index() == 0:
+    if processes.first():
         print(*lines, **options, flush=True)
 
 
 if __name__ == "__main__":
-    cli.launch(main, name="train", config="configs/rm.py")
+    cli.launch(main, name="train", config="configs/rm.py", distributed=True)

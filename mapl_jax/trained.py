@@ -9,7 +9,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from mapl_jax import fetch, objectives, weights
+from mapl_jax import fetch, files, objectives, weights
 from mapl_jax.data import tokenization
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.errors import UserError
@@ -18,7 +18,7 @@ from mapl_jax.models import axes, hub, lora, policy, reward
 from mapl_jax.models.decoder import DecoderConfig
 from mapl_jax.runs import RunFolder
 from mapl_jax.training import sharding
-from mapl_jax.training.checkpoints import Checkpoints, saved_steps
+from mapl_jax.training.checkpoints import Checkpoints, choose, saved_steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,16 @@ def load(path: str, mesh: Mesh) -> Trained:
         if not (folder / "config.json").exists():
             raise UserError(f"{path} holds neither a run nor a model (no config.json)")
         return _from_folder(folder, mesh)
-    at = at if at is not None else max(saved_steps(run.checkpoints), default=None)
+    if at is None:
+        chosen = choose(run.checkpoints)
+        at = chosen.step
+        for step, flaw in sorted(chosen.flaws.items()):
+            files.notice(f"checkpoint {step} of {path} is passed over: {flaw}")
+    elif at not in saved_steps(run.checkpoints):
+        raise UserError(f"{path} is no complete checkpoint")
+    elif (sealed := run.checkpoints / str(at) / files.SEAL).exists():
+        if damage := files.flaw(sealed.parent):
+            raise UserError(f"{path} cannot be used: {damage}")
     if at is not None:
         return _from_step(run, at, mesh)
     if not (run.model / "config.json").exists():

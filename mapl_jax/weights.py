@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from jaxtyping import Float
 from ml_collections import ConfigDict
 
-from mapl_jax import cli
+from mapl_jax import cli, processes
 from mapl_jax.data import reference_cache
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.data.tokenization import Tokenizer
@@ -223,12 +223,20 @@ def reference_logps(
                 tries,
                 rows_per_batch=rows_per_batch,
                 parts=sharding.data_parts(mesh),
+                host=sharding.host_of(mesh),
                 pad_token=pad_token,
                 joint=objective.joint,
             )
             return scoring.all_leaves(ready(), batches, fields)
 
-        found = reference_cache.cached(tries, name, cache, compute, writes=jax.process_index() == 0)
+        found = reference_cache.cached(
+            tries,
+            name,
+            cache,
+            compute,
+            writes=processes.first(),
+            agreed=lambda computes: bool(processes.agreed(computes)),
+        )
         if jax.process_count() > 1:
             # Or a slower process could find the file and wait for others to compute with it.
             multihost_utils.sync_global_devices(f"reference {name}")

@@ -19,6 +19,7 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
+from mapl_jax import files
 from mapl_jax.data import tokenization, tries
 from mapl_jax.errors import UserError
 
@@ -359,9 +360,12 @@ def encode_cached(
     digest.update(json.dumps([*parts, dataclasses.asdict(settings)]).encode())
     fingerprint = digest.hexdigest()
     folder = FilePath(cache_dir) / f"tries-{fingerprint}"
-    if not (folder / "counts.json").exists():
+    flaw = files.flaw(folder)
+    if flaw:
+        if folder.exists():
+            files.notice(f"the cache {folder} cannot be used ({flaw}) and is made anew")
         _write(folder, samples, tokenizer, settings)
-    return open_cached(cache_dir, fingerprint, settings.row_length)
+    return _open(folder, fingerprint, settings.row_length)
 
 
 def open_cached(cache_dir: str | os.PathLike[str], fingerprint: str, row_length: int) -> TrieSet:
@@ -373,11 +377,17 @@ def open_cached(cache_dir: str | os.PathLike[str], fingerprint: str, row_length:
         row_length: no trie is longer.
 
     Raises:
-        UserError: they are not there, or none is left to train on.
+        UserError: they are not there, or damaged, or none is left to train on.
     """
     folder = FilePath(cache_dir) / f"tries-{fingerprint}"
-    if not (folder / "counts.json").exists():
+    if not folder.exists():
         raise UserError(f"{folder} is gone")
+    if flaw := files.flaw(folder):
+        raise UserError(f"{folder} cannot be used ({flaw}); the command that trained makes it anew")
+    return _open(folder, fingerprint, row_length)
+
+
+def _open(folder: FilePath, fingerprint: str, row_length: int) -> TrieSet:
     counts = json.loads((folder / "counts.json").read_text())
     if not counts.get("tries"):
         raise UserError(
@@ -441,6 +451,7 @@ def _write(
             if pending:
                 writer.write_batch(pa.RecordBatch.from_pylist(pending, SCHEMA))
         (part / "counts.json").write_text(json.dumps(counts, indent=2, sort_keys=True))
+        files.seal(part)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(part, folder)
     finally:

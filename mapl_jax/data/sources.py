@@ -12,7 +12,6 @@ import dataclasses
 import gzip
 import hashlib
 import json
-import math
 import os
 import re
 from collections import Counter
@@ -20,11 +19,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from pathlib import Path
 from typing import Any, Generic, TypedDict, TypeVar
 
+import numpy as np
+
 from mapl_jax.data.places import ids_on_disk
 from mapl_jax.errors import UserError
 
 ROLES = ("system", "user", "assistant")
 LEVELS = ("base", "intra", "inter")
+LARGEST = float(np.finfo(np.float32).max)
 SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".json", ".csv", ".parquet")
 
 _TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
@@ -687,8 +689,9 @@ def _margin(value: Any) -> float:
 
 
 def _is_finite(value: Any) -> bool:
+    """Whether it is a number, finite in fp32."""
     try:
-        return type(value) in (int, float) and math.isfinite(value)
+        return type(value) in (int, float) and abs(value) <= LARGEST
     except OverflowError:
         return False
 

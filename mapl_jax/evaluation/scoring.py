@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from mapl_jax.data.encode import TrieSet
@@ -126,6 +125,7 @@ def eval_batches(
     *,
     rows_per_batch: int,
     parts: int,
+    host: tuple[int, int] = (0, 1),
     pad_token: int,
     samples: int = 0,
     joint: bool = False,
@@ -137,6 +137,7 @@ def eval_batches(
         tries: what to score.
         rows_per_batch: rows of a batch; made a multiple of `parts`.
         parts: over how many data parts of the mesh the rows are split.
+        host: which share of the rows this process brings, of how many.
         pad_token: what unused places hold.
         samples: only the first that many tries; 0 for all.
         joint: score prompt tokens too.
@@ -159,6 +160,6 @@ def eval_batches(
         joint=joint,
         reference=reference,
         pad_token=pad_token,
-        host=jax.process_index(),
-        hosts=jax.process_count(),
+        host=host[0],
+        hosts=host[1],
     )

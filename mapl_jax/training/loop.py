@@ -5,7 +5,6 @@ under way.
 """
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
@@ -13,7 +12,8 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from mapl_jax.errors import UserError
+from mapl_jax.errors import Stopped
+from mapl_jax.training.preemption import Preemption
 from mapl_jax.training.step import Batch, StepMetrics, TrainState, to_floats
 
 
@@ -60,6 +60,9 @@ def train(
     evaluate: Callable[[Any, int], Mapping[str, float]],
     save: Callable[[int, TrainState], None],
     epoch_at: Callable[[int], float],
+    preemption: Preemption | None = None,
+    on_nonfinite: Callable[[int, Mapping[str, float], jax.Array], None],
+    evaluate_first: bool = False,
 ) -> TrainState:
     """Trains from step `start` to the end of the schedule.
 
@@ -74,13 +77,20 @@ def train(
         evaluate: metrics of parameters at a step.
         save: starts a checkpoint.
         epoch_at: epochs done after a number of steps.
+        preemption: says when to stop; None never does.
+        on_nonfinite: called with a step, its metrics and `StepMetrics.rows` where the loss or the
+            gradient was not finite and the step changed nothing; raises, or lets training go on.
+        evaluate_first: evaluate before the first step, if that is due after step `start`: a run
+            that was stopped may have left it out.
 
     Returns:
         The last state.
 
     Raises:
-        UserError: if the loss or the gradient is no longer finite.
+        Stopped: it was asked for; the state is being saved.
+        UserError: from `on_nonfinite`.
     """
+    stop = preemption or Preemption()
     pending: tuple[int, StepMetrics] | None = None
     clock = time.perf_counter()
     window_samples, window_tokens, window_start = 0.0, 0.0, clock
@@ -88,14 +98,11 @@ def train(
     def read(item: tuple[int, StepMetrics]) -> None:
         nonlocal window_samples, window_tokens, window_start
         done, metrics = item
-        metrics = jax.device_get(metrics)
+        # The rows of all devices are not looked at unless something is wrong.
+        rows, metrics = metrics.rows, jax.device_get(metrics._replace(rows=metrics.finite))
         values = to_floats(metrics)
-        for name in ("loss", "grad_norm"):
-            if not math.isfinite(values[name]):
-                raise UserError(
-                    f"{name} is {values[name]} at step {done}; nothing was saved since. "
-                    "Lower train.learning_rate, or look at the rows of that step"
-                )
+        if not metrics.finite:
+            on_nonfinite(done, values, rows)
         window_samples += metrics.sums.samples
         window_tokens += values["num_tokens"]
         if done % schedule.log_every == 0 or done == schedule.steps:
@@ -109,27 +116,36 @@ def train(
             window_samples, window_tokens, window_start = 0.0, 0.0, now
         writer.progress(done, values)
 
-    for step in range(start, schedule.steps):
-        batch = to_device(next(batches))
-        # Nothing else may move between host and device inside a step.
-        with jax.transfer_guard("disallow"):
-            state, metrics = step_function(state, batch)
-        if pending is not None:
-            read(pending)
-        done = step + 1
-        pending = (done, metrics)
-        evaluates = schedule.due(schedule.eval_every, done)
-        saves = schedule.due(schedule.save_every, done) or done == schedule.steps
-        if evaluates or saves:
-            read(pending)
-            pending = None
-            paused = time.perf_counter()
-            # Evaluated first: a run that goes on from the checkpoint then has both.
-            if evaluates:
-                writer.write(done, evaluate(state.params, done), "eval")
-            if saves:
-                save(done, state)
-            window_start += time.perf_counter() - paused
-    if pending is not None:
-        read(pending)
+    if evaluate_first and schedule.due(schedule.eval_every, start):
+        writer.write(start, evaluate(state.params, start), "eval")
+    with stop.held():
+        for step in range(start, schedule.steps):
+            batch = to_device(next(batches))
+            # Nothing else may move between host and device inside a step.
+            with jax.transfer_guard("disallow"):
+                state, metrics = step_function(state, batch)
+            if pending is not None:
+                read(pending)
+            done = step + 1
+            pending = (done, metrics)
+            stops = stop.reached()
+            evaluates = schedule.due(schedule.eval_every, done) and not stops
+            saves = schedule.due(schedule.save_every, done) or done == schedule.steps
+            if evaluates or saves or stops:
+                read(pending)
+                pending = None
+                paused = time.perf_counter()
+                # Evaluated first: a run that goes on from the checkpoint then has both.
+                if evaluates:
+                    try:
+                        with stop.released():
+                            values = evaluate(state.params, done)
+                        writer.write(done, values, "eval")
+                    except Stopped:
+                        stops = True
+                if saves or stops:
+                    save(done, state)
+                if stops:
+                    raise Stopped(f"after step {done} of {schedule.steps}")
+                window_start += time.perf_counter() - paused
     return state

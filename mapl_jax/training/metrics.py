@@ -14,6 +14,8 @@ from typing import Any, Self, TextIO
 import tqdm
 from tensorboardX import SummaryWriter
 
+from mapl_jax.errors import UserError
+
 # Values that differ between two runs that are otherwise the same.
 TIMING_KEYS = frozenset({"samples_per_second", "tokens_per_second", "seconds"})
 
@@ -37,6 +39,9 @@ class MetricsWriter:
         resume_step: step that training goes on from. Lines of later steps, written before an
             interruption, are cut; with 0 the file begins anew.
         enabled: False does nothing at all, for every process but the first.
+
+    Attributes:
+        evaluated: step of the last evaluation in the log when it was opened; 0 for none.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class MetricsWriter:
         self._total = total_steps
         self._resume = resume_step
         self._enabled = enabled
+        self.evaluated = 0
         self._last: dict[str, float] = {}
         self._lines: TextIO | None = None
         self._board: SummaryWriter | None = None
@@ -61,7 +67,8 @@ class MetricsWriter:
             return self
         self._workdir.mkdir(parents=True, exist_ok=True)
         path = self._workdir / "metrics.jsonl"
-        _cut(path, self._resume)
+        kept = _cut(path, self._resume)
+        self.evaluated = max((line["step"] for line in kept if line["split"] == "eval"), default=0)
         self._lines = path.open("a", encoding="utf-8")
         self._board = SummaryWriter(
             str(self._workdir / "tensorboard"),
@@ -122,7 +129,7 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         One dict a line; an empty list if there is no such file.
 
     Raises:
-        ValueError: a line other than the last is no JSON.
+        UserError: a line other than the last is no JSON.
     """
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
@@ -136,17 +143,21 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         except ValueError as error:
             if number == len(lines):
                 break
-            raise ValueError(f"{path}, line {number} is no JSON: {error}") from error
+            raise UserError(
+                f"{path}, line {number} is no JSON ({error}); remove the line, which only the "
+                "report reads"
+            ) from error
         records.append(record)
     return records
 
 
-def _cut(path: Path, step: int) -> None:
-    """Keeps the lines up to a step; none for step 0."""
+def _cut(path: Path, step: int) -> list[dict[str, Any]]:
+    """Keeps the lines up to a step, none for step 0, and returns them."""
     kept = [record for record in read_metrics(path) if record["step"] <= step] if step else []
     part = path.with_name(f"{path.name}.part-{os.getpid()}")
     part.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
     os.replace(part, path)
+    return kept
 
 
 def _plain(value: float) -> float | int | None:

@@ -50,6 +50,32 @@ def data_parts(mesh: Mesh) -> int:
     return mesh.shape["data"] * mesh.shape["fsdp"]
 
 
+def host_of(mesh: Mesh) -> tuple[int, int]:
+    """Which share of the rows of every batch this process brings, and how many shares there are.
+
+    Processes whose devices hold the same rows, where the tensor axis goes over several, bring the
+    same share.
+
+    Raises:
+        UserError: the mesh cuts rows so that processes have unequal shares.
+    """
+    parts = data_parts(mesh)
+    held: dict[int, set[int]] = {}
+    for part, devices in enumerate(mesh.devices.reshape(parts, -1)):
+        for device in devices:
+            held.setdefault(device.process_index, set()).add(part)
+    size = parts // len({min(share) for share in held.values()})
+    if any(
+        share != {*range(min(share) // size * size, min(share) // size * size + size)}
+        for share in held.values()
+    ):
+        raise UserError(
+            f"the mesh {dict(mesh.shape)} gives processes unequal shares of a batch's rows; "
+            "make mesh.tensor a divisor or a multiple of the devices of a process"
+        )
+    return min(held[jax.process_index()]) // size, parts // size
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
     """The same on every device."""
     return NamedSharding(mesh, PartitionSpec())

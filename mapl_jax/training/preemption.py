@@ -1,0 +1,104 @@
+"""Stopping when asked to: SIGTERM, which schedulers send before they take a machine away."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+from typing import Self
+
+import jax
+from jax.experimental import multihost_utils
+
+from mapl_jax.errors import Stopped
+
+
+class Preemption:
+    """Notices SIGTERM while it is open.
+
+    Alone, a process stops at once where nothing would be lost (`Stopped` is raised where it is),
+    and at the next step boundary while it trains.
+
+    Several processes have to stop at the same place, or those that go on would wait for the rest.
+    JAX's coordination service takes care of that: whoever is asked to stop tells it, it asks all
+    processes how far they are and names the first place that none has passed. Until then
+    `reached` looks at a number in memory, so asking after every step costs no message and no wait.
+    Gathering a flag from all hosts instead would put a collective and a wait for the device into
+    every step, or save late if it were done seldom.
+
+    Attributes:
+        where: what `Stopped` says of how far the run is.
+    """
+
+    def __init__(self) -> None:
+        """Listens only once it is opened."""
+        self.where = "before training"
+        self._asked = False
+        self._interrupts = True
+        self._places = 0
+        self._replaced: tuple[object] | None = None
+
+    def __enter__(self) -> Self:
+        # With several processes JAX listens to the signal; only the main thread may listen here.
+        alone = not jax.distributed.is_initialized()
+        if alone and threading.current_thread() is threading.main_thread():
+            self._replaced = (signal.signal(signal.SIGTERM, self._note),)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._replaced:
+            signal.signal(signal.SIGTERM, self._replaced[0])  # type: ignore[arg-type]
+
+    def _note(self, _: int, __: FrameType | None) -> None:
+        if self._asked:
+            return
+        self._asked = True
+        if self._interrupts:
+            raise Stopped(self.where)
+
+    def reached(self) -> bool:
+        """Whether to stop here; every process calls it at the same places, in the same order."""
+        self._places += 1
+        if jax.distributed.is_initialized():
+            return bool(multihost_utils.reached_preemption_sync_point(self._places))
+        return self._asked
+
+    def check(self) -> None:
+        """A place to stop at, outside of training.
+
+        Raises:
+            Stopped: it was asked for.
+        """
+        if self.reached():
+            raise Stopped(self.where)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Within, a request is noted and not acted on; only `reached` tells of it."""
+        with self._mode(interrupts=False):
+            yield
+
+    @contextlib.contextmanager
+    def released(self) -> Iterator[None]:
+        """Within, and within `held`, a request is acted on at once.
+
+        Raises:
+            Stopped: it was asked for, now or before.
+        """
+        with self._mode(interrupts=True):
+            if self._asked:
+                raise Stopped(self.where)
+            yield
+
+    @contextlib.contextmanager
+    def _mode(self, *, interrupts: bool) -> Iterator[None]:
+        before, self._interrupts = self._interrupts, interrupts
+        try:
+            yield
+        finally:
+            self._interrupts = before
