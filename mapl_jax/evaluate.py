@@ -17,7 +17,7 @@ from mapl_jax import cli, generate, inputs, judging, train, trained, weights
 from mapl_jax.data import sources
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import ifeval, preferences, reports
-from mapl_jax.files import check_target, write_json, write_lines
+from mapl_jax.files import check_target, local, write_json, write_lines
 from mapl_jax.kernels import attention
 from mapl_jax.training import sharding
 
@@ -35,6 +35,8 @@ def main(arguments: cli.Arguments) -> None:
     dtype = cli.choice("dtype", config.dtype, weights.DTYPES)
     cli.choice("attention", config.attention, attention.BACKENDS)
     output = config.output or arguments.workdir
+    if output:
+        output = local(output)
     mesh = sharding.make_mesh(config.mesh)
     found = trained.load(config.checkpoint, mesh)
     if not found.head:
@@ -65,7 +67,6 @@ def main(arguments: cli.Arguments) -> None:
         preferences.write_scores(Path(config.scores), scored)
         print(f"\nscores: {config.scores}")
     if output:
-        output = Path(output)
         facts = {
             "command": arguments.command,
             "checkpoint": str(config.checkpoint),

@@ -8,7 +8,6 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -19,6 +18,7 @@ from mapl_jax import cli
 from mapl_jax.data import demo, sources
 from mapl_jax.data.sources import Pair, Tally
 from mapl_jax.errors import UserError
+from mapl_jax.files import local
 from mapl_jax.synthesis import runners, shards
 from mapl_jax.synthesis.settings import Settings
 
@@ -45,7 +45,7 @@ def main(arguments: cli.Arguments) -> None:
         run = runners.beam(runner, shlex.split(flags.FLAGS.beam))
     else:
         run = runners.local(config.num_proc)
-    output = Path(_required(config.output or arguments.workdir, "output", "a folder to write to"))
+    output = local(_required(config.output or arguments.workdir, "output", "a folder to write to"))
     tally = Tally()
     pairs = _pairs(config, tally)
     try:
