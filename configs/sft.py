@@ -94,7 +94,9 @@ def get_config(preset: str = "") -> ConfigDict:
     config.train.remat = "none"  # what the backward pass computes again: "none", "dots", "full"
     config.train.attention = "auto"  # backend of the reach mask
     config.train.logp_chunk = 256  # tokens of a row whose logits are held at once
-    config.train.log_every = 5
+    config.train.log_every = 5  # steps between lines of metrics.jsonl
+    # "tensorboard", "wandb", "trackio", several with commas between them; empty: none.
+    config.train.logger = "tensorboard"
     config.train.eval_every = 0  # steps between evaluations; 0: before and after only
     config.train.save_every = 100  # steps between checkpoints
     config.train.keep = 2  # checkpoints that stay

@@ -35,7 +35,7 @@ from mapl_jax.evaluation import following, scoring
 from mapl_jax.messages import say
 from mapl_jax.models import hub, lora
 from mapl_jax.runs import RunFolder
-from mapl_jax.training import loop, optimizers, sharding, step
+from mapl_jax.training import loggers, loop, optimizers, sharding, step
 from mapl_jax.training.checkpoints import Checkpoints
 from mapl_jax.training.metrics import MetricsWriter
 from mapl_jax.training.preemption import Preemption
@@ -115,6 +115,7 @@ class RunSettings:
     options: dict[str, Any]
     mesh: Mesh
     objective: objectives.Objective
+    loggers: tuple[str, ...]
 
 
 def make_settings(config: ConfigDict) -> RunSettings:
@@ -126,7 +127,13 @@ def make_settings(config: ConfigDict) -> RunSettings:
     optimizer = assembly.make_optimizer_settings(config)
     mesh = sharding.make_mesh(config.mesh)
     options = assembly.model_options(config, mesh)
-    return RunSettings(optimizer, options, mesh, objectives.make(config, mesh))
+    return RunSettings(
+        optimizer,
+        options,
+        mesh,
+        objectives.make(config, mesh),
+        loggers.parse(config.train.logger),
+    )
 
 
 def run(
@@ -273,6 +280,9 @@ def run(
             total_steps=plan.steps,
             resume_step=start,
             enabled=processes.first(),
+            to=settings.loggers,
+            name=config.name,
+            config=config.to_dict(),
         ) as writer:
             state = loop.train(
                 state,
