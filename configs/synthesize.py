@@ -24,6 +24,8 @@ from ml_collections import ConfigDict
 
 from mapl_jax.errors import UserError
 
+PRESETS = ("demo", "held_out")
+
 
 def get_config(preset: str = "") -> ConfigDict:
     """The settings of `mapl_jax.synthesize`."""
@@ -62,5 +64,5 @@ def get_config(preset: str = "") -> ConfigDict:
         config.families = "held_out"
         config.wordings = "held_out"
     elif preset:
-        raise UserError(f"unknown preset {preset!r}; known are demo and held_out")
+        raise UserError(f"unknown preset {preset!r}; known are {' and '.join(PRESETS)}")
     return config

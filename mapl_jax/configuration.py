@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import importlib.util
 import re
+import sys
 import textwrap
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -15,7 +16,10 @@ from mapl_jax.errors import UserError
 
 _SETS = re.compile(r"config\.([\w.]+) = (.*)")
 _LONGEST = 60
-FOLDER = Path(__file__).resolve().parents[1] / "configs"
+# Beside the package in a checkout; where setup.cfg puts them in an installation.
+_CHECKOUT = Path(__file__).resolve().parents[1] / "configs"
+_INSTALLED = Path(sys.prefix) / "share" / "mapl_jax" / "configs"
+FOLDER = _CHECKOUT if _CHECKOUT.is_dir() else _INSTALLED
 
 
 def load(name: str, values: Mapping[str, Any] | None = None) -> ConfigDict:
@@ -28,7 +32,19 @@ def load(name: str, values: Mapping[str, Any] | None = None) -> ConfigDict:
     Raises:
         UserError: there is no such file, preset or field, or a value is of another type.
     """
-    path, preset = file_of(name), name.partition(":")[2]
+    module, preset = _module(name), name.partition(":")[2]
+    config: ConfigDict = module.get_config(preset)
+    change(config, values or {})
+    return config.lock()
+
+
+def presets(name: str) -> tuple[str, ...]:
+    """The presets of a config file besides the one without a name."""
+    return tuple(getattr(_module(name), "PRESETS", ()))
+
+
+def _module(name: str) -> Any:
+    path = file_of(name)
     if not path.is_file():
         known = ", ".join(sorted(entry.stem for entry in FOLDER.glob("*.py")))
         raise UserError(f"no config {name!r}; choose one of {known}, or name a file")
@@ -37,9 +53,7 @@ def load(name: str, values: Mapping[str, Any] | None = None) -> ConfigDict:
         raise UserError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    config: ConfigDict = module.get_config(preset)
-    change(config, values or {})
-    return config.lock()
+    return module
 
 
 def file_of(name: str) -> Path:
