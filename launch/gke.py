@@ -30,7 +30,6 @@ CHIPS = {
     "tpu-v5-lite-device": 8,
     "tpu-v5p-slice": 4,
     "tpu-v6e-slice": 4,
-    "tpu-v6e-device": 8,
     "tpu7x": 4,
 }
 

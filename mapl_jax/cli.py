@@ -106,6 +106,7 @@ def launch(
         flags: plain flags.
         distributed: whether several processes may run it together.
     """
+    sys.argv[1:] = map(_found, sys.argv[1:])
     if _HELP & set(sys.argv[1:]):
         known = {**(flags or {}), **(_PROCESSES if distributed else {})}
         messages.result(_help_text(main, config, known))
@@ -167,6 +168,18 @@ def launch(
     except KeyboardInterrupt:
         messages.interrupted()
         os._exit(130)
+
+
+def _found(argument: str) -> str:
+    """`--config=configs/FILE.py` where there is no checkout: the file of the installation."""
+    start = "--config=configs/"
+    path, _, preset = argument.removeprefix(start).partition(":")
+    installed = configuration.FOLDER / path
+    if not argument.startswith(start) or os.path.isfile(f"configs/{path}"):
+        return argument
+    if not installed.is_file():
+        return argument
+    return f"--config={installed}" + (f":{preset}" if preset else "")
 
 
 def _help_text(main: Callable[..., None], config: str, flags: Mapping[str, Flag]) -> str:

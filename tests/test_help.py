@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mapl_jax import configuration
+from mapl_jax import cli, configuration
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = {
@@ -70,6 +70,18 @@ def test_help_shows_the_config_that_is_named(monkeypatch, capsys):
     text = help_of("train", monkeypatch, capsys, "--config=configs/dpo.py:pretrained")
     assert "fields of configs/dpo.py:pretrained" in text
     assert "default: 1e-06" in entries(text)["config.train.learning_rate"]
+
+
+def test_configs_are_found_from_anywhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    found = f"--config={configuration.FOLDER}/rm.py"
+    assert cli._found("--config=configs/rm.py") == found
+    assert cli._found("--config=configs/rm.py:tiny") == f"{found}:tiny"
+    for other in ("--config=configs/none.py", "--config=rm.py", "--workdir=configs/rm.py"):
+        assert cli._found(other) == other
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "rm.py").touch()
+    assert cli._found("--config=configs/rm.py") == "--config=configs/rm.py"
 
 
 @pytest.mark.parametrize("name", CONFIGS)
