@@ -5,8 +5,10 @@ A command has a config file (`--config=FILE` and `--config.FIELD=VALUE`), or pla
 """
 
 import dataclasses
+import importlib.metadata
 import logging
 import os
+import platform
 import shlex
 import sys
 import textwrap
@@ -147,10 +149,12 @@ def launch(
     several = False
     try:
         several = distributed and processes.start(**together())
+        messages.detail(f"command: {arguments.command}", _versions())
         if several:
             processes.run_together(lambda: main(arguments), arguments.command)
         else:
-            main(arguments)
+            with messages.timed("the whole command"):
+                main(arguments)
     except UserError as error:
         if debug:
             traceback.print_exc()
@@ -168,6 +172,12 @@ def launch(
     except KeyboardInterrupt:
         messages.interrupted()
         os._exit(130)
+
+
+def _versions() -> str:
+    names = ("mapl_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers")
+    found = (f"{name} {importlib.metadata.version(name)}" for name in names)
+    return ", ".join([f"Python {platform.python_version()}", *found])
 
 
 def _found(argument: str) -> str:
