@@ -19,6 +19,7 @@ from typing import Any
 from absl import flags as absl_flags
 from ml_collections import ConfigDict, config_flags
 
+import mapl_jax
 from mapl_jax import configuration, messages, processes
 from mapl_jax.errors import Stopped, UserError
 
@@ -175,9 +176,10 @@ def launch(
 
 
 def _versions() -> str:
-    names = ("mapl_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers")
+    names = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers")
     found = (f"{name} {importlib.metadata.version(name)}" for name in names)
-    return ", ".join([f"Python {platform.python_version()}", *found])
+    python = platform.python_version()
+    return ", ".join([f"mapl_jax {mapl_jax.__version__}", f"Python {python}", *found])
 
 
 def _found(argument: str) -> str:
