@@ -62,9 +62,9 @@ Model = Trained | str | os.PathLike[str]
 SPREAD = {"data": 1, "fsdp": -1, "tensor": 1}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Evaluation:
-    """How a reward model did on held-out comparisons; `print` shows a table.
+    """How a reward model did on held-out comparisons; shows itself as a table.
 
     Attributes:
         summary: accuracies, margins, ... by level, by number of instructions and by family, as
@@ -77,7 +77,7 @@ class Evaluation:
     scored: preferences.Scored
     counts: dict[str, Any]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return preferences.table(None, self.summary)
 
 
