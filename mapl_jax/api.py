@@ -566,8 +566,10 @@ def export_model(
         >>> {"config.json", "model.safetensors", "tokenizer.json"} <= set(os.listdir(folder))
         True
     """
+    export.check(dtype=dtype, adapter=adapter)
     found = _loaded(model)
-    export.check(found, dtype=dtype, adapter=adapter)
+    if adapter and found.model.lora is None:
+        raise UserError("the model has no adapters; leave out adapter")
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
         tries = export.rows(found, data, cache)
         return outputs.write_model(
