@@ -23,4 +23,56 @@ Words with one meaning throughout:
     reach       per token: index just past the last token that may attend to it
 """
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mapl_jax.api import (
+        Evaluation,
+        build_model,
+        check_instructions,
+        evaluate_model,
+        export_model,
+        generate_responses,
+        load_config,
+        load_model,
+        load_pairs,
+        make_samples,
+        propose_instructions,
+        score,
+        set_verbosity,
+        train_model,
+    )
+    from mapl_jax.errors import UserError
+
 __version__ = "0.1.0"
+
+__all__ = (
+    "Evaluation",
+    "UserError",
+    "build_model",
+    "check_instructions",
+    "evaluate_model",
+    "export_model",
+    "generate_responses",
+    "load_config",
+    "load_model",
+    "load_pairs",
+    "make_samples",
+    "propose_instructions",
+    "score",
+    "set_verbosity",
+    "train_model",
+)
+
+
+def __getattr__(name: str) -> Any:
+    """The functions of `mapl_jax.api`, which is loaded at the first use of one of them."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module("mapl_jax.api"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

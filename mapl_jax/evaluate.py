@@ -13,13 +13,14 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mapl_jax import cli, generate, inputs, judging, objectives, train, trained, weights
-from mapl_jax.data import encode, sources
+from mapl_jax import cli, generate, inputs, judging, train, trained, weights
+from mapl_jax.data import sources
 from mapl_jax.errors import UserError
-from mapl_jax.evaluation import ifeval, preferences, reports, scoring
-from mapl_jax.files import check_target, write_json, write_lines
+from mapl_jax.evaluation import ifeval, preferences, reports
+from mapl_jax.files import check_target, local, write_json, write_lines
 from mapl_jax.kernels import attention
-from mapl_jax.training import sharding, step
+from mapl_jax.messages import result, say
+from mapl_jax.training import sharding
 
 
 def main(arguments: cli.Arguments) -> None:
@@ -35,14 +36,13 @@ def main(arguments: cli.Arguments) -> None:
     dtype = cli.choice("dtype", config.dtype, weights.DTYPES)
     cli.choice("attention", config.attention, attention.BACKENDS)
     output = config.output or arguments.workdir
+    if output:
+        output = local(output)
     mesh = sharding.make_mesh(config.mesh)
     found = trained.load(config.checkpoint, mesh)
     if not found.head:
         raise UserError(f"{config.checkpoint} holds a policy, and so no score")
-    data = found.config.get("data", {})
-    max_length = config.max_length or data.get("max_length", 2048)
-    row_length = config.row_length or max(data.get("row_length", 0), 2 * max_length)
-    settings = encode.Settings(max_length, row_length, config.truncation)
+    settings = judging.encoding(found, config.max_length, config.row_length, config.truncation)
 
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
         synthesis = inputs.synthesis_settings(config) if config.synthesize else None
@@ -50,38 +50,24 @@ def main(arguments: cli.Arguments) -> None:
             config.data, cache, on_error=config.on_error, seed=config.seed, synthesis=synthesis
         )
         tries = inputs.encode_split(split, found.tokenizer, settings, cache)
-        print(train.describe(str(config.data), tries), flush=True)
-        rewards = functools.partial(
-            objectives.rewards_of,
-            found.model,
+        say(train.describe(str(config.data), tries))
+        scored = judging.comparisons(
+            found,
+            tries,
+            mesh,
+            rows_per_batch=config.rows_per_batch,
             dtype=dtype,
             backend=config.attention,
-            spread=sharding.spread(mesh),
-        )
-        compute = step.compile_scoring(
-            rewards, mesh, trained.placement(found.model, mesh, found.head)
-        )
-        scored = scoring.score_comparisons(
-            lambda batch: compute(found.params, sharding.to_device(batch, mesh)),
-            scoring.eval_batches(
-                tries,
-                rows_per_batch=config.rows_per_batch,
-                parts=sharding.data_parts(mesh),
-                host=sharding.host_of(mesh),
-                pad_token=found.tokenizer.pad_token_id or 0,
-            ),
-            objectives.REWARD,
         )
     if jax.process_index() != 0:
         return
     summary = preferences.summarize(scored, seed=config.seed, resamples=config.resamples)
-    print()
-    print(preferences.table(None, summary))
+    say()
+    result(preferences.table(None, summary))
     if config.scores:
         preferences.write_scores(Path(config.scores), scored)
-        print(f"\nscores: {config.scores}")
+        say("", f"scores: {config.scores}")
     if output:
-        output = Path(output)
         facts = {
             "command": arguments.command,
             "checkpoint": str(config.checkpoint),
@@ -102,7 +88,7 @@ def main(arguments: cli.Arguments) -> None:
             notes=[],
             device=f"{mesh.size} x {jax.devices()[0].device_kind}",
         )
-        print(f"\nreport: {output / 'report.html'}")
+        say("", f"report: {output / 'report.html'}")
 
 
 def score_ifeval(config: ConfigDict) -> None:
@@ -124,7 +110,7 @@ def score_ifeval(config: ConfigDict) -> None:
         found = ifeval.read_responses(config.responses)
         prompts, texts, missing = ifeval.matched(prompts, found, config.responses)
         if missing:
-            print(f"{len(missing)} prompts have no response and are left out; first: {missing[0]}")
+            say(f"{len(missing)} prompts have no response and are left out; first: {missing[0]}")
         if config.selector and max(map(len, texts)) == 1:
             raise UserError(f"{config.responses} has one response to a prompt, nothing to select")
     else:
@@ -137,17 +123,17 @@ def score_ifeval(config: ConfigDict) -> None:
     summarize = functools.partial(ifeval.summarize, seed=config.seed, resamples=config.resamples)
     most = max(map(len, texts))
     if most == 1:
-        print(ifeval.table(summarize(followed)))
+        result(ifeval.table(summarize(followed)))
     else:
         ways = {f"one of {most}, on average": followed}
         if rewards:
             choice = [int(np.argmax(values)) for values in rewards]
             ways["the reward model's choice"] = ifeval.picked(followed, choice)
         ways[f"the best of {most}"] = ifeval.best(followed)
-        print(ifeval.choice_table({name: summarize(way) for name, way in ways.items()}))
+        result(ifeval.choice_table({name: summarize(way) for name, way in ways.items()}))
     if config.output:
         ifeval.write(config.output, followed, rewards)
-        print(f"\nverdicts: {config.output}")
+        say("", f"verdicts: {config.output}")
 
 
 def _answered(prompts: list[dict[str, Any]], config: ConfigDict) -> list[list[str]]:
@@ -165,10 +151,10 @@ def _answered(prompts: list[dict[str, Any]], config: ConfigDict) -> list[list[st
     if config.output and jax.process_index() == 0:
         path = Path(config.output).with_suffix(".responses.jsonl")
         write_lines(path, generate.with_responses(records, found))
-        print(f"responses: {path}")
+        say(f"responses: {path}")
     cut = sum(not answer.ended for answers in found for answer in answers)
     if cut:
-        print(f"{cut} responses were cut at {config.max_new_tokens} tokens")
+        say(f"{cut} responses were cut at {config.max_new_tokens} tokens")
     return [[answer.text for answer in answers] for answers in found]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from mapl_jax import cli, inputs, outputs, trained
 from mapl_jax.data import encode
 from mapl_jax.errors import UserError
+from mapl_jax.messages import say
 from mapl_jax.training import sharding
 
 FLAGS = {
@@ -29,9 +30,7 @@ def main(arguments: cli.Arguments) -> None:
     for name in ("checkpoint", "output"):
         if not options[name]:
             raise UserError(f"no {name} given; set --{name}=DIR")
-    cli.choice("--dtype", options.dtype, outputs.TOLERANCE)
-    if options.adapter and options.dtype != "float32":
-        raise UserError("adapters are written as float32; leave out --dtype")
+    check(dtype=options.dtype, adapter=options.adapter, flag="--")
     mesh = sharding.make_mesh({"data": 1, "fsdp": -1, "tensor": 1})
     found = trained.load(options.checkpoint, mesh)
     if options.adapter and found.model.lora is None:
@@ -40,20 +39,44 @@ def main(arguments: cli.Arguments) -> None:
         difference = outputs.write_model(
             Path(options.output),
             found,
-            _rows(found, options.data, cache),
+            rows(found, options.data, cache),
             mesh,
             dtype=options.dtype,
             adapter=options.adapter,
         )
     numbers = "rewards" if found.head else "log-probabilities"
-    print(f"{numbers} of held-out rows: the same to {difference:.2g}")
-    print(f"model: {options.output}")
+    say(f"{numbers} of held-out rows: the same to {difference:.2g}", f"model: {options.output}")
 
 
-def _rows(found: trained.Trained, data: str, cache: str) -> encode.TrieSet:
-    """What the export is checked with."""
+def check(*, dtype: str, adapter: bool, flag: str = "") -> None:
+    """Makes sure that a model can be written so.
+
+    Args:
+        dtype: of the weights.
+        adapter: whether only the adapters are written.
+        flag: what stands before the names of the options in messages.
+
+    Raises:
+        UserError: it cannot.
+    """
+    cli.choice(f"{flag}dtype", dtype, outputs.TOLERANCE)
+    if adapter and dtype != "float32":
+        raise UserError(f"adapters are written as float32; leave out {flag}dtype")
+
+
+def rows(found: trained.Trained, data: inputs.Source, cache: str) -> encode.TrieSet:
+    """What an export is checked with: some data, or the held-out rows of the run.
+
+    Args:
+        found: the model.
+        data: pairs or samples; empty for the run's held-out rows.
+        cache: folder of the caches.
+
+    Raises:
+        UserError: there are none.
+    """
     lengths = found.config.get("data", {"max_length": 2048, "row_length": 4096})
-    if not data:
+    if isinstance(data, str) and not data:
         if found.run is None or found.held_out is None:
             raise UserError("no held-out rows to check with; give some with --data=FILE")
         try:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -43,13 +42,29 @@ def sweep(folder: str | os.PathLike[str]) -> None:
             path.unlink()
 
 
+def local(path: str | os.PathLike[str]) -> Path:
+    """A path of a file system, whatever is mounted there.
+
+    Raises:
+        UserError: it is the address of a bucket, such as gs://NAME, which would become a folder of
+            that name.
+    """
+    text = os.fspath(path)
+    if "://" in text:
+        raise UserError(
+            f"{text} is no path: files are appended to, renamed and mapped into memory; mount the "
+            "bucket as a folder (launch/mount_bucket.sh does) and give the folder"
+        )
+    return Path(text)
+
+
 def check_target(path: str | os.PathLike[str]) -> Path:
     """Makes sure, before the work, that a file can be written; makes its folder.
 
     Raises:
         UserError: it cannot.
     """
-    target = Path(path).expanduser()
+    target = local(path).expanduser()
     if target.is_dir():
         raise UserError(f"{path} is a folder; name a file to write")
     try:
@@ -171,8 +186,3 @@ def full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def notice(text: str) -> None:
-    """Tells of something that went wrong and was mended."""
-    print(f"notice: {text}", file=sys.stderr, flush=True)

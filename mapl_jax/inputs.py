@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from mapl_jax import constraints, files
+from mapl_jax import constraints, messages
 from mapl_jax.data import demo, encode, sources, tokenization
 from mapl_jax.data.sources import Tally
 from mapl_jax.errors import UserError
@@ -20,6 +20,8 @@ from mapl_jax.synthesis import runners, shards
 from mapl_jax.synthesis.settings import Settings
 
 DEMO = "demo"
+# A file, a folder, a hub name, "demo"; or records in memory.
+Source = str | os.PathLike[str] | Iterable[Mapping[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +141,7 @@ def make_tokenizer(config: ConfigDict, train: Split, folder: Path) -> tokenizati
     flaw = files.flaw(folder)
     if flaw:
         if folder.exists():
-            files.notice(f"{folder} cannot be used ({flaw}) and is made anew")
+            messages.notice(f"{folder} cannot be used ({flaw}) and is made anew")
         if path:
             tokenizer = tokenization.load(path, chat_template=template)
         else:
@@ -177,7 +179,7 @@ def load_samples(name: str, cache_dir: str | os.PathLike[str]) -> Split:
 
 
 def load_any(
-    name: str,
+    source: Source,
     cache_dir: str | os.PathLike[str],
     *,
     on_error: str = "raise",
@@ -185,10 +187,42 @@ def load_any(
     synthesis: Settings | None = None,
 ) -> Split:
     """Samples as they are, pairs as base comparisons, or with instructions added to them."""
-    if name != DEMO and sources.is_samples(name):
-        return load_samples(name, cache_dir)
-    pairs = read_pairs(name, on_error, seed)
+    if isinstance(source, str | os.PathLike):
+        name = os.fspath(source)
+        if name != DEMO and sources.is_samples(name):
+            return load_samples(name, cache_dir)
+        pairs = read_pairs(name, on_error, seed)
+    else:
+        records = list(source)
+        if records and all(map(_is_sample, records)):
+            return keep_samples(given_samples(records), cache_dir)
+        pairs = given_pairs(records, on_error)
     return synthesize(pairs, synthesis, cache_dir) if synthesis else base_only(pairs, cache_dir)
+
+
+def given_pairs(records: Iterable[Any], on_error: str = "raise") -> sources.Pairs:
+    """Pairs that are in memory, checked as those of a file are."""
+    named = ((f"record {number}", record) for number, record in enumerate(records, 1))
+    return sources.normalize_pairs(named, source="the given records", on_error=on_error)
+
+
+def given_samples(records: Iterable[Any]) -> list[dict[str, Any]]:
+    """Samples that are in memory, checked as those of a file are.
+
+    Raises:
+        UserError: one breaks the schema.
+    """
+    checked = []
+    for number, record in enumerate(records, 1):
+        try:
+            checked.append(sources.check_sample(record))
+        except ValueError as error:
+            raise UserError(f"record {number}: {error}") from None
+    return checked
+
+
+def _is_sample(record: Any) -> bool:
+    return isinstance(record, Mapping) and "prompts" in record and "comparisons" in record
 
 
 def read_pairs(
@@ -218,16 +252,17 @@ def synthesize(
     summary = shards.summary_of(folder)
     if summary is None:
         if flaw := shards.flaw(folder):
-            files.notice(f"the cache {folder} cannot be used ({flaw}) and is made anew")
-        run = runners.local(num_proc)
-        summary = shards.synthesize(
-            pairs.records,
-            settings,
-            folder,
-            run=run,
-            overwrite=True,
-            source=Tally(pairs.read, Counter(pairs.dropped)),
-        )
+            messages.notice(f"the cache {folder} cannot be used ({flaw}) and is made anew")
+        with messages.progress("synthesizing", "pairs") as show:
+            summary = shards.synthesize(
+                pairs.records,
+                settings,
+                folder,
+                run=runners.local(num_proc),
+                overwrite=True,
+                progress=show,
+                source=Tally(pairs.read, Counter(pairs.dropped)),
+            )
     told = ("pairs_in", "samples_out", "all_five", "comparisons", "uninformative", "dropped")
     counts = {"records": summary["records"], **{key: summary[key] for key in told}}
     return Split(tuple(folder / file for file in summary["files"]), name, counts)
@@ -280,7 +315,7 @@ def keep_samples(samples: list[dict[str, Any]], cache_dir: str | os.PathLike[str
     whole = path.exists() and path.read_bytes() == text
     if not whole:
         if path.exists():
-            files.notice(f"the cache {path} is damaged and is made anew")
+            messages.notice(f"the cache {path} is damaged and is made anew")
         with files.replacing(path) as part:
             part.write_bytes(text)
     return Split((path,), digest, {"samples_read": len(samples)})

@@ -3,15 +3,18 @@
 import dataclasses
 import functools
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
 from jax.sharding import Mesh
 
 from mapl_jax import inputs, objectives, trained
 from mapl_jax.data import encode
+from mapl_jax.data.loader import Batches
 from mapl_jax.errors import UserError
-from mapl_jax.evaluation import scoring
+from mapl_jax.evaluation import preferences, scoring
+from mapl_jax.models.decoder import DecoderConfig
 from mapl_jax.trained import Trained
 from mapl_jax.training import sharding, step
 
@@ -20,7 +23,7 @@ SHORTEST = 256
 
 def rewards(
     found: Trained,
-    conversations: Sequence[Sequence[Mapping[str, str]]],
+    conversations: Sequence[Sequence[Mapping[str, Any]]],
     responses: Sequence[Sequence[str]],
     mesh: Mesh,
     *,
@@ -43,9 +46,7 @@ def rewards(
     Raises:
         UserError: a conversation is too long for the model.
     """
-    data = found.config.get("data", {})
-    longest = data.get("max_length", 2048)
-    settings = encode.Settings(longest, max(data.get("row_length", 0), 2 * longest))
+    settings = encoding(found)
     texts = [list(dict.fromkeys(some)) for some in responses]
     samples = [
         {
@@ -59,13 +60,6 @@ def rewards(
         }
         for number, (messages, some) in enumerate(zip(conversations, texts, strict=True))
     ]
-    compute = step.compile_scoring(
-        functools.partial(
-            objectives.rewards_of, found.model, spread=sharding.spread(mesh), **options
-        ),
-        mesh,
-        trained.placement(found.model, mesh, found.head),
-    )
     known: dict[tuple[int, str], float] = {}
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
         split = inputs.keep_samples(samples, cache)
@@ -73,17 +67,8 @@ def rewards(
         # Rows no longer than needed, but of few lengths.
         needed = max(SHORTEST, 1 << (int(tries.lengths.max()) - 1).bit_length())
         tries = dataclasses.replace(tries, row_length=min(needed, tries.row_length))
-        batches = scoring.eval_batches(
-            tries,
-            rows_per_batch=rows_per_batch,
-            parts=sharding.data_parts(mesh),
-            host=sharding.host_of(mesh),
-            pad_token=found.tokenizer.pad_token_id or 0,
-        )
         scored = scoring.leaf_numbers(
-            lambda batch: compute(found.params, sharding.to_device(batch, mesh)),
-            batches,
-            objectives.REWARD,
+            *_scoring(found, tries, mesh, rows_per_batch, **options), objectives.REWARD
         )
         for _, trie, values in scored:
             number = int(trie["id"])
@@ -92,7 +77,59 @@ def rewards(
     for number, some in enumerate(responses):
         if any((number, text) not in known for text in some):
             raise UserError(
-                f"prompt {number + 1} with its response does not fit the {longest} tokens of the "
-                "reward model"
+                f"prompt {number + 1} with its response does not fit the {settings.max_length} "
+                "tokens of the reward model"
             )
     return [[known[number, text] for text in some] for number, some in enumerate(responses)]
+
+
+def encoding(
+    found: Trained, max_length: int = 0, row_length: int = 0, truncation: str = "truncate"
+) -> encode.Settings:
+    """How texts become tries for a model.
+
+    Args:
+        found: the model.
+        max_length: longest leaf, tokens; 0 for that of its run, or else 2048.
+        row_length: tokens of a row; 0 for that of its run, or else twice the longest leaf.
+        truncation: "truncate", "drop" or "error".
+    """
+    data = found.config.get("data", {})
+    max_length = max_length or data.get("max_length", 2048)
+    row_length = row_length or max(data.get("row_length", 0), 2 * max_length)
+    return encode.Settings(max_length, row_length, truncation)
+
+
+def comparisons(
+    found: Trained, tries: encode.TrieSet, mesh: Mesh, *, rows_per_batch: int, **options: Any
+) -> preferences.Scored:
+    """Every comparison of a set of tries, with the rewards that a model gives; see `rewards`."""
+    return scoring.score_comparisons(
+        *_scoring(found, tries, mesh, rows_per_batch, **options), objectives.REWARD
+    )
+
+
+def _scoring(
+    found: Trained, tries: encode.TrieSet, mesh: Mesh, rows_per_batch: int, **options: Any
+) -> tuple[scoring.LeafFunction, Batches]:
+    """Rewards of the leaves of a batch, and the batches."""
+    compute = _compiled(found.model, mesh, **options)
+    batches = scoring.eval_batches(
+        tries,
+        rows_per_batch=rows_per_batch,
+        parts=sharding.data_parts(mesh),
+        host=sharding.host_of(mesh),
+        pad_token=found.tokenizer.pad_token_id or 0,
+    )
+    return lambda batch: compute(found.params, sharding.to_device(batch, mesh)), batches
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled(
+    model: DecoderConfig, mesh: Mesh, **options: Any
+) -> Callable[[Any, step.Batch], jax.Array]:
+    """One program for all calls of the same shapes: a notebook scores a text at a time."""
+    leaves = functools.partial(
+        objectives.rewards_of, model, spread=sharding.spread(mesh), **options
+    )
+    return step.compile_scoring(leaves, mesh, trained.placement(model, mesh, True))

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mapl_jax import files
+from mapl_jax import files, messages
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import following, reports
 from mapl_jax.files import write_json
@@ -28,7 +28,7 @@ def has_scores(folder: RunFolder, which: str, answered: bool = False) -> bool:
         return False
     flaw = files.flaw(folder.eval, names)
     if flaw and jax.process_index() == 0:
-        files.notice(f"{folder.eval} cannot be used ({flaw}) and is made anew")
+        messages.notice(f"{folder.eval} cannot be used ({flaw}) and is made anew")
     return flaw is None
 
 

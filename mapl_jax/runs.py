@@ -2,25 +2,29 @@
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from mapl_jax.errors import UserError
-from mapl_jax.files import read_json, sweep, write_json
+from mapl_jax.files import local, read_json, sweep, write_json
 
 
 class RunFolder:
     """A folder that belongs to one config.
 
     config.json, metrics.jsonl, tensorboard/, cache/, tokenizer/, checkpoints/STEP, eval/, model/,
-    nonfinite/, summary.json, report.html; and sft/, the run before, if this one makes the model it
-    starts from.
+    nonfinite/, summary.json, report.html; sft/, the run before, if this one makes the model it
+    starts from; and data/, if the data came from memory.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        self.path = Path(path).expanduser().absolute()
+        """Names the files of a folder, and makes nothing.
+
+        Raises:
+            UserError: the path is the address of a bucket.
+        """
+        self.path = local(path).expanduser().absolute()
         self.config = self.path / "config.json"
         self.metrics = self.path / "metrics.jsonl"
         self.cache = self.path / "cache"
@@ -32,6 +36,7 @@ class RunFolder:
         self.summary = self.path / "summary.json"
         self.report = self.path / "report.html"
         self.sft = self.path / "sft"
+        self.given = self.path / "data"
 
     def with_start(self, config: ConfigDict) -> ConfigDict:
         """The config of a run that makes its start: with what `sft/` made, and with `demo`.
@@ -65,7 +70,8 @@ class RunFolder:
         except OSError as error:
             raise UserError(f"cannot make the folder {self.path}: {error.strerror}") from error
         # A kill may have left the very first file half-written.
-        if any(not x.name.startswith(f".{self.config.name}.part-") for x in self.path.iterdir()):
+        own = f".{self.config.name}.part-"
+        if any(x != self.given and not x.name.startswith(own) for x in self.path.iterdir()):
             raise UserError(f"{self.path} is not empty and holds no run; choose another --workdir")
         write_json(self.config, wanted)
 

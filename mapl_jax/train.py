@@ -19,6 +19,7 @@ from mapl_jax import (
     assembly,
     cli,
     inputs,
+    messages,
     objectives,
     outputs,
     processes,
@@ -32,18 +33,32 @@ from mapl_jax.data import loader, rows, tokenization
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import following, scoring
+from mapl_jax.messages import detail, say
 from mapl_jax.models import hub, lora
 from mapl_jax.runs import RunFolder
-from mapl_jax.training import loop, optimizers, sharding, step
+from mapl_jax.training import loggers, loop, optimizers, sharding, step
 from mapl_jax.training.checkpoints import Checkpoints, check_keep, open_newest
 from mapl_jax.training.metrics import MetricsWriter
 from mapl_jax.training.preemption import Preemption
 
 
 def main(arguments: cli.Arguments) -> None:
-    """Trains, evaluates, saves; makes the model to start from first, if the run has none."""
+    """Trains, evaluates, saves."""
     config = arguments.config
-    folder = RunFolder(arguments.workdir or f"runs/{config.name}")
+    start(config, RunFolder(arguments.workdir or f"runs/{config.name}"), arguments.command)
+
+
+def start(config: ConfigDict, folder: RunFolder, command: str) -> trained.Trained:
+    """A run in its folder, or the rest of it; makes the model to start from, if it has none.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        command: that started it, for its records.
+
+    Raises:
+        UserError: a setting means nothing, the data is bad, or the folder holds something else.
+    """
     makes_start = runs.makes_start(config)
     if makes_start and config.data.train != inputs.DEMO:
         raise UserError(
@@ -62,10 +77,10 @@ def main(arguments: cli.Arguments) -> None:
                 say(f"the model to start from is there: {os.path.relpath(first.model)}")
             else:
                 claim(first, config.sft)
-                run(config.sft, first, arguments.command, preemption)
+                run(config.sft, first, command, preemption)
                 say()
             say(f"the demonstration has settings of its own: {_listed(config.get('demo', {}))}")
-        run(folder.with_start(config), folder, arguments.command, preemption)
+        return run(folder.with_start(config), folder, command, preemption)
 
 
 def claim(folder: RunFolder, config: ConfigDict) -> None:
@@ -104,6 +119,7 @@ class RunSettings:
     mesh: Mesh
     objective: objectives.Objective
     stops_at_nonfinite: bool
+    loggers: tuple[str, ...]
 
 
 def make_settings(config: ConfigDict) -> RunSettings:
@@ -116,14 +132,20 @@ def make_settings(config: ConfigDict) -> RunSettings:
     mesh = sharding.make_mesh(config.mesh)
     options = assembly.model_options(config, mesh)
     check_keep(config.train.keep)
-    stops = cli.choice(
-        "train.on_nonfinite", config.train.on_nonfinite, {"stop": True, "skip": False}
+    return RunSettings(
+        optimizer,
+        options,
+        mesh,
+        objectives.make(config, mesh),
+        cli.choice("train.on_nonfinite", config.train.on_nonfinite, {"stop": True, "skip": False}),
+        loggers.parse(config.train.logger),
     )
-    return RunSettings(optimizer, options, mesh, objectives.make(config, mesh), stops)
 
 
-def run(config: ConfigDict, folder: RunFolder, command: str, preemption: Preemption) -> None:
-    """One run, from its data to its report and its model.
+def run(
+    config: ConfigDict, folder: RunFolder, command: str, preemption: Preemption
+) -> trained.Trained:
+    """One run, from its data to its report and its model, which it returns.
 
     Raises:
         Stopped: it was asked for; the same command goes on.
@@ -133,10 +155,11 @@ def run(config: ConfigDict, folder: RunFolder, command: str, preemption: Preempt
     settings = make_settings(config)
     options, mesh, objective = settings.options, settings.mesh, settings.objective
     say(f"run folder: {folder.path}")
+    detail(f"jax {jax.__version__} on {jax.default_backend()}, mesh {dict(mesh.shape)}")
 
     # Data: pairs -> samples -> tries -> rows. What one process made the others find.
     load = inputs.load_splits if objective.comparisons else inputs.load_demonstrations
-    with processes.first_alone(f"data of {folder.path}"):
+    with processes.first_alone(f"data of {folder.path}"), messages.timed("data"):
         train_split, test_split = load(config, folder.cache)
         tokenizer = inputs.make_tokenizer(config, train_split, folder.tokenizer)
         if str(tokenizer.chat_template).endswith(tokenization.PLAIN):
@@ -149,7 +172,7 @@ def run(config: ConfigDict, folder: RunFolder, command: str, preemption: Preempt
     asked = config.eval.get("generate", 0)
     probes = following.probes(test_split.samples(), asked) if asked else []
     plan = make_plan(config, train_tries, objective, mesh)
-    say(describe("train", train_tries), describe("held out", test_tries), sep="\n")
+    say(describe("train", train_tries), describe("held out", test_tries))
 
     # Model and step. With LoRA, the state holds adapters and head; the base is frozen beside it.
     source = weights.first(config, tokenizer, objective)
@@ -265,6 +288,9 @@ def run(config: ConfigDict, folder: RunFolder, command: str, preemption: Preempt
             total_steps=plan.steps,
             resume_step=start,
             enabled=processes.first(),
+            to=settings.loggers,
+            name=config.name,
+            config=config.to_dict(),
         ) as writer:
             state = loop.train(
                 state,
@@ -321,9 +347,12 @@ def run(config: ConfigDict, folder: RunFolder, command: str, preemption: Preempt
         evaluation=objective.evaluation,
         answered=bool(probes),
     )
-    result = trained.Trained(model, params, tokenizer, folder, plan.steps)
+    result = trained.Trained(
+        model, params, tokenizer, folder, plan.steps, held_out=test_tries.fingerprint
+    )
     outputs.write_model(folder.model, result, test_tries, mesh)
     say(f"model: {os.path.relpath(folder.model)}")
+    return result
 
 
 def make_plan(
@@ -389,12 +418,6 @@ def describe(name: str, tries: TrieSet) -> str:
         if value and ("dropped" in key or "truncated" in key or "split" in key)
     ]
     return f"{line}; {', '.join(lost)}" if lost else line
-
-
-def say(*lines: Any, **options: Any) -> None:
-    """Prints, in the first process alone."""
-    if processes.first():
-        print(*lines, **options, flush=True)
 
 
 if __name__ == "__main__":

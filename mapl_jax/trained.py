@@ -9,7 +9,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from mapl_jax import fetch, files, objectives, weights
+from mapl_jax import fetch, files, messages, objectives, weights
 from mapl_jax.data import tokenization
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.errors import UserError
@@ -21,7 +21,7 @@ from mapl_jax.training import sharding
 from mapl_jax.training.checkpoints import Checkpoints, choose, saved_steps
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Trained:
     """A model and what is known of where it comes from.
 
@@ -42,6 +42,19 @@ class Trained:
     step: int | None = None
     held_out: str | None = None
     folder: Path | None = None
+
+    def __repr__(self) -> str:
+        kind = "reward model" if self.head else "policy"
+        size = sum(x.size for x in jax.tree.leaves(self.params)) / 1e6
+        place = self.run.path if self.run else self.folder
+        parts = [f"{size:.2f} M parameters", *([str(place)] if place else [])]
+        parts += [f"step {self.step}"] if self.step is not None else []
+        return f"<{kind}: {', '.join(parts)}>"
+
+    @property
+    def mesh(self) -> Mesh:
+        """The mesh that the parameters lie on."""
+        return jax.tree.leaves(self.params)[0].sharding.mesh
 
     @property
     def head(self) -> bool:
@@ -81,7 +94,7 @@ def load(path: str, mesh: Mesh) -> Trained:
         chosen = choose(run.checkpoints)
         at = chosen.step
         for step, flaw in sorted(chosen.flaws.items()):
-            files.notice(f"checkpoint {step} of {path} is passed over: {flaw}")
+            messages.notice(f"checkpoint {step} of {path} is passed over: {flaw}")
     elif at not in saved_steps(run.checkpoints):
         raise UserError(f"{path} is no complete checkpoint")
     elif (sealed := run.checkpoints / str(at) / files.SEAL).exists():

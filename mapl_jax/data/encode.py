@@ -19,9 +19,10 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
-from mapl_jax import files
+from mapl_jax import files, messages
 from mapl_jax.data import tokenization, tries
 from mapl_jax.errors import UserError
+from mapl_jax.messages import progress
 
 FORMAT = 2
 TRUNCATION = ("truncate", "drop", "error")
@@ -363,7 +364,7 @@ def encode_cached(
     flaw = files.flaw(folder)
     if flaw:
         if folder.exists():
-            files.notice(f"the cache {folder} cannot be used ({flaw}) and is made anew")
+            messages.notice(f"the cache {folder} cannot be used ({flaw}) and is made anew")
         _write(folder, samples, tokenizer, settings)
     return _open(folder, fingerprint, settings.row_length)
 
@@ -441,12 +442,16 @@ def _write(
         with (
             pa.OSFile(str(part / "tries.arrow"), "wb") as sink,
             pa.ipc.new_stream(sink, SCHEMA) as writer,
+            progress("encoding", "tries") as show,
         ):
+            done = 0
             pending: list[Record] = []
             for record in encode_samples(samples, tokenizer, settings, counts):
                 pending.append(record)
                 if len(pending) == 512:
                     writer.write_batch(pa.RecordBatch.from_pylist(pending, SCHEMA))
+                    done += len(pending)
+                    show(done, 0)
                     pending = []
             if pending:
                 writer.write_batch(pa.RecordBatch.from_pylist(pending, SCHEMA))

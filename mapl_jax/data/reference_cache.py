@@ -17,7 +17,7 @@ import safetensors
 from jaxtyping import Float
 from safetensors.numpy import save_file
 
-from mapl_jax import files
+from mapl_jax import files, messages
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.errors import UserError
 
@@ -84,7 +84,7 @@ def _read(
 
     def damaged(why: object) -> None:
         if tells:
-            files.notice(f"the cache {path} cannot be used ({why}) and is computed again")
+            messages.notice(f"the cache {path} cannot be used ({why}) and is computed again")
 
     try:
         with safetensors.safe_open(path, framework="numpy") as file:

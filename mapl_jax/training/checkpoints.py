@@ -13,7 +13,7 @@ from typing import Any
 
 from orbax.checkpoint import v1 as ocp
 
-from mapl_jax import files, processes
+from mapl_jax import files, messages, processes
 from mapl_jax.errors import Stopped, UserError
 from mapl_jax.training.step import TrainState
 
@@ -204,9 +204,9 @@ def open_newest(directory: str | os.PathLike[str]) -> int:
         if processes.first():
             chosen = choose(directory)
             if chosen.step and not (Path(directory) / str(chosen.step) / files.SEAL).exists():
-                files.notice(f"checkpoint {chosen.step} has no checksums; it is used unchecked")
+                messages.notice(f"checkpoint {chosen.step} has no checksums; it is used unchecked")
             for step, flaw in sorted(chosen.flaws.items()):
-                files.notice(
+                messages.notice(
                     f"checkpoint {step} in {directory} cannot be used ({flaw}) and is removed; "
                     f"the newest good one is that of step {chosen.step}"
                 )
