@@ -41,7 +41,7 @@ from mapl_jax import (
     trained,
     weights,
 )
-from mapl_jax.charts import Picture
+from mapl_jax.charts import Gallery
 from mapl_jax.data.sources import Message, Pair
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.errors import UserError
@@ -411,8 +411,8 @@ def evaluate_model(
     return Evaluation(summary, scored, {**split.counts, "encoding": tries.counts})
 
 
-def report_pictures(model: Model) -> dict[str, list[Picture]]:
-    """The pictures of a finished run's report, each of which a notebook shows by itself.
+def report_pictures(model: Model) -> dict[str, Gallery]:
+    """The pictures of a finished run's report; a notebook shows one, or some side by side.
 
     Args:
         model: from `train_model`, or the folder of a run.

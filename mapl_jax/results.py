@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from mapl_jax.charts import Picture
+from mapl_jax.charts import Gallery
 from mapl_jax.evaluation import following, likelihood, pictures, preferences, reports
 from mapl_jax.files import read_json, write_json
 from mapl_jax.runs import RunFolder
@@ -77,7 +77,7 @@ def digests(samples: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     }
 
 
-def read_pictures(folder: RunFolder) -> dict[str, list[Picture]]:
+def read_pictures(folder: RunFolder) -> dict[str, Gallery]:
     """The pictures of the report of a finished run.
 
     Raises:
@@ -85,10 +85,10 @@ def read_pictures(folder: RunFolder) -> dict[str, list[Picture]]:
     """
     summary = read_json(folder.summary)
     before, after = (summary["eval"].get(side) for side in SIDES)
-    found = {"curves": pictures.curves(read_metrics(folder.metrics), before, after)}
+    found = {"curves": Gallery(pictures.curves(read_metrics(folder.metrics), before, after))}
     if "perplexity" in after:
         scored = likelihood.read_scores(folder.eval / "after.jsonl")
-        return {**found, "length": pictures.losses(scored)}
+        return {**found, "length": Gallery(pictures.losses(scored))}
     sides = {which: folder.eval / f"{which}.jsonl" for which in SIDES}
     scores = {
         which: preferences.read_scores(path) for which, path in sides.items() if path.exists()
@@ -96,10 +96,10 @@ def read_pictures(folder: RunFolder) -> dict[str, list[Picture]]:
     accuracy = [pictures.accuracy_by_level(before, after), pictures.accuracy_by_k(before, after)]
     return {
         **found,
-        "accuracy": [picture for picture in accuracy if picture is not None],
-        "margins": pictures.margins(scores.get("before"), scores["after"]),
-        "length": pictures.length(scores["after"]),
-        "calibration": pictures.calibration(scores["after"]),
+        "accuracy": Gallery(picture for picture in accuracy if picture is not None),
+        "margins": Gallery(pictures.margins(scores.get("before"), scores["after"])),
+        "length": Gallery(pictures.length(scores["after"])),
+        "calibration": Gallery(pictures.calibration(scores["after"])),
     }
 
 

@@ -352,7 +352,7 @@ def margins(before: preferences.Scored | None, after: preferences.Scored) -> lis
             + (f", before {_signed(np.median(old))}" if len(old) else "")
             + "."
         )
-        found.append(plot.picture(level, caption, f"Histogram of margins. {caption}"))
+        found.append(plot.picture(f"Margins: {level}", caption))
     return found
 
 
@@ -391,7 +391,8 @@ def calibration(after: preferences.Scored) -> list[Picture]:
             f"Expected calibration error {100 * diagnostics.calibration_error(margin):.1f} %, "
             f"Brier score {diagnostics.brier(margin):.3f} (knowing nothing: 0.250)."
         )
-        found.append(plot.picture(level, caption, f"{caption} {'; '.join(notes)}"))
+        words = f"{caption} {'; '.join(notes)}"
+        found.append(plot.picture(f"Calibration: {level}", caption, words))
     return found
 
 
