@@ -12,6 +12,7 @@ from pathlib import Path
 from mapl_jax import cli, inputs, outputs, trained
 from mapl_jax.data import encode
 from mapl_jax.errors import UserError
+from mapl_jax.messages import say
 from mapl_jax.training import sharding
 
 FLAGS = {
@@ -42,8 +43,7 @@ def main(arguments: cli.Arguments) -> None:
             adapter=options.adapter,
         )
     numbers = "rewards" if found.head else "log-probabilities"
-    print(f"{numbers} of held-out rows: the same to {difference:.2g}")
-    print(f"model: {options.output}")
+    say(f"{numbers} of held-out rows: the same to {difference:.2g}", f"model: {options.output}")
 
 
 def check(found: trained.Trained, *, dtype: str, adapter: bool) -> None:

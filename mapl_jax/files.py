@@ -28,13 +28,29 @@ def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def local(path: str | os.PathLike[str]) -> Path:
+    """A path of a file system, whatever is mounted there.
+
+    Raises:
+        UserError: it is the address of a bucket, such as gs://NAME, which would become a folder of
+            that name.
+    """
+    text = os.fspath(path)
+    if "://" in text:
+        raise UserError(
+            f"{text} is no path: files are appended to, renamed and mapped into memory; mount the "
+            "bucket as a folder (launch/mount_bucket.sh does) and give the folder"
+        )
+    return Path(text)
+
+
 def check_target(path: str | os.PathLike[str]) -> Path:
     """Makes sure, before the work, that a file can be written; makes its folder.
 
     Raises:
         UserError: it cannot.
     """
-    target = Path(path).expanduser()
+    target = local(path).expanduser()
     if target.is_dir():
         raise UserError(f"{path} is a folder; name a file to write")
     try:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from mapl_jax import constraints
+from mapl_jax import constraints, messages
 from mapl_jax.data import demo, encode, sources, tokenization
 from mapl_jax.data.sources import Tally
 from mapl_jax.errors import UserError
@@ -244,14 +244,15 @@ def synthesize(
     folder = Path(cache_dir) / f"samples-{name}"
     summary = shards.summary_of(folder)
     if summary is None:
-        run = runners.local(num_proc)
-        summary = shards.synthesize(
-            pairs.records,
-            settings,
-            folder,
-            run=run,
-            source=Tally(pairs.read, Counter(pairs.dropped)),
-        )
+        with messages.progress("synthesizing", "pairs") as show:
+            summary = shards.synthesize(
+                pairs.records,
+                settings,
+                folder,
+                run=runners.local(num_proc),
+                progress=show,
+                source=Tally(pairs.read, Counter(pairs.dropped)),
+            )
     told = ("pairs_in", "samples_out", "all_five", "comparisons", "uninformative", "dropped")
     counts = {"records": summary["records"], **{key: summary[key] for key in told}}
     return Split(tuple(folder / file for file in summary["files"]), name, counts)

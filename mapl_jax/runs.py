@@ -2,13 +2,12 @@
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from mapl_jax.errors import UserError
-from mapl_jax.files import read_json, write_json
+from mapl_jax.files import local, read_json, write_json
 
 
 class RunFolder:
@@ -20,7 +19,12 @@ class RunFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        self.path = Path(path).expanduser().absolute()
+        """Names the files of a folder, and makes nothing.
+
+        Raises:
+            UserError: the path is the address of a bucket.
+        """
+        self.path = local(path).expanduser().absolute()
         self.config = self.path / "config.json"
         self.metrics = self.path / "metrics.jsonl"
         self.cache = self.path / "cache"

@@ -19,6 +19,7 @@ from mapl_jax import (
     assembly,
     cli,
     inputs,
+    messages,
     objectives,
     outputs,
     processes,
@@ -32,10 +33,10 @@ from mapl_jax.data import loader, rows, tokenization
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import following, scoring
-from mapl_jax.messages import say
+from mapl_jax.messages import detail, say
 from mapl_jax.models import hub, lora
 from mapl_jax.runs import RunFolder
-from mapl_jax.training import loop, optimizers, sharding, step
+from mapl_jax.training import loggers, loop, optimizers, sharding, step
 from mapl_jax.training.checkpoints import Checkpoints
 from mapl_jax.training.metrics import MetricsWriter
 from mapl_jax.training.preemption import Preemption
@@ -115,6 +116,7 @@ class RunSettings:
     options: dict[str, Any]
     mesh: Mesh
     objective: objectives.Objective
+    loggers: tuple[str, ...]
 
 
 def make_settings(config: ConfigDict) -> RunSettings:
@@ -126,7 +128,13 @@ def make_settings(config: ConfigDict) -> RunSettings:
     optimizer = assembly.make_optimizer_settings(config)
     mesh = sharding.make_mesh(config.mesh)
     options = assembly.model_options(config, mesh)
-    return RunSettings(optimizer, options, mesh, objectives.make(config, mesh))
+    return RunSettings(
+        optimizer,
+        options,
+        mesh,
+        objectives.make(config, mesh),
+        loggers.parse(config.train.logger),
+    )
 
 
 def run(
@@ -141,10 +149,11 @@ def run(
     settings = make_settings(config)
     options, mesh, objective = settings.options, settings.mesh, settings.objective
     say(f"run folder: {folder.path}")
+    detail(f"jax {jax.__version__} on {jax.default_backend()}, mesh {dict(mesh.shape)}")
 
     # Data: pairs -> samples -> tries -> rows. What one process made the others find.
     load = inputs.load_splits if objective.comparisons else inputs.load_demonstrations
-    with processes.first_alone(f"data of {folder.path}"):
+    with processes.first_alone(f"data of {folder.path}"), messages.timed("data"):
         train_split, test_split = load(config, folder.cache)
         tokenizer = inputs.make_tokenizer(config, train_split, folder.tokenizer)
         if str(tokenizer.chat_template).endswith(tokenization.PLAIN):
@@ -273,6 +282,9 @@ def run(
             total_steps=plan.steps,
             resume_step=start,
             enabled=processes.first(),
+            to=settings.loggers,
+            name=config.name,
+            config=config.to_dict(),
         ) as writer:
             state = loop.train(
                 state,

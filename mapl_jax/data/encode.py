@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from mapl_jax.data import tokenization, tries
 from mapl_jax.errors import UserError
+from mapl_jax.messages import progress
 
 FORMAT = 2
 TRUNCATION = ("truncate", "drop", "error")
@@ -431,12 +432,16 @@ def _write(
         with (
             pa.OSFile(str(part / "tries.arrow"), "wb") as sink,
             pa.ipc.new_stream(sink, SCHEMA) as writer,
+            progress("encoding", "tries") as show,
         ):
+            done = 0
             pending: list[Record] = []
             for record in encode_samples(samples, tokenizer, settings, counts):
                 pending.append(record)
                 if len(pending) == 512:
                     writer.write_batch(pa.RecordBatch.from_pylist(pending, SCHEMA))
+                    done += len(pending)
+                    show(done, 0)
                     pending = []
             if pending:
                 writer.write_batch(pa.RecordBatch.from_pylist(pending, SCHEMA))
