@@ -207,8 +207,11 @@ def _help_text(main: Callable[..., None], config: str, flags: Mapping[str, Flag]
     shown = {**flags, **_SHARED}
     if config:
         chosen = next((x[9:] for x in sys.argv[1:] if x.startswith("--config=")), config)
+        chosen = _found(f"--config={chosen}")[9:]
+        lists = [f"--{name}" for name, flag in flags.items() if isinstance(flag.default, tuple)]
+        needed = f"needed except with {', '.join(lists)}" if lists else "always needed"
         shown = {
-            "config": Flag("", f"Config file, such as {config} or {config}:PRESET; always needed."),
+            "config": Flag("", f"Config file, such as {config} or {config}:PRESET; {needed}."),
             "workdir": Flag("", "Folder for everything the command writes."),
             **shown,
         }
