@@ -43,12 +43,6 @@ def printed(notebook):
     )
 
 
-@pytest.fixture(autouse=True)
-def one_device(monkeypatch):
-    """A kernel has the devices of the machine, and not those that the tests simulate."""
-    monkeypatch.delenv("XLA_FLAGS", raising=False)
-
-
 def run(notebook, folder):
     NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(folder)}}).execute()
     return printed(notebook)
