@@ -21,7 +21,7 @@ from mapl_jax.training import sharding
 from mapl_jax.training.checkpoints import Checkpoints, saved_steps
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Trained:
     """A model and what is known of where it comes from.
 
@@ -42,6 +42,14 @@ class Trained:
     step: int | None = None
     held_out: str | None = None
     folder: Path | None = None
+
+    def __repr__(self) -> str:
+        kind = "reward model" if self.head else "policy"
+        size = sum(x.size for x in jax.tree.leaves(self.params)) / 1e6
+        place = self.run.path if self.run else self.folder
+        parts = [f"{size:.2f} M parameters", *([str(place)] if place else [])]
+        parts += [f"step {self.step}"] if self.step is not None else []
+        return f"<{kind}: {', '.join(parts)}>"
 
     @property
     def mesh(self) -> Mesh:

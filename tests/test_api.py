@@ -127,6 +127,15 @@ def test_an_evaluation_is_that_of_the_run(trained):
     assert str(found).splitlines()[0].startswith("level")
 
 
+def test_a_model_shows_itself_in_a_line(trained):
+    _, model = trained
+    assert repr(model) == f"<reward model: 0.03 M parameters, {model.run.path}, step 4>"
+    built = mapl_jax.build_model(
+        mapl_jax.load_config("rm:tiny"), mapl_jax.load_pairs("demo", limit=10)
+    )
+    assert repr(built) == "<reward model: 0.03 M parameters>"
+
+
 def test_training_goes_on_in_its_folder(trained):
     samples, model = trained
     again = mapl_jax.train_model(
