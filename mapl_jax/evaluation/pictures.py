@@ -141,7 +141,8 @@ def _untied(before: Summary | None) -> Summary | None:
     tied = [level for level in LEVELS if before.get(f"{level}_ties") == 1]
     if not tied:
         return before
-    kept = {name: x for name, x in before.items() if name not in {f"{x}_accuracy" for x in tied}}
+    dropped = {f"{level}_accuracy" for level in tied}
+    kept = {name: value for name, value in before.items() if name not in dropped}
     for name in ("by_k", "by_family"):
         cells = before.get(name, {})
         kept[name] = {level: some for level, some in cells.items() if level not in tied}
