@@ -109,7 +109,9 @@ def curves_of_runs(
     ]
     found = []
     for quantity, title in quantities:
-        train, held_out, names = [], [], []
+        train: list[dict[str, Any]] = []
+        held_out: list[dict[str, Any]] = []
+        names: list[tuple[str, str, str]] = []
         for index, (name, color, metrics, after) in enumerate(runs):
             key = f"{index}"
             for line in metrics:
