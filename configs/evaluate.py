@@ -20,6 +20,11 @@ and the best one there was.
     python -m mapl_jax.evaluate --config=configs/evaluate.py:ifeval \
         --config.prompts=input_data.jsonl --config.checkpoint=runs/dpo-demo \
         --config.n=8 --config.selector=runs/rm-demo
+
+Finished runs, or the folders of evaluations (`--config.output`), side by side, with paired
+differences where they were tested on the same data; writes compare.html:
+
+    python -m mapl_jax.evaluate --compare runs/a runs/b
 """
 
 from ml_collections import ConfigDict

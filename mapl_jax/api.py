@@ -36,10 +36,12 @@ from mapl_jax import (
     objectives,
     outputs,
     responses,
+    results,
     train,
     trained,
     weights,
 )
+from mapl_jax.charts import Gallery
 from mapl_jax.data.sources import Message, Pair
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.errors import UserError
@@ -409,6 +411,36 @@ def evaluate_model(
     return Evaluation(summary, scored, {**split.counts, "encoding": tries.counts})
 
 
+def report_pictures(model: Model) -> dict[str, Gallery]:
+    """The pictures of a finished run's report; a notebook shows one, or some side by side.
+
+    Args:
+        model: from `train_model`, or the folder of a run.
+
+    Returns:
+        "curves", and of comparisons "accuracy", "margins", "length" and "calibration".
+
+    Raises:
+        UserError: there is no finished run.
+
+    Example:
+        >>> import mapl_jax, tempfile
+        >>> mapl_jax.set_verbosity("quiet")
+        >>> samples = mapl_jax.make_samples(mapl_jax.load_pairs("demo", limit=20))
+        >>> model = mapl_jax.train_model(
+        ...     mapl_jax.load_config("rm:tiny"), samples[:16], samples[16:],
+        ...     workdir=tempfile.mkdtemp(),
+        ... )
+        >>> [picture.title for picture in mapl_jax.report_pictures(model)["accuracy"]]
+        ['Accuracy by level', 'Accuracy by number of instructions']
+        >>> mapl_jax.set_verbosity("normal")
+    """
+    run = model.run if isinstance(model, Trained) else RunFolder(model)
+    if run is None:
+        raise UserError("this model comes from no run, and so has no report")
+    return results.read_pictures(run)
+
+
 def score(
     prompt: Prompt,
     responses: Sequence[str],
@@ -646,6 +678,7 @@ __all__ = (
     "load_pairs",
     "make_samples",
     "propose_instructions",
+    "report_pictures",
     "score",
     "set_verbosity",
     "train_model",

@@ -14,7 +14,7 @@ import sys
 import textwrap
 import threading
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from absl import flags as absl_flags
@@ -50,9 +50,13 @@ class Arguments:
 
 @dataclasses.dataclass(frozen=True)
 class Flag:
-    """A plain flag: its default, which also says its type, and one line for --help."""
+    """A plain flag: its default, which also says its type, and one line for --help.
 
-    default: str | int | float | bool
+    A flag whose default is a tuple takes several values, `--NAME A B`, and stands for another way
+    to use a command, which needs no config.
+    """
+
+    default: str | int | float | bool | tuple[str, ...]
     help: str
 
 
@@ -144,13 +148,14 @@ def launch(
     together = _define_plain(_PROCESSES if distributed else {})
     for flag in ("quiet", "verbose", "debug"):
         absl_flags.DEFINE_bool(flag, False, _SHARED[flag].help)
+    lists = [name for name, flag in (flags or {}).items() if isinstance(flag.default, tuple)]
     debug = any(arg in ("--debug", "--debug=true") for arg in sys.argv[1:])
     if not debug:
         # What goes wrong in Orbax arrives as an exception too; its threads would log it many times.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         threading.excepthook, sys.excepthook = _of_thread, _uncaught
     try:
-        rest = absl_flags.FLAGS(sys.argv)
+        rest = absl_flags.FLAGS(_one_by_one(sys.argv, lists))
         values = holder()
         if values is not None:
             # A config file that could not be loaded raises its reason at the first access.
@@ -161,6 +166,8 @@ def launch(
         fail(_flag_message(error, config))
     if len(rest) > 1:
         fail(f"unexpected argument {rest[1]!r}; options are written --name=value")
+    if values is None and any(absl_flags.FLAGS[name].value for name in lists):
+        values = ConfigDict()
     if values is None:
         fail(f"no config given; try: python -m mapl_jax.{name} --config={config}")
     arguments = Arguments(
@@ -234,15 +241,19 @@ def _help_text(main: Callable[..., None], config: str, flags: Mapping[str, Flag]
     shown = {**flags, **_SHARED}
     if config:
         chosen = next((x[9:] for x in sys.argv[1:] if x.startswith("--config=")), config)
+        chosen = _found(f"--config={chosen}")[9:]
+        lists = [f"--{name}" for name, flag in flags.items() if isinstance(flag.default, tuple)]
+        needed = f"needed except with {', '.join(lists)}" if lists else "always needed"
         shown = {
-            "config": Flag("", f"Config file, such as {config} or {config}:PRESET; always needed."),
+            "config": Flag("", f"Config file, such as {config} or {config}:PRESET; {needed}."),
             "workdir": Flag("", "Folder for everything the command writes."),
             **shown,
         }
     lines = [about, "", "flags:"]
     for name, flag in shown.items():
         lines.append(f"  --{name}=" if not isinstance(flag.default, bool) else f"  --[no]{name}")
-        text = f"{flag.help} (default: {flag.default!r})" if name != "config" else flag.help
+        plain = name == "config" or isinstance(flag.default, tuple)
+        text = flag.help if plain else f"{flag.help} (default: {flag.default!r})"
         lines += textwrap.wrap(text, 92, initial_indent=" " * 8, subsequent_indent=" " * 8)
     if config:
         lines += ["", f"fields of {chosen} (another file with --config=FILE --help):"]
@@ -269,6 +280,7 @@ def _define_plain(plain: Mapping[str, Flag]) -> Callable[[], ConfigDict]:
         bool: absl_flags.DEFINE_bool,
         int: absl_flags.DEFINE_integer,
         float: absl_flags.DEFINE_float,
+        tuple: absl_flags.DEFINE_multi_string,
     }
     holders = {
         # --help shows the flags of the command's own module.
@@ -276,6 +288,21 @@ def _define_plain(plain: Mapping[str, Flag]) -> Callable[[], ConfigDict]:
         for name, flag in plain.items()
     }
     return lambda: ConfigDict({name: holder.value for name, holder in holders.items()})
+
+
+def _one_by_one(arguments: Sequence[str], lists: Collection[str]) -> list[str]:
+    """Arguments with `--NAME A B` written as `--NAME=A --NAME=B`."""
+    found: list[str] = []
+    name = ""
+    for argument in arguments:
+        plain = argument.lstrip("-")
+        if argument.startswith("-"):
+            name = plain if plain in lists else ""
+            if not name:
+                found.append(argument)
+        else:
+            found.append(f"--{name}={argument}" if name else argument)
+    return found
 
 
 def _flag_message(error: Exception, config: str) -> str:

@@ -1,11 +1,14 @@
 """Scores any preference file with any reward model, or responses by IFEval's rules.
 
 python -m mapl_jax.evaluate --config=configs/evaluate.py --config.checkpoint=DIR --config.data=FILE
+python -m mapl_jax.evaluate --compare RUN OTHER_RUN
 """
 
 import functools
 import json
+import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +16,29 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mapl_jax import cli, generate, inputs, judging, train, trained, weights
+from mapl_jax import cli, comparing, generate, inputs, judging, results, train, trained, weights
 from mapl_jax.data import sources
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import ifeval, preferences, reports
-from mapl_jax.files import check_target, local, write_json, write_lines
+from mapl_jax.files import check_target, write_json, write_lines
 from mapl_jax.kernels import attention
 from mapl_jax.messages import result, say
+from mapl_jax.runs import RunFolder
 from mapl_jax.training import sharding
+
+FLAGS = {
+    "compare": cli.Flag((), "Folders of runs or evaluations to put side by side: --compare A B."),
+    "output": cli.Flag("compare.html", "With --compare: the page to write."),
+}
 
 
 def main(arguments: cli.Arguments) -> None:
     """Loads, scores, prints."""
     config = arguments.config
+    if arguments.flags.get("compare"):
+        result(comparing.compare(arguments.flags.compare, arguments.flags.output))
+        say("", f"page: {arguments.flags.output}")
+        return
     if "responses" in config:
         score_ifeval(config)
         return
@@ -35,9 +48,8 @@ def main(arguments: cli.Arguments) -> None:
         raise UserError("no data given; set --config.data=FILE")
     dtype = cli.choice("dtype", config.dtype, weights.DTYPES)
     cli.choice("attention", config.attention, attention.BACKENDS)
-    output = config.output or arguments.workdir
-    if output:
-        output = local(output)
+    if config.output or arguments.workdir:
+        RunFolder(config.output or arguments.workdir)  # a mistake shows before the work
     mesh = sharding.make_mesh(config.mesh)
     found = trained.load(config.checkpoint, mesh)
     if not found.head:
@@ -59,8 +71,21 @@ def main(arguments: cli.Arguments) -> None:
             dtype=dtype,
             backend=config.attention,
         )
-    if jax.process_index() != 0:
-        return
+        if jax.process_index() == 0:
+            _report(arguments, found, split, tries.counts, scored, mesh)
+
+
+def _report(
+    arguments: cli.Arguments,
+    found: trained.Trained,
+    split: inputs.Split,
+    encoding: Mapping[str, int],
+    scored: preferences.Scored,
+    mesh: Any,
+) -> None:
+    """Prints the table, and writes what is asked for."""
+    config = arguments.config
+    output = config.output or arguments.workdir
     summary = preferences.summarize(scored, seed=config.seed, resamples=config.resamples)
     say()
     result(preferences.table(None, summary))
@@ -68,18 +93,25 @@ def main(arguments: cli.Arguments) -> None:
         preferences.write_scores(Path(config.scores), scored)
         say("", f"scores: {config.scores}")
     if output:
+        folder = RunFolder(output)
         facts = {
+            "name": f"{config.checkpoint} on {config.data}",
             "command": arguments.command,
             "checkpoint": str(config.checkpoint),
-            "data": {**split.counts, "encoding": tries.counts},
+            "data": {**split.counts, "encoding": encoding},
+            "held_out": results.digests(split.samples()),
+            "config": json.loads(json.dumps(config.to_dict())),
             "eval": {"after": summary},
         }
-        write_json(output / "summary.json", facts)
+        write_json(folder.summary, facts)
+        # As in the folder of a run, for --compare.
+        preferences.write_scores(folder.eval / "after.jsonl", scored)
+        made = found.summary.get("train", {}).get("comparisons", {})
         reports.write_report(
-            output / "report.html",
-            title=f"{config.checkpoint} on {config.data}",
+            folder.report,
+            title=facts["name"],
             command=arguments.command,
-            summary={**facts, "config": json.loads(json.dumps(config.to_dict()))},
+            summary={**facts, "trained_on": list(made.get("constraint", ()))},
             before=None,
             after=summary,
             scored_before=None,
@@ -87,8 +119,9 @@ def main(arguments: cli.Arguments) -> None:
             metrics=[],
             notes=[],
             device=f"{mesh.size} x {jax.devices()[0].device_kind}",
+            samples=split.samples(),
         )
-        say("", f"report: {output / 'report.html'}")
+        say("", f"report: {os.path.relpath(folder.report)}")
 
 
 def score_ifeval(config: ConfigDict) -> None:
@@ -178,4 +211,4 @@ def _rewards(
 
 
 if __name__ == "__main__":
-    cli.launch(main, name="evaluate", config="configs/evaluate.py")
+    cli.launch(main, name="evaluate", config="configs/evaluate.py", flags=FLAGS)

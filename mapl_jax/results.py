@@ -1,8 +1,9 @@
 """What a run leaves for people: scores, summary.json, the report and the printed table."""
 
+import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -11,9 +12,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from mapl_jax import files, messages
+from mapl_jax.charts import Gallery
 from mapl_jax.errors import UserError
-from mapl_jax.evaluation import following, reports
-from mapl_jax.files import write_json
+from mapl_jax.evaluation import following, likelihood, pictures, preferences, reports
+from mapl_jax.files import read_json, write_json
 from mapl_jax.models import hub
 from mapl_jax.runs import RunFolder
 from mapl_jax.training.metrics import read_metrics
@@ -103,6 +105,65 @@ def write_nonfinite(
     say(f"{what}; left out")
 
 
+def digests(samples: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Names what held-out samples say, level by level, whatever tokenizer reads them.
+
+    Two runs with the same digest of a level were tested on the same comparisons, text by text.
+    Demonstrations, which have no comparisons, are the level "responses". The order of the samples
+    does not matter.
+    """
+    found: dict[str, list[bytes]] = {}
+    for sample in samples:
+        prompts = [prompt["messages"] for prompt in sample["prompts"]]
+        parts = [
+            (
+                entry["level"],
+                [
+                    [prompts[prompt], sample["responses"][response], sign]
+                    for prompt, response, sign in zip(
+                        entry["prompt"], entry["response"], entry["sign"], strict=True
+                    )
+                ],
+            )
+            for entry in sample["comparisons"]
+        ] or [("responses", [prompts[0], sample["responses"][0]])]
+        for level, part in parts:
+            text = json.dumps([str(sample["id"]), part], sort_keys=True)
+            found.setdefault(level, []).append(
+                hashlib.blake2b(text.encode(), digest_size=16).digest()
+            )
+    return {
+        level: hashlib.blake2b(b"".join(sorted(parts)), digest_size=8).hexdigest()
+        for level, parts in sorted(found.items())
+    }
+
+
+def read_pictures(folder: RunFolder) -> dict[str, Gallery]:
+    """The pictures of the report of a finished run.
+
+    Raises:
+        UserError: the run has not ended.
+    """
+    summary = read_json(folder.summary)
+    before, after = (summary["eval"].get(side) for side in SIDES)
+    found = {"curves": Gallery(pictures.curves(read_metrics(folder.metrics), before, after))}
+    if "perplexity" in after:
+        scored = likelihood.read_scores(folder.eval / "after.jsonl")
+        return {**found, "length": Gallery(pictures.losses(scored))}
+    sides = {which: folder.eval / f"{which}.jsonl" for which in SIDES}
+    scores = {
+        which: preferences.read_scores(path) for which, path in sides.items() if path.exists()
+    }
+    accuracy = [pictures.accuracy_by_level(before, after), pictures.accuracy_by_k(before, after)]
+    return {
+        **found,
+        "accuracy": Gallery(picture for picture in accuracy if picture is not None),
+        "margins": Gallery(pictures.margins(scores.get("before"), scores["after"])),
+        "length": Gallery(pictures.length(scores["after"])),
+        "calibration": Gallery(pictures.calibration(scores["after"])),
+    }
+
+
 def finish(
     folder: RunFolder,
     *,
@@ -112,6 +173,7 @@ def finish(
     say: Callable[..., None],
     evaluation: ModuleType,
     answered: bool = False,
+    samples: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
 ) -> None:
     """Writes summary.json and report.html, and prints the table.
 
@@ -123,6 +185,7 @@ def finish(
         say: prints.
         evaluation: the module of the scores, `evaluation.preferences` or `.likelihood`.
         answered: whether the policy answered prompts before and after.
+        samples: reads the held-out samples.
     """
     if jax.process_index() != 0:
         return
@@ -141,7 +204,14 @@ def finish(
         answers = [following.read(folder.eval / f"answers-{which}.jsonl") for which in SIDES]
         resampling = {"seed": config.seed, "resamples": config.eval.resamples}
         sides["generation"] = following.summarize(*answers, **resampling)
-    summary = {"name": config.name, "command": command, **facts, "eval": sides}
+    held_out = digests(samples())
+    summary = {
+        "name": config.name,
+        "command": command,
+        **facts,
+        "held_out": held_out,
+        "eval": sides,
+    }
     write_json(folder.summary, summary)
     metrics = read_metrics(folder.metrics)
     reports.write_report(
@@ -158,6 +228,7 @@ def finish(
         device=str(facts["device"]),
         evaluation=evaluation,
         answers=answers,
+        samples=samples(),
     )
     say()
     say(evaluation.table(sides["before"], sides["after"]))

@@ -346,6 +346,7 @@ def run(
         say=say,
         evaluation=objective.evaluation,
         answered=bool(probes),
+        samples=test_split.samples,
     )
     result = trained.Trained(
         model, params, tokenizer, folder, plan.steps, held_out=test_tries.fingerprint

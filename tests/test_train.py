@@ -129,7 +129,8 @@ def test_a_run_leaves_curves_and_a_report(finished):
     assert all(np.isfinite(line["loss"]) for line in metrics if line["split"] == "train")
     assert list((finished[0] / "tensorboard").iterdir())
     page = (finished[0] / "report.html").read_text()
-    assert page.count("data:image/png") >= 4
+    assert page.count("<svg viewBox") >= 10
+    assert "Worst mistakes" in page
     assert 'src="http' not in page
 
 
@@ -322,7 +323,7 @@ def test_sft_ends_with_the_perplexity_before_and_after(taught):
     assert sides["after"]["perplexity"] < sides["before"]["perplexity"]
     assert sides["after"]["perplexity"] == pytest.approx(np.exp(sides["after"]["loss"]))
     page = (folder / "report.html").read_text()
-    assert "perplexity" in page and "data:image/png" in page
+    assert "perplexity" in page and "<svg viewBox" in page
 
 
 def test_a_policy_is_exported_as_a_language_model(taught, preferring):

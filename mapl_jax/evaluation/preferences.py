@@ -13,12 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from mapl_jax.evaluation import bootstrap, diagnostics
 from mapl_jax.evaluation.tables import text_table
 
 LEVELS = ("base", "intra", "inter")
-
-# Resampled samples held in memory at once.
-_CHUNK = 4_000_000
 
 Term = tuple[int, int, int, float]
 
@@ -36,6 +34,7 @@ class Scored:
         k: instructions added; 0 for base.
         families: constraint ids of the comparison.
         terms: (prompt index, response index, sign, reward) of each term.
+        tokens: of the response of each term; None where files of an older version lack them.
     """
 
     sample_id: list[str]
@@ -46,6 +45,7 @@ class Scored:
     k: np.ndarray
     families: list[tuple[str, ...]]
     terms: list[list[Term]]
+    tokens: list[tuple[int, ...]] | None = None
 
 
 def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
@@ -53,11 +53,11 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
 
     For each level that occurs: `{level}_accuracy`, `_ties` (fraction of exact ties), `_margin`
     (mean), `_loss` (mean of -log sigmoid of margin - gamma), `_count`, `_length_accuracy` and
-    `_length_ties` (of preferring what is longer), and with resamples `_accuracy_low` and
-    `_accuracy_high`. `by_k` and `by_family` hold accuracies by number of instructions and by
-    constraint; a comparison counts for each of its constraints. `loss` is the sum of the level
-    losses; `accuracy`, `margin` and `mean_reward`, `min_reward`, `max_reward` are those of base,
-    under TRL's names.
+    `_length_ties` (of preferring what is longer), those of `diagnostics.summarize`, and with
+    resamples `_accuracy_low` and `_accuracy_high`. `by_k` and `by_family` hold accuracies by number
+    of instructions and by constraint; a comparison counts for each of its constraints. `loss` is
+    the sum of the level losses; `accuracy`, `margin` and `mean_reward`, `min_reward`, `max_reward`
+    are those of base, under TRL's names.
 
     Intervals are 95 % percentile intervals of the bootstrap over whole samples, because the
     comparisons of one sample share leaves and so are not independent.
@@ -89,6 +89,9 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
             f"{level}_length_accuracy": float((length > 0).mean()),
             f"{level}_length_ties": float((length == 0).mean()),
         }
+        found = diagnostics.summarize(margin, length)
+        # "base_length_accuracy" is of a rule; "base_longer_accuracy" is the model's.
+        summary |= {f"{level}_{name}": value for name, value in found.items()}
         if resamples:
             low, high = intervals[level, "", ""]
             summary |= {f"{level}_accuracy_low": low, f"{level}_accuracy_high": high}
@@ -110,12 +113,10 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
     for key, members in groups.items():
         level, kind, name = key
         cell = {"accuracy": float(correct[members].mean()), "count": len(members)}
-        if kind == "k":
-            by_k[level][name] = cell
-        elif kind == "family":
-            if resamples:
-                cell["low"], cell["high"] = intervals[key]
-            by_family[level][name] = cell
+        if resamples:
+            cell["low"], cell["high"] = intervals[key]
+        if kind:
+            {"k": by_k, "family": by_family}[kind][level][name] = cell
     return {**summary, "by_k": by_k, "by_family": by_family}
 
 
@@ -131,7 +132,7 @@ def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
     part = path.with_name(f"{path.name}.part-{os.getpid()}")
     with part.open("w", encoding="utf-8") as lines:
         for i, sample_id in enumerate(scored.sample_id):
-            record = {
+            record: dict[str, Any] = {
                 "id": sample_id,
                 "level": scored.level[i],
                 "margin": float(scored.margin[i]),
@@ -144,6 +145,9 @@ def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
                     for prompt, response, sign, reward in scored.terms[i]
                 ],
             }
+            if scored.tokens is not None:
+                for term, tokens in zip(record["terms"], scored.tokens[i], strict=True):
+                    term["tokens"] = tokens
             lines.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
     os.replace(part, path)
 
@@ -152,6 +156,7 @@ def read_scores(path: str | os.PathLike[str]) -> Scored:
     """Reads what `write_scores` wrote, bit for bit."""
     with Path(path).open("rb") as lines:
         records = [json.loads(line) for line in lines]
+    known = all("tokens" in term for record in records for term in record["terms"])
     return Scored(
         sample_id=[record["id"] for record in records],
         level=[record["level"] for record in records],
@@ -164,6 +169,9 @@ def read_scores(path: str | os.PathLike[str]) -> Scored:
             [(term["prompt"], term["response"], term["sign"], term["reward"]) for term in terms]
             for terms in (record["terms"] for record in records)
         ],
+        tokens=[tuple(term["tokens"] for term in record["terms"]) for record in records]
+        if known
+        else None,
     )
 
 
@@ -264,36 +272,20 @@ def _intervals(
 
     A group from a single sample says nothing about others: its interval is (0, 1).
     """
-    keys = [key for key in groups if key[1] != "k"]
+    keys = list(groups)
     if not resamples or not keys:
         return {}
-    names, cluster = np.unique(np.asarray(sample_id, dtype=str), return_inverse=True)
-    n = len(names)
+    cluster, n = bootstrap.clusters(list(sample_id))
     # Accuracy of a resample is a ratio of sums over samples, so a sample is two numbers a group.
     total = np.stack([np.bincount(cluster[groups[key]], minlength=n) for key in keys], axis=1)
     right = np.stack(
         [np.bincount(cluster[groups[key]], correct[groups[key]], minlength=n) for key in keys],
         axis=1,
     )
-    both = np.concatenate([right, total], axis=1).astype(np.float64)
-    rng = np.random.default_rng(seed)
-    accuracy = []
-    chunk = max(1, _CHUNK // n)
-    for first in range(0, resamples, chunk):
-        size = min(chunk, resamples - first)
-        drawn = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
-        times = np.bincount(drawn.reshape(-1), minlength=size * n).reshape(size, n)
-        sums = times.astype(np.float64) @ both
-        hits, counts = sums[:, : len(keys)], sums[:, len(keys) :]
-        accuracy.append(np.divide(hits, counts, out=np.full_like(hits, np.nan), where=counts > 0))
-    values = np.concatenate(accuracy)
+    values = bootstrap.ratios(right, total, seed=seed, resamples=resamples)
     result = {}
     for column, key in enumerate(keys):
-        # A resample may hold no comparison of a rare group.
-        known = values[~np.isnan(values[:, column]), column]
-        if (total[:, column] > 0).sum() < 2 or not len(known):
-            result[key] = (0.0, 1.0)
-            continue
-        low, high = np.percentile(known, (2.5, 97.5))
-        result[key] = (float(low), float(high))
+        low, high = bootstrap.interval(values[:, column])
+        alone = (total[:, column] > 0).sum() < 2 or np.isnan(low)
+        result[key] = (0.0, 1.0) if alone else (low, high)
     return result

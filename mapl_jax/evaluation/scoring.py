@@ -74,7 +74,16 @@ def score_comparisons(
     """Scores every comparison of a plan; arguments as for `leaf_numbers`."""
     columns: dict[str, list[Any]] = {
         name: []
-        for name in ("sample_id", "level", "margin", "gamma", "length_margin", "k", "families")
+        for name in (
+            "sample_id",
+            "level",
+            "margin",
+            "gamma",
+            "length_margin",
+            "k",
+            "families",
+            "tokens",
+        )
     }
     terms: list[Any] = []
     for _, trie, values in leaf_numbers(rewards, batches, fields):
@@ -88,6 +97,7 @@ def score_comparisons(
         k=np.asarray(columns["k"], np.int64),
         families=columns["families"],
         terms=terms,
+        tokens=columns["tokens"],
     )
 
 
@@ -109,6 +119,9 @@ def _add(
         columns["length_margin"].append(float(length[i]))
         columns["k"].append(int(trie["k"][i]))
         columns["families"].append(tuple(str(trie["families"][i]).split()))
+        columns["tokens"].append(
+            tuple(int(trie["response_tokens"][leaf[i, t]]) for t in range(4) if sign[i, t])
+        )
         terms.append(
             [
                 (

@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mapl_jax import constraints
-from mapl_jax.pages import details, escape, number, table, tag, write_page
+from mapl_jax.pages import breakable, details, escape, mark, number, table, tag, write_page
 
 Summary = Mapping[str, Any]
-KEPT, BROKEN = '<b class="yes" title="kept">✓</b>', '<b class="no" title="broken">✗</b>'
 _LONGEST = 1500  # characters shown of a text
 
 
@@ -90,7 +89,7 @@ def _grid(rows: Sequence[tuple[str, int, str]]) -> str:
     """Bars with a name, a count and a note."""
     most = max((count for _, count, _ in rows), default=0) or 1
     lines = "".join(
-        f"<tr>{tag('td', name)}"
+        f"<tr><td>{breakable(name)}</td>"
         f'<td class="bar"><i style="width:{100 * count / most:.1f}%"></i></td>'
         f"{tag('td', number(count))}{tag('td', note, kind='note')}</tr>"
         for name, count, note in rows
@@ -108,7 +107,7 @@ def _sample(record: Mapping[str, Any]) -> str:
     ]
     for place, prompt in enumerate(others, 1):
         lines = "".join(
-            f"<li>{''.join(_mark(margin) for margin in entry['margins'])} "
+            f"<li>{''.join(mark(margin >= 0) for margin in entry['margins'])} "
             f"{escape(entry['text'])} <small>{escape(entry['id'])} "
             f"({', '.join(f'{margin:+g}' for margin in entry['margins'])})</small></li>"
             for entry in prompt["constraints"]
@@ -118,10 +117,6 @@ def _sample(record: Mapping[str, Any]) -> str:
             f'<p class="small">added in prompt {place} ({escape(roles)})</p><ul>{lines}</ul>'
         )
     return f'<section class="card">{tag("h3", record["id"])}{"".join(body)}</section>'
-
-
-def _mark(margin: float) -> str:
-    return KEPT if margin >= 0 else BROKEN
 
 
 def _roles(comparisons: Sequence[Mapping[str, Any]], place: int) -> list[str]:

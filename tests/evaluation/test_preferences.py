@@ -23,6 +23,7 @@ def scored(margins, *, level="base", ids=None, lengths=None, k=None, families=No
         k=np.asarray(k if k is not None else [0 if x == "base" else 2 for x in levels], np.int64),
         families=families if families is not None else [()] * n,
         terms=[[(0, 0, 1, float(m)), (0, 1, -1, 0.0)] for m in margins],
+        tokens=[(3 + i, 4) for i in range(n)],
     )
 
 
@@ -214,7 +215,7 @@ def test_scores_come_back_bit_for_bit(tmp_path):
             assert got == wanted
     assert [x.name for x in path.parent.iterdir()] == ["scores.jsonl"]
     line = json.loads(path.read_text(encoding="utf-8").split("\n")[1])
-    assert line["terms"][0].keys() == {"prompt", "response", "sign", "reward"}
+    assert line["terms"][0].keys() == {"prompt", "response", "sign", "reward", "tokens"}
 
 
 @pytest.mark.parametrize("resamples", [0, 50])

@@ -1,17 +1,18 @@
 """The report stands on its own, whatever its words and however little there is to show."""
 
-import base64
 import html.parser
 import re
+import xml.etree.ElementTree
 
 import numpy as np
 import pytest
 
+from mapl_jax.evaluation import diagnostics
 from mapl_jax.evaluation.preferences import Scored, summarize
 from mapl_jax.evaluation.reports import write_report
 
 EVIL = "<script>alert(1)</script>"
-VOID = {"meta", "img"}
+VOID = {"meta", "wbr"}
 
 
 class Reader(html.parser.HTMLParser):
@@ -26,6 +27,10 @@ class Reader(html.parser.HTMLParser):
         self.attributes += attrs
         if tag not in VOID:
             self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -54,8 +59,44 @@ def scored(n, levels=("base", "intra", "inter"), families=("a:x", "b:y"), seed=0
         length_margin=rng.normal(0, 1, len(level)),
         k=np.asarray([0 if name == "base" else 2 for name in level]),
         families=[() if name == "base" else tuple(families) for name in level],
-        terms=[[(0, 0, 1, float(m)), (0, 1, -1, 0.0)] for m in margin],
+        terms=[
+            [(0, 0, 1, float(m)), (0, 1, -1, 0.0)]
+            if name != "intra"
+            else [(1, 0, 1, float(m)), (2, 0, -1, 0.0)]
+            for name, m in zip(level, margin, strict=True)
+        ],
+        tokens=[(10 + i % 7, 12) for i in range(len(level))],
     )
+
+
+def samples(n, text="Answer", asked="Use no comma."):
+    """Samples that `scored` could be of."""
+    return [
+        {
+            "id": f"s{i}",
+            "prompts": [
+                {"messages": [{"role": "user", "content": f"Question {i}"}], "constraints": []},
+                {
+                    "messages": [{"role": "user", "content": f"Question {i}. {asked}"}],
+                    "constraints": [{"id": "punctuation:no_comma", "params": {}, "text": asked}],
+                },
+                {
+                    "messages": [{"role": "user", "content": f"Question {i}. Negated"}],
+                    "constraints": [
+                        {
+                            "id": "punctuation:no_comma",
+                            "params": {"negated": True},
+                            "text": "Use a comma.",
+                        },
+                        {"id": "unknown:family", "params": {}, "text": "Who knows."},
+                    ],
+                },
+            ],
+            "responses": [f"{text} {i}", f"Well, {text} {i}"],
+            "comparisons": [],
+        }
+        for i in range(n)
+    ]
 
 
 METRICS = [
@@ -84,7 +125,15 @@ def report(path, after, before=None, **changes):
 
 
 def pictures(reader):
-    return [value for name, value in reader.attributes if name == "src"]
+    return [value for name, value in reader.attributes if name == "viewbox"]
+
+
+def sections(reader):
+    return [value for name, value in reader.attributes if name == "id"]
+
+
+def drawings(path):
+    return re.findall("<svg.*?</svg>", path.read_text(encoding="utf-8"), flags=re.S)
 
 
 def test_a_full_report_is_whole_and_reaches_for_nothing(tmp_path):
@@ -98,50 +147,135 @@ def test_a_full_report_is_whole_and_reaches_for_nothing(tmp_path):
         "config": {"train": {"learning_rate": 0.002}},
     }
     reader = report(
-        path, scored(40, seed=1), scored(40), summary=summary, metrics=METRICS, notes=["A note."]
+        path,
+        scored(40, seed=1),
+        scored(40),
+        summary=summary,
+        metrics=METRICS,
+        notes=["A note."],
+        samples=samples(40),
     )
     assert [x.name for x in path.parent.iterdir()] == ["report.html"]
     text = path.read_text(encoding="utf-8")
     assert "http:" not in text
     assert "https:" not in text
-    assert not {"script", "link", "iframe", "object", "a"} & set(reader.tags)
-    assert len(pictures(reader)) == 5
-    for source in pictures(reader):
-        head, data = source.split(",")
-        assert head == "data:image/png;base64"
-        assert base64.b64decode(data, validate=True).startswith(b"\x89PNG")
+    assert "url(" not in text
+    assert "@import" not in text
+    assert not {"script", "link", "iframe", "object", "img"} & set(reader.tags)
+    assert not {"src", "srcset", "onload"} & {name for name, _ in reader.attributes}
+    links = [value for name, value in reader.attributes if name == "href"]
+    assert links == [f"#{name}" for name in sections(reader)]
+    assert sections(reader) == [
+        "curves",
+        "accuracy",
+        "families",
+        "margins",
+        "length",
+        "calibration",
+        "worst-mistakes",
+        "data",
+        "notes",
+        "reproduce",
+    ]
+    # Loss, accuracy; by level, by number; margins and calibration of three levels; length twice.
+    assert len(pictures(reader)) == 3 + 2 + 3 + 3 + 2
+    assert reader.tags.count("figcaption") == len(pictures(reader))
     words = " ".join(reader.text)
     for wanted in ("1,234,567", "5 min", "pairs dropped: empty reply", "samples truncated"):
         assert wanted in words
     for wanted in ("learning_rate", "A note.", "1 x cpu", "python -m mapl_jax.train"):
         assert wanted in words
-    assert reader.tags.count("figcaption") == 5
+    assert "3 pairs dropped (empty reply)" in words
+    assert "2 samples truncated" in words
 
 
-def test_every_picture_has_words_for_those_who_cannot_see_it(tmp_path):
-    reader = report(tmp_path / "report.html", scored(20))
-    words = [value for name, value in reader.attributes if name == "alt"]
-    assert len(words) == len(pictures(reader))
-    assert all(len(value) > 40 for value in words)
+def test_drawings_are_well_formed_with_words_for_those_who_cannot_see_them(tmp_path):
+    path = tmp_path / "report.html"
+    report(path, scored(20), scored(20, seed=1), metrics=METRICS)
+    found = drawings(path)
+    assert len(found) > 10
+    for drawing in found:
+        root = xml.etree.ElementTree.fromstring(drawing)
+        assert root.get("role") == "img"
+        assert len(root.get("aria-label")) > 25
+        assert "nan" not in drawing.replace("nance", "")
 
 
-@pytest.mark.parametrize("where", ["title", "command", "notes", "device", "summary", "families"])
+def test_a_report_says_what_the_scores_say(tmp_path):
+    values = scored(60)
+    summary = summarize(values, seed=0, resamples=50)
+    words = " ".join(report(tmp_path / "report.html", values).text)
+    for level in ("base", "intra", "inter"):
+        margin = values.margin[np.asarray(values.level) == level]
+        right = int((margin > 0).sum())
+        assert f"{level}: {100 * right / 60:.1f} % right" in words
+        assert f"{right} of 60 right; median {np.median(margin):+.2f}." in words
+        error = 100 * diagnostics.calibration_error(margin)
+        assert error == pytest.approx(100 * summary[f"{level}_ece"])
+        assert f"Expected calibration error {error:.1f} %" in words
+        assert f"Brier score {np.mean((1 - 1 / (1 + np.exp(-margin))) ** 2):.3f}" in words
+    base = np.asarray(values.level) == "base"
+    r = np.corrcoef(values.margin[base], values.length_margin[base])[0, 1]
+    assert f"r = {r:+.2f}" in words
+
+
+def test_the_worst_mistakes_are_shown_with_their_instructions_ticked_and_crossed(tmp_path):
+    values = scored(40)
+    path = tmp_path / "report.html"
+    report(path, values, samples=samples(40))
+    page = path.read_text(encoding="utf-8")
+    worst = min(values.margin[np.asarray(values.level) == "base"])
+    assert f"base, margin {worst:+.3f}" in page
+    cards = re.findall('<section class="card intra">.*?</section>', page, flags=re.S)
+    assert len(cards) == 4
+    for card in cards:
+        # The chosen response has no comma: kept with the first prompt, broken with the second.
+        verdicts = re.findall(r'title="(kept|broken|not known here)"', card)
+        assert verdicts == ["kept", "broken", "not known here"]
+        assert "Well, Answer" not in card
+    shown = re.findall(r"<small>(s\d+)</small>", page)
+    assert len(shown) == len(set(shown)) == 12
+
+
+def test_held_out_families_stand_apart_from_those_of_the_training_data(tmp_path):
+    summary = {"train": {"comparisons": {"constraint": {"a:x": 3}}}}
+    path = tmp_path / "report.html"
+    report(path, scored(30), summary=summary)
+    page = path.read_text(encoding="utf-8")
+    places = [
+        page.index(text)
+        for text in ("trained on (1)", "a:<wbr>x</th>", "never trained on (1)", "b:<wbr>y</th>")
+    ]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    "where", ["title", "command", "notes", "device", "summary", "families", "samples", "metrics"]
+)
 def test_words_are_escaped(tmp_path, where):
     changes = {
         "notes": {"notes": [EVIL]},
         "summary": {"summary": {"data": {EVIL: {EVIL: 1}}, "config": {EVIL: EVIL}}},
         "families": {"summary": {"eval": {"after": {"by_family": {EVIL: 1}}}}},
+        "samples": {"samples": samples(10, EVIL, EVIL)},
+        "metrics": {"metrics": [{"step": 1, "split": "train", "loss": 1.0, EVIL: 1.0}]},
     }.get(where, {where: EVIL})
     families = (f"a:{EVIL}", "b:$x_$") if where == "families" else ("a:x",)
     path = tmp_path / "report.html"
     reader = report(path, scored(10, families=families), **changes)
     assert "<script" not in path.read_text(encoding="utf-8")
-    assert EVIL in "".join(reader.text)
+    if where != "metrics":
+        assert EVIL in "".join(reader.text)
+
+
+def test_half_of_a_surrogate_pair_is_no_reason_to_have_no_report(tmp_path):
+    report(tmp_path / "report.html", scored(10), samples=samples(10, "\ud83d"))
 
 
 def test_a_single_evaluation_has_no_column_before(tmp_path):
     reader = report(tmp_path / "report.html", scored(20))
-    assert len(pictures(reader)) == 4  # no learning curves
+    assert len(pictures(reader)) == 2 + 3 + 3 + 2
+    assert "curves" not in sections(reader)
     assert not re.search("before", " ".join(reader.text))
 
 
@@ -150,18 +284,25 @@ def test_one_comparison_of_one_level_is_enough(tmp_path, level):
     reader = report(
         tmp_path / "report.html", scored(1, levels=(level,)), scored(1, levels=(level,))
     )
-    assert len(pictures(reader)) == (2 if level == "base" else 4)
+    # Margins and calibration; length of base, number of instructions of the others.
+    assert len(pictures(reader)) == 2 + 1 + (2 if level == "base" else 1)
 
 
 def test_a_model_that_says_the_same_of_everything_has_a_report(tmp_path):
     values = scored(5)
     values.margin[:] = 0
-    assert len(pictures(report(tmp_path / "report.html", values))) == 4
+    assert len(pictures(report(tmp_path / "report.html", values))) == 10
 
 
-def test_metrics_of_a_single_step_have_a_picture(tmp_path):
+def test_scores_of_an_older_version_know_no_lengths_of_responses(tmp_path):
+    values = scored(5)
+    old = Scored(**{**values.__dict__, "tokens": None})
+    assert len(pictures(report(tmp_path / "report.html", old))) == 9
+
+
+def test_metrics_of_a_single_step_have_pictures(tmp_path):
     reader = report(tmp_path / "report.html", scored(3), metrics=METRICS[:1])
-    assert len(pictures(reader)) == 5
+    assert sections(reader)[0] == "curves"
 
 
 def test_the_same_run_gives_the_same_report(tmp_path):
