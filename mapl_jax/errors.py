@@ -4,5 +4,5 @@
 class UserError(Exception):
     """Something the user can mend: the message says where it is and what to do.
 
-    Commands print the message and end with status 1; `--debug` shows the traceback.
+    Commands print the message and end with status 2; `--debug` shows the traceback.
     """

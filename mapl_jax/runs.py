@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,29 @@ class RunFolder:
         copied = settled(config).unlock()
         copied.model.path = str(RunFolder(self.sft).model)
         return copied.lock()
+
+    @contextmanager
+    def claimed(self, config: ConfigDict) -> Iterator[None]:
+        """Takes the folder for a config, or goes on in it, for as long as the run lasts.
+
+        A user's mistake that ends a new run before its first step leaves the folder as it was, so
+        that the same command goes through once the mistake is mended, whatever was mended.
+
+        Raises:
+            UserError: the folder holds the run of another config, or something else.
+        """
+        new = not self.config.exists()
+        missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        self.claim(config)
+        try:
+            yield
+        except UserError:
+            if new and not any(self.path.rglob(self.metrics.name)):
+                for path in self.path.iterdir():
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                for path in missing:
+                    path.rmdir()
+            raise
 
     def claim(self, config: ConfigDict) -> None:
         """Takes the folder for a config, or goes on in it.

@@ -51,17 +51,17 @@ def main(arguments: cli.Arguments) -> None:
     # A mistake shows before anything is written.
     for part in [config.sft, runs.settled(config)] if makes_start else [config]:
         make_settings(part)
-    folder.claim(config)
-    if makes_start:
-        first = RunFolder(folder.sft)
-        if (first.model / "config.json").exists():
-            say(f"the model to start from is there: {os.path.relpath(first.model)}")
-        else:
-            first.claim(config.sft)
-            run(config.sft, first, arguments.command)
-            say()
-        say(f"the demonstration has settings of its own: {_listed(config.get('demo', {}))}")
-    run(folder.with_start(config), folder, arguments.command)
+    with folder.claimed(config):
+        if makes_start:
+            first = RunFolder(folder.sft)
+            if (first.model / "config.json").exists():
+                say(f"the model to start from is there: {os.path.relpath(first.model)}")
+            else:
+                first.claim(config.sft)
+                run(config.sft, first, arguments.command)
+                say()
+            say(f"the demonstration has settings of its own: {_listed(config.get('demo', {}))}")
+        run(folder.with_start(config), folder, arguments.command)
 
 
 def _listed(settings: Mapping[str, Any], prefix: str = "demo") -> str:

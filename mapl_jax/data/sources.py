@@ -15,11 +15,13 @@ import json
 import math
 import os
 import re
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Generic, TypedDict, TypeVar
 
+from mapl_jax import constraints
 from mapl_jax.data.places import ids_on_disk
 from mapl_jax.errors import UserError
 
@@ -334,12 +336,14 @@ def check_sample(sample: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("responses must be two non-empty strings")
     prompts = []
     for number, prompt in enumerate(_list(sample["prompts"], "prompts")):
+        if not isinstance(prompt, dict) or not isinstance(prompt.get("constraints"), list):
+            raise ValueError(f"prompt {number} must be an object with messages and constraints")
         try:
-            messages = _prompt(prompt["messages"])
-            constraints = [_constraint(item) for item in prompt["constraints"]]
-        except (_Bad, KeyError, TypeError) as error:
+            messages = _prompt(prompt.get("messages"))
+            found = [_constraint(item) for item in prompt["constraints"]]
+        except (_Bad, ValueError) as error:
             raise ValueError(f"prompt {number}: {error}") from None
-        prompts.append({"messages": messages, "constraints": constraints})
+        prompts.append({"messages": messages, "constraints": found})
     for number, comparison in enumerate(_list(sample["comparisons"], "comparisons")):
         problem = _comparison_problem(comparison, len(prompts))
         if problem:
@@ -354,11 +358,16 @@ def _list(value: Any, name: str) -> list[Any]:
 
 
 def _constraint(item: Any) -> dict[str, Any]:
-    if not isinstance(item["id"], str) or not isinstance(item["text"], str):
-        raise TypeError("a constraint needs id and text")
-    # Parquet has one type a column, so parameters stand there as JSON.
-    params = json.loads(item["params"]) if isinstance(item["params"], str) else item["params"]
-    params = {key: value for key, value in dict(params).items() if value is not None}
+    if not isinstance(item, dict) or not all(isinstance(item.get(k), str) for k in ("id", "text")):
+        raise ValueError("a constraint needs id and text")
+    params = item.get("params")
+    if isinstance(params, str):
+        # Parquet has one type a column, so parameters stand there as JSON.
+        params = _parse_json(params.encode("utf-8", "replace"))
+    if not isinstance(params, dict):
+        raise ValueError(f"params of {item['id']!r} must be an object")
+    params = {key: value for key, value in params.items() if value is not None}
+    constraints.validate(item["id"], params)
     return {**item, "params": params}
 
 
@@ -382,6 +391,14 @@ def _comparison_problem(comparison: Any, prompts: int) -> str | None:
         return "signs must be as many +1 as -1"
     if not _is_finite(comparison.get("gamma")):
         return "gamma must be a finite number"
+    added = comparison.get("k", 0)
+    if type(added) is not int or not 0 <= added < 2**31:
+        return "k must be a whole number of 0 or more"
+    weights: Counter[tuple[int, int]] = Counter()
+    for prompt, response, sign in zip(*columns, strict=True):
+        weights[prompt, response] += sign
+    if not any(weights.values()):
+        return "it compares leaves with themselves; what is + in it is - as well"
     return None
 
 
@@ -419,8 +436,8 @@ def _folder_entries(folder: Path) -> Iterator[_Entry]:
     if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
         import datasets
 
-        dataset = datasets.load_from_disk(str(folder))
-        yield from _numbered(str(folder), iter(dataset))
+        with _read_by_datasets(str(folder), "a data set"):
+            yield from _numbered(str(folder), iter(datasets.load_from_disk(str(folder))))
         return
     files = _shards(folder) or sorted(
         file for file in folder.iterdir() if file.is_file() and _suffix(file.name)
@@ -459,6 +476,8 @@ def _file_entries(file: Path) -> Iterator[_Entry]:
             yield from _line_entries(file)
     except OSError as error:
         raise UserError(f"{file}: cannot read it: {error.strerror or error}") from None
+    except (EOFError, zlib.error) as error:
+        raise UserError(f"{file}: cut off or damaged ({error}); copy it again") from None
 
 
 def _numbered(name: str, values: Iterable[Any]) -> Iterator[_Entry]:
@@ -495,6 +514,8 @@ def _parse_json(line: bytes) -> Any:
         complete = line.rstrip().endswith((b"}", b"]"))
         hint = "mend or remove the line" if complete else "the line looks cut off"
         return _Bad("not JSON", f"not JSON ({error.msg}, column {error.colno}); {hint}")
+    except ValueError:
+        return _Bad("not JSON", "holds a number of thousands of digits; mend or remove the line")
     except RecursionError:
         return _Bad("not JSON", "nested too deeply; mend or remove the line")
 
@@ -517,7 +538,11 @@ def _csv_entries(file: Path) -> Iterator[_Entry]:
     csv.field_size_limit(2**31 - 1)
     with file.open(encoding="utf-8-sig", newline="") as opened:
         try:
-            for number, row in enumerate(csv.DictReader(opened, strict=True), 1):
+            reader = csv.DictReader(opened, strict=True)
+            names = reader.fieldnames or ()
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise UserError(f"{file}: the header names {twice!r} twice; rename one of the two")
+            for number, row in enumerate(reader, 1):
                 where = f"{file}, record {number}"
                 if None in row or None in row.values():
                     yield where, _Bad("wrong columns", "has more or fewer cells than the header")
@@ -546,13 +571,20 @@ def _csv_values(row: dict[str, str]) -> dict[str, Any]:
 def _parquet_entries(file: Path) -> Iterator[_Entry]:
     import datasets
 
-    try:
+    with _read_by_datasets(str(file), "Parquet"):
         rows = datasets.load_dataset("parquet", data_files=str(file), split="train", streaming=True)
         yield from _numbered(str(file), rows)
+
+
+@contextlib.contextmanager
+def _read_by_datasets(name: str, kind: str) -> Iterator[None]:
+    """Whatever the library says of a file, which is of many kinds, becomes one."""
+    try:
+        yield
     except (UserError, GeneratorExit):
         raise
     except Exception as error:
-        raise UserError(f"{file}: not readable as Parquet ({_first_line(error)})") from None
+        raise UserError(f"{name}: not readable as {kind} ({_first_line(error)})") from None
 
 
 def _hub_entries(name: str) -> Iterator[_Entry]:
