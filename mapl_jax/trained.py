@@ -97,9 +97,11 @@ def _config(run: RunFolder) -> ConfigDict:
 
 def _from_folder(folder: Path, mesh: Mesh) -> Trained:
     model, head = hub.load_config(folder), hub.is_reward_model(folder)
+    tokenizer = tokenization.load(str(folder))
+    weights.fitting(model, str(folder), tokenizer)
     places = placement(model, mesh, head)
     params = hub.load_params(folder, model, head=head, seed=0, places=places)
-    return Trained(model, params, tokenization.load(str(folder)), folder=folder)
+    return Trained(model, params, tokenizer, folder=folder)
 
 
 def _from_step(run: RunFolder, at: int, mesh: Mesh) -> Trained:

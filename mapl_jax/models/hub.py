@@ -51,8 +51,11 @@ def is_reward_model(folder: Folder) -> bool:
     """Whether a model folder, or a hub name, says that it holds a classifier and not a language
     model.
     """
-    raw = tensors.read_json(fetch.folder(folder, weights=False) / CONFIG)
-    return any("SequenceClassification" in name for name in raw.get("architectures") or ())
+    path = fetch.folder(folder, weights=False) / CONFIG
+    names = tensors.read_json(path).get("architectures") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{path}: architectures must be a list of names, not {names!r}")
+    return any("SequenceClassification" in name for name in names)
 
 
 def load_params(
@@ -116,6 +119,10 @@ def load_params(
         score = (normal * reward.head_scale(config)).astype(np.float32)
         place = _get(places, SCORE.path)
         params["score"] = jax.make_array_from_callback(score.shape, place, score.__getitem__)
+    for name, finite in jax.tree.leaves_with_path(jax.device_get(_finite(params))):
+        if not finite:
+            where = "/".join(key.key for key in name)
+            raise UserError(f"{path}: weights of {where} are not finite; copy or train them anew")
     return params
 
 
@@ -251,6 +258,12 @@ def _filler(place: Sharding) -> Callable[[jax.Array, jax.Array, int], jax.Array]
 
 
 @jax.jit
+def _finite(params: Params) -> Any:
+    """Of every parameter, whether it holds finite numbers alone."""
+    return jax.tree.map(lambda x: jnp.isfinite(x).all(), params)
+
+
+@jax.jit
 def _layer(stack: jax.Array, i: int) -> jax.Array:
     return jax.lax.dynamic_index_in_dim(stack, i, keepdims=False)
 
@@ -328,6 +341,11 @@ def _check_tensors(
     ignore_lm_head: bool,
 ) -> None:
     """All that can be wrong is found before anything is read."""
+    if config.layers > len(files.names):
+        raise UserError(
+            f"{path}: {CONFIG} says {config.layers} layers, and there are {len(files.names)} "
+            "tensors in all; is it that of these weights?"
+        )
     expected = {
         name.format(i=i): _shape(parts)
         for name, parts in stored.items()

@@ -17,6 +17,7 @@ import jax
 import pytest
 from absl import flags
 
+from mapl_jax import train  # noqa: F401 defines flags of libraries before any are counted
 from mapl_jax.data import demo, tokenization
 from mapl_jax.models import hub, policy, reward
 from mapl_jax.models.decoder import DecoderConfig
@@ -153,9 +154,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def bench(
-    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Workbench]:
+def bench(tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workbench]:
     """A folder of one's own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -1,6 +1,6 @@
-"""Data files and records that cannot be used: the file and the record are named, nothing is left.
+"""Data that cannot be used: the file and the record are named, and nothing is left behind.
 
-What other trainers do with some of these: stop with a bare StopIteration or KeyError, train on empty
+What other trainers do with some of it: stop with a bare StopIteration or KeyError, train on empty
 replies, or end "successfully" with weights that are NaN after one NaN margin.
 """
 
@@ -319,9 +319,7 @@ def test_one_prompt_cannot_be_held_out_and_trained_on(bench, preset):
 
 def test_every_record_too_long(bench, preset):
     long = {**PAIR, "chosen": "word " * 900, "rejected": "other " * 900}
-    bench.lines(
-        "a.jsonl", *({**long, "id": i, "prompt": f"Question {i}?"} for i in range(30))
-    )
+    bench.lines("a.jsonl", *({**long, "id": i, "prompt": f"Question {i}?"} for i in range(30)))
     bench.refuses(
         r"no comparison is left after encoding.*dropped_too_long.*data\.max_length",
         "train",
@@ -419,7 +417,10 @@ SAMPLES = {
     "NaN gamma": (compared(gamma=float("nan")), "gamma must be a finite number"),
     "text gamma": (compared(gamma="0"), "gamma must be a finite number"),
     "no gamma": (
-        {**SAMPLE, "comparisons": [{k: v for k, v in SAMPLE["comparisons"][0].items() if k != "gamma"}]},
+        {
+            **SAMPLE,
+            "comparisons": [{k: v for k, v in SAMPLE["comparisons"][0].items() if k != "gamma"}],
+        },
         "gamma must be a finite number",
     ),
     "text k": (compared(k="2"), "comparison 0: k must be a whole number"),
@@ -438,7 +439,10 @@ SAMPLES = {
         {**SAMPLE, "prompts": [{"messages": [USER], "constraints": None}]},
         "prompt 0 must be an object with messages and constraints",
     ),
-    "broken parameters": (constrained(params="{"), "prompt 1: params of 'punctuation:no_comma' must be"),
+    "broken parameters": (
+        constrained(params="{"),
+        "prompt 1: params of 'punctuation:no_comma' must be",
+    ),
     "parameters of a list": (constrained(params=[1]), "prompt 1: params of .* must be an object"),
     "unknown parameter": (constrained(params={"commas": 3}), "prompt 1: .*commas"),
     "pairs among samples": (PAIR, "sample without 'prompts'"),
