@@ -35,6 +35,10 @@ def main(arguments: cli.Arguments) -> None:
     dtype = cli.choice("dtype", config.dtype, weights.DTYPES)
     cli.choice("attention", config.attention, attention.BACKENDS)
     output = config.output or arguments.workdir
+    if config.scores:
+        check_target(config.scores)
+    if output:
+        check_target(Path(output) / "report.html")
     mesh = sharding.make_mesh(config.mesh)
     found = trained.load(config.checkpoint, mesh)
     if not found.head:

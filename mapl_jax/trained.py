@@ -59,7 +59,8 @@ class Trained:
         if self.run is None or not self.run.summary.exists():
             return {}
         summary = read_json(self.run.summary)
-        return summary if self.step in (None, summary["steps"]) else {}
+        known = isinstance(summary, dict) and {"steps", "command"} <= summary.keys()
+        return summary if known and self.step in (None, summary["steps"]) else {}
 
 
 def load(path: str, mesh: Mesh) -> Trained:
@@ -92,7 +93,10 @@ def placement(model: DecoderConfig, mesh: Mesh, head: bool) -> Any:
 
 
 def _config(run: RunFolder) -> ConfigDict:
-    return run.with_start(ConfigDict(read_json(run.config)))
+    config = read_json(run.config)
+    if not isinstance(config, dict):
+        raise UserError(f"{run.config} holds no config of a run")
+    return run.with_start(ConfigDict(config))
 
 
 def _from_folder(folder: Path, mesh: Mesh) -> Trained:

@@ -11,6 +11,7 @@ import csv
 import dataclasses
 import gzip
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -27,6 +28,7 @@ from mapl_jax.errors import UserError
 
 ROLES = ("system", "user", "assistant")
 LEVELS = ("base", "intra", "inter")
+LONGEST_LINE = 2**26  # bytes
 SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".json", ".csv", ".parquet")
 
 _TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
@@ -490,7 +492,12 @@ def _line_entries(file: Path) -> Iterator[_Entry]:
     # splitlines also break at U+2028, which JSON strings may hold).
     with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as lines:
         number = 0
-        for line_number, line in enumerate(lines, 1):
+        for line_number in itertools.count(1):
+            line = lines.readline(LONGEST_LINE)
+            if not line:
+                break
+            if len(line) == LONGEST_LINE:
+                raise UserError(f"{file}, line {line_number} is longer than 64 MiB; is it JSONL?")
             if line_number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
             if not line.strip():

@@ -25,6 +25,7 @@ from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSha
 
 from mapl_jax import fetch
 from mapl_jax.errors import UserError
+from mapl_jax.files import check_target
 from mapl_jax.models import families, policy, reward, tensors
 from mapl_jax.models.decoder import DecoderConfig, Params
 from mapl_jax.models.families import LM_HEAD, SCORE, Tensor
@@ -381,6 +382,7 @@ def replacing(target: Path) -> Iterator[Path]:
     models = any((target / name).exists() for name in (CONFIG, ADAPTER_CONFIG))
     if target.is_dir() and any(target.iterdir()) and not models:
         raise UserError(f"cannot save a model to {target}: it holds other files")
+    check_target(target / CONFIG)
     temporary = target.with_name(f".{target.name}.new")
     old = target.with_name(f".{target.name}.old")
     if jax.process_index() != 0:

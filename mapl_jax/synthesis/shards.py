@@ -177,9 +177,12 @@ def summary_of(folder: Path) -> dict[str, Any] | None:
     """The summary of a finished folder, None if it is not finished."""
     try:
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-        present = all((folder / name).is_file() for name in summary["files"])
+        # Names from a file must not lead out of the folder.
+        present = summary["files"] and all(
+            Path(name).name == name and (folder / name).is_file() for name in summary["files"]
+        )
         return summary if present and isinstance(summary["fingerprint"], str) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -14,6 +14,8 @@ from typing import Any, Self, TextIO
 import tqdm
 from tensorboardX import SummaryWriter
 
+from mapl_jax.errors import UserError
+
 # Values that differ between two runs that are otherwise the same.
 TIMING_KEYS = frozenset({"samples_per_second", "tokens_per_second", "seconds"})
 
@@ -122,21 +124,24 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         One dict a line; an empty list if there is no such file.
 
     Raises:
-        ValueError: a line other than the last is no JSON.
+        UserError: a line other than the last is damaged.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
+        lines = Path(path).read_bytes().split(b"\n")
     except FileNotFoundError:
         return []
-    lines = text.splitlines()
+    while lines and not lines[-1].strip():
+        lines.pop()
     records = []
     for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict) or type(record.get("step")) is not int:
             if number == len(lines):
                 break
-            raise ValueError(f"{path}, line {number} is no JSON: {error}") from error
+            raise UserError(f"{path}, line {number} is damaged; mend it or remove the line")
         records.append(record)
     return records
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from mapl_jax.errors import UserError
 from mapl_jax.training.metrics import TIMING_KEYS, MetricsWriter, read_metrics
 
 
@@ -119,7 +120,7 @@ def test_a_line_that_only_lacks_its_end_is_kept(tmp_path):
 def test_a_damaged_line_in_the_middle_is_named(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\nrubbish\n{"step": 2}\n', encoding="utf-8")
-    with pytest.raises(ValueError, match="line 2"):
+    with pytest.raises(UserError, match="line 2"):
         read_metrics(path)
 
 
