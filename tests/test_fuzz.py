@@ -330,9 +330,11 @@ def test_tokenizer_files(name, data, tokenizer_folder, tmp_path):
 
 
 pieces = st.sampled_from(
-    ["{%", "%}", "{{", "}}", " for m in messages ", " endfor ", " if ", " endif ", "messages"]
-    + ["m['content']", "m.role", "+", "|", "(", ")", "1/0", "range(9)", "'x'", "raise_exception(1)"]
-    + ["[0]", "eos_token", " set x = ", "-", "#", "{#"]
+    [
+        *("{%", "%}", "{{", "}}", "{#", "#", " for m in messages ", " endfor ", " if ", " endif "),
+        *("messages", "m['content']", "m.role", "+", "|", "(", ")", "1/0", "range(9)", "'x'"),
+        *("raise_exception(1)", "[0]", "eos_token", " set x = ", "-"),
+    ]
 )
 
 

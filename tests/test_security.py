@@ -1,4 +1,4 @@
-"""Nothing that comes from data or from a model can run, escape its folder or write a page's code."""
+"""Nothing from data or a model can run, leave its folder, or become the code of a page."""
 
 import ast
 import dataclasses

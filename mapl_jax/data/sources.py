@@ -304,20 +304,23 @@ def read_samples(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     Raises:
         UserError: the source cannot be read, is empty, or a sample breaks the schema.
     """
-    samples: list[dict[str, Any]] = []
-    places: dict[str, str] = {}
-    for where, value in _entries(path):
-        try:
-            sample = check_sample(_object(value))
-            if sample["id"] in places:
-                raise _Bad("repeated id", f"id {sample['id']!r} repeats {places[sample['id']]}")
-        except (_Bad, ValueError) as bad:
-            raise UserError(f"{where}: {bad}; synthesize the samples anew") from None
-        places[sample["id"]] = where
-        samples.append(sample)
-    if not samples:
-        raise UserError(f"{path} holds no samples; synthesize them with mapl_jax.synthesize")
-    return samples
+    return list(iter_samples(path))
+
+
+def iter_samples(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+    """`read_samples` one by one: memory does not grow with the data."""
+    with ids_on_disk() as places:
+        for where, value in _entries(path):
+            try:
+                sample = check_sample(_object(value))
+                if sample["id"] in places:
+                    raise _Bad("repeated id", f"id {sample['id']!r} repeats {places[sample['id']]}")
+            except (_Bad, ValueError) as bad:
+                raise UserError(f"{where}: {bad}; synthesize the samples anew") from None
+            places[sample["id"]] = where
+            yield sample
+        if not len(places):
+            raise UserError(f"{path} holds no samples; synthesize them with mapl_jax.synthesize")
 
 
 def check_sample(sample: dict[str, Any]) -> dict[str, Any]:
@@ -333,9 +336,12 @@ def check_sample(sample: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"sample without {key!r}")
     if not isinstance(sample["id"], str) or not sample["id"]:
         raise ValueError("id must be a non-empty string")
+    _encodable(sample["id"], "id")
     responses = _list(sample["responses"], "responses")
     if len(responses) != 2 or not all(isinstance(text, str) and text.strip() for text in responses):
         raise ValueError("responses must be two non-empty strings")
+    for text in responses:
+        _encodable(text, "a response")
     prompts = []
     for number, prompt in enumerate(_list(sample["prompts"], "prompts")):
         if not isinstance(prompt, dict) or not isinstance(prompt.get("constraints"), list):
@@ -402,6 +408,14 @@ def _comparison_problem(comparison: Any, prompts: int) -> str | None:
     if not any(weights.values()):
         return "it compares leaves with themselves; what is + in it is - as well"
     return None
+
+
+def files_of(path: str | os.PathLike[str]) -> list[Path]:
+    """The local files that a source consists of; none for one on the hub."""
+    place = Path(path)
+    if place.is_dir():
+        return sorted(file for file in place.iterdir() if file.is_file())
+    return [place] if place.is_file() else []
 
 
 # Records of every kind of source.

@@ -192,7 +192,7 @@ class Fingerprint:
     Pairs are added one by one, in order.
     """
 
-    def __init__(self, settings: Settings, format: str, shard_size: int):
+    def __init__(self, settings: Settings, format: str = FORMATS[0], shard_size: int = SHARD_SIZE):
         self._digest = hashlib.blake2b(digest_size=16)
         package = Path(__file__).parent.parent
         for folder in ("constraints", "synthesis"):
@@ -206,6 +206,10 @@ class Fingerprint:
         """Takes a pair into account, as `line_of` writes it."""
         self._digest.update(line)
 
+    def add_pair(self, pair: Pair) -> None:
+        """Takes a pair into account."""
+        self.add(_line(pair))
+
     def name(self) -> str:
         """32 hexadecimal digits."""
         return self._digest.hexdigest()
@@ -213,9 +217,9 @@ class Fingerprint:
 
 def fingerprint(pairs: Iterable[Pair], settings: Settings) -> str:
     """The fingerprint of samples in the format and with the size of shards that are usual."""
-    found = Fingerprint(settings, FORMATS[0], SHARD_SIZE)
+    found = Fingerprint(settings)
     for pair in pairs:
-        found.add(_line(pair))
+        found.add_pair(pair)
     return found.name()
 
 
