@@ -103,6 +103,11 @@ def run(config: ConfigDict, folder: RunFolder, command: str) -> None:
     options, mesh, objective = settings.options, settings.mesh, settings.objective
     say(f"run folder: {folder.path}")
 
+    # What is missing of the models shows before hours are spent on the data.
+    for path in (config.model.path, config.model.get("reference")):
+        if path:
+            hub.check(path, head=objective.head)
+
     # Data: pairs -> samples -> tries -> rows.
     load = inputs.load_splits if objective.comparisons else inputs.load_demonstrations
     train_split, test_split = load(config, folder.cache)

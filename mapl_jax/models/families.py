@@ -119,6 +119,8 @@ TOKENS = {
 }
 INTEGERS = ("vocab_size", "width", "layers", "heads", "kv_heads", "mlp_width", "max_positions")
 NULLABLE = ("attention_softcap", "logit_softcap")
+# Far beyond any model; a number beyond it would only take time and memory.
+MOST_LAYERS = 10_000
 LAYER = "model.layers.{i}."
 SCORE = Tensor(("score",), "score.weight", ROW)
 LM_HEAD = Tensor(("lm_head",), "lm_head.weight", TRANSPOSED)
@@ -341,6 +343,8 @@ def from_hf(raw: Mapping[str, Any], where: str) -> DecoderConfig:
     fields: dict[str, Any] = {
         field: _value(raw, family, key, where) for key, field in family.fields.items()
     }
+    if fields["layers"] > MOST_LAYERS:
+        raise UserError(f"{where}: num_hidden_layers is {fields['layers']}; no model has so many")
     fields |= {field: _token(raw.get(key), key, where) for key, field in TOKENS.items()}
     if fields["heads"] % fields["kv_heads"]:
         raise UserError(f"{where}: num_attention_heads is no multiple of num_key_value_heads")

@@ -86,14 +86,8 @@ def load_params(
         UserError: a file is missing or broken, or a tensor missing, unexpected, or of a wrong
             shape or type.
     """
-    path = fetch.folder(folder)
-    files = TensorFiles(path)
-    fresh = head and SCORE.name not in files.names and not is_reward_model(path)
-    abstract = reward.abstract_params(config) if head else policy.abstract_params(config)
-    stored = _stored(config, head, abstract)
-    if fresh:
-        del stored[SCORE.name]
-    _check_tensors(path, files, config, stored, ignore_lm_head=head or config.tie_embeddings)
+    path, files, stored, abstract = _opened(folder, config, head)
+    fresh = head and SCORE.name not in stored
     if places is None:
         first = SingleDeviceSharding(jax.local_devices()[0])
         places = jax.tree.map(lambda _: first, abstract)
@@ -125,6 +119,40 @@ def load_params(
             where = "/".join(key.key for key in name)
             raise UserError(f"{path}: weights of {where} are not finite; copy or train them anew")
     return params
+
+
+def check(folder: Folder, *, head: bool) -> DecoderConfig:
+    """Makes sure that a folder can be loaded, without reading its weights; returns its config.
+
+    Raises:
+        UserError: as in `load_config` and `load_params`.
+    """
+    config = load_config(folder)
+    _opened(folder, config, head)
+    return config
+
+
+def _opened(
+    folder: Folder, config: DecoderConfig, head: bool
+) -> tuple[Path, TensorFiles, dict[str, tuple["_Part", ...]], Params]:
+    """The folder, its tensors, which parameters are in which of them, and the shapes of these."""
+    path = fetch.folder(folder)
+    files = TensorFiles(path)
+    _check_layers(path, files, config)
+    abstract = reward.abstract_params(config) if head else policy.abstract_params(config)
+    stored = _stored(config, head, abstract)
+    if head and SCORE.name not in files.names and not is_reward_model(path):
+        del stored[SCORE.name]
+    _check_tensors(path, files, config, stored, ignore_lm_head=head or config.tie_embeddings)
+    return path, files, stored, abstract
+
+
+def _check_layers(path: Path, files: TensorFiles, config: DecoderConfig) -> None:
+    if config.layers > len(files.names):
+        raise UserError(
+            f"{path}: {CONFIG} says {config.layers} layers, and there are {len(files.names)} "
+            "tensors in all; is it that of these weights?"
+        )
 
 
 def fingerprint(folder: Folder) -> str:
@@ -342,11 +370,6 @@ def _check_tensors(
     ignore_lm_head: bool,
 ) -> None:
     """All that can be wrong is found before anything is read."""
-    if config.layers > len(files.names):
-        raise UserError(
-            f"{path}: {CONFIG} says {config.layers} layers, and there are {len(files.names)} "
-            "tensors in all; is it that of these weights?"
-        )
     expected = {
         name.format(i=i): _shape(parts)
         for name, parts in stored.items()

@@ -109,8 +109,9 @@ MODELS = {
     "layers of -1": (config(num_hidden_layers=-1), "num_hidden_layers must be a positive integer"),
     "billions of layers": (
         config(num_hidden_layers=10**9),
-        "says 1000000000 layers, and there are 27 tensors",
+        "num_hidden_layers is 1000000000; no model has so many",
     ),
+    "thousands of layers": (config(num_hidden_layers=9999), "says 9999 layers, and there are 27"),
     "heads that do not divide": (
         config(num_attention_heads=3, head_dim=None),
         "hidden_size is no multiple of num_attention_heads",

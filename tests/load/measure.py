@@ -9,6 +9,7 @@ which the system takes back when it likes, are told apart (RssFile).
 """
 
 import argparse
+import importlib.util
 import json
 import re
 import signal
@@ -16,8 +17,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-
-import importlib.util
 
 from mapl_jax import inputs, objectives, train
 from mapl_jax.data import demo, loader
@@ -59,7 +58,7 @@ def write_pairs(folder: Path, count: int) -> None:
         with path.with_suffix(".part").open("w") as file:
             for seed in range(-(-wanted // 1000)):
                 for pair in demo.make_pairs(min(1000, wanted), seed, name):
-                    # The same pair may come again with another seed; ids and prompts tell them apart.
+                    # A pair may come again with another seed; id and prompt tell them apart.
                     pair["id"] = f"{seed}-{pair['id']}"
                     pair["prompt"][-1]["content"] += f" ({seed})"
                     file.write(json.dumps(pair) + "\n")
@@ -72,10 +71,13 @@ def start(folder: Path, steps: int) -> dict[str, object]:
     run = folder / "run"
     arguments = [f"--config.{name}={value}" for name, value in SETTINGS.items()]
     arguments += [f"--config.data.{name}={folder / name}.jsonl" for name in ("train", "test")]
+    (run / "metrics.jsonl").unlink(missing_ok=True)  # of the start before
     log = (folder / "log.txt").open("w")
     process = subprocess.Popen(
-        [sys.executable, "-m", "mapl_jax.train", f"--config={CONFIG}:small", *arguments]
-        + [f"--workdir={run}"],
+        [
+            *(sys.executable, "-m", "mapl_jax.train", f"--config={CONFIG}:small"),
+            *(*arguments, f"--workdir={run}"),
+        ],
         cwd=ROOT,
         stdout=log,
         stderr=log,
@@ -87,7 +89,9 @@ def start(folder: Path, steps: int) -> dict[str, object]:
         found = memory(process.pid)
         most = max(most, found["RssAnon"])
         lines = metrics.read_text().count("\n") if metrics.exists() else 0
-        fresh = metrics.exists() and metrics.stat().st_mtime > time.time() - (time.monotonic() - began)
+        fresh = metrics.exists() and metrics.stat().st_mtime > time.time() - (
+            time.monotonic() - began
+        )
         if fresh and lines > done:
             done = lines
             first = first or time.monotonic() - began
