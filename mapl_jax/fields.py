@@ -232,7 +232,7 @@ def check(config: ConfigDict) -> None:
     Raises:
         UserError: one does not; names it.
     """
-    for name, value in _leaves(config):
+    for name, value in leaves(config):
         known = _known(name)
         inside = isinstance(value, ConfigDict)
         if inside and (known in PARTS or name in NESTED):
@@ -275,8 +275,9 @@ def _unknown(name: str, value: Any) -> str:
     return f"unknown field {name}; {hint}"
 
 
-def _leaves(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Names and values of all fields, and of the parts that they are in."""
     for name, value in config.items():
         yield f"{prefix}{name}", value
         if isinstance(value, ConfigDict):
-            yield from _leaves(value, f"{prefix}{name}.")
+            yield from leaves(value, f"{prefix}{name}.")

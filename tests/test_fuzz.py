@@ -83,10 +83,9 @@ values = st.recursive(
 def paths(value, path=()):
     """The places of everything inside a value, itself included."""
     yield path
-    inside = value.items() if isinstance(value, dict) else enumerate(value)
-    if isinstance(value, dict | list):
-        for key, part in inside:
-            yield from paths(part, (*path, key))
+    inside = value.items() if isinstance(value, dict) else ()
+    for key, part in enumerate(value) if isinstance(value, list) else inside:
+        yield from paths(part, (*path, key))
 
 
 def replaced(value, path, new):

@@ -5,7 +5,6 @@ that asks for it is refused by name.
 """
 
 import dataclasses
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -414,7 +413,7 @@ def _value(raw: Mapping[str, Any], family: Family, key: str, where: str) -> Any:
     if field == "tie_embeddings":
         if not isinstance(value, bool):
             raise UserError(f"{where}: {key} must be true or false, not {value!r}")
-    elif value is not None and (type(value) not in (int, float) or not 0 < value < math.inf):
+    elif value is not None and not rope.is_positive(value):
         raise UserError(f"{where}: {key} must be a number above 0, not {value!r}")
     return value
 
@@ -521,7 +520,7 @@ def _rope_to_hf(config: DecoderConfig) -> dict[str, Any]:
 
 
 def _positive_integer(value: Any, key: str, where: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if type(value) is not int or not 0 < value < 2**31:
         raise UserError(f"{where}: {key} must be a positive integer, not {value!r}")
     return value
 
@@ -531,6 +530,6 @@ def _token(value: Any, key: str, where: str) -> int | None:
     first = value[0] if isinstance(value, list) and value else value
     if first in (None, -1, []):
         return None
-    if type(first) is not int or first < 0:
+    if type(first) is not int or not 0 <= first < 2**31:
         raise UserError(f"{where}: {key} must be the id of a token, not {value!r}")
     return first

@@ -55,6 +55,9 @@ def call(name: str, *arguments: object) -> Result:
             for flag in set(flags.FLAGS) - known - {"help", "helpfull", "helpshort", "helpxml"}:
                 with contextlib.suppress(AttributeError):
                     delattr(flags.FLAGS, flag)
+            # The config file of this command must not lend its names to that of the next.
+            for module in [name for name in sys.modules if name.endswith("config_config")]:
+                del sys.modules[module]
             flags.FLAGS.unparse_flags()
             if parsed:
                 flags.FLAGS.mark_as_parsed()

@@ -1,6 +1,12 @@
 """Configs and overrides that mean nothing: the field is named, and what it may be."""
 
+import json
+import runpy
+from pathlib import Path
+
 import pytest
+
+from mapl_jax import fields
 
 NAN, INF = "nan", "inf"
 
@@ -284,8 +290,6 @@ def test_a_policy_needs_a_model(bench, preset):
 
 
 def test_margins_that_mean_nothing_to_a_loss(bench, preset):
-    import json
-
     pairs = [json.loads(line) for line in (bench.shared / "pairs.jsonl").open()]
     bench.lines("a.jsonl", *({**pair, "margin": 1.0} for pair in pairs))
     bench.refuses(
@@ -333,3 +337,27 @@ def test_the_folder_holds_a_run_of_another_config(bench, preset):
         preset("rm"),
         f"--workdir={bench.out}",
     )
+
+
+# The table of fields.
+
+EVERY = (
+    *("rm:demo", "rm:small", "rm:qwen2.5-7b", "dpo:demo", "dpo:pretrained", "sft", "bench"),
+    *("synthesize", "synthesize:demo", "synthesize:held_out", "generate", "evaluate"),
+    "evaluate:ifeval",
+)
+
+
+def configs():
+    for text in EVERY:
+        name, _, preset = text.partition(":")
+        path = Path(__file__).parents[2] / "configs" / f"{name}.py"
+        yield text, runpy.run_path(str(path))["get_config"](preset)
+
+
+def test_the_table_of_fields_is_that_of_the_configs():
+    found = set()
+    for _, config in configs():
+        fields.check(config)
+        found |= {name for name, value in fields.leaves(config) if not isinstance(value, dict)}
+    assert set(fields.FIELDS) <= {name.removeprefix("sft.").removeprefix("demo.") for name in found}
