@@ -24,7 +24,7 @@ from mapl_jax.synthesis import shards
 from mapl_jax.training.metrics import read_metrics
 
 FEW = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 VERY_FEW = settings(FEW, max_examples=12)
 

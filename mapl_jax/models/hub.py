@@ -114,9 +114,9 @@ def load_params(
         score = (normal * reward.head_scale(config)).astype(np.float32)
         place = _get(places, SCORE.path)
         params["score"] = jax.make_array_from_callback(score.shape, place, score.__getitem__)
-    for name, finite in jax.tree.leaves_with_path(jax.device_get(_finite(params))):
+    for key, finite in jax.tree.leaves_with_path(jax.device_get(_finite(params))):
         if not finite:
-            where = "/".join(key.key for key in name)
+            where = jax.tree_util.keystr(key, simple=True, separator="/")
             raise UserError(f"{path}: weights of {where} are not finite; copy or train them anew")
     return params
 
