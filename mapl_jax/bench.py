@@ -45,6 +45,8 @@ def main(arguments: cli.Arguments) -> None:
     config, flags = arguments.config, arguments.flags
     if flags.steps < 1 or flags.repeats < 1 or flags.pairs < 1 or flags.batch < 1:
         raise UserError("--steps, --repeats, --pairs and --batch must be at least 1")
+    if flags.output:
+        files.check_target(flags.output)
     found: dict[str, Any]
     if flags.attention:
         found = {"attention_microseconds": measure.attention_by_length((1024, 8192), 1024)}

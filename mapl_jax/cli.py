@@ -9,19 +9,21 @@ import importlib.metadata
 import logging
 import os
 import platform
+import re
 import shlex
 import sys
 import textwrap
 import threading
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from absl import flags as absl_flags
 from ml_collections import ConfigDict, config_flags
 
 import mapl_jax
-from mapl_jax import configuration, files, messages, processes
+from mapl_jax import configuration, fields, files, messages, processes
 from mapl_jax.errors import Stopped, UserError
 
 # transformers tells everyone who imports it that torch is missing; nothing here needs torch.
@@ -159,10 +161,16 @@ def launch(
         values = holder()
         if values is not None:
             # A config file that could not be loaded raises its reason at the first access.
+            if not hasattr(values, "to_dict"):
+                raise UserError(_no_config(values))
             values.to_dict()
+            if not plain:
+                fields.check(values)
+        elif not plain and _given("config"):
+            raise UserError(_no_config(None))
     except Exception as error:
         if debug:
-            raise
+            traceback.print_exc()
         fail(_flag_message(error, config))
     if len(rest) > 1:
         fail(f"unexpected argument {rest[1]!r}; options are written --name=value")
@@ -194,6 +202,11 @@ def launch(
             traceback.print_exc()
         _end(str(error), several or files.full(error))
     except Exception as error:
+        missing = _missing_field(error)
+        if missing:
+            if debug:
+                traceback.print_exc()
+            _end(f"the config has no field {missing}; add it", several)
         if debug or not files.full(error):
             if not several:
                 raise
@@ -305,23 +318,64 @@ def _one_by_one(arguments: Sequence[str], lists: Collection[str]) -> list[str]:
     return found
 
 
-def _flag_message(error: Exception, config: str) -> str:
-    """The first line of what flag parsing or the config file itself complained about."""
+def _no_config(found: Any) -> str:
+    return f"{_given('config')}: get_config must give a ConfigDict, not {type(found).__name__}"
+
+
+def _missing_field(error: Exception) -> str | None:
+    """The field that a config lacks, if that is what went wrong."""
+    if not isinstance(error, AttributeError):
+        return None
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = bool(frames) and "ml_collections" in Path(frames[-1].filename).parts
+    found = re.match(r"\W+(\w+)", str(error))
+    return found[1] if inside and found else None
+
+
+def _flag_message(error: BaseException, config: str) -> str:
+    """One line about what flag parsing, or the config file itself, complained of."""
+    path = _given("config").partition(":")[0]
+    named = any(argument.startswith("--config=") for argument in sys.argv[1:])
+    if named and not os.path.isfile(path):
+        return f"config file not found: {path or '(no name)'}; try --config={config}"
+    chain = [error]
+    while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(inner)
+    for each in chain:
+        if isinstance(each, UserError):
+            return str(each)
+    for each in chain:
+        if isinstance(each, SyntaxError):
+            return f"{each.filename or path}, line {each.lineno}: {each.msg}"
+        if line := _line_of(each, path):
+            return f"{path}, line {line}: {type(each).__name__}: {_flat(each)}"
     for argument in sys.argv[1:]:
-        if argument.startswith("--config="):
-            path = argument.removeprefix("--config=").split(":")[0]
-            if not os.path.isfile(path):
-                return f"config file not found: {path}; try --config={config}"
-    while (inner := error.__cause__ or error.__context__) is not None and isinstance(
-        inner, Exception
-    ):
-        error = inner
-    if isinstance(error, FileNotFoundError | IsADirectoryError):
-        return f"config file not found: {error.filename or error}; try --config={config}"
-    if isinstance(error, UserError):
-        return str(error)
-    text = str(error).strip() or type(error).__name__
-    first = text.splitlines()[0]
-    if isinstance(error, KeyError | AttributeError):
-        return f"unknown config field: {first.strip(chr(34))}"
-    return first
+        name, given, value = argument.removeprefix("--config.").partition("=")
+        if argument.startswith("--config.") and given and (problem := fields.problem(name, value)):
+            return problem
+    last = chain[-1]
+    if "get_config" in str(last):
+        return f"{path} has no function get_config; see {config.partition(':')[0]} for one"
+    if isinstance(last, KeyError | AttributeError):
+        return f"unknown config field: {_flat(last).strip(chr(34))}"
+    return _flat(chain[0])
+
+
+def _flat(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _given(flag: str) -> str:
+    """The value of a flag on the command line; empty if it is not there."""
+    start = f"--{flag}="
+    return next((x.removeprefix(start) for x in sys.argv[1:] if x.startswith(start)), "")
+
+
+def _line_of(error: BaseException, path: str) -> int | None:
+    """The last line of a file that an error came through."""
+    if not path:
+        return None
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f.lineno for f in frames if os.path.realpath(f.filename) == os.path.realpath(path)]
+    return lines[-1] if lines else None

@@ -48,8 +48,12 @@ def main(arguments: cli.Arguments) -> None:
         raise UserError("no data given; set --config.data=FILE")
     dtype = cli.choice("dtype", config.dtype, weights.DTYPES)
     cli.choice("attention", config.attention, attention.BACKENDS)
-    if config.output or arguments.workdir:
-        RunFolder(config.output or arguments.workdir)  # a mistake shows before the work
+    output = config.output or arguments.workdir
+    # A mistake shows before the work.
+    if config.scores:
+        check_target(config.scores)
+    if output:
+        check_target(RunFolder(output).report)
     mesh = sharding.make_mesh(config.mesh)
     found = trained.load(config.checkpoint, mesh)
     if not found.head:

@@ -4,15 +4,25 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mapl_jax.errors import UserError
 
 SEAL = "checksums.json"
+_Made = TypeVar("_Made")
+# What reading a value raises that is of another shape than it should be.
+_OTHER_SHAPE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
 
 
 @contextmanager
@@ -59,7 +69,7 @@ def local(path: str | os.PathLike[str]) -> Path:
 
 
 def check_target(path: str | os.PathLike[str]) -> Path:
-    """Makes sure, before the work, that a file can be written; makes its folder.
+    """Makes sure, before the work, that a file can be written; makes nothing yet.
 
     Raises:
         UserError: it cannot.
@@ -67,12 +77,11 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     target = local(path).expanduser()
     if target.is_dir():
         raise UserError(f"{path} is a folder; name a file to write")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
-    if not os.access(target.parent, os.W_OK):
-        raise UserError(f"cannot write {path}: no permission for the folder {target.parent}")
+    there = next(parent for parent in target.absolute().parents if parent.exists())
+    if not there.is_dir():
+        raise UserError(f"cannot write {path}: {there} is a file and no folder")
+    if not os.access(there, os.W_OK):
+        raise UserError(f"cannot write {path}: no permission for the folder {there}")
     return target
 
 
@@ -103,7 +112,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
 
 
@@ -186,3 +195,28 @@ def full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def read_lines(path: str | os.PathLike[str], make: Callable[[Any], _Made]) -> list[_Made]:
+    """What `write_lines` wrote, every line made into something.
+
+    Args:
+        path: of the file.
+        make: from the value of a line; may raise what a value of another shape makes it raise.
+
+    Raises:
+        UserError: the file is missing, or a line damaged.
+    """
+    found = []
+    try:
+        with Path(path).open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    found.append(make(json.loads(line)))
+                except _OTHER_SHAPE:
+                    raise UserError(
+                        f"{path}, line {number} is damaged; remove the file to have it made again"
+                    ) from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+    return found

@@ -185,7 +185,8 @@ def dpo_objective(config: ConfigDict, mesh: Mesh) -> Objective:
     name = config.model.path
     # The demonstration's run makes the model that it starts from.
     made = not name and "sft" in config
-    if not made and not Path(name).expanduser().is_dir() and not fetch.HUB_NAME.fullmatch(name):
+    there = bool(name) and Path(name).expanduser().is_dir()
+    if not made and not there and not fetch.HUB_NAME.fullmatch(name):
         raise UserError(
             f"no such folder: {name or '(none)'}, to start from; make one with "
             "--config=configs/sft.py, or set --config.model.path to a folder or hub name"

@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -48,6 +51,25 @@ class RunFolder:
         copied = settled(config).unlock()
         copied.model.path = str(RunFolder(self.sft).model)
         return copied.lock()
+
+    @contextmanager
+    def undone_on_mistake(self) -> Iterator[None]:
+        """What a run does in a new folder, from the claim on.
+
+        A user's mistake that ends it before its first step leaves the folder as it was, so that
+        the same command goes through once the mistake is mended, whatever was mended.
+        """
+        new = not self.config.exists()
+        missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        try:
+            yield
+        except UserError:
+            if new and self.config.exists() and not any(self.path.rglob(self.metrics.name)):
+                for path in self.path.iterdir():
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                for path in missing:
+                    path.rmdir()
+            raise
 
     def claim(self, config: ConfigDict) -> None:
         """Takes the folder for a config, or goes on in it.

@@ -4,6 +4,7 @@ Config -> mesh -> data -> model -> step -> loop, then the evaluation and the rep
 with the same command, a run goes on from its last checkpoint and ends with the same parameters.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -69,7 +70,7 @@ def start(config: ConfigDict, folder: RunFolder, command: str) -> trained.Traine
     for part in [config.sft, runs.settled(config)] if makes_start else [config]:
         make_settings(part)
     processes.check_joined()
-    with Preemption() as preemption:
+    with Preemption() as preemption, _undone_on_mistake(folder):
         claim(folder, config)
         if makes_start:
             first = RunFolder(folder.sft)
@@ -81,6 +82,11 @@ def start(config: ConfigDict, folder: RunFolder, command: str) -> trained.Traine
                 say()
             say(f"the demonstration has settings of its own: {_listed(config.get('demo', {}))}")
         return run(folder.with_start(config), folder, command, preemption)
+
+
+def _undone_on_mistake(folder: RunFolder) -> contextlib.AbstractContextManager[None]:
+    """Leaves no trace of a new run that a mistake ends, unless other processes write too."""
+    return folder.undone_on_mistake() if jax.process_count() == 1 else contextlib.nullcontext()
 
 
 def claim(folder: RunFolder, config: ConfigDict) -> None:
@@ -156,6 +162,11 @@ def run(
     options, mesh, objective = settings.options, settings.mesh, settings.objective
     say(f"run folder: {folder.path}")
     detail(f"jax {jax.__version__} on {jax.default_backend()}, mesh {dict(mesh.shape)}")
+
+    # What is missing of the models shows before hours are spent on the data.
+    for path in (config.model.path, config.model.get("reference")):
+        if path:
+            hub.check(path, head=objective.head)
 
     # Data: pairs -> samples -> tries -> rows. What one process made the others find.
     load = inputs.load_splits if objective.comparisons else inputs.load_demonstrations

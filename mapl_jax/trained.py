@@ -72,7 +72,8 @@ class Trained:
         if self.run is None or not self.run.summary.exists():
             return {}
         summary = read_json(self.run.summary)
-        return summary if self.step in (None, summary["steps"]) else {}
+        known = isinstance(summary, dict) and {"steps", "command"} <= summary.keys()
+        return summary if known and self.step in (None, summary["steps"]) else {}
 
 
 def load(path: str, mesh: Mesh) -> Trained:
@@ -114,14 +115,19 @@ def placement(model: DecoderConfig, mesh: Mesh, head: bool) -> Any:
 
 
 def _config(run: RunFolder) -> ConfigDict:
-    return run.with_start(ConfigDict(read_json(run.config)))
+    config = read_json(run.config)
+    if not isinstance(config, dict):
+        raise UserError(f"{run.config} holds no config of a run")
+    return run.with_start(ConfigDict(config))
 
 
 def _from_folder(folder: Path, mesh: Mesh) -> Trained:
     model, head = hub.load_config(folder), hub.is_reward_model(folder)
+    tokenizer = tokenization.load(str(folder))
+    weights.fitting(model, str(folder), tokenizer)
     places = placement(model, mesh, head)
     params = hub.load_params(folder, model, head=head, seed=0, places=places)
-    return Trained(model, params, tokenization.load(str(folder)), folder=folder)
+    return Trained(model, params, tokenizer, folder=folder)
 
 
 def _from_step(run: RunFolder, at: int, mesh: Mesh) -> Trained:

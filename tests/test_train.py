@@ -100,6 +100,7 @@ def finished(tmp_path_factory):
     return folder, result.stdout
 
 
+@pytest.mark.smoke
 def test_a_run_ends_with_a_table(finished):
     _, output = finished
     for level in ("base", "intra", "inter"):

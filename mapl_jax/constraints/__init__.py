@@ -2,6 +2,7 @@
 
 Everything goes through the functions of this module; a constraint is an id and its parameters.
 
+    validate(id, params)                       whether there is such a constraint
     check(id, params, response) -> bool        whether the response keeps it
     margin(id, params, response) -> float      how far from the threshold, >= 0 if kept
     propose(id, conditions, rng) -> params     parameters that give these responses these verdicts
@@ -77,6 +78,15 @@ def ids(*, held_out: bool | None = None, beyond_ifeval: bool | None = None) -> t
             if held_out in (None, family.held_out) and beyond_ifeval in (None, family.beyond_ifeval)
         )
     )
+
+
+def validate(id: str, params: Params) -> None:
+    """Makes sure that there is such a constraint.
+
+    Raises:
+        ValueError: unknown id or bad parameters.
+    """
+    _family(id).validate(params)
 
 
 def check(id: str, params: Params, response: str) -> bool:
@@ -311,5 +321,6 @@ __all__: Sequence[str] = (
     "parse",
     "propose",
     "render",
+    "validate",
     "verdict",
 )

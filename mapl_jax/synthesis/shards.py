@@ -206,10 +206,11 @@ def flaw(folder: Path) -> str | None:
         return ""
     try:
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-        known = {name: summary["checksums"][name] for name in summary["files"]}
+        # Names from a file must not lead out of the folder.
+        known = {Path(name).name: summary["checksums"][name] for name in summary["files"]}
         if summary["checksum"] != _checksum_of(summary):
             return f"{SUMMARY} is damaged"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return f"{SUMMARY} is damaged"
     for name, expected in known.items():
         if not (folder / name).is_file():
@@ -232,7 +233,7 @@ class Fingerprint:
     Pairs are added one by one, in order.
     """
 
-    def __init__(self, settings: Settings, format: str, shard_size: int):
+    def __init__(self, settings: Settings, format: str = FORMATS[0], shard_size: int = SHARD_SIZE):
         self._digest = hashlib.blake2b(digest_size=16)
         package = Path(__file__).parent.parent
         for folder in ("constraints", "synthesis"):
@@ -246,6 +247,10 @@ class Fingerprint:
         """Takes a pair into account, as `line_of` writes it."""
         self._digest.update(line)
 
+    def add_pair(self, pair: Pair) -> None:
+        """Takes a pair into account."""
+        self.add(_line(pair))
+
     def name(self) -> str:
         """32 hexadecimal digits."""
         return self._digest.hexdigest()
@@ -253,9 +258,9 @@ class Fingerprint:
 
 def fingerprint(pairs: Iterable[Pair], settings: Settings) -> str:
     """The fingerprint of samples in the format and with the size of shards that are usual."""
-    found = Fingerprint(settings, FORMATS[0], SHARD_SIZE)
+    found = Fingerprint(settings)
     for pair in pairs:
-        found.add(_line(pair))
+        found.add_pair(pair)
     return found.name()
 
 

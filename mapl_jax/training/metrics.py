@@ -131,24 +131,26 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         One dict a line; an empty list if there is no such file.
 
     Raises:
-        UserError: a line other than the last is no JSON.
+        UserError: a line other than the last is damaged.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
+        lines = Path(path).read_bytes().split(b"\n")
     except FileNotFoundError:
         return []
-    lines = text.splitlines()
+    while lines and not lines[-1].strip():
+        lines.pop()
     records = []
     for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict) or type(record.get("step")) is not int:
             if number == len(lines):
                 break
             raise UserError(
-                f"{path}, line {number} is no JSON ({error}); remove the line, which only the "
-                "report reads"
-            ) from error
+                f"{path}, line {number} is damaged; remove the line, which only the report reads"
+            )
         records.append(record)
     return records
 

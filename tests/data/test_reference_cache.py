@@ -9,6 +9,8 @@ from safetensors.numpy import load_file, save_file
 from mapl_jax.data import reference_cache
 from mapl_jax.errors import UserError
 
+pytestmark = pytest.mark.smoke
+
 
 def tries(leaves=(2, 6, 4), ids=("a", "b", "c"), name="t"):
     return types.SimpleNamespace(

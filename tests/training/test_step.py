@@ -10,6 +10,8 @@ from mapl_jax.models.decoder import DecoderConfig
 from mapl_jax.objectives import reward_loss
 from mapl_jax.training import optimizers, sharding, step
 
+pytestmark = pytest.mark.smoke
+
 MODEL = DecoderConfig(64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp_width=64)
 # Devices add up gradients in other orders, which agree to 1e-6 of the largest. Where a gradient is
 # as small as that, Adam with its usual eps makes a whole step of the rounding.
