@@ -174,6 +174,8 @@ FIELDS: Mapping[str, Kind] = {
     "train.eval_every": COUNT,
     "train.save_every": COUNT,
     "train.keep": SOME,
+    "train.on_nonfinite": TEXT,
+    "train.logger": TEXT,
     "eval.rows_per_batch": SOME,
     "eval.samples": COUNT,
     "eval.resamples": COUNT,

@@ -14,7 +14,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from mapl_jax import constraints, messages
+from mapl_jax import constraints, files, messages
 from mapl_jax.data import demo, encode, sources, tokenization
 from mapl_jax.data.sources import Tally
 from mapl_jax.errors import UserError

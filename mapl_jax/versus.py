@@ -156,12 +156,12 @@ def _by_turns(
             tokens[name].append(computed)
             processor[name].append(time.process_time() - used)
     speed = {name: pairs / statistics.median(values) for name, values in seconds.items()}
-    computed = {name: statistics.mean(values) for name, values in tokens.items()}
+    places = {name: statistics.mean(values) for name, values in tokens.items()}
     say(f"{kind}: pairs a second, median of {repeats} (all)")
     for name, values in seconds.items():
         each = ", ".join(f"{pairs / value:.2f}" for value in values)
         cores = sum(processor[name]) / sum(values)
-        count = f"; {computed[name] / pairs:.0f} tokens a pair" if computed[name] else ""
+        count = f"; {places[name] / pairs:.0f} tokens a pair" if places[name] else ""
         say(f"  {name:<10}{speed[name]:>8.2f}   ({each}; {cores:.1f} cores busy{count})")
     peer = max((name for name in sides if name != "ours"), key=speed.__getitem__)
     say(f"  ours is {speed['ours'] / speed[peer]:.2f} times as fast as {peer}")
@@ -170,7 +170,7 @@ def _by_turns(
         "seconds": seconds,
         "processor_seconds": processor,
         "pairs_per_second": speed,
-        "tokens_computed": computed,
+        "tokens_computed": places,
         "faster_peer": peer,
         "ratio": speed["ours"] / speed[peer],
     }
