@@ -62,8 +62,8 @@ def get_config(preset: str = "") -> ConfigDict:
         )
     config = ConfigDict()
     config.name = f"dpo-{preset}"  # the run lies in runs/NAME unless --workdir says otherwise
-    config.seed = 0
-    config.objective = "dpo"
+    config.seed = 0  # of the data order, the first weights and the bootstrap
+    config.objective = "dpo"  # "reward", "sft" or "dpo"
 
     config.data = ConfigDict()
     config.data.train = "demo"  # pairs or samples: a file, a folder, a hub name, or "demo"
@@ -81,11 +81,11 @@ def get_config(preset: str = "") -> ConfigDict:
     config.synthesis = ConfigDict()
     config.synthesis.mode = "compact"  # 5 comparisons of 6 leaves; "full": of 10 leaves
     config.synthesis.k_min = 2  # instructions added to a prompt
-    config.synthesis.k_max = 5
+    config.synthesis.k_max = 5  # most instructions of a prompt
     config.synthesis.families = "train"  # "train", "held_out", "all", or ids with commas between
     config.synthesis.wordings = "train"  # "train" or "held_out"
-    config.synthesis.seed = 0
-    config.synthesis.reference = 1024  # pairs to learn from what the data's responses are like
+    config.synthesis.seed = 0  # another one draws other instructions
+    config.synthesis.reference = 512  # pairs to learn from what the data's responses are like
     config.synthesis.min_share = 0.05  # drop instructions that fewer responses keep
     config.synthesis.min_share_named = 0.0  # the same for those that name words of the response
     config.synthesis.max_share = 0.95  # drop instructions that more responses keep
@@ -106,8 +106,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.loss = ConfigDict()
     config.loss.beta = 0.1  # of the rewards
     config.loss.base = 1.0  # weights of the levels
-    config.loss.intra = 1.0
-    config.loss.inter = 1.0
+    config.loss.intra = 1.0  # the same
+    config.loss.inter = 1.0  # the same
     config.loss.inter_form = "margin"  # "margin", "plain", "fixed" or "stopgrad"
     config.loss.inter_gamma = 0.0  # of "fixed": per added instruction
     config.loss.type = "sigmoid"  # of the base level; several with commas between them
@@ -116,40 +116,44 @@ def get_config(preset: str = "") -> ConfigDict:
     config.loss.joint_logp = False  # prompt tokens count too (arXiv 2502.00814), for intra
 
     config.train = ConfigDict()
-    config.train.epochs = 1
+    config.train.epochs = 1  # passes over the training data
     config.train.steps = 0  # not 0: this many steps, whatever the epochs come to
-    config.train.rows_per_batch = 8
+    config.train.rows_per_batch = 8  # rows of a step, over all devices
     config.train.accumulation = 1  # parts of a batch, one after the other
-    config.train.learning_rate = 3e-4
+    config.train.learning_rate = 3e-4  # its peak
     config.train.schedule = "cosine"  # "cosine", "linear" or "constant"
     config.train.warmup = 0.1  # steps, or below 1 a fraction of all
     config.train.min_ratio = 0.0  # last learning rate over the peak
-    config.train.weight_decay = 0.0
-    config.train.b1 = 0.9
-    config.train.b2 = 0.98
-    config.train.eps = 1e-8
-    config.train.clip = 1.0
+    config.train.weight_decay = 0.0  # of matrices, not of norms, biases and the reward head
+    config.train.b1 = 0.9  # Adam's decay of the first moment
+    config.train.b2 = 0.98  # Adam's decay of the second moment
+    config.train.eps = 1e-8  # Adam's epsilon
+    config.train.clip = 1.0  # largest norm of a gradient; longer ones are scaled down
     config.train.dtype = "float32"  # of the computation: "float32" or "bfloat16"
     config.train.remat = "none"  # what the backward pass computes again: "none", "dots", "full"
     config.train.attention = "auto"  # backend of the reach mask
     config.train.logp_chunk = 256  # scored tokens of a row whose logits are held at once
-    config.train.log_every = 5
+    config.train.log_every = 5  # steps between lines of metrics.jsonl
+    # "tensorboard", "wandb", "trackio", several with commas between them; empty: none.
+    config.train.logger = "tensorboard"
     config.train.eval_every = 0  # steps between evaluations; 0: before and after only
     config.train.save_every = 100  # steps between checkpoints
     config.train.keep = 2  # checkpoints that stay
+    # A step whose loss or gradient is not finite ends the run ("stop") or is left out ("skip").
+    config.train.on_nonfinite = "stop"
 
     config.eval = ConfigDict()
-    config.eval.rows_per_batch = 8
+    config.eval.rows_per_batch = 8  # rows scored at once, over all devices
     config.eval.samples = 200  # samples of an evaluation during training; 0: all
     config.eval.resamples = 1000  # of the bootstrap
     config.eval.generate = 200  # held-out prompts with instructions that are answered; 0: none
     config.eval.generate_rows = 100  # responses at once
-    config.eval.max_new_tokens = 80  # longest response
+    config.eval.max_new_tokens = 80  # longest response, tokens
 
     config.mesh = ConfigDict()
     config.mesh.data = -1  # whatever the others leave
-    config.mesh.fsdp = 1
-    config.mesh.tensor = 1
+    config.mesh.fsdp = 1  # parts that parameters and rows are split into
+    config.mesh.tensor = 1  # parts that matrices are split into
 
     if preset == "pretrained":
         config.data.train = ""

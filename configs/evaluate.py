@@ -48,28 +48,28 @@ def get_config(preset: str = "") -> ConfigDict:
     config.max_length = 0  # longest leaf in tokens; 0: that of the run, else 2048
     config.row_length = 0  # tokens of a row; 0: that of the run, else twice max_length
     config.truncation = "truncate"  # "truncate" (from the left), "drop" or "error"
-    config.rows_per_batch = 8
-    config.dtype = "float32"
-    config.attention = "auto"
+    config.rows_per_batch = 8  # rows of tokens at once, over all devices
+    config.dtype = "float32"  # of the computation: "float32" or "bfloat16"
+    config.attention = "auto"  # backend of the reach mask
     config.resamples = 1000  # of the bootstrap
-    config.seed = 0
+    config.seed = 0  # of the bootstrap
 
     config.synthesis = ConfigDict()
-    config.synthesis.mode = "compact"
-    config.synthesis.k_min = 2
-    config.synthesis.k_max = 5
+    config.synthesis.mode = "compact"  # "compact": 5 comparisons of 6 leaves; "full": of 10 leaves
+    config.synthesis.k_min = 2  # fewest instructions of a prompt
+    config.synthesis.k_max = 5  # most instructions of a prompt
     config.synthesis.families = "train"  # "held_out" shows what was never trained on
-    config.synthesis.wordings = "train"
-    config.synthesis.seed = 0
-    config.synthesis.reference = 1024  # pairs to learn from what the data's responses are like
+    config.synthesis.wordings = "train"  # "train" or "held_out"
+    config.synthesis.seed = 0  # another one draws other instructions
+    config.synthesis.reference = 512  # pairs to learn from what the data's responses are like
     config.synthesis.min_share = 0.05  # drop instructions that fewer responses keep
     config.synthesis.min_share_named = 0.0  # the same for those that name words of the response
     config.synthesis.max_share = 0.95  # drop instructions that more responses keep
 
     config.mesh = ConfigDict()
-    config.mesh.data = -1
-    config.mesh.fsdp = 1
-    config.mesh.tensor = 1
+    config.mesh.data = -1  # parts that rows alone are split into; -1: whatever the others leave
+    config.mesh.fsdp = 1  # parts that parameters and rows are split into
+    config.mesh.tensor = 1  # parts that matrices are split into
     return config
 
 
@@ -81,19 +81,19 @@ def _ifeval() -> ConfigDict:
     config.selector = ""  # a reward model that chooses among the samples of a prompt
     config.output = ""  # JSONL of verdicts; empty: print only
     config.resamples = 1000  # of the bootstrap
-    config.seed = 0
+    config.seed = 0  # of the bootstrap
 
     # Of the policy, as in configs/generate.py.
     config.n = 1  # responses to each prompt
-    config.max_new_tokens = 1024
-    config.temperature = -1.0
-    config.top_p = 1.0
-    config.rows_per_batch = 16  # of the reward model too
-    config.dtype = "float32"
-    config.attention = "auto"
+    config.max_new_tokens = 1024  # longest response, tokens
+    config.temperature = -1.0  # 0: always the likeliest token; -1: that for n = 1, else 1
+    config.top_p = 1.0  # draw from the likeliest tokens that together have this probability
+    config.rows_per_batch = 16  # responses at once; of the reward model rows
+    config.dtype = "float32"  # of the computation: "float32" or "bfloat16"
+    config.attention = "auto"  # backend of the reach mask
 
     config.mesh = ConfigDict()
-    config.mesh.data = -1
-    config.mesh.fsdp = 1
-    config.mesh.tensor = 1
+    config.mesh.data = -1  # parts that rows alone are split into; -1: whatever the others leave
+    config.mesh.fsdp = 1  # parts that parameters and rows are split into
+    config.mesh.tensor = 1  # parts that matrices are split into
     return config

@@ -33,16 +33,16 @@ def get_config(preset: str = "") -> ConfigDict:
     config.input = ""  # prompts: a file, a folder or a hub name; empty: ask
     config.output = ""  # JSONL to write; empty: print
     config.n = 1  # responses to each prompt
-    config.max_new_tokens = 512  # longest response
+    config.max_new_tokens = 512  # longest response, tokens
     config.temperature = -1.0  # 0: always the likeliest token; -1: that for n = 1, else 1
     config.top_p = 1.0  # draw from the likeliest tokens that together have this probability
     config.rows_per_batch = 16  # responses at once
     config.dtype = "float32"  # of the computation: "float32" or "bfloat16"
     config.attention = "auto"  # backend of the reach mask
-    config.seed = 0
+    config.seed = 0  # of what is drawn
 
     config.mesh = ConfigDict()
     config.mesh.data = -1  # whatever the others leave
-    config.mesh.fsdp = 1
-    config.mesh.tensor = 1
+    config.mesh.fsdp = 1  # parts that parameters and rows are split into
+    config.mesh.tensor = 1  # parts that matrices are split into
     return config

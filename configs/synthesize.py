@@ -24,6 +24,8 @@ from ml_collections import ConfigDict
 
 from mapl_jax.errors import UserError
 
+PRESETS = ("demo", "held_out")
+
 
 def get_config(preset: str = "") -> ConfigDict:
     """The settings of `mapl_jax.synthesize`."""
@@ -32,26 +34,27 @@ def get_config(preset: str = "") -> ConfigDict:
     # A file (.jsonl, .json, .csv, .parquet), a folder of such, a hub name org/name:split,
     # or demo, demo:test.
     config.input = ""
-    config.output = ""
-    config.overwrite = False
-    config.on_error = "raise"  # "skip": leave bad records out and count them
+    config.output = ""  # folder to write
+    config.overwrite = False  # replace what the folder holds
+    config.on_error = "raise"  # what a bad record does: "raise" or "skip", which counts it
     config.demo_pairs = 2000  # how many, if input is demo
 
-    config.mode = "compact"  # or "full": prompts of its own for every comparison
-    config.seed = 0
-    config.k_min = 2
-    config.k_max = 5
-    config.families = "train"  # or "held_out", "all", or ids with commas between
-    config.wordings = "train"  # or "held_out"
+    # "compact", or "full": prompts of its own for every comparison.
+    config.mode = "compact"
+    config.seed = 0  # another one draws other instructions
+    config.k_min = 2  # fewest instructions of a prompt
+    config.k_max = 5  # most instructions of a prompt
+    config.families = "train"  # "train", "held_out", "all", or ids with commas between
+    config.wordings = "train"  # "train" or "held_out"
 
     # Pairs to learn from what responses of this data set are like: which instructions say nothing,
     # how to draw families evenly, and which way they lean. 0 learns nothing.
-    config.reference = 1024
+    config.reference = 512
     config.min_share = 0.05  # drop instructions that fewer of these responses keep
     config.min_share_named = 0.0  # the same for those that name words of the response
     config.max_share = 0.95  # drop instructions that more of them keep
 
-    config.format = "jsonl"  # or "parquet"
+    config.format = "jsonl"  # "jsonl" or "parquet"
     config.shard_size = 1024  # pairs of a file, and of a worker's task
     config.num_proc = 0  # processes; 0: one per core
 
@@ -61,5 +64,5 @@ def get_config(preset: str = "") -> ConfigDict:
         config.families = "held_out"
         config.wordings = "held_out"
     elif preset:
-        raise UserError(f"unknown preset {preset!r}; known are demo and held_out")
+        raise UserError(f"unknown preset {preset!r}; known are {' and '.join(PRESETS)}")
     return config

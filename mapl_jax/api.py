@@ -41,7 +41,7 @@ from mapl_jax import (
     trained,
     weights,
 )
-from mapl_jax.charts import Picture
+from mapl_jax.charts import Gallery
 from mapl_jax.data.sources import Message, Pair
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.errors import UserError
@@ -64,9 +64,9 @@ Model = Trained | str | os.PathLike[str]
 SPREAD = {"data": 1, "fsdp": -1, "tensor": 1}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Evaluation:
-    """How a reward model did on held-out comparisons; `print` shows a table.
+    """How a reward model did on held-out comparisons; shows itself as a table.
 
     Attributes:
         summary: accuracies, margins, ... by level, by number of instructions and by family, as
@@ -79,7 +79,7 @@ class Evaluation:
     scored: preferences.Scored
     counts: dict[str, Any]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return preferences.table(None, self.summary)
 
 
@@ -411,8 +411,8 @@ def evaluate_model(
     return Evaluation(summary, scored, {**split.counts, "encoding": tries.counts})
 
 
-def report_pictures(model: Model) -> dict[str, list[Picture]]:
-    """The pictures of a finished run's report, each of which a notebook shows by itself.
+def report_pictures(model: Model) -> dict[str, Gallery]:
+    """The pictures of a finished run's report; a notebook shows one, or some side by side.
 
     Args:
         model: from `train_model`, or the folder of a run.
@@ -598,8 +598,10 @@ def export_model(
         >>> {"config.json", "model.safetensors", "tokenizer.json"} <= set(os.listdir(folder))
         True
     """
+    export.check(dtype=dtype, adapter=adapter)
     found = _loaded(model)
-    export.check(found, dtype=dtype, adapter=adapter)
+    if adapter and found.model.lora is None:
+        raise UserError("the model has no adapters; leave out adapter")
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
         tries = export.rows(found, data, cache)
         return outputs.write_model(

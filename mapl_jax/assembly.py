@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from mapl_jax import cli, weights
 from mapl_jax.kernels import attention
-from mapl_jax.models import axes, lora
+from mapl_jax.models import axes, decoder, lora
 from mapl_jax.models.decoder import DecoderConfig
 from mapl_jax.objectives import Objective
 from mapl_jax.training import optimizers, sharding, step
@@ -52,7 +52,7 @@ def model_options(config: ConfigDict, mesh: Mesh) -> dict[str, Any]:
     train = config.train
     return {
         "dtype": cli.choice("train.dtype", train.dtype, weights.DTYPES),
-        "remat": train.remat,
+        "remat": cli.choice("train.remat", train.remat, tuple(decoder.REMAT)),
         "backend": cli.choice("train.attention", train.attention, attention.BACKENDS),
         "spread": sharding.spread(mesh),
     }

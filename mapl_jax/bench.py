@@ -23,6 +23,7 @@ from ml_collections import ConfigDict
 from mapl_jax import assembly, cli, files, inputs, measure, objectives, train, weights
 from mapl_jax.data import loader
 from mapl_jax.errors import UserError
+from mapl_jax.messages import result, say
 from mapl_jax.models import lora
 from mapl_jax.training import sharding, step
 
@@ -44,30 +45,28 @@ def main(arguments: cli.Arguments) -> None:
     config, flags = arguments.config, arguments.flags
     if flags.steps < 1 or flags.repeats < 1 or flags.pairs < 1 or flags.batch < 1:
         raise UserError("--steps, --repeats, --pairs and --batch must be at least 1")
+    if flags.output:
+        files.check_target(flags.output)
     found: dict[str, Any]
     if flags.attention:
         found = {"attention_microseconds": measure.attention_by_length((1024, 8192), 1024)}
         for name, value in found["attention_microseconds"].items():
-            print(f"{name:<14}{value:>10.1f} microseconds a token", flush=True)
+            result(f"{name:<14}{value:>10.1f} microseconds a token")
     elif flags.versus:
         cli.choice("--versus", flags.versus, ("trl",))
         from mapl_jax import versus
 
         found = versus.compare(
-            config, pairs=flags.pairs, batch=flags.batch, repeats=flags.repeats, say=_say
+            config, pairs=flags.pairs, batch=flags.batch, repeats=flags.repeats, say=result
         )
     else:
         with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
             found = run(config, Path(arguments.workdir or cache), flags.steps)
-        print(table(found), flush=True)
+        result(table(found))
     found = {"command": arguments.command, "device": device(), **found}
     if flags.output:
         files.write_json(flags.output, found)
-        print(f"\n{flags.output}")
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
+        say("", flags.output)
 
 
 def device() -> str:

@@ -7,6 +7,7 @@ import dataclasses
 import html
 import math
 from collections.abc import Callable, Sequence
+from typing import SupportsIndex, overload
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from mapl_jax.pages import COLOR_STYLE, DRAWING_STYLE, LIGHT
 WIDTH, HEIGHT = 380, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 10, 40
 _DIAMOND = 'd="M0-6L6 0L0 6L-6 0Z"'
-_TITLE = 26  # height of a title, where a drawing carries its own
+_TITLE, _GAP = 26, 16  # of drawings that carry their titles
+_NESTED = f'<svg width="{WIDTH}" height="{HEIGHT}" overflow="visible" '
 _LETTER = 6.7  # mean width of a letter, at 12 px
 
 Span = tuple[float, float]
@@ -27,7 +29,7 @@ class Picture:
 
     title: str
     caption: str
-    svg: str
+    svg: str = dataclasses.field(repr=False)
 
     def html(self) -> str:
         """As a figure of a page."""
@@ -38,18 +40,40 @@ class Picture:
 
     def _repr_svg_(self) -> str:
         """What notebooks show: title and drawing, on white paper, with their own colors."""
+        return Gallery([self])._repr_svg_()
+
+
+class Gallery(list[Picture]):
+    """Pictures that a notebook shows side by side, two in a row."""
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Picture: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Gallery": ...
+
+    def __getitem__(self, index: SupportsIndex | slice) -> "Picture | Gallery":
+        found = super().__getitem__(index)
+        return Gallery(found) if isinstance(found, list) else found
+
+    def _repr_svg_(self) -> str:
         colors = " ".join(f"--{name}: {color};" for name, color in LIGHT.items())
         style = f"<style>svg {{ {colors} }}\n{COLOR_STYLE}{DRAWING_STYLE}</style>"
-        start = self.svg.index(">") + 1
-        height = int(self.svg[:start].split('viewBox="0 0 ')[1].split('"')[0].split()[1])
-        top = f"0 {-_TITLE} {WIDTH} {height + _TITLE}"
-        head = (
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH * 1.2:.0f}" viewBox="{top}" '
-            f'role="img" aria-label="{html.escape(self.title)}">'
+        cell = WIDTH + _GAP, HEIGHT + _TITLE + _GAP
+        width, height = min(len(self), 2) * cell[0], -(-len(self) // 2) * cell[1]
+        words = html.escape("; ".join(picture.title for picture in self))
+        drawings = "".join(
+            f'<g transform="translate({index % 2 * cell[0]} {index // 2 * cell[1]})">'
+            f'<text x="4" y="18" style="font-weight: 600">{html.escape(picture.title)}</text>'
+            f'<g transform="translate(0 {_TITLE})">{picture.svg.replace("<svg ", _NESTED, 1)}</g>'
+            "</g>"
+            for index, picture in enumerate(self)
         )
-        paper = f'<rect y="{-_TITLE}" width="{WIDTH}" height="{height + _TITLE}" fill="#fff"/>'
-        title = f'<text x="4" y="-8" style="font-weight: 600">{html.escape(self.title)}</text>'
-        return f"{head}{style}{paper}{title}{self.svg[start:]}"
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{1.15 * width:.0f}" role="img" '
+            f'viewBox="0 0 {width} {height}" aria-label="{words}">{style}'
+            f'<rect width="{width}" height="{height}" fill="#fff"/>{drawings}</svg>'
+        )
 
 
 def plain(value: float) -> str:
@@ -117,6 +141,7 @@ class Plot:
             height: of the drawing, in units of `WIDTH`.
         """
         self.x, self.y, self.height = x, y, height
+        self.parts: list[str] = []
         lines = self._legend(legend)
         self.top = _TOP + 18 * lines + (4 if lines else 0)
         below = max([text.count("\n") for _, text in x_ticks] if x_ticks else [0], default=0)
@@ -229,7 +254,6 @@ class Plot:
 
     def _legend(self, legend: Sequence[tuple[str, str]]) -> int:
         """Draws it, and says how many lines it takes."""
-        self.parts: list[str] = []
         x, line = float(_LEFT), 0
         for kind, text in legend:
             width = 26 + _LETTER * len(text) + 9

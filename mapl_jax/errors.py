@@ -17,6 +17,6 @@ class Stopped(BaseException):
         where: how far the run is.
     """
 
-    def __init__(self, where: str = "before training"):
+    def __init__(self, where: str):
         super().__init__(where)
         self.where = where

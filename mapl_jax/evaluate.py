@@ -22,6 +22,7 @@ from mapl_jax.errors import UserError
 from mapl_jax.evaluation import ifeval, preferences, reports
 from mapl_jax.files import check_target, write_json, write_lines
 from mapl_jax.kernels import attention
+from mapl_jax.messages import result, say
 from mapl_jax.runs import RunFolder
 from mapl_jax.training import sharding
 
@@ -35,8 +36,8 @@ def main(arguments: cli.Arguments) -> None:
     """Loads, scores, prints."""
     config = arguments.config
     if arguments.flags.get("compare"):
-        print(comparing.compare(arguments.flags.compare, arguments.flags.output))
-        print(f"\npage: {arguments.flags.output}")
+        result(comparing.compare(arguments.flags.compare, arguments.flags.output))
+        say("", f"page: {arguments.flags.output}")
         return
     if "responses" in config:
         score_ifeval(config)
@@ -47,6 +48,12 @@ def main(arguments: cli.Arguments) -> None:
         raise UserError("no data given; set --config.data=FILE")
     dtype = cli.choice("dtype", config.dtype, weights.DTYPES)
     cli.choice("attention", config.attention, attention.BACKENDS)
+    output = config.output or arguments.workdir
+    # A mistake shows before the work.
+    if config.scores:
+        check_target(config.scores)
+    if output:
+        check_target(RunFolder(output).report)
     mesh = sharding.make_mesh(config.mesh)
     found = trained.load(config.checkpoint, mesh)
     if not found.head:
@@ -59,7 +66,7 @@ def main(arguments: cli.Arguments) -> None:
             config.data, cache, on_error=config.on_error, seed=config.seed, synthesis=synthesis
         )
         tries = inputs.encode_split(split, found.tokenizer, settings, cache)
-        print(train.describe(str(config.data), tries), flush=True)
+        say(train.describe(str(config.data), tries))
         scored = judging.comparisons(
             found,
             tries,
@@ -84,11 +91,11 @@ def _report(
     config = arguments.config
     output = config.output or arguments.workdir
     summary = preferences.summarize(scored, seed=config.seed, resamples=config.resamples)
-    print()
-    print(preferences.table(None, summary))
+    say()
+    result(preferences.table(None, summary))
     if config.scores:
         preferences.write_scores(Path(config.scores), scored)
-        print(f"\nscores: {config.scores}")
+        say("", f"scores: {config.scores}")
     if output:
         folder = RunFolder(output)
         facts = {
@@ -118,7 +125,7 @@ def _report(
             device=f"{mesh.size} x {jax.devices()[0].device_kind}",
             samples=split.samples(),
         )
-        print(f"\nreport: {os.path.relpath(folder.report)}")
+        say("", f"report: {os.path.relpath(folder.report)}")
 
 
 def score_ifeval(config: ConfigDict) -> None:
@@ -140,7 +147,7 @@ def score_ifeval(config: ConfigDict) -> None:
         found = ifeval.read_responses(config.responses)
         prompts, texts, missing = ifeval.matched(prompts, found, config.responses)
         if missing:
-            print(f"{len(missing)} prompts have no response and are left out; first: {missing[0]}")
+            say(f"{len(missing)} prompts have no response and are left out; first: {missing[0]}")
         if config.selector and max(map(len, texts)) == 1:
             raise UserError(f"{config.responses} has one response to a prompt, nothing to select")
     else:
@@ -153,17 +160,17 @@ def score_ifeval(config: ConfigDict) -> None:
     summarize = functools.partial(ifeval.summarize, seed=config.seed, resamples=config.resamples)
     most = max(map(len, texts))
     if most == 1:
-        print(ifeval.table(summarize(followed)))
+        result(ifeval.table(summarize(followed)))
     else:
         ways = {f"one of {most}, on average": followed}
         if rewards:
             choice = [int(np.argmax(values)) for values in rewards]
             ways["the reward model's choice"] = ifeval.picked(followed, choice)
         ways[f"the best of {most}"] = ifeval.best(followed)
-        print(ifeval.choice_table({name: summarize(way) for name, way in ways.items()}))
+        result(ifeval.choice_table({name: summarize(way) for name, way in ways.items()}))
     if config.output:
         ifeval.write(config.output, followed, rewards)
-        print(f"\nverdicts: {config.output}")
+        say("", f"verdicts: {config.output}")
 
 
 def _answered(prompts: list[dict[str, Any]], config: ConfigDict) -> list[list[str]]:
@@ -181,10 +188,10 @@ def _answered(prompts: list[dict[str, Any]], config: ConfigDict) -> list[list[st
     if config.output and jax.process_index() == 0:
         path = Path(config.output).with_suffix(".responses.jsonl")
         write_lines(path, generate.with_responses(records, found))
-        print(f"responses: {path}")
+        say(f"responses: {path}")
     cut = sum(not answer.ended for answers in found for answer in answers)
     if cut:
-        print(f"{cut} responses were cut at {config.max_new_tokens} tokens")
+        say(f"{cut} responses were cut at {config.max_new_tokens} tokens")
     return [[answer.text for answer in answers] for answers in found]
 
 

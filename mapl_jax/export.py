@@ -12,6 +12,7 @@ from pathlib import Path
 from mapl_jax import cli, inputs, outputs, trained
 from mapl_jax.data import encode
 from mapl_jax.errors import UserError
+from mapl_jax.messages import say
 from mapl_jax.training import sharding
 
 FLAGS = {
@@ -29,9 +30,11 @@ def main(arguments: cli.Arguments) -> None:
     for name in ("checkpoint", "output"):
         if not options[name]:
             raise UserError(f"no {name} given; set --{name}=DIR")
+    check(dtype=options.dtype, adapter=options.adapter, flag="--")
     mesh = sharding.make_mesh({"data": 1, "fsdp": -1, "tensor": 1})
     found = trained.load(options.checkpoint, mesh)
-    check(found, dtype=options.dtype, adapter=options.adapter)
+    if options.adapter and found.model.lora is None:
+        raise UserError(f"{options.checkpoint} has no adapters; leave out --adapter")
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
         difference = outputs.write_model(
             Path(options.output),
@@ -42,21 +45,23 @@ def main(arguments: cli.Arguments) -> None:
             adapter=options.adapter,
         )
     numbers = "rewards" if found.head else "log-probabilities"
-    print(f"{numbers} of held-out rows: the same to {difference:.2g}")
-    print(f"model: {options.output}")
+    say(f"{numbers} of held-out rows: the same to {difference:.2g}", f"model: {options.output}")
 
 
-def check(found: trained.Trained, *, dtype: str, adapter: bool) -> None:
+def check(*, dtype: str, adapter: bool, flag: str = "") -> None:
     """Makes sure that a model can be written so.
+
+    Args:
+        dtype: of the weights.
+        adapter: whether only the adapters are written.
+        flag: what stands before the names of the options in messages.
 
     Raises:
         UserError: it cannot.
     """
-    cli.choice("dtype", dtype, outputs.TOLERANCE)
+    cli.choice(f"{flag}dtype", dtype, outputs.TOLERANCE)
     if adapter and dtype != "float32":
-        raise UserError("adapters are written as float32; leave out dtype")
-    if adapter and found.model.lora is None:
-        raise UserError("the model has no adapters; leave out adapter")
+        raise UserError(f"adapters are written as float32; leave out {flag}dtype")
 
 
 def rows(found: trained.Trained, data: inputs.Source, cache: str) -> encode.TrieSet:

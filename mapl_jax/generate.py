@@ -18,6 +18,7 @@ from mapl_jax.data.sources import Message
 from mapl_jax.errors import UserError
 from mapl_jax.files import check_target, write_lines
 from mapl_jax.kernels import attention
+from mapl_jax.messages import ask, result, say
 from mapl_jax.models.generation import Sampling
 from mapl_jax.responses import Responder, Response
 from mapl_jax.training import sharding
@@ -52,10 +53,10 @@ def main(arguments: cli.Arguments) -> None:
     lines = list(with_responses(records, found))
     if config.output:
         write_lines(config.output, lines)
-        print(f"{len(lines)} responses to {len(records)} prompts: {config.output}")
+        say(f"{len(lines)} responses to {len(records)} prompts: {config.output}")
     else:
         for line in lines:
-            print(json.dumps(line, ensure_ascii=False))
+            result(json.dumps(line, ensure_ascii=False))
 
 
 def check(config: ConfigDict) -> None:
@@ -124,12 +125,12 @@ def with_responses(
 
 def converse(respond: Callable[..., list[list[Response]]], lines: Iterable[str]) -> None:
     """Answers line after line as one conversation, until an empty one or the end."""
-    print(f"Ask something. {NEW} begins a new conversation, an empty line ends.")
+    say(f"Ask something. {NEW} begins a new conversation, an empty line ends.")
     messages: list[Message] = []
     typed = iter(lines)
     try:
         while True:
-            print("> ", end="", flush=True)
+            ask("> ")
             line = next(typed, "").strip()
             if not line:
                 break
@@ -140,14 +141,14 @@ def converse(respond: Callable[..., list[list[Response]]], lines: Iterable[str])
             try:
                 ((answer,),) = respond([messages])
             except UserError as error:
-                print(f"{error}; {NEW} begins a new conversation")
+                result(f"{error}; {NEW} begins a new conversation")
                 messages.pop()
                 continue
-            print(answer.text + ("" if answer.ended else " ..."), flush=True)
+            result(answer.text + ("" if answer.ended else " ..."))
             messages.append(Message(role="assistant", content=answer.text))
     except KeyboardInterrupt:
         pass
-    print()
+    result()
 
 
 if __name__ == "__main__":

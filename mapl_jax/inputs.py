@@ -1,9 +1,12 @@
 """From what a config names to tries: the part of a command that comes before a model."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -11,10 +14,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from mapl_jax import constraints
+from mapl_jax import constraints, files, messages
 from mapl_jax.data import demo, encode, sources, tokenization
 from mapl_jax.data.sources import Tally
 from mapl_jax.errors import UserError
+from mapl_jax.files import write_json
 from mapl_jax.synthesis import runners, shards
 from mapl_jax.synthesis.settings import Settings
 
@@ -66,7 +70,13 @@ def load_split(
     """
     if name != DEMO and sources.is_samples(name):
         return load_samples(name, cache_dir)
-    return _synthesize(_read_pairs(name, config, split), config, cache_dir)
+    read, settings, tally = _reader(name, config, split), synthesis_settings(config), Tally()
+    made_of = shards.Fingerprint(settings)
+    for pair in read(tally):
+        made_of.add_pair(pair)
+    return _samples_of(
+        read(Tally()), made_of.name(), tally, settings, cache_dir, config.data.num_proc
+    )
 
 
 def load_demonstrations(
@@ -105,23 +115,92 @@ def load_splits(config: ConfigDict, cache_dir: str | os.PathLike[str]) -> tuple[
     """The training samples and the held-out ones.
 
     Without `data.test`, a part of the training data is held out, by prompt: two pairs with the
-    same first user turn are never on both sides.
+    same first user turn are never on both sides. Records are read one by one, so memory does not
+    grow with them, and the same files are not read again: what came of them is remembered.
     """
-    data, cache = config.data, cache_dir
-    _check_train(data)
+    _check_train(config.data)
+    memory = Path(cache_dir) / f"splits-{_sources_name(config)}.json"
+    known = _recalled(memory)
+    if known is None:
+        known = _load_splits(config, cache_dir)
+        write_json(memory, [_told(split) for split in known])
+    return known
+
+
+def _load_splits(config: ConfigDict, cache: str | os.PathLike[str]) -> tuple[Split, Split]:
+    data = config.data
     if data.test or data.train == DEMO:
         train = load_split(data.train, config, cache, split="train")
         return train, load_split(data.test or DEMO, config, cache, split="test")
+    sides = [_side(data.test_fraction, held_out) for held_out in (False, True)]
     if sources.is_samples(data.train):
-        samples = _parted(
-            sources.read_samples(data.train),
-            lambda sample: sample["prompts"][0]["messages"],
-            data.test_fraction,
+        train, test = (
+            keep_samples(
+                (x for x in sources.iter_samples(data.train) if side(x["prompts"][0]["messages"])),
+                cache,
+            )
+            for side in sides
         )
-        return keep_samples(samples[0], cache), keep_samples(samples[1], cache)
-    pairs = _read_pairs(data.train, config, "train")
-    train_pairs, test_pairs = hold_out(pairs, data.test_fraction)
-    return _synthesize(train_pairs, config, cache), _synthesize(test_pairs, config, cache)
+        _check_parted(data.test_fraction, *(s.counts["samples_read"] for s in (train, test)))
+        return train, test
+    read = _reader(data.train, config, "train")
+    counts = [0, 0]
+    settings, tally = synthesis_settings(config), Tally()
+    names = [shards.Fingerprint(settings) for _ in sides]
+    for pair in read(tally):
+        side = int(sides[1](pair["prompt"]))
+        counts[side] += 1
+        names[side].add_pair(pair)
+    _check_parted(data.test_fraction, *counts)
+
+    def of(side: Callable[[list[Any]], bool], name: shards.Fingerprint) -> Split:
+        pairs = (pair for pair in read(Tally()) if side(pair["prompt"]))
+        return _samples_of(pairs, name.name(), tally, settings, cache, config.data.num_proc)
+
+    return of(sides[0], names[0]), of(sides[1], names[1])
+
+
+def _sources_name(config: ConfigDict) -> str:
+    """Names all that decides what is read and made of it: the config, the files and the code."""
+    about = [config.seed, config.data.to_dict(), config.synthesis.to_dict()]
+    digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=12)
+    package = Path(__file__).parent
+    code = [
+        file
+        for part in ("constraints", "data", "synthesis")
+        for file in (package / part).rglob("*.py")
+    ]
+    for file in (
+        Path(__file__),
+        *sorted(code),
+        *sources.files_of(config.data.train),
+        *sources.files_of(config.data.test or DEMO),
+    ):
+        digest.update(os.fsencode(file.name) + b"\0")
+        # A file that cannot be opened is reported where its records are read.
+        with contextlib.suppress(OSError), file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "blake2b").digest())
+    return digest.hexdigest()
+
+
+def _told(split: Split) -> dict[str, Any]:
+    """A split as JSON."""
+    return {"paths": [str(path.absolute()) for path in split.paths]} | {
+        "fingerprint": split.fingerprint,
+        "counts": split.counts,
+    }
+
+
+def _recalled(memory: Path) -> tuple[Split, Split] | None:
+    """The splits that were loaded before; None if they, or their files, are not there."""
+    try:
+        train, test = (
+            Split(tuple(map(Path, told["paths"])), told["fingerprint"], told["counts"])
+            for told in json.loads(memory.read_text(encoding="utf-8"))
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return (train, test) if all(p.is_file() for s in (train, test) for p in s.paths) else None
 
 
 def hold_out(pairs: sources.Pairs, fraction: float) -> tuple[sources.Pairs, sources.Pairs]:
@@ -130,7 +209,11 @@ def hold_out(pairs: sources.Pairs, fraction: float) -> tuple[sources.Pairs, sour
     Raises:
         UserError: one side would be empty.
     """
-    sides = _parted(pairs.records, lambda pair: pair["prompt"], fraction)
+    sides = [
+        [pair for pair in pairs.records if side(pair["prompt"])]
+        for side in (_side(fraction, held_out) for held_out in (False, True))
+    ]
+    _check_parted(fraction, *map(len, sides))
     return (
         dataclasses.replace(pairs, records=sides[0]),
         dataclasses.replace(pairs, records=sides[1]),
@@ -147,15 +230,21 @@ def make_tokenizer(config: ConfigDict, train: Split, folder: Path) -> tokenizati
     """
     path = config.tokenizer.path or config.model.path
     template = config.tokenizer.chat_template or None
-    if not (folder / "tokenizer.json").exists():
+    flaw = files.flaw(folder)
+    if flaw:
+        if folder.exists():
+            messages.notice(f"{folder} cannot be used ({flaw}) and is made anew")
         if path:
             tokenizer = tokenization.load(path, chat_template=template)
         else:
             tokenizer = tokenization.train(_texts(train.samples()), config.tokenizer.vocab_size)
             if template:
                 tokenizer.chat_template = tokenization.read_template(template)
-        part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
+        part = folder.with_name(f".{folder.name}.part")
+        for old in (part, folder):
+            shutil.rmtree(old, ignore_errors=True)
         tokenizer.save_pretrained(str(part))
+        files.seal(part)
         os.replace(part, folder)
     return tokenization.load(str(folder))
 
@@ -251,17 +340,34 @@ def synthesize(
 ) -> Split:
     """Samples with instructions added to pairs, made once for the same pairs and settings."""
     name = shards.fingerprint(pairs.records, settings)
+    tally = Tally(pairs.read, Counter(pairs.dropped))
+    return _samples_of(pairs.records, name, tally, settings, cache_dir, num_proc)
+
+
+def _samples_of(
+    pairs: Iterable[sources.Pair],
+    name: str,
+    tally: Tally,
+    settings: Settings,
+    cache_dir: str | os.PathLike[str],
+    num_proc: int,
+) -> Split:
+    """Samples of pairs with such a fingerprint; the pairs are read only if they are not there."""
     folder = Path(cache_dir) / f"samples-{name}"
     summary = shards.summary_of(folder)
     if summary is None:
-        run = runners.local(num_proc)
-        summary = shards.synthesize(
-            pairs.records,
-            settings,
-            folder,
-            run=run,
-            source=Tally(pairs.read, Counter(pairs.dropped)),
-        )
+        if flaw := shards.flaw(folder):
+            messages.notice(f"the cache {folder} cannot be used ({flaw}) and is made anew")
+        with messages.progress("synthesizing", "pairs") as show:
+            summary = shards.synthesize(
+                pairs,
+                settings,
+                folder,
+                run=runners.local(num_proc),
+                overwrite=True,
+                progress=show,
+                source=tally,
+            )
     told = ("pairs_in", "samples_out", "all_five", "comparisons", "uninformative", "dropped")
     counts = {"records": summary["records"], **{key: summary[key] for key in told}}
     return Split(tuple(folder / file for file in summary["files"]), name, counts)
@@ -292,6 +398,19 @@ def base_only(pairs: sources.Pairs, cache_dir: str | os.PathLike[str]) -> Split:
     return dataclasses.replace(split, counts=counts)
 
 
+def _reader(name: str, config: ConfigDict, split: str) -> Callable[[Tally], Iterator[sources.Pair]]:
+    """Reads the pairs of a source one by one, as often as it is called."""
+    if name != DEMO:
+        return lambda tally: sources.iter_pairs(name, tally, on_error=config.data.on_error)
+    pairs = _read_pairs(name, config, split)
+
+    def made(tally: Tally) -> Iterator[sources.Pair]:
+        tally.read = pairs.read
+        yield from pairs.records
+
+    return made
+
+
 def _read_pairs(name: str, config: ConfigDict, split: str) -> sources.Pairs:
     data = config.data
     return read_pairs(
@@ -299,23 +418,26 @@ def _read_pairs(name: str, config: ConfigDict, split: str) -> sources.Pairs:
     )
 
 
-def _synthesize(
-    pairs: sources.Pairs, config: ConfigDict, cache_dir: str | os.PathLike[str]
-) -> Split:
-    return synthesize(pairs, synthesis_settings(config), cache_dir, num_proc=config.data.num_proc)
-
-
-def keep_samples(samples: list[dict[str, Any]], cache_dir: str | os.PathLike[str]) -> Split:
+def keep_samples(samples: Iterable[Mapping[str, Any]], cache_dir: str | os.PathLike[str]) -> Split:
     """Samples that were made before, in the one form that is read later."""
-    lines = [json.dumps(sample, ensure_ascii=False, sort_keys=True) for sample in samples]
-    digest = hashlib.blake2b("\n".join(lines).encode(), digest_size=12).hexdigest()
-    path = Path(cache_dir) / f"given-{digest}.jsonl"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.part-{os.getpid()}")
-        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        os.replace(part, path)
-    return Split((path,), digest, {"samples_read": len(samples)})
+    folder = Path(cache_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    digest, count = hashlib.blake2b(digest_size=12), 0
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".given-", delete=False) as part:
+        try:
+            for sample in samples:
+                line = json.dumps(sample, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+                part.write(line)
+                digest.update(line)
+                count += 1
+            part.flush()
+            os.fsync(part.fileno())
+            path = folder / f"given-{digest.hexdigest()}.jsonl"
+            os.replace(part.name, path)
+        except BaseException:
+            os.unlink(part.name)
+            raise
+    return Split((path,), digest.hexdigest(), {"samples_read": count})
 
 
 def _demonstrations(records: sources.Demonstrations, cache_dir: str | os.PathLike[str]) -> Split:
@@ -371,6 +493,12 @@ def _read_demonstrations(name: str, config: ConfigDict, split: str) -> sources.D
     return sources.Demonstrations(records, len(records), {})
 
 
+def _side(fraction: float, held_out: bool) -> Callable[[list[Any]], bool]:
+    """Whether a prompt is on one side."""
+    _check_fraction(fraction)
+    return lambda messages: _held_out(messages, fraction) == held_out
+
+
 def _check_train(data: ConfigDict) -> None:
     if not data.train:
         raise UserError("no training data given; set --config.data.train=FILE")
@@ -380,18 +508,25 @@ def _parted(
     records: list[Any], prompt: Callable[[Any], list[Any]], fraction: float
 ) -> tuple[list[Any], list[Any]]:
     """Records to train on and held-out ones, by the first turn of their prompts."""
-    fraction = float(fraction)
-    if not 0 < fraction < 1:
-        raise UserError(f"data.test_fraction must lie between 0 and 1, not {fraction}")
+    _check_fraction(fraction)
     sides: tuple[list[Any], list[Any]] = ([], [])
     for record in records:
         sides[_held_out(prompt(record), fraction)].append(record)
-    if not all(sides):
+    _check_parted(fraction, *map(len, sides))
+    return sides
+
+
+def _check_fraction(fraction: float) -> None:
+    if not 0 < fraction < 1:
+        raise UserError(f"data.test_fraction must lie between 0 and 1, not {fraction}")
+
+
+def _check_parted(fraction: float, *sizes: int) -> None:
+    if not all(sizes):
         raise UserError(
             f"data.test_fraction={fraction} leaves nothing to train or to test on; "
             "give --config.data.test=FILE, or more records"
         )
-    return sides
 
 
 def _held_out(messages: list[Any], fraction: float) -> bool:

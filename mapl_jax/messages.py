@@ -65,6 +65,11 @@ def say(*lines: Any) -> None:
         _print(lines, sys.stdout)
 
 
+def ask(prompt: str) -> None:
+    """Prints what someone answers in the same line."""
+    print(prompt, end="", flush=True)
+
+
 def detail(*lines: Any) -> None:
     """Prints what only someone who looks for a reason wants to know."""
     if _level >= LEVELS.index("verbose"):
@@ -76,6 +81,21 @@ def warn(text: str) -> None:
     _print([f"warning: {text}"], sys.stderr)
 
 
+def notice(text: str) -> None:
+    """Prints what went wrong and was mended, to stderr, at every level."""
+    _print([f"notice: {text}"], sys.stderr)
+
+
+def error(text: str) -> None:
+    """Prints what a user has to mend, to stderr, at every level and from every process."""
+    print(f"error: {text}", file=sys.stderr, flush=True)
+
+
+def interrupted() -> None:
+    """Says that Ctrl-C ended the command."""
+    print("interrupted", file=sys.stderr, flush=True)
+
+
 @contextlib.contextmanager
 def timed(what: str) -> Iterator[None]:
     """A detail: how long the block took."""
@@ -85,7 +105,9 @@ def timed(what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def progress(what: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
+def progress(
+    what: str, unit: str = "", *, shown: bool = True
+) -> Iterator[Callable[[int, int], None]]:
     """Shows how far something has come, once it has taken two seconds.
 
     A bar on a terminal; elsewhere a line every half minute.
@@ -93,18 +115,19 @@ def progress(what: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
     Args:
         what: is being done, such as "scoring".
         unit: of what is counted, such as "rows".
+        shown: False shows nothing.
 
     Yields:
         A function of (how many are done, how many there are; 0 if that is not known).
     """
-    shown: _Bar | _Lines | None = None
-    if speaks() and _level >= LEVELS.index("normal"):
-        shown = (_Bar if sys.stderr.isatty() else _Lines)(what, unit)
+    bar: _Bar | _Lines | None = None
+    if shown and speaks() and _level >= LEVELS.index("normal"):
+        bar = (_Bar if sys.stderr.isatty() else _Lines)(what, unit)
     try:
-        yield shown.show if shown else lambda done, total: None
+        yield bar.show if bar else lambda done, total: None
     finally:
-        if shown:
-            shown.close()
+        if bar:
+            bar.close()
 
 
 def speaks() -> bool:
@@ -128,21 +151,29 @@ class _Bar:
     """A bar that appears late and leaves nothing behind."""
 
     def __init__(self, what: str, unit: str):
-        self._bar = tqdm.tqdm(
-            desc=what,
-            unit=f" {unit}" if unit else "",
-            file=sys.stderr,
-            ncols=columns(),
-            delay=PATIENCE,
-            leave=False,
-        )
+        self._what, self._unit = what, unit
+        self._due = time.perf_counter() + PATIENCE
+        self._bar: tqdm.tqdm | None = None
 
     def show(self, done: int, total: int) -> None:
+        if self._bar is None:
+            if time.perf_counter() <= self._due:
+                return
+            self._bar = tqdm.tqdm(
+                desc=self._what,
+                unit=f" {self._unit}" if self._unit else "",
+                initial=done,
+                total=total or None,
+                file=sys.stderr,
+                ncols=columns(),
+                leave=False,
+            )
         self._bar.total = total or None
         self._bar.update(done - self._bar.n)
 
     def close(self) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
 
 class _Lines:

@@ -7,7 +7,6 @@ in a run is the same.
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
@@ -185,7 +185,8 @@ def dpo_objective(config: ConfigDict, mesh: Mesh) -> Objective:
     name = config.model.path
     # The demonstration's run makes the model that it starts from.
     made = not name and "sft" in config
-    if not made and not Path(name).expanduser().is_dir() and not fetch.HUB_NAME.fullmatch(name):
+    there = bool(name) and Path(name).expanduser().is_dir()
+    if not made and not there and not fetch.HUB_NAME.fullmatch(name):
         raise UserError(
             f"no such folder: {name or '(none)'}, to start from; make one with "
             "--config=configs/sft.py, or set --config.model.path to a folder or hub name"
@@ -302,8 +303,10 @@ class TokenSums(NamedTuple):
         """What is logged."""
         if not self.tokens:
             return {}
+        with np.errstate(over="ignore"):  # then it is infinite
+            perplexity = float(np.exp(-float(self.logp) / float(self.tokens)))
         return {
-            "perplexity": math.exp(-float(self.logp) / float(self.tokens)),
+            "perplexity": perplexity,
             "response_tokens": float(self.tokens),
         }
 

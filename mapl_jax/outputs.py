@@ -21,6 +21,7 @@ from mapl_jax.data import tokenization
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import card, scoring
+from mapl_jax.files import local
 from mapl_jax.models import hub, lora, peft
 from mapl_jax.models.decoder import DecoderConfig
 from mapl_jax.trained import Trained
@@ -58,7 +59,7 @@ def write_model(
     Raises:
         UserError: the folder holds something else, or what was written does not hold.
     """
-    target = Path(folder).expanduser().absolute()
+    target = local(folder).expanduser().absolute()
     # A score is read where a leaf ends; a policy goes on where the template says so.
     tokenizer = tokenization.closed(result.tokenizer) if result.head else result.tokenizer
     expected = _numbers(result.model, result.params, tries, mesh, tokenizer)

@@ -21,6 +21,7 @@ from mapl_jax import assembly, cli, objectives, planning, weights
 from mapl_jax.data import loader, rows
 from mapl_jax.errors import UserError
 from mapl_jax.kernels import tiles
+from mapl_jax.messages import result
 from mapl_jax.models import hub, lora, published
 from mapl_jax.models.decoder import DecoderConfig
 from mapl_jax.planning import GB, Memory, Slice
@@ -73,7 +74,7 @@ def main(arguments: cli.Arguments) -> None:
     """Compiles and reports."""
     where = planning.parse_slice(arguments.flags.topology)
     prepare(where)
-    print(report(make(arguments.config, where, arguments.flags.trie_tokens)), flush=True)
+    result(report(make(arguments.config, where, arguments.flags.trie_tokens)))
 
 
 def prepare(where: Slice) -> None:

@@ -168,6 +168,12 @@ def _wait(name: str) -> None:
     client.wait_at_barrier(f"mapl_jax {name}", _PATIENCE_MS)
 
 
+def _leave() -> None:
+    # Process 0 may have reports to write, for longer than JAX waits at its own last meeting.
+    _wait("the end")
+    jax.distributed.shutdown()
+
+
 def agreed(value: int) -> int:
     """What process 0 says, so that all decide alike; every process calls it.
 
@@ -239,9 +245,9 @@ def run_together(main: Callable[[], None], command: str) -> None:
     witness = Witness(command)
     try:
         main()
-        jax.distributed.shutdown()
+        _leave()
     except Stopped:
-        jax.distributed.shutdown()
+        _leave()
         raise
     except Exception as error:
         if not lost(error):

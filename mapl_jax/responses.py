@@ -2,18 +2,16 @@
 
 import dataclasses
 import functools
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import tqdm
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
-from mapl_jax import fetch
+from mapl_jax import fetch, messages
 from mapl_jax.data import tokenization
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.errors import UserError
@@ -115,7 +113,7 @@ class Responder:
             conversations: messages that end with a user's turn.
             samples: responses to each.
             names: what messages call a prompt.
-            progress: show how far it has come, on a terminal.
+            progress: show how far it has come.
 
         Raises:
             UserError: a prompt leaves no room for a response.
@@ -132,15 +130,14 @@ class Responder:
         order = sorted(range(len(prompts)), key=lambda number: -len(prompts[number]))
         jobs = [(number, sample) for number in order for sample in range(samples)]
         found: dict[tuple[int, int], Response] = {}
-        shown = progress and sys.stderr.isatty() and jax.process_index() == 0
-        with tqdm.tqdm(total=len(jobs), disable=not shown, unit=" responses", leave=False) as bar:
+        with messages.progress("answering", "responses", shown=progress) as show:
             for some, result in self._batches(params, prompts, jobs):
                 tokens, lengths, ended = map(np.asarray, result)
                 for job, row, length, end in zip(some, tokens, lengths, ended, strict=False):
                     said = row[: length - bool(end)]
                     text = self.tokenizer.decode(said, skip_special_tokens=True)
                     found[job] = Response(str(text).strip(), bool(end))
-                bar.update(len(some))
+                show(len(found), len(jobs))
         return [[found[number, i] for i in range(samples)] for number in range(len(prompts))]
 
     def _batches(

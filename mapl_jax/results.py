@@ -8,11 +8,15 @@ from types import ModuleType
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
-from mapl_jax.charts import Picture
+from mapl_jax import files, messages
+from mapl_jax.charts import Gallery
+from mapl_jax.errors import UserError
 from mapl_jax.evaluation import following, likelihood, pictures, preferences, reports
 from mapl_jax.files import read_json, write_json
+from mapl_jax.models import hub
 from mapl_jax.runs import RunFolder
 from mapl_jax.training.metrics import read_metrics
 
@@ -20,15 +24,21 @@ SIDES = ("before", "after")
 
 
 def has_scores(folder: RunFolder, which: str, answered: bool = False) -> bool:
-    """Whether an evaluation of this run, with answers or not, was written before."""
-    names = [which, f"answers-{which}"] if answered else [which]
-    return all((folder.eval / f"{name}.jsonl").exists() for name in names)
+    """Whether an evaluation of this run, with answers or not, was written before, and is whole."""
+    names = [f"{which}.jsonl", *([f"answers-{which}.jsonl"] if answered else [])]
+    if not all((folder.eval / name).exists() for name in names):
+        return False
+    flaw = files.flaw(folder.eval, names)
+    if flaw and jax.process_index() == 0:
+        messages.notice(f"{folder.eval} cannot be used ({flaw}) and is made anew")
+    return flaw is None
 
 
 def write_answers(folder: RunFolder, which: str, answers: list[following.Answer]) -> None:
     """Keeps a policy's own responses, "before" or "after" training."""
     if jax.process_index() == 0:
         following.write(folder.eval / f"answers-{which}.jsonl", answers)
+        files.seal(folder.eval, [f"answers-{which}.jsonl"])
 
 
 def write_scores(folder: RunFolder, which: str, scored: Any, evaluation: ModuleType) -> None:
@@ -42,6 +52,57 @@ def write_scores(folder: RunFolder, which: str, scored: Any, evaluation: ModuleT
     """
     if jax.process_index() == 0:
         evaluation.write_scores(folder.eval / f"{which}.jsonl", scored)
+        files.seal(folder.eval, [f"{which}.jsonl"])
+
+
+def write_nonfinite(
+    folder: RunFolder,
+    sample_ids: Callable[[int], list[list[str]]],
+    step: int,
+    values: Mapping[str, float],
+    rows: Any,
+    *,
+    stops: bool,
+    say: Callable[..., None],
+) -> None:
+    """Keeps which samples a step was made of whose loss or gradient was not finite.
+
+    All processes call it; it brings together what they know of their rows.
+
+    Args:
+        folder: of the run; gets nonfinite/STEP.json.
+        sample_ids: of the rows of the batch of a step.
+        step: steps done with it.
+        values: its metrics.
+        rows: whether the numbers of each row were finite, [A, R].
+        stops: whether the run ends; else it goes on without the step.
+        say: prints.
+
+    Raises:
+        UserError: with `stops`.
+    """
+    finite = hub.gather(rows).reshape(-1)
+    members = sample_ids(step - 1)
+    # With every row finite on the way forward, any of them may be the cause.
+    suspects = np.flatnonzero(~finite) if not finite.all() else np.arange(len(members))
+    numbers = {name: str(values[name]) for name in ("loss", "grad_norm", "learning_rate")}
+    path = folder.nonfinite / f"{step}.json"
+    if jax.process_index() == 0:
+        found = [{"row": int(row), "samples": members[row]} for row in suspects]
+        write_json(
+            path, {"step": step, **numbers, "forward": bool(not finite.all()), "rows": found}
+        )
+    what = (
+        f"step {step} is not finite (loss {numbers['loss']}, norm of the gradient "
+        f"{numbers['grad_norm']}); its samples stand in {os.path.relpath(path)}"
+    )
+    if stops:
+        raise UserError(
+            f"{what}. The same command repeats the step from the last checkpoint; look at these "
+            "samples, lower train.learning_rate, or leave such steps out from the start with "
+            "--config.train.on_nonfinite=skip and another --workdir"
+        )
+    say(f"{what}; left out")
 
 
 def digests(samples: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -77,7 +138,7 @@ def digests(samples: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     }
 
 
-def read_pictures(folder: RunFolder) -> dict[str, list[Picture]]:
+def read_pictures(folder: RunFolder) -> dict[str, Gallery]:
     """The pictures of the report of a finished run.
 
     Raises:
@@ -85,10 +146,10 @@ def read_pictures(folder: RunFolder) -> dict[str, list[Picture]]:
     """
     summary = read_json(folder.summary)
     before, after = (summary["eval"].get(side) for side in SIDES)
-    found = {"curves": pictures.curves(read_metrics(folder.metrics), before, after)}
+    found = {"curves": Gallery(pictures.curves(read_metrics(folder.metrics), before, after))}
     if "perplexity" in after:
         scored = likelihood.read_scores(folder.eval / "after.jsonl")
-        return {**found, "length": pictures.losses(scored)}
+        return {**found, "length": Gallery(pictures.losses(scored))}
     sides = {which: folder.eval / f"{which}.jsonl" for which in SIDES}
     scores = {
         which: preferences.read_scores(path) for which, path in sides.items() if path.exists()
@@ -96,10 +157,10 @@ def read_pictures(folder: RunFolder) -> dict[str, list[Picture]]:
     accuracy = [pictures.accuracy_by_level(before, after), pictures.accuracy_by_k(before, after)]
     return {
         **found,
-        "accuracy": [picture for picture in accuracy if picture is not None],
-        "margins": pictures.margins(scores.get("before"), scores["after"]),
-        "length": pictures.length(scores["after"]),
-        "calibration": pictures.calibration(scores["after"]),
+        "accuracy": Gallery(picture for picture in accuracy if picture is not None),
+        "margins": Gallery(pictures.margins(scores.get("before"), scores["after"])),
+        "length": Gallery(pictures.length(scores["after"])),
+        "calibration": Gallery(pictures.calibration(scores["after"])),
     }
 
 
@@ -128,6 +189,11 @@ def finish(
     """
     if jax.process_index() != 0:
         return
+    if flaw := files.flaw(folder.eval):
+        raise UserError(
+            f"{folder.eval} cannot be used ({flaw}); the same command makes it anew, from the last "
+            "checkpoint"
+        )
     scored = {which: evaluation.read_scores(folder.eval / f"{which}.jsonl") for which in SIDES}
     sides = {
         which: evaluation.summarize(values, seed=config.seed, resamples=config.eval.resamples)

@@ -2,31 +2,39 @@
 
 import json
 import os
-from pathlib import Path
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from mapl_jax.errors import UserError
-from mapl_jax.files import read_json, write_json
+from mapl_jax.files import local, read_json, sweep, write_json
 
 
 class RunFolder:
     """A folder that belongs to one config.
 
     config.json, metrics.jsonl, tensorboard/, cache/, tokenizer/, checkpoints/STEP, eval/, model/,
-    summary.json, report.html; sft/, the run before, if this one makes the model it starts from; and
-    data/, if the data came from memory.
+    nonfinite/, summary.json, report.html; sft/, the run before, if this one makes the model it
+    starts from; and data/, if the data came from memory.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        self.path = Path(path).expanduser().absolute()
+        """Names the files of a folder, and makes nothing.
+
+        Raises:
+            UserError: the path is the address of a bucket.
+        """
+        self.path = local(path).expanduser().absolute()
         self.config = self.path / "config.json"
         self.metrics = self.path / "metrics.jsonl"
         self.cache = self.path / "cache"
         self.tokenizer = self.path / "tokenizer"
         self.checkpoints = self.path / "checkpoints"
         self.eval = self.path / "eval"
+        self.nonfinite = self.path / "nonfinite"
         self.model = self.path / "model"
         self.summary = self.path / "summary.json"
         self.report = self.path / "report.html"
@@ -44,6 +52,25 @@ class RunFolder:
         copied.model.path = str(RunFolder(self.sft).model)
         return copied.lock()
 
+    @contextmanager
+    def undone_on_mistake(self) -> Iterator[None]:
+        """What a run does in a new folder, from the claim on.
+
+        A user's mistake that ends it before its first step leaves the folder as it was, so that
+        the same command goes through once the mistake is mended, whatever was mended.
+        """
+        new = not self.config.exists()
+        missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        try:
+            yield
+        except UserError:
+            if new and self.config.exists() and not any(self.path.rglob(self.metrics.name)):
+                for path in self.path.iterdir():
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                for path in missing:
+                    path.rmdir()
+            raise
+
     def claim(self, config: ConfigDict) -> None:
         """Takes the folder for a config, or goes on in it.
 
@@ -56,7 +83,7 @@ class RunFolder:
             differing = _differences(found, wanted)
             if differing:
                 raise UserError(
-                    f"{self.path} holds a run of another config ({'; '.join(differing[:5])}); "
+                    f"{self.path} holds a run of another config ({'; '.join(differing)}); "
                     "choose another --workdir"
                 )
             return
@@ -64,9 +91,16 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"cannot make the folder {self.path}: {error.strerror}") from error
-        if any(entry != self.given for entry in self.path.iterdir()):
+        # A kill may have left the very first file half-written.
+        own = f".{self.config.name}.part-"
+        if any(x != self.given and not x.name.startswith(own) for x in self.path.iterdir()):
             raise UserError(f"{self.path} is not empty and holds no run; choose another --workdir")
         write_json(self.config, wanted)
+
+    def sweep(self) -> None:
+        """Removes what a killed run left half-written; nobody else may be writing."""
+        for path in (self.path, self.cache, self.eval):
+            sweep(path)
 
 
 def makes_start(config: ConfigDict) -> bool:

@@ -4,52 +4,47 @@ Writes shards of samples, summary.json, report.html and reference.json to the ou
 same command again goes on where a run was stopped.
 """
 
-import contextlib
 import shlex
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from absl import flags
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from mapl_jax import cli
 from mapl_jax.data import demo, sources
 from mapl_jax.data.sources import Pair, Tally
 from mapl_jax.errors import UserError
+from mapl_jax.files import local
+from mapl_jax.messages import progress, say
 from mapl_jax.synthesis import runners, shards
 from mapl_jax.synthesis.settings import Settings
 
-
-def define_flags() -> None:
-    """Flags besides those of every command."""
-    flags.DEFINE_string(
-        "runner",
-        None,
+FLAGS = {
+    "runner": cli.Flag(
+        "",
         "Make the samples with Apache Beam on this runner: DirectRunner, DataflowRunner, "
         "FlinkRunner, SparkRunner, ... Without it, processes of this machine do.",
-    )
-    flags.DEFINE_string(
-        "beam", "", 'Options for Apache Beam, as it writes them: "--project=NAME --region=NAME".'
-    )
+    ),
+    "beam": cli.Flag(
+        "", 'Options for Apache Beam, as it writes them: "--project=NAME --region=NAME".'
+    ),
+}
 
 
 def main(arguments: cli.Arguments) -> None:
     """Reads pairs, synthesizes, writes samples and summary, and prints what came out."""
     config = arguments.config
     settings = settings_from(config)
-    runner = flags.FLAGS.runner
+    runner = arguments.flags.runner
     if runner:
-        run = runners.beam(runner, shlex.split(flags.FLAGS.beam))
+        run = runners.beam(runner, shlex.split(arguments.flags.beam))
     else:
         run = runners.local(config.num_proc)
-    output = Path(_required(config.output or arguments.workdir, "output", "a folder to write to"))
+    output = local(_required(config.output or arguments.workdir, "output", "a folder to write to"))
     tally = Tally()
     pairs = _pairs(config, tally)
     try:
-        with _bar() as progress:
+        with progress("synthesizing", "pairs") as shown:
             summary = shards.synthesize(
                 pairs,
                 settings,
@@ -58,29 +53,19 @@ def main(arguments: cli.Arguments) -> None:
                 format=config.format,
                 shard_size=config.shard_size,
                 overwrite=config.overwrite,
-                progress=progress,
+                progress=shown,
                 source=tally,
             )
     except OSError as error:
         raise UserError(f"cannot write to {output}: {error.strerror or error}") from None
     if not summary["made"]:
-        print(f"{output} is up to date")
+        say(f"{output} is up to date")
         return
-    print(_table(summary))
-    print(f"wrote {len(summary['files'])} x {summary['files'][0]} to {output}")
-    print(f"report: {output / shards.REPORT}")
-
-
-@contextlib.contextmanager
-def _bar() -> Iterator[Any]:
-    """A progress bar on a terminal, nothing elsewhere."""
-    with tqdm(unit="pair", file=sys.stderr, disable=None) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield progress
+    say(
+        _table(summary),
+        f"wrote {len(summary['files'])} x {summary['files'][0]} to {output}",
+        f"report: {output / shards.REPORT}",
+    )
 
 
 def settings_from(config: ConfigDict) -> Settings:
@@ -150,5 +135,4 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 if __name__ == "__main__":
-    define_flags()
-    cli.launch(main, name="synthesize", config="configs/synthesize.py")
+    cli.launch(main, name="synthesize", config="configs/synthesize.py", flags=FLAGS)

@@ -4,6 +4,7 @@ Config -> mesh -> data -> model -> step -> loop, then the evaluation and the rep
 with the same command, a run goes on from its last checkpoint and ends with the same parameters.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -19,6 +20,7 @@ from mapl_jax import (
     assembly,
     cli,
     inputs,
+    messages,
     objectives,
     outputs,
     processes,
@@ -32,11 +34,11 @@ from mapl_jax.data import loader, rows, tokenization
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import following, scoring
-from mapl_jax.messages import say
+from mapl_jax.messages import detail, say
 from mapl_jax.models import hub, lora
 from mapl_jax.runs import RunFolder
-from mapl_jax.training import loop, optimizers, sharding, step
-from mapl_jax.training.checkpoints import Checkpoints
+from mapl_jax.training import loggers, loop, optimizers, sharding, step
+from mapl_jax.training.checkpoints import Checkpoints, check_keep, open_newest
 from mapl_jax.training.metrics import MetricsWriter
 from mapl_jax.training.preemption import Preemption
 
@@ -68,7 +70,7 @@ def start(config: ConfigDict, folder: RunFolder, command: str) -> trained.Traine
     for part in [config.sft, runs.settled(config)] if makes_start else [config]:
         make_settings(part)
     processes.check_joined()
-    with Preemption() as preemption:
+    with Preemption() as preemption, _undone_on_mistake(folder):
         claim(folder, config)
         if makes_start:
             first = RunFolder(folder.sft)
@@ -80,6 +82,11 @@ def start(config: ConfigDict, folder: RunFolder, command: str) -> trained.Traine
                 say()
             say(f"the demonstration has settings of its own: {_listed(config.get('demo', {}))}")
         return run(folder.with_start(config), folder, command, preemption)
+
+
+def _undone_on_mistake(folder: RunFolder) -> contextlib.AbstractContextManager[None]:
+    """Leaves no trace of a new run that a mistake ends, unless other processes write too."""
+    return folder.undone_on_mistake() if jax.process_count() == 1 else contextlib.nullcontext()
 
 
 def claim(folder: RunFolder, config: ConfigDict) -> None:
@@ -95,6 +102,8 @@ def claim(folder: RunFolder, config: ConfigDict) -> None:
                 f"{folder.path}; --workdir must lie on a file system that all processes share"
             )
         folder.claim(config)
+        if processes.first():
+            folder.sweep()
 
 
 def _listed(settings: Mapping[str, Any], prefix: str = "demo") -> str:
@@ -115,6 +124,8 @@ class RunSettings:
     options: dict[str, Any]
     mesh: Mesh
     objective: objectives.Objective
+    stops_at_nonfinite: bool
+    loggers: tuple[str, ...]
 
 
 def make_settings(config: ConfigDict) -> RunSettings:
@@ -126,7 +137,15 @@ def make_settings(config: ConfigDict) -> RunSettings:
     optimizer = assembly.make_optimizer_settings(config)
     mesh = sharding.make_mesh(config.mesh)
     options = assembly.model_options(config, mesh)
-    return RunSettings(optimizer, options, mesh, objectives.make(config, mesh))
+    check_keep(config.train.keep)
+    return RunSettings(
+        optimizer,
+        options,
+        mesh,
+        objectives.make(config, mesh),
+        cli.choice("train.on_nonfinite", config.train.on_nonfinite, {"stop": True, "skip": False}),
+        loggers.parse(config.train.logger),
+    )
 
 
 def run(
@@ -138,13 +157,20 @@ def run(
         Stopped: it was asked for; the same command goes on.
     """
     began = time.perf_counter()
+    preemption.where = "before training"
     settings = make_settings(config)
     options, mesh, objective = settings.options, settings.mesh, settings.objective
     say(f"run folder: {folder.path}")
+    detail(f"jax {jax.__version__} on {jax.default_backend()}, mesh {dict(mesh.shape)}")
+
+    # What is missing of the models shows before hours are spent on the data.
+    for path in (config.model.path, config.model.get("reference")):
+        if path:
+            hub.check(path, head=objective.head)
 
     # Data: pairs -> samples -> tries -> rows. What one process made the others find.
     load = inputs.load_splits if objective.comparisons else inputs.load_demonstrations
-    with processes.first_alone(f"data of {folder.path}"):
+    with processes.first_alone(f"data of {folder.path}"), messages.timed("data"):
         train_split, test_split = load(config, folder.cache)
         tokenizer = inputs.make_tokenizer(config, train_split, folder.tokenizer)
         if str(tokenizer.chat_template).endswith(tokenization.PLAIN):
@@ -176,8 +202,8 @@ def run(
     to_device = functools.partial(sharding.to_device, mesh=mesh)
     pad_token = tokenizer.pad_token_id or 0
 
+    start = open_newest(folder.checkpoints)
     with Checkpoints(folder.checkpoints, keep=config.train.keep) as checkpoints:
-        start = processes.agreed(checkpoints.latest or 0)
         first: Any = None
         frozen: Any = {}
         new = processes.agreed(not results.has_scores(folder, "before", bool(probes)))
@@ -273,6 +299,9 @@ def run(
             total_steps=plan.steps,
             resume_step=start,
             enabled=processes.first(),
+            to=settings.loggers,
+            name=config.name,
+            config=config.to_dict(),
         ) as writer:
             state = loop.train(
                 state,
@@ -297,8 +326,16 @@ def run(
                 save=lambda done, state: checkpoints.save(done, state, record),
                 epoch_at=plan.epoch_at,
                 preemption=preemption,
+                on_nonfinite=functools.partial(
+                    results.write_nonfinite,
+                    folder,
+                    batches.sample_ids,
+                    stops=settings.stops_at_nonfinite,
+                    say=say,
+                ),
                 evaluate_first=bool(processes.agreed(writer.evaluated < start)),
             )
+        preemption.where = "after training"
         preemption.check()
         params = lora.join(state.params, frozen)
         results.write_scores(folder, "after", score(params), objective.evaluation)

@@ -9,7 +9,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from mapl_jax import fetch, objectives, weights
+from mapl_jax import fetch, files, messages, objectives, weights
 from mapl_jax.data import tokenization
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.errors import UserError
@@ -18,10 +18,10 @@ from mapl_jax.models import axes, hub, lora, policy, reward
 from mapl_jax.models.decoder import DecoderConfig
 from mapl_jax.runs import RunFolder
 from mapl_jax.training import sharding
-from mapl_jax.training.checkpoints import Checkpoints, saved_steps
+from mapl_jax.training.checkpoints import Checkpoints, choose, saved_steps
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Trained:
     """A model and what is known of where it comes from.
 
@@ -42,6 +42,14 @@ class Trained:
     step: int | None = None
     held_out: str | None = None
     folder: Path | None = None
+
+    def __repr__(self) -> str:
+        kind = "reward model" if self.head else "policy"
+        size = sum(x.size for x in jax.tree.leaves(self.params)) / 1e6
+        place = self.run.path if self.run else self.folder
+        parts = [f"{size:.2f} M parameters", *([str(place)] if place else [])]
+        parts += [f"step {self.step}"] if self.step is not None else []
+        return f"<{kind}: {', '.join(parts)}>"
 
     @property
     def mesh(self) -> Mesh:
@@ -64,7 +72,8 @@ class Trained:
         if self.run is None or not self.run.summary.exists():
             return {}
         summary = read_json(self.run.summary)
-        return summary if self.step in (None, summary["steps"]) else {}
+        known = isinstance(summary, dict) and {"steps", "command"} <= summary.keys()
+        return summary if known and self.step in (None, summary["steps"]) else {}
 
 
 def load(path: str, mesh: Mesh) -> Trained:
@@ -82,7 +91,16 @@ def load(path: str, mesh: Mesh) -> Trained:
         if not (folder / "config.json").exists():
             raise UserError(f"{path} holds neither a run nor a model (no config.json)")
         return _from_folder(folder, mesh)
-    at = at if at is not None else max(saved_steps(run.checkpoints), default=None)
+    if at is None:
+        chosen = choose(run.checkpoints)
+        at = chosen.step
+        for step, flaw in sorted(chosen.flaws.items()):
+            messages.notice(f"checkpoint {step} of {path} is passed over: {flaw}")
+    elif at not in saved_steps(run.checkpoints):
+        raise UserError(f"{path} is no complete checkpoint")
+    elif (sealed := run.checkpoints / str(at) / files.SEAL).exists():
+        if damage := files.flaw(sealed.parent):
+            raise UserError(f"{path} cannot be used: {damage}")
     if at is not None:
         return _from_step(run, at, mesh)
     if not (run.model / "config.json").exists():
@@ -97,14 +115,19 @@ def placement(model: DecoderConfig, mesh: Mesh, head: bool) -> Any:
 
 
 def _config(run: RunFolder) -> ConfigDict:
-    return run.with_start(ConfigDict(read_json(run.config)))
+    config = read_json(run.config)
+    if not isinstance(config, dict):
+        raise UserError(f"{run.config} holds no config of a run")
+    return run.with_start(ConfigDict(config))
 
 
 def _from_folder(folder: Path, mesh: Mesh) -> Trained:
     model, head = hub.load_config(folder), hub.is_reward_model(folder)
+    tokenizer = tokenization.load(str(folder))
+    weights.fitting(model, str(folder), tokenizer)
     places = placement(model, mesh, head)
     params = hub.load_params(folder, model, head=head, seed=0, places=places)
-    return Trained(model, params, tokenization.load(str(folder)), folder=folder)
+    return Trained(model, params, tokenizer, folder=folder)
 
 
 def _from_step(run: RunFolder, at: int, mesh: Mesh) -> Trained:

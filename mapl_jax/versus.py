@@ -1,10 +1,13 @@
 """The same model on the same pairs, here and in torch: TRL's trainers and a plain loop.
 
-All sides start from the same weights in fp32, see the same tokens, and take AdamW steps on base
-comparisons alone, which is all that the others can. Ours packs tries into rows; the others pad
-pairs to the longest of their batch, as TRL does. The reference of DPO is computed before the clock
-starts, on every side. Time is that of whole steps, data and all; what TRL does around its steps,
-such as saving, is left out.
+    reward, dpo    base comparisons alone, which is all that TRL can
+    all            a reward model on all levels; the plain loop runs one sequence for every term of
+                   every comparison, as flat data would
+
+All sides start from the same weights in fp32, see the same tokens, and take AdamW steps. Ours packs
+tries into rows; the others pad to the longest of their batch, as TRL does. The reference of DPO is
+computed before the clock starts, on every side. Time is that of whole steps, data and all; what TRL
+does around its steps, such as saving, is left out.
 """
 
 import dataclasses
@@ -45,17 +48,32 @@ class Pair:
     rejected: list[int]
 
 
+@dataclasses.dataclass(frozen=True)
+class Term:
+    """A signed sum of rewards, each of a sequence of its own.
+
+    Attributes:
+        level: index of the level.
+        sequences: tokens.
+        signs: +1 or -1, one for each.
+    """
+
+    level: int
+    sequences: list[list[int]]
+    signs: list[int]
+
+
 @dataclasses.dataclass
 class Side:
     """One contestant.
 
     Attributes:
         check: loss and gradient norm of the first pairs, before any step.
-        epoch: trains on all pairs and says how many seconds that took.
+        epoch: trains on all pairs; seconds and tokens computed, padding included (0: not known).
     """
 
     check: Callable[[], tuple[float, float]]
-    epoch: Callable[[], float]
+    epoch: Callable[[], tuple[float, int]]
 
 
 def compare(
@@ -71,7 +89,8 @@ def compare(
         say: prints a line.
 
     Returns:
-        All numbers; `ratio_rm` and `ratio_dpo` are ours over the faster peer, in pairs a second.
+        All numbers; `ratio_rm`, `ratio_dpo` and `ratio_all` are ours over the faster peer, in
+        pairs a second.
 
     Raises:
         UserError: the extra `peers` is missing, or the sides do not compute the same.
@@ -85,26 +104,38 @@ def compare(
     with tempfile.TemporaryDirectory(prefix="mapl-") as name:
         folder = Path(name)
         data = config.data
-        name = data.train
-        split = inputs.load_any(name, folder / "cache", on_error=data.on_error, seed=config.seed)
-        tokenizer = inputs.make_tokenizer(config, split, folder / "tokenizer")
-        tries = inputs.encode_split(
-            split, tokenizer, inputs.encode_settings(config), folder / "cache"
-        )
-        if len(tries) < pairs:
-            raise UserError(f"--pairs is {pairs}, and the data has {len(tries)}")
-        those = [_pair(tries[i]) for i in range(pairs)]
+        cache = folder / "cache"
+
+        def tries_of(synthesis: Any, tokenizer: Any = None) -> tuple[TrieSet, Any]:
+            split = inputs.load_any(
+                data.train, cache, on_error=data.on_error, seed=config.seed, synthesis=synthesis
+            )
+            tokenizer = tokenizer or inputs.make_tokenizer(config, split, folder / "tokenizer")
+            settings = inputs.encode_settings(config)
+            tries = inputs.encode_split(split, tokenizer, settings, cache)
+            if len(tries) < pairs:
+                raise UserError(f"--pairs is {pairs}, and the data has {len(tries)}")
+            return tries, tokenizer
+
+        base, tokenizer = tries_of(None)
+        those = [_pair(base[i]) for i in range(pairs)]
         for kind in ("reward", "dpo"):
-            sides = _sides(kind, config, tries, those, tokenizer, folder, batch)
-            found[kind] = _by_turns(kind, sides, those, repeats, say)
-    found["ratio_rm"] = found["reward"]["ratio"]
-    found["ratio_dpo"] = found["dpo"]["ratio"]
-    say(f"ratio_rm {found['ratio_rm']:.2f}, ratio_dpo {found['ratio_dpo']:.2f}")
+            sides = _sides(kind, config, base, those, tokenizer, folder, batch)
+            found[kind] = _by_turns(kind, sides, len(those), repeats, say)
+        # A quarter of the pairs: each stands for fourteen sequences and not for two.
+        few, part = max(1, pairs // 4), max(1, batch // 4)
+        tries, _ = tries_of(inputs.synthesis_settings(config), tokenizer)
+        terms = [_terms(tries[i]) for i in range(few)]
+        sides = _sides("all", config, tries, terms, tokenizer, folder, part)
+        found["all"] = _by_turns("all", sides, few, repeats, say)
+    for short, kind in (("rm", "reward"), ("dpo", "dpo"), ("all", "all")):
+        found[f"ratio_{short}"] = found[kind]["ratio"]
+    say(", ".join(f"{key} {value:.2f}" for key, value in found.items() if "ratio" in key))
     return found
 
 
 def _by_turns(
-    kind: str, sides: dict[str, Side], pairs: list[Pair], repeats: int, say: Say
+    kind: str, sides: dict[str, Side], pairs: int, repeats: int, say: Say
 ) -> dict[str, Any]:
     checks = {name: side.check() for name, side in sides.items()}
     say(f"\n{kind}: loss and gradient norm of the first pairs, before any step")
@@ -115,18 +146,23 @@ def _by_turns(
             raise UserError(f"{name} and ours do not compute the same; no speed is comparable")
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     processor: dict[str, list[float]] = {name: [] for name in sides}
+    tokens: dict[str, list[int]] = {name: [] for name in sides}
     sides["ours"].epoch()  # compiles; the others are warm from the check
     for _ in range(repeats):
         for name, side in sides.items():
             used = time.process_time()
-            seconds[name].append(side.epoch())
+            spent, computed = side.epoch()
+            seconds[name].append(spent)
+            tokens[name].append(computed)
             processor[name].append(time.process_time() - used)
-    speed = {name: len(pairs) / statistics.median(values) for name, values in seconds.items()}
+    speed = {name: pairs / statistics.median(values) for name, values in seconds.items()}
+    places = {name: statistics.mean(values) for name, values in tokens.items()}
     say(f"{kind}: pairs a second, median of {repeats} (all)")
     for name, values in seconds.items():
-        each = ", ".join(f"{len(pairs) / value:.2f}" for value in values)
+        each = ", ".join(f"{pairs / value:.2f}" for value in values)
         cores = sum(processor[name]) / sum(values)
-        say(f"  {name:<10}{speed[name]:>8.2f}   ({each}; {cores:.1f} cores busy)")
+        count = f"; {places[name] / pairs:.0f} tokens a pair" if places[name] else ""
+        say(f"  {name:<10}{speed[name]:>8.2f}   ({each}; {cores:.1f} cores busy{count})")
     peer = max((name for name in sides if name != "ours"), key=speed.__getitem__)
     say(f"  ours is {speed['ours'] / speed[peer]:.2f} times as fast as {peer}")
     return {
@@ -134,6 +170,7 @@ def _by_turns(
         "seconds": seconds,
         "processor_seconds": processor,
         "pairs_per_second": speed,
+        "tokens_computed": places,
         "faster_peer": peer,
         "ratio": speed["ours"] / speed[peer],
     }
@@ -152,22 +189,40 @@ def _pair(trie: Any) -> Pair:
     )
 
 
+def _terms(trie: Any) -> list[Term]:
+    """All comparisons of a trie, one sequence for every term."""
+    index = np.arange(len(trie["tokens"]))
+    leaves = [
+        trie["tokens"][(index <= end) & (end < trie["reach"])].tolist() for end in trie["leaf_end"]
+    ]
+    found = []
+    for level, leaf, sign in zip(
+        trie["level"],
+        trie["term_leaf"].reshape(-1, 4),
+        trie["term_sign"].reshape(-1, 4),
+        strict=True,
+    ):
+        used = sign != 0
+        found.append(Term(int(level), [leaves[i] for i in leaf[used]], sign[used].tolist()))
+    return found
+
+
 def _sides(
     kind: str,
     config: ConfigDict,
     tries: TrieSet,
-    pairs: list[Pair],
+    pairs: list[Any],
     tokenizer: Any,
     folder: Path,
     batch: int,
 ) -> dict[str, Side]:
     config = ConfigDict(config.to_dict())
-    config.objective = kind
+    config.objective = "dpo" if kind == "dpo" else "reward"
     config.loss = ConfigDict(
         {
             "base": 1.0,
-            "intra": 0.0,
-            "inter": 0.0,
+            "intra": float(kind == "all"),
+            "inter": float(kind == "all"),
             "inter_form": "margin",
             "inter_gamma": 0.0,
             "center": 0.0,
@@ -205,11 +260,10 @@ def _sides(
     hub.save_params(start, model, params)
     ours = _ours(config, objective, source, params, tries, len(pairs), batch, mesh, folder)
     torch_side = _Torch(kind, start, pairs, batch, tokenizer.pad_token_id or 0)
-    return {
-        "ours": ours,
-        "trl": _trl(kind, start, pairs, batch, tokenizer, folder),
-        "torch": Side(torch_side.check, torch_side.epoch),
-    }
+    sides = {"ours": ours, "torch": Side(torch_side.check, torch_side.epoch)}
+    if kind != "all":
+        sides["trl"] = _trl(kind, start, pairs, batch, tokenizer, folder)
+    return sides
 
 
 def _ours(
@@ -274,17 +328,18 @@ def _ours(
         return float(loss), float(optax.tree.norm(slopes))
 
     every = batches(count, in_step)
+    places = len(every) * in_step * config.data.row_length
     first = step.compile_first_state(run.optimizer, run.shardings)
     state = first(jax.tree.map(lambda x: x + 0, params))
 
-    def epoch() -> float:
+    def epoch() -> tuple[float, int]:
         nonlocal state
         jax.block_until_ready(state)
         start = time.perf_counter()
         for each in loader.stream(every, fields=objective.fields):
             state, _ = run.train_step(state, sharding.to_device(each, mesh), {})
         jax.block_until_ready(state)
-        return time.perf_counter() - start
+        return time.perf_counter() - start, places
 
     return Side(check, epoch)
 
@@ -292,16 +347,17 @@ def _ours(
 def _load(kind: str, folder: Path) -> Any:
     import transformers
 
-    name = "AutoModelForSequenceClassification" if kind == "reward" else "AutoModelForCausalLM"
+    name = "AutoModelForCausalLM" if kind == "dpo" else "AutoModelForSequenceClassification"
     return getattr(transformers, name).from_pretrained(folder, attn_implementation="sdpa")
 
 
 class _Torch:
     """A loop with nothing around it."""
 
-    def __init__(self, kind: str, folder: Path, pairs: list[Pair], batch: int, pad: int):
+    def __init__(self, kind: str, folder: Path, pairs: list[Any], batch: int, pad: int):
         import torch
 
+        self.computed = 0
         self.kind, self.pairs, self.batch, self.pad = kind, pairs, batch, pad
         self.model = _load(kind, folder).eval()  # no dropout, as in TRL
         self.optimizer = torch.optim.AdamW(
@@ -316,11 +372,16 @@ class _Torch:
 
     def _padded(self, indices: list[int]) -> tuple[Any, Any, Any]:
         """Ids, attention mask and response mask of chosen, then rejected."""
-        import torch
-
         texts = [(self.pairs[i].prompt, self.pairs[i].chosen) for i in indices]
         texts += [(self.pairs[i].prompt, self.pairs[i].rejected) for i in indices]
+        return self._filled(texts)
+
+    def _filled(self, texts: list[tuple[list[int], list[int]]]) -> tuple[Any, Any, Any]:
+        """The same of prompts and responses in one list."""
+        import torch
+
         longest = max(len(p) + len(r) for p, r in texts)
+        self.computed += len(texts) * longest
         ids = torch.full((len(texts), longest), self.pad)
         mask, scored = torch.zeros_like(ids), torch.zeros_like(ids)
         for row, (prompt, response) in enumerate(texts):
@@ -343,14 +404,29 @@ class _Torch:
         sums = torch.zeros(at.shape, dtype=values.dtype).masked_scatter(at, values).sum(1)
         return sums.reshape(2, -1)
 
+    def _rewards(self, ids: Any, mask: Any) -> Any:
+        import torch
+
+        states = self.model.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        return self.model.score(states[torch.arange(len(ids)), mask.sum(1) - 1])[:, 0]
+
     def _loss(self, indices: list[int]) -> Any:
         import torch
 
+        if self.kind == "all":
+            terms = [term for i in indices for term in self.pairs[i]]
+            ids, mask, _ = self._filled([(s, []) for term in terms for s in term.sequences])
+            signs = torch.tensor([sign for term in terms for sign in term.signs])
+            whose = [i for i, term in enumerate(terms) for _ in term.signs]
+            margins = torch.zeros(len(terms)).index_add(
+                0, torch.tensor(whose), self._rewards(ids, mask) * signs
+            )
+            losses = -torch.nn.functional.logsigmoid(margins)
+            levels = torch.tensor([term.level for term in terms])
+            return sum(losses[levels == level].mean() for level in levels.unique())
         if self.kind == "reward":
             ids, mask, _ = self._padded(indices)
-            states = self.model.model(input_ids=ids, attention_mask=mask).last_hidden_state
-            last = states[torch.arange(len(ids)), mask.sum(1) - 1]
-            chosen, rejected = self.model.score(last)[:, 0].reshape(2, -1)
+            chosen, rejected = self._rewards(ids, mask).reshape(2, -1)
         else:
             reference = torch.cat([self.reference[i] for i in indices], dim=1)
             chosen, rejected = BETA * (self._logps(indices) - reference)
@@ -366,18 +442,19 @@ class _Torch:
         self.optimizer.zero_grad()
         return float(loss), float(norm)
 
-    def epoch(self) -> float:
+    def epoch(self) -> tuple[float, int]:
         """Trains on all pairs, in another order each time."""
         import torch
 
         order = self.rng.permutation(len(self.pairs)).tolist()
+        self.computed = 0
         start = time.perf_counter()
         for at in range(0, len(order), self.batch):
             self._loss(order[at : at + self.batch]).backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
-        return time.perf_counter() - start
+        return time.perf_counter() - start, self.computed
 
 
 def _trl(
@@ -456,9 +533,9 @@ def _trl(
         trainer.model.zero_grad()
         return float(loss), float(norm)
 
-    def epoch() -> float:
+    def epoch() -> tuple[float, int]:
         trainer.train()
-        return clock.seconds
+        return clock.seconds, 0
 
     return Side(check, epoch)
 

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from jaxtyping import Float
 from ml_collections import ConfigDict
 
-from mapl_jax import cli
+from mapl_jax import cli, processes
 from mapl_jax.data import reference_cache
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.data.tokenization import Tokenizer
@@ -86,7 +86,7 @@ def from_folder(
     Raises:
         UserError: there are none, or the tokenizer is not theirs.
     """
-    model = _fitting(hub.load_config(path), path, tokenizer)
+    model = fitting(hub.load_config(path), path, tokenizer)
 
     def make(places: Any) -> Any:
         return hub.load_params(
@@ -101,7 +101,7 @@ def _from_scratch(
 ) -> Source:
     """Random parameters, in the shape of a published model or in that which a config describes."""
     if fields.shape:
-        model = _fitting(published.config(fields.shape), fields.shape, tokenizer)
+        model = fitting(published.config(fields.shape), fields.shape, tokenizer)
     else:
         model = described(fields, len(tokenizer))
 
@@ -128,6 +128,11 @@ def described(fields: ConfigDict, tokens: int) -> DecoderConfig:
             f"model.width ({fields.width}) must be a multiple of model.heads ({fields.heads}), "
             f"and that of model.kv_heads ({fields.kv_heads})"
         )
+    if fields.width // fields.heads % 2:
+        raise UserError(
+            f"model.width ({fields.width}) over model.heads ({fields.heads}) must be even: rotary "
+            "angles come in pairs"
+        )
     return DecoderConfig(
         # A multiple of 64 shards evenly and fills whole tiles.
         vocab_size=-(-tokens // 64) * 64,
@@ -144,7 +149,12 @@ def described(fields: ConfigDict, tokens: int) -> DecoderConfig:
     )
 
 
-def _fitting(model: DecoderConfig, name: str, tokenizer: Tokenizer) -> DecoderConfig:
+def fitting(model: DecoderConfig, name: str, tokenizer: Tokenizer) -> DecoderConfig:
+    """The model, if it knows every token of a tokenizer.
+
+    Raises:
+        UserError: it does not.
+    """
     if len(tokenizer) > model.vocab_size:
         raise UserError(
             f"the tokenizer has {len(tokenizer)} tokens and the model {name} "
@@ -229,7 +239,14 @@ def reference_logps(
             )
             return scoring.all_leaves(ready(), batches, fields)
 
-        found = reference_cache.cached(tries, name, cache, compute, writes=jax.process_index() == 0)
+        found = reference_cache.cached(
+            tries,
+            name,
+            cache,
+            compute,
+            writes=processes.first(),
+            agreed=lambda computes: bool(processes.agreed(computes)),
+        )
         if jax.process_count() > 1:
             # Or a slower process could find the file and wait for others to compute with it.
             multihost_utils.sync_global_devices(f"reference {name}")

@@ -127,6 +127,15 @@ def test_an_evaluation_is_that_of_the_run(trained):
     assert str(found).splitlines()[0].startswith("level")
 
 
+def test_a_model_shows_itself_in_a_line(trained):
+    _, model = trained
+    assert repr(model) == f"<reward model: 0.03 M parameters, {model.run.path}, step 4>"
+    built = mapl_jax.build_model(
+        mapl_jax.load_config("rm:tiny"), mapl_jax.load_pairs("demo", limit=10)
+    )
+    assert repr(built) == "<reward model: 0.03 M parameters>"
+
+
 def test_training_goes_on_in_its_folder(trained):
     samples, model = trained
     again = mapl_jax.train_model(
@@ -176,6 +185,10 @@ def test_instructions_are_kept_by_the_one_text_and_broken_by_the_other():
         (lambda: mapl_jax.propose_instructions("a", families="x:y"), "unknown family 'x:y'"),
         (lambda: mapl_jax.build_model(mapl_jax.load_config("rm:tiny")), "give data to learn"),
         (lambda: mapl_jax.load_model("nowhere"), "no such folder: nowhere"),
+        (
+            lambda: mapl_jax.train_model(mapl_jax.load_config("rm:tiny"), workdir="gs://b/run"),
+            "gs://b/run is no path: .*mount the bucket",
+        ),
         (lambda: mapl_jax.score("a", "b", "nowhere"), "must be a list of texts"),
         (lambda: mapl_jax.generate_responses("a", "nowhere"), "must be a list of prompts"),
         (lambda: mapl_jax.set_verbosity("loud"), "choose one of quiet, normal, verbose"),

@@ -279,7 +279,7 @@ def test_the_command_explains_itself_and_fails_in_one_line():
         )
 
     text = call("--help").stdout
-    assert all(f"--{name}:" in text for name in ("checkpoint", "output", "dtype", "data"))
+    assert all(f"--{name}=" in text for name in ("checkpoint", "output", "dtype", "data"))
     result = call("--chekpoint=nowhere")
     assert result.returncode == 2 and "Traceback" not in result.stderr
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]

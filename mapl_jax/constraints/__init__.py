@@ -2,6 +2,7 @@
 
 Everything goes through the functions of this module; a constraint is an id and its parameters.
 
+    validate(id, params)                       whether there is such a constraint
     check(id, params, response) -> bool        whether the response keeps it
     margin(id, params, response) -> float      how far from the threshold, >= 0 if kept
     propose(id, conditions, rng) -> params     parameters that give these responses these verdicts
@@ -16,6 +17,7 @@ whole words, for example. `verdict` judges as IFEval does, quirks included. One 
 families; a new family is one more entry of its `FAMILIES`.
 """
 
+import dataclasses
 import difflib
 import functools
 import itertools
@@ -37,7 +39,7 @@ from mapl_jax.constraints import (
     punctuation,
     startend,
 )
-from mapl_jax.constraints.base import Conditions, Family, Params
+from mapl_jax.constraints.base import Conditions, Demands, Family, Params
 from mapl_jax.constraints.ifeval import verdict
 from mapl_jax.constraints.text import Text
 from mapl_jax.constraints.thresholds import AT_LEAST, LESS_THAN, RELATIONS
@@ -76,6 +78,15 @@ def ids(*, held_out: bool | None = None, beyond_ifeval: bool | None = None) -> t
             if held_out in (None, family.held_out) and beyond_ifeval in (None, family.beyond_ifeval)
         )
     )
+
+
+def validate(id: str, params: Params) -> None:
+    """Makes sure that there is such a constraint.
+
+    Raises:
+        ValueError: unknown id or bad parameters.
+    """
+    _family(id).validate(params)
 
 
 def check(id: str, params: Params, response: str) -> bool:
@@ -149,6 +160,38 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
     raise ValueError(f"no constraint reads like this: {text!r}")
 
 
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """A constraint, and what keeping it demands of a text."""
+
+    family: Family
+    params: Params
+    demands: Demands
+
+
+def asked(id: str, params: Params) -> Asked:
+    """Makes a constraint ready to be compared with many others (`clash`).
+
+    Raises:
+        ValueError: unknown id or bad parameters.
+    """
+    family = _family(id)
+    family.validate(params)
+    return Asked(family, params, family.demands(params))
+
+
+def clash(a: Asked, b: Asked) -> str | None:
+    """Why no sensible answer keeps both constraints; None if nothing speaks against it."""
+    if a.family.id == b.family.id:
+        return f"two constraints of the same family, {a.family.id}"
+    if not a.params.get("negated") and not b.params.get("negated"):
+        beyond = a.family.beyond_ifeval or b.family.beyond_ifeval
+        reason = conflicts.types(a.family.id, b.family.id, beyond)
+        if reason:
+            return reason
+    return conflicts.demands(a.demands, b.demands)
+
+
 def conflict(a: Item, b: Item) -> str | None:
     """Why no sensible answer keeps both constraints; None if nothing speaks against it.
 
@@ -159,17 +202,7 @@ def conflict(a: Item, b: Item) -> str | None:
     Raises:
         ValueError: unknown id or bad parameters.
     """
-    families = _family(a[0]), _family(b[0])
-    for family, (_, params) in zip(families, (a, b), strict=True):
-        family.validate(params)
-    if a[0] == b[0]:
-        return f"two constraints of the same family, {a[0]}"
-    if not a[1].get("negated") and not b[1].get("negated"):
-        beyond = any(family.beyond_ifeval for family in families)
-        reason = conflicts.types(a[0], b[0], beyond)
-        if reason:
-            return reason
-    return conflicts.demands(families[0].demands(a[1]), families[1].demands(b[1]))
+    return clash(asked(*a), asked(*b))
 
 
 def consistent(items: Sequence[Item], witness: str | None = None) -> bool:
@@ -188,12 +221,16 @@ def consistent(items: Sequence[Item], witness: str | None = None) -> bool:
     """
     if witness is not None and all(check(id, params, witness) for id, params in items):
         return True
-    return not any(conflict(a, b) for a, b in itertools.combinations(items, 2))
+    ready = [asked(*item) for item in items]
+    return not any(clash(a, b) for a, b in itertools.combinations(ready, 2))
 
 
 def group(id: str) -> str:
     """The part of an id before the colon, such as "length_constraints"."""
     return _family(id).group
+
+
+_EMPTY = Text("")
 
 
 class Pool:
@@ -202,11 +239,16 @@ class Pool:
     def __init__(self, responses: Sequence[str]):
         self._texts = [Text(response) for response in responses]
         self._known: dict[Any, bool] = {}
+        self._holders: dict[str, list[int]] = {}
+        for place, text in enumerate(self._texts):
+            for word in text.word_counts:
+                self._holders.setdefault(word, []).append(place)
 
     def share_within(self, id: str, params: Params, low: float, high: float) -> bool:
         """Whether at least `low` and at most `high` of the responses keep a constraint.
 
-        Where the first 48 all keep it, or all break it, the others are not asked.
+        Where the first 48 all keep it, or all break it, the others are not asked. A constraint on
+        words is asked of those that hold one.
 
         Raises:
             ValueError: unknown id or bad parameters.
@@ -223,6 +265,13 @@ class Pool:
         family.validate(params)
         total = len(self._texts)
         kept_needed, broken_needed = math.ceil(low * total), math.ceil((1 - high) * total)
+        words = family.about(params)
+        if words:
+            holders = {place for word in words for place in self._holders.get(word, ())}
+            kept = sum(family.measure(params, self._texts[place]) >= 0 for place in holders)
+            if family.measure(params, _EMPTY) >= 0:
+                kept += total - len(holders)
+            return kept >= kept_needed and total - kept >= broken_needed
         kept = 0
         for seen, text in enumerate(self._texts, 1):
             kept += family.measure(params, text) >= 0
@@ -259,8 +308,11 @@ __all__: Sequence[str] = (
     "AT_LEAST",
     "LESS_THAN",
     "RELATIONS",
+    "Asked",
     "Pool",
+    "asked",
     "check",
+    "clash",
     "conflict",
     "consistent",
     "group",
@@ -269,5 +321,6 @@ __all__: Sequence[str] = (
     "parse",
     "propose",
     "render",
+    "validate",
     "verdict",
 )

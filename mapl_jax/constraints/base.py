@@ -107,6 +107,13 @@ class Family:
         """What keeping the constraint asks of a text."""
         return Demands()
 
+    def about(self, params: Params) -> Sequence[str]:
+        """Words, if any, without which a text has the same verdict as the empty one.
+
+        Keys of `Text.word_counts`; they spare looking at the texts that hold none of them.
+        """
+        return ()
+
     # The same for all -------------------------------------------------------------------------
 
     def check(self, params: Params, response: str) -> bool:

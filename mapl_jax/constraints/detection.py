@@ -4,6 +4,8 @@ import threading
 from collections import Counter
 from typing import Any
 
+from mapl_jax.constraints.common_words import COMMON_WORDS
+
 _LOCK = threading.Lock()
 # Frequent English words that are hardly ever words of another language in Latin letters.
 _ENGLISH = tuple(
@@ -43,8 +45,13 @@ def language(lower: str, words: Counter[str], characters: Counter[str]) -> str |
         return None
     plain = sum(count for letter, count in letters.items() if letter.isascii())
     english = sum(words[word] for word in _ENGLISH)
-    if plain > 0.9 * total and english >= max(2, 0.1 * words.total()):
-        return "en"
+    if plain > 0.9 * total:
+        if english >= max(2, 0.1 * words.total()):
+            return "en"
+        # Recipes and lists have few such words, but no other language shares so many others.
+        common = sum(count for word, count in words.items() if word in COMMON_WORDS)
+        if common >= 0.4 * words.total():
+            return "en"
     found = _opinions(lower)
     return found[0].lang if found and found[0].prob >= _SURE else None
 

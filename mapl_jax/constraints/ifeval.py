@@ -53,8 +53,10 @@ def verdict(
     """
     if mode not in MODES:
         raise ValueError(f"mode is {mode!r}; choose strict or loose")
-    if instruction_id not in _CHECKS:
+    if not isinstance(instruction_id, str) or instruction_id not in _CHECKS:
         raise ValueError(f"{instruction_id!r} is no instruction of IFEval")
+    if not isinstance(kwargs or {}, Mapping):
+        raise ValueError(f"{instruction_id}: kwargs must be an object, not {kwargs!r}")
     arguments = {name: value for name, value in (kwargs or {}).items() if value is not None}
     if instruction_id == "combination:repeat_prompt" and not arguments.get("prompt_to_repeat"):
         arguments["prompt_to_repeat"] = prompt

@@ -19,7 +19,7 @@ from mapl_jax.constraints.base import (
     only_keys,
 )
 from mapl_jax.constraints.common_words import COMMON_WORDS
-from mapl_jax.constraints.text import Text
+from mapl_jax.constraints.text import Text, plain_word
 from mapl_jax.constraints.thresholds import RELATIONS, between, distance, propose
 from mapl_jax.constraints.wording import amount_slot, pick, text_list_slot, text_slot
 
@@ -89,6 +89,16 @@ class Words(Family):
             phrases=tuple(params[self.key]),
             bounds={f"word:{word.lower()}": (1, float("inf")) for word in params[self.key]},
         )
+
+    def about(self, params: Params) -> Sequence[str]:
+        """All of the words."""
+        return _plain_words(params[self.key])
+
+
+def _plain_words(words: Sequence[str]) -> Sequence[str]:
+    """Words as texts count them, or none where one of them has to be searched for."""
+    plain = [plain_word(word) for word in words]
+    return plain if all(plain) else ()
 
 
 def _shared_words(texts: Sequence[Text]) -> tuple[str, ...]:
@@ -164,6 +174,10 @@ class WordFrequency(Family):
         times = 0 if self.letters else min(int(bounds[0]), _MANY)
         phrases = times * (params[self.word_key],)
         return Demands(phrases, {f"{name}:{params[self.word_key].lower()}": bounds})
+
+    def about(self, params: Params) -> Sequence[str]:
+        """The word."""
+        return () if self.letters else _plain_words([params[self.word_key]])
 
     def _count(self, text: Text, word: str) -> int:
         return text.characters[word.lower()] if self.letters else text.count_word(word)

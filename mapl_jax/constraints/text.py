@@ -291,10 +291,17 @@ class Text:
 
     def count_word(self, word: str) -> int:
         """How often `word` (or a phrase) occurs as a whole word, whatever its case."""
-        lower = word.lower()
-        if lower.isascii() and lower.isalnum():
-            return self.word_counts.get(lower, 0)
-        return sum(1 for _ in whole_word(lower).finditer(self.lower))
+        plain = plain_word(word)
+        if plain:
+            return self.word_counts.get(plain, 0)
+        return sum(1 for _ in whole_word(word.lower()).finditer(self.lower))
+
+
+@lru_cache(maxsize=4096)
+def plain_word(word: str) -> str:
+    """A word in lower case if texts count it among their words as it stands, otherwise empty."""
+    lower = word.lower()
+    return lower if lower.isascii() and lower.isalnum() else ""
 
 
 @lru_cache(maxsize=1024)

@@ -8,6 +8,7 @@ once and never wrong.
 import collections
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -18,11 +19,15 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow as pa
+import safetensors.numpy
 
+from mapl_jax import files, messages
 from mapl_jax.data import tokenization, tries
 from mapl_jax.errors import UserError
+from mapl_jax.messages import progress
 
-FORMAT = 2
+FORMAT = 3
+SIZES = "sizes.safetensors"
 TRUNCATION = ("truncate", "drop", "error")
 LEVELS = ("base", "intra", "inter")
 # A prompt is never cut to fewer tokens than these: what is left must still be the question.
@@ -359,9 +364,12 @@ def encode_cached(
     digest.update(json.dumps([*parts, dataclasses.asdict(settings)]).encode())
     fingerprint = digest.hexdigest()
     folder = FilePath(cache_dir) / f"tries-{fingerprint}"
-    if not (folder / "counts.json").exists():
+    flaw = files.flaw(folder)
+    if flaw:
+        if folder.exists():
+            messages.notice(f"the cache {folder} cannot be used ({flaw}) and is made anew")
         _write(folder, samples, tokenizer, settings)
-    return open_cached(cache_dir, fingerprint, settings.row_length)
+    return _open(folder, fingerprint, settings.row_length)
 
 
 def open_cached(cache_dir: str | os.PathLike[str], fingerprint: str, row_length: int) -> TrieSet:
@@ -373,48 +381,54 @@ def open_cached(cache_dir: str | os.PathLike[str], fingerprint: str, row_length:
         row_length: no trie is longer.
 
     Raises:
-        UserError: they are not there, or none is left to train on.
+        UserError: they are not there, or damaged, or none is left to train on.
     """
     folder = FilePath(cache_dir) / f"tries-{fingerprint}"
-    if not (folder / "counts.json").exists():
+    if not folder.exists():
         raise UserError(f"{folder} is gone")
+    if flaw := files.flaw(folder):
+        raise UserError(f"{folder} cannot be used ({flaw}); the command that trained makes it anew")
+    return _open(folder, fingerprint, row_length)
+
+
+def _open(folder: FilePath, fingerprint: str, row_length: int) -> TrieSet:
     counts = json.loads((folder / "counts.json").read_text())
     if not counts.get("tries"):
         raise UserError(
             "no comparison is left after encoding: " + json.dumps(counts) + "; look at "
             "data.max_length and data.row_length"
         )
-    dataset = datasets.Dataset.from_file(str(folder / "tries.arrow"))
-    table = dataset.data.table
-
-    def lengths_of(column: str) -> np.ndarray:
-        return np.asarray(pa.compute.list_value_length(table.column(column)), np.int64)
-
-    def flat(column: str) -> np.ndarray:
-        # An offset array is not needed: the lists lie one after the other.
-        return table.column(column).combine_chunks().flatten().to_numpy(zero_copy_only=False)
-
-    def sums(column: str, values: np.ndarray) -> np.ndarray:
-        owner = np.repeat(np.arange(len(table)), lengths_of(column))
-        return np.bincount(owner, values, minlength=len(table)).astype(np.int64)
-
-    level = flat("level")
-    levels = np.stack([sums("level", level == i) for i in range(len(LEVELS))], axis=1)
-    first = (flat("leaf_prompt") == DEMONSTRATED[0]) & (flat("leaf_response") == DEMONSTRATED[1])
-    shown = (levels[:, LEVELS.index("base")] > 0) | (levels.sum(1) == 0)
+    sizes = safetensors.numpy.load_file(folder / SIZES)
     return TrieSet(
-        dataset=dataset.with_format("numpy"),
-        lengths=lengths_of("tokens"),
-        leaves=lengths_of("leaf_end"),
-        response=sums("scored", flat("scored")),
-        predicted=sums("parent", flat("parent") >= 0),
-        demonstrated=shown * sums("leaf_end", first * flat("response_tokens")),
-        has_gamma=bool(flat("gamma")[level == LEVELS.index("base")].any()),
-        levels=levels,
+        dataset=datasets.Dataset.from_file(str(folder / "tries.arrow")).with_format("numpy"),
+        has_gamma=bool(sizes.pop("gamma").any()),
+        **sizes,
         counts=counts,
         fingerprint=fingerprint,
         row_length=row_length,
     )
+
+
+def _sizes(records: Sequence[Record]) -> dict[str, np.ndarray]:
+    """What `TrieSet` holds of every trie; read from here, starting takes no look at the tokens."""
+    base = LEVELS.index("base")
+    levels = np.stack([np.bincount(r["level"], minlength=len(LEVELS)) for r in records])
+    shown = (levels[:, base] > 0) | (levels.sum(1) == 0)
+    leaf = [
+        (r["leaf_prompt"] == DEMONSTRATED[0]) & (r["leaf_response"] == DEMONSTRATED[1])
+        for r in records
+    ]
+    columns = {
+        "lengths": [len(r["tokens"]) for r in records],
+        "leaves": [len(r["leaf_end"]) for r in records],
+        "response": [np.count_nonzero(r["scored"]) for r in records],
+        "predicted": [np.count_nonzero(r["parent"] >= 0) for r in records],
+        "demonstrated": shown
+        * [(r["response_tokens"] * first).sum() for r, first in zip(records, leaf, strict=True)],
+        "gamma": [r["gamma"][r["level"] == base].any() for r in records],
+        "levels": levels,
+    }
+    return {name: np.asarray(column, np.int64) for name, column in columns.items()}
 
 
 def _write(
@@ -431,16 +445,21 @@ def _write(
         with (
             pa.OSFile(str(part / "tries.arrow"), "wb") as sink,
             pa.ipc.new_stream(sink, SCHEMA) as writer,
+            progress("encoding", "tries") as show,
         ):
-            pending: list[Record] = []
-            for record in encode_samples(samples, tokenizer, settings, counts):
-                pending.append(record)
-                if len(pending) == 512:
-                    writer.write_batch(pa.RecordBatch.from_pylist(pending, SCHEMA))
-                    pending = []
-            if pending:
+            records = encode_samples(samples, tokenizer, settings, counts)
+            sizes: list[dict[str, np.ndarray]] = []
+            done = 0
+            while pending := list(itertools.islice(records, 512)):
+                done += len(pending)
+                show(done, 0)
                 writer.write_batch(pa.RecordBatch.from_pylist(pending, SCHEMA))
+                sizes.append(_sizes(pending))
+        if sizes:
+            columns = {name: np.concatenate([some[name] for some in sizes]) for name in sizes[0]}
+            safetensors.numpy.save_file(columns, part / SIZES)
         (part / "counts.json").write_text(json.dumps(counts, indent=2, sort_keys=True))
+        files.seal(part)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(part, folder)
     finally:

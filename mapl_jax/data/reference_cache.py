@@ -2,7 +2,8 @@
 
 A file holds one number a leaf, as two summands (see `policy.leaf_logps`), and is named by a
 fingerprint of everything that decides them. What is read is checked against the tries it is read
-for; a file that does not belong there is refused, never used and never replaced unasked.
+for. A damaged file is computed again; one that belongs to something else is refused, never used and
+never replaced unasked.
 """
 
 import hashlib
@@ -16,10 +17,11 @@ import safetensors
 from jaxtyping import Float
 from safetensors.numpy import save_file
 
+from mapl_jax import files, messages
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.errors import UserError
 
-FORMAT = "2"
+FORMAT = "3"
 
 
 def fingerprint(tries: TrieSet, **decisive: str | bool) -> str:
@@ -40,6 +42,7 @@ def cached(
     compute: Callable[[], Float[np.ndarray, "n ..."]],
     *,
     writes: bool = True,
+    agreed: Callable[[bool], bool] = bool,
 ) -> Float[np.ndarray, "n ..."]:
     """The log-probabilities from the cache, computed first if they are not there.
 
@@ -49,13 +52,17 @@ def cached(
         cache_dir: folder of the caches.
         compute: makes them, trie after trie, fp32.
         writes: False leaves writing to another process.
+        agreed: whether all processes compute, from whether this one would.
 
     Raises:
-        UserError: the file is damaged or belongs to something else, or a number is not finite.
+        UserError: the file belongs to something else, or a number is not finite.
     """
     path = Path(cache_dir) / f"reference-{name}.safetensors"
-    if path.exists():
-        return _read(path, tries, name)
+    kept = _read(path, tries, name, tells=writes) if path.exists() else None
+    if not agreed(kept is None):
+        if kept is None:
+            raise UserError(f"{path} cannot be read here, but is read by process 0 of this run")
+        return kept
     values = compute()
     if not np.isfinite(values).all():
         raise UserError(
@@ -63,24 +70,32 @@ def cached(
             "reference are not finite; look at its weights and at train.dtype"
         )
     if writes:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.part-{os.getpid()}")
         arrays = {"logps": values, "leaves": tries.leaves.astype(np.int32)}
         about = {"format": FORMAT, "fingerprint": name, "samples": _samples(tries)}
-        save_file(arrays, part, metadata={**about, "checksum": _checksum(arrays)})
-        os.replace(part, path)
+        with files.replacing(path) as part:
+            save_file(arrays, part, metadata={**about, "checksum": _checksum(arrays, about)})
     return values
 
 
-def _read(path: Path, tries: TrieSet, name: str) -> Float[np.ndarray, "n ..."]:
+def _read(
+    path: Path, tries: TrieSet, name: str, *, tells: bool
+) -> Float[np.ndarray, "n ..."] | None:
+    """What a file holds; None if it is damaged."""
+
+    def damaged(why: object) -> None:
+        if tells:
+            messages.notice(f"the cache {path} cannot be used ({why}) and is computed again")
+
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             about = file.metadata() or {}
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 no dict
     except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}); {_REMEDY}") from error
-    if arrays.keys() != {"logps", "leaves"} or about.get("checksum") != _checksum(arrays):
-        raise UserError(f"{path} is damaged (its checksum is another); {_REMEDY}")
+        damaged(error)
+        return None
+    if arrays.keys() != {"logps", "leaves"} or about.get("checksum") != _checksum(arrays, about):
+        damaged("its checksum is another")
+        return None
     expected = {"format": FORMAT, "fingerprint": name, "samples": _samples(tries)}
     differing = [key for key, value in expected.items() if about.get(key) != value]
     if differing or not np.array_equal(arrays["leaves"], tries.leaves):
@@ -92,8 +107,11 @@ def _read(path: Path, tries: TrieSet, name: str) -> Float[np.ndarray, "n ..."]:
 _REMEDY = "delete it to have the reference computed again"
 
 
-def _checksum(arrays: dict[str, np.ndarray]) -> str:
+def _checksum(arrays: dict[str, np.ndarray], about: dict[str, str]) -> str:
+    """Of everything in a file; a damaged name must not pass for another file's."""
     digest = hashlib.blake2b(digest_size=16)
+    known = sorted((key, value) for key, value in about.items() if key != "checksum")
+    digest.update(json.dumps(known).encode())
     for key in sorted(arrays):
         array = arrays[key]
         digest.update(f"{key} {array.dtype} {array.shape}".encode())

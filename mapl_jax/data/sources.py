@@ -11,20 +11,26 @@ import csv
 import dataclasses
 import gzip
 import hashlib
+import itertools
 import json
-import math
 import os
 import re
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Generic, TypedDict, TypeVar
 
+import numpy as np
+
+from mapl_jax import constraints
 from mapl_jax.data.places import ids_on_disk
 from mapl_jax.errors import UserError
 
 ROLES = ("system", "user", "assistant")
 LEVELS = ("base", "intra", "inter")
+LARGEST = float(np.finfo(np.float32).max)
+LONGEST_LINE = 2**26  # bytes
 SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".json", ".csv", ".parquet")
 
 _TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
@@ -300,20 +306,23 @@ def read_samples(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     Raises:
         UserError: the source cannot be read, is empty, or a sample breaks the schema.
     """
-    samples: list[dict[str, Any]] = []
-    places: dict[str, str] = {}
-    for where, value in _entries(path):
-        try:
-            sample = check_sample(_object(value))
-            if sample["id"] in places:
-                raise _Bad("repeated id", f"id {sample['id']!r} repeats {places[sample['id']]}")
-        except (_Bad, ValueError) as bad:
-            raise UserError(f"{where}: {bad}; synthesize the samples anew") from None
-        places[sample["id"]] = where
-        samples.append(sample)
-    if not samples:
-        raise UserError(f"{path} holds no samples; synthesize them with mapl_jax.synthesize")
-    return samples
+    return list(iter_samples(path))
+
+
+def iter_samples(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+    """`read_samples` one by one: memory does not grow with the data."""
+    with ids_on_disk() as places:
+        for where, value in _entries(path):
+            try:
+                sample = check_sample(_object(value))
+                if sample["id"] in places:
+                    raise _Bad("repeated id", f"id {sample['id']!r} repeats {places[sample['id']]}")
+            except (_Bad, ValueError) as bad:
+                raise UserError(f"{where}: {bad}; synthesize the samples anew") from None
+            places[sample["id"]] = where
+            yield sample
+        if not len(places):
+            raise UserError(f"{path} holds no samples; synthesize them with mapl_jax.synthesize")
 
 
 def check_sample(sample: dict[str, Any]) -> dict[str, Any]:
@@ -329,17 +338,22 @@ def check_sample(sample: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"sample without {key!r}")
     if not isinstance(sample["id"], str) or not sample["id"]:
         raise ValueError("id must be a non-empty string")
+    _encodable(sample["id"], "id")
     responses = _list(sample["responses"], "responses")
     if len(responses) != 2 or not all(isinstance(text, str) and text.strip() for text in responses):
         raise ValueError("responses must be two non-empty strings")
+    for text in responses:
+        _encodable(text, "a response")
     prompts = []
     for number, prompt in enumerate(_list(sample["prompts"], "prompts")):
+        if not isinstance(prompt, dict) or not isinstance(prompt.get("constraints"), list):
+            raise ValueError(f"prompt {number} must be an object with messages and constraints")
         try:
-            messages = _prompt(prompt["messages"])
-            constraints = [_constraint(item) for item in prompt["constraints"]]
-        except (_Bad, KeyError, TypeError) as error:
+            messages = _prompt(prompt.get("messages"))
+            found = [_constraint(item) for item in prompt["constraints"]]
+        except (_Bad, ValueError) as error:
             raise ValueError(f"prompt {number}: {error}") from None
-        prompts.append({"messages": messages, "constraints": constraints})
+        prompts.append({"messages": messages, "constraints": found})
     for number, comparison in enumerate(_list(sample["comparisons"], "comparisons")):
         problem = _comparison_problem(comparison, len(prompts))
         if problem:
@@ -354,11 +368,16 @@ def _list(value: Any, name: str) -> list[Any]:
 
 
 def _constraint(item: Any) -> dict[str, Any]:
-    if not isinstance(item["id"], str) or not isinstance(item["text"], str):
-        raise TypeError("a constraint needs id and text")
-    # Parquet has one type a column, so parameters stand there as JSON.
-    params = json.loads(item["params"]) if isinstance(item["params"], str) else item["params"]
-    params = {key: value for key, value in dict(params).items() if value is not None}
+    if not isinstance(item, dict) or not all(isinstance(item.get(k), str) for k in ("id", "text")):
+        raise ValueError("a constraint needs id and text")
+    params = item.get("params")
+    if isinstance(params, str):
+        # Parquet has one type a column, so parameters stand there as JSON.
+        params = _parse_json(params.encode("utf-8", "replace"))
+    if not isinstance(params, dict):
+        raise ValueError(f"params of {item['id']!r} must be an object")
+    params = {key: value for key, value in params.items() if value is not None}
+    constraints.validate(item["id"], params)
     return {**item, "params": params}
 
 
@@ -382,7 +401,23 @@ def _comparison_problem(comparison: Any, prompts: int) -> str | None:
         return "signs must be as many +1 as -1"
     if not _is_finite(comparison.get("gamma")):
         return "gamma must be a finite number"
+    added = comparison.get("k", 0)
+    if type(added) is not int or not 0 <= added < 2**31:
+        return "k must be a whole number of 0 or more"
+    weights: Counter[tuple[int, int]] = Counter()
+    for prompt, response, sign in zip(*columns, strict=True):
+        weights[prompt, response] += sign
+    if not any(weights.values()):
+        return "it compares leaves with themselves; what is + in it is - as well"
     return None
+
+
+def files_of(path: str | os.PathLike[str]) -> list[Path]:
+    """The local files that a source consists of; none for one on the hub."""
+    place = Path(path)
+    if place.is_dir():
+        return sorted(file for file in place.iterdir() if file.is_file())
+    return [place] if place.is_file() else []
 
 
 # Records of every kind of source.
@@ -419,8 +454,8 @@ def _folder_entries(folder: Path) -> Iterator[_Entry]:
     if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
         import datasets
 
-        dataset = datasets.load_from_disk(str(folder))
-        yield from _numbered(str(folder), iter(dataset))
+        with _read_by_datasets(str(folder), "a data set"):
+            yield from _numbered(str(folder), iter(datasets.load_from_disk(str(folder))))
         return
     files = _shards(folder) or sorted(
         file for file in folder.iterdir() if file.is_file() and _suffix(file.name)
@@ -459,6 +494,8 @@ def _file_entries(file: Path) -> Iterator[_Entry]:
             yield from _line_entries(file)
     except OSError as error:
         raise UserError(f"{file}: cannot read it: {error.strerror or error}") from None
+    except (EOFError, zlib.error) as error:
+        raise UserError(f"{file}: cut off or damaged ({error}); copy it again") from None
 
 
 def _numbered(name: str, values: Iterable[Any]) -> Iterator[_Entry]:
@@ -471,7 +508,12 @@ def _line_entries(file: Path) -> Iterator[_Entry]:
     # splitlines also break at U+2028, which JSON strings may hold).
     with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as lines:
         number = 0
-        for line_number, line in enumerate(lines, 1):
+        for line_number in itertools.count(1):
+            line = lines.readline(LONGEST_LINE)
+            if not line:
+                break
+            if len(line) == LONGEST_LINE:
+                raise UserError(f"{file}, line {line_number} is longer than 64 MiB; is it JSONL?")
             if line_number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
             if not line.strip():
@@ -495,6 +537,8 @@ def _parse_json(line: bytes) -> Any:
         complete = line.rstrip().endswith((b"}", b"]"))
         hint = "mend or remove the line" if complete else "the line looks cut off"
         return _Bad("not JSON", f"not JSON ({error.msg}, column {error.colno}); {hint}")
+    except ValueError:
+        return _Bad("not JSON", "holds a number of thousands of digits; mend or remove the line")
     except RecursionError:
         return _Bad("not JSON", "nested too deeply; mend or remove the line")
 
@@ -517,7 +561,11 @@ def _csv_entries(file: Path) -> Iterator[_Entry]:
     csv.field_size_limit(2**31 - 1)
     with file.open(encoding="utf-8-sig", newline="") as opened:
         try:
-            for number, row in enumerate(csv.DictReader(opened, strict=True), 1):
+            reader = csv.DictReader(opened, strict=True)
+            names = reader.fieldnames or ()
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise UserError(f"{file}: the header names {twice!r} twice; rename one of the two")
+            for number, row in enumerate(reader, 1):
                 where = f"{file}, record {number}"
                 if None in row or None in row.values():
                     yield where, _Bad("wrong columns", "has more or fewer cells than the header")
@@ -546,13 +594,20 @@ def _csv_values(row: dict[str, str]) -> dict[str, Any]:
 def _parquet_entries(file: Path) -> Iterator[_Entry]:
     import datasets
 
-    try:
+    with _read_by_datasets(str(file), "Parquet"):
         rows = datasets.load_dataset("parquet", data_files=str(file), split="train", streaming=True)
         yield from _numbered(str(file), rows)
+
+
+@contextlib.contextmanager
+def _read_by_datasets(name: str, kind: str) -> Iterator[None]:
+    """Whatever the library says of a file, which is of many kinds, becomes one."""
+    try:
+        yield
     except (UserError, GeneratorExit):
         raise
     except Exception as error:
-        raise UserError(f"{file}: not readable as Parquet ({_first_line(error)})") from None
+        raise UserError(f"{name}: not readable as {kind} ({_first_line(error)})") from None
 
 
 def _hub_entries(name: str) -> Iterator[_Entry]:
@@ -687,8 +742,9 @@ def _margin(value: Any) -> float:
 
 
 def _is_finite(value: Any) -> bool:
+    """Whether it is a number, finite in fp32."""
     try:
-        return type(value) in (int, float) and math.isfinite(value)
+        return type(value) in (int, float) and abs(value) <= LARGEST
     except OverflowError:
         return False
 

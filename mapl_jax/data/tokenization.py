@@ -50,6 +50,8 @@ PLAIN = (
 DATE = "26 Jul 2024"
 # Names of tokens that only pad, best first.
 PADS = ("<pad>", "<|pad|>", "[PAD]", "<|finetune_right_pad_id|>", "<unk>")
+# Any of these holds a vocabulary; without one, `transformers` makes a tokenizer that knows nothing.
+VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 SAMPLE = ([{"role": "user", "content": "Why?"}], "Because.")
 # Names that Qwen2's tokenizer class knows; it would add those it misses to the vocabulary.
 START, END, PAD = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
@@ -116,6 +118,10 @@ def load(name_or_path: str, *, chat_template: str | None = None) -> Tokenizer:
             its vocabulary could pad.
     """
     folder = fetch.folder(name_or_path, weights=False)
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        raise UserError(
+            f"no tokenizer could be loaded from {name_or_path}: it has no {VOCABULARIES[0]}"
+        )
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # the library raises many kinds, all meaning "not loadable"
@@ -133,6 +139,7 @@ def load(name_or_path: str, *, chat_template: str | None = None) -> Tokenizer:
         # A model that was trained with a beginning of text has to see it.
         begins = tokenizer.encode("a")[0] == tokenizer.bos_token_id
         tokenizer.chat_template = ("{{- bos_token }}" if begins else "") + PLAIN
+    _check_template(tokenizer)
     _choose_pad(tokenizer, name_or_path)
     return tokenizer
 
@@ -190,8 +197,11 @@ def read_template(text_or_path: str) -> str:
         UserError: it is neither a file nor a template.
     """
     if os.path.isfile(text_or_path):
-        with open(text_or_path, encoding="utf-8") as file:
-            return file.read()
+        try:
+            with open(text_or_path, encoding="utf-8") as file:
+                return file.read()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"chat template {text_or_path} cannot be read: {error}") from None
     if "{" not in text_or_path:
         raise UserError(f"chat template file not found: {text_or_path}")
     return text_or_path
@@ -261,6 +271,19 @@ def _leaves(tokenizer: Tokenizer, leaves: Sequence[tuple[Sequence[Message], str]
             _check_prefix(tokenizer, leaves[i][0], full[i])
         paths.append(Path(_end_once(ids, boundary, tokenizer, special), boundary))
     return paths
+
+
+def _check_template(tokenizer: Tokenizer) -> None:
+    """What a template leaves out, no model can learn from."""
+    messages, response = SAMPLE
+    answered = [*messages, {"role": "assistant", "content": response}]
+    text = _render(tokenizer, answered, add_generation_prompt=False)
+    for part, content in (("question", messages[0]["content"]), ("answer", response)):
+        if content not in text:
+            raise UserError(
+                f"the chat template leaves out the {part}; it makes {text[:60]!r} of a "
+                "conversation. Give another one with --config.tokenizer.chat_template=FILE"
+            )
 
 
 def _check_prefix(tokenizer: Tokenizer, messages: Sequence[Message], full: str) -> None:
@@ -336,7 +359,8 @@ def _render(
         return text if messages[0]["content"].strip() in text else apply(folded)
     except Exception as error:  # jinja raises its own kinds; a template may raise any message
         roles = ", ".join(message["role"] for message in messages)
-        raise UserError(f"the chat template refuses the roles ({roles}): {error}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"the chat template refuses the roles ({roles}): {reason}") from error
 
 
 def _without_system(messages: Sequence[Message]) -> list[Message] | None:

@@ -1,5 +1,6 @@
 """The model card: README.md of an exported folder, in Markdown."""
 
+import html
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from mapl_jax.evaluation import likelihood, preferences
+from mapl_jax.fetch import HUB_NAME
 
 LEVELS = {
     "base": "which of two responses is better",
@@ -80,7 +82,7 @@ def write(
         policy: the model is a language model and not a reward model.
     """
     base = config.get("model", {}).get("path", "")
-    title = config.get("name") or ("Policy" if policy else "Reward model")
+    title = " ".join((config.get("name") or ("Policy" if policy else "Reward model")).split())
     parts = [_header(base, config, adapter, policy), f"# {title}", _about(config, adapter, policy)]
     if "train" in config:
         parts += ["## Training", _training(summary, config, base, step)]
@@ -137,7 +139,7 @@ def _header(base: str, config: Mapping[str, Any], adapter: bool, policy: bool) -
 
 
 def _is_hub_name(name: str) -> bool:
-    return name.count("/") == 1 and name[0] not in "./~" and not Path(name).exists()
+    return bool(HUB_NAME.fullmatch(name)) and not Path(name).exists()
 
 
 def _training(
@@ -182,7 +184,11 @@ def _results(evaluations: Mapping[str, Any], module: ModuleType) -> str:
 
 
 def _table(rows: Any) -> str:
-    lines = [
-        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows
-    ]
+    lines = ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def _cell(value: Any) -> str:
+    """A value in one cell: no end of line, no end of cell, and no HTML."""
+    text = " ".join(str(value).split())
+    return html.escape(text, quote=False).replace("|", "\\|")

@@ -118,7 +118,10 @@ def _differences(
     seed: int,
     resamples: int,
 ) -> dict[str, Difference]:
-    ratios, shares, counts, spread = [], [], [], []
+    ratios: list[np.ndarray] = []
+    shares: list[np.ndarray] = []
+    counts: list[np.ndarray] = []
+    spread: list[np.ndarray] = []
     for side in range(2):
         cluster, n = bootstrap.clusters([scored[side].sample_id[i] for i in members[side]])
         top, bottom = (

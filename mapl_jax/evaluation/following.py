@@ -6,10 +6,8 @@ family. A prompt counts as kept if all of its instructions are.
 
 import dataclasses
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,7 @@ import numpy as np
 from mapl_jax import constraints
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation.tables import text_table
-from mapl_jax.files import write_lines
+from mapl_jax.files import read_lines, write_lines
 
 FOOTNOTES = (
     "Greedy responses to held-out prompts; a prompt is kept if all of its instructions are.",
@@ -89,12 +87,12 @@ def write(path: str | os.PathLike[str], answers: Sequence[Answer]) -> None:
 
 def read(path: str | os.PathLike[str]) -> list[Answer]:
     """Reads what `write` wrote."""
-    with Path(path).open("rb") as lines:
-        records = [json.loads(line) for line in lines]
-    return [
-        Answer(Probe(**record["probe"]), record["response"], record["ended"], tuple(record["kept"]))
-        for record in records
-    ]
+
+    def make(record: Any) -> Answer:
+        probe, kept = Probe(**record["probe"]), tuple(map(bool, record["kept"]))
+        return Answer(probe, str(record["response"]), bool(record["ended"]), kept)
+
+    return read_lines(path, make)
 
 
 def summarize(

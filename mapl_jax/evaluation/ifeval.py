@@ -56,7 +56,11 @@ def read_lines(path: str | os.PathLike[str], needed: Sequence[str]) -> list[dict
             record = json.loads(line)
         except (ValueError, RecursionError):
             raise UserError(f"{path}, line {number}: no valid JSON; one object a line") from None
-        missing = [name for name in needed if not isinstance(record, dict) or name not in record]
+        if not isinstance(record, dict):
+            raise UserError(f"{path}, line {number}: must be an object with {', '.join(needed)}")
+        if not isinstance(record.get("prompt", ""), str):
+            raise UserError(f"{path}, line {number}: prompt must be text")
+        missing = [name for name in needed if name not in record]
         if missing:
             raise UserError(f"{path}, line {number}: has no {', '.join(missing)}")
         records.append(record)

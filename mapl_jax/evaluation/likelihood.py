@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mapl_jax.evaluation.tables import text_table
+from mapl_jax.files import read_lines
 
 FOOTNOTES = ("Perplexity: exp of the mean of -log pi over all response tokens; lower is better.",)
 
@@ -77,12 +78,13 @@ def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
 
 def read_scores(path: str | os.PathLike[str]) -> Scored:
     """Reads what `write_scores` wrote, bit for bit."""
-    with Path(path).open("rb") as lines:
-        records = [json.loads(line) for line in lines]
+
+    def make(record: Any) -> tuple[str, float, int]:
+        return str(record["id"]), float(record["logp"]), int(record["tokens"])
+
+    columns: list[Any] = list(zip(*read_lines(path, make), strict=True)) or [()] * 3
     return Scored(
-        sample_id=[record["id"] for record in records],
-        logp=np.asarray([record["logp"] for record in records], np.float64),
-        tokens=np.asarray([record["tokens"] for record in records], np.int64),
+        list(columns[0]), np.asarray(columns[1], np.float64), np.asarray(columns[2], np.int64)
     )
 
 

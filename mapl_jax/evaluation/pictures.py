@@ -109,7 +109,9 @@ def curves_of_runs(
     ]
     found = []
     for quantity, title in quantities:
-        train, held_out, names = [], [], []
+        train: list[dict[str, Any]] = []
+        held_out: list[dict[str, Any]] = []
+        names: list[tuple[str, str, str]] = []
         for index, (name, color, metrics, after) in enumerate(runs):
             key = f"{index}"
             for line in metrics:
@@ -127,13 +129,26 @@ def curves_of_runs(
 
 
 def _start(before: Summary | None) -> list[dict[str, Any]]:
-    """The held-out data before training; where all is tied, as in a policy that is its own
-    reference, an accuracy of 0 would say less than none.
+    """The held-out data before training, as the first line of a curve."""
+    return [{**before, "step": 0}] if (before := _untied(before)) is not None else []
+
+
+def _untied(before: Summary | None) -> Summary | None:
+    """A summary without the accuracies of levels where all is tied, where there are any.
+
+    A policy that is its own reference prefers nothing; an accuracy of 0 would say less than none.
     """
     if before is None:
-        return []
-    tied = {f"{level}_accuracy" for level in LEVELS if before.get(f"{level}_ties") == 1}
-    return [{"step": 0, **{name: value for name, value in before.items() if name not in tied}}]
+        return None
+    tied = [level for level in LEVELS if before.get(f"{level}_ties") == 1]
+    if not tied:
+        return before
+    dropped = {f"{level}_accuracy" for level in tied}
+    kept = {name: value for name, value in before.items() if name not in dropped}
+    for name in ("by_k", "by_family"):
+        cells = before.get(name, {})
+        kept[name] = {level: some for level, some in cells.items() if level not in tied}
+    return kept
 
 
 def _curve(
@@ -233,10 +248,11 @@ def accuracy_by_level(before: Summary | None, after: Summary) -> Picture | None:
     levels = levels_of(after)
     if not levels:
         return None
-    legend = [("bar soft", "after")]
-    if before is not None:
-        legend.insert(0, ("bar pale soft", "before"))
-    legend = [*(legend if before is not None else ()), ("diamond", "longer wins"), CHANCE]
+    before = _untied(before)
+    if before is not None and not levels_of(before):
+        before = None
+    sides = [("bar pale soft", "before"), ("bar soft", "after")] if before is not None else []
+    legend = [*sides, ("diamond", "longer wins"), CHANCE]
     plot = Plot(
         (-0.6, len(levels) - 0.4),
         (0, 1.06),
@@ -277,6 +293,9 @@ def accuracy_by_k(before: Summary | None, after: Summary) -> Picture | None:
     }
     if not found:
         return None
+    before = _untied(before)
+    if before is not None and not any(before.get("by_k", {}).values()):
+        before = None
     ks = sorted({int(k) for cells in found.values() for k in cells})
     counts = {k: sum(cells.get(str(k), {}).get("count", 0) for cells in found.values()) for k in ks}
     legend = [(f"dot {level}", level) for level in found]
@@ -352,7 +371,7 @@ def margins(before: preferences.Scored | None, after: preferences.Scored) -> lis
             + (f", before {_signed(np.median(old))}" if len(old) else "")
             + "."
         )
-        found.append(plot.picture(level, caption, f"Histogram of margins. {caption}"))
+        found.append(plot.picture(f"Margins: {level}", caption))
     return found
 
 
@@ -391,7 +410,8 @@ def calibration(after: preferences.Scored) -> list[Picture]:
             f"Expected calibration error {100 * diagnostics.calibration_error(margin):.1f} %, "
             f"Brier score {diagnostics.brier(margin):.3f} (knowing nothing: 0.250)."
         )
-        found.append(plot.picture(level, caption, f"{caption} {'; '.join(notes)}"))
+        words = f"{caption} {'; '.join(notes)}"
+        found.append(plot.picture(f"Calibration: {level}", caption, words))
     return found
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from mapl_jax.evaluation import bootstrap, diagnostics
 from mapl_jax.evaluation.tables import text_table
+from mapl_jax.files import read_lines
 
 LEVELS = ("base", "intra", "inter")
 
@@ -154,24 +155,28 @@ def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
 
 def read_scores(path: str | os.PathLike[str]) -> Scored:
     """Reads what `write_scores` wrote, bit for bit."""
-    with Path(path).open("rb") as lines:
-        records = [json.loads(line) for line in lines]
-    known = all("tokens" in term for record in records for term in record["terms"])
+
+    def make(record: Any) -> tuple[Any, ...]:
+        terms = [(t["prompt"], t["response"], t["sign"], t["reward"]) for t in record["terms"]]
+        numbers = (float(record[name]) for name in ("margin", "gamma", "length_margin"))
+        families = tuple(map(str, record["families"]))
+        # Older files do not say how long the leaves are.
+        tokens = tuple(t.get("tokens") for t in record["terms"])
+        name, level, k = str(record["id"]), str(record["level"]), int(record["k"])
+        return name, level, *numbers, k, families, terms, tokens
+
+    columns: list[Any] = list(zip(*read_lines(path, make), strict=True)) or [()] * 9
+    known = all(count is not None for tokens in columns[8] for count in tokens)
     return Scored(
-        sample_id=[record["id"] for record in records],
-        level=[record["level"] for record in records],
-        margin=np.asarray([record["margin"] for record in records], np.float64),
-        gamma=np.asarray([record["gamma"] for record in records], np.float64),
-        length_margin=np.asarray([record["length_margin"] for record in records], np.float64),
-        k=np.asarray([record["k"] for record in records], np.int64),
-        families=[tuple(record["families"]) for record in records],
-        terms=[
-            [(term["prompt"], term["response"], term["sign"], term["reward"]) for term in terms]
-            for terms in (record["terms"] for record in records)
-        ],
-        tokens=[tuple(term["tokens"] for term in record["terms"]) for record in records]
-        if known
-        else None,
+        sample_id=list(columns[0]),
+        level=list(columns[1]),
+        margin=np.asarray(columns[2], np.float64),
+        gamma=np.asarray(columns[3], np.float64),
+        length_margin=np.asarray(columns[4], np.float64),
+        k=np.asarray(columns[5], np.int64),
+        families=list(columns[6]),
+        terms=list(columns[7]),
+        tokens=list(columns[8]) if known else None,
     )
 
 

@@ -9,6 +9,7 @@ from mapl_jax.data.encode import TrieSet
 from mapl_jax.data.loader import Batches, stream
 from mapl_jax.data.rows import make_plan
 from mapl_jax.evaluation import likelihood, preferences
+from mapl_jax.messages import progress
 
 LEVELS = ("base", "intra", "inter")
 
@@ -28,15 +29,17 @@ def leaf_numbers(
     """
     # Results are fetched after all batches are under way.
     waiting = [leaves(batch) for batch in stream(batches, fields=fields)]
-    for step, result in enumerate(waiting):
-        values = np.asarray(result)[0]
-        for row, members in zip(values, batches.plan.batch(step), strict=True):
-            first = 0
-            for member in members:
-                trie = batches.tries[member]
-                count = len(trie["leaf_end"])
-                yield int(member), trie, row[first : first + count]
-                first += count
+    with progress("scoring", "batches") as show:
+        for step, result in enumerate(waiting):
+            show(step, len(waiting))
+            values = np.asarray(result)[0]
+            for row, members in zip(values, batches.plan.batch(step), strict=True):
+                first = 0
+                for member in members:
+                    trie = batches.tries[member]
+                    count = len(trie["leaf_end"])
+                    yield int(member), trie, row[first : first + count]
+                    first += count
 
 
 def all_leaves(leaves: LeafFunction, batches: Batches, fields: Sequence[str]) -> np.ndarray:

@@ -281,10 +281,10 @@ def _strips(
                 cells.append('<td class="track"></td><td>-</td>')
                 continue
             text = _difference(x, True)
-            at = (0.5 + 0.5 * end / reach for end in (x.value, x.low, x.high))
+            value, low, high = (0.5 + 0.5 * end / reach for end in (x.value, x.low, x.high))
             color = COLORS[(index + 1) % len(COLORS)]
             count = " and ".join(f"{n:,}" for n in dict.fromkeys(x.count))
-            drawn = charts.track(*at, color, f"{text} points, n = {count}")
+            drawn = charts.track(value, low, high, color, f"{text} points, n = {count}")
             cells.append(
                 f'<td class="track">{drawn}</td>'
                 f"<td>{100 * x.value:+.1f} <small>n = {html.escape(count)}</small></td>"

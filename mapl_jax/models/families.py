@@ -118,6 +118,8 @@ TOKENS = {
 }
 INTEGERS = ("vocab_size", "width", "layers", "heads", "kv_heads", "mlp_width", "max_positions")
 NULLABLE = ("attention_softcap", "logit_softcap")
+# Far beyond any model; a number beyond it would only take time and memory.
+MOST_LAYERS = 10_000
 LAYER = "model.layers.{i}."
 SCORE = Tensor(("score",), "score.weight", ROW)
 LM_HEAD = Tensor(("lm_head",), "lm_head.weight", TRANSPOSED)
@@ -329,7 +331,7 @@ def from_hf(raw: Mapping[str, Any], where: str) -> DecoderConfig:
         UserError: a key is missing or has a value the decoder cannot do.
     """
     model_type = raw.get("model_type")
-    if model_type not in FAMILIES:
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise UserError(
             f"{where}: model_type {model_type!r} is not supported; choose {', '.join(FAMILIES)}"
         )
@@ -340,19 +342,25 @@ def from_hf(raw: Mapping[str, Any], where: str) -> DecoderConfig:
     fields: dict[str, Any] = {
         field: _value(raw, family, key, where) for key, field in family.fields.items()
     }
-    fields |= {field: _token(raw.get(key)) for key, field in TOKENS.items()}
+    if fields["layers"] > MOST_LAYERS:
+        raise UserError(f"{where}: num_hidden_layers is {fields['layers']}; no model has so many")
+    fields |= {field: _token(raw.get(key), key, where) for key, field in TOKENS.items()}
+    if fields["heads"] % fields["kv_heads"]:
+        raise UserError(f"{where}: num_attention_heads is no multiple of num_key_value_heads")
     head_dim = raw.get("head_dim", family.defaults.get("head_dim"))
     if head_dim is None:
         if fields["width"] % fields["heads"]:
             raise UserError(f"{where}: hidden_size is no multiple of num_attention_heads")
         head_dim = fields["width"] // fields["heads"]
+    if _positive_integer(head_dim, "head_dim", where) % 2:
+        raise UserError(f"{where}: head_dim is {head_dim}, and must be even: angles come in pairs")
     return DecoderConfig(
         **fields,
         **family.constants,
         **_windows(raw, family, fields["layers"], where),
         **_rope(raw, family, fields["max_positions"], where),
         family=model_type,
-        head_dim=_positive_integer(head_dim, "head_dim", where),
+        head_dim=head_dim,
     )
 
 
@@ -402,8 +410,11 @@ def _value(raw: Mapping[str, Any], family: Family, key: str, where: str) -> Any:
         value = default
     if field in INTEGERS:
         return _positive_integer(value, key, where)
-    if value is not None and (not isinstance(value, int | float) or value < 0):
-        raise UserError(f"{where}: {key} must be a number, not {value!r}")
+    if field == "tie_embeddings":
+        if not isinstance(value, bool):
+            raise UserError(f"{where}: {key} must be true or false, not {value!r}")
+    elif value is not None and not rope.is_positive(value):
+        raise UserError(f"{where}: {key} must be a number above 0, not {value!r}")
     return value
 
 
@@ -509,13 +520,16 @@ def _rope_to_hf(config: DecoderConfig) -> dict[str, Any]:
 
 
 def _positive_integer(value: Any, key: str, where: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if type(value) is not int or not 0 < value < 2**31:
         raise UserError(f"{where}: {key} must be a positive integer, not {value!r}")
     return value
 
 
-def _token(value: Any) -> int | None:
-    """A token id; of several, the first."""
-    if isinstance(value, list):
-        value = value[0] if value else None
-    return value
+def _token(value: Any, key: str, where: str) -> int | None:
+    """A token id; of several, the first. -1 is an older way to say that there is none."""
+    first = value[0] if isinstance(value, list) and value else value
+    if first in (None, -1, []):
+        return None
+    if type(first) is not int or not 0 <= first < 2**31:
+        raise UserError(f"{where}: {key} must be the id of a token, not {value!r}")
+    return first

@@ -25,6 +25,7 @@ from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSha
 
 from mapl_jax import fetch
 from mapl_jax.errors import UserError
+from mapl_jax.files import check_target
 from mapl_jax.models import families, policy, reward, tensors
 from mapl_jax.models.decoder import DecoderConfig, Params
 from mapl_jax.models.families import LM_HEAD, SCORE, Tensor
@@ -51,8 +52,11 @@ def is_reward_model(folder: Folder) -> bool:
     """Whether a model folder, or a hub name, says that it holds a classifier and not a language
     model.
     """
-    raw = tensors.read_json(fetch.folder(folder, weights=False) / CONFIG)
-    return any("SequenceClassification" in name for name in raw.get("architectures") or ())
+    path = fetch.folder(folder, weights=False) / CONFIG
+    names = tensors.read_json(path).get("architectures") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{path}: architectures must be a list of names, not {names!r}")
+    return any("SequenceClassification" in name for name in names)
 
 
 def load_params(
@@ -82,14 +86,8 @@ def load_params(
         UserError: a file is missing or broken, or a tensor missing, unexpected, or of a wrong
             shape or type.
     """
-    path = fetch.folder(folder)
-    files = TensorFiles(path)
-    fresh = head and SCORE.name not in files.names and not is_reward_model(path)
-    abstract = reward.abstract_params(config) if head else policy.abstract_params(config)
-    stored = _stored(config, head, abstract)
-    if fresh:
-        del stored[SCORE.name]
-    _check_tensors(path, files, config, stored, ignore_lm_head=head or config.tie_embeddings)
+    path, files, stored, abstract = _opened(folder, config, head)
+    fresh = head and SCORE.name not in stored
     if places is None:
         first = SingleDeviceSharding(jax.local_devices()[0])
         places = jax.tree.map(lambda _: first, abstract)
@@ -116,7 +114,45 @@ def load_params(
         score = (normal * reward.head_scale(config)).astype(np.float32)
         place = _get(places, SCORE.path)
         params["score"] = jax.make_array_from_callback(score.shape, place, score.__getitem__)
+    for key, finite in jax.tree.leaves_with_path(jax.device_get(_finite(params))):
+        if not finite:
+            where = jax.tree_util.keystr(key, simple=True, separator="/")
+            raise UserError(f"{path}: weights of {where} are not finite; copy or train them anew")
     return params
+
+
+def check(folder: Folder, *, head: bool) -> DecoderConfig:
+    """Makes sure that a folder can be loaded, without reading its weights; returns its config.
+
+    Raises:
+        UserError: as in `load_config` and `load_params`.
+    """
+    config = load_config(folder)
+    _opened(folder, config, head)
+    return config
+
+
+def _opened(
+    folder: Folder, config: DecoderConfig, head: bool
+) -> tuple[Path, TensorFiles, dict[str, tuple["_Part", ...]], Params]:
+    """The folder, its tensors, which parameters are in which of them, and the shapes of these."""
+    path = fetch.folder(folder)
+    files = TensorFiles(path)
+    _check_layers(path, files, config)
+    abstract = reward.abstract_params(config) if head else policy.abstract_params(config)
+    stored = _stored(config, head, abstract)
+    if head and SCORE.name not in files.names and not is_reward_model(path):
+        del stored[SCORE.name]
+    _check_tensors(path, files, config, stored, ignore_lm_head=head or config.tie_embeddings)
+    return path, files, stored, abstract
+
+
+def _check_layers(path: Path, files: TensorFiles, config: DecoderConfig) -> None:
+    if config.layers > len(files.names):
+        raise UserError(
+            f"{path}: {CONFIG} says {config.layers} layers, and there are {len(files.names)} "
+            "tensors in all; is it that of these weights?"
+        )
 
 
 def fingerprint(folder: Folder) -> str:
@@ -251,6 +287,12 @@ def _filler(place: Sharding) -> Callable[[jax.Array, jax.Array, int], jax.Array]
 
 
 @jax.jit
+def _finite(params: Params) -> Any:
+    """Of every parameter, whether it holds finite numbers alone."""
+    return jax.tree.map(lambda x: jnp.isfinite(x).all(), params)
+
+
+@jax.jit
 def _layer(stack: jax.Array, i: int) -> jax.Array:
     return jax.lax.dynamic_index_in_dim(stack, i, keepdims=False)
 
@@ -363,6 +405,7 @@ def replacing(target: Path) -> Iterator[Path]:
     models = any((target / name).exists() for name in (CONFIG, ADAPTER_CONFIG))
     if target.is_dir() and any(target.iterdir()) and not models:
         raise UserError(f"cannot save a model to {target}: it holds other files")
+    check_target(target / CONFIG)
     temporary = target.with_name(f".{target.name}.new")
     old = target.with_name(f".{target.name}.old")
     if jax.process_index() != 0:

@@ -93,8 +93,10 @@ def from_hf(
     if not isinstance(entry, Mapping):
         raise UserError(f"{where} must be an object, not {entry!r}")
     kind = entry.get("rope_type", entry.get("type", "default"))
+    if not isinstance(kind, str):
+        raise UserError(f"{where}: rope_type must be a name, not {kind!r}")
     theta = entry.get("rope_theta", theta)
-    if isinstance(theta, bool) or not isinstance(theta, int | float) or theta <= 0:
+    if not is_positive(theta):
         raise UserError(f"{where}: rope_theta must be a positive number, not {theta!r}")
     keys = KEYS.get(kind, {})
     known = {"rope_type", "type", "rope_theta", "partial_rotary_factor", *keys}
@@ -108,7 +110,7 @@ def from_hf(
     values = {"original_max_position_embeddings": positions, **entry}
     for key in keys:
         value = values.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        if not is_positive(value):
             raise UserError(
                 f"{where} = {dict(entry)} is not supported; {kind} needs a positive number {key}"
             )
@@ -116,6 +118,11 @@ def from_hf(
     if scaling.high <= scaling.low:
         raise UserError(f"{where}: high_freq_factor must be above low_freq_factor")
     return float(theta), scaling
+
+
+def is_positive(value: Any) -> bool:
+    """Whether a value of a config is a number above 0 that a float holds."""
+    return type(value) in (int, float) and 0 < value < 1e300
 
 
 def to_hf(theta: float, scaling: RopeScaling | None) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class TensorFiles:
         if not index.is_file():
             raise UserError(
                 f"{self._folder}: no {WEIGHTS} and no {INDEX}; only safetensors are read"
+                + self._else()
             )
         files = read_json(index).get("weight_map")
         if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
@@ -59,6 +60,18 @@ class TensorFiles:
             if not (self._folder / name).is_file():
                 raise UserError(f"{self._folder}: the file {name} is missing, which {INDEX} names")
         return files
+
+    def _else(self) -> str:
+        """What to do with weights of another kind that are there."""
+        pickles = sorted(
+            path.name for path in self._folder.iterdir() if path.suffix in (".bin", ".pt", ".pth")
+        )
+        if not pickles:
+            return ""
+        return (
+            f", and {pickles[0]} is a pickle, which can run any code; save the model anew with "
+            "transformers, save_pretrained(FOLDER)"
+        )
 
     def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Makes sure that tensors are where the index says, and of the right shapes and types.
@@ -160,8 +173,10 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is no JSON: {error}") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no JSON object")
     return content

@@ -81,20 +81,22 @@ class Draw:
             Two lists with the same families in the same order, each free of conflicts.
         """
         twins: Twins = ([], [])
+        taken: tuple[list[constraints.Asked], list[constraints.Asked]] = ([], [])
         for family in self.reference.order(self.families, self.rng):
             if len(twins[0]) == k:
                 break
             arguments = propose(family, not twins[0])
             if arguments is None:
                 continue
-            items = [(family, params) for params in arguments]
-            if any(_clashes(item, twin) for item, twin in zip(items, twins, strict=True)):
+            asked = [constraints.asked(family, params) for params in arguments]
+            if any(
+                constraints.clash(one, other)
+                for one, others in zip(asked, taken, strict=True)
+                for other in others
+            ):
                 continue
-            for item, twin in zip(items, twins, strict=True):
-                twin.append(item)
+            for params, one, twin, others in zip(arguments, asked, twins, taken, strict=True):
+                twin.append((family, params))
+                others.append(one)
         order = self.rng.permutation(len(twins[0]))
         return [twins[0][place] for place in order], [twins[1][place] for place in order]
-
-
-def _clashes(item: Item, others: list[Item]) -> bool:
-    return any(constraints.conflict(item, other) is not None for other in others)

@@ -42,7 +42,7 @@ class Settings:
     k_max: int = 5
     families: str = "train"
     wordings: str = "train"
-    reference: int = 1024
+    reference: int = 512
     min_share: float = 0.05
     min_share_named: float = 0.0
     max_share: float = 0.95

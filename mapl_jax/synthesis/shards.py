@@ -26,7 +26,7 @@ from typing import Any
 
 from mapl_jax.data.sources import Pair, Tally
 from mapl_jax.errors import UserError
-from mapl_jax.files import read_json, replacing, write_json
+from mapl_jax.files import checksum, read_json, replacing, write_json
 from mapl_jax.synthesis import build, report, samples
 from mapl_jax.synthesis.reference import Lowest, Reference, hash_of
 from mapl_jax.synthesis.settings import Settings
@@ -124,15 +124,22 @@ def synthesize(
             found = summary_of(folder)
             if found and found["fingerprint"] == cut.plan["fingerprint"]:
                 return found | {"made": False}
+            if (folder / SUMMARY).exists() and not found and not overwrite:
+                raise UserError(
+                    f"{folder} holds samples that cannot be used ({flaw(folder)}); "
+                    "--config.overwrite=true makes them anew"
+                )
             if (found or any(folder.glob("samples-*"))) and not overwrite:
                 raise UserError(
                     f"{folder} holds samples that were made from other pairs or settings; "
                     "give another output, or --config.overwrite=true"
                 )
             cut.keep()
+        else:
+            cut.renew()
     total, count = cut.plan["pairs"], -(-cut.plan["pairs"] // shard_size)
     shards = [Shard(str(folder), index, count, format) for index in range(count)]
-    missing = [shard for shard in shards if not shard.counts.exists()]
+    missing = [shard for shard in shards if not _made(shard)]
     if not (folder / WORK / REFERENCE).exists():
         known = build.learn(cut.lowest.pairs(), settings)
         write_json(folder / WORK / REFERENCE, known.to_json())
@@ -169,18 +176,55 @@ def make(shard: Shard) -> int:
 
     with replacing(shard.work / shard.name) as part:
         (_write_parquet if shard.format == "parquet" else _write_lines)(part, records())
-    write_json(shard.counts, {"stats": stats.to_json(), "shown": _lowest(shown)})
+    made = checksum(shard.work / shard.name)
+    write_json(shard.counts, {"stats": stats.to_json(), "shown": _lowest(shown), "checksum": made})
     return stats.pairs["in"]
 
 
+def _made(shard: Shard) -> bool:
+    """Whether a shard is there, in its place or on the way to it, as it was made."""
+    try:
+        counts = json.loads(shard.counts.read_text(encoding="utf-8"))
+        places = (shard.work / shard.name, Path(shard.folder) / shard.name)
+        return any(path.is_file() and checksum(path) == counts["checksum"] for path in places)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def summary_of(folder: Path) -> dict[str, Any] | None:
-    """The summary of a finished folder, None if it is not finished."""
+    """The summary of a finished folder; None if it is not finished, or not as it was made."""
+    return (
+        None
+        if flaw(folder) is not None
+        else json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    )
+
+
+def flaw(folder: Path) -> str | None:
+    """What is wrong with a finished folder, in a few words; "" if it is not finished."""
+    if not (folder / SUMMARY).exists():
+        return ""
     try:
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-        present = all((folder / name).is_file() for name in summary["files"])
-        return summary if present and isinstance(summary["fingerprint"], str) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        # Names from a file must not lead out of the folder.
+        known = {Path(name).name: summary["checksums"][name] for name in summary["files"]}
+        if summary["checksum"] != _checksum_of(summary):
+            return f"{SUMMARY} is damaged"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return f"{SUMMARY} is damaged"
+    for name, expected in known.items():
+        if not (folder / name).is_file():
+            return f"{name} is missing"
+        if checksum(folder / name) != expected:
+            return f"{name} is damaged"
+    return None
+
+
+def _checksum_of(summary: dict[str, Any]) -> str:
+    """Of all that a summary says, but this and times."""
+    times = ("checksum", "seconds", "pairs_per_second")
+    said = {key: value for key, value in summary.items() if key not in times}
+    return hashlib.blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 class Fingerprint:
@@ -189,7 +233,7 @@ class Fingerprint:
     Pairs are added one by one, in order.
     """
 
-    def __init__(self, settings: Settings, format: str, shard_size: int):
+    def __init__(self, settings: Settings, format: str = FORMATS[0], shard_size: int = SHARD_SIZE):
         self._digest = hashlib.blake2b(digest_size=16)
         package = Path(__file__).parent.parent
         for folder in ("constraints", "synthesis"):
@@ -203,6 +247,10 @@ class Fingerprint:
         """Takes a pair into account, as `line_of` writes it."""
         self._digest.update(line)
 
+    def add_pair(self, pair: Pair) -> None:
+        """Takes a pair into account."""
+        self.add(_line(pair))
+
     def name(self) -> str:
         """32 hexadecimal digits."""
         return self._digest.hexdigest()
@@ -210,9 +258,9 @@ class Fingerprint:
 
 def fingerprint(pairs: Iterable[Pair], settings: Settings) -> str:
     """The fingerprint of samples in the format and with the size of shards that are usual."""
-    found = Fingerprint(settings, FORMATS[0], SHARD_SIZE)
+    found = Fingerprint(settings)
     for pair in pairs:
-        found.add(_line(pair))
+        found.add_pair(pair)
     return found.name()
 
 
@@ -236,6 +284,11 @@ class _Cut:
         shutil.rmtree(self._work, ignore_errors=True)
         self._work.parent.mkdir(parents=True, exist_ok=True)
         os.replace(self._place, self._work)
+
+    def renew(self) -> None:
+        """Goes on with the work: its pairs are as they were just read, whatever befell the disk."""
+        for file in self._place.glob("pairs-*"):
+            os.replace(file, self._work / file.name)
 
 
 @contextmanager
@@ -350,8 +403,10 @@ def _publish(
     work = folder / WORK
     stats = Stats()
     shown: list[tuple[int, dict[str, Any]]] = []
+    checksums = {}
     for shard in shards:
         counts = read_json(shard.counts)
+        checksums[shard.name] = counts["checksum"]
         stats.update(counts["stats"])
         shown = _lowest([*shown, *map(tuple, counts["shown"])])
     # A summary tells of the samples beside it, so the old one goes before they do.
@@ -372,7 +427,9 @@ def _publish(
         "settings": plan["settings"],
         "fingerprint": plan["fingerprint"],
         "files": names,
+        "checksums": checksums,
     }
+    summary["checksum"] = _checksum_of(summary)
     write_json(folder / REFERENCE, read_json(work / REFERENCE))
     report.write(folder / REPORT, summary, [record for _, record in shown])
     write_json(folder / SUMMARY, summary)

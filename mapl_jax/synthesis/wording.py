@@ -89,26 +89,19 @@ def append_instructions(
     style = styles[int(rng.integers(len(styles)))]
     question = messages[-1]["content"]
     inline = rng.random() < 0.5 and question.rstrip().endswith((".", "?", "!"))
-    seeds = [int(seed) for seed in rng.integers(2**63, size=max(map(len, twins)))]
+    written: list[list[Constraint]] = [[] for _ in twins]
+    for entries in zip(*twins, strict=True):
+        state = rng.bit_generator.state
+        for (family, params), made in zip(entries, written, strict=True):
+            rng.bit_generator.state = state  # the same choices for all sets
+            text = constraints.render(family, params, rng, held_out=held_out)
+            chosen, rejected = (constraints.margin(family, params, each) for each in responses)
+            made.append(Constraint(family, params, text, (chosen, rejected)))
     prompts = []
-    for items in twins:
-        written = tuple(
-            Constraint(
-                id=family,
-                params=params,
-                text=constraints.render(
-                    family, params, np.random.default_rng(seed), held_out=held_out
-                ),
-                margins=(
-                    constraints.margin(family, params, responses[0]),
-                    constraints.margin(family, params, responses[1]),
-                ),
-            )
-            for (family, params), seed in zip(items, seeds, strict=True)
-        )
-        text = style([entry.text for entry in written])
+    for made in written:
+        text = style([entry.text for entry in made])
         # On the same line only where that reads as the next sentence.
         separator = " " if inline and "\n" not in text else "\n\n"
         turn = Message(role="user", content=f"{question}{separator}{text}")
-        prompts.append(Prompt((*messages[:-1], turn), written))
+        prompts.append(Prompt((*messages[:-1], turn), tuple(made)))
     return prompts

@@ -1,57 +1,117 @@
-"""Checkpoints of a run: its state and record, written by Orbax in the background."""
+"""Checkpoints of a run: its state and record, written by Orbax in the background.
 
+A checkpoint is complete when Orbax has given it its name, and good as long as its files have the
+checksums that were noted then (`files.seal`).
+"""
+
+import dataclasses
 import os
+import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
 from orbax.checkpoint import v1 as ocp
 
-from mapl_jax.errors import UserError
+from mapl_jax import files, messages, processes
+from mapl_jax.errors import Stopped, UserError
 from mapl_jax.training.step import TrainState
+
+
+def check_keep(keep: int | None) -> None:
+    """Makes sure that enough checkpoints stay; None keeps all.
+
+    Raises:
+        UserError: too few would.
+    """
+    if keep is not None and keep < 2:
+        raise UserError(
+            f"train.keep must be at least 2, not {keep}: should the newest checkpoint be damaged, "
+            "the one before it is what is left"
+        )
 
 
 class Checkpoints:
     """The checkpoints of one run, `DIR/STEP`; use as a context manager.
 
-    A checkpoint appears under its name only once it is complete, so the newest one is always good
-    after a kill.
+    A checkpoint appears under its name only once it is complete, so a kill leaves those that are
+    there as they are.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, keep: int | None = 2):
         """Opens or creates the folder.
 
         Args:
-            directory: where the checkpoints lie.
+            directory: where the checkpoints lie, the same for all processes.
             keep: how many of the newest stay; None to read only.
+
+        Raises:
+            UserError: too few would stay.
         """
-        path = str(directory)
+        check_keep(keep)
+        self._path = Path(os.path.abspath(directory))
         self._inner = ocp.training.Checkpointer(
-            path if "://" in path else os.path.abspath(path),
+            str(self._path),
             preservation_policy=(
                 None if keep is None else ocp.training.preservation_policies.LatestN(keep)
             ),
             # What a kill left half-written; a reader must not touch what a run is writing.
             cleanup_tmp_directories=keep is not None,
         )
+        self._sealing: threading.Thread | None = None
+        self._failure: BaseException | None = None
 
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._inner.close()
-
-    @property
-    def latest(self) -> int | None:
-        """Step of the newest complete checkpoint; None if there is none."""
-        newest = self._inner.latest
-        return None if newest is None else int(newest.step)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.wait()
+            self._inner.close()
+        except Exception:
+            # What went wrong before is what has to be told; that a run was asked to stop is not.
+            if kind is None or issubclass(kind, Stopped):
+                raise
 
     def save(self, step: int, state: TrainState, record: dict[str, Any]) -> None:
-        """Starts to write a checkpoint; a step that is there already is left as it is."""
-        if self.latest == step:
+        """Starts to write a checkpoint; a step that is there already is left as it is.
+
+        Raises:
+            UserError: the checkpoint before it could not be written.
+        """
+        self.wait()
+        newest = self._inner.latest
+        if newest is not None and newest.step == step:
             return
         parts = {"params": state.params, "rest": _rest(state), "record": record}
-        self._inner.save_checkpointables_async(step, parts, force=True)
+        response = self._inner.save_checkpointables_async(step, parts, force=True)
+        assert response is not None  # forced
+        self._sealing = threading.Thread(target=self._seal, args=(step, response))
+        self._sealing.start()
+
+    def _seal(self, step: int, response: Any) -> None:
+        try:
+            response.result()
+            if processes.first():
+                files.seal(self._path / str(step))
+        except BaseException as error:  # told by `wait`, in the thread that can end the run
+            self._failure = error
+
+    def wait(self) -> None:
+        """Waits for the checkpoint that is being written.
+
+        Raises:
+            UserError: it could not be written.
+        """
+        if self._sealing is not None:
+            self._sealing.join()
+            self._sealing = None
+        if self._failure is not None:
+            error, self._failure = self._failure, None
+            raise UserError(
+                f"cannot write a checkpoint to {self._path}: {files.reason(error)}; "
+                "the ones before it are as they were"
+            ) from error
 
     def restore(self, step: int, abstract: TrainState) -> TrainState:
         """Reads a state straight to the shards that `abstract` asks for.
@@ -62,7 +122,7 @@ class Checkpoints:
             UserError: if the checkpoint holds something else.
         """
         parts = self._load(step, {"params": abstract.params, "rest": _rest(abstract)})
-        return TrainState(parts["rest"]["step"], parts["params"], parts["rest"]["opt_state"])
+        return TrainState(params=parts["params"], **parts["rest"])
 
     def restore_params(self, step: int, abstract: Any) -> Any:
         """Reads the parameters alone, as `restore` does."""
@@ -72,10 +132,9 @@ class Checkpoints:
         try:
             return self._inner.load_checkpointables(step, parts)
         except Exception as error:  # Orbax raises many kinds; all mean that it cannot be used
-            reason = str(error).strip().splitlines()
             raise UserError(
                 f"checkpoint {step} in {self._inner.directory} cannot be restored: "
-                f"{reason[0] if reason else type(error).__name__}"
+                f"{files.reason(error)}"
             ) from error
 
     def record(self, step: int) -> dict[str, Any]:
@@ -84,7 +143,75 @@ class Checkpoints:
 
 
 def _rest(state: TrainState) -> dict[str, Any]:
-    return {"step": state.step, "opt_state": state.opt_state}
+    return {"step": state.step, "opt_state": state.opt_state, "skipped": state.skipped}
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """The checkpoint to go on from.
+
+    Attributes:
+        step: of the newest good one; None if there is none.
+        flaws: of the newer ones, by step, which cannot be used.
+    """
+
+    step: int | None
+    flaws: dict[int, str]
+
+
+def choose(directory: str | os.PathLike[str]) -> Choice:
+    """Looks through the checkpoints in a folder, the newest first, until one is good.
+
+    Where none has its checksums, because a run was killed within the moment between its first
+    checkpoint and them, the newest complete one is taken as it is.
+
+    Raises:
+        UserError: there are checkpoints, and all of them are damaged.
+    """
+    flaws: dict[int, str] = {}
+    steps = saved_steps(directory)
+    for step in reversed(steps):
+        found = files.flaw(Path(directory) / str(step))
+        if found is None:
+            return Choice(step, flaws)
+        flaws[step] = found
+    unsealed = [step for step in steps if not (Path(directory) / str(step) / files.SEAL).exists()]
+    if unsealed:
+        newest = max(unsealed)
+        return Choice(newest, {step: flaw for step, flaw in flaws.items() if step > newest})
+    if flaws:
+        told = ", ".join(f"{step} ({flaw})" for step, flaw in sorted(flaws.items()))
+        raise UserError(
+            f"every checkpoint in {directory} is damaged: {told}; bring one back from a copy, or "
+            "remove the folder to train from the beginning"
+        )
+    return Choice(None, {})
+
+
+def open_newest(directory: str | os.PathLike[str]) -> int:
+    """Finds the checkpoint that a run goes on from, and removes newer ones that are not good.
+
+    They stand in the way of the run, which comes by their steps again. Process 0 does it for all.
+
+    Returns:
+        Its step; 0 if there is none.
+
+    Raises:
+        UserError: all are damaged.
+    """
+    chosen = Choice(None, {})
+    with processes.first_alone(f"checkpoints in {directory}"):
+        if processes.first():
+            chosen = choose(directory)
+            if chosen.step and not (Path(directory) / str(chosen.step) / files.SEAL).exists():
+                messages.notice(f"checkpoint {chosen.step} has no checksums; it is used unchecked")
+            for step, flaw in sorted(chosen.flaws.items()):
+                messages.notice(
+                    f"checkpoint {step} in {directory} cannot be used ({flaw}) and is removed; "
+                    f"the newest good one is that of step {chosen.step}"
+                )
+                shutil.rmtree(Path(directory) / str(step))
+    return processes.agreed(chosen.step or 0)
 
 
 def saved_steps(directory: str | os.PathLike[str]) -> list[int]:

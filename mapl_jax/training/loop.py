@@ -5,7 +5,6 @@ under way.
 """
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
@@ -13,7 +12,7 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from mapl_jax.errors import Stopped, UserError
+from mapl_jax.errors import Stopped
 from mapl_jax.training.preemption import Preemption
 from mapl_jax.training.step import Batch, StepMetrics, TrainState, to_floats
 
@@ -62,6 +61,7 @@ def train(
     save: Callable[[int, TrainState], None],
     epoch_at: Callable[[int], float],
     preemption: Preemption | None = None,
+    on_nonfinite: Callable[[int, Mapping[str, float], jax.Array], None],
     evaluate_first: bool = False,
 ) -> TrainState:
     """Trains from step `start` to the end of the schedule.
@@ -78,6 +78,8 @@ def train(
         save: starts a checkpoint.
         epoch_at: epochs done after a number of steps.
         preemption: says when to stop; None never does.
+        on_nonfinite: called with a step, its metrics and `StepMetrics.rows` where the loss or the
+            gradient was not finite and the step changed nothing; raises, or lets training go on.
         evaluate_first: evaluate before the first step, if that is due after step `start`: a run
             that was stopped may have left it out.
 
@@ -86,7 +88,7 @@ def train(
 
     Raises:
         Stopped: it was asked for; the state is being saved.
-        UserError: if the loss or the gradient is no longer finite.
+        UserError: from `on_nonfinite`.
     """
     stop = preemption or Preemption()
     pending: tuple[int, StepMetrics] | None = None
@@ -96,14 +98,11 @@ def train(
     def read(item: tuple[int, StepMetrics]) -> None:
         nonlocal window_samples, window_tokens, window_start
         done, metrics = item
-        metrics = jax.device_get(metrics)
+        # The rows of all devices are not looked at unless something is wrong.
+        rows, metrics = metrics.rows, jax.device_get(metrics._replace(rows=metrics.finite))
         values = to_floats(metrics)
-        for name in ("loss", "grad_norm"):
-            if not math.isfinite(values[name]):
-                raise UserError(
-                    f"{name} is {values[name]} at step {done}; nothing was saved since. "
-                    "Lower train.learning_rate, or look at the rows of that step"
-                )
+        if not metrics.finite:
+            on_nonfinite(done, values, rows)
         window_samples += metrics.sums.samples
         window_tokens += values["num_tokens"]
         if done % schedule.log_every == 0 or done == schedule.steps:

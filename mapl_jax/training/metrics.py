@@ -1,18 +1,20 @@
-"""Metrics of a run: metrics.jsonl, TensorBoard, and what the terminal shows."""
+"""Metrics of a run: metrics.jsonl, its loggers, and what the terminal shows."""
 
 import json
 import math
 import os
-import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
 import tqdm
-from tensorboardX import SummaryWriter
+
+from mapl_jax import messages
+from mapl_jax.errors import UserError
+from mapl_jax.training import loggers
 
 # Values that differ between two runs that are otherwise the same.
 TIMING_KEYS = frozenset({"samples_per_second", "tokens_per_second", "seconds"})
@@ -24,7 +26,6 @@ _SHOWN = {
     "inter_accuracy": "inter {:.2f}",
     "samples_per_second": "{:.0f}/s",
 }
-_COLUMNS = 100
 _LINE_SECONDS = 300.0
 
 
@@ -32,11 +33,14 @@ class MetricsWriter:
     """Writes metrics while it is open, and shows how far training has come.
 
     Args:
-        workdir: folder of metrics.jsonl and tensorboard/.
+        workdir: folder of metrics.jsonl.
         total_steps: last step of the run.
         resume_step: step that training goes on from. Lines of later steps, written before an
             interruption, are cut; with 0 the file begins anew.
         enabled: False does nothing at all, for every process but the first.
+        to: names of loggers (see `loggers.LOGGERS`).
+        name: of the run, for loggers.
+        config: of the run, for loggers.
 
     Attributes:
         evaluated: step of the last evaluation in the log when it was opened; 0 for none.
@@ -49,6 +53,9 @@ class MetricsWriter:
         total_steps: int,
         resume_step: int,
         enabled: bool = True,
+        to: Sequence[str] = ("tensorboard",),
+        name: str = "",
+        config: Mapping[str, Any] | None = None,
     ):
         self._workdir = Path(workdir)
         self._total = total_steps
@@ -57,7 +64,9 @@ class MetricsWriter:
         self.evaluated = 0
         self._last: dict[str, float] = {}
         self._lines: TextIO | None = None
-        self._board: SummaryWriter | None = None
+        self._about = loggers.About(self._workdir, resume_step, name, config or {})
+        self._to = tuple(to)
+        self._loggers: list[loggers.Logger] = []
         self._progress: _Bar | _Lines | None = None
 
     def __enter__(self) -> Self:
@@ -68,16 +77,10 @@ class MetricsWriter:
         kept = _cut(path, self._resume)
         self.evaluated = max((line["step"] for line in kept if line["split"] == "eval"), default=0)
         self._lines = path.open("a", encoding="utf-8")
-        self._board = SummaryWriter(
-            str(self._workdir / "tensorboard"),
-            # TensorBoard then hides what an interrupted run wrote from there on.
-            purge_step=self._resume + 1 if self._resume else 0,
-            flush_secs=10,
-            # Files are named by the second; two starts within one must not share a file.
-            filename_suffix=f".{self._resume}",
-        )
-        shown = _Bar if sys.stderr.isatty() else _Lines
-        self._progress = shown(self._total, self._resume)
+        self._loggers = [loggers.LOGGERS[name](self._about) for name in self._to]
+        if messages.verbosity() != "quiet":
+            shown = _Bar if sys.stderr.isatty() else _Lines
+            self._progress = shown(self._total, self._resume)
         return self
 
     def __exit__(
@@ -86,28 +89,29 @@ class MetricsWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for part in (self._progress, self._board, self._lines):
+        for part in (self._progress, self._lines, *self._loggers):
             if part is not None:
                 part.close()
-        self._progress = self._board = self._lines = None
+        self._progress = self._lines = None
+        self._loggers = []
 
     def write(self, step: int, values: Mapping[str, float], split: str) -> None:
-        """Appends a line, and a point to each of TensorBoard's curves.
+        """Appends a line, and a point to each curve of the loggers.
 
         Args:
             step: steps done.
             values: a value that is not finite is written as null.
             split: "train" or "eval".
         """
-        if self._lines is None or self._board is None:
+        if self._lines is None:
             return
         plain = {name: _plain(value) for name, value in values.items()}
         line = json.dumps({"step": step, "split": split, **plain}, allow_nan=False)
         self._lines.write(line + "\n")
         self._lines.flush()
-        for name, value in plain.items():
-            if value is not None:
-                self._board.add_scalar(f"{split}/{name}", value, step)
+        points = {f"{split}/{name}": value for name, value in plain.items() if value is not None}
+        for logger in self._loggers:
+            logger.write(step, points)
         if split == "train" and "samples_per_second" in values:
             self._last["samples_per_second"] = values["samples_per_second"]
 
@@ -127,21 +131,26 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         One dict a line; an empty list if there is no such file.
 
     Raises:
-        ValueError: a line other than the last is no JSON.
+        UserError: a line other than the last is damaged.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
+        lines = Path(path).read_bytes().split(b"\n")
     except FileNotFoundError:
         return []
-    lines = text.splitlines()
+    while lines and not lines[-1].strip():
+        lines.pop()
     records = []
     for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict) or type(record.get("step")) is not int:
             if number == len(lines):
                 break
-            raise ValueError(f"{path}, line {number} is no JSON: {error}") from error
+            raise UserError(
+                f"{path}, line {number} is damaged; remove the line, which only the report reads"
+            )
         records.append(record)
     return records
 
@@ -176,7 +185,7 @@ class _Bar:
             total=total,
             initial=initial,
             file=sys.stderr,
-            ncols=min(shutil.get_terminal_size().columns, _COLUMNS),
+            ncols=messages.columns(),
             bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {remaining} left{postfix}",
         )
 

@@ -25,9 +25,14 @@ class Preemption:
     `reached` looks at a number in memory, so asking after every step costs no message and no wait.
     Gathering a flag from all hosts instead would put a collective and a wait for the device into
     every step, or save late if it were done seldom.
+
+    Attributes:
+        where: what `Stopped` says of how far the run is.
     """
 
     def __init__(self) -> None:
+        """Listens only once it is opened."""
+        self.where = "before training"
         self._asked = False
         self._interrupts = True
         self._places = 0
@@ -54,7 +59,7 @@ class Preemption:
             return
         self._asked = True
         if self._interrupts:
-            raise Stopped
+            raise Stopped(self.where)
 
     def reached(self) -> bool:
         """Whether to stop here; every process calls it at the same places, in the same order."""
@@ -70,7 +75,7 @@ class Preemption:
             Stopped: it was asked for.
         """
         if self.reached():
-            raise Stopped
+            raise Stopped(self.where)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -87,7 +92,7 @@ class Preemption:
         """
         with self._mode(interrupts=True):
             if self._asked:
-                raise Stopped
+                raise Stopped(self.where)
             yield
 
     @contextlib.contextmanager

@@ -5,13 +5,13 @@ beside the state into every step and is never given up.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax.models import lora
 from mapl_jax.training import optimizers, sharding
@@ -41,21 +41,43 @@ LossFunction = Callable[[Float[Array, "R L"], Batch], tuple[Float[Array, ""], An
 
 
 class TrainState(NamedTuple):
-    """What a step changes; what a checkpoint holds: of the parameters, the trainable ones."""
+    """What a step changes; what a checkpoint holds: of the parameters, the trainable ones.
+
+    Attributes:
+        step: steps done, and so batches seen.
+        params: finite in every state.
+        opt_state: of the optimizer, which knows nothing of skipped steps.
+        skipped: steps that changed neither, because a number was not finite.
+    """
 
     step: Int[Array, ""]
     params: Params
     opt_state: Any
+    skipped: Int[Array, ""]
 
 
 class StepMetrics(NamedTuple):
-    """What a step reports; stays on the device until it is read, one step late."""
+    """What a step reports; stays on the device until it is read, one step late.
+
+    Attributes:
+        loss: of the batch.
+        grad_norm: before clipping.
+        learning_rate: of the step.
+        tokens: in the batch.
+        sums: what else is logged.
+        skipped: of the state after the step.
+        finite: whether loss and gradient were, and so whether the step changed anything.
+        rows: whether all numbers of a row were: data and what the model makes of it.
+    """
 
     loss: Float[Array, ""]
     grad_norm: Float[Array, ""]
     learning_rate: Float[Array, ""]
     tokens: Float[Array, ""]
     sums: Any
+    skipped: Int[Array, ""]
+    finite: Bool[Array, ""]
+    rows: Bool[Array, "A R"]
 
 
 def state_shapes(
@@ -82,7 +104,7 @@ def state_shapes(
         places,
         transform_non_params=lambda _: replicated,
     )
-    parts: tuple[Any, Any, Any] = (replicated, places, moments)
+    parts: tuple[Any, Any, Any, Any] = (replicated, places, moments, replicated)
     shardings = TrainState(*parts)
     shapes = jax.eval_shape(lambda values: first_state(values, optimizer), params)
     abstract = jax.tree.map(
@@ -93,7 +115,8 @@ def state_shapes(
 
 def first_state(params: Params, optimizer: optax.GradientTransformation) -> TrainState:
     """The state before the first step."""
-    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+    zero = jnp.zeros((), jnp.int32)
+    return TrainState(zero, params, optimizer.init(params), zero)
 
 
 def compile_first_state(
@@ -118,6 +141,10 @@ def make_train_step(
 ) -> Callable[..., tuple[TrainState, StepMetrics]]:
     """The step (state, batch, frozen), not yet compiled; `frozen` may be left out.
 
+    Where the loss or the gradient is not finite, parameters and moments stay as they were. That is
+    decided on the device, so no state that is not finite ever exists, and the host need not wait
+    to know: it reads `finite` when it reads the metrics.
+
     Args:
         leaves: numbers of the leaves of a part of the batch, from all parameters.
         loss: of those numbers; the losses of all parts add up to that of the batch.
@@ -128,7 +155,9 @@ def make_train_step(
 
     def loss_of(trainable: Params, frozen: Params, part: Batch) -> tuple[Array, Any]:
         params = lora.join(trainable, frozen) if frozen else trainable
-        return loss(leaves(params, part), part)
+        numbers = leaves(params, part)
+        share, sums = loss(numbers, part)
+        return share, (sums, _finite_rows(jax.lax.stop_gradient(numbers), part))
 
     def step(
         state: TrainState, batch: Batch, frozen: Params = None
@@ -145,20 +174,39 @@ def make_train_step(
             parts = jax.tree.map(lambda x: x[None], values)
         else:
             gradients, parts = jax.lax.scan(add_part, zeros, batch)
-        shares, sums = parts
+        shares, (sums, rows) = parts
+        total = jnp.sum(shares)
         gradients, norm = optimizers.clip(gradients, clip)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
+        finite = jnp.isfinite(total) & jnp.isfinite(norm)
+        params, opt_state = jax.tree.map(
+            lambda new, old: jnp.where(finite, new, old),
+            (params, opt_state),
+            (state.params, state.opt_state),
+        )
+        skipped = state.skipped + jnp.where(finite, 0, 1)
         metrics = StepMetrics(
-            jnp.sum(shares),
+            total,
             norm,
-            jnp.asarray(learning_rate(state.step), jnp.float32),
+            # The schedule counts what the optimizer counts.
+            jnp.asarray(learning_rate(state.step - state.skipped), jnp.float32),
             jnp.sum(batch["reach"] > 0).astype(jnp.float32),
             sums.joined(),
+            skipped,
+            finite,
+            rows,
         )
-        return TrainState(state.step + 1, params, opt_state), metrics
+        return TrainState(state.step + 1, params, opt_state, skipped), metrics
 
     return step
+
+
+def _finite_rows(numbers: Array, part: Batch) -> Bool[Array, "R"]:
+    """Whether all real numbers of each row are finite: those of its leaves, and its data."""
+    real = [x for x in part.values() if jnp.issubdtype(x.dtype, jnp.floating)]
+    found = [jnp.isfinite(x).reshape(x.shape[0], -1).all(axis=1) for x in [numbers, *real]]
+    return jnp.stack(found).all(axis=0)
 
 
 def compile_train_step(
@@ -176,10 +224,14 @@ def compile_train_step(
         frozen: shardings of the frozen parameters, of a step that is given some.
     """
     beside = () if frozen is None else (frozen,)
+    alike = sharding.replicated(mesh)
+    places: tuple[Any, ...] = (alike,) * len(StepMetrics._fields)
+    # Rows stay where they are: nobody looks at them unless something is wrong.
+    metrics = StepMetrics(*places)._replace(rows=cast(Any, sharding.rows(mesh)))
     return jax.jit(
         step,
         in_shardings=(shardings, sharding.rows(mesh), *beside),
-        out_shardings=(shardings, sharding.replicated(mesh)),
+        out_shardings=(shardings, metrics),
         donate_argnums=0,
     )
 
@@ -211,10 +263,13 @@ def to_floats(metrics: StepMetrics) -> dict[str, float]:
     Args:
         metrics: fetched from the device, which waits for the step; so the loop asks one step late.
     """
-    return {
+    values = {
         "loss": float(metrics.loss),
         "grad_norm": float(metrics.grad_norm),
         "learning_rate": float(metrics.learning_rate),
         "num_tokens": float(metrics.tokens),
         **metrics.sums.metrics(),
     }
+    if metrics.skipped:
+        values["skipped_steps"] = int(metrics.skipped)
+    return values

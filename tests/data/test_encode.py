@@ -158,6 +158,27 @@ def test_the_cache_gives_what_was_encoded(tokenizer, tmp_path):
                 np.testing.assert_array_equal(value, record[name], err_msg=name)
 
 
+@pytest.mark.parametrize("name", ["tries.arrow", "counts.json", "checksums.json"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
+def test_a_damaged_cache_is_named_and_made_anew(tokenizer, tmp_path, capsys, name, damage):
+    expected = encode.encode_cached([sample()], "f", tokenizer, WIDE, tmp_path)
+    path = tmp_path / f"tries-{expected.fingerprint}" / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    if damage == "remove":
+        path.unlink()
+    else:
+        path.write_bytes(content if damage == "flip" else content[:-9])
+    with pytest.raises(UserError, match=f"cannot be used .*{path.stem}"):
+        encode.open_cached(tmp_path, expected.fingerprint, WIDE.row_length)
+    found = encode.encode_cached([sample()], "f", tokenizer, WIDE, tmp_path)
+    told = capsys.readouterr().err
+    assert f"the cache {path.parent} cannot be used" in told
+    assert path.stem in told
+    for key, value in expected[0].items():
+        np.testing.assert_array_equal(found[0][key], value)
+
+
 def test_another_setting_or_tokenizer_is_another_cache(tokenizer, tmp_path):
     other = tokenization.train(["other words entirely"] * 3, 310)
     found = {

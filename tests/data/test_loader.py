@@ -8,6 +8,8 @@ from mapl_jax.data.loader import Batches, stream
 from mapl_jax.data.rows import make_plan
 from mapl_jax.errors import UserError
 
+pytestmark = pytest.mark.smoke
+
 WORDS = "bake bread mix flour water salt wait cool eat knead fold rest".split()
 
 

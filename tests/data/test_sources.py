@@ -472,7 +472,7 @@ BAD_SAMPLES = {
     ),
     "constraint without text": (
         broken(prompts=[{"messages": [USER], "constraints": [{"id": "a", "params": {}}]}]),
-        "prompt 0: 'text'",
+        "prompt 0: a constraint needs id and text",
     ),
     "no comparisons": (broken(comparisons=[]), "comparisons must be a non-empty list"),
     "level": (with_comparison(level="extra"), "level must be one of base, intra, inter"),

@@ -6,6 +6,8 @@ import pytest
 from mapl_jax.data import tokenization
 from mapl_jax.errors import UserError
 
+pytestmark = pytest.mark.smoke
+
 TEXTS = [
     "Bake the bread for 35 minutes, then let it cool.",
     "How do I bake bread? It's 2026 and I don't know!",

@@ -56,6 +56,42 @@ def test_the_number_of_workers_changes_no_byte(tmp_path):
     assert content(tmp_path / "1") == content(tmp_path / "2")
 
 
+def flip(path):
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+
+
+def test_damaged_samples_are_named_and_made_anew_where_that_is_wanted(tmp_path):
+    make(tmp_path / "out")
+    expected = content(tmp_path / "out")
+    for name in (*expected[1]["files"], shards.SUMMARY):
+        flip(tmp_path / "out" / name)
+        assert shards.summary_of(tmp_path / "out") is None
+        with pytest.raises(UserError, match=rf"cannot be used \({name} is damaged\).*overwrite"):
+            make(tmp_path / "out")
+        assert make(tmp_path / "out", overwrite=True)["made"]
+        assert content(tmp_path / "out") == expected
+        assert not make(tmp_path / "out")["made"]
+
+
+def test_damage_to_unfinished_work_changes_nothing(tmp_path):
+    make(tmp_path / "whole")
+    out = tmp_path / "out"
+
+    def interrupted(missing):
+        yield shards.make(missing[0])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        shards.synthesize(PAIRS, SETTINGS, out, run=interrupted, shard_size=40)
+    for name in ("pairs-00001.jsonl", "samples-00000-of-*"):
+        (path,) = (out / shards.WORK).glob(name)
+        flip(path)
+    make(out)
+    assert content(out) == content(tmp_path / "whole")
+
+
 def test_samples_are_those_of_the_pairs_in_their_order(tmp_path):
     make(tmp_path / "out")
     records = read_samples(tmp_path / "out")

@@ -1,14 +1,17 @@
-"""The loop logs, evaluates and saves when it should, and stops at what is not finite."""
+"""The loop logs, evaluates, saves and stops when it should."""
 
+import contextlib
 import math
+import signal
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mapl_jax import losses
-from mapl_jax.errors import UserError
+from mapl_jax.errors import Stopped
 from mapl_jax.training import loop
+from mapl_jax.training.preemption import Preemption
 from mapl_jax.training.step import StepMetrics, TrainState
 
 LEVEL = np.zeros(3)
@@ -40,26 +43,70 @@ class Notes:
         self.events.append(("save", step))
 
 
-def run(schedule, start=0, loss=lambda step: 1.0):
+class Bad(Exception):
+    """Raised by a run that stops at what is not finite."""
+
+
+class Asked(Preemption):
+    """A request to stop that comes after a step, or during the evaluation at a step."""
+
+    def __init__(self, step=0, evaluation=0):
+        super().__init__()
+        self.step, self.evaluation, self.done = step, evaluation, 0
+
+    def reached(self):
+        self.done += 1
+        return super().reached() or self.done == self.step
+
+
+def run(schedule, start=0, loss=lambda step: 1.0, stops=True, preemption=None, **options):
     notes = Notes()
+    notes.bad = []
+
+    def on_nonfinite(step, values, rows):
+        notes.bad.append((step, values["loss"]))
+        if stops:
+            raise Bad
+
+    def evaluate(params, step):
+        if preemption and step == preemption.evaluation:
+            signal.raise_signal(signal.SIGTERM)
+        return notes.evaluate(params, step)
 
     def step_function(state, batch):
         at = int(state.step)
-        metrics = StepMetrics(*(np.float32(x) for x in (loss(at + 1), 1.0, 0.1, 7.0)), SUMS)
+        value = loss(at + 1)
+        metrics = StepMetrics(
+            *(np.float32(x) for x in (value, 1.0, 0.1, 7.0)),
+            SUMS,
+            skipped=np.int32(0),
+            finite=np.isfinite(value),
+            rows=None,
+        )
         return state._replace(step=state.step + 1), metrics
 
-    state = loop.train(
-        TrainState(np.asarray(start), {}, {}),
-        step_function,
-        iter([{}] * schedule.steps),
-        schedule,
-        start=start,
-        to_device=lambda batch: batch,
-        writer=notes,
-        evaluate=notes.evaluate,
-        save=notes.save,
-        epoch_at=lambda step: step / schedule.steps,
-    )
+    def trained():
+        return loop.train(
+            TrainState(np.asarray(start), {}, {}, np.int32(0)),
+            step_function,
+            iter([{}] * schedule.steps),
+            schedule,
+            start=start,
+            to_device=lambda batch: batch,
+            writer=notes,
+            evaluate=evaluate,
+            save=notes.save,
+            epoch_at=lambda step: step / schedule.steps,
+            preemption=preemption,
+            on_nonfinite=on_nonfinite,
+            **options,
+        )
+
+    with preemption or contextlib.nullcontext():
+        try:
+            state = trained()
+        except (Stopped, Bad) as error:
+            state = error
     return state, notes
 
 
@@ -96,5 +143,51 @@ def test_throughput_counts_samples_and_tokens():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_stops_the_run_before_it_is_saved(value):
-    with pytest.raises(UserError, match=r"loss is (nan|inf) at step 3"):
-        run(loop.Schedule(9, save_every=1), loss=lambda step: value if step == 3 else 1.0)
+    state, notes = run(
+        loop.Schedule(9, save_every=1), loss=lambda step: value if step == 3 else 1.0
+    )
+    assert isinstance(state, Bad)
+    assert [step for step, _ in notes.bad] == [3]
+    assert notes.events == [("save", 1), ("save", 2)]
+
+
+def test_a_step_that_is_left_out_is_told_of_and_training_goes_on():
+    state, notes = run(
+        loop.Schedule(9), loss=lambda step: math.nan if step in (3, 9) else 1.0, stops=False
+    )
+    assert int(state.step) == 9
+    assert [step for step, _ in notes.bad] == [3, 9]
+
+
+def test_a_request_to_stop_saves_after_the_step_under_way():
+    state, notes = run(loop.Schedule(9, eval_every=2), preemption=Asked(step=4))
+    assert isinstance(state, Stopped)
+    assert state.where == "after step 4 of 9"
+    assert notes.shown == [1, 2, 3, 4]
+    assert notes.events == [("eval", 2), ("save", 4)]
+
+
+def test_a_request_to_stop_ends_an_evaluation_and_the_next_run_makes_up_for_it():
+    schedule = loop.Schedule(9, eval_every=2)
+    state, notes = run(schedule, preemption=Asked(evaluation=4))
+    assert isinstance(state, Stopped)
+    assert notes.events == [("eval", 2), ("save", 4)]
+    _, notes = run(schedule, start=4, evaluate_first=True)
+    assert notes.events == [("eval", step) for step in (4, 6, 8)] + [("save", 9)]
+    _, notes = run(schedule, start=5, evaluate_first=True)
+    assert notes.events == [("eval", step) for step in (6, 8)] + [("save", 9)]
+
+
+def test_a_request_to_stop_outside_of_training_stops_there():
+    with pytest.raises(Stopped), Preemption():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_request_that_is_held_is_told_of_later():
+    with Preemption() as preemption:
+        with preemption.held():
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Stopped):
+            preemption.check()

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from mapl_jax.errors import UserError
 from mapl_jax.training.metrics import TIMING_KEYS, MetricsWriter, read_metrics
 
 
@@ -119,8 +120,19 @@ def test_a_line_that_only_lacks_its_end_is_kept(tmp_path):
 def test_a_damaged_line_in_the_middle_is_named(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\nrubbish\n{"step": 2}\n', encoding="utf-8")
-    with pytest.raises(ValueError, match="line 2"):
+    with pytest.raises(UserError, match=r"line 2 is damaged; remove the line"):
         read_metrics(path)
+
+
+def test_the_last_evaluation_in_the_log_is_known(tmp_path):
+    with writer(tmp_path) as metrics:
+        assert metrics.evaluated == 0
+        for step in (1, 2, 3):
+            metrics.write(step, {"loss": 1.0}, "train")
+            if step != 1:
+                metrics.write(step, {"loss": 1.0}, "eval")
+    with writer(tmp_path, resume=2) as metrics:
+        assert metrics.evaluated == 2
 
 
 def test_no_file_is_no_metrics(tmp_path):

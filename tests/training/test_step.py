@@ -10,6 +10,8 @@ from mapl_jax.models.decoder import DecoderConfig
 from mapl_jax.objectives import reward_loss
 from mapl_jax.training import optimizers, sharding, step
 
+pytestmark = pytest.mark.smoke
+
 MODEL = DecoderConfig(64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp_width=64)
 # Devices add up gradients in other orders, which agree to 1e-6 of the largest. Where a gradient is
 # as small as that, Adam with its usual eps makes a whole step of the rounding.
@@ -38,8 +40,16 @@ def batches(count, rows=ROWS, seed=0):
         }
 
 
-def run(shape, *, parts=1, steps=4, rows=ROWS):
-    """Losses, gradient norms and last parameters of a few steps on a mesh."""
+def run(shape, *, parts=1, steps=4, rows=ROWS, spoil=lambda _, batch: batch):
+    """Metrics of a few steps on a mesh, and the last state.
+
+    Args:
+        shape: of the mesh.
+        parts: of a batch.
+        steps: how many.
+        rows: of a batch.
+        spoil: (number, batch) -> the batch that is trained on, None for none.
+    """
     devices = jax.devices()[: int(np.prod(list(shape.values())))]
     mesh = sharding.make_mesh(shape, devices)
     shapes = reward.abstract_params(MODEL)
@@ -58,14 +68,24 @@ def run(shape, *, parts=1, steps=4, rows=ROWS):
     make = jax.jit(lambda: reward.init(MODEL, jax.random.key(0)), out_shardings=shardings.params)
     state = step.compile_first_state(optimizer, shardings)(make())
     log = []
-    for batch in batches(steps, rows):
+    for number, clean in enumerate(batches(steps, rows)):
+        batch = spoil(number, clean)
+        if batch is None:
+            continue
         cut = {
             name: value.reshape(parts, rows // parts, *value.shape[2:])
             for name, value in batch.items()
         }
         state, metrics = take(state, sharding.to_device(cut, mesh))
-        log.append(step.to_floats(jax.device_get(metrics)))
+        metrics = jax.device_get(metrics)
+        log.append({**step.to_floats(metrics), "finite": metrics.finite, "rows": metrics.rows})
     return state, log
+
+
+def pairs(ours, theirs):
+    """Numbers of two logs that should agree."""
+    for one, other in zip(ours, theirs, strict=True):
+        yield from ((name, one[name], value) for name, value in other.items() if name != "rows")
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +100,8 @@ MESHES = [pytest.param((8, 1, 1), marks=pytest.mark.slow), (2, 2, 2)]
 @pytest.mark.parametrize("shape", MESHES)
 def test_eight_devices_give_what_one_gives(alone, shape):
     state, log = run(dict(zip(sharding.MESH_AXES, shape, strict=True)))
-    for ours, theirs in zip(log, alone[1], strict=True):
-        for name, value in theirs.items():
-            assert ours[name] == pytest.approx(value, rel=1e-5, abs=1e-5), name
+    for name, ours, theirs in pairs(log, alone[1]):
+        assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-5), name
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-5),
         jax.device_get(state.params),
@@ -102,9 +121,56 @@ def test_parameters_and_moments_are_really_spread():
 @pytest.mark.parametrize("parts", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_accumulation_gives_what_the_whole_batch_gives(alone, parts):
     _, log = run({"data": 1, "fsdp": 1, "tensor": 1}, parts=parts)
-    for ours, theirs in zip(log, alone[1], strict=True):
-        for name, value in theirs.items():
-            assert ours[name] == pytest.approx(value, rel=1e-5, abs=1e-5), name
+    for name, ours, theirs in pairs(log, alone[1]):
+        assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-5), name
+
+
+ALONE = {"data": 1, "fsdp": 1, "tensor": 1}
+
+
+def without_second(number, batch):
+    return None if number == 1 else batch
+
+
+@pytest.mark.parametrize(
+    ("value", "shape"),
+    [
+        (np.nan, ALONE),
+        pytest.param(np.inf, {"data": 2, "fsdp": 2, "tensor": 2}, marks=pytest.mark.slow),
+    ],
+)
+def test_a_step_that_is_not_finite_changes_nothing_and_names_its_row(value, shape):
+    def spoil(number, batch):
+        if number == 1:
+            batch["gamma"][0, 5, 0] = value
+        return batch
+
+    state, log = run(shape, parts=2, steps=3, spoil=spoil)
+    assert [bool(line["finite"]) for line in log] == [True, False, True]
+    assert [line.get("skipped_steps") for line in log] == [None, 1, 1]
+    assert not np.isfinite(log[1]["loss"])
+    rows = np.stack([line["rows"].reshape(-1) for line in log])
+    assert np.argwhere(~rows).tolist() == [[1, 5]]
+
+    expected, _ = run(shape, parts=2, steps=3, spoil=without_second)
+    assert int(state.step) == 3
+    assert int(state.skipped) == 1
+    for ours, theirs in ((state.params, expected.params), (state.opt_state, expected.opt_state)):
+        jax.tree.map(np.testing.assert_array_equal, *jax.device_get((ours, theirs)))
+
+
+def test_a_gradient_that_overflows_changes_nothing_though_the_loss_is_finite():
+    def spoil(_, batch):
+        batch["weight"][0, 0, 0] = 1e36
+        batch["gamma"][0, 0, 0] = -100.0
+        return batch
+
+    state, (line,) = run(ALONE, steps=1, spoil=spoil)
+    assert np.isfinite(line["loss"])
+    assert not np.isfinite(line["grad_norm"])
+    assert not line["finite"]
+    assert line["rows"].all()
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(jax.device_get(state)))
 
 
 def test_the_second_step_compiles_nothing():

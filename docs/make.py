@@ -1,0 +1,174 @@
+"""Writes the pages that come from the code: python docs/make.py
+
+docs/constraints.md from the registry of constraints, docs/configuration.md from the config files.
+A test says when a page is behind.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from mapl_jax import configuration, constraints, files
+from mapl_jax.data import demo
+
+FOLDER = Path(__file__).parent
+TITLES = {
+    "rm": "A reward model",
+    "dpo": "A policy by preferences",
+    "sft": "A policy by demonstrations",
+    "synthesize": "Synthesis",
+    "evaluate": "Evaluation of a reward model",
+    "evaluate:ifeval": "IFEval's scores",
+    "generate": "Responses of a policy",
+}
+COMMANDS = {"rm": "train", "dpo": "train", "sft": "train", "evaluate:ifeval": "evaluate"}
+# Texts that have what few responses have.
+SPECIAL = (
+    'P.S. Bring a map.\n\n***\n\n"Where to?" <<A Walk>> [city] [date]\n\n* one\n* two\n\n1. Go.\n2. Stop.',
+    '{"answer": "yes", "why": ["short", "clear"]}',
+    "PARAGRAPH ONE IS LOUD.\n\n***\n\nPARAGRAPH TWO IS LOUDER!",
+    "| a | b |\n|---|---|\n| 1 | 2 |\n\n| c | d | e |\n|---|---|---|\n| 3 | 4 | 5 |",
+    "SECTION 1\nWarm up the oven.\n\nSECTION 2\nBake the *bread* for **30** minutes; then wait.",
+    "mein hund schläft gern in der sonne, und die katze sieht ihm den ganzen tag dabei zu.",
+    '"My answer is yes."',
+    "First, mix. Second, wait (an hour). See https://example.org or write to a@example.org: 3-4 eggs",
+    "# Baking\n\nOn March 3, 2021 we didn't sleep; it's a long story 🙂.\n\n## Steps\n\n"
+    "| step | time |\n|---|---|\n| mix | 5 |\n\n```python\nprint('mix')\n```\n\n### Notes\n\nDon't wait.",
+    "Meet me on 2020-05-01 or on 7 June 2022, in July at the latest.",
+    "# One\n\nText 🙂🙂.\n\n```\na\n```\n\n```\nb\n```\n\nThat's what we've got, isn't it? They'll say it's fine.",
+    "Repeat after me.\n\nRepeat after me.\n******\nA second response, my friend?",
+)
+MADE = demo.make_pairs(60)
+RESPONSES = (*SPECIAL, *(pair[side] for pair in MADE for side in ("chosen", "rejected")))
+
+
+def constraints_page() -> str:
+    """The catalogue of constraints."""
+    known = constraints.ids()
+    new, held_out = (set(constraints.ids(**{k: True})) for k in ("beyond_ifeval", "held_out"))
+    lines = [
+        "# Constraints",
+        "",
+        "Made by `python docs/make.py` from the registry in `mapl_jax/constraints/`.",
+        "",
+        f"{len(known)} families of instructions that a program can check. {len(known) - len(new)} are "
+        f"IFEval's (arXiv 2311.07911), {len(new)} are further ones. {len(held_out)} are held out: they "
+        "are never synthesized for training (`synthesis.families=train`), and show in evaluation "
+        "(`held_out`) whether a model learned more than it was trained on. So are the wordings of the "
+        "last column (`synthesis.wordings=held_out`).",
+        "",
+        "Each family checks a response, derives parameters from two responses so that one keeps and "
+        "the other breaks it, puts them into a sentence and reads the sentence back. For any two "
+        "responses that it can tell apart it does so in both directions: in the tables, one example "
+        "response keeps what *asks* says and breaks *or the opposite*, and another one the reverse. "
+        "All sentences were written by the package with parameters derived from such responses.",
+        "",
+        "```python",
+        "import mapl_jax",
+        "",
+        'mapl_jax.propose_instructions(keeps="...", breaks="...", k=3)',
+        'mapl_jax.check_instructions(["Use less than 3 commas in your answer."], "a, b, c")',
+        "```",
+    ]
+    for group in dict.fromkeys(constraints.group(id) for id in known):
+        members = [id for id in known if constraints.group(id) == group]
+        lines += ["", f"## {group}", "", "| id | of | asks | or the opposite | held-out wording |"]
+        lines.append("|---|---|---|---|---|")
+        for id in members:
+            one, other, held = examples(id)
+            origin = "new" if id in new else "IFEval"
+            marks = f"{origin}, held out" if id in held_out else origin
+            cells = [f"`{id}`", marks, one, other, held]
+            lines.append(f"| {' | '.join(map(cell, cells))} |")
+    return "\n".join(lines) + "\n"
+
+
+def examples(id: str) -> tuple[str, str, str]:
+    """Sentences of a family: kept by one response, by another that breaks the first, held out."""
+    rng = np.random.default_rng(list(id.encode()))
+    order = rng.permutation(len(RESPONSES))
+    for first in order:
+        for second in order[:40]:
+            texts = RESPONSES[first], RESPONSES[second]
+            params = constraints.propose(id, [(texts[0], True), (texts[1], False)], rng)
+            if params is None:
+                continue
+            opposite = constraints.propose(id, [(texts[1], True), (texts[0], False)], rng)
+            if opposite is None:
+                continue
+            return (
+                constraints.render(id, params, rng),
+                constraints.render(id, opposite, rng),
+                constraints.render(id, params, rng, held_out=True),
+            )
+    raise RuntimeError(f"no example of {id} in both directions; add a text to SPECIAL")
+
+
+def configuration_page() -> str:
+    """The reference of all config files."""
+    lines = [
+        "# Configuration",
+        "",
+        "Made by `python docs/make.py` from the files in `configs/` and their comments.",
+        "",
+        "A command reads a config file, `--config=configs/FILE.py` or `--config=configs/FILE.py:PRESET`, "
+        "and every field can be set beside it: `--config.train.learning_rate=3e-4`. An unknown field "
+        'is an error. In Python: `mapl_jax.load_config("rm:small", {"train.steps": 100})`. A run '
+        "keeps its config in `config.json`, and its folder is then for that config alone. Lengths are "
+        "in tokens unless a field says otherwise.",
+    ]
+    for name, title in TITLES.items():
+        file, _, preset = name.partition(":")
+        command = COMMANDS.get(name, file)
+        path = f"configs/{file}.py" + (f":{preset}" if preset else "")
+        lines += ["", f"## {title}", "", f"`python -m mapl_jax.{command} --config={path}`", ""]
+        lines += ["| field | default | meaning |", "|---|---|---|"]
+        for field in configuration.described(name):
+            cells = f"`{field.name}`", value(field.default), field.about
+            lines.append(f"| {' | '.join(map(cell, cells))} |")
+        lines += presets(name)
+    return "\n".join(lines) + "\n"
+
+
+def presets(name: str) -> list[str]:
+    """What the presets of a config file set otherwise."""
+    default = dict(configuration.fields(configuration.load(name)))
+    lines = []
+    for preset in configuration.presets(name):
+        changed = [
+            f"`{field}` = {value(new)}"
+            for field, new in configuration.fields(configuration.load(f"{name}:{preset}"))
+            if field not in default or default[field] != new
+        ]
+        if changed:
+            lines.append(f"| `{name}:{preset}` | {cell(', '.join(changed))} |")
+    return ["", "| preset | sets |", "|---|---|", *lines] if lines else []
+
+
+def value(found: object) -> str:
+    """A value as it is given on the command line."""
+    text = found if isinstance(found, str) else json.dumps(found)
+    if text.count(",") > 4:
+        return f"{text.count(',') + 1} ids"
+    return f"`{text}`" if text else "(empty)"
+
+
+def cell(text: str) -> str:
+    """Text in a table."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+PAGES = {"constraints.md": constraints_page, "configuration.md": configuration_page}
+
+
+def main() -> None:
+    """Writes all pages."""
+    for name, page in PAGES.items():
+        files.write_text(FOLDER / name, page())
+        print(FOLDER / name, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+# shellcheck shell=bash
+# What the scripts of this folder share. Works with bash 3.2, which is what macOS has.
+
+# shellcheck disable=SC2034
+readonly EXIT_MISTAKE=2
+# Stopped after saving (EX_TEMPFAIL of sysexits.h): the same command goes on.
+# shellcheck disable=SC2034
+readonly EXIT_STOPPED=75
+opt_dry_run=no
+rest=()
+
+fail() {
+    echo "error: $*" >&2
+    exit "$EXIT_MISTAKE"
+}
+
+note() {
+    echo "$*" >&2
+}
+
+# The comment at the top of a script is its --help.
+usage() {
+    awk 'NR == 1 { next } /^#/ { sub(/^# ?/, ""); print; next } { exit }' "$0"
+}
+
+# Arguments as they would have to be typed.
+quoted() {
+    local word out=""
+    for word in "$@"; do
+        if [[ $word =~ ^[A-Za-z0-9_./:=,@%+~-]+$ ]]; then
+            out+="$word "
+        else
+            out+="$(printf '%q' "$word") "
+        fi
+    done
+    printf '%s' "${out% }"
+}
+
+# Runs a command, or with --dry-run prints it.
+run() {
+    if [[ $opt_dry_run == yes ]]; then
+        printf '%s\n' "$(quoted "$@")"
+    else
+        "$@"
+    fi
+}
+
+# parse "NAMES" ARGUMENTS: --name=value becomes opt_name, --flag makes opt_flag yes, and what
+# follows -- is left in the array `rest`.
+parse() {
+    local known=" $1 dry_run " argument name
+    shift
+    while (($#)); do
+        argument=$1
+        shift
+        case $argument in
+        --)
+            rest=("$@")
+            return
+            ;;
+        --help | -h)
+            usage
+            exit 0
+            ;;
+        --*)
+            name=${argument#--}
+            name=${name%%=*}
+            name=${name//-/_}
+            if [[ ! $name =~ ^[a-z_]+$ || $known != *" $name "* ]]; then
+                fail "unknown option $argument (see --help); options of training follow after --"
+            fi
+            if [[ $argument == *=* ]]; then
+                printf -v "opt_$name" '%s' "${argument#*=}"
+            else
+                local default="opt_$name"
+                [[ ${!default} == no || ${!default} == yes ]] || fail "--${name//_/-} needs a value"
+                printf -v "opt_$name" yes
+            fi
+            ;;
+        *) fail "unexpected argument $argument; options of training follow after --" ;;
+        esac
+    done
+}
+
+# number NAME: the option is a number of 0 or more.
+number() {
+    local name="opt_$1"
+    [[ ${!name} =~ ^[0-9]+$ ]] || fail "--${1//_/-} must be a number, not ${!name}"
+}
+
+# required NAME WHAT: the option was given.
+required() {
+    local name="opt_$1"
+    [[ -n ${!name} ]] || fail "no ${1//_/-} given; set --${1//_/-}=$2"
+}

@@ -1,0 +1,171 @@
+"""Where curves go besides metrics.jsonl: TensorBoard, Weights & Biases, Trackio.
+
+Names are `train/loss`, `eval/loss`, ..., which TRL's users know; quantities that TRL logs as well
+have its names (see `losses.LevelSums.metrics` and `objectives.PolicySums.metrics`).
+"""
+
+import dataclasses
+import hashlib
+import importlib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+from tensorboardX import SummaryWriter
+
+from mapl_jax.errors import UserError
+
+PROJECT = "mapl_jax"
+STEP = "train/global_step"
+
+
+class Logger(Protocol):
+    """Keeps curves."""
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Adds a point to each curve."""
+
+    def close(self) -> None:
+        """Writes what is left."""
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What a logger is told of a run.
+
+    Attributes:
+        workdir: of the run.
+        resume_step: step that training goes on from; 0 at the beginning.
+        name: of the run.
+        config: of the run, as plain values.
+    """
+
+    workdir: Path
+    resume_step: int
+    name: str = ""
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The same whenever the run goes on in its folder."""
+        return hashlib.blake2b(str(self.workdir).encode(), digest_size=8).hexdigest()
+
+
+class TensorBoard:
+    """Event files in the run folder."""
+
+    def __init__(self, about: About):
+        self._board = SummaryWriter(
+            str(about.workdir / "tensorboard"),
+            # TensorBoard then hides what an interrupted run wrote from there on.
+            purge_step=about.resume_step + 1 if about.resume_step else 0,
+            flush_secs=10,
+            # Files are named by the second; two starts within one must not share a file.
+            filename_suffix=f".{about.resume_step}",
+        )
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Adds a point to each curve."""
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Writes what is left."""
+        self._board.close()
+
+
+class Wandb:
+    """A run of Weights & Biases, as the user is logged in there; WANDB_PROJECT and so on count."""
+
+    def __init__(self, about: About):
+        wandb = _module("wandb")
+        self._run = wandb.init(
+            project=_project("WANDB_PROJECT"),
+            name=about.name,
+            id=about.id,
+            resume="allow",
+            dir=str(about.workdir),
+            config=dict(about.config),
+        )
+        # Its own count of steps never goes back, which a run that is resumed has to.
+        self._run.define_metric(STEP)
+        self._run.define_metric("*", step_metric=STEP)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Adds a point to each curve."""
+        self._run.log({**values, STEP: step})
+
+    def close(self) -> None:
+        """Writes what is left."""
+        self._run.finish()
+
+
+class Trackio:
+    """A run of Trackio, kept on this machine unless TRACKIO_SPACE_ID names a place."""
+
+    def __init__(self, about: About):
+        self._trackio = _module("trackio")
+        space = _environment("TRACKIO_SPACE_ID")
+        self._trackio.init(
+            project=_project("TRACKIO_PROJECT"),
+            name=about.name or about.id,
+            resume="allow",
+            config=dict(about.config),
+            **({"space_id": space} if space else {}),
+        )
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Adds a point to each curve."""
+        self._trackio.log(dict(values), step=step)
+
+    def close(self) -> None:
+        """Writes what is left."""
+        self._trackio.finish()
+
+
+LOGGERS: dict[str, Callable[[About], Logger]] = {
+    "tensorboard": TensorBoard,
+    "wandb": Wandb,
+    "trackio": Trackio,
+}
+_OPTIONAL = ("wandb", "trackio")
+
+
+def parse(text: str) -> tuple[str, ...]:
+    """Names of loggers, checked.
+
+    Args:
+        text: names with commas between them; empty for none.
+
+    Raises:
+        UserError: a name is unknown, or it is not installed.
+    """
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    for name in names:
+        if name not in LOGGERS:
+            raise UserError(
+                f"train.logger is {text!r}; name any of {', '.join(LOGGERS)}, with commas between"
+            )
+        if name in _OPTIONAL:
+            _module(name)
+    return names
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UserError(
+            f"train.logger asks for {name}, which is not installed ({error}); pip install {name}, "
+            "or leave it out"
+        ) from None
+
+
+def _environment(name: str) -> str:
+    return os.environ.get(name, "")
+
+
+def _project(name: str) -> str:
+    return _environment(name) or PROJECT

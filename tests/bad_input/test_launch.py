@@ -1,0 +1,73 @@
+"""The same mistakes through real processes, and --debug: what the other tests rest on."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.smoke
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments, folder):
+    return subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_a_process_says_what_the_helper_says(bench, preset, command):
+    bench.lines("a.jsonl", {"prompt": "q", "chosen": "a", "rejected": "a"})
+    arguments = (preset("rm:small"), "--config.data.train=a.jsonl", f"--workdir={bench.out}")
+    process = run("mapl_jax.train", *arguments, folder=bench.path)
+    here = command("train", *arguments)
+    assert (process.returncode, process.stderr) == (here.status, here.stderr)
+    assert process.returncode == 2
+    assert not bench.out.exists()
+
+
+def test_debug_shows_where_it_was(bench, preset):
+    arguments = (preset("rm:small"), "--config.data.train=no.jsonl", f"--workdir={bench.out}")
+    process = run("mapl_jax.train", *arguments, "--debug", folder=bench.path)
+    assert process.returncode == 2
+    assert "Traceback (most recent call last)" in process.stderr
+    assert process.stderr.splitlines()[-1].startswith("error: no such file or folder: no.jsonl")
+    assert not bench.out.exists()
+
+
+def test_debug_shows_where_a_config_broke(bench, command):
+    bench.write("c.py", "def get_config(preset=''):\n    return 1 / 0\n")
+    result = command("train", "--config=c.py", "--debug")
+    assert result.status == 2
+    assert "Traceback (most recent call last)" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: c.py, line 2: ZeroDivisionError")
+
+
+def test_a_mended_mistake_goes_through_with_the_same_folder(bench, preset, command):
+    """A folder is not taken by a run that never began."""
+    small = (
+        "--config.train.rows_per_batch=8",
+        "--config.train.steps=1",
+        "--config.eval.resamples=0",
+        "--config.tokenizer.vocab_size=320",
+        "--config.model.width=16",
+        "--config.model.mlp_width=16",
+        "--config.model.layers=1",
+    )
+    good = [json.loads(line) for line in (bench.shared / "pairs.jsonl").open()]
+    bench.lines("a.jsonl", *good, {"prompt": "q", "chosen": "", "rejected": "a"})
+    arguments = (preset("rm:small"), *small, f"--workdir={bench.out}")
+    bench.refuses("record 25: chosen is empty", "train", *arguments, "--config.data.train=a.jsonl")
+    result = command(
+        "train", *arguments, "--config.data.train=a.jsonl", "--config.data.on_error=skip"
+    )
+    assert result.status == 0, result.stderr
+    assert (bench.out / "model" / "config.json").exists()

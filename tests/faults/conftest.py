@@ -1,0 +1,301 @@
+"""Training runs as processes of their own, which tests kill, damage and start again."""
+
+import contextlib
+import dataclasses
+import itertools
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from mapl_jax.training.metrics import TIMING_KEYS, read_metrics
+
+ROOT = Path(__file__).parents[2]
+RECORDER = Path(__file__).with_name("recorded.py")
+PATIENCE = 300
+SHAPE = [
+    "--config.model.width=32",
+    "--config.model.layers=1",
+    "--config.model.heads=2",
+    "--config.model.kv_heads=1",
+    "--config.model.mlp_width=64",
+]
+TINY = [
+    "--config.data.demo_pairs=40",
+    "--config.tokenizer.vocab_size=512",
+    *SHAPE,
+    "--config.train.rows_per_batch=8",
+    "--config.train.steps=10",
+    "--config.train.log_every=1",
+    "--config.train.save_every=2",
+    "--config.train.eval_every=4",
+    "--config.eval.samples=4",
+    "--config.eval.resamples=20",
+]
+
+
+@dataclasses.dataclass
+class Running:
+    """A process of a run and what it says."""
+
+    process: subprocess.Popen
+    log: Path
+
+    @property
+    def output(self):
+        return self.log.read_text(errors="replace")
+
+    def wait(self, timeout=PATIENCE):
+        """The exit status."""
+        try:
+            return self.process.wait(timeout)
+        finally:
+            self.kill()
+
+    def kill(self):
+        """SIGKILL, to it and to the workers it started."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def wait_for(self, happens, pause=0.001):
+        """Waits until something is the case; False if the run ends before."""
+        deadline = time.monotonic() + PATIENCE
+        while not happens():
+            if self.process.poll() is not None:
+                return False
+            assert time.monotonic() < deadline, self.output
+            time.sleep(pause)
+        return True
+
+
+class Runs:
+    """Starts runs."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.logs = itertools.count()
+        self.started = []
+
+    def start(self, workdir, *arguments, config="rm", settings=TINY, devices=1, record=None):
+        """A process of a training run.
+
+        Args:
+            workdir: of the run.
+            arguments: of the command.
+            config: name of the config file.
+            settings: more arguments.
+            devices: simulated devices.
+            record: file that is told which samples are in the rows that the process brings.
+        """
+        command = [sys.executable, *(["-m", "mapl_jax.train"] if record is None else [RECORDER])]
+        command += [f"--config=configs/{config}.py", *settings, f"--workdir={workdir}", *arguments]
+        log = self.folder / f"log-{next(self.logs)}.txt"
+        environment = os.environ | {
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "PYTHONPATH": str(ROOT),
+            "RECORD": str(record or ""),
+        }
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                list(map(str, command)),
+                cwd=ROOT,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=environment,
+            )
+        running = Running(process, log)
+        self.started.append(running)
+        return running
+
+    def start_two(self, workdir, *arguments, lost_after=20, records=(None, None), **options):
+        """Two processes of one run."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        return [
+            self.start(
+                workdir,
+                f"--coordinator=127.0.0.1:{port}",
+                "--num_processes=2",
+                f"--process_id={index}",
+                f"--lost_after={lost_after}",
+                *arguments,
+                record=records[index],
+                **options,
+            )
+            for index in range(2)
+        ]
+
+    def finish(self, workdir, *arguments, **options):
+        """A whole run; what it says."""
+        running = self.start(workdir, *arguments, **options)
+        assert running.wait() == 0, running.output
+        return running.output
+
+    def finish_two(self, workdir, *arguments, **options):
+        """A whole run of two processes; what they say."""
+        both = self.start_two(workdir, *arguments, **options)
+        for running in both:
+            assert running.wait() == 0, both[0].output + both[1].output
+        return [running.output for running in both]
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """Starts runs, and leaves none behind."""
+    found = Runs(tmp_path_factory.mktemp("logs"))
+    yield found
+    for running in found.started:
+        running.kill()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(runs, tmp_path_factory):
+    """A run from first to last, on one device."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    runs.finish(folder, record=folder.with_name("rows.jsonl"))
+    return folder
+
+
+def rows_of(*records):
+    """The samples of every row of every global batch, from what the processes of a run noted."""
+    found = {}
+    for record in records:
+        for line in map(json.loads, record.read_text().splitlines()):
+            for row, (ids, tokens) in enumerate(zip(line["rows"], line["tokens"], strict=True)):
+                place = (line["step"], line["first"] + row)
+                # A step that is read twice, before an interruption and after, has the same rows.
+                assert found.setdefault(place, (ids, tokens)) == (ids, tokens)
+    return found
+
+
+def near(expected, found):
+    """Checks that the losses of a run on other devices are those of another, to 1e-5."""
+    ours, theirs = (
+        [line["loss"] for line in metrics_of(folder) if line["split"] == "train"]
+        for folder in (found, expected)
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+
+
+def metrics_of(folder):
+    """The log of a run, without times."""
+    return [
+        {key: value for key, value in line.items() if key not in TIMING_KEYS}
+        for line in read_metrics(folder / "metrics.jsonl")
+    ]
+
+
+def same(expected, found):
+    """Checks that two runs end with the same parameters, log and scores, bit for bit."""
+    tensors, others = (load_file(p / "model" / "model.safetensors") for p in (expected, found))
+    assert tensors.keys() == others.keys()
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(others[name], tensor)
+    assert metrics_of(found) == metrics_of(expected)
+    for path in (expected / "eval").glob("*.jsonl"):
+        assert (found / "eval" / path.name).read_bytes() == path.read_bytes()
+
+
+def moments(running, folder, evaluates=4, steps=10):
+    """Moments of a run that was just started: name -> whether it is that moment now.
+
+    Args:
+        running: the run.
+        folder: of the run.
+        evaluates: a step after which it evaluates.
+        steps: its last step.
+    """
+
+    def entries(pattern):
+        found = set()
+        for path in folder.glob(pattern):
+            with contextlib.suppress(FileNotFoundError):
+                found.add((path, path.stat().st_ino))
+        return found
+
+    def new(pattern):
+        before = entries(pattern)
+        return lambda: bool(entries(pattern) - before)
+
+    def said(text):
+        return lambda: text in running.output.rpartition(f"run folder: {folder}\n")[2]
+
+    return {
+        "synthesis": new("cache/samples-*"),
+        "tokenizer": new("*tokenizer*"),
+        "encoding": new("cache/tries-*"),
+        # Of a policy, the log-probabilities of its reference come right after this line.
+        "before training": said("; attention: "),
+        "a checkpoint": new("checkpoints/*"),
+        "its checksums": new("checkpoints/*/commit_success.txt"),
+        "a good checkpoint": new("checkpoints/*/checksums.json"),
+        "training": said("\nstep "),
+        "evaluation": said(f"\nstep {evaluates}/{steps} "),
+        "evaluation after": said(f"\nstep {steps}/{steps} "),
+        "the model": new("*model*"),
+    }
+
+
+def killed(runs, workdir, aim, rng, folder=None, where=None, **options):
+    """Starts a run and kills it a little after a moment.
+
+    Args:
+        runs: starts it.
+        workdir: of the run.
+        aim: the moment, see `moments`.
+        rng: draws how long after.
+        folder: of the part of the run that is meant.
+        where: more arguments of `moments`.
+        options: of `Runs.start`.
+
+    Returns:
+        Whether it was killed then. A run that is past that moment is killed all the same, while it
+        writes its model, or at once if that is done.
+    """
+    folder = folder or workdir
+    running = runs.start(workdir, **options)
+    found = moments(running, folder, **(where or {}))
+
+    def past():
+        done = (folder / "summary.json").exists() and folder != workdir
+        return found["the model"]() or (done and f"run folder: {workdir}\n" in running.output)
+
+    try:
+        assert running.wait_for(lambda: found[aim]() or past()), running.output
+        hit = found[aim]()
+        time.sleep(rng.choice([0.0, 0.01, 0.1, 1.0]) * rng.random())
+        assert running.process.poll() is None, running.output
+        return hit
+    finally:
+        running.kill()
+
+
+@pytest.fixture(scope="session")
+def tools():
+    """What tests of faults share."""
+    return Tools()
+
+
+class Tools:
+    """Functions of this file, for tests that cannot import it."""
+
+    tiny, shape = TINY, SHAPE
+    metrics_of = staticmethod(metrics_of)
+    rows_of = staticmethod(rows_of)
+    near = staticmethod(near)
+    same = staticmethod(same)
+    moments = staticmethod(moments)
+    killed = staticmethod(killed)
+    random = random.Random

@@ -1,0 +1,109 @@
+"""A run that is killed anywhere, again and again, ends as the one that was not."""
+
+import os
+import signal
+
+import pytest
+
+
+def test_three_kills_and_a_request_to_stop_change_nothing(runs, undisturbed, tools, tmp_path):
+    folder = tmp_path / "run"
+    rng = tools.random(0)
+    aims = ["a checkpoint", "evaluation", "a good checkpoint"]
+    hits = [tools.killed(runs, folder, aim, rng) for aim in aims]
+    assert all(hits)
+    assert not (folder / "summary.json").exists()
+
+    running = runs.start(folder)
+    assert running.wait_for(lambda: "going on from the checkpoint at step" in running.output)
+    os.kill(running.process.pid, signal.SIGTERM)
+    assert running.wait() == 0, running.output
+    last = running.output.splitlines()[-1]
+    assert last.startswith("stopped "), running.output
+    assert "python -m mapl_jax.train --config=configs/rm.py" in last
+    assert "Traceback" not in running.output
+
+    runs.finish(folder)
+    tools.same(undisturbed, folder)
+
+
+@pytest.mark.slow
+def test_a_request_to_stop_saves_after_the_step_under_way(runs, undisturbed, tools, tmp_path):
+    folder = tmp_path / "run"
+    running = runs.start(folder)
+    assert running.wait_for(tools.moments(running, folder)["training"])
+    os.kill(running.process.pid, signal.SIGTERM)
+    assert running.wait() == 0, running.output
+    last = running.output.splitlines()[-1]
+    assert last.startswith("stopped after step"), running.output
+    step = int(last.split()[3])
+    assert (folder / "checkpoints" / str(step) / "checksums.json").exists()
+    assert f"going on from the checkpoint at step {step} of 10" in runs.finish(folder)
+    tools.same(undisturbed, folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("aim", ["before training", "evaluation after"])
+def test_a_request_to_stop_outside_of_training_ends_in_good_order(
+    aim, runs, undisturbed, tools, tmp_path
+):
+    folder = tmp_path / "run"
+    running = runs.start(folder)
+    assert running.wait_for(tools.moments(running, folder)[aim])
+    os.kill(running.process.pid, signal.SIGTERM)
+    assert running.wait() == 0, running.output
+    assert running.output.splitlines()[-1].startswith("stopped ")
+    assert "Traceback" not in running.output
+    runs.finish(folder)
+    tools.same(undisturbed, folder)
+
+
+# A demonstration makes the model it starts from, then learns preferences against it.
+OFTEN = {"steps": 4, "log_every": 1, "save_every": 1, "eval_every": 2, "rows_per_batch": 8}
+
+
+def policy_settings(shape):
+    """Arguments of a small demonstration of DPO."""
+    both = {"data.demo_pairs": 24, "eval.resamples": 20, "eval.samples": 4, "eval.generate": 0}
+    both |= {f"train.{name}": value for name, value in OFTEN.items()}
+    sides = [
+        f"--config.{part}{key}={value}" for part in ("", "sft.") for key, value in both.items()
+    ]
+    made = [text.replace("--config.", "--config.sft.") for text in shape]
+    return [*sides, *made, "--config.sft.tokenizer.vocab_size=512"]
+
+
+BEGINNING = ["synthesis", "tokenizer", "encoding", "before training", "a checkpoint"]
+MOMENTS = [
+    *(("sft", aim) for aim in [*BEGINNING, "its checksums", "evaluation", "the model"]),
+    *((".", aim) for aim in [*BEGINNING[:4], "before training", "before training"]),
+    *((".", aim) for aim in [BEGINNING[4], "its checksums", "evaluation", "training"]),
+    *((".", aim) for aim in ["evaluation after", "the model"]),
+]
+
+
+@pytest.mark.slow
+def test_twenty_kills_change_nothing(runs, tools, tmp_path):
+    alone, folder = tmp_path / "alone", tmp_path / "killed"
+    settings = policy_settings(tools.shape)
+    runs.finish(alone, config="dpo", settings=settings)
+    rng = tools.random(1)
+    hits = 0
+    assert len(MOMENTS) == 20
+    for part, aim in MOMENTS:
+        hits += tools.killed(
+            runs,
+            folder,
+            aim,
+            rng,
+            folder=folder / part,
+            where={"evaluates": 2, "steps": 4},
+            config="dpo",
+            settings=settings,
+        )
+    # Every one of the twenty was killed, most of them where they were meant to be.
+    assert hits >= 14
+    assert not (folder / "model").exists()
+    runs.finish(folder, config="dpo", settings=settings)
+    for part in (".", "sft"):
+        tools.same(alone / part, folder / part)

@@ -1,0 +1,219 @@
+"""Several processes are one run: they train together, stop together and end together."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import pytest
+
+from mapl_jax import processes
+from mapl_jax.errors import UserError
+from mapl_jax.training import sharding
+
+# What processes of a run do to each other, without training: one prepares a file, the others find
+# it; then the victim is gone, and the others wait for it.
+TALK = """
+import os, signal, sys, time
+from pathlib import Path
+from mapl_jax import cli, processes
+
+def main(arguments):
+    place, victim = Path(arguments.config.place), arguments.config.victim
+    with processes.first_alone("file"):
+        if processes.first():
+            time.sleep(0.5)
+            place.write_text("ready")
+        assert place.read_text() == "ready"
+    assert processes.agreed(processes.jax.process_index() + 7) == 7
+    print("agreed", flush=True)
+    if processes.jax.process_index() == victim:
+        os.kill(os.getpid(), signal.SIGKILL)
+    with processes.first_alone("after"):
+        pass
+    processes.agreed(1)
+
+flags = {"place": cli.Flag("", ""), "victim": cli.Flag(-1, "")}
+cli.launch(main, name="talk", flags=flags, distributed=True)
+"""
+
+
+def talk(folder, victim):
+    """Exit statuses and output of two processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = [f"--place={folder / 'file'}", f"--victim={victim}", "--num_processes=2"]
+    command = [sys.executable, "-c", TALK, *arguments, f"--coordinator=127.0.0.1:{port}"]
+    both = [
+        subprocess.Popen(
+            [*command, f"--process_id={index}", "--lost_after=5"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    said = [process.communicate(timeout=100)[0] for process in both]
+    return [process.returncode for process in both], said
+
+
+def test_processes_prepare_and_agree(tmp_path):
+    statuses, said = talk(tmp_path, victim=-1)
+    assert statuses == [0, 0], said
+    assert all("agreed" in text and "error" not in text for text in said)
+
+
+@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_one_that_dies_ends_the_other_with_a_line_that_says_so(tmp_path, victim):
+    statuses, said = talk(tmp_path, victim)
+    other = 1 - victim
+    assert statuses[victim] == -signal.SIGKILL
+    assert statuses[other] in (processes.EXIT_LOST, -signal.SIGABRT)
+    (line,) = [x for x in said[other].splitlines() if x.startswith("error: ")]
+    assert line.startswith(f"error: process {other} of 2 ends: it was killed, or another process")
+    assert "python -m mapl_jax.talk" in line
+
+
+def start(environment=None, **options):
+    given = {
+        "coordinator": "",
+        "num_processes": -1,
+        "process_id": -1,
+        "distributed": False,
+        "lost_after": 100,
+    }
+    return processes.start(**given | options, environment=environment or {})
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "message"),
+    [
+        ({"coordinator": "here"}, {}, "--coordinator is 'here'"),
+        ({"num_processes": 2, "process_id": 0}, {}, "--coordinator is ''"),
+        ({"coordinator": "a:1", "num_processes": 2}, {}, "--process_id is -1"),
+        ({"coordinator": "a:1", "num_processes": 2, "process_id": 2}, {}, "--process_id is 2"),
+        ({}, {"JAX_PROCESS_ID": "one"}, "JAX_PROCESS_ID is 'one'"),
+        ({}, {"JAX_COORDINATOR_ADDRESS": "a:1"}, "--num_processes -1"),
+        ({"lost_after": 0}, {}, "--lost_after"),
+    ],
+)
+def test_a_mistake_is_told(options, environment, message):
+    with pytest.raises(UserError, match=message):
+        start(environment, **options)
+
+
+def test_one_process_is_alone_unless_it_is_told_otherwise(monkeypatch):
+    asked = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda **given: asked.append(given))
+    batch_step = {"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}
+    for environment in ({}, {"TPU_WORKER_HOSTNAMES": "localhost"}, batch_step):
+        assert not start(environment)
+    assert not asked
+    for environment in (
+        {"SLURM_NTASKS": "4", "SLURM_STEP_NODELIST": "n[1-4]"},
+        {"OMPI_COMM_WORLD_SIZE": "2"},
+        {"TPU_WORKER_HOSTNAMES": "a,b"},
+        {"MEGASCALE_COORDINATOR_ADDRESS": "a"},
+    ):
+        start(environment)
+        assert "coordinator_address" not in asked.pop()
+    named = {"COORDINATOR_ADDRESS": "a:1", "NUM_PROCESSES": "3", "PROCESS_ID": "2"}
+    start({f"JAX_{name}": value for name, value in named.items()})
+    (given,) = asked
+    assert (given["coordinator_address"], given["num_processes"], given["process_id"]) == (
+        "a:1",
+        3,
+        2,
+    )
+
+
+class Device:
+    def __init__(self, process):
+        self.process_index = process
+
+
+@pytest.mark.parametrize(
+    ("shape", "owners", "expected"),
+    [
+        ((2, 2, 1), (0, 0, 1, 1), [(0, 2), (1, 2)]),
+        ((2, 1, 2), (0, 0, 1, 1), [(0, 2), (1, 2)]),
+        ((1, 1, 4), (0, 0, 1, 1), [(0, 1), (0, 1)]),
+        ((2, 1, 4), (0, 0, 1, 1, 2, 2, 3, 3), [(0, 2), (0, 2), (1, 2), (1, 2)]),
+        ((3, 1, 2), (0, 0, 0, 1, 1, 1), None),
+    ],
+)
+def test_processes_bring_the_rows_that_their_devices_hold(monkeypatch, shape, owners, expected):
+    devices = sharding.np.empty(len(owners), object)
+    devices[:] = [Device(owner) for owner in owners]
+    mesh = type("Mesh", (), {"devices": devices.reshape(shape)})()
+    mesh.shape = dict(zip(sharding.MESH_AXES, shape, strict=True))
+    for process in range(max(owners) + 1):
+        monkeypatch.setattr(jax, "process_index", lambda process=process: process)
+        if expected is None:
+            with pytest.raises(UserError, match="unequal shares"):
+                sharding.host_of(mesh)
+        else:
+            assert sharding.host_of(mesh) == expected[process]
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_other_devices_and_processes(runs, undisturbed, tools, tmp_path):
+    folder = tmp_path / "run"
+    records = []
+
+    def named(count):
+        records.extend(tmp_path / f"rows-{len(records) + i}.jsonl" for i in range(count))
+        return records[-count:]
+
+    def good():
+        return {path.parent.name for path in folder.glob("checkpoints/*/checksums.json")}
+
+    def until_saved(started):
+        before = good()
+        assert started[-1].wait_for(lambda: good() - before), started[0].output
+        return started
+
+    def said_by(running):
+        return running.output.splitlines()
+
+    # 8 devices of one process, killed.
+    (eight,) = until_saved([runs.start(folder, devices=8, record=named(1)[0])])
+    eight.kill()
+    assert "on 8 x cpu" in eight.output
+
+    # Two processes; one is asked to stop, and both do.
+    two = until_saved(runs.start_two(folder, records=named(2)))
+    os.kill(two[1].process.pid, signal.SIGTERM)
+    assert [running.wait() for running in two] == [0, 0], two[0].output + two[1].output
+    assert "on 2 x cpu" in two[0].output
+    assert said_by(two[0])[-1].startswith("stopped "), two[0].output
+
+    # 4 devices of one process, killed.
+    (four,) = until_saved([runs.start(folder, devices=4, record=named(1)[0])])
+    four.kill()
+    assert "going on from the checkpoint at step" in four.output
+
+    # Two processes of 2 devices; one dies, the other ends.
+    began = time.monotonic()
+    two = runs.start_two(folder, records=named(2), devices=2)
+    assert two[0].wait_for(lambda: "going on from" in two[0].output), two[0].output
+    two[1].kill()
+    assert two[0].wait(120) != 0
+    assert time.monotonic() - began < 300
+    (line,) = [x for x in said_by(two[0]) if x.startswith("error: ")]
+    assert line.startswith("error: process 0 of 2 ends")
+
+    # Two processes to the end: only the first reports.
+    last = runs.finish_two(folder, records=named(2))
+    assert "report:" in last[0]
+    for printed in ("run folder:", "step 10/10", "report:", "model:"):
+        assert printed not in last[1]
+
+    tools.near(undisturbed, folder)
+    expected = tools.rows_of(undisturbed.with_name("rows.jsonl"))
+    assert {step for step, _ in expected} == set(range(10))
+    assert tools.rows_of(*(path for path in records if path.exists())) == expected

@@ -1,0 +1,193 @@
+"""A TPU VM is made or taken, filled, started on all workers, followed, and made anew when lost."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+# Two workers are two folders of this machine; a TPU is there as long as its state is.
+GCLOUD = r"""#!python
+import os, shutil, subprocess, sys
+from pathlib import Path
+
+fake = Path(os.environ["FAKE"])
+assert sys.argv[1:4] == ["compute", "tpus", "tpu-vm"], sys.argv
+verb, *rest = sys.argv[4:]
+with (fake / "gcloud").open("a") as log:
+    print(verb, *rest, file=log)
+options = dict(arg[2:].partition("=")[::2] for arg in rest if arg.startswith("--"))
+names = [arg for arg in rest if not arg.startswith("--")]
+assert options["zone"] == "zone-a"
+state, homes = fake / "state", [fake / "worker-0", fake / "worker-1"]
+if verb == "describe":
+    if not state.exists():
+        print("ERROR: NOT_FOUND: Resource was not found", file=sys.stderr)
+        sys.exit(1)
+    print(state.read_text().strip())
+elif verb == "create":
+    for home in homes:
+        home.mkdir()
+    state.write_text("READY\n")
+elif verb == "delete":
+    state.unlink()
+    for home in homes:
+        shutil.rmtree(home)
+elif verb in ("scp", "ssh"):
+    assert state.read_text().strip() == "READY" or verb == "ssh"
+    if state.read_text().strip() != "READY":
+        sys.exit(255)
+    which = homes if options["worker"] == "all" else [homes[int(options["worker"])]]
+    worst = 0
+    for home in which:
+        if verb == "scp":
+            shutil.copy(names[0], home / names[1].partition(":")[2])
+            continue
+        environment = {**os.environ, "HOME": str(home), "FAKE": str(home)}
+        run = subprocess.run(["bash", "-c", options["command"]], cwd=home, env=environment)
+        worst = max(worst, run.returncode)
+    sys.exit(worst)
+else:
+    sys.exit(f"unknown verb {verb}")
+"""
+NAME = ("--name=rm", "--zone=zone-a")
+UP = ("up", *NAME, "--type=v6e-16", "--poll=0.05", "--", "--config=c", "--x=a b;c")
+
+
+@pytest.fixture
+def cloud(fake):
+    fake.program("gcloud", GCLOUD)
+    # Each worker has its own plan, and the TPU one state.
+    plan = fake.PYTHON.replace("$FAKE/plan", "$FAKE/../plan-${FAKE##*/}")
+    fake.program("python3.13", plan.replace("$FAKE/state", "$FAKE/../state"))
+    return fake
+
+
+def plan(cloud, *statuses):
+    for worker in (0, 1):
+        (cloud.folder / f"plan-worker-{worker}").write_text("".join(f"{s}\n" for s in statuses))
+
+
+def verbs(cloud):
+    return [line.split()[0] for line in cloud.lines("gcloud")]
+
+
+def test_up_makes_the_tpu_and_trains_on_all_workers(cloud):
+    plan(cloud, 0)
+    run = cloud.run("tpu_vm.sh", *UP)
+    assert run.returncode == 0, run.stderr
+    assert verbs(cloud).count("create") == 1
+    for worker in (0, 1):
+        calls = cloud.lines(f"worker-{worker}/python")
+        assert calls[-1] == "-m mapl_jax.train --config=c --x=a b;c --distributed"
+        assert any(line.endswith("mapl_jax[tpu]") for line in calls)
+        assert (cloud.folder / f"worker-{worker}" / "mapl_jax" / "configs" / "rm.py").exists()
+    assert "training: 0" in run.stdout
+    assert "launch/tpu_vm.sh delete --name=rm --zone=zone-a" in run.stderr
+
+
+def test_a_tpu_that_is_there_is_taken(cloud):
+    plan(cloud, 0, 0)
+    for _ in range(2):
+        assert cloud.run("tpu_vm.sh", *UP).returncode == 0
+    assert verbs(cloud).count("create") == 1
+
+
+def test_a_tpu_that_is_taken_away_is_made_anew_and_the_run_goes_on(cloud):
+    plan(cloud, "taken", 0)
+    run = cloud.run("tpu_vm.sh", *UP, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert verbs(cloud).count("create") == 2
+    assert verbs(cloud).count("delete") == 1
+    assert "the TPU was taken away" in run.stderr
+    assert "restart 1 of 100" in run.stderr
+
+
+def test_a_mistake_ends_it_and_a_crash_is_tried_again_so_often(cloud):
+    plan(cloud, 2)
+    assert cloud.run("tpu_vm.sh", *UP).returncode == 2
+    plan(cloud, 1, 1, 1)
+    run = cloud.run("tpu_vm.sh", "up", "--max-restarts=1", *UP[1:])
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1] == "error: gave up after 1 restarts"
+
+
+def test_up_again_joins_the_run_and_stop_ends_it(cloud):
+    plan(cloud, "long", 0)
+    followers = [follow_up(cloud)]
+    deadline = time.monotonic() + 60
+    while not all((cloud.folder / f"worker-{i}" / "training").exists() for i in (0, 1)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    followers.append(follow_up(cloud))
+    try:
+        assert followers[1].stderr.readline() == "the run is going on\n"
+    finally:
+        # Whoever follows would start anew what is stopped here; the run needs no one who follows.
+        for process in followers:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    assert cloud.run("tpu_vm.sh", "stop", *NAME).returncode == 0
+    logs = cloud.run("tpu_vm.sh", "logs", *NAME)
+    assert "saved" in logs.stdout
+    assert logs.returncode == 75
+    assert cloud.run("tpu_vm.sh", "delete", *NAME).returncode == 0
+    assert cloud.run("tpu_vm.sh", "delete", *NAME).returncode == 0
+    assert verbs(cloud).count("delete") == 1
+
+
+def follow_up(cloud):
+    return subprocess.Popen(
+        cloud.command("tpu_vm.sh", *UP),
+        env=cloud.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_a_dry_run_prints_every_command_and_runs_none(cloud):
+    run = cloud.run("tpu_vm.sh", "up", "--dry-run", "--spot", "--bucket=b", *UP[1:])
+    assert run.returncode == 0, run.stderr
+    assert not cloud.lines("gcloud")
+    lines = run.stdout.splitlines()
+    assert all(line.startswith("gcloud compute tpus tpu-vm ") for line in lines)
+    assert lines[1] == (
+        "gcloud compute tpus tpu-vm create rm --accelerator-type=v6e-16 "
+        "--version=v2-alpha-tpuv6e --spot --zone=zone-a"
+    )
+    assert [line.split()[4] for line in lines] == ["describe", "create", "scp", *["ssh"] * 7]
+    assert any("mount_bucket.sh" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--zone=z"], "no name given; set --name=NAME"),
+        (["--name=a"], "no zone given"),
+        (["--name=a;b", "--zone=z"], "--name has small letters"),
+        ([*NAME, "--", "--config=c"], "the TPU rm is not there; set --type=TYPE"),
+        ([*NAME, "--tpye=v6e-8"], "unknown option --tpye=v6e-8"),
+    ],
+)
+def test_a_mistake_is_one_line(cloud, arguments, message):
+    run = cloud.run("tpu_vm.sh", *arguments)
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1].startswith("error: ")
+    assert message in run.stderr
+
+
+def test_a_bucket_is_mounted_once(fake):
+    run = fake.run("mount_bucket.sh", "--bucket=my-bucket", "--folder=x y", "--dry-run")
+    assert run.stdout.splitlines()[-2:] == [
+        r"mkdir -p x\ y",
+        r"gcsfuse --implicit-dirs my-bucket x\ y",
+    ]
+    fake.program("mountpoint", "#!/usr/bin/env bash\n[[ $2 == there ]]\n")
+    fake.program("gcsfuse", '#!/usr/bin/env bash\necho "$@" >>"$FAKE/calls"\n')
+    for folder in ("there", "new"):
+        assert fake.run("mount_bucket.sh", "--bucket=b1", f"--folder={folder}").returncode == 0
+    assert fake.lines("calls") == ["--implicit-dirs b1 new"]
+    assert fake.run("mount_bucket.sh", "--bucket=gs://b", "--folder=f").returncode == 2

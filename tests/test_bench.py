@@ -1,0 +1,117 @@
+"""What `python -m mapl_jax.bench` counts, prints and saves; and that it compares like with like."""
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from mapl_jax import bench, cli, measure
+from mapl_jax.data.demo import make_pairs
+from mapl_jax.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+
+
+def config_of(name, **fields):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "configs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config()
+    config.data.demo_pairs = 60
+    config.data.num_proc = 1
+    config.model.update({"width": 32, "layers": 1, "heads": 2, "kv_heads": 1, "mlp_width": 48})
+    config.update(fields)
+    return config
+
+
+def arguments(config, **flags):
+    values = {name: flag.default for name, flag in bench.FLAGS.items()}
+    return cli.Arguments(config.lock(), None, "bench", ConfigDict(values | flags))
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    output = tmp_path_factory.mktemp("bench") / "bench.json"
+    bench.main(arguments(config_of("rm"), steps=2, output=str(output)))
+    return json.loads(output.read_text())
+
+
+def test_rates_are_those_of_one_step(measured):
+    assert measured["step_seconds"] > 0 and measured["compile_seconds"] > 0
+    assert measured["mfu"] == pytest.approx(measured["flops_per_second"] / measured["matmul_peak"])
+    assert measured["model_flops"] == pytest.approx(
+        measured["flops_per_second"] * measured["step_seconds"]
+    )
+    # Five comparisons a pair, unless a long sample was split.
+    assert 3 < measured["comparisons_per_second"] / measured["samples_per_second"] <= 5
+    assert measured["flat_tokens_per_second"] > 2 * measured["tokens_per_second"]
+    assert 0 < measured["filled"] <= 1
+    assert measured["peak_bytes"] > 0
+    assert set(bench.table(measured).splitlines()[0].split()) >= {"parameters", "M"}
+
+
+def test_model_flops_are_the_formula_counted_by_hand(measured):
+    # One layer of width 32: q, k, v, o of 2 heads of 16 on 1, and three matrices of 48.
+    work = measure.Work(1, 5, tokens=100, flat_tokens=300, predicted=7, pairs=2000, filled=1)
+    config = config_of("rm")
+    model = type("Model", (), {"width": 32, "vocab_size": 50, "heads": 2, "head_dim": 16})()
+    model.layers = config.model.layers
+    kernels = [(32, 32), (32, 16), (32, 16), (32, 32), (32, 48), (32, 48), (48, 32)]
+    shapes = {"layers": [{"kernel": np.zeros(shape)} for shape in kernels]}
+    body = sum(a * b for a, b in kernels)
+    by_hand = 3 * (2 * body * 100 + 2 * 32 * 50 * 7 + 4 * 2 * 16 * 1 * 2000)
+    assert measure.model_flops(model, shapes, work) == by_hand
+
+
+def test_a_bench_without_steps_is_refused():
+    with pytest.raises(UserError, match="--steps"):
+        bench.main(arguments(config_of("rm"), steps=0))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is here")
+def test_without_torch_the_comparison_says_what_to_install():
+    with pytest.raises(UserError, match=r"mapl_jax\[peers\]"):
+        bench.main(arguments(config_of("rm"), versus="trl"))
+
+
+@pytest.mark.peers
+def test_all_sides_compute_the_same_before_any_is_timed(tmp_path):
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text("".join(json.dumps(pair) + "\n" for pair in make_pairs(40)))
+    config = config_of("bench")
+    config.data.train = os.fspath(pairs)
+    output = tmp_path / "versus.json"
+    bench.main(
+        arguments(config, versus="trl", pairs=8, batch=4, repeats=1, output=os.fspath(output))
+    )
+    found = json.loads(output.read_text())
+    for kind, peers in (
+        ("reward", {"torch", "trl"}),
+        ("dpo", {"torch", "trl"}),
+        ("all", {"torch"}),
+    ):
+        checks = found[kind]["checks"]
+        assert set(checks) == peers | {"ours"}
+        for loss, norm in checks.values():
+            assert (loss, norm) == pytest.approx(checks["ours"], rel=1e-3)
+        assert found[kind]["tokens_computed"]["torch"] > 0
+    # The first DPO loss is log 2 on every side.
+    assert found["dpo"]["checks"]["trl"][0] == pytest.approx(np.log(2), abs=1e-5)
+    assert {"ratio_rm", "ratio_dpo", "ratio_all"} <= set(found)
+
+
+@pytest.mark.peers
+def test_sides_that_differ_are_not_timed(monkeypatch, tmp_path):
+    from mapl_jax import versus
+
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text("".join(json.dumps(pair) + "\n" for pair in make_pairs(20)))
+    config = config_of("bench")
+    config.data.train = os.fspath(pairs)
+    monkeypatch.setattr(versus._Torch, "check", lambda self: (1.0, 1.0))
+    with pytest.raises(UserError, match="do not compute the same"):
+        bench.main(arguments(config, versus="trl", pairs=8, batch=4, repeats=1))

@@ -1,0 +1,104 @@
+"""--help of every command names every flag and every field, with units and defaults."""
+
+import importlib
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from mapl_jax import cli, configuration
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = {
+    path.stem: re.search(r'cli\.launch\(\s*main.*?config="([^"]*)"', path.read_text(), re.S)
+    for path in sorted((ROOT / "mapl_jax").glob("*.py"))
+    if "cli.launch(" in path.read_text()
+}
+CONFIGS = [
+    *("rm", "rm:small", "rm:qwen2.5-7b", "sft", "dpo", "dpo:pretrained", "bench"),
+    *("evaluate", "evaluate:ifeval", "generate", "synthesize", "synthesize:held_out"),
+]
+
+
+def help_of(name, monkeypatch, capsys, *arguments):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", [f"mapl_jax/{name}.py", *arguments, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(f"mapl_jax.{name}", run_name="__main__", alter_sys=True)
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+def entries(text):
+    """Flag -> what is said of it."""
+    found = re.findall(r"^  --(\S+)\n((?: {8}.*\n?)+)", text, re.M)
+    return {name.rstrip("=").removeprefix("[no]"): " ".join(said.split()) for name, said in found}
+
+
+def test_every_command_is_known():
+    names = {"train", "evaluate", "generate", "export", "synthesize", "plan", "bench"}
+    assert names <= COMMANDS.keys()
+
+
+# A command may have been imported before it runs; nothing it shows depends on that.
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_says_everything(name, monkeypatch, capsys):
+    text = help_of(name, monkeypatch, capsys)
+    module = importlib.import_module(f"mapl_jax.{name}")
+    assert text.startswith(module.__doc__.strip())
+    said = entries(text)
+    assert {"quiet", "verbose", "debug", "help"} <= said.keys()
+    for flag, about in said.items():
+        assert flag == "config" or "(default: " in about, flag
+        assert len(about.partition("(default: ")[0]) > 5, flag
+    source = (ROOT / "mapl_jax" / f"{name}.py").read_text()
+    for flag in re.findall(r'^ {4}"(\w+)": cli\.Flag\(', source, re.M):
+        assert flag in said
+    if COMMANDS[name]:
+        config = configuration.load(COMMANDS[name][1])
+        fields = {field for field, _ in configuration.fields(config)}
+        assert {f"config.{field}" for field in fields} <= said.keys()
+        assert {"config", "workdir"} <= said.keys()
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+def test_help_shows_the_config_that_is_named(monkeypatch, capsys):
+    text = help_of("train", monkeypatch, capsys, "--config=configs/dpo.py:pretrained")
+    assert "fields of configs/dpo.py:pretrained" in text
+    assert "default: 1e-06" in entries(text)["config.train.learning_rate"]
+
+
+def test_configs_are_found_from_anywhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    found = f"--config={configuration.FOLDER}/rm.py"
+    assert cli._found("--config=configs/rm.py") == found
+    assert cli._found("--config=configs/rm.py:tiny") == f"{found}:tiny"
+    for other in ("--config=configs/none.py", "--config=rm.py", "--workdir=configs/rm.py"):
+        assert cli._found(other) == other
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "rm.py").touch()
+    assert cli._found("--config=configs/rm.py") == "--config=configs/rm.py"
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_field_of_every_config_is_explained(name):
+    for field in configuration.described(name):
+        assert field.about, field.name
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_sizes_say_their_units(name):
+    units = {
+        r"(max|row)_length|max_new_tokens|logp_chunk": "token",
+        r"(log|eval|save)_every|warmup": "step",
+        r"rows_per_batch": "rows|responses",
+        r"reference|shard_size": "[Pp]airs|another",
+    }
+    for field in configuration.described(name):
+        for pattern, unit in units.items():
+            if re.fullmatch(rf"(.*\.)?({pattern})", field.name):
+                assert re.search(unit, field.about), field

@@ -1,0 +1,116 @@
+"""What is said goes through one place; how loud, and how far work has come, is decided there."""
+
+import ast
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from mapl_jax import messages
+
+PACKAGE = Path(messages.__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def normal():
+    yield
+    messages.set_verbosity("normal")
+
+
+def speak():
+    messages.result("result")
+    messages.say("note", "and another")
+    messages.detail("detail")
+    messages.warn("careful")
+    messages.error("wrong")
+
+
+@pytest.mark.parametrize(
+    ("level", "heard"),
+    [
+        ("quiet", ["result"]),
+        ("normal", ["result", "note", "and another"]),
+        ("verbose", ["result", "note", "and another", "detail"]),
+    ],
+)
+def test_levels(level, heard, capsys):
+    messages.set_verbosity(level)
+    speak()
+    output = capsys.readouterr()
+    assert output.out.splitlines() == heard
+    assert output.err.splitlines() == ["warning: careful", "error: wrong"]
+
+
+def test_only_the_first_process_speaks(monkeypatch, capsys):
+    monkeypatch.setattr(messages, "speaks", lambda: False)
+    speak()
+    with messages.progress("scoring") as show:
+        show(1, 2)
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.splitlines() == ["error: wrong"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that is set by hand."""
+    now = [100.0]
+    for name in ("perf_counter", "time"):
+        monkeypatch.setattr(f"time.{name}", lambda: now[0])
+    return now
+
+
+def progress_of(seconds, clock):
+    with messages.progress("scoring", "rows") as show:
+        for second in range(seconds):
+            clock[0] += 1
+            show(second + 1, seconds)
+
+
+def test_a_bar_appears_on_a_terminal_after_two_seconds(monkeypatch, clock):
+    for seconds, seen in ((2, False), (6, True)):
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        progress_of(seconds, clock)
+        assert ("scoring" in sys.stderr.getvalue()) is seen
+        assert "\n" not in sys.stderr.getvalue()
+
+
+def test_plain_lines_appear_elsewhere_now_and_then(capsys, clock):
+    progress_of(2, clock)
+    assert capsys.readouterr().err == ""
+    progress_of(70, clock)
+    assert capsys.readouterr().err.splitlines() == [
+        "scoring: 2 of 70 rows",
+        "scoring: 32 of 70 rows",
+        "scoring: 62 of 70 rows",
+    ]
+
+
+def test_quiet_shows_no_progress(monkeypatch, clock):
+    messages.set_verbosity("quiet")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    progress_of(10, clock)
+    assert sys.stderr.getvalue() == ""
+
+
+def test_nothing_else_of_the_package_prints():
+    # The log of training has a form of its own, and a process that died leaves its last words.
+    own = {"messages.py", "training/metrics.py", "processes.py"}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        # A model card shows code that prints.
+        if name in own | {"evaluation/card.py"}:
+            continue
+        called = [node.func for node in ast.walk(ast.parse(path.read_text())) if is_call(node)]
+        assert not [1 for function in called if getattr(function, "id", "") == "print"], name
+        assert "stdout.write" not in path.read_text()
+
+
+def is_call(node):
+    return isinstance(node, ast.Call)
