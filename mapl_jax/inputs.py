@@ -192,7 +192,7 @@ def _told(split: Split) -> dict[str, Any]:
 
 
 def _recalled(memory: Path) -> tuple[Split, Split] | None:
-    """The splits that were loaded before; None if they, or their files, are not there."""
+    """The splits that were loaded before; None if they are not there, or not as they were."""
     try:
         train, test = (
             Split(tuple(map(Path, told["paths"])), told["fingerprint"], told["counts"])
@@ -200,7 +200,18 @@ def _recalled(memory: Path) -> tuple[Split, Split] | None:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return (train, test) if all(p.is_file() for s in (train, test) for p in s.paths) else None
+    return (train, test) if all(map(_whole, {*train.paths, *test.paths})) else None
+
+
+def _whole(path: Path) -> bool:
+    """Whether a file of samples is as it was made; what is not is told where it is made anew."""
+    if not path.is_file():
+        return False
+    if not path.name.startswith("given-"):
+        return shards.flaw(path.parent) is None
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12))
+    return path.name == f"given-{found.hexdigest()}.jsonl"
 
 
 def make_tokenizer(config: ConfigDict, train: Split, folder: Path) -> tokenization.Tokenizer:
