@@ -212,7 +212,7 @@ def test_a_tokenizer_that_would_be_opened_as_another_one_is_refused(folder):
         ({"quantization_config": {"bits": 4}}, "quantization_config"),
         ({"hidden_size": "gone"}, "the key hidden_size is missing"),
         ({"num_hidden_layers": 0}, "num_hidden_layers must be a positive integer"),
-        ({"num_key_value_heads": 3}, "multiple of kv_heads"),
+        ({"num_key_value_heads": 3}, "multiple of num_key_value_heads"),
         ({"head_dim": "gone", "hidden_size": 18}, "no multiple of num_attention_heads"),
     ],
 )
