@@ -18,7 +18,6 @@ from mapl_jax.errors import UserError
 from mapl_jax.models import hub, policy, reward
 from mapl_jax.models.decoder import DecoderConfig
 
-
 CONFIG = DecoderConfig(512, 16, 2, 4, 2, 4, 24, rope_theta=5e4, max_positions=77, eos_token=1)
 UNTIED = DecoderConfig(**{**CONFIG.to_dict(), "tie_embeddings": False})
 
