@@ -82,6 +82,7 @@ def start(
         _initialize("the cluster", **waits)
     else:
         return False
+    _take_preemption_sync()
     return jax.process_count() > 1
 
 
@@ -120,6 +121,33 @@ def _initialize(where: str, **arguments: Any) -> None:
             f"cannot join the other processes ({where}): {reason[0]}; or tell each process with "
             "--coordinator, --num_processes and --process_id"
         ) from error
+
+
+# What JAX agrees with when a process is asked to stop (SIGTERM).
+_preemption_sync: Any = None
+
+
+def _take_preemption_sync() -> None:
+    """Keeps JAX's agreement on where to stop for `stops_at` alone.
+
+    It knows one count of how far a process is. Orbax tells it the step with every checkpoint, also
+    from threads of its own, and two counts in one would name a place that nobody comes by again.
+    Without it Orbax takes it that nothing was asked.
+    """
+    global _preemption_sync
+    from jax._src import distributed
+
+    state = distributed.global_state
+    _preemption_sync, state.preemption_sync_manager = state.preemption_sync_manager, None
+
+
+def stops_at(place: int) -> bool:
+    """Whether all processes stop at this place, because one of them was asked to.
+
+    Args:
+        place: counts places of the program, which every process comes by in the same order.
+    """
+    return _preemption_sync is not None and bool(_preemption_sync.reached_sync_point(place))
 
 
 def several() -> bool:
@@ -171,6 +199,8 @@ def _wait(name: str) -> None:
 def _leave() -> None:
     # Process 0 may have reports to write, for longer than JAX waits at its own last meeting.
     _wait("the end")
+    if _preemption_sync is not None:
+        _preemption_sync.shutdown()
     jax.distributed.shutdown()
 
 
