@@ -6,6 +6,7 @@ the others when one is gone.
 """
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -174,31 +175,31 @@ def check_joined() -> None:
 
 
 @contextlib.contextmanager
-def first_alone(name: str) -> Iterator[None]:
-    """Lets process 0 do something before the others do it: they then find what it left on disk.
-
-    Args:
-        name: of this place in the program; used once in a run.
-    """
+def first_alone() -> Iterator[None]:
+    """Lets process 0 do something before the others do it: they then find what it left on disk."""
     if several() and not first():
-        _wait(name)
+        _meet()
     yield
     if several() and first():
-        _wait(name)
+        _meet()
 
 
-def _wait(name: str) -> None:
+_meetings = itertools.count()
+
+
+def _meet() -> None:
+    """Waits for all other processes, which come by the same meetings in the same order."""
     # Not with a collective: those give up after some minutes, and this may take hours.
     from jax._src import distributed
 
     client = distributed.global_state.client
     assert client is not None  # see check_joined
-    client.wait_at_barrier(f"mapl_jax {name}", _PATIENCE_MS)
+    client.wait_at_barrier(f"mapl_jax {next(_meetings)}", _PATIENCE_MS)
 
 
 def _leave() -> None:
     # Process 0 may have reports to write, for longer than JAX waits at its own last meeting.
-    _wait("the end")
+    _meet()
     if _preemption_sync is not None:
         _preemption_sync.shutdown()
     jax.distributed.shutdown()

@@ -24,7 +24,7 @@ from mapl_jax import cli, processes
 
 def main(arguments):
     place, victim = Path(arguments.config.place), arguments.config.victim
-    with processes.first_alone("file"):
+    with processes.first_alone():
         if processes.first():
             time.sleep(0.5)
             place.write_text("ready")
@@ -42,7 +42,7 @@ def main(arguments):
         print("stopped at", place, flush=True)
     if processes.jax.process_index() == victim:
         os.kill(os.getpid(), signal.SIGKILL)
-    with processes.first_alone("after"):
+    with processes.first_alone():
         pass
     processes.agreed(1)
 
