@@ -94,10 +94,13 @@ def _of_thread(arguments: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(arguments)
 
 
-def _uncaught(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """Shows an error, but what Tensorstore says to an event loop that has ended with an error."""
-    if str(error) != "Event loop is closed":
-        sys.__excepthook__(kind, error, trace)
+def _unraisable(arguments: Any) -> None:
+    """Shows an error that nobody can catch, but what Tensorstore says to a loop that has ended.
+
+    Orbax ends it after the first of its files that cannot be written, which is an error of its own.
+    """
+    if str(arguments.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(arguments)
 
 
 def _end(message: str, at_once: bool) -> None:
@@ -155,7 +158,7 @@ def launch(
     if not debug:
         # What goes wrong in Orbax arrives as an exception too; its threads would log it many times.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
-        threading.excepthook, sys.excepthook = _of_thread, _uncaught
+        threading.excepthook, sys.unraisablehook = _of_thread, _unraisable
     try:
         rest = absl_flags.FLAGS(_one_by_one(sys.argv, lists))
         values = holder()
