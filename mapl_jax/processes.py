@@ -6,6 +6,7 @@ the others when one is gone.
 """
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -31,6 +32,7 @@ _SIGNS = (
     "CoordinationService",
     "Barrier",
 )
+_places = itertools.count(1)
 # The longest wait for process 0 to prepare data. A process that is gone is noticed long before.
 _PATIENCE_MS = 7 * 24 * 3600 * 1000
 
@@ -150,8 +152,10 @@ def first_alone(name: str) -> Iterator[None]:
     """Lets process 0 do something before the others do it: they then find what it left on disk.
 
     Args:
-        name: of this place in the program; used once in a run.
+        name: of this place in the program, the same in all processes.
     """
+    # All processes come to the same places in the same order.
+    name = f"{next(_places)} {name}"
     if several() and not first():
         _wait(name)
     yield
