@@ -2,8 +2,8 @@
 
     python notebooks/store.py [NAME.ipynb ...]
 
-Without names, all of them. They run in a folder of their own, so that what they leave behind lies in
-none of the repository. What went to stderr (progress, warnings) is left out.
+Without names, all of them. They run in a folder of their own, and leave nothing in the repository.
+What went to stderr (progress, warnings) is left out.
 """
 
 import json
