@@ -141,6 +141,7 @@ class Plot:
             height: of the drawing, in units of `WIDTH`.
         """
         self.x, self.y, self.height = x, y, height
+        self.parts: list[str] = []
         lines = self._legend(legend)
         self.top = _TOP + 18 * lines + (4 if lines else 0)
         below = max([text.count("\n") for _, text in x_ticks] if x_ticks else [0], default=0)
@@ -253,7 +254,6 @@ class Plot:
 
     def _legend(self, legend: Sequence[tuple[str, str]]) -> int:
         """Draws it, and says how many lines it takes."""
-        self.parts: list[str] = []
         x, line = float(_LEFT), 0
         for kind, text in legend:
             width = 26 + _LETTER * len(text) + 9
