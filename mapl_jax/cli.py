@@ -268,8 +268,8 @@ def _help_text(main: Callable[..., None], config: str, flags: Mapping[str, Flag]
     lines = [about, "", "flags:"]
     for name, flag in shown.items():
         lines.append(f"  --{name}=" if not isinstance(flag.default, bool) else f"  --[no]{name}")
-        plain = name == "config" or isinstance(flag.default, tuple)
-        text = flag.help if plain else f"{flag.help} (default: {flag.default!r})"
+        default = "none" if isinstance(flag.default, tuple) else repr(flag.default)
+        text = flag.help if name == "config" else f"{flag.help} (default: {default})"
         lines += textwrap.wrap(text, 92, initial_indent=" " * 8, subsequent_indent=" " * 8)
     if config:
         lines += ["", f"fields of {chosen} (another file with --config=FILE --help):"]

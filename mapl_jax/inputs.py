@@ -123,7 +123,7 @@ def load_splits(config: ConfigDict, cache_dir: str | os.PathLike[str]) -> tuple[
     known = _recalled(memory)
     if known is None:
         known = _load_splits(config, cache_dir)
-        write_json(memory, [_told(split) for split in known])
+        write_json(memory, [_told(split, memory.parent) for split in known])
     return known
 
 
@@ -183,9 +183,10 @@ def _sources_name(config: ConfigDict) -> str:
     return digest.hexdigest()
 
 
-def _told(split: Split) -> dict[str, Any]:
-    """A split as JSON."""
-    return {"paths": [str(path.absolute()) for path in split.paths]} | {
+def _told(split: Split, cache: Path) -> dict[str, Any]:
+    """A split as JSON; its files by their names in the cache, which may be moved."""
+    return {
+        "paths": [os.path.relpath(path, cache) for path in split.paths],
         "fingerprint": split.fingerprint,
         "counts": split.counts,
     }
@@ -195,12 +196,18 @@ def _recalled(memory: Path) -> tuple[Split, Split] | None:
     """The splits that were loaded before; None if they are not there, or not as they were."""
     try:
         train, test = (
-            Split(tuple(map(Path, told["paths"])), told["fingerprint"], told["counts"])
+            Split(
+                tuple(memory.parent / path for path in told["paths"]),
+                told["fingerprint"],
+                told["counts"],
+            )
             for told in json.loads(memory.read_text(encoding="utf-8"))
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return (train, test) if all(map(_whole, {*train.paths, *test.paths})) else None
+    paths = {*train.paths, *test.paths}
+    inside = all(path.resolve().is_relative_to(memory.parent.resolve()) for path in paths)
+    return (train, test) if inside and all(map(_whole, paths)) else None
 
 
 def _whole(path: Path) -> bool:

@@ -58,20 +58,24 @@ def test_debug_shows_where_a_config_broke(bench, command):
 def test_only_a_run_that_never_began_gives_its_folder_back(tmp_path):
     config = ConfigDict({"seed": 0})
     folder = RunFolder(tmp_path / "runs" / "one")
-    with pytest.raises(UserError), folder.claimed(config):
+    with pytest.raises(UserError), folder.undone_on_mistake():
+        folder.claim(config)
         (folder.path / "cache").mkdir()
         raise UserError("a mistake")
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(KeyboardInterrupt), folder.claimed(config):
+    with pytest.raises(KeyboardInterrupt), folder.undone_on_mistake():
+        folder.claim(config)
         raise KeyboardInterrupt
     assert folder.config.exists()
     folder.metrics.touch()
-    with pytest.raises(UserError), folder.claimed(config):
+    with pytest.raises(UserError), folder.undone_on_mistake():
+        folder.claim(config)
         raise UserError("later")
     assert folder.config.exists()
     mine = RunFolder(tmp_path / "mine")
     mine.path.mkdir()
-    with pytest.raises(UserError), mine.claimed(config):
+    with pytest.raises(UserError), mine.undone_on_mistake():
+        mine.claim(config)
         raise UserError("a mistake")
     assert list(mine.path.iterdir()) == []
 
