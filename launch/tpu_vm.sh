@@ -19,7 +19,8 @@
 #   --spot             may be taken away at any time, for less money
 #   --bucket=NAME      Cloud Storage bucket, mounted as `bucket` in the repository on every worker.
 #                      A run on several workers needs it, and one that should outlive its TPU
-#   --max-restarts=N   how often to go on after a crash or a loss; default: 100
+#   --max-restarts=N   how often to go on after a crash or a loss, and to try again to make a TPU that
+#                      there is no room for; default: 100
 #   --poll=SECONDS     between two looks at a TPU that is being made; default: 15
 #   --dry-run          print what would be run, as if the TPU were not there, and run nothing
 set -euo pipefail
@@ -94,6 +95,7 @@ create() {
         ${more[@]+"${more[@]}"}
 }
 
+seen=no
 # Waits until the TPU is ready, and makes it if it is not there.
 ensure() {
     if [[ $opt_dry_run == yes ]]; then
@@ -101,12 +103,23 @@ ensure() {
         create
         return
     fi
-    local now before=""
+    local now before="" failures=0
     while true; do
-        now="$(state)" || fail "the TPU $opt_name cannot be looked up"
+        if ! now="$(state)"; then
+            # At the start it is a mistake; hours later it is the network.
+            [[ $seen == yes ]] || fail "the TPU $opt_name cannot be looked up"
+            now=UNKNOWN
+        fi
+        seen=yes
         case $now in
         READY) return ;;
-        ABSENT) create || sleep "$opt_poll" ;;
+        ABSENT)
+            if ! create; then
+                failures=$((failures + 1))
+                ((failures <= opt_max_restarts)) || fail "gave up making the TPU"
+                sleep "$opt_poll"
+            fi
+            ;;
         STOPPED) tpu start "$opt_name" ;;
         PREEMPTED | TERMINATED)
             note "the TPU was taken away"

@@ -94,10 +94,13 @@ def _of_thread(arguments: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(arguments)
 
 
-def _uncaught(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """Shows an error, but what Tensorstore says to an event loop that has ended with an error."""
-    if str(error) != "Event loop is closed":
-        sys.__excepthook__(kind, error, trace)
+def _unraisable(arguments: Any) -> None:
+    """Shows an error that nobody can catch, but what Tensorstore says to a loop that has ended.
+
+    Orbax ends it after the first of its files that cannot be written, which is an error of its own.
+    """
+    if str(arguments.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(arguments)
 
 
 def _end(message: str, at_once: bool) -> None:
@@ -155,7 +158,7 @@ def launch(
     if not debug:
         # What goes wrong in Orbax arrives as an exception too; its threads would log it many times.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
-        threading.excepthook, sys.excepthook = _of_thread, _uncaught
+        threading.excepthook, sys.unraisablehook = _of_thread, _unraisable
     try:
         rest = absl_flags.FLAGS(_one_by_one(sys.argv, lists))
         values = holder()
@@ -265,8 +268,8 @@ def _help_text(main: Callable[..., None], config: str, flags: Mapping[str, Flag]
     lines = [about, "", "flags:"]
     for name, flag in shown.items():
         lines.append(f"  --{name}=" if not isinstance(flag.default, bool) else f"  --[no]{name}")
-        plain = name == "config" or isinstance(flag.default, tuple)
-        text = flag.help if plain else f"{flag.help} (default: {flag.default!r})"
+        default = "none" if isinstance(flag.default, tuple) else repr(flag.default)
+        text = flag.help if name == "config" else f"{flag.help} (default: {default})"
         lines += textwrap.wrap(text, 92, initial_indent=" " * 8, subsequent_indent=" " * 8)
     if config:
         lines += ["", f"fields of {chosen} (another file with --config=FILE --help):"]

@@ -123,7 +123,7 @@ def load_splits(config: ConfigDict, cache_dir: str | os.PathLike[str]) -> tuple[
     known = _recalled(memory)
     if known is None:
         known = _load_splits(config, cache_dir)
-        write_json(memory, [_told(split) for split in known])
+        write_json(memory, [_told(split, memory.parent) for split in known])
     return known
 
 
@@ -183,24 +183,42 @@ def _sources_name(config: ConfigDict) -> str:
     return digest.hexdigest()
 
 
-def _told(split: Split) -> dict[str, Any]:
-    """A split as JSON."""
-    return {"paths": [str(path.absolute()) for path in split.paths]} | {
+def _told(split: Split, cache: Path) -> dict[str, Any]:
+    """A split as JSON; its files by their names in the cache, which may be moved."""
+    return {
+        "paths": [os.path.relpath(path, cache) for path in split.paths],
         "fingerprint": split.fingerprint,
         "counts": split.counts,
     }
 
 
 def _recalled(memory: Path) -> tuple[Split, Split] | None:
-    """The splits that were loaded before; None if they, or their files, are not there."""
+    """The splits that were loaded before; None if they are not there, or not as they were."""
     try:
         train, test = (
-            Split(tuple(map(Path, told["paths"])), told["fingerprint"], told["counts"])
+            Split(
+                tuple(memory.parent / path for path in told["paths"]),
+                told["fingerprint"],
+                told["counts"],
+            )
             for told in json.loads(memory.read_text(encoding="utf-8"))
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return (train, test) if all(p.is_file() for s in (train, test) for p in s.paths) else None
+    paths = {*train.paths, *test.paths}
+    inside = all(path.resolve().is_relative_to(memory.parent.resolve()) for path in paths)
+    return (train, test) if inside and all(map(_whole, paths)) else None
+
+
+def _whole(path: Path) -> bool:
+    """Whether a file of samples is as it was made; what is not is told where it is made anew."""
+    if not path.is_file():
+        return False
+    if not path.name.startswith("given-"):
+        return shards.flaw(path.parent) is None
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12))
+    return path.name == f"given-{found.hexdigest()}.jsonl"
 
 
 def hold_out(pairs: sources.Pairs, fraction: float) -> tuple[sources.Pairs, sources.Pairs]:

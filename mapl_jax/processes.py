@@ -6,6 +6,7 @@ the others when one is gone.
 """
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -82,6 +83,7 @@ def start(
         _initialize("the cluster", **waits)
     else:
         return False
+    _take_preemption_sync()
     return jax.process_count() > 1
 
 
@@ -122,6 +124,33 @@ def _initialize(where: str, **arguments: Any) -> None:
         ) from error
 
 
+# What JAX agrees with when a process is asked to stop (SIGTERM).
+_preemption_sync: Any = None
+
+
+def _take_preemption_sync() -> None:
+    """Keeps JAX's agreement on where to stop for `stops_at` alone.
+
+    It knows one count of how far a process is. Orbax tells it the step with every checkpoint, also
+    from threads of its own, and two counts in one would name a place that nobody comes by again.
+    Without it Orbax takes it that nothing was asked.
+    """
+    global _preemption_sync
+    from jax._src import distributed
+
+    state = distributed.global_state
+    _preemption_sync, state.preemption_sync_manager = state.preemption_sync_manager, None
+
+
+def stops_at(place: int) -> bool:
+    """Whether all processes stop at this place, because one of them was asked to.
+
+    Args:
+        place: counts places of the program, which every process comes by in the same order.
+    """
+    return _preemption_sync is not None and bool(_preemption_sync.reached_sync_point(place))
+
+
 def several() -> bool:
     """Whether there are other processes."""
     return jax.process_count() > 1
@@ -146,31 +175,33 @@ def check_joined() -> None:
 
 
 @contextlib.contextmanager
-def first_alone(name: str) -> Iterator[None]:
-    """Lets process 0 do something before the others do it: they then find what it left on disk.
-
-    Args:
-        name: of this place in the program; used once in a run.
-    """
+def first_alone() -> Iterator[None]:
+    """Lets process 0 do something before the others do it: they then find what it left on disk."""
     if several() and not first():
-        _wait(name)
+        _meet()
     yield
     if several() and first():
-        _wait(name)
+        _meet()
 
 
-def _wait(name: str) -> None:
+_meetings = itertools.count()
+
+
+def _meet() -> None:
+    """Waits for all other processes, which come by the same meetings in the same order."""
     # Not with a collective: those give up after some minutes, and this may take hours.
     from jax._src import distributed
 
     client = distributed.global_state.client
     assert client is not None  # see check_joined
-    client.wait_at_barrier(f"mapl_jax {name}", _PATIENCE_MS)
+    client.wait_at_barrier(f"mapl_jax {next(_meetings)}", _PATIENCE_MS)
 
 
 def _leave() -> None:
     # Process 0 may have reports to write, for longer than JAX waits at its own last meeting.
-    _wait("the end")
+    _meet()
+    if _preemption_sync is not None:
+        _preemption_sync.shutdown()
     jax.distributed.shutdown()
 
 

@@ -95,7 +95,7 @@ def claim(folder: RunFolder, config: ConfigDict) -> None:
     Raises:
         UserError: it belongs to another config, or this process does not see it.
     """
-    with processes.first_alone(f"claims {folder.path}"):
+    with processes.first_alone():
         if not processes.first() and not folder.config.exists():
             raise UserError(
                 f"process {jax.process_index()} does not see what process 0 wrote to "
@@ -170,7 +170,7 @@ def run(
 
     # Data: pairs -> samples -> tries -> rows. What one process made the others find.
     load = inputs.load_splits if objective.comparisons else inputs.load_demonstrations
-    with processes.first_alone(f"data of {folder.path}"), messages.timed("data"):
+    with processes.first_alone(), messages.timed("data"):
         train_split, test_split = load(config, folder.cache)
         tokenizer = inputs.make_tokenizer(config, train_split, folder.tokenizer)
         if str(tokenizer.chat_template).endswith(tokenization.PLAIN):

@@ -129,11 +129,11 @@ def test_an_evaluation_is_that_of_the_run(trained):
 
 def test_a_model_shows_itself_in_a_line(trained):
     _, model = trained
-    assert repr(model) == f"<reward model: 0.03 M parameters, {model.run.path}, step 4>"
+    assert repr(model) == f"<reward model: 0.02 M parameters, {model.run.path}, step 4>"
     built = mapl_jax.build_model(
         mapl_jax.load_config("rm:tiny"), mapl_jax.load_pairs("demo", limit=10)
     )
-    assert repr(built) == "<reward model: 0.03 M parameters>"
+    assert repr(built) == "<reward model: 0.02 M parameters>"
 
 
 def test_training_goes_on_in_its_folder(trained):

@@ -23,6 +23,7 @@ def config_of(name, **fields):
     config = module.get_config()
     config.data.demo_pairs = 60
     config.data.num_proc = 1
+    config.train.rows_per_batch = 16  # on eight simulated devices
     config.model.update({"width": 32, "layers": 1, "heads": 2, "kv_heads": 1, "mlp_width": 48})
     config.update(fields)
     return config
@@ -80,6 +81,7 @@ def test_without_torch_the_comparison_says_what_to_install():
 
 @pytest.mark.peers
 def test_all_sides_compute_the_same_before_any_is_timed(tmp_path):
+    pytest.importorskip("trl")
     pairs = tmp_path / "pairs.jsonl"
     pairs.write_text("".join(json.dumps(pair) + "\n" for pair in make_pairs(40)))
     config = config_of("bench")
@@ -106,6 +108,7 @@ def test_all_sides_compute_the_same_before_any_is_timed(tmp_path):
 
 @pytest.mark.peers
 def test_sides_that_differ_are_not_timed(monkeypatch, tmp_path):
+    pytest.importorskip("trl")
     from mapl_jax import versus
 
     pairs = tmp_path / "pairs.jsonl"

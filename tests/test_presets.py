@@ -131,7 +131,7 @@ def test_presets_differ_from_the_demonstration_in_values_only():
 
 
 def test_an_unknown_preset_names_those_there_are():
-    with pytest.raises(UserError, match="choose one of demo, small, smollm2-135m"):
+    with pytest.raises(UserError, match="choose one of demo, small, tiny, smollm2-135m"):
         configs().get_config("gpt-2")
 
 

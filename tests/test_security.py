@@ -32,6 +32,8 @@ FORBIDDEN_MODULES = {
     *("subprocess", "pty", "commands", "code", "codeop"),
     *("tarfile", "zipfile"),
 }
+# The watcher of a run of several processes: this Python, a fixed text.
+ALLOWED = {"processes.py": {"subprocess"}}
 FORBIDDEN_CALLS = {
     *("eval", "exec", "compile", "__import__"),
     *("os.system", "os.popen", "os.execv", "os.execvp", "os.spawnv"),
@@ -46,7 +48,7 @@ def test_no_module_runs_what_it_reads(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = {alias.name.partition(".")[0] for alias in node.names}
-            assert not names & FORBIDDEN_MODULES, node.lineno
+            assert not names & FORBIDDEN_MODULES - ALLOWED.get(path.name, set()), node.lineno
         elif isinstance(node, ast.ImportFrom) and not node.level:
             assert str(node.module).partition(".")[0] not in FORBIDDEN_MODULES, node.lineno
         elif isinstance(node, ast.Call):
@@ -88,11 +90,11 @@ class Page(html.parser.HTMLParser):
 def check_page(path, shown):
     """Makes sure that a page has no code and no address, and shows a text as it is."""
     page = Page(path.read_text(encoding="utf-8"))
-    assert not page.tags & {"script", "iframe", "object", "embed", "link", "base", "form", "a"}
+    assert not page.tags & {"script", "iframe", "object", "embed", "link", "base", "form"}
     assert not [name for name, _ in page.attributes if name.startswith("on")]
     for name, value in page.attributes:
         if name in ("src", "href", "action", "data"):
-            assert value.startswith("data:image/png;base64,")
+            assert value.startswith(("data:image/png;base64,", "#"))
         if name == "style":
             assert "url" not in value and ";" not in value
     assert shown in "".join(page.text)

@@ -31,6 +31,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax.errors import UserError
 from mapl_jax.kernels.attention import Spread, attention
+from mapl_jax.kernels.products import product
 from mapl_jax.models import lora
 from mapl_jax.models.lora import Linear, Lora
 from mapl_jax.models.rope import RopeScaling, Rotary, rotary_angles, rotate
@@ -475,8 +476,14 @@ def _linear(
         use_bias=use_bias,
         dtype=dtype,
         kernel_init=nnx.initializers.normal(INIT_SCALE),
+        dot_general=_product,
         rngs=rngs,
     )
+
+
+def _product(x: Array, matrix: Array, *_: Any, **__: Any) -> Array:
+    """What a linear layer asks for: the last axis of the states with the first of the matrix."""
+    return product(x, matrix)
 
 
 def _normed(norm: Norm | None, x: Array) -> Array:

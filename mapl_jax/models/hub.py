@@ -211,7 +211,7 @@ def save_params(
     else:
         tensors.write(target, outward, max_bytes=max_shard_bytes, writes=False)
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(f"saved {target}")
+        multihost_utils.sync_global_devices("saved a model")
 
 
 def check_tokenizer(config: DecoderConfig, tokenizer: Any) -> None:

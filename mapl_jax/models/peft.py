@@ -52,7 +52,7 @@ def save(
     if jax.process_index() == 0:
         _write(folder, config, tensors, head=head, base=base, tokenizer=tokenizer)
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(f"saved adapters {folder}")
+        multihost_utils.sync_global_devices("saved adapters")
 
 
 def _write(

@@ -200,7 +200,7 @@ def open_newest(directory: str | os.PathLike[str]) -> int:
         UserError: all are damaged.
     """
     chosen = Choice(None, {})
-    with processes.first_alone(f"checkpoints in {directory}"):
+    with processes.first_alone():
         if processes.first():
             chosen = choose(directory)
             if chosen.step and not (Path(directory) / str(chosen.step) / files.SEAL).exists():

@@ -8,8 +8,8 @@ from types import FrameType, TracebackType
 from typing import Self
 
 import jax
-from jax.experimental import multihost_utils
 
+from mapl_jax import processes
 from mapl_jax.errors import Stopped
 
 
@@ -65,7 +65,7 @@ class Preemption:
         """Whether to stop here; every process calls it at the same places, in the same order."""
         self._places += 1
         if jax.distributed.is_initialized():
-            return bool(multihost_utils.reached_preemption_sync_point(self._places))
+            return processes.stops_at(self._places)
         return self._asked
 
     def check(self) -> None:

@@ -6,6 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from ml_collections import ConfigDict
+
+from mapl_jax.errors import UserError
+from mapl_jax.runs import RunFolder
 
 pytestmark = pytest.mark.smoke
 
@@ -51,6 +55,32 @@ def test_debug_shows_where_a_config_broke(bench, command):
     assert result.stderr.splitlines()[-1].startswith("error: c.py, line 2: ZeroDivisionError")
 
 
+def test_only_a_run_that_never_began_gives_its_folder_back(tmp_path):
+    config = ConfigDict({"seed": 0})
+    folder = RunFolder(tmp_path / "runs" / "one")
+    with pytest.raises(UserError), folder.undone_on_mistake():
+        folder.claim(config)
+        (folder.path / "cache").mkdir()
+        raise UserError("a mistake")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(KeyboardInterrupt), folder.undone_on_mistake():
+        folder.claim(config)
+        raise KeyboardInterrupt
+    assert folder.config.exists()
+    folder.metrics.touch()
+    with pytest.raises(UserError), folder.undone_on_mistake():
+        folder.claim(config)
+        raise UserError("later")
+    assert folder.config.exists()
+    mine = RunFolder(tmp_path / "mine")
+    mine.path.mkdir()
+    with pytest.raises(UserError), mine.undone_on_mistake():
+        mine.claim(config)
+        raise UserError("a mistake")
+    assert list(mine.path.iterdir()) == []
+
+
+@pytest.mark.slow
 def test_a_mended_mistake_goes_through_with_the_same_folder(bench, preset, command):
     """A folder is not taken by a run that never began."""
     small = (

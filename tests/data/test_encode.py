@@ -158,7 +158,9 @@ def test_the_cache_gives_what_was_encoded(tokenizer, tmp_path):
                 np.testing.assert_array_equal(value, record[name], err_msg=name)
 
 
-@pytest.mark.parametrize("name", ["tries.arrow", "counts.json", "checksums.json"])
+@pytest.mark.parametrize(
+    "name", ["tries.arrow", "sizes.safetensors", "counts.json", "checksums.json"]
+)
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
 def test_a_damaged_cache_is_named_and_made_anew(tokenizer, tmp_path, capsys, name, damage):
     expected = encode.encode_cached([sample()], "f", tokenizer, WIDE, tmp_path)
@@ -169,12 +171,14 @@ def test_a_damaged_cache_is_named_and_made_anew(tokenizer, tmp_path, capsys, nam
         path.unlink()
     else:
         path.write_bytes(content if damage == "flip" else content[:-9])
-    with pytest.raises(UserError, match=f"cannot be used .*{path.stem}"):
+    # A checksum that is not what it was makes its file look damaged.
+    named = "is damaged" if (name, damage) == ("checksums.json", "flip") else path.stem
+    with pytest.raises(UserError, match=f"cannot be used .*{named}"):
         encode.open_cached(tmp_path, expected.fingerprint, WIDE.row_length)
     found = encode.encode_cached([sample()], "f", tokenizer, WIDE, tmp_path)
     told = capsys.readouterr().err
     assert f"the cache {path.parent} cannot be used" in told
-    assert path.stem in told
+    assert named in told
     for key, value in expected[0].items():
         np.testing.assert_array_equal(found[0][key], value)
 

@@ -119,13 +119,16 @@ class Runs:
         return running
 
     def start_two(self, workdir, *arguments, lost_after=20, records=(None, None), **options):
-        """Two processes of one run."""
+        """Two processes of one run; the second one reaches its folder by another path."""
+        alias = self.folder / f"alias-{next(self.logs)}"
+        alias.symlink_to(workdir.parent, target_is_directory=True)
+        paths = (workdir, alias / workdir.name)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         return [
             self.start(
-                workdir,
+                paths[index],
                 f"--coordinator=127.0.0.1:{port}",
                 "--num_processes=2",
                 f"--process_id={index}",

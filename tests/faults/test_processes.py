@@ -19,20 +19,30 @@ from mapl_jax.training import sharding
 TALK = """
 import os, signal, sys, time
 from pathlib import Path
+from orbax.checkpoint._src.multihost.multihost import reached_preemption
 from mapl_jax import cli, processes
 
 def main(arguments):
     place, victim = Path(arguments.config.place), arguments.config.victim
-    with processes.first_alone("file"):
+    with processes.first_alone():
         if processes.first():
             time.sleep(0.5)
             place.write_text("ready")
         assert place.read_text() == "ready"
     assert processes.agreed(processes.jax.process_index() + 7) == 7
     print("agreed", flush=True)
+    if victim == -1:
+        if not processes.first():
+            os.kill(os.getpid(), signal.SIGTERM)
+        place = 0
+        while not processes.stops_at(place := place + 1):
+            # What Orbax does with every checkpoint.
+            assert not reached_preemption(2)
+            time.sleep(0.05)
+        print("stopped at", place, flush=True)
     if processes.jax.process_index() == victim:
         os.kill(os.getpid(), signal.SIGKILL)
-    with processes.first_alone("after"):
+    with processes.first_alone():
         pass
     processes.agreed(1)
 
@@ -61,10 +71,13 @@ def talk(folder, victim):
     return [process.returncode for process in both], said
 
 
-def test_processes_prepare_and_agree(tmp_path):
+def test_processes_prepare_agree_and_stop_at_the_same_place(tmp_path):
     statuses, said = talk(tmp_path, victim=-1)
     assert statuses == [0, 0], said
     assert all("agreed" in text and "error" not in text for text in said)
+    places = [[x for x in text.splitlines() if x.startswith("stopped at")] for text in said]
+    assert len(places[0]) == 1
+    assert places[0] == places[1]
 
 
 @pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.slow)])

@@ -69,6 +69,8 @@ def test_a_signal_lets_it_save_and_says_so(box, number):
         cwd=box.folder,
         stdout=subprocess.PIPE,
         text=True,
+        # A shell that starts tests in the background has them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     wait_for(box.folder / "training")
     process.send_signal(number)

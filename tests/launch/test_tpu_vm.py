@@ -1,8 +1,11 @@
 """A TPU VM is made or taken, filled, started on all workers, followed, and made anew when lost."""
 
+import json
 import os
 import signal
+import socket
 import subprocess
+import sys
 import time
 
 import pytest
@@ -27,6 +30,10 @@ if verb == "describe":
         sys.exit(1)
     print(state.read_text().strip())
 elif verb == "create":
+    full = fake / "full"
+    if full.exists():
+        full.unlink()
+        sys.exit("ERROR: no more capacity in the zone")
     for home in homes:
         home.mkdir()
     state.write_text("READY\n")
@@ -45,6 +52,12 @@ elif verb in ("scp", "ssh"):
             shutil.copy(names[0], home / names[1].partition(":")[2])
             continue
         environment = {**os.environ, "HOME": str(home), "FAKE": str(home)}
+        # What a slice tells its hosts.
+        environment |= {
+            "JAX_COORDINATOR_ADDRESS": os.environ.get("FAKE_COORDINATOR", ""),
+            "JAX_NUM_PROCESSES": "2",
+            "JAX_PROCESS_ID": str(homes.index(home)),
+        }
         run = subprocess.run(["bash", "-c", options["command"]], cwd=home, env=environment)
         worst = max(worst, run.returncode)
     sys.exit(worst)
@@ -85,6 +98,18 @@ def test_up_makes_the_tpu_and_trains_on_all_workers(cloud):
         assert (cloud.folder / f"worker-{worker}" / "mapl_jax" / "configs" / "rm.py").exists()
     assert "training: 0" in run.stdout
     assert "launch/tpu_vm.sh delete --name=rm --zone=zone-a" in run.stderr
+
+
+def test_a_zone_without_room_is_asked_again(cloud):
+    plan(cloud, 0)
+    (cloud.folder / "full").touch()
+    assert cloud.run("tpu_vm.sh", *UP).returncode == 0
+    assert verbs(cloud).count("create") == 2
+    cloud.run("tpu_vm.sh", "delete", *NAME)
+    (cloud.folder / "full").touch()
+    run = cloud.run("tpu_vm.sh", "up", "--max-restarts=0", *UP[1:])
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1] == "error: gave up making the TPU"
 
 
 def test_a_tpu_that_is_there_is_taken(cloud):
@@ -191,3 +216,67 @@ def test_a_bucket_is_mounted_once(fake):
         assert fake.run("mount_bucket.sh", "--bucket=b1", f"--folder={folder}").returncode == 0
     assert fake.lines("calls") == ["--implicit-dirs b1 new"]
     assert fake.run("mount_bucket.sh", "--bucket=gs://b", "--folder=f").returncode == 2
+
+
+REAL = """
+"-m mapl_jax."*)
+    export PYTHONPATH="$PWD" JAX_PLATFORMS=cpu
+    exec "REAL" "$@"
+    ;;
+"""
+
+
+@pytest.mark.slow
+def test_two_workers_train_lose_their_tpu_and_go_on_on_a_new_one(cloud):
+    """The real package on both workers; the bucket is a folder that outlives them."""
+    start, end = '"-m mapl_jax."*)', "*) exit 99"
+    before, _, rest = cloud.PYTHON.partition(start)
+    training = REAL.replace("REAL", sys.executable).strip()
+    cloud.program("python3.13", f"{before}{training}\n{end}{rest.partition(end)[2]}")
+    bucket = cloud.folder / "storage"
+    bucket.mkdir()
+    # Mounts are links here.
+    cloud.program("mountpoint", "#!/usr/bin/env bash\n[[ -L $2 ]]\n")
+    link = '#!/usr/bin/env bash\nrmdir "$3" && ln -s "$STORAGE" "$3"\n'
+    cloud.program("gcsfuse", link)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    cloud.environment |= {"FAKE_COORDINATOR": f"127.0.0.1:{port}", "STORAGE": str(bucket)}
+    process = subprocess.Popen(
+        cloud.command(
+            "tpu_vm.sh",
+            *UP[:5],
+            "--bucket=storage",
+            "--",
+            "--config=configs/rm.py:tiny",
+            "--workdir=bucket/run",
+            "--config.train.steps=40",
+            "--config.train.save_every=5",
+        ),
+        env=cloud.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 300
+        while not (bucket / "run" / "checkpoints" / "5" / "commit_success.txt").exists():
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        # The TPU is gone, and with it everything that ran there.
+        (cloud.folder / "state").write_text("PREEMPTED\n")
+        for worker in (0, 1):
+            keeper = int((cloud.folder / f"worker-{worker}" / "mapl_jax.log.pid").read_text())
+            os.killpg(os.getpgid(keeper), signal.SIGKILL)
+        output, _ = process.communicate(timeout=300)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0, output
+    assert "the TPU was taken away" in output
+    assert "going on from the checkpoint at step" in output
+    assert verbs(cloud).count("create") == 2
+    assert json.loads((bucket / "run" / "summary.json").read_text())["steps"] == 40

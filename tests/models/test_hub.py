@@ -18,8 +18,6 @@ from mapl_jax.errors import UserError
 from mapl_jax.models import hub, policy, reward
 from mapl_jax.models.decoder import DecoderConfig
 
-pytestmark = pytest.mark.smoke
-
 CONFIG = DecoderConfig(512, 16, 2, 4, 2, 4, 24, rope_theta=5e4, max_positions=77, eos_token=1)
 UNTIED = DecoderConfig(**{**CONFIG.to_dict(), "tie_embeddings": False})
 
@@ -145,6 +143,7 @@ def test_the_base_of_rotary_angles_is_read_where_old_and_new_files_have_it(folde
     assert hub.load_config(folder).rope_theta == 1e4
 
 
+@pytest.mark.smoke
 def test_saving_replaces_a_model_and_leaves_nothing_beside_it(folder):
     other = jax.tree.map(lambda x: x + 1, parameters())
     hub.save_params(folder, CONFIG, other)
@@ -166,6 +165,7 @@ def tokenizer():
     return tokenization.train(texts * 3, 400)
 
 
+@pytest.mark.smoke
 def test_a_tokenizer_travels_with_the_model(tmp_path, tokenizer):
     hub.check_tokenizer(CONFIG, tokenizer)
     hub.save_params(tmp_path / "model", CONFIG, parameters(), tokenizer=tokenizer)
@@ -212,7 +212,7 @@ def test_a_tokenizer_that_would_be_opened_as_another_one_is_refused(folder):
         ({"quantization_config": {"bits": 4}}, "quantization_config"),
         ({"hidden_size": "gone"}, "the key hidden_size is missing"),
         ({"num_hidden_layers": 0}, "num_hidden_layers must be a positive integer"),
-        ({"num_key_value_heads": 3}, "multiple of kv_heads"),
+        ({"num_key_value_heads": 3}, "multiple of num_key_value_heads"),
         ({"head_dim": "gone", "hidden_size": 18}, "no multiple of num_attention_heads"),
     ],
 )
@@ -300,6 +300,7 @@ PARITY = Path(__file__).parents[2].parent / "shared" / "data" / "parity" / "rm"
 
 
 @pytest.mark.skipif(not PARITY.exists(), reason="the recorded run of TRL is not on this machine")
+@pytest.mark.smoke
 def test_the_first_loss_of_a_recorded_run_of_trl_is_ours():
     config = hub.load_config(PARITY / "init")
     params = hub.load_params(PARITY / "init", config, head=True, seed=0)

@@ -15,8 +15,6 @@ from mapl_jax.models import policy, reward
 from mapl_jax.models.decoder import DecoderConfig
 from mapl_jax.training import optimizers, sharding, step
 
-pytestmark = pytest.mark.smoke
-
 MODEL = DecoderConfig(64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp_width=64)
 # Where a gradient is as small as its rounding, Adam with its usual eps makes a whole step of it.
 SETTINGS = optimizers.OptimizerSettings(learning_rate=1e-3, warmup=2.0, weight_decay=0.1, eps=1e-4)
