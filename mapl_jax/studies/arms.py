@@ -11,7 +11,7 @@ _ALL = ("intra", "inter")
 _HASHES = 2**128
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Arm:
     """One way to train.
 

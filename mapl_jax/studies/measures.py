@@ -199,6 +199,8 @@ def of_test(scored: Scored, test: str) -> Scored:
     at = [i for i, name in enumerate(scored.sample_id) if name.startswith(f"{test}:")]
 
     def part(values: Any) -> Any:
+        if values is None:
+            return None
         return values[at] if isinstance(values, np.ndarray) else [values[i] for i in at]
 
     return Scored(**{f.name: part(getattr(scored, f.name)) for f in dataclasses.fields(scored)})

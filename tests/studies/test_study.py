@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from mapl_jax import configuration, study, train
 from mapl_jax.errors import UserError
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
@@ -20,7 +21,10 @@ def config_of(**values):
 
 
 def small(arms, seeds=1):
-    return study.quick(config_of(arms=arms, seeds=seeds))
+    config = study.quick(config_of(arms=arms, seeds=seeds))
+    with config.unlocked():
+        config.reward.train.rows_per_batch = 32  # fewer for some arms, on eight devices
+    return config
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +110,6 @@ def test_nonsense_is_refused_before_anything_is_written(tmp_path):
         assert not (tmp_path / "study").exists()
 
 
-@pytest.mark.slow
 def test_the_quick_form_has_every_arm(tmp_path):
     command = [sys.executable, "-m", "mapl_jax.study", "--config=configs/study.py", "--quick"]
     done = subprocess.run(
