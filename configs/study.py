@@ -59,8 +59,10 @@ def get_config(preset: str = "") -> ConfigDict:
     reward = _config("rm", "small")
     config.synthesis = reward.synthesis  # of all arms; see configs/rm.py
 
-    # The presets that `reward`, `sft` and `dpo` start from, for the commands that are written down.
-    config.presets = ConfigDict({"reward": "rm:small", "dpo": "dpo:pretrained"})
+    # What `reward` and `dpo` differ from, for the commands that are written down.
+    config.presets = ConfigDict()
+    config.presets.reward = "rm:small"  # the preset behind `reward`
+    config.presets.dpo = "dpo:pretrained"  # the preset behind `dpo`
     config.reward = reward
     config.reward.train.steps = 200
     config.reward.train.eval_every = 0

@@ -111,6 +111,9 @@ class Field:
     about: str
 
 
+_INSIDE = ("sft.", "reward.", "dpo.")
+
+
 def described(name: str) -> list[Field]:
     """The fields of a config of `configs/`, in the order of the file, with their comments.
 
@@ -123,11 +126,17 @@ def described(name: str) -> list[Field]:
         # It only changes what another config sets.
         comments = _comments(file_of("rm"), values)
     order = {field: place for place, field in enumerate(comments)}
+    # What is taken over from another config is described there.
+    others = _comments(file_of("rm"), values)
+
+    def about(field: str) -> str:
+        return comments.get(field) or others.get(field, "")
+
     return [
-        Field(field, values[field], comments.get(field.removeprefix("demo."), ""))
+        Field(field, values[field], about(field.removeprefix("demo.")))
         for field in sorted(values, key=lambda field: order.get(field, len(order)))
-        # The config of a run before this one is described in its own file.
-        if not field.startswith("sft.")
+        # Whole configs inside this one are described in files of their own.
+        if not field.startswith(_INSIDE)
     ]
 
 

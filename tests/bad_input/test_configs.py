@@ -344,7 +344,7 @@ def test_the_folder_holds_a_run_of_another_config(bench, preset):
 EVERY = (
     *("rm:demo", "rm:small", "rm:qwen2.5-7b", "dpo:demo", "dpo:pretrained", "sft", "bench"),
     *("synthesize", "synthesize:demo", "synthesize:held_out", "generate", "evaluate"),
-    "evaluate:ifeval",
+    *("evaluate:ifeval", "study"),
 )
 
 
@@ -360,4 +360,7 @@ def test_the_table_of_fields_is_that_of_the_configs():
     for _, config in configs():
         fields.check(config)
         found |= {name for name, value in fields.leaves(config) if not isinstance(value, dict)}
-    assert set(fields.FIELDS) <= {name.removeprefix("sft.").removeprefix("demo.") for name in found}
+    inside = ("sft.", "demo.", "reward.", "dpo.")
+    assert set(fields.FIELDS) <= found | {
+        name.removeprefix(part) for name in found for part in inside
+    }
