@@ -80,6 +80,7 @@ def test_without_torch_the_comparison_says_what_to_install():
 
 
 @pytest.mark.peers
+@pytest.mark.slow
 def test_all_sides_compute_the_same_before_any_is_timed(tmp_path):
     pytest.importorskip("trl")
     pairs = tmp_path / "pairs.jsonl"
@@ -107,6 +108,7 @@ def test_all_sides_compute_the_same_before_any_is_timed(tmp_path):
 
 
 @pytest.mark.peers
+@pytest.mark.slow
 def test_sides_that_differ_are_not_timed(monkeypatch, tmp_path):
     pytest.importorskip("trl")
     from mapl_jax import versus
