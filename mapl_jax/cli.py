@@ -5,6 +5,7 @@ A command has a config file (`--config=FILE` and `--config.FIELD=VALUE`), or pla
 """
 
 import dataclasses
+import gc
 import importlib.metadata
 import logging
 import os
@@ -191,6 +192,8 @@ def launch(
         fail("--quiet and --verbose exclude each other")
     quiet, verbose = absl_flags.FLAGS.quiet, absl_flags.FLAGS.verbose
     messages.set_verbosity("quiet" if quiet else "verbose" if verbose else "normal")
+    # What is imported by now stays; the collector need not look at it again and again.
+    gc.freeze()
     several = False
     try:
         several = distributed and processes.start(**together())

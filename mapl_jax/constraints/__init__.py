@@ -22,6 +22,7 @@ import difflib
 import functools
 import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,10 +40,10 @@ from mapl_jax.constraints import (
     punctuation,
     startend,
 )
-from mapl_jax.constraints.base import Conditions, Demands, Family, Params
+from mapl_jax.constraints.base import Conditions, Demands, Family, Params, Statistic
 from mapl_jax.constraints.ifeval import verdict
 from mapl_jax.constraints.text import Text
-from mapl_jax.constraints.thresholds import AT_LEAST, LESS_THAN, RELATIONS
+from mapl_jax.constraints.thresholds import AT_LEAST, LESS_THAN, RELATIONS, Random
 
 _FAMILIES: dict[str, Family] = {
     family.id: family
@@ -125,7 +126,7 @@ def propose(id: str, conditions: Conditions, rng: np.random.Generator) -> Params
     return _family(id).propose(conditions, rng)
 
 
-def render(id: str, params: Params, rng: np.random.Generator, *, held_out: bool = False) -> str:
+def render(id: str, params: Params, rng: Random, *, held_out: bool = False) -> str:
     """Puts a constraint into a sentence.
 
     Args:
@@ -167,6 +168,7 @@ class Asked:
     family: Family
     params: Params
     demands: Demands
+    touches: frozenset[str] | None
 
 
 def asked(id: str, params: Params) -> Asked:
@@ -177,7 +179,8 @@ def asked(id: str, params: Params) -> Asked:
     """
     family = _family(id)
     family.validate(params)
-    return Asked(family, params, family.demands(params))
+    demands = family.demands(params)
+    return Asked(family, params, demands, conflicts.touches(demands))
 
 
 def clash(a: Asked, b: Asked) -> str | None:
@@ -189,6 +192,8 @@ def clash(a: Asked, b: Asked) -> str | None:
         reason = conflicts.types(a.family.id, b.family.id, beyond)
         if reason:
             return reason
+    if a.touches is not None and b.touches is not None and a.touches.isdisjoint(b.touches):
+        return None
     return conflicts.demands(a.demands, b.demands)
 
 
@@ -239,6 +244,7 @@ class Pool:
     def __init__(self, responses: Sequence[str]):
         self._texts = [Text(response) for response in responses]
         self._known: dict[Any, bool] = {}
+        self._values: dict[str, Counter[Any]] = {}
         self._holders: dict[str, list[int]] = {}
         for place, text in enumerate(self._texts):
             for word in text.word_counts:
@@ -261,18 +267,40 @@ class Pool:
             self._known[key] = self._count(_family(id), params, low, high)
         return self._known[key]
 
+    def _values_of(self, family: Statistic) -> Counter[Any]:
+        """How many of the responses have each value of the family's statistic."""
+        if family.id not in self._values:
+            self._values[family.id] = Counter(map(family.statistic, self._texts))
+        return self._values[family.id]
+
     def _count(self, family: Family, params: Params, low: float, high: float) -> bool:
         family.validate(params)
         total = len(self._texts)
         kept_needed, broken_needed = math.ceil(low * total), math.ceil((1 - high) * total)
         words = family.about(params)
+        kept = broken = 0
+        if isinstance(family, Statistic):
+            kept = sum(
+                times
+                for value, times in self._values_of(family).items()
+                if family.judge(params, value) >= 0
+            )
+            return kept >= kept_needed and total - kept >= broken_needed
         if words:
             holders = {place for word in words for place in self._holders.get(word, ())}
-            kept = sum(family.measure(params, self._texts[place]) >= 0 for place in holders)
             if family.measure(params, _EMPTY) >= 0:
-                kept += total - len(holders)
-            return kept >= kept_needed and total - kept >= broken_needed
-        kept = 0
+                kept = total - len(holders)
+            else:
+                broken = total - len(holders)
+            left = len(holders)
+            for place in holders:
+                if kept >= kept_needed and broken >= broken_needed:
+                    return True
+                if kept + left < kept_needed or broken + left < broken_needed:
+                    return False
+                keeps = family.measure(params, self._texts[place]) >= 0
+                kept, broken, left = kept + keeps, broken + (not keeps), left - 1
+            return kept >= kept_needed and broken >= broken_needed
         for seen, text in enumerate(self._texts, 1):
             kept += family.measure(params, text) >= 0
             # Most constraints are settled after a few responses.
@@ -310,6 +338,7 @@ __all__: Sequence[str] = (
     "RELATIONS",
     "Asked",
     "Pool",
+    "Random",
     "asked",
     "check",
     "clash",

@@ -9,7 +9,7 @@ import numpy as np
 
 from mapl_jax.constraints import thresholds
 from mapl_jax.constraints.text import Text, view
-from mapl_jax.constraints.thresholds import AT_LEAST, LESS_THAN, RELATIONS
+from mapl_jax.constraints.thresholds import AT_LEAST, LESS_THAN, RELATIONS, Random
 from mapl_jax.constraints.wording import Params, Slot, Template, amount_slot, pick
 
 Conditions = Sequence[tuple[str, bool]]
@@ -97,6 +97,13 @@ class Family:
         """Signed distance to the threshold; >= 0 exactly when the text keeps the constraint."""
         return -1.0
 
+    def parts(self, one: Text, other: Text) -> bool:
+        """False only where no parameters let one text keep the constraint and the other break it.
+
+        Quick, since most pairs of texts differ in few things.
+        """
+        return True
+
     def derive(
         self, kept: Sequence[Text], broken: Sequence[Text], rng: np.random.Generator
     ) -> Params | None:
@@ -130,6 +137,8 @@ class Family:
         """Parameters that give each response its wanted verdict, or None."""
         kept = [view(response) for response, wanted in conditions if wanted]
         broken = [view(response) for response, wanted in conditions if not wanted]
+        if not all(self.parts(one, other) for one in kept for other in broken):
+            return None
         params = self.derive(kept, broken, rng)
         return params if params is not None and self.fits(params, kept, broken) else None
 
@@ -139,7 +148,7 @@ class Family:
             self.measure(params, text) < 0 for text in broken
         )
 
-    def render(self, params: Params, rng: np.random.Generator, held_out: bool = False) -> str:
+    def render(self, params: Params, rng: Random, held_out: bool = False) -> str:
         """Puts the constraint into an English sentence."""
         self.validate(params)
         for fixed, train, kept_back in self.templates:
@@ -195,7 +204,29 @@ _COUNT_HELD_OUT = (
 )
 
 
-class Count(Family):
+class Statistic(Family):
+    """A family whose verdict depends on one statistic of the text.
+
+    Attributes:
+        statistic: gives it.
+    """
+
+    statistic: Callable[[Text], Any]
+
+    def judge(self, params: Params, value: Any) -> float:
+        """`measure` of a text with this value of the statistic."""
+        return -1.0
+
+    def measure(self, params: Params, text: Text) -> float:
+        """What `judge` says of the text's statistic."""
+        return self.judge(params, self.statistic(text))
+
+    def parts(self, one: Text, other: Text) -> bool:
+        """Whether the statistic differs."""
+        return self.statistic(one) != self.statistic(other)
+
+
+class Count(Statistic):
     """A number of something, compared with a threshold.
 
     Parameters: a number, and a relation "less than" or "at least".
@@ -237,11 +268,9 @@ class Count(Family):
         )
         self.require(good, params)
 
-    def measure(self, params: Params, text: Text) -> float:
+    def judge(self, params: Params, value: int) -> float:
         """Distance of the count to the threshold."""
-        return thresholds.distance(
-            self.statistic(text), self._relation(params), params[self.number_key]
-        )
+        return thresholds.distance(value, self._relation(params), params[self.number_key])
 
     def derive(self, kept, broken, rng):
         """A threshold between the counts of both sides."""
@@ -267,7 +296,7 @@ class Count(Family):
         return params.get(self.relation_key, self.default_relation)
 
 
-class Flag(Family):
+class Flag(Statistic):
     """Something a response does or does not do.
 
     Parameters: none, or {"negated": True} for the opposite.
@@ -293,9 +322,9 @@ class Flag(Family):
         good = only_keys(params, "negated") and isinstance(params.get("negated", False), bool)
         self.require(good, params)
 
-    def measure(self, params: Params, text: Text) -> float:
+    def judge(self, params: Params, value: bool) -> float:
         """+1 or -1."""
-        return 1.0 if self.statistic(text) != params.get("negated", False) else -1.0
+        return 1.0 if value != params.get("negated", False) else -1.0
 
     def derive(self, kept, broken, rng):
         """The form that fits."""
@@ -323,6 +352,7 @@ __all__ = [
     "Family",
     "Flag",
     "Params",
+    "Statistic",
     "Wordings",
     "count_bounds",
     "is_count",

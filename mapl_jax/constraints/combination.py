@@ -47,7 +47,7 @@ class RepeatPrompt(Family):
     def measure(self, params: Params, text: Text) -> float:
         """+1 or -1."""
         start = params["prompt_to_repeat"].strip().lower()
-        found = text.stripped.lower().startswith(start)
+        found = text.opening.startswith(start)
         return 1.0 if found != params.get("negated", False) else -1.0
 
     def derive(self, kept, broken, rng):

@@ -103,6 +103,8 @@ _APART = (
         "*** between paragraphs and * around highlights get in each other's way",
     ),
 )
+# What else the bounds of one name are compared with.
+_MET = {"words": ("characters",)} | {one: (other,) for (one, _), (other, _), _ in _APART}
 
 
 def types(a: str, b: str, beyond_ifeval: bool) -> str | None:
@@ -124,6 +126,21 @@ def types(a: str, b: str, beyond_ifeval: bool) -> str | None:
         if not beyond_ifeval or one == _SET_ANSWER or (one == _JSON and other.startswith(_SHAPES)):
             return f"{one} leaves no room for {other}"
     return None
+
+
+def touches(demands: Demands) -> frozenset[str] | None:
+    """Names of all that bounds and values of a constraint have to do with; None: with anything.
+
+    Two constraints with names and none in common cannot be at odds, which spares most comparisons.
+    """
+    if demands.phrases or demands.exact or demands.letter_case:
+        return None
+    names = {*demands.bounds, *demands.values}
+    for name in demands.bounds:
+        kind = "sections" if name.startswith("sections ") else name
+        names.update(_AT_LEAST_AS_MANY.get(kind, ()))
+        names.update(_MET.get(name, ()))
+    return frozenset(names)
 
 
 def demands(a: Demands, b: Demands) -> str | None:

@@ -70,7 +70,7 @@ class Postscript(Family):
 
 
 def _any_word(words: Sequence[str]):
-    return lambda text: any(text.word_counts[word] for word in words)
+    return lambda text: any(word in text.word_counts for word in words)
 
 
 def _flag(

@@ -44,7 +44,7 @@ def language(lower: str, words: Counter[str], characters: Counter[str]) -> str |
     if total < _FEW_LETTERS:
         return None
     plain = sum(count for letter, count in letters.items() if letter.isascii())
-    english = sum(words[word] for word in _ENGLISH)
+    english = sum(words.get(word, 0) for word in _ENGLISH)
     if plain > 0.9 * total:
         if english >= max(2, 0.1 * words.total()):
             return "en"

@@ -67,6 +67,10 @@ class Sections(Family):
         count = _sections(text, params["section_spliter"])
         return distance(count, params.get("relation", AT_LEAST), params["num_sections"])
 
+    def parts(self, one: Text, other: Text) -> bool:
+        """Whether one of them holds a number at all."""
+        return bool(one.numbers or other.numbers)
+
     def derive(self, kept, broken, rng):
         """A name that some text numbers, and a threshold between the counts."""
         found = {word for text in (*kept, *broken) for word in _SECTION.findall(text.raw)}
@@ -102,6 +106,10 @@ class Table(Family):
         """+1 or -1."""
         found = params["columns"] in text.tables
         return 1.0 if found != params.get("negated", False) else -1.0
+
+    def parts(self, one: Text, other: Text) -> bool:
+        """Whether their tables differ in size."""
+        return one.tables != other.tables
 
     def derive(self, kept, broken, rng):
         """Columns of a table that one side has, or a number neither has."""

@@ -67,9 +67,8 @@ class Words(Family):
         """Words that all of one side hold and the other side lacks."""
         holders, lackers = (broken, kept) if self.forbidden else (kept, broken)
         shared = _shared_words(holders) if holders else STOCK
-        taken = [text.surface for text in lackers]
         # One side must lack every word, or else at least one; lacking all makes both sure.
-        words = [word for word in shared if not any(word in forms for forms in taken)]
+        words = _unless_in(shared, lackers)
         if not words:
             return None
         if self.forbidden:
@@ -101,9 +100,19 @@ def _plain_words(words: Sequence[str]) -> Sequence[str]:
     return plain if all(plain) else ()
 
 
-def _shared_words(texts: Sequence[Text]) -> tuple[str, ...]:
-    first, *rest = texts
-    return tuple(word for word in first.content_words if all(word in text.surface for text in rest))
+def _shared_words(texts: Sequence[Text]) -> Sequence[str]:
+    words: Sequence[str] = texts[0].content_words
+    for text in texts[1:]:
+        forms = text.surface
+        words = [word for word in words if word in forms]
+    return words
+
+
+def _unless_in(words: Sequence[str], texts: Sequence[Text]) -> Sequence[str]:
+    for text in texts:
+        forms = text.surface
+        words = [word for word in words if word not in forms]
+    return words
 
 
 class WordFrequency(Family):

@@ -59,6 +59,10 @@ class Language(Family):
         found = text.language == params["language"]
         return 1.0 if found != params.get("negated", False) else -1.0
 
+    def parts(self, one: Text, other: Text) -> bool:
+        """Whether they are in different languages."""
+        return one.language != other.language
+
     def derive(self, kept, broken, rng):
         """The language of one side that the other side is not in, or one that none is in."""
         forms: list[tuple] = [(kept, broken, {}), (broken, kept, NEGATED)]

@@ -13,6 +13,7 @@ from mapl_jax.constraints.base import (
     Demands,
     Family,
     Params,
+    Statistic,
     Wordings,
     count_bounds,
     is_count,
@@ -43,7 +44,7 @@ def divided_paragraphs(text: str) -> int | None:
     return len(parts) - sum(not part.strip() for part in ends)
 
 
-class Exact(Family):
+class Exact(Statistic):
     """A number of something that must be met exactly; the other polarity is another number."""
 
     def __init__(
@@ -72,12 +73,11 @@ class Exact(Family):
         good = only_keys(params, self.key) and is_count(params.get(self.key), self.least)
         self.require(good, params)
 
-    def measure(self, params: Params, text: Text) -> float:
+    def judge(self, params: Params, value: int | None) -> float:
         """+1 if met, else minus the difference; a text without a count is far off."""
-        count = self.statistic(text)
-        if count is None:
+        if value is None:
             return -float(params[self.key] + 1)
-        return 1.0 if count == params[self.key] else -float(abs(count - params[self.key]))
+        return 1.0 if value == params[self.key] else -float(abs(value - params[self.key]))
 
     def derive(self, kept, broken, rng):
         """The count of the texts to keep, or one near those to break."""
@@ -95,7 +95,7 @@ class Exact(Family):
         return Demands(bounds={self.quantity: (params[self.key], params[self.key])})
 
 
-class Bound(Family):
+class Bound(Statistic):
     """A statistic below a number, or at or above it, each with wordings of its own.
 
     Parameters: a number, and a relation "less than" or "at least".
@@ -126,9 +126,9 @@ class Bound(Family):
         good = only_keys(params, "number", "relation") and is_count(params.get("number"))
         self.require(good and params.get("relation") in RELATIONS, params)
 
-    def measure(self, params: Params, text: Text) -> float:
+    def judge(self, params: Params, value: int) -> float:
         """Distance of the statistic to the threshold."""
-        return distance(self.statistic(text), params["relation"], params["number"])
+        return distance(value, params["relation"], params["number"])
 
     def derive(self, kept, broken, rng):
         """A threshold between the two sides."""

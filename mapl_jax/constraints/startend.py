@@ -43,8 +43,7 @@ class EndPhrase(Family):
 
     def measure(self, params: Params, text: Text) -> float:
         """+1 or -1."""
-        end = text.stripped.strip('"').rstrip().lower()
-        return 1.0 if end.endswith(params["end_phrase"].strip().lower()) else -1.0
+        return 1.0 if text.ending.endswith(params["end_phrase"].strip().lower()) else -1.0
 
     def derive(self, kept, broken, rng):
         """The last words of the texts to keep."""

@@ -5,7 +5,9 @@ Every pattern here runs in linear time: responses may be long, odd or hostile.
 
 import re
 from collections import Counter
-from functools import cached_property, lru_cache
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Generic, TypeVar, overload
 
 from mapl_jax.constraints import detection, sentences
 
@@ -79,33 +81,70 @@ def _first(text: str) -> str:
     return ""
 
 
+_Value = TypeVar("_Value")
+
+
+class _kept(Generic[_Value]):
+    """`functools.cached_property` without the lock of Python 3.11, which takes longer than most
+    statistics: two threads may work one out twice, and get the same."""
+
+    def __init__(self, compute: Callable[[Any], _Value]):
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, text: None, owner: type) -> "_kept[_Value]": ...
+
+    @overload
+    def __get__(self, text: object, owner: type) -> _Value: ...
+
+    def __get__(self, text, owner):
+        if text is None:
+            return self
+        value = text.__dict__[self._name] = self._compute(text)
+        return value
+
+
 class Text:
     """Statistics of one response; each is computed on first use and kept."""
 
     def __init__(self, raw: str):
         self.raw = raw
 
-    @cached_property
+    @_kept
     def stripped(self) -> str:
         """The text without white space around it."""
         return self.raw.strip()
 
-    @cached_property
+    @_kept
     def lower(self) -> str:
         """The text in lower case."""
         return self.raw.lower()
 
-    @cached_property
+    @_kept
+    def opening(self) -> str:
+        """The text in lower case from its first visible character on."""
+        return self.stripped.lower()
+
+    @_kept
+    def ending(self) -> str:
+        """The text in lower case up to its last visible character that is no quotation mark."""
+        return self.stripped.strip('"').rstrip().lower()
+
+    @_kept
     def words(self) -> list[str]:
         r"""Runs of `\w`."""
         return word_tokens(self.raw)
 
-    @cached_property
+    @_kept
     def word_counts(self) -> Counter[str]:
         """How often each lower-cased word occurs."""
         return Counter(word_tokens(self.lower))
 
-    @cached_property
+    @_kept
     def surface(self) -> dict[str, str]:
         """Lower-cased word -> how it is written, in lower case if it is so anywhere."""
         forms: dict[str, str] = {}
@@ -115,7 +154,7 @@ class Text:
                 forms[lower] = word
         return forms
 
-    @cached_property
+    @_kept
     def content_words(self) -> tuple[str, ...]:
         """Different lower-cased words of three ASCII letters or more, stop words left out."""
         return tuple(
@@ -124,124 +163,129 @@ class Text:
             if len(word) >= 3 and word.isascii() and word.isalpha() and word not in STOPWORDS
         )
 
-    @cached_property
+    @_kept
     def characters(self) -> Counter[str]:
         """How often each character of the lower-cased text occurs."""
         return Counter(self.lower)
 
-    @cached_property
+    @_kept
     def language(self) -> str | None:
         """Code of the language, such as "en"; None if that cannot be told."""
         return detection.language(self.lower, self.word_counts, self.characters)
 
-    @cached_property
+    @_kept
     def sentences(self) -> int:
         """Number of sentences by the Punkt rules."""
         return sentences.count(self.raw)
 
-    @cached_property
+    @_kept
     def sentence_list(self) -> list[str]:
         """The sentences, each line break ending one too, without those that hold no word."""
         return [
             piece for line in self.lines for piece in sentences.split(line) if _WORD.search(piece)
         ]
 
-    @cached_property
+    @_kept
     def sentence_lengths(self) -> list[int]:
         """Number of words of each sentence."""
         return [len(word_tokens(sentence)) for sentence in self.sentence_list]
 
-    @cached_property
+    @_kept
     def longest_paragraph(self) -> int:
         """Words of the longest paragraph."""
         return max((len(word_tokens(part)) for part in self.paragraphs), default=0)
 
-    @cached_property
+    @_kept
     def sentence_openings(self) -> frozenset[str]:
         """First words of the sentences."""
         return frozenset(unmarked(_first(sentence)) for sentence in self.sentence_list) - {""}
 
-    @cached_property
+    @_kept
     def first_word(self) -> str:
         """The first word without marks around it; may be empty."""
         return unmarked(_first(self.stripped))
 
-    @cached_property
+    @_kept
     def last_word(self) -> str:
         """The last word without marks around it; may be empty."""
         parts = self.stripped.rsplit(maxsplit=1)
         return unmarked(parts[-1]) if parts else ""
 
-    @cached_property
+    @_kept
     def longest_word(self) -> int:
         """Letters of the longest run of letters."""
         return max((len(word) for word in self.surface if word.isalpha()), default=0)
 
-    @cached_property
+    @_kept
     def initials(self) -> Counter[str]:
         """How many words start with each letter, lower-cased."""
         return Counter(word[0].lower() for word in self.words if word[0].isalpha())
 
-    @cached_property
+    @_kept
     def numbers(self) -> int:
         """Numbers written in digits: 7, 1,000 and 3.14 are one each."""
         return sum(1 for _ in _DIGITS.finditer(self.raw))
 
-    @cached_property
+    @_kept
     def dates(self) -> int:
         """Days of a month, in words or in digits."""
-        return sum(1 for _ in _DATE.finditer(self.raw))
+        # The pattern is slow, and no date is without a digit.
+        return sum(1 for _ in _DATE.finditer(self.raw)) if self.numbers else 0
 
-    @cached_property
+    @_kept
     def bold(self) -> int:
         """Spans set in two stars on either side, within one line."""
-        return sum(1 for _ in _BOLD.finditer(self.raw))
+        return sum(1 for _ in _BOLD.finditer(self.raw)) if "**" in self.raw else 0
 
-    @cached_property
+    @_kept
     def quotation_marks(self) -> int:
         """Double quotation marks, straight or curly."""
         return sum(self.raw.count(mark) for mark in '"\u201c\u201d')
 
-    @cached_property
+    @_kept
     def repeated_words(self) -> int:
         """Different words of four letters or more that occur more than once."""
         return sum(count > 1 and len(word) > 3 for word, count in self.word_counts.items())
 
-    @cached_property
+    @_kept
     def links(self) -> int:
         """Web addresses and Markdown links."""
+        if not any(mark in self.raw for mark in ("://", "](", "www.")):
+            return 0
         return sum(1 for _ in _LINK.finditer(self.raw))
 
-    @cached_property
+    @_kept
     def emoji(self) -> int:
         """Pictographs and dingbats."""
-        return sum(1 for _ in _EMOJI.finditer(self.raw))
+        return 0 if self.raw.isascii() else sum(1 for _ in _EMOJI.finditer(self.raw))
 
-    @cached_property
+    @_kept
     def steps(self) -> int:
         """Lines that start with a number and a full stop or bracket: "1. Wash"."""
-        return sum(1 for _ in _STEP.finditer(self.raw))
+        return sum(1 for _ in _STEP.finditer(self.raw)) if self.numbers else 0
 
-    @cached_property
+    @_kept
     def headings(self) -> int:
         """Markdown headings: lines that start with one to six `#` and a space."""
-        return sum(1 for _ in _HEADING.finditer(self.raw))
+        return sum(1 for _ in _HEADING.finditer(self.raw)) if "#" in self.raw else 0
 
-    @cached_property
+    @_kept
     def placeholders(self) -> int:
         """Texts in square brackets that are no Markdown links."""
-        return sum(1 for _ in _BRACKETS.finditer(self.raw))
+        return sum(1 for _ in _BRACKETS.finditer(self.raw)) if "[" in self.raw else 0
 
-    @cached_property
+    @_kept
     def fences(self) -> int:
         """Fenced blocks of code, closed or not."""
         marks = sum(line.startswith("```") for line in self.lines)
         return (marks + 1) // 2
 
-    @cached_property
+    @_kept
     def tables(self) -> frozenset[int]:
         """Numbers of columns of the Markdown tables, two or more."""
-        found = set()
+        found: set[int] = set()
+        if "|" not in self.raw:
+            return frozenset()
         for above, rule in zip(self.lines, self.lines[1:], strict=False):
             match = _TABLE_RULE.match(rule)
             if match and match.end() == len(rule.rstrip("| \t")) and "|" in above:
@@ -250,7 +294,7 @@ class Text:
                     found.add(columns)
         return frozenset(found)
 
-    @cached_property
+    @_kept
     def first_places(self) -> dict[str, int]:
         """Lower-cased word -> index of its first occurrence among the words."""
         places: dict[str, int] = {}
@@ -258,33 +302,33 @@ class Text:
             places.setdefault(word, place)
         return places
 
-    @cached_property
+    @_kept
     def lines(self) -> list[str]:
         """Lines that are not blank, stripped."""
         return [line for line in map(str.strip, self.raw.split("\n")) if line]
 
-    @cached_property
+    @_kept
     def paragraphs(self) -> list[str]:
         """Non-blank parts between blank lines."""
         text = self.stripped.replace("\r\n", "\n")
         return [part for part in _BLANK_LINES.split(text) if part]
 
-    @cached_property
+    @_kept
     def paragraph_openings(self) -> list[str]:
         """First word of each paragraph; empty where there is none."""
         return [unmarked(_first(paragraph)) for paragraph in self.paragraphs]
 
-    @cached_property
+    @_kept
     def bullets(self) -> int:
         """Lines that start with `*`, `-`, `+` or `•`, a space and some text."""
         return len(_BULLET.findall(self.raw))
 
-    @cached_property
+    @_kept
     def highlights(self) -> int:
         """Spans set in stars within one line: *one*, **two** or ***three***."""
-        return sum(1 for _ in _HIGHLIGHT.finditer(self.raw))
+        return sum(1 for _ in _HIGHLIGHT.finditer(self.raw)) if "*" in self.raw else 0
 
-    @cached_property
+    @_kept
     def capital_words(self) -> int:
         """Words between white space that have letters, all of them capitals ("I" counts)."""
         return sum(1 for word in self.raw.split() if word.isupper())

@@ -2,14 +2,21 @@
 
 from collections.abc import Sequence
 from math import ceil
-
-import numpy as np
+from typing import Protocol
 
 AT_LEAST = "at least"
 LESS_THAN = "less than"
 RELATIONS = (LESS_THAN, AT_LEAST)
 
 _STEPS = (100, 50, 20, 10, 5)
+
+
+class Random(Protocol):
+    """A source of random numbers: numpy's Generator, or one that gives the same again."""
+
+    def random(self) -> float:
+        """The next number in [0, 1)."""
+        ...
 
 
 def holds(count: float, relation: str, number: float) -> bool:
@@ -22,7 +29,7 @@ def distance(count: float, relation: str, number: float) -> float:
     return float(count - number if relation == AT_LEAST else number - 1 - count)
 
 
-def between(low: int, high: int, rng: np.random.Generator) -> int:
+def between(low: int, high: int, rng: Random) -> int:
     """Draws a number in [low, high], away from the ends and round where possible."""
     if high - low >= 6:
         # A threshold hugging one of the two counts is hard to tell from its neighbour.
@@ -36,9 +43,7 @@ def between(low: int, high: int, rng: np.random.Generator) -> int:
     return low + int(rng.random() * (high - low + 1))
 
 
-def propose(
-    kept: Sequence[int], broken: Sequence[int], rng: np.random.Generator
-) -> tuple[str, int] | None:
+def propose(kept: Sequence[int], broken: Sequence[int], rng: Random) -> tuple[str, int] | None:
     """Draws (relation, number >= 1) that all of `kept` satisfy and none of `broken`.
 
     With both kinds given, the number lies between them; with one kind it lies within 30 % of it.

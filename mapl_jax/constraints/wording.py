@@ -6,15 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from mapl_jax.constraints import spelling
-from mapl_jax.constraints.thresholds import AT_LEAST, LESS_THAN
+from mapl_jax.constraints.thresholds import AT_LEAST, LESS_THAN, Random
 
 Params = dict[str, Any]
 
 
-def pick(items: Sequence, rng: np.random.Generator):
+def pick(items: Sequence, rng: Random):
     """Draws one item. `rng.random` is ten times as fast as `rng.choice`."""
     return items[int(rng.random() * len(items))]
 
@@ -31,7 +29,7 @@ class Slot:
     """
 
     pattern: str
-    write: Callable[[Params, np.random.Generator], str]
+    write: Callable[[Params, Random], str]
     read: Callable[[str], Params]
     openings: tuple[str, ...] = ()
 
@@ -52,7 +50,7 @@ COMMON_SLOTS: Mapping[str, Slot] = {
 }
 
 
-def write_number(number: int, rng: np.random.Generator) -> str:
+def write_number(number: int, rng: Random) -> str:
     """Writes a number in digits or, more often for small ones, in words."""
     if number < spelling.LIMIT and rng.random() < (0.4 if number <= 20 else 0.15):
         return spelling.spell(number)
@@ -124,7 +122,7 @@ def amount_slot(
             params[relation_key] = relation
         return params
 
-    def write(params: Params, rng: np.random.Generator) -> str:
+    def write(params: Params, rng: Random) -> str:
         relation, number = params.get(relation_key, default_relation), params[number_key]
         if relation == LESS_THAN and number == 1:
             return none
@@ -156,7 +154,7 @@ def exact_slot(key: str, unit: tuple[str, str]) -> Slot:
     one, many = unit
     units = f"(?:{re.escape(many)}|{re.escape(one)})"
 
-    def write(params: Params, rng: np.random.Generator) -> str:
+    def write(params: Params, rng: Random) -> str:
         number = params[key]
         if number == 0:
             return f"no {many}"
@@ -191,7 +189,7 @@ def _unquote(text: str) -> str:
 _PLAIN = r"\b(?!(?:and|at|no|zero|a|less|fewer|more|exactly)\b)[A-Za-z]+\b"
 
 
-def _write_text(text: str, rng: np.random.Generator) -> str:
+def _write_text(text: str, rng: Random) -> str:
     """A text in quotes, or bare if it is a plain word."""
     if re.fullmatch(_PLAIN, text, re.I) and rng.random() < 0.6:
         return text
@@ -217,7 +215,7 @@ def text_slot(key: str) -> Slot:
 def text_list_slot(key: str) -> Slot:
     """Several texts, all bare or all in quotes: tea, milk and sugar; "a", "b" and "c"."""
 
-    def write(params: Params, rng: np.random.Generator) -> str:
+    def write(params: Params, rng: Random) -> str:
         words = params[key]
         bare = all(re.fullmatch(_PLAIN, word, re.I) for word in words) and rng.random() < 0.6
         *first, last = words if bare else map(_quote, words)
@@ -256,7 +254,7 @@ class Template:
             return (self._literals[0].split()[0].lower(),)
         return self._slots[0][1].openings
 
-    def write(self, params: Params, rng: np.random.Generator) -> str:
+    def write(self, params: Params, rng: Random) -> str:
         """Fills the slots from `params`."""
         text = self._literals[0]
         for (_, slot), literal in zip(self._slots, self._literals[1:], strict=True):

@@ -8,7 +8,7 @@ from mapl_jax.data.sources import Pair
 from mapl_jax.synthesis import inter, intra, reference
 from mapl_jax.synthesis.reference import Arguments, Reference
 from mapl_jax.synthesis.samples import Comparison, Prompt, Sample, base
-from mapl_jax.synthesis.sets import Draw, Twins, generator
+from mapl_jax.synthesis.sets import BrokenPromise, Draw, Twins, generator
 from mapl_jax.synthesis.settings import Settings
 from mapl_jax.synthesis.wording import append_instructions
 
@@ -71,7 +71,7 @@ def _compact(pair: Pair, settings: Settings, known: Reference) -> Outcome:
     if k < settings.k_min:
         dropped.append(f"inter and intra: {TOO_FEW}")
     else:
-        prompts += _write(pair, settings, "inter", twins)
+        prompts += _write(pair, settings, "inter", twins, draw)
         comparisons += [
             intra.comparison(1, 2, 0, k),
             intra.comparison(2, 1, 1, k),
@@ -95,7 +95,7 @@ def _full(pair: Pair, settings: Settings, known: Reference) -> Outcome:
             dropped.append(f"intra: {TOO_FEW}")
             continue
         place = len(prompts)
-        prompts += _write(pair, settings, f"intra {name}", twins)
+        prompts += _write(pair, settings, f"intra {name}", twins, draw)
         comparisons.append(intra.comparison(place, place + 1, index, len(twins[0])))
     draw, k = _start(pair, settings, "inter", known)
     twins = inter.instructions(*responses, k, draw)
@@ -104,7 +104,7 @@ def _full(pair: Pair, settings: Settings, known: Reference) -> Outcome:
         dropped.append(f"inter: {TOO_FEW}")
     else:
         place = len(prompts)
-        prompts += _write(pair, settings, "inter", twins)
+        prompts += _write(pair, settings, "inter", twins, draw)
         comparisons += inter.comparisons(place, place + 1, len(twins[0]))
     return _outcome(pair, settings, prompts, comparisons, dropped, refused)
 
@@ -116,11 +116,21 @@ def _start(pair: Pair, settings: Settings, purpose: str, known: Reference) -> tu
     return Draw(settings.family_ids, rng, known), k
 
 
-def _write(pair: Pair, settings: Settings, purpose: str, twins: Twins) -> list[Prompt]:
-    rng = generator(settings.seed, pair["id"], f"{purpose} wording")
+def _write(pair: Pair, settings: Settings, purpose: str, twins: Twins, draw: Draw) -> list[Prompt]:
+    """Prompts for both twins, each instruction kept by one response and broken by the other."""
     held_out = settings.wordings == "held_out"
     responses = (pair["chosen"], pair["rejected"])
-    return append_instructions(pair["prompt"], twins, responses, rng, held_out=held_out)
+    prompts = append_instructions(pair["prompt"], twins, responses, draw.rng, held_out=held_out)
+    for place, prompt in enumerate(prompts):
+        for made in prompt.constraints:
+            verdicts = tuple(margin >= 0 for margin in made.margins)
+            # Those of `inter` say which; `intra` mixes them and looks itself.
+            if verdicts[0] is verdicts[1] or (purpose == "inter" and verdicts[place] is not True):
+                raise BrokenPromise(
+                    f"{pair['id']}: {made.id} {made.params} does not part the responses as it was "
+                    f"to: margins {made.margins}"
+                )
+    return prompts
 
 
 def _outcome(

@@ -10,9 +10,10 @@ response, and the other prompt may describe a mixture. Each case comes up half o
 a prompt that agrees with itself is as often the better as the worse one.
 """
 
-from mapl_jax.synthesis.reference import Arguments
+from mapl_jax import constraints
+from mapl_jax.synthesis.reference import Arguments, Params
 from mapl_jax.synthesis.samples import Comparison
-from mapl_jax.synthesis.sets import Draw, Twins
+from mapl_jax.synthesis.sets import BrokenPromise, Draw, Twins
 
 
 def instructions(response: str, partner: str, k: int, draw: Draw) -> Twins:
@@ -27,18 +28,24 @@ def instructions(response: str, partner: str, k: int, draw: Draw) -> Twins:
     rng = draw.rng
     all_kept = bool(rng.random() < 0.5)
 
+    def contrast(family: str, kept_by: str, broken_by: str) -> Params | None:
+        params = draw.contrast(family, kept_by, broken_by)
+        if params is not None and not constraints.check(family, params, kept_by):
+            raise BrokenPromise(f"{family} {params} was to be kept by: {kept_by}")
+        return params
+
     def propose(family: str, is_first: bool) -> Arguments | None:
-        kept = draw.contrast(family, response, partner)
-        broken = draw.contrast(family, partner, response) if kept is not None else None
+        kept = contrast(family, response, partner)
+        broken = contrast(family, partner, response) if kept is not None else None
         if kept is None or broken is None:
             return None
         if is_first or rng.random() < 0.5:
             return kept, broken
         # The mixed prompt agrees with the other here, so its arguments are drawn once more.
         if all_kept:
-            again = draw.contrast(family, response, partner)
+            again = contrast(family, response, partner)
             return (kept, broken) if again in (None, kept) else (kept, again)
-        again = draw.contrast(family, partner, response)
+        again = contrast(family, partner, response)
         return (kept, broken) if again in (None, broken) else (again, broken)
 
     return draw.twins(k, propose)

@@ -89,6 +89,12 @@ class Reference:
     def _pool(self) -> constraints.Pool:
         return constraints.Pool(self.responses)
 
+    @functools.cached_property
+    def _weights_of(self) -> Callable[[tuple[str, ...]], np.ndarray]:
+        return functools.lru_cache(maxsize=8)(
+            lambda families: np.array([self.weights.get(family, 1.0) for family in families])
+        )
+
     def informative(self, family: str, params: Params) -> bool:
         """Whether enough responses keep the instruction, and enough break it."""
         if not self.responses:
@@ -98,9 +104,8 @@ class Reference:
 
     def order(self, families: Sequence[str], rng: np.random.Generator) -> list[str]:
         """Families in a random order, those of more weight sooner (Efraimidis and Spirakis)."""
-        weights = np.array([self.weights.get(family, 1.0) for family in families])
-        keys = np.log(rng.random(len(families))) / weights
-        return [families[int(place)] for place in np.argsort(-keys, kind="stable")]
+        keys = np.log(rng.random(len(families))) / self._weights_of(tuple(families))
+        return [families[place] for place in np.argsort(-keys, kind="stable").tolist()]
 
     def taken(self, family: str, arguments: Arguments, rng: np.random.Generator) -> bool:
         """Draws whether arguments that lean to one side are taken."""

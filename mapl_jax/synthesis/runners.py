@@ -4,6 +4,7 @@ All of them map `shards.make` over the shards and nothing else, so the output is
 """
 
 import functools
+import gc
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
@@ -34,7 +35,7 @@ def _run_local(num_proc: int, missing: Sequence[Shard]) -> Iterator[int]:
         yield from map(shards.make, missing)
         return
     # Spawned and not forked: JAX may have threads running in the process that calls this.
-    with multiprocessing.get_context("spawn").Pool(num_proc) as pool:
+    with multiprocessing.get_context("spawn").Pool(num_proc, initializer=gc.freeze) as pool:
         yield from pool.imap_unordered(shards.make, missing)
 
 

@@ -76,6 +76,9 @@ class Shard:
         return self.work / f"counts-{self.index:05d}.json"
 
 
+# `json.dumps` makes one anew for every record.
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
 Runner = Callable[[Sequence[Shard]], Iterator[int]]
 
 
@@ -172,6 +175,8 @@ def make(shard: Shard) -> int:
                 stats.add(outcome)
                 if len(outcome.sample.prompts) > 1:
                     shown.append((hash_of(settings.seed, record["id"], "shown"), record))
+                if len(shown) > 5 * SHOWN:  # memory stays flat, whatever the size of the shard
+                    shown[:] = _lowest(shown)
                 yield record
 
     with replacing(shard.work / shard.name) as part:
@@ -329,7 +334,7 @@ def _parts(pairs: Iterable[Pair], size: int) -> Iterator[Iterator[Pair]]:
 
 
 def _line(pair: Pair) -> bytes:
-    return json.dumps(pair, ensure_ascii=False).encode() + b"\n"
+    return _ENCODER.encode(pair).encode() + b"\n"
 
 
 def _pairs_file(work: Path, index: int) -> Path:
@@ -349,7 +354,7 @@ def _lowest(shown: list[tuple[int, dict[str, Any]]]) -> list[tuple[int, dict[str
 def _write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for record in records:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            file.write(_ENCODER.encode(record) + "\n")
 
 
 def _write_parquet(path: Path, records: Iterable[dict[str, Any]]) -> None:

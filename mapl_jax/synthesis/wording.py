@@ -62,6 +62,24 @@ HELD_OUT_STYLES: tuple[Style, ...] = (
 )
 
 
+class _Choices:
+    """Random numbers that can be had again from the first on, so that sets are worded alike."""
+
+    def __init__(self, rng: constraints.Random):
+        self._rng = rng
+        self._drawn: list[float] = []
+        self._next = 0
+
+    def again(self) -> None:
+        self._next = 0
+
+    def random(self) -> float:
+        if self._next == len(self._drawn):
+            self._drawn.append(self._rng.random())
+        self._next += 1
+        return self._drawn[self._next - 1]
+
+
 def append_instructions(
     messages: Sequence[Message],
     twins: Sequence[Sequence[Item]],
@@ -91,10 +109,10 @@ def append_instructions(
     inline = rng.random() < 0.5 and question.rstrip().endswith((".", "?", "!"))
     written: list[list[Constraint]] = [[] for _ in twins]
     for entries in zip(*twins, strict=True):
-        state = rng.bit_generator.state
+        choices = _Choices(rng)
         for (family, params), made in zip(entries, written, strict=True):
-            rng.bit_generator.state = state  # the same choices for all sets
-            text = constraints.render(family, params, rng, held_out=held_out)
+            choices.again()
+            text = constraints.render(family, params, choices, held_out=held_out)
             chosen, rejected = (constraints.margin(family, params, each) for each in responses)
             made.append(Constraint(family, params, text, (chosen, rejected)))
     prompts = []

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapl_jax import constraints
+from mapl_jax.constraints import conflicts
 
 LOWER = ("change_case:english_lowercase", {})
 UPPER = ("change_case:english_capital", {})
@@ -266,6 +267,25 @@ def test_any_two_are_symmetric(data):
         items.append((id, params))
     a, b = items
     assert (constraints.conflict(a, b) is None) == (constraints.conflict(b, a) is None)
+
+
+def test_what_has_nothing_in_common_need_not_be_compared():
+    rng = np.random.default_rng(0)
+    texts = ("Sure. My cat sleeps.\n\n- One\n- Two\n\nWill YOU?", "no, 12 cats of 3 MEN: a (b)")
+    items = [
+        constraints.asked(id, params)
+        for id in constraints.ids()
+        for text in texts
+        for wanted in (True, False)
+        for _ in range(3)
+        if (params := constraints.propose(id, [(text, wanted)], rng)) is not None
+    ]
+    apart = 0
+    for a, b in itertools.combinations(items, 2):
+        if None not in (a.touches, b.touches) and a.touches.isdisjoint(b.touches):
+            apart += 1
+            assert conflicts.demands(a.demands, b.demands) is None, (a, b)
+    assert apart > len(items)
 
 
 # IFEval's map of conflicts, with arguments that do not conflict for a reason of their own.

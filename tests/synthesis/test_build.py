@@ -202,9 +202,11 @@ def test_a_pair_that_separates_nothing_keeps_base_and_says_so():
 
 def test_a_family_that_breaks_its_promise_is_caught(monkeypatch):
     monkeypatch.setattr(constraints, "propose", lambda *_: {})
-    draw = sets.Draw(("punctuation:no_comma",), np.random.default_rng(0), Reference())
-    with pytest.raises(sets.BrokenPromise, match="no_comma"):
-        draw.contrast("punctuation:no_comma", "a, b", "a b")
+    pair = {**PAIRS[0], "chosen": "a, b", "rejected": "a b"}
+    for mode in MODES:
+        one = Settings(families="punctuation:no_comma", k_min=1, k_max=1, mode=mode)
+        with pytest.raises(sets.BrokenPromise, match="no_comma"):
+            build(pair, one)
 
 
 @settings(

@@ -1,7 +1,9 @@
 """What is learnt from a data set before samples are made of it, and what that brings."""
 
 import collections
+import itertools
 import json
+import math
 import random
 from pathlib import Path
 
@@ -80,6 +82,26 @@ def test_words_of_the_response_may_be_rare_but_not_missing_everywhere_by_nature(
     assert not known.informative("keywords:forbidden_words", {"forbidden_words": ["gargoyle"]})
     strict = Reference(known.responses, min_share=0.05, min_share_named=0.05, max_share=0.95)
     assert not strict.informative("keywords:existence", {"keywords": ["gargoyle"]})
+
+
+def test_a_share_asked_of_the_holders_of_a_word_is_that_of_all_responses():
+    responses = [pair[side] for pair in PAIRS for side in ("chosen", "rejected")]
+    pool, rng = constraints.Pool(responses), np.random.default_rng(0)
+    families = ("keywords:existence", "keywords:forbidden_words", "keywords:frequency")
+    said, total = set(), len(responses)
+    for family, text in itertools.product(families, responses[:40]):
+        for wanted in (True, False):
+            params = constraints.propose(family, [(text, wanted)], rng)
+            if params is None:
+                continue
+            share = np.mean([constraints.check(family, params, each) for each in responses])
+            for low, high in ((0.0, 0.95), (0.05, 0.95), (0.3, 0.6)):
+                kept, broken = round(share * total), round((1 - share) * total)
+                expected = math.ceil(low * total) <= kept
+                expected &= math.ceil((1 - high) * total) <= broken
+                assert pool.share_within(family, params, low, high) == expected, (family, params)
+                said.add(expected)
+    assert said == {True, False}
 
 
 def test_which_instructions_name_words():
