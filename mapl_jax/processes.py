@@ -3,6 +3,8 @@
 Every process runs the same command and sees the same run folder. Process 0 prepares what is kept on
 disk and writes the reports; all compute. JAX's coordination service, which process 0 holds, tells
 the others when one is gone.
+
+JAX is imported by the functions that use it: commands that need none begin at once.
 """
 
 import contextlib
@@ -13,9 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
 from mapl_jax.errors import Stopped, UserError
 
@@ -65,6 +65,8 @@ def start(
     Raises:
         UserError: the numbers do not fit together, or the others cannot be reached.
     """
+    import jax
+
     coordinator = coordinator or environment.get("JAX_COORDINATOR_ADDRESS", "")
     numbers = {"num_processes": num_processes, "process_id": process_id}
     for name, value in numbers.items():
@@ -114,6 +116,8 @@ def _in_cluster(environment: Mapping[str, str]) -> bool:
 
 
 def _initialize(where: str, **arguments: Any) -> None:
+    import jax
+
     try:
         jax.distributed.initialize(**arguments)
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
@@ -153,11 +157,15 @@ def stops_at(place: int) -> bool:
 
 def several() -> bool:
     """Whether there are other processes."""
+    import jax
+
     return jax.process_count() > 1
 
 
 def first() -> bool:
     """Whether this is process 0, which writes what is written once."""
+    import jax
+
     return jax.process_index() == 0
 
 
@@ -167,6 +175,8 @@ def check_joined() -> None:
     Raises:
         UserError: the hosts of a TPU slice were started without `jax.distributed`.
     """
+    import jax
+
     if several() and not jax.distributed.is_initialized():
         raise UserError(
             f"these devices belong to {jax.process_count()} hosts; add --distributed to the "
@@ -199,6 +209,8 @@ def _meet() -> None:
 
 def _leave() -> None:
     # Process 0 may have reports to write, for longer than JAX waits at its own last meeting.
+    import jax
+
     _meet()
     if _preemption_sync is not None:
         _preemption_sync.shutdown()
@@ -211,6 +223,8 @@ def agreed(value: int) -> int:
     A file may be seen by one process and not yet by another, and processes that then do different
     things would wait for each other forever.
     """
+    from jax.experimental import multihost_utils
+
     if not several():
         return value
     return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
@@ -218,6 +232,8 @@ def agreed(value: int) -> int:
 
 def all_of(value: bool) -> bool:
     """Whether it is true in every process; every process calls it."""
+    from jax.experimental import multihost_utils
+
     if not several():
         return value
     return bool(np.all(multihost_utils.process_allgather(np.asarray(value))))
@@ -246,6 +262,8 @@ class Witness:
         Args:
             command: the command line that goes on.
         """
+        import jax
+
         self.message = (
             f"error: process {jax.process_index()} of {jax.process_count()} ends: it was killed, "
             "or another process of this run is lost (each says why it ended, if it could). The "

@@ -385,3 +385,8 @@ def test_ids_may_repeat_neither_in_memory_nor_on_disk(tmp_path):
     path.write_text("".join(json.dumps(pair) + "\n" for pair in (*PAIRS[:3], PAIRS[1])))
     with pytest.raises(UserError, match=r"record 4.*record 2"):
         list(iter_pairs(path, Tally()))
+
+
+def test_synthesis_begins_at_once_without_jax():
+    code = "import sys, mapl_jax.synthesize; sys.exit('jax' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
