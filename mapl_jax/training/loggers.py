@@ -8,12 +8,15 @@ import dataclasses
 import hashlib
 import importlib
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.summary import scalar
 
 from mapl_jax.errors import UserError
 
@@ -54,26 +57,32 @@ class About:
 
 
 class TensorBoard:
-    """Event files in the run folder."""
+    """Event files in the run folder.
+
+    They are written at once: tensorboardX's SummaryWriter has a thread for it, and when a full disk
+    ends that thread, the run waits for it for ever.
+    """
 
     def __init__(self, about: About):
-        self._board = SummaryWriter(
-            str(about.workdir / "tensorboard"),
-            # TensorBoard then hides what an interrupted run wrote from there on.
-            purge_step=about.resume_step + 1 if about.resume_step else 0,
-            flush_secs=10,
-            # Files are named by the second; two starts within one must not share a file.
-            filename_suffix=f".{about.resume_step}",
-        )
+        folder = about.workdir / "tensorboard"
+        folder.mkdir(parents=True, exist_ok=True)
+        # Files are named by the second; two starts within one must not share a file.
+        self._file = EventsWriter(str(folder / "events"), f".{about.resume_step}")
+        # TensorBoard hides what an interrupted run wrote from this step on.
+        start = about.resume_step + 1 if about.resume_step else 0
+        began = SessionLog(status=SessionLog.START)
+        self._file.write_event(Event(step=start, wall_time=time.time(), session_log=began))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Adds a point to each curve."""
         for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+            point = Event(step=step, wall_time=time.time(), summary=scalar(name, value))
+            self._file.write_event(point)
+        self._file.flush()
 
     def close(self) -> None:
         """Writes what is left."""
-        self._board.close()
+        self._file.close()
 
 
 class Wandb:
