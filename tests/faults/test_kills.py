@@ -11,8 +11,9 @@ def test_three_kills_and_a_request_to_stop_change_nothing(runs, undisturbed, too
     rng = tools.random(0)
     aims = ["a checkpoint", "evaluation", "a good checkpoint"]
     hits = [tools.killed(runs, folder, aim, rng) for aim in aims]
-    # Every one was killed at work; on a busy machine a moment may pass before it is seen.
-    assert any(hits)
+    # Each was killed at work (`killed` sees to it). Only the first cannot miss its moment: the
+    # others go on from wherever the one before them got, which may be past it.
+    assert hits[0]
     assert not (folder / "summary.json").exists()
 
     running = runs.start(folder)
