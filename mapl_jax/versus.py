@@ -115,7 +115,8 @@ def compare(
             tries = inputs.encode_split(split, tokenizer, settings, cache)
             if len(tries) < pairs:
                 raise UserError(f"--pairs is {pairs}, and the data has {len(tries)}")
-            return tries, tokenizer
+            # A reference has to be known of these alone.
+            return tries.first(pairs), tokenizer
 
         base, tokenizer = tries_of(None)
         those = [_pair(base[i]) for i in range(pairs)]
@@ -284,7 +285,6 @@ def _ours(
     )
     numbers = None
     if objective.reference:
-        # Of all pairs of the data: the cache is of the whole set.
         (numbers,) = weights.reference_logps(
             source,
             objective,

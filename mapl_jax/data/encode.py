@@ -339,6 +339,20 @@ class TrieSet:
     def __getitem__(self, index: int) -> Record:
         return self.dataset[int(index)]
 
+    def first(self, n: int) -> "TrieSet":
+        """The first tries alone."""
+        arrays: dict[str, Any] = {
+            field.name: value[:n]
+            for field in dataclasses.fields(self)
+            if isinstance(value := getattr(self, field.name), np.ndarray)
+        }
+        return dataclasses.replace(
+            self,
+            dataset=self.dataset.select(range(n)),
+            fingerprint=f"{self.fingerprint}-first-{n}",
+            **arrays,
+        )
+
 
 def encode_cached(
     samples: Iterable[Mapping[str, Any]],

@@ -183,6 +183,17 @@ def test_a_damaged_cache_is_named_and_made_anew(tokenizer, tmp_path, capsys, nam
         np.testing.assert_array_equal(found[0][key], value)
 
 
+def test_the_first_tries_can_be_had_alone(tokenizer, tmp_path):
+    samples = [sample(name, chosen=f"Bake it {name}.") for name in "abc"]
+    tries = encode.encode_cached(samples, "f", tokenizer, WIDE, tmp_path)
+    two = tries.first(2)
+    assert len(two) == len(two.dataset) == len(two.levels) == 2
+    assert two.fingerprint != tries.fingerprint
+    for index in range(2):
+        for key, value in tries[index].items():
+            np.testing.assert_array_equal(two[index][key], value)
+
+
 def test_another_setting_or_tokenizer_is_another_cache(tokenizer, tmp_path):
     other = tokenization.train(["other words entirely"] * 3, 310)
     found = {
