@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[1]
 TINY = [
     "--config.data.demo_pairs=40",
     "--config.sft.data.demo_pairs=40",
-    "--config.train.rows_per_batch=2",
+    # Enough that the first batch holds comparisons of every level.
+    "--config.train.rows_per_batch=12",
     "--config.train.steps=3",
     "--config.train.log_every=1",
     "--config.eval.resamples=20",

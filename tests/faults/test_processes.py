@@ -19,6 +19,7 @@ from mapl_jax.training import sharding
 TALK = """
 import os, signal, sys, time
 from pathlib import Path
+import jax
 from orbax.checkpoint._src.multihost.multihost import reached_preemption
 from mapl_jax import cli, processes
 
@@ -29,7 +30,7 @@ def main(arguments):
             time.sleep(0.5)
             place.write_text("ready")
         assert place.read_text() == "ready"
-    assert processes.agreed(processes.jax.process_index() + 7) == 7
+    assert processes.agreed(jax.process_index() + 7) == 7
     print("agreed", flush=True)
     if victim == -1:
         if not processes.first():
@@ -40,7 +41,7 @@ def main(arguments):
             assert not reached_preemption(2)
             time.sleep(0.05)
         print("stopped at", place, flush=True)
-    if processes.jax.process_index() == victim:
+    if jax.process_index() == victim:
         os.kill(os.getpid(), signal.SIGKILL)
     with processes.first_alone():
         pass
