@@ -23,10 +23,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from mapl_jax import (
+    buckets,
     cli,
     configuration,
     constraints,
@@ -308,10 +310,11 @@ def train_model(
         train_data: pairs or samples; None for what `config.data.train` says.
         test_data: held-out ones; None for what `config.data.test` says, or else a part of the
             training data.
-        workdir: run folder, for checkpoints, report and model; None for `runs/NAME`.
+        workdir: run folder, for checkpoints, report and model; it may be in a bucket (gs://,
+            s3://). None for `runs/NAME`.
 
     Returns:
-        The trained model; `model.run` is its folder.
+        The trained model; `model.run` is its folder on this machine.
 
     Raises:
         UserError: a setting means nothing, the data is bad, or the folder holds something else.
@@ -328,12 +331,14 @@ def train_model(
         (4, True)
         >>> mapl_jax.set_verbosity("normal")
     """
-    folder = RunFolder(workdir or f"runs/{config.name}")
     changed = ConfigDict(config.to_dict())
-    for name, data in (("train", train_data), ("test", test_data)):
-        if data is not None:
-            changed.data[name] = _named(data, folder.given, name)
-    return train.start(changed.lock(), folder, f"mapl_jax.train_model({config.name!r})")
+    place = workdir or f"runs/{config.name}"
+    with buckets.working(place, alone=jax.process_count() == 1) as path:
+        folder = RunFolder(path)
+        for name, data in (("train", train_data), ("test", test_data)):
+            if data is not None:
+                changed.data[name] = _named(data, folder.given, name)
+        return train.start(changed.lock(), folder, f"mapl_jax.train_model({config.name!r})")
 
 
 def load_model(path: str | os.PathLike[str], mesh: Mapping[str, int] | None = None) -> Trained:

@@ -265,7 +265,9 @@ def _help_text(main: Callable[..., None], config: str, flags: Mapping[str, Flag]
         needed = f"needed except with {', '.join(lists)}" if lists else "always needed"
         shown = {
             "config": Flag("", f"Config file, such as {config} or {config}:PRESET; {needed}."),
-            "workdir": Flag("", "Folder for everything the command writes."),
+            "workdir": Flag(
+                "", "Folder for everything the command writes; of a run it may be gs:// or s3://."
+            ),
             **shown,
         }
     lines = [about, "", "flags:"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mapl_jax import buckets
 from mapl_jax.errors import UserError
 from mapl_jax.evaluation import differences, following, likelihood, preferences, side_by_side
 from mapl_jax.evaluation.side_by_side import Run
@@ -59,7 +60,7 @@ def read(path: str, name: str) -> Run:
     Raises:
         UserError: it holds no finished run.
     """
-    folder = RunFolder(path)
+    folder = RunFolder(buckets.fetched(path) if buckets.is_address(path) else path)
     if not folder.path.is_dir():
         raise UserError(f"no such folder: {path}")
     scores = folder.eval / "after.jsonl"

@@ -1,4 +1,4 @@
-"""Model and tokenizer folders by name: a local directory, or what the Hugging Face hub has."""
+"""Model and tokenizer folders by name: a local directory, or in a bucket, or on the hub."""
 
 import functools
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 import huggingface_hub
 from huggingface_hub import errors
 
+from mapl_jax import buckets
 from mapl_jax.errors import UserError
 
 Name = str | os.PathLike[str]
@@ -36,12 +37,14 @@ def folder(name: Name, *, weights: bool = True) -> Path:
     is asked. Within a process a name always means the same snapshot.
 
     Args:
-        name: directory, or `org/name` on the hub.
+        name: directory, the address of one in a bucket, or `org/name` on the hub.
         weights: whether the weights are needed as well.
 
     Raises:
         UserError: there is no such thing, or the hub cannot be reached.
     """
+    if buckets.is_address(name):
+        return buckets.fetched(os.fspath(name))
     path = Path(name).expanduser()
     if path.is_dir():
         return path

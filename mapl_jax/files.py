@@ -62,8 +62,8 @@ def local(path: str | os.PathLike[str]) -> Path:
     text = os.fspath(path)
     if "://" in text:
         raise UserError(
-            f"{text} is no path: files are appended to, renamed and mapped into memory; mount the "
-            "bucket as a folder (launch/mount_bucket.sh does) and give the folder"
+            f"{text} is no path, and only runs and models may lie in a bucket; mount the bucket as "
+            "a folder (launch/mount_bucket.sh does) and give the folder"
         )
     return Path(text)
 

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 
 from mapl_jax import (
     assembly,
+    buckets,
     cli,
     inputs,
     messages,
@@ -46,7 +47,9 @@ from mapl_jax.training.preemption import Preemption
 def main(arguments: cli.Arguments) -> None:
     """Trains, evaluates, saves."""
     config = arguments.config
-    start(config, RunFolder(arguments.workdir or f"runs/{config.name}"), arguments.command)
+    place = arguments.workdir or f"runs/{config.name}"
+    with buckets.working(place, alone=jax.process_count() == 1) as folder:
+        start(config, RunFolder(folder), arguments.command)
 
 
 def start(config: ConfigDict, folder: RunFolder, command: str) -> trained.Trained:

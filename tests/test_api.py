@@ -185,9 +185,14 @@ def test_instructions_are_kept_by_the_one_text_and_broken_by_the_other():
         (lambda: mapl_jax.propose_instructions("a", families="x:y"), "unknown family 'x:y'"),
         (lambda: mapl_jax.build_model(mapl_jax.load_config("rm:tiny")), "give data to learn"),
         (lambda: mapl_jax.load_model("nowhere"), "no such folder: nowhere"),
+        (lambda: mapl_jax.load_model("memory://nowhere"), "no such folder: memory://nowhere"),
         (
             lambda: mapl_jax.train_model(mapl_jax.load_config("rm:tiny"), workdir="gs://b/run"),
-            "gs://b/run is no path: .*mount the bucket",
+            "gs://b/run cannot be reached: pip install gcsfs",
+        ),
+        (
+            lambda: mapl_jax.train_model(mapl_jax.load_config("rm:tiny"), workdir="nine://b/run"),
+            "nine://b/run cannot be reached: Protocol not known: nine",
         ),
         (lambda: mapl_jax.score("a", "b", "nowhere"), "must be a list of texts"),
         (lambda: mapl_jax.generate_responses("a", "nowhere"), "must be a list of prompts"),

@@ -1,0 +1,253 @@
+"""A run whose folder is in a bucket: what is there is a whole run, whenever the machine goes away.
+
+fsspec's `memory://` and `file://` stand for the bucket; a machine is a cache folder.
+"""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import fsspec
+import pytest
+
+import mapl_jax
+from mapl_jax import buckets
+from mapl_jax.errors import UserError
+from mapl_jax.files import seal
+from mapl_jax.training.metrics import TIMING_KEYS, read_metrics
+
+ROOT = Path(__file__).parents[1]
+TINY = ["--config=configs/rm.py:tiny", "--config.train.steps=12", "--config.train.save_every=2"]
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path, monkeypatch):
+    """Cache folder of this machine; a function that names another one."""
+
+    def use(name):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+        buckets.fetched.cache_clear()
+
+    use("machine")
+    return use
+
+
+@pytest.fixture
+def address():
+    """Of an empty folder in a bucket."""
+    fsspec.filesystem("memory").mkdirs("/bucket", exist_ok=True)
+    yield "memory://bucket/run"
+    fsspec.filesystem("memory").rm("/bucket", recursive=True)
+
+
+def stored(address):
+    """What lies below an address, by name."""
+    system, root = fsspec.core.url_to_fs(address)
+    return {
+        path.removeprefix(root).lstrip("/"): system.cat_file(path) for path in system.find(root)
+    }
+
+
+def named(address):
+    return set(json.loads(stored(address)["contents.json"])["files"])
+
+
+def put(folder, **contents):
+    for name, text in contents.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def checkpoint(folder, step):
+    put(folder / "checkpoints" / str(step), state="s" * step, more__commit_success="")
+    seal(folder / "checkpoints" / str(step))
+
+
+def test_a_local_folder_is_worked_in_where_it_is(tmp_path):
+    with buckets.working(tmp_path / "run") as folder:
+        assert folder == tmp_path / "run"
+
+
+def test_what_is_finished_is_copied_and_what_is_gone_is_removed(address):
+    with buckets.working(address) as folder:
+        put(folder, config="1", metrics="a", cache__tries="big", eval__x="2")
+        checkpoint(folder, 2)
+    assert stored(address)["config"] == b"1"
+    assert "checkpoints/2/state" in named(address)
+    assert not any("cache" in name for name in stored(address))
+
+    with buckets.working(address) as folder:
+        put(folder, metrics="ab")
+        checkpoint(folder, 4)
+        shutil.rmtree(folder / "checkpoints" / "2")
+    assert stored(address)["metrics"] == b"ab"
+    assert set(stored(address)) - {"contents.json"} == named(address)
+    assert not any(name.startswith("checkpoints/2") for name in named(address))
+
+
+def test_what_is_half_written_is_not_copied(address):
+    with buckets.working(address) as folder:
+        put(folder, **{"config": "1", ".model.part-7__weights": "half"})
+        put(folder / "checkpoints" / "2", state="no checksums yet")
+    assert named(address) == {"config"}
+
+
+def test_another_machine_finds_it_all(address, machine):
+    with buckets.working(address) as folder:
+        put(folder, config="1", gone="x")
+        checkpoint(folder, 2)
+    machine("other")
+    with buckets.working(address) as folder:
+        assert (folder / "config").read_text() == "1"
+        (folder / "gone").unlink()
+        checkpoint(folder, 4)
+    # The first machine comes back: what it has is older.
+    machine("machine")
+    with buckets.working(address) as folder:
+        assert not (folder / "gone").exists()
+        assert (folder / "checkpoints" / "4" / "state").read_text() == "ssss"
+
+
+def test_the_same_machine_goes_on_with_what_was_not_copied(address):
+    with buckets.working(address) as folder:
+        put(folder, config="1")
+    # A kill before the next copy.
+    put(folder, metrics="newer")
+    with buckets.working(address) as again:
+        assert again == folder
+        assert (again / "metrics").read_text() == "newer"
+    assert stored(address)["metrics"] == b"newer"
+
+
+def test_what_an_emptied_bucket_had_is_forgotten(address):
+    with buckets.working(address) as folder:
+        put(folder, config="1")
+    fsspec.filesystem("memory").rm("/bucket/run", recursive=True)
+    with buckets.working(address) as folder:
+        assert not any(folder.iterdir())
+        put(folder, config="2")
+
+
+def test_a_run_that_was_taken_over_writes_no_more(address, machine):
+    taken_over = pytest.raises(UserError, match="was taken over by another run")
+    with taken_over, buckets.working(address) as folder:
+        put(folder, config="1")
+        machine("other")
+        with buckets.working(address) as other:
+            put(other, config="2")
+    assert stored(address)["config"] == b"2"
+
+
+def test_an_error_of_the_run_is_what_is_told(address, monkeypatch, capsys):
+    def fails(*_, **__):
+        raise OSError("no route to host")
+
+    with pytest.raises(ZeroDivisionError), buckets.working(address) as folder:
+        put(folder, config="1")
+        monkeypatch.setattr(type(fsspec.filesystem("memory")), "put_file", fails)
+        raise ZeroDivisionError
+    assert "no route to host" in capsys.readouterr().err
+
+
+def test_a_service_that_fails_is_one_line(address, monkeypatch):
+    def full(*_, **__):
+        raise OSError("quota\nmore")
+
+    with monkeypatch.context() as patch:
+        with pytest.raises(UserError) as told, buckets.working(address) as folder:
+            put(folder, config="1")
+            patch.setattr(type(fsspec.filesystem("memory")), "put_file", full)
+        assert str(told.value) == (
+            f"{address} cannot be written: quota; what is not there yet lies in {folder}; "
+            "the same command copies it"
+        )
+    with buckets.working(address):
+        pass
+    assert named(address) == {"config"}
+
+
+def test_several_processes_are_told_to_mount_it(address):
+    refused = pytest.raises(UserError, match="mount the bucket")
+    with refused, buckets.working(address, alone=False):
+        pass
+    assert not stored(address)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/outside", "a/../../outside"])
+def test_no_name_leads_out_of_the_folder(address, name, tmp_path):
+    contents = {"writer": "w", "files": {name: "0"}}
+    fsspec.filesystem("memory").pipe_file(
+        "/bucket/run/contents.json", json.dumps(contents).encode()
+    )
+    with pytest.raises(UserError, match="leads out of the folder"):
+        buckets.fetched(address)
+    assert not list(tmp_path.rglob("outside"))
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b'{"writer": "w"}', b'{"files": 1, "writer": 2}'])
+def test_damaged_contents_are_named(address, text):
+    fsspec.filesystem("memory").pipe_file("/bucket/run/contents.json", text)
+    with pytest.raises(UserError) as told:
+        buckets.fetched(address)
+    assert str(told.value) == "memory://bucket/run/contents.json is damaged"
+
+
+TRAIN = """
+from mapl_jax import buckets, cli, train
+buckets.SECONDS = 0.1
+cli.launch(train.main, name="train", config="configs/rm.py")
+"""
+
+
+def command(address):
+    return [sys.executable, "-c", TRAIN, *TINY, f"--workdir={address}"]
+
+
+def test_a_killed_run_goes_on_elsewhere_and_ends_as_the_one_that_was_not(tmp_path, machine):
+    plain = tmp_path / "plain"
+    subprocess.run(command(plain), cwd=ROOT, check=True, capture_output=True, timeout=300)
+
+    bucket = tmp_path / "bucket" / "run"
+    killed = subprocess.Popen(
+        command(bucket.as_uri()),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until = time.monotonic() + 300
+    while not (
+        (bucket / "contents.json").exists()
+        and "checkpoints/" in (bucket / "contents.json").read_text()
+    ):
+        assert killed.poll() is None and time.monotonic() < until
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+
+    machine("other")
+    done = subprocess.run(
+        command(bucket.as_uri()), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "going on from the checkpoint at step" in done.stdout
+    assert f"kept in {bucket.as_uri()}" in done.stdout
+    weights = "model/model.safetensors"
+    assert (bucket / weights).read_bytes() == (plain / weights).read_bytes()
+    assert _lines(bucket) == _lines(plain)
+
+    machine("reader")
+    model = mapl_jax.load_model(f"{bucket.as_uri()}/checkpoints/12")
+    assert model.step == 12
+    assert mapl_jax.load_model(f"{bucket.as_uri()}/model").head
+
+
+def _lines(folder):
+    return [
+        {name: value for name, value in line.items() if name not in TIMING_KEYS}
+        for line in read_metrics(folder / "metrics.jsonl")
+    ]
