@@ -14,9 +14,8 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
 import numpy as np
 import pyarrow as pa
 import safetensors.numpy
@@ -25,6 +24,9 @@ from mapl_jax import files, messages
 from mapl_jax.data import tokenization, tries
 from mapl_jax.errors import UserError
 from mapl_jax.messages import progress
+
+if TYPE_CHECKING:
+    import datasets
 
 FORMAT = 3
 SIZES = "sizes.safetensors"
@@ -321,7 +323,7 @@ class TrieSet:
         row_length: no trie is longer.
     """
 
-    dataset: datasets.Dataset
+    dataset: "datasets.Dataset"
     lengths: np.ndarray
     leaves: np.ndarray
     response: np.ndarray
@@ -413,6 +415,8 @@ def _open(folder: FilePath, fingerprint: str, row_length: int) -> TrieSet:
             "data.max_length and data.row_length"
         )
     sizes = safetensors.numpy.load_file(folder / SIZES)
+    import datasets  # takes over a second, which no mistake need wait for
+
     return TrieSet(
         dataset=datasets.Dataset.from_file(str(folder / "tries.arrow")).with_format("numpy"),
         has_gamma=bool(sizes.pop("gamma").any()),

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
-from mapl_jax.kernels import blocks, pallas_tpu, tiles
+from mapl_jax.kernels import blocks, tiles
 from mapl_jax.kernels.blocks import MASKED
 from mapl_jax.kernels.tiles import TILE
 
@@ -112,6 +112,8 @@ def attention(
     settings: dict[str, Any] = {"softcap": softcap, "scale": scale, "tile": TILE}
     kernel: Callable[..., Array] = blocks.attend
     if backend == "pallas_tpu":
+        from mapl_jax.kernels import pallas_tpu  # half a second, for TPUs
+
         kernel = pallas_tpu.attend
         settings["tile"] = pallas_tpu.tile_of(q.shape[2] // k.shape[2])
         settings["interpret"] = platform != "tpu"

@@ -94,7 +94,9 @@ def test_no_logits_travel_between_devices(shape):
     assert not logits
 
 
-@pytest.mark.parametrize("shape", [(8, 1, 1), (1, 8, 1), (2, 4, 1)])
+@pytest.mark.parametrize(
+    "shape", [pytest.param((8, 1, 1), marks=pytest.mark.slow), (1, 8, 1), (2, 4, 1)]
+)
 def test_parameters_travel_and_states_stay(shape):
     """With rows of 8 times as many numbers as the largest matrix, nothing that big is sent."""
     model = dataclasses.replace(MODEL, vocab_size=1024, layers=2)

@@ -123,7 +123,7 @@ def alone(kind):
     return train(kind, (1, 1, 1))
 
 
-@pytest.mark.parametrize("kind", ["reward", "dpo"])
+@pytest.mark.parametrize("kind", ["reward", pytest.param("dpo", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "shape",
     [pytest.param(s, marks=() if s in FAST else pytest.mark.slow, id=str(s)) for s in MESHES],
