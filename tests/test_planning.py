@@ -100,6 +100,21 @@ def test_traffic_in_a_loop_counts_as_often_as_the_loop_runs():
     assert found["all-gather"] == pytest.approx(6 * 32 * 32 * 4 * 7 / 8)
 
 
+def test_pieces_of_one_collective_count_once():
+    """As XLA for TPU writes a gather that goes on beside the products of three fusions."""
+    gather = "bf16[16,64]{1,0} all-gather(%p), channel_id=7, replica_groups={{0,1,2,3}}"
+    pieces = [
+        f"%piece.{i} (p: bf16[4,64]) -> bf16[16,64] {{\n  ROOT %g.{i} = {gather}\n}}\n"
+        for i in range(3)
+    ]
+    calls = "".join(
+        f"  %f.{i} = bf16[16,64]{{1,0}} fusion(%p), kind=kCustom, calls=%piece.{i}\n"
+        for i in range(3)
+    )
+    text = "".join(pieces) + f"ENTRY %main (p: bf16[4,64]) -> bf16[16,64] {{\n{calls}}}\n"
+    assert planning.collective_bytes(text)["all-gather"] == 16 * 64 * 2 * 3 / 4
+
+
 def test_the_complaint_of_a_compiler_says_how_much_would_be_needed():
     text = "XLA:TPU compile permanent error. Ran out of memory. Used 21.50G of 15.75G hbm."
     assert planning.memory_of_failure(text) == 21.5 * 2**30
