@@ -98,10 +98,12 @@ def assemble(
         steps: of the whole run.
         options: from `model_options`.
     """
-    leaves = functools.partial(objective.leaves, model, **options)
     shapes = objective.model.abstract_params(model)
     logical = axes.logical_axes(shapes)
     places = sharding.parameters(mesh, shapes, logical)
+    leaves = rounded_first(
+        functools.partial(objective.leaves, model, **options), places, options["dtype"]
+    )
     trainable, _ = lora.split(shapes, model.lora)
     trainable_logical, _ = lora.split(logical, model.lora)
     frozen = lora.split(places, model.lora)[1]
@@ -121,3 +123,27 @@ def assemble(
         frozen,
         step.compile_train_step(take, mesh, shardings, frozen),
     )
+
+
+def rounded_first(leaves: Callable[..., Any], places: Any, dtype: Any) -> Callable[..., Any]:
+    """Rounds the matrices of layers to the type of the computation where they lie.
+
+    They are rounded anyway before they are multiplied. Done first, the parts that come together on
+    a device, and their gradients, take half the memory.
+
+    Args:
+        leaves: (parameters, part of a batch) -> a number for each leaf.
+        places: shardings of the parameters.
+        dtype: of the computation.
+    """
+
+    def change(path: tuple[Any, ...], x: jax.Array, place: Any) -> jax.Array:
+        names = [getattr(key, "key", None) for key in path]
+        if names[0] != "layers" or names[-1] != "kernel" or x.dtype == dtype:
+            return x
+        return jax.lax.with_sharding_constraint(x.astype(dtype), place)
+
+    def rounded(params: Any, batch: Any) -> Any:
+        return leaves(jax.tree_util.tree_map_with_path(change, params, places), batch)
+
+    return rounded

@@ -11,7 +11,7 @@ import pytest
 
 from mapl_jax import assembly, objectives, planning
 from mapl_jax.kernels import tiles
-from mapl_jax.models import policy, reward
+from mapl_jax.models import axes, policy, reward
 from mapl_jax.models.decoder import DecoderConfig
 from mapl_jax.training import optimizers, sharding, step
 
@@ -133,6 +133,26 @@ def test_a_mesh_gives_what_one_device_gives(kind, shape):
     expected, expected_log = alone(kind)
     np.testing.assert_allclose(log, expected_log, rtol=1e-5, atol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-5), params, expected)
+
+
+def test_matrices_that_are_rounded_first_give_the_same_in_value_and_gradient():
+    mesh = sharding.make_mesh({"data": 1, "fsdp": 8, "tensor": 1})
+    params = reward.init(MODEL, jax.random.key(0))
+    places = sharding.parameters(mesh, params, axes.logical_axes(params))
+    params = jax.device_put(params, places)
+    batch = {name: value[0] for name, value in make_batch().items()}
+    leaves = functools.partial(objectives.rewards_of, MODEL, dtype=jnp.bfloat16)
+    rounded = assembly.rounded_first(leaves, places, jnp.bfloat16)
+
+    def both(function):
+        return jax.jit(jax.value_and_grad(lambda p: function(p, batch).sum()))(params)
+
+    (expected, slopes), (found, rounded_slopes) = both(leaves), both(rounded)
+    np.testing.assert_allclose(found, expected, rtol=1e-2)
+    for a, b in zip(jax.tree.leaves(rounded_slopes), jax.tree.leaves(slopes), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=0.02 * float(jnp.abs(b).max()))
+    text = jax.jit(lambda p: rounded(p, batch)).lower(params).as_text()
+    assert re.search(r"sharding_constraint.*tensor<2x64x32xbf16>", text)
 
 
 def program(kind, shape):
