@@ -12,6 +12,7 @@ speaks. A note says what a command is doing; a result is what it was asked for.
 import contextlib
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -128,6 +129,38 @@ def progress(
     finally:
         if bar:
             bar.close()
+
+
+@contextlib.contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Shows that something goes on which cannot say how far it has come, such as a compiler.
+
+    A line once it has taken two seconds, and one every half minute.
+
+    Args:
+        what: is being done, such as "compiling the step".
+    """
+    ended = threading.Event()
+    began = time.perf_counter()
+
+    def show() -> None:
+        pause = PATIENCE
+        while not ended.wait(pause):
+            text = f"{what}: {time.perf_counter() - began:.0f} s"
+            tqdm.tqdm.write(text, file=sys.stderr)  # above a bar, if there is one
+            sys.stderr.flush()
+            pause = _LINE_SECONDS
+
+    shown = speaks() and _level >= LEVELS.index("normal")
+    thread = threading.Thread(target=show, daemon=True) if shown else None
+    if thread:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        if thread:
+            thread.join()
 
 
 def speaks() -> bool:

@@ -3,6 +3,7 @@
 import ast
 import io
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,18 @@ def test_quiet_shows_no_progress(monkeypatch, clock):
     monkeypatch.setattr(sys, "stderr", Terminal())
     progress_of(10, clock)
     assert sys.stderr.getvalue() == ""
+
+
+@pytest.mark.parametrize("level", ["normal", "quiet"])
+def test_what_cannot_say_how_far_it_has_come_says_that_it_goes_on(level, monkeypatch, capsys):
+    monkeypatch.setattr(messages, "PATIENCE", 0.05)
+    messages.set_verbosity(level)
+    with messages.waiting("compiling"):
+        pass
+    assert capsys.readouterr().err == ""
+    with messages.waiting("compiling"):
+        time.sleep(0.3)
+    assert capsys.readouterr().err == ("compiling: 0 s\n" if level == "normal" else "")
 
 
 def test_nothing_else_of_the_package_prints():

@@ -26,6 +26,7 @@ from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSha
 from mapl_jax import fetch
 from mapl_jax.errors import UserError
 from mapl_jax.files import check_target
+from mapl_jax.messages import progress
 from mapl_jax.models import families, policy, reward, tensors
 from mapl_jax.models.decoder import DecoderConfig, Params
 from mapl_jax.models.families import LM_HEAD, SCORE, Tensor
@@ -92,23 +93,25 @@ def load_params(
         first = SingleDeviceSharding(jax.local_devices()[0])
         places = jax.tree.map(lambda _: first, abstract)
     params: Params = {}
-    for name, parts in stored.items():
-        row = 0
-        for part in parts:
-            shape, place = part.shape, _get(places, part.tensor.path)
-            kind = jnp.float32 if part.tensor is SCORE else dtype
-            if part.tensor.stacked:
-                value = jnp.zeros((config.layers, *shape), kind, device=place)
-                for i in range(config.layers):
-                    read = functools.partial(_read, files, name.format(i=i), part, row, kind)
-                    layer = jax.make_array_from_callback(shape, _of_layer(place), read)
-                    # Waiting keeps the disk from running ahead and holding many layers.
-                    value = jax.block_until_ready(_filler(place)(value, layer, i))
-            else:
-                read = functools.partial(_read, files, name, part, row, kind)
-                value = jax.make_array_from_callback(shape, place, read)
-            _put(params, part.tensor.path, value)
-            row += part.rows
+    with progress("loading weights", "tensors") as show:
+        for done, (name, parts) in enumerate(stored.items()):
+            show(done, len(stored))
+            row = 0
+            for part in parts:
+                shape, place = part.shape, _get(places, part.tensor.path)
+                kind = jnp.float32 if part.tensor is SCORE else dtype
+                if part.tensor.stacked:
+                    value = jnp.zeros((config.layers, *shape), kind, device=place)
+                    for i in range(config.layers):
+                        read = functools.partial(_read, files, name.format(i=i), part, row, kind)
+                        layer = jax.make_array_from_callback(shape, _of_layer(place), read)
+                        # Waiting keeps the disk from running ahead and holding many layers.
+                        value = jax.block_until_ready(_filler(place)(value, layer, i))
+                else:
+                    read = functools.partial(_read, files, name, part, row, kind)
+                    value = jax.make_array_from_callback(shape, place, read)
+                _put(params, part.tensor.path, value)
+                row += part.rows
     if fresh:
         normal = np.random.default_rng(seed).standard_normal(config.width)
         score = (normal * reward.head_scale(config)).astype(np.float32)

@@ -7,11 +7,13 @@ under way.
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import jax
 import numpy as np
 
+from mapl_jax import messages
 from mapl_jax.errors import Stopped
 from mapl_jax.training.preemption import Preemption
 from mapl_jax.training.step import Batch, StepMetrics, TrainState, to_floats
@@ -121,8 +123,10 @@ def train(
     with stop.held():
         for step in range(start, schedule.steps):
             batch = to_device(next(batches))
+            # The first call compiles.
+            sign = messages.waiting("compiling the step") if step == start else nullcontext()
             # Nothing else may move between host and device inside a step.
-            with jax.transfer_guard("disallow"):
+            with sign, jax.transfer_guard("disallow"):
                 state, metrics = step_function(state, batch)
             if pending is not None:
                 read(pending)
