@@ -292,9 +292,17 @@ def _filler(place: Sharding) -> Callable[[jax.Array, jax.Array, int], jax.Array]
 @jax.jit
 def _finite(params: Params) -> Any:
     """Of every parameter, whether it holds finite numbers alone."""
-    # 0 * inf and 0 * NaN are NaN. XLA for CPU adds without an array of the size of x, which
-    # `isfinite(x).all()` would take, and whose maximum may pass over a NaN.
-    return jax.tree.map(lambda x: (0 * x).sum() == 0, params)
+    return jax.tree.map(lambda x: _of_parts(x).all() if x.ndim > 2 else _known(x), params)
+
+
+def _of_parts(stack: jax.Array) -> jax.Array:
+    # Layer by layer: XLA for CPU takes as much memory again as what it looks at.
+    return jax.lax.map(_known, stack)
+
+
+def _known(x: jax.Array) -> jax.Array:
+    # 0 * inf and 0 * NaN are NaN; a maximum may pass over a NaN.
+    return (0 * x).sum() == 0
 
 
 @jax.jit
