@@ -207,15 +207,17 @@ def _recalled(memory: Path) -> tuple[Split, Split] | None:
         return None
     paths = {*train.paths, *test.paths}
     inside = all(path.resolve().is_relative_to(memory.parent.resolve()) for path in paths)
-    return (train, test) if inside and all(map(_whole, paths)) else None
+    if not inside or not all(path.is_file() for path in paths):
+        return None
+    given = {path for path in paths if path.name.startswith("given-")}
+    # A folder of shards is looked at once, however many of them there are.
+    folders = {path.parent for path in paths - given}
+    whole = all(map(_whole, given)) and all(shards.flaw(folder) is None for folder in folders)
+    return (train, test) if whole else None
 
 
 def _whole(path: Path) -> bool:
-    """Whether a file of samples is as it was made; what is not is told where it is made anew."""
-    if not path.is_file():
-        return False
-    if not path.name.startswith("given-"):
-        return shards.flaw(path.parent) is None
+    """Whether samples that were given are as they were; what is not is told where it is made."""
     with path.open("rb") as file:
         found = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12))
     return path.name == f"given-{found.hexdigest()}.jsonl"

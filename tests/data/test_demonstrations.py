@@ -170,3 +170,21 @@ def test_weights_of_the_tokens_of_a_global_batch_add_up_to_one(tokenizer, tmp_pa
         parts = [Batches(tries, plan, host=host, hosts=2)[step] for host in range(2)]
         total = sum((part["sft_weight"] * part["response_tokens"]).sum() for part in parts)
         assert total == pytest.approx(1, rel=1e-6)
+
+
+def test_a_folder_of_shards_is_checked_once_and_not_once_a_shard(tmp_path, monkeypatch):
+    folder = tmp_path / "samples-a"
+    folder.mkdir()
+    names = [f"samples-{i:05}-of-00003.jsonl" for i in range(3)]
+    for name in names:
+        (folder / name).write_text("")
+    told = {"paths": [f"samples-a/{name}" for name in names], "fingerprint": "f", "counts": {}}
+    memory = tmp_path / "splits.json"
+    memory.write_text(json.dumps([told, told]))
+    checked = []
+    monkeypatch.setattr(inputs.shards, "flaw", checked.append)
+    train, test = inputs._recalled(memory)
+    assert [path.name for path in train.paths] == names and train == test
+    assert checked == [folder]
+    (folder / names[1]).unlink()
+    assert inputs._recalled(memory) is None
