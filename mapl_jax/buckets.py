@@ -34,11 +34,6 @@ _STAYS = "cache"
 _PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "s3": "s3fs", "s3a": "s3fs", "az": "adlfs"}
 
 
-def is_address(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is the address of something in a bucket, such as gs://NAME/runs/rm."""
-    return "://" in os.fspath(path)
-
-
 @contextlib.contextmanager
 def working(path: str | os.PathLike[str], *, alone: bool = True) -> Iterator[Path]:
     """The folder to work in for one that may be in a bucket, which then gets what becomes of it.
@@ -53,7 +48,7 @@ def working(path: str | os.PathLike[str], *, alone: bool = True) -> Iterator[Pat
     Raises:
         UserError: the bucket cannot be read or written, or another machine took the folder over.
     """
-    if not is_address(path):
+    if not files.is_address(path):
         yield Path(path)
         return
     if not alone:
@@ -112,10 +107,10 @@ class _Bucket:
             self._system, root = fsspec.core.url_to_fs(self.address)
         except ImportError as error:
             package = _PACKAGES.get(kind)
-            wanted = f"pip install {package}" if package else reason(error)
+            wanted = f"pip install {package}" if package else files.reason(error)
             raise UserError(f"{address} cannot be reached: {wanted}") from None
         except ValueError as error:
-            raise UserError(f"{address} cannot be reached: {reason(error)}") from None
+            raise UserError(f"{address} cannot be reached: {files.reason(error)}") from None
         self._root = root.rstrip("/")
 
     def path(self, name: str) -> str:
@@ -129,7 +124,7 @@ class _Bucket:
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"{self.address} cannot be {what}: {reason(error)}") from error
+            raise UserError(f"{self.address} cannot be {what}: {files.reason(error)}") from error
 
     def contents(self) -> dict[str, Any] | None:
         """What `contents.json` says; None if there is none."""
@@ -350,8 +345,3 @@ def _keep(folder: Path, wanted: Mapping[str, str]) -> None:
     for place, _, _ in os.walk(folder, topdown=False):
         if place != str(folder) and not os.listdir(place):
             os.rmdir(place)
-
-
-def reason(error: BaseException) -> str:
-    """An error of a service, in a few words."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -15,7 +15,7 @@ from mapl_jax.errors import UserError
 from mapl_jax.evaluation import differences, following, likelihood, preferences, side_by_side
 from mapl_jax.evaluation.side_by_side import Run
 from mapl_jax.evaluation.tables import text_table
-from mapl_jax.files import check_target, read_json
+from mapl_jax.files import check_target, is_address, read_json
 from mapl_jax.runs import RunFolder
 from mapl_jax.training.metrics import read_metrics
 
@@ -60,7 +60,7 @@ def read(path: str, name: str) -> Run:
     Raises:
         UserError: it holds no finished run.
     """
-    folder = RunFolder(buckets.fetched(path) if buckets.is_address(path) else path)
+    folder = RunFolder(buckets.fetched(path) if is_address(path) else path)
     if not folder.path.is_dir():
         raise UserError(f"no such folder: {path}")
     scores = folder.eval / "after.jsonl"

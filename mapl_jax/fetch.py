@@ -10,6 +10,7 @@ from huggingface_hub import errors
 
 from mapl_jax import buckets
 from mapl_jax.errors import UserError
+from mapl_jax.files import is_address
 
 Name = str | os.PathLike[str]
 # No code, no pickle; weights only when they are asked for.
@@ -43,7 +44,7 @@ def folder(name: Name, *, weights: bool = True) -> Path:
     Raises:
         UserError: there is no such thing, or the hub cannot be reached.
     """
-    if buckets.is_address(name):
+    if is_address(name):
         return buckets.fetched(os.fspath(name))
     path = Path(name).expanduser()
     if path.is_dir():

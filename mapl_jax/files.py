@@ -52,6 +52,11 @@ def sweep(folder: str | os.PathLike[str]) -> None:
             path.unlink()
 
 
+def is_address(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is the address of something in a bucket, such as gs://NAME/runs/rm."""
+    return "://" in os.fspath(path)
+
+
 def local(path: str | os.PathLike[str]) -> Path:
     """A path of a file system, whatever is mounted there.
 
@@ -60,7 +65,7 @@ def local(path: str | os.PathLike[str]) -> Path:
             that name.
     """
     text = os.fspath(path)
-    if "://" in text:
+    if is_address(text):
         raise UserError(
             f"{text} is no path, and only runs and models may lie in a bucket; mount the bucket as "
             "a folder (launch/mount_bucket.sh does) and give the folder"
