@@ -251,7 +251,10 @@ def moments(running, folder, evaluates=4, steps=10):
     }
 
 
-def killed(runs, workdir, aim, rng, folder=None, where=None, **options):
+DELAYS = [0.0, 0.01, 0.1, 1.0]
+
+
+def killed(runs, workdir, aim, rng, folder=None, where=None, delays=DELAYS, **options):
     """Starts a run and kills it a little after a moment.
 
     Args:
@@ -261,11 +264,12 @@ def killed(runs, workdir, aim, rng, folder=None, where=None, **options):
         rng: draws how long after.
         folder: of the part of the run that is meant.
         where: more arguments of `moments`.
+        delays: one of them, or less, passes after the moment, in seconds.
         options: of `Runs.start`.
 
     Returns:
         Whether it was killed then. A run that is past that moment is killed all the same, while it
-        writes its model, or at once if that is done.
+        writes its model, or at once if that is done; one that has ended before is left.
     """
     folder = folder or workdir
     running = runs.start(workdir, **options)
@@ -276,11 +280,13 @@ def killed(runs, workdir, aim, rng, folder=None, where=None, **options):
         return found["the model"]() or (done and f"run folder: {workdir}\n" in running.output)
 
     try:
-        assert running.wait_for(lambda: found[aim]() or past()), running.output
-        hit = found[aim]()
-        time.sleep(rng.choice([0.0, 0.01, 0.1, 1.0]) * rng.random())
-        assert running.process.poll() is None, running.output
-        return hit
+        if running.wait_for(lambda: found[aim]() or past()):
+            hit = found[aim]()
+            time.sleep(rng.choice(delays) * rng.random())
+            if running.process.poll() is None:
+                return hit
+        assert running.wait() == 0, running.output
+        return False
     finally:
         running.kill()
 
