@@ -77,6 +77,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.data.threads = 2  # that read ahead
     config.data.workers = 0  # processes that read ahead
     config.data.num_proc = 0  # processes that synthesize; 0: one per core
+    config.data.cache = ""  # folder of prepared data, for runs that share it; empty: the run's own
 
     config.synthesis = ConfigDict()
     config.synthesis.mode = "compact"  # 5 comparisons of 6 leaves; "full": of 10 leaves
@@ -191,7 +192,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.sft.data.instructions = True
     config.sft.model.layers = 3
     config.sft.data.demo_pairs = 2400
-    config.sft.data.num_proc = config.data.get_ref("num_proc")
+    for name in ("num_proc", "cache"):
+        config.sft.data[name] = config.data.get_ref(name)
     for name in config.synthesis:
         part = config.demo.synthesis if name in config.demo.synthesis else config.synthesis
         config.sft.synthesis[name] = part.get_ref(name)

@@ -43,6 +43,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.data.threads = 2  # that read ahead
     config.data.workers = 0  # processes that read ahead
     config.data.num_proc = 0  # processes that synthesize; 0: one per core
+    config.data.cache = ""  # folder of prepared data, for runs that share it; empty: the run's own
 
     config.synthesis = ConfigDict()  # of the instructions, as in configs/dpo.py
     config.synthesis.mode = "compact"  # "compact": 5 comparisons of 6 leaves; "full": of 10 leaves

@@ -51,7 +51,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.data.train = "demo"  # pairs: a file, a folder, a hub name, or "demo"
     config.data.test = ""  # the same; empty: a part of train is held out
     config.data.test_fraction = 0.1  # that part, by prompt
-    config.data.test_pairs = 400  # held-out pairs that are used; 0: all
+    config.data.test_pairs = 0  # held-out pairs that are used; 0: all
     config.data.demo_pairs = 2400  # size of the demonstration set
     config.data.on_error = "raise"  # what a bad record does: "raise" or "skip"
     config.data.num_proc = 0  # processes that synthesize; 0: one per core
@@ -64,31 +64,35 @@ def get_config(preset: str = "") -> ConfigDict:
     config.presets.reward = "rm:small"  # the preset behind `reward`
     config.presets.dpo = "dpo:pretrained"  # the preset behind `dpo`
     config.reward = reward
-    config.reward.train.steps = 200
-    config.reward.train.eval_every = 0
-    config.reward.train.save_every = 50
+    # Short pairs only, for more of them in the same time.
+    config.reward.data.update({"max_length": 256, "truncation": "drop"})
+    config.reward.train.update(
+        {"steps": 320, "rows_per_batch": 4, "eval_every": 0, "save_every": 160, "logger": ""}
+    )
 
     # The model that policies start from, unless `dpo.model.path` names one.
     config.sft = _config("sft")
+    config.sft.data.update({"truncation": "drop", "test_fraction": 0.05})
     config.sft.model.layers = 3
-    config.sft.train.steps = 250
+    config.sft.train.update({"steps": 250, "logger": ""})
     config.sft.eval.generate = 0
 
     config.dpo = _config("dpo", "pretrained")
-    config.dpo.data.max_length = 320
-    config.dpo.data.row_length = 512
+    config.dpo.data.update({"max_length": 256, "row_length": 1024, "truncation": "drop"})
     config.dpo.train.update(
         {
-            "steps": 150,
-            "rows_per_batch": 8,
+            "steps": 160,
+            "rows_per_batch": 4,
             "accumulation": 1,
             "learning_rate": 1e-3,
             "dtype": "float32",
             "remat": "none",
-            "save_every": 50,
+            "save_every": 80,
+            "logger": "",
         }
     )
-    config.dpo.loss.base = 0.2
+    # As for the demonstration of configs/dpo.py: good responses should stay likely.
+    config.dpo.loss.update({"base": 0.2, "type": "sigmoid,sft", "weights": "1,5"})
     config.dpo.eval.update({"generate": 200, "generate_rows": 100, "max_new_tokens": 80})
     config.dpo.mesh.update({"data": -1, "fsdp": 1})
     return config

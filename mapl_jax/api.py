@@ -23,12 +23,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from mapl_jax import (
-    buckets,
     cli,
     configuration,
     constraints,
@@ -332,9 +330,7 @@ def train_model(
         >>> mapl_jax.set_verbosity("normal")
     """
     changed = ConfigDict(config.to_dict())
-    place = workdir or f"runs/{config.name}"
-    with buckets.working(place, alone=jax.process_count() == 1) as path:
-        folder = RunFolder(path)
+    with train.opened(config, workdir) as folder:
         for name, data in (("train", train_data), ("test", test_data)):
             if data is not None:
                 changed.data[name] = _named(data, folder.given, name)

@@ -80,7 +80,9 @@ def rows(found: trained.Trained, data: inputs.Source, cache: str) -> encode.Trie
         if found.run is None or found.held_out is None:
             raise UserError("no held-out rows to check with; give some with --data=FILE")
         try:
-            return encode.open_cached(found.run.cache, found.held_out, lengths["row_length"])
+            shared = lengths.get("cache")
+            kept = inputs.shared_cache(shared) if shared else found.run.cache
+            return encode.open_cached(kept, found.held_out, lengths["row_length"])
         except UserError as error:
             raise UserError(f"{error}; give rows to check with by --data=FILE") from error
     settings = encode.Settings(lengths["max_length"], lengths["row_length"])

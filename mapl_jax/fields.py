@@ -116,6 +116,7 @@ FIELDS: Mapping[str, Kind] = {
     "data.threads": COUNT,
     "data.workers": COUNT,
     "data.num_proc": COUNT,
+    "data.cache": TEXT,
     "synthesis.mode": TEXT,
     "synthesis.k_min": SOME,
     "synthesis.k_max": SOME,

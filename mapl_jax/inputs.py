@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from ml_collections import ConfigDict
 
 from mapl_jax import constraints, files, messages
@@ -47,6 +48,39 @@ class Split:
             with path.open("rb") as lines:
                 for line in lines:
                     yield json.loads(line)
+
+
+@contextlib.contextmanager
+def cache_of(config: ConfigDict, own: Path) -> Iterator[Path]:
+    """The folder of prepared data, while it is filled.
+
+    One that several runs share is filled by one of them at a time; the others wait.
+
+    Args:
+        config: with `data.cache`.
+        own: the cache of the run, if the config names none.
+
+    Raises:
+        UserError: the folder cannot be made.
+    """
+    if not config.data.cache:
+        yield own
+        return
+    shared = shared_cache(config.data.cache)
+    try:
+        shared.mkdir(parents=True, exist_ok=True)
+        held = FileLock(shared / "lock").acquire()
+    except OSError as error:
+        raise UserError(
+            f"cannot use the folder {shared} of data.cache: {error.strerror or error}"
+        ) from None
+    with held:
+        yield shared
+
+
+def shared_cache(name: str) -> Path:
+    """The folder that `data.cache` names."""
+    return files.local(name).expanduser().absolute()
 
 
 def synthesis_settings(config: ConfigDict) -> Settings:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
@@ -53,6 +54,25 @@ def write_scores(folder: RunFolder, which: str, scored: Any, evaluation: ModuleT
     if jax.process_index() == 0:
         evaluation.write_scores(folder.eval / f"{which}.jsonl", scored)
         files.seal(folder.eval, [f"{which}.jsonl"])
+
+
+def share_scores(of: RunFolder, to: RunFolder, which: str) -> None:
+    """Gives one run an evaluation of another that is the same for both, with answers if it has any.
+
+    Args:
+        of: the run that has it; what is damaged is not given.
+        to: the other run, which belongs to its config already.
+        which: "before" or "after".
+    """
+    names = [f"{which}.jsonl", f"answers-{which}.jsonl"]
+    names = [name for name in names if (of.eval / name).exists()]
+    if files.flaw(of.eval, names) is not None:
+        return
+    to.eval.mkdir(exist_ok=True)
+    for name in names:
+        with files.replacing(to.eval / name) as part:
+            shutil.copyfile(of.eval / name, part)
+    files.seal(to.eval, names)
 
 
 def write_nonfinite(

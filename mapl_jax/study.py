@@ -1,7 +1,9 @@
 """Compares the parts of the method: python -m mapl_jax.study --config=configs/study.py
 
 One synthesis, many runs (arms, seeds, two budgets), one table. Started again with the same command,
-it goes on with what is missing. The folder (`--workdir`, otherwise studies/NAME) gets
+it goes on with what is missing. Started more than once at the same time (one process a GPU, or one
+a core with taskset), the processes share the runs. The folder (`--workdir`, otherwise studies/NAME)
+gets
 
     study.md, study.html, study-*.svg    tables and drawings
     results.json                         every number, with those of each seed
@@ -88,10 +90,7 @@ def study(config: ConfigDict, folder: Path, command: str) -> list[tables.Part]:
     arms = all_arms.chosen(config.arms)
     runs.RunFolder(folder).claim(config)
     data = running.corpora(config, folder.absolute())
-    made: list[Job] = []
-    for job in running.jobs(config, arms, data, folder.absolute()):
-        running.do(job, keep=config.keep)
-        made.append(job)
+    made = running.do_all(config, arms, data, folder.absolute())
     parts = summarize(config, arms, made)
     facts = _facts(config, made, command)
     write_json(folder / "results.json", {"facts": facts, "parts": tables.record(parts)})

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -46,10 +46,16 @@ from mapl_jax.training.preemption import Preemption
 
 def main(arguments: cli.Arguments) -> None:
     """Trains, evaluates, saves."""
-    config = arguments.config
-    place = arguments.workdir or f"runs/{config.name}"
+    with opened(arguments.config, arguments.workdir) as folder:
+        start(arguments.config, folder, arguments.command)
+
+
+@contextlib.contextmanager
+def opened(config: ConfigDict, workdir: str | os.PathLike[str] | None) -> Iterator[RunFolder]:
+    """The folder of a run while it is worked in, which may be in a bucket."""
+    place = workdir or f"runs/{config.name}"
     with buckets.working(place, alone=jax.process_count() == 1) as folder:
-        start(config, RunFolder(folder), arguments.command)
+        yield RunFolder(folder)
 
 
 def start(config: ConfigDict, folder: RunFolder, command: str) -> trained.Trained:
@@ -173,14 +179,18 @@ def run(
 
     # Data: pairs -> samples -> tries -> rows. What one process made the others find.
     load = inputs.load_splits if objective.comparisons else inputs.load_demonstrations
-    with processes.first_alone(), messages.timed("data"):
-        train_split, test_split = load(config, folder.cache)
+    with (
+        processes.first_alone(),
+        inputs.cache_of(config, folder.cache) as cache,
+        messages.timed("data"),
+    ):
+        train_split, test_split = load(config, cache)
         tokenizer = inputs.make_tokenizer(config, train_split, folder.tokenizer)
         if str(tokenizer.chat_template).endswith(tokenization.PLAIN):
             say("the tokenizer has no chat template; turns are written as plain text (User: ...)")
         encoding = inputs.encode_settings(config)
-        train_tries = inputs.encode_split(train_split, tokenizer, encoding, folder.cache)
-        test_tries = inputs.encode_split(test_split, tokenizer, encoding, folder.cache)
+        train_tries = inputs.encode_split(train_split, tokenizer, encoding, cache)
+        test_tries = inputs.encode_split(test_split, tokenizer, encoding, cache)
     preemption.check()
     objective.check(train_tries, config)
     asked = config.eval.get("generate", 0)
@@ -239,7 +249,7 @@ def run(
             [train_tries, test_tries],
             params=lora.join(first, frozen) if reference is source and first else None,
             mesh=mesh,
-            cache=folder.cache,
+            cache=cache,
             rows_per_batch=config.eval.rows_per_batch,
             pad_token=pad_token,
             options=options,

@@ -98,19 +98,10 @@ def load_params(
             show(done, len(stored))
             row = 0
             for part in parts:
-                shape, place = part.shape, _get(places, part.tensor.path)
+                place = _get(places, part.tensor.path)
                 kind = jnp.float32 if part.tensor is SCORE else dtype
-                if part.tensor.stacked:
-                    value = jnp.zeros((config.layers, *shape), kind, device=place)
-                    for i in range(config.layers):
-                        read = functools.partial(_read, files, name.format(i=i), part, row, kind)
-                        layer = jax.make_array_from_callback(shape, _of_layer(place), read)
-                        # Waiting keeps the disk from running ahead and holding many layers.
-                        value = jax.block_until_ready(_filler(place)(value, layer, i))
-                else:
-                    read = functools.partial(_read, files, name, part, row, kind)
-                    value = jax.make_array_from_callback(shape, place, read)
-                _put(params, part.tensor.path, value)
+                read = functools.partial(_read, files, part, row, kind)
+                _put(params, part.tensor.path, _placed(config, name, part, place, kind, read))
                 row += part.rows
     if fresh:
         normal = np.random.default_rng(seed).standard_normal(config.width)
@@ -122,6 +113,21 @@ def load_params(
             where = jax.tree_util.keystr(key, simple=True, separator="/")
             raise UserError(f"{path}: weights of {where} are not finite; copy or train them anew")
     return params
+
+
+def _placed(
+    config: DecoderConfig, name: str, part: "_Part", place: Any, kind: Any, read: Any
+) -> jax.Array:
+    """A parameter on its devices, each of which reads what it holds; a stack layer by layer."""
+    if not part.tensor.stacked:
+        return jax.make_array_from_callback(part.shape, place, functools.partial(read, name))
+    value = jnp.zeros((config.layers, *part.shape), kind, device=place)
+    for i in range(config.layers):
+        of_layer = functools.partial(read, name.format(i=i))
+        layer = jax.make_array_from_callback(part.shape, _of_layer(place), of_layer)
+        # Waiting keeps the disk from running ahead and holding many layers.
+        value = jax.block_until_ready(_filler(place)(value, layer, i))
+    return value
 
 
 def check(folder: Folder, *, head: bool) -> DecoderConfig:
@@ -264,7 +270,7 @@ def _shape(parts: tuple[_Part, ...]) -> tuple[int, ...]:
 
 
 def _read(
-    files: TensorFiles, name: str, part: _Part, row: int, dtype: Any, index: tuple[slice, ...]
+    files: TensorFiles, part: _Part, row: int, dtype: Any, name: str, index: tuple[slice, ...]
 ) -> np.ndarray:
     """What a device holds of a parameter (of one layer), which begins at a row of a tensor."""
     index = tuple(slice(*s.indices(n)[:2]) for s, n in zip(index, part.shape, strict=True))

@@ -56,6 +56,11 @@ class Corpora:
     test: sources.Pairs
     num_proc: int = 0
 
+    @property
+    def cache(self) -> Path:
+        """Folder of what is made of samples, for all runs."""
+        return self.folder / "cache"
+
     def of_arm(self, arm: Arm) -> Path:
         """Training samples of an arm."""
         split = self._split(self.train, self._settings(TRAIN[arm.corpus]))
@@ -95,7 +100,7 @@ class Corpora:
         return dataclasses.replace(self.settings, **values)
 
     def _split(self, pairs: sources.Pairs, settings: Settings) -> inputs.Split:
-        return inputs.synthesize(pairs, settings, self.folder / "cache", num_proc=self.num_proc)
+        return inputs.synthesize(pairs, settings, self.cache, num_proc=self.num_proc)
 
     def _file(self, name: str, records: Callable[[], Iterator[Mapping[str, Any]]]) -> Path:
         path = self.folder / f"{name}.jsonl"

@@ -4,6 +4,10 @@ Two budgets. With `tokens` every arm takes the same steps over batches of the sa
 so that what has few leaves sees more pairs. With `pairs` the steps are the same, and batches hold
 about as many pairs as those of the arm `all`, so that what has few leaves computes less. Arms for
 which the two are the same are run once.
+
+Several processes may work on one study: whoever comes to a run that another has in hand leaves it,
+and those that have nothing left to do wait for the last. A lock goes with its process, so that what
+a killed one had in hand is free.
 """
 
 import dataclasses
@@ -11,14 +15,16 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+from filelock import FileLock, Timeout
 from ml_collections import ConfigDict
 
-from mapl_jax import configuration, inputs, train
+from mapl_jax import configuration, inputs, results, train
 from mapl_jax.data import sources
 from mapl_jax.evaluation import following, preferences
 from mapl_jax.files import read_json, write_text
@@ -52,6 +58,13 @@ class Job:
     folder: RunFolder
     config: ConfigDict
     command: str
+
+    @property
+    def start(self) -> tuple[Any, ...]:
+        """Runs that agree in this score alike before training: of one seed, or one given model."""
+        loss = self.config.loss
+        seed = self.seed if self.arm.objective == "reward" else None
+        return (self.arm.objective, seed, loss.inter_form, loss.get("joint_logp"))
 
     @property
     def done(self) -> bool:
@@ -98,35 +111,65 @@ def corpora(config: ConfigDict, folder: Path) -> Corpora:
     return Corpora(folder / "data", settings, train_pairs, test_pairs, data.num_proc)
 
 
-def jobs(config: ConfigDict, arms: Sequence[Arm], data: Corpora, folder: Path) -> Iterator[Job]:
-    """The runs of a study in their order; those of `pairs` follow what they are measured by.
+def do_all(config: ConfigDict, arms: Sequence[Arm], data: Corpora, folder: Path) -> list[Job]:
+    """Makes the runs of a study, or what is left of them.
+
+    Reward models come first, and those of `pairs` after what they are measured by.
 
     Args:
         config: of the study.
         arms: of the study.
         data: of the study.
         folder: of the study.
+
+    Returns:
+        All of them, done.
     """
+    made: list[Job] = []
+    for objective in dict.fromkeys(arm.objective for arm in arms):
+        own = [arm for arm in arms if arm.objective == objective]
+        for budget in BUDGETS:
+            with FileLock(folder / "data.lock"):
+                jobs = list(_jobs(config, own, budget, data, folder))
+            _finish(jobs, made + jobs, keep=config.keep)
+            made += jobs
+    return made
+
+
+def _jobs(
+    config: ConfigDict, arms: Sequence[Arm], budget: str, data: Corpora, folder: Path
+) -> Iterator[Job]:
+    """The runs of arms of one objective under a budget, seed by seed."""
     for seed in range(config.seeds):
         for arm in arms:
-            yield _job(config, arm, seed, "tokens", data, folder)
-    for seed in range(config.seeds):
-        for arm in arms:
-            rows = _rows(config, arm, arms, folder)
+            rows = _rows(config, arm, arms, folder) if budget == "pairs" else 0
             if rows is not None:
-                yield _job(config, arm, seed, "pairs", data, folder, rows)
+                yield _job(config, arm, seed, budget, data, folder, rows)
 
 
-def do(job: Job, *, keep: bool) -> None:
-    """Makes a run, or what is left of it.
+def _finish(jobs: Iterable[Job], known: Iterable[Job], *, keep: bool) -> None:
+    """Makes runs, of which others are known, and waits for what another process has in hand."""
+    left = [job for job in jobs if not job.done]
+    while left:
+        for job in left:
+            try:
+                with FileLock(f"{job.folder.path}.lock", timeout=0):
+                    _do(job, known, keep=keep)
+            except Timeout:
+                continue
+        left = [job for job in left if not job.done]
+        if left:
+            time.sleep(1)
 
-    Args:
-        job: the run.
-        keep: whether checkpoints and caches stay.
-    """
+
+def _do(job: Job, known: Iterable[Job], *, keep: bool) -> None:
     if job.done:
         return
     say(f"\n{job.arm.name}, seed {job.seed}, budget {job.budget}")
+    job.folder.claim(job.config)
+    alike = next((other for other in known if other.done and other.start == job.start), None)
+    if alike:
+        results.share_scores(alike.folder, job.folder, "before")
     train.start(job.config, job.folder, job.command)
     if not keep:
         for part in (job.folder.checkpoints, job.folder.cache):
@@ -142,8 +185,14 @@ def start_of_policies(config: ConfigDict, data: Corpora, folder: Path) -> str:
     if not (run.model / "config.json").exists():
         say("\nthe model that policies start from")
         samples = data.of_arm(Arm("start", ""))
-        values = {"data.train": str(samples), "data.test": str(data.tests())}
-        start = _with(config.sft, values | {"data.instructions": True, "seed": config.seed})
+        values = {
+            "data.train": str(samples),
+            "data.test": "",
+            "data.cache": str(data.cache),
+            "data.instructions": True,
+            "seed": config.seed,
+        }
+        start = _with(config.sft, values)
         train.start(start, run, _command("sft", start, run))
     return str(run.model)
 
@@ -162,6 +211,7 @@ def _job(
     values: dict[str, Any] = {
         "name": arm.name,
         "seed": seed,
+        "data.cache": str(data.cache),
         "data.train": str(data.of_arm(arm)),
         "data.test": str(data.tests()),
         **{f"loss.{name}": value for name, value in arm.loss.items()},

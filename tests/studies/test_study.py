@@ -130,3 +130,24 @@ def test_the_quick_form_has_every_arm(tmp_path):
         if "prompts kept" in row["measures"]
     ]
     assert len(kept) >= 4 and all(0 <= value <= 1 for value in kept)
+
+
+def test_two_processes_share_the_runs(tmp_path):
+    folder = tmp_path / "study"
+    command = [sys.executable, "-m", "mapl_jax.study", "--config=configs/study.py", "--quick"]
+    command += ["--config.arms=base; all", "--config.seeds=2", f"--workdir={folder}"]
+    both = [
+        subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for _ in range(2)
+    ]
+    says = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], says
+    made = [line for text in says for line in text.splitlines() if line.startswith("run folder: ")]
+    runs = [path for path in (folder / "runs").iterdir() if path.is_dir()]
+    # None was made twice, and both did some.
+    assert sorted(made) == sorted(f"run folder: {path}" for path in runs)
+    assert len(runs) >= 4
+    assert all("run folder: " in text for text in says)
+    assert (folder / "study.html").exists()

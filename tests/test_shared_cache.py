@@ -1,0 +1,100 @@
+"""One folder of prepared data for several runs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock, Timeout
+
+from mapl_jax import configuration, inputs
+from mapl_jax.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+
+
+def config_of(cache):
+    return configuration.load("rm:tiny", {"data.cache": str(cache)})
+
+
+def test_a_run_has_a_cache_of_its_own(tmp_path):
+    with inputs.cache_of(config_of(""), tmp_path / "own") as found:
+        assert found == tmp_path / "own"
+    assert not found.exists()
+
+
+def test_a_shared_cache_is_filled_by_one_run_at_a_time(tmp_path):
+    shared = tmp_path / "some" / "shared"
+    with inputs.cache_of(config_of(shared), tmp_path / "own") as found:
+        assert found == shared
+        with pytest.raises(Timeout):
+            FileLock(shared / "lock", timeout=0).acquire()
+    with FileLock(shared / "lock", timeout=0):
+        pass
+
+
+def test_the_cache_is_free_after_an_error(tmp_path):
+    with pytest.raises(KeyError), inputs.cache_of(config_of(tmp_path), tmp_path / "own"):
+        raise KeyError
+    with inputs.cache_of(config_of(tmp_path), tmp_path / "own"):
+        pass
+
+
+def test_a_cache_that_cannot_be_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    config = config_of(tmp_path / "file" / "shared")
+    with pytest.raises(UserError, match=r"data\.cache"), inputs.cache_of(config, tmp_path / "own"):
+        pass
+    with (
+        pytest.raises(UserError, match="bucket"),
+        inputs.cache_of(config_of("gs://bucket/cache"), tmp_path / "own"),
+    ):
+        pass
+
+
+@pytest.mark.slow
+def test_a_second_run_prepares_nothing_that_the_first_one_did(tmp_path):
+    says = []
+    for seed in (0, 1):
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "mapl_jax.train", "--config=configs/rm.py:tiny"),
+                f"--config.data.train={pairs(tmp_path)}",
+                f"--config.data.cache={tmp_path / 'shared'}",
+                f"--config.tokenizer.path={tmp_path / 'run-0' / 'tokenizer' if seed else ''}",
+                f"--config.train.learning_rate={1e-3 * (1 + seed)}",
+                f"--workdir={tmp_path / f'run-{seed}'}",
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert not (tmp_path / f"run-{seed}" / "cache").exists()
+        says.append(done.stdout + done.stderr)
+    made = sorted(path.name for path in (tmp_path / "shared").glob("tries-*"))
+    assert len(made) == 2
+    assert "encoding" in says[0] and "encoding" not in says[1]
+    # An export checks itself with the held-out rows, wherever they are.
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "mapl_jax.export", f"--checkpoint={tmp_path / 'run-0'}"),
+            f"--output={tmp_path / 'exported'}",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def pairs(folder):
+    """A file of a few pairs."""
+    path = folder / "pairs.jsonl"
+    lines = (
+        json.dumps({"prompt": f"Say {i}", "chosen": f"It is {i}, I say.", "rejected": f"No {i}!"})
+        for i in range(40)
+    )
+    path.write_text("\n".join(lines) + "\n")
+    return path
