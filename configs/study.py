@@ -67,7 +67,14 @@ def get_config(preset: str = "") -> ConfigDict:
     # Short pairs only, for more of them in the same time.
     config.reward.data.update({"max_length": 256, "truncation": "drop"})
     config.reward.train.update(
-        {"steps": 320, "rows_per_batch": 4, "eval_every": 0, "save_every": 160, "logger": ""}
+        {
+            "steps": 180,
+            "rows_per_batch": 4,
+            "learning_rate": 2e-3,
+            "eval_every": 0,
+            "save_every": 90,
+            "logger": "",
+        }
     )
 
     # The model that policies start from, unless `dpo.model.path` names one.
@@ -81,13 +88,13 @@ def get_config(preset: str = "") -> ConfigDict:
     config.dpo.data.update({"max_length": 256, "row_length": 1024, "truncation": "drop"})
     config.dpo.train.update(
         {
-            "steps": 160,
+            "steps": 100,
             "rows_per_batch": 4,
             "accumulation": 1,
             "learning_rate": 1e-3,
             "dtype": "float32",
             "remat": "none",
-            "save_every": 80,
+            "save_every": 50,
             "logger": "",
         }
     )

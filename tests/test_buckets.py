@@ -208,6 +208,7 @@ def command(address):
     return [sys.executable, "-c", TRAIN, *TINY, f"--workdir={address}"]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_elsewhere_and_ends_as_the_one_that_was_not(tmp_path, machine):
     plain = tmp_path / "plain"
     subprocess.run(command(plain), cwd=ROOT, check=True, capture_output=True, timeout=300)

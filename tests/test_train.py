@@ -153,6 +153,7 @@ def test_the_same_command_again_changes_nothing(finished):
     assert (folder / "model" / "model.safetensors").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_the_one_that_was_not(finished, tmp_path):
     folder = tmp_path / "killed"
     arguments = [*TINY, f"--workdir={folder}"]
