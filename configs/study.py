@@ -52,6 +52,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.data.test = ""  # the same; empty: a part of train is held out
     config.data.test_fraction = 0.1  # that part, by prompt
     config.data.test_pairs = 0  # held-out pairs that are used; 0: all
+    # Longer pairs are left out: words of the prompt and the longer response together; 0: none are.
+    config.data.max_words = 120
     config.data.demo_pairs = 2400  # size of the demonstration set
     config.data.on_error = "raise"  # what a bad record does: "raise" or "skip"
     config.data.num_proc = 0  # processes that synthesize; 0: one per core
@@ -64,8 +66,6 @@ def get_config(preset: str = "") -> ConfigDict:
     config.presets.reward = "rm:small"  # the preset behind `reward`
     config.presets.dpo = "dpo:pretrained"  # the preset behind `dpo`
     config.reward = reward
-    # Short pairs only, for more of them in the same time.
-    config.reward.data.update({"max_length": 256, "truncation": "drop"})
     config.reward.train.update(
         {
             "steps": 180,
@@ -79,13 +79,13 @@ def get_config(preset: str = "") -> ConfigDict:
 
     # The model that policies start from, unless `dpo.model.path` names one.
     config.sft = _config("sft")
-    config.sft.data.update({"truncation": "drop", "test_fraction": 0.05})
+    config.sft.data.update({"max_length": 384, "test_fraction": 0.05})
     config.sft.model.layers = 3
     config.sft.train.update({"steps": 250, "logger": ""})
     config.sft.eval.generate = 0
 
     config.dpo = _config("dpo", "pretrained")
-    config.dpo.data.update({"max_length": 256, "row_length": 1024, "truncation": "drop"})
+    config.dpo.data.update({"max_length": 384, "row_length": 1024})
     config.dpo.train.update(
         {
             "steps": 100,

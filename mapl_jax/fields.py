@@ -228,6 +228,7 @@ FIELDS: Mapping[str, Kind] = {
     "seeds": SOME,
     "keep": SWITCH,
     "data.test_pairs": COUNT,
+    "data.max_words": COUNT,
     "presets.reward": TEXT,
     "presets.dpo": TEXT,
 }

@@ -16,7 +16,7 @@ import re
 import shlex
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from ml_collections import ConfigDict
 
 from mapl_jax import configuration, inputs, results, train
 from mapl_jax.data import sources
+from mapl_jax.errors import UserError
 from mapl_jax.evaluation import following, preferences
 from mapl_jax.files import read_json, write_text
 from mapl_jax.messages import say
@@ -104,11 +105,33 @@ def corpora(config: ConfigDict, folder: Path) -> Corpora:
         test_pairs = read(data.test or inputs.DEMO, "test")
     else:
         train_pairs, test_pairs = inputs.hold_out(train_pairs, data.test_fraction)
+    train_pairs, test_pairs = (_short(pairs, data.max_words) for pairs in (train_pairs, test_pairs))
     if data.test_pairs:
         some = test_pairs.records[: data.test_pairs]
         test_pairs = dataclasses.replace(test_pairs, records=some)
     settings = inputs.synthesis_settings(config)
     return Corpora(folder / "data", settings, train_pairs, test_pairs, data.num_proc)
+
+
+def _short(pairs: sources.Pairs, most: int) -> sources.Pairs:
+    """Pairs whose prompt and longer response have no more words together; 0 for all of them.
+
+    Words, so that every arm and every tokenizer has the same pairs.
+
+    Raises:
+        UserError: there are none.
+    """
+
+    def words(pair: Any) -> int:
+        prompt = sum(len(message["content"].split()) for message in pair["prompt"])
+        return prompt + max(len(pair[side].split()) for side in ("chosen", "rejected"))
+
+    if not most:
+        return pairs
+    records = [pair for pair in pairs.records if words(pair) <= most]
+    if not records:
+        raise UserError(f"no pair has at most {most} words; raise data.max_words, or set it to 0")
+    return dataclasses.replace(pairs, records=records)
 
 
 def do_all(config: ConfigDict, arms: Sequence[Arm], data: Corpora, folder: Path) -> list[Job]:
@@ -267,7 +290,13 @@ def _tokens_of_a_pair(folder: Path, arm: Arm) -> float:
     """Trie tokens of a training sample, from the arm's first run."""
     path = RunFolder(folder / "runs" / f"{_slug(arm.name)}-tokens-0").summary
     counts = read_json(path)["train"]["encoding"]
-    return float(counts["trie_tokens"]) / float(counts["samples"])
+    return float(counts["trie_tokens"]) / _encoded(counts)
+
+
+def _encoded(counts: Mapping[str, Any]) -> float:
+    """Training samples that were not dropped on the way to tries."""
+    dropped = (value for name, value in counts.items() if name.startswith("samples_dropped"))
+    return float(counts["samples"]) - sum(dropped)
 
 
 def _slug(name: str) -> str:
@@ -289,5 +318,5 @@ def seen(job: Job) -> dict[str, float]:
     return {
         "steps": job.summary["steps"],
         "tokens": float(places),
-        "pairs": float(counts["samples"]) * epochs,
+        "pairs": _encoded(counts) * epochs,
     }

@@ -43,6 +43,28 @@ TINY = [
 ]
 
 
+# Of a demonstration of DPO, which makes the model it starts from.
+OFTEN = {"steps": 4, "log_every": 1, "save_every": 1, "eval_every": 2, "rows_per_batch": 8}
+
+
+def policy_settings(generate=0):
+    """Arguments of a small one that lets so many prompts be answered."""
+    both = {"data.demo_pairs": 24, "eval.resamples": 20, "eval.samples": 4}
+    both |= {f"train.{name}": value for name, value in OFTEN.items()}
+    sides = [
+        f"--config.{part}{key}={value}" for part in ("", "sft.") for key, value in both.items()
+    ]
+    made = [text.replace("--config.", "--config.sft.") for text in SHAPE]
+    own = [f"--config.eval.generate={generate}", "--config.eval.max_new_tokens=8"]
+    return [
+        *sides,
+        *made,
+        *own,
+        "--config.sft.eval.generate=0",
+        "--config.sft.tokenizer.vocab_size=512",
+    ]
+
+
 @dataclasses.dataclass
 class Running:
     """A process of a run and what it says."""
@@ -300,7 +322,7 @@ def tools():
 class Tools:
     """Functions of this file, for tests that cannot import it."""
 
-    tiny, shape = TINY, SHAPE
+    policy_settings = staticmethod(policy_settings)
     metrics_of = staticmethod(metrics_of)
     rows_of = staticmethod(rows_of)
     near = staticmethod(near)

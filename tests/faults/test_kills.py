@@ -59,21 +59,6 @@ def test_a_request_to_stop_outside_of_training_ends_in_good_order(
     tools.same(undisturbed, folder)
 
 
-# A demonstration makes the model it starts from, then learns preferences against it.
-OFTEN = {"steps": 4, "log_every": 1, "save_every": 1, "eval_every": 2, "rows_per_batch": 8}
-
-
-def policy_settings(shape):
-    """Arguments of a small demonstration of DPO."""
-    both = {"data.demo_pairs": 24, "eval.resamples": 20, "eval.samples": 4, "eval.generate": 0}
-    both |= {f"train.{name}": value for name, value in OFTEN.items()}
-    sides = [
-        f"--config.{part}{key}={value}" for part in ("", "sft.") for key, value in both.items()
-    ]
-    made = [text.replace("--config.", "--config.sft.") for text in shape]
-    return [*sides, *made, "--config.sft.tokenizer.vocab_size=512"]
-
-
 BEGINNING = ["synthesis", "tokenizer", "encoding", "before training", "a checkpoint"]
 MOMENTS = [
     *(("sft", aim) for aim in [*BEGINNING, "its checksums", "evaluation", "the model"]),
@@ -86,7 +71,7 @@ MOMENTS = [
 @pytest.mark.slow
 def test_twenty_kills_change_nothing(runs, tools, tmp_path):
     alone, folder = tmp_path / "alone", tmp_path / "killed"
-    settings = policy_settings(tools.shape)
+    settings = tools.policy_settings()
     runs.finish(alone, config="dpo", settings=settings)
     rng = tools.random(1)
     hits = 0

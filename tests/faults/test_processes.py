@@ -231,3 +231,18 @@ def test_a_run_goes_on_with_other_devices_and_processes(runs, undisturbed, tools
     expected = tools.rows_of(undisturbed.with_name("rows.jsonl"))
     assert {step for step, _ in expected} == set(range(10))
     assert tools.rows_of(*(path for path in records if path.exists())) == expected
+
+
+@pytest.mark.slow
+def test_two_processes_make_a_policy_and_let_it_answer(runs, tools, tmp_path):
+    alone, folder = tmp_path / "alone", tmp_path / "two"
+    settings = tools.policy_settings(generate=6)
+    runs.finish(alone, config="dpo", settings=settings, devices=2)
+    first, second = runs.finish_two(folder, config="dpo", settings=settings)
+    assert "report:" in first and "report:" not in second
+    for part in ("sft", "."):
+        tools.near(alone / part, folder / part)
+    for name in ("answers-before.jsonl", "answers-after.jsonl"):
+        answers = (folder / "eval" / name).read_text()
+        assert len(answers.splitlines()) == 6
+        assert answers == (alone / "eval" / name).read_text()
