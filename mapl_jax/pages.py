@@ -82,7 +82,7 @@ h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem; overflow-wrap: anyw
 h2 { font-size: 1.3rem; margin: 3rem 0 .6rem; padding-bottom: .3rem;
   border-bottom: 1px solid var(--line); }
 h3 { font-size: 1.02rem; margin: 1.6rem 0 .3rem; }
-p { margin: .5rem 0; max-width: 48rem; }
+p { margin: .5rem 0; max-width: 48rem; overflow-wrap: anywhere; }
 p.small, figcaption { color: var(--soft); font-size: .9rem; }
 p.meta { color: var(--soft); max-width: none; }
 p.meta span { white-space: nowrap; margin-right: 1.1rem; }

@@ -97,7 +97,10 @@ def study(config: ConfigDict, folder: Path, command: str) -> list[tables.Part]:
     running.write_commands(folder / "commands.txt", made)
     write_text(folder / "study.md", tables.markdown(parts, facts))
     commands = [job.command for job in made]
-    tables.write_html(folder / "study.html", "What each part does", parts, facts, commands)
+    settings = json.dumps(config.to_dict(), indent=2)
+    tables.write_html(
+        folder / "study.html", "What each part does", parts, facts, commands, settings
+    )
     for index, part in enumerate(parts):
         tables.write_figure(folder / f"study-{index + 1}.svg", part)
         result("", tables.text(part))
@@ -182,10 +185,9 @@ def _facts(config: ConfigDict, made: Sequence[Job], command: str) -> list[str]:
     seconds = sum(job.summary["seconds"] for job in made)
     return [
         command,
-        f"{len(made)} runs, {config.seeds} seeds; {models}; data: {config.data.train}",
+        f"runs: {len(made)}; seeds: {config.seeds}; {models}; data: {config.data.train}",
         f"{seconds / 60:.0f} minutes on {jax.device_count()} x {jax.devices()[0].device_kind}, "
         f"Python {platform.python_version()}, JAX {jax.__version__}",
-        "Settings: " + json.dumps({"synthesis": config.synthesis.to_dict()}, ensure_ascii=False),
     ]
 
 

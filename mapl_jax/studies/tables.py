@@ -118,15 +118,18 @@ def write_html(
     parts: Sequence[Part],
     facts: Sequence[str],
     commands: Sequence[str],
+    settings: str,
 ) -> None:
     """Writes the page, whole or not at all."""
     body = [tag("h1", title), *(tag("p", fact) for fact in facts)]
     for part in parts:
-        inside = [tag("p", part.says), _arms(part)]
+        drawing = _svg(part)
+        inside = [tag("p", part.says), f'<div class="wide">{drawing}</div>', _arms(part)]
         for measure in part.measures:
             inside.append(_forest(part, measure))
         body.append(section(part.title, inside))
     body.append(section("Commands", [tag("pre", "\n".join(commands))]))
+    body.append(section("Settings", [tag("pre", settings)]))
     body.append(tag("p", " ".join(NOTES), "small"))
     write_page(path, title, body)
 
@@ -140,7 +143,8 @@ def _arms(part: Part) -> str:
         + "</tr>"
         for row in part.rows
     ]
-    head = "".join(tag("th", name) for name in ("arm", "what it is", *_SEEN))
+    head = tag("th", "arm") + tag("th", "what it is", "wrap")
+    head += "".join(tag("th", name) for name in _SEEN)
     return (
         f'<div class="wide"><table class="full"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
@@ -208,11 +212,18 @@ def _color(measure: Measure) -> str:
 
 # The drawing: arms below one another, a panel for each measure.
 
-_ROW, _HEAD, _NAMES, _PANEL, _GAP = 20, 44, 150, 128, 14
+_ROW, _HEAD, _NAMES, _PANEL, _GAP = 20, 44, 144, 118, 16
 
 
 def write_figure(path: str | os.PathLike[str], part: Part) -> None:
     """Draws shares among the main measures of a part; an SVG file of its own."""
+    colors = " ".join(f"--{name}: {color};" for name, color in LIGHT.items())
+    style = f"<style>svg {{ {colors} }}\n{COLOR_STYLE}{DRAWING_STYLE}</style>"
+    write_text(path, _svg(part, style + '<rect width="100%" height="100%" fill="#fff"/>') + "\n")
+
+
+def _svg(part: Part, first: str = "") -> str:
+    """The drawing, with something before what is drawn."""
     shown = [
         m
         for m in part.measures
@@ -227,14 +238,10 @@ def write_figure(path: str | os.PathLike[str], part: Part) -> None:
     for column, measure in enumerate(shown):
         left = _NAMES + column * (_PANEL + _GAP)
         found.append(_panel(part, measure, left, height))
-    colors = " ".join(f"--{name}: {color};" for name, color in LIGHT.items())
     label = _e(f"{part.title}: " + ", ".join(m.name for m in shown))
-    write_text(
-        path,
+    return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        f'width="{width}" role="img" aria-label="{label}">'
-        f"<style>svg {{ {colors} }}\n{COLOR_STYLE}{DRAWING_STYLE}</style>"
-        f'<rect width="{width}" height="{height}" fill="#fff"/>{"".join(found)}</svg>\n',
+        f'width="{width}" role="img" aria-label="{label}">{first}{"".join(found)}</svg>'
     )
 
 
