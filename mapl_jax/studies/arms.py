@@ -85,7 +85,12 @@ REWARD = (
 POLICY = (
     Arm("DPO base", "the pairs alone", "dpo", levels=()),
     Arm("DPO all", "base, intra and inter; log-probabilities of responses", "dpo"),
-    Arm("DPO all, joint", "the same of prompts and responses", "dpo", loss={"joint_logp": True}),
+    Arm(
+        "DPO all, joint",
+        "log-probabilities of prompts and responses; sigmoid alone, as sft counts no prompts",
+        "dpo",
+        loss={"joint_logp": True, "type": "sigmoid", "weights": ""},
+    ),
     Arm(
         "DPO IOPO",
         "base and the quadruple of arXiv 2411.06208 over both prompts with instructions",
