@@ -13,7 +13,8 @@ def test_three_kills_and_a_request_to_stop_change_nothing(runs, undisturbed, too
 
     # Before the first step is compiled, so that there is something left to kill.
     running = runs.start(folder)
-    assert running.wait_for(lambda: "going on from the checkpoint at step" in running.output)
+    said = "going on from the checkpoint at step"
+    assert running.wait_for(lambda: "\n" in running.output.partition(said)[2]), running.output
     os.kill(running.process.pid, signal.SIGTERM)
     assert running.wait() == 0, running.output
     last = running.output.splitlines()[-1]
