@@ -151,12 +151,15 @@ def test_tables_say_what_differs_and_what_is_not_known():
 
 
 def test_pages_and_drawings_escape_what_they_show(tmp_path):
-    tables.write_html(tmp_path / "page.html", "Study", [part()], ["<facts>"], ["<command>"])
+    tables.write_html(
+        tmp_path / "page.html", "Study", [part()], ["<facts>"], ["<command>"], "set = <one>"
+    )
     tables.write_figure(tmp_path / "figure.svg", part())
     for name in ("page.html", "figure.svg"):
         content = (tmp_path / name).read_text()
         assert "<all>" not in content and "&lt;all&gt;" in content
-    assert "<facts>" not in (tmp_path / "page.html").read_text()
+    page = (tmp_path / "page.html").read_text()
+    assert not [said for said in ("<facts>", "<command>", "<one>") if said in page]
     assert (tmp_path / "figure.svg").read_text().count("<circle") == 2
 
 
