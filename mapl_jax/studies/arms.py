@@ -8,6 +8,7 @@ from mapl_jax.errors import UserError
 from mapl_jax.synthesis.reference import hash_of
 
 _ALL = ("intra", "inter")
+_SIGMOID = {"type": "sigmoid", "weights": ""}
 _HASHES = 2**128
 
 
@@ -85,11 +86,12 @@ REWARD = (
 POLICY = (
     Arm("DPO base", "the pairs alone", "dpo", levels=()),
     Arm("DPO all", "base, intra and inter; log-probabilities of responses", "dpo"),
+    Arm("DPO all, sigmoid", "as DPO all, without the sft term", "dpo", loss=_SIGMOID),
     Arm(
         "DPO all, joint",
-        "log-probabilities of prompts and responses; sigmoid alone, as sft counts no prompts",
+        "as DPO all, sigmoid, with log-probabilities of prompts and responses, which sft excludes",
         "dpo",
-        loss={"joint_logp": True, "type": "sigmoid", "weights": ""},
+        loss={**_SIGMOID, "joint_logp": True},
     ),
     Arm(
         "DPO IOPO",
