@@ -7,7 +7,11 @@ import functools
 import gc
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
 
 from mapl_jax.errors import UserError
 from mapl_jax.files import read_json
@@ -35,8 +39,32 @@ def _run_local(num_proc: int, missing: Sequence[Shard]) -> Iterator[int]:
         yield from map(shards.make, missing)
         return
     # Spawned and not forked: JAX may have threads running in the process that calls this.
-    with multiprocessing.get_context("spawn").Pool(num_proc, initializer=gc.freeze) as pool:
-        yield from pool.imap_unordered(shards.make, missing)
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(num_proc, mp_context=spawn, initializer=_begin)
+    try:
+        for done in as_completed([pool.submit(shards.make, shard) for shard in missing]):
+            yield done.result()
+    except BrokenProcessPool:
+        raise UserError(
+            "a process that makes samples ended too early; in a script of your own, let what calls "
+            'this stand under `if __name__ == "__main__":`; if memory ran out, lower num_proc'
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    """What a process does before its first shard."""
+    gc.freeze()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the one that started it is killed, which nothing else tells it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _cores() -> int:
