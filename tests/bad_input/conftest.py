@@ -17,7 +17,10 @@ import jax
 import pytest
 from absl import flags
 
-from mapl_jax import train  # noqa: F401 defines flags of libraries before any are counted
+from mapl_jax import (
+    messages,
+    train,  # noqa: F401 defines flags of libraries before any are counted
+)
 from mapl_jax.data import demo, tokenization
 from mapl_jax.models import hub, policy, reward
 from mapl_jax.models.decoder import DecoderConfig
@@ -46,6 +49,8 @@ def call(name: str, *arguments: object) -> Result:
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")
+        # However slow this machine is, no progress beside the line that is looked at.
+        patch.setattr(messages, "PATIENCE", 1e6)
         patch.setattr(sys, "argv", [f"mapl_jax/{name}.py", *map(str, arguments)])
         try:
             runpy.run_module(f"mapl_jax.{name}", run_name="__main__", alter_sys=False)
