@@ -12,6 +12,7 @@ does around its steps, such as saving, is left out.
 
 import dataclasses
 import functools
+import math
 import statistics
 import tempfile
 import time
@@ -296,9 +297,7 @@ def _ours(
             pad_token=0,
             options=options,
         )
-    # As many rows a step as hold about as many pairs as a step of the peers does.
     mean = float(tries.lengths[:count].mean())
-    in_step = max(1, round(batch * mean / config.data.row_length))
 
     def batches(count: int, in_step: int) -> loader.Batches:
         plan = rows.make_plan(
@@ -327,6 +326,13 @@ def _ours(
         loss, slopes = both(params, part)
         return float(loss), float(optax.tree.norm(slopes))
 
+    # As many rows a step as hold about as many pairs as a step of the peers does; of the two
+    # numbers next to that the one that leaves fewer rows of the last step empty.
+    about = batch * mean / config.data.row_length
+    in_step = min(
+        (max(1, math.ceil(about)), max(1, math.floor(about))),
+        key=lambda rows: rows * len(batches(count, rows)),
+    )
     every = batches(count, in_step)
     places = len(every) * in_step * config.data.row_length
     first = step.compile_first_state(run.optimizer, run.shardings)
