@@ -86,6 +86,12 @@ REWARD = (
 POLICY = (
     Arm("DPO base", "the pairs alone", "dpo", levels=()),
     Arm("DPO all", "base, intra and inter; log-probabilities of responses", "dpo"),
+    Arm(
+        "DPO all, base 1",
+        "as DPO all, with the pairs themselves at full weight instead of a fifth",
+        "dpo",
+        loss={"base": 1.0},
+    ),
     Arm("DPO all, sigmoid", "as DPO all, without the sft term", "dpo", loss=_SIGMOID),
     Arm(
         "DPO all, joint",

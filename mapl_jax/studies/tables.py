@@ -212,7 +212,7 @@ def _color(measure: Measure) -> str:
 
 # The drawing: arms below one another, a panel for each measure.
 
-_ROW, _HEAD, _NAMES, _PANEL, _GAP = 20, 44, 144, 118, 16
+_ROW, _HEAD, _NAMES, _PANEL, _GAP, _NUMBER = 20, 44, 144, 118, 16, 36
 
 
 def write_figure(path: str | os.PathLike[str], part: Part) -> None:
@@ -264,8 +264,12 @@ def _panel(part: Part, measure: Measure, left: float, height: float) -> str:
         f'<line class="chance" x1="{at(0.5):.1f}" x2="{at(0.5):.1f}" y1="{top}" y2="{height}"/>',
     ]
     for tick in charts.ticks(low, high, 3):
+        x = at(tick)
+        # Over its own panel, as the next one has numbers of its own.
+        inside = min(max(x, left + _NUMBER / 2), left + _PANEL - _NUMBER / 2)
         parts.append(
-            f'<text class="soft" x="{at(tick):.1f}" y="{top - 6}" text-anchor="middle">'
+            f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{top - 4}" y2="{top}"/>'
+            f'<text class="soft" x="{inside:.1f}" y="{top - 6}" text-anchor="middle">'
             f"{100 * tick:g} %</text>"
         )
     for index, row in enumerate(part.rows):
