@@ -88,9 +88,9 @@ POLICY = (
     Arm("DPO all", "base, intra and inter; log-probabilities of responses", "dpo"),
     Arm(
         "DPO all, base 1",
-        "as DPO all, with the pairs themselves at full weight instead of a fifth",
+        "as DPO all, with the margin of the pairs at full weight instead of a fifth",
         "dpo",
-        loss={"base": 1.0},
+        loss={"base": 1.0, "weights": "1,1"},
     ),
     Arm("DPO all, sigmoid", "as DPO all, without the sft term", "dpo", loss=_SIGMOID),
     Arm(
