@@ -263,15 +263,18 @@ def _panel(part: Part, measure: Measure, left: float, height: float) -> str:
         f'<line class="axis" x1="{left}" x2="{left + _PANEL}" y1="{top}" y2="{top}"/>',
         f'<line class="chance" x1="{at(0.5):.1f}" x2="{at(0.5):.1f}" y1="{top}" y2="{height}"/>',
     ]
+    last = -math.inf
     for tick in charts.ticks(low, high, 3):
         x = at(tick)
-        # Over its own panel, as the next one has numbers of its own.
-        inside = min(max(x, left + _NUMBER / 2), left + _PANEL - _NUMBER / 2)
-        parts.append(
-            f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{top - 4}" y2="{top}"/>'
-            f'<text class="soft" x="{inside:.1f}" y="{top - 6}" text-anchor="middle">'
-            f"{100 * tick:g} %</text>"
-        )
+        parts.append(f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{top - 4}" y2="{top}"/>')
+        # Over its own panel, as the next one has numbers of its own; and over no other number.
+        x = min(max(x, left + _NUMBER / 2), left + _PANEL - _NUMBER / 2)
+        if x - last >= _NUMBER:
+            last = x
+            parts.append(
+                f'<text class="soft" x="{x:.1f}" y="{top - 6}" text-anchor="middle">'
+                f"{100 * tick:g} %</text>"
+            )
     for index, row in enumerate(part.rows):
         found = row.values.get(measure.name)
         if found is None or math.isnan(found.mean):
