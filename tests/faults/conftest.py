@@ -108,7 +108,9 @@ class Runs:
         self.logs = itertools.count()
         self.started = []
 
-    def start(self, workdir, *arguments, config="rm", settings=TINY, devices=1, record=None):
+    def start(
+        self, workdir, *arguments, config="rm", settings=TINY, devices=1, record=None, pace=None
+    ):
         """A process of a training run.
 
         Args:
@@ -118,14 +120,17 @@ class Runs:
             settings: more arguments.
             devices: simulated devices.
             record: file that is told which samples are in the rows that the process brings.
+            pace: seconds that it rests after every line of its log.
         """
-        command = [sys.executable, *(["-m", "mapl_jax.train"] if record is None else [RECORDER])]
+        changed = record is not None or pace is not None
+        command = [sys.executable, *([RECORDER] if changed else ["-m", "mapl_jax.train"])]
         command += [f"--config=configs/{config}.py", *settings, f"--workdir={workdir}", *arguments]
         log = self.folder / f"log-{next(self.logs)}.txt"
         environment = os.environ | {
             "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
             "PYTHONPATH": str(ROOT),
             "RECORD": str(record or ""),
+            "PACE": str(pace or ""),
         }
         with log.open("wb") as file:
             process = subprocess.Popen(

@@ -1,14 +1,18 @@
-"""The train command, noting which samples lie in the rows that this process brings, by step.
+"""The train command, with what tests want to see of it or to happen in it.
 
-With SPOILED=STEP, the last row of that batch holds a number that is not finite.
+With RECORD=FILE it notes which samples lie in the rows that this process brings, by step. With
+SPOILED=STEP, the last row of that batch holds a number that is not finite. With PACE=SECONDS it
+rests so long after every line of its log, so that a busy machine misses no moment to kill it.
 """
 
 import json
 import os
 import sys
+import time
 
 from mapl_jax import cli, train
 from mapl_jax.data import loader
+from mapl_jax.training import metrics
 
 
 class Recorded(loader.Batches):
@@ -31,7 +35,18 @@ class Recorded(loader.Batches):
         return batch
 
 
+class Paced(metrics.MetricsWriter):
+    """A log that takes its time."""
+
+    def write(self, *arguments):
+        super().write(*arguments)
+        time.sleep(float(os.environ["PACE"]))
+
+
 if __name__ == "__main__":
-    loader.Batches = Recorded
+    if os.environ.get("RECORD"):
+        loader.Batches = Recorded
+    if os.environ.get("PACE"):
+        train.MetricsWriter = Paced
     sys.argv[0] = train.__file__
     cli.launch(train.main, name="train", config="configs/rm.py", distributed=True)

@@ -9,10 +9,11 @@ import pytest
 def test_three_kills_and_a_request_to_stop_change_nothing(runs, undisturbed, tools, tmp_path):
     folder = tmp_path / "run"
     rng = tools.random(0)
-    assert tools.killed(runs, folder, "a checkpoint", rng)
+    soon = {"pace": 0.5, "delays": [0.0, 0.01, 0.1]}
+    assert tools.killed(runs, folder, "a good checkpoint", rng, **soon)
 
     # Before the first step is compiled, so that there is something left to kill.
-    running = runs.start(folder)
+    running = runs.start(folder, pace=0.5)
     said = "going on from the checkpoint at step"
     assert running.wait_for(lambda: "\n" in running.output.partition(said)[2]), running.output
     os.kill(running.process.pid, signal.SIGTERM)
@@ -22,9 +23,8 @@ def test_three_kills_and_a_request_to_stop_change_nothing(runs, undisturbed, too
     assert "python -m mapl_jax.train --config=configs/rm.py" in last
     assert "Traceback" not in running.output
 
-    assert tools.killed(runs, folder, "evaluation", rng, delays=[0.0, 0.01])
-    # Wherever the one before got, which on a fast machine may be past this.
-    tools.killed(runs, folder, "a good checkpoint", rng)
+    assert tools.killed(runs, folder, "evaluation", rng, **soon)
+    assert tools.killed(runs, folder, "a checkpoint", rng, **soon)
     runs.finish(folder)
     tools.same(undisturbed, folder)
 
