@@ -167,7 +167,9 @@ def dpo(shape=ONE, **changes):
     return objectives.make(config_of("dpo", **changes), mesh_of(shape))
 
 
-@pytest.mark.parametrize(("rows", "joint"), [(4, False), (8, False), (8, True)])
+@pytest.mark.parametrize(
+    ("rows", "joint"), [(4, False), pytest.param(8, False, marks=pytest.mark.slow), (8, True)]
+)
 def test_the_first_loss_is_log_2_a_level_whatever_the_packing(tries, rows, joint):
     objective = dpo(**{"loss.joint_logp": joint})
     batches = serve(
