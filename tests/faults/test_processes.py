@@ -174,9 +174,15 @@ def test_processes_bring_the_rows_that_their_devices_hold(monkeypatch, shape, ow
             assert sharding.host_of(mesh) == expected[process]
 
 
+# Other devices add up in another order. Adam at the 2e-3 of the demonstration makes that last digit
+# of the first step 4e-5 of the loss after ten steps, and at this 1e-6, whatever ran where.
+CALM = "--config.train.learning_rate=3e-4"
+
+
 @pytest.mark.slow
-def test_a_run_goes_on_with_other_devices_and_processes(runs, undisturbed, tools, tmp_path):
-    folder = tmp_path / "run"
+def test_a_run_goes_on_with_other_devices_and_processes(runs, tools, tmp_path):
+    alone, folder = tmp_path / "alone", tmp_path / "run"
+    runs.finish(alone, CALM, record=alone.with_name("rows.jsonl"))
     records = []
 
     def named(count):
@@ -195,25 +201,25 @@ def test_a_run_goes_on_with_other_devices_and_processes(runs, undisturbed, tools
         return running.output.splitlines()
 
     # 8 devices of one process, killed.
-    (eight,) = until_saved([runs.start(folder, devices=8, record=named(1)[0])])
+    (eight,) = until_saved([runs.start(folder, CALM, devices=8, record=named(1)[0])])
     eight.kill()
     assert "on 8 x cpu" in eight.output
 
     # Two processes; one is asked to stop, and both do.
-    two = until_saved(runs.start_two(folder, records=named(2)))
+    two = until_saved(runs.start_two(folder, CALM, records=named(2)))
     os.kill(two[1].process.pid, signal.SIGTERM)
     assert [running.wait() for running in two] == [0, 0], two[0].output + two[1].output
     assert "on 2 x cpu" in two[0].output
     assert said_by(two[0])[-1].startswith("stopped "), two[0].output
 
     # 4 devices of one process, killed.
-    (four,) = until_saved([runs.start(folder, devices=4, record=named(1)[0])])
+    (four,) = until_saved([runs.start(folder, CALM, devices=4, record=named(1)[0])])
     four.kill()
     assert "going on from the checkpoint at step" in four.output
 
     # Two processes of 2 devices; one dies, the other ends.
     began = time.monotonic()
-    two = runs.start_two(folder, records=named(2), devices=2)
+    two = runs.start_two(folder, CALM, records=named(2), devices=2)
     assert two[0].wait_for(lambda: "going on from" in two[0].output), two[0].output
     two[1].kill()
     assert two[0].wait(120) != 0
@@ -222,13 +228,13 @@ def test_a_run_goes_on_with_other_devices_and_processes(runs, undisturbed, tools
     assert line.startswith("error: process 0 of 2 ends")
 
     # Two processes to the end: only the first reports.
-    last = runs.finish_two(folder, records=named(2))
+    last = runs.finish_two(folder, CALM, records=named(2))
     assert "report:" in last[0]
     for printed in ("run folder:", "step 10/10", "report:", "model:"):
         assert printed not in last[1]
 
-    tools.near(undisturbed, folder)
-    expected = tools.rows_of(undisturbed.with_name("rows.jsonl"))
+    tools.near(alone, folder)
+    expected = tools.rows_of(alone.with_name("rows.jsonl"))
     assert {step for step, _ in expected} == set(range(10))
     assert tools.rows_of(*(path for path in records if path.exists())) == expected
 
