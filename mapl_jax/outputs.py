@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from mapl_jax import objectives, processes, trained
+from mapl_jax import objectives, trained
 from mapl_jax.data import tokenization
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.errors import UserError
@@ -90,9 +90,7 @@ def write_model(
                 policy=not result.head,
             )
             (part / "README.md").write_text(text, encoding="utf-8")
-    # Others go on, perhaps to read it, when it has its name.
-    with processes.first_alone():
-        return difference
+    return difference
 
 
 @functools.lru_cache(maxsize=4)

@@ -210,17 +210,13 @@ def save_params(
     writes = jax.process_index() == 0
     dtype = jnp.dtype(dtype)
     outward = _outward(config, head, params, dtype)
-    if writes:
-        with replacing(target) as temporary:
-            tensors.write(temporary, outward, max_bytes=max_shard_bytes)
+    with replacing(target) as temporary:
+        tensors.write(temporary, outward, max_bytes=max_shard_bytes, writes=writes)
+        if writes:
             _save_config(temporary, config, head, tokenizer, dtype.name)
             if tokenizer is not None:
                 tokenizer.save_pretrained(temporary)
                 check_saved_tokenizer(temporary, tokenizer)
-    else:
-        tensors.write(target, outward, max_bytes=max_shard_bytes, writes=False)
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices("saved a model")
 
 
 def check_tokenizer(config: DecoderConfig, tokenizer: Any) -> None:
@@ -414,7 +410,8 @@ def _some(names: list[str]) -> str:
 def replacing(target: Path) -> Iterator[Path]:
     """A folder to fill, which takes the target's place at the end; nothing is left after an error.
 
-    All processes see the same folder; the first one makes it and moves it.
+    All processes see the same folder; the first one makes it and moves it, and the others wait until
+    it has its name.
 
     Raises:
         UserError: the target holds something other than a model.
@@ -429,18 +426,20 @@ def replacing(target: Path) -> Iterator[Path]:
     old = target.with_name(f".{target.name}.old")
     if jax.process_index() != 0:
         yield temporary
-        return
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        if target.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            target.rename(old)
-        temporary.rename(target)
-    finally:
+    else:
         shutil.rmtree(temporary, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            if target.exists():
+                shutil.rmtree(old, ignore_errors=True)
+                target.rename(old)
+            temporary.rename(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("a folder of a model has its name")
 
 
 def gather(array: Any) -> np.ndarray:
