@@ -484,7 +484,7 @@ def score(
     found = _reward_model(model)
     ((*rewards,),) = judging.rewards(
         found,
-        [_messages(prompt)],
+        [as_messages(prompt)],
         [list(responses)],
         found.mesh,
         rows_per_batch=rows_per_batch,
@@ -559,7 +559,7 @@ def generate_responses(
         **_options(dtype),
     )
     answers = respond(
-        found.params, [_messages(prompt) for prompt in prompts], samples=n, progress=True
+        found.params, [as_messages(prompt) for prompt in prompts], samples=n, progress=True
     )
     return [[answer.text for answer in some] for some in answers]
 
@@ -621,7 +621,7 @@ def _reward_model(model: Model) -> Trained:
     return found
 
 
-def _messages(prompt: Prompt) -> list[Message]:
+def as_messages(prompt: Prompt) -> list[Message]:
     if isinstance(prompt, str):
         return [Message(role="user", content=prompt)]
     return list(prompt)

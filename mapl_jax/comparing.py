@@ -44,7 +44,7 @@ def compare(
         listed = "; ".join(f"{run.name}: {_kind(run.evaluation)}" for run in runs)
         raise UserError(f"these runs measure different things ({listed}); compare runs of one kind")
     first = runs[0]
-    found = [_differences(first, other, seed, resamples) for other in runs[1:]]
+    found = [_shown_differences(first, other, seed, resamples) for other in runs[1:]]
     answered = [
         _answers(first, other, seed, resamples) if first.answers and other.answers else None
         for other in runs[1:]
@@ -91,7 +91,7 @@ def read(path: str, name: str) -> Run:
     return Run(name, str(path), evaluation, summary, after, config, scored, metrics, answered)
 
 
-def _differences(
+def _shown_differences(
     first: Run, other: Run, seed: int, resamples: int
 ) -> dict[tuple[str, str], differences.Difference]:
     mine, theirs = first.summary.get("held_out", {}), other.summary.get("held_out", {})
