@@ -28,7 +28,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
 
 PRESETS = ("demo", "pretrained")
 

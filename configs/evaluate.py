@@ -29,7 +29,7 @@ differences where they were tested on the same data; writes compare.html:
 
 from ml_collections import ConfigDict
 
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
 
 
 def get_config(preset: str = "") -> ConfigDict:

@@ -21,7 +21,7 @@ on the prompt, its number in the file and the seed, never on what else is in the
 
 from ml_collections import ConfigDict
 
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
 
 
 def get_config(preset: str = "") -> ConfigDict:

@@ -48,7 +48,7 @@ and small stands in the README, with the machine it was measured on.
 
 from ml_collections import ConfigDict
 
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
 
 # Preset -> the hub name of the model it starts from, and the number of devices it is made for.
 PRETRAINED = {

@@ -17,7 +17,7 @@ the perplexity of held-out responses before and after, and with `model/`, which 
 
 from ml_collections import ConfigDict
 
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
 
 
 def get_config(preset: str = "") -> ConfigDict:

@@ -2,20 +2,20 @@
 
 The demonstration data:
 
-    python -m mapl_jax.study --config=configs/study.py
+    python -m mapl_jax.study.command --config=configs/study.py
 
 Pairs of your own, by path (hours on 2 CPU cores; the same command goes on where it stopped):
 
-    python -m mapl_jax.study --config=configs/study.py \
+    python -m mapl_jax.study.command --config=configs/study.py \
         --config.data.train=hh_helpful_train.jsonl --config.data.test=hh_helpful_test.jsonl
 
 A published model on a GPU or a TPU; every field of a run is one of `reward`, `sft` and `dpo`:
 
-    python -m mapl_jax.study --config=configs/study.py --config.data.train=pairs.jsonl \
+    python -m mapl_jax.study.command --config=configs/study.py --config.data.train=pairs.jsonl \
         --config.reward.model.path=Qwen/Qwen2.5-0.5B --config.reward.train.learning_rate=1e-5 \
         --config.reward.mesh.fsdp=-1 --config.reward.mesh.data=1 --config.arms='base; all'
 
-The arms stand in mapl_jax/studies/arms.py, the measures in mapl_jax/studies/measures.py.
+The arms stand in mapl_jax/study/arms.py, the measures in mapl_jax/study/measures.py.
 """
 
 import importlib.util
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
 
 
 def _config(name: str, preset: str = "") -> ConfigDict:

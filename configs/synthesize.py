@@ -22,7 +22,7 @@ Presets: `demo` needs no file: it makes 2,000 demonstration pairs and takes well
 
 from ml_collections import ConfigDict
 
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
 
 PRESETS = ("demo", "held_out")
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mapl_jax import configuration, constraints, files
+from mapl_jax import constraints
 from mapl_jax.data import demo
+from mapl_jax.runtime import config, files
 
 FOLDER = Path(__file__).parent
 TITLES = {
@@ -125,7 +126,7 @@ def configuration_page() -> str:
         path = f"configs/{file}.py" + (f":{preset}" if preset else "")
         lines += ["", f"## {title}", "", f"`python -m mapl_jax.{command} --config={path}`", ""]
         lines += ["| field | default | meaning |", "|---|---|---|"]
-        for field in configuration.described(name):
+        for field in config.described(name):
             cells = f"`{field.name}`", value(field.default), field.about
             lines.append(f"| {' | '.join(map(cell, cells))} |")
         lines += presets(name)
@@ -134,12 +135,12 @@ def configuration_page() -> str:
 
 def presets(name: str) -> list[str]:
     """What the presets of a config file set otherwise."""
-    default = dict(configuration.fields(configuration.load(name)))
+    default = dict(config.fields(config.load(name)))
     lines = []
-    for preset in configuration.presets(name):
+    for preset in config.presets(name):
         changed = [
             f"`{field}` = {value(new)}"
-            for field, new in configuration.fields(configuration.load(f"{name}:{preset}"))
+            for field, new in config.fields(config.load(f"{name}:{preset}"))
             if field not in default or default[field] != new
         ]
         if changed:

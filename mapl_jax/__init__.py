@@ -23,58 +23,57 @@ Words with one meaning throughout:
     reach       per token: index just past the last token that may attend to it
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mapl_jax.api import (
-        Evaluation,
-        build_model,
-        check_instructions,
-        evaluate_model,
-        export_model,
-        generate_responses,
-        load_config,
-        load_model,
-        load_pairs,
-        make_samples,
-        propose_instructions,
-        report_pictures,
-        score,
-        set_verbosity,
-        train_model,
-    )
-    from mapl_jax.errors import UserError
+    from mapl_jax.evaluate import Evaluation as Evaluation
+    from mapl_jax.evaluate import evaluate_model as evaluate_model
+    from mapl_jax.evaluate import score as score
+    from mapl_jax.export import export_model as export_model
+    from mapl_jax.generate import generate_responses as generate_responses
+    from mapl_jax.reports.run import report_pictures as report_pictures
+    from mapl_jax.runtime.config import load_config as load_config
+    from mapl_jax.runtime.console import set_verbosity as set_verbosity
+    from mapl_jax.runtime.errors import UserError as UserError
+    from mapl_jax.synthesize import check_instructions as check_instructions
+    from mapl_jax.synthesize import load_pairs as load_pairs
+    from mapl_jax.synthesize import make_samples as make_samples
+    from mapl_jax.synthesize import propose_instructions as propose_instructions
+    from mapl_jax.train import build_model as build_model
+    from mapl_jax.train import train_model as train_model
+    from mapl_jax.training.restore import load_model as load_model
 
 __version__ = "0.1.0"
 
-__all__ = (
-    "Evaluation",
-    "UserError",
-    "build_model",
-    "check_instructions",
-    "evaluate_model",
-    "export_model",
-    "generate_responses",
-    "load_config",
-    "load_model",
-    "load_pairs",
-    "make_samples",
-    "propose_instructions",
-    "report_pictures",
-    "score",
-    "set_verbosity",
-    "train_model",
-)
+# Public name -> the module it lives in, which is loaded at the first use of one of its names.
+_HOMES = {
+    "Evaluation": "evaluate",
+    "UserError": "runtime.errors",
+    "build_model": "train",
+    "check_instructions": "synthesize",
+    "evaluate_model": "evaluate",
+    "export_model": "export",
+    "generate_responses": "generate",
+    "load_config": "runtime.config",
+    "load_model": "training.restore",
+    "load_pairs": "synthesize",
+    "make_samples": "synthesize",
+    "propose_instructions": "synthesize",
+    "report_pictures": "reports.run",
+    "score": "evaluate",
+    "set_verbosity": "runtime.console",
+    "train_model": "train",
+}
+
+__all__ = tuple(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    """The functions of `mapl_jax.api`, which is loaded at the first use of one of them."""
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module("mapl_jax.api"), name)
+    return getattr(importlib.import_module(f"mapl_jax.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_HOMES})

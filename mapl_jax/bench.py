@@ -1,14 +1,15 @@
 """Measures the steps of a run: python -m mapl_jax.bench --config=configs/rm.py
 
 Compile and step time, samples, comparisons and tokens a second, the share of the hardware's peak
-(MFU; formula in `mapl_jax/measure.py`), memory, attention's share of the time, and how much faster
+(MFU; formula in `mapl_jax/performance/measure.py`), memory, attention's share of the time, and how
+much faster
 the loader is than training. `--output=FILE` writes all of it as JSON.
 
     python -m mapl_jax.bench --config=configs/bench.py --config.data.train=FILE --versus=trl
 
 trains the same model shape on base comparisons of the same pairs with TRL's RewardTrainer and
 DPOTrainer and with a plain torch loop, by turns, after showing that all have the same losses and
-gradients (extra `peers`; see `mapl_jax/versus.py`).
+gradients (extra `peers`; see `mapl_jax/performance/peers.py`).
 """
 
 import os
@@ -20,12 +21,16 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mapl_jax import assembly, cli, files, inputs, measure, objectives, train, weights
-from mapl_jax.data import loader
-from mapl_jax.errors import UserError
-from mapl_jax.messages import result, say
-from mapl_jax.models import lora
-from mapl_jax.training import sharding, step
+from mapl_jax.data import encode, loader, tokenization
+from mapl_jax.models import initial, lora
+from mapl_jax.performance import measure
+from mapl_jax.runtime import cli, errors, files
+from mapl_jax.runtime.console import result, say
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.synthesis import prepare
+from mapl_jax.training import reference as weights
+from mapl_jax.training import sharding, step, trainer
+from mapl_jax.training.objective import make
 
 FLAGS = {
     "steps": cli.Flag(10, "Steps that are measured, after two that are not."),
@@ -53,10 +58,10 @@ def main(arguments: cli.Arguments) -> None:
         for name, value in found["attention_microseconds"].items():
             result(f"{name:<14}{value:>10.1f} microseconds a token")
     elif flags.versus:
-        cli.choice("--versus", flags.versus, ("trl",))
-        from mapl_jax import versus
+        errors.choice("--versus", flags.versus, ("trl",))
+        from mapl_jax.performance import peers
 
-        found = versus.compare(
+        found = peers.compare(
             config, pairs=flags.pairs, batch=flags.batch, repeats=flags.repeats, say=result
         )
     else:
@@ -85,22 +90,22 @@ def run(config: ConfigDict, folder: Path, steps: int) -> dict[str, Any]:
         steps: how many.
     """
     mesh = sharding.make_mesh(config.mesh)
-    options = assembly.model_options(config, mesh)
-    objective = objectives.make(config, mesh)
-    load = inputs.load_splits if objective.comparisons else inputs.load_demonstrations
+    options = trainer.model_options(config, mesh)
+    objective = make(config, mesh)
+    load = prepare.load_splits if objective.comparisons else prepare.load_demonstrations
     split, _ = load(config, folder / "cache")
-    tokenizer = inputs.make_tokenizer(config, split, folder / "tokenizer")
-    tries = inputs.encode_split(split, tokenizer, inputs.encode_settings(config), folder / "cache")
+    tokenizer = tokenization.make_tokenizer(config, split, folder / "tokenizer")
+    tries = encode.encode_split(split, tokenizer, encode.encode_settings(config), folder / "cache")
     objective.check(tries, config)
     with config.unlocked():
         config.train.steps = steps + WARM
-    plan = train.make_plan(config, tries, objective, mesh)
-    source = weights.first(config, tokenizer, objective)
-    made = assembly.assemble(
+    plan = trainer.make_plan(config, tries, objective, mesh)
+    source = initial.first(config, tokenizer, objective)
+    made = trainer.assemble(
         source.model,
         objective,
         mesh,
-        settings=assembly.make_optimizer_settings(config),
+        settings=trainer.make_optimizer_settings(config),
         steps=plan.steps,
         options=options,
     )
@@ -143,7 +148,7 @@ def run(config: ConfigDict, folder: Path, steps: int) -> dict[str, Any]:
         **timed,
         "parameters": sum(x.size for x in jax.tree.leaves(made.shapes)),
         "dtype": np.dtype(options["dtype"]).name,
-        "attention": assembly.attention_of(config, source.model, options),
+        "attention": trainer.attention_of(config, source.model, options),
         "samples_per_second": work.samples / seconds,
         "comparisons_per_second": work.comparisons / seconds,
         "tokens_per_second": work.tokens / seconds,

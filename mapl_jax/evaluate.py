@@ -4,11 +4,12 @@ python -m mapl_jax.evaluate --config=configs/evaluate.py --config.checkpoint=DIR
 python -m mapl_jax.evaluate --compare RUN OTHER_RUN
 """
 
+import dataclasses
 import functools
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,151 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mapl_jax import cli, comparing, generate, inputs, judging, results, train, trained, weights
-from mapl_jax.data import sources
-from mapl_jax.errors import UserError
-from mapl_jax.evaluation import ifeval, preferences, reports
-from mapl_jax.files import check_target, write_json, write_lines
+from mapl_jax.data import encode, samples
+from mapl_jax.data.records import Message, Prompt, as_messages
+from mapl_jax.evaluation import ifeval, preferences, sampler, stored
+from mapl_jax.evaluation import rewards as judging
 from mapl_jax.kernels import attention
-from mapl_jax.messages import result, say
-from mapl_jax.runs import RunFolder
-from mapl_jax.training import sharding
+from mapl_jax.models import initial
+from mapl_jax.models.initial import _options
+from mapl_jax.reports import comparison, run
+from mapl_jax.runtime import cli, errors
+from mapl_jax.runtime.console import result, say
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import check_target, write_json, write_lines
+from mapl_jax.runtime.run_folder import RunFolder
+from mapl_jax.synthesis import prepare
+from mapl_jax.synthesis.prepare import Source
+from mapl_jax.synthesis.settings import Settings
+from mapl_jax.training import restore, sharding
+from mapl_jax.training.restore import Model, Trained, _loaded
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Evaluation:
+    """How a reward model did on held-out comparisons; shows itself as a table.
+
+    Attributes:
+        summary: accuracies, margins, ... by level, by number of instructions and by family, as
+            `evaluation.preferences.summarize` names them.
+        scored: every comparison with its rewards.
+        counts: what was read, dropped and cut.
+    """
+
+    summary: dict[str, Any]
+    scored: preferences.Scored
+    counts: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return preferences.table(None, self.summary)
+
+
+def evaluate_model(
+    model: Model,
+    data: Source,
+    *,
+    synthesis: Mapping[str, Any] | None = None,
+    max_length: int = 0,
+    rows_per_batch: int = 8,
+    dtype: str = "float32",
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Evaluation:
+    """How often a reward model prefers what it should.
+
+    Args:
+        model: a reward model, or where it lies.
+        data: pairs or samples.
+        synthesis: settings to add instructions to pairs with, as `make_samples` takes them, {} for
+            the usual ones; None for pairs as they are.
+        max_length: longest prompt and response together, tokens; 0: that of the run, else 2048.
+        rows_per_batch: rows of tokens at once.
+        dtype: of the computation, "float32" or "bfloat16".
+        resamples: of the bootstrap behind the 95 % intervals.
+        seed: of the bootstrap.
+
+    Raises:
+        UserError: there is no reward model, or the data is bad.
+
+    Example:
+        >>> import mapl_jax
+        >>> pairs = mapl_jax.load_pairs("demo", limit=10)
+        >>> model = mapl_jax.build_model(mapl_jax.load_config("rm:tiny"), pairs)
+        >>> found = mapl_jax.evaluate_model(model, pairs)
+        >>> found.summary["base_count"]
+        10
+    """
+    found = _reward_model(model)
+    settings = judging.encoding(found, max_length)
+    with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
+        split = prepare.load_any(
+            data, cache, synthesis=None if synthesis is None else Settings(**synthesis)
+        )
+        tries = encode.encode_split(split, found.tokenizer, settings, cache)
+        scored = judging.comparisons(
+            found, tries, found.mesh, rows_per_batch=rows_per_batch, **_options(dtype)
+        )
+    summary = preferences.summarize(scored, seed=seed, resamples=resamples)
+    return Evaluation(summary, scored, {**split.counts, "encoding": tries.counts})
+
+
+def score(
+    prompt: Prompt,
+    responses: Sequence[str],
+    model: Model,
+    *,
+    rows_per_batch: int = 1,
+    dtype: str = "float32",
+) -> list[float]:
+    """Rewards of responses to a prompt.
+
+    All responses are read together with the prompt, which is read once. Calls with one loaded
+    model compile once for texts of about the same length.
+
+    Args:
+        prompt: a text, or the messages of a conversation that ends with a user's turn.
+        responses: any number of texts.
+        model: a reward model from `load_model` or `train_model`, or where one lies (a run, an
+            exported model, a hub name), which is then loaded for this call.
+        rows_per_batch: rows of tokens at once.
+        dtype: of the computation, "float32" or "bfloat16".
+
+    Returns:
+        A reward for each response; what it means against others is all that it means.
+
+    Raises:
+        UserError: there is no reward model, or the prompt is too long for it.
+
+    Example:
+        >>> import mapl_jax
+        >>> pairs = mapl_jax.load_pairs("demo", limit=10)
+        >>> model = mapl_jax.build_model(mapl_jax.load_config("rm:tiny"), pairs)
+        >>> rewards = mapl_jax.score("Name a river.", ["The Nile.", "Bread.", "The Nile."], model)
+        >>> len(rewards), rewards[0] == rewards[2]
+        (3, True)
+    """
+    if isinstance(responses, str):
+        raise UserError("responses must be a list of texts, and not one text")
+    if not responses:
+        return []
+    found = _reward_model(model)
+    ((*rewards,),) = judging.rewards(
+        found,
+        [as_messages(prompt)],
+        [list(responses)],
+        found.mesh,
+        rows_per_batch=rows_per_batch,
+        **_options(dtype),
+    )
+    return rewards
+
+
+def _reward_model(model: Model) -> Trained:
+    found = _loaded(model)
+    if not found.head:
+        raise UserError("this is a policy, which has no score; give a reward model")
+    return found
+
 
 FLAGS = {
     "compare": cli.Flag((), "Folders of runs or evaluations to put side by side: --compare A B."),
@@ -36,7 +173,7 @@ def main(arguments: cli.Arguments) -> None:
     """Loads, scores, prints."""
     config = arguments.config
     if arguments.flags.get("compare"):
-        result(comparing.compare(arguments.flags.compare, arguments.flags.output))
+        result(comparison.compare(arguments.flags.compare, arguments.flags.output))
         say("", f"page: {arguments.flags.output}")
         return
     if "responses" in config:
@@ -46,8 +183,8 @@ def main(arguments: cli.Arguments) -> None:
         raise UserError("no checkpoint given; set --config.checkpoint=DIR")
     if not config.data:
         raise UserError("no data given; set --config.data=FILE")
-    dtype = cli.choice("dtype", config.dtype, weights.DTYPES)
-    cli.choice("attention", config.attention, attention.BACKENDS)
+    dtype = errors.choice("dtype", config.dtype, initial.DTYPES)
+    errors.choice("attention", config.attention, attention.BACKENDS)
     output = config.output or arguments.workdir
     # A mistake shows before the work.
     if config.scores:
@@ -55,18 +192,18 @@ def main(arguments: cli.Arguments) -> None:
     if output:
         check_target(RunFolder(output).report)
     mesh = sharding.make_mesh(config.mesh)
-    found = trained.load(config.checkpoint, mesh)
+    found = restore.load(config.checkpoint, mesh)
     if not found.head:
         raise UserError(f"{config.checkpoint} holds a policy, and so no score")
     settings = judging.encoding(found, config.max_length, config.row_length, config.truncation)
 
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
-        synthesis = inputs.synthesis_settings(config) if config.synthesize else None
-        split = inputs.load_any(
+        synthesis = prepare.synthesis_settings(config) if config.synthesize else None
+        split = prepare.load_any(
             config.data, cache, on_error=config.on_error, seed=config.seed, synthesis=synthesis
         )
-        tries = inputs.encode_split(split, found.tokenizer, settings, cache)
-        say(train.describe(str(config.data), tries))
+        tries = encode.encode_split(split, found.tokenizer, settings, cache)
+        say(encode.describe(str(config.data), tries))
         scored = judging.comparisons(
             found,
             tries,
@@ -81,8 +218,8 @@ def main(arguments: cli.Arguments) -> None:
 
 def _report(
     arguments: cli.Arguments,
-    found: trained.Trained,
-    split: inputs.Split,
+    found: restore.Trained,
+    split: samples.Split,
     encoding: Mapping[str, int],
     scored: preferences.Scored,
     mesh: Any,
@@ -103,7 +240,7 @@ def _report(
             "command": arguments.command,
             "checkpoint": str(config.checkpoint),
             "data": {**split.counts, "encoding": encoding},
-            "held_out": results.digests(split.samples()),
+            "held_out": stored.digests(split.samples()),
             "config": json.loads(json.dumps(config.to_dict())),
             "eval": {"after": summary},
         }
@@ -111,7 +248,7 @@ def _report(
         # As in the folder of a run, for --compare.
         preferences.write_scores(folder.eval / "after.jsonl", scored)
         made = found.summary.get("train", {}).get("comparisons", {})
-        reports.write_report(
+        run.write_report(
             folder.report,
             title=facts["name"],
             command=arguments.command,
@@ -151,7 +288,7 @@ def score_ifeval(config: ConfigDict) -> None:
         if config.selector and max(map(len, texts)) == 1:
             raise UserError(f"{config.responses} has one response to a prompt, nothing to select")
     else:
-        generate.check(config)
+        sampler.check(config)
         texts = _answered(prompts, config)
     followed = ifeval.judge(prompts, texts, config.prompts)
     rewards = _rewards(prompts, texts, config) if config.selector else None
@@ -175,10 +312,8 @@ def score_ifeval(config: ConfigDict) -> None:
 
 def _answered(prompts: list[dict[str, Any]], config: ConfigDict) -> list[list[str]]:
     """What a policy says to IFEval's prompts, kept beside the verdicts."""
-    records = [
-        (record, [sources.Message(role="user", content=record["prompt"])]) for record in prompts
-    ]
-    respond = generate.load(config, rows_per_batch=config.rows_per_batch)
+    records = [(record, [Message(role="user", content=record["prompt"])]) for record in prompts]
+    respond = sampler.load(config, rows_per_batch=config.rows_per_batch)
     found = respond(
         [messages for _, messages in records],
         samples=config.n,
@@ -187,7 +322,7 @@ def _answered(prompts: list[dict[str, Any]], config: ConfigDict) -> list[list[st
     )
     if config.output and jax.process_index() == 0:
         path = Path(config.output).with_suffix(".responses.jsonl")
-        write_lines(path, generate.with_responses(records, found))
+        write_lines(path, sampler.with_responses(records, found))
         say(f"responses: {path}")
     cut = sum(not answer.ended for answers in found for answer in answers)
     if cut:
@@ -200,7 +335,7 @@ def _rewards(
 ) -> list[list[float]]:
     """What a reward model thinks of responses to IFEval's prompts."""
     mesh = sharding.make_mesh(config.mesh)
-    found = trained.load(config.selector, mesh)
+    found = restore.load(config.selector, mesh)
     if not found.head:
         raise UserError(f"{config.selector} holds a policy, and so no score to select by")
     return judging.rewards(
@@ -209,7 +344,7 @@ def _rewards(
         texts,
         mesh,
         rows_per_batch=config.rows_per_batch,
-        dtype=weights.DTYPES[config.dtype],
+        dtype=initial.DTYPES[config.dtype],
         backend=config.attention,
     )
 

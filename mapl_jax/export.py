@@ -6,14 +6,65 @@ reward-bench read too. It appears only after it was read back and gave the rewar
 on held-out rows.
 """
 
+import os
 import tempfile
 from pathlib import Path
 
-from mapl_jax import cli, inputs, outputs, trained
 from mapl_jax.data import encode
-from mapl_jax.errors import UserError
-from mapl_jax.messages import say
-from mapl_jax.training import sharding
+from mapl_jax.data.encode import encode_split
+from mapl_jax.runtime import cli, errors
+from mapl_jax.runtime.console import say
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.synthesis import prepare
+from mapl_jax.synthesis.prepare import Source
+from mapl_jax.training import restore, sharding
+from mapl_jax.training.export import TOLERANCE, write_model
+from mapl_jax.training.restore import Model, _loaded
+
+
+def export_model(
+    model: Model,
+    folder: str | os.PathLike[str],
+    data: Source = "",
+    *,
+    dtype: str = "float32",
+    adapter: bool = False,
+) -> float:
+    """Writes a model for others: what `python -m mapl_jax.export` does.
+
+    The folder opens in `transformers` and has a model card. It appears only after it was read back
+    and gave the same numbers.
+
+    Args:
+        model: any model, or where it lies.
+        folder: to write; a model that is there is replaced.
+        data: pairs or samples to check with; empty: the held-out rows of its run.
+        dtype: of the weights, "float32" or "bfloat16".
+        adapter: write the adapters of a LoRA run as PEFT does, instead of merging them.
+
+    Returns:
+        The largest difference that the check found.
+
+    Raises:
+        UserError: the folder holds something else, or there is nothing to check with.
+
+    Example:
+        >>> import mapl_jax, os, tempfile
+        >>> pairs = mapl_jax.load_pairs("demo", limit=10)
+        >>> model = mapl_jax.build_model(mapl_jax.load_config("rm:tiny"), pairs)
+        >>> folder = tempfile.mkdtemp() + "/reward-model"
+        >>> difference = mapl_jax.export_model(model, folder, pairs)
+        >>> {"config.json", "model.safetensors", "tokenizer.json"} <= set(os.listdir(folder))
+        True
+    """
+    check(dtype=dtype, adapter=adapter)
+    found = _loaded(model)
+    if adapter and found.model.lora is None:
+        raise UserError("the model has no adapters; leave out adapter")
+    with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
+        tries = rows(found, data, cache)
+        return write_model(Path(folder), found, tries, found.mesh, dtype=dtype, adapter=adapter)
+
 
 FLAGS = {
     "checkpoint": cli.Flag("", "A run folder, one of its checkpoints/STEP, or a model folder."),
@@ -32,11 +83,11 @@ def main(arguments: cli.Arguments) -> None:
             raise UserError(f"no {name} given; set --{name}=DIR")
     check(dtype=options.dtype, adapter=options.adapter, flag="--")
     mesh = sharding.make_mesh({"data": 1, "fsdp": -1, "tensor": 1})
-    found = trained.load(options.checkpoint, mesh)
+    found = restore.load(options.checkpoint, mesh)
     if options.adapter and found.model.lora is None:
         raise UserError(f"{options.checkpoint} has no adapters; leave out --adapter")
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
-        difference = outputs.write_model(
+        difference = write_model(
             Path(options.output),
             found,
             rows(found, options.data, cache),
@@ -59,12 +110,12 @@ def check(*, dtype: str, adapter: bool, flag: str = "") -> None:
     Raises:
         UserError: it cannot.
     """
-    cli.choice(f"{flag}dtype", dtype, outputs.TOLERANCE)
+    errors.choice(f"{flag}dtype", dtype, TOLERANCE)
     if adapter and dtype != "float32":
         raise UserError(f"adapters are written as float32; leave out {flag}dtype")
 
 
-def rows(found: trained.Trained, data: inputs.Source, cache: str) -> encode.TrieSet:
+def rows(found: restore.Trained, data: prepare.Source, cache: str) -> encode.TrieSet:
     """What an export is checked with: some data, or the held-out rows of the run.
 
     Args:
@@ -81,13 +132,13 @@ def rows(found: trained.Trained, data: inputs.Source, cache: str) -> encode.Trie
             raise UserError("no held-out rows to check with; give some with --data=FILE")
         try:
             shared = lengths.get("cache")
-            kept = inputs.shared_cache(shared) if shared else found.run.cache
+            kept = prepare.shared_cache(shared) if shared else found.run.cache
             return encode.open_cached(kept, found.held_out, lengths["row_length"])
         except UserError as error:
             raise UserError(f"{error}; give rows to check with by --data=FILE") from error
     settings = encode.Settings(lengths["max_length"], lengths["row_length"])
-    split = inputs.load_any(data, cache)
-    return inputs.encode_split(split, found.tokenizer, settings, cache)
+    split = prepare.load_any(data, cache)
+    return encode_split(split, found.tokenizer, settings, cache)
 
 
 if __name__ == "__main__":

@@ -6,25 +6,120 @@ From a file, or what is typed if there is none.
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
-from ml_collections import ConfigDict
+from jax.sharding import Mesh
 
-from mapl_jax import cli, responses, trained, weights
-from mapl_jax.data import sources
-from mapl_jax.data.sources import Message
-from mapl_jax.errors import UserError
-from mapl_jax.files import check_target, write_lines
-from mapl_jax.kernels import attention
-from mapl_jax.messages import ask, result, say
+from mapl_jax.data.records import Message, Prompt, as_messages, read_prompts
+from mapl_jax.data.tokenization import Tokenizer
+from mapl_jax.evaluation import sampler
+from mapl_jax.evaluation.sampler import Response, check, load, with_responses
+from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.generation import Sampling
-from mapl_jax.responses import Responder, Response
-from mapl_jax.training import sharding
+from mapl_jax.models.initial import _options
+from mapl_jax.runtime import cli
+from mapl_jax.runtime.console import ask, result, say
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import check_target, write_lines
+from mapl_jax.training.restore import Model, _loaded
+
+
+def generate_responses(
+    prompts: Sequence[Prompt],
+    model: Model,
+    *,
+    n: int = 1,
+    max_new_tokens: int = 512,
+    temperature: float | None = None,
+    top_p: float = 1.0,
+    seed: int = 0,
+    rows_per_batch: int = 16,
+    dtype: str = "float32",
+) -> list[list[str]]:
+    """What a policy answers.
+
+    Args:
+        prompts: texts, or conversations that end with a user's turn.
+        model: a policy from `load_model` or `train_model`, or where one lies.
+        n: responses to each prompt.
+        max_new_tokens: longest response, tokens.
+        temperature: 0 always takes the likeliest token; None is 0 for one response and else 1.
+        top_p: draw from the likeliest tokens that together have this probability.
+        seed: of what is drawn.
+        rows_per_batch: responses at once.
+        dtype: of the computation, "float32" or "bfloat16".
+
+    Returns:
+        For each prompt its n responses.
+
+    Raises:
+        UserError: there is no policy, or a prompt leaves no room for a response.
+
+    Example:
+        >>> import mapl_jax
+        >>> config = mapl_jax.load_config(
+        ...     "sft", {"model.width": 32, "model.layers": 1, "tokenizer.vocab_size": 320}
+        ... )
+        >>> policy = mapl_jax.build_model(config, mapl_jax.load_pairs("demo", limit=10))
+        >>> answers = mapl_jax.generate_responses(["Name a river."], policy, n=2, max_new_tokens=4)
+        >>> [len(some) for some in answers]
+        [2]
+    """
+    if isinstance(prompts, str):
+        raise UserError("prompts must be a list of prompts, and not one text")
+    if n < 1:
+        raise UserError(f"n must be at least 1, not {n}")
+    if n > 1 and temperature == 0:
+        raise UserError(f"n={n} responses at temperature 0 are all the same")
+    found = _loaded(model)
+    if found.head:
+        raise UserError("this is a reward model, which answers nothing")
+    sampling = Sampling(
+        max_new_tokens,
+        sampler.stops(found.tokenizer, found.folder),
+        float(n > 1) if temperature is None else temperature,
+        top_p,
+    )
+    respond = _responder(
+        found.model,
+        found.tokenizer,
+        found.mesh,
+        sampling,
+        seed,
+        rows_per_batch,
+        **_options(dtype),
+    )
+    answers = respond(
+        found.params, [as_messages(prompt) for prompt in prompts], samples=n, progress=True
+    )
+    return [[answer.text for answer in some] for some in answers]
+
+
+@functools.lru_cache(maxsize=8)
+def _responder(
+    model: DecoderConfig,
+    tokenizer: Tokenizer,
+    mesh: Mesh,
+    sampling: Sampling,
+    seed: int,
+    rows_per_batch: int,
+    **options: Any,
+) -> sampler.Responder:
+    """One program for all calls that ask alike."""
+    return sampler.Responder(
+        model,
+        tokenizer,
+        mesh,
+        sampling=sampling,
+        seed=seed,
+        rows_per_batch=rows_per_batch,
+        **options,
+    )
+
 
 NEW = "/new"
-AUTO = -1.0
 
 
 def main(arguments: cli.Arguments) -> None:
@@ -37,7 +132,7 @@ def main(arguments: cli.Arguments) -> None:
         raise UserError("one answer at a time and one process, please; or set --config.input=FILE")
     if config.output:
         check_target(config.output)
-    records = sources.read_prompts(config.input) if config.input else []
+    records = read_prompts(config.input) if config.input else []
     respond = load(config, rows_per_batch=config.rows_per_batch if config.input else 1)
     if not config.input:
         converse(respond, sys.stdin)
@@ -57,70 +152,6 @@ def main(arguments: cli.Arguments) -> None:
     else:
         for line in lines:
             result(json.dumps(line, ensure_ascii=False))
-
-
-def check(config: ConfigDict) -> None:
-    """Makes sure that the settings mean something, before anything is loaded.
-
-    Raises:
-        UserError: one does not.
-    """
-    if not config.checkpoint:
-        raise UserError("no checkpoint given; set --config.checkpoint=DIR")
-    if config.n < 1:
-        raise UserError(f"n must be at least 1, not {config.n}")
-    if config.n > 1 and config.temperature == 0:
-        raise UserError(
-            f"n={config.n} responses at temperature 0 are all the same; leave it out for 1"
-        )
-    cli.choice("dtype", config.dtype, weights.DTYPES)
-    cli.choice("attention", config.attention, attention.BACKENDS)
-    sampling(config, ())
-
-
-def sampling(config: ConfigDict, stops: tuple[int, ...]) -> Sampling:
-    """How a config wants tokens chosen: greedily, but where there are several responses."""
-    temperature = float(config.n > 1) if config.temperature == AUTO else config.temperature
-    return Sampling(config.max_new_tokens, stops, temperature, config.top_p)
-
-
-def load(config: ConfigDict, *, rows_per_batch: int) -> Callable[..., list[list[Response]]]:
-    """The policy of `config.checkpoint`, ready to answer.
-
-    Raises:
-        UserError: there is none.
-    """
-    mesh = sharding.make_mesh(config.mesh)
-    found = trained.load(config.checkpoint, mesh)
-    if found.head:
-        raise UserError(f"{config.checkpoint} holds a reward model, which answers nothing")
-    respond = Responder(
-        found.model,
-        found.tokenizer,
-        mesh,
-        sampling=sampling(config, responses.stops(found.tokenizer, found.folder)),
-        seed=config.seed,
-        rows_per_batch=rows_per_batch,
-        dtype=weights.DTYPES[config.dtype],
-        backend=config.attention,
-    )
-    return functools.partial(respond, found.params)
-
-
-def with_responses(
-    records: Sequence[tuple[Mapping[str, Any], Sequence[Message]]],
-    found: Sequence[Sequence[Response]],
-) -> Iterator[dict[str, Any]]:
-    """A line for every response, with the fields of its prompt's record."""
-    for (record, messages), answers in zip(records, found, strict=True):
-        for number, answer in enumerate(answers):
-            line = {
-                **record,
-                "prompt": record.get("prompt") or messages[-1]["content"],
-                "response": answer.text,
-                "finish_reason": "stop" if answer.ended else "length",
-            }
-            yield line | ({"sample": number} if len(answers) > 1 else {})
 
 
 def converse(respond: Callable[..., list[list[Response]]], lines: Iterable[str]) -> None:

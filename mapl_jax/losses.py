@@ -14,11 +14,16 @@ divided afterwards. Levels differ only in their terms (`BASE`, `INTRA`, `INTER`)
 The published text of MAPL does not print the loss of `INTER`; the four readings are `INTER_FORMS`.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
+
+from mapl_jax import pair_losses
+from mapl_jax.training.step import Batch
 
 BASE, INTRA, INTER = 0, 1, 2
 LEVELS = ("base", "intra", "inter")
@@ -220,3 +225,171 @@ def preference_loss(
         reward_max=jnp.max(jnp.where(used, terms, -jnp.inf), initial=-jnp.inf),
     )
     return total, jax.lax.stop_gradient(sums)
+
+
+COMPARISONS = Comparisons._fields
+Leaves = Float[Array, "R L"]
+
+
+def comparisons_of(batch: Batch) -> Comparisons:
+    """The comparison table of a part of a batch."""
+    return Comparisons(*(batch[name] for name in COMPARISONS))
+
+
+def reward_loss(
+    rewards: Leaves, batch: Batch, *, inter: str = "margin", center: float = 0.0
+) -> tuple[Float[Array, ""], LevelSums]:
+    """The loss of a reward model; see `preference_loss`."""
+    return preference_loss(rewards, comparisons_of(batch), inter=inter, center=center)
+
+
+# Policies by preferences.
+
+
+class PolicySums(NamedTuple):
+    """Sums over a part of a batch.
+
+    Attributes:
+        levels: of the implicit rewards.
+        rewards: of base comparisons, (chosen, rejected).
+        logps: log pi of base comparisons, (chosen, rejected).
+        drift: log pi - log pi_ref over the responses of base comparisons.
+        tokens: of these responses.
+    """
+
+    levels: LevelSums
+    rewards: Float[Array, "2"]
+    logps: Float[Array, "2"]
+    drift: Float[Array, ""]
+    tokens: Float[Array, ""]
+
+    @property
+    def samples(self) -> float:
+        """How many samples these are the sums of."""
+        return self.levels.samples
+
+    def joined(self) -> "PolicySums":
+        """The sums of a whole batch from those of its parts, stacked along a leading axis."""
+        return PolicySums(self.levels.joined(), *(jnp.sum(x, axis=0) for x in self[1:]))
+
+    def metrics(self) -> dict[str, float]:
+        """What is logged of a policy, under the names of TRL's `DPOTrainer`.
+
+        `drift` is the mean of log pi - log pi_ref over response tokens: 0 at the start, and the
+        negative of a KL divergence if the responses were the reference's own.
+        """
+        values = self.levels.by_level()
+        if count := values.get("base_count"):
+            for index, side in enumerate(("chosen", "rejected")):
+                values[f"rewards/{side}"] = float(self.rewards[index]) / count
+                values[f"logps/{side}"] = float(self.logps[index]) / count
+            values["rewards/accuracies"] = values["base_accuracy"]
+            values["rewards/margins"] = values["base_margin"]
+            values["drift"] = float(self.drift) / float(self.tokens)
+        return values
+
+
+def dpo_loss(
+    logps: Leaves,
+    batch: Batch,
+    *,
+    beta: float,
+    inter: str = "margin",
+    base_loss: Callable[[pair_losses.Pair], Array] | None = None,
+    sft: float = 0.0,
+) -> tuple[Float[Array, ""], PolicySums]:
+    """The loss of a policy.
+
+    Args:
+        logps: log pi of the leaves, fp32, [R, L], or each as two summands, [R, L, 2]; with these
+            and the same weights as the reference, the loss is log 2 at every level, to 1e-6.
+        batch: with `ref_logp` of the same shape, `response_tokens` and `sft_weight` [R, L], and
+            the comparisons.
+        beta: of the rewards.
+        inter: form of the inter level.
+        base_loss: of base comparisons; None for -log sigmoid of the margin.
+        sft: weight of the mean of -log pi over all chosen tokens of the global batch, within the
+            base level.
+    """
+    table = comparisons_of(batch)
+    ratios, logps = joined(logps - batch["ref_logp"]), joined(logps)
+    rewards = beta * ratios
+    chosen, rejected = sides(rewards, table)
+    lengths = sides(batch["response_tokens"].astype(jnp.float32), table)
+    pair = pair_losses.Pair(chosen, rejected, table.gamma, *lengths)
+    loss, levels = preference_loss(
+        rewards, table, inter=inter, base_loss=None if base_loss is None else base_loss(pair)
+    )
+    if sft:
+        loss += sft * negative_log_likelihood(logps, batch)
+    base = table.level == BASE
+
+    def total(values: Array) -> Array:
+        return jnp.sum(jnp.where(base, values, 0.0))
+
+    sums = PolicySums(
+        levels=levels,
+        rewards=jnp.stack([total(chosen), total(rejected)]),
+        logps=jnp.stack([total(side) for side in sides(logps, table)]),
+        drift=total(jnp.add(*sides(ratios, table))),
+        tokens=total(jnp.add(*lengths)),
+    )
+    return loss, jax.lax.stop_gradient(sums)
+
+
+def joined(logps: Array) -> Leaves:
+    """Sums of log-probabilities from their summands (see `policy.leaf_logps`), or as they are."""
+    return jnp.sum(logps, axis=-1) if logps.ndim == 3 else logps
+
+
+# Policies by demonstrations.
+
+
+class TokenSums(NamedTuple):
+    """Sums over a part of a batch.
+
+    Attributes:
+        logp: log pi of the demonstrations.
+        tokens: of the demonstrations.
+        responses: how many demonstrations.
+    """
+
+    logp: Float[Array, ""]
+    tokens: Float[Array, ""]
+    responses: Float[Array, ""]
+
+    @property
+    def samples(self) -> float:
+        """How many samples these are the sums of."""
+        return float(self.responses)
+
+    def joined(self) -> "TokenSums":
+        """The sums of a whole batch from those of its parts, stacked along a leading axis."""
+        return TokenSums(*(jnp.sum(x, axis=0) for x in self))
+
+    def metrics(self) -> dict[str, float]:
+        """What is logged."""
+        if not self.tokens:
+            return {}
+        with np.errstate(over="ignore"):  # then it is infinite
+            perplexity = float(np.exp(-float(self.logp) / float(self.tokens)))
+        return {
+            "perplexity": perplexity,
+            "response_tokens": float(self.tokens),
+        }
+
+
+def sft_loss(logps: Leaves, batch: Batch) -> tuple[Float[Array, ""], TokenSums]:
+    """The mean of -log pi over all response tokens of the global batch."""
+    shown = batch["sft_weight"] > 0
+    sums = TokenSums(
+        logp=jnp.sum(jnp.where(shown, logps, 0.0)),
+        tokens=jnp.sum(jnp.where(shown, batch["response_tokens"], 0)).astype(jnp.float32),
+        responses=jnp.sum(shown).astype(jnp.float32),
+    )
+    return negative_log_likelihood(logps, batch), jax.lax.stop_gradient(sums)
+
+
+def negative_log_likelihood(logps: Leaves, batch: Batch) -> Float[Array, ""]:
+    """-sum of log pi over demonstrated leaves, weighted to a mean over tokens by the loader."""
+    return -jnp.sum(batch["sft_weight"] * logps)

@@ -17,15 +17,17 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mapl_jax import assembly, cli, objectives, planning, weights
 from mapl_jax.data import loader, rows
-from mapl_jax.errors import UserError
 from mapl_jax.kernels import tiles
-from mapl_jax.messages import result
-from mapl_jax.models import hub, lora, published
-from mapl_jax.models.decoder import DecoderConfig
-from mapl_jax.planning import GB, Memory, Slice
-from mapl_jax.training import sharding
+from mapl_jax.models import hub, initial, lora, published
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.performance import estimate
+from mapl_jax.performance.estimate import GB, Memory, Slice
+from mapl_jax.runtime import cli
+from mapl_jax.runtime.console import result
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.training import objective as objectives
+from mapl_jax.training import sharding, trainer
 
 FLAGS = {
     "topology": cli.Flag("", "Hardware: v5e:4x4, v5p:2x2x4, v6e:2x4, gpu:8, ..."),
@@ -61,7 +63,7 @@ class Plan:
     memory: Memory
     traffic: dict[str, float] | None
     flops: float
-    roofline: planning.Roofline
+    roofline: estimate.Roofline
     samples: float
 
     @property
@@ -72,7 +74,7 @@ class Plan:
 
 def main(arguments: cli.Arguments) -> None:
     """Compiles and reports."""
-    where = planning.parse_slice(arguments.flags.topology)
+    where = estimate.parse_slice(arguments.flags.topology)
     prepare(where)
     result(report(make(arguments.config, where, arguments.flags.trie_tokens)))
 
@@ -139,12 +141,12 @@ def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
     mesh = sharding.make_mesh(config.mesh, devices)
     objective = objectives.make(config, mesh)
     model = model_of(config)
-    options = assembly.model_options(config, mesh)
-    run = assembly.assemble(
+    options = trainer.model_options(config, mesh)
+    run = trainer.assemble(
         model,
         objective,
         mesh,
-        settings=assembly.make_optimizer_settings(config),
+        settings=trainer.make_optimizer_settings(config),
         steps=config.train.steps or 1000,
         options=options,
     )
@@ -161,23 +163,23 @@ def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
         places,
     )
     known = {
-        "parameters": planning.bytes_here(run.abstract.params),
-        "frozen": planning.bytes_here(frozen),
-        "optimizer": planning.bytes_here(run.abstract.opt_state),
-        "batch": planning.bytes_here(batch),
+        "parameters": estimate.bytes_here(run.abstract.params),
+        "frozen": estimate.bytes_here(frozen),
+        "optimizer": estimate.bytes_here(run.abstract.opt_state),
+        "batch": estimate.bytes_here(batch),
     }
     traced = run.train_step.trace(run.abstract, batch, frozen)
     temporaries, traffic = _compile(traced, sum(known.values()))
     memory = Memory(**known, temporaries=temporaries)
     tokens = float(in_step * config.data.row_length)
     again = options["remat"] == "full"
-    flops = planning.product_flops(run.train_step, run.abstract, batch, frozen)
-    flops += planning.attention_flops(model, tokens, trie, tile=tiles.TILE, passes=3.5 + again)
+    flops = estimate.product_flops(run.train_step, run.abstract, batch, frozen)
+    flops += estimate.attention_flops(model, tokens, trie, tile=tiles.TILE, passes=3.5 + again)
     size = np.dtype(options["dtype"]).itemsize
-    reading = planning.memory_traffic(
+    reading = estimate.memory_traffic(
         memory,
         model,
-        weights=planning.leading(run.shapes) / 4 * size / mesh.shape["tensor"],
+        weights=estimate.leading(run.shapes) / 4 * size / mesh.shape["tensor"],
         tokens=tokens / parts / each,
         parts=parts,
         passes=2 + again,
@@ -187,13 +189,13 @@ def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
         where=where,
         mesh=dict(mesh.shape),
         parameters=sum(x.size for x in jax.tree.leaves(run.shapes)),
-        attention=assembly.attention_of(config, model, options),
+        attention=trainer.attention_of(config, model, options),
         rows=in_step,
         parts=parts,
         memory=memory,
         traffic=traffic,
         flops=flops,
-        roofline=planning.Roofline(
+        roofline=estimate.Roofline(
             flops / where.chips / chip.flops,
             reading / chip.bandwidth,
             sum((traffic or {}).values()) / chip.links,
@@ -220,7 +222,7 @@ def model_of(config: ConfigDict) -> DecoderConfig:
             f"{', '.join(published.SHAPES)}"
         )
     else:
-        model = weights.described(fields, config.tokenizer.vocab_size)
+        model = initial.described(fields, config.tokenizer.vocab_size)
     if config.lora.rank:
         adapters = lora.Lora(config.lora.rank, config.lora.alpha, config.lora.targets)
         model = dataclasses.replace(model, lora=adapters)
@@ -267,7 +269,7 @@ def _compile(traced: Any, arguments: float) -> tuple[float, dict[str, float] | N
     try:
         compiled = traced.lower().compile()
     except jax.errors.JaxRuntimeError as error:
-        used = planning.memory_of_failure(str(error))
+        used = estimate.memory_of_failure(str(error))
         if used is None:
             raise
         return max(used - arguments, 0.0), None
@@ -275,7 +277,7 @@ def _compile(traced: Any, arguments: float) -> tuple[float, dict[str, float] | N
     # What is not written over an old state is new.
     fresh = found.output_size_in_bytes - found.alias_size_in_bytes
     temporaries = float(found.temp_size_in_bytes + fresh + found.generated_code_size_in_bytes)
-    return temporaries, planning.collective_bytes(compiled.as_text())
+    return temporaries, estimate.collective_bytes(compiled.as_text())
 
 
 def report(plan: Plan) -> str:
@@ -307,7 +309,7 @@ def report(plan: Plan) -> str:
         f"{line.memory:.3f} s, links {line.links:.3f} s",
         f"at most {plan.samples / line.seconds:.1f} samples/s, {plan.samples:.0f} samples a step",
     ]
-    smaller, larger = planning.fitting(where, memory)
+    smaller, larger = estimate.fitting(where, memory)
     if smaller:
         lines.append(f"estimated to do as well: {smaller}")
     if not plan.fits and larger:

@@ -4,20 +4,188 @@ Writes shards of samples, summary.json, report.html and reference.json to the ou
 same command again goes on where a run was stopped.
 """
 
+import dataclasses
+import itertools
+import os
 import shlex
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from mapl_jax import cli
-from mapl_jax.data import demo, sources
-from mapl_jax.data.sources import Pair, Tally
-from mapl_jax.errors import UserError
-from mapl_jax.files import local
-from mapl_jax.messages import progress, say
-from mapl_jax.synthesis import runners, shards
+from mapl_jax import constraints
+from mapl_jax.constraints import registry
+from mapl_jax.data import demo
+from mapl_jax.data.records import Pair, Tally, iter_pairs
+from mapl_jax.runtime import cli
+from mapl_jax.runtime.console import progress, say
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import local
+from mapl_jax.synthesis import draw, pipeline, prepare, runners
+from mapl_jax.synthesis.prepare import Source
 from mapl_jax.synthesis.settings import Settings
+
+
+def load_pairs(
+    source: Source = prepare.DEMO, *, limit: int = 0, on_error: str = "raise"
+) -> list[Pair]:
+    """Preference pairs, checked and brought to one form.
+
+    Args:
+        source: a .jsonl, .json, .csv or .parquet file, a folder of them, a hub name
+            (`org/name:split`), records in memory (a list, a `datasets.Dataset`), all in the forms
+            that TRL reads; or "demo", pairs made by rule.
+        limit: only the first that many; 0 for all.
+        on_error: "raise" stops at a bad record, "skip" leaves it out.
+
+    Raises:
+        UserError: the source cannot be read, a record is bad, or none is left.
+
+    Example:
+        >>> import mapl_jax
+        >>> pair, = mapl_jax.load_pairs(
+        ...     [{"prompt": "Name a river.", "chosen": "The Nile.", "rejected": "Bread."}]
+        ... )
+        >>> pair["prompt"], pair["chosen"]
+        ([{'role': 'user', 'content': 'Name a river.'}], 'The Nile.')
+    """
+    if limit < 0:
+        raise UserError(f"limit must be at least 0, not {limit}")
+    if not isinstance(source, str | os.PathLike):
+        return prepare.given_pairs(itertools.islice(source, limit or None), on_error).records
+    found = prepare.read_pairs(
+        os.fspath(source), on_error, 0, split="train", demo_pairs=max(limit, 10) if limit else 4000
+    )
+    return found.records[: limit or None]
+
+
+def make_samples(pairs: Source, **settings: Any) -> list[dict[str, Any]]:
+    """Adds instructions to pairs: what `python -m mapl_jax.synthesize` does, in this process.
+
+    Args:
+        pairs: as `load_pairs` takes or gives them.
+        **settings: fields of `synthesis.settings.Settings`, such as `k_max=3`, `seed=1`,
+            `families="held_out"`.
+
+    Returns:
+        Samples in the schema of `mapl_jax.data.samples`: prompts with their instructions, the
+        two responses, and the comparisons between them.
+
+    Raises:
+        UserError: a pair is bad or a setting is not possible.
+
+    Example:
+        >>> import mapl_jax
+        >>> sample, *_ = mapl_jax.make_samples(mapl_jax.load_pairs("demo", limit=10))
+        >>> sorted({comparison["level"] for comparison in sample["comparisons"]})
+        ['base', 'inter', 'intra']
+        >>> instructions = sample["prompts"][1]["constraints"]
+        >>> all(mapl_jax.check_instructions(instructions, sample["responses"][0]))
+        True
+        >>> any(mapl_jax.check_instructions(instructions, sample["responses"][1]))
+        False
+    """
+    try:
+        chosen = Settings(**settings)
+    except TypeError as error:
+        known = ", ".join(field.name for field in dataclasses.fields(Settings))
+        raise UserError(f"{error}; settings are {known}") from None
+    if isinstance(pairs, str | os.PathLike):
+        found = prepare.read_pairs(os.fspath(pairs), "raise", chosen.seed, split="train")
+    else:
+        found = prepare.given_pairs(pairs)
+    with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
+        return [dict(s) for s in prepare.synthesize(found, chosen, cache, num_proc=1).samples()]
+
+
+def propose_instructions(
+    keeps: str,
+    breaks: str | None = None,
+    *,
+    k: int = 3,
+    families: str = "train",
+    seed: int = 0,
+    held_out_wordings: bool = False,
+) -> list[dict[str, Any]]:
+    """Instructions that one text keeps and another breaks, no two of which conflict.
+
+    Args:
+        keeps: the text that keeps all of them.
+        breaks: the text that breaks each of them; None for no such text.
+        k: how many at most; fewer come back where the texts allow no more.
+        families: "train", "held_out", "all", or ids of families with commas between them.
+        seed: another one draws others.
+        held_out_wordings: put them into the words kept for evaluation.
+
+    Returns:
+        For each its `id`, its `params` and its `text`.
+
+    Raises:
+        UserError: there is no such family.
+
+    Example:
+        >>> import mapl_jax
+        >>> found = mapl_jax.propose_instructions("Yes! It is, of course.", "no", k=2, seed=3)
+        >>> len(found)
+        2
+        >>> mapl_jax.check_instructions(found, "no")
+        [False, False]
+    """
+    if k < 1:
+        raise UserError(f"k must be at least 1, not {k}")
+    rng = draw.generator(seed, f"{keeps}\n{breaks}", "propose_instructions")
+    conditions = [(keeps, True)] + ([] if breaks is None else [(breaks, False)])
+    items: list[registry.Item] = []
+    for family in rng.permutation(Settings(families=families, k_min=1, k_max=k).family_ids):
+        params = constraints.propose(str(family), conditions, rng)
+        if params is None:
+            continue
+        new = (str(family), params)
+        if not any(constraints.conflict(new, item) for item in items):
+            items.append(new)
+        if len(items) == k:
+            break
+    return [
+        {
+            "id": id,
+            "params": params,
+            "text": constraints.render(id, params, rng, held_out=held_out_wordings),
+        }
+        for id, params in items
+    ]
+
+
+def check_instructions(
+    instructions: Iterable[str | Mapping[str, Any]], response: str
+) -> list[bool]:
+    """Whether a response keeps each of some instructions.
+
+    Args:
+        instructions: with `id` and `params`, as `propose_instructions` and samples have them; or
+            sentences in one of the wordings that the package writes.
+        response: any text.
+
+    Raises:
+        UserError: an instruction is unknown.
+
+    Example:
+        >>> import mapl_jax
+        >>> mapl_jax.check_instructions(["Use less than 3 commas in your answer."], "a, b, c")
+        [True]
+    """
+    verdicts = []
+    for item in instructions:
+        try:
+            if isinstance(item, str):
+                id, params = constraints.parse(item)
+            else:
+                id, params = item["id"], item["params"]
+            verdicts.append(constraints.check(id, params, response))
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"no instruction {item!r}: {error}") from None
+    return verdicts
+
 
 FLAGS = {
     "runner": cli.Flag(
@@ -45,7 +213,7 @@ def main(arguments: cli.Arguments) -> None:
     pairs = _pairs(config, tally)
     try:
         with progress("synthesizing", "pairs") as shown:
-            summary = shards.synthesize(
+            summary = pipeline.synthesize(
                 pairs,
                 settings,
                 output,
@@ -64,7 +232,7 @@ def main(arguments: cli.Arguments) -> None:
     say(
         _table(summary),
         f"wrote {len(summary['files'])} x {summary['files'][0]} to {output}",
-        f"report: {output / shards.REPORT}",
+        f"report: {output / pipeline.REPORT}",
     )
 
 
@@ -94,7 +262,7 @@ def _pairs(config: ConfigDict, tally: Tally) -> Iterator[Pair]:
     """The pairs of `config.input`, counted as they are read."""
     name = _required(config.input, "input", "a file, a folder, a hub name, demo or demo:test")
     if name.split(":")[0] != "demo":
-        return sources.iter_pairs(name, tally, on_error=config.on_error)
+        return iter_pairs(name, tally, on_error=config.on_error)
     split = name.partition(":")[2] or "train"
     if split not in demo.SPLITS:
         raise UserError(f"input {name!r} is unknown; use {' or '.join(_demo_names())}")

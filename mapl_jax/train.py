@@ -4,44 +4,133 @@ Config -> mesh -> data -> model -> step -> loop, then the evaluation and the rep
 with the same command, a run goes on from its last checkpoint and ends with the same parameters.
 """
 
-import contextlib
 import dataclasses
 import functools
+import hashlib
+import json
 import os
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from mapl_jax import (
-    assembly,
-    buckets,
-    cli,
-    inputs,
-    messages,
-    objectives,
-    outputs,
-    processes,
-    responses,
-    results,
-    runs,
-    trained,
-    weights,
-)
-from mapl_jax.data import loader, rows, tokenization
-from mapl_jax.data.encode import TrieSet
-from mapl_jax.errors import UserError
-from mapl_jax.evaluation import following, scoring
-from mapl_jax.messages import detail, say
-from mapl_jax.models import hub, lora
-from mapl_jax.runs import RunFolder
-from mapl_jax.training import loggers, loop, optimizers, sharding, step
-from mapl_jax.training.checkpoints import Checkpoints, check_keep, open_newest
+from mapl_jax.data import encode, loader, tokenization
+from mapl_jax.data.encode import describe
+from mapl_jax.data.loader import eval_batches
+from mapl_jax.data.samples import Split
+from mapl_jax.data.tokenization import make_tokenizer
+from mapl_jax.evaluation import following, sampler, stored
+from mapl_jax.models import hub, initial, lora
+from mapl_jax.reports.run import finish
+from mapl_jax.runtime import cli, console, distributed, run_folder
+from mapl_jax.runtime.console import detail, say
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import write_lines
+from mapl_jax.runtime.run_folder import RunFolder, _undone_on_mistake, claim, opened
+from mapl_jax.synthesis import prepare
+from mapl_jax.synthesis.prepare import Source
+from mapl_jax.training import loop, restore, sharding, step, trainer
+from mapl_jax.training import reference as weights
+from mapl_jax.training.checkpoints import Checkpoints, check_record, open_newest
+from mapl_jax.training.export import write_model
+from mapl_jax.training.loop import write_nonfinite
 from mapl_jax.training.metrics import MetricsWriter
+from mapl_jax.training.objective import make
 from mapl_jax.training.preemption import Preemption
+from mapl_jax.training.restore import Trained
+from mapl_jax.training.trainer import make_plan, make_settings
+
+
+def build_model(config: ConfigDict, data: Source | None = None) -> Trained:
+    """The model that a config describes, as it is before training.
+
+    Args:
+        config: of a run: what it says of `model`, `tokenizer`, `lora`, `mesh` and `seed` counts.
+        data: pairs or samples to learn a tokenizer from, where the config names none. With the
+            samples of a run this is the very model that the run starts from.
+
+    Raises:
+        UserError: there is no such model, or nothing to learn a tokenizer from.
+
+    Example:
+        >>> import mapl_jax
+        >>> config = mapl_jax.load_config("rm:tiny", {"model.width": 64})
+        >>> model = mapl_jax.build_model(config, mapl_jax.load_pairs("demo", limit=10))
+        >>> model.model.width, model.head
+        (64, True)
+    """
+    mesh = sharding.make_mesh(config.mesh)
+    objective = make(config, mesh)
+    if data is None and not (config.tokenizer.path or config.model.path):
+        raise UserError("no tokenizer is named; give data to learn one from")
+    with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
+        split = Split((), "", {}) if data is None else prepare.load_any(data, cache)
+        tokenizer = make_tokenizer(config, split, Path(cache) / "tokenizer")
+    source = initial.first(config, tokenizer, objective)
+    params = source.make(restore.placement(source.model, mesh, objective.head))
+    return Trained(source.model, params, tokenizer)
+
+
+def train_model(
+    config: ConfigDict,
+    train_data: Source | None = None,
+    test_data: Source | None = None,
+    *,
+    workdir: str | os.PathLike[str] | None = None,
+) -> Trained:
+    """Trains a model: what `python -m mapl_jax.train` does, in this process.
+
+    The same call again goes on where the last one stopped.
+
+    Args:
+        config: from `load_config`: "rm" trains a reward model, "sft" and "dpo" a policy.
+        train_data: pairs or samples; None for what `config.data.train` says.
+        test_data: held-out ones; None for what `config.data.test` says, or else a part of the
+            training data.
+        workdir: run folder, for checkpoints, report and model; it may be in a bucket (gs://,
+            s3://). None for `runs/NAME`.
+
+    Returns:
+        The trained model; `model.run` is its folder on this machine.
+
+    Raises:
+        UserError: a setting means nothing, the data is bad, or the folder holds something else.
+
+    Example:
+        >>> import mapl_jax, tempfile
+        >>> mapl_jax.set_verbosity("quiet")
+        >>> samples = mapl_jax.make_samples(mapl_jax.load_pairs("demo", limit=20))
+        >>> model = mapl_jax.train_model(
+        ...     mapl_jax.load_config("rm:tiny"), samples[:16], samples[16:],
+        ...     workdir=tempfile.mkdtemp(),
+        ... )
+        >>> model.step, model.run.report.exists()
+        (4, True)
+        >>> mapl_jax.set_verbosity("normal")
+    """
+    changed = ConfigDict(config.to_dict())
+    with run_folder.opened(config, workdir) as folder:
+        for name, data in (("train", train_data), ("test", test_data)):
+            if data is not None:
+                changed.data[name] = _named(data, folder.given, name)
+        return start(changed.lock(), folder, f"mapl_jax.train_model({config.name!r})")
+
+
+def _named(data: Source, folder: Path, name: str) -> str:
+    """Where data lies; what is in memory is written first, under a name made from its content."""
+    if isinstance(data, str | os.PathLike):
+        return os.fspath(data)
+    records = [dict(record) for record in data]
+    lines = "".join(json.dumps(record, sort_keys=True) for record in records)
+    digest = hashlib.blake2b(lines.encode(), digest_size=8).hexdigest()
+    path = folder / f"{name}-{digest}.jsonl"
+    if not path.exists():
+        write_lines(path, records)
+    return str(path)
 
 
 def main(arguments: cli.Arguments) -> None:
@@ -50,15 +139,7 @@ def main(arguments: cli.Arguments) -> None:
         start(arguments.config, folder, arguments.command)
 
 
-@contextlib.contextmanager
-def opened(config: ConfigDict, workdir: str | os.PathLike[str] | None) -> Iterator[RunFolder]:
-    """The folder of a run while it is worked in, which may be in a bucket."""
-    place = workdir or f"runs/{config.name}"
-    with buckets.working(place, alone=jax.process_count() == 1) as folder:
-        yield RunFolder(folder)
-
-
-def start(config: ConfigDict, folder: RunFolder, command: str) -> trained.Trained:
+def start(config: ConfigDict, folder: RunFolder, command: str) -> restore.Trained:
     """A run in its folder, or the rest of it; makes the model to start from, if it has none.
 
     Args:
@@ -69,21 +150,21 @@ def start(config: ConfigDict, folder: RunFolder, command: str) -> trained.Traine
     Raises:
         UserError: a setting means nothing, the data is bad, or the folder holds something else.
     """
-    makes_start = runs.makes_start(config)
-    if makes_start and config.data.train != inputs.DEMO:
+    makes_start = run_folder.makes_start(config)
+    if makes_start and config.data.train != prepare.DEMO:
         raise UserError(
             "no model to start from, and only the demonstration makes one; set "
             "--config.model.path to a folder (configs/sft.py leaves one) or a hub name"
         )
     # A mistake shows before anything is written.
-    for part in [config.sft, runs.settled(config)] if makes_start else [config]:
+    for part in [config.sft, run_folder.settled(config)] if makes_start else [config]:
         make_settings(part)
-    processes.check_joined()
+    distributed.check_joined()
     with Preemption() as preemption, _undone_on_mistake(folder):
         claim(folder, config)
         if makes_start:
             first = RunFolder(folder.sft)
-            if processes.agreed((first.model / "config.json").exists()):
+            if distributed.agreed((first.model / "config.json").exists()):
                 say(f"the model to start from is there: {os.path.relpath(first.model)}")
             else:
                 claim(first, config.sft)
@@ -91,28 +172,6 @@ def start(config: ConfigDict, folder: RunFolder, command: str) -> trained.Traine
                 say()
             say(f"the demonstration has settings of its own: {_listed(config.get('demo', {}))}")
         return run(folder.with_start(config), folder, command, preemption)
-
-
-def _undone_on_mistake(folder: RunFolder) -> contextlib.AbstractContextManager[None]:
-    """Leaves no trace of a new run that a mistake ends, unless other processes write too."""
-    return folder.undone_on_mistake() if jax.process_count() == 1 else contextlib.nullcontext()
-
-
-def claim(folder: RunFolder, config: ConfigDict) -> None:
-    """Takes a run folder, once for all processes.
-
-    Raises:
-        UserError: it belongs to another config, or this process does not see it.
-    """
-    with processes.first_alone():
-        if not processes.first() and not folder.config.exists():
-            raise UserError(
-                f"process {jax.process_index()} does not see what process 0 wrote to "
-                f"{folder.path}; --workdir must lie on a file system that all processes share"
-            )
-        folder.claim(config)
-        if processes.first():
-            folder.sweep()
 
 
 def _listed(settings: Mapping[str, Any], prefix: str = "demo") -> str:
@@ -125,41 +184,9 @@ def _listed(settings: Mapping[str, Any], prefix: str = "demo") -> str:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class RunSettings:
-    """What a config says of a run, checked."""
-
-    optimizer: optimizers.OptimizerSettings
-    options: dict[str, Any]
-    mesh: Mesh
-    objective: objectives.Objective
-    stops_at_nonfinite: bool
-    loggers: tuple[str, ...]
-
-
-def make_settings(config: ConfigDict) -> RunSettings:
-    """Checks what a config says.
-
-    Raises:
-        UserError: something in it means nothing.
-    """
-    optimizer = assembly.make_optimizer_settings(config)
-    mesh = sharding.make_mesh(config.mesh)
-    options = assembly.model_options(config, mesh)
-    check_keep(config.train.keep)
-    return RunSettings(
-        optimizer,
-        options,
-        mesh,
-        objectives.make(config, mesh),
-        cli.choice("train.on_nonfinite", config.train.on_nonfinite, {"stop": True, "skip": False}),
-        loggers.parse(config.train.logger),
-    )
-
-
 def run(
     config: ConfigDict, folder: RunFolder, command: str, preemption: Preemption
-) -> trained.Trained:
+) -> restore.Trained:
     """One run, from its data to its report and its model, which it returns.
 
     Raises:
@@ -178,19 +205,19 @@ def run(
             hub.check(path, head=objective.head)
 
     # Data: pairs -> samples -> tries -> rows. What one process made the others find.
-    load = inputs.load_splits if objective.comparisons else inputs.load_demonstrations
+    load = prepare.load_splits if objective.comparisons else prepare.load_demonstrations
     with (
-        processes.first_alone(),
-        inputs.cache_of(config, folder.cache) as cache,
-        messages.timed("data"),
+        distributed.first_alone(),
+        prepare.cache_of(config, folder.cache) as cache,
+        console.timed("data"),
     ):
         train_split, test_split = load(config, cache)
-        tokenizer = inputs.make_tokenizer(config, train_split, folder.tokenizer)
+        tokenizer = make_tokenizer(config, train_split, folder.tokenizer)
         if str(tokenizer.chat_template).endswith(tokenization.PLAIN):
             say("the tokenizer has no chat template; turns are written as plain text (User: ...)")
-        encoding = inputs.encode_settings(config)
-        train_tries = inputs.encode_split(train_split, tokenizer, encoding, cache)
-        test_tries = inputs.encode_split(test_split, tokenizer, encoding, cache)
+        encoding = encode.encode_settings(config)
+        train_tries = encode.encode_split(train_split, tokenizer, encoding, cache)
+        test_tries = encode.encode_split(test_split, tokenizer, encoding, cache)
     preemption.check()
     objective.check(train_tries, config)
     asked = config.eval.get("generate", 0)
@@ -199,12 +226,12 @@ def run(
     say(describe("train", train_tries), describe("held out", test_tries))
 
     # Model and step. With LoRA, the state holds adapters and head; the base is frozen beside it.
-    source = weights.first(config, tokenizer, objective)
+    source = initial.first(config, tokenizer, objective)
     reference = weights.reference(config, source, tokenizer, objective)
     model = source.model
     written = tokenization.closed(tokenizer) if objective.head else tokenizer
     hub.check_tokenizer(dataclasses.replace(model, lora=None), written)
-    built = assembly.assemble(
+    built = trainer.assemble(
         model, objective, mesh, settings=settings.optimizer, steps=plan.steps, options=options
     )
     score_step = step.compile_scoring(
@@ -219,7 +246,7 @@ def run(
     with Checkpoints(folder.checkpoints, keep=config.train.keep) as checkpoints:
         first: Any = None
         frozen: Any = {}
-        new = processes.agreed(not results.has_scores(folder, "before", bool(probes)))
+        new = distributed.agreed(not stored.has_scores(folder, "before", bool(probes)))
         if not start or model.lora or new:
             first, frozen = lora.split(source.make(built.places), model.lora)
         record = {
@@ -241,7 +268,7 @@ def run(
             + (f" ({sizes[1] / 1e6:.2f} M trained)" if model.lora else "")
             + f"; {plan.steps} steps of {plan.rows_per_batch} rows of {plan.row_length} tokens on "
             f"{mesh.size} x {jax.devices()[0].device_kind}; attention: "
-            f"{assembly.attention_of(config, model, options)}",
+            f"{trainer.attention_of(config, model, options)}",
         )
         train_reference, test_reference = weights.reference_logps(
             reference,
@@ -270,7 +297,7 @@ def run(
         )
 
         def score(params: Any, samples: int = 0) -> Any:
-            held_out = scoring.eval_batches(
+            held_out = eval_batches(
                 test_tries,
                 rows_per_batch=config.eval.rows_per_batch,
                 parts=sharding.data_parts(mesh),
@@ -289,15 +316,15 @@ def run(
             summary = objective.evaluation.summarize(scored, seed=config.seed, resamples=0)
             return {k: v for k, v in summary.items() if isinstance(v, int | float)}
 
-        respond = responses.of_run(config, model, tokenizer, mesh, options) if probes else None
+        respond = sampler.of_run(config, model, tokenizer, mesh, options) if probes else None
 
         def follow(params: Any, which: str) -> None:
             if respond:
-                results.write_answers(folder, which, responses.answers(respond, params, probes))
+                stored.write_answers(folder, which, sampler.answers(respond, params, probes))
 
         if new:
             params = lora.join(first, frozen)
-            results.write_scores(folder, "before", score(params), objective.evaluation)
+            stored.write_scores(folder, "before", score(params), objective.evaluation)
             follow(params, "before")
             del params
         preemption.check()
@@ -311,7 +338,7 @@ def run(
             folder.path,
             total_steps=plan.steps,
             resume_step=start,
-            enabled=processes.first(),
+            enabled=distributed.first(),
             to=settings.loggers,
             name=config.name,
             config=config.to_dict(),
@@ -340,21 +367,21 @@ def run(
                 epoch_at=plan.epoch_at,
                 preemption=preemption,
                 on_nonfinite=functools.partial(
-                    results.write_nonfinite,
+                    write_nonfinite,
                     folder,
                     batches.sample_ids,
                     stops=settings.stops_at_nonfinite,
                     say=say,
                 ),
-                evaluate_first=bool(processes.agreed(writer.evaluated < start)),
+                evaluate_first=bool(distributed.agreed(writer.evaluated < start)),
             )
         preemption.where = "after training"
         preemption.check()
         params = lora.join(state.params, frozen)
-        results.write_scores(folder, "after", score(params), objective.evaluation)
+        stored.write_scores(folder, "after", score(params), objective.evaluation)
         follow(params, "after")
     del state, frozen  # the moments make room for the check of what is written
-    results.finish(
+    finish(
         folder,
         config=config,
         command=command,
@@ -372,77 +399,12 @@ def run(
         answered=bool(probes),
         samples=test_split.samples,
     )
-    result = trained.Trained(
+    result = restore.Trained(
         model, params, tokenizer, folder, plan.steps, held_out=test_tries.fingerprint
     )
-    outputs.write_model(folder.model, result, test_tries, mesh)
+    write_model(folder.model, result, test_tries, mesh)
     say(f"model: {os.path.relpath(folder.model)}")
     return result
-
-
-def make_plan(
-    config: ConfigDict, tries: TrieSet, objective: objectives.Objective, mesh: Any
-) -> rows.Plan:
-    """The plan of a training run."""
-    train = config.train
-    parts = train.accumulation * sharding.data_parts(mesh)
-    if train.rows_per_batch < 1 or train.accumulation < 1 or train.rows_per_batch % parts:
-        raise UserError(
-            f"train.rows_per_batch ({train.rows_per_batch}) must be a multiple of "
-            f"train.accumulation ({train.accumulation}) times the data parts of the mesh "
-            f"({sharding.data_parts(mesh)})"
-        )
-    if train.epochs < 1 and not train.steps:
-        raise UserError("train.epochs must be at least 1")
-    return rows.make_plan(
-        tries.lengths,
-        tries.leaves,
-        tries.levels.sum(1),
-        scored=tries.predicted if objective.joint else tries.response,
-        row_length=config.data.row_length,
-        rows_per_batch=train.rows_per_batch,
-        seed=config.seed,
-        epochs=train.epochs,
-        max_steps=train.steps or None,
-    )
-
-
-def check_record(at: int, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Makes sure that a checkpoint is one of this very run.
-
-    Raises:
-        UserError: it is of other data, another model, base or reference.
-    """
-    kinds = {
-        "base": "another base",
-        "reference": "another reference",
-        "model": "another model",
-        "data": "other data",
-    }
-    if found == wanted:
-        return
-    kind = next(
-        (kind for key, kind in kinds.items() if found.get(key) != wanted[key]), "other data"
-    )
-    raise UserError(
-        f"the checkpoint at step {at} was trained on {kind} ({found} instead of {wanted}); "
-        "choose another --workdir"
-    )
-
-
-def describe(name: str, tries: TrieSet) -> str:
-    """One line about a split, with everything that was cut or dropped."""
-    counts = tries.counts
-    line = (
-        f"{name}: {counts['samples']} samples, {counts['trie_tokens']} trie tokens for "
-        f"{counts['flat_tokens']} flat ones"
-    )
-    lost = [
-        f"{value} {key.replace('_', ' ')}"
-        for key, value in sorted(counts.items())
-        if value and ("dropped" in key or "truncated" in key or "split" in key)
-    ]
-    return f"{line}; {', '.join(lost)}" if lost else line
 
 
 if __name__ == "__main__":

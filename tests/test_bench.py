@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from mapl_jax import bench, cli, measure
+from mapl_jax import bench
 from mapl_jax.data.demo import make_pairs
-from mapl_jax.errors import UserError
+from mapl_jax.performance import measure
+from mapl_jax.runtime import cli
+from mapl_jax.runtime.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 
@@ -111,12 +113,12 @@ def test_all_sides_compute_the_same_before_any_is_timed(tmp_path):
 @pytest.mark.slow
 def test_sides_that_differ_are_not_timed(monkeypatch, tmp_path):
     pytest.importorskip("trl")
-    from mapl_jax import versus
+    from mapl_jax.performance.peers import _Torch
 
     pairs = tmp_path / "pairs.jsonl"
     pairs.write_text("".join(json.dumps(pair) + "\n" for pair in make_pairs(20)))
     config = config_of("bench")
     config.data.train = os.fspath(pairs)
-    monkeypatch.setattr(versus._Torch, "check", lambda self: (1.0, 1.0))
+    monkeypatch.setattr(_Torch, "check", lambda self: (1.0, 1.0))
     with pytest.raises(UserError, match="do not compute the same"):
         bench.main(arguments(config, versus="trl", pairs=8, batch=4, repeats=1))

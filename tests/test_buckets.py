@@ -15,9 +15,9 @@ import fsspec
 import pytest
 
 import mapl_jax
-from mapl_jax import buckets
-from mapl_jax.errors import UserError
-from mapl_jax.files import seal
+from mapl_jax.runtime import storage
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import seal
 from mapl_jax.training.metrics import TIMING_KEYS, read_metrics
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +30,7 @@ def machine(tmp_path, monkeypatch):
 
     def use(name):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
-        buckets.fetched.cache_clear()
+        storage.fetched.cache_clear()
 
     use("machine")
     return use
@@ -69,19 +69,19 @@ def checkpoint(folder, step):
 
 
 def test_a_local_folder_is_worked_in_where_it_is(tmp_path):
-    with buckets.working(tmp_path / "run") as folder:
+    with storage.working(tmp_path / "run") as folder:
         assert folder == tmp_path / "run"
 
 
 def test_what_is_finished_is_copied_and_what_is_gone_is_removed(address):
-    with buckets.working(address) as folder:
+    with storage.working(address) as folder:
         put(folder, config="1", metrics="a", cache__tries="big", eval__x="2")
         checkpoint(folder, 2)
     assert stored(address)["config"] == b"1"
     assert "checkpoints/2/state" in named(address)
     assert not any("cache" in name for name in stored(address))
 
-    with buckets.working(address) as folder:
+    with storage.working(address) as folder:
         put(folder, metrics="ab")
         checkpoint(folder, 4)
         shutil.rmtree(folder / "checkpoints" / "2")
@@ -91,54 +91,54 @@ def test_what_is_finished_is_copied_and_what_is_gone_is_removed(address):
 
 
 def test_what_is_half_written_is_not_copied(address):
-    with buckets.working(address) as folder:
+    with storage.working(address) as folder:
         put(folder, **{"config": "1", ".model.part-7__weights": "half"})
         put(folder / "checkpoints" / "2", state="no checksums yet")
     assert named(address) == {"config"}
 
 
 def test_another_machine_finds_it_all(address, machine):
-    with buckets.working(address) as folder:
+    with storage.working(address) as folder:
         put(folder, config="1", gone="x")
         checkpoint(folder, 2)
     machine("other")
-    with buckets.working(address) as folder:
+    with storage.working(address) as folder:
         assert (folder / "config").read_text() == "1"
         (folder / "gone").unlink()
         checkpoint(folder, 4)
     # The first machine comes back: what it has is older.
     machine("machine")
-    with buckets.working(address) as folder:
+    with storage.working(address) as folder:
         assert not (folder / "gone").exists()
         assert (folder / "checkpoints" / "4" / "state").read_text() == "ssss"
 
 
 def test_the_same_machine_goes_on_with_what_was_not_copied(address):
-    with buckets.working(address) as folder:
+    with storage.working(address) as folder:
         put(folder, config="1")
     # A kill before the next copy.
     put(folder, metrics="newer")
-    with buckets.working(address) as again:
+    with storage.working(address) as again:
         assert again == folder
         assert (again / "metrics").read_text() == "newer"
     assert stored(address)["metrics"] == b"newer"
 
 
 def test_what_an_emptied_bucket_had_is_forgotten(address):
-    with buckets.working(address) as folder:
+    with storage.working(address) as folder:
         put(folder, config="1")
     fsspec.filesystem("memory").rm("/bucket/run", recursive=True)
-    with buckets.working(address) as folder:
+    with storage.working(address) as folder:
         assert not any(folder.iterdir())
         put(folder, config="2")
 
 
 def test_a_run_that_was_taken_over_writes_no_more(address, machine):
     taken_over = pytest.raises(UserError, match="was taken over by another run")
-    with taken_over, buckets.working(address) as folder:
+    with taken_over, storage.working(address) as folder:
         put(folder, config="1")
         machine("other")
-        with buckets.working(address) as other:
+        with storage.working(address) as other:
             put(other, config="2")
     assert stored(address)["config"] == b"2"
 
@@ -147,7 +147,7 @@ def test_an_error_of_the_run_is_what_is_told(address, monkeypatch, capsys):
     def fails(*_, **__):
         raise OSError("no route to host")
 
-    with pytest.raises(ZeroDivisionError), buckets.working(address) as folder:
+    with pytest.raises(ZeroDivisionError), storage.working(address) as folder:
         put(folder, config="1")
         monkeypatch.setattr(type(fsspec.filesystem("memory")), "put_file", fails)
         raise ZeroDivisionError
@@ -159,21 +159,21 @@ def test_a_service_that_fails_is_one_line(address, monkeypatch):
         raise OSError("quota\nmore")
 
     with monkeypatch.context() as patch:
-        with pytest.raises(UserError) as told, buckets.working(address) as folder:
+        with pytest.raises(UserError) as told, storage.working(address) as folder:
             put(folder, config="1")
             patch.setattr(type(fsspec.filesystem("memory")), "put_file", full)
         assert str(told.value) == (
             f"{address} cannot be written: quota; what is not there yet lies in {folder}; "
             "the same command copies it"
         )
-    with buckets.working(address):
+    with storage.working(address):
         pass
     assert named(address) == {"config"}
 
 
 def test_several_processes_are_told_to_mount_it(address):
     refused = pytest.raises(UserError, match="mount the bucket")
-    with refused, buckets.working(address, alone=False):
+    with refused, storage.working(address, alone=False):
         pass
     assert not stored(address)
 
@@ -185,7 +185,7 @@ def test_no_name_leads_out_of_the_folder(address, name, tmp_path):
         "/bucket/run/contents.json", json.dumps(contents).encode()
     )
     with pytest.raises(UserError, match="leads out of the folder"):
-        buckets.fetched(address)
+        storage.fetched(address)
     assert not list(tmp_path.rglob("outside"))
 
 
@@ -193,7 +193,7 @@ def test_no_name_leads_out_of_the_folder(address, name, tmp_path):
 def test_damaged_contents_are_named(address, text):
     fsspec.filesystem("memory").pipe_file("/bucket/run/contents.json", text)
     with pytest.raises(UserError) as told:
-        buckets.fetched(address)
+        storage.fetched(address)
     assert str(told.value) == "memory://bucket/run/contents.json is damaged"
 
 

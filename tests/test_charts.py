@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapl_jax import charts
+from mapl_jax.reports import charts
 
 EVIL = '<script>alert("1")</script>'
 

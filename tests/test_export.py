@@ -14,10 +14,12 @@ import pytest
 from ml_collections import ConfigDict
 from safetensors.numpy import load_file, save_file
 
-from mapl_jax import cli, export, outputs, train
+from mapl_jax import export, train
 from mapl_jax.data import tokenization
-from mapl_jax.errors import UserError
 from mapl_jax.models import hub
+from mapl_jax.runtime import cli
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.training import export as outputs
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,8 +9,9 @@ import pytest
 from ml_collections import ConfigDict
 from safetensors.numpy import load_file
 
-from mapl_jax import cli, export, train
-from mapl_jax.errors import UserError
+from mapl_jax import export, train
+from mapl_jax.runtime import cli
+from mapl_jax.runtime.errors import UserError
 from mapl_jax.training.metrics import read_metrics
 
 pytestmark = pytest.mark.slow

@@ -4,17 +4,17 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants, errors
 
-from mapl_jax import fetch
-from mapl_jax.errors import UserError
+from mapl_jax.runtime import storage
+from mapl_jax.runtime.errors import UserError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture(autouse=True)
 def nothing_remembered():
-    fetch._snapshot.cache_clear()
+    storage._snapshot.cache_clear()
     yield
-    fetch._snapshot.cache_clear()
+    storage._snapshot.cache_clear()
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def offline(tmp_path, monkeypatch):
 def test_a_folder_is_itself_also_when_it_looks_like_a_hub_name(tmp_path, monkeypatch):
     (tmp_path / "org" / "name").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    assert fetch.folder("org/name").samefile(tmp_path / "org" / "name")
-    assert fetch.folder(tmp_path) == tmp_path
+    assert storage.folder("org/name").samefile(tmp_path / "org" / "name")
+    assert storage.folder(tmp_path) == tmp_path
 
 
 def test_offline_the_cache_is_used(offline):
@@ -39,8 +39,8 @@ def test_offline_the_cache_is_used(offline):
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(COMMIT)
     (snapshot / "config.json").write_text("{}")
-    assert fetch.folder("org/name", weights=False) == snapshot
-    assert fetch.folder("org/name") == snapshot
+    assert storage.folder("org/name", weights=False) == snapshot
+    assert storage.folder("org/name") == snapshot
 
 
 def test_only_data_is_asked_for_and_weights_only_when_needed(tmp_path, monkeypatch):
@@ -51,9 +51,9 @@ def test_only_data_is_asked_for_and_weights_only_when_needed(tmp_path, monkeypat
         return str(tmp_path / COMMIT)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    fetch.folder("org/name", weights=False)
-    fetch.folder("org/name")
-    fetch.folder("org/name")
+    storage.folder("org/name", weights=False)
+    storage.folder("org/name")
+    storage.folder("org/name")
     (_, first, small), (_, then, all_files) = asked
     assert first is None and then == COMMIT, "weights come from the snapshot of the config"
     assert all_files - small == {"model*.safetensors"}
@@ -89,7 +89,7 @@ def test_what_goes_wrong_on_the_hub_is_said_in_one_line(monkeypatch, error, mess
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     with pytest.raises(UserError, match=message) as raised:
-        fetch.folder("org/name")
+        storage.folder("org/name")
     assert "\n" not in str(raised.value)
 
 
@@ -99,9 +99,9 @@ def test_what_goes_wrong_on_the_hub_is_said_in_one_line(monkeypatch, error, mess
 def test_what_is_no_hub_name_is_not_asked_for(monkeypatch, name):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: pytest.fail("asked"))
     with pytest.raises(UserError, match=f"no such folder: {name}"):
-        fetch.folder(name)
+        storage.folder(name)
 
 
 def test_without_network_a_model_that_is_not_in_the_cache_is_named(offline):
     with pytest.raises(UserError, match=r"org/name is no local folder.*`hf download org/name`"):
-        fetch.folder("org/name")
+        storage.folder("org/name")

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mapl_jax import trained
 from mapl_jax.evaluation import following
-from mapl_jax.training import sharding
+from mapl_jax.training import restore, sharding
 from mapl_jax.training.metrics import read_metrics
 
 ROOT = Path(__file__).parents[1]
@@ -77,7 +76,7 @@ def test_the_demonstration_has_settings_of_its_own_and_says_so(finished):
     folder, output = finished
     assert "--config.demo.loss.base=0.2" in output
     mesh = sharding.make_mesh({"data": -1, "fsdp": 1, "tensor": 1})
-    loss = trained.load(str(folder), mesh).config["loss"]
+    loss = restore.load(str(folder), mesh).config["loss"]
     assert (loss["base"], loss["type"], loss["intra"]) == (0.2, "sigmoid,sft", 1.0)
 
 
@@ -106,7 +105,7 @@ def test_the_first_loss_is_log_2_a_level(finished):
 
 def test_a_run_that_made_its_start_is_loaded_like_any_other(finished):
     mesh = sharding.make_mesh({"data": -1, "fsdp": 1, "tensor": 1})
-    found = trained.load(str(finished[0]), mesh)
+    found = restore.load(str(finished[0]), mesh)
     assert not found.head and found.step == 3
     assert found.config["model"]["path"] == str(finished[0] / "sft" / "model")
 

@@ -13,14 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from mapl_jax import files
-from mapl_jax.data import encode, sources, tokenization
-from mapl_jax.errors import UserError
+from mapl_jax.data import encode, records, tokenization
+from mapl_jax.data.samples import read_samples
 from mapl_jax.evaluation import following, ifeval, likelihood, preferences
-from mapl_jax.models import families, hub
+from mapl_jax.models import hf_config, hub
 from mapl_jax.models.published import SHAPES
 from mapl_jax.models.tensors import TensorFiles
-from mapl_jax.synthesis import shards
+from mapl_jax.runtime import files
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.synthesis import pipeline
 from mapl_jax.training.metrics import read_metrics
 
 FEW = settings(
@@ -135,7 +136,7 @@ def line(value):
 @given(record=changed(PAIR))
 def test_a_pair(record):
     with allowed:
-        (pair,) = sources.normalize_pairs([("here", record)], source="here").records
+        (pair,) = records.normalize_pairs([("here", record)], source="here").records
         assert pair["chosen"].strip() and pair["rejected"].strip()
         assert pair["prompt"][-1]["role"] == "user"
         assert np.isfinite(pair["margin"])
@@ -147,9 +148,9 @@ def test_a_pair(record):
 def test_a_demonstration(record, tmp_path):
     (tmp_path / "a.jsonl").write_bytes(line(record))
     with allowed:
-        sources.read_demonstrations(tmp_path / "a.jsonl")
+        records.read_demonstrations(tmp_path / "a.jsonl")
     with allowed:
-        sources.read_prompts(tmp_path / "a.jsonl")
+        records.read_prompts(tmp_path / "a.jsonl")
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +163,7 @@ def tokenizer():
 def test_a_sample_and_its_trie(record, tmp_path, tokenizer):
     (tmp_path / "a.jsonl").write_bytes(line(record))
     with allowed:
-        samples = sources.read_samples(tmp_path / "a.jsonl")
+        samples = read_samples(tmp_path / "a.jsonl")
         size = encode.Settings(128, 512)
         import collections
 
@@ -185,7 +186,7 @@ def test_a_file_of_pairs(name, data, tmp_path):
     (tmp_path / name).write_bytes(content)
     for on_error in ("raise", "skip"):
         with allowed:
-            assert sources.read_pairs(tmp_path / name, on_error=on_error).kept > 0
+            assert records.read_pairs(tmp_path / name, on_error=on_error).kept > 0
 
 
 @FEW
@@ -193,7 +194,7 @@ def test_a_file_of_pairs(name, data, tmp_path):
 def test_a_compressed_file_of_pairs(content, tmp_path):
     (tmp_path / "a.jsonl.gz").write_bytes(content)
     with allowed:
-        sources.read_pairs(tmp_path / "a.jsonl.gz", on_error="skip")
+        records.read_pairs(tmp_path / "a.jsonl.gz", on_error="skip")
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +212,7 @@ def parquet(tmp_path_factory):
 def test_a_parquet_file_of_pairs(data, parquet, tmp_path):
     (tmp_path / "a.parquet").write_bytes(data.draw(damaged(parquet)))
     with allowed:
-        sources.read_pairs(tmp_path / "a.parquet")
+        records.read_pairs(tmp_path / "a.parquet")
 
 
 def test_a_bomb_takes_no_memory_before_its_first_line(tmp_path):
@@ -221,7 +222,7 @@ def test_a_bomb_takes_no_memory_before_its_first_line(tmp_path):
         for _ in range(80):
             file.write(b" " * 2**20)
     with pytest.raises(UserError, match=r"line 1.* longer than 64 MiB"):
-        sources.read_pairs(path)
+        records.read_pairs(path)
 
 
 # IFEval.
@@ -258,7 +259,7 @@ def test_a_file_of_ifeval(content, tmp_path):
 def test_a_model_config(name, data):
     raw = data.draw(changed(SHAPES[name]).filter(lambda raw: isinstance(raw, dict)))
     with allowed:
-        model = families.from_hf(raw, "config.json")
+        model = hf_config.from_hf(raw, "config.json")
         assert model.heads % model.kv_heads == 0 and model.head_dim % 2 == 0
 
 
@@ -361,7 +362,7 @@ SUMMARY = {"files": ["samples-00000-of-00001.jsonl"], "fingerprint": "x"}
 )
 def test_a_summary_and_any_json(content, tmp_path):
     (tmp_path / "summary.json").write_bytes(content)
-    assert shards.summary_of(tmp_path) is None
+    assert pipeline.summary_of(tmp_path) is None
     with allowed:
         files.read_json(tmp_path / "summary.json")
     (tmp_path / "config.json").write_bytes(content)

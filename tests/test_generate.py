@@ -10,12 +10,14 @@ import jax
 import numpy as np
 import pytest
 
-from mapl_jax import cli, generate, responses
+from mapl_jax import generate
 from mapl_jax.data import demo, tokenization
-from mapl_jax.errors import UserError
+from mapl_jax.evaluation import sampler
 from mapl_jax.models import hub, policy, reward
-from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.generation import Sampling
+from mapl_jax.runtime import cli
+from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import sharding
 
 ROOT = Path(__file__).parents[1]
@@ -165,13 +167,13 @@ def test_the_size_of_a_batch_and_the_mesh_change_nothing(model, prompts, answere
 
 def test_ends_come_from_the_tokenizer_its_template_and_the_generation_config(tokenizer, tmp_path):
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
-    assert responses.stops(tokenizer) == (end,)
+    assert sampler.stops(tokenizer) == (end,)
     path = tmp_path / "generation_config.json"
     path.write_text('{"eos_token_id": [5, 9]}')
-    assert responses.stops(tokenizer, tmp_path) == tuple(sorted({5, 9, end}))
+    assert sampler.stops(tokenizer, tmp_path) == tuple(sorted({5, 9, end}))
     path.write_text('{"eos_token_id": "</s>"}')
     with pytest.raises(UserError, match=r"generation_config\.json.*eos_token_id"):
-        responses.stops(tokenizer, tmp_path)
+        sampler.stops(tokenizer, tmp_path)
 
 
 def test_a_text_ends_before_its_end_of_turn(tokenizer):
@@ -185,14 +187,14 @@ def test_a_text_ends_before_its_end_of_turn(tokenizer):
     params["embed"][word] = np.eye(16)[1]
     params["lm_head"][0, word] = params["lm_head"][1, end] = 1
     mesh = sharding.make_mesh({"data": -1, "fsdp": 1, "tensor": 1})
-    respond = responses.Responder(
+    respond = sampler.Responder(
         config,
         tokenizer,
         mesh,
-        sampling=Sampling(5, responses.stops(tokenizer)),
+        sampling=Sampling(5, sampler.stops(tokenizer)),
     )
     ((found,),) = respond(params, [[{"role": "user", "content": "Why?"}]])
-    assert found == responses.Response(str(tokenizer.decode([word])), True)
+    assert found == sampler.Response(str(tokenizer.decode([word])), True)
 
 
 def test_a_prompt_too_long_for_the_model_is_named(model, tmp_path):

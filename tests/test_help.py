@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mapl_jax import cli, configuration
+from mapl_jax.runtime import cli
+from mapl_jax.runtime import config as configuration
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = {

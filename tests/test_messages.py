@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mapl_jax import messages
+from mapl_jax.runtime import console
 
 PACKAGE = Path(messages.__file__).parent
 
@@ -16,15 +16,15 @@ PACKAGE = Path(messages.__file__).parent
 @pytest.fixture(autouse=True)
 def normal():
     yield
-    messages.set_verbosity("normal")
+    console.set_verbosity("normal")
 
 
 def speak():
-    messages.result("result")
-    messages.say("note", "and another")
-    messages.detail("detail")
-    messages.warn("careful")
-    messages.error("wrong")
+    console.result("result")
+    console.say("note", "and another")
+    console.detail("detail")
+    console.warn("careful")
+    console.error("wrong")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def speak():
     ],
 )
 def test_levels(level, heard, capsys):
-    messages.set_verbosity(level)
+    console.set_verbosity(level)
     speak()
     output = capsys.readouterr()
     assert output.out.splitlines() == heard
@@ -46,7 +46,7 @@ def test_levels(level, heard, capsys):
 def test_only_the_first_process_speaks(monkeypatch, capsys):
     monkeypatch.setattr(messages, "speaks", lambda: False)
     speak()
-    with messages.progress("scoring") as show:
+    with console.progress("scoring") as show:
         show(1, 2)
     output = capsys.readouterr()
     assert output.out == ""
@@ -68,7 +68,7 @@ def clock(monkeypatch):
 
 
 def progress_of(seconds, clock):
-    with messages.progress("scoring", "rows") as show:
+    with console.progress("scoring", "rows") as show:
         for second in range(seconds):
             clock[0] += 1
             show(second + 1, seconds)
@@ -94,7 +94,7 @@ def test_plain_lines_appear_elsewhere_now_and_then(capsys, clock):
 
 
 def test_quiet_shows_no_progress(monkeypatch, clock):
-    messages.set_verbosity("quiet")
+    console.set_verbosity("quiet")
     monkeypatch.setattr(sys, "stderr", Terminal())
     progress_of(10, clock)
     assert sys.stderr.getvalue() == ""
@@ -103,11 +103,11 @@ def test_quiet_shows_no_progress(monkeypatch, clock):
 @pytest.mark.parametrize("level", ["normal", "quiet"])
 def test_what_cannot_say_how_far_it_has_come_says_that_it_goes_on(level, monkeypatch, capsys):
     monkeypatch.setattr(messages, "PATIENCE", 0.05)
-    messages.set_verbosity(level)
-    with messages.waiting("compiling"):
+    console.set_verbosity(level)
+    with console.waiting("compiling"):
         pass
     assert capsys.readouterr().err == ""
-    with messages.waiting("compiling"):
+    with console.waiting("compiling"):
         time.sleep(0.3)
     assert capsys.readouterr().err == ("compiling: 0 s\n" if level == "normal" else "")
 

@@ -10,15 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mapl_jax import losses, objectives, pair_losses
-from mapl_jax.data import encode, tokenization
+from mapl_jax import losses, pair_losses
+from mapl_jax.data import encode, loader, tokenization
 from mapl_jax.data.loader import Batches
 from mapl_jax.data.rows import make_plan
-from mapl_jax.errors import UserError
-from mapl_jax.evaluation import scoring
+from mapl_jax.losses import comparisons_of, dpo_loss, joined
 from mapl_jax.models import axes, policy
-from mapl_jax.models.decoder import DecoderConfig
-from mapl_jax.training import optimizers, sharding, step
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.training import optimizers, scoring, sharding, step
+from mapl_jax.training.objective import LOGP, make
 
 MODEL = DecoderConfig(320, width=32, layers=1, heads=4, kv_heads=2, head_dim=8, mlp_width=64)
 ONE = {"data": 1, "fsdp": 1, "tensor": 1}
@@ -123,10 +124,10 @@ def reference_of(tries, objective, *, rows=8):
     leaves = step.compile_scoring(functools.partial(objective.leaves, MODEL), mesh, places)
     return scoring.all_leaves(
         lambda batch: leaves(parameters(), sharding.to_device(batch, mesh)),
-        scoring.eval_batches(
+        loader.eval_batches(
             tries, rows_per_batch=rows, parts=1, pad_token=0, joint=objective.joint
         ),
-        objectives.LOGP,
+        LOGP,
     )
 
 
@@ -164,7 +165,7 @@ def mesh_of(shape=ONE):
 
 
 def dpo(shape=ONE, **changes):
-    return objectives.make(config_of("dpo", **changes), mesh_of(shape))
+    return make(config_of("dpo", **changes), mesh_of(shape))
 
 
 @pytest.mark.parametrize(
@@ -234,9 +235,9 @@ def test_the_sft_term_is_the_mean_over_all_chosen_tokens_of_the_batch(tries, ref
     objective = dpo()
     batch = {k: v[0] for k, v in serve(tries, objective, reference=reference)[0].items()}
     logps = jnp.asarray(np.random.default_rng(0).normal(-9, 3, batch["leaf_end"].shape))
-    batch["ref_logp"] = objectives.joined(batch["ref_logp"])
-    with_sft, _ = objectives.dpo_loss(logps, batch, beta=0.1, sft=0.5)
-    without, _ = objectives.dpo_loss(logps, batch, beta=0.1)
+    batch["ref_logp"] = joined(batch["ref_logp"])
+    with_sft, _ = dpo_loss(logps, batch, beta=0.1, sft=0.5)
+    without, _ = dpo_loss(logps, batch, beta=0.1)
     chosen = batch["term_leaf"][..., 0][batch["level"] == losses.BASE]
     row = np.nonzero(batch["level"] == losses.BASE)[0]
     mean = -logps[row, chosen].sum() / batch["response_tokens"][row, chosen].sum()
@@ -249,12 +250,12 @@ def test_the_base_level_alone_has_the_chosen_loss(tries, reference, name):
     batch = {k: v[0] for k, v in serve(tries, objective, reference=reference)[0].items()}
     logps = jnp.asarray(reference_like(batch))
     _, sums = objective.loss(logps, batch)
-    _, plain = objectives.dpo_loss(logps, batch, beta=0.1)
+    _, plain = dpo_loss(logps, batch, beta=0.1)
     np.testing.assert_allclose(sums.levels.loss[1:], plain.levels.loss[1:], rtol=1e-6)
-    table = objectives.comparisons_of(batch)
+    table = comparisons_of(batch)
     base = np.asarray(table.level == losses.BASE)
     lengths = losses.sides(jnp.asarray(batch["response_tokens"], jnp.float32), table)
-    sides = losses.sides(0.1 * objectives.joined(logps - batch["ref_logp"]), table)
+    sides = losses.sides(0.1 * joined(logps - batch["ref_logp"]), table)
     pair = pair_losses.Pair(*(x[base] for x in (*sides, table.gamma, *lengths)))
     expected = pair_losses.LOSSES[name](pair, 0.1, 0.0).sum()
     assert float(sums.levels.loss[0]) == pytest.approx(float(expected), rel=1e-5)
@@ -266,7 +267,7 @@ def reference_like(batch):
 
 
 def test_sft_is_the_mean_over_response_tokens(shown):
-    objective = objectives.make(config_of("sft"), mesh_of())
+    objective = make(config_of("sft"), mesh_of())
     (first, *_), _ = take(objective, serve(shown, objective), steps=1)
     logps = reference_of(shown, objective)
     batches = serve(shown, objective)
@@ -278,7 +279,7 @@ def test_sft_is_the_mean_over_response_tokens(shown):
 
 
 def test_sft_scores_response_tokens_alone_and_weighs_them_to_one(shown):
-    objective = objectives.make(config_of("sft"), mesh_of())
+    objective = make(config_of("sft"), mesh_of())
     batch = serve(shown, objective)[0]
     scored = batch["scored_at"][0]
     for row in range(len(scored)):
@@ -294,10 +295,10 @@ def test_margins_of_the_data_need_a_loss_that_knows_them(encoded):
     with_gamma = encoded([sample(i, rng, gamma=0.5) for i in range(4)], "gamma")
     config = config_of("dpo", **{"loss.type": "ipo"})
     with pytest.raises(UserError, match="margins, which mean nothing to the loss ipo"):
-        objectives.make(config, mesh_of()).check(with_gamma, config)
+        make(config, mesh_of()).check(with_gamma, config)
     for name in ("sigmoid", "sigmoid,sft"):
         config = config_of("dpo", **{"loss.type": name})
-        objectives.make(config, mesh_of()).check(with_gamma, config)
+        make(config, mesh_of()).check(with_gamma, config)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from mapl_jax import plan, planning
-from mapl_jax.errors import UserError
-from mapl_jax.planning import Memory, parse_slice
+from mapl_jax import plan
+from mapl_jax.performance import estimate
+from mapl_jax.performance.estimate import Memory, parse_slice
+from mapl_jax.runtime.errors import UserError
 
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="needs the extra `tpu`"
@@ -39,7 +40,7 @@ def test_a_slice_has_as_many_chips_as_its_name_says():
     assert parse_slice("v5e:4x4").chips == 16
     assert parse_slice("v5p:2x2x4").chips == 16
     assert str(parse_slice("gpu:8")) == "gpu:8"
-    for kind, chip in planning.CHIPS.items():
+    for kind, chip in estimate.CHIPS.items():
         for chips, shape in chip.sizes.items():
             assert parse_slice(f"{kind}:{shape}").chips == chips
 
@@ -61,9 +62,9 @@ def test_products_count_as_often_as_loops_run():
 
     x = jnp.zeros((8, 16))
     one = 2 * 8 * 16 * 16 * 5
-    assert planning.product_flops(loss, weight, x) == one
+    assert estimate.product_flops(loss, weight, x) == one
     # Forward, forward again, and two products backward.
-    assert planning.product_flops(jax.grad(loss), weight, x) == 4 * one
+    assert estimate.product_flops(jax.grad(loss), weight, x) == 4 * one
 
 
 def compiled(function, mesh, specs, *shapes, out):
@@ -79,10 +80,10 @@ def compiled(function, mesh, specs, *shapes, out):
 def test_traffic_is_what_a_ring_brings_to_one_device():
     mesh = jax.make_mesh((8,), ("x",), axis_types=(AxisType.Auto,))
     gathered = compiled(lambda a: a, mesh, [("x",)], (64, 32), out=())
-    found = planning.collective_bytes(gathered)
+    found = estimate.collective_bytes(gathered)
     assert found["all-gather"] == 64 * 32 * 4 * 7 / 8 and sum(found.values()) == found["all-gather"]
     summed = compiled(lambda a: a.sum(0), mesh, [("x",)], (64, 32), out=())
-    assert planning.collective_bytes(summed)["all-reduce"] == 2 * 32 * 4 * 7 / 8
+    assert estimate.collective_bytes(summed)["all-reduce"] == 2 * 32 * 4 * 7 / 8
 
 
 def test_traffic_in_a_loop_counts_as_often_as_the_loop_runs():
@@ -96,7 +97,7 @@ def test_traffic_in_a_loop_counts_as_often_as_the_loop_runs():
         return jax.lax.scan(layer, x, weights)[0]
 
     text = compiled(layers, mesh, [("x",), (None, "x")], (64, 32), (6, 32, 32), out=("x",))
-    found = planning.collective_bytes(text)
+    found = estimate.collective_bytes(text)
     assert found["all-gather"] == pytest.approx(6 * 32 * 32 * 4 * 7 / 8)
 
 
@@ -112,23 +113,23 @@ def test_pieces_of_one_collective_count_once():
         for i in range(3)
     )
     text = "".join(pieces) + f"ENTRY %main (p: bf16[4,64]) -> bf16[16,64] {{\n{calls}}}\n"
-    assert planning.collective_bytes(text)["all-gather"] == 16 * 64 * 2 * 3 / 4
+    assert estimate.collective_bytes(text)["all-gather"] == 16 * 64 * 2 * 3 / 4
 
 
 def test_the_complaint_of_a_compiler_says_how_much_would_be_needed():
     text = "XLA:TPU compile permanent error. Ran out of memory. Used 21.50G of 15.75G hbm."
-    assert planning.memory_of_failure(text) == 21.5 * 2**30
-    assert planning.memory_of_failure("Mosaic failed") is None
+    assert estimate.memory_of_failure(text) == 21.5 * 2**30
+    assert estimate.memory_of_failure("Mosaic failed") is None
 
 
 def test_smaller_and_larger_slices_are_those_that_would_do():
     where = parse_slice("v5e:4x4")
     memory = Memory(parameters=4e9, frozen=0, optimizer=8e9, batch=0, temporaries=5e9)
-    assert planning.scaled(memory, 16, 16) == memory.total
-    smaller, larger = planning.fitting(where, memory)
+    assert estimate.scaled(memory, 16, 16) == memory.total
+    smaller, larger = estimate.fitting(where, memory)
     assert smaller is None and str(larger) == "v5e:4x8"
     thin = Memory(parameters=1e9, frozen=0, optimizer=2e9, batch=0, temporaries=1e9)
-    assert str(planning.fitting(where, thin)[0]) == "v5e:2x2"
+    assert str(estimate.fitting(where, thin)[0]) == "v5e:2x2"
 
 
 @pytest.mark.parametrize("rank", [0, 4])
@@ -157,7 +158,7 @@ def test_operations_of_a_step_are_six_a_parameter_and_token():
     found = plan.make(config, parse_slice("gpu:1"), trie=200)
     tokens = found.rows * config.data.row_length
     body = found.parameters - 64 * math.ceil(config.tokenizer.vocab_size / 64) * 64
-    attention = planning.attention_flops(plan.model_of(config), tokens, 200, tile=64, passes=3.5)
+    attention = estimate.attention_flops(plan.model_of(config), tokens, 200, tile=64, passes=3.5)
     assert found.flops - attention == pytest.approx(6 * body * tokens, rel=0.02)
 
 
@@ -174,7 +175,7 @@ def test_what_does_not_fit_is_said_in_the_last_line():
         memory=memory,
         traffic=None,
         flops=1e15,
-        roofline=planning.Roofline(1.0, 0.5, 0.2),
+        roofline=estimate.Roofline(1.0, 0.5, 0.2),
         samples=64.0,
     )
     lines = plan.report(found).splitlines()

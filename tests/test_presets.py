@@ -9,11 +9,10 @@ from pathlib import Path
 import jax
 import pytest
 
-from mapl_jax import assembly, objectives, weights
 from mapl_jax.data import tokenization
-from mapl_jax.errors import UserError
-from mapl_jax.models import families, lora, published, reward
-from mapl_jax.training import sharding
+from mapl_jax.models import families, initial, lora, published, reward
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.training import objective, sharding, trainer
 
 ROOT = Path(__file__).parents[1]
 
@@ -82,13 +81,13 @@ def test_a_pretrained_preset_has_the_settings_of_the_paper(preset):
     assert config.train.dtype == "bfloat16" and config.synthesis.families == "train"
     assert config.train.rows_per_batch * config.data.row_length == 64 * 1024
     assert config.train.rows_per_batch % (config.train.accumulation * devices) == 0
-    settings = assembly.make_optimizer_settings(config)
+    settings = trainer.make_optimizer_settings(config)
     assert (settings.b1, settings.b2) != (0.9, 0.98)
 
 
 def first(config, tokenizer):
     mesh = sharding.make_mesh({"data": -1, "fsdp": 1, "tensor": 1})
-    return weights.first(config, tokenizer, objectives.make(config, mesh))
+    return initial.first(config, tokenizer, objective.make(config, mesh))
 
 
 def leaves(tree):

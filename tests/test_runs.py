@@ -5,8 +5,8 @@ import json
 import pytest
 from ml_collections import ConfigDict
 
-from mapl_jax.errors import UserError
-from mapl_jax.runs import RunFolder
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.run_folder import RunFolder
 
 
 def config(**train):

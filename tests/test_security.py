@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 import mapl_jax
-from mapl_jax.data import sources, tokenization
-from mapl_jax.errors import UserError
-from mapl_jax.evaluation import card, following, preferences, reports
-from mapl_jax.synthesis import report, runners, shards
+from mapl_jax.data import records, samples, tokenization
+from mapl_jax.evaluation import following, preferences
+from mapl_jax.reports import model_card, run, synthesis
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.synthesis import pipeline, runners
 from mapl_jax.synthesis.settings import Settings
 
 PACKAGE = Path(mapl_jax.__file__).parent
@@ -121,7 +122,7 @@ def test_the_report_of_a_run_shows_code_as_text(tmp_path):
     answers = [following.Answer(probe, EVIL, False, (True,))]
     after = preferences.summarize(scored(), seed=0, resamples=10)
     kept = following.summarize(answers, answers, seed=0, resamples=0)
-    reports.write_report(
+    run.write_report(
         tmp_path / "report.html",
         title=EVIL,
         command=EVIL,
@@ -157,7 +158,7 @@ def test_the_report_of_a_synthesis_shows_code_as_text(tmp_path):
         for i in range(8)
     ]
     settings = Settings(reference=0)
-    summary = shards.synthesize(pairs, settings, tmp_path / "out", run=runners.local(1))
+    summary = pipeline.synthesize(pairs, settings, tmp_path / "out", run=runners.local(1))
     assert summary["all_five"] > 0
     check_page(tmp_path / "out" / "report.html", EVIL)
     changed = {
@@ -167,7 +168,7 @@ def test_the_report_of_a_synthesis_shows_code_as_text(tmp_path):
         "settings": {EVIL: EVIL},
         "comparisons": {**summary["comparisons"], "k": {EVIL: 1}, "constraint": {EVIL: 2}},
     }
-    report.write(tmp_path / "changed.html", changed, [])
+    synthesis.write(tmp_path / "changed.html", changed, [])
     check_page(tmp_path / "changed.html", EVIL)
 
 
@@ -180,7 +181,7 @@ def test_a_model_card_keeps_to_its_header():
         "loss": {},
         "lora": {"rank": 0},
     }
-    text = card.write({}, config, step=3, adapter=False)
+    text = model_card.write({}, config, step=3, adapter=False)
     head = text.split("---")[1]
     assert "license" not in head
     assert not [
@@ -205,9 +206,9 @@ def test_ids_that_look_like_paths_stay_ids(tmp_path):
         for i, name in enumerate(names)
     ]
     folder = tmp_path / "a" / "b" / "out"
-    shards.synthesize(pairs, Settings(reference=0), folder, run=runners.local(1))
+    pipeline.synthesize(pairs, Settings(reference=0), folder, run=runners.local(1))
     assert sorted(tmp_path.rglob("*escaped*")) == []
-    assert {sample["id"] for sample in sources.read_samples(folder)} == set(names)
+    assert {sample["id"] for sample in samples.read_samples(folder)} == set(names)
 
 
 def test_a_summary_cannot_name_files_elsewhere(tmp_path):
@@ -216,7 +217,7 @@ def test_a_summary_cannot_name_files_elsewhere(tmp_path):
     folder.mkdir()
     for name in ("../secret.jsonl", str(tmp_path / "secret.jsonl"), "", ".", 3):
         (folder / "summary.json").write_text(json.dumps({"files": [name], "fingerprint": "x"}))
-        assert shards.summary_of(folder) is None
+        assert pipeline.summary_of(folder) is None
 
 
 # Archives.
@@ -242,7 +243,7 @@ def test_archives_are_not_unpacked(kind, name, tmp_path):
     folder.mkdir()
     (folder / name).write_bytes(archives()[kind])
     with pytest.raises(UserError):
-        sources.read_pairs(folder / name)
+        records.read_pairs(folder / name)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [name]
 
 

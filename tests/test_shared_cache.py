@@ -8,25 +8,26 @@ from pathlib import Path
 import pytest
 from filelock import FileLock, Timeout
 
-from mapl_jax import configuration, inputs
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.config import load
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.synthesis import prepare
 
 ROOT = Path(__file__).parents[1]
 
 
 def config_of(cache):
-    return configuration.load("rm:tiny", {"data.cache": str(cache)})
+    return load("rm:tiny", {"data.cache": str(cache)})
 
 
 def test_a_run_has_a_cache_of_its_own(tmp_path):
-    with inputs.cache_of(config_of(""), tmp_path / "own") as found:
+    with prepare.cache_of(config_of(""), tmp_path / "own") as found:
         assert found == tmp_path / "own"
     assert not found.exists()
 
 
 def test_a_shared_cache_is_filled_by_one_run_at_a_time(tmp_path):
     shared = tmp_path / "some" / "shared"
-    with inputs.cache_of(config_of(shared), tmp_path / "own") as found:
+    with prepare.cache_of(config_of(shared), tmp_path / "own") as found:
         assert found == shared
         with pytest.raises(Timeout):
             FileLock(shared / "lock", timeout=0).acquire()
@@ -35,20 +36,20 @@ def test_a_shared_cache_is_filled_by_one_run_at_a_time(tmp_path):
 
 
 def test_the_cache_is_free_after_an_error(tmp_path):
-    with pytest.raises(KeyError), inputs.cache_of(config_of(tmp_path), tmp_path / "own"):
+    with pytest.raises(KeyError), prepare.cache_of(config_of(tmp_path), tmp_path / "own"):
         raise KeyError
-    with inputs.cache_of(config_of(tmp_path), tmp_path / "own"):
+    with prepare.cache_of(config_of(tmp_path), tmp_path / "own"):
         pass
 
 
 def test_a_cache_that_cannot_be_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     config = config_of(tmp_path / "file" / "shared")
-    with pytest.raises(UserError, match=r"data\.cache"), inputs.cache_of(config, tmp_path / "own"):
+    with pytest.raises(UserError, match=r"data\.cache"), prepare.cache_of(config, tmp_path / "own"):
         pass
     with (
         pytest.raises(UserError, match="bucket"),
-        inputs.cache_of(config_of("gs://bucket/cache"), tmp_path / "own"),
+        prepare.cache_of(config_of("gs://bucket/cache"), tmp_path / "own"),
     ):
         pass
 

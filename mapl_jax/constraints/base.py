@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from mapl_jax.constraints import thresholds
-from mapl_jax.constraints.text import Text, view
-from mapl_jax.constraints.thresholds import AT_LEAST, LESS_THAN, RELATIONS, Random
+from mapl_jax.constraints import amounts
+from mapl_jax.constraints.amounts import AT_LEAST, LESS_THAN, RELATIONS, Random
+from mapl_jax.constraints.text.statistics import Text, view
 from mapl_jax.constraints.wording import Params, Slot, Template, amount_slot, pick
 
 Conditions = Sequence[tuple[str, bool]]
@@ -270,15 +270,15 @@ class Count(Statistic):
 
     def judge(self, params: Params, value: int) -> float:
         """Distance of the count to the threshold."""
-        return thresholds.distance(value, self._relation(params), params[self.number_key])
+        return amounts.distance(value, self._relation(params), params[self.number_key])
 
     def derive(self, kept, broken, rng):
         """A threshold between the counts of both sides."""
-        found = thresholds.propose(
+        found = amounts.propose(
             [self.statistic(text) for text in kept], [self.statistic(text) for text in broken], rng
         )
         if found is None and not kept and not broken:
-            found = pick(RELATIONS, rng), thresholds.between(1, 5, rng)
+            found = pick(RELATIONS, rng), amounts.between(1, 5, rng)
         if found is None:
             return None
         relation, number = found

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 
 from mapl_jax.constraints.base import Demands
-from mapl_jax.constraints.text import Text
+from mapl_jax.constraints.text.statistics import Text
 
 _JSON = "detectable_format:json_format"
 _SET_ANSWER = "detectable_format:constrained_response"

@@ -19,11 +19,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mapl_jax.constraints import capitals, sentences
-from mapl_jax.constraints.detection import detect
-from mapl_jax.constraints.formats import FIXED_ANSWERS
-from mapl_jax.constraints.language import NAMES
-from mapl_jax.constraints.thresholds import RELATIONS, holds
+from mapl_jax.constraints.amounts import RELATIONS, holds
+from mapl_jax.constraints.families.formats import FIXED_ANSWERS
+from mapl_jax.constraints.families.language import NAMES
+from mapl_jax.constraints.text import capitals, sentences
+from mapl_jax.constraints.text.detection import detect
 
 MODES = ("strict", "loose")
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mapl_jax.constraints import spelling
-from mapl_jax.constraints.thresholds import AT_LEAST, LESS_THAN, Random
+from mapl_jax.constraints import amounts
+from mapl_jax.constraints.amounts import AT_LEAST, LESS_THAN, Random
 
 Params = dict[str, Any]
 
@@ -52,17 +52,17 @@ COMMON_SLOTS: Mapping[str, Slot] = {
 
 def write_number(number: int, rng: Random) -> str:
     """Writes a number in digits or, more often for small ones, in words."""
-    if number < spelling.LIMIT and rng.random() < (0.4 if number <= 20 else 0.15):
-        return spelling.spell(number)
+    if number < amounts.LIMIT and rng.random() < (0.4 if number <= 20 else 0.15):
+        return amounts.spell(number)
     return str(number)
 
 
 def number_slot(key: str) -> Slot:
     """A bare number."""
     return Slot(
-        pattern=spelling.PATTERN,
+        pattern=amounts.PATTERN,
         write=lambda params, rng: write_number(params[key], rng),
-        read=lambda text: {key: spelling.read(text)},
+        read=lambda text: {key: amounts.read(text)},
     )
 
 
@@ -106,7 +106,7 @@ def amount_slot(
     # Only reading needs the patterns, and compiling those of all families takes seconds.
     @functools.cache
     def readers() -> list[tuple[re.Pattern[str], str, int]]:
-        number = f"({spelling.PATTERN})"
+        number = f"({amounts.PATTERN})"
         return [
             (re.compile(f"{phrase.format(number)} {units}", re.I), relation, offset)
             for relation, phrases in (
@@ -140,11 +140,11 @@ def amount_slot(
             return params_of(LESS_THAN, 1)
         for reader, relation, offset in readers():
             if match := reader.fullmatch(text):
-                return params_of(relation, spelling.read(match[1]) + offset)
+                return params_of(relation, amounts.read(match[1]) + offset)
         raise ValueError(f"no amount: {text!r}")
 
     phrases = "|".join(
-        phrase.format(spelling.PATTERN) for phrase, _ in (*_AT_LEAST_PHRASES, *_LESS_THAN_PHRASES)
+        phrase.format(amounts.PATTERN) for phrase, _ in (*_AT_LEAST_PHRASES, *_LESS_THAN_PHRASES)
     )
     return Slot(f"{re.escape(none)}|(?:{phrases}) {units}", write, read)
 
@@ -163,12 +163,12 @@ def exact_slot(key: str, unit: tuple[str, str]) -> Slot:
     def read(text: str) -> Params:
         if text.lower() == f"no {many}".lower():
             return {key: 0}
-        match = re.match(rf"exactly ({spelling.PATTERN}) {units}", text, re.I)
+        match = re.match(rf"exactly ({amounts.PATTERN}) {units}", text, re.I)
         if match is None:
             raise ValueError(f"no exact number: {text!r}")
-        return {key: spelling.read(match[1])}
+        return {key: amounts.read(match[1])}
 
-    return Slot(f"no {re.escape(many)}|exactly {spelling.PATTERN} {units}", write, read)
+    return Slot(f"no {re.escape(many)}|exactly {amounts.PATTERN} {units}", write, read)
 
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"'

@@ -11,7 +11,7 @@ import hashlib
 
 import numpy as np
 
-from mapl_jax.data.sources import Message, Pair
+from mapl_jax.data.records import Message, Pair
 
 SPLITS = ("train", "test")
 

@@ -13,17 +13,19 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import safetensors.numpy
+from ml_collections import ConfigDict
 
-from mapl_jax import files, messages
 from mapl_jax.data import tokenization, tries
-from mapl_jax.errors import UserError
-from mapl_jax.messages import progress
+from mapl_jax.data.samples import Split
+from mapl_jax.runtime import console, files
+from mapl_jax.runtime.console import progress
+from mapl_jax.runtime.errors import UserError
 
 if TYPE_CHECKING:
     import datasets
@@ -99,7 +101,7 @@ def encode_samples(
     """The trie records of samples, in order.
 
     Args:
-        samples: in the schema of `mapl_jax.synthesis.samples`; one without comparisons is a
+        samples: in the schema of `mapl_jax.data.samples`; one without comparisons is a
             demonstration, its one leaf the first response to the first prompt.
         tokenizer: with a chat template.
         settings: lengths and truncation.
@@ -141,7 +143,7 @@ def _encode_chunk(
 
 def _encode_sample(
     sample: Mapping[str, Any],
-    of_leaf: dict[tuple[int, int], tries.Path],
+    of_leaf: dict[tuple[int, int], tries.TokenPath],
     bos: int | None,
     settings: Settings,
     counts: collections.Counter,
@@ -199,8 +201,8 @@ def _terms(comparison: Mapping[str, Any]) -> list[tuple[int, int]]:
 
 
 def _truncate(
-    of_leaf: dict[tuple[int, int], tries.Path], bos: int | None, max_length: int
-) -> tuple[dict[tuple[int, int], tries.Path] | None, bool]:
+    of_leaf: dict[tuple[int, int], tries.TokenPath], bos: int | None, max_length: int
+) -> tuple[dict[tuple[int, int], tries.TokenPath] | None, bool]:
     """Cuts the same number of tokens from the beginning of every prompt, so that sharing stays.
 
     Returns:
@@ -220,13 +222,13 @@ def _truncate(
             if prompt_length > max_length - 2:
                 return None, False
             tokens = np.append(tokens[: max_length - 1], tokens[-1])
-        result[leaf] = tries.Path(tokens, prompt_length)
+        result[leaf] = tries.TokenPath(tokens, prompt_length)
     return result, whole
 
 
 def _fitting_groups(
     comparisons: Sequence[Mapping[str, Any]],
-    of_leaf: Mapping[tuple[int, int], tries.Path],
+    of_leaf: Mapping[tuple[int, int], tries.TokenPath],
     row_length: int,
     counts: collections.Counter,
 ) -> Iterator[list[Mapping[str, Any]]]:
@@ -263,7 +265,7 @@ def _fitting_groups(
 def _record(
     sample: Mapping[str, Any],
     comparisons: Sequence[Mapping[str, Any]],
-    of_leaf: Mapping[tuple[int, int], tries.Path],
+    of_leaf: Mapping[tuple[int, int], tries.TokenPath],
 ) -> Record:
     leaves = _leaves_of(comparisons) or [DEMONSTRATED]
     index = {leaf: i for i, leaf in enumerate(leaves)}
@@ -379,11 +381,11 @@ def encode_cached(
     parts = [FORMAT, samples_fingerprint, tokenization.fingerprint(tokenizer)]
     digest.update(json.dumps([*parts, dataclasses.asdict(settings)]).encode())
     fingerprint = digest.hexdigest()
-    folder = FilePath(cache_dir) / f"tries-{fingerprint}"
+    folder = Path(cache_dir) / f"tries-{fingerprint}"
     flaw = files.flaw(folder)
     if flaw:
         if folder.exists():
-            messages.notice(f"the cache {folder} cannot be used ({flaw}) and is made anew")
+            console.notice(f"the cache {folder} cannot be used ({flaw}) and is made anew")
         _write(folder, samples, tokenizer, settings)
     return _open(folder, fingerprint, settings.row_length)
 
@@ -399,7 +401,7 @@ def open_cached(cache_dir: str | os.PathLike[str], fingerprint: str, row_length:
     Raises:
         UserError: they are not there, or damaged, or none is left to train on.
     """
-    folder = FilePath(cache_dir) / f"tries-{fingerprint}"
+    folder = Path(cache_dir) / f"tries-{fingerprint}"
     if not folder.exists():
         raise UserError(f"{folder} is gone")
     if flaw := files.flaw(folder):
@@ -407,7 +409,7 @@ def open_cached(cache_dir: str | os.PathLike[str], fingerprint: str, row_length:
     return _open(folder, fingerprint, row_length)
 
 
-def _open(folder: FilePath, fingerprint: str, row_length: int) -> TrieSet:
+def _open(folder: Path, fingerprint: str, row_length: int) -> TrieSet:
     counts = json.loads((folder / "counts.json").read_text())
     if not counts.get("tries"):
         raise UserError(
@@ -450,7 +452,7 @@ def _sizes(records: Sequence[Record]) -> dict[str, np.ndarray]:
 
 
 def _write(
-    folder: FilePath,
+    folder: Path,
     samples: Iterable[Mapping[str, Any]],
     tokenizer: tokenization.Tokenizer,
     settings: Settings,
@@ -482,3 +484,34 @@ def _write(
         os.replace(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def describe(name: str, tries: TrieSet) -> str:
+    """One line about a split, with everything that was cut or dropped."""
+    counts = tries.counts
+    line = (
+        f"{name}: {counts['samples']} samples, {counts['trie_tokens']} trie tokens for "
+        f"{counts['flat_tokens']} flat ones"
+    )
+    lost = [
+        f"{value} {key.replace('_', ' ')}"
+        for key, value in sorted(counts.items())
+        if value and ("dropped" in key or "truncated" in key or "split" in key)
+    ]
+    return f"{line}; {', '.join(lost)}" if lost else line
+
+
+def encode_settings(config: ConfigDict) -> Settings:
+    """Settings of the encoding from `config.data`."""
+    data = config.data
+    return Settings(data.max_length, data.row_length, data.truncation)
+
+
+def encode_split(
+    split: Split,
+    tokenizer: tokenization.Tokenizer,
+    settings: Settings,
+    cache_dir: str | os.PathLike[str],
+) -> TrieSet:
+    """The tries of a split, from the cache if they are there."""
+    return encode_cached(split.samples(), split.fingerprint, tokenizer, settings, cache_dir)

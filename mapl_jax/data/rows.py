@@ -12,8 +12,8 @@ import dataclasses
 import numpy as np
 from jaxtyping import Int
 
-from mapl_jax.errors import UserError
 from mapl_jax.kernels import tiles
+from mapl_jax.runtime.errors import UserError
 
 # Tries are packed within shuffled windows of this many, so that an epoch's order stays random.
 WINDOW = 1024

@@ -17,16 +17,21 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tokenizers
 import transformers
+from ml_collections import ConfigDict
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 
-from mapl_jax import fetch
-from mapl_jax.data.tries import Path
-from mapl_jax.errors import UserError
+from mapl_jax.data.samples import Split
+from mapl_jax.data.tries import TokenPath
+from mapl_jax.runtime import console, files, storage
+from mapl_jax.runtime.errors import UserError
 
 Tokenizer = transformers.PreTrainedTokenizerBase
 Message = dict[str, str]
@@ -117,7 +122,7 @@ def load(name_or_path: str, *, chat_template: str | None = None) -> Tokenizer:
         UserError: if there is no tokenizer, it is not a fast one, has no eos token, or nothing in
             its vocabulary could pad.
     """
-    folder = fetch.folder(name_or_path, weights=False)
+    folder = storage.folder(name_or_path, weights=False)
     if not any((folder / name).is_file() for name in VOCABULARIES):
         raise UserError(
             f"no tokenizer could be loaded from {name_or_path}: it has no {VOCABULARIES[0]}"
@@ -218,7 +223,7 @@ def fingerprint(tokenizer: Tokenizer) -> str:
 
 def encode_leaves(
     tokenizer: Tokenizer, leaves: Sequence[tuple[Sequence[Message], str]]
-) -> list[Path]:
+) -> list[TokenPath]:
     """Tokens of (prompt messages, response) leaves, encoded together for speed.
 
     Raises:
@@ -250,7 +255,9 @@ def end_tokens(tokenizer: Tokenizer) -> set[int]:
     return {int(_leaves(tokenizer, [SAMPLE])[0].tokens[-1]), int(tokenizer.eos_token_id)}
 
 
-def _leaves(tokenizer: Tokenizer, leaves: Sequence[tuple[Sequence[Message], str]]) -> list[Path]:
+def _leaves(
+    tokenizer: Tokenizer, leaves: Sequence[tuple[Sequence[Message], str]]
+) -> list[TokenPath]:
     prompts: dict[str, int] = {}
     prompt_of, full = [], []
     for messages, response in leaves:
@@ -269,7 +276,7 @@ def _leaves(tokenizer: Tokenizer, leaves: Sequence[tuple[Sequence[Message], str]
         boundary = int(differs[0]) if len(differs) else n
         if boundary < len(own):
             _check_prefix(tokenizer, leaves[i][0], full[i])
-        paths.append(Path(_end_once(ids, boundary, tokenizer, special), boundary))
+        paths.append(TokenPath(_end_once(ids, boundary, tokenizer, special), boundary))
     return paths
 
 
@@ -374,3 +381,41 @@ def _without_system(messages: Sequence[Message]) -> list[Message] | None:
 def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[np.ndarray]:
     batch = tokenizer.backend_tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
     return [np.asarray(item.ids, np.int32) for item in batch]
+
+
+def make_tokenizer(config: ConfigDict, split: Split, folder: Path) -> Tokenizer:
+    """The tokenizer of a run: the one named, the model's, or one trained on the training samples.
+
+    Args:
+        config: with `tokenizer` and `model`.
+        split: the training samples; never the held-out ones.
+        folder: where the run keeps it; read back if it is there already.
+    """
+    path = config.tokenizer.path or config.model.path
+    template = config.tokenizer.chat_template or None
+    flaw = files.flaw(folder)
+    if flaw:
+        if folder.exists():
+            console.notice(f"{folder} cannot be used ({flaw}) and is made anew")
+        if path:
+            tokenizer = load(path, chat_template=template)
+        else:
+            tokenizer = train(_texts(split.samples()), config.tokenizer.vocab_size)
+            if template:
+                tokenizer.chat_template = read_template(template)
+        part = folder.with_name(f".{folder.name}.part")
+        for old in (part, folder):
+            shutil.rmtree(old, ignore_errors=True)
+        tokenizer.save_pretrained(str(part))
+        files.seal(part)
+        os.replace(part, folder)
+    return load(str(folder))
+
+
+def _texts(samples: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for sample in samples:
+        for message in sample["prompts"][0]["messages"]:
+            yield message["content"]
+        for prompt in sample["prompts"][1:]:
+            yield from (constraint["text"] for constraint in prompt.get("constraints", ()))
+        yield from sample["responses"]

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Int
 
 
 @dataclasses.dataclass(frozen=True)
-class Path:
+class TokenPath:
     """The tokens of one leaf from the first prompt token to the last response token.
 
     Attributes:
@@ -54,7 +54,7 @@ class Trie:
         return len(self.tokens)
 
 
-def build(paths: Sequence[Path]) -> Trie:
+def build(paths: Sequence[TokenPath]) -> Trie:
     """Lays out paths as a trie.
 
     Two tokens are the same node only if all before them are the same and both are prompt or both
@@ -108,7 +108,7 @@ def build(paths: Sequence[Path]) -> Trie:
     )
 
 
-def flat_length(paths: Sequence[Path]) -> int:
+def flat_length(paths: Sequence[TokenPath]) -> int:
     """Tokens that the same leaves take without sharing."""
     return sum(map(len, paths))
 

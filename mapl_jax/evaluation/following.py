@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from mapl_jax import constraints
-from mapl_jax.errors import UserError
-from mapl_jax.evaluation.tables import text_table
-from mapl_jax.files import read_lines, write_lines
+from mapl_jax.runtime.console import text_table
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import read_lines, write_lines
 
 FOOTNOTES = (
     "Greedy responses to held-out prompts; a prompt is kept if all of its instructions are.",

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from mapl_jax import constraints
-from mapl_jax.errors import UserError
-from mapl_jax.evaluation.tables import text_table
-from mapl_jax.files import check_target, write_lines
+from mapl_jax.runtime.console import text_table
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import check_target, write_lines
 
 MODES = ("strict", "loose")
 FIELDS = tuple(f"{name}_{mode}" for name in ("prompt", "instruction") for mode in MODES)

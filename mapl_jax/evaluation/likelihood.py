@@ -3,14 +3,16 @@
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mapl_jax.evaluation.tables import text_table
-from mapl_jax.files import read_lines
+from mapl_jax.data.loader import Batches
+from mapl_jax.runtime.console import text_table
+from mapl_jax.runtime.files import read_lines
+from mapl_jax.training.scoring import LeafFunction, leaf_numbers
 
 FOOTNOTES = ("Perplexity: exp of the mean of -log pi over all response tokens; lower is better.",)
 
@@ -125,3 +127,16 @@ def _check_finite(scored: Scored) -> None:
             f"the log-probability of {scored.sample_id[i]} is {scored.logp[i]} "
             f"({len(bad)} of {len(scored.logp)} are not finite)"
         )
+
+
+LEVELS = ("base", "intra", "inter")
+
+
+def score_responses(logps: LeafFunction, batches: Batches, fields: Sequence[str]) -> Scored:
+    """Scores every demonstration of a plan; arguments as for `leaf_numbers`."""
+    found = [
+        (str(trie["id"]), float(values[0]), int(trie["response_tokens"][0]))
+        for _, trie, values in leaf_numbers(logps, batches, fields)
+    ]
+    names, logp, tokens = zip(*found, strict=True)
+    return Scored(list(names), np.asarray(logp, np.float64), np.asarray(tokens, np.int64))

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from mapl_jax.evaluation import bootstrap, diagnostics
-from mapl_jax.evaluation.tables import text_table
-from mapl_jax.files import read_lines
+from mapl_jax.data.loader import Batches
+from mapl_jax.evaluation import statistics
+from mapl_jax.runtime.console import text_table
+from mapl_jax.runtime.files import read_lines
+from mapl_jax.training.scoring import LeafFunction, leaf_numbers
 
 LEVELS = ("base", "intra", "inter")
 
@@ -90,7 +92,7 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
             f"{level}_length_accuracy": float((length > 0).mean()),
             f"{level}_length_ties": float((length == 0).mean()),
         }
-        found = diagnostics.summarize(margin, length)
+        found = statistics.summarize(margin, length)
         # "base_length_accuracy" is of a rule; "base_longer_accuracy" is the model's.
         summary |= {f"{level}_{name}": value for name, value in found.items()}
         if resamples:
@@ -280,17 +282,83 @@ def _intervals(
     keys = list(groups)
     if not resamples or not keys:
         return {}
-    cluster, n = bootstrap.clusters(list(sample_id))
+    cluster, n = statistics.clusters(list(sample_id))
     # Accuracy of a resample is a ratio of sums over samples, so a sample is two numbers a group.
     total = np.stack([np.bincount(cluster[groups[key]], minlength=n) for key in keys], axis=1)
     right = np.stack(
         [np.bincount(cluster[groups[key]], correct[groups[key]], minlength=n) for key in keys],
         axis=1,
     )
-    values = bootstrap.ratios(right, total, seed=seed, resamples=resamples)
+    values = statistics.ratios(right, total, seed=seed, resamples=resamples)
     result = {}
     for column, key in enumerate(keys):
-        low, high = bootstrap.interval(values[:, column])
+        low, high = statistics.interval(values[:, column])
         alone = (total[:, column] > 0).sum() < 2 or np.isnan(low)
         result[key] = (0.0, 1.0) if alone else (low, high)
     return result
+
+
+def score_comparisons(rewards: LeafFunction, batches: Batches, fields: Sequence[str]) -> Scored:
+    """Scores every comparison of a plan; arguments as for `leaf_numbers`."""
+    columns: dict[str, list[Any]] = {
+        name: []
+        for name in (
+            "sample_id",
+            "level",
+            "margin",
+            "gamma",
+            "length_margin",
+            "k",
+            "families",
+            "tokens",
+        )
+    }
+    terms: list[Any] = []
+    for _, trie, values in leaf_numbers(rewards, batches, fields):
+        _add(columns, terms, trie, values.astype(np.float64))
+    return Scored(
+        sample_id=columns["sample_id"],
+        level=columns["level"],
+        margin=np.asarray(columns["margin"], np.float64),
+        gamma=np.asarray(columns["gamma"], np.float64),
+        length_margin=np.asarray(columns["length_margin"], np.float64),
+        k=np.asarray(columns["k"], np.int64),
+        families=columns["families"],
+        terms=terms,
+        tokens=columns["tokens"],
+    )
+
+
+def _add(
+    columns: dict[str, list[Any]],
+    terms: list[Any],
+    trie: dict[str, Any],
+    reward: np.ndarray,
+) -> None:
+    leaf = trie["term_leaf"].reshape(-1, 4)
+    sign = trie["term_sign"].reshape(-1, 4)
+    margin = (reward[leaf] * sign).sum(1)
+    length = (trie["leaf_tokens"][leaf] * sign).sum(1)
+    for i in range(len(leaf)):
+        columns["sample_id"].append(str(trie["id"]))
+        columns["level"].append(LEVELS[int(trie["level"][i])])
+        columns["margin"].append(float(margin[i]))
+        columns["gamma"].append(float(trie["gamma"][i]))
+        columns["length_margin"].append(float(length[i]))
+        columns["k"].append(int(trie["k"][i]))
+        columns["families"].append(tuple(str(trie["families"][i]).split()))
+        columns["tokens"].append(
+            tuple(int(trie["response_tokens"][leaf[i, t]]) for t in range(4) if sign[i, t])
+        )
+        terms.append(
+            [
+                (
+                    int(trie["leaf_prompt"][leaf[i, t]]),
+                    int(trie["leaf_response"][leaf[i, t]]),
+                    int(sign[i, t]),
+                    float(reward[leaf[i, t]]),
+                )
+                for t in range(4)
+                if sign[i, t]
+            ]
+        )

@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from mapl_jax.errors import UserError
 from mapl_jax.kernels.attention import MASKED, attention
 from mapl_jax.models import decoder, policy
-from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.rope import Rotary
+from mapl_jax.runtime.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,14 +23,15 @@ import transformers
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
-from mapl_jax import fetch
-from mapl_jax.errors import UserError
-from mapl_jax.files import check_target
-from mapl_jax.messages import progress
-from mapl_jax.models import families, policy, reward, tensors
-from mapl_jax.models.decoder import DecoderConfig, Params
+from mapl_jax.models import families, hf_config, policy, reward, tensors
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.decoder import Params
 from mapl_jax.models.families import LM_HEAD, SCORE, Tensor
 from mapl_jax.models.tensors import TensorFiles
+from mapl_jax.runtime import storage
+from mapl_jax.runtime.console import progress
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import check_target
 
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -45,15 +46,15 @@ def load_config(folder: Folder) -> DecoderConfig:
     Raises:
         UserError: there is none, or the model is of a kind that is not supported.
     """
-    path = fetch.folder(folder, weights=False) / CONFIG
-    return families.from_hf(tensors.read_json(path), str(path))
+    path = storage.folder(folder, weights=False) / CONFIG
+    return hf_config.from_hf(tensors.read_json(path), str(path))
 
 
 def is_reward_model(folder: Folder) -> bool:
     """Whether a model folder, or a hub name, says that it holds a classifier and not a language
     model.
     """
-    path = fetch.folder(folder, weights=False) / CONFIG
+    path = storage.folder(folder, weights=False) / CONFIG
     names = tensors.read_json(path).get("architectures") or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UserError(f"{path}: architectures must be a list of names, not {names!r}")
@@ -145,7 +146,7 @@ def _opened(
     folder: Folder, config: DecoderConfig, head: bool
 ) -> tuple[Path, TensorFiles, dict[str, tuple["_Part", ...]], Params]:
     """The folder, its tensors, which parameters are in which of them, and the shapes of these."""
-    path = fetch.folder(folder)
+    path = storage.folder(folder)
     files = TensorFiles(path)
     _check_layers(path, files, config)
     abstract = reward.abstract_params(config) if head else policy.abstract_params(config)
@@ -170,7 +171,7 @@ def fingerprint(folder: Folder) -> str:
     Raises:
         UserError: a file is missing.
     """
-    path = fetch.folder(folder)
+    path = storage.folder(folder)
     about = json.dumps(tensors.read_json(path / CONFIG), sort_keys=True)
     digest = hashlib.blake2b(about.encode(), digest_size=16)
     for name in TensorFiles(path).files:
@@ -346,7 +347,7 @@ def _save_config(
             special[key] = getattr(tokenizer, key)
     content = {
         "architectures": [families.get(config.family).architecture(head)],
-        **families.to_hf(config, dtype),
+        **hf_config.to_hf(config, dtype),
         **special,
     }
     if head:
@@ -410,7 +411,7 @@ def _some(names: list[str]) -> str:
 def replacing(target: Path) -> Iterator[Path]:
     """A folder to fill, which takes the target's place at the end; nothing is left after an error.
 
-    All processes see the same folder; the first one makes it and moves it, and the others wait until
+    All processes see the same folder; the first one makes it and moves it, the others wait until
     it has its name.
 
     Raises:

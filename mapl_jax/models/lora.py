@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
 
 TARGETS = ("q", "k", "v", "o", "gate", "up", "down")
 ALL = "all"

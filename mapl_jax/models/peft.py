@@ -12,10 +12,11 @@ import numpy as np
 from jax.experimental import multihost_utils
 from safetensors.numpy import load_file, save_file
 
-from mapl_jax.errors import UserError
 from mapl_jax.models import families, hub
-from mapl_jax.models.decoder import DecoderConfig, Params
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.decoder import Params
 from mapl_jax.models.families import SCORE
+from mapl_jax.runtime.errors import UserError
 
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."

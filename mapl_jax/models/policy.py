@@ -10,7 +10,8 @@ from jaxtyping import Array, Bool, Float, Int
 from mapl_jax.kernels.attention import Spread
 from mapl_jax.kernels.logps import token_logps
 from mapl_jax.models import decoder
-from mapl_jax.models.decoder import DecoderConfig, Params
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.decoder import Params
 
 # Of log-probabilities of tokens, nats.
 GRID = 2.0**-10

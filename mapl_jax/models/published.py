@@ -5,9 +5,9 @@ The keys are hub names. A model made from one of these has the published shape a
 
 from typing import Any
 
-from mapl_jax.errors import UserError
-from mapl_jax.models import families
-from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models import hf_config
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.runtime.errors import UserError
 
 _QWEN = {"model_type": "qwen2", "rope_theta": 1_000_000.0, "rms_norm_eps": 1e-6}
 _LLAMA = {
@@ -119,4 +119,4 @@ def config(name: str) -> DecoderConfig:
     """
     if name not in SHAPES:
         raise UserError(f"no shape is known by the name {name!r}; choose {', '.join(SHAPES)}")
-    return families.from_hf(SHAPES[name], name)
+    return hf_config.from_hf(SHAPES[name], name)

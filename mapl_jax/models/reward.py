@@ -9,7 +9,8 @@ from jaxtyping import Array, Float, Int
 
 from mapl_jax.kernels.attention import Spread
 from mapl_jax.models import decoder
-from mapl_jax.models.decoder import DecoderConfig, Params
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.decoder import Params
 
 
 def init(config: DecoderConfig, key: Array) -> Params:

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
 
 Rotary = tuple[Float[Array, "R S 1 H/2"], Float[Array, "R S 1 H/2"]]
 

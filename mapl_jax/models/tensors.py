@@ -13,7 +13,7 @@ import numpy as np
 import safetensors
 from safetensors.numpy import save_file
 
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 DTYPES = ("F32", "BF16", "F16")

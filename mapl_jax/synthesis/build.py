@@ -4,13 +4,13 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
-from mapl_jax.data.sources import Pair
-from mapl_jax.synthesis import inter, intra, reference
-from mapl_jax.synthesis.reference import Arguments, Reference
-from mapl_jax.synthesis.samples import Comparison, Prompt, Sample, base
-from mapl_jax.synthesis.sets import BrokenPromise, Draw, Twins, generator
+from mapl_jax.data.records import Pair
+from mapl_jax.data.samples import Comparison, Prompt, Sample, base
+from mapl_jax.synthesis import corpus, inter, intra
+from mapl_jax.synthesis.corpus import Arguments, Reference
+from mapl_jax.synthesis.draw import BrokenPromise, Draw, Twins, generator
+from mapl_jax.synthesis.prompts import append_instructions
 from mapl_jax.synthesis.settings import Settings
-from mapl_jax.synthesis.wording import append_instructions
 
 UNKNOWN = Reference()
 TOO_FEW = "too few separating constraints"
@@ -57,7 +57,7 @@ def learn(pairs: Sequence[Pair], settings: Settings) -> Reference:
         responses = pair["chosen"], pair["rejected"]
         return [inter.opposed(family, *responses, draw) for family in draw.families]
 
-    return reference.learn(pairs, settings, arguments)
+    return corpus.learn(pairs, settings, arguments)
 
 
 def _compact(pair: Pair, settings: Settings, known: Reference) -> Outcome:

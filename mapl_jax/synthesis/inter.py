@@ -8,9 +8,9 @@ The published pages of MAPL (arXiv 2505.12845) do not print this loss in any cop
 form follows its abstract and arXiv 2502.00814, appendix E.2. The loss can be told to use another.
 """
 
-from mapl_jax.synthesis.reference import Arguments
-from mapl_jax.synthesis.samples import Comparison
-from mapl_jax.synthesis.sets import Draw, Twins
+from mapl_jax.data.samples import Comparison
+from mapl_jax.synthesis.corpus import Arguments
+from mapl_jax.synthesis.draw import Draw, Twins
 
 
 def instructions(chosen: str, rejected: str, k: int, draw: Draw) -> Twins:

@@ -11,9 +11,9 @@ a prompt that agrees with itself is as often the better as the worse one.
 """
 
 from mapl_jax import constraints
-from mapl_jax.synthesis.reference import Arguments, Params
-from mapl_jax.synthesis.samples import Comparison
-from mapl_jax.synthesis.sets import BrokenPromise, Draw, Twins
+from mapl_jax.data.samples import Comparison
+from mapl_jax.synthesis.corpus import Arguments, Params
+from mapl_jax.synthesis.draw import BrokenPromise, Draw, Twins
 
 
 def instructions(response: str, partner: str, k: int, draw: Draw) -> Twins:

@@ -13,10 +13,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
 
-from mapl_jax.errors import UserError
-from mapl_jax.files import read_json
-from mapl_jax.synthesis import shards
-from mapl_jax.synthesis.shards import Runner, Shard
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import read_json
+from mapl_jax.synthesis.pipeline import Runner, Shard, make
 
 
 def local(num_proc: int) -> Runner:
@@ -36,13 +35,13 @@ def local(num_proc: int) -> Runner:
 def _run_local(num_proc: int, missing: Sequence[Shard]) -> Iterator[int]:
     num_proc = min(num_proc, len(missing))
     if num_proc <= 1:
-        yield from map(shards.make, missing)
+        yield from map(make, missing)
         return
     # Spawned and not forked: JAX may have threads running in the process that calls this.
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(num_proc, mp_context=spawn, initializer=_begin)
     try:
-        for done in as_completed([pool.submit(shards.make, shard) for shard in missing]):
+        for done in as_completed([pool.submit(make, shard) for shard in missing]):
             yield done.result()
     except BrokenProcessPool:
         raise UserError(
@@ -111,7 +110,7 @@ def _run_beam(options: object, missing: Sequence[Shard]) -> Iterator[int]:
             pipeline
             | "shards" >> apache_beam.Create(list(missing))
             | "spread" >> apache_beam.Reshuffle()
-            | "make" >> apache_beam.Map(shards.make)
+            | "make" >> apache_beam.Map(make)
         )
     for shard in missing:
         yield read_json(shard.counts)["stats"]["pairs"]["in"]

@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from mapl_jax import constraints
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
 
 MODES = ("compact", "full")
 WORDINGS = ("train", "held_out")

@@ -8,14 +8,38 @@ import dataclasses
 import os
 import shutil
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from orbax.checkpoint import v1 as ocp
 
-from mapl_jax import files, messages, processes
-from mapl_jax.errors import Stopped, UserError
+from mapl_jax.runtime import console, distributed, files
+from mapl_jax.runtime.errors import Stopped, UserError
 from mapl_jax.training.step import TrainState
+
+
+def check_record(at: int, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Makes sure that a checkpoint is one of this very run.
+
+    Raises:
+        UserError: it is of other data, another model, base or reference.
+    """
+    kinds = {
+        "base": "another base",
+        "reference": "another reference",
+        "model": "another model",
+        "data": "other data",
+    }
+    if found == wanted:
+        return
+    kind = next(
+        (kind for key, kind in kinds.items() if found.get(key) != wanted[key]), "other data"
+    )
+    raise UserError(
+        f"the checkpoint at step {at} was trained on {kind} ({found} instead of {wanted}); "
+        "choose another --workdir"
+    )
 
 
 def check_keep(keep: int | None) -> None:
@@ -92,7 +116,7 @@ class Checkpoints:
     def _seal(self, step: int, response: Any) -> None:
         try:
             response.result()
-            if processes.first():
+            if distributed.first():
                 files.seal(self._path / str(step))
         except BaseException as error:  # told by `wait`, in the thread that can end the run
             self._failure = error
@@ -200,18 +224,18 @@ def open_newest(directory: str | os.PathLike[str]) -> int:
         UserError: all are damaged.
     """
     chosen = Choice(None, {})
-    with processes.first_alone():
-        if processes.first():
+    with distributed.first_alone():
+        if distributed.first():
             chosen = choose(directory)
             if chosen.step and not (Path(directory) / str(chosen.step) / files.SEAL).exists():
-                messages.notice(f"checkpoint {chosen.step} has no checksums; it is used unchecked")
+                console.notice(f"checkpoint {chosen.step} has no checksums; it is used unchecked")
             for step, flaw in sorted(chosen.flaws.items()):
-                messages.notice(
+                console.notice(
                     f"checkpoint {step} in {directory} cannot be used ({flaw}) and is removed; "
                     f"the newest good one is that of step {chosen.step}"
                 )
                 shutil.rmtree(Path(directory) / str(step))
-    return processes.agreed(chosen.step or 0)
+    return distributed.agreed(chosen.step or 0)
 
 
 def saved_steps(directory: str | os.PathLike[str]) -> list[int]:

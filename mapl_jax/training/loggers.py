@@ -18,7 +18,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import scalar
 
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
 
 PROJECT = "mapl_jax"
 STEP = "train/global_step"

@@ -5,6 +5,7 @@ under way.
 """
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
@@ -13,8 +14,11 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from mapl_jax import messages
-from mapl_jax.errors import Stopped
+from mapl_jax.models import hub
+from mapl_jax.runtime import console
+from mapl_jax.runtime.errors import Stopped, UserError
+from mapl_jax.runtime.files import write_json
+from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.training.preemption import Preemption
 from mapl_jax.training.step import Batch, StepMetrics, TrainState, to_floats
 
@@ -124,7 +128,7 @@ def train(
         for step in range(start, schedule.steps):
             batch = to_device(next(batches))
             # The first call compiles.
-            sign = messages.waiting("compiling the step") if step == start else nullcontext()
+            sign = console.waiting("compiling the step") if step == start else nullcontext()
             # Nothing else may move between host and device inside a step.
             with sign, jax.transfer_guard("disallow"):
                 state, metrics = step_function(state, batch)
@@ -153,3 +157,53 @@ def train(
                     raise Stopped(f"after step {done} of {schedule.steps}")
                 window_start += time.perf_counter() - paused
     return state
+
+
+def write_nonfinite(
+    folder: RunFolder,
+    sample_ids: Callable[[int], list[list[str]]],
+    step: int,
+    values: Mapping[str, float],
+    rows: Any,
+    *,
+    stops: bool,
+    say: Callable[..., None],
+) -> None:
+    """Keeps which samples a step was made of whose loss or gradient was not finite.
+
+    All processes call it; it brings together what they know of their rows.
+
+    Args:
+        folder: of the run; gets nonfinite/STEP.json.
+        sample_ids: of the rows of the batch of a step.
+        step: steps done with it.
+        values: its metrics.
+        rows: whether the numbers of each row were finite, [A, R].
+        stops: whether the run ends; else it goes on without the step.
+        say: prints.
+
+    Raises:
+        UserError: with `stops`.
+    """
+    finite = hub.gather(rows).reshape(-1)
+    members = sample_ids(step - 1)
+    # With every row finite on the way forward, any of them may be the cause.
+    suspects = np.flatnonzero(~finite) if not finite.all() else np.arange(len(members))
+    numbers = {name: str(values[name]) for name in ("loss", "grad_norm", "learning_rate")}
+    path = folder.nonfinite / f"{step}.json"
+    if jax.process_index() == 0:
+        found = [{"row": int(row), "samples": members[row]} for row in suspects]
+        write_json(
+            path, {"step": step, **numbers, "forward": bool(not finite.all()), "rows": found}
+        )
+    what = (
+        f"step {step} is not finite (loss {numbers['loss']}, norm of the gradient "
+        f"{numbers['grad_norm']}); its samples stand in {os.path.relpath(path)}"
+    )
+    if stops:
+        raise UserError(
+            f"{what}. The same command repeats the step from the last checkpoint; look at these "
+            "samples, lower train.learning_rate, or leave such steps out from the start with "
+            "--config.train.on_nonfinite=skip and another --workdir"
+        )
+    say(f"{what}; left out")

@@ -12,8 +12,8 @@ from typing import Any, Self, TextIO
 
 import tqdm
 
-from mapl_jax import messages
-from mapl_jax.errors import UserError
+from mapl_jax.runtime import console
+from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import loggers
 
 # Values that differ between two runs that are otherwise the same.
@@ -78,7 +78,7 @@ class MetricsWriter:
         self.evaluated = max((line["step"] for line in kept if line["split"] == "eval"), default=0)
         self._lines = path.open("a", encoding="utf-8")
         self._loggers = [loggers.LOGGERS[name](self._about) for name in self._to]
-        if messages.verbosity() != "quiet":
+        if console.verbosity() != "quiet":
             shown = _Bar if sys.stderr.isatty() else _Lines
             self._progress = shown(self._total, self._resume)
         return self
@@ -185,7 +185,7 @@ class _Bar:
             total=total,
             initial=initial,
             file=sys.stderr,
-            ncols=messages.columns(),
+            ncols=console.columns(),
             bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {remaining} left{postfix}",
         )
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
 
 SCHEDULES = ("cosine", "linear", "constant")
 

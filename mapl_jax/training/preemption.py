@@ -9,8 +9,8 @@ from typing import Self
 
 import jax
 
-from mapl_jax import processes
-from mapl_jax.errors import Stopped
+from mapl_jax.runtime import distributed
+from mapl_jax.runtime.errors import Stopped
 
 
 class Preemption:
@@ -65,7 +65,7 @@ class Preemption:
         """Whether to stop here; every process calls it at the same places, in the same order."""
         self._places += 1
         if jax.distributed.is_initialized():
-            return processes.stops_at(self._places)
+            return distributed.stops_at(self._places)
         return self._asked
 
     def check(self) -> None:

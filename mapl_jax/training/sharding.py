@@ -7,8 +7,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from mapl_jax.errors import UserError
 from mapl_jax.kernels.attention import Spread
+from mapl_jax.runtime.errors import UserError
 
 MESH_AXES = ("data", "fsdp", "tensor")
 DATA_AXES = ("data", "fsdp")

@@ -17,13 +17,9 @@ import jax
 import pytest
 from absl import flags
 
-from mapl_jax import (
-    messages,
-    train,  # noqa: F401 defines flags of libraries before any are counted
-)
 from mapl_jax.data import demo, tokenization
 from mapl_jax.models import hub, policy, reward
-from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models.config import DecoderConfig
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mapl_jax import fields
+from mapl_jax.runtime import fields
 
 NAN, INF = "nan", "inf"
 

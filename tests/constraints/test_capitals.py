@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mapl_jax.constraints import capitals
+from mapl_jax.constraints.text import capitals
 
 
 @pytest.mark.parametrize(

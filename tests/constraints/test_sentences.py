@@ -2,7 +2,7 @@
 
 import pytest
 
-from mapl_jax.constraints import sentences
+from mapl_jax.constraints.text import sentences
 
 
 @pytest.mark.parametrize(

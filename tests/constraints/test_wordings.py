@@ -6,14 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapl_jax import constraints
-from mapl_jax.constraints import _FAMILIES, _templates, spelling, thresholds
+from mapl_jax.constraints import amounts
 from mapl_jax.constraints.base import Count, Flag
-from mapl_jax.constraints.language import NAMES
-from mapl_jax.constraints.length import Bound, Exact
-from mapl_jax.constraints.startend import Member
+from mapl_jax.constraints.families.language import NAMES
+from mapl_jax.constraints.families.length import Bound, Exact
+from mapl_jax.constraints.families.startend import Member
+from mapl_jax.constraints.registry import _FAMILIES, _templates
 
 NUMBERS = st.one_of(st.integers(1, 30), st.integers(1, 2_000_000))
-RELATIONS = st.sampled_from(thresholds.RELATIONS)
+RELATIONS = st.sampled_from(amounts.RELATIONS)
 WORDS = st.one_of(
     st.sampled_from(
         ["tea", "and", "at", "no", "zero", "five", "exactly", "times", "the word", "a, b", '"so"',
@@ -141,22 +142,22 @@ def test_no_wording_is_trained_and_held_out():
     assert not trained & held_out
 
 
-@given(st.integers(0, spelling.LIMIT - 1))
+@given(st.integers(0, amounts.LIMIT - 1))
 def test_spelled_numbers_read_back(number):
-    assert spelling.read(spelling.spell(number)) == number
-    assert spelling.read(str(number)) == number
+    assert amounts.read(amounts.spell(number)) == number
+    assert amounts.read(str(number)) == number
 
 
 @pytest.mark.parametrize("text", ["", "twelve hundred", "two one", "hundred five", "1.5", "-3"])
 def test_what_is_no_number_is_refused(text):
     with pytest.raises(ValueError, match="no number"):
-        spelling.read(text)
+        amounts.read(text)
 
 
 @settings(deadline=None, derandomize=True)
 @given(
     number=st.integers(1, 2000),
-    relation=st.sampled_from(thresholds.RELATIONS),
+    relation=st.sampled_from(amounts.RELATIONS),
     seed=st.integers(0, 10_000),
     held_out=st.booleans(),
 )

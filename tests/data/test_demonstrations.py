@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from mapl_jax import inputs
-from mapl_jax.data import encode, sources, tokenization
+from mapl_jax.data import encode, tokenization
 from mapl_jax.data.loader import Batches
+from mapl_jax.data.records import read_demonstrations
 from mapl_jax.data.rows import make_plan
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.synthesis import prepare
 
 ASK, REPLY = "How do I bake bread?", "Mix, wait and bake."
 USER, ASSISTANT = {"role": "user", "content": ASK}, {"role": "assistant", "content": REPLY}
@@ -37,7 +38,7 @@ def write(path, *records):
 
 @pytest.mark.parametrize("name", FORMS)
 def test_every_form_reads_the_same(tmp_path, name):
-    (record,) = sources.read_demonstrations(write(tmp_path / "d.jsonl", FORMS[name])).records
+    (record,) = read_demonstrations(write(tmp_path / "d.jsonl", FORMS[name])).records
     assert (record["prompt"], record["completion"]) == ([USER], REPLY)
     assert record["id"]
 
@@ -45,7 +46,7 @@ def test_every_form_reads_the_same(tmp_path, name):
 def test_only_the_last_reply_is_learned(tmp_path):
     turns = [USER, ASSISTANT, {"role": "user", "content": "And then?"}]
     path = write(tmp_path / "d.jsonl", {"messages": [*turns, {**ASSISTANT, "content": "Eat."}]})
-    (record,) = sources.read_demonstrations(path).records
+    (record,) = read_demonstrations(path).records
     assert record["prompt"] == turns
     assert record["completion"] == "Eat."
 
@@ -66,15 +67,15 @@ def test_only_the_last_reply_is_learned(tmp_path):
 def test_a_bad_record_is_named_or_counted(tmp_path, record, message):
     path = write(tmp_path / "d.jsonl", FORMS["messages"], record)
     with pytest.raises(UserError, match=r"record 2|line 2") as caught:
-        sources.read_demonstrations(path)
+        read_demonstrations(path)
     assert message in str(caught.value)
-    skipped = sources.read_demonstrations(path, on_error="skip")
+    skipped = read_demonstrations(path, on_error="skip")
     assert (skipped.read, skipped.kept, sum(skipped.dropped.values())) == (2, 1, 1)
 
 
 def test_a_file_of_nothing_usable_says_what_it_should_hold(tmp_path):
     with pytest.raises(UserError, match="no demonstration of"):
-        sources.read_demonstrations(write(tmp_path / "d.jsonl", {"a": 1}), on_error="skip")
+        read_demonstrations(write(tmp_path / "d.jsonl", {"a": 1}), on_error="skip")
 
 
 def config(path, **changes):
@@ -90,7 +91,7 @@ def test_splits_part_by_prompt_whatever_the_source(tmp_path):
     found = []
     for name, records in (("d", demonstrations), ("p", pairs)):
         path = write(tmp_path / f"{name}.jsonl", *records)
-        sides = inputs.load_demonstrations(config(path), tmp_path / "cache")
+        sides = prepare.load_demonstrations(config(path), tmp_path / "cache")
         texts = [[(s["prompts"][0]["messages"][0]["content"], *s["responses"])
                   for s in side.samples()] for side in sides]  # fmt: skip
         assert all(texts) and sum(map(len, texts)) == 40
@@ -109,7 +110,7 @@ def test_samples_give_their_first_prompt_and_chosen_response(tmp_path):
         ],
     }
     path = write(tmp_path / "s.jsonl", sample)
-    train, test = inputs.load_demonstrations(config(path, test=str(path)), tmp_path / "cache")
+    train, test = prepare.load_demonstrations(config(path, test=str(path)), tmp_path / "cache")
     for side in (train, test):
         (found,) = side.samples()
         assert found["prompts"][0]["messages"] == [USER]
@@ -183,8 +184,8 @@ def test_a_folder_of_shards_is_checked_once_and_not_once_a_shard(tmp_path, monke
     memory.write_text(json.dumps([told, told]))
     checked = []
     monkeypatch.setattr(inputs.shards, "flaw", checked.append)
-    train, test = inputs._recalled(memory)
+    train, test = prepare._recalled(memory)
     assert [path.name for path in train.paths] == names and train == test
     assert checked == [folder]
     (folder / names[1]).unlink()
-    assert inputs._recalled(memory) is None
+    assert prepare._recalled(memory) is None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mapl_jax.data import encode, tokenization
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
 
 QUESTION = "How do I bake bread at home?"
 WIDE = encode.Settings(max_length=4096, row_length=8192)

@@ -6,7 +6,7 @@ import pytest
 from mapl_jax.data import encode, tokenization
 from mapl_jax.data.loader import Batches, stream
 from mapl_jax.data.rows import make_plan
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
 
 pytestmark = pytest.mark.smoke
 

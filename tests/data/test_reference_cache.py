@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from mapl_jax.data import reference_cache
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.training import reference
 
 pytestmark = pytest.mark.smoke
 
@@ -27,14 +27,14 @@ def never():
 
 def stored(folder):
     """The file of `tries()` after a first use."""
-    reference_cache.cached(tries(), "n", folder, lambda: VALUES)
+    reference.cached(tries(), "n", folder, lambda: VALUES)
     (path,) = folder.iterdir()
     return path
 
 
 def test_it_is_computed_once_and_comes_back_bit_for_bit(tmp_path):
-    first = reference_cache.cached(tries(), "n", tmp_path, lambda: VALUES)
-    again = reference_cache.cached(tries(), "n", tmp_path, never)
+    first = reference.cached(tries(), "n", tmp_path, lambda: VALUES)
+    again = reference.cached(tries(), "n", tmp_path, never)
     np.testing.assert_array_equal(first, VALUES)
     np.testing.assert_array_equal(again, VALUES)
     assert [path.name for path in tmp_path.iterdir()] == ["reference-n.safetensors"]
@@ -42,7 +42,7 @@ def test_it_is_computed_once_and_comes_back_bit_for_bit(tmp_path):
 
 def test_another_name_is_computed_anew(tmp_path):
     stored(tmp_path)
-    other = reference_cache.cached(tries(), "other", tmp_path, lambda: VALUES + 1)
+    other = reference.cached(tries(), "other", tmp_path, lambda: VALUES + 1)
     np.testing.assert_array_equal(other, VALUES + 1)
 
 
@@ -52,8 +52,8 @@ def test_another_name_is_computed_anew(tmp_path):
 def test_whatever_decides_the_numbers_is_in_the_name(change):
     settings = {"weights": "w", "joint": False, "dtype": "float32"}
     name = change.pop("name", "t")
-    changed = reference_cache.fingerprint(tries(name=name), **settings | change)
-    assert changed != reference_cache.fingerprint(tries(), **settings)
+    changed = reference.fingerprint(tries(name=name), **settings | change)
+    assert changed != reference.fingerprint(tries(), **settings)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text"])
@@ -64,30 +64,30 @@ def test_a_damaged_file_is_named_and_computed_again(tmp_path, damage, capsys):
     path.write_bytes(
         {"cut": content[:-5], "flip": content, "empty": b"", "text": b"not a tensor"}[damage]
     )
-    again = reference_cache.cached(tries(), "n", tmp_path, lambda: VALUES)
+    again = reference.cached(tries(), "n", tmp_path, lambda: VALUES)
     np.testing.assert_array_equal(again, VALUES)
     assert f"{path} cannot be used" in capsys.readouterr().err
-    np.testing.assert_array_equal(reference_cache.cached(tries(), "n", tmp_path, never), VALUES)
+    np.testing.assert_array_equal(reference.cached(tries(), "n", tmp_path, never), VALUES)
     assert not capsys.readouterr().err
 
 
 def test_processes_compute_together_or_not_at_all(tmp_path):
     stored(tmp_path)
     seen = []
-    again = reference_cache.cached(
+    again = reference.cached(
         tries(), "n", tmp_path, lambda: VALUES + 1, agreed=lambda mine: not seen.append(mine)
     )
     assert seen == [False]
     np.testing.assert_array_equal(again, VALUES + 1)
     with pytest.raises(UserError, match="cannot be read here"):
-        reference_cache.cached(tries(), "m", tmp_path, never, agreed=lambda _: False)
+        reference.cached(tries(), "m", tmp_path, never, agreed=lambda _: False)
 
 
 def test_a_file_of_something_else_is_refused(tmp_path):
     path = stored(tmp_path)
     path.rename(tmp_path / "reference-m.safetensors")
     with pytest.raises(UserError, match=r"belongs to other data or weights \(by its fingerprint"):
-        reference_cache.cached(tries(), "m", tmp_path, never)
+        reference.cached(tries(), "m", tmp_path, never)
 
 
 @pytest.mark.parametrize(
@@ -96,13 +96,13 @@ def test_a_file_of_something_else_is_refused(tmp_path):
 def test_a_file_of_other_samples_is_refused(tmp_path, other, what):
     stored(tmp_path)
     with pytest.raises(UserError, match=f"belongs to other data or weights .by its {what}"):
-        reference_cache.cached(other, "n", tmp_path, never)
+        reference.cached(other, "n", tmp_path, never)
 
 
 def test_a_file_without_its_description_is_computed_again(tmp_path):
     path = stored(tmp_path)
     save_file(load_file(path), path)
-    again = reference_cache.cached(tries(), "n", tmp_path, lambda: VALUES + 1)
+    again = reference.cached(tries(), "n", tmp_path, lambda: VALUES + 1)
     np.testing.assert_array_equal(again, VALUES + 1)
 
 
@@ -110,10 +110,10 @@ def test_numbers_that_are_not_finite_are_never_kept(tmp_path):
     values = VALUES.copy()
     values[3] = np.nan
     with pytest.raises(UserError, match="1 of 12 log-probabilities"):
-        reference_cache.cached(tries(), "n", tmp_path, lambda: values)
+        reference.cached(tries(), "n", tmp_path, lambda: values)
     assert not list(tmp_path.iterdir())
 
 
 def test_only_one_process_writes(tmp_path):
-    reference_cache.cached(tries(), "n", tmp_path, lambda: VALUES, writes=False)
+    reference.cached(tries(), "n", tmp_path, lambda: VALUES, writes=False)
     assert not list(tmp_path.iterdir())

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapl_jax.data.rows import make_plan
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
 
 SIZES = st.lists(st.integers(1, 64), min_size=1, max_size=200)
 

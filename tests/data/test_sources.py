@@ -11,15 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapl_jax.data.sources import (
-    check_sample,
-    is_samples,
-    normalize_pairs,
-    read_pairs,
-    read_records,
-    read_samples,
-)
-from mapl_jax.errors import UserError
+from mapl_jax.data.readers import read_records
+from mapl_jax.data.records import normalize_pairs, read_pairs
+from mapl_jax.data.samples import check_sample, is_samples, read_samples
+from mapl_jax.runtime.errors import UserError
 
 PREFERENCES = Path(__file__).parents[3] / "shared" / "data" / "preferences"
 
@@ -396,8 +391,8 @@ def test_folder_without_data_is_named(tmp_path):
 
 def test_hub_name_without_network_is_a_clear_error():
     code = (
-        "from mapl_jax.data.sources import read_pairs\n"
-        "from mapl_jax.errors import UserError\n"
+        "from mapl_jax.data.records import read_pairs\n"
+        "from mapl_jax.runtime.errors import UserError\n"
         "try:\n    read_pairs('some-org/some-data:train[:10]')\n"
         "except UserError as error:\n    print(error)\n"
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 
 from mapl_jax.data import tokenization
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
 
 QUESTION = [{"role": "user", "content": "How do I bake bread?"}]
 DIALOGUE = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mapl_jax.data import tokenization
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
 
 pytestmark = pytest.mark.smoke
 

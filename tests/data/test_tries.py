@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapl_jax.data.tries import Path, build, flat_length
+from mapl_jax.data.tries import TokenPath, build, flat_length
 
 
 def path(tokens, prompt_length):
-    return Path(np.asarray(tokens, np.int32), prompt_length)
+    return TokenPath(np.asarray(tokens, np.int32), prompt_length)
 
 
 # Few tokens and short paths, so that sharing at every depth happens often.

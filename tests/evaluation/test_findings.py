@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mapl_jax.evaluation import findings
 from mapl_jax.evaluation.preferences import Scored, summarize
+from mapl_jax.reports import findings
 
 
 def scored(margin, length):

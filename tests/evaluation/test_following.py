@@ -4,9 +4,10 @@ import dataclasses
 
 import pytest
 
-from mapl_jax.errors import UserError
-from mapl_jax.evaluation import following, likelihood, reports
+from mapl_jax.evaluation import following, likelihood
 from mapl_jax.evaluation.following import Answer, Probe
+from mapl_jax.reports import run
+from mapl_jax.runtime.errors import UserError
 
 SHORT = {
     "id": "length_constraints:number_words",
@@ -99,7 +100,7 @@ def test_a_report_shows_responses_side_by_side(tmp_path):
     after[1] = dataclasses.replace(after[1], ended=False)
     side = {"perplexity": 2.0, "responses": 2, "response_tokens": 9, "loss": 0.7}
     generation = following.summarize(before, after, seed=0, resamples=20)
-    reports.write_report(
+    run.write_report(
         tmp_path / "report.html",
         title="a run",
         command="train",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mapl_jax.errors import UserError
 from mapl_jax.evaluation import ifeval
+from mapl_jax.runtime.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data" / "ifeval"

@@ -9,14 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mapl_jax import cli, evaluate, judging, trained
+from mapl_jax import evaluate
 from mapl_jax.data import demo, tokenization
-from mapl_jax.errors import UserError
-from mapl_jax.evaluation import ifeval
+from mapl_jax.evaluation import ifeval, rewards
 from mapl_jax.evaluation.ifeval import Followed
 from mapl_jax.models import hub, policy, reward
-from mapl_jax.models.decoder import DecoderConfig
-from mapl_jax.training import sharding
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.runtime import cli
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.training import restore, sharding
 
 ROOT = Path(__file__).parents[2]
 PROMPTS = [
@@ -141,8 +142,8 @@ def test_a_reward_model_chooses_among_samples(models, prompts, tmp_path, capsys)
     ]
     responses = lines(tmp_path / "verdicts.responses.jsonl")
     mesh = sharding.make_mesh({"data": -1, "fsdp": 1, "tensor": 1})
-    found = trained.load(str(models / "reward"), mesh)
-    alone = judging.rewards(
+    found = restore.load(str(models / "reward"), mesh)
+    alone = rewards.rewards(
         found,
         [[{"role": "user", "content": line["prompt"]}] for line in responses],
         [[line["response"]] for line in responses],
@@ -163,9 +164,9 @@ def test_a_reward_model_chooses_among_samples(models, prompts, tmp_path, capsys)
 
 def test_a_reward_is_that_of_the_model_on_the_text_alone(models, tokenizer):
     mesh = sharding.make_mesh({"data": -1, "fsdp": 1, "tensor": 1})
-    found = trained.load(str(models / "reward"), mesh)
+    found = restore.load(str(models / "reward"), mesh)
     prompt, texts = [{"role": "user", "content": "Why?"}], ["Sure.", "Well, sure.", "Sure.", ""]
-    ((*values,),) = judging.rewards(found, [prompt], [texts], mesh, rows_per_batch=8)
+    ((*values,),) = rewards.rewards(found, [prompt], [texts], mesh, rows_per_batch=8)
     assert values[0] == values[2]
     paths = tokenization.encode_leaves(tokenizer, [(prompt, text) for text in texts])
     for path, value in zip(paths, values, strict=True):

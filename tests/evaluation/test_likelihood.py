@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mapl_jax.evaluation import likelihood, reports
+from mapl_jax.evaluation import likelihood
+from mapl_jax.reports import run
 
 
 def scored(logp=(-10.0, -60.0, -6.0), tokens=(10, 20, 3)):
@@ -54,7 +55,7 @@ def test_the_table_and_the_report_have_both_sides(tmp_path, two):
     assert ("perplexity before" in text) == two
     assert "10.00" in text
     path = tmp_path / "report.html"
-    reports.write_report(
+    run.write_report(
         path,
         title="run",
         command="train",

@@ -7,9 +7,9 @@ import xml.etree.ElementTree
 import numpy as np
 import pytest
 
-from mapl_jax.evaluation import diagnostics
+from mapl_jax.evaluation import statistics
 from mapl_jax.evaluation.preferences import Scored, summarize
-from mapl_jax.evaluation.reports import write_report
+from mapl_jax.reports.run import write_report
 
 EVIL = "<script>alert(1)</script>"
 VOID = {"meta", "wbr"}
@@ -210,7 +210,7 @@ def test_a_report_says_what_the_scores_say(tmp_path):
         right = int((margin > 0).sum())
         assert f"{level}: {100 * right / 60:.1f} % right" in words
         assert f"{right} of 60 right; median {np.median(margin):+.2f}." in words
-        error = 100 * diagnostics.calibration_error(margin)
+        error = 100 * statistics.calibration_error(margin)
         assert error == pytest.approx(100 * summary[f"{level}_ece"])
         assert f"Expected calibration error {error:.1f} %" in words
         assert f"Brier score {np.mean((1 - 1 / (1 + np.exp(-margin))) ** 2):.3f}" in words

@@ -10,8 +10,9 @@ import os
 import sys
 import time
 
-from mapl_jax import cli, train
+from mapl_jax import train
 from mapl_jax.data import loader
+from mapl_jax.runtime import cli
 from mapl_jax.training import metrics
 
 

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from mapl_jax import files
-from mapl_jax.errors import UserError
+from mapl_jax.runtime import files
+from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import checkpoints
 
 

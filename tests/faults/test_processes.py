@@ -10,8 +10,8 @@ import time
 import jax
 import pytest
 
-from mapl_jax import processes
-from mapl_jax.errors import UserError
+from mapl_jax.runtime import distributed
+from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import sharding
 
 # What processes of a run do to each other, without training: one prepares a file, the others find
@@ -86,7 +86,7 @@ def test_one_that_dies_ends_the_other_with_a_line_that_says_so(tmp_path, victim)
     statuses, said = talk(tmp_path, victim)
     other = 1 - victim
     assert statuses[victim] == -signal.SIGKILL
-    assert statuses[other] in (processes.EXIT_LOST, -signal.SIGABRT)
+    assert statuses[other] in (distributed.EXIT_LOST, -signal.SIGABRT)
     (line,) = [x for x in said[other].splitlines() if x.startswith("error: ")]
     assert line.startswith(f"error: process {other} of 2 ends: it was killed, or another process")
     assert "python -m mapl_jax.talk" in line
@@ -100,7 +100,7 @@ def start(environment=None, **options):
         "distributed": False,
         "lost_after": 100,
     }
-    return processes.start(**given | options, environment=environment or {})
+    return distributed.start(**given | options, environment=environment or {})
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,11 @@ def row_of(rng, length):
     reach, positions = np.zeros((2, length), np.int32)
     at = 0
     while True:
-        paths = [tries.Path(rng.integers(0, 3, rng.integers(1, 120)).astype(np.int32), 1)]
+        paths = [tries.TokenPath(rng.integers(0, 3, rng.integers(1, 120)).astype(np.int32), 1)]
         for _ in range(rng.integers(0, 3)):
             kept = paths[0].tokens[: rng.integers(1, 120)]
             fresh = rng.integers(0, 3, rng.integers(1, 90))
-            paths.append(tries.Path(np.concatenate([kept, fresh]).astype(np.int32), 1))
+            paths.append(tries.TokenPath(np.concatenate([kept, fresh]).astype(np.int32), 1))
         trie = tries.build(paths)
         if at + len(trie) > length:
             break

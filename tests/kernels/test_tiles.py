@@ -30,7 +30,7 @@ def forest(rng, length):
         for _ in range(rng.integers(1, 5)):
             shared = paths[-1].tokens[: rng.integers(1, 150)] if paths else prompt
             fresh = rng.integers(0, 9, rng.integers(1, 70))
-            paths.append(tries.Path(np.concatenate([shared, fresh]).astype(np.int32), 1))
+            paths.append(tries.TokenPath(np.concatenate([shared, fresh]).astype(np.int32), 1))
         trie = tries.build(paths)
         if at + len(trie) > length:
             return reach, positions, np.asarray(starts, int), np.asarray(stops, int)

@@ -18,9 +18,10 @@ import sys
 import time
 from pathlib import Path
 
-from mapl_jax import inputs, objectives, train
-from mapl_jax.data import demo, loader
-from mapl_jax.training import sharding
+from mapl_jax.data import demo, encode, loader, tokenization
+from mapl_jax.synthesis import prepare
+from mapl_jax.training import sharding, trainer
+from mapl_jax.training.objective import make
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs" / "rm.py"
@@ -119,13 +120,13 @@ def read_rows(folder: Path) -> dict[str, object]:
     config.data.train, config.data.test = (str(folder / f"{n}.jsonl") for n in ("train", "test"))
     config.train.epochs = 1
     mesh = sharding.make_mesh(config.mesh)
-    objective = objectives.make(config, mesh)
+    objective = make(config, mesh)
     cache = folder / "run" / "cache"
-    split, _ = inputs.load_splits(config, cache)
-    tokenizer = inputs.make_tokenizer(config, split, folder / "run" / "tokenizer")
-    tries = inputs.encode_split(split, tokenizer, inputs.encode_settings(config), cache)
+    split, _ = prepare.load_splits(config, cache)
+    tokenizer = tokenization.make_tokenizer(config, split, folder / "run" / "tokenizer")
+    tries = encode.encode_split(split, tokenizer, encode.encode_settings(config), cache)
     began = time.monotonic()
-    plan = train.make_plan(config, tries, objective, mesh)
+    plan = trainer.make_plan(config, tries, objective, mesh)
     planned = time.monotonic() - began
     batches = loader.Batches(tries, plan)
     held = []

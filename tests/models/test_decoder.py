@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from mapl_jax.errors import UserError
 from mapl_jax.kernels import attention as kernel
 from mapl_jax.models import axes, decoder, policy, reward
-from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import optimizers, sharding
 
 CONFIG = DecoderConfig(48, 16, 2, 4, 2, 8, 24)

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mapl_jax.errors import UserError
-from mapl_jax.models import axes, decoder, families, hub, policy, reward
-from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models import axes, decoder, families, hf_config, hub, policy, reward
+from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.rope import RopeScaling, frequencies
+from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import sharding
 
 LLAMA3 = {
@@ -128,25 +128,25 @@ PUBLISHED = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_models_have_the_parameters_that_they_have(name):
     content, expected = PUBLISHED[name]
-    config = families.from_hf(content, name)
+    config = hf_config.from_hf(content, name)
     shapes = jax.tree.leaves(policy.abstract_params(config))
     assert sum(leaf.size for leaf in shapes) == expected
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_config_that_goes_out_comes_back(name):
-    config = families.from_hf(PUBLISHED[name][0], name)
-    out = families.to_hf(config)
-    assert families.from_hf(out, name) == config
-    assert families.to_hf(families.from_hf(out, name)) == out
+    config = hf_config.from_hf(PUBLISHED[name][0], name)
+    out = hf_config.to_hf(config)
+    assert hf_config.from_hf(out, name) == config
+    assert hf_config.to_hf(hf_config.from_hf(out, name)) == out
     # A reader of transformers 4 knows no rope_parameters, one of transformers 5 needs no others.
     old = {key: value for key, value in out.items() if key != "rope_parameters"}
     new = {k: v for k, v in out.items() if k not in ("rope_theta", "rope_scaling")}
-    assert families.from_hf(old, name) == families.from_hf(new, name) == config
+    assert hf_config.from_hf(old, name) == hf_config.from_hf(new, name) == config
 
 
 def config_of(name, **changes):
-    return families.from_hf({**PUBLISHED[name][0], **changes}, name)
+    return hf_config.from_hf({**PUBLISHED[name][0], **changes}, name)
 
 
 def test_windows_are_where_each_family_has_them():
@@ -237,7 +237,7 @@ def test_linear_scaling_divides_and_llama3_divides_only_the_slow_ones():
 def test_what_the_decoder_cannot_do_is_refused_by_name(name, changes, message):
     content = {**PUBLISHED[name][0], **changes}
     with pytest.raises(UserError, match=message) as raised:
-        families.from_hf(content, "config.json")
+        hf_config.from_hf(content, "config.json")
     assert str(raised.value).startswith("config.json: ") and "\n" not in str(raised.value)
 
 
@@ -253,7 +253,7 @@ def test_what_the_decoder_cannot_do_is_refused_by_name(name, changes, message):
 )
 def test_a_config_that_its_family_cannot_have_is_not_written(changes, message):
     with pytest.raises(UserError, match=message):
-        families.to_hf(DecoderConfig(48, 16, 2, 4, 2, 8, 24, **changes))
+        hf_config.to_hf(DecoderConfig(48, 16, 2, 4, 2, 8, 24, **changes))
 
 
 # Small models of every family, with windows shorter than the texts and caps that bite.
@@ -262,7 +262,7 @@ def test_a_config_that_its_family_cannot_have_is_not_written(changes, message):
 def small(name, **changes):
     content = {**PUBLISHED[name][0], **raw("", 48, 16, 3, 4, 2, 24), "head_dim": 8, **changes}
     content["model_type"] = PUBLISHED[name][0]["model_type"]
-    return families.from_hf(content, name)
+    return hf_config.from_hf(content, name)
 
 
 CAPS = {"attn_logit_softcapping": 1.0, "final_logit_softcapping": 2.0, "query_pre_attn_scalar": 5}

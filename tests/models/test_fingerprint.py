@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from mapl_jax.errors import UserError
 from mapl_jax.models import hub, policy
-from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.runtime.errors import UserError
 
 CONFIG = DecoderConfig(32, 8, 1, 2, 1, 4, 16)
 

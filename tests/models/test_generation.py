@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from mapl_jax.errors import UserError
 from mapl_jax.models import axes, generation, lora, policy
-from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.generation import Sampling
 from mapl_jax.models.lora import Lora
 from mapl_jax.models.rope import RopeScaling
+from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import sharding
 
 SHAPE = (48, 16, 3, 4, 2, 8, 24)

@@ -14,9 +14,9 @@ import transformers
 from safetensors.numpy import load_file, save_file
 
 from mapl_jax.data import tokenization
-from mapl_jax.errors import UserError
 from mapl_jax.models import hub, policy, reward
-from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.runtime.errors import UserError
 
 CONFIG = DecoderConfig(512, 16, 2, 4, 2, 4, 24, rope_theta=5e4, max_positions=77, eos_token=1)
 UNTIED = DecoderConfig(**{**CONFIG.to_dict(), "tie_embeddings": False})

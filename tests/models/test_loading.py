@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from mapl_jax.errors import UserError
 from mapl_jax.models import axes, hub, policy, reward, tensors
-from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import sharding
 
 CONFIG = DecoderConfig(64, 16, 3, 4, 2, 8, 24, family="phi3", qkv_bias=False, tie_embeddings=False)

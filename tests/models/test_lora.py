@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mapl_jax.errors import UserError
 from mapl_jax.models import decoder, lora, policy, reward
-from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.lora import Lora
+from mapl_jax.runtime.errors import UserError
 
 PLAIN = DecoderConfig(64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp_width=48)
 MODEL = dataclasses.replace(PLAIN, lora=Lora(rank=3, alpha=6.0))

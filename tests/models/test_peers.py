@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from mapl_jax.data import tries
 from mapl_jax.models import hub, policy, reward
-from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models.config import DecoderConfig
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -141,7 +141,7 @@ def row_of(forest, length=64):
 
 def packed(rows, length=64):
     """All texts side by side in one row."""
-    return row_of([tries.build([tries.Path(text, 1)]) for text in rows], length)
+    return row_of([tries.build([tries.TokenPath(text, 1)]) for text in rows], length)
 
 
 def one_a_row(rows):
@@ -195,7 +195,7 @@ def test_logits_are_those_of_transformers_alone_padded_packed_and_in_a_trie(tmp_
     model.save_pretrained(tmp_path)
     config, params = load(tmp_path, head=False)
 
-    trie = tries.build([tries.Path(path, 1) for path in sample_trie()])
+    trie = tries.build([tries.TokenPath(path, 1) for path in sample_trie()])
     rows = [packed([text]) for text in texts()] + [packed(texts()), row_of([trie])]
     columns = list(zip(*rows, strict=True))[:3]
     found = logits(config, params, *map(jnp.concatenate, columns))

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from mapl_jax.data import tokenization
-from mapl_jax.errors import UserError
-from mapl_jax.evaluation import card
 from mapl_jax.models import families, hub, lora, policy, reward
 from mapl_jax.models import peft as adapters
-from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.lora import Lora
+from mapl_jax.reports import model_card
+from mapl_jax.runtime.errors import UserError
 
 torch = pytest.importorskip("torch")
 peft = pytest.importorskip("peft")
@@ -168,7 +168,7 @@ def run_card(folder, text, monkeypatch, capsys):
 
 def test_the_code_of_the_card_runs(exported, monkeypatch, capsys):
     folder, _, _ = exported
-    text = card.write({}, {}, step=None, adapter=False)
+    text = model_card.write({}, {}, step=None, adapter=False)
     model, pipe = run_card(folder, text, monkeypatch, capsys)
     assert model == pytest.approx(pipe, abs=1e-5)
 
@@ -180,7 +180,7 @@ def test_the_code_of_the_card_of_adapters_runs(exported, tmp_path, monkeypatch, 
     added = random(lora.split(reward.abstract_params(model), model.lora)[0], seed=1)
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)
     adapters.save(tmp_path, model, added, base=str(base), tokenizer=tokenizer)
-    text = card.write({}, {"model": {"path": str(base)}}, step=None, adapter=True)
+    text = model_card.write({}, {"model": {"path": str(base)}}, step=None, adapter=True)
     found = run_card(tmp_path, text, monkeypatch, capsys)
     frozen = lora.split(hub.load_params(base, plain, head=True, seed=0), model.lora)[1]
     prompt = [{"role": "user", "content": "Name two colours. Use no comma."}]

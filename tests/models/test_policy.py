@@ -10,7 +10,7 @@ import pytest
 from mapl_jax.data import tries
 from mapl_jax.kernels.logps import token_logps
 from mapl_jax.models import policy
-from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models.config import DecoderConfig
 
 CONFIG = DecoderConfig(24, 16, 2, 4, 2, 8, 24, tie_embeddings=False)
 TOKENS, LEAVES = 64, 8
@@ -31,7 +31,7 @@ def sample(rng):
     words = [rng.integers(0, CONFIG.vocab_size, n) for n in (4, 3, 5, 6)]
     prompt, more, chosen, rejected = (x.astype(np.int32) for x in words)
     return [
-        tries.Path(np.concatenate([start, response]), len(start))
+        tries.TokenPath(np.concatenate([start, response]), len(start))
         for start in (prompt, np.concatenate([prompt, more]))
         for response in (chosen, rejected)
     ]

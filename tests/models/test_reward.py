@@ -10,7 +10,7 @@ import pytest
 from mapl_jax.data import tries
 from mapl_jax.kernels import attention as kernel
 from mapl_jax.models import reward
-from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models.config import DecoderConfig
 
 CONFIG = DecoderConfig(24, 16, 2, 4, 2, 8, 24)
 ROWS, TOKENS, LEAVES, LONGEST = 2, 64, 12, 20
@@ -52,7 +52,7 @@ def random_paths(rng, count):
             kept = list(other[: rng.integers(0, len(other) + 1)])
         fresh = rng.integers(0, CONFIG.vocab_size, rng.integers(0 if kept else 1, 8))
         tokens = np.asarray([*kept, *fresh], np.int32)[:LONGEST]
-        paths.append(tries.Path(tokens, int(rng.integers(0, len(tokens) + 1))))
+        paths.append(tries.TokenPath(tokens, int(rng.integers(0, len(tokens) + 1))))
     return paths
 
 
@@ -112,7 +112,7 @@ def test_a_packed_leaf_has_the_reward_and_the_gradient_of_the_leaf_alone(seed, b
 
 
 def test_a_leaf_without_any_padding_has_the_same_reward():
-    path = tries.Path(np.arange(13, dtype=np.int32), 5)
+    path = tries.TokenPath(np.arange(13, dtype=np.int32), 5)
     trie = tries.build([path])
     score = jax.jit(functools.partial(reward.rewards, CONFIG))
     padded = score(parameters(), *stack([row_of([trie])]))
@@ -138,7 +138,7 @@ def test_rows_may_come_in_any_order(backend):
 
 
 def test_an_unused_leaf_has_reward_0_and_no_gradient(backend):
-    trie = tries.build([tries.Path(np.arange(6, dtype=np.int32), 3)])
+    trie = tries.build([tries.TokenPath(np.arange(6, dtype=np.int32), 3)])
     row = stack([row_of([trie], first_leaf=2)])
     found, slopes = compiled(backend)(parameters(), *row)
     unused = np.asarray([leaf != 2 for leaf in range(LEAVES)])

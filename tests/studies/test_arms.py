@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from mapl_jax import constraints
-from mapl_jax.data import demo
-from mapl_jax.data.sources import Pairs, check_sample
-from mapl_jax.errors import UserError
-from mapl_jax.studies import arms, corpora
-from mapl_jax.studies.arms import ARMS, Arm, changed
-from mapl_jax.synthesis import samples
+from mapl_jax.data import demo, samples
+from mapl_jax.data.records import Pairs
+from mapl_jax.data.samples import check_sample
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.study import arms, corpora
+from mapl_jax.study.arms import ARMS, Arm, changed
 from mapl_jax.synthesis.build import build
 from mapl_jax.synthesis.settings import Settings
 

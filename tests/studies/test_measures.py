@@ -6,8 +6,8 @@ from scipy.stats import spearmanr
 
 from mapl_jax.evaluation.following import Answer, Probe
 from mapl_jax.evaluation.preferences import Scored
-from mapl_jax.studies import measures, tables
-from mapl_jax.studies.measures import Estimate
+from mapl_jax.study import measures, tables
+from mapl_jax.study.measures import Estimate
 
 SHARED = {measure.name: measure for measure in measures.SHARED}
 

@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 from ml_collections import ConfigDict
 
-from mapl_jax import configuration, study, train
-from mapl_jax.errors import UserError
+from mapl_jax import train
+from mapl_jax.runtime.config import fields, load
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.study import command as study
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
 def config_of(**values):
-    return configuration.load("study", values)
+    return load("study", values)
 
 
 def small(arms, seeds=1):
@@ -84,14 +86,14 @@ def test_the_commands_written_down_are_those_of_the_runs(finished):
         given = dict(word.removeprefix("--").split("=", 1) for word in words[3:])
         preset = given.pop("config").removeprefix("configs/").replace(".py", "")
         run = Path(given.pop("workdir"))
-        usual = configuration.load(preset)
-        known = dict(configuration.fields(usual))
+        usual = load(preset)
+        known = dict(fields(usual))
         values = {}
         for field, text in given.items():
             name = field.removeprefix("config.")
             kind = type(known[name])
             values[name] = text == "True" if kind is bool else kind(text)
-        config = configuration.load(preset, values)
+        config = load(preset, values)
         assert json.loads((run / "config.json").read_text()) == json.loads(
             json.dumps(ConfigDict(config.to_dict()).to_dict())
         )
@@ -111,7 +113,13 @@ def test_nonsense_is_refused_before_anything_is_written(tmp_path):
 
 
 def test_the_quick_form_has_every_arm(tmp_path):
-    command = [sys.executable, "-m", "mapl_jax.study", "--config=configs/study.py", "--quick"]
+    command = [
+        sys.executable,
+        "-m",
+        "mapl_jax.study.command",
+        "--config=configs/study.py",
+        "--quick",
+    ]
     done = subprocess.run(
         [*command, f"--workdir={tmp_path / 'study'}", "--config.seeds=1"],
         cwd=ROOT,
@@ -134,7 +142,13 @@ def test_the_quick_form_has_every_arm(tmp_path):
 
 def test_two_processes_share_the_runs(tmp_path):
     folder = tmp_path / "study"
-    command = [sys.executable, "-m", "mapl_jax.study", "--config=configs/study.py", "--quick"]
+    command = [
+        sys.executable,
+        "-m",
+        "mapl_jax.study.command",
+        "--config=configs/study.py",
+        "--quick",
+    ]
     command += ["--config.arms=base; all", "--config.seeds=2", f"--workdir={folder}"]
     both = [
         subprocess.Popen(

@@ -10,12 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mapl_jax import constraints
-from mapl_jax.data import demo
-from mapl_jax.data.sources import check_sample, read_pairs
-from mapl_jax.errors import UserError
-from mapl_jax.synthesis import intra, samples, sets
+from mapl_jax.data import demo, samples
+from mapl_jax.data.records import read_pairs
+from mapl_jax.data.samples import check_sample
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.synthesis import intra
 from mapl_jax.synthesis.build import build
-from mapl_jax.synthesis.reference import Reference
+from mapl_jax.synthesis.corpus import Reference
+from mapl_jax.synthesis.draw import BrokenPromise, Draw
 from mapl_jax.synthesis.settings import Settings
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "preferences"
@@ -205,7 +207,7 @@ def test_a_family_that_breaks_its_promise_is_caught(monkeypatch):
     pair = {**PAIRS[0], "chosen": "a, b", "rejected": "a b"}
     for mode in MODES:
         one = Settings(families="punctuation:no_comma", k_min=1, k_max=1, mode=mode)
-        with pytest.raises(sets.BrokenPromise, match="no_comma"):
+        with pytest.raises(BrokenPromise, match="no_comma"):
             build(pair, one)
 
 
@@ -246,7 +248,7 @@ def test_impossible_settings_are_refused(wrong, message):
 
 def test_twins_have_the_same_families_in_the_same_order():
     pair = PAIRS[0]
-    draw = sets.Draw(constraints.ids(), np.random.default_rng(0), Reference())
+    draw = Draw(constraints.ids(), np.random.default_rng(0), Reference())
     first, second = intra.instructions(pair["chosen"], pair["rejected"], 5, draw)
     assert [family for family, _ in first] == [family for family, _ in second]
     assert len(first) == 5

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from mapl_jax import constraints
+from mapl_jax.constraints.pool import Pool
 from mapl_jax.data import demo
-from mapl_jax.data.sources import read_pairs
+from mapl_jax.data.records import read_pairs
 from mapl_jax.synthesis.build import build, learn
-from mapl_jax.synthesis.reference import Lowest, Reference, lean, names_words
+from mapl_jax.synthesis.corpus import Lowest, Reference, lean, names_words
 from mapl_jax.synthesis.settings import Settings
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "preferences"
@@ -86,7 +87,7 @@ def test_words_of_the_response_may_be_rare_but_not_missing_everywhere_by_nature(
 
 def test_a_share_asked_of_the_holders_of_a_word_is_that_of_all_responses():
     responses = [pair[side] for pair in PAIRS for side in ("chosen", "rejected")]
-    pool, rng = constraints.Pool(responses), np.random.default_rng(0)
+    pool, rng = Pool(responses), np.random.default_rng(0)
     families = ("keywords:existence", "keywords:forbidden_words", "keywords:frequency")
     said, total = set(), len(responses)
     for family, text in itertools.product(families, responses[:40]):

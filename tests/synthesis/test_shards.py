@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from mapl_jax.data import demo
-from mapl_jax.data.sources import Tally, is_samples, iter_pairs, read_samples
-from mapl_jax.errors import UserError
-from mapl_jax.synthesis import runners, shards
+from mapl_jax.data.records import Tally, iter_pairs
+from mapl_jax.data.samples import from_json, is_samples, read_samples
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.synthesis import pipeline as shards
+from mapl_jax.synthesis import runners
 from mapl_jax.synthesis.build import build
-from mapl_jax.synthesis.reference import Reference
-from mapl_jax.synthesis.samples import from_json
+from mapl_jax.synthesis.corpus import Reference
 from mapl_jax.synthesis.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -262,7 +263,7 @@ def test_memory_does_not_grow_with_the_data(tmp_path):
                 )
         program = (
             "import resource, sys;"
-            "from mapl_jax.data.sources import Tally, iter_pairs;"
+            "from mapl_jax.data.records import Tally, iter_pairs;"
             "from mapl_jax.synthesis import runners, shards;"
             "from mapl_jax.synthesis.settings import Settings;"
             "shards.synthesize(iter_pairs(sys.argv[1], Tally()), Settings(reference=100),"

@@ -12,11 +12,11 @@ import jax
 import numpy as np
 import pytest
 
-from mapl_jax import objectives, pair_losses
+from mapl_jax import losses, pair_losses
 from mapl_jax.data import tries
 from mapl_jax.losses import BASE
 from mapl_jax.models import axes, hub, policy
-from mapl_jax.training import optimizers, sharding, step
+from mapl_jax.training import objective, optimizers, sharding, step
 
 RECORDED = Path(__file__).parents[2].parent / "shared" / "data" / "parity" / "dpo"
 pytestmark = pytest.mark.skipif(not RECORDED.exists(), reason="needs the recorded steps of TRL")
@@ -43,7 +43,7 @@ def batch_of(recorded, number):
         for side in range(2):
             i = row + side * pairs
             length = int(mask[i].sum())
-            paths.append(tries.Path(ids[i, :length], int(np.argmax(completion[i]))))
+            paths.append(tries.TokenPath(ids[i, :length], int(np.argmax(completion[i]))))
             lengths[row, side] = completion[i].sum()
         trie = tries.build(paths)
         for name in ("tokens", "positions", "reach", "parent"):
@@ -75,14 +75,14 @@ def replayed():
     params = hub.load_params(RECORDED / "init", config, head=False, seed=0)
     logical = axes.logical_axes(params)
     mesh = one_device()
-    leaves = functools.partial(objectives.logps_of, config, mesh=mesh, chunk=64)
+    leaves = functools.partial(objective.logps_of, config, mesh=mesh, chunk=64)
     learning_rate = optimizers.schedule(SETTINGS, 6)
     optimizer = optimizers.adamw(SETTINGS, learning_rate, logical)
     _, shardings = step.state_shapes(policy.abstract_params(config), optimizer, mesh, logical)
     take = step.compile_train_step(
         step.make_train_step(
             leaves,
-            functools.partial(objectives.dpo_loss, beta=BETA),
+            functools.partial(losses.dpo_loss, beta=BETA),
             optimizer,
             learning_rate,
             clip=SETTINGS.clip,
@@ -161,7 +161,7 @@ def ours():
     """Log-probabilities of the first recorded batch under policy and reference."""
     config = hub.load_config(RECORDED / "init")
     batch = batch_of(np.load(RECORDED / "batches.npz"), 0)
-    arrays = [batch[name] for name in objectives.LOGP]
+    arrays = [batch[name] for name in objective.LOGP]
     policy_logps, ref_logps = (
         policy.leaf_logps(
             config, hub.load_params(RECORDED / name, config, head=False, seed=0), *arrays
@@ -231,9 +231,9 @@ def test_a_loss_is_that_of_trl(ours, trainer, name):
     if name == "sft":
         lengths = batch["response_tokens"][:, 0]
         batch = {**batch, "sft_weight": np.asarray([[1, 0]] * len(lengths)) / lengths.sum()}
-        found = objectives.negative_log_likelihood(logps, batch)
+        found = losses.negative_log_likelihood(logps, batch)
     else:
         loss = pair_losses.combine({name: 1.0}, beta=PEER_BETA, smoothing=smoothing)
-        found, _ = objectives.dpo_loss(logps, batch, beta=PEER_BETA, base_loss=loss)
+        found, _ = losses.dpo_loss(logps, batch, beta=PEER_BETA, base_loss=loss)
     # A log-ratio is a difference of sums around 200, and has their rounding times beta.
     assert float(found) == pytest.approx(expected, rel=1e-3)

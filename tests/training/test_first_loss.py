@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mapl_jax import objectives
+from mapl_jax import losses
 from mapl_jax.models import policy
-from mapl_jax.models.decoder import DecoderConfig
+from mapl_jax.models.config import DecoderConfig
 
 CONFIG = DecoderConfig(512, 32, 1, 2, 1, 16, 64)
 FEW = 0.1
@@ -91,5 +91,5 @@ def test_the_coarse_part_is_exact():
 
 def test_a_sum_is_its_parts_or_itself():
     values = jnp.asarray([[[-3.0, 0.25], [1.0, 0.5]]])
-    np.testing.assert_array_equal(objectives.joined(values), [[-2.75, 1.5]])
-    np.testing.assert_array_equal(objectives.joined(values[..., 0]), [[-3.0, 1.0]])
+    np.testing.assert_array_equal(losses.joined(values), [[-2.75, 1.5]])
+    np.testing.assert_array_equal(losses.joined(values[..., 0]), [[-3.0, 1.0]])

@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import loggers
 from mapl_jax.training.metrics import MetricsWriter
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mapl_jax import losses
-from mapl_jax.errors import Stopped
+from mapl_jax.runtime.errors import Stopped
 from mapl_jax.training import loop
 from mapl_jax.training.preemption import Preemption
 from mapl_jax.training.step import StepMetrics, TrainState

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mapl_jax.losses import reward_loss
 from mapl_jax.models import axes, lora, reward
-from mapl_jax.models.decoder import DecoderConfig
-from mapl_jax.objectives import reward_loss
+from mapl_jax.models.config import DecoderConfig
 from mapl_jax.training import optimizers, sharding, step
 from mapl_jax.training.checkpoints import Checkpoints
 

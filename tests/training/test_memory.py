@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mapl_jax import objectives
+from mapl_jax import losses
 from mapl_jax.models import axes, policy
-from mapl_jax.models.decoder import DecoderConfig
-from mapl_jax.training import optimizers, sharding, step
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.training import objective, optimizers, sharding, step
 
 # The vocabulary and the row are what count; a body of this size compiles in seconds.
 MODEL = DecoderConfig(151_936, width=32, layers=1, heads=2, kv_heads=1, head_dim=16, mlp_width=64)
@@ -21,9 +21,7 @@ TOKENS, LEAVES, COMPARISONS = 4096, 48, 40
 
 def all_at_once(model, params, batch):
     """Log-probabilities of leaves from the logits of every token of the row."""
-    tokens, positions, reach, parent, scored_at, leaf_end = (
-        batch[name] for name in objectives.LOGP
-    )
+    tokens, positions, reach, parent, scored_at, leaf_end = (batch[name] for name in objective.LOGP)
     logits = policy.logits(model, params, tokens, positions, reach)
     logps = jax.nn.log_softmax(logits, axis=-1)
     rows = jnp.arange(len(tokens))[:, None]
@@ -43,7 +41,7 @@ def compiled(leaves, model, shape=(1, 1, 1), rows=1, tokens=TOKENS):
     rate = optimizers.schedule(settings, 10)
     optimizer = optimizers.adamw(settings, rate, logical)
     abstract, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
-    loss = functools.partial(objectives.dpo_loss, beta=0.1)
+    loss = functools.partial(losses.dpo_loss, beta=0.1)
     take = step.compile_train_step(
         step.make_train_step(functools.partial(leaves, model), loss, optimizer, rate),
         mesh,
@@ -53,7 +51,7 @@ def compiled(leaves, model, shape=(1, 1, 1), rows=1, tokens=TOKENS):
     def array(*shape, dtype=np.int32):
         return jax.ShapeDtypeStruct((1, rows, *shape), dtype, sharding=sharding.rows(mesh))
 
-    batch = {name: array(tokens) for name in objectives.LOGP} | {
+    batch = {name: array(tokens) for name in objective.LOGP} | {
         "leaf_end": array(LEAVES),
         "response_tokens": array(LEAVES),
         "sft_weight": array(LEAVES, dtype=np.float32),
@@ -80,7 +78,7 @@ def temporary_bytes(leaves):
 def test_no_logits_travel_between_devices(shape):
     """However parameters are spread: only the matrix comes together, and its gradient."""
     model = dataclasses.replace(MODEL, vocab_size=1024)
-    leaves = functools.partial(objectives.logps_of, mesh=mesh_of(shape), chunk=16)
+    leaves = functools.partial(objective.logps_of, mesh=mesh_of(shape), chunk=16)
     program = compiled(leaves, model, shape, rows=4, tokens=64).as_text()
     sent = re.findall(r"= (.*?) (?:all-gather|all-reduce|reduce-scatter|all-to-all)\(", program)
     assert sent
@@ -102,7 +100,7 @@ def test_parameters_travel_and_states_stay(shape):
     model = dataclasses.replace(MODEL, vocab_size=1024, layers=2)
     mesh = mesh_of(shape)
     leaves = functools.partial(
-        objectives.logps_of, mesh=mesh, chunk=16, spread=sharding.spread(mesh)
+        objective.logps_of, mesh=mesh, chunk=16, spread=sharding.spread(mesh)
     )
     program = compiled(leaves, model, shape, rows=8, tokens=1024).as_text()
     sizes = [
@@ -119,5 +117,5 @@ def test_parameters_travel_and_states_stay(shape):
 @pytest.mark.slow
 def test_a_step_needs_less_than_a_fifth_of_the_memory_of_all_logits():
     # Every token of the row is scored, the worst case for chunks.
-    in_chunks = functools.partial(objectives.logps_of, mesh=mesh_of((1, 1, 1)), chunk=256)
+    in_chunks = functools.partial(objective.logps_of, mesh=mesh_of((1, 1, 1)), chunk=256)
     assert 5 * temporary_bytes(in_chunks) < temporary_bytes(all_at_once)

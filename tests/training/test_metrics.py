@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from mapl_jax.errors import UserError
+from mapl_jax.runtime.errors import UserError
 from mapl_jax.training.metrics import TIMING_KEYS, MetricsWriter, read_metrics
 
 

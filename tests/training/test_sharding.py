@@ -9,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mapl_jax import assembly, objectives, planning
+from mapl_jax import losses
 from mapl_jax.kernels import tiles
 from mapl_jax.models import axes, policy, reward
-from mapl_jax.models.decoder import DecoderConfig
-from mapl_jax.training import optimizers, sharding, step
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.performance import estimate
+from mapl_jax.training import optimizers, sharding, step, trainer
+from mapl_jax.training.objective import LOGP, REWARD, Objective, logps_of, rewards_of
 
 MODEL = DecoderConfig(64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp_width=64)
 # Where a gradient is as small as its rounding, Adam with its usual eps makes a whole step of it.
@@ -27,21 +29,21 @@ FAST = [(2, 2, 2)]
 def objective_of(kind, mesh):
     common = {"evaluation": None, "evaluate": None, "score": None}
     if kind == "reward":
-        return objectives.Objective(
+        return Objective(
             model=reward,
-            leaves=objectives.rewards_of,
-            loss=objectives.reward_loss,
-            fields=(*objectives.REWARD, "tiles", *objectives.COMPARISONS),
+            leaves=rewards_of,
+            loss=losses.reward_loss,
+            fields=(*REWARD, "tiles", *losses.COMPARISONS),
             **common,
         )
-    return objectives.Objective(
+    return Objective(
         model=policy,
-        leaves=functools.partial(objectives.logps_of, mesh=mesh, chunk=16),
-        loss=functools.partial(objectives.dpo_loss, beta=0.1),
+        leaves=functools.partial(logps_of, mesh=mesh, chunk=16),
+        loss=functools.partial(losses.dpo_loss, beta=0.1),
         fields=(
-            *objectives.LOGP,
+            *LOGP,
             "tiles",
-            *objectives.COMPARISONS,
+            *losses.COMPARISONS,
             "ref_logp",
             "response_tokens",
             "sft_weight",
@@ -99,7 +101,7 @@ def assembled(kind, shape):
         "spread": sharding.spread(mesh),
     }
     objective = objective_of(kind, mesh)
-    run = assembly.assemble(MODEL, objective, mesh, settings=SETTINGS, steps=4, options=options)
+    run = trainer.assemble(MODEL, objective, mesh, settings=SETTINGS, steps=4, options=options)
     return mesh, objective, run
 
 
@@ -141,8 +143,8 @@ def test_matrices_that_are_rounded_first_give_the_same_in_value_and_gradient():
     places = sharding.parameters(mesh, params, axes.logical_axes(params))
     params = jax.device_put(params, places)
     batch = {name: value[0] for name, value in make_batch().items()}
-    leaves = functools.partial(objectives.rewards_of, MODEL, dtype=jnp.bfloat16)
-    rounded = assembly.rounded_first(leaves, places, jnp.bfloat16)
+    leaves = functools.partial(rewards_of, MODEL, dtype=jnp.bfloat16)
+    rounded = trainer.rounded_first(leaves, places, jnp.bfloat16)
 
     def both(function):
         return jax.jit(jax.value_and_grad(lambda p: function(p, batch).sum()))(params)
@@ -196,4 +198,4 @@ def test_moments_are_updated_where_they_lie():
     )
     params = run.abstract.params
     text = update.lower(params, run.abstract.opt_state, params).compile().as_text()
-    assert sum(planning.collective_bytes(text).values()) == 0
+    assert sum(estimate.collective_bytes(text).values()) == 0

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mapl_jax.losses import reward_loss
 from mapl_jax.models import axes, reward
-from mapl_jax.models.decoder import DecoderConfig
-from mapl_jax.objectives import reward_loss
+from mapl_jax.models.config import DecoderConfig
 from mapl_jax.training import optimizers, sharding, step
 
 pytestmark = pytest.mark.smoke

@@ -1,0 +1,132 @@
+"""Whole numbers in English words and back."""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from math import ceil
+from typing import Protocol
+
+_ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen"
+).split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_VALUES = {word: value for value, word in enumerate(_ONES)} | {
+    word: 10 * value for value, word in enumerate(_TENS, start=2)
+}
+_NUMBER_WORD = "(?:" + "|".join([*sorted(_VALUES, key=len, reverse=True), "hundred", "thousand"])
+_NUMBER_WORD += ")"
+
+LIMIT = 1_000_000
+"""Numbers from this one on are written in digits only."""
+
+PATTERN = rf"(?:[0-9]+|{_NUMBER_WORD}(?:[ -](?:and )?{_NUMBER_WORD})*)"
+"""Regular expression of everything `read` may understand."""
+
+
+def spell(number: int) -> str:
+    """Writes 0 <= number < LIMIT in words: 342 -> "three hundred forty-two".
+
+    Raises:
+        ValueError: the number is outside that range.
+    """
+    if not 0 <= number < LIMIT:
+        raise ValueError(f"cannot spell {number}")
+    if number < 20:
+        return _ONES[number]
+    if number < 100:
+        tens, ones = divmod(number, 10)
+        return _TENS[tens - 2] + (f"-{_ONES[ones]}" if ones else "")
+    size, name = (1000, "thousand") if number >= 1000 else (100, "hundred")
+    many, rest = divmod(number, size)
+    return f"{spell(many)} {name}" + (f" {spell(rest)}" if rest else "")
+
+
+@lru_cache(maxsize=4096)
+def read(text: str) -> int:
+    """Reads a number written in digits or in words.
+
+    Raises:
+        ValueError: the text is no such number.
+    """
+    text = text.strip().lower()
+    if re.fullmatch("[0-9]{1,18}", text):
+        return int(text)
+    total = part = 0
+    for word in re.split("[ -]+", text):
+        if word == "hundred":
+            part *= 100
+        elif word == "thousand":
+            total, part = total + 1000 * part, 0
+        elif word in _VALUES:
+            part += _VALUES[word]
+        elif word != "and":
+            raise ValueError(f"no number: {text!r}")
+    number = total + part
+    # Reading is lenient word by word, so only the one right spelling is let through.
+    if number >= LIMIT or spell(number) != re.sub(" and ", " ", text):
+        raise ValueError(f"no number: {text!r}")
+    return number
+
+
+AT_LEAST = "at least"
+LESS_THAN = "less than"
+RELATIONS = (LESS_THAN, AT_LEAST)
+
+_STEPS = (100, 50, 20, 10, 5)
+
+
+class Random(Protocol):
+    """A source of random numbers: numpy's Generator, or one that gives the same again."""
+
+    def random(self) -> float:
+        """The next number in [0, 1)."""
+        ...
+
+
+def holds(count: float, relation: str, number: float) -> bool:
+    """Says whether `count` is `relation` ("less than", strictly, or "at least") `number`."""
+    return count >= number if relation == AT_LEAST else count < number
+
+
+def distance(count: float, relation: str, number: float) -> float:
+    """Signed distance of a whole count to its threshold; >= 0 exactly when it holds."""
+    return float(count - number if relation == AT_LEAST else number - 1 - count)
+
+
+def between(low: int, high: int, rng: Random) -> int:
+    """Draws a number in [low, high], away from the ends and round where possible."""
+    if high - low >= 6:
+        # A threshold hugging one of the two counts is hard to tell from its neighbour.
+        inset = int(0.15 * (high - low))
+        low, high = low + inset, high - inset
+    for step in _STEPS:
+        first = -(-low // step)
+        multiples = high // step - first + 1
+        if multiples > 0 and rng.random() < 0.6:
+            return step * (first + int(rng.random() * multiples))
+    return low + int(rng.random() * (high - low + 1))
+
+
+def propose(kept: Sequence[int], broken: Sequence[int], rng: Random) -> tuple[str, int] | None:
+    """Draws (relation, number >= 1) that all of `kept` satisfy and none of `broken`.
+
+    With both kinds given, the number lies between them; with one kind it lies within 30 % of it.
+    """
+    choices = []
+    if kept and broken:
+        if max(broken) < min(kept):
+            choices.append((AT_LEAST, max(broken) + 1, min(kept)))
+        if max(kept) < min(broken):
+            choices.append((LESS_THAN, max(kept) + 1, min(broken)))
+    elif kept or broken:
+        low, high = min(kept or broken), max(kept or broken)
+        under = (max(1, ceil(0.7 * low)), low)
+        over = (high + 1, max(high + 1, int(1.3 * high) + 1))
+        choices.append((AT_LEAST, *(under if kept else over)))
+        choices.append((LESS_THAN, *(over if kept else under)))
+        choices = [choice for choice in choices if choice[2] >= choice[1]]
+    if not choices:
+        return None
+    relation, low, high = choices[int(rng.random() * len(choices))]
+    return relation, between(low, high, rng)

@@ -1,0 +1,151 @@
+"""Answers made of parts: two responses, the request repeated first."""
+
+from mapl_jax.constraints.base import (
+    NEGATED,
+    Demands,
+    Family,
+    Flag,
+    Params,
+    Wordings,
+    is_text,
+    only_keys,
+    word_at,
+)
+from mapl_jax.constraints.text.statistics import Text, bare
+from mapl_jax.constraints.wording import pick, text_slot
+
+_DIVIDER = "******"
+_STOCK_REQUESTS = (
+    "Write an answer to the question above.",
+    "Tell me what you know about this.",
+    "Give me advice on the matter.",
+)
+
+
+def has_two_responses(text: Text) -> bool:
+    """Whether `******` parts the text in two different answers; it may also begin or end it."""
+    parts = [part.strip() for part in text.raw.split(_DIVIDER)]
+    if parts and not parts[0]:
+        parts = parts[1:]
+    if parts and not parts[-1]:
+        parts = parts[:-1]
+    return len(parts) == 2 and all(parts) and parts[0] != parts[1]
+
+
+class RepeatPrompt(Family):
+    """A text that must be repeated, word for word, before anything else; as `negated`, must not.
+
+    Parameters: prompt_to_repeat.
+    """
+
+    def validate(self, params: Params) -> None:
+        """Wants a text."""
+        good = only_keys(params, "prompt_to_repeat", "negated")
+        good = good and is_text(params.get("prompt_to_repeat"))
+        self.require(good and isinstance(params.get("negated", False), bool), params)
+
+    def measure(self, params: Params, text: Text) -> float:
+        """+1 or -1."""
+        start = params["prompt_to_repeat"].strip().lower()
+        found = text.opening.startswith(start)
+        return 1.0 if found != params.get("negated", False) else -1.0
+
+    def derive(self, kept, broken, rng):
+        """The first sentence of a text, to begin with or not; a stock text if that cannot fit."""
+        forms = [({}, kept), (NEGATED, broken)]
+        if rng.random() < 0.5:
+            forms.reverse()
+        for form, texts in forms:
+            if texts:
+                # Only texts that start the same can all repeat something.
+                phrase = texts[0].sentence_list[0].strip() if texts[0].sentence_list else ""
+                phrases = [phrase] if 0 < len(phrase) <= 200 and "\n" not in phrase else []
+            else:
+                phrases = [pick(_STOCK_REQUESTS, rng)]
+            for phrase in phrases:
+                params = {"prompt_to_repeat": phrase, **form}
+                if self.fits(params, kept, broken):
+                    return params
+        return None
+
+    def demands(self, params: Params) -> Demands:
+        """The text, at the start."""
+        if params.get("negated"):
+            return Demands()
+        text = params["prompt_to_repeat"].strip()
+        return Demands(exact=(text,), values=word_at("first word", bare(text.split()[0])))
+
+
+FAMILIES: tuple[Family, ...] = (
+    Flag(
+        "combination:two_responses",
+        has_two_responses,
+        beyond_ifeval=False,
+        plain=(
+            (
+                "Give two different responses, separated by six asterisks: ******",
+                "Write two different answers with ****** between them.",
+                "{Answer} should consist of two different versions parted by ******",
+                "Provide exactly two different responses and divide them with ******",
+                "Answer twice, differently, with the divider ****** in between.",
+                "Two different answers are wanted; put ****** between them.",
+            ),
+            (
+                "I want to choose between two answers, set apart by ******",
+                "After ****** follow up with a second, different answer.",
+            ),
+        ),
+        negated=(
+            (
+                "Do not give two different responses separated by six asterisks: ******",
+                "Do not write two different answers with ****** between them.",
+                "{Answer} should not consist of two different versions parted by ******",
+                "Provide one response only and do not divide it with ******",
+                "Do not answer twice with the divider ****** in between.",
+                "A single answer is wanted, not two with ****** between them.",
+            ),
+            (
+                "I do not want to choose between two answers, set apart by ******",
+                "Do not follow up with ****** and a second answer.",
+            ),
+        ),
+        plain_demands=Demands(values={"two responses": True}),
+        negated_demands=Demands(values={"two responses": False}),
+    ),
+    RepeatPrompt(
+        "combination:repeat_prompt",
+        [
+            Wordings(
+                (
+                    "First repeat this text word for word, then answer: {text}.",
+                    "Before anything else, write {text} without change.",
+                    "{Answer} must start by repeating {text} exactly.",
+                    "Begin with the exact text {text} and then go on.",
+                    "Repeat {text} first, then give {answer}.",
+                    "Copy {text} to the start of {answer}.",
+                ),
+                (
+                    "I want {text} said once more, unchanged, before {answer}.",
+                    "Let {text} come first of all, as it stands.",
+                ),
+            ),
+            Wordings(
+                (
+                    "Do not first repeat this text, just answer: {text}.",
+                    "Do not write {text} before anything else.",
+                    "{Answer} must not start by repeating {text}.",
+                    "Do not begin with the exact text {text}.",
+                    "Do not repeat {text} first, only give {answer}.",
+                    "Do not copy {text} to the start of {answer}.",
+                ),
+                (
+                    "I do not want {text} said once more before {answer}.",
+                    "Let {text} not come first of all.",
+                ),
+                NEGATED,
+            ),
+        ],
+        {"text": text_slot("prompt_to_repeat")},
+        beyond_ifeval=False,
+    ),
+)

@@ -1,0 +1,438 @@
+"""Which words and letters the answer uses, and how often.
+
+Mended against IFEval: keywords are whole words, taken literally ("war" is not in "warning", and
+"c++" is found); a letter may be any character and is never replaced by a random one.
+"""
+
+import string
+from collections.abc import Sequence
+
+from mapl_jax.constraints.amounts import RELATIONS, between, distance, propose
+from mapl_jax.constraints.base import (
+    Count,
+    Demands,
+    Family,
+    Params,
+    Wordings,
+    count_bounds,
+    is_count,
+    is_text,
+    only_keys,
+)
+from mapl_jax.constraints.text.common_words import COMMON_WORDS
+from mapl_jax.constraints.text.statistics import Text, plain_word
+from mapl_jax.constraints.wording import amount_slot, pick, text_list_slot, text_slot
+
+TIMES = ("time", "times")
+# Enough repetitions of a word to see what it brings along.
+_MANY = 100
+
+# Words of everyday answers, for instructions about words that no given response holds.
+STOCK = tuple(
+    """
+    answer balance bread bridge budget careful century choice circle city clear coffee color common
+    corner country culture daily depend design detail early easy effort energy evening example
+    family field finish flower forest friend garden habit health history honest idea island journey
+    kitchen lesson letter light listen market method minute moment morning music nature number
+    ocean option paper patience people picture plan practice price problem quiet reason recipe
+    result river road school science season simple skill spring story strong summer system table
+    teacher theory thought travel useful value village water weather weekend window winter wonder
+    """.split()
+)
+
+
+class Words(Family):
+    """Several words that must all appear, or that must all stay away."""
+
+    def __init__(self, id: str, key: str, forbidden: bool, wordings: Wordings):
+        super().__init__(id, [wordings], {"words": text_list_slot(key)}, beyond_ifeval=False)
+        self.key = key
+        self.forbidden = forbidden
+
+    def validate(self, params: Params) -> None:
+        """Wants a list of words or phrases."""
+        words = params.get(self.key) if only_keys(params, self.key) else None
+        good = isinstance(words, list) and bool(words) and all(is_text(word) for word in words)
+        self.require(good, params)
+
+    def measure(self, params: Params, text: Text) -> float:
+        """Minus the number of words missing or found too many."""
+        counts = [text.count_word(word) for word in params[self.key]]
+        if self.forbidden:
+            return -float(sum(counts)) if any(counts) else 1.0
+        missing = counts.count(0)
+        return -float(missing) if missing else float(min(counts))
+
+    def derive(self, kept, broken, rng):
+        """Words that all of one side hold and the other side lacks."""
+        holders, lackers = (broken, kept) if self.forbidden else (kept, broken)
+        shared = _shared_words(holders) if holders else STOCK
+        # One side must lack every word, or else at least one; lacking all makes both sure.
+        words = _unless_in(shared, lackers)
+        if not words:
+            return None
+        if self.forbidden:
+            # To do without a rare word is no effort.
+            words = [word for word in words if word in COMMON_WORDS] or words
+        count = min(len(words), 1 + int(3 * rng.random()))
+        chosen = [words[int(place)] for place in rng.permutation(len(words))[:count]]
+        # As the text writes them that they come from.
+        forms = holders[0].surface if holders else {}
+        return {self.key: [forms.get(word, word) for word in chosen]}
+
+    def demands(self, params: Params) -> Demands:
+        """Words that must or must not appear."""
+        if self.forbidden:
+            return Demands(bounds={f"word:{word.lower()}": (0, 0) for word in params[self.key]})
+        return Demands(
+            phrases=tuple(params[self.key]),
+            bounds={f"word:{word.lower()}": (1, float("inf")) for word in params[self.key]},
+        )
+
+    def about(self, params: Params) -> Sequence[str]:
+        """All of the words."""
+        return _plain_words(params[self.key])
+
+
+def _plain_words(words: Sequence[str]) -> Sequence[str]:
+    """Words as texts count them, or none where one of them has to be searched for."""
+    plain = [plain_word(word) for word in words]
+    return plain if all(plain) else ()
+
+
+def _shared_words(texts: Sequence[Text]) -> Sequence[str]:
+    words: Sequence[str] = texts[0].content_words
+    for text in texts[1:]:
+        forms = text.surface
+        words = [word for word in words if word in forms]
+    return words
+
+
+def _unless_in(words: Sequence[str], texts: Sequence[Text]) -> Sequence[str]:
+    for text in texts:
+        forms = text.surface
+        words = [word for word in words if word not in forms]
+    return words
+
+
+class WordFrequency(Family):
+    """How often one word or letter occurs, compared with a threshold."""
+
+    def __init__(
+        self,
+        id: str,
+        word_key: str,
+        number_key: str,
+        relation_key: str,
+        wordings: Wordings,
+        *,
+        letters: bool,
+    ):
+        super().__init__(
+            id,
+            [wordings],
+            {
+                "word": text_slot(word_key),
+                "amount": amount_slot(number_key, relation_key, TIMES, zero="zero times"),
+            },
+            beyond_ifeval=False,
+        )
+        self.word_key = word_key
+        self.number_key = number_key
+        self.relation_key = relation_key
+        self.letters = letters
+
+    def validate(self, params: Params) -> None:
+        """Wants a word (or letter), a number and a relation."""
+        good = only_keys(params, self.word_key, self.number_key, self.relation_key)
+        good = good and is_text(params.get(self.word_key)) and is_count(params.get(self.number_key))
+        good = good and params.get(self.relation_key) in RELATIONS
+        good = good and (not self.letters or len(params[self.word_key]) == 1)
+        self.require(good, params)
+
+    def measure(self, params: Params, text: Text) -> float:
+        """Distance of the count to the threshold."""
+        count = self._count(text, params[self.word_key])
+        return distance(count, params[self.relation_key], params[self.number_key])
+
+    def derive(self, kept, broken, rng):
+        """A word whose counts part the two sides, and a threshold between them."""
+        words = self._words([*kept, *broken])
+        for place in rng.permutation(len(words)):
+            word = words[int(place)]
+            found = propose(
+                [self._count(text, word) for text in kept],
+                [self._count(text, word) for text in broken],
+                rng,
+            )
+            if found is None and not kept and not broken:
+                found = pick(RELATIONS, rng), between(2, 4, rng)
+            # Fewer than one is a forbidden word, which is a family of its own.
+            if found is not None and (found[1] > 1 or found[0] != RELATIONS[0]):
+                return {
+                    self.word_key: word,
+                    self.relation_key: found[0],
+                    self.number_key: found[1],
+                }
+        return None
+
+    def demands(self, params: Params) -> Demands:
+        """Bounds on the count."""
+        name = "character" if self.letters else "word"
+        bounds = count_bounds(params[self.relation_key], params[self.number_key])
+        times = 0 if self.letters else min(int(bounds[0]), _MANY)
+        phrases = times * (params[self.word_key],)
+        return Demands(phrases, {f"{name}:{params[self.word_key].lower()}": bounds})
+
+    def about(self, params: Params) -> Sequence[str]:
+        """The word."""
+        return () if self.letters else _plain_words([params[self.word_key]])
+
+    def _count(self, text: Text, word: str) -> int:
+        return text.characters[word.lower()] if self.letters else text.count_word(word)
+
+    def _words(self, texts: Sequence[Text]) -> Sequence[str]:
+        if self.letters:
+            return string.ascii_lowercase
+        # Words that occur more than once somewhere leave room for a threshold above one.
+        often = [
+            word for text in texts for word in text.content_words if text.word_counts[word] > 1
+        ]
+        once = [word for text in texts for word in text.content_words[:20]]
+        return list(dict.fromkeys(often or once or STOCK))
+
+
+class InitialLetter(Family):
+    """How many words start with a letter, compared with a threshold."""
+
+    def validate(self, params: Params) -> None:
+        """Wants a letter, a number and a relation."""
+        good = only_keys(params, "letter", "number", "relation")
+        good = good and params.get("letter") in tuple(string.ascii_lowercase)
+        good = good and is_count(params.get("number")) and params.get("relation") in RELATIONS
+        self.require(good, params)
+
+    def measure(self, params: Params, text: Text) -> float:
+        """Distance of the count to the threshold."""
+        return distance(text.initials[params["letter"]], params["relation"], params["number"])
+
+    def derive(self, kept, broken, rng):
+        """A letter whose counts part the two sides, and a threshold between them."""
+        for place in rng.permutation(26):
+            letter = string.ascii_lowercase[int(place)]
+            found = propose(
+                [text.initials[letter] for text in kept],
+                [text.initials[letter] for text in broken],
+                rng,
+            )
+            if found is None and not kept and not broken:
+                found = pick(RELATIONS, rng), between(1, 4, rng)
+            if found is not None:
+                return {"letter": letter, "relation": found[0], "number": found[1]}
+        return None
+
+    def demands(self, params: Params) -> Demands:
+        """Bounds on the count."""
+        bounds = count_bounds(params["relation"], params["number"])
+        return Demands(bounds={f"initial:{params['letter']}": bounds})
+
+
+class WordOrder(Family):
+    """One word before another, judged by their first occurrences; both must appear."""
+
+    def validate(self, params: Params) -> None:
+        """Wants two different words."""
+        good = only_keys(params, "first", "second")
+        good = good and is_text(params.get("first")) and is_text(params.get("second"))
+        good = good and params["first"].lower() != params["second"].lower()
+        self.require(good, params)
+
+    def measure(self, params: Params, text: Text) -> float:
+        """Words between the two; below 0 if in the wrong order or missing."""
+        places = text.first_places
+        first = places.get(params["first"].lower())
+        second = places.get(params["second"].lower())
+        if first is None or second is None:
+            return -float(len(places) + 1)
+        return float(second - first)
+
+    def derive(self, kept, broken, rng):
+        """Two words of one text in order."""
+        words = _shared_words(kept) if kept else STOCK
+        if len(words) < 2:
+            return None
+        for _ in range(8):
+            left, right = (words[int(place)] for place in rng.permutation(len(words))[:2])
+            if kept and kept[0].first_places[left] > kept[0].first_places[right]:
+                left, right = right, left
+            params = {"first": left, "second": right}
+            if self.fits(params, kept, broken):
+                return params
+        return None
+
+    def demands(self, params: Params) -> Demands:
+        """Both words, and their order."""
+        words = (params["first"], params["second"])
+        pair = tuple(sorted(word.lower() for word in words))
+        return Demands(
+            phrases=words,
+            bounds={f"word:{word.lower()}": (1, float("inf")) for word in words},
+            values={f"order of {pair[0]} and {pair[1]}": words[0].lower()},
+        )
+
+
+FAMILIES: tuple[Family, ...] = (
+    Words(
+        "keywords:existence",
+        "keywords",
+        False,
+        Wordings(
+            (
+                "Include the keywords {words} in {answer}.",
+                "Use all of these words: {words}.",
+                "{Answer} must mention {words}.",
+                "Make sure to use {words} in {answer}.",
+                "Work the following into {answer}: {words}.",
+                "The text has to contain {words}.",
+            ),
+            (
+                "I want to come across {words} when I read {answer}.",
+                "Do not leave out {words}.",
+            ),
+        ),
+    ),
+    Words(
+        "keywords:forbidden_words",
+        "forbidden_words",
+        True,
+        Wordings(
+            (
+                "Do not use the words {words} in {answer}.",
+                "Avoid these words: {words}.",
+                "{Answer} must not mention {words}.",
+                "The following are forbidden in {answer}: {words}.",
+                "Keep {words} out of {answer}.",
+                "Write {answer} without using {words}.",
+            ),
+            (
+                "I do not want to come across {words} when I read {answer}.",
+                "Stay clear of {words}.",
+            ),
+        ),
+    ),
+    WordFrequency(
+        "keywords:frequency",
+        "keyword",
+        "frequency",
+        "relation",
+        Wordings(
+            (
+                "Use the word {word} {amount}.",
+                "The word {word} should appear {amount} in {answer}.",
+                "In {answer}, write the word {word} {amount}.",
+                "Mention {word} {amount}.",
+                "{Answer} should contain the word {word} {amount}.",
+                "Let the word {word} occur {amount}.",
+            ),
+            (
+                "I expect to read the word {word} {amount}.",
+                "Have the word {word} come up {amount}.",
+            ),
+        ),
+        letters=False,
+    ),
+    WordFrequency(
+        "keywords:letter_frequency",
+        "letter",
+        "let_frequency",
+        "let_relation",
+        Wordings(
+            (
+                "The letter {word} should appear {amount} in {answer}.",
+                "Use the letter {word} {amount}.",
+                "In {answer}, let the letter {word} occur {amount}.",
+                "{Answer} should contain the letter {word} {amount}.",
+                "Write {answer} so that the letter {word} shows up {amount}.",
+                "Make the letter {word} appear {amount}.",
+            ),
+            (
+                "When I count the letter {word} I should find it {amount}.",
+                "Have the letter {word} come up {amount}.",
+            ),
+        ),
+        letters=True,
+    ),
+    InitialLetter(
+        "keywords:initial_letter",
+        [
+            Wordings(
+                (
+                    "Use {amount} starting with the letter {letter}.",
+                    "{Answer} should have {amount} that start with the letter {letter}.",
+                    "Include {amount} beginning with the letter {letter}.",
+                    "Write {answer} with {amount} that begin with the letter {letter}.",
+                    "There should be {amount} in {answer} with the first letter {letter}.",
+                    "Put {amount} with {letter} as first letter into {answer}.",
+                ),
+                (
+                    "Counting those that start with {letter}, I want to see {amount}.",
+                    "With {letter} at the front, {amount} should be used.",
+                ),
+            )
+        ],
+        {
+            "letter": text_slot("letter"),
+            "amount": amount_slot("number", "relation", ("word", "words")),
+        },
+    ),
+    Count(
+        "keywords:word_length",
+        lambda text: text.longest_word,
+        ("letter", "letters"),
+        quantity="longest word",
+        generic_wordings=False,
+        train=(
+            "The longest word of {answer} should have {amount}.",
+            "Make the longest word you use one of {amount}.",
+            "Your longest word must have {amount}.",
+            "In {answer}, the longest word needs {amount}.",
+            "Choose words such that the longest has {amount}.",
+            "Write {answer} with a longest word of {amount}.",
+        ),
+        held_out_wordings=(
+            "Measured in letters, the longest word must come to {amount}.",
+            "I will look up the longest word, which should have {amount}.",
+        ),
+        held_out=True,
+    ),
+    Count(
+        "keywords:repeated_words",
+        lambda text: text.repeated_words,
+        (
+            "word of four letters or more that occurs again",
+            "words of four letters or more that occur again",
+        ),
+        quantity="repeated words",
+    ),
+    WordOrder(
+        "keywords:word_order",
+        [
+            Wordings(
+                (
+                    "Mention {first} before {second}.",
+                    "Use the word {first} and only later the word {second}.",
+                    "The word {first} must come before the word {second} in {answer}.",
+                    "Write about {first} first and then about {second}, using both words.",
+                    "{Answer} should bring up {first} earlier than {second}.",
+                    "Let the word {first} appear ahead of the word {second}.",
+                ),
+                (
+                    "Both words must be there, {first} sooner than {second}.",
+                    "I want to read {first} and, after that, {second}.",
+                ),
+            )
+        ],
+        {"first": text_slot("first"), "second": text_slot("second")},
+        held_out=True,
+    ),
+)

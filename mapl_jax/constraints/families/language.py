@@ -1,0 +1,131 @@
+"""The language of the answer."""
+
+from mapl_jax.constraints.base import NEGATED, Demands, Family, Params, Wordings, only_keys
+from mapl_jax.constraints.text.statistics import Text
+from mapl_jax.constraints.wording import Slot, pick
+
+# The languages IFEval asks for.
+NAMES = {
+    "ar": "Arabic",
+    "bg": "Bulgarian",
+    "bn": "Bengali",
+    "de": "German",
+    "en": "English",
+    "es": "Spanish",
+    "fa": "Persian",
+    "fi": "Finnish",
+    "fr": "French",
+    "gu": "Gujarati",
+    "he": "Hebrew",
+    "hi": "Hindi",
+    "it": "Italian",
+    "ja": "Japanese",
+    "kn": "Kannada",
+    "ko": "Korean",
+    "ml": "Malayalam",
+    "mr": "Marathi",
+    "ne": "Nepali",
+    "pa": "Punjabi",
+    "pl": "Polish",
+    "pt": "Portuguese",
+    "ru": "Russian",
+    "sw": "Swahili",
+    "ta": "Tamil",
+    "te": "Telugu",
+    "th": "Thai",
+    "uk": "Ukrainian",
+    "ur": "Urdu",
+    "vi": "Vietnamese",
+}
+_CODES = {name.lower(): code for code, name in NAMES.items()}
+
+
+class Language(Family):
+    """One language for the whole answer; as `negated`, anything but it.
+
+    IFEval counts a text that cannot be judged (digits, a word or two) as followed, and judges
+    capitals badly; here such a text is in no language, and capitals are read as small letters.
+
+    Parameters: language, one of IFEval's 30 codes.
+    """
+
+    def validate(self, params: Params) -> None:
+        """Wants the code of a language."""
+        good = only_keys(params, "language", "negated") and params.get("language") in tuple(NAMES)
+        self.require(good and isinstance(params.get("negated", False), bool), params)
+
+    def measure(self, params: Params, text: Text) -> float:
+        """+1 or -1."""
+        found = text.language == params["language"]
+        return 1.0 if found != params.get("negated", False) else -1.0
+
+    def parts(self, one: Text, other: Text) -> bool:
+        """Whether they are in different languages."""
+        return one.language != other.language
+
+    def derive(self, kept, broken, rng):
+        """The language of one side that the other side is not in, or one that none is in."""
+        forms: list[tuple] = [(kept, broken, {}), (broken, kept, NEGATED)]
+        if rng.random() < 0.5:
+            forms.reverse()
+        for inside, outside, form in forms:
+            found = {text.language for text in inside} or {pick(tuple(NAMES), rng)}
+            code = found.pop()
+            # A text too short to tell makes no fair example, of neither side.
+            others = {text.language for text in outside}
+            if not found and code in NAMES and code not in others and None not in others:
+                return {"language": code, **form}
+        return None
+
+    def demands(self, params: Params) -> Demands:
+        """The language."""
+        code = params["language"]
+        if params.get("negated"):
+            return Demands(values={f"in {NAMES[code]}": False})
+        return Demands(values={"language": code, f"in {NAMES[code]}": True})
+
+
+_NAME = Slot(
+    pattern="|".join(NAMES.values()),
+    write=lambda params, rng: NAMES[params["language"]],
+    read=lambda text: {"language": _CODES[text.lower()]},
+)
+
+FAMILIES: tuple[Family, ...] = (
+    Language(
+        "language:response_language",
+        [
+            Wordings(
+                (
+                    "Write {answer} in {name}, with no other language in it.",
+                    "{Answer} should be in {name} throughout.",
+                    "Answer in {name} only.",
+                    "Use the {name} language for the whole of {answer}.",
+                    "The only language allowed in {answer} is {name}.",
+                    "Please respond in {name} from beginning to end.",
+                ),
+                (
+                    "I want to read {answer} in {name} and in nothing else.",
+                    "Let {name} be the language of {answer}.",
+                ),
+            ),
+            Wordings(
+                (
+                    "Do not write {answer} in {name}.",
+                    "{Answer} should not be in {name}.",
+                    "Answer in any language but {name}.",
+                    "Use a language other than {name} for {answer}.",
+                    "The one language not allowed in {answer} is {name}.",
+                    "Please respond in a language that is not {name}.",
+                ),
+                (
+                    "I do not want to read {answer} in {name}.",
+                    "Let {name} not be the language of {answer}.",
+                ),
+                NEGATED,
+            ),
+        ],
+        {"name": _NAME},
+        beyond_ifeval=False,
+    ),
+)

@@ -1,0 +1,458 @@
+"""How long the answer is: words, sentences, paragraphs.
+
+Mended against IFEval: "e.g." and the like end no sentence; blank paragraphs are left out before the
+nth is looked up, and marks around its first word (**Then**) do not count.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mapl_jax.constraints.amounts import AT_LEAST, LESS_THAN, RELATIONS, between, distance, propose
+from mapl_jax.constraints.base import (
+    Count,
+    Demands,
+    Family,
+    Params,
+    Statistic,
+    Wordings,
+    count_bounds,
+    is_count,
+    only_keys,
+)
+from mapl_jax.constraints.families.paragraphs import NthParagraph, divided_paragraphs
+from mapl_jax.constraints.text.statistics import Text
+from mapl_jax.constraints.wording import exact_slot, number_slot, pick, text_slot
+
+
+class Exact(Statistic):
+    """A number of something that must be met exactly; the other polarity is another number."""
+
+    def __init__(
+        self,
+        id,
+        statistic,
+        key,
+        unit,
+        *,
+        least=1,
+        quantity=None,
+        train,
+        held_out_wordings,
+        **options,
+    ):
+        super().__init__(
+            id, [Wordings(train, held_out_wordings)], {"exactly": exact_slot(key, unit)}, **options
+        )
+        self.statistic = statistic
+        self.key = key
+        self.least = least
+        self.quantity = quantity or id
+
+    def validate(self, params: Params) -> None:
+        """Wants a number."""
+        good = only_keys(params, self.key) and is_count(params.get(self.key), self.least)
+        self.require(good, params)
+
+    def judge(self, params: Params, value: int | None) -> float:
+        """+1 if met, else minus the difference; a text without a count is far off."""
+        if value is None:
+            return -float(params[self.key] + 1)
+        return 1.0 if value == params[self.key] else -float(abs(value - params[self.key]))
+
+    def derive(self, kept, broken, rng):
+        """The count of the texts to keep, or one near those to break."""
+        counts = {self.statistic(text) for text in kept}
+        others = {self.statistic(text) for text in broken}
+        if counts:
+            number = counts.pop()
+            return None if counts or number is None or number < self.least else {self.key: number}
+        near = max((count for count in others if count is not None), default=2)
+        choices = [n for n in range(max(self.least, near - 2), near + 4) if n not in others]
+        return {self.key: pick(choices, rng)} if choices else None
+
+    def demands(self, params: Params) -> Demands:
+        """Bounds of the quantity counted."""
+        return Demands(bounds={self.quantity: (params[self.key], params[self.key])})
+
+
+class Bound(Statistic):
+    """A statistic below a number, or at or above it, each with wordings of its own.
+
+    Parameters: a number, and a relation "less than" or "at least".
+    """
+
+    def __init__(
+        self,
+        id: str,
+        statistic: Callable[[Text], int],
+        *,
+        less: tuple[Sequence[str], Sequence[str]],
+        more: tuple[Sequence[str], Sequence[str]],
+        **options: Any,
+    ):
+        super().__init__(
+            id,
+            [
+                Wordings(*less, {"relation": LESS_THAN}),
+                Wordings(*more, {"relation": AT_LEAST}),
+            ],
+            {"number": number_slot("number")},
+            **options,
+        )
+        self.statistic = statistic
+
+    def validate(self, params: Params) -> None:
+        """Wants a number of 1 or more and a relation."""
+        good = only_keys(params, "number", "relation") and is_count(params.get("number"))
+        self.require(good and params.get("relation") in RELATIONS, params)
+
+    def judge(self, params: Params, value: int) -> float:
+        """Distance of the statistic to the threshold."""
+        return distance(value, params["relation"], params["number"])
+
+    def derive(self, kept, broken, rng):
+        """A threshold between the two sides."""
+        found = propose(
+            [self.statistic(text) for text in kept], [self.statistic(text) for text in broken], rng
+        )
+        if found is None and not kept and not broken:
+            found = pick(RELATIONS, rng), between(8, 25, rng)
+        return None if found is None else {"number": found[1], "relation": found[0]}
+
+    def demands(self, params: Params) -> Demands:
+        """Bounds on the statistic."""
+        return Demands(bounds={self.id: count_bounds(params["relation"], params["number"])})
+
+
+class WordRange(Family):
+    """Number of words between two bounds, both included; as `negated`, outside of them."""
+
+    def validate(self, params: Params) -> None:
+        """Wants min_words <= max_words."""
+        good = only_keys(params, "min_words", "max_words", "negated")
+        good = good and is_count(params.get("min_words")) and is_count(params.get("max_words"))
+        good = good and params["min_words"] <= params["max_words"]
+        self.require(good and isinstance(params.get("negated", False), bool), params)
+
+    def measure(self, params: Params, text: Text) -> float:
+        """Distance to the nearer bound."""
+        count = len(text.words)
+        inside = float(min(count - params["min_words"], params["max_words"] - count))
+        return -inside - 1 if params.get("negated") else inside
+
+    def derive(self, kept, broken, rng):
+        """A range around one side that leaves out the other."""
+        inside = sorted(len(text.words) for text in kept)
+        outside = sorted(len(text.words) for text in broken)
+        negated = not inside or (bool(outside) and rng.random() < 0.3)
+        if not inside and outside and rng.random() < 0.5:
+            # A plain range that starts above or ends below the texts to break.
+            low = int(outside[-1] * (1.05 + 0.3 * rng.random())) + 1
+            return {"min_words": low, "max_words": low + max(10, low // 4)}
+        if negated:
+            inside, outside = outside, inside
+        if not inside:
+            inside = [int(30 + 170 * rng.random())]
+        low, high = inside[0], inside[-1]
+        if any(low <= count <= high for count in outside):
+            return None
+        floor = max((count + 1 for count in outside if count < low), default=1)
+        ceiling = min((count - 1 for count in outside if count > high), default=2 * high + 10)
+        slack = 3 + int((0.1 + 0.25 * rng.random()) * high)
+        low, high = max(floor, 1, low - slack), min(ceiling, high + slack)
+        low, high = _rounded(low, inside[0], True), _rounded(high, inside[-1], False)
+        params: Params = {"min_words": low, "max_words": max(high, 1)}
+        return params | {"negated": True} if negated else params
+
+    def demands(self, params: Params) -> Demands:
+        """Bounds on words, for the plain form."""
+        if params.get("negated"):
+            return Demands()
+        return Demands(bounds={"words": (params["min_words"], params["max_words"])})
+
+
+def _rounded(bound: int, count: int, upwards: bool) -> int:
+    """The bound moved towards `count` to a multiple of 10 or 5, if there is one before it."""
+    for step in (10, 5):
+        moved = -(-bound // step) * step if upwards else bound // step * step
+        if moved > 0 and (moved <= count if upwards else moved >= count):
+            return moved
+    return bound
+
+
+FAMILIES: tuple[Family, ...] = (
+    Count(
+        "length_constraints:number_words",
+        lambda text: len(text.words),
+        ("word", "words"),
+        number_key="num_words",
+        quantity="words",
+        beyond_ifeval=False,
+        train=(
+            "Answer in {amount}.",
+            "Keep {answer} to {amount}.",
+            "The length of {answer} should be {amount}.",
+            "Limit yourself to {amount}.",
+        ),
+        held_out_wordings=("I need {answer} to run to {amount}.", "Aim for a length of {amount}."),
+    ),
+    Count(
+        "length_constraints:number_sentences",
+        lambda text: text.sentences,
+        ("sentence", "sentences"),
+        number_key="num_sentences",
+        quantity="sentences",
+        beyond_ifeval=False,
+        train=(
+            "Answer in {amount}.",
+            "{Answer} should be {amount} long.",
+            "Write {amount}.",
+            "Form {amount} in total.",
+        ),
+        held_out_wordings=("Put {answer} into {amount}.", "Aim for a text of {amount}."),
+    ),
+    Exact(
+        "length_constraints:number_paragraphs",
+        lambda text: divided_paragraphs(text.raw),
+        "num_paragraphs",
+        ("paragraph", "paragraphs"),
+        quantity="divided paragraphs",
+        beyond_ifeval=False,
+        train=(
+            "Write {exactly}, separated by the divider ***.",
+            "{Answer} should have {exactly}, with *** between them.",
+            "Divide {answer} into {exactly} using ***.",
+            "Use *** to separate paragraphs and write {exactly}.",
+            "There should be {exactly} in {answer}, divided by ***.",
+            "Give me {exactly}, each set apart from the next by ***.",
+        ),
+        held_out_wordings=(
+            "Split {answer} with *** so that it has {exactly}.",
+            "I want to read {exactly} with the mark *** in between.",
+        ),
+    ),
+    Count(
+        "length_constraints:blank_line_paragraphs",
+        lambda text: len(text.paragraphs),
+        ("paragraph", "paragraphs"),
+        quantity="paragraphs",
+        generic_wordings=False,
+        train=(
+            "Write {amount} separated by blank lines.",
+            "{Answer} should have {amount}, with a blank line between them.",
+            "Organize {answer} in {amount} set apart by blank lines.",
+            "Use {amount}; leave an empty line between paragraphs.",
+            "Please answer in {amount} with blank lines in between.",
+            "Break {answer} up into {amount} using empty lines.",
+        ),
+        held_out_wordings=(
+            "With an empty line after each one, compose {amount}.",
+            "Lay {answer} out as {amount} parted by empty lines.",
+        ),
+    ),
+    NthParagraph(
+        "length_constraints:nth_paragraph_first_word",
+        [
+            Wordings(
+                (
+                    "There should be {exactly} separated by blank lines, and paragraph {nth} must "
+                    "start with the word {word}.",
+                    "Write {exactly} with blank lines in between; begin paragraph {nth} with the "
+                    "word {word}.",
+                    "{Answer} needs {exactly} set apart by empty lines. Paragraph {nth} starts "
+                    "with the word {word}.",
+                    "Use {exactly}, a blank line between them, and open paragraph {nth} with the "
+                    "word {word}.",
+                    "Divide {answer} by blank lines into {exactly} and let {word} be the first "
+                    "word of paragraph {nth}.",
+                    "Give me {exactly} with empty lines between them, where paragraph {nth} has "
+                    "{word} as its first word.",
+                ),
+                (
+                    "I want {exactly} parted by blank lines, number {nth} of which leads off with "
+                    "the word {word}.",
+                    "With {word} in front of paragraph {nth}, compose {exactly} that empty lines "
+                    "keep apart.",
+                ),
+            )
+        ],
+        {
+            "exactly": exact_slot("num_paragraphs", ("paragraph", "paragraphs")),
+            "nth": number_slot("nth_paragraph"),
+            "word": text_slot("first_word"),
+        },
+        beyond_ifeval=False,
+    ),
+    Count(
+        "length_constraints:characters",
+        lambda text: len(text.stripped),
+        ("character", "characters"),
+        quantity="characters",
+        train=(
+            "Answer in {amount}, spaces included.",
+            "Keep {answer} to {amount}, counting spaces.",
+            "The length of {answer} should be {amount}.",
+        ),
+        held_out_wordings=("I need {answer} to run to {amount}.", "Aim for a length of {amount}."),
+    ),
+    Bound(
+        "length_constraints:longest_sentence",
+        lambda text: max(text.sentence_lengths, default=0),
+        less=(
+            (
+                "No sentence may have {number} or more words.",
+                "Keep every sentence of {answer} below {number} words.",
+                "Each sentence of {answer} should have fewer than {number} words.",
+                "Write sentences of less than {number} words only.",
+                "All sentences must be shorter than {number} words.",
+                "Do not let any sentence reach {number} words.",
+            ),
+            (
+                "I do not want to read a sentence of {number} words or more.",
+                "Under {number} words is where each sentence has to stay.",
+            ),
+        ),
+        more=(
+            (
+                "At least one sentence must have {number} or more words.",
+                "Let some sentence of {answer} reach {number} words.",
+                "Include a sentence of at least {number} words.",
+                "Write one sentence or more with no fewer than {number} words.",
+                "{Answer} needs a sentence that is {number} words long or longer.",
+                "Make at least one sentence {number} words long or longer.",
+            ),
+            (
+                "I want to read a sentence of {number} words or more.",
+                "Up to {number} words or beyond is where one sentence has to go.",
+            ),
+        ),
+    ),
+    Bound(
+        "length_constraints:shortest_sentence",
+        lambda text: min(text.sentence_lengths, default=0),
+        less=(
+            (
+                "At least one sentence must have fewer than {number} words.",
+                "Let some sentence of {answer} stay below {number} words.",
+                "Include a sentence of less than {number} words.",
+                "Write one sentence or more with under {number} words.",
+                "{Answer} needs a sentence that is shorter than {number} words.",
+                "Make at least one sentence shorter than {number} words.",
+            ),
+            (
+                "I want to read a sentence of fewer than {number} words.",
+                "Under {number} words is where one sentence has to stay.",
+            ),
+        ),
+        more=(
+            (
+                "Every sentence must have {number} or more words.",
+                "Each sentence of {answer} should reach {number} words.",
+                "Write only sentences of at least {number} words.",
+                "No sentence may have fewer than {number} words.",
+                "All sentences of {answer} need {number} words or more.",
+                "Do not let any sentence stay below {number} words.",
+            ),
+            (
+                "I do not want to read a sentence of fewer than {number} words.",
+                "Up to {number} words or beyond is where each sentence has to go.",
+            ),
+        ),
+    ),
+    Bound(
+        "length_constraints:longest_paragraph",
+        lambda text: text.longest_paragraph,
+        less=(
+            (
+                "No paragraph may have {number} or more words.",
+                "Keep every paragraph of {answer} below {number} words.",
+                "Each paragraph of {answer} should have fewer than {number} words.",
+                "Write paragraphs of less than {number} words only.",
+                "All paragraphs must be shorter than {number} words.",
+                "Do not let any paragraph reach {number} words.",
+            ),
+            (
+                "I do not want to read a paragraph of {number} words or more.",
+                "Under {number} words is where each paragraph has to stay.",
+            ),
+        ),
+        more=(
+            (
+                "At least one paragraph must have {number} or more words.",
+                "Let some paragraph of {answer} reach {number} words.",
+                "Include a paragraph of at least {number} words.",
+                "Write one paragraph or more with no fewer than {number} words.",
+                "{Answer} needs a paragraph that is {number} words long or longer.",
+                "Make at least one paragraph {number} words long or longer.",
+            ),
+            (
+                "I want to read a paragraph of {number} words or more.",
+                "Up to {number} words or beyond is where one paragraph has to go.",
+            ),
+        ),
+    ),
+    Count(
+        "length_constraints:first_sentence",
+        lambda text: text.sentence_lengths[0] if text.sentence_lengths else 0,
+        ("word", "words"),
+        quantity="first sentence",
+        generic_wordings=False,
+        train=(
+            "The first sentence should have {amount}.",
+            "Open {answer} with a sentence of {amount}.",
+            "Let the first sentence of {answer} be one of {amount}.",
+            "Use {amount} in the first sentence.",
+            "{Answer} must begin with a sentence of {amount}.",
+            "Write {amount} in your first sentence.",
+        ),
+        held_out_wordings=(
+            "I would like {amount} in the sentence that comes first.",
+            "Start off with a sentence that runs to {amount}.",
+        ),
+    ),
+    Count(
+        "length_constraints:distinct_words",
+        lambda text: len(text.word_counts),
+        ("different word", "different words"),
+        quantity="distinct words",
+        # Close to a type of IFBench, which is for evaluation only.
+        held_out=True,
+    ),
+    WordRange(
+        "length_constraints:word_range",
+        [
+            Wordings(
+                (
+                    "Write between {low} and {high} words.",
+                    "{Answer} should have from {low} to {high} words.",
+                    "Keep {answer} between {low} and {high} words long.",
+                    "Use {low} to {high} words.",
+                    "The number of words should lie between {low} and {high}.",
+                    "Answer in {low} to {high} words.",
+                ),
+                (
+                    "A length from {low} up to {high} words is required.",
+                    "Stay within {low} and {high} words.",
+                ),
+            ),
+            Wordings(
+                (
+                    "The number of words should not lie between {low} and {high}.",
+                    "Do not write between {low} and {high} words.",
+                    "{Answer} should not have from {low} to {high} words.",
+                    "Avoid a length of {low} to {high} words.",
+                    "Write fewer than {low} or more than {high} words.",
+                    "{Answer} must be shorter than {low} words or longer than {high} words.",
+                ),
+                (
+                    "Stay out of the range from {low} to {high} words.",
+                    "A length from {low} up to {high} words is not allowed.",
+                ),
+                {"negated": True},
+            ),
+        ],
+        {"low": number_slot("min_words"), "high": number_slot("max_words")},
+        # Close to a type of IFBench, which is for evaluation only.
+        held_out=True,
+    ),
+)

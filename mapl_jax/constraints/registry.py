@@ -1,0 +1,233 @@
+"""The families of constraints and what can be asked of them."""
+
+import dataclasses
+import difflib
+import functools
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mapl_jax.constraints import conflicts
+from mapl_jax.constraints.amounts import Random
+from mapl_jax.constraints.base import Conditions, Demands, Family, Params
+from mapl_jax.constraints.families import (
+    case,
+    combination,
+    content,
+    formats,
+    keywords,
+    language,
+    length,
+    punctuation,
+    startend,
+)
+
+_FAMILIES: dict[str, Family] = {
+    family.id: family
+    for module in (
+        case,
+        combination,
+        content,
+        formats,
+        keywords,
+        language,
+        length,
+        punctuation,
+        startend,
+    )
+    for family in module.FAMILIES
+}
+
+Item = tuple[str, Params]
+
+
+def ids(*, held_out: bool | None = None, beyond_ifeval: bool | None = None) -> tuple[str, ...]:
+    """The ids of all families, sorted.
+
+    Args:
+        held_out: only families kept for evaluation (True), only the others (False), or all.
+        beyond_ifeval: only families IFEval does not have (True), only IFEval's (False), or all.
+    """
+    return tuple(
+        sorted(
+            family.id
+            for family in _FAMILIES.values()
+            if held_out in (None, family.held_out) and beyond_ifeval in (None, family.beyond_ifeval)
+        )
+    )
+
+
+def validate(id: str, params: Params) -> None:
+    """Makes sure that there is such a constraint.
+
+    Raises:
+        ValueError: unknown id or bad parameters.
+    """
+    _family(id).validate(params)
+
+
+def check(id: str, params: Params, response: str) -> bool:
+    """Whether a response keeps a constraint. Defined for every text.
+
+    Raises:
+        ValueError: unknown id or bad parameters.
+    """
+    return _family(id).check(params, response)
+
+
+def margin(id: str, params: Params, response: str) -> float:
+    """Signed distance of a response to the threshold, in the family's own unit; >= 0 if kept.
+
+    Raises:
+        ValueError: unknown id or bad parameters.
+    """
+    return _family(id).margin(params, response)
+
+
+def propose(id: str, conditions: Conditions, rng: np.random.Generator) -> Params | None:
+    """Parameters derived from responses, so that each has the wanted verdict.
+
+    Args:
+        id: of the family.
+        conditions: (response, whether it should keep the constraint), any number of them.
+        rng: decides between the possible parameters.
+
+    Returns:
+        Parameters for which `check` gives every response its verdict, or None if the family finds
+        none.
+
+    Raises:
+        ValueError: unknown id.
+    """
+    return _family(id).propose(conditions, rng)
+
+
+def render(id: str, params: Params, rng: Random, *, held_out: bool = False) -> str:
+    """Puts a constraint into a sentence.
+
+    Args:
+        id: of the family.
+        params: its parameters.
+        rng: decides the wording.
+        held_out: use the wordings kept for evaluation.
+
+    Raises:
+        ValueError: unknown id or bad parameters.
+    """
+    return _family(id).render(params, rng, held_out)
+
+
+def parse(text: str) -> tuple[str, dict[str, Any]]:
+    """Reads a sentence made by `render` back.
+
+    Raises:
+        ValueError: the sentence is of no family.
+    """
+    text = text.strip()
+    opening = text.split(maxsplit=1)[0].lower() if text else ""
+    for family, template in _templates().get(opening, ()):
+        params = template.read(text)
+        if params is None:
+            continue
+        try:
+            family.validate(params)
+        except ValueError:
+            continue
+        return family.id, params
+    raise ValueError(f"no constraint reads like this: {text!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """A constraint, and what keeping it demands of a text."""
+
+    family: Family
+    params: Params
+    demands: Demands
+    touches: frozenset[str] | None
+
+
+def asked(id: str, params: Params) -> Asked:
+    """Makes a constraint ready to be compared with many others (`clash`).
+
+    Raises:
+        ValueError: unknown id or bad parameters.
+    """
+    family = _family(id)
+    family.validate(params)
+    demands = family.demands(params)
+    return Asked(family, params, demands, conflicts.touches(demands))
+
+
+def clash(a: Asked, b: Asked) -> str | None:
+    """Why no sensible answer keeps both constraints; None if nothing speaks against it."""
+    if a.family.id == b.family.id:
+        return f"two constraints of the same family, {a.family.id}"
+    if not a.params.get("negated") and not b.params.get("negated"):
+        beyond = a.family.beyond_ifeval or b.family.beyond_ifeval
+        reason = conflicts.types(a.family.id, b.family.id, beyond)
+        if reason:
+            return reason
+    if a.touches is not None and b.touches is not None and a.touches.isdisjoint(b.touches):
+        return None
+    return conflicts.demands(a.demands, b.demands)
+
+
+def conflict(a: Item, b: Item) -> str | None:
+    """Why no sensible answer keeps both constraints; None if nothing speaks against it.
+
+    Args:
+        a: id and parameters.
+        b: the same of the other; the order does not matter.
+
+    Raises:
+        ValueError: unknown id or bad parameters.
+    """
+    return clash(asked(*a), asked(*b))
+
+
+def consistent(items: Sequence[Item], witness: str | None = None) -> bool:
+    """Whether constraints can be asked for together.
+
+    A real response that keeps all of them proves that they can, whatever the table of types says:
+    IFEval's own prompts ask for two sentence counts, a range, which are of one family. Without
+    such a witness no two of them may conflict.
+
+    Args:
+        items: ids and parameters.
+        witness: a response that may keep all of them.
+
+    Raises:
+        ValueError: unknown id or bad parameters.
+    """
+    if witness is not None and all(check(id, params, witness) for id, params in items):
+        return True
+    ready = [asked(*item) for item in items]
+    return not any(clash(a, b) for a, b in itertools.combinations(ready, 2))
+
+
+def group(id: str) -> str:
+    """The part of an id before the colon, such as "length_constraints"."""
+    return _family(id).group
+
+
+def _family(id: str) -> Family:
+    if id not in _FAMILIES:
+        close = difflib.get_close_matches(id, _FAMILIES, 1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"unknown constraint {id!r}{hint}")
+    return _FAMILIES[id]
+
+
+@functools.cache
+def _templates() -> dict[str, list[tuple[Family, Any]]]:
+    """Templates by the first word of their sentences."""
+    found: dict[str, list[tuple[Family, Any]]] = {}
+    for family in _FAMILIES.values():
+        for _, train, held_out in family.templates:
+            for template in (*train, *held_out):
+                for opening in template.openings:
+                    found.setdefault(opening, []).append((family, template))
+    return found

@@ -1,0 +1,69 @@
+"""Which language a text is in: langdetect, made repeatable."""
+
+import threading
+from collections import Counter
+from typing import Any
+
+from mapl_jax.constraints.text.common_words import COMMON_WORDS
+
+_LOCK = threading.Lock()
+# Frequent English words that are hardly ever words of another language in Latin letters.
+_ENGLISH = tuple(
+    """
+    the and you that it with they this have from what were when your said there which their would
+    about could these other into than been who its now find should because through where much before
+    right too think also around another work three does are how why them then some more want like
+    know make take help here any very good thing things people time just only even
+    """.split()
+)
+_FEW_LETTERS = 40
+_SURE = 0.9
+
+
+def detect(text: str) -> str | None:
+    """langdetect's opinion with a fixed seed, perhaps "unknown"; None where it has none."""
+    found = _opinions(text)
+    if found is None:
+        return None
+    return found[0].lang if found else "unknown"
+
+
+def language(lower: str, words: Counter[str], characters: Counter[str]) -> str | None:
+    """The language of a text, or None if it is too short or too odd to be sure.
+
+    langdetect takes milliseconds, so it is asked only where the words do not show English. It skips
+    words in capitals, so it is shown small letters.
+
+    Args:
+        lower: the text in lower case.
+        words: how often each of its words occurs.
+        characters: how often each of its characters occurs.
+    """
+    letters = {letter: count for letter, count in characters.items() if letter.isalpha()}
+    total = sum(letters.values())
+    if total < _FEW_LETTERS:
+        return None
+    plain = sum(count for letter, count in letters.items() if letter.isascii())
+    english = sum(words.get(word, 0) for word in _ENGLISH)
+    if plain > 0.9 * total:
+        if english >= max(2, 0.1 * words.total()):
+            return "en"
+        # Recipes and lists have few such words, but no other language shares so many others.
+        common = sum(count for word, count in words.items() if word in COMMON_WORDS)
+        if common >= 0.4 * words.total():
+            return "en"
+    found = _opinions(lower)
+    return found[0].lang if found and found[0].prob >= _SURE else None
+
+
+def _opinions(text: str) -> list[Any] | None:
+    """Languages with their probabilities, the likeliest first; None where nothing can be judged."""
+    # Imported on first use, as few programs need it; its first use must not happen in two threads.
+    import langdetect
+
+    with _LOCK:
+        langdetect.DetectorFactory.seed = 0
+        try:
+            return langdetect.detect_langs(text)
+        except langdetect.LangDetectException:
+            return None

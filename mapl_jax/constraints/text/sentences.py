@@ -1,0 +1,147 @@
+"""Where sentences end: the decisions of the Punkt algorithm with hand-written word lists.
+
+The algorithm is that of Kiss and Strunk (2006), as IFEval uses it through NLTK 3.8. NLTK's trained
+English model states no licence and its later releases decide otherwise about curly quotes, so the
+word lists and the code are our own. A candidate is a `.`, `?` or `!` with white space or
+punctuation behind it. A question or exclamation mark ends a sentence; a full stop does unless it
+belongs to an initial, to an abbreviation or ellipsis before anything but a word that often begins
+sentences, or to a number before a small letter. Line breaks end nothing.
+"""
+
+import itertools
+import re
+import string
+from collections.abc import Iterator
+
+from mapl_jax.constraints.text.common_words import COMMON_WORDS
+
+# Those of newspapers, on which Punkt's English model was trained.
+NEWSPAPER_ABBREVIATIONS = frozenset(
+    """
+    adm a.m apr assn assoc aug ave b.a b.c b.sc blvd bros c.e calif capt cmdr co
+    col conn corp d.c dec dept dist dr ed est ext feb fla fri ft gen gov hon hwy inc
+    jan jr lt ltd m.a m.d mass maj mar messrs mich minn mon mr mrs ms mt n.y nov oct p.m p.o
+    pa ph.d prof rep rev sat sen sens sept sgt sr st tues u.k u.n u.s u.s.a v va vol vs wash
+    wed wis
+    """.split()
+)
+ABBREVIATIONS = NEWSPAPER_ABBREVIATIONS | frozenset(
+    "adj adv approx c.f cf e.g eg esp etc fig i.e ie pp viz".split()
+)
+
+# Initials; most single vowels are words.
+INITIALS = frozenset("bcdfghjklmnpqrstvwxyz")
+# Words that begin sentences far more often than they follow an abbreviation within one.
+STARTERS = frozenset("and but for he i if in it she that the there these they this we".split())
+
+# Marks that are never part of a word, and so may follow the end of a sentence at once.
+_OUTSIDE = r"[)\";}\]*:@'({\[?!]"
+_RUN = r"(?:-{2,}|\.{2,}|(?:\.\s){2,}\.)"
+_CANDIDATE = re.compile(rf"[.?!](?=(?P<after>{_OUTSIDE}|\s+(?P<next>\S+)))")
+_WORD_END = rf"(?:\s|$|{_OUTSIDE}|{_RUN}|,(?:$|\s|{_OUTSIDE}|{_RUN}))"
+_PIECE = re.compile(rf"{_RUN}|[^\s(\"`{{\[:;&#*@)}}\]\-,](?:(?!{_WORD_END})\S)*|\S")
+_ELLIPSIS = re.compile(r"\.\.+$")
+_INITIAL = re.compile(r"[^\W\d]\.$")
+_NUMBER = re.compile(r"-?[.,]?\d[\d,.-]*\.?$")
+# Closing marks belong to the sentence before them.
+_CLOSING = re.compile(r"[\"')\]}]+?(?:\s+|(?=--)|$)", re.M)
+
+
+def split(text: str, abbreviations: frozenset[str] = ABBREVIATIONS) -> list[str]:
+    """The sentences of a text.
+
+    Args:
+        text: any.
+        abbreviations: in small letters, without the full stop; NEWSPAPER_ABBREVIATIONS for IFEval.
+    """
+    return [text[start:stop] for start, stop in _realigned(text, abbreviations)]
+
+
+def count(text: str, abbreviations: frozenset[str] = ABBREVIATIONS) -> int:
+    """Number of sentences that `split` gives."""
+    return sum(1 for _ in _realigned(text, abbreviations))
+
+
+def _realigned(text: str, abbreviations: frozenset[str]) -> Iterator[tuple[int, int]]:
+    moved = 0
+    spans = list(_spans(text, abbreviations))
+    for place, (start, stop) in enumerate(spans):
+        start += moved
+        moved = 0
+        if place + 1 < len(spans):
+            following, end = spans[place + 1]
+            match = _CLOSING.match(text, following, end)
+            if match:
+                moved = match.end() - following
+                yield start, following + len(match[0].rstrip())
+                continue
+        if start < stop:
+            yield start, stop
+
+
+def _spans(text: str, abbreviations: frozenset[str]) -> Iterator[tuple[int, int]]:
+    start = 0
+    for match, word in _candidates(text):
+        if _ends(word + match[0], match["after"], abbreviations):
+            yield start, match.end()
+            start = match.end() if match["next"] is None else match.start("next")
+    yield start, len(text.rstrip())
+
+
+def _candidates(text: str) -> Iterator[tuple[re.Match[str], str]]:
+    """Candidates with the word before them; of several in one word only the last."""
+    held: re.Match[str] | None = None
+    begin = end = 0
+    for match in _CANDIDATE.finditer(text):
+        space = _last_space(text, end, match.start())
+        first = begin if space <= end else space + 1
+        if held is not None and end <= first:
+            yield held, text[begin:end]
+        held, begin, end = match, first, match.start()
+    if held is not None:
+        yield held, text[begin:end]
+
+
+def _last_space(text: str, start: int, stop: int) -> int:
+    """Index of the last ASCII white space in a part of a text; `start` if there is none."""
+    for place in range(stop - 1, start, -1):
+        if text[place] in string.whitespace:
+            return place
+    return start
+
+
+def _ends(word: str, after: str, abbreviations: frozenset[str]) -> bool:
+    """Whether a sentence ends in `word`, judged by the piece that follows each of its pieces."""
+    pieces = [piece for line in (word + after).split("\n") for piece in _PIECE.findall(line)]
+    return any(
+        _is_end(piece, following, abbreviations) for piece, following in itertools.pairwise(pieces)
+    )
+
+
+def _is_end(piece: str, following: str, abbreviations: frozenset[str]) -> bool:
+    if piece in (".", "?", "!"):
+        return True
+    if not piece.endswith("."):
+        return False
+    stem = piece[:-1].lower()
+    if stem in INITIALS:
+        return False
+    tail = stem.rpartition("-")[2]
+    short = stem in abbreviations or tail in abbreviations or tail in INITIALS
+    if short or _ELLIPSIS.match(piece):
+        return following[0].isupper() and _stem(following) in STARTERS
+    if piece.endswith(".."):
+        return False
+    initial = _INITIAL.match(piece) is not None
+    if initial or _NUMBER.match(piece):
+        if following in (";", ":", ",", ".", "!", "?") or following[0].islower():
+            return False
+        # "É. Smith", but "point A. The rest".
+        if initial and following[0].isupper() and _stem(following) not in COMMON_WORDS:
+            return False
+    return True
+
+
+def _stem(piece: str) -> str:
+    """The letters a piece begins with, in small ones: "let" of "Let's"."""
+    return "".join(itertools.takewhile(str.isalpha, piece)).lower()

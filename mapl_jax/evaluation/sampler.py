@@ -1,0 +1,298 @@
+"""Responses of a policy to prompts: from messages to tokens, in batches over the mesh, to text."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
+
+from mapl_jax.data import tokenization
+from mapl_jax.data.records import Message
+from mapl_jax.data.tokenization import Tokenizer
+from mapl_jax.evaluation import following
+from mapl_jax.kernels import attention
+from mapl_jax.models import axes, generation, initial, policy
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.generation import Sampling
+from mapl_jax.runtime import console, errors, storage
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import read_json
+from mapl_jax.training import restore, sharding
+
+AUTO = -1.0
+
+
+def check(config: ConfigDict) -> None:
+    """Makes sure that the settings mean something, before anything is loaded.
+
+    Raises:
+        UserError: one does not.
+    """
+    if not config.checkpoint:
+        raise UserError("no checkpoint given; set --config.checkpoint=DIR")
+    if config.n < 1:
+        raise UserError(f"n must be at least 1, not {config.n}")
+    if config.n > 1 and config.temperature == 0:
+        raise UserError(
+            f"n={config.n} responses at temperature 0 are all the same; leave it out for 1"
+        )
+    errors.choice("dtype", config.dtype, initial.DTYPES)
+    errors.choice("attention", config.attention, attention.BACKENDS)
+    sampling(config, ())
+
+
+def sampling(config: ConfigDict, stops: tuple[int, ...]) -> Sampling:
+    """How a config wants tokens chosen: greedily, but where there are several responses."""
+    temperature = float(config.n > 1) if config.temperature == AUTO else config.temperature
+    return Sampling(config.max_new_tokens, stops, temperature, config.top_p)
+
+
+def load(config: ConfigDict, *, rows_per_batch: int) -> Callable[..., list[list[Response]]]:
+    """The policy of `config.checkpoint`, ready to answer.
+
+    Raises:
+        UserError: there is none.
+    """
+    mesh = sharding.make_mesh(config.mesh)
+    found = restore.load(config.checkpoint, mesh)
+    if found.head:
+        raise UserError(f"{config.checkpoint} holds a reward model, which answers nothing")
+    respond = Responder(
+        found.model,
+        found.tokenizer,
+        mesh,
+        sampling=sampling(config, stops(found.tokenizer, found.folder)),
+        seed=config.seed,
+        rows_per_batch=rows_per_batch,
+        dtype=initial.DTYPES[config.dtype],
+        backend=config.attention,
+    )
+    return functools.partial(respond, found.params)
+
+
+def with_responses(
+    records: Sequence[tuple[Mapping[str, Any], Sequence[Message]]],
+    found: Sequence[Sequence[Response]],
+) -> Iterator[dict[str, Any]]:
+    """A line for every response, with the fields of its prompt's record."""
+    for (record, messages), answers in zip(records, found, strict=True):
+        for number, answer in enumerate(answers):
+            line = {
+                **record,
+                "prompt": record.get("prompt") or messages[-1]["content"],
+                "response": answer.text,
+                "finish_reason": "stop" if answer.ended else "length",
+            }
+            yield line | ({"sample": number} if len(answers) > 1 else {})
+
+
+# Prompts of a batch are padded to the next power of two from here on: few programs to compile.
+SHORTEST = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Response:
+    """One response.
+
+    Attributes:
+        text: without the end of turn and white space around it.
+        ended: whether it came to an end of turn, or was cut at the longest length.
+    """
+
+    text: str
+    ended: bool
+
+
+class Responder:
+    """Answers with any parameters of a policy; compiles once."""
+
+    def __init__(
+        self,
+        model: DecoderConfig,
+        tokenizer: Tokenizer,
+        mesh: Mesh,
+        *,
+        sampling: Sampling,
+        seed: int = 0,
+        rows_per_batch: int = 32,
+        **options: Any,
+    ):
+        """Prepares; compiles nothing yet.
+
+        Args:
+            model: config of the policy.
+            tokenizer: of the policy.
+            mesh: rows are spread over its data axes.
+            sampling: how tokens are chosen, and when to stop.
+            seed: of the random numbers.
+            rows_per_batch: responses at once; made a multiple of the mesh's data parts.
+            **options: `dtype` and `backend` of the model.
+
+        Raises:
+            UserError: there are no rows in a batch.
+        """
+        if rows_per_batch < 1:
+            raise UserError(f"rows_per_batch must be at least 1, not {rows_per_batch}")
+        parts = sharding.data_parts(mesh)
+        self.rows = -(-rows_per_batch // parts) * parts
+        self.model, self.tokenizer, self.sampling = model, tokenizer, sampling
+        self.seed = np.uint32(seed % 2**32)
+        self.by_row = NamedSharding(mesh, PartitionSpec(sharding.DATA_AXES))
+        self.alike = sharding.replicated(mesh)
+        # The heads of a cache lie where those of the matrices do.
+        heads = "tensor" if model.kv_heads % mesh.shape["tensor"] == 0 else None
+        cache = NamedSharding(mesh, PartitionSpec(None, sharding.DATA_AXES, heads))
+        shapes = policy.abstract_params(model)
+        self._generate = jax.jit(
+            functools.partial(
+                generation.generate,
+                model,
+                sampling=sampling,
+                place=lambda x: jax.lax.with_sharding_constraint(x, cache),
+                **options,
+            ),
+            in_shardings=(
+                sharding.parameters(mesh, shapes, axes.logical_axes(shapes)),
+                *(self.by_row,) * 3,
+                self.alike,
+            ),
+            out_shardings=self.alike,
+        )
+
+    def __call__(
+        self,
+        params: Any,
+        conversations: Sequence[Sequence[Any]],
+        *,
+        samples: int = 1,
+        names: Callable[[int], str] = lambda number: f"prompt {number + 1}",
+        progress: bool = False,
+    ) -> list[list[Response]]:
+        """Answers conversations, each as often as wanted.
+
+        A response depends on the seed, on its prompt and its number, and on nothing else.
+
+        Args:
+            params: of the policy, on the mesh.
+            conversations: messages that end with a user's turn.
+            samples: responses to each.
+            names: what messages call a prompt.
+            progress: show how far it has come.
+
+        Raises:
+            UserError: a prompt leaves no room for a response.
+        """
+        prompts = tokenization.encode_prompts(self.tokenizer, conversations)
+        room = self.model.max_positions - self.sampling.max_new_tokens
+        for number, prompt in enumerate(prompts):
+            if len(prompt) > room:
+                raise UserError(
+                    f"{names(number)} has {len(prompt)} tokens; with max_new_tokens="
+                    f"{self.sampling.max_new_tokens} the model has room for {max(room, 0)}"
+                )
+        # Longest first: a batch that is too big for the memory is the first one.
+        order = sorted(range(len(prompts)), key=lambda number: -len(prompts[number]))
+        jobs = [(number, sample) for number in order for sample in range(samples)]
+        found: dict[tuple[int, int], Response] = {}
+        with console.progress("answering", "responses", shown=progress) as show:
+            for some, result in self._batches(params, prompts, jobs):
+                tokens, lengths, ended = map(np.asarray, result)
+                for job, row, length, end in zip(some, tokens, lengths, ended, strict=False):
+                    said = row[: length - bool(end)]
+                    text = self.tokenizer.decode(said, skip_special_tokens=True)
+                    found[job] = Response(str(text).strip(), bool(end))
+                show(len(found), len(jobs))
+        return [[found[number, i] for i in range(samples)] for number in range(len(prompts))]
+
+    def _batches(
+        self, params: Any, prompts: Sequence[np.ndarray], jobs: Sequence[tuple[int, int]]
+    ) -> Iterator[tuple[Sequence[tuple[int, int]], generation.Responses]]:
+        """Batches with their results, each read while the next one is under way."""
+        waiting: list[Any] = []
+        for first in range(0, len(jobs), self.rows):
+            some = jobs[first : first + self.rows]
+            result = self._start(params, [prompts[number] for number, _ in some], some)
+            waiting.append((some, result))
+            if len(waiting) == 2:
+                yield waiting.pop(0)
+        yield from waiting
+
+    def _start(
+        self, params: Any, prompts: Sequence[np.ndarray], draws: Sequence[tuple[int, int]]
+    ) -> generation.Responses:
+        longest = max(map(len, prompts))
+        width = max(SHORTEST, 1 << (longest - 1).bit_length())
+        tokens = np.full((self.rows, width), self.tokenizer.pad_token_id or 0, np.int32)
+        lengths, keys = np.zeros(self.rows, np.int32), np.zeros((self.rows, 2), np.int32)
+        for row, (prompt, draw) in enumerate(zip(prompts, draws, strict=True)):
+            tokens[row, width - len(prompt) :] = prompt
+            lengths[row], keys[row] = len(prompt), draw
+        batch = (jax.device_put(array, self.by_row) for array in (tokens, lengths, keys))
+        return self._generate(params, *batch, jax.device_put(self.seed, self.alike))
+
+
+def of_run(
+    config: ConfigDict,
+    model: DecoderConfig,
+    tokenizer: Tokenizer,
+    mesh: Mesh,
+    options: Mapping[str, Any],
+) -> Responder:
+    """Greedy responses of a run's policy.
+
+    Args:
+        config: of the run, with `eval.max_new_tokens` and `eval.generate_rows`.
+        model: config of the model.
+        tokenizer: of the run.
+        mesh: of the run.
+        options: of the model: `dtype` and `backend`.
+    """
+    path = config.model.path
+    folder = storage.folder(path, weights=False) if path else None
+    return Responder(
+        model,
+        tokenizer,
+        mesh,
+        sampling=Sampling(config.eval.max_new_tokens, stops(tokenizer, folder)),
+        rows_per_batch=config.eval.generate_rows,
+        dtype=options["dtype"],
+        backend=options["backend"],
+    )
+
+
+def answers(
+    respond: Responder, params: Any, probes: Sequence[following.Probe]
+) -> list[following.Answer]:
+    """Responses to prompts with instructions, and what they keep."""
+    found = respond(params, [probe.messages for probe in probes])
+    return [
+        following.judge(probe, answer.text, answer.ended)
+        for probe, (answer,) in zip(probes, found, strict=True)
+    ]
+
+
+def stops(tokenizer: Tokenizer, folder: Path | None = None) -> tuple[int, ...]:
+    """Ids that end a response: those of the tokenizer, and those that a model folder names.
+
+    Args:
+        tokenizer: of the policy.
+        folder: the model's, if it comes from one.
+
+    Raises:
+        UserError: `generation_config.json` is broken.
+    """
+    found = tokenization.end_tokens(tokenizer)
+    path = folder and folder / "generation_config.json"
+    if path and path.exists():
+        raw = read_json(path)
+        named = raw.get("eos_token_id") if isinstance(raw, Mapping) else None
+        named = named if isinstance(named, list) else [] if named is None else [named]
+        if not all(type(token) is int and token >= 0 for token in named):
+            raise UserError(f"{path}: eos_token_id must be an id or a list of ids, not {named!r}")
+        found |= set(named)
+    return tuple(sorted(found))

@@ -1,0 +1,100 @@
+"""What a run leaves for people: scores, summary.json, the report and the printed table."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from types import ModuleType
+from typing import Any
+
+import jax
+
+from mapl_jax.evaluation import following
+from mapl_jax.runtime import console, files
+from mapl_jax.runtime.run_folder import RunFolder
+
+SIDES = ("before", "after")
+
+
+def has_scores(folder: RunFolder, which: str, answered: bool = False) -> bool:
+    """Whether an evaluation of this run, with answers or not, was written before, and is whole."""
+    names = [f"{which}.jsonl", *([f"answers-{which}.jsonl"] if answered else [])]
+    if not all((folder.eval / name).exists() for name in names):
+        return False
+    flaw = files.flaw(folder.eval, names)
+    if flaw and jax.process_index() == 0:
+        console.notice(f"{folder.eval} cannot be used ({flaw}) and is made anew")
+    return flaw is None
+
+
+def write_answers(folder: RunFolder, which: str, answers: list[following.Answer]) -> None:
+    """Keeps a policy's own responses, "before" or "after" training."""
+    if jax.process_index() == 0:
+        following.write(folder.eval / f"answers-{which}.jsonl", answers)
+        files.seal(folder.eval, [f"answers-{which}.jsonl"])
+
+
+def write_scores(folder: RunFolder, which: str, scored: Any, evaluation: ModuleType) -> None:
+    """Keeps an evaluation, so that the report of a resumed run has both ends of it.
+
+    Args:
+        folder: of the run.
+        which: "before" or "after".
+        scored: what was scored.
+        evaluation: the module it belongs to, `evaluation.preferences` or `.likelihood`.
+    """
+    if jax.process_index() == 0:
+        evaluation.write_scores(folder.eval / f"{which}.jsonl", scored)
+        files.seal(folder.eval, [f"{which}.jsonl"])
+
+
+def share_scores(of: RunFolder, to: RunFolder, which: str) -> None:
+    """Gives one run an evaluation of another that is the same for both, with answers if it has any.
+
+    Args:
+        of: the run that has it; what is damaged is not given.
+        to: the other run, which belongs to its config already.
+        which: "before" or "after".
+    """
+    names = [f"{which}.jsonl", f"answers-{which}.jsonl"]
+    names = [name for name in names if (of.eval / name).exists()]
+    if files.flaw(of.eval, names) is not None:
+        return
+    to.eval.mkdir(exist_ok=True)
+    for name in names:
+        with files.replacing(to.eval / name) as part:
+            shutil.copyfile(of.eval / name, part)
+    files.seal(to.eval, names)
+
+
+def digests(samples: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Names what held-out samples say, level by level, whatever tokenizer reads them.
+
+    Two runs with the same digest of a level were tested on the same comparisons, text by text.
+    Demonstrations, which have no comparisons, are the level "responses". The order of the samples
+    does not matter.
+    """
+    found: dict[str, list[bytes]] = {}
+    for sample in samples:
+        prompts = [prompt["messages"] for prompt in sample["prompts"]]
+        parts = [
+            (
+                entry["level"],
+                [
+                    [prompts[prompt], sample["responses"][response], sign]
+                    for prompt, response, sign in zip(
+                        entry["prompt"], entry["response"], entry["sign"], strict=True
+                    )
+                ],
+            )
+            for entry in sample["comparisons"]
+        ] or [("responses", [prompts[0], sample["responses"][0]])]
+        for level, part in parts:
+            text = json.dumps([str(sample["id"]), part], sort_keys=True)
+            found.setdefault(level, []).append(
+                hashlib.blake2b(text.encode(), digest_size=16).digest()
+            )
+    return {
+        level: hashlib.blake2b(b"".join(sorted(parts)), digest_size=8).hexdigest()
+        for level, parts in sorted(found.items())
+    }

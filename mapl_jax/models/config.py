@@ -1,0 +1,141 @@
+"""The shape of a decoder."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+from jaxtyping import Array
+
+from mapl_jax.models.lora import Lora
+from mapl_jax.models.rope import RopeScaling
+from mapl_jax.runtime.errors import UserError
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "silu": jax.nn.silu,
+    "gelu_tanh": functools.partial(jax.nn.gelu, approximate=True),
+}
+CHOICES = {
+    "activation": tuple(ACTIVATIONS),
+    "norms": ("before", "after", "both"),
+    "qk_norm": (None, "head", "projection"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderConfig:
+    """What a decoder looks like.
+
+    Attributes:
+        vocab_size: V.
+        width: D.
+        layers: number of layers.
+        heads: N, query heads.
+        kv_heads: K, key/value heads.
+        head_dim: H.
+        mlp_width: F.
+        activation: of the feed-forward gate, "silu" or "gelu_tanh".
+        rope_theta: base of the rotary angles.
+        rope_scaling: of the rotary angles of layers without a window.
+        local_rope_theta: base in layers with a window, unscaled; None if it is the same there.
+        norms: "before" attention and feed-forward, "after" them (before they are added), or "both".
+        norm_eps: added to the mean square in norms.
+        norm_offset: norms multiply by this plus their scale.
+        qk_norm: queries and keys are normed by "head" or over the whole "projection"; None: not.
+        qkv_bias: queries, keys and values have biases.
+        query_scalar: attention scores are divided by its square root; None for H.
+        attention_softcap: c of c * tanh(score / c) on attention scores; None for no cap.
+        logit_softcap: the same on a policy's logits.
+        window: tokens attend to ancestors fewer than this many positions above them.
+        sliding: for each layer, whether it has the window; empty without a window.
+        scale_embeddings: embeddings are multiplied by sqrt(D).
+        tie_embeddings: a policy's output matrix is its embedding.
+        family: name of the table in `families` the model is read and written by.
+        max_positions: longest sequence the model was made for; written on export.
+        pad_token: id of padding, if known; written on export.
+        bos_token: id that begins a text, if known; written on export.
+        eos_token: id that ends a text, if known; written on export.
+        lora: adapters among the parameters, if there are any.
+    """
+
+    vocab_size: int
+    width: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    mlp_width: int
+    activation: str = "silu"
+    rope_theta: float = 10_000.0
+    rope_scaling: RopeScaling | None = None
+    local_rope_theta: float | None = None
+    norms: str = "before"
+    norm_eps: float = 1e-6
+    norm_offset: float = 0.0
+    qk_norm: str | None = None
+    qkv_bias: bool = True
+    query_scalar: float | None = None
+    attention_softcap: float | None = None
+    logit_softcap: float | None = None
+    window: int | None = None
+    sliding: tuple[bool, ...] = ()
+    scale_embeddings: bool = False
+    tie_embeddings: bool = True
+    family: str = "qwen2"
+    max_positions: int = 32_768
+    pad_token: int | None = None
+    bos_token: int | None = None
+    eos_token: int | None = None
+    lora: Lora | None = None
+
+    def __post_init__(self):
+        # JSON has lists; a config is a key of caches, so it holds none.
+        object.__setattr__(self, "sliding", tuple(self.sliding))
+        for name in ("vocab_size", "width", "layers", "heads", "kv_heads", "head_dim", "mlp_width"):
+            if getattr(self, name) < 1:
+                raise UserError(f"model: {name} must be at least 1, not {getattr(self, name)}")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise UserError(
+                    f"model: {name} must be one of {choices}, not {getattr(self, name)!r}"
+                )
+        if self.heads % self.kv_heads:
+            raise UserError(
+                f"model: heads ({self.heads}) must be a multiple of kv_heads ({self.kv_heads})"
+            )
+        if self.head_dim % 2:
+            raise UserError(f"model: head_dim ({self.head_dim}) must be even; angles come in pairs")
+        if len(self.sliding) != (self.layers if self.window else 0):
+            raise UserError(
+                f"model: sliding names {len(self.sliding)} layers; with a window it must be all "
+                f"{self.layers}, without one none"
+            )
+
+    @property
+    def score_scale(self) -> float:
+        """Of the scores of attention."""
+        return (self.head_dim if self.query_scalar is None else self.query_scalar) ** -0.5
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain JSON."""
+        return {**dataclasses.asdict(self), "sliding": list(self.sliding)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "DecoderConfig":
+        """A config from `to_dict`.
+
+        Raises:
+            UserError: a field is unknown or missing.
+        """
+        known = {field.name: field for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(fields) - set(known)):
+            raise UserError(f"model: unknown field {', '.join(unknown)}")
+        required = [n for n, field in known.items() if field.default is dataclasses.MISSING]
+        if missing := [name for name in required if name not in fields]:
+            raise UserError(f"model: missing field {', '.join(missing)}")
+        scaling = fields.get("rope_scaling")
+        scaling = None if scaling is None else RopeScaling(**scaling)
+        adapters = fields.get("lora")
+        adapters = None if adapters is None else Lora(**adapters)
+        return cls(**{**fields, "rope_scaling": scaling, "lora": adapters})

@@ -1,0 +1,240 @@
+"""The decoder's config from a `config.json` of Hugging Face, and back."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from mapl_jax.models import rope
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.families import (
+    ALTERNATING,
+    EVERYWHERE,
+    FAMILIES,
+    FIVE_OF_SIX,
+    FULL,
+    INTEGERS,
+    LATER,
+    MOST_LAYERS,
+    NOWHERE,
+    NULLABLE,
+    SLIDING,
+    TOKENS,
+    Family,
+    get,
+)
+from mapl_jax.runtime.errors import UserError
+
+
+def from_hf(raw: Mapping[str, Any], where: str) -> DecoderConfig:
+    """A config from the content of a `config.json`.
+
+    Args:
+        raw: its content.
+        where: its path, for messages.
+
+    Raises:
+        UserError: a key is missing or has a value the decoder cannot do.
+    """
+    model_type = raw.get("model_type")
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
+        raise UserError(
+            f"{where}: model_type {model_type!r} is not supported; choose {', '.join(FAMILIES)}"
+        )
+    family = FAMILIES[model_type]
+    for key, allowed in family.fixed.items():
+        if raw.get(key) is not None and raw[key] not in allowed:
+            raise UserError(f"{where}: {key} = {raw[key]!r} is not supported for {model_type}")
+    fields: dict[str, Any] = {
+        field: _value(raw, family, key, where) for key, field in family.fields.items()
+    }
+    if fields["layers"] > MOST_LAYERS:
+        raise UserError(f"{where}: num_hidden_layers is {fields['layers']}; no model has so many")
+    fields |= {field: _token(raw.get(key), key, where) for key, field in TOKENS.items()}
+    if fields["heads"] % fields["kv_heads"]:
+        raise UserError(f"{where}: num_attention_heads is no multiple of num_key_value_heads")
+    head_dim = raw.get("head_dim", family.defaults.get("head_dim"))
+    if head_dim is None:
+        if fields["width"] % fields["heads"]:
+            raise UserError(f"{where}: hidden_size is no multiple of num_attention_heads")
+        head_dim = fields["width"] // fields["heads"]
+    if _positive_integer(head_dim, "head_dim", where) % 2:
+        raise UserError(f"{where}: head_dim is {head_dim}, and must be even: angles come in pairs")
+    return DecoderConfig(
+        **fields,
+        **family.constants,
+        **_windows(raw, family, fields["layers"], where),
+        **_rope(raw, family, fields["max_positions"], where),
+        family=model_type,
+        head_dim=head_dim,
+    )
+
+
+def to_hf(config: DecoderConfig, dtype: str = "float32") -> dict[str, Any]:
+    """The content of a `config.json`, without what depends on head and tokenizer.
+
+    Older readers know only `rope_theta`, `rope_scaling` and `torch_dtype`, newer ones write
+    `rope_parameters` and `dtype`; both are given.
+
+    Args:
+        config: of the model.
+        dtype: of the weights.
+
+    Raises:
+        UserError: models of the family cannot be so.
+    """
+    family = get(config.family)
+    content = {
+        "model_type": config.family,
+        **{key: getattr(config, field) for key, field in family.fields.items()},
+        **{key: allowed[0] for key, allowed in family.fixed.items() if allowed},
+        **_windows_to_hf(config, family),
+        **_rope_to_hf(config),
+        "head_dim": config.head_dim,
+        "attention_dropout": 0.0,
+        "initializer_range": 0.02,
+        "torch_dtype": dtype,
+        "dtype": dtype,
+        "use_cache": True,
+    }
+    back = from_hf(content, f"a {config.family} model")
+    for field in dataclasses.fields(DecoderConfig):
+        value = getattr(config, field.name)
+        if field.name not in TOKENS.values() and getattr(back, field.name) != value:
+            raise UserError(f"a {config.family} model cannot have {field.name} = {value!r}")
+    return content
+
+
+def _value(raw: Mapping[str, Any], family: Family, key: str, where: str) -> Any:
+    field, default = family.fields[key], family.defaults.get(key)
+    if isinstance(default, str):
+        default = raw.get(default)
+    if raw.get(key) is None and key not in family.defaults:
+        raise UserError(f"{where}: the key {key} is missing")
+    value = raw.get(key, default)
+    if value is None and field not in NULLABLE:
+        value = default
+    if field in INTEGERS:
+        return _positive_integer(value, key, where)
+    if field == "tie_embeddings":
+        if not isinstance(value, bool):
+            raise UserError(f"{where}: {key} must be true or false, not {value!r}")
+    elif value is not None and not rope.is_positive(value):
+        raise UserError(f"{where}: {key} must be a number above 0, not {value!r}")
+    return value
+
+
+def _windows(raw: Mapping[str, Any], family: Family, layers: int, where: str) -> dict[str, Any]:
+    """The fields `window` and `sliding`."""
+    kinds = raw.get("layer_types")
+    if kinds is not None and (not isinstance(kinds, list) or len(kinds) != layers):
+        raise UserError(f"{where}: layer_types must name {layers} layers, not {kinds!r}")
+    known = (FULL,) if family.windows == NOWHERE else (FULL, SLIDING)
+    for kind in kinds or ():
+        if kind not in known:
+            raise UserError(
+                f"{where}: layer_types with {kind!r} is not supported for {raw['model_type']}"
+            )
+    window = raw.get("sliding_window", family.defaults.get("sliding_window"))
+    if family.windows == NOWHERE or (family.windows == LATER and not raw.get("use_sliding_window")):
+        window = None
+    if window is None:
+        if SLIDING in (kinds or ()) or family.windows in (ALTERNATING, FIVE_OF_SIX):
+            raise UserError(f"{where}: {SLIDING!r} needs a sliding_window that is in use")
+        return {}
+    if kinds is not None:
+        sliding = [kind == SLIDING for kind in kinds]
+    elif family.windows == EVERYWHERE:
+        sliding = [True] * layers
+    else:
+        sliding = _pattern(raw, family, layers, where)
+    return {
+        "window": _positive_integer(window, "sliding_window", where),
+        "sliding": tuple(sliding),
+    }
+
+
+def _pattern(raw: Mapping[str, Any], family: Family, layers: int, where: str) -> list[bool]:
+    """Which layers have a window in a file that does not list them."""
+    if family.windows == LATER:
+        full = raw.get("max_window_layers", 28)
+        if not isinstance(full, int):
+            raise UserError(f"{where}: max_window_layers must be an integer, not {full!r}")
+        return [i >= full for i in range(layers)]
+    every = 2
+    if family.windows == FIVE_OF_SIX:
+        key = "sliding_window_pattern"
+        every = _positive_integer(raw.get(key, 6), key, where)
+    return [(i + 1) % every > 0 for i in range(layers)]
+
+
+def _windows_to_hf(config: DecoderConfig, family: Family) -> dict[str, Any]:
+    if family.windows == NOWHERE:
+        return {}
+    if family.windows == EVERYWHERE:
+        return {"sliding_window": config.window}
+    if config.window is None:
+        return {"use_sliding_window": False}
+    content: dict[str, Any] = {
+        "sliding_window": config.window,
+        "layer_types": [SLIDING if slides else FULL for slides in config.sliding],
+    }
+    if family.windows == LATER:
+        # Older readers know no list; they take all layers from the first window on.
+        first = [*config.sliding, True].index(True)
+        content |= {"use_sliding_window": True, "max_window_layers": first}
+    return content
+
+
+def _rope(raw: Mapping[str, Any], family: Family, positions: int, where: str) -> dict[str, Any]:
+    """The fields `rope_theta`, `rope_scaling` and `local_rope_theta`."""
+    if raw.get("partial_rotary_factor") not in (None, 1):
+        raise UserError(f"{where}: partial_rotary_factor is not supported; heads turn as a whole")
+    key = "rope_scaling" if raw.get("rope_scaling") else "rope_parameters"
+    entry = raw.get(key) or {}
+    place = f"{where}: {key}"
+    theta = raw.get("rope_theta", family.rope_theta)
+    if family.local_rope_theta is None:
+        theta, scaling = rope.from_hf(entry, place, theta=theta, positions=positions)
+        return {"rope_theta": theta, "rope_scaling": scaling}
+    local = raw.get("rope_local_base_freq", family.local_rope_theta)
+    # The older key is for layers without a window only, the newer one has an entry for each kind.
+    entries = entry if key == "rope_parameters" else {FULL: entry}
+    if not isinstance(entries, Mapping) or set(entries) - {FULL, SLIDING}:
+        raise UserError(f"{place} must be an object with {FULL} and {SLIDING}, not {entries!r}")
+    theta, scaling = rope.from_hf(
+        entries.get(FULL) or {}, f"{place}.{FULL}", theta=theta, positions=positions
+    )
+    local, local_scaling = rope.from_hf(
+        entries.get(SLIDING) or {}, f"{place}.{SLIDING}", theta=local, positions=positions
+    )
+    if local_scaling is not None:
+        raise UserError(f"{place}.{SLIDING} is scaled, which is not supported")
+    return {"rope_theta": theta, "rope_scaling": scaling, "local_rope_theta": local}
+
+
+def _rope_to_hf(config: DecoderConfig) -> dict[str, Any]:
+    entry = rope.to_hf(config.rope_theta, config.rope_scaling)
+    content: dict[str, Any] = {"rope_theta": config.rope_theta, "rope_parameters": entry}
+    if config.rope_scaling is not None:
+        content["rope_scaling"] = {k: v for k, v in entry.items() if k != "rope_theta"}
+    if config.local_rope_theta is not None:
+        local = rope.to_hf(config.local_rope_theta, None)
+        content["rope_parameters"] = {FULL: entry, SLIDING: local}
+        content["rope_local_base_freq"] = config.local_rope_theta
+    return content
+
+
+def _positive_integer(value: Any, key: str, where: str) -> int:
+    if type(value) is not int or not 0 < value < 2**31:
+        raise UserError(f"{where}: {key} must be a positive integer, not {value!r}")
+    return value
+
+
+def _token(value: Any, key: str, where: str) -> int | None:
+    """A token id; of several, the first. -1 is an older way to say that there is none."""
+    first = value[0] if isinstance(value, list) and value else value
+    if first in (None, -1, []):
+        return None
+    if type(first) is not int or not 0 <= first < 2**31:
+        raise UserError(f"{where}: {key} must be the id of a token, not {value!r}")
+    return first

@@ -1,0 +1,378 @@
+"""What a compiled step will take on hardware that is not here: memory, traffic, operations, time.
+
+Memory is what the compiler laid out. Traffic between devices is read from the compiled program, and
+operations from the traced one; loops count as often as they run. Times are a roofline: none of the
+three kinds of work overlaps another in itself, and the slowest is what a step takes at best.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.runtime.errors import UserError
+
+GB = 1e9
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """One device, from its maker's data sheet.
+
+    Attributes:
+        name: what it is called.
+        memory: bytes of HBM that a program may use.
+        flops: peak of bf16 matrix products, operations a second.
+        bandwidth: of HBM, bytes a second.
+        links: to other devices, bytes a second and direction, all links together.
+        sizes: slices that can be had, chips -> topology; empty if any number can.
+    """
+
+    name: str
+    memory: float
+    flops: float
+    bandwidth: float
+    links: float
+    sizes: Mapping[int, str] = dataclasses.field(default_factory=dict)
+
+
+_FLAT = {1: "1x1", 4: "2x2", 8: "2x4", 16: "4x4", 32: "4x8", 64: "8x8", 128: "8x16", 256: "16x16"}
+_CUBE = {4: "2x2x1", 8: "2x2x2", 16: "2x2x4", 32: "2x4x4", 64: "4x4x4", 128: "4x4x8", 256: "4x8x8"}
+CHIPS = {
+    "v5e": Chip("TPU v5e", 15.75 * 2**30, 197e12, 819e9, 200e9, _FLAT),
+    "v5p": Chip("TPU v5p", 95.74 * 2**30, 459e12, 2765e9, 600e9, _CUBE),
+    "v6e": Chip("TPU v6e", 31.25 * 2**30, 918e12, 1640e9, 448e9, _FLAT),
+    # The nodes that most people have: H100 SXM with 80 GB, of which the runtime keeps a part.
+    "gpu": Chip("H100", 75e9, 989e12, 3350e9, 450e9),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Slice:
+    """A number of chips of one kind.
+
+    Attributes:
+        kind: key of `CHIPS`.
+        chips: how many.
+        shape: of a TPU slice, such as "4x4"; the number of a GPU.
+    """
+
+    kind: str
+    chips: int
+    shape: str
+
+    @property
+    def chip(self) -> Chip:
+        """What it is made of."""
+        return CHIPS[self.kind]
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.shape}"
+
+    def other(self, chips: int) -> "Slice | None":
+        """A slice of another size, if there is one."""
+        sizes = self.chip.sizes
+        if sizes and chips not in sizes:
+            return None
+        return Slice(self.kind, chips, sizes.get(chips, str(chips)))
+
+
+def parse_slice(text: str) -> Slice:
+    """A slice from its name: "v5e:4x4", "v5p:2x2x4", "gpu:8".
+
+    Raises:
+        UserError: there is no such thing.
+    """
+    kind, _, shape = text.partition(":")
+    if kind not in CHIPS or not re.fullmatch(r"\d+(x\d+)*", shape):
+        raise UserError(
+            f"--topology is {text!r}; write the kind of chip ({', '.join(CHIPS)}) and the slice, "
+            "such as v5e:4x4, v5p:2x2x4 or gpu:8"
+        )
+    chips = math.prod(int(size) for size in shape.split("x"))
+    if chips < 1:
+        raise UserError(f"--topology is {text!r}, which has no chips")
+    return Slice(kind, chips, str(chips) if kind == "gpu" else shape)
+
+
+# Memory.
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """Bytes on one device while a step runs.
+
+    Attributes:
+        parameters: fp32 weights that are trained.
+        frozen: weights beside them, with LoRA.
+        optimizer: Adam's moments.
+        batch: arrays of a batch.
+        temporaries: gradients, activations and whatever else the step makes and forgets.
+    """
+
+    parameters: float
+    frozen: float
+    optimizer: float
+    batch: float
+    temporaries: float
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return sum(dataclasses.astuple(self))
+
+
+def bytes_here(tree: Any) -> float:
+    """Bytes of abstract arrays on one device, from their shardings."""
+
+    def size(x: Any) -> float:
+        shape = x.shape if x.sharding is None else x.sharding.shard_shape(x.shape)
+        return math.prod(shape) * x.dtype.itemsize
+
+    return float(sum(size(x) for x in jax.tree.leaves(tree)))
+
+
+# What the compiler says of a program that is too large.
+_TOO_MUCH = re.compile(r"Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm", re.IGNORECASE)
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def memory_of_failure(message: str) -> float | None:
+    """Bytes that a program would have taken, from the compiler's complaint; None if it is none."""
+    if found := _TOO_MUCH.search(message):
+        return float(found[1]) * _UNITS[found[2].upper()]
+    return None
+
+
+# Traffic.
+
+COLLECTIVES = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
+_DTYPES = {"pred": 1, "s8": 1, "u8": 1, "s16": 2, "u16": 2, "bf16": 2, "f16": 2, "s64": 8}
+_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) (?:\(.*\) -> .*)?\{$")
+_INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?[\w.\-]+ = (.*)$")
+_SHAPE = re.compile(r"\b(pred|[a-z]+\d+(?:e\d+m\d+\w*)?)\[([\d,]*)\]")
+_TRIPS = re.compile(r'known_trip_count"?[:=]\{"?n"?[:=]"?(\d+)')
+_BOUND = re.compile(r" constant\((\d+)\)")
+_CALLED = re.compile(r"(?:body|to_apply|calls)=%?([\w.\-]+)|branch_computations=\{([^}]*)\}")
+
+
+def collective_bytes(program: str) -> dict[str, float]:
+    """Bytes that one device receives in a step, by kind of collective.
+
+    Args:
+        program: the compiled program as text. Bodies of loops count as often as the compiler says
+            they run, or as often as the constant that they count to. Pieces of one collective,
+            which the compiler for TPU spreads over fusions of products, share a channel and count
+            once.
+    """
+    computations: dict[str, list[str]] = {}
+    entry = name = ""
+    for line in program.splitlines():
+        if line.rstrip().endswith("{") and (found := _COMPUTATION.match(line.rstrip())):
+            name = found[1]
+            computations[name] = []
+            entry = name if line.startswith("ENTRY") else entry
+        elif name and (found := _INSTRUCTION.match(line)):
+            computations[name].append(found[1])
+
+    received: dict[tuple[str, str], float] = {}
+
+    def bound(text: str) -> int:
+        """How often a loop runs whose counter is compared with a constant; 1 if with none."""
+        condition = re.search(r"condition=%?([\w.\-]+)", text)
+        lines = computations.get(condition[1], []) if condition else []
+        found = [int(x) for line in lines for x in _BOUND.findall(line)]
+        return max(found, default=1)
+
+    def visit(name: str, times: float) -> None:
+        for text in computations.get(name, ()):
+            operation = re.search(r"[\])}] ([a-z][\w\-]*)\(", text)
+            kind = operation[1].removesuffix("-start") if operation else ""
+            if kind in COLLECTIVES:
+                shape = text[: operation.start() + 1] if operation else ""
+                channel = re.search(r"\bchannel_id=(\d+)", text)
+                key = (kind, channel[1] if channel else f"none {len(received)}")
+                size = times * _received(kind, shape, text)
+                received[key] = max(received.get(key, 0.0), size)
+            inner = 1
+            if kind == "while":
+                trips = _TRIPS.search(text)
+                inner = int(trips[1]) if trips else bound(text)
+            for one, several in _CALLED.findall(text):
+                for other in (one or several).replace("%", "").split(","):
+                    visit(other.strip(), times * inner)
+
+    visit(entry, 1.0)
+    return {
+        kind: sum(size for (other, _), size in received.items() if other == kind)
+        for kind in COLLECTIVES
+    }
+
+
+def _received(kind: str, shape: str, text: str) -> float:
+    """Bytes that one device receives in one collective, in a ring."""
+    sizes = [
+        math.prod(int(n) for n in dims.split(",") if n) * _DTYPES.get(dtype, 4)
+        for dtype, dims in _SHAPE.findall(shape)
+    ]
+    if not sizes:
+        return 0.0
+    # Asynchronous ones carry their operands along: the result of a gather is the largest.
+    whole = max(sizes) if text.find("-start(") >= 0 else float(sum(sizes))
+    members = _members(text)
+    share = (members - 1) / members
+    if kind == "all-reduce":
+        return 2 * share * whole
+    if kind == "reduce-scatter":
+        return whole * (members - 1) if text.find("-start(") < 0 else whole * share
+    return whole if kind == "collective-permute" else whole * share
+
+
+def _members(text: str) -> int:
+    """How many devices take part, from the groups of a collective."""
+    if found := re.search(r"replica_groups=\[(\d+),(\d+)\]", text):
+        return int(found[2])
+    if found := re.search(r"replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}", text):
+        sizes = dict(re.findall(r"'(\w+)'=(\d+)", found[1]))
+        return math.prod(int(sizes[axis]) for axis in re.findall(r"'(\w+)'", found[2]))
+    if found := re.search(r"replica_groups=\{\{([\d,]*)\}", text):
+        return max(1, found[1].count(",") + 1)
+    return 2
+
+
+# Operations.
+
+
+def product_flops(function: Any, *arguments: Any) -> float:
+    """Floating-point operations of the matrix products of a traced function, loops unrolled.
+
+    Kernels and loops that end when their data does are left out.
+    """
+    return _flops(jax.make_jaxpr(function)(*arguments).jaxpr)
+
+
+def _flops(jaxpr: Any) -> float:
+    total = 0.0
+    for equation in jaxpr.eqns:
+        name, params = equation.primitive.name, equation.params
+        if name == "dot_general":
+            (contracted, _), _ = params["dimension_numbers"]
+            inner = math.prod(equation.invars[0].aval.shape[i] for i in contracted)
+            total += 2.0 * inner * equation.outvars[0].aval.size
+        elif name == "scan":
+            total += params["length"] * _flops(params["jaxpr"].jaxpr)
+        elif name not in ("while", "pallas_call"):
+            inner_total = sum(_flops(getattr(x, "jaxpr", x)) for x in _jaxprs(params))
+            if name == "shard_map":
+                inner_total *= _parts(params)
+            total += inner_total
+    return total
+
+
+def _jaxprs(params: Mapping[str, Any]) -> list[Any]:
+    return [x for x in params.values() if hasattr(x, "eqns") or hasattr(x, "jaxpr")]
+
+
+def _parts(params: Mapping[str, Any]) -> int:
+    """How many devices each run the body of a `shard_map` on a part of their own."""
+    mesh = params["mesh"]
+    axes = {a for spec in params["in_specs"] for part in spec if part for a in _tuple(part)}
+    return math.prod(mesh.shape[a] for a in axes)
+
+
+def _tuple(x: Any) -> tuple[Any, ...]:
+    return x if isinstance(x, tuple) else (x,)
+
+
+def attention_flops(
+    model: DecoderConfig, tokens: float, trie: float, *, tile: int, passes: float
+) -> float:
+    """Operations of attention over tiles, of tries that are packed into rows.
+
+    A token of a trie of n tokens meets half of them, and a tile more.
+
+    Args:
+        model: of the run.
+        tokens: of a step.
+        trie: tokens of a trie.
+        tile: tokens of a tile.
+        passes: products of the forward pass that one step does: 1, and 2.5 backward, and 1 more if
+            the forward pass is computed again.
+    """
+    met = trie / 2 + tile
+    return passes * 4.0 * tokens * met * model.heads * model.head_dim * model.layers
+
+
+# Time.
+
+
+@dataclasses.dataclass(frozen=True)
+class Roofline:
+    """Seconds of a step on one device, by what it would have to wait for alone."""
+
+    products: float
+    memory: float
+    links: float
+
+    @property
+    def seconds(self) -> float:
+        """The slowest of them."""
+        return max(self.products, self.memory, self.links)
+
+
+def memory_traffic(
+    memory: Memory, model: DecoderConfig, *, weights: float, tokens: float, parts: int, passes: int
+) -> float:
+    """Bytes of HBM that one device reads and writes in a step, estimated.
+
+    Args:
+        memory: of the device.
+        model: of the run.
+        weights: bytes of the weights that a pass reads, whole, as they are computed with.
+        tokens: of a part of the batch on one device.
+        parts: of the batch, one after the other.
+        passes: over the weights in a part: forward, backward, and forward again.
+    """
+    # The state is read and written once, the gradients three times.
+    state = 2 * (memory.parameters + memory.optimizer) + 3 * memory.parameters
+    # Of a layer: inputs and outputs of its products and norms, 2 bytes each.
+    layer = (
+        2.0 * tokens * (8 * model.width + 4 * model.heads * model.head_dim + 3 * model.mlp_width)
+    )
+    return state + parts * passes * (2 * weights + layer * model.layers)
+
+
+def scaled(memory: Memory, chips: int, other: int) -> float:
+    """Bytes on one device of a slice of another size: what lies spread, lies thinner or thicker.
+
+    Gradients, as large as the parameters, lie among the temporaries. Activations are those of the
+    same number of rows on each device.
+    """
+    spread = memory.parameters + memory.frozen + memory.optimizer
+    gradients = min(memory.temporaries, memory.parameters)
+    rest = memory.temporaries - gradients + memory.batch
+    return (spread + gradients) * chips / other + rest
+
+
+def fitting(where: Slice, memory: Memory) -> tuple[Slice | None, Slice | None]:
+    """The smallest slice that would do and, if this one does not, the next larger that would."""
+    sizes = sorted(where.chip.sizes) or [2**i for i in range(11)]
+    would = [
+        n for n in sizes if n != where.chips and scaled(memory, where.chips, n) < where.chip.memory
+    ]
+    smaller = [n for n in would if n < where.chips]
+    larger = [n for n in would if n > where.chips]
+    return (
+        where.other(smaller[0]) if smaller else None,
+        where.other(larger[0]) if larger else None,
+    )
+
+
+def leading(values: Any) -> float:
+    """Bytes of a tree of abstract arrays, whole."""
+    return float(sum(np.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(values)))

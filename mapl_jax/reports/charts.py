@@ -1,0 +1,307 @@
+"""Drawings as SVG: text stays text, and colors are those of the page (`mapl_jax.reports.pages`).
+
+Coordinates of a drawing are data coordinates; a `Plot` knows where they lie on the paper.
+"""
+
+import dataclasses
+import html
+import math
+from collections.abc import Callable, Sequence
+from typing import SupportsIndex, overload
+
+import numpy as np
+
+from mapl_jax.reports.pages import COLOR_STYLE, DRAWING_STYLE, LIGHT
+
+WIDTH, HEIGHT = 380, 240
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 10, 40
+_DIAMOND = 'd="M0-6L6 0L0 6L-6 0Z"'
+_TITLE, _GAP = 26, 16  # of drawings that carry their titles
+_NESTED = f'<svg width="{WIDTH}" height="{HEIGHT}" overflow="visible" '
+_LETTER = 6.7  # mean width of a letter, at 12 px
+
+Span = tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A drawing with its title and a sentence on how to read it."""
+
+    title: str
+    caption: str
+    svg: str = dataclasses.field(repr=False)
+
+    def html(self) -> str:
+        """As a figure of a page."""
+        return (
+            f"<figure><b>{html.escape(self.title)}</b>{self.svg}"
+            f"<figcaption>{html.escape(self.caption)}</figcaption></figure>"
+        )
+
+    def _repr_svg_(self) -> str:
+        """What notebooks show: title and drawing, on white paper, with their own colors."""
+        return Gallery([self])._repr_svg_()
+
+
+class Gallery(list[Picture]):
+    """Pictures that a notebook shows side by side, two in a row."""
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Picture: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Gallery": ...
+
+    def __getitem__(self, index: SupportsIndex | slice) -> "Picture | Gallery":
+        found = super().__getitem__(index)
+        return Gallery(found) if isinstance(found, list) else found
+
+    def _repr_svg_(self) -> str:
+        colors = " ".join(f"--{name}: {color};" for name, color in LIGHT.items())
+        style = f"<style>svg {{ {colors} }}\n{COLOR_STYLE}{DRAWING_STYLE}</style>"
+        cell = WIDTH + _GAP, HEIGHT + _TITLE + _GAP
+        width, height = min(len(self), 2) * cell[0], -(-len(self) // 2) * cell[1]
+        words = html.escape("; ".join(picture.title for picture in self))
+        drawings = "".join(
+            f'<g transform="translate({index % 2 * cell[0]} {index // 2 * cell[1]})">'
+            f'<text x="4" y="18" style="font-weight: 600">{html.escape(picture.title)}</text>'
+            f'<g transform="translate(0 {_TITLE})">{picture.svg.replace("<svg ", _NESTED, 1)}</g>'
+            "</g>"
+            for index, picture in enumerate(self)
+        )
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{1.15 * width:.0f}" role="img" '
+            f'viewBox="0 0 {width} {height}" aria-label="{words}">{style}'
+            f'<rect width="{width}" height="{height}" fill="#fff"/>{drawings}</svg>'
+        )
+
+
+def plain(value: float) -> str:
+    """A tick's number."""
+    if value and abs(value) >= 10_000:
+        return f"{value:,.0f}"
+    return f"{value:.6g}".replace("-", "−")
+
+
+def percent(value: float) -> str:
+    """A tick's fraction."""
+    return f"{100 * value:g} %"
+
+
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Round numbers within a span, about `count` of them."""
+    if not high > low:
+        return [low]
+    raw = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= raw * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+def span(values: Sequence[float] | np.ndarray, *, room: float = 0.06) -> Span:
+    """The span of finite values with some room around; never empty."""
+    found = np.asarray(values, np.float64)
+    found = found[np.isfinite(found)]
+    if not len(found):
+        return 0.0, 1.0
+    low, high = float(found.min()), float(found.max())
+    extra = (high - low) * room or abs(high) * 0.1 or 1.0
+    return low - extra, high + extra
+
+
+class Plot:
+    """Axes to draw on."""
+
+    def __init__(
+        self,
+        x: Span,
+        y: Span,
+        *,
+        x_label: str = "",
+        y_format: Callable[[float], str] = plain,
+        x_format: Callable[[float], str] = plain,
+        x_ticks: Sequence[tuple[float, str]] | None = None,
+        y_ticks: Sequence[float] | None = None,
+        legend: Sequence[tuple[str, str]] = (),
+        height: int = HEIGHT,
+    ):
+        """Draws grid and axes.
+
+        Args:
+            x: data coordinates of the left and the right end.
+            y: data coordinates of the lower and the upper end.
+            x_label: below the axis.
+            y_format: of the ticks.
+            x_format: of the ticks.
+            x_ticks: places and texts (lines parted by newlines); otherwise round numbers.
+            y_ticks: places; otherwise round numbers.
+            legend: classes of marks and their texts, above the axes.
+            height: of the drawing, in units of `WIDTH`.
+        """
+        self.x, self.y, self.height = x, y, height
+        self.parts: list[str] = []
+        lines = self._legend(legend)
+        self.top = _TOP + 18 * lines + (4 if lines else 0)
+        below = max([text.count("\n") for _, text in x_ticks] if x_ticks else [0], default=0)
+        self.bottom = height - _BOTTOM + (14 if not x_label else 0) - 14 * below
+        grid = []
+        for value in y_ticks if y_ticks is not None else ticks(*y):
+            at = self.at_y(value)
+            grid.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}"{_ys(at, at)}/>')
+            grid.append(_text(_LEFT - 7, at + 4, y_format(value), "soft", "end"))
+        line = f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}"'
+        grid.append(f"{line}{_ys(self.bottom, self.bottom)}/>")
+        for value, text in x_ticks or [(value, x_format(value)) for value in ticks(*x)]:
+            for row, part in enumerate(text.split("\n")):
+                grid.append(
+                    _text(self.at_x(value), self.bottom + 17 + 14 * row, part, "soft", "middle")
+                )
+        if x_label:
+            middle = (_LEFT + WIDTH - _RIGHT) / 2
+            grid.append(_text(middle, height - 5, x_label, "soft", "middle"))
+        self.parts = grid + self.parts
+
+    def at_x(self, value: float) -> float:
+        """Where a data coordinate lies on the paper, no further out than the axes."""
+        low, high = self.x
+        share = (value - low) / (high - low) if high > low else 0.5
+        return _LEFT + min(max(share, 0.0), 1.0) * (WIDTH - _RIGHT - _LEFT)
+
+    def at_y(self, value: float) -> float:
+        """Where a data coordinate lies on the paper, no further out than the axes."""
+        low, high = self.y
+        share = (value - low) / (high - low) if high > low else 0.5
+        return self.bottom - min(max(share, 0.0), 1.0) * (self.bottom - self.top)
+
+    def curve(self, points: Sequence[tuple[float, float]] | np.ndarray, kind: str) -> None:
+        """A line through points."""
+        path = " ".join(f"{self.at_x(x):.1f},{self.at_y(y):.1f}" for x, y in points)
+        self.parts.append(f'<polyline class="curve {kind}" points="{path}"/>')
+
+    def dots(
+        self, points: Sequence[tuple[float, float]], kind: str, notes: Sequence[str] = ()
+    ) -> None:
+        """Points, each with a note that shows when one points at it."""
+        for index, (x, y) in enumerate(points):
+            note = f"<title>{html.escape(notes[index])}</title>" if notes else ""
+            self.parts.append(
+                f'<circle class="{kind if "hollow" in kind else f"dot {kind}"}" '
+                f'cx="{self.at_x(x):.1f}" cy="{self.at_y(y):.1f}" r="4">{note}</circle>'
+            )
+
+    def cloud(self, points: Sequence[tuple[float, float]] | np.ndarray, kind: str) -> None:
+        """Many points, as one path."""
+        path = "".join(f"M{self.at_x(x):.1f} {self.at_y(y):.1f}h0" for x, y in points)
+        self.parts.append(f'<path class="cloud {kind}" d="{path}"/>')
+
+    def bar(self, x: Span, y: Span, kind: str, note: str = "") -> None:
+        """A filled box."""
+        left, right = self.at_x(x[0]), self.at_x(x[1])
+        low, high = self.at_y(y[0]), self.at_y(y[1])
+        title = f"<title>{html.escape(note)}</title>" if note else ""
+        self.parts.append(
+            f'<rect class="bar {kind}" x="{left:.1f}" y="{high:.1f}" '
+            f'width="{max(right - left, 0):.1f}" height="{max(low - high, 0):.1f}">{title}</rect>'
+        )
+
+    def whisker(self, x: float, y: Span) -> None:
+        """An interval, upright."""
+        at = self.at_x(x)
+        self.parts.append(
+            f'<line class="whisker"{_xs(at, at)}{_ys(self.at_y(y[0]), self.at_y(y[1]))}/>'
+        )
+
+    def diamond(self, x: float, y: float, note: str = "") -> None:
+        """A mark for something else than what is measured."""
+        at = f"{self.at_x(x):.1f} {self.at_y(y):.1f}"
+        title = f"<title>{html.escape(note)}</title>" if note else ""
+        self.parts.append(
+            f'<path class="diamond" transform="translate({at})" {_DIAMOND}>{title}</path>'
+        )
+
+    def level(self, y: float) -> None:
+        """A dashed line across."""
+        at = self.at_y(y)
+        self.parts.append(f'<line class="chance" x1="{_LEFT}" x2="{WIDTH - _RIGHT}"{_ys(at, at)}/>')
+
+    def upright(self, x: float) -> None:
+        """A dashed line from bottom to top."""
+        at = self.at_x(x)
+        self.parts.append(f'<line class="chance"{_xs(at, at)}{_ys(self.top, self.bottom)}/>')
+
+    def diagonal(self) -> None:
+        """A dashed line of what is the same on both axes."""
+        low, high = max(self.x[0], self.y[0]), min(self.x[1], self.y[1])
+        self.parts.append(
+            f'<line class="chance"{_xs(self.at_x(low), self.at_x(high))}'
+            f"{_ys(self.at_y(low), self.at_y(high))}/>"
+        )
+
+    def label(self, x: float, y: float, text: str, rise: float = 6) -> None:
+        """A text above a point."""
+        self.parts.append(_text(self.at_x(x), self.at_y(y) - rise, text, "", "middle"))
+
+    def picture(self, title: str, caption: str, words: str = "") -> Picture:
+        """The drawing; `words` are for those who cannot see it, the caption if there are none."""
+        label = html.escape(f"{title}. {words or caption}")
+        svg = (
+            f'<svg viewBox="0 0 {WIDTH} {self.height}" role="img" aria-label="{label}">'
+            f"{''.join(self.parts)}</svg>"
+        )
+        return Picture(title, caption, svg)
+
+    def _legend(self, legend: Sequence[tuple[str, str]]) -> int:
+        """Draws it, and says how many lines it takes."""
+        x, line = float(_LEFT), 0
+        for kind, text in legend:
+            width = 26 + _LETTER * len(text) + 9
+            if x > _LEFT and x + width > WIDTH:
+                x, line = float(_LEFT), line + 1
+            y = 12 + 18 * line
+            self.parts.append(_sample(kind, x, y) + _text(x + 26, y + 4, text, "soft"))
+            x += width
+        return line + 1 if legend else 0
+
+
+def track(value: float, low: float, high: float, kind: str, note: str, middle: float = 0.5) -> str:
+    """A bar with its interval on a strip from 0 to 1, for a cell of a table."""
+    ends = [min(max(x, 0.0), 1.0) for x in (middle, value, low, high)]
+    at, end, start, stop = (f"{100 * x:.1f}%" for x in ends)
+    left, width = min(ends[:2]), abs(ends[1] - ends[0])
+    return (
+        f'<svg role="img" aria-label="{html.escape(note)}"><title>{html.escape(note)}</title>'
+        f'<line class="grid" x1="0" x2="100%" y1="50%" y2="50%"/>'
+        f'<rect class="bar pale {kind}" x="{100 * left:.1f}%" width="{100 * width:.1f}%" y="28%" '
+        'height="44%"/>'
+        f'<line class="chance" x1="{at}" x2="{at}" y1="0" y2="100%"/>'
+        f'<line class="whisker" x1="{start}" x2="{stop}" y1="50%" y2="50%"/>'
+        f'<circle class="dot {kind}" cx="{end}" cy="50%" r="4.5"/></svg>'
+    )
+
+
+def _sample(kind: str, x: float, y: float) -> str:
+    """How something looks, in the legend."""
+    middle = x + 10
+    if kind == "diamond":
+        return f'<path class="diamond" transform="translate({middle} {y})" {_DIAMOND}/>'
+    if kind == "chance" or kind.startswith("curve"):
+        return f'<line class="{kind}"{_xs(x, x + 20)}{_ys(y, y)}/>'
+    if kind.startswith(("dot", "hollow")):
+        return f'<circle class="{kind}" cx="{middle}" cy="{y}" r="4"/>'
+    return f'<rect class="{kind}" x="{x + 4}" y="{y - 5}" width="14" height="10"/>'
+
+
+def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:
+    classes = f' class="{kind}"' if kind else ""
+    end = f' text-anchor="{anchor}"' if anchor != "start" else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}"{classes}{end}>{html.escape(text)}</text>'
+
+
+def _xs(first: float, second: float) -> str:
+    return f' x1="{first:.1f}" x2="{second:.1f}"'
+
+
+def _ys(first: float, second: float) -> str:
+    return f' y1="{first:.1f}" y2="{second:.1f}"'

@@ -1,0 +1,309 @@
+"""Several processes, one run: how they find each other, wait for each other, and end together.
+
+Every process runs the same command and sees the same run folder. Process 0 prepares what is kept on
+disk and writes the reports; all compute. JAX's coordination service, which process 0 holds, tells
+the others when one is gone.
+
+JAX is imported by the functions that use it: commands that need none begin at once.
+"""
+
+import contextlib
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from mapl_jax.runtime.errors import Stopped, UserError
+
+EXIT_LOST = 3
+# What JAX says when another process is gone: the sockets of collectives on CPUs, or its service.
+_SIGNS = (
+    "Gloo",
+    "NCCL",
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Socket closed",
+    "heartbeat",
+    "coordination service",
+    "CoordinationService",
+    "Barrier",
+)
+# The longest wait for process 0 to prepare data. A process that is gone is noticed long before.
+_PATIENCE_MS = 7 * 24 * 3600 * 1000
+
+
+def start(
+    *,
+    coordinator: str,
+    num_processes: int,
+    process_id: int,
+    distributed: bool,
+    lost_after: int,
+    environment: Mapping[str, str] = os.environ,
+) -> bool:
+    """Joins the other processes of a run, if there are any; call it before any other use of JAX.
+
+    What is not given is read from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+    Without these, JAX asks Slurm, Open MPI or the TPU slice where one of them started this process
+    as one of several, or where `distributed` says so.
+
+    Args:
+        coordinator: address of process 0 and a free port there, HOST:PORT; "" if not given.
+        num_processes: how many there are; -1 if not given.
+        process_id: which one this is, from 0; -1 if not given.
+        distributed: ask the cluster.
+        lost_after: seconds without a sign of life after which a process counts as lost.
+        environment: variables.
+
+    Returns:
+        Whether this is one of several processes.
+
+    Raises:
+        UserError: the numbers do not fit together, or the others cannot be reached.
+    """
+    import jax
+
+    coordinator = coordinator or environment.get("JAX_COORDINATOR_ADDRESS", "")
+    numbers = {"num_processes": num_processes, "process_id": process_id}
+    for name, value in numbers.items():
+        text = environment.get(f"JAX_{name.upper()}", "")
+        if value == -1 and text:
+            if not text.isdecimal():
+                raise UserError(f"JAX_{name.upper()} is {text!r}; it must be a number")
+            numbers[name] = int(text)
+    if lost_after < 1:
+        raise UserError(f"--lost_after must be at least 1 second, not {lost_after}")
+    waits = {"heartbeat_timeout_seconds": lost_after, "shutdown_timeout_seconds": lost_after}
+    if coordinator or set(numbers.values()) != {-1}:
+        _check(coordinator, **numbers)
+        _initialize(coordinator, coordinator_address=coordinator, **numbers, **waits)
+    elif distributed or _in_cluster(environment):
+        _initialize("the cluster", **waits)
+    else:
+        return False
+    _take_preemption_sync()
+    return jax.process_count() > 1
+
+
+def _check(coordinator: str, num_processes: int, process_id: int) -> None:
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise UserError(
+            f"--coordinator is {coordinator!r}; give the address of process 0 and a free port "
+            "there, HOST:PORT, the same to all processes"
+        )
+    if num_processes < 1 or not 0 <= process_id < num_processes:
+        raise UserError(
+            f"--process_id is {process_id} and --num_processes {num_processes}; processes are "
+            "numbered from 0, and all are told how many there are"
+        )
+
+
+def _in_cluster(environment: Mapping[str, str]) -> bool:
+    """Whether a cluster started this process as one of several."""
+
+    def several(name: str) -> bool:
+        return environment.get(name, "1").isdecimal() and int(environment.get(name, "1")) > 1
+
+    slurm = several("SLURM_NTASKS") and "SLURM_STEP_NODELIST" in environment
+    tpu = "," in environment.get("TPU_WORKER_HOSTNAMES", "")
+    slices = "MEGASCALE_COORDINATOR_ADDRESS" in environment
+    return slurm or several("OMPI_COMM_WORLD_SIZE") or tpu or slices
+
+
+def _initialize(where: str, **arguments: Any) -> None:
+    import jax
+
+    try:
+        jax.distributed.initialize(**arguments)
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(
+            f"cannot join the other processes ({where}): {reason[0]}; or tell each process with "
+            "--coordinator, --num_processes and --process_id"
+        ) from error
+
+
+# What JAX agrees with when a process is asked to stop (SIGTERM).
+_preemption_sync: Any = None
+
+
+def _take_preemption_sync() -> None:
+    """Keeps JAX's agreement on where to stop for `stops_at` alone.
+
+    It knows one count of how far a process is. Orbax tells it the step with every checkpoint, also
+    from threads of its own, and two counts in one would name a place that nobody comes by again.
+    Without it Orbax takes it that nothing was asked.
+    """
+    global _preemption_sync
+    from jax._src import distributed
+
+    state = distributed.global_state
+    _preemption_sync, state.preemption_sync_manager = state.preemption_sync_manager, None
+
+
+def stops_at(place: int) -> bool:
+    """Whether all processes stop at this place, because one of them was asked to.
+
+    Args:
+        place: counts places of the program, which every process comes by in the same order.
+    """
+    return _preemption_sync is not None and bool(_preemption_sync.reached_sync_point(place))
+
+
+def several() -> bool:
+    """Whether there are other processes."""
+    import jax
+
+    return jax.process_count() > 1
+
+
+def first() -> bool:
+    """Whether this is process 0, which writes what is written once."""
+    import jax
+
+    return jax.process_index() == 0
+
+
+def check_joined() -> None:
+    """Makes sure that processes which compute together can also wait for each other.
+
+    Raises:
+        UserError: the hosts of a TPU slice were started without `jax.distributed`.
+    """
+    import jax
+
+    if several() and not jax.distributed.is_initialized():
+        raise UserError(
+            f"these devices belong to {jax.process_count()} hosts; add --distributed to the "
+            "command on all of them"
+        )
+
+
+@contextlib.contextmanager
+def first_alone() -> Iterator[None]:
+    """Lets process 0 do something before the others do it: they then find what it left on disk."""
+    if several() and not first():
+        _meet()
+    yield
+    if several() and first():
+        _meet()
+
+
+_meetings = itertools.count()
+
+
+def _meet() -> None:
+    """Waits for all other processes, which come by the same meetings in the same order."""
+    # Not with a collective: those give up after some minutes, and this may take hours.
+    from jax._src import distributed
+
+    client = distributed.global_state.client
+    assert client is not None  # see check_joined
+    client.wait_at_barrier(f"mapl_jax {next(_meetings)}", _PATIENCE_MS)
+
+
+def _leave() -> None:
+    # Process 0 may have reports to write, for longer than JAX waits at its own last meeting.
+    import jax
+
+    _meet()
+    if _preemption_sync is not None:
+        _preemption_sync.shutdown()
+    jax.distributed.shutdown()
+
+
+def agreed(value: int) -> int:
+    """What process 0 says, so that all decide alike; every process calls it.
+
+    A file may be seen by one process and not yet by another, and processes that then do different
+    things would wait for each other forever.
+    """
+    from jax.experimental import multihost_utils
+
+    if not several():
+        return value
+    return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
+
+
+def all_of(value: bool) -> bool:
+    """Whether it is true in every process; every process calls it."""
+    from jax.experimental import multihost_utils
+
+    if not several():
+        return value
+    return bool(np.all(multihost_utils.process_allgather(np.asarray(value))))
+
+
+def lost(error: BaseException) -> bool:
+    """Whether an error says that another process is gone."""
+    return several() and any(sign in str(error) for sign in _SIGNS)
+
+
+# JAX ends a process whose run is broken from a thread of its own, with a stack of C++ names and no
+# way for Python to say a word; so does whoever kills it. This little process stays to say it.
+_LAST_WORDS = """
+import sys
+if not sys.stdin.buffer.read():
+    print(sys.argv[1], file=sys.stderr, flush=True)
+"""
+
+
+class Witness:
+    """Says what happened and what to do if this process ends without having said so itself."""
+
+    def __init__(self, command: str):
+        """Starts to watch this process.
+
+        Args:
+            command: the command line that goes on.
+        """
+        import jax
+
+        self.message = (
+            f"error: process {jax.process_index()} of {jax.process_count()} ends: it was killed, "
+            "or another process of this run is lost (each says why it ended, if it could). The "
+            f"same command in all processes goes on from the last checkpoint: {command}"
+        )
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _LAST_WORDS, self.message],
+            stdin=subprocess.PIPE,
+            # The signals of a terminal and of a scheduler are for the process that it watches.
+            start_new_session=True,
+        )
+
+    def dismiss(self) -> None:
+        """This process ends by itself, and says why."""
+        if self._process.poll() is None:
+            self._process.communicate(b"dismissed")
+
+
+def run_together(main: Callable[[], None], command: str) -> None:
+    """Runs `main` in one of several processes, and parts from the others at its end.
+
+    An error that another process's end causes ends this one with `EXIT_LOST`.
+
+    Args:
+        main: what to do.
+        command: the command line, to tell how to go on.
+    """
+    witness = Witness(command)
+    try:
+        main()
+        _leave()
+    except Stopped:
+        _leave()
+        raise
+    except Exception as error:
+        if not lost(error):
+            raise
+        witness.dismiss()
+        print(witness.message, file=sys.stderr, flush=True)
+        # Not sys.exit: on its way out JAX would wait for the processes that are gone.
+        os._exit(EXIT_LOST)
+    finally:
+        witness.dismiss()

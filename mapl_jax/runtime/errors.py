@@ -1,0 +1,36 @@
+"""The one exception that a command turns into a single line for its user."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+
+def choice(name: str, value: str, allowed: Collection[str] | Mapping[str, Any]) -> Any:
+    """A config value that must be one of a few; with a mapping, what it stands for.
+
+    Raises:
+        UserError: it is none of them.
+    """
+    if value not in allowed:
+        raise UserError(f"{name} is {value!r}; choose one of {', '.join(allowed)}")
+    return allowed[value] if isinstance(allowed, Mapping) else value
+
+
+class UserError(Exception):
+    """Something the user can mend: the message says where it is and what to do.
+
+    Commands print the message and end with status 2; `--debug` shows the traceback.
+    """
+
+
+class Stopped(BaseException):
+    """A run ends early because it was asked to; nothing is lost.
+
+    No `Exception`, so that nothing on the way takes it for a failure of its own.
+
+    Attributes:
+        where: how far the run is.
+    """
+
+    def __init__(self, where: str):
+        super().__init__(where)
+        self.where = where

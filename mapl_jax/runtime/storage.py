@@ -1,0 +1,423 @@
+"""Folders in a bucket: gs://, s3://, and whatever else fsspec reads and writes.
+
+Files of a run are appended to, renamed and mapped into memory, none of which a bucket can do. So a
+run works in a folder of this machine, and a thread copies to the bucket what is finished there,
+every few seconds and at the end. Another machine begins by fetching it. `cache/` stays behind, to
+be made anew.
+
+`contents.json` in the bucket names the files, with their checksums, and the machine's folder that
+wrote them last. It is written after what it names and before anything goes, so that a reader finds
+a whole run whenever the writer is killed.
+"""
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import re
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import huggingface_hub
+from huggingface_hub import errors
+
+from mapl_jax.runtime import console, files
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import is_address
+
+CONTENTS = "contents.json"
+# Between two copies.
+SECONDS = 10.0
+_STAYS = "cache"
+_PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "s3": "s3fs", "s3a": "s3fs", "az": "adlfs"}
+
+
+@contextlib.contextmanager
+def working(path: str | os.PathLike[str], *, alone: bool = True) -> Iterator[Path]:
+    """The folder to work in for one that may be in a bucket, which then gets what becomes of it.
+
+    Args:
+        path: of a local folder, which comes back as it is, or the address of one in a bucket.
+        alone: whether this is the only process that works there.
+
+    Yields:
+        A local folder, with what the bucket holds.
+
+    Raises:
+        UserError: the bucket cannot be read or written, or another machine took the folder over.
+    """
+    if not files.is_address(path):
+        yield Path(path)
+        return
+    if not alone:
+        raise UserError(
+            f"{path}: several processes need a folder that all of them see; mount the bucket "
+            "(launch/mount_bucket.sh does) and give the folder"
+        )
+    with _Copier(_Bucket(os.fspath(path)), _place(path, "runs")) as folder:
+        yield folder
+
+
+@functools.cache
+def fetched(path: str) -> Path:
+    """A local copy of a folder in a bucket: of a run, a part of one, or any other.
+
+    Within a process an address always means the same copy.
+
+    Raises:
+        UserError: there is no such folder, or it cannot be read.
+    """
+    address, within = path.rstrip("/"), Path()
+    # checkpoints/8 of a run is nothing without the run.
+    for _ in range(3):
+        bucket = _Bucket(address)
+        contents = bucket.contents()
+        if contents is not None:
+            folder = _place(address, "copies")
+            bucket.fetch(folder, contents["files"])
+            return folder / within
+        address, _, name = address.rpartition("/")
+        if address.endswith(("/", ":")):
+            break
+        within = Path(name) / within
+    bucket, folder = _Bucket(path), _place(path, "copies")
+    found = bucket.names()
+    if not found:
+        raise UserError(f"no such folder: {path}")
+    bucket.fetch(folder, dict.fromkeys(found, ""))
+    return folder
+
+
+def _place(address: str | os.PathLike[str], kind: str) -> Path:
+    """The folder of this machine for an address."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    name = hashlib.sha256(os.fspath(address).rstrip("/").encode()).hexdigest()[:24]
+    return cache / "mapl_jax" / kind / name
+
+
+class _Bucket:
+    """The files below an address."""
+
+    def __init__(self, address: str):
+        self.address = address.rstrip("/")
+        kind = address.partition("://")[0]
+        try:
+            self._system, root = fsspec.core.url_to_fs(self.address)
+        except ImportError as error:
+            package = _PACKAGES.get(kind)
+            wanted = f"pip install {package}" if package else files.reason(error)
+            raise UserError(f"{address} cannot be reached: {wanted}") from None
+        except ValueError as error:
+            raise UserError(f"{address} cannot be reached: {files.reason(error)}") from None
+        self._root = root.rstrip("/")
+
+    def path(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    @contextlib.contextmanager
+    def told(self, what: str) -> Iterator[None]:
+        """Errors of a service in one line; there are as many kinds as there are services."""
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f"{self.address} cannot be {what}: {files.reason(error)}") from error
+
+    def contents(self) -> dict[str, Any] | None:
+        """What `contents.json` says; None if there is none."""
+        with self.told("read"):
+            self._system.invalidate_cache()
+            try:
+                text = self._system.cat_file(self.path(CONTENTS))
+            except FileNotFoundError:
+                return None
+        try:
+            found = json.loads(text)
+            named = {str(name): str(value) for name, value in found["files"].items()}
+            return {"writer": str(found["writer"]), "files": named}
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise UserError(f"{self.address}/{CONTENTS} is damaged") from None
+
+    def names(self) -> list[str]:
+        """All files below the address."""
+        with self.told("read"):
+            self._system.invalidate_cache()
+            found = self._system.find(self._root)
+        return sorted(path.removeprefix(self._root).lstrip("/") for path in found)
+
+    def fetch(self, folder: Path, wanted: Mapping[str, str]) -> None:
+        """Makes a folder hold the files named, and no others.
+
+        Args:
+            folder: of this machine.
+            wanted: their checksums by name; "" where that is not known.
+
+        Raises:
+            UserError: a file is missing, or its name leads out of the folder.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in wanted:
+            if not (folder / name).resolve().is_relative_to(folder.resolve()):
+                raise UserError(f"{self.address}: the name {name!r} leads out of the folder")
+        _keep(folder, wanted)
+        with console.progress(f"fetching {self.address}", "files") as show:
+            for done, (name, checksum) in enumerate(sorted(wanted.items())):
+                show(done, len(wanted))
+                target = folder / name
+                if checksum and target.is_file() and files.checksum(target) == checksum:
+                    continue
+                with self.told("read"), files.replacing(target) as part:
+                    self._system.get_file(self.path(name), str(part))
+
+    def put(self, source: Path, name: str) -> None:
+        """Copies a file; it appears whole.
+
+        Raises:
+            FileNotFoundError: it is gone.
+        """
+        if not source.is_file():
+            raise FileNotFoundError(source)
+        with self.told("written"):
+            target = self.path(name)
+            self._system.makedirs(target.rpartition("/")[0], exist_ok=True)
+            self._system.put_file(str(source), target)
+
+    def put_contents(self, writer: str, named: Mapping[str, str]) -> None:
+        with self.told("written"):
+            self._system.makedirs(self._root, exist_ok=True)
+            text = json.dumps({"writer": writer, "files": dict(sorted(named.items()))}, indent=1)
+            self._system.pipe_file(self.path(CONTENTS), text.encode())
+
+    def remove(self, name: str) -> None:
+        with self.told("written"), contextlib.suppress(FileNotFoundError):
+            self._system.rm_file(self.path(name))
+
+
+class _Copier:
+    """Keeps a bucket's folder as one of this machine is."""
+
+    def __init__(self, bucket: _Bucket, folder: Path):
+        self._bucket, self._folder = bucket, folder
+        # Which writer the bucket named when this machine last wrote there; empty for none.
+        self._note = folder.with_suffix(".writer")
+        self._named: dict[str, str] = {}
+        # Size and time of files as they were copied: what has the same is the same.
+        self._seen: dict[str, tuple[int, int]] = {}
+        self._writer = ""
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._repeat, name="bucket", daemon=True)
+
+    def __enter__(self) -> Path:
+        contents = self._bucket.contents()
+        found = contents["writer"] if contents else ""
+        # What was written from here is here as new or newer, or was to be copied when it ended.
+        if not self._goes_on(found):
+            if contents:
+                self._bucket.fetch(self._folder, contents["files"])
+            else:
+                # What an earlier run of this address left here was removed there.
+                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder.mkdir(parents=True)
+            found = ""
+        self._named = contents["files"] if contents else {}
+        self._writer = found or uuid.uuid4().hex
+        files.write_text(self._note, self._writer if contents else "")
+        if contents:
+            self._bucket.put_contents(self._writer, self._named)
+        console.say(f"kept in {self._bucket.address}; worked on in {self._folder}")
+        self._thread.start()
+        return self._folder
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._ends.set()
+        self._thread.join()
+        try:
+            self.copy()
+        except UserError as error:
+            text = f"{error}; what is not there yet lies in {self._folder}"
+            if kind is not None:
+                console.warn(text)  # what went wrong before is what has to be told
+                return
+            raise UserError(f"{text}; the same command copies it") from error
+
+    def _goes_on(self, writer: str) -> bool:
+        """Whether what is here goes on from what the bucket has, whose last writer is given."""
+        known = self._note.read_text() if self._note.exists() else None
+        return self._folder.exists() and known == writer
+
+    def _repeat(self) -> None:
+        warned = False
+        while not self._ends.wait(SECONDS):
+            try:
+                self.copy()
+                warned = False
+            except UserError as error:
+                if not warned:
+                    console.warn(f"{error}; it is tried again")
+                warned = True
+
+    def copy(self) -> None:
+        """Copies what is finished and new, and removes what is gone.
+
+        Raises:
+            UserError: that was not possible, or another machine took the folder over.
+        """
+        wanted = finished(self._folder)
+        new: dict[str, str] = {}
+        for name in wanted:
+            source = self._folder / name
+            try:
+                stat = source.stat()
+                seen = (stat.st_size, stat.st_mtime_ns)
+                if self._seen.get(name) == seen:
+                    continue
+                checksum = files.checksum(source)
+                if self._named.get(name) != checksum:
+                    if not new:
+                        self._check_writer()
+                    self._bucket.put(source, name)
+                    new[name] = checksum
+                self._seen[name] = seen
+            except FileNotFoundError:  # a checkpoint made room
+                continue
+        there = set(finished(self._folder, {*self._named, *new}))
+        gone = self._named.keys() - there
+        if not new and not gone:
+            return
+        self._check_writer()
+        named = {name: value for name, value in (self._named | new).items() if name in there}
+        self._bucket.put_contents(self._writer, named)
+        if not self._named:
+            files.write_text(self._note, self._writer)
+        self._named = named
+        for name in sorted(gone):
+            self._seen.pop(name, None)
+            self._bucket.remove(name)
+
+    def _check_writer(self) -> None:
+        contents = self._bucket.contents()
+        if contents and contents["writer"] != self._writer:
+            raise UserError(
+                f"{self._bucket.address} was taken over by another run, which goes on from what "
+                "it found there; only one may work in a folder"
+            )
+
+
+def finished(folder: Path, names: set[str] | None = None) -> list[str]:
+    """Files of a run that are whole: those that vouch for others come last.
+
+    Args:
+        folder: of the run.
+        names: to choose from, if they are in the folder; None for all there are.
+    """
+    there = set(_names(folder))
+    chosen = there if names is None else there & names
+    found = [name for name in chosen if ".part-" not in name and _sealed(name, chosen)]
+    return sorted(found, key=lambda name: (name.endswith(files.SEAL), name))
+
+
+def _sealed(name: str, names: set[str]) -> bool:
+    """Whether a file is of no checkpoint, or of one that is whole."""
+    parts = name.split("/")
+    if "checkpoints" not in parts:
+        return True
+    step = parts[: parts.index("checkpoints") + 2]
+    return "/".join([*step, files.SEAL]) in names
+
+
+def _names(folder: Path) -> list[str]:
+    """All files below a folder but those that stay on this machine."""
+    found = []
+    for place, below, names in os.walk(folder):
+        below[:] = [name for name in below if name != _STAYS]
+        found += [(Path(place).relative_to(folder) / name).as_posix() for name in names]
+    return found
+
+
+def _keep(folder: Path, wanted: Mapping[str, str]) -> None:
+    """Removes all files but some, and the folders that are left empty."""
+    for name in _names(folder):
+        if name not in wanted:
+            (folder / name).unlink()
+    for place, _, _ in os.walk(folder, topdown=False):
+        if place != str(folder) and not os.listdir(place):
+            os.rmdir(place)
+
+
+Name = str | os.PathLike[str]
+# No code, no pickle; weights only when they are asked for.
+SMALL_FILES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer*.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.json",
+    "chat_template.jinja",
+    "model.safetensors.index.json",
+)
+WEIGHTS = ("model*.safetensors",)
+HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+def folder(name: Name, *, weights: bool = True) -> Path:
+    """The local folder of a model or tokenizer.
+
+    What comes from the hub lies in its cache (`HF_HOME`), and with `HF_HUB_OFFLINE=1` nothing else
+    is asked. Within a process a name always means the same snapshot.
+
+    Args:
+        name: directory, the address of one in a bucket, or `org/name` on the hub.
+        weights: whether the weights are needed as well.
+
+    Raises:
+        UserError: there is no such thing, or the hub cannot be reached.
+    """
+    if is_address(name):
+        return fetched(os.fspath(name))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if not HUB_NAME.fullmatch(os.fspath(name)):
+        raise UserError(
+            f"no such folder: {name} (a local directory or a hub name, org/name, is needed)"
+        )
+    return _snapshot(os.fspath(name), weights)
+
+
+@functools.cache
+def _snapshot(name: str, weights: bool) -> Path:
+    wanted = [*SMALL_FILES, *(WEIGHTS if weights else ())]
+    # The snapshot of the small files, if there is one, so that both are of one revision.
+    revision = _snapshot(name, False).name if weights else None
+    try:
+        found = huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=wanted)
+    except errors.GatedRepoError:
+        raise UserError(
+            f"{name} is gated: accept its terms on the hub, then run `hf auth login`"
+        ) from None
+    except errors.RepositoryNotFoundError:
+        raise UserError(
+            f"{name} is neither a local folder nor a model on the hub (a private one needs "
+            "`hf auth login`)"
+        ) from None
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, ConnectionError):
+        raise UserError(
+            f"{name} is no local folder, the hub cannot be reached (no network, or "
+            "HF_HUB_OFFLINE is set), and the cache does not hold all of it; fetch it once with "
+            f"`hf download {name}`"
+        ) from None
+    except Exception as error:  # the hub's client raises many kinds, none of them ours to mend
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UserError(f"{name} could not be fetched from the hub: {reason}") from error
+    return Path(found)

@@ -1,0 +1,191 @@
+"""Compares the parts of the method: python -m mapl_jax.study.command --config=configs/study.py
+
+One synthesis, many runs (arms, seeds, two budgets), one table. Started again with the same command,
+it goes on with what is missing. Started more than once at the same time (one process a GPU, or one
+a core with taskset), the processes share the runs. The folder (`--workdir`, otherwise studies/NAME)
+gets
+
+    study.md, study.html, study-*.svg    tables and drawings
+    results.json                         every number, with those of each seed
+    commands.txt                         the command of every run
+    runs/                                the runs, each with a report of its own
+
+`--quick` makes everything so small that it ends within minutes and says nothing.
+"""
+
+import json
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from mapl_jax.evaluation.preferences import Scored
+from mapl_jax.runtime import cli, run_folder
+from mapl_jax.runtime.console import result, say
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import write_json, write_text
+from mapl_jax.study import arms as all_arms
+from mapl_jax.study import measures, running, tables
+from mapl_jax.study.arms import Arm
+from mapl_jax.study.measures import ANSWERED, LONGER, MEASURES, Estimate, Measure
+from mapl_jax.study.running import Job
+
+FLAGS = {"quick": cli.Flag(False, "Tiny data and models: minutes, and no meaning.")}
+TITLES = {"reward": "Reward models", "dpo": "Policies"}
+BUDGETS = {
+    "tokens": "the same steps, batches of the same number of tokens",
+    "pairs": "the same steps, batches of about the same number of pairs",
+}
+
+
+def main(arguments: cli.Arguments) -> None:
+    """Runs what is missing, and writes what is known."""
+    config = arguments.config
+    if arguments.flags.quick:
+        config = quick(config)
+    folder = Path(arguments.workdir or f"studies/{config.name}")
+    study(config, folder, arguments.command)
+
+
+def quick(config: ConfigDict) -> ConfigDict:
+    """A config with everything tiny."""
+    copied = ConfigDict(config.to_dict())
+    copied.seeds = min(copied.seeds, 2)
+    copied.resamples = 100
+    copied.data.demo_pairs, copied.data.test_pairs = 120, 24
+    for name in ("reward", "sft"):
+        part = copied[name]
+        part.tokenizer.vocab_size = 400
+        part.model.update({"width": 32, "layers": 1, "heads": 2, "kv_heads": 1, "mlp_width": 48})
+    for name in ("reward", "sft", "dpo"):
+        part = copied[name]
+        part.data.max_length, part.data.row_length = 320, 512
+        part.train.update({"steps": 4, "rows_per_batch": 8, "log_every": 2, "save_every": 100})
+        part.train.eval_every = 0
+        part.eval.resamples = 20
+    copied.dpo.eval.update({"generate": 12, "generate_rows": 12, "max_new_tokens": 8})
+    return copied.lock()
+
+
+def study(config: ConfigDict, folder: Path, command: str) -> list[tables.Part]:
+    """A whole study, or the rest of it.
+
+    Args:
+        config: of the study.
+        folder: for everything.
+        command: that started it, for its records.
+
+    Returns:
+        The numbers, as they were written.
+
+    Raises:
+        UserError: a setting means nothing, or the folder holds another study.
+    """
+    if config.seeds < 1 or config.resamples < 1:
+        raise UserError("seeds and resamples must be at least 1")
+    arms = all_arms.chosen(config.arms)
+    run_folder.RunFolder(folder).claim(config)
+    data = running.corpora(config, folder.absolute())
+    made = running.do_all(config, arms, data, folder.absolute())
+    parts = summarize(config, arms, made)
+    facts = _facts(config, made, command)
+    write_json(folder / "results.json", {"facts": facts, "parts": tables.record(parts)})
+    running.write_commands(folder / "commands.txt", made)
+    write_text(folder / "study.md", tables.markdown(parts, facts))
+    commands = [job.command for job in made]
+    settings = json.dumps(config.to_dict(), indent=2)
+    tables.write_html(
+        folder / "study.html", "What each part does", parts, facts, commands, settings
+    )
+    for index, part in enumerate(parts):
+        tables.write_figure(folder / f"study-{index + 1}.svg", part)
+        result("", tables.text(part))
+    say("", f"page: {folder / 'study.html'}")
+    return parts
+
+
+def summarize(config: ConfigDict, arms: Sequence[Arm], made: Sequence[Job]) -> list[tables.Part]:
+    """Numbers of all arms, by objective and budget.
+
+    Arms whose batches are the same under both budgets show the same run in both tables.
+    """
+    found = []
+    for objective, title in TITLES.items():
+        own = [arm for arm in arms if arm.objective == objective]
+        if not own:
+            continue
+        for budget, says in BUDGETS.items():
+            by_arm = {arm: _runs(made, arm, budget) for arm in own}
+            if budget == "pairs" and not any(j.budget == budget for j in _flat(by_arm)):
+                continue
+            rows = _rows(config, MEASURES[objective], by_arm)
+            found.append(tables.Part(f"{title}, equal {budget}", says, MEASURES[objective], rows))
+    return found
+
+
+def _flat(by_arm: dict[Arm, list[Job]]) -> list[Job]:
+    return [job for jobs in by_arm.values() for job in jobs]
+
+
+def _runs(made: Sequence[Job], arm: Arm, budget: str) -> list[Job]:
+    """The runs of an arm under a budget, or those under equal tokens, which are then the same."""
+    own = [job for job in made if job.arm is arm]
+    return [j for j in own if j.budget == budget] or [j for j in own if j.budget == "tokens"]
+
+
+def _rows(
+    config: ConfigDict, wanted: Sequence[Measure], by_arm: dict[Arm, list[Job]]
+) -> list[tables.Row]:
+    drawn: dict[Arm, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
+    lengths: dict[str, Estimate] = {}
+    for arm, jobs in by_arm.items():
+        scored = [job.scored() for job in jobs]
+        parts: dict[str, list[Any]] = {
+            test: [measures.of_test(one, test) for one in scored]
+            for test in {measure.test for measure in wanted} - {ANSWERED}
+        }
+        if any(measure.test == ANSWERED for measure in wanted):
+            parts[ANSWERED] = [job.answers() for job in jobs]
+        drawn[arm] = {m.name: _drawn(config, m, parts[m.test]) for m in wanted}
+        lengths = lengths or _lengths(config, parts[LONGER.test])
+    first = next(iter(by_arm))
+    rows = [tables.Row("longer wins", "preferring the longer response", {}, lengths, {})]
+    for arm, jobs in by_arm.items():
+        values = {name: measures.estimate(*both) for name, both in drawn[arm].items()}
+        differences = {
+            name: measures.estimate(drawn[arm][name][0] - whole, drawn[arm][name][1] - resampled)
+            for name, (whole, resampled) in drawn[first].items()
+            if arm is not first
+        }
+        rows.append(tables.Row(arm.name, arm.says, running.seen(jobs[0]), values, differences))
+    return rows
+
+
+def _drawn(
+    config: ConfigDict, measure: Measure, tests: Sequence[Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    moments = [measure.moments(one) for one in tests]
+    return measures.resampled(measure, moments, seed=config.seed, resamples=config.resamples)
+
+
+def _lengths(config: ConfigDict, tests: Sequence[Scored]) -> dict[str, Estimate]:
+    return {LONGER.name: measures.estimate(*_drawn(config, LONGER, tests))}
+
+
+def _facts(config: ConfigDict, made: Sequence[Job], command: str) -> list[str]:
+    """What a reader has to know of the numbers."""
+    sizes: dict[str, int] = {}
+    for job in made:
+        sizes[job.arm.objective] = job.summary["parameters"]
+    models = ", ".join(f"{name}: {size / 1e6:.2f} M parameters" for name, size in sizes.items())
+    seconds = sum(job.summary["seconds"] for job in made)
+    return [
+        command,
+        f"runs: {len(made)}; seeds: {config.seeds}; {models}; data: {config.data.train}",
+        f"{seconds / 60:.0f} minutes on {jax.device_count()} x {jax.devices()[0].device_kind}, "
+        f"Python {platform.python_version()}, JAX {jax.__version__}",
+    ]

@@ -1,0 +1,144 @@
+"""One synthesis for all arms of a study, and what they are tested on."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from mapl_jax import constraints
+from mapl_jax.data import samples, tokenization
+from mapl_jax.data.records import Pairs
+from mapl_jax.data.samples import Comparison, Prompt, Sample, Split, base
+from mapl_jax.runtime.files import write_lines
+from mapl_jax.study.arms import Arm, changed
+from mapl_jax.synthesis import draw, prepare
+from mapl_jax.synthesis.prompts import append_instructions
+from mapl_jax.synthesis.settings import Settings
+
+# What differs from the study's own synthesis, by the name of a corpus.
+TRAIN: Mapping[str, Mapping[str, Any]] = {
+    "compact": {"mode": "compact"},
+    "full": {"mode": "full"},
+    "length": {"families": "length_constraints:number_words", "k_min": 1, "k_max": 1},
+}
+TEST: Mapping[str, Mapping[str, Any]] = {
+    "test": {"mode": "compact"},
+    # Families and wordings that no arm has seen; they are few, and so are asked for fewer at once.
+    "held_out": {
+        "mode": "compact",
+        "families": "held_out",
+        "wordings": "held_out",
+        "k_min": 1,
+        "k_max": 3,
+    },
+}
+KEPT_BY_BOTH = "kept_by_both"
+TESTS = (*TEST, KEPT_BY_BOTH)
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpora:
+    """Files of samples, made when they are asked for and found again afterwards.
+
+    Attributes:
+        folder: for everything.
+        settings: of the study's synthesis.
+        train: pairs to train on.
+        test: held-out pairs.
+        num_proc: processes that synthesize.
+    """
+
+    folder: Path
+    settings: Settings
+    train: Pairs
+    test: Pairs
+    num_proc: int = 0
+
+    @property
+    def cache(self) -> Path:
+        """Folder of what is made of samples, for all runs."""
+        return self.folder / "cache"
+
+    def of_arm(self, arm: Arm) -> Path:
+        """Training samples of an arm."""
+        split = self._split(self.train, self._settings(TRAIN[arm.corpus]))
+        records = (changed(sample, arm, self.settings.seed) for sample in split.samples())
+        return self._file(f"train-{arm.data}", lambda: records)
+
+    def tests(self) -> Path:
+        """Samples of all of `TESTS`, each with the name of its test before its id."""
+
+        def records() -> Iterator[Mapping[str, Any]]:
+            for name in TESTS:
+                for sample in self._test(name):
+                    yield {**sample, "id": f"{name}:{sample['id']}"}
+
+        return self._file("tests", records)
+
+    def tokenizer(self, config: ConfigDict) -> str:
+        """The folder of one tokenizer for all runs of a config, or its hub name.
+
+        Args:
+            config: of a run; one that names a tokenizer or a model keeps its own.
+        """
+        if config.tokenizer.path or config.model.path:
+            return str(config.tokenizer.path)
+        folder = self.folder / "tokenizer"
+        if not (folder / "tokenizer.json").exists():
+            split = self._split(self.train, self._settings(TRAIN["compact"]))
+            tokenization.make_tokenizer(config, split, folder)
+        return str(folder)
+
+    def _test(self, name: str) -> Iterator[Mapping[str, Any]]:
+        if name == KEPT_BY_BOTH:
+            return _kept_by_both(self.test, self.settings)
+        return self._split(self.test, self._settings(TEST[name])).samples()
+
+    def _settings(self, values: Mapping[str, Any]) -> Settings:
+        return dataclasses.replace(self.settings, **values)
+
+    def _split(self, pairs: Pairs, settings: Settings) -> Split:
+        return prepare.synthesize(pairs, settings, self.cache, num_proc=self.num_proc)
+
+    def _file(self, name: str, records: Callable[[], Iterator[Mapping[str, Any]]]) -> Path:
+        path = self.folder / f"{name}.jsonl"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_lines(path, records())
+        return path
+
+
+def _kept_by_both(pairs: Pairs, settings: Settings) -> Iterator[Mapping[str, Any]]:
+    """Samples whose instructions both responses keep, so that no gap should move."""
+    for pair in pairs.records:
+        rng = draw.generator(settings.seed, pair["id"], "kept by both")
+        responses = (pair["chosen"], pair["rejected"])
+        wanted = int(rng.integers(settings.k_min, settings.k_max + 1))
+        items: list[draw.Item] = []
+        conditions = [(response, True) for response in responses]
+        propose = functools.partial(constraints.propose, conditions=conditions, rng=rng)
+        for family in rng.permutation(settings.family_ids):
+            params = propose(str(family))
+            if params is None:
+                continue
+            item = (str(family), params)
+            if not any(constraints.conflict(item, other) for other in items):
+                items.append(item)
+            if len(items) == wanted:
+                break
+        if len(items) < settings.k_min:
+            continue
+        (prompt,) = append_instructions(pair["prompt"], [items], responses, rng)
+        gap = Comparison("inter", (1, 1, 0, 0), (0, 1, 0, 1), (1, -1, -1, 1), k=len(items))
+        yield samples.to_json(
+            Sample(
+                pair["id"],
+                (Prompt(tuple(pair["prompt"])), prompt),
+                responses,
+                (base(pair["margin"]), gap),
+                settings.record(),
+            )
+        )

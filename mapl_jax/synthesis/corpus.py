@@ -1,0 +1,243 @@
+"""What the responses of a data set are like, learnt from a part of it before any sample is made.
+
+Three things are learnt, all from the same pairs:
+
+* which instructions say nothing: those that nearly all responses keep, or nearly none. A word that
+  no one uses is no loss when it is forbidden. Instructions that name words of the response itself
+  (a keyword, a last phrase) are rare by nature and still cannot be kept by accident, so for them
+  only the upper bound counts.
+* how to draw families evenly: most pairs differ in length, few in their links, so families that
+  seldom fit are tried first.
+* which way instructions lean. Where chosen responses are mostly the longer ones, x' would mostly
+  say "at least" and x'' "less than", and the prompt alone would tell them apart. The more frequent
+  direction is thinned until both are as frequent.
+
+The pairs are those whose hash is smallest, so they do not depend on the order of the input or on
+who reads it; what is learnt from them depends on nothing else.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import heapq
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mapl_jax import constraints
+from mapl_jax.data.records import Pair
+from mapl_jax.synthesis.settings import Settings
+
+Params = dict[str, Any]
+Arguments = tuple[Params, Params]
+
+RESPONSES = 128  # that shares are measured on; a share of 5 % is then known to 2 points
+_PRIOR = 20  # pairs assumed of either direction, so that a handful of pairs decides nothing
+_ROUNDS = 40
+_STEP = 0.7
+
+
+class Lowest:
+    """Keeps the n pairs whose hashes are smallest, in whatever order they come."""
+
+    def __init__(self, n: int, seed: int):
+        self._n, self._seed = n, seed
+        self._heap: list[tuple[int, str, Pair]] = []
+
+    def add(self, pair: Pair) -> None:
+        """Takes one more pair into account."""
+        rank = -hash_of(self._seed, pair["id"], "reference")
+        if len(self._heap) < self._n:
+            heapq.heappush(self._heap, (rank, pair["id"], pair))
+        elif self._heap and rank > self._heap[0][0]:
+            heapq.heapreplace(self._heap, (rank, pair["id"], pair))
+
+    def pairs(self) -> list[Pair]:
+        """The pairs kept, smallest hash first."""
+        return [pair for _, _, pair in sorted(self._heap, key=lambda entry: -entry[0])]
+
+
+def hash_of(seed: int, sample_id: str, purpose: str) -> int:
+    """A number that depends on nothing but what it is for."""
+    key = json.dumps([seed, sample_id, purpose]).encode()
+    return int.from_bytes(hashlib.blake2b(key, digest_size=16).digest())
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """What is known of the responses; the empty one knows nothing.
+
+    Attributes:
+        responses: of other pairs, to measure shares on.
+        weights: family -> how much sooner than others it is tried.
+        keep: family -> chance that it is taken where x' asks for less, and where it asks for more.
+        min_share: smallest share of responses that may keep an instruction.
+        min_share_named: the same for instructions that name words of the response.
+        max_share: largest share.
+    """
+
+    responses: tuple[str, ...] = ()
+    weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    keep: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    min_share: float = 0.0
+    min_share_named: float = 0.0
+    max_share: float = 1.0
+
+    @functools.cached_property
+    def _pool(self) -> constraints.Pool:
+        return constraints.Pool(self.responses)
+
+    @functools.cached_property
+    def _weights_of(self) -> Callable[[tuple[str, ...]], np.ndarray]:
+        return functools.lru_cache(maxsize=8)(
+            lambda families: np.array([self.weights.get(family, 1.0) for family in families])
+        )
+
+    def informative(self, family: str, params: Params) -> bool:
+        """Whether enough responses keep the instruction, and enough break it."""
+        if not self.responses:
+            return True
+        low = self.min_share_named if names_words(params) else self.min_share
+        return self._pool.share_within(family, params, low, self.max_share)
+
+    def order(self, families: Sequence[str], rng: np.random.Generator) -> list[str]:
+        """Families in a random order, those of more weight sooner (Efraimidis and Spirakis)."""
+        keys = np.log(rng.random(len(families))) / self._weights_of(tuple(families))
+        return [families[place] for place in np.argsort(-keys, kind="stable").tolist()]
+
+    def taken(self, family: str, arguments: Arguments, rng: np.random.Generator) -> bool:
+        """Draws whether arguments that lean to one side are taken."""
+        side = lean(*arguments)
+        if side == 0 or family not in self.keep:
+            return True
+        return bool(rng.random() < self.keep[family][side > 0])
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain lists and numbers; everything that samples depend on besides their pair."""
+        return dataclasses.asdict(self) | {"responses": list(self.responses)}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> "Reference":
+        """The inverse of `to_json`."""
+        keep = {family: (low, high) for family, (low, high) in record["keep"].items()}
+        return cls(**{**record, "responses": tuple(record["responses"]), "keep": keep})
+
+
+def names_words(params: Params) -> bool:
+    """Whether an instruction names words that a response holds: a keyword, a phrase."""
+    relations = constraints.RELATIONS
+    return any(
+        isinstance(value, list) or (isinstance(value, str) and value not in relations)
+        for value in params.values()
+    )
+
+
+def lean(first: Params, second: Params) -> int:
+    """+1 if the first arguments ask for more than the second, -1 if for less, 0 if neither.
+
+    "At least" asks for more than "less than", and a plain form for more than its negation; within
+    one form larger numbers and longer texts do.
+    """
+    form = _sign(_form(first) - _form(second))
+    return form or _sign(_size(first) - _size(second))
+
+
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)
+
+
+def _form(params: Params) -> int:
+    relations = {constraints.LESS_THAN: -1, constraints.AT_LEAST: 1}
+    return sum(
+        -1 if value is True else relations.get(value, 0) if isinstance(value, str) else 0
+        for value in params.values()
+    )
+
+
+def _size(params: Params) -> int:
+    total = 0
+    for value in params.values():
+        if isinstance(value, list):
+            total += sum(map(len, value))
+        elif isinstance(value, str):
+            total += len(value) if value not in constraints.RELATIONS else 0
+        elif not isinstance(value, bool):
+            total += value
+    return total
+
+
+def learn(
+    pairs: Sequence[Pair],
+    settings: Settings,
+    draw: Callable[[Pair, Reference], Sequence[Arguments | None]],
+) -> Reference:
+    """Learns from pairs what `Reference` holds.
+
+    Args:
+        pairs: as `Lowest` gives them.
+        settings: of the synthesis.
+        draw: (pair, reference) -> for each family of the settings arguments of x' and x'', or None
+            where it cannot part the responses.
+
+    Returns:
+        A reference that draws families evenly and no direction more often than the other.
+    """
+    if not pairs:
+        return Reference()
+    families = settings.family_ids
+    responses = [pair[side] for pair in pairs for side in ("chosen", "rejected")]
+    bare = Reference(
+        responses=tuple(responses[:RESPONSES]),
+        min_share=settings.min_share,
+        min_share_named=settings.min_share_named,
+        max_share=settings.max_share,
+    )
+    leans = np.full((len(pairs), len(families)), np.nan)
+    for row, pair in enumerate(pairs):
+        for column, arguments in enumerate(draw(pair, bare)):
+            if arguments is not None:
+                leans[row, column] = lean(*arguments)
+    less, more = (_PRIOR + (leans == side).sum(0) for side in (-1, 1))
+    chances = np.stack([np.minimum(1.0, more / less), np.minimum(1.0, less / more)], 1)
+    fits = np.where(leans == 0, 1.0, np.where(leans < 0, chances[:, 0], chances[:, 1]))
+    fits = np.where(np.isnan(leans), 0.0, fits)
+    keep = {
+        family: (float(f"{low:.4g}"), float(f"{high:.4g}"))
+        for family, (low, high) in zip(families, chances, strict=True)
+    }
+    weights = _even_weights(fits, settings)
+    return dataclasses.replace(bare, weights=dict(zip(families, weights, strict=True)), keep=keep)
+
+
+def _even_weights(fits: np.ndarray, settings: Settings) -> list[float]:
+    """Weights under which the families come up equally often, as far as they fit.
+
+    Args:
+        fits: chance that a family fits a pair [pairs, families].
+        settings: with the numbers of instructions.
+    """
+    rng = np.random.default_rng(0)
+    pairs, families = fits.shape
+    possible = rng.random(fits.shape) < fits
+    uniform = np.log(rng.random(fits.shape))
+    k = rng.integers(settings.k_min, settings.k_max + 1, pairs)
+    k = np.minimum(k, possible.sum(1))
+    often = possible.mean(0)
+    # The level under which the families that fit often enough share what the others leave.
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        level = (low + high) / 2
+        low, high = (level, high) if np.minimum(often, level).sum() < k.mean() else (low, level)
+    goal = np.minimum(often, high)
+    weights = np.ones(families)
+    for _ in range(_ROUNDS):
+        keys = np.where(possible, uniform / weights, -np.inf)
+        places = np.argsort(-keys, axis=1, kind="stable")
+        used = np.zeros(fits.shape)
+        np.put_along_axis(used, places, np.arange(families) < k[:, None], axis=1)
+        usage = used.mean(0)
+        weights *= ((goal + 1e-3) / (usage + 1e-3)) ** _STEP
+        weights = np.clip(weights / np.median(weights), 1e-3, 1e3)
+    return [float(f"{weight:.4g}") for weight in weights]

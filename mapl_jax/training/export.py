@@ -1,0 +1,164 @@
+"""A model folder for others: weights, tokenizer, card, and the check that all of it holds.
+
+What is written is read back and must give the same: the same rewards (or, of a policy, the same
+log-probabilities) of held-out rows, to the tolerance of the type it was written in, and the same
+tokens. Only then does the folder appear.
+"""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from mapl_jax.data import loader, tokenization
+from mapl_jax.data.encode import TrieSet
+from mapl_jax.models import hub, lora, peft
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.reports import model_card
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import local
+from mapl_jax.training import objective, restore, scoring, sharding, step
+from mapl_jax.training.restore import Trained
+
+# Largest difference of a number, over the largest number (at least 1): rounding of sums alone in
+# fp32, and of every weight to 8 bits in bf16.
+TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
+CHECKED_TRIES = 16
+CHUNK = 256  # tokens whose logits are in memory at once
+
+
+def write_model(
+    folder: Path,
+    result: Trained,
+    tries: TrieSet,
+    mesh: Mesh,
+    *,
+    dtype: str = "float32",
+    adapter: bool = False,
+) -> float:
+    """Writes a model, checked, or nothing.
+
+    Args:
+        folder: where to; a model that is there is replaced.
+        result: the model and what is known of it.
+        tries: some of them are scored before and after.
+        mesh: of the parameters.
+        dtype: of the weights: "float32" or "bfloat16".
+        adapter: write the adapters alone, as PEFT does, instead of merging them.
+
+    Returns:
+        The largest difference that the check found.
+
+    Raises:
+        UserError: the folder holds something else, or what was written does not hold.
+    """
+    target = local(folder).expanduser().absolute()
+    # A score is read where a leaf ends; a policy goes on where the template says so.
+    tokenizer = tokenization.closed(result.tokenizer) if result.head else result.tokenizer
+    expected = _numbers(result.model, result.params, tries, mesh, tokenizer)
+    with hub.replacing(target) as part:
+        if adapter:
+            base = result.config["model"]["path"]
+            peft.save(part, result.model, result.params, base=base, tokenizer=tokenizer)
+            model, params = result.model, peft.load(part, result.model)
+            params = lora.join(params, lora.split(result.params, result.model.lora)[1])
+            params = jax.device_put(params, restore.placement(model, mesh, result.head))
+        else:
+            merged = lora.merge(result.params, result.model.lora)
+            plain = dataclasses.replace(result.model, lora=None)
+            hub.save_params(part, plain, merged, tokenizer=tokenizer, dtype=dtype)
+            del merged
+            model = hub.load_config(part)
+            places = restore.placement(model, mesh, result.head)
+            params = hub.load_params(part, model, head=result.head, seed=0, places=places)
+        found = _numbers(model, params, tries, mesh, tokenizer)
+        difference = _check_numbers(expected, found, dtype)
+        if jax.process_index() == 0:
+            _check_tokens(part, tokenizer, tries)
+            text = model_card.write(
+                result.summary,
+                result.config,
+                step=result.step,
+                adapter=adapter,
+                policy=not result.head,
+            )
+            (part / "README.md").write_text(text, encoding="utf-8")
+    return difference
+
+
+@functools.lru_cache(maxsize=4)
+def _scoring(
+    model: DecoderConfig, mesh: Mesh, head: bool
+) -> Callable[[Any, step.Batch], jax.Array]:
+    """The compiled scoring, which before and after is the same unless adapters were merged."""
+    if head:
+        leaves = functools.partial(objective.rewards_of, model, spread=sharding.spread(mesh))
+    else:
+        leaves = functools.partial(
+            objective.logps_of, model, mesh=mesh, chunk=CHUNK, spread=sharding.spread(mesh)
+        )
+    return step.compile_scoring(leaves, mesh, restore.placement(model, mesh, head))
+
+
+def _numbers(
+    model: DecoderConfig, params: Any, tries: TrieSet, mesh: Mesh, tokenizer: Any
+) -> np.ndarray:
+    """Rewards of the leaves of the first tries, or log-probabilities, fp32."""
+    head = "score" in params
+    batches = loader.eval_batches(
+        tries,
+        rows_per_batch=1,
+        parts=sharding.data_parts(mesh),
+        host=sharding.host_of(mesh),
+        pad_token=tokenizer.pad_token_id or 0,
+        samples=CHECKED_TRIES,
+    )
+    # What the config says of special tokens is for others.
+    plain = dataclasses.replace(model, pad_token=None, bos_token=None, eos_token=None)
+    score = _scoring(plain, mesh, head)
+    found = scoring.leaf_numbers(
+        lambda batch: score(params, sharding.to_device(batch, mesh)),
+        batches,
+        objective.REWARD if head else objective.LOGP,
+    )
+    return np.concatenate([values for _, _, values in found])
+
+
+def _check_numbers(expected: np.ndarray, found: np.ndarray, dtype: str) -> float:
+    difference = float(np.abs(found - expected).max())
+    allowed = TOLERANCE[dtype] * max(1.0, float(np.abs(expected).max()))
+    if not difference <= allowed:
+        raise UserError(
+            f"the model that was written gives other numbers than the one in memory: they differ "
+            f"by {difference:.2g}, more than the {allowed:.2g} that {dtype} explains; nothing is "
+            "left of it"
+        )
+    return difference
+
+
+def _check_tokens(folder: Path, tokenizer: Any, tries: TrieSet) -> None:
+    reloaded = tokenization.load(str(folder))
+    for text in itertools.islice(_texts(tokenizer, tries), CHECKED_TRIES):
+        before, after = (t.encode(text, add_special_tokens=False) for t in (tokenizer, reloaded))
+        if before != after:
+            raise UserError(
+                f"the tokenizer that was written reads {text[:40]!r} differently; nothing is left "
+                "of it"
+            )
+
+
+def _texts(tokenizer: Any, tries: TrieSet) -> Iterator[str]:
+    """The first leaf of every trie."""
+    for index in range(len(tries)):
+        trie: Mapping[str, Any] = tries[index]
+        node, path = int(trie["leaf_end"][0]), []
+        while node >= 0:
+            path.append(int(trie["tokens"][node]))
+            node = int(trie["parent"][node])
+        yield str(tokenizer.decode(path[::-1]))

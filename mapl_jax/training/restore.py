@@ -1,0 +1,196 @@
+"""A trained model: from a run, one of its checkpoints, a model folder, or the hub."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from mapl_jax.data import tokenization
+from mapl_jax.data.tokenization import Tokenizer
+from mapl_jax.models import axes, hub, initial, lora, policy, reward
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.runtime import console, files, storage
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import read_json
+from mapl_jax.runtime.run_folder import RunFolder
+from mapl_jax.training import objective, sharding
+from mapl_jax.training.checkpoints import Checkpoints, choose, saved_steps
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Trained:
+    """A model and what is known of where it comes from.
+
+    Attributes:
+        model: its config.
+        params: its parameters on the mesh, adapters beside their base.
+        tokenizer: its tokenizer.
+        run: folder of the run that made it; None for a model folder.
+        step: of the run, if it comes from a checkpoint.
+        held_out: fingerprint of the run's held-out tries, if it comes from a checkpoint.
+        folder: of the model; None for a checkpoint.
+    """
+
+    model: DecoderConfig
+    params: Any
+    tokenizer: Tokenizer
+    run: RunFolder | None = None
+    step: int | None = None
+    held_out: str | None = None
+    folder: Path | None = None
+
+    def __repr__(self) -> str:
+        kind = "reward model" if self.head else "policy"
+        size = sum(x.size for x in jax.tree.leaves(self.params)) / 1e6
+        place = self.run.path if self.run else self.folder
+        parts = [f"{size:.2f} M parameters", *([str(place)] if place else [])]
+        parts += [f"step {self.step}"] if self.step is not None else []
+        return f"<{kind}: {', '.join(parts)}>"
+
+    @property
+    def mesh(self) -> Mesh:
+        """The mesh that the parameters lie on."""
+        return jax.tree.leaves(self.params)[0].sharding.mesh
+
+    @property
+    def head(self) -> bool:
+        """Whether it is a reward model; else a policy."""
+        return "score" in self.params
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The config of the run; empty for a model folder."""
+        return _config(self.run).to_dict() if self.run else {}
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What the run says about its last step; empty before, or at another step."""
+        if self.run is None or not self.run.summary.exists():
+            return {}
+        summary = read_json(self.run.summary)
+        known = isinstance(summary, dict) and {"steps", "command"} <= summary.keys()
+        return summary if known and self.step in (None, summary["steps"]) else {}
+
+
+def load(path: str, mesh: Mesh) -> Trained:
+    """Loads a model: of a run the newest checkpoint, or `model/` if there is none any more.
+
+    Raises:
+        UserError: there is nothing of the kind.
+    """
+    folder = storage.folder(path)
+    root, at = folder, None
+    if re.fullmatch(r"\d+", folder.name) and folder.parent.name == "checkpoints":
+        root, at = folder.parent.parent, int(folder.name)
+    run = RunFolder(root)
+    if not run.config.exists() or not run.checkpoints.is_dir():
+        if not (folder / "config.json").exists():
+            raise UserError(f"{path} holds neither a run nor a model (no config.json)")
+        return _from_folder(folder, mesh)
+    if at is None:
+        chosen = choose(run.checkpoints)
+        at = chosen.step
+        for step, flaw in sorted(chosen.flaws.items()):
+            console.notice(f"checkpoint {step} of {path} is passed over: {flaw}")
+    elif at not in saved_steps(run.checkpoints):
+        raise UserError(f"{path} is no complete checkpoint")
+    elif (sealed := run.checkpoints / str(at) / files.SEAL).exists():
+        if damage := files.flaw(sealed.parent):
+            raise UserError(f"{path} cannot be used: {damage}")
+    if at is not None:
+        return _from_step(run, at, mesh)
+    if not (run.model / "config.json").exists():
+        raise UserError(f"{path} has no complete checkpoint yet")
+    return dataclasses.replace(_from_folder(run.model, mesh), run=run)
+
+
+def placement(model: DecoderConfig, mesh: Mesh, head: bool) -> Any:
+    """Shardings of the parameters of a reward model (with a head) or a policy."""
+    shapes = (reward if head else policy).abstract_params(model)
+    return sharding.parameters(mesh, shapes, axes.logical_axes(shapes))
+
+
+def _config(run: RunFolder) -> ConfigDict:
+    config = read_json(run.config)
+    if not isinstance(config, dict):
+        raise UserError(f"{run.config} holds no config of a run")
+    return run.with_start(ConfigDict(config))
+
+
+def _from_folder(folder: Path, mesh: Mesh) -> Trained:
+    model, head = hub.load_config(folder), hub.is_reward_model(folder)
+    tokenizer = tokenization.load(str(folder))
+    initial.fitting(model, str(folder), tokenizer)
+    places = placement(model, mesh, head)
+    params = hub.load_params(folder, model, head=head, seed=0, places=places)
+    return Trained(model, params, tokenizer, folder=folder)
+
+
+def _from_step(run: RunFolder, at: int, mesh: Mesh) -> Trained:
+    tokenizer = tokenization.load(str(run.tokenizer))
+    config = _config(run)
+    kind = reward if config.objective == "reward" else policy
+    with Checkpoints(run.checkpoints, keep=None) as checkpoints:
+        record = checkpoints.record(at)
+        model = DecoderConfig.from_dict(record["model"])
+        places = placement(model, mesh, kind is reward)
+        targets, _ = lora.split(
+            jax.tree.map(
+                lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
+                kind.abstract_params(model),
+                places,
+            ),
+            model.lora,
+        )
+        params = checkpoints.restore_params(at, targets)
+    if model.lora:
+        source = initial.first(config, tokenizer, objective.make(config, mesh))
+        if source.fingerprint != record["base"]:
+            raise UserError(
+                f"{config.model.path or 'the base'} has other weights than those that the adapters "
+                f"of {run.path} were trained beside"
+            )
+        params = lora.join(params, lora.split(source.make(places), model.lora)[1])
+    return Trained(model, params, tokenizer, run, at, record.get("held_out"))
+
+
+Model = Trained | str | os.PathLike[str]
+
+# Every device holds a part of the parameters, which suits a model of any size.
+SPREAD = {"data": 1, "fsdp": -1, "tensor": 1}
+
+
+def load_model(path: str | os.PathLike[str], mesh: Mapping[str, int] | None = None) -> Trained:
+    """Loads a model.
+
+    Args:
+        path: a run folder, one of its checkpoints/STEP, an exported model, or a hub name.
+        mesh: how to spread it over the devices, such as {"data": -1, "fsdp": 1, "tensor": 1};
+            None gives every device a part.
+
+    Returns:
+        The model; `model.head` tells a reward model from a policy.
+
+    Raises:
+        UserError: there is no model.
+
+    Example:
+        >>> import mapl_jax, tempfile
+        >>> pairs = mapl_jax.load_pairs("demo", limit=10)
+        >>> built = mapl_jax.build_model(mapl_jax.load_config("rm:tiny"), pairs)
+        >>> folder = tempfile.mkdtemp() + "/model"
+        >>> difference = mapl_jax.export_model(built, folder, pairs)
+        >>> mapl_jax.load_model(folder).head
+        True
+    """
+    return load(os.fspath(path), sharding.make_mesh(mesh or SPREAD))
+
+
+def _loaded(model: Model) -> Trained:
+    return model if isinstance(model, Trained) else load_model(model)

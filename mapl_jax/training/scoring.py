@@ -1,0 +1,49 @@
+"""Numbers of leaves of held-out tries: rewards or log-probabilities."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from mapl_jax.data.loader import Batches, stream
+from mapl_jax.runtime.console import progress
+
+# (batch) -> a number for each leaf [1, R, L], of the whole global batch on every host.
+LeafFunction = Callable[[Any], Any]
+
+
+def leaf_numbers(
+    leaves: LeafFunction, batches: Batches, fields: Sequence[str]
+) -> Iterator[tuple[int, dict[str, Any], np.ndarray]]:
+    """Index, record and numbers of the leaves of every trie of a plan.
+
+    Args:
+        leaves: numbers of the leaves of a batch, made from this host's part.
+        batches: one epoch of the tries, one part a batch.
+        fields: arrays of a batch that are read.
+    """
+    # Results are fetched after all batches are under way.
+    waiting = [leaves(batch) for batch in stream(batches, fields=fields)]
+    with progress("scoring", "batches") as show:
+        for step, result in enumerate(waiting):
+            show(step, len(waiting))
+            values = np.asarray(result)[0]
+            for row, members in zip(values, batches.plan.batch(step), strict=True):
+                first = 0
+                for member in members:
+                    trie = batches.tries[member]
+                    count = len(trie["leaf_end"])
+                    yield int(member), trie, row[first : first + count]
+                    first += count
+
+
+def all_leaves(leaves: LeafFunction, batches: Batches, fields: Sequence[str]) -> np.ndarray:
+    """Numbers of all leaves, trie after trie, fp32; arguments as for `leaf_numbers`."""
+    result = np.zeros(0)
+    for member, _, values in leaf_numbers(leaves, batches, fields):
+        if not len(result):
+            shape = (int(batches.tries.leaves.sum()), *values.shape[1:])
+            result = np.full(shape, np.nan, np.float32)
+        first = batches.first_leaf[member]
+        result[first : first + len(values)] = values
+    return result
