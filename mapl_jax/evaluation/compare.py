@@ -21,6 +21,61 @@ from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.training.metrics import read_metrics
 
 
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """Of one quantity, second minus first.
+
+    Attributes:
+        value: the difference.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        paired: whether both sides are of the same comparisons.
+        count: comparisons (or responses): of each if paired, of the first and the second if not.
+    """
+
+    value: float
+    low: float
+    high: float
+    paired: bool
+    count: tuple[int, ...]
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval excludes zero."""
+        return self.low > 0 or self.high < 0
+
+
+Found = Mapping[tuple[str, str], Difference]
+Answered = Mapping[str, Any] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        name: short, and no other run's.
+        path: of its folder.
+        evaluation: the module of its scores, `evaluation.preferences` or `.likelihood`.
+        summary: summary.json.
+        after: numbers of the evaluation after training, from its scores.
+        config: of the run, or of the evaluation.
+        scored: eval/after.jsonl.
+        metrics: lines of metrics.jsonl.
+        answers: of a policy after training; or none.
+    """
+
+    name: str
+    path: str
+    evaluation: ModuleType
+    summary: Mapping[str, Any]
+    after: Mapping[str, Any]
+    config: Mapping[str, Any]
+    scored: Any
+    metrics: Sequence[Mapping[str, Any]]
+    answers: Sequence[following.Answer]
+
+
 def read(path: str, name: str) -> Run:
     """What a folder says of its run.
 
@@ -92,30 +147,6 @@ def _names(folders: Sequence[str]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     return [str(path) for path in paths]
-
-
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """Of one quantity, second minus first.
-
-    Attributes:
-        value: the difference.
-        low: lower end of its 95 % interval.
-        high: upper end.
-        paired: whether both sides are of the same comparisons.
-        count: comparisons (or responses): of each if paired, of the first and the second if not.
-    """
-
-    value: float
-    low: float
-    high: float
-    paired: bool
-    count: tuple[int, ...]
-
-    @property
-    def clear(self) -> bool:
-        """Whether the interval excludes zero."""
-        return self.low > 0 or self.high < 0
 
 
 def of_comparisons(
@@ -276,37 +307,6 @@ def disagreements(first: Scored, second: Scored, level: str) -> tuple[int, int] 
         return None
     a, b = first.margin[pairs[:, 0]] > 0, second.margin[pairs[:, 1]] > 0
     return int((a & ~b).sum()), int((~a & b).sum())
-
-
-Found = Mapping[tuple[str, str], Difference]
-Answered = Mapping[str, Any] | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """A finished run.
-
-    Attributes:
-        name: short, and no other run's.
-        path: of its folder.
-        evaluation: the module of its scores, `evaluation.preferences` or `.likelihood`.
-        summary: summary.json.
-        after: numbers of the evaluation after training, from its scores.
-        config: of the run, or of the evaluation.
-        scored: eval/after.jsonl.
-        metrics: lines of metrics.jsonl.
-        answers: of a policy after training; or none.
-    """
-
-    name: str
-    path: str
-    evaluation: ModuleType
-    summary: Mapping[str, Any]
-    after: Mapping[str, Any]
-    config: Mapping[str, Any]
-    scored: Any
-    metrics: Sequence[Mapping[str, Any]]
-    answers: Sequence[following.Answer]
 
 
 def table_cells(

@@ -24,73 +24,6 @@ from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_json
 from mapl_jax.training import restore, sharding
 
-AUTO = -1.0
-
-
-def check(config: ConfigDict) -> None:
-    """Makes sure that the settings mean something, before anything is loaded.
-
-    Raises:
-        UserError: one does not.
-    """
-    if not config.checkpoint:
-        raise UserError("no checkpoint given; set --config.checkpoint=DIR")
-    if config.n < 1:
-        raise UserError(f"n must be at least 1, not {config.n}")
-    if config.n > 1 and config.temperature == 0:
-        raise UserError(
-            f"n={config.n} responses at temperature 0 are all the same; leave it out for 1"
-        )
-    errors.choice("dtype", config.dtype, initial.DTYPES)
-    errors.choice("attention", config.attention, attention.BACKENDS)
-    sampling(config, ())
-
-
-def sampling(config: ConfigDict, stops: tuple[int, ...]) -> Sampling:
-    """How a config wants tokens chosen: greedily, but where there are several responses."""
-    temperature = float(config.n > 1) if config.temperature == AUTO else config.temperature
-    return Sampling(config.max_new_tokens, stops, temperature, config.top_p)
-
-
-def load(config: ConfigDict, *, rows_per_batch: int) -> Callable[..., list[list[Response]]]:
-    """The policy of `config.checkpoint`, ready to answer.
-
-    Raises:
-        UserError: there is none.
-    """
-    mesh = sharding.make_mesh(config.mesh)
-    found = restore.load(config.checkpoint, mesh)
-    if found.head:
-        raise UserError(f"{config.checkpoint} holds a reward model, which answers nothing")
-    respond = Responder(
-        found.model,
-        found.tokenizer,
-        mesh,
-        sampling=sampling(config, stops(found.tokenizer, found.folder)),
-        seed=config.seed,
-        rows_per_batch=rows_per_batch,
-        dtype=initial.DTYPES[config.dtype],
-        backend=config.attention,
-    )
-    return functools.partial(respond, found.params)
-
-
-def with_responses(
-    records: Sequence[tuple[Mapping[str, Any], Sequence[Message]]],
-    found: Sequence[Sequence[Response]],
-) -> Iterator[dict[str, Any]]:
-    """A line for every response, with the fields of its prompt's record."""
-    for (record, messages), answers in zip(records, found, strict=True):
-        for number, answer in enumerate(answers):
-            line = {
-                **record,
-                "prompt": record.get("prompt") or messages[-1]["content"],
-                "response": answer.text,
-                "finish_reason": "stop" if answer.ended else "length",
-            }
-            yield line | ({"sample": number} if len(answers) > 1 else {})
-
-
 # Prompts of a batch are padded to the next power of two from here on: few programs to compile.
 SHORTEST = 64
 
@@ -296,3 +229,70 @@ def stops(tokenizer: Tokenizer, folder: Path | None = None) -> tuple[int, ...]:
             raise UserError(f"{path}: eos_token_id must be an id or a list of ids, not {named!r}")
         found |= set(named)
     return tuple(sorted(found))
+
+
+AUTO = -1.0
+
+
+def check(config: ConfigDict) -> None:
+    """Makes sure that the settings mean something, before anything is loaded.
+
+    Raises:
+        UserError: one does not.
+    """
+    if not config.checkpoint:
+        raise UserError("no checkpoint given; set --config.checkpoint=DIR")
+    if config.n < 1:
+        raise UserError(f"n must be at least 1, not {config.n}")
+    if config.n > 1 and config.temperature == 0:
+        raise UserError(
+            f"n={config.n} responses at temperature 0 are all the same; leave it out for 1"
+        )
+    errors.choice("dtype", config.dtype, initial.DTYPES)
+    errors.choice("attention", config.attention, attention.BACKENDS)
+    sampling(config, ())
+
+
+def sampling(config: ConfigDict, stops: tuple[int, ...]) -> Sampling:
+    """How a config wants tokens chosen: greedily, but where there are several responses."""
+    temperature = float(config.n > 1) if config.temperature == AUTO else config.temperature
+    return Sampling(config.max_new_tokens, stops, temperature, config.top_p)
+
+
+def load(config: ConfigDict, *, rows_per_batch: int) -> Callable[..., list[list[Response]]]:
+    """The policy of `config.checkpoint`, ready to answer.
+
+    Raises:
+        UserError: there is none.
+    """
+    mesh = sharding.make_mesh(config.mesh)
+    found = restore.load(config.checkpoint, mesh)
+    if found.head:
+        raise UserError(f"{config.checkpoint} holds a reward model, which answers nothing")
+    respond = Responder(
+        found.model,
+        found.tokenizer,
+        mesh,
+        sampling=sampling(config, stops(found.tokenizer, found.folder)),
+        seed=config.seed,
+        rows_per_batch=rows_per_batch,
+        dtype=initial.DTYPES[config.dtype],
+        backend=config.attention,
+    )
+    return functools.partial(respond, found.params)
+
+
+def with_responses(
+    records: Sequence[tuple[Mapping[str, Any], Sequence[Message]]],
+    found: Sequence[Sequence[Response]],
+) -> Iterator[dict[str, Any]]:
+    """A line for every response, with the fields of its prompt's record."""
+    for (record, messages), answers in zip(records, found, strict=True):
+        for number, answer in enumerate(answers):
+            line = {
+                **record,
+                "prompt": record.get("prompt") or messages[-1]["content"],
+                "response": answer.text,
+                "finish_reason": "stop" if answer.ended else "length",
+            }
+            yield line | ({"sample": number} if len(answers) > 1 else {})

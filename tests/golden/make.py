@@ -15,6 +15,8 @@ import tempfile
 from pathlib import Path
 
 TIMED = re.compile(r"second|time")
+# What time decides, marks of axes of speed, and records as JSON, which repeat what the page says.
+UNTOLD = re.compile(r"\b[\d.]+ (?:pairs/)?s\b|^\d+,\d+\n|^\{ .* \}$", re.M)
 DPO = [
     "data.demo_pairs=40", "data.num_proc=1", "train.steps=4", "train.log_every=1",
     "eval.generate=4", "eval.generate_rows=4", "eval.max_new_tokens=8", "eval.resamples=50",
@@ -49,8 +51,8 @@ def make(folder: Path) -> None:
             ("compare-page", page_text(page)),
             ("compare", compared),
         ):
-            text = text.replace(str(work), "WORK")
-            (folder / f"{name}.txt").write_text(re.sub(r"\b\d+ s\b", "N s", text) + "\n")
+            text = UNTOLD.sub("", text.replace(str(work), "WORK"))
+            (folder / f"{name}.txt").write_text(text + "\n")
 
 
 def run(command: str, *arguments: object) -> str:
