@@ -6,56 +6,24 @@
 attends to itself only, so every row of the softmax has something to sum over.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax.kernels import blocks, tiles
 from mapl_jax.kernels.blocks import MASKED
+from mapl_jax.kernels.compute import Spread
 from mapl_jax.kernels.tiles import TILE
 
 BACKENDS = ("auto", "dense", "blocks", "pallas_tpu", "cudnn")
 # cuDNN takes the mask as a bias, whole: [R, N, S, S].
 CUDNN_LENGTH = 2048
 CUDNN_WIDTH = 128
-
-
-@dataclasses.dataclass(frozen=True)
-class Spread:
-    """How rows and heads lie over devices.
-
-    Kernels that go over lists of tiles work on each device's own rows and heads.
-
-    Attributes:
-        mesh: the devices.
-        rows: axes of the mesh that rows lie over.
-        heads: axis of the mesh that heads lie over.
-    """
-
-    mesh: Mesh
-    rows: tuple[str, ...]
-    heads: str
-
-    @property
-    def platform(self) -> str:
-        """Of the devices, which may be of another machine."""
-        return str(self.mesh.devices.flat[0].platform)
-
-    def by_row(self, x: Float[Array, "R ..."]) -> Float[Array, "R ..."]:
-        """Keeps each row whole, on the device that it lies on.
-
-        Where parameters are spread over the axes of rows, the compiler would otherwise take the
-        rows apart and bring all of them to every device.
-        """
-        return jax.lax.with_sharding_constraint(
-            x, NamedSharding(self.mesh, PartitionSpec(self.rows))
-        )
 
 
 def attention(

@@ -28,7 +28,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from mapl_jax.kernels.attention import Spread, attention
+from mapl_jax.kernels.attention import attention
+from mapl_jax.kernels.compute import Spread
 from mapl_jax.kernels.products import product
 from mapl_jax.models import lora
 from mapl_jax.models.config import ACTIVATIONS, DecoderConfig

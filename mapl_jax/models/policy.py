@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from mapl_jax.kernels.attention import Spread
+from mapl_jax.kernels.compute import Spread
 from mapl_jax.kernels.logps import token_logps
 from mapl_jax.models import decoder
 from mapl_jax.models.config import DecoderConfig

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from mapl_jax.kernels.attention import Spread
+from mapl_jax.kernels.compute import Spread
 from mapl_jax.models import decoder
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.decoder import Params

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from mapl_jax.kernels.attention import Spread
+from mapl_jax.kernels.compute import Spread
 from mapl_jax.runtime.errors import UserError
 
 MESH_AXES = ("data", "fsdp", "tensor")

@@ -11,7 +11,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from mapl_jax.data import tries
 from mapl_jax.kernels import tiles
-from mapl_jax.kernels.attention import Spread, attention, choose
+from mapl_jax.kernels.attention import attention, choose
+from mapl_jax.kernels.compute import Spread
 
 AXES = ("data", "fsdp", "tensor")
 

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapl_jax.data import rows, tries
-from mapl_jax.kernels import attention as kernel
-from mapl_jax.kernels import tiles
+from mapl_jax.kernels import compute, tiles
 from mapl_jax.kernels.attention import attention, reach_mask
 from mapl_jax.kernels.tiles import TILE
 
@@ -218,7 +217,7 @@ def test_rows_of_a_plan_have_places_for_all_their_tiles():
 def test_over_devices_it_is_the_same(shape):
     names = ("data", "fsdp", "tensor")
     mesh = jax.make_mesh(shape, names, axis_types=(jax.sharding.AxisType.Auto,) * 3)
-    spread = kernel.Spread(mesh, ("data", "fsdp"), "tensor")
+    spread = compute.Spread(mesh, ("data", "fsdp"), "tensor")
     rng = np.random.default_rng(3)
     made = [forest(rng, 150) for _ in range(8)]
     reach, positions = (jnp.asarray([row[i] for row in made]) for i in range(2))
