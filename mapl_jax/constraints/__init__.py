@@ -15,6 +15,8 @@ Ids and parameters of 25 families are IFEval's (arXiv 2311.07911); the others ar
 here mean what the sentences say, so they mend what is plainly a slip in IFEval's: keywords are
 whole words, for example. `verdict` judges as IFEval does, quirks included. One file a group of
 families; a new family is one more entry of its `FAMILIES`.
+
+May import: constraints.families, constraints.text.
 """
 
 from collections.abc import Sequence

@@ -1,1 +1,4 @@
-"""From preference pairs to rows of token tries; knows no model."""
+"""From preference pairs to batches of token tries.
+
+May import: runtime, constraints, kernels, losses.
+"""

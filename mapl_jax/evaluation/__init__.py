@@ -1,1 +1,4 @@
-"""What a set of margins says: accuracies, intervals, baselines and the report."""
+"""Numbers about a trained model, and what they leave open: accuracies, intervals, rewards, samples.
+
+May import: runtime, constraints, kernels, losses, data, models, training.
+"""

@@ -1,1 +1,4 @@
-"""Attention for the reach mask; imports nothing of the package."""
+"""Attention for the reach mask and log-probabilities in chunks, with their own gradients.
+
+May import: nothing.
+"""

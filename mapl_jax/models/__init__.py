@@ -1,1 +1,4 @@
-"""One decoder, described by a config; knows no data."""
+"""Decoders described by a config: their weights, heads, adapters and generation.
+
+May import: runtime, kernels, losses.
+"""

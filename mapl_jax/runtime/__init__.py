@@ -1,1 +1,4 @@
-"""runtime."""
+"""What every other folder stands on: errors, configs, commands, console, files, buckets, processes.
+
+May import: nothing.
+"""

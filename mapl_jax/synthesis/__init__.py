@@ -1,1 +1,4 @@
-"""From preference pairs to samples with provably kept and broken instructions."""
+"""From preference pairs to samples whose instructions are provably kept and broken.
+
+May import: runtime, constraints, data.
+"""

@@ -1,1 +1,4 @@
-"""State, step, loop, checkpoints, sharding and metrics of a training run."""
+"""From batches to a trained model: objective, step, loop, checkpoints, mesh and metrics.
+
+May import: runtime, kernels, losses, pair_losses, data, models.
+"""

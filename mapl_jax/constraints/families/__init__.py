@@ -1,1 +1,4 @@
-"""constraints/families."""
+"""The instructions, a file for each group of families: check, propose, wordings, conflicts.
+
+May import: constraints, constraints.text.
+"""

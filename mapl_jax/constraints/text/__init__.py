@@ -1,1 +1,4 @@
-"""constraints/text."""
+"""What checks read off a response: words, sentences, capitals, language.
+
+May import: nothing.
+"""
