@@ -1,16 +1,15 @@
 """What every constraint family has, and the two common shapes: a count and a yes-or-no."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from mapl_jax.constraints import amounts
-from mapl_jax.constraints.amounts import AT_LEAST, LESS_THAN, RELATIONS, Random
+from mapl_jax.constraints.amounts import AT_LEAST, Random
 from mapl_jax.constraints.text.statistics import Text, view
-from mapl_jax.constraints.wording import Params, Slot, Template, amount_slot, pick
+from mapl_jax.constraints.wording import Params, Slot, Template, pick
 
 Conditions = Sequence[tuple[str, bool]]
 Bounds = tuple[float, float]
@@ -187,176 +186,3 @@ def count_bounds(relation: str, number: int) -> Bounds:
 def word_at(place: str, word: str) -> dict[str, Any]:
     """Demanded values for a word at a place that one word can have, such as "first word"."""
     return {place: word, f"{place} is {word}": True} if word else {}
-
-
-_COUNT_TRAIN = (
-    "Use {amount} in {answer}.",
-    "{Answer} should contain {amount}.",
-    "{Answer} must have {amount}.",
-    "Include {amount}.",
-    "Please give me {amount} in {answer}.",
-    "Write {answer} with {amount}.",
-)
-_COUNT_HELD_OUT = (
-    "I would like to see {amount} in {answer}.",
-    "Mind the count: {amount} in {answer}.",
-    "{Answer} is expected to come with {amount}.",
-)
-
-
-class Statistic(Family):
-    """A family whose verdict depends on one statistic of the text.
-
-    Attributes:
-        statistic: gives it.
-    """
-
-    statistic: Callable[[Text], Any]
-
-    def judge(self, params: Params, value: Any) -> float:
-        """`measure` of a text with this value of the statistic."""
-        return -1.0
-
-    def measure(self, params: Params, text: Text) -> float:
-        """What `judge` says of the text's statistic."""
-        return self.judge(params, self.statistic(text))
-
-    def parts(self, one: Text, other: Text) -> bool:
-        """Whether the statistic differs."""
-        return self.statistic(one) != self.statistic(other)
-
-
-class Count(Statistic):
-    """A number of something, compared with a threshold.
-
-    Parameters: a number, and a relation "less than" or "at least".
-    """
-
-    def __init__(
-        self,
-        id: str,
-        statistic: Callable[[Text], int],
-        unit: tuple[str, str],
-        *,
-        number_key: str = "number",
-        relation_key: str = "relation",
-        default_relation: str | None = None,
-        quantity: str | None = None,
-        train: Sequence[str] = (),
-        held_out_wordings: Sequence[str] = (),
-        generic_wordings: bool = True,
-        **options: Any,
-    ):
-        generic = (_COUNT_TRAIN, _COUNT_HELD_OUT) if generic_wordings else ((), ())
-        super().__init__(
-            id,
-            [Wordings((*generic[0], *train), (*generic[1], *held_out_wordings))],
-            {"amount": amount_slot(number_key, relation_key, unit, default_relation)},
-            **options,
-        )
-        self.statistic = statistic
-        self.number_key = number_key
-        self.relation_key = relation_key
-        self.default_relation = default_relation
-        self.quantity = quantity or id
-
-    def validate(self, params: Params) -> None:
-        """Wants a number of 1 or more and a relation."""
-        good = only_keys(params, self.number_key, self.relation_key)
-        good = (
-            good and is_count(params.get(self.number_key)) and self._relation(params) in RELATIONS
-        )
-        self.require(good, params)
-
-    def judge(self, params: Params, value: int) -> float:
-        """Distance of the count to the threshold."""
-        return amounts.distance(value, self._relation(params), params[self.number_key])
-
-    def derive(self, kept, broken, rng):
-        """A threshold between the counts of both sides."""
-        found = amounts.propose(
-            [self.statistic(text) for text in kept], [self.statistic(text) for text in broken], rng
-        )
-        if found is None and not kept and not broken:
-            found = pick(RELATIONS, rng), amounts.between(1, 5, rng)
-        if found is None:
-            return None
-        relation, number = found
-        params: Params = {self.number_key: number}
-        if relation != self.default_relation:
-            params[self.relation_key] = relation
-        return params
-
-    def demands(self, params: Params) -> Demands:
-        """Bounds of the quantity counted."""
-        bounds = count_bounds(self._relation(params), params[self.number_key])
-        return Demands(bounds={self.quantity: bounds})
-
-    def _relation(self, params: Params) -> Any:
-        return params.get(self.relation_key, self.default_relation)
-
-
-class Flag(Statistic):
-    """Something a response does or does not do.
-
-    Parameters: none, or {"negated": True} for the opposite.
-    """
-
-    def __init__(
-        self,
-        id: str,
-        statistic: Callable[[Text], bool],
-        *,
-        plain: tuple[Sequence[str], Sequence[str]],
-        negated: tuple[Sequence[str], Sequence[str]],
-        plain_demands: Demands | None = None,
-        negated_demands: Demands | None = None,
-        **options: Any,
-    ):
-        super().__init__(id, [Wordings(*plain), Wordings(*negated, fixed=NEGATED)], **options)
-        self.statistic = statistic
-        self._demands = (plain_demands or Demands(), negated_demands or Demands())
-
-    def validate(self, params: Params) -> None:
-        """Wants no parameters but `negated`."""
-        good = only_keys(params, "negated") and isinstance(params.get("negated", False), bool)
-        self.require(good, params)
-
-    def judge(self, params: Params, value: bool) -> float:
-        """+1 or -1."""
-        return 1.0 if value != params.get("negated", False) else -1.0
-
-    def derive(self, kept, broken, rng):
-        """The form that fits."""
-        wanted = {self.statistic(text) for text in kept} | {
-            not self.statistic(text) for text in broken
-        }
-        if len(wanted) == 2:
-            return None
-        plain = wanted.pop() if wanted else rng.random() < 0.5
-        return {} if plain else dict(NEGATED)
-
-    def demands(self, params: Params) -> Demands:
-        """Those of the form."""
-        return self._demands[params.get("negated", False)]
-
-
-__all__ = [
-    "AT_LEAST",
-    "LESS_THAN",
-    "NEGATED",
-    "RELATIONS",
-    "Conditions",
-    "Count",
-    "Demands",
-    "Family",
-    "Flag",
-    "Params",
-    "Statistic",
-    "Wordings",
-    "count_bounds",
-    "is_count",
-    "is_text",
-    "only_keys",
-    "word_at",
-]

@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from mapl_jax.constraints.base import Family, Params, Statistic
-from mapl_jax.constraints.registry import _family
+from mapl_jax.constraints.base import Family
+from mapl_jax.constraints.registry import family_of
+from mapl_jax.constraints.shapes import Statistic
 from mapl_jax.constraints.text.statistics import Text
+from mapl_jax.constraints.wording import Params
 
 _ENOUGH = 48
 
@@ -41,7 +43,7 @@ class Pool:
         if key not in self._known:
             if len(self._known) >= 100_000:
                 self._known.clear()
-            self._known[key] = self._count(_family(id), params, low, high)
+            self._known[key] = self._count(family_of(id), params, low, high)
         return self._known[key]
 
     def _values_of(self, family: Statistic) -> Counter[Any]:

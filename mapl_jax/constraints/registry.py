@@ -20,11 +20,14 @@ from mapl_jax.constraints.families import (
     keywords,
     language,
     length,
+    letters,
+    markdown,
+    paragraphs,
     punctuation,
     startend,
 )
 
-_FAMILIES: dict[str, Family] = {
+FAMILIES: dict[str, Family] = {
     family.id: family
     for module in (
         case,
@@ -34,6 +37,9 @@ _FAMILIES: dict[str, Family] = {
         keywords,
         language,
         length,
+        letters,
+        markdown,
+        paragraphs,
         punctuation,
         startend,
     )
@@ -53,7 +59,7 @@ def ids(*, held_out: bool | None = None, beyond_ifeval: bool | None = None) -> t
     return tuple(
         sorted(
             family.id
-            for family in _FAMILIES.values()
+            for family in FAMILIES.values()
             if held_out in (None, family.held_out) and beyond_ifeval in (None, family.beyond_ifeval)
         )
     )
@@ -65,7 +71,7 @@ def validate(id: str, params: Params) -> None:
     Raises:
         ValueError: unknown id or bad parameters.
     """
-    _family(id).validate(params)
+    family_of(id).validate(params)
 
 
 def check(id: str, params: Params, response: str) -> bool:
@@ -74,7 +80,7 @@ def check(id: str, params: Params, response: str) -> bool:
     Raises:
         ValueError: unknown id or bad parameters.
     """
-    return _family(id).check(params, response)
+    return family_of(id).check(params, response)
 
 
 def margin(id: str, params: Params, response: str) -> float:
@@ -83,7 +89,7 @@ def margin(id: str, params: Params, response: str) -> float:
     Raises:
         ValueError: unknown id or bad parameters.
     """
-    return _family(id).margin(params, response)
+    return family_of(id).margin(params, response)
 
 
 def propose(id: str, conditions: Conditions, rng: np.random.Generator) -> Params | None:
@@ -101,7 +107,7 @@ def propose(id: str, conditions: Conditions, rng: np.random.Generator) -> Params
     Raises:
         ValueError: unknown id.
     """
-    return _family(id).propose(conditions, rng)
+    return family_of(id).propose(conditions, rng)
 
 
 def render(id: str, params: Params, rng: Random, *, held_out: bool = False) -> str:
@@ -116,7 +122,7 @@ def render(id: str, params: Params, rng: Random, *, held_out: bool = False) -> s
     Raises:
         ValueError: unknown id or bad parameters.
     """
-    return _family(id).render(params, rng, held_out)
+    return family_of(id).render(params, rng, held_out)
 
 
 def parse(text: str) -> tuple[str, dict[str, Any]]:
@@ -127,7 +133,7 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
     """
     text = text.strip()
     opening = text.split(maxsplit=1)[0].lower() if text else ""
-    for family, template in _templates().get(opening, ()):
+    for family, template in templates().get(opening, ()):
         params = template.read(text)
         if params is None:
             continue
@@ -155,7 +161,7 @@ def asked(id: str, params: Params) -> Asked:
     Raises:
         ValueError: unknown id or bad parameters.
     """
-    family = _family(id)
+    family = family_of(id)
     family.validate(params)
     demands = family.demands(params)
     return Asked(family, params, demands, conflicts.touches(demands))
@@ -210,22 +216,27 @@ def consistent(items: Sequence[Item], witness: str | None = None) -> bool:
 
 def group(id: str) -> str:
     """The part of an id before the colon, such as "length_constraints"."""
-    return _family(id).group
+    return family_of(id).group
 
 
-def _family(id: str) -> Family:
-    if id not in _FAMILIES:
-        close = difflib.get_close_matches(id, _FAMILIES, 1)
+def family_of(id: str) -> Family:
+    """The family of an id.
+
+    Raises:
+        ValueError: unknown id, with the nearest one there is.
+    """
+    if id not in FAMILIES:
+        close = difflib.get_close_matches(id, FAMILIES, 1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"unknown constraint {id!r}{hint}")
-    return _FAMILIES[id]
+    return FAMILIES[id]
 
 
 @functools.cache
-def _templates() -> dict[str, list[tuple[Family, Any]]]:
-    """Templates by the first word of their sentences."""
+def templates() -> dict[str, list[tuple[Family, Any]]]:
+    """The templates of all families by the first word, in small letters, of their sentences."""
     found: dict[str, list[tuple[Family, Any]]] = {}
-    for family in _FAMILIES.values():
+    for family in FAMILIES.values():
         for _, train, held_out in family.templates:
             for template in (*train, *held_out):
                 for opening in template.openings:

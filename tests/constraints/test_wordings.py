@@ -7,11 +7,10 @@ from hypothesis import strategies as st
 
 from mapl_jax import constraints
 from mapl_jax.constraints import amounts
-from mapl_jax.constraints.base import Count, Flag
 from mapl_jax.constraints.families.language import NAMES
-from mapl_jax.constraints.families.length import Bound, Exact
 from mapl_jax.constraints.families.startend import Member
-from mapl_jax.constraints.registry import _FAMILIES, _templates
+from mapl_jax.constraints.registry import FAMILIES, templates
+from mapl_jax.constraints.shapes import Bound, Count, Exact, Flag
 
 NUMBERS = st.one_of(st.integers(1, 30), st.integers(1, 2_000_000))
 RELATIONS = st.sampled_from(amounts.RELATIONS)
@@ -93,7 +92,7 @@ def parameters(family):
 def readings(text):
     """Every family and parameters that a sentence may be read as."""
     found = []
-    for family, template in _templates().get(text.split(maxsplit=1)[0].lower(), ()):
+    for family, template in templates().get(text.split(maxsplit=1)[0].lower(), ()):
         params = template.read(text)
         try:
             if params is not None:
@@ -108,7 +107,7 @@ def readings(text):
 @settings(deadline=None, derandomize=True, max_examples=15)
 @given(data=st.data())
 def test_every_wording_reads_back_and_reads_in_one_way_only(id, data):
-    family = _FAMILIES[id]
+    family = FAMILIES[id]
     params = data.draw(parameters(family))
     rng = np.random.default_rng(data.draw(st.integers(0, 10_000)))
     family.validate(params)
@@ -128,14 +127,14 @@ def test_every_wording_reads_back_and_reads_in_one_way_only(id, data):
 
 @pytest.mark.parametrize("id", constraints.ids())
 def test_a_family_has_enough_wordings_some_of_them_held_out(id):
-    for _, train, held_out in _FAMILIES[id].templates:
+    for _, train, held_out in FAMILIES[id].templates:
         assert len(held_out) >= 2
         assert len({template.text for template in (*train, *held_out)}) >= 8
 
 
 def test_no_wording_is_trained_and_held_out():
     trained, held_out = set(), set()
-    for family in _FAMILIES.values():
+    for family in FAMILIES.values():
         for _, train, kept_back in family.templates:
             trained |= {(family.id, template.text) for template in train}
             held_out |= {(family.id, template.text) for template in kept_back}

@@ -5,7 +5,8 @@ language in capitals, and what is too short to judge is taken by its letters; wo
 those between white space, so that "DON'T" is one word and not two.
 """
 
-from mapl_jax.constraints.base import Count, Demands, Family, Flag
+from mapl_jax.constraints.base import Demands, Family
+from mapl_jax.constraints.shapes import Count, Flag
 from mapl_jax.constraints.text.statistics import Text
 
 

@@ -8,18 +8,10 @@ import re
 from collections.abc import Sequence
 
 from mapl_jax.constraints.amounts import AT_LEAST
-from mapl_jax.constraints.base import (
-    NEGATED,
-    Count,
-    Demands,
-    Family,
-    Flag,
-    Params,
-    Wordings,
-    only_keys,
-)
+from mapl_jax.constraints.base import NEGATED, Demands, Family, Wordings, only_keys
+from mapl_jax.constraints.shapes import Count, Flag
 from mapl_jax.constraints.text.statistics import Text
-from mapl_jax.constraints.wording import text_slot
+from mapl_jax.constraints.wording import Params, text_slot
 
 _MARKERS = {
     "P.S.": re.compile(r"^[^\S\n]*[*_]*p\.\s?s\b", re.I | re.M),

@@ -11,21 +11,17 @@ import re
 
 from mapl_jax.constraints.amounts import AT_LEAST, RELATIONS, distance, propose
 from mapl_jax.constraints.base import (
-    NEGATED,
-    Count,
     Demands,
     Family,
-    Flag,
-    Params,
     Wordings,
     count_bounds,
     is_count,
     is_text,
     only_keys,
 )
-from mapl_jax.constraints.families.length import Exact
+from mapl_jax.constraints.shapes import Count, presence
 from mapl_jax.constraints.text.statistics import Text
-from mapl_jax.constraints.wording import amount_slot, number_slot, pick, text_slot
+from mapl_jax.constraints.wording import Params, amount_slot, pick, text_slot
 
 FIXED_ANSWERS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 _FENCE = re.compile(r"```(?:json)?(.*?)(?:```)?", re.I | re.S)
@@ -94,84 +90,7 @@ def _sections(text: Text, name: str) -> int:
     return len(set(re.findall(rf"(?<!\w){re.escape(name)}\s?(\d{{1,9}})", text.raw)))
 
 
-class Table(Family):
-    """A Markdown table with a number of columns; as `negated`, none with so many."""
-
-    def validate(self, params: Params) -> None:
-        """Wants a number of columns of 2 or more."""
-        good = only_keys(params, "columns", "negated") and is_count(params.get("columns"), 2)
-        self.require(good and isinstance(params.get("negated", False), bool), params)
-
-    def measure(self, params: Params, text: Text) -> float:
-        """+1 or -1."""
-        found = params["columns"] in text.tables
-        return 1.0 if found != params.get("negated", False) else -1.0
-
-    def parts(self, one: Text, other: Text) -> bool:
-        """Whether their tables differ in size."""
-        return one.tables != other.tables
-
-    def derive(self, kept, broken, rng):
-        """Columns of a table that one side has, or a number neither has."""
-        columns = sorted({n for text in (*kept, *broken) for n in text.tables}) or [2, 3, 4]
-        for form in ({}, NEGATED) if rng.random() < 0.5 else (NEGATED, {}):
-            for place in rng.permutation(len(columns)):
-                params = {"columns": columns[int(place)], **form}
-                if self.fits(params, kept, broken):
-                    return params
-        return None
-
-    def demands(self, params: Params) -> Demands:
-        """Whether there is such a table."""
-        return Demands(values={f"table of {params['columns']}": not params.get("negated", False)})
-
-
-def _flag(name: str, statistic, plain, negated, value: str, *, beyond_ifeval=True) -> Flag:
-    return Flag(
-        f"detectable_format:{name}",
-        statistic,
-        beyond_ifeval=beyond_ifeval,
-        plain=plain,
-        negated=negated,
-        plain_demands=Demands(values={value: True}),
-        negated_demands=Demands(values={value: False}),
-    )
-
-
 FAMILIES: tuple[Family, ...] = (
-    Exact(
-        "detectable_format:number_bullet_lists",
-        lambda text: text.bullets,
-        "num_bullets",
-        ("bullet point", "bullet points"),
-        least=0,
-        quantity="bullets",
-        beyond_ifeval=False,
-        train=(
-            "{Answer} must contain {exactly}, such as: * This is a point.",
-            "Use {exactly} in {answer}.",
-            "Write {answer} with {exactly}.",
-            "Give me {exactly} in Markdown, each on a line that begins with * or -.",
-            "There should be {exactly} in {answer}.",
-            "Structure {answer} with {exactly}.",
-        ),
-        held_out_wordings=(
-            "I want to count {exactly} in {answer}.",
-            "As for lists, {exactly} are asked for.",
-        ),
-    ),
-    Count(
-        "detectable_format:number_highlighted_sections",
-        lambda text: text.highlights,
-        (
-            "part highlighted with asterisks, *like this*",
-            "parts highlighted with asterisks, *like this*",
-        ),
-        number_key="num_highlights",
-        default_relation=AT_LEAST,
-        quantity="highlights",
-        beyond_ifeval=False,
-    ),
     Sections(
         "detectable_format:multiple_sections",
         [
@@ -197,8 +116,8 @@ FAMILIES: tuple[Family, ...] = (
         },
         beyond_ifeval=False,
     ),
-    _flag(
-        "constrained_response",
+    presence(
+        "detectable_format:constrained_response",
         lambda text: any(answer in text.raw for answer in FIXED_ANSWERS),
         (
             (
@@ -239,8 +158,8 @@ FAMILIES: tuple[Family, ...] = (
         "set answer",
         beyond_ifeval=False,
     ),
-    _flag(
-        "json_format",
+    presence(
+        "detectable_format:json_format",
         lambda text: is_json(text.raw),
         (
             (
@@ -273,8 +192,8 @@ FAMILIES: tuple[Family, ...] = (
         "JSON",
         beyond_ifeval=False,
     ),
-    _flag(
-        "title",
+    presence(
+        "detectable_format:title",
         lambda text: _TITLE.search(text.raw) is not None,
         (
             (
@@ -309,18 +228,6 @@ FAMILIES: tuple[Family, ...] = (
         beyond_ifeval=False,
     ),
     Count(
-        "detectable_format:numbered_steps",
-        lambda text: text.steps,
-        ("numbered line, such as 1. Wash it", "numbered lines, such as 1. Wash it"),
-        quantity="numbered lines",
-    ),
-    Count(
-        "detectable_format:headings",
-        lambda text: text.headings,
-        ("Markdown heading that starts with #", "Markdown headings that start with #"),
-        quantity="headings",
-    ),
-    Count(
         "detectable_format:lines",
         lambda text: len(text.lines),
         ("line", "lines"),
@@ -338,97 +245,5 @@ FAMILIES: tuple[Family, ...] = (
             "Counting only those with text, I want {amount}.",
             "Empty ones not included, {answer} should run over {amount}.",
         ),
-    ),
-    Table(
-        "detectable_format:table",
-        [
-            Wordings(
-                (
-                    "Include a Markdown table with {columns} columns.",
-                    "{Answer} should contain a Markdown table of {columns} columns.",
-                    "Present something as a Markdown table with {columns} columns.",
-                    "Use a Markdown table that has {columns} columns.",
-                    "There must be a Markdown table of {columns} columns in {answer}.",
-                    "Put a Markdown table with {columns} columns into {answer}.",
-                ),
-                (
-                    "I would like to see a Markdown table, {columns} columns wide.",
-                    "Draw up a Markdown table over {columns} columns.",
-                ),
-            ),
-            Wordings(
-                (
-                    "Do not include a Markdown table with {columns} columns.",
-                    "{Answer} should not contain a Markdown table of {columns} columns.",
-                    "Present nothing as a Markdown table with {columns} columns.",
-                    "Do not use a Markdown table that has {columns} columns.",
-                    "There must be no Markdown table of {columns} columns in {answer}.",
-                    "Put no Markdown table with {columns} columns into {answer}.",
-                ),
-                (
-                    "I would not like to see a Markdown table, {columns} columns wide.",
-                    "Draw up no Markdown table over {columns} columns.",
-                ),
-                NEGATED,
-            ),
-        ],
-        {"columns": number_slot("columns")},
-    ),
-    _flag(
-        "bold",
-        lambda text: text.bold > 0,
-        (
-            (
-                "Set something in bold with two asterisks on each side, **like this**.",
-                "Use **bold** text in {answer}.",
-                "{Answer} should contain text in bold, between ** and **.",
-                "Put some words in bold by means of **.",
-                "There must be **bold** text in {answer}.",
-                "Write {answer} with a part of it in Markdown bold.",
-            ),
-            ("I would like to see some **bold** text.", "Let Markdown bold stress a few words."),
-        ),
-        (
-            (
-                "Set nothing in bold with two asterisks on each side, **like this**.",
-                "Do not use **bold** text in {answer}.",
-                "{Answer} should not contain text in bold, between ** and **.",
-                "Put no words in bold by means of **.",
-                "There must be no **bold** text in {answer}.",
-                "Write {answer} without any part of it in Markdown bold.",
-            ),
-            ("I would not like to see any **bold** text.", "Let Markdown bold stress no words."),
-        ),
-        "bold text",
-    ),
-    _flag(
-        "code_block",
-        lambda text: text.fences > 0,
-        (
-            (
-                "Include a fenced code block.",
-                "Use a code block set off by ``` in {answer}.",
-                "{Answer} should contain a fenced code block.",
-                "Put some code between lines of ```.",
-                "There must be a fenced code block in {answer}.",
-                "Write {answer} with a code block marked by ```.",
-            ),
-            ("I would like to see a fenced block of code.", "Show code between fences of ```."),
-        ),
-        (
-            (
-                "Do not include a fenced code block.",
-                "Do not use a code block set off by ``` in {answer}.",
-                "{Answer} should not contain a fenced code block.",
-                "Put no code between lines of ```.",
-                "There must be no fenced code block in {answer}.",
-                "Write {answer} without a code block marked by ```.",
-            ),
-            (
-                "I would not like to see a fenced block of code.",
-                "Show no code between fences of ```.",
-            ),
-        ),
-        "code block",
     ),
 )

@@ -1,8 +1,8 @@
 """The language of the answer."""
 
-from mapl_jax.constraints.base import NEGATED, Demands, Family, Params, Wordings, only_keys
+from mapl_jax.constraints.base import NEGATED, Demands, Family, Wordings, only_keys
 from mapl_jax.constraints.text.statistics import Text
-from mapl_jax.constraints.wording import Slot, pick
+from mapl_jax.constraints.wording import Params, Slot, pick
 
 # The languages IFEval asks for.
 NAMES = {

@@ -4,124 +4,10 @@ Mended against IFEval: "e.g." and the like end no sentence; blank paragraphs are
 nth is looked up, and marks around its first word (**Then**) do not count.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
-from mapl_jax.constraints.amounts import AT_LEAST, LESS_THAN, RELATIONS, between, distance, propose
-from mapl_jax.constraints.base import (
-    Count,
-    Demands,
-    Family,
-    Params,
-    Statistic,
-    Wordings,
-    count_bounds,
-    is_count,
-    only_keys,
-)
-from mapl_jax.constraints.families.paragraphs import NthParagraph, divided_paragraphs
+from mapl_jax.constraints.base import Demands, Family, Wordings, is_count, only_keys
+from mapl_jax.constraints.shapes import Bound, Count
 from mapl_jax.constraints.text.statistics import Text
-from mapl_jax.constraints.wording import exact_slot, number_slot, pick, text_slot
-
-
-class Exact(Statistic):
-    """A number of something that must be met exactly; the other polarity is another number."""
-
-    def __init__(
-        self,
-        id,
-        statistic,
-        key,
-        unit,
-        *,
-        least=1,
-        quantity=None,
-        train,
-        held_out_wordings,
-        **options,
-    ):
-        super().__init__(
-            id, [Wordings(train, held_out_wordings)], {"exactly": exact_slot(key, unit)}, **options
-        )
-        self.statistic = statistic
-        self.key = key
-        self.least = least
-        self.quantity = quantity or id
-
-    def validate(self, params: Params) -> None:
-        """Wants a number."""
-        good = only_keys(params, self.key) and is_count(params.get(self.key), self.least)
-        self.require(good, params)
-
-    def judge(self, params: Params, value: int | None) -> float:
-        """+1 if met, else minus the difference; a text without a count is far off."""
-        if value is None:
-            return -float(params[self.key] + 1)
-        return 1.0 if value == params[self.key] else -float(abs(value - params[self.key]))
-
-    def derive(self, kept, broken, rng):
-        """The count of the texts to keep, or one near those to break."""
-        counts = {self.statistic(text) for text in kept}
-        others = {self.statistic(text) for text in broken}
-        if counts:
-            number = counts.pop()
-            return None if counts or number is None or number < self.least else {self.key: number}
-        near = max((count for count in others if count is not None), default=2)
-        choices = [n for n in range(max(self.least, near - 2), near + 4) if n not in others]
-        return {self.key: pick(choices, rng)} if choices else None
-
-    def demands(self, params: Params) -> Demands:
-        """Bounds of the quantity counted."""
-        return Demands(bounds={self.quantity: (params[self.key], params[self.key])})
-
-
-class Bound(Statistic):
-    """A statistic below a number, or at or above it, each with wordings of its own.
-
-    Parameters: a number, and a relation "less than" or "at least".
-    """
-
-    def __init__(
-        self,
-        id: str,
-        statistic: Callable[[Text], int],
-        *,
-        less: tuple[Sequence[str], Sequence[str]],
-        more: tuple[Sequence[str], Sequence[str]],
-        **options: Any,
-    ):
-        super().__init__(
-            id,
-            [
-                Wordings(*less, {"relation": LESS_THAN}),
-                Wordings(*more, {"relation": AT_LEAST}),
-            ],
-            {"number": number_slot("number")},
-            **options,
-        )
-        self.statistic = statistic
-
-    def validate(self, params: Params) -> None:
-        """Wants a number of 1 or more and a relation."""
-        good = only_keys(params, "number", "relation") and is_count(params.get("number"))
-        self.require(good and params.get("relation") in RELATIONS, params)
-
-    def judge(self, params: Params, value: int) -> float:
-        """Distance of the statistic to the threshold."""
-        return distance(value, params["relation"], params["number"])
-
-    def derive(self, kept, broken, rng):
-        """A threshold between the two sides."""
-        found = propose(
-            [self.statistic(text) for text in kept], [self.statistic(text) for text in broken], rng
-        )
-        if found is None and not kept and not broken:
-            found = pick(RELATIONS, rng), between(8, 25, rng)
-        return None if found is None else {"number": found[1], "relation": found[0]}
-
-    def demands(self, params: Params) -> Demands:
-        """Bounds on the statistic."""
-        return Demands(bounds={self.id: count_bounds(params["relation"], params["number"])})
+from mapl_jax.constraints.wording import Params, number_slot
 
 
 class WordRange(Family):
@@ -211,78 +97,6 @@ FAMILIES: tuple[Family, ...] = (
         ),
         held_out_wordings=("Put {answer} into {amount}.", "Aim for a text of {amount}."),
     ),
-    Exact(
-        "length_constraints:number_paragraphs",
-        lambda text: divided_paragraphs(text.raw),
-        "num_paragraphs",
-        ("paragraph", "paragraphs"),
-        quantity="divided paragraphs",
-        beyond_ifeval=False,
-        train=(
-            "Write {exactly}, separated by the divider ***.",
-            "{Answer} should have {exactly}, with *** between them.",
-            "Divide {answer} into {exactly} using ***.",
-            "Use *** to separate paragraphs and write {exactly}.",
-            "There should be {exactly} in {answer}, divided by ***.",
-            "Give me {exactly}, each set apart from the next by ***.",
-        ),
-        held_out_wordings=(
-            "Split {answer} with *** so that it has {exactly}.",
-            "I want to read {exactly} with the mark *** in between.",
-        ),
-    ),
-    Count(
-        "length_constraints:blank_line_paragraphs",
-        lambda text: len(text.paragraphs),
-        ("paragraph", "paragraphs"),
-        quantity="paragraphs",
-        generic_wordings=False,
-        train=(
-            "Write {amount} separated by blank lines.",
-            "{Answer} should have {amount}, with a blank line between them.",
-            "Organize {answer} in {amount} set apart by blank lines.",
-            "Use {amount}; leave an empty line between paragraphs.",
-            "Please answer in {amount} with blank lines in between.",
-            "Break {answer} up into {amount} using empty lines.",
-        ),
-        held_out_wordings=(
-            "With an empty line after each one, compose {amount}.",
-            "Lay {answer} out as {amount} parted by empty lines.",
-        ),
-    ),
-    NthParagraph(
-        "length_constraints:nth_paragraph_first_word",
-        [
-            Wordings(
-                (
-                    "There should be {exactly} separated by blank lines, and paragraph {nth} must "
-                    "start with the word {word}.",
-                    "Write {exactly} with blank lines in between; begin paragraph {nth} with the "
-                    "word {word}.",
-                    "{Answer} needs {exactly} set apart by empty lines. Paragraph {nth} starts "
-                    "with the word {word}.",
-                    "Use {exactly}, a blank line between them, and open paragraph {nth} with the "
-                    "word {word}.",
-                    "Divide {answer} by blank lines into {exactly} and let {word} be the first "
-                    "word of paragraph {nth}.",
-                    "Give me {exactly} with empty lines between them, where paragraph {nth} has "
-                    "{word} as its first word.",
-                ),
-                (
-                    "I want {exactly} parted by blank lines, number {nth} of which leads off with "
-                    "the word {word}.",
-                    "With {word} in front of paragraph {nth}, compose {exactly} that empty lines "
-                    "keep apart.",
-                ),
-            )
-        ],
-        {
-            "exactly": exact_slot("num_paragraphs", ("paragraph", "paragraphs")),
-            "nth": number_slot("nth_paragraph"),
-            "word": text_slot("first_word"),
-        },
-        beyond_ifeval=False,
-    ),
     Count(
         "length_constraints:characters",
         lambda text: len(text.stripped),
@@ -356,38 +170,6 @@ FAMILIES: tuple[Family, ...] = (
             (
                 "I do not want to read a sentence of fewer than {number} words.",
                 "Up to {number} words or beyond is where each sentence has to go.",
-            ),
-        ),
-    ),
-    Bound(
-        "length_constraints:longest_paragraph",
-        lambda text: text.longest_paragraph,
-        less=(
-            (
-                "No paragraph may have {number} or more words.",
-                "Keep every paragraph of {answer} below {number} words.",
-                "Each paragraph of {answer} should have fewer than {number} words.",
-                "Write paragraphs of less than {number} words only.",
-                "All paragraphs must be shorter than {number} words.",
-                "Do not let any paragraph reach {number} words.",
-            ),
-            (
-                "I do not want to read a paragraph of {number} words or more.",
-                "Under {number} words is where each paragraph has to stay.",
-            ),
-        ),
-        more=(
-            (
-                "At least one paragraph must have {number} or more words.",
-                "Let some paragraph of {answer} reach {number} words.",
-                "Include a paragraph of at least {number} words.",
-                "Write one paragraph or more with no fewer than {number} words.",
-                "{Answer} needs a paragraph that is {number} words long or longer.",
-                "Make at least one paragraph {number} words long or longer.",
-            ),
-            (
-                "I want to read a paragraph of {number} words or more.",
-                "Up to {number} words or beyond is where one paragraph has to go.",
             ),
         ),
     ),

@@ -1,6 +1,7 @@
 """Punctuation marks: used or avoided, counted."""
 
-from mapl_jax.constraints.base import Count, Demands, Family, Flag
+from mapl_jax.constraints.base import Demands, Family
+from mapl_jax.constraints.shapes import Count, Flag
 
 
 def _mark(name: str, character: str, unit: tuple[str, str], held_out: bool = False) -> Count:

@@ -7,15 +7,14 @@ from mapl_jax.constraints.base import (
     NEGATED,
     Demands,
     Family,
-    Flag,
-    Params,
     Wordings,
     is_text,
     only_keys,
     word_at,
 )
+from mapl_jax.constraints.shapes import Flag
 from mapl_jax.constraints.text.statistics import Text, bare
-from mapl_jax.constraints.wording import pick, text_slot
+from mapl_jax.constraints.wording import Params, pick, text_slot
 
 # Endings for instructions that no given answer keeps.
 STOCK_ENDINGS = (
