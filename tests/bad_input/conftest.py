@@ -20,6 +20,7 @@ from absl import flags
 from mapl_jax.data import demo, tokenization
 from mapl_jax.models import hub, policy, reward
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.runtime import console
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,7 +47,7 @@ def call(name: str, *arguments: object) -> Result:
     ):
         warnings.simplefilter("ignore")
         # However slow this machine is, no progress beside the line that is looked at.
-        patch.setattr(messages, "PATIENCE", 1e6)
+        patch.setattr(console, "PATIENCE", 1e6)
         patch.setattr(sys, "argv", [f"mapl_jax/{name}.py", *map(str, arguments)])
         try:
             runpy.run_module(f"mapl_jax.{name}", run_name="__main__", alter_sys=False)

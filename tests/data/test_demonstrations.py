@@ -12,7 +12,7 @@ from mapl_jax.data.loader import Batches
 from mapl_jax.data.records import read_demonstrations
 from mapl_jax.data.rows import make_plan
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.synthesis import prepare
+from mapl_jax.synthesis import pipeline, prepare
 
 ASK, REPLY = "How do I bake bread?", "Mix, wait and bake."
 USER, ASSISTANT = {"role": "user", "content": ASK}, {"role": "assistant", "content": REPLY}
@@ -183,7 +183,7 @@ def test_a_folder_of_shards_is_checked_once_and_not_once_a_shard(tmp_path, monke
     memory = tmp_path / "splits.json"
     memory.write_text(json.dumps([told, told]))
     checked = []
-    monkeypatch.setattr(inputs.shards, "flaw", checked.append)
+    monkeypatch.setattr(pipeline, "flaw", checked.append)
     train, test = prepare._recalled(memory)
     assert [path.name for path in train.paths] == names and train == test
     assert checked == [folder]

@@ -21,31 +21,31 @@ import os, signal, sys, time
 from pathlib import Path
 import jax
 from orbax.checkpoint._src.multihost.multihost import reached_preemption
-from mapl_jax import cli, processes
+from mapl_jax.runtime import cli, distributed
 
 def main(arguments):
     place, victim = Path(arguments.config.place), arguments.config.victim
-    with processes.first_alone():
-        if processes.first():
+    with distributed.first_alone():
+        if distributed.first():
             time.sleep(0.5)
             place.write_text("ready")
         assert place.read_text() == "ready"
-    assert processes.agreed(jax.process_index() + 7) == 7
+    assert distributed.agreed(jax.process_index() + 7) == 7
     print("agreed", flush=True)
     if victim == -1:
-        if not processes.first():
+        if not distributed.first():
             os.kill(os.getpid(), signal.SIGTERM)
         place = 0
-        while not processes.stops_at(place := place + 1):
+        while not distributed.stops_at(place := place + 1):
             # What Orbax does with every checkpoint.
             assert not reached_preemption(2)
             time.sleep(0.05)
         print("stopped at", place, flush=True)
     if jax.process_index() == victim:
         os.kill(os.getpid(), signal.SIGKILL)
-    with processes.first_alone():
+    with distributed.first_alone():
         pass
-    processes.agreed(1)
+    distributed.agreed(1)
 
 flags = {"place": cli.Flag("", ""), "victim": cli.Flag(-1, "")}
 cli.launch(main, name="talk", flags=flags, distributed=True)

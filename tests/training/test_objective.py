@@ -29,7 +29,7 @@ LENGTH = 192
 
 def config_of(name, **changes):
     """A config file's config with a model that exists."""
-    path = Path(__file__).parents[1] / "configs" / f"{name}.py"
+    path = Path(__file__).parents[2] / "configs" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

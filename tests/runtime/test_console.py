@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import mapl_jax
 from mapl_jax.runtime import console
 
-PACKAGE = Path(messages.__file__).parent
+PACKAGE = Path(mapl_jax.__file__).parent
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +45,7 @@ def test_levels(level, heard, capsys):
 
 
 def test_only_the_first_process_speaks(monkeypatch, capsys):
-    monkeypatch.setattr(messages, "speaks", lambda: False)
+    monkeypatch.setattr(console, "speaks", lambda: False)
     speak()
     with console.progress("scoring") as show:
         show(1, 2)
@@ -102,7 +103,7 @@ def test_quiet_shows_no_progress(monkeypatch, clock):
 
 @pytest.mark.parametrize("level", ["normal", "quiet"])
 def test_what_cannot_say_how_far_it_has_come_says_that_it_goes_on(level, monkeypatch, capsys):
-    monkeypatch.setattr(messages, "PATIENCE", 0.05)
+    monkeypatch.setattr(console, "PATIENCE", 0.05)
     console.set_verbosity(level)
     with console.waiting("compiling"):
         pass
@@ -114,11 +115,11 @@ def test_what_cannot_say_how_far_it_has_come_says_that_it_goes_on(level, monkeyp
 
 def test_nothing_else_of_the_package_prints():
     # The log of training has a form of its own, and a process that died leaves its last words.
-    own = {"messages.py", "training/metrics.py", "processes.py"}
+    own = {"runtime/console.py", "training/metrics.py", "runtime/distributed.py"}
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
         # A model card shows code that prints.
-        if name in own | {"evaluation/card.py"}:
+        if name in own | {"reports/model_card.py"}:
             continue
         called = [node.func for node in ast.walk(ast.parse(path.read_text())) if is_call(node)]
         assert not [1 for function in called if getattr(function, "id", "") == "print"], name

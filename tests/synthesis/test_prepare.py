@@ -12,7 +12,7 @@ from mapl_jax.runtime.config import load
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.synthesis import prepare
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def config_of(cache):

@@ -11,7 +11,7 @@ import pytest
 from mapl_jax.runtime import cli
 from mapl_jax.runtime import config as configuration
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 COMMANDS = {
     path.stem: re.search(r'cli\.launch\(\s*main.*?config="([^"]*)"', path.read_text(), re.S)
     for path in sorted((ROOT / "mapl_jax").glob("*.py"))

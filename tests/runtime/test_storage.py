@@ -20,7 +20,7 @@ from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import seal
 from mapl_jax.training.metrics import TIMING_KEYS, read_metrics
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TINY = ["--config=configs/rm.py:tiny", "--config.train.steps=12", "--config.train.save_every=2"]
 
 
@@ -198,8 +198,9 @@ def test_damaged_contents_are_named(address, text):
 
 
 TRAIN = """
-from mapl_jax import buckets, cli, train
-buckets.SECONDS = 0.1
+from mapl_jax import train
+from mapl_jax.runtime import cli, storage
+storage.SECONDS = 0.1
 cli.launch(train.main, name="train", config="configs/rm.py")
 """
 
