@@ -14,6 +14,7 @@ import numpy as np
 
 from mapl_jax.evaluation import following, likelihood, preferences, statistics
 from mapl_jax.evaluation.preferences import LEVELS, Scored, percent
+from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.runtime import storage
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import is_address, read_json
@@ -124,7 +125,7 @@ def _shown_differences(
     return of_comparisons(first.scored, other.scored, same=same, **options)
 
 
-def _answers(first: Run, other: Run, seed: int, resamples: int) -> dict[str, Any] | None:
+def _answers(first: Run, other: Run, seed: int, resamples: int) -> Summary | None:
     """Instructions kept by both in responses to the same prompts; None if they are not the same."""
     if [x.probe for x in first.answers] != [x.probe for x in other.answers]:
         return None

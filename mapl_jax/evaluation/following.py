@@ -8,11 +8,13 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from mapl_jax import constraints
+from mapl_jax.evaluation import statistics
+from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.runtime.console import text_table
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_lines, write_lines
@@ -22,13 +24,21 @@ FOOTNOTES = (
 )
 
 
+class Instruction(TypedDict):
+    """An instruction of a prompt, as samples hold it."""
+
+    id: str
+    params: dict[str, Any]
+    text: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Probe:
     """A prompt to answer: its messages, and its instructions (id, params, text)."""
 
     id: str
     messages: Sequence[Mapping[str, str]]
-    constraints: Sequence[Mapping[str, Any]]
+    constraints: Sequence[Instruction]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +98,7 @@ def write(path: str | os.PathLike[str], answers: Sequence[Answer]) -> None:
 def read(path: str | os.PathLike[str]) -> list[Answer]:
     """Reads what `write` wrote."""
 
-    def make(record: Any) -> Answer:
+    def make(record: Mapping[str, Any]) -> Answer:
         probe, kept = Probe(**record["probe"]), tuple(map(bool, record["kept"]))
         return Answer(probe, str(record["response"]), bool(record["ended"]), kept)
 
@@ -97,7 +107,7 @@ def read(path: str | os.PathLike[str]) -> list[Answer]:
 
 def summarize(
     before: Sequence[Answer], after: Sequence[Answer], *, seed: int, resamples: int
-) -> dict[str, Any]:
+) -> Summary:
     """Shares of prompts and of instructions kept, before and after, and how they differ.
 
     Intervals (95 %) are percentiles of the bootstrap over prompts; that of a difference draws the
@@ -109,55 +119,46 @@ def summarize(
         seed: of the bootstrap.
         resamples: of the bootstrap; 0 for no intervals.
     """
-    counts = np.asarray([len(answer.kept) for answer in before])
-    parts = {
-        str(k): _summarize(before, after, np.flatnonzero(counts == k), seed, resamples)
-        for k in sorted(set(counts.tolist()))
-    }
-    whole = _summarize(before, after, np.arange(len(before)), seed, resamples)
+    counts = [len(answer.kept) for answer in before]
+    parts = {}
+    for k in sorted(set(counts)):
+        sides = [
+            [x for x, n in zip(some, counts, strict=True) if n == k] for some in (before, after)
+        ]
+        parts[str(k)] = _shares(*sides, seed=seed, resamples=resamples)
     return {
-        **whole,
+        **_shares(before, after, seed=seed, resamples=resamples),
         "ended_before": float(np.mean([answer.ended for answer in before])),
         "ended_after": float(np.mean([answer.ended for answer in after])),
         "by_count": parts,
     }
 
 
-def _summarize(
-    before: Sequence[Answer],
-    after: Sequence[Answer],
-    members: np.ndarray,
-    seed: int,
-    resamples: int,
-) -> dict[str, Any]:
-    sides = {"before": [before[i] for i in members], "after": [after[i] for i in members]}
-    count = np.asarray([len(answer.kept) for answer in sides["before"]], np.float64)
-    drawn = np.random.default_rng(seed).integers(len(members), size=(resamples, len(members)))
-    summary: dict[str, Any] = {"prompts": len(members), "instructions": int(count.sum())}
-    for name, whole in (("prompt", np.ones(len(members))), ("instruction", count)):
-        part = {
-            side: np.asarray(
-                [all(x.kept) if name == "prompt" else sum(x.kept) for x in answers], np.float64
-            )
-            for side, answers in sides.items()
+def _shares(
+    before: Sequence[Answer], after: Sequence[Answer], *, seed: int, resamples: int
+) -> dict[str, float]:
+    count = np.asarray([len(answer.kept) for answer in before], np.float64)
+    found: dict[str, float] = {"prompts": len(before), "instructions": int(count.sum())}
+    for name, value, whole in (("prompt", all, np.ones(len(before))), ("instruction", sum, count)):
+        one, other = (
+            np.asarray([value(answer.kept) for answer in side], np.float64)
+            for side in (before, after)
+        )
+        parts = {
+            f"{name}_before": one,
+            f"{name}_after": other,
+            f"{name}_difference": other - one,
         }
-        part["difference"] = part["after"] - part["before"]
-        for side, values in part.items():
-            field = f"{name}_{side}"
-            summary[field] = float(values.sum() / whole.sum())
-            if resamples:
-                shares = values[drawn].sum(1) / whole[drawn].sum(1)
-                low, high = np.percentile(shares, [2.5, 97.5])
-                summary[f"{field}_low"], summary[f"{field}_high"] = float(low), float(high)
-    return summary
+        found |= statistics.shares(parts, whole, seed=seed, resamples=resamples)
+    return found
 
 
-def table(summary: Mapping[str, Any]) -> str:
+def table(summary: Summary) -> str:
     """A summary as a text table."""
     return text_table(table_cells(summary), FOOTNOTES)
 
 
-def table_cells(summary: Mapping[str, Any]) -> list[list[str]]:
+def table_cells(summary: Summary) -> list[list[str]]:
     """The header and the rows of the table, cell by cell."""
     rows = [["kept", "of", "before", "after", "difference [95 % interval]"]]
     for kind in ("prompt", "instruction"):
@@ -171,7 +172,7 @@ def table_cells(summary: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _cell(summary: Mapping[str, Any], field: str) -> str:
+def _cell(summary: Summary, field: str) -> str:
     if not field.endswith("difference"):
         return f"{100 * summary[field]:.1f} %"
     text = f"{100 * summary[field]:+.1f} %"

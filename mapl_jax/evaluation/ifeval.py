@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mapl_jax import constraints
+from mapl_jax.evaluation import statistics
 from mapl_jax.runtime.console import text_table
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import check_target, write_lines
@@ -33,7 +34,7 @@ class Followed:
         loose: the same under the loose reading.
     """
 
-    key: Any
+    key: object
     strict: tuple[bool, ...]
     loose: tuple[bool, ...]
 
@@ -186,15 +187,15 @@ def summarize(
     by_count: dict[int, list[Sequence[Followed]]] = {}
     for some in samples:
         by_count.setdefault(len(some[0].strict), []).append(some)
-    parts = {str(n): _summarize(by_count[n], seed, resamples) for n in sorted(by_count)}
-    return {**_summarize(samples, seed, resamples), "by_count": parts}
+    parts = {str(n): _accuracies(by_count[n], seed, resamples) for n in sorted(by_count)}
+    return {**_accuracies(samples, seed, resamples), "by_count": parts}
 
 
-def _summarize(samples: Sequence[Sequence[Followed]], seed: int, resamples: int) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(len(samples), size=(resamples, len(samples)))
+def _accuracies(
+    samples: Sequence[Sequence[Followed]], seed: int, resamples: int
+) -> dict[str, float]:
     counts = np.asarray([len(some[0].strict) for some in samples], np.float64)
-    summary: dict[str, Any] = {"prompts": len(samples), "instructions": int(counts.sum())}
+    found: dict[str, float] = {"prompts": len(samples), "instructions": int(counts.sum())}
     for mode in MODES:
         verdicts = [[getattr(entry, mode) for entry in some] for some in samples]
         kept = np.asarray([np.mean([sum(entry) for entry in some]) for some in verdicts])
@@ -204,12 +205,8 @@ def _summarize(samples: Sequence[Sequence[Followed]], seed: int, resamples: int)
             ("instruction", kept, counts),
         ):
             field = f"{name}_{mode}"
-            summary[field] = float(part.sum() / whole.sum())
-            if resamples:
-                values = part[drawn].sum(1) / whole[drawn].sum(1)
-                low, high = np.percentile(values, [2.5, 97.5])
-                summary[f"{field}_low"], summary[f"{field}_high"] = float(low), float(high)
-    return summary
+            found |= statistics.shares({field: part}, whole, seed=seed, resamples=resamples)
+    return found
 
 
 def write(

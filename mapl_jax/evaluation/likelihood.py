@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mapl_jax.data.loader import Batches
+from mapl_jax.evaluation import statistics
 from mapl_jax.runtime.console import text_table
 from mapl_jax.runtime.files import read_lines
 from mapl_jax.training.scoring import LeafFunction, leaf_numbers
@@ -52,11 +53,10 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
         "response_tokens": int(scored.tokens.sum()),
     }
     if resamples:
-        rng = np.random.default_rng(seed)
-        n = len(scored.logp)
-        drawn = (rng.integers(n, size=n) for _ in range(resamples))
-        losses = [-scored.logp[some].sum() / scored.tokens[some].sum() for some in drawn]
-        low, high = np.exp(np.percentile(losses, (2.5, 97.5)))
+        losses = statistics.ratios(
+            -scored.logp[:, None], scored.tokens[:, None], seed=seed, resamples=resamples
+        )
+        low, high = np.exp(statistics.interval(losses[:, 0]))
         summary |= {"perplexity_low": float(low), "perplexity_high": float(high)}
     return summary
 

@@ -1,8 +1,14 @@
-"""The bootstrap over whole samples, because what belongs to one sample is not independent."""
+"""The bootstrap over whole samples, calibration and correlation: numpy in, plain numbers out."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from scipy import special, stats
+
+# The numbers of an evaluation as summary.json holds them: plain floats, ints, texts and mappings.
+Summary = Mapping[str, Any]
 
 # Resampled samples held in memory at once.
 _CHUNK = 4_000_000
@@ -14,6 +20,35 @@ def clusters(names: list[str]) -> tuple[np.ndarray, int]:
     return cluster, len(found)
 
 
+def resampled_sums(values: np.ndarray, *, seed: int, resamples: int) -> np.ndarray:
+    """Sums over samples that are drawn with replacement; the one bootstrap of the package.
+
+    Args:
+        values: what each sample adds, [samples, ...]; all that belongs to it has the same draws.
+        seed: of the draws.
+        resamples: number of draws.
+
+    Returns:
+        float64 [resamples, ...].
+    """
+    n, *rest = values.shape
+    flat = values.reshape(n, -1).astype(np.float64)
+    rng = np.random.default_rng(seed)
+    sums = np.empty((resamples, flat.shape[1]))
+    chunk = max(1, _CHUNK // n)
+    for first in range(0, resamples, chunk):
+        size = min(chunk, resamples - first)
+        drawn = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
+        times = np.bincount(drawn.reshape(-1), minlength=size * n).reshape(size, n)
+        sums[first : first + size] = times.astype(np.float64) @ flat
+    return sums.reshape(resamples, *rest)
+
+
+def ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """top / bottom, nan where bottom is 0."""
+    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom != 0)
+
+
 def ratios(top: np.ndarray, bottom: np.ndarray, *, seed: int, resamples: int) -> np.ndarray:
     """Ratios of sums over resampled samples; all columns are of the same draws.
 
@@ -21,33 +56,47 @@ def ratios(top: np.ndarray, bottom: np.ndarray, *, seed: int, resamples: int) ->
         top: what each sample adds above, [samples, columns].
         bottom: what it adds below, [samples, columns].
         seed: of the draws.
-        resamples: how many.
+        resamples: number of draws.
 
     Returns:
         [resamples, columns]; nan where nothing below was drawn.
     """
-    n, columns = top.shape
-    both = np.concatenate([top, bottom], axis=1).astype(np.float64)
-    rng = np.random.default_rng(seed)
-    found = []
-    chunk = max(1, _CHUNK // n)
-    for first in range(0, resamples, chunk):
-        size = min(chunk, resamples - first)
-        drawn = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
-        times = np.bincount(drawn.reshape(-1), minlength=size * n).reshape(size, n)
-        sums = times.astype(np.float64) @ both
-        above, below = sums[:, :columns], sums[:, columns:]
-        found.append(np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0))
-    return np.concatenate(found)
+    sums = resampled_sums(np.stack([top, bottom], 1), seed=seed, resamples=resamples)
+    return ratio(sums[:, 0], sums[:, 1])
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """The 95 % percentile interval of what is known of resampled values; (nan, nan) of nothing."""
+    """The 95 % percentile interval of resampled values without nan; (nan, nan) of nothing else."""
     known = values[~np.isnan(values)]
     if not len(known):
         return float("nan"), float("nan")
     low, high = np.percentile(known, (2.5, 97.5))
     return float(low), float(high)
+
+
+def shares(
+    parts: Mapping[str, np.ndarray], whole: np.ndarray, *, seed: int, resamples: int
+) -> dict[str, float]:
+    """Sums of parts over the sum of the whole, with 95 % intervals over resampled entries.
+
+    Args:
+        parts: name -> what each entry adds, [n].
+        whole: what each entry counts for, [n].
+        seed: of the bootstrap.
+        resamples: of the bootstrap; 0 for no intervals.
+
+    Returns:
+        For each name the share; with resamples `{name}_low` and `{name}_high` too.
+    """
+    top = np.stack(list(parts.values()), 1).astype(np.float64)
+    bottom = np.broadcast_to(whole[:, None], top.shape)
+    found: dict[str, float] = {}
+    drawn = ratios(top, bottom, seed=seed, resamples=resamples) if resamples else None
+    for column, name in enumerate(parts):
+        found[name] = float(top[:, column].sum() / whole.sum())
+        if drawn is not None:
+            found[f"{name}_low"], found[f"{name}_high"] = interval(drawn[:, column])
+    return found
 
 
 BINS = 10
@@ -59,18 +108,23 @@ class Bin:
 
     Attributes:
         confidence: mean of sigmoid(|margin|), between 0.5 and 1.
-        accuracy: share with a margin above 0.
-        count: how many.
+        right: number with a margin above 0.
+        count: number of all.
     """
 
     confidence: float
-    accuracy: float
+    right: int
     count: int
+
+    @property
+    def accuracy(self) -> float:
+        """Share with a margin above 0."""
+        return self.right / self.count
 
 
 def confidence(margin: np.ndarray) -> np.ndarray:
     """How sure a model is of its verdicts, sigmoid(|margin|), [n]."""
-    return 1.0 / (1.0 + np.exp(-np.abs(margin)))
+    return np.asarray(special.expit(np.abs(margin)))
 
 
 def reliability(margin: np.ndarray, bins: int = BINS) -> list[Bin]:
@@ -78,7 +132,7 @@ def reliability(margin: np.ndarray, bins: int = BINS) -> list[Bin]:
     sure, right = confidence(margin), margin > 0
     place = np.minimum(((sure - 0.5) * 2 * bins).astype(int), bins - 1)
     return [
-        Bin(float(sure[some].mean()), float(right[some].mean()), int(some.sum()))
+        Bin(float(sure[some].mean()), int(right[some].sum()), int(some.sum()))
         for some in (place == i for i in range(bins))
         if some.any()
     ]
@@ -92,26 +146,22 @@ def calibration_error(margin: np.ndarray) -> float:
 
 def brier(margin: np.ndarray) -> float:
     """Mean of (1 - sigmoid(margin))^2: 0 for the sure and right, 0.25 for who knows nothing."""
-    # As 1 / (1 + exp(margin)), without overflow.
-    wrong = np.exp(-np.logaddexp(0.0, margin))
-    return float(np.mean(wrong**2))
+    return float(np.mean(special.expit(-margin) ** 2))
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> float | None:
     """Pearson's r; None where one of them does not vary."""
-    if len(x) < 3:
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
-    x, y = x - x.mean(), y - y.mean()
-    norm = float(np.sqrt((x**2).sum() * (y**2).sum()))
-    return float((x * y).sum()) / norm if norm > 0 else None
+    return float(stats.pearsonr(x, y).statistic)
 
 
-def correlation_interval(r: float, count: int) -> tuple[float, float]:
+def correlation_interval(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """95 % interval of Pearson's r by Fisher's transformation, for independent pairs."""
-    if count < 4 or abs(r) >= 1:
+    if len(x) < 4:
         return -1.0, 1.0
-    middle, half = np.arctanh(r), 1.96 / np.sqrt(count - 3)
-    return float(np.tanh(middle - half)), float(np.tanh(middle + half))
+    found = stats.pearsonr(x, y).confidence_interval(0.95)
+    return float(found.low), float(found.high)
 
 
 def summarize(margin: np.ndarray, length_margin: np.ndarray) -> dict[str, float | int]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from mapl_jax.evaluation import likelihood, preferences, statistics
 from mapl_jax.evaluation.preferences import LEVELS
@@ -395,11 +396,8 @@ def calibration(after: preferences.Scored) -> list[Picture]:
         plot.diagonal()
         bins = statistics.reliability(margin)
         for some in bins:
-            # Wilson's interval.
-            n, p, z = some.count, some.accuracy, 1.96
-            centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-            half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-            plot.whisker(some.confidence, (centre - half, centre + half))
+            ends = stats.binomtest(some.right, some.count).proportion_ci(method="wilson")
+            plot.whisker(some.confidence, (ends.low, ends.high))
         plot.curve([(some.confidence, some.accuracy) for some in bins], f"{level} thin")
         notes = [
             f"{some.count:,} comparisons: {some.confidence:.1%} sure, {some.accuracy:.1%} right"
@@ -483,7 +481,7 @@ def _correlated(x: np.ndarray, y: np.ndarray, *, independent: bool = True) -> st
         return "No correlation: one of the two does not vary."
     text = f"Correlation r = {_signed(r)}"
     if independent:
-        low, high = statistics.correlation_interval(r, len(x))
+        low, high = statistics.correlation_interval(x, y)
         text += f" [{low:+.2f}, {high:+.2f}]"
     return f"{text}, {100 * r * r:.0f} % of the variance."
 

@@ -30,7 +30,7 @@ from mapl_jax.reports.figures import (
     losses,
     margins,
 )
-from mapl_jax.reports.findings import Finding
+from mapl_jax.reports.findings import SPLITS
 from mapl_jax.reports.pages import (
     breakable,
     contents,
@@ -83,11 +83,6 @@ def report_pictures(model: Model) -> dict[str, Gallery]:
 
 Summary = Mapping[str, Any]
 EXAMPLES = 12
-NEWS = {
-    "good": '<b class="yes" title="good">✓</b>',
-    "bad": '<b class="no" title="look here">!</b>',
-    "": '<b class="note" title="to know">·</b>',
-}
 
 
 def write_report(
@@ -165,7 +160,7 @@ def write_report(
         _facts(summary, device),
         contents([name for name, _ in sections]),
         _tiles(before, after, summary),
-        _findings(before, after, summary, metrics, compares),
+        _warnings(after, summary, metrics),
         table(evaluation.table_cells(before, after)),
         *(tag("p", line, kind="small") for line in evaluation.FOOTNOTES),
     ]
@@ -234,29 +229,9 @@ def _tiles(before: Summary | None, after: Summary, summary: Summary) -> str:
     return f'<ul class="tiles">{items}</ul>'
 
 
-def _findings(
-    before: Summary | None,
-    after: Summary,
-    summary: Summary,
-    metrics: Sequence[Mapping[str, Any]],
-    compares: bool,
-) -> str:
-    found: list[Finding] = []
-    if compares:
-        found += findings.of_preferences(before, after, metrics)
-    else:
-        found += findings.of_likelihood(before, after)
-    if "generation" in summary.get("eval", {}):
-        found.insert(0, findings.of_answers(summary["eval"]["generation"]))
-    found += findings.of_data(
-        {
-            name: summary[key]
-            for key, name in SPLITS.items()
-            if isinstance(summary.get(key), Mapping)
-        }
-    )
-    items = "".join(f"<li>{NEWS[some.news]}{html.escape(some.text)}</li>" for some in found)
-    return f'<ul class="findings">{items}</ul>' if items else ""
+def _warnings(after: Summary, summary: Summary, metrics: Sequence[Mapping[str, Any]]) -> str:
+    items = "".join(tag("li", text) for text in findings.warnings(summary, after, metrics))
+    return f'<ul class="warnings">{items}</ul>' if items else ""
 
 
 # Sections.
@@ -434,9 +409,6 @@ def _side_by_side(before: following.Answer, after: following.Answer) -> str:
         f'<div class="sides">{sides}</div><table class="marks"><thead><tr><th>before</th>'
         f"<th>after</th><th>instruction</th></tr></thead><tbody>{rows}</tbody></table></section>"
     )
-
-
-SPLITS = {"train": "train", "test": "held out", "data": "count"}
 
 
 def _counts(summary: Summary) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from mapl_jax.evaluation import statistics
 from mapl_jax.evaluation.following import Answer
@@ -62,8 +63,7 @@ class Estimate:
 
 def ratio(sums: np.ndarray) -> np.ndarray:
     """The first sum over the second."""
-    top, bottom = sums[..., 0], sums[..., 1]
-    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom != 0)
+    return statistics.ratio(sums[..., 0], sums[..., 1])
 
 
 def correlation(sums: np.ndarray) -> np.ndarray:
@@ -71,7 +71,7 @@ def correlation(sums: np.ndarray) -> np.ndarray:
     n, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
     top = n * xy - x * y
     bottom = np.sqrt(np.maximum((n * xx - x * x) * (n * yy - y * y), 0.0))
-    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)
+    return statistics.ratio(top, bottom)
 
 
 def right(scored: Scored, level: str, k: int = 0) -> Moments:
@@ -237,9 +237,10 @@ def resampled(
         return np.full(len(runs), np.nan), np.full(resamples, np.nan)
     sums = np.stack([sums_by_sample(moments, names) for moments in runs])
     whole = measure.value(sums.sum(1))
-    rng = np.random.default_rng(seed)
-    times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-    values = measure.value(np.einsum("bn,rnm->brm", times, sums, optimize=True))
+    # [resamples, runs, moments]; the seeds are drawn apart from the samples.
+    drawn = statistics.resampled_sums(np.moveaxis(sums, 0, 1), seed=seed, resamples=resamples)
+    values = measure.value(drawn)
+    rng = np.random.default_rng((seed, len(runs)))
     seeds = rng.integers(len(runs), size=(resamples, len(runs)))
     return whole, np.take_along_axis(values, seeds, axis=1).mean(1)
 
@@ -256,6 +257,4 @@ def _of(scored: Scored, at: Sequence[int], values: np.ndarray) -> Moments:
 
 def _ranks(values: np.ndarray) -> np.ndarray:
     """Ranks from 0 to 1, ties at their mean."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return ((ends - (counts - 1) / 2 - 1) / max(len(values) - 1, 1))[inverse]
+    return np.asarray((stats.rankdata(values) - 1) / max(len(values) - 1, 1))

@@ -208,7 +208,7 @@ def test_a_report_says_what_the_scores_say(tmp_path):
     for level in ("base", "intra", "inter"):
         margin = values.margin[np.asarray(values.level) == level]
         right = int((margin > 0).sum())
-        assert f"{level}: {100 * right / 60:.1f} % right" in words
+        assert f"{100 * right / 60:.1f} % accuracy, {level}" in words
         assert f"{right} of 60 right; median {np.median(margin):+.2f}." in words
         error = 100 * statistics.calibration_error(margin)
         assert error == pytest.approx(100 * summary[f"{level}_ece"])
