@@ -37,7 +37,7 @@ def load_config(name: str = "rm", values: Mapping[str, Any] | None = None) -> Co
 _SETS = re.compile(r"config\.([\w.]+) = (.*)")
 _LONGEST = 60
 # Beside the package in a checkout; where setup.cfg puts them in an installation.
-_CHECKOUT = Path(__file__).resolve().parents[1] / "configs"
+_CHECKOUT = Path(__file__).resolve().parents[2] / "configs"
 _INSTALLED = Path(sys.prefix) / "share" / "mapl_jax" / "configs"
 FOLDER = _CHECKOUT if _CHECKOUT.is_dir() else _INSTALLED
 
