@@ -1,4 +1,4 @@
-"""The one formula: comparisons of leaf rewards, as pure functions of arrays.
+"""Every formula of the package, as pure functions of arrays.
 
 A comparison is a signed sum of leaf rewards, and its loss is that of Bradley and Terry (1952):
 
@@ -12,10 +12,14 @@ divided afterwards. Levels differ only in their terms (`BASE`, `INTRA`, `INTER`)
 2505.12845, and for the two prompts of `INTRA` the response-conditioned model of arXiv 2502.00814.
 
 The published text of MAPL does not print the loss of `INTER`; the four readings are `INTER_FORMS`.
+
+The reward of a leaf is the score of a reward model, or beta * (log pi - log pi_ref) of a policy
+(`dpo_rewards`). Functions of numbers alone, such as `margin_loss`, take NumPy arrays as well and
+then compute in their precision: an evaluation sums in float64 what a step sums in float32.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -23,13 +27,64 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from mapl_jax import pair_losses
-from mapl_jax.training.step import Batch
 
 BASE, INTRA, INTER = 0, 1, 2
 LEVELS = ("base", "intra", "inter")
 UNUSED = -1
 
 INTER_FORMS = ("margin", "plain", "fixed", "stopgrad")
+
+# An array of the device, or of NumPy.
+Numbers = TypeVar("Numbers", Array, np.ndarray)
+
+
+# Of one comparison.
+
+
+def signed_sum(terms: Numbers, sign: Numbers) -> Numbers:
+    """The gap of comparisons: the signed sum of what their terms [..., T] have, [...]."""
+    return (terms * sign).sum(-1)
+
+
+def margin_loss(margin: Numbers) -> Numbers:
+    """-log sigmoid(m), the loss of a margin."""
+    numpy = jnp if isinstance(margin, jax.Array) else np
+    return numpy.logaddexp(-margin, 0.0)
+
+
+def is_right(gap: Numbers) -> Numbers:
+    """Whether a comparison comes out as it should; a tie does not."""
+    return gap > 0
+
+
+def is_tie(gap: Numbers) -> Numbers:
+    """Whether both sides of a comparison are the same to the last bit."""
+    return gap == 0
+
+
+# Of a batch.
+
+
+def level_weights(
+    weights: Float[np.ndarray, "3"], counts: Int[np.ndarray, "3"]
+) -> Float[np.ndarray, "3"]:
+    """The weight of a comparison of each level: lambda / count, and 0 where there is none.
+
+    Args:
+        weights: lambda of the levels.
+        counts: comparisons of each level in the whole global batch.
+    """
+    return np.where(counts > 0, weights / np.maximum(counts, 1), 0.0)
+
+
+def token_weight(weight: float, tokens: int) -> float:
+    """The weight of a demonstrated token, so that a sum over them is `weight` times their mean.
+
+    Args:
+        weight: lambda of the base level.
+        tokens: demonstrated ones in the whole global batch.
+    """
+    return weight / max(tokens, 1)
 
 
 class Comparisons(NamedTuple):
@@ -126,7 +181,7 @@ def gaps(
     term_sign: Float[Array, "R C 4"],
 ) -> Float[Array, "R C"]:
     """Signed sums of leaf rewards, the margins before gamma."""
-    return jnp.sum(term_rewards(rewards, term_leaf) * term_sign, axis=-1)
+    return signed_sum(term_rewards(rewards, term_leaf), term_sign)
 
 
 def sides(
@@ -198,7 +253,7 @@ def preference_loss(
         so that they mean the same in every run.
     """
     rewards = rewards.astype(jnp.float32)
-    loss = -jax.nn.log_sigmoid(margins(rewards, comparisons, inter=inter))
+    loss = margin_loss(margins(rewards, comparisons, inter=inter))
     base = comparisons.level == BASE
     if base_loss is not None:
         loss = jnp.where(base, base_loss, loss)
@@ -207,7 +262,7 @@ def preference_loss(
     if center:
         spread = jnp.sum(terms * jnp.abs(comparisons.term_sign), axis=-1)
         total += center * jnp.sum(jnp.where(base, comparisons.weight * spread**2, 0.0))
-    gap = jnp.sum(terms * comparisons.term_sign, axis=-1)
+    gap = signed_sum(terms, comparisons.term_sign)
     member = (comparisons.level[None] == jnp.arange(3)[:, None, None]).astype(jnp.float32)
 
     def by_level(values: Array) -> Array:
@@ -216,8 +271,8 @@ def preference_loss(
     used = base[..., None] & (comparisons.term_sign != 0)
     sums = LevelSums(
         loss=by_level(loss),
-        correct=by_level(gap > 0),
-        ties=by_level(gap == 0),
+        correct=by_level(is_right(gap)),
+        ties=by_level(is_tie(gap)),
         gap=by_level(gap),
         comparisons=member.sum((1, 2)),
         reward=jnp.sum(jnp.where(used, terms, 0.0)),
@@ -227,23 +282,11 @@ def preference_loss(
     return total, jax.lax.stop_gradient(sums)
 
 
-COMPARISONS = Comparisons._fields
-Leaves = Float[Array, "R L"]
-
-
-def comparisons_of(batch: Batch) -> Comparisons:
-    """The comparison table of a part of a batch."""
-    return Comparisons(*(batch[name] for name in COMPARISONS))
-
-
-def reward_loss(
-    rewards: Leaves, batch: Batch, *, inter: str = "margin", center: float = 0.0
-) -> tuple[Float[Array, ""], LevelSums]:
-    """The loss of a reward model; see `preference_loss`."""
-    return preference_loss(rewards, comparisons_of(batch), inter=inter, center=center)
-
-
 # Policies by preferences.
+
+Leaves = Float[Array, "R L"]
+# As one number a leaf, or as two summands, of which one is exact and one small.
+LogProbabilities = Float[Array, "R L"] | Float[Array, "R L 2"]
 
 
 class PolicySums(NamedTuple):
@@ -289,9 +332,23 @@ class PolicySums(NamedTuple):
         return values
 
 
+def dpo_rewards(logps: LogProbabilities, ref_logps: LogProbabilities, beta: float) -> Leaves:
+    """Implicit rewards, beta * (log pi - log pi_ref) (arXiv 2305.18290, equation 5).
+
+    Args:
+        logps: log pi of the leaves, fp32.
+        ref_logps: log pi_ref of the leaves, of the same shape.
+        beta: of the rewards.
+    """
+    return beta * joined(logps - ref_logps)
+
+
 def dpo_loss(
-    logps: Leaves,
-    batch: Batch,
+    logps: LogProbabilities,
+    ref_logps: LogProbabilities,
+    comparisons: Comparisons,
+    response_tokens: Int[Array, "R L"],
+    sft_weight: Float[Array, "R L"],
     *,
     beta: float,
     inter: str = "margin",
@@ -303,26 +360,27 @@ def dpo_loss(
     Args:
         logps: log pi of the leaves, fp32, [R, L], or each as two summands, [R, L, 2]; with these
             and the same weights as the reference, the loss is log 2 at every level, to 1e-6.
-        batch: with `ref_logp` of the same shape, `response_tokens` and `sft_weight` [R, L], and
-            the comparisons.
+        ref_logps: log pi_ref of the leaves, of the same shape.
+        comparisons: the table; its weights make the result a plain sum.
+        response_tokens: tokens of the response of each leaf.
+        sft_weight: what a chosen leaf's log-probability counts, and 0 of all others.
         beta: of the rewards.
         inter: form of the inter level.
         base_loss: of base comparisons; None for -log sigmoid of the margin.
         sft: weight of the mean of -log pi over all chosen tokens of the global batch, within the
             base level.
     """
-    table = comparisons_of(batch)
-    ratios, logps = joined(logps - batch["ref_logp"]), joined(logps)
+    ratios, logps = joined(logps - ref_logps), joined(logps)
     rewards = beta * ratios
-    chosen, rejected = sides(rewards, table)
-    lengths = sides(batch["response_tokens"].astype(jnp.float32), table)
-    pair = pair_losses.Pair(chosen, rejected, table.gamma, *lengths)
+    chosen, rejected = sides(rewards, comparisons)
+    lengths = sides(response_tokens.astype(jnp.float32), comparisons)
+    pair = pair_losses.Pair(chosen, rejected, comparisons.gamma, *lengths)
     loss, levels = preference_loss(
-        rewards, table, inter=inter, base_loss=None if base_loss is None else base_loss(pair)
+        rewards, comparisons, inter=inter, base_loss=None if base_loss is None else base_loss(pair)
     )
     if sft:
-        loss += sft * negative_log_likelihood(logps, batch)
-    base = table.level == BASE
+        loss += sft * negative_log_likelihood(logps, sft_weight)
+    base = comparisons.level == BASE
 
     def total(values: Array) -> Array:
         return jnp.sum(jnp.where(base, values, 0.0))
@@ -330,15 +388,15 @@ def dpo_loss(
     sums = PolicySums(
         levels=levels,
         rewards=jnp.stack([total(chosen), total(rejected)]),
-        logps=jnp.stack([total(side) for side in sides(logps, table)]),
-        drift=total(jnp.add(*sides(ratios, table))),
+        logps=jnp.stack([total(side) for side in sides(logps, comparisons)]),
+        drift=total(jnp.add(*sides(ratios, comparisons))),
         tokens=total(jnp.add(*lengths)),
     )
     return loss, jax.lax.stop_gradient(sums)
 
 
-def joined(logps: Array) -> Leaves:
-    """Sums of log-probabilities from their summands (see `policy.leaf_logps`), or as they are."""
+def joined(logps: LogProbabilities) -> Leaves:
+    """Sums of log-probabilities from their two summands, or as they are."""
     return jnp.sum(logps, axis=-1) if logps.ndim == 3 else logps
 
 
@@ -371,25 +429,40 @@ class TokenSums(NamedTuple):
         """What is logged."""
         if not self.tokens:
             return {}
-        with np.errstate(over="ignore"):  # then it is infinite
-            perplexity = float(np.exp(-float(self.logp) / float(self.tokens)))
-        return {
-            "perplexity": perplexity,
-            "response_tokens": float(self.tokens),
-        }
+        loss = token_loss(float(self.logp), float(self.tokens))
+        return {"perplexity": perplexity(loss), "response_tokens": float(self.tokens)}
 
 
-def sft_loss(logps: Leaves, batch: Batch) -> tuple[Float[Array, ""], TokenSums]:
-    """The mean of -log pi over all response tokens of the global batch."""
-    shown = batch["sft_weight"] > 0
+def sft_loss(
+    logps: Leaves, response_tokens: Int[Array, "R L"], sft_weight: Float[Array, "R L"]
+) -> tuple[Float[Array, ""], TokenSums]:
+    """The mean of -log pi over all response tokens of the global batch.
+
+    Args:
+        logps: log pi of the leaves.
+        response_tokens: tokens of the response of each leaf.
+        sft_weight: what a demonstrated leaf's log-probability counts, and 0 of all others.
+    """
+    shown = sft_weight > 0
     sums = TokenSums(
         logp=jnp.sum(jnp.where(shown, logps, 0.0)),
-        tokens=jnp.sum(jnp.where(shown, batch["response_tokens"], 0)).astype(jnp.float32),
+        tokens=jnp.sum(jnp.where(shown, response_tokens, 0)).astype(jnp.float32),
         responses=jnp.sum(shown).astype(jnp.float32),
     )
-    return negative_log_likelihood(logps, batch), jax.lax.stop_gradient(sums)
+    return negative_log_likelihood(logps, sft_weight), jax.lax.stop_gradient(sums)
 
 
-def negative_log_likelihood(logps: Leaves, batch: Batch) -> Float[Array, ""]:
-    """-sum of log pi over demonstrated leaves, weighted to a mean over tokens by the loader."""
-    return -jnp.sum(batch["sft_weight"] * logps)
+def negative_log_likelihood(logps: Leaves, weight: Float[Array, "R L"]) -> Float[Array, ""]:
+    """-sum of log pi of the leaves; `token_weight` makes it a mean over tokens."""
+    return -jnp.sum(weight * logps)
+
+
+def token_loss(logp: float, tokens: float) -> float:
+    """Mean of -log pi over tokens, nats, from the sum of log pi and how many there are."""
+    return -logp / tokens
+
+
+def perplexity(loss: float) -> float:
+    """exp of the mean loss of a token; infinite where that is too large."""
+    with np.errstate(over="ignore"):
+        return float(np.exp(loss))

@@ -240,3 +240,36 @@ def test_gamma_is_subtracted_from_the_margin_but_not_from_the_gap():
 def test_an_unknown_inter_form_is_refused():
     with pytest.raises(ValueError, match="margin, plain, fixed, stopgrad"):
         losses.margins(rewards(), compact(), inter="other")
+
+
+def test_an_evaluation_has_the_losses_of_a_step():
+    """Of NumPy's numbers in their precision, and even far out without overflow."""
+    margins = np.asarray([-800.0, -3.0, 0.0, 0.5, 800.0])
+    ours = losses.margin_loss(margins)
+    assert isinstance(ours, np.ndarray) and ours.dtype == np.float64
+    np.testing.assert_allclose(ours[1:4], np.log1p(np.exp(-margins[1:4])), rtol=1e-15)
+    np.testing.assert_array_equal(ours[[0, 4]], [800.0, 0.0])
+    on_device = losses.margin_loss(jnp.asarray(margins, jnp.float32))
+    np.testing.assert_array_equal(on_device, -jax.nn.log_sigmoid(jnp.asarray(margins, jnp.float32)))
+    np.testing.assert_allclose(on_device, ours, rtol=1e-6)
+
+
+def test_gaps_are_the_same_on_both_sides():
+    r, table = rewards(), compact()
+    terms = np.asarray(losses.term_rewards(r, table.term_leaf))
+    np.testing.assert_array_equal(
+        losses.signed_sum(terms, np.asarray(table.term_sign)),
+        losses.gaps(r, table.term_leaf, table.term_sign),
+    )
+
+
+def test_weights_make_a_sum_the_mean_of_each_level():
+    weights = losses.level_weights(np.asarray([1.0, 0.5, 0.25]), np.asarray([4, 0, 10]))
+    np.testing.assert_allclose(weights, [0.25, 0.0, 0.025])
+    assert losses.token_weight(0.5, 10) == 0.05
+    assert losses.token_weight(0.5, 0) == 0.5
+
+
+def test_perplexity_is_that_of_the_mean_token_and_may_be_infinite():
+    assert losses.perplexity(losses.token_loss(-4 * np.log(8.0), 4)) == pytest.approx(8.0)
+    assert losses.perplexity(1e4) == np.inf

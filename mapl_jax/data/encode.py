@@ -22,7 +22,7 @@ import safetensors.numpy
 from ml_collections import ConfigDict
 
 from mapl_jax.data import tokenization, tries
-from mapl_jax.data.samples import Split
+from mapl_jax.data.samples import Split, level_names
 from mapl_jax.runtime import console, files
 from mapl_jax.runtime.console import progress
 from mapl_jax.runtime.errors import UserError
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 FORMAT = 3
 SIZES = "sizes.safetensors"
 TRUNCATION = ("truncate", "drop", "error")
-LEVELS = ("base", "intra", "inter")
 # A prompt is never cut to fewer tokens than these: what is left must still be the question.
 PROMPT_KEPT = 16
 # The leaf of a demonstration, and the chosen one of a base comparison: (prompt, response).
@@ -297,7 +296,7 @@ def _record(
         "response_tokens": np.asarray(
             [len(of_leaf[leaf]) - of_leaf[leaf].prompt_length for leaf in leaves], np.int32
         ),
-        "level": np.asarray([LEVELS.index(c["level"]) for c in comparisons], np.int32),
+        "level": np.asarray([level_names().index(c["level"]) for c in comparisons], np.int32),
         "k": np.asarray([c.get("k", 0) for c in comparisons], np.int32),
         "term_leaf": term_leaf.reshape(-1),
         "term_sign": term_sign.reshape(-1),
@@ -431,8 +430,8 @@ def _open(folder: Path, fingerprint: str, row_length: int) -> TrieSet:
 
 def _sizes(records: Sequence[Record]) -> dict[str, np.ndarray]:
     """What `TrieSet` holds of every trie; read from here, starting takes no look at the tokens."""
-    base = LEVELS.index("base")
-    levels = np.stack([np.bincount(r["level"], minlength=len(LEVELS)) for r in records])
+    base = level_names().index("base")
+    levels = np.stack([np.bincount(r["level"], minlength=len(level_names())) for r in records])
     shown = (levels[:, base] > 0) | (levels.sum(1) == 0)
     leaf = [
         (r["leaf_prompt"] == DEMONSTRATED[0]) & (r["leaf_response"] == DEMONSTRATED[1])

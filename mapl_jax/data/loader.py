@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import grain
 import numpy as np
 
+from mapl_jax import losses
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.data.rows import Plan, make_plan
 from mapl_jax.kernels import tiles
 from mapl_jax.runtime.errors import UserError
 
 Batch = dict[str, np.ndarray]
-UNUSED = -1
 
 
 class Batches:
@@ -85,9 +85,10 @@ class Batches:
         rows = self.plan.batch(int(step))
         tries = np.concatenate([row for row in rows if len(row)])
         count = self.tries.levels[tries].sum(0)
-        level_weight = np.where(count > 0, self.weights / np.maximum(count, 1), 0.0)
+        level_weight = losses.level_weights(self.weights, count)
         # The mean over all tokens of the global batch, weighted as the base level is.
-        sft_weight = self.weights[0] / max(self.tries.demonstrated[tries].sum(), 1)
+        demonstrated = self.tries.demonstrated[tries].sum()
+        sft_weight = losses.token_weight(self.weights[losses.BASE], demonstrated)
         shape = (self.accumulation, self.hosts, -1)
         index = np.arange(len(rows)).reshape(shape)[:, self.host]
         built = [[self._row(rows[i], level_weight, sft_weight) for i in part] for part in index]
@@ -129,7 +130,7 @@ class Batches:
             row["term_sign"][at] = sign
             level = trie["level"]
             row["gamma"][at] = trie["gamma"] + np.where(
-                level == 2, self.inter_gamma * trie["k"], 0.0
+                level == losses.INTER, self.inter_gamma * trie["k"], 0.0
             )
             row["level"][at] = level
             row["weight"][at] = level_weight[level]
@@ -162,7 +163,7 @@ def empty_row(plan: Plan, *, pad_token: int = 0, reference: tuple[int, ...] | No
         "term_leaf": np.zeros((c, 4), np.int32),
         "term_sign": np.zeros((c, 4), np.float32),
         "gamma": np.zeros(c, np.float32),
-        "level": np.full(c, UNUSED, np.int32),
+        "level": np.full(c, losses.UNUSED, np.int32),
         "weight": np.zeros(c, np.float32),
     }
     if reference is not None:

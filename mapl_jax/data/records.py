@@ -22,7 +22,6 @@ from mapl_jax.data.readers import _Bad, _entries, _Entry, _kind, _object
 from mapl_jax.runtime.errors import UserError
 
 ROLES = ("system", "user", "assistant")
-LEVELS = ("base", "intra", "inter")
 LARGEST = float(np.finfo(np.float32).max)
 
 _TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")

@@ -15,6 +15,7 @@ constraint are the distances of the two responses to its threshold, >= 0 where i
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -27,7 +28,7 @@ from typing import Any
 from mapl_jax import constraints
 from mapl_jax.data.places import ids_on_disk
 from mapl_jax.data.readers import _Bad, _entries, _object, _parse_json, read_records
-from mapl_jax.data.records import LEVELS, Message, Pairs, _encodable, _is_finite, _prompt
+from mapl_jax.data.records import Message, Pairs, _encodable, _is_finite, _prompt
 from mapl_jax.runtime.errors import UserError
 
 
@@ -124,12 +125,21 @@ def _constraint(item: Any) -> dict[str, Any]:
     return {**item, "params": params}
 
 
+@functools.cache
+def level_names() -> tuple[str, ...]:
+    """Names of the levels, in the order of their numbers."""
+    # It brings JAX, which synthesis does without.
+    from mapl_jax.losses import LEVELS
+
+    return LEVELS
+
+
 def _comparison_problem(comparison: Any, prompts: int) -> str | None:
     """What is wrong with a comparison, or None."""
     if not isinstance(comparison, dict):
         return "must be an object"
-    if comparison.get("level") not in LEVELS:
-        return f"level must be one of {', '.join(LEVELS)}, not {comparison.get('level')!r}"
+    if comparison.get("level") not in level_names():
+        return f"level must be one of {', '.join(level_names())}, not {comparison.get('level')!r}"
     columns: list[Any] = [comparison.get(key) for key in ("prompt", "response", "sign")]
     if not all(isinstance(column, list) for column in columns):
         return "prompt, response and sign must be lists"

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from mapl_jax import losses
 from mapl_jax.evaluation import following, likelihood, preferences, statistics
-from mapl_jax.evaluation.preferences import LEVELS, Scored, percent
+from mapl_jax.evaluation.preferences import Scored, percent
 from mapl_jax.evaluation.statistics import Summary
+from mapl_jax.losses import LEVELS
 from mapl_jax.runtime import storage
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import is_address, read_json
@@ -206,9 +208,9 @@ def _matched(first: Scored, second: Scored, a: np.ndarray, b: np.ndarray) -> np.
 def _columns(scored: Scored, members: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Name -> what each comparison adds above and below, [n] each."""
     margin = scored.margin[members]
-    right = (margin > 0).astype(np.float64)
+    right = losses.is_right(margin).astype(np.float64)
     ones = np.ones(len(members))
-    loss = np.logaddexp(0.0, scored.gamma[members] - margin)
+    loss = losses.margin_loss(margin - scored.gamma[members])
     found = {"accuracy": (right, ones), "loss": (loss, ones)}
     families = [set(scored.families[i]) for i in members]
     for name in sorted(set().union(*families)):
@@ -306,7 +308,8 @@ def disagreements(first: Scored, second: Scored, level: str) -> tuple[int, int] 
     pairs = _matched(first, second, *members)
     if not len(pairs):
         return None
-    a, b = first.margin[pairs[:, 0]] > 0, second.margin[pairs[:, 1]] > 0
+    a = losses.is_right(first.margin[pairs[:, 0]])
+    b = losses.is_right(second.margin[pairs[:, 1]])
     return int((a & ~b).sum()), int((~a & b).sum())
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mapl_jax import losses
 from mapl_jax.data.loader import Batches
 from mapl_jax.evaluation import statistics
 from mapl_jax.runtime.console import text_table
@@ -45,18 +46,18 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
         ValueError: a log-probability is not finite.
     """
     _check_finite(scored)
-    loss = -float(scored.logp.sum()) / int(scored.tokens.sum())
+    loss = losses.token_loss(float(scored.logp.sum()), int(scored.tokens.sum()))
     summary: dict[str, Any] = {
         "loss": loss,
-        "perplexity": float(np.exp(loss)),
+        "perplexity": losses.perplexity(loss),
         "responses": len(scored.logp),
         "response_tokens": int(scored.tokens.sum()),
     }
     if resamples:
-        losses = statistics.ratios(
+        resampled = statistics.ratios(
             -scored.logp[:, None], scored.tokens[:, None], seed=seed, resamples=resamples
         )
-        low, high = np.exp(statistics.interval(losses[:, 0]))
+        low, high = np.exp(statistics.interval(resampled[:, 0]))
         summary |= {"perplexity_low": float(low), "perplexity_high": float(high)}
     return summary
 
@@ -127,9 +128,6 @@ def _check_finite(scored: Scored) -> None:
             f"the log-probability of {scored.sample_id[i]} is {scored.logp[i]} "
             f"({len(bad)} of {len(scored.logp)} are not finite)"
         )
-
-
-LEVELS = ("base", "intra", "inter")
 
 
 def score_responses(logps: LeafFunction, batches: Batches, fields: Sequence[str]) -> Scored:

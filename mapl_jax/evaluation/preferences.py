@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from mapl_jax import losses
 from mapl_jax.data.loader import Batches
 from mapl_jax.evaluation import statistics
+from mapl_jax.losses import LEVELS
 from mapl_jax.runtime.console import text_table
 from mapl_jax.runtime.files import read_lines
 from mapl_jax.training.scoring import LeafFunction, leaf_numbers
-
-LEVELS = ("base", "intra", "inter")
 
 Term = tuple[int, int, int, float]
 
@@ -74,10 +74,10 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
         ValueError: a margin is not finite.
     """
     _check_finite(scored)
-    correct = scored.margin > 0
+    correct = losses.is_right(scored.margin)
     groups = _groups(scored)
     intervals = _intervals(scored.sample_id, correct, groups, seed=seed, resamples=resamples)
-    loss = np.logaddexp(0.0, scored.gamma - scored.margin)
+    loss = losses.margin_loss(scored.margin - scored.gamma)
     levels = [level for level in LEVELS if (level, "", "") in groups]
     summary: dict[str, Any] = {}
     for level in levels:
@@ -85,12 +85,12 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
         margin, length = scored.margin[members], scored.length_margin[members]
         summary |= {
             f"{level}_accuracy": float(correct[members].mean()),
-            f"{level}_ties": float((margin == 0).mean()),
+            f"{level}_ties": float(losses.is_tie(margin).mean()),
             f"{level}_margin": float(margin.mean()),
             f"{level}_loss": float(loss[members].mean()),
             f"{level}_count": len(members),
-            f"{level}_length_accuracy": float((length > 0).mean()),
-            f"{level}_length_ties": float((length == 0).mean()),
+            f"{level}_length_accuracy": float(losses.is_right(length).mean()),
+            f"{level}_length_ties": float(losses.is_tie(length).mean()),
         }
         found = statistics.summarize(margin, length)
         # "base_length_accuracy" is of a rule; "base_longer_accuracy" is the model's.
@@ -337,8 +337,8 @@ def _add(
 ) -> None:
     leaf = trie["term_leaf"].reshape(-1, 4)
     sign = trie["term_sign"].reshape(-1, 4)
-    margin = (reward[leaf] * sign).sum(1)
-    length = (trie["leaf_tokens"][leaf] * sign).sum(1)
+    margin = losses.signed_sum(reward[leaf], sign)
+    length = losses.signed_sum(trie["leaf_tokens"][leaf], sign)
     for i in range(len(leaf)):
         columns["sample_id"].append(str(trie["id"]))
         columns["level"].append(LEVELS[int(trie["level"][i])])

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import special, stats
 
+from mapl_jax import losses
+
 # The numbers of an evaluation as summary.json holds them: plain floats, ints, texts and mappings.
 Summary = Mapping[str, Any]
 
@@ -129,7 +131,7 @@ def confidence(margin: np.ndarray) -> np.ndarray:
 
 def reliability(margin: np.ndarray, bins: int = BINS) -> list[Bin]:
     """Confidence and accuracy in bins of equal width between 0.5 and 1; without empty ones."""
-    sure, right = confidence(margin), margin > 0
+    sure, right = confidence(margin), losses.is_right(margin)
     place = np.minimum(((sure - 0.5) * 2 * bins).astype(int), bins - 1)
     return [
         Bin(float(sure[some].mean()), int(right[some].sum()), int(some.sum()))
@@ -182,5 +184,5 @@ def summarize(margin: np.ndarray, length_margin: np.ndarray) -> dict[str, float 
     for name, members in (("longer", length_margin > 0), ("shorter", length_margin < 0)):
         numbers[f"{name}_count"] = int(members.sum())
         if members.any():
-            numbers[f"{name}_accuracy"] = float((margin[members] > 0).mean())
+            numbers[f"{name}_accuracy"] = float(losses.is_right(margin[members]).mean())
     return numbers

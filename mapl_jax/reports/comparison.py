@@ -22,7 +22,8 @@ from mapl_jax.evaluation.compare import (
     read,
     table_cells,
 )
-from mapl_jax.evaluation.preferences import LEVELS, percent
+from mapl_jax.evaluation.preferences import percent
+from mapl_jax.losses import LEVELS
 from mapl_jax.reports import charts, figures
 from mapl_jax.reports.pages import breakable, contents, number, section, table, tag, write_page
 from mapl_jax.runtime.console import text_table

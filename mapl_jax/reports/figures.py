@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from mapl_jax.evaluation import likelihood, preferences, statistics
-from mapl_jax.evaluation.preferences import LEVELS
+from mapl_jax.losses import LEVELS
 from mapl_jax.reports import charts
 from mapl_jax.reports.charts import Picture, Plot
 

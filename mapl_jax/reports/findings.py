@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from mapl_jax.evaluation.preferences import LEVELS, percent
+from mapl_jax.evaluation.preferences import percent
 from mapl_jax.evaluation.statistics import Summary
+from mapl_jax.losses import LEVELS
 
 SPLITS = {"train": "train", "test": "held out", "data": "count"}
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from mapl_jax import constraints
 from mapl_jax.evaluation import likelihood
-from mapl_jax.evaluation.preferences import LEVELS, Scored
+from mapl_jax.evaluation.preferences import Scored
+from mapl_jax.losses import LEVELS
 from mapl_jax.reports.pages import escape, mark, tag
 
 SHOWN = 4  # of a level

@@ -22,7 +22,7 @@ from mapl_jax.evaluation import likelihood, preferences
 from mapl_jax.evaluation.likelihood import score_responses
 from mapl_jax.evaluation.preferences import score_comparisons
 from mapl_jax.kernels.logps import token_logps
-from mapl_jax.losses import COMPARISONS, Leaves, dpo_loss, joined, reward_loss, sft_loss
+from mapl_jax.losses import Comparisons, Leaves, PolicySums
 from mapl_jax.models import policy, reward
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.runtime import errors, storage
@@ -107,7 +107,7 @@ def reward_objective(config: ConfigDict, _: Mesh) -> Objective:
         leaves=rewards_of,
         loss=functools.partial(reward_loss, inter=inter, center=config.loss.center),
         score=lambda rewards, _: rewards,
-        fields=(*REWARD, "tiles", *COMPARISONS),
+        fields=(*REWARD, "tiles", *Comparisons._fields),
         evaluation=preferences,
         evaluate=score_comparisons,
         **levels,
@@ -150,10 +150,10 @@ def dpo_objective(config: ConfigDict, mesh: Mesh) -> Objective:
         model=policy,
         leaves=functools.partial(_logps_over(mesh, config.train.logp_chunk), parts=True),
         loss=functools.partial(
-            dpo_loss, beta=fields.beta, inter=inter, base_loss=base_loss, sft=sft
+            policy_loss, beta=fields.beta, inter=inter, base_loss=base_loss, sft=sft
         ),
-        score=lambda logps, batch: fields.beta * joined(logps - batch["ref_logp"]),
-        fields=(*LOGP, "tiles", *COMPARISONS, "ref_logp", "response_tokens", "sft_weight"),
+        score=lambda logps, batch: losses.dpo_rewards(logps, batch["ref_logp"], fields.beta),
+        fields=(*LOGP, "tiles", *Comparisons._fields, "ref_logp", "response_tokens", "sft_weight"),
         evaluation=preferences,
         evaluate=score_comparisons,
         **levels,
@@ -167,7 +167,7 @@ def sft_objective(config: ConfigDict, mesh: Mesh) -> Objective:
     return Objective(
         model=policy,
         leaves=_logps_over(mesh, config.train.logp_chunk),
-        loss=sft_loss,
+        loss=demonstration_loss,
         score=lambda logps, _: logps,
         fields=(*LOGP, "tiles", "response_tokens", "sft_weight"),
         evaluation=likelihood,
@@ -196,6 +196,39 @@ def logps_of(
     return policy.leaf_logps(
         model, params, *arrays, tiles=batch.get("tiles"), logps=logps, **options
     )
+
+
+# Losses of a part of a batch.
+
+
+def comparisons_of(batch: Batch) -> Comparisons:
+    """The comparison table of a part of a batch."""
+    return Comparisons(*(batch[name] for name in Comparisons._fields))
+
+
+def reward_loss(rewards: Leaves, batch: Batch, **options: Any) -> tuple[Array, losses.LevelSums]:
+    """The loss of a reward model; options as for `losses.preference_loss`."""
+    return losses.preference_loss(rewards, comparisons_of(batch), **options)
+
+
+def policy_loss(logps: Array, batch: Batch, **options: Any) -> tuple[Array, PolicySums]:
+    """The loss of a policy by preferences; options as for `losses.dpo_loss`."""
+    return losses.dpo_loss(
+        logps,
+        batch["ref_logp"],
+        comparisons_of(batch),
+        batch["response_tokens"],
+        batch["sft_weight"],
+        **options,
+    )
+
+
+def demonstration_loss(logps: Leaves, batch: Batch) -> tuple[Array, losses.TokenSums]:
+    """The loss of a policy by demonstrations."""
+    return losses.sft_loss(logps, batch["response_tokens"], batch["sft_weight"])
+
+
+# Settings.
 
 
 def _levels(config: ConfigDict) -> tuple[str, dict[str, Any]]:

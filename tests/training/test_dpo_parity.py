@@ -82,7 +82,7 @@ def replayed():
     take = step.compile_train_step(
         step.make_train_step(
             leaves,
-            functools.partial(losses.dpo_loss, beta=BETA),
+            functools.partial(objective.policy_loss, beta=BETA),
             optimizer,
             learning_rate,
             clip=SETTINGS.clip,
@@ -231,9 +231,9 @@ def test_a_loss_is_that_of_trl(ours, trainer, name):
     if name == "sft":
         lengths = batch["response_tokens"][:, 0]
         batch = {**batch, "sft_weight": np.asarray([[1, 0]] * len(lengths)) / lengths.sum()}
-        found = losses.negative_log_likelihood(logps, batch)
+        found = losses.negative_log_likelihood(logps, batch["sft_weight"])
     else:
         loss = pair_losses.combine({name: 1.0}, beta=PEER_BETA, smoothing=smoothing)
-        found, _ = losses.dpo_loss(logps, batch, beta=PEER_BETA, base_loss=loss)
+        found, _ = objective.policy_loss(logps, batch, beta=PEER_BETA, base_loss=loss)
     # A log-ratio is a difference of sums around 200, and has their rounding times beta.
     assert float(found) == pytest.approx(expected, rel=1e-3)

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mapl_jax.losses import reward_loss
 from mapl_jax.models import axes, lora, reward
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.training import optimizers, sharding, step
 from mapl_jax.training.checkpoints import Checkpoints
+from mapl_jax.training.objective import reward_loss
 
 PLAIN = DecoderConfig(64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp_width=64)
 MODEL = dataclasses.replace(PLAIN, lora=lora.Lora(rank=4, alpha=8.0))

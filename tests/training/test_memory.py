@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mapl_jax import losses
 from mapl_jax.models import axes, policy
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.training import objective, optimizers, sharding, step
@@ -41,7 +40,7 @@ def compiled(leaves, model, shape=(1, 1, 1), rows=1, tokens=TOKENS):
     rate = optimizers.schedule(settings, 10)
     optimizer = optimizers.adamw(settings, rate, logical)
     abstract, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
-    loss = functools.partial(losses.dpo_loss, beta=0.1)
+    loss = functools.partial(objective.policy_loss, beta=0.1)
     take = step.compile_train_step(
         step.make_train_step(functools.partial(leaves, model), loss, optimizer, rate),
         mesh,

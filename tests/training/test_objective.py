@@ -14,12 +14,12 @@ from mapl_jax import losses, pair_losses
 from mapl_jax.data import encode, loader, tokenization
 from mapl_jax.data.loader import Batches
 from mapl_jax.data.rows import make_plan
-from mapl_jax.losses import comparisons_of, dpo_loss, joined
+from mapl_jax.losses import joined
 from mapl_jax.models import axes, policy
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import optimizers, scoring, sharding, step
-from mapl_jax.training.objective import LOGP, make
+from mapl_jax.training.objective import LOGP, comparisons_of, make, policy_loss
 
 MODEL = DecoderConfig(320, width=32, layers=1, heads=4, kv_heads=2, head_dim=8, mlp_width=64)
 ONE = {"data": 1, "fsdp": 1, "tensor": 1}
@@ -236,8 +236,8 @@ def test_the_sft_term_is_the_mean_over_all_chosen_tokens_of_the_batch(tries, ref
     batch = {k: v[0] for k, v in serve(tries, objective, reference=reference)[0].items()}
     logps = jnp.asarray(np.random.default_rng(0).normal(-9, 3, batch["leaf_end"].shape))
     batch["ref_logp"] = joined(batch["ref_logp"])
-    with_sft, _ = dpo_loss(logps, batch, beta=0.1, sft=0.5)
-    without, _ = dpo_loss(logps, batch, beta=0.1)
+    with_sft, _ = policy_loss(logps, batch, beta=0.1, sft=0.5)
+    without, _ = policy_loss(logps, batch, beta=0.1)
     chosen = batch["term_leaf"][..., 0][batch["level"] == losses.BASE]
     row = np.nonzero(batch["level"] == losses.BASE)[0]
     mean = -logps[row, chosen].sum() / batch["response_tokens"][row, chosen].sum()
@@ -250,7 +250,7 @@ def test_the_base_level_alone_has_the_chosen_loss(tries, reference, name):
     batch = {k: v[0] for k, v in serve(tries, objective, reference=reference)[0].items()}
     logps = jnp.asarray(reference_like(batch))
     _, sums = objective.loss(logps, batch)
-    _, plain = dpo_loss(logps, batch, beta=0.1)
+    _, plain = policy_loss(logps, batch, beta=0.1)
     np.testing.assert_allclose(sums.levels.loss[1:], plain.levels.loss[1:], rtol=1e-6)
     table = comparisons_of(batch)
     base = np.asarray(table.level == losses.BASE)

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mapl_jax.losses import BASE, reward_loss
+from mapl_jax.losses import BASE
 from mapl_jax.models import axes, hub, reward
 from mapl_jax.training import optimizers, sharding, step
+from mapl_jax.training.objective import reward_loss
 
 RECORDED = Path(__file__).parents[2].parent / "shared" / "data" / "parity" / "rm"
 pytestmark = pytest.mark.skipif(not RECORDED.exists(), reason="needs the recorded steps of TRL")

@@ -15,7 +15,15 @@ from mapl_jax.models import axes, policy, reward
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.performance import estimate
 from mapl_jax.training import optimizers, sharding, step, trainer
-from mapl_jax.training.objective import LOGP, REWARD, Objective, logps_of, rewards_of
+from mapl_jax.training.objective import (
+    LOGP,
+    REWARD,
+    Objective,
+    logps_of,
+    policy_loss,
+    reward_loss,
+    rewards_of,
+)
 
 MODEL = DecoderConfig(64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp_width=64)
 # Where a gradient is as small as its rounding, Adam with its usual eps makes a whole step of it.
@@ -32,18 +40,18 @@ def objective_of(kind, mesh):
         return Objective(
             model=reward,
             leaves=rewards_of,
-            loss=losses.reward_loss,
-            fields=(*REWARD, "tiles", *losses.COMPARISONS),
+            loss=reward_loss,
+            fields=(*REWARD, "tiles", *losses.Comparisons._fields),
             **common,
         )
     return Objective(
         model=policy,
         leaves=functools.partial(logps_of, mesh=mesh, chunk=16),
-        loss=functools.partial(losses.dpo_loss, beta=0.1),
+        loss=functools.partial(policy_loss, beta=0.1),
         fields=(
             *LOGP,
             "tiles",
-            *losses.COMPARISONS,
+            *losses.Comparisons._fields,
             "ref_logp",
             "response_tokens",
             "sft_weight",

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mapl_jax.losses import reward_loss
 from mapl_jax.models import axes, reward
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.training import optimizers, sharding, step
+from mapl_jax.training.objective import reward_loss
 
 pytestmark = pytest.mark.smoke
 
