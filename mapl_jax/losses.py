@@ -175,15 +175,6 @@ def term_rewards(
     return jnp.take_along_axis(rewards, flat, axis=1).reshape(rows, comparisons, terms)
 
 
-def gaps(
-    rewards: Float[Array, "R L"],
-    term_leaf: Int[Array, "R C 4"],
-    term_sign: Float[Array, "R C 4"],
-) -> Float[Array, "R C"]:
-    """Signed sums of leaf rewards, the margins before gamma."""
-    return signed_sum(term_rewards(rewards, term_leaf), term_sign)
-
-
 def sides(
     values: Float[Array, "R L"], comparisons: Comparisons
 ) -> tuple[Float[Array, "R C"], Float[Array, "R C"]]:

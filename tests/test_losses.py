@@ -259,7 +259,7 @@ def test_gaps_are_the_same_on_both_sides():
     terms = np.asarray(losses.term_rewards(r, table.term_leaf))
     np.testing.assert_array_equal(
         losses.signed_sum(terms, np.asarray(table.term_sign)),
-        losses.gaps(r, table.term_leaf, table.term_sign),
+        losses.margins(r, table),
     )
 
 
