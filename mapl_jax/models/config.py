@@ -6,21 +6,67 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array
 
 from mapl_jax.models.lora import Lora
 from mapl_jax.models.rope import RopeScaling
+from mapl_jax.runtime import settings
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.settings import setting
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "silu": jax.nn.silu,
     "gelu_tanh": functools.partial(jax.nn.gelu, approximate=True),
 }
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 CHOICES = {
     "activation": tuple(ACTIVATIONS),
     "norms": ("before", "after", "both"),
     "qk_norm": (None, "head", "projection"),
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSettings:
+    """The section `model` of a config: where the first parameters come from, or their shape."""
+
+    path: str = setting("", "a folder with config.json and safetensors, or a hub name")
+    reference: str = setting(
+        "",
+        "the reference of a policy: a folder or a hub name; empty: the first weights of the policy",
+    )
+    shape: str = setting(
+        "", "from scratch, in the shape of a model of mapl_jax/models/published.py"
+    )
+    width: int = setting(
+        128, "width of the hidden states; this and what follows without path and shape", least=1
+    )
+    layers: int = setting(2, "blocks of attention and feed-forward", least=1)
+    heads: int = setting(4, "heads of the queries", least=1)
+    kv_heads: int = setting(2, "heads of keys and values", least=1)
+    mlp_width: int = setting(384, "width of the feed-forward layers", least=1)
+    rope_theta: float = setting(10_000.0, "base of the rotary positions", above=0)
+
+    def __post_init__(self) -> None:
+        settings.check(self, "model")
+        if self.path and self.shape:
+            raise UserError(
+                "model.path names weights to start from and model.shape a shape to start from "
+                "scratch; set one of them to nothing"
+            )
+        if self.path or self.shape:
+            return
+        if self.width % self.heads or self.heads % self.kv_heads:
+            raise UserError(
+                f"model.width ({self.width}) must be a multiple of model.heads ({self.heads}), "
+                f"and that of model.kv_heads ({self.kv_heads})"
+            )
+        if self.width // self.heads % 2:
+            raise UserError(
+                f"model.width ({self.width}) over model.heads ({self.heads}) must be even: rotary "
+                "angles come in pairs"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +146,8 @@ class DecoderConfig:
                 raise UserError(
                     f"model: {name} must be one of {choices}, not {getattr(self, name)!r}"
                 )
+        if self.lora is not None and not self.lora.rank:
+            raise UserError("model: lora.rank must be at least 1, not 0")
         if self.heads % self.kv_heads:
             raise UserError(
                 f"model: heads ({self.heads}) must be a multiple of kv_heads ({self.kv_heads})"

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.models import decoder, hub, lora, published
-from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.config import DTYPES, DecoderConfig
 from mapl_jax.runtime import errors
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training.objective import Objective
@@ -21,9 +21,6 @@ from mapl_jax.training.objective import Objective
 
 def _options(dtype: str) -> dict[str, Any]:
     return {"dtype": errors.choice("dtype", dtype, DTYPES), "backend": "auto"}
-
-
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 @dataclasses.dataclass(frozen=True)

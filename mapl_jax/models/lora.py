@@ -19,7 +19,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from mapl_jax.runtime import settings
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.settings import setting
 
 TARGETS = ("q", "k", "v", "o", "gate", "up", "down")
 ALL = "all"
@@ -28,23 +30,18 @@ HEADS = ("score",)
 
 @dataclasses.dataclass(frozen=True)
 class Lora:
-    """Which matrices have adapters, and of what size.
+    """Which matrices have adapters, and of what size: A [in, rank] and B [rank, out]."""
 
-    Attributes:
-        rank: of A and B.
-        alpha: the adapters' part is scaled by alpha / rank.
-        targets: names of `TARGETS` with commas between them, or "all".
-    """
+    rank: int = setting(
+        0, "rank of adapters beside a frozen model; 0: the whole model is trained", least=0
+    )
+    alpha: float = setting(32.0, "adapters are scaled by alpha / rank", above=0)
+    targets: str = setting(
+        ALL, "matrices with adapters: all, or of q,k,v,o,gate,up,down with commas between them"
+    )
 
-    rank: int
-    alpha: float
-    targets: str = ALL
-
-    def __post_init__(self):
-        if self.rank < 1 or not self.alpha > 0:
-            raise UserError(
-                f"lora.rank ({self.rank}) must be at least 1 and lora.alpha ({self.alpha}) above 0"
-            )
+    def __post_init__(self) -> None:
+        settings.check(self, "lora")
         if unknown := [name for name in self.names if name not in TARGETS]:
             raise UserError(
                 f"lora.targets has {', '.join(map(repr, unknown))}; choose of "

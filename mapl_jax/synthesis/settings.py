@@ -6,7 +6,9 @@ import functools
 from typing import Any
 
 from mapl_jax import constraints
+from mapl_jax.runtime import settings
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.settings import setting
 
 MODES = ("compact", "full")
 WORDINGS = ("train", "held_out")
@@ -17,45 +19,65 @@ _FAMILIES = {"train": False, "held_out": True, "all": None}
 class Settings:
     """The choices behind a set of samples. Checked when made.
 
-    Attributes:
-        mode: "compact": the two prompts of `inter` serve `intra` as well (5 comparisons from 6
-            leaves); "full": every comparison has prompts of its own (5 from 10).
-        seed: another seed draws other instructions.
-        k_min: fewest instructions of a prompt; a pair that cannot have as many keeps only `base`.
-        k_max: most instructions of a prompt; the number is uniform between the two, and lowered to
-            what the pair allows.
-        families: "train", "held_out", "all", or ids with commas between them.
-        wordings: "train", or "held_out" for sentences kept apart for evaluation.
-        reference: pairs drawn from the input to learn from what its responses are like (see
-            `reference`); 0 draws every family alike and drops nothing.
-        min_share: an instruction that a smaller share of the reference responses keeps is dropped.
-        min_share_named: the same for instructions that name words of the response.
-        max_share: an instruction that a larger share of them keeps is dropped.
-
     Raises:
         UserError: a value is not possible.
     """
 
-    mode: str = "compact"
-    seed: int = 0
-    k_min: int = 2
-    k_max: int = 5
-    families: str = "train"
-    wordings: str = "train"
-    reference: int = 512
-    min_share: float = 0.05
-    min_share_named: float = 0.0
-    max_share: float = 0.95
+    mode: str = setting(
+        "compact",
+        '"compact": the prompts of inter serve intra too, 5 comparisons of 6 leaves; "full": '
+        "prompts of its own for every comparison, 5 of 10 leaves",
+        choices=MODES,
+    )
+    seed: int = setting(
+        0, "seed of the instructions; another one draws others", least=0, most=2**32 - 1
+    )
+    k_min: int = setting(
+        2,
+        "fewest instructions of a prompt; a pair that cannot have as many keeps its base "
+        "comparison only",
+        least=1,
+    )
+    k_max: int = setting(
+        5,
+        "most instructions of a prompt; their number is uniform between the two, as far as the "
+        "pair allows",
+        least=1,
+    )
+    families: str = setting(
+        "train", '"train", "held_out", "all", or ids of families with commas between them'
+    )
+    wordings: str = setting(
+        "train",
+        'sentences of the instructions: "train", or "held_out" for those kept for evaluation',
+        choices=WORDINGS,
+    )
+    reference: int = setting(
+        512,
+        "pairs to learn from what responses of the data are like: which instructions say nothing, "
+        "how to draw families evenly, and which way they lean; 0: nothing is learned",
+        least=0,
+    )
+    min_share: float = setting(
+        0.05,
+        "an instruction that a smaller share of these responses keeps is dropped",
+        least=0,
+        most=1,
+    )
+    min_share_named: float = setting(
+        0.0, "the same for instructions that name words of the response", least=0, most=1
+    )
+    max_share: float = setting(
+        0.95,
+        "an instruction that a larger share of these responses keeps is dropped",
+        least=0,
+        most=1,
+    )
 
-    def __post_init__(self):
-        _one_of("mode", self.mode, MODES)
-        _one_of("wordings", self.wordings, WORDINGS)
-        if self.k_min < 1:
-            raise UserError(f"k_min must be at least 1, not {self.k_min}")
+    def __post_init__(self) -> None:
+        settings.check(self, "")
         if self.k_min > self.k_max:
             raise UserError(f"k_min ({self.k_min}) must not exceed k_max ({self.k_max})")
-        if self.reference < 0:
-            raise UserError(f"reference must not be negative, not {self.reference}")
         for name in ("min_share", "min_share_named"):
             if not 0 <= getattr(self, name) < self.max_share <= 1:
                 raise UserError(
@@ -91,8 +113,3 @@ class Settings:
                 hint = f"did you mean {close[0]!r}?" if close else f"try {', '.join(_FAMILIES)}"
                 raise UserError(f"unknown family {name!r} in families; {hint}")
         return tuple(sorted(set(names)))
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise UserError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")

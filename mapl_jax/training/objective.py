@@ -25,14 +25,43 @@ from mapl_jax.kernels.logps import token_logps
 from mapl_jax.losses import Comparisons, Leaves, PolicySums
 from mapl_jax.models import policy, reward
 from mapl_jax.models.config import DecoderConfig
-from mapl_jax.runtime import errors, storage
+from mapl_jax.runtime import errors, settings, storage
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.settings import setting
 from mapl_jax.training import sharding
 from mapl_jax.training.step import Batch, LossFunction, Params
 
 TRIE = ("tokens", "positions", "reach")
 REWARD = (*TRIE, "leaf_end")
 LOGP = (*TRIE, "parent", "scored_at", "leaf_end")
+
+
+@dataclasses.dataclass(frozen=True)
+class LossSettings:
+    """The section `loss` of a run."""
+
+    base: float = setting(1.0, "weight of the level base", above=0)
+    intra: float = setting(1.0, "weight of the level intra", least=0)
+    inter: float = setting(1.0, "weight of the level inter", least=0)
+    inter_form: str = setting(
+        "margin",
+        'form of the level inter: "margin", "plain", "fixed" or "stopgrad"',
+        choices=tuple(losses.INTER_FORMS),
+    )
+    inter_gamma: float = setting(0.0, 'margin of inter_form "fixed", for each added instruction')
+    center: float = setting(0.0, "keeps rewards near 0; TRL's center_rewards_coefficient", least=0)
+    beta: float = setting(0.1, "factor of the rewards of a policy", above=0)
+    type: str = setting(
+        "sigmoid", "loss of the base level of a policy; several with commas between them"
+    )
+    weights: str = setting("", "weights of these losses, with commas between them; empty: 1 each")
+    label_smoothing: float = setting(
+        0.0, "chance that a label is wrong: sigmoid, robust, exo_pair", least=0, below=1
+    )
+    joint_logp: bool = setting(False, "prompt tokens count too (arXiv 2502.00814), for intra")
+
+    def __post_init__(self) -> None:
+        settings.check(self, "loss")
 
 
 @dataclasses.dataclass(frozen=True)

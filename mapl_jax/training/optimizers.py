@@ -7,60 +7,50 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime import settings
+from mapl_jax.runtime.settings import setting
 
 SCHEDULES = ("cosine", "linear", "constant")
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerSettings:
-    """AdamW as TRL and `transformers` name it.
+    """AdamW as TRL and `transformers` name its numbers; the decay is decoupled."""
 
-    Attributes:
-        learning_rate: its peak.
-        schedule: after warm-up, `cosine` or `linear` to `min_ratio` of the peak, or `constant`.
-        warmup: steps of linear warm-up; below 1, a fraction of all steps.
-        min_ratio: last learning rate over the peak.
-        weight_decay: decoupled; for matrices, not for norms, biases and the reward head.
-        b1: decay of the first moment.
-        b2: decay of the second moment.
-        eps: added to the root of the second moment.
-        clip: largest norm of the gradient; 0 for none.
-    """
+    learning_rate: float = setting(1e-3, "peak of the learning rate", above=0)
+    schedule: str = setting(
+        "cosine",
+        'learning rate after warm-up: "cosine" or "linear" to min_ratio of the peak, or "constant"',
+        choices=SCHEDULES,
+    )
+    warmup: float = setting(
+        0.0, "steps of linear warm-up; below 1, a fraction of all steps", least=0
+    )
+    min_ratio: float = setting(0.0, "last learning rate over the peak", least=0, most=1)
+    weight_decay: float = setting(
+        0.0, "weight decay of matrices, not of norms, biases and the reward head", least=0
+    )
+    b1: float = setting(0.9, "Adam's decay of the first moment", least=0, below=1)
+    b2: float = setting(0.999, "Adam's decay of the second moment", least=0, below=1)
+    # With 0, Adam divides nothing by nothing where a gradient is 0.
+    eps: float = setting(1e-8, "Adam's epsilon, added to the root of the second moment", above=0)
+    clip: float = setting(
+        1.0, "largest norm of a gradient, longer ones are scaled down; 0: any", least=0
+    )
 
-    learning_rate: float
-    schedule: str = "cosine"
-    warmup: float = 0.0
-    min_ratio: float = 0.0
-    weight_decay: float = 0.0
-    b1: float = 0.9
-    b2: float = 0.999
-    eps: float = 1e-8
-    clip: float = 1.0
-
-    def __post_init__(self):
-        if self.schedule not in SCHEDULES:
-            raise UserError(
-                f"train.schedule is {self.schedule!r}; choose one of {', '.join(SCHEDULES)}"
-            )
-        for name in ("learning_rate", "warmup", "min_ratio", "weight_decay", "eps", "clip"):
-            value = getattr(self, name)
-            if not (value >= 0 and value < float("inf")):
-                raise UserError(f"train.{name} must be a number of 0 or more, not {value}")
-        for name in ("b1", "b2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"train.{name} must lie in [0, 1), not {getattr(self, name)}")
+    def __post_init__(self) -> None:
+        settings.check(self, "train")
 
 
-def schedule(settings: OptimizerSettings, total_steps: int) -> optax.Schedule:
+def schedule(numbers: OptimizerSettings, total_steps: int) -> optax.Schedule:
     """Learning rate by step."""
-    peak, warmup = settings.learning_rate, settings.warmup
+    peak, warmup = numbers.learning_rate, numbers.warmup
     steps = round(warmup * total_steps) if warmup < 1 else int(warmup)
     rest = max(total_steps - steps, 1)
-    if settings.schedule == "cosine":
-        after = optax.cosine_decay_schedule(peak, rest, settings.min_ratio)
-    elif settings.schedule == "linear":
-        after = optax.linear_schedule(peak, peak * settings.min_ratio, rest)
+    if numbers.schedule == "cosine":
+        after = optax.cosine_decay_schedule(peak, rest, numbers.min_ratio)
+    elif numbers.schedule == "linear":
+        after = optax.linear_schedule(peak, peak * numbers.min_ratio, rest)
     else:
         after = optax.constant_schedule(peak)
     if not steps:
@@ -71,12 +61,12 @@ def schedule(settings: OptimizerSettings, total_steps: int) -> optax.Schedule:
 
 
 def adamw(
-    settings: OptimizerSettings, learning_rate: optax.Schedule, logical: Any
+    numbers: OptimizerSettings, learning_rate: optax.Schedule, logical: Any
 ) -> optax.GradientTransformation:
     """AdamW.
 
     Args:
-        settings: its numbers.
+        numbers: its settings.
         learning_rate: by step.
         logical: pytree of logical axis names, which tells matrices from norms and biases.
     """
@@ -87,11 +77,11 @@ def adamw(
     )
     return optax.adamw(
         learning_rate,
-        b1=settings.b1,
-        b2=settings.b2,
-        eps=settings.eps,
-        weight_decay=settings.weight_decay,
-        mask=matrices if settings.weight_decay else None,
+        b1=numbers.b1,
+        b2=numbers.b2,
+        eps=numbers.eps,
+        weight_decay=numbers.weight_decay,
+        mask=matrices if numbers.weight_decay else None,
     )
 
 

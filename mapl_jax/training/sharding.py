@@ -1,5 +1,6 @@
 """One mesh and one table: which logical axis of a parameter lies on which axis of the mesh."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,7 +9,9 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from mapl_jax.kernels.compute import Spread
+from mapl_jax.runtime import settings
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.settings import setting
 
 MESH_AXES = ("data", "fsdp", "tensor")
 DATA_AXES = ("data", "fsdp")
@@ -20,6 +23,30 @@ RULES: dict[str | None, str | None] = {
     "kv_heads": "tensor",
     "mlp": "tensor",
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshSettings:
+    """The section `mesh` of a config: the size of each axis of `MESH_AXES`."""
+
+    data: int = setting(
+        -1,
+        "parts that rows alone are split into; -1: whatever the others leave",
+        least=1,
+        besides=-1,
+    )
+    fsdp: int = setting(
+        1, "parts that parameters and rows are split into; -1: the rest", least=1, besides=-1
+    )
+    tensor: int = setting(
+        1, "parts that matrices are split into; -1: the rest", least=1, besides=-1
+    )
+
+    def __post_init__(self) -> None:
+        settings.check(self, "mesh")
+        sizes = dataclasses.asdict(self)
+        if list(sizes.values()).count(-1) > 1:
+            raise UserError(f"mesh sizes must be positive, one of them may be -1; got {sizes}")
 
 
 def make_mesh(shape: Mapping[str, int], devices: list[Any] | None = None) -> Mesh:

@@ -159,7 +159,7 @@ def test_settings_survive_json():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rank": 0, "alpha": 1.0}, "rank"),
+        ({"rank": -1, "alpha": 1.0}, "rank"),
         ({"rank": 4, "alpha": 0.0}, "alpha"),
         ({"rank": 4, "alpha": 1.0, "targets": "q,query"}, "'query'; choose of q, k, v"),
     ],

@@ -230,13 +230,13 @@ def test_any_two_texts_make_a_sample(chosen, rejected, mode):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"mode": "tiny"}, "mode must be one of compact, full"),
+        ({"mode": "tiny"}, "mode is 'tiny'; choose one of compact, full"),
         ({"wordings": "all"}, "wordings"),
         ({"k_min": 0}, "k_min"),
         ({"k_min": 4, "k_max": 3}, "must not exceed"),
         ({"families": "punctuation:no_coma"}, "did you mean 'punctuation:no_comma'"),
         ({"families": "punctuation:no_comma"}, "fewer than k_min"),
-        ({"reference": -1}, "reference must not be negative"),
+        ({"reference": -1}, "reference is -1; it must be a whole number, at least 0"),
         ({"min_share": 0.95}, "0 <= min_share < max_share"),
         ({"max_share": 1.5}, "max_share"),
     ],

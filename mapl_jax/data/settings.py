@@ -1,0 +1,64 @@
+"""What a config says of the data and of the tokenizer."""
+
+import dataclasses
+
+from mapl_jax.runtime import settings
+from mapl_jax.runtime.settings import setting
+
+ON_ERROR = ("raise", "skip")
+TRUNCATION = ("truncate", "drop", "error")
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceSettings:
+    """Where records come from, and which of them are held out."""
+
+    train: str = setting("demo", 'pairs or samples: a file, a folder, a hub name, or "demo"')
+    test: str = setting("", "held-out data, as train; empty: a part of train is held out")
+    test_fraction: float = setting(
+        0.1, "the part of train that is held out, by prompt, where test is empty", above=0, below=1
+    )
+    demo_pairs: int = setting(3600, "pairs of the demonstration set", least=10)
+    on_error: str = setting("raise", 'what a bad record does: "raise" or "skip"', choices=ON_ERROR)
+    num_proc: int = setting(0, "processes that synthesize; 0: one per core", least=0)
+
+    def __post_init__(self) -> None:
+        settings.check(self, "data")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSettings(SourceSettings):
+    """The section `data` of a run: records, and how they become rows of tokens."""
+
+    instructions: bool = setting(
+        False,
+        "pairs get instructions, and responses answer the prompts whose instructions they keep "
+        "as well",
+    )
+    max_length: int = setting(320, "longest prompt and response together, tokens", least=32)
+    row_length: int = setting(512, "tokens of a row", least=1)
+    truncation: str = setting(
+        "truncate",
+        'what happens to what is longer than max_length: "truncate" (from the left), "drop" or '
+        '"error"',
+        choices=TRUNCATION,
+    )
+    threads: int = setting(2, "threads that read ahead", least=0)
+    workers: int = setting(0, "processes that read ahead", least=0)
+    cache: str = setting(
+        "", "folder of prepared data, for runs that share it; empty: the run's own"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenizerSettings:
+    """The section `tokenizer` of a run."""
+
+    path: str = setting("", "folder or hub name; empty: the model's, or trained on the data")
+    vocab_size: int = setting(2048, "tokens of a tokenizer that is trained on the data", least=300)
+    chat_template: str = setting(
+        "", "replaces the tokenizer's chat template: a template or its file"
+    )
+
+    def __post_init__(self) -> None:
+        settings.check(self, "tokenizer")

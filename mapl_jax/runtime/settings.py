@@ -1,0 +1,323 @@
+"""Settings: frozen dataclasses whose fields say what they mean and what they may be.
+
+A section of a config becomes one of them where a command reads it, and goes no further:
+
+    @dataclasses.dataclass(frozen=True)
+    class TrainSettings:
+        epochs: int = setting(1, "passes over the training data", least=1)
+
+        def __post_init__(self) -> None:
+            settings.check(self, "train")
+
+    settings.from_section(TrainSettings, {"epochs": 0}, "train")
+    # UserError: train.epochs is 0; it must be a whole number, at least 1
+
+What only several fields together decide belongs in `__post_init__` as well. `--help` and
+docs/configuration.md show the same names and texts.
+"""
+
+import ast
+import dataclasses
+import difflib
+import functools
+import math
+import types
+import typing
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, TypeVar
+
+from mapl_jax.runtime.errors import UserError
+
+S = TypeVar("S")
+T = TypeVar("T")
+_KEY = "setting"
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What is known of a field beside its name, type and default.
+
+    Attributes:
+        help: what the field says, as a phrase that stands alone.
+        least: the smallest number.
+        above: a number that the value must exceed.
+        most: the largest number.
+        below: a number that the value must stay under.
+        besides: a number outside of these bounds with a meaning of its own.
+        choices: the texts to choose from; empty where every text is one.
+        part_of_all: the field is a mapping that holds some fields of the class it stands in.
+    """
+
+    help: str
+    least: float | None = None
+    above: float | None = None
+    most: float | None = None
+    below: float | None = None
+    besides: float | None = None
+    choices: tuple[str, ...] = ()
+    part_of_all: bool = False
+
+    def problem(self, kind: object, value: object) -> str | None:
+        """What is wrong with a value; None if nothing is.
+
+        Args:
+            kind: the type of the field: `str`, `bool`, `int` or `float`.
+            value: the value.
+        """
+        if self.choices:
+            names = ", ".join(self.choices)
+            return None if value in self.choices else f"choose one of {names}"
+        if kind is str:
+            return None if isinstance(value, str) else "it must be text"
+        if kind is bool:
+            return None if isinstance(value, bool) else "it must be True or False"
+        numbers = (int,) if kind is int else (int, float)
+        if type(value) in numbers and (value == self.besides or self._holds(value)):  # type: ignore[arg-type]
+            return None
+        return f"it must be {self._numbers(whole=kind is int)}"
+
+    def _holds(self, value: float) -> bool:
+        return (
+            math.isfinite(value)
+            and (self.least is None or value >= self.least)
+            and (self.above is None or value > self.above)
+            and (self.most is None or value <= self.most)
+            and (self.below is None or value < self.below)
+        )
+
+    def _numbers(self, whole: bool) -> str:
+        """The numbers within the bounds, in words."""
+        bounds = [
+            f"{word} {bound:g}" if abs(bound) < 1e6 else f"{word} {bound:.0f}"
+            for word, bound in (
+                ("at least", self.least),
+                ("above", self.above),
+                ("at most", self.most),
+                ("below", self.below),
+            )
+            if bound is not None
+        ]
+        kind = "a whole number" if whole else "a finite number"
+        text = f"{kind}, {' and '.join(bounds)}" if bounds else kind
+        return text if self.besides is None else f"{text}, or {self.besides:g}"
+
+
+def setting(
+    default: T,
+    help: str,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+    besides: float | None = None,
+    choices: Collection[str] = (),
+) -> T:
+    """A field of a settings class; see `Setting` for the arguments."""
+    about = Setting(help, least, above, most, below, besides, tuple(choices))
+    field: T = dataclasses.field(default=default, metadata={_KEY: about})
+    return field
+
+
+# Metadata of a field that holds other values for some fields of the class it stands in.
+OVERRIDES = {_KEY: Setting("other values for fields of the same names", part_of_all=True)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """A field of a settings class.
+
+    Attributes:
+        name: of the field; `section.field` inside a section.
+        kind: its type, or the settings class of a section.
+        default: its default; `dataclasses.MISSING` if it has none.
+        about: its help text and bounds.
+    """
+
+    name: str
+    kind: Any
+    default: Any
+    about: Setting
+
+    @property
+    def section(self) -> bool:
+        """Whether it has fields of its own."""
+        return dataclasses.is_dataclass(self.kind)
+
+
+def fields_of(cls: Any) -> Mapping[str, Field]:
+    """The fields of a settings class by name, sections as one field each."""
+    return _fields_of(cls)
+
+
+@functools.cache
+def _fields_of(cls: Any) -> Mapping[str, Field]:
+    hints = typing.get_type_hints(cls)
+    found = {}
+    for field in dataclasses.fields(cls):
+        kind = hints[field.name]
+        if isinstance(kind, types.UnionType):
+            kind = next(option for option in typing.get_args(kind) if option is not type(None))
+        about = field.metadata.get(_KEY, Setting(""))
+        if about.part_of_all:
+            kind = cls
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory
+        found[field.name] = Field(field.name, kind, default, about)
+    return found
+
+
+def find(cls: type, name: str) -> Field | None:
+    """The field of a settings class by its full name, `section.field`; None if there is none."""
+    first, _, rest = name.partition(".")
+    field = fields_of(cls).get(first)
+    if field is None or not rest:
+        return field
+    return find(field.kind, rest) if field.section else None
+
+
+def check(settings: object, section: str) -> None:
+    """Makes sure that every field means something by itself; for `__post_init__`.
+
+    Args:
+        settings: of a settings class.
+        section: the section of a config that it stands for; empty for fields without one.
+
+    Raises:
+        UserError: a field does not; names it.
+    """
+    for name, field in fields_of(type(settings)).items():
+        if not field.section and not field.about.part_of_all:
+            _check_one(field, getattr(settings, name), f"{section}.{name}" if section else name)
+
+
+def check_values(cls: type, values: Mapping[str, Any], section: str = "") -> None:
+    """Makes sure that every value belongs to a field and means something by itself.
+
+    Args:
+        cls: a settings class.
+        values: field -> value, sections as mappings; fields may be missing.
+        section: where the values stand in a config; empty for the config itself.
+
+    Raises:
+        UserError: a value does not; names its field.
+    """
+    _check_values(cls, values, section, cls)
+
+
+def _check_values(cls: type, values: Mapping[str, Any], section: str, whole: type) -> None:
+    fields = fields_of(cls)
+    for key, value in values.items():
+        name = f"{section}.{key}" if section else key
+        field = fields.get(key)
+        if field is None:
+            raise UserError(_unknown(whole, name))
+        if field.section:
+            if value is None and field.default is None:
+                continue
+            if not isinstance(value, Mapping):
+                raise UserError(_is_section(name, value))
+            _check_values(field.kind, value, name, whole)
+        elif isinstance(value, Mapping):
+            raise UserError(f"{name} has fields of its own; it must be a single value")
+        else:
+            _check_one(field, value, name)
+
+
+def _check_one(field: Field, value: object, name: str) -> None:
+    if problem := field.about.problem(field.kind, value):
+        raise UserError(f"{name} is {value!r}; {problem}")
+
+
+def from_section(cls: type[S], section: Mapping[str, Any], name: str = "") -> S:
+    """Settings from the section of a config.
+
+    Args:
+        cls: a settings class.
+        section: field -> value, sections as mappings; a field that is missing has its default.
+        name: the section's name in the config, for errors; empty for the config itself.
+
+    Raises:
+        UserError: a field is unknown, missing without a default, or its value means nothing.
+    """
+    check_values(cls, section, name)
+    return _made(cls, section, name)
+
+
+def _made(cls: type[S], section: Mapping[str, Any], name: str) -> S:
+    values = {}
+    for key, field in fields_of(cls).items():
+        full = f"{name}.{key}" if name else key
+        if key not in section:
+            if field.default is dataclasses.MISSING:
+                raise UserError(f"the config has no field {full}; add it")
+            continue
+        value = section[key]
+        nested = field.section and not field.about.part_of_all and value is not None
+        values[key] = _made(field.kind, value, full) if nested else value
+    return cls(**values)
+
+
+def flag_problem(cls: type, name: str, text: str) -> str | None:
+    """What is wrong with a field's name or value as they stand on a command line.
+
+    Args:
+        cls: the settings class of the config.
+        name: of the field, `section.field`.
+        text: the value; None is returned where it means something.
+    """
+    field = find(cls, name)
+    if field is None:
+        return _unknown(cls, name)
+    if field.section:
+        return _is_section(name, text)
+    if field.kind is str and not field.about.choices:
+        return None
+    value: object = text
+    if field.kind is not str:
+        try:
+            value = ast.literal_eval(text.title() if field.kind is bool else text)
+        except (ValueError, SyntaxError):
+            value = float(text) if text.lower().strip("+-") in ("nan", "inf") else text
+    problem = field.about.problem(field.kind, value)
+    return problem and f"{name} is {text!r}; {problem}"
+
+
+def described(cls: type, values: Mapping[str, Any], section: str = "") -> Iterator[Field]:
+    """The fields of a config in the order of its settings class, with the config's values.
+
+    Args:
+        cls: the settings class of the config.
+        values: the config; fields that it lacks are left out.
+        section: put before names.
+    """
+    for key, field in fields_of(cls).items():
+        if key not in values:
+            continue
+        name = f"{section}.{key}" if section else key
+        if isinstance(values[key], Mapping):
+            yield from described(field.kind, values[key], name)
+        else:
+            yield dataclasses.replace(field, name=name, default=values[key])
+
+
+def _is_section(name: str, value: object) -> str:
+    return f"{name} is {value!r}; it has fields of its own, {name}.NAME"
+
+
+def _unknown(whole: type, name: str) -> str:
+    known = dict(_names(whole))
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {close[0]}?" if close else "nothing reads it; leave it out"
+    return f"unknown field {name}; {hint}"
+
+
+def _names(cls: type, section: str = "") -> Iterator[tuple[str, Field]]:
+    """Full names of the fields of a class, of sections and of what is in them."""
+    for key, field in fields_of(cls).items():
+        name = f"{section}.{key}" if section else key
+        yield name, field
+        # A class inside itself has the same fields once more.
+        if field.section and field.kind is not cls:
+            yield from _names(field.kind, name)

@@ -1,0 +1,65 @@
+"""What a config says of training and of its evaluations."""
+
+import dataclasses
+
+from mapl_jax.kernels.attention import BACKENDS
+from mapl_jax.models.config import DTYPES
+from mapl_jax.models.decoder import REMAT
+from mapl_jax.runtime import settings
+from mapl_jax.runtime.settings import setting
+from mapl_jax.training.optimizers import OptimizerSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSettings(OptimizerSettings):
+    """The section `train` of a run: how long and how it trains, AdamW included."""
+
+    epochs: int = setting(1, "passes over the training data", least=1)
+    steps: int = setting(0, "steps, whatever the epochs come to; 0: those of the epochs", least=0)
+    rows_per_batch: int = setting(12, "rows of a step, over all devices", least=1)
+    accumulation: int = setting(1, "parts of a batch, one after the other", least=1)
+    dtype: str = setting(
+        "float32", 'type of the computation: "float32" or "bfloat16"', choices=tuple(DTYPES)
+    )
+    remat: str = setting(
+        "none",
+        'what the backward pass computes again: "none", "dots", "full"',
+        choices=tuple(REMAT),
+    )
+    attention: str = setting("auto", "backend of the reach mask", choices=BACKENDS)
+    logp_chunk: int = setting(256, "scored tokens of a row whose logits are held at once", least=1)
+    log_every: int = setting(5, "steps between lines of metrics.jsonl", least=1)
+    logger: str = setting(
+        "tensorboard",
+        '"tensorboard", "wandb", "trackio", several with commas between them; empty: none',
+    )
+    eval_every: int = setting(
+        0, "steps between evaluations; 0: before and after training only", least=0
+    )
+    save_every: int = setting(100, "steps between checkpoints", least=0)
+    keep: int = setting(2, "checkpoints that stay", least=1)
+    on_nonfinite: str = setting(
+        "stop",
+        'a step whose loss or gradient is not finite ends the run ("stop") or is left out ("skip")',
+        choices=("stop", "skip"),
+    )
+
+    def __post_init__(self) -> None:
+        settings.check(self, "train")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalSettings:
+    """The section `eval` of a run: its evaluations on held-out data."""
+
+    rows_per_batch: int = setting(8, "rows scored at once, over all devices", least=1)
+    samples: int = setting(200, "samples of an evaluation during training; 0: all", least=0)
+    resamples: int = setting(1000, "resamples of the bootstrap", least=0)
+    generate: int = setting(
+        0, "held-out prompts with instructions that are answered; 0: none", least=0
+    )
+    generate_rows: int = setting(32, "responses generated at once", least=1)
+    max_new_tokens: int = setting(160, "longest generated response, tokens", least=1)
+
+    def __post_init__(self) -> None:
+        settings.check(self, "eval")
