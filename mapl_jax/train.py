@@ -31,8 +31,10 @@ from mapl_jax.runtime.console import detail, say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import write_lines
 from mapl_jax.runtime.run_folder import RunFolder, _undone_on_mistake, claim, opened
+from mapl_jax.runtime.settings import from_section
 from mapl_jax.synthesis import prepare
 from mapl_jax.synthesis.prepare import Source
+from mapl_jax.synthesis.settings import Settings as SynthesisSettings
 from mapl_jax.training import loop, restore, sharding, step, trainer
 from mapl_jax.training import reference as weights
 from mapl_jax.training.checkpoints import Checkpoints, check_record, open_newest
@@ -42,7 +44,25 @@ from mapl_jax.training.metrics import MetricsWriter
 from mapl_jax.training.objective import make
 from mapl_jax.training.preemption import Preemption
 from mapl_jax.training.restore import Trained
+from mapl_jax.training.settings import RunSettings
 from mapl_jax.training.trainer import make_plan, make_settings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(RunSettings):
+    """What a config of a run says, a settings class for each section."""
+
+    synthesis: SynthesisSettings
+    sft: "Settings | None" = None
+
+
+def settings_of(config: ConfigDict) -> Settings:
+    """The settings that a config of a run stands for.
+
+    Raises:
+        UserError: a field is unknown, or its value means nothing.
+    """
+    return from_section(Settings, config.to_dict())
 
 
 def build_model(config: ConfigDict, data: Source | None = None) -> Trained:

@@ -79,6 +79,13 @@ def test_a_config_becomes_settings():
     assert made == Whole(part=Part(size=3), other=Whole(part=Part()), seed=2)
 
 
+def test_settings_with_other_values():
+    made = Whole(part=Part(size=3), seed=1)
+    assert settings.replace(made, {"part": {"share": 0.25}}) == Whole(part=Part(3, 0.25), seed=1)
+    with pytest.raises(UserError, match=r"^part\.share is 2; "):
+        settings.replace(made, {"part": {"share": 2}})
+
+
 PROBLEMS = {
     "no section": ({}, "the config has no field part; add it"),
     "a field nobody knows": (

@@ -259,6 +259,31 @@ def _made(cls: type[S], section: Mapping[str, Any], name: str) -> S:
     return cls(**values)
 
 
+def replace(settings: S, values: Mapping[str, Any]) -> S:
+    """The same settings with other values.
+
+    Args:
+        settings: of a settings class.
+        values: field -> value, those of sections as mappings.
+
+    Raises:
+        UserError: a field is unknown, or its value means nothing.
+    """
+    check_values(type(settings), values)
+    return _replaced(settings, values)
+
+
+def _replaced(settings: Any, values: Mapping[str, Any]) -> Any:
+    fields = fields_of(type(settings))
+    changed = {
+        key: _replaced(getattr(settings, key), value)
+        if fields[key].section and isinstance(value, Mapping)
+        else value
+        for key, value in values.items()
+    }
+    return dataclasses.replace(settings, **changed)
+
+
 def flag_problem(cls: type, name: str, text: str) -> str | None:
     """What is wrong with a field's name or value as they stand on a command line.
 

@@ -1,13 +1,21 @@
-"""What a config says of training and of its evaluations."""
+"""What a config says of a run: of training, of its evaluations, and of all its sections."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
+from mapl_jax.data.settings import DataSettings, TokenizerSettings
 from mapl_jax.kernels.attention import BACKENDS
-from mapl_jax.models.config import DTYPES
+from mapl_jax.models.config import DTYPES, ModelSettings
 from mapl_jax.models.decoder import REMAT
+from mapl_jax.models.lora import Lora
 from mapl_jax.runtime import settings
 from mapl_jax.runtime.settings import setting
+from mapl_jax.training.objective import OBJECTIVES, LossSettings
 from mapl_jax.training.optimizers import OptimizerSettings
+from mapl_jax.training.sharding import MeshSettings
+
+Run = TypeVar("Run", bound="RunSettings")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,3 +71,58 @@ class EvalSettings:
 
     def __post_init__(self) -> None:
         settings.check(self, "eval")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """What a config says of a run; synthesis adds a section of its own where a command reads it.
+
+    Attributes:
+        sft: the run that makes the model to start from, where `model.path` names none.
+        demo: section -> field -> value: what stands in for the fields of these names then.
+    """
+
+    name: str = setting("run", "name; the run lies in runs/NAME unless --workdir says otherwise")
+    seed: int = setting(
+        0,
+        "seed of the data order, the first weights and the bootstrap",
+        least=0,
+        most=2**32 - 1,
+    )
+    objective: str = setting(
+        "reward",
+        'what is trained: "reward" a reward model, "sft" and "dpo" a policy',
+        choices=tuple(OBJECTIVES),
+    )
+    data: DataSettings
+    tokenizer: TokenizerSettings
+    model: ModelSettings
+    lora: Lora
+    loss: LossSettings = dataclasses.field(default_factory=LossSettings)
+    train: TrainSettings
+    eval: EvalSettings
+    mesh: MeshSettings
+    demo: Mapping[str, Any] = dataclasses.field(default_factory=dict, metadata=settings.OVERRIDES)
+    sft: "RunSettings | None" = None
+
+    def __post_init__(self) -> None:
+        settings.check(self, "")
+
+    @property
+    def makes_start(self) -> bool:
+        """Whether the run makes the model that it starts from."""
+        return self.sft is not None and not self.model.path
+
+    def settled(self: Run) -> Run:
+        """The same with what `demo` says, where the run makes the model that it starts from."""
+        return settings.replace(self, self.demo) if self.makes_start else self
+
+    def with_start(self: Run, path: str) -> Run:
+        """The settings to train with, once the model that the run makes to start from is there.
+
+        Args:
+            path: folder of that model; a run that names another one starts from it.
+        """
+        if not self.makes_start:
+            return self
+        return settings.replace(self.settled(), {"model": {"path": path}})
