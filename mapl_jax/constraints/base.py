@@ -1,20 +1,19 @@
-"""What every constraint family has, and the two common shapes: a count and a yes-or-no."""
+"""What every family of constraints has."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from mapl_jax.constraints.amounts import AT_LEAST, Random
+from mapl_jax.constraints.amounts import AT_LEAST, RELATIONS, Random, distance
+from mapl_jax.constraints.parameters import Choice, Number, Parameter, Params
 from mapl_jax.constraints.text.statistics import Text, view
-from mapl_jax.constraints.wording import Params, Slot, Template, pick
+from mapl_jax.constraints.wording import Slot, Template, pick, plain_slots
 
 Conditions = Sequence[tuple[str, bool]]
 Bounds = tuple[float, float]
-
-NEGATED: Params = {"negated": True}
+Fact = str | bool
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Demands:
     phrases: tuple[str, ...] = ()
     bounds: Mapping[str, Bounds] = field(default_factory=dict)
     letter_case: str | None = None
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Fact] = field(default_factory=dict)
     exact: tuple[str, ...] = ()
 
 
@@ -52,6 +51,30 @@ class Wordings:
     fixed: Params = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Threshold:
+    """A number and the relation of a count to it, two parameters that go together."""
+
+    number: Number
+    relation: Choice
+
+    @classmethod
+    def of(cls, number: str = "number", relation: str = "relation", default: str | None = None):
+        """The two parameters by their names; `default` is the relation that may be left out."""
+        return cls(Number(number), Choice(relation, default, options=RELATIONS))
+
+    def distance(self, count: int, params: Params) -> float:
+        """Signed distance of a count; >= 0 exactly when the relation holds."""
+        return distance(count, self.relation.of(params), self.number.of(params))
+
+    def bounds(self, params: Params) -> Bounds:
+        """The counts for which the relation holds."""
+        number = self.number.of(params)
+        if self.relation.of(params) == AT_LEAST:
+            return (number, math.inf)
+        return (0, number - 1)
+
+
 class Family:
     """One kind of constraint.
 
@@ -59,24 +82,31 @@ class Family:
         id: "group:name".
         held_out: Kept for evaluation, never synthesized for training.
         beyond_ifeval: Not one of IFEval's 25 types.
+        parameters: Declared; `validate` and the plain slots of templates follow from them.
     """
+
+    parameters: Sequence[Parameter] = ()
 
     def __init__(
         self,
         id: str,
         wordings: Sequence[Wordings],
         slots: Mapping[str, Slot] | None = None,
+        /,
+        *,
         held_out: bool = False,
         beyond_ifeval: bool = True,
     ):
         self.id = id
+        self._names = {parameter.name for parameter in self.parameters}
+        slots = {**plain_slots(self.parameters), **(slots or {})}
         self.held_out = held_out
         self.beyond_ifeval = beyond_ifeval
         self.templates = [
             (
                 form.fixed,
-                [Template(text, slots or {}, form.fixed) for text in form.train],
-                [Template(text, slots or {}, form.fixed) for text in form.held_out],
+                [Template(text, slots, form.fixed) for text in form.train],
+                [Template(text, slots, form.fixed) for text in form.held_out],
             )
             for form in wordings
         ]
@@ -88,9 +118,9 @@ class Family:
 
     # For each family to fill in ---------------------------------------------------------------
 
-    def validate(self, params: Params) -> None:
-        """Raises ValueError unless `params` are good parameters of this family."""
-        raise ValueError(f"{self.id}: no parameters are known")
+    def agree(self, params: Params) -> bool:
+        """Whether parameters that are each possible go together."""
+        return True
 
     def measure(self, params: Params, text: Text) -> float:
         """Signed distance to the threshold; >= 0 exactly when the text keeps the constraint."""
@@ -121,6 +151,21 @@ class Family:
         return ()
 
     # The same for all -------------------------------------------------------------------------
+
+    def validate(self, params: Params) -> None:
+        """Makes sure that `params` are parameters of this family.
+
+        Raises:
+            ValueError: they are not.
+        """
+        good = isinstance(params, dict) and params.keys() <= self._names
+        for parameter in self.parameters if good else ():
+            if parameter.name in params:
+                good = good and parameter.fits(params[parameter.name])
+            else:
+                good = good and parameter.default is not None
+        if not good or not self.agree(params):
+            raise ValueError(f"bad parameters for {self.id}: {params}")
 
     def check(self, params: Params, response: str) -> bool:
         """Says whether the response keeps the constraint."""
@@ -157,32 +202,7 @@ class Family:
                 return pick(kept_back if held_out else train, rng).write(params, rng)
         raise ValueError(f"{self.id}: no wording for {params}")
 
-    def require(self, good: bool, params: Params) -> None:
-        """Raises ValueError unless `good`."""
-        if not good:
-            raise ValueError(f"bad parameters for {self.id}: {params}")
 
-
-def is_count(value: Any, least: int = 1) -> bool:
-    """Whether `value` is a whole number from `least` on."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def is_text(value: Any) -> bool:
-    """Whether `value` is a string with something to see in it."""
-    return isinstance(value, str) and bool(value.strip())
-
-
-def only_keys(params: Any, *keys: str) -> bool:
-    """Whether `params` is a dict with no other keys than these."""
-    return isinstance(params, dict) and params.keys() <= set(keys)
-
-
-def count_bounds(relation: str, number: int) -> Bounds:
-    """The counts that a relation allows."""
-    return (number, math.inf) if relation == AT_LEAST else (0, number - 1)
-
-
-def word_at(place: str, word: str) -> dict[str, Any]:
+def word_at(place: str, word: str) -> dict[str, Fact]:
     """Demanded values for a word at a place that one word can have, such as "first word"."""
     return {place: word, f"{place} is {word}": True} if word else {}

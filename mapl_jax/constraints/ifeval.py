@@ -77,24 +77,24 @@ def _loosened(response: str) -> list[str]:
 # Arguments: what each must be -----------------------------------------------------------------
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and value >= 0
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _is_some_text(value: Any) -> bool:
+def _is_some_text(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
 
-def _is_words(value: Any) -> bool:
+def _is_words(value: object) -> bool:
     # The original takes one text for a list of its letters.
     return bool(value) and isinstance(value, list | tuple | str) and all(map(_is_text, value))
 
 
-_ARGUMENTS: dict[str, tuple[Callable[[Any], bool], str]] = {
+_ARGUMENTS: dict[str, tuple[Callable[[object], bool], str]] = {
     "keywords": (_is_words, "a list of texts"),
     "forbidden_words": (_is_words, "a list of texts"),
     "keyword": (_is_some_text, "a text"),
@@ -103,7 +103,7 @@ _ARGUMENTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "section_spliter": (_is_text, "a text"),
     "postscript_marker": (_is_text, "a text"),
     "prompt_to_repeat": (_is_some_text, "a text"),
-    "letter": (lambda value: _is_text(value) and len(value.strip()) == 1, "one character"),
+    "letter": (lambda value: isinstance(value, str) and len(value.strip()) == 1, "one character"),
     "language": (lambda value: value in tuple(NAMES), f"one of {', '.join(NAMES)}"),
     "nth_paragraph": (lambda value: isinstance(value, int) and value > 0, "a number from 1"),
     # The only number of which the original takes a negative one as it is.

@@ -3,13 +3,12 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from mapl_jax.constraints.base import Family
+from mapl_jax.constraints.parameters import Params
 from mapl_jax.constraints.registry import family_of
 from mapl_jax.constraints.shapes import Statistic
 from mapl_jax.constraints.text.statistics import Text
-from mapl_jax.constraints.wording import Params
 
 _ENOUGH = 48
 
@@ -22,8 +21,8 @@ class Pool:
 
     def __init__(self, responses: Sequence[str]):
         self._texts = [Text(response) for response in responses]
-        self._known: dict[Any, bool] = {}
-        self._values: dict[str, Counter[Any]] = {}
+        self._known: dict[object, bool] = {}
+        self._values: dict[str, Counter[object]] = {}
         self._holders: dict[str, list[int]] = {}
         for place, text in enumerate(self._texts):
             for word in text.word_counts:
@@ -46,7 +45,7 @@ class Pool:
             self._known[key] = self._count(family_of(id), params, low, high)
         return self._known[key]
 
-    def _values_of(self, family: Statistic) -> Counter[Any]:
+    def _values_of(self, family: Statistic) -> Counter[object]:
         """How many of the responses have each value of the family's statistic."""
         if family.id not in self._values:
             self._values[family.id] = Counter(map(family.statistic, self._texts))

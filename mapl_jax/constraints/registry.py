@@ -5,13 +5,12 @@ import difflib
 import functools
 import itertools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from mapl_jax.constraints import conflicts
 from mapl_jax.constraints.amounts import Random
-from mapl_jax.constraints.base import Conditions, Demands, Family, Params
+from mapl_jax.constraints.base import Conditions, Demands, Family
 from mapl_jax.constraints.families import (
     case,
     combination,
@@ -26,6 +25,8 @@ from mapl_jax.constraints.families import (
     punctuation,
     startend,
 )
+from mapl_jax.constraints.parameters import Params
+from mapl_jax.constraints.wording import Template
 
 FAMILIES: dict[str, Family] = {
     family.id: family
@@ -125,7 +126,7 @@ def render(id: str, params: Params, rng: Random, *, held_out: bool = False) -> s
     return family_of(id).render(params, rng, held_out)
 
 
-def parse(text: str) -> tuple[str, dict[str, Any]]:
+def parse(text: str) -> tuple[str, Params]:
     """Reads a sentence made by `render` back.
 
     Raises:
@@ -233,9 +234,9 @@ def family_of(id: str) -> Family:
 
 
 @functools.cache
-def templates() -> dict[str, list[tuple[Family, Any]]]:
+def templates() -> dict[str, list[tuple[Family, Template]]]:
     """The templates of all families by the first word, in small letters, of their sentences."""
-    found: dict[str, list[tuple[Family, Any]]] = {}
+    found: dict[str, list[tuple[Family, Template]]] = {}
     for family in FAMILIES.values():
         for _, train, held_out in family.templates:
             for template in (*train, *held_out):

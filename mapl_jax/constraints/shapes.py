@@ -1,21 +1,14 @@
 """The common shapes of families: a count, an exact number, a bound on one, a yes or no."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Generic, TypeVar
 
 from mapl_jax.constraints import amounts
-from mapl_jax.constraints.amounts import AT_LEAST, LESS_THAN, RELATIONS, between, distance, propose
-from mapl_jax.constraints.base import (
-    NEGATED,
-    Demands,
-    Family,
-    Wordings,
-    count_bounds,
-    is_count,
-    only_keys,
-)
+from mapl_jax.constraints.amounts import AT_LEAST, LESS_THAN, RELATIONS, between, propose
+from mapl_jax.constraints.base import Demands, Family, Threshold, Wordings
+from mapl_jax.constraints.parameters import NEGATED, NEGATION, Number, Params
 from mapl_jax.constraints.text.statistics import Text
-from mapl_jax.constraints.wording import Params, amount_slot, exact_slot, number_slot, pick
+from mapl_jax.constraints.wording import amount_slot, exact_slot, pick
 
 _COUNT_TRAIN = (
     "Use {amount} in {answer}.",
@@ -34,16 +27,19 @@ _COUNT_HELD_OUT = (
 )
 
 
-class Statistic(Family):
+V = TypeVar("V")
+
+
+class Statistic(Family, Generic[V]):
     """A family whose verdict depends on one statistic of the text.
 
     Attributes:
         statistic: gives it.
     """
 
-    statistic: Callable[[Text], Any]
+    statistic: Callable[[Text], V]
 
-    def judge(self, params: Params, value: Any) -> float:
+    def judge(self, params: Params, value: V) -> float:
         """`measure` of a text with this value of the statistic."""
         return -1.0
 
@@ -56,7 +52,7 @@ class Statistic(Family):
         return self.statistic(one) != self.statistic(other)
 
 
-class Count(Statistic):
+class Count(Statistic[int]):
     """A number of something, compared with a threshold.
 
     Parameters: a number, and a relation "less than" or "at least".
@@ -75,8 +71,10 @@ class Count(Statistic):
         train: Sequence[str] = (),
         held_out_wordings: Sequence[str] = (),
         generic_wordings: bool = True,
-        **options: Any,
+        **options: bool,
     ):
+        self.threshold = Threshold.of(number_key, relation_key, default_relation)
+        self.parameters = (self.threshold.number, self.threshold.relation)
         generic = (_COUNT_TRAIN, _COUNT_HELD_OUT) if generic_wordings else ((), ())
         super().__init__(
             id,
@@ -85,22 +83,11 @@ class Count(Statistic):
             **options,
         )
         self.statistic = statistic
-        self.number_key = number_key
-        self.relation_key = relation_key
-        self.default_relation = default_relation
         self.quantity = quantity or id
-
-    def validate(self, params: Params) -> None:
-        """Wants a number of 1 or more and a relation."""
-        good = only_keys(params, self.number_key, self.relation_key)
-        good = (
-            good and is_count(params.get(self.number_key)) and self._relation(params) in RELATIONS
-        )
-        self.require(good, params)
 
     def judge(self, params: Params, value: int) -> float:
         """Distance of the count to the threshold."""
-        return amounts.distance(value, self._relation(params), params[self.number_key])
+        return self.threshold.distance(value, params)
 
     def derive(self, kept, broken, rng):
         """A threshold between the counts of both sides."""
@@ -112,25 +99,23 @@ class Count(Statistic):
         if found is None:
             return None
         relation, number = found
-        params: Params = {self.number_key: number}
-        if relation != self.default_relation:
-            params[self.relation_key] = relation
+        params: Params = {self.threshold.number.name: number}
+        if relation != self.threshold.relation.default:
+            params[self.threshold.relation.name] = relation
         return params
 
     def demands(self, params: Params) -> Demands:
         """Bounds of the quantity counted."""
-        bounds = count_bounds(self._relation(params), params[self.number_key])
-        return Demands(bounds={self.quantity: bounds})
-
-    def _relation(self, params: Params) -> Any:
-        return params.get(self.relation_key, self.default_relation)
+        return Demands(bounds={self.quantity: self.threshold.bounds(params)})
 
 
-class Flag(Statistic):
+class Flag(Statistic[bool]):
     """Something a response does or does not do.
 
     Parameters: none, or {"negated": True} for the opposite.
     """
+
+    parameters = (NEGATION,)
 
     def __init__(
         self,
@@ -141,20 +126,15 @@ class Flag(Statistic):
         negated: tuple[Sequence[str], Sequence[str]],
         plain_demands: Demands | None = None,
         negated_demands: Demands | None = None,
-        **options: Any,
+        **options: bool,
     ):
         super().__init__(id, [Wordings(*plain), Wordings(*negated, fixed=NEGATED)], **options)
         self.statistic = statistic
         self._demands = (plain_demands or Demands(), negated_demands or Demands())
 
-    def validate(self, params: Params) -> None:
-        """Wants no parameters but `negated`."""
-        good = only_keys(params, "negated") and isinstance(params.get("negated", False), bool)
-        self.require(good, params)
-
     def judge(self, params: Params, value: bool) -> float:
         """+1 or -1."""
-        return 1.0 if value != params.get("negated", False) else -1.0
+        return 1.0 if value != NEGATION.of(params) else -1.0
 
     def derive(self, kept, broken, rng):
         """The form that fits."""
@@ -168,7 +148,7 @@ class Flag(Statistic):
 
     def demands(self, params: Params) -> Demands:
         """Those of the form."""
-        return self._demands[params.get("negated", False)]
+        return self._demands[NEGATION.of(params)]
 
 
 def presence(
@@ -201,40 +181,36 @@ def presence(
     )
 
 
-class Exact(Statistic):
+class Exact(Statistic[int | None]):
     """A number of something that must be met exactly; the other polarity is another number."""
 
     def __init__(
         self,
-        id,
-        statistic,
-        key,
-        unit,
+        id: str,
+        statistic: Callable[[Text], int | None],
+        key: str,
+        unit: tuple[str, str],
         *,
-        least=1,
-        quantity=None,
-        train,
-        held_out_wordings,
-        **options,
+        least: int = 1,
+        quantity: str | None = None,
+        train: Sequence[str],
+        held_out_wordings: Sequence[str],
+        **options: bool,
     ):
+        self.number = Number(key, least=least)
+        self.parameters = (self.number,)
         super().__init__(
             id, [Wordings(train, held_out_wordings)], {"exactly": exact_slot(key, unit)}, **options
         )
         self.statistic = statistic
-        self.key = key
-        self.least = least
         self.quantity = quantity or id
-
-    def validate(self, params: Params) -> None:
-        """Wants a number."""
-        good = only_keys(params, self.key) and is_count(params.get(self.key), self.least)
-        self.require(good, params)
 
     def judge(self, params: Params, value: int | None) -> float:
         """+1 if met, else minus the difference; a text without a count is far off."""
+        number = self.number.of(params)
         if value is None:
-            return -float(params[self.key] + 1)
-        return 1.0 if value == params[self.key] else -float(abs(value - params[self.key]))
+            return -float(number + 1)
+        return 1.0 if value == number else -float(abs(value - number))
 
     def derive(self, kept, broken, rng):
         """The count of the texts to keep, or one near those to break."""
@@ -242,21 +218,25 @@ class Exact(Statistic):
         others = {self.statistic(text) for text in broken}
         if counts:
             number = counts.pop()
-            return None if counts or number is None or number < self.least else {self.key: number}
+            good = not counts and number is not None and number >= self.number.least
+            return {self.number.name: number} if good and number is not None else None
         near = max((count for count in others if count is not None), default=2)
-        choices = [n for n in range(max(self.least, near - 2), near + 4) if n not in others]
-        return {self.key: pick(choices, rng)} if choices else None
+        choices = [n for n in range(max(self.number.least, near - 2), near + 4) if n not in others]
+        return {self.number.name: pick(choices, rng)} if choices else None
 
     def demands(self, params: Params) -> Demands:
         """Bounds of the quantity counted."""
-        return Demands(bounds={self.quantity: (params[self.key], params[self.key])})
+        return Demands(bounds={self.quantity: (self.number.of(params),) * 2})
 
 
-class Bound(Statistic):
+class Bound(Statistic[int]):
     """A statistic below a number, or at or above it, each with wordings of its own.
 
     Parameters: a number, and a relation "less than" or "at least".
     """
+
+    threshold = Threshold.of()
+    parameters = (threshold.number, threshold.relation)
 
     def __init__(
         self,
@@ -265,7 +245,7 @@ class Bound(Statistic):
         *,
         less: tuple[Sequence[str], Sequence[str]],
         more: tuple[Sequence[str], Sequence[str]],
-        **options: Any,
+        **options: bool,
     ):
         super().__init__(
             id,
@@ -273,19 +253,13 @@ class Bound(Statistic):
                 Wordings(*less, {"relation": LESS_THAN}),
                 Wordings(*more, {"relation": AT_LEAST}),
             ],
-            {"number": number_slot("number")},
             **options,
         )
         self.statistic = statistic
 
-    def validate(self, params: Params) -> None:
-        """Wants a number of 1 or more and a relation."""
-        good = only_keys(params, "number", "relation") and is_count(params.get("number"))
-        self.require(good and params.get("relation") in RELATIONS, params)
-
     def judge(self, params: Params, value: int) -> float:
         """Distance of the statistic to the threshold."""
-        return distance(value, params["relation"], params["number"])
+        return self.threshold.distance(value, params)
 
     def derive(self, kept, broken, rng):
         """A threshold between the two sides."""
@@ -298,4 +272,4 @@ class Bound(Statistic):
 
     def demands(self, params: Params) -> Demands:
         """Bounds on the statistic."""
-        return Demands(bounds={self.id: count_bounds(params["relation"], params["number"])})
+        return Demands(bounds={self.id: self.threshold.bounds(params)})

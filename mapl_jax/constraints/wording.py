@@ -4,12 +4,10 @@ import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mapl_jax.constraints import amounts
 from mapl_jax.constraints.amounts import AT_LEAST, LESS_THAN, Random
-
-Params = dict[str, Any]
+from mapl_jax.constraints.parameters import Character, Number, Parameter, Params, Phrase, Phrases
 
 
 def pick(items: Sequence, rng: Random):
@@ -61,7 +59,7 @@ def number_slot(key: str) -> Slot:
     """A bare number."""
     return Slot(
         pattern=amounts.PATTERN,
-        write=lambda params, rng: write_number(params[key], rng),
+        write=lambda params, rng: write_number(Number(key).of(params), rng),
         read=lambda text: {key: amounts.read(text)},
     )
 
@@ -123,7 +121,8 @@ def amount_slot(
         return params
 
     def write(params: Params, rng: Random) -> str:
-        relation, number = params.get(relation_key, default_relation), params[number_key]
+        relation = params.get(relation_key, default_relation)
+        number = Number(number_key).of(params)
         if relation == LESS_THAN and number == 1:
             return none
         # "more than 0" is no English.
@@ -155,7 +154,7 @@ def exact_slot(key: str, unit: tuple[str, str]) -> Slot:
     units = f"(?:{re.escape(many)}|{re.escape(one)})"
 
     def write(params: Params, rng: Random) -> str:
-        number = params[key]
+        number = Number(key).of(params)
         if number == 0:
             return f"no {many}"
         return f"exactly {write_number(number, rng)} {one if number == 1 else many}"
@@ -207,7 +206,7 @@ def text_slot(key: str) -> Slot:
     """
     return Slot(
         pattern=f"{_QUOTED}|{_PLAIN}",
-        write=lambda params, rng: _write_text(params[key], rng),
+        write=lambda params, rng: _write_text(Phrase(key).of(params), rng),
         read=lambda text: {key: _read_text(text)},
     )
 
@@ -216,7 +215,7 @@ def text_list_slot(key: str) -> Slot:
     """Several texts, all bare or all in quotes: tea, milk and sugar; "a", "b" and "c"."""
 
     def write(params: Params, rng: Random) -> str:
-        words = params[key]
+        words = Phrases(key).of(params)
         bare = all(re.fullmatch(_PLAIN, word, re.I) for word in words) and rng.random() < 0.6
         *first, last = words if bare else map(_quote, words)
         return f"{', '.join(first)} and {last}" if first else last
@@ -227,6 +226,20 @@ def text_list_slot(key: str) -> Slot:
         write=write,
         read=lambda text: {key: [_read_text(word) for word in re.findall(item, text, re.I | re.S)]},
     )
+
+
+def plain_slots(parameters: Sequence[Parameter]) -> dict[str, Slot]:
+    """Slots that show a number, a text or a list of texts as it is, by their names in templates."""
+    slots: dict[str, Slot] = {}
+    for parameter in parameters:
+        name = parameter.slot or parameter.name
+        if isinstance(parameter, Number):
+            slots[name] = number_slot(parameter.name)
+        elif isinstance(parameter, Phrase | Character):
+            slots[name] = text_slot(parameter.name)
+        elif isinstance(parameter, Phrases):
+            slots[name] = text_list_slot(parameter.name)
+    return slots
 
 
 class Template:

@@ -29,13 +29,19 @@ def parameters(family):
     negated = st.sampled_from(({}, {"negated": True}))
     if isinstance(family, Count):
         relation = RELATIONS.map(
-            lambda value: {} if value == family.default_relation else {family.relation_key: value}
+            lambda value: (
+                {}
+                if value == family.threshold.relation.default
+                else {family.threshold.relation.name: value}
+            )
         )
-        return st.tuples(NUMBERS, relation).map(lambda got: {family.number_key: got[0], **got[1]})
+        return st.tuples(NUMBERS, relation).map(
+            lambda got: {family.threshold.number.name: got[0], **got[1]}
+        )
     if isinstance(family, Flag):
         return negated
     if isinstance(family, Exact):
-        return st.fixed_dictionaries({family.key: st.integers(family.least, 400)})
+        return st.fixed_dictionaries({family.number.name: st.integers(family.number.least, 400)})
     if isinstance(family, Bound):
         return st.fixed_dictionaries({"number": NUMBERS, "relation": RELATIONS})
     if isinstance(family, Member):

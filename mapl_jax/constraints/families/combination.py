@@ -1,17 +1,10 @@
 """Answers made of parts: two responses, the request repeated first."""
 
-from mapl_jax.constraints.base import (
-    NEGATED,
-    Demands,
-    Family,
-    Wordings,
-    is_text,
-    only_keys,
-    word_at,
-)
+from mapl_jax.constraints.base import Demands, Family, Wordings, word_at
+from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params, Phrase
 from mapl_jax.constraints.shapes import Flag
 from mapl_jax.constraints.text.statistics import Text, bare
-from mapl_jax.constraints.wording import Params, pick, text_slot
+from mapl_jax.constraints.wording import pick
 
 _DIVIDER = "******"
 _STOCK_REQUESTS = (
@@ -37,17 +30,14 @@ class RepeatPrompt(Family):
     Parameters: prompt_to_repeat.
     """
 
-    def validate(self, params: Params) -> None:
-        """Wants a text."""
-        good = only_keys(params, "prompt_to_repeat", "negated")
-        good = good and is_text(params.get("prompt_to_repeat"))
-        self.require(good and isinstance(params.get("negated", False), bool), params)
+    text = Phrase("prompt_to_repeat", slot="text")
+    parameters = (text, NEGATION)
 
     def measure(self, params: Params, text: Text) -> float:
         """+1 or -1."""
-        start = params["prompt_to_repeat"].strip().lower()
+        start = self.text.of(params).strip().lower()
         found = text.opening.startswith(start)
-        return 1.0 if found != params.get("negated", False) else -1.0
+        return 1.0 if found != NEGATION.of(params) else -1.0
 
     def derive(self, kept, broken, rng):
         """The first sentence of a text, to begin with or not; a stock text if that cannot fit."""
@@ -62,16 +52,16 @@ class RepeatPrompt(Family):
             else:
                 phrases = [pick(_STOCK_REQUESTS, rng)]
             for phrase in phrases:
-                params = {"prompt_to_repeat": phrase, **form}
+                params = {self.text.name: phrase, **form}
                 if self.fits(params, kept, broken):
                     return params
         return None
 
     def demands(self, params: Params) -> Demands:
         """The text, at the start."""
-        if params.get("negated"):
+        if NEGATION.of(params):
             return Demands()
-        text = params["prompt_to_repeat"].strip()
+        text = self.text.of(params).strip()
         return Demands(exact=(text,), values=word_at("first word", bare(text.split()[0])))
 
 
@@ -144,7 +134,6 @@ FAMILIES: tuple[Family, ...] = (
                 NEGATED,
             ),
         ],
-        {"text": text_slot("prompt_to_repeat")},
         beyond_ifeval=False,
     ),
 )

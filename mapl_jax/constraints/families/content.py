@@ -8,10 +8,11 @@ import re
 from collections.abc import Sequence
 
 from mapl_jax.constraints.amounts import AT_LEAST
-from mapl_jax.constraints.base import NEGATED, Demands, Family, Wordings, only_keys
+from mapl_jax.constraints.base import Demands, Family, Wordings
+from mapl_jax.constraints.parameters import NEGATED, NEGATION, Choice, Params
 from mapl_jax.constraints.shapes import Count, Flag
 from mapl_jax.constraints.text.statistics import Text
-from mapl_jax.constraints.wording import Params, text_slot
+from mapl_jax.constraints.wording import text_slot
 
 _MARKERS = {
     "P.S.": re.compile(r"^[^\S\n]*[*_]*p\.\s?s\b", re.I | re.M),
@@ -30,16 +31,13 @@ class Postscript(Family):
     Parameters: postscript_marker, "P.S." or "P.P.S".
     """
 
-    def validate(self, params: Params) -> None:
-        """Wants one of the two markers."""
-        good = only_keys(params, "postscript_marker", "negated")
-        good = good and params.get("postscript_marker") in tuple(_MARKERS)
-        self.require(good and isinstance(params.get("negated", False), bool), params)
+    marker = Choice("postscript_marker", options=tuple(_MARKERS))
+    parameters = (marker, NEGATION)
 
     def measure(self, params: Params, text: Text) -> float:
         """+1 or -1."""
-        found = _MARKERS[params["postscript_marker"]].search(text.raw) is not None
-        return 1.0 if found != params.get("negated", False) else -1.0
+        found = _MARKERS[self.marker.of(params)].search(text.raw) is not None
+        return 1.0 if found != NEGATION.of(params) else -1.0
 
     def derive(self, kept, broken, rng):
         """A marker and a form that fit."""
@@ -54,9 +52,9 @@ class Postscript(Family):
 
     def demands(self, params: Params) -> Demands:
         """The marker, which is written in capitals."""
-        if params.get("negated"):
-            return Demands(values={f"has {params['postscript_marker']}": False})
-        marker = params["postscript_marker"]
+        marker = self.marker.of(params)
+        if NEGATION.of(params):
+            return Demands(values={f"has {marker}": False})
         values = {f"has {marker}": True, "quotation marks around everything": False}
         return Demands(values=values, exact=(marker,))
 

@@ -9,19 +9,12 @@ array, not a bare number; a title is not itself full of angular brackets.
 import json
 import re
 
-from mapl_jax.constraints.amounts import AT_LEAST, RELATIONS, distance, propose
-from mapl_jax.constraints.base import (
-    Demands,
-    Family,
-    Wordings,
-    count_bounds,
-    is_count,
-    is_text,
-    only_keys,
-)
+from mapl_jax.constraints.amounts import AT_LEAST, propose
+from mapl_jax.constraints.base import Demands, Family, Threshold, Wordings
+from mapl_jax.constraints.parameters import Params, Phrase
 from mapl_jax.constraints.shapes import Count, presence
 from mapl_jax.constraints.text.statistics import Text
-from mapl_jax.constraints.wording import Params, amount_slot, pick, text_slot
+from mapl_jax.constraints.wording import amount_slot, pick
 
 FIXED_ANSWERS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 _FENCE = re.compile(r"```(?:json)?(.*?)(?:```)?", re.I | re.S)
@@ -51,17 +44,14 @@ class Sections(Family):
     opposite of at least.
     """
 
-    def validate(self, params: Params) -> None:
-        """Wants the name of a section and a number."""
-        good = only_keys(params, "section_spliter", "num_sections", "relation")
-        good = good and is_text(params.get("section_spliter"))
-        good = good and is_count(params.get("num_sections"))
-        self.require(good and params.get("relation", AT_LEAST) in RELATIONS, params)
+    name = Phrase("section_spliter", slot="name")
+    threshold = Threshold.of("num_sections", default=AT_LEAST)
+    parameters = (name, threshold.number, threshold.relation)
 
     def measure(self, params: Params, text: Text) -> float:
         """Distance of the count to the threshold."""
-        count = _sections(text, params["section_spliter"])
-        return distance(count, params.get("relation", AT_LEAST), params["num_sections"])
+        count = _sections(text, self.name.of(params))
+        return self.threshold.distance(count, params)
 
     def parts(self, one: Text, other: Text) -> bool:
         """Whether one of them holds a number at all."""
@@ -76,14 +66,14 @@ class Sections(Family):
         choice = propose(counts[0], counts[1], rng) if kept or broken else (AT_LEAST, 2)
         if choice is None:
             return None
-        params = {"section_spliter": name, "num_sections": choice[1]}
+        params: Params = {"section_spliter": name, "num_sections": choice[1]}
         return params if choice[0] == AT_LEAST else params | {"relation": choice[0]}
 
     def demands(self, params: Params) -> Demands:
         """Bounds on the sections, and their name as it is written."""
-        bounds = count_bounds(params.get("relation", AT_LEAST), params["num_sections"])
-        exact = (params["section_spliter"],) if bounds[0] else ()
-        return Demands(bounds={f"sections {params['section_spliter']}": bounds}, exact=exact)
+        bounds = self.threshold.bounds(params)
+        name = self.name.of(params)
+        return Demands(bounds={f"sections {name}": bounds}, exact=(name,) if bounds[0] else ())
 
 
 def _sections(text: Text, name: str) -> int:
@@ -111,7 +101,6 @@ FAMILIES: tuple[Family, ...] = (
             )
         ],
         {
-            "name": text_slot("section_spliter"),
             "amount": amount_slot("num_sections", "relation", ("section", "sections"), AT_LEAST),
         },
         beyond_ifeval=False,

@@ -7,20 +7,19 @@ Mended against IFEval: keywords are whole words, taken literally ("war" is not i
 import string
 from collections.abc import Sequence
 
-from mapl_jax.constraints.amounts import RELATIONS, between, distance, propose
-from mapl_jax.constraints.base import (
-    Demands,
-    Family,
-    Wordings,
-    count_bounds,
-    is_count,
-    is_text,
-    only_keys,
+from mapl_jax.constraints.amounts import RELATIONS, between, propose
+from mapl_jax.constraints.base import Demands, Family, Threshold, Wordings
+from mapl_jax.constraints.parameters import (
+    Character,
+    Parameter,
+    Params,
+    Phrase,
+    Phrases,
 )
 from mapl_jax.constraints.shapes import Count
 from mapl_jax.constraints.text.common_words import COMMON_WORDS
 from mapl_jax.constraints.text.statistics import Text, plain_word
-from mapl_jax.constraints.wording import Params, amount_slot, pick, text_list_slot, text_slot
+from mapl_jax.constraints.wording import amount_slot, pick
 
 TIMES = ("time", "times")
 # Enough repetitions of a word to see what it brings along.
@@ -44,19 +43,14 @@ class Words(Family):
     """Several words that must all appear, or that must all stay away."""
 
     def __init__(self, id: str, key: str, forbidden: bool, wordings: Wordings):
-        super().__init__(id, [wordings], {"words": text_list_slot(key)}, beyond_ifeval=False)
-        self.key = key
+        self.words = Phrases(key, slot="words")
+        self.parameters = (self.words,)
+        super().__init__(id, [wordings], beyond_ifeval=False)
         self.forbidden = forbidden
-
-    def validate(self, params: Params) -> None:
-        """Wants a list of words or phrases."""
-        words = params.get(self.key) if only_keys(params, self.key) else None
-        good = isinstance(words, list) and bool(words) and all(is_text(word) for word in words)
-        self.require(good, params)
 
     def measure(self, params: Params, text: Text) -> float:
         """Minus the number of words missing or found too many."""
-        counts = [text.count_word(word) for word in params[self.key]]
+        counts = [text.count_word(word) for word in self.words.of(params)]
         if self.forbidden:
             return -float(sum(counts)) if any(counts) else 1.0
         missing = counts.count(0)
@@ -77,20 +71,22 @@ class Words(Family):
         chosen = [words[int(place)] for place in rng.permutation(len(words))[:count]]
         # As the text writes them that they come from.
         forms = holders[0].surface if holders else {}
-        return {self.key: [forms.get(word, word) for word in chosen]}
+        return {self.words.name: [forms.get(word, word) for word in chosen]}
 
     def demands(self, params: Params) -> Demands:
         """Words that must or must not appear."""
         if self.forbidden:
-            return Demands(bounds={f"word:{word.lower()}": (0, 0) for word in params[self.key]})
+            return Demands(
+                bounds={f"word:{word.lower()}": (0, 0) for word in self.words.of(params)}
+            )
         return Demands(
-            phrases=tuple(params[self.key]),
-            bounds={f"word:{word.lower()}": (1, float("inf")) for word in params[self.key]},
+            phrases=tuple(self.words.of(params)),
+            bounds={f"word:{word.lower()}": (1, float("inf")) for word in self.words.of(params)},
         )
 
     def about(self, params: Params) -> Sequence[str]:
         """All of the words."""
-        return _plain_words(params[self.key])
+        return _plain_words(self.words.of(params))
 
 
 def _plain_words(words: Sequence[str]) -> Sequence[str]:
@@ -127,32 +123,21 @@ class WordFrequency(Family):
         *,
         letters: bool,
     ):
+        self.word: Parameter[str] = (Character if letters else Phrase)(word_key, slot="word")
+        self.threshold = Threshold.of(number_key, relation_key)
+        self.parameters = (self.word, self.threshold.number, self.threshold.relation)
         super().__init__(
             id,
             [wordings],
-            {
-                "word": text_slot(word_key),
-                "amount": amount_slot(number_key, relation_key, TIMES, zero="zero times"),
-            },
+            {"amount": amount_slot(number_key, relation_key, TIMES, zero="zero times")},
             beyond_ifeval=False,
         )
-        self.word_key = word_key
-        self.number_key = number_key
-        self.relation_key = relation_key
         self.letters = letters
-
-    def validate(self, params: Params) -> None:
-        """Wants a word (or letter), a number and a relation."""
-        good = only_keys(params, self.word_key, self.number_key, self.relation_key)
-        good = good and is_text(params.get(self.word_key)) and is_count(params.get(self.number_key))
-        good = good and params.get(self.relation_key) in RELATIONS
-        good = good and (not self.letters or len(params[self.word_key]) == 1)
-        self.require(good, params)
 
     def measure(self, params: Params, text: Text) -> float:
         """Distance of the count to the threshold."""
-        count = self._count(text, params[self.word_key])
-        return distance(count, params[self.relation_key], params[self.number_key])
+        count = self._count(text, self.word.of(params))
+        return self.threshold.distance(count, params)
 
     def derive(self, kept, broken, rng):
         """A word whose counts part the two sides, and a threshold between them."""
@@ -169,23 +154,23 @@ class WordFrequency(Family):
             # Fewer than one is a forbidden word, which is a family of its own.
             if found is not None and (found[1] > 1 or found[0] != RELATIONS[0]):
                 return {
-                    self.word_key: word,
-                    self.relation_key: found[0],
-                    self.number_key: found[1],
+                    self.word.name: word,
+                    self.threshold.relation.name: found[0],
+                    self.threshold.number.name: found[1],
                 }
         return None
 
     def demands(self, params: Params) -> Demands:
         """Bounds on the count."""
         name = "character" if self.letters else "word"
-        bounds = count_bounds(params[self.relation_key], params[self.number_key])
+        bounds = self.threshold.bounds(params)
         times = 0 if self.letters else min(int(bounds[0]), _MANY)
-        phrases = times * (params[self.word_key],)
-        return Demands(phrases, {f"{name}:{params[self.word_key].lower()}": bounds})
+        phrases = times * (self.word.of(params),)
+        return Demands(phrases, {f"{name}:{self.word.of(params).lower()}": bounds})
 
     def about(self, params: Params) -> Sequence[str]:
         """The word."""
-        return () if self.letters else _plain_words([params[self.word_key]])
+        return () if self.letters else _plain_words([self.word.of(params)])
 
     def _count(self, text: Text, word: str) -> int:
         return text.characters[word.lower()] if self.letters else text.count_word(word)
@@ -204,18 +189,19 @@ class WordFrequency(Family):
 class WordOrder(Family):
     """One word before another, judged by their first occurrences; both must appear."""
 
-    def validate(self, params: Params) -> None:
-        """Wants two different words."""
-        good = only_keys(params, "first", "second")
-        good = good and is_text(params.get("first")) and is_text(params.get("second"))
-        good = good and params["first"].lower() != params["second"].lower()
-        self.require(good, params)
+    first = Phrase("first")
+    second = Phrase("second")
+    parameters = (first, second)
+
+    def agree(self, params: Params) -> bool:
+        """Whether they are different words."""
+        return self.first.of(params).lower() != self.second.of(params).lower()
 
     def measure(self, params: Params, text: Text) -> float:
         """Words between the two; below 0 if in the wrong order or missing."""
         places = text.first_places
-        first = places.get(params["first"].lower())
-        second = places.get(params["second"].lower())
+        first = places.get(self.first.of(params).lower())
+        second = places.get(self.second.of(params).lower())
         if first is None or second is None:
             return -float(len(places) + 1)
         return float(second - first)
@@ -229,14 +215,14 @@ class WordOrder(Family):
             left, right = (words[int(place)] for place in rng.permutation(len(words))[:2])
             if kept and kept[0].first_places[left] > kept[0].first_places[right]:
                 left, right = right, left
-            params = {"first": left, "second": right}
+            params: Params = {"first": left, "second": right}
             if self.fits(params, kept, broken):
                 return params
         return None
 
     def demands(self, params: Params) -> Demands:
         """Both words, and their order."""
-        words = (params["first"], params["second"])
+        words = (self.first.of(params), self.second.of(params))
         pair = tuple(sorted(word.lower() for word in words))
         return Demands(
             phrases=words,
@@ -332,7 +318,6 @@ FAMILIES: tuple[Family, ...] = (
                 ),
             )
         ],
-        {"first": text_slot("first"), "second": text_slot("second")},
         held_out=True,
     ),
 )

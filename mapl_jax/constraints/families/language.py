@@ -1,8 +1,9 @@
 """The language of the answer."""
 
-from mapl_jax.constraints.base import NEGATED, Demands, Family, Wordings, only_keys
+from mapl_jax.constraints.base import Demands, Family, Wordings
+from mapl_jax.constraints.parameters import NEGATED, NEGATION, Choice, Params
 from mapl_jax.constraints.text.statistics import Text
-from mapl_jax.constraints.wording import Params, Slot, pick
+from mapl_jax.constraints.wording import Slot, pick
 
 # The languages IFEval asks for.
 NAMES = {
@@ -49,15 +50,13 @@ class Language(Family):
     Parameters: language, one of IFEval's 30 codes.
     """
 
-    def validate(self, params: Params) -> None:
-        """Wants the code of a language."""
-        good = only_keys(params, "language", "negated") and params.get("language") in tuple(NAMES)
-        self.require(good and isinstance(params.get("negated", False), bool), params)
+    code = Choice("language", options=tuple(NAMES))
+    parameters = (code, NEGATION)
 
     def measure(self, params: Params, text: Text) -> float:
         """+1 or -1."""
-        found = text.language == params["language"]
-        return 1.0 if found != params.get("negated", False) else -1.0
+        found = text.language == self.code.of(params)
+        return 1.0 if found != NEGATION.of(params) else -1.0
 
     def parts(self, one: Text, other: Text) -> bool:
         """Whether they are in different languages."""
@@ -79,15 +78,15 @@ class Language(Family):
 
     def demands(self, params: Params) -> Demands:
         """The language."""
-        code = params["language"]
-        if params.get("negated"):
+        code = self.code.of(params)
+        if NEGATION.of(params):
             return Demands(values={f"in {NAMES[code]}": False})
         return Demands(values={"language": code, f"in {NAMES[code]}": True})
 
 
 _NAME = Slot(
     pattern="|".join(NAMES.values()),
-    write=lambda params, rng: NAMES[params["language"]],
+    write=lambda params, rng: NAMES[Language.code.of(params)],
     read=lambda text: {"language": _CODES[text.lower()]},
 )
 

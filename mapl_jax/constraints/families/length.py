@@ -4,27 +4,28 @@ Mended against IFEval: "e.g." and the like end no sentence; blank paragraphs are
 nth is looked up, and marks around its first word (**Then**) do not count.
 """
 
-from mapl_jax.constraints.base import Demands, Family, Wordings, is_count, only_keys
+from mapl_jax.constraints.base import Demands, Family, Wordings
+from mapl_jax.constraints.parameters import NEGATION, Number, Params
 from mapl_jax.constraints.shapes import Bound, Count
 from mapl_jax.constraints.text.statistics import Text
-from mapl_jax.constraints.wording import Params, number_slot
 
 
 class WordRange(Family):
     """Number of words between two bounds, both included; as `negated`, outside of them."""
 
-    def validate(self, params: Params) -> None:
-        """Wants min_words <= max_words."""
-        good = only_keys(params, "min_words", "max_words", "negated")
-        good = good and is_count(params.get("min_words")) and is_count(params.get("max_words"))
-        good = good and params["min_words"] <= params["max_words"]
-        self.require(good and isinstance(params.get("negated", False), bool), params)
+    low = Number("min_words", slot="low")
+    high = Number("max_words", slot="high")
+    parameters = (low, high, NEGATION)
+
+    def agree(self, params: Params) -> bool:
+        """Whether min_words <= max_words."""
+        return self.low.of(params) <= self.high.of(params)
 
     def measure(self, params: Params, text: Text) -> float:
         """Distance to the nearer bound."""
         count = len(text.words)
-        inside = float(min(count - params["min_words"], params["max_words"] - count))
-        return -inside - 1 if params.get("negated") else inside
+        inside = float(min(count - self.low.of(params), self.high.of(params) - count))
+        return -inside - 1 if NEGATION.of(params) else inside
 
     def derive(self, kept, broken, rng):
         """A range around one side that leaves out the other."""
@@ -52,9 +53,9 @@ class WordRange(Family):
 
     def demands(self, params: Params) -> Demands:
         """Bounds on words, for the plain form."""
-        if params.get("negated"):
+        if NEGATION.of(params):
             return Demands()
-        return Demands(bounds={"words": (params["min_words"], params["max_words"])})
+        return Demands(bounds={"words": (self.low.of(params), self.high.of(params))})
 
 
 def _rounded(bound: int, count: int, upwards: bool) -> int:
@@ -233,7 +234,6 @@ FAMILIES: tuple[Family, ...] = (
                 {"negated": True},
             ),
         ],
-        {"low": number_slot("min_words"), "high": number_slot("max_words")},
         # Close to a type of IFBench, which is for evaluation only.
         held_out=True,
     ),

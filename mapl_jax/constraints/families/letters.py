@@ -2,27 +2,25 @@
 
 import string
 
-from mapl_jax.constraints.amounts import RELATIONS, between, distance, propose
-from mapl_jax.constraints.base import Demands, Family, Wordings, count_bounds, is_count, only_keys
+from mapl_jax.constraints.amounts import RELATIONS, between, propose
+from mapl_jax.constraints.base import Demands, Family, Threshold, Wordings
 from mapl_jax.constraints.families.keywords import WordFrequency
+from mapl_jax.constraints.parameters import Choice, Params
 from mapl_jax.constraints.shapes import Count
 from mapl_jax.constraints.text.statistics import Text
-from mapl_jax.constraints.wording import Params, amount_slot, pick, text_slot
+from mapl_jax.constraints.wording import amount_slot, pick, text_slot
 
 
 class InitialLetter(Family):
     """How many words start with a letter, compared with a threshold."""
 
-    def validate(self, params: Params) -> None:
-        """Wants a letter, a number and a relation."""
-        good = only_keys(params, "letter", "number", "relation")
-        good = good and params.get("letter") in tuple(string.ascii_lowercase)
-        good = good and is_count(params.get("number")) and params.get("relation") in RELATIONS
-        self.require(good, params)
+    letter = Choice("letter", options=tuple(string.ascii_lowercase))
+    threshold = Threshold.of()
+    parameters = (letter, threshold.number, threshold.relation)
 
     def measure(self, params: Params, text: Text) -> float:
         """Distance of the count to the threshold."""
-        return distance(text.initials[params["letter"]], params["relation"], params["number"])
+        return self.threshold.distance(text.initials[self.letter.of(params)], params)
 
     def derive(self, kept, broken, rng):
         """A letter whose counts part the two sides, and a threshold between them."""
@@ -41,8 +39,8 @@ class InitialLetter(Family):
 
     def demands(self, params: Params) -> Demands:
         """Bounds on the count."""
-        bounds = count_bounds(params["relation"], params["number"])
-        return Demands(bounds={f"initial:{params['letter']}": bounds})
+        bounds = self.threshold.bounds(params)
+        return Demands(bounds={f"initial:{self.letter.of(params)}": bounds})
 
 
 FAMILIES: tuple[Family, ...] = (

@@ -1,24 +1,22 @@
 """Markdown: bullets, highlights, headings, numbered lines, tables, bold text, blocks of code."""
 
 from mapl_jax.constraints.amounts import AT_LEAST
-from mapl_jax.constraints.base import NEGATED, Demands, Family, Wordings, is_count, only_keys
+from mapl_jax.constraints.base import Demands, Family, Wordings
+from mapl_jax.constraints.parameters import NEGATED, NEGATION, Number, Params
 from mapl_jax.constraints.shapes import Count, Exact, presence
 from mapl_jax.constraints.text.statistics import Text
-from mapl_jax.constraints.wording import Params, number_slot
 
 
 class Table(Family):
     """A Markdown table with a number of columns; as `negated`, none with so many."""
 
-    def validate(self, params: Params) -> None:
-        """Wants a number of columns of 2 or more."""
-        good = only_keys(params, "columns", "negated") and is_count(params.get("columns"), 2)
-        self.require(good and isinstance(params.get("negated", False), bool), params)
+    columns = Number("columns", least=2)
+    parameters = (columns, NEGATION)
 
     def measure(self, params: Params, text: Text) -> float:
         """+1 or -1."""
-        found = params["columns"] in text.tables
-        return 1.0 if found != params.get("negated", False) else -1.0
+        found = self.columns.of(params) in text.tables
+        return 1.0 if found != NEGATION.of(params) else -1.0
 
     def parts(self, one: Text, other: Text) -> bool:
         """Whether their tables differ in size."""
@@ -29,14 +27,14 @@ class Table(Family):
         columns = sorted({n for text in (*kept, *broken) for n in text.tables}) or [2, 3, 4]
         for form in ({}, NEGATED) if rng.random() < 0.5 else (NEGATED, {}):
             for place in rng.permutation(len(columns)):
-                params = {"columns": columns[int(place)], **form}
+                params: Params = {"columns": columns[int(place)], **form}
                 if self.fits(params, kept, broken):
                     return params
         return None
 
     def demands(self, params: Params) -> Demands:
         """Whether there is such a table."""
-        return Demands(values={f"table of {params['columns']}": not params.get("negated", False)})
+        return Demands(values={f"table of {self.columns.of(params)}": not NEGATION.of(params)})
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -118,7 +116,6 @@ FAMILIES: tuple[Family, ...] = (
                 NEGATED,
             ),
         ],
-        {"columns": number_slot("columns")},
     ),
     presence(
         "detectable_format:bold",

@@ -2,18 +2,11 @@
 
 import re
 
-from mapl_jax.constraints.base import (
-    Demands,
-    Family,
-    Wordings,
-    is_count,
-    is_text,
-    only_keys,
-    word_at,
-)
+from mapl_jax.constraints.base import Demands, Family, Wordings, word_at
+from mapl_jax.constraints.parameters import Number, Params, Phrase
 from mapl_jax.constraints.shapes import Bound, Count, Exact
 from mapl_jax.constraints.text.statistics import Text, bare
-from mapl_jax.constraints.wording import Params, exact_slot, number_slot, pick, text_slot
+from mapl_jax.constraints.wording import exact_slot, pick
 
 _DIVIDER = re.compile(r"\s?\*\*\*\s?")
 
@@ -33,20 +26,22 @@ class NthParagraph(Family):
     Parameters: num_paragraphs, nth_paragraph (from 1) and first_word.
     """
 
-    def validate(self, params: Params) -> None:
-        """Wants a place among the paragraphs and a word."""
-        good = only_keys(params, "num_paragraphs", "nth_paragraph", "first_word")
-        good = good and is_count(params.get("num_paragraphs"))
-        good = good and is_count(params.get("nth_paragraph")) and is_text(params.get("first_word"))
-        self.require(good and params["nth_paragraph"] <= params["num_paragraphs"], params)
+    number = Number("num_paragraphs")
+    place = Number("nth_paragraph", slot="nth")
+    word = Phrase("first_word", slot="word")
+    parameters = (number, place, word)
+
+    def agree(self, params: Params) -> bool:
+        """Whether there is such a paragraph."""
+        return self.place.of(params) <= self.number.of(params)
 
     def measure(self, params: Params, text: Text) -> float:
         """+1 if met, else minus the paragraphs missing or too many, at least 1."""
-        off = abs(len(text.paragraphs) - params["num_paragraphs"])
+        off = abs(len(text.paragraphs) - self.number.of(params))
         if off:
             return -float(off)
-        word = text.paragraph_openings[params["nth_paragraph"] - 1]
-        return 1.0 if word.lower() == bare(params["first_word"]) else -1.0
+        word = text.paragraph_openings[self.place.of(params) - 1]
+        return 1.0 if word.lower() == bare(self.word.of(params)) else -1.0
 
     def derive(self, kept, broken, rng):
         """The paragraphs of a text to keep, and the first word of one of them."""
@@ -66,12 +61,12 @@ class NthParagraph(Family):
 
     def demands(self, params: Params) -> Demands:
         """Bounds on paragraphs, and the word at its place."""
-        number, place = params["num_paragraphs"], params["nth_paragraph"]
-        word = bare(params["first_word"])
+        number, place = self.number.of(params), self.place.of(params)
+        word = bare(self.word.of(params))
         values = word_at(f"first word of paragraph {place}", word)
         if place == 1:
             values |= word_at("first word", word)
-        return Demands((params["first_word"],), {"paragraphs": (number, number)}, values=values)
+        return Demands((self.word.of(params),), {"paragraphs": (number, number)}, values=values)
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -142,8 +137,6 @@ FAMILIES: tuple[Family, ...] = (
         ],
         {
             "exactly": exact_slot("num_paragraphs", ("paragraph", "paragraphs")),
-            "nth": number_slot("nth_paragraph"),
-            "word": text_slot("first_word"),
         },
         beyond_ifeval=False,
     ),

@@ -1,20 +1,12 @@
 """How the answer, or its sentences, begin and end."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from mapl_jax.constraints.base import (
-    NEGATED,
-    Demands,
-    Family,
-    Wordings,
-    is_text,
-    only_keys,
-    word_at,
-)
+from mapl_jax.constraints.base import Demands, Fact, Family, Wordings, word_at
+from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params, Phrase
 from mapl_jax.constraints.shapes import Flag
 from mapl_jax.constraints.text.statistics import Text, bare
-from mapl_jax.constraints.wording import Params, pick, text_slot
+from mapl_jax.constraints.wording import pick
 
 # Endings for instructions that no given answer keeps.
 STOCK_ENDINGS = (
@@ -36,13 +28,12 @@ _AROUND = "quotation marks around everything"
 class EndPhrase(Family):
     """The words the answer must end with, whatever their case."""
 
-    def validate(self, params: Params) -> None:
-        """Wants a phrase."""
-        self.require(only_keys(params, "end_phrase") and is_text(params.get("end_phrase")), params)
+    phrase = Phrase("end_phrase", slot="phrase")
+    parameters = (phrase,)
 
     def measure(self, params: Params, text: Text) -> float:
         """+1 or -1."""
-        return 1.0 if text.ending.endswith(params["end_phrase"].strip().lower()) else -1.0
+        return 1.0 if text.ending.endswith(self.phrase.of(params).strip().lower()) else -1.0
 
     def derive(self, kept, broken, rng):
         """The last words of the texts to keep."""
@@ -54,15 +45,15 @@ class EndPhrase(Family):
         for count in (2 + int(5 * rng.random()), 8):
             phrase = " ".join(words[-count:]) if words else ""
             if phrase and line.endswith(phrase) and len(phrase) <= 80:
-                params = {"end_phrase": phrase}
+                params: Params = {"end_phrase": phrase}
                 if all(self.measure(params, text) < 0 for text in broken):
                     return params
         return None
 
     def demands(self, params: Params) -> Demands:
         """The phrase, and the last word it brings."""
-        phrase = params["end_phrase"].strip()
-        values = {f"ends with {mark}": phrase.endswith(mark) for mark in ".?"}
+        phrase = self.phrase.of(params).strip()
+        values: dict[str, Fact] = {f"ends with {mark}": phrase.endswith(mark) for mark in ".?"}
         values |= word_at("last word", bare(phrase.split()[-1]))
         return Demands(exact=(phrase,), values={**values, _AROUND: False})
 
@@ -73,6 +64,9 @@ class Member(Family):
     Parameters: a word, and {"negated": True} for the opposite.
     """
 
+    word = Phrase("word")
+    parameters = (word, NEGATION)
+
     def __init__(
         self,
         id: str,
@@ -80,21 +74,16 @@ class Member(Family):
         plain: Wordings,
         negated: Wordings,
         quantity: str = "",
-        **options: Any,
+        **options: bool,
     ):
-        super().__init__(id, [plain, negated], {"word": text_slot("word")}, **options)
+        super().__init__(id, [plain, negated], **options)
         self.places = places
         self.quantity = quantity
 
-    def validate(self, params: Params) -> None:
-        """Wants a single word."""
-        good = only_keys(params, "word", "negated") and is_text(params.get("word"))
-        self.require(good and isinstance(params.get("negated", False), bool), params)
-
     def measure(self, params: Params, text: Text) -> float:
         """+1 or -1."""
-        found = bare(params["word"]) in {word.lower() for word in self.places(text)}
-        return 1.0 if found != params.get("negated", False) else -1.0
+        found = bare(self.word.of(params)) in {word.lower() for word in self.places(text)}
+        return 1.0 if found != NEGATION.of(params) else -1.0
 
     def derive(self, kept, broken, rng):
         """A word that all of one side have at the place and the other side has not."""
@@ -109,12 +98,12 @@ class Member(Family):
 
     def demands(self, params: Params) -> Demands:
         """The word, and whether it is at its place."""
-        word = bare(params["word"])
+        word = bare(self.word.of(params))
         if not self.quantity:
-            return Demands(() if params.get("negated") else (params["word"],))
-        if params.get("negated"):
+            return Demands(() if NEGATION.of(params) else (self.word.of(params),))
+        if NEGATION.of(params):
             return Demands(values={f"{self.quantity} is {word}": False})
-        return Demands((params["word"],), values=word_at(self.quantity, word))
+        return Demands((self.word.of(params),), values=word_at(self.quantity, word))
 
     def _words(self, with_word: Sequence[Text], without: Sequence[Text]) -> list[str]:
         if not with_word:
@@ -148,7 +137,6 @@ FAMILIES: tuple[Family, ...] = (
                 ),
             )
         ],
-        {"phrase": text_slot("end_phrase")},
         beyond_ifeval=False,
     ),
     Flag(

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from typing import Any
+from typing import Protocol
 
 from mapl_jax.constraints.text.common_words import COMMON_WORDS
 
@@ -18,6 +18,13 @@ _ENGLISH = tuple(
 )
 _FEW_LETTERS = 40
 _SURE = 0.9
+
+
+class Opinion(Protocol):
+    """A language, and how likely it is."""
+
+    lang: str
+    prob: float
 
 
 def detect(text: str) -> str | None:
@@ -56,7 +63,7 @@ def language(lower: str, words: Counter[str], characters: Counter[str]) -> str |
     return found[0].lang if found and found[0].prob >= _SURE else None
 
 
-def _opinions(text: str) -> list[Any] | None:
+def _opinions(text: str) -> list[Opinion] | None:
     """Languages with their probabilities, the likeliest first; None where nothing can be judged."""
     # Imported on first use, as few programs need it; its first use must not happen in two threads.
     import langdetect
