@@ -7,11 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from mapl_jax import evaluate
 from mapl_jax.evaluation import compare, following, likelihood, preferences, stored
 from mapl_jax.evaluation.preferences import Scored
 from mapl_jax.reports import comparison
-from mapl_jax.runtime import cli
 from mapl_jax.runtime.errors import UserError
 
 EVIL = "<script>alert(1)</script>"
@@ -200,31 +198,19 @@ def test_folders_that_hold_no_finished_run_are_named(tmp_path):
     assert not (tmp_path / "compare.html").exists()
 
 
-def test_the_command_takes_folders_one_after_the_other():
-    given = ["evaluate", "--compare", "a", "b", "--output", "x", "--compare=c", "--debug"]
-    assert cli._one_by_one(given, ["compare"]) == [
-        "evaluate",
-        "--compare=a",
-        "--compare=b",
-        "--output",
-        "x",
-        "--compare=c",
-        "--debug",
-    ]
-    assert evaluate.FLAGS["compare"].default == ()
-
-
 def test_the_command_prints_the_table_and_says_what_is_wrong_in_one_line(tmp_path):
-    a, b = (folder(tmp_path / name, scored(20, seed=i), SAME) for i, name in enumerate("ab"))
+    a, b, c = (folder(tmp_path / name, scored(20, seed=i), SAME) for i, name in enumerate("abc"))
 
     def run(*arguments):
         command = [sys.executable, "-m", "mapl_jax.evaluate", "--compare", *arguments]
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
 
-    result = run(a, b, "--output=new/page.html")
+    result = run(a, b, "--output", "new/page.html", f"--compare={c}", "--debug")
     assert result.returncode == 0, result.stderr
     assert "base accuracy" in result.stdout
-    assert (tmp_path / "new" / "page.html").exists()
+    page = (tmp_path / "new" / "page.html").read_text()
+    assert all(str(run) in page for run in "abc")
+    assert "c" in result.stdout.splitlines()[0].split()
     result = run(a, "nowhere")
     assert result.returncode == 2
     assert result.stderr.strip() == "error: no such folder: nowhere"

@@ -1,5 +1,7 @@
 """A name means a local folder or a model on the hub; whatever goes wrong is said in one line."""
 
+import itertools
+
 import huggingface_hub
 import pytest
 from huggingface_hub import constants, errors
@@ -10,11 +12,13 @@ from mapl_jax.runtime.errors import UserError
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-@pytest.fixture(autouse=True)
-def nothing_remembered():
-    storage._snapshot.cache_clear()
-    yield
-    storage._snapshot.cache_clear()
+NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def name():
+    """Another model for each test: what was fetched once is remembered."""
+    return f"org/name-{next(NUMBERS)}"
 
 
 @pytest.fixture
@@ -25,35 +29,35 @@ def offline(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-def test_a_folder_is_itself_also_when_it_looks_like_a_hub_name(tmp_path, monkeypatch):
-    (tmp_path / "org" / "name").mkdir(parents=True)
+def test_a_folder_is_itself_also_when_it_looks_like_a_hub_name(name, tmp_path, monkeypatch):
+    (tmp_path / name).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    assert storage.folder("org/name").samefile(tmp_path / "org" / "name")
+    assert storage.folder(name).samefile(tmp_path / name)
     assert storage.folder(tmp_path) == tmp_path
 
 
-def test_offline_the_cache_is_used(offline):
-    repository = offline / "models--org--name"
+def test_offline_the_cache_is_used(name, offline):
+    repository = offline / f"models--{name.replace('/', '--')}"
     snapshot = repository / "snapshots" / COMMIT
     snapshot.mkdir(parents=True)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(COMMIT)
     (snapshot / "config.json").write_text("{}")
-    assert storage.folder("org/name", weights=False) == snapshot
-    assert storage.folder("org/name") == snapshot
+    assert storage.folder(name, weights=False) == snapshot
+    assert storage.folder(name) == snapshot
 
 
-def test_only_data_is_asked_for_and_weights_only_when_needed(tmp_path, monkeypatch):
+def test_only_data_is_asked_for_and_weights_only_when_needed(name, tmp_path, monkeypatch):
     asked = []
 
-    def download(name, revision, allow_patterns):
-        asked.append((name, revision, set(allow_patterns)))
+    def download(repository, revision, allow_patterns):
+        asked.append((repository, revision, set(allow_patterns)))
         return str(tmp_path / COMMIT)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    storage.folder("org/name", weights=False)
-    storage.folder("org/name")
-    storage.folder("org/name")
+    storage.folder(name, weights=False)
+    storage.folder(name)
+    storage.folder(name)
     (_, first, small), (_, then, all_files) = asked
     assert first is None and then == COMMIT, "weights come from the snapshot of the config"
     assert all_files - small == {"model*.safetensors"}
@@ -74,22 +78,22 @@ def response(status):
     [
         (
             errors.RepositoryNotFoundError("404", response=response(404)),
-            "org/name is neither a local folder nor a model on the hub",
+            "{name} is neither a local folder nor a model on the hub",
         ),
-        (errors.GatedRepoError("403", response=response(403)), "org/name is gated: accept"),
+        (errors.GatedRepoError("403", response=response(403)), "{name} is gated: accept"),
         (errors.LocalEntryNotFoundError("no connection"), "the hub cannot be reached"),
         (ConnectionError("network is down"), "the hub cannot be reached"),
-        (OSError(28, "No space left"), r"org/name could not be fetched from the hub: .*No space"),
+        (OSError(28, "No space left"), r"{name} could not be fetched from the hub: .*No space"),
         (RuntimeError(), "could not be fetched from the hub: RuntimeError"),
     ],
 )
-def test_what_goes_wrong_on_the_hub_is_said_in_one_line(monkeypatch, error, message):
+def test_what_goes_wrong_on_the_hub_is_said_in_one_line(name, monkeypatch, error, message):
     def fail(*_, **__):
         raise error
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
-    with pytest.raises(UserError, match=message) as raised:
-        storage.folder("org/name")
+    with pytest.raises(UserError, match=message.replace("{name}", name)) as raised:
+        storage.folder(name)
     assert "\n" not in str(raised.value)
 
 
@@ -102,6 +106,6 @@ def test_what_is_no_hub_name_is_not_asked_for(monkeypatch, name):
         storage.folder(name)
 
 
-def test_without_network_a_model_that_is_not_in_the_cache_is_named(offline):
-    with pytest.raises(UserError, match=r"org/name is no local folder.*`hf download org/name`"):
-        storage.folder("org/name")
+def test_without_network_a_model_that_is_not_in_the_cache_is_named(name, offline):
+    with pytest.raises(UserError, match=rf"{name} is no local folder.*`hf download {name}`"):
+        storage.folder(name)

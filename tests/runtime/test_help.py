@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from mapl_jax.runtime import cli
 from mapl_jax.runtime import config as configuration
 
 ROOT = Path(__file__).parents[2]
@@ -23,8 +22,8 @@ CONFIGS = [
 ]
 
 
-def help_of(name, monkeypatch, capsys, *arguments):
-    monkeypatch.chdir(ROOT)
+def help_of(name, monkeypatch, capsys, *arguments, folder=ROOT):
+    monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", [f"mapl_jax/{name}.py", *arguments, "--help"])
     with pytest.raises(SystemExit) as ended:
         runpy.run_module(f"mapl_jax.{name}", run_name="__main__", alter_sys=True)
@@ -75,16 +74,16 @@ def test_help_shows_the_config_that_is_named(monkeypatch, capsys):
     assert "default: 1e-06" in entries(text)["config.train.learning_rate"]
 
 
-def test_configs_are_found_from_anywhere(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    found = f"--config={configuration.FOLDER}/rm.py"
-    assert cli._found("--config=configs/rm.py") == found
-    assert cli._found("--config=configs/rm.py:tiny") == f"{found}:tiny"
-    for other in ("--config=configs/none.py", "--config=rm.py", "--workdir=configs/rm.py"):
-        assert cli._found(other) == other
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+def test_configs_are_found_from_anywhere(monkeypatch, capsys, tmp_path):
+    def shown(config):
+        return help_of("train", monkeypatch, capsys, f"--config={config}", folder=tmp_path)
+
+    assert "default: 32)" in shown("configs/rm.py:tiny")
     (tmp_path / "configs").mkdir()
-    (tmp_path / "configs" / "rm.py").touch()
-    assert cli._found("--config=configs/rm.py") == "--config=configs/rm.py"
+    own = (ROOT / "configs" / "rm.py").read_text().replace("config.seed = 0", "config.seed = 77")
+    (tmp_path / "configs" / "rm.py").write_text(own)
+    assert entries(shown("configs/rm.py"))["config.seed"].endswith("(default: 77)")
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -200,12 +200,14 @@ def test_a_run_killed_again_and_again_ends_as_one_that_was_not(tmp_path):
 
 
 def test_nothing_is_left_of_a_shard_that_failed(tmp_path, monkeypatch):
-    def full(path, records):
-        next(records)
-        path.write_text("half")
-        raise OSError(28, "No space left on device")
+    made = iter(range(30))
 
-    monkeypatch.setattr(shards, "_write_lines", full)
+    def full(*arguments):
+        if next(made, None) is None:
+            raise OSError(28, "No space left on device")
+        return build(*arguments)
+
+    monkeypatch.setattr("mapl_jax.synthesis.build.build", full)
     with pytest.raises(OSError, match="No space left"):
         make(tmp_path / "out")
     names = {path.name for path in (tmp_path / "out" / shards.WORK).iterdir()}
