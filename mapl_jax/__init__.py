@@ -24,6 +24,7 @@ Words with one meaning throughout:
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ if TYPE_CHECKING:
     from mapl_jax.train import build_model as build_model
     from mapl_jax.train import train_model as train_model
     from mapl_jax.training.restore import load_model as load_model
+
+# transformers says at its import that torch is missing, and nothing here needs torch. Set before
+# any module of the package can import it.
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 __version__ = "0.1.0"
 

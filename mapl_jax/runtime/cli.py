@@ -29,9 +29,6 @@ from mapl_jax.runtime import distributed as processes
 from mapl_jax.runtime.config import FOLDER, table
 from mapl_jax.runtime.errors import Stopped, UserError
 
-# transformers tells everyone who imports it that torch is missing; nothing here needs torch.
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-
 EXIT_USER_ERROR = 2
 _HELP = {"--help", "-h", "-help", "--helpshort", "--helpfull"}
 
