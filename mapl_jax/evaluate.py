@@ -25,7 +25,7 @@ from mapl_jax.kernels import attention
 from mapl_jax.models import initial
 from mapl_jax.models.initial import _options
 from mapl_jax.reports import comparison, run
-from mapl_jax.runtime import cli, errors
+from mapl_jax.runtime import cli, errors, files
 from mapl_jax.runtime.console import result, say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import check_target, write_json, write_lines
@@ -173,7 +173,7 @@ def main(arguments: cli.Arguments) -> None:
     """Loads, scores, prints."""
     config = arguments.config
     if arguments.flags.get("compare"):
-        result(comparison.compare(arguments.flags.compare, arguments.flags.output))
+        result(comparison.compare_runs(arguments.flags.compare, arguments.flags.output))
         say("", f"page: {arguments.flags.output}")
         return
     if "responses" in config:
@@ -247,6 +247,7 @@ def _report(
         write_json(folder.summary, facts)
         # As in the folder of a run, for --compare.
         preferences.write_scores(folder.eval / "after.jsonl", scored)
+        files.seal(folder.eval, ["after.jsonl"])
         made = found.summary.get("train", {}).get("comparisons", {})
         run.write_report(
             folder.report,
@@ -257,8 +258,6 @@ def _report(
             after=summary,
             scored_before=None,
             scored_after=scored,
-            metrics=[],
-            notes=[],
             device=f"{mesh.size} x {jax.devices()[0].device_kind}",
             samples=split.samples(),
         )

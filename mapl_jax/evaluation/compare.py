@@ -1,4 +1,4 @@
-"""Finished runs side by side: a table, and a page.
+"""Finished runs side by side.
 
 A run folder, and the folder that an evaluation wrote (`--config.output`), hold what is needed:
 summary.json and eval/after.jsonl. Nothing is loaded or scored anew.
@@ -7,49 +7,19 @@ summary.json and eval/after.jsonl. Nothing is loaded or scored anew.
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from mapl_jax import losses
-from mapl_jax.evaluation import following, likelihood, preferences, statistics
-from mapl_jax.evaluation.preferences import Scored, percent
+from mapl_jax.evaluation import differences, following, likelihood, preferences
+from mapl_jax.evaluation.differences import Difference, Key
+from mapl_jax.evaluation.preferences import percent
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.losses import LEVELS
-from mapl_jax.runtime import storage
+from mapl_jax.runtime import files, storage
+from mapl_jax.runtime.console import text_table
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import is_address, read_json
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.training.metrics import read_metrics
-
-
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """Of one quantity, second minus first.
-
-    Attributes:
-        value: the difference.
-        low: lower end of its 95 % interval.
-        high: upper end.
-        paired: whether both sides are of the same comparisons.
-        count: comparisons (or responses): of each if paired, of the first and the second if not.
-    """
-
-    value: float
-    low: float
-    high: float
-    paired: bool
-    count: tuple[int, ...]
-
-    @property
-    def clear(self) -> bool:
-        """Whether the interval excludes zero."""
-        return self.low > 0 or self.high < 0
-
-
-Found = Mapping[tuple[str, str], Difference]
-Answered = Mapping[str, Any] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +29,6 @@ class Run:
     Attributes:
         name: short, and no other run's.
         path: of its folder.
-        evaluation: the module of its scores, `evaluation.preferences` or `.likelihood`.
         summary: summary.json.
         after: numbers of the evaluation after training, from its scores.
         config: of the run, or of the evaluation.
@@ -70,25 +39,77 @@ class Run:
 
     name: str
     path: str
-    evaluation: ModuleType
-    summary: Mapping[str, Any]
-    after: Mapping[str, Any]
+    summary: Summary
+    after: Summary
     config: Mapping[str, Any]
-    scored: Any
-    metrics: Sequence[Mapping[str, Any]]
+    scored: preferences.Scored | likelihood.Scored
+    metrics: Sequence[Summary]
     answers: Sequence[following.Answer]
+
+    @property
+    def kind(self) -> str:
+        """What was scored: "demonstrations" or "comparisons"."""
+        is_likelihood = isinstance(self.scored, likelihood.Scored)
+        return "demonstrations" if is_likelihood else "comparisons"
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Runs of one kind, and how they differ.
+
+    Attributes:
+        runs: at least two.
+        differences: of each run but the first: to the first, by level and quantity.
+        kept: of each run but the first: `following.summarize` of the first's answers and its own;
+            None where they are not to the same prompts.
+    """
+
+    runs: Sequence[Run]
+    differences: Sequence[Mapping[Key, Difference]]
+    kept: Sequence[Summary | None]
+
+    def keys(self, level: str) -> list[Key]:
+        """Level and quantity of every difference of a level."""
+        found = dict.fromkeys(key for one in self.differences for key in one)
+        return [key for key in found if key[0] == level]
+
+
+def compare(folders: Sequence[str], *, seed: int = 0, resamples: int = 1000) -> Comparison:
+    """Reads runs and compares all others with the first.
+
+    Args:
+        folders: of at least two runs.
+        seed: of the bootstrap.
+        resamples: of the bootstrap.
+
+    Raises:
+        UserError: a folder holds no finished run, or runs cannot be compared.
+    """
+    if len(folders) < 2:
+        raise UserError("--compare takes two run folders or more: --compare runs/a runs/b")
+    names = _names(folders)
+    runs = [read(folder, name) for folder, name in zip(folders, names, strict=True)]
+    if len({run.kind for run in runs}) > 1:
+        listed = "; ".join(f"{run.name}: {run.kind}" for run in runs)
+        raise UserError(f"these runs measure different things ({listed}); compare runs of one kind")
+    first, *others = runs
+    return Comparison(
+        runs,
+        [_differences(first, other, seed, resamples) for other in others],
+        [_kept(first, other, seed, resamples) for other in others],
+    )
 
 
 def read(path: str, name: str) -> Run:
     """What a folder says of its run.
 
     Raises:
-        UserError: it holds no finished run.
+        UserError: it holds no finished run, or not what was written.
     """
     folder = RunFolder(storage.fetched(path) if is_address(path) else path)
     if not folder.path.is_dir():
         raise UserError(f"no such folder: {path}")
-    scores = folder.eval / "after.jsonl"
+    scores, answers = (folder.eval / f"{name}.jsonl" for name in ("after", "answers-after"))
     if not folder.summary.exists() or not scores.exists():
         missing = folder.summary if not folder.summary.exists() else scores
         hint = (
@@ -100,8 +121,12 @@ def read(path: str, name: str) -> Run:
     summary = read_json(folder.summary)
     if not isinstance(summary, Mapping) or "after" not in summary.get("eval", {}):
         raise UserError(f"{folder.summary} is not the summary of a run")
-    evaluation = likelihood if "perplexity" in summary["eval"]["after"] else preferences
-    answers = folder.eval / "answers-after.jsonl"
+    # Evaluations of older versions have no checksums.
+    if (folder.eval / files.SEAL).exists():
+        names = [file.name for file in (scores, answers) if file.exists()]
+        if flaw := files.flaw(folder.eval, names):
+            raise UserError(f"{folder.eval} cannot be used: {flaw}")
+    evaluation: Any = likelihood if "perplexity" in summary["eval"]["after"] else preferences
     try:
         scored = evaluation.read_scores(scores)
         after = evaluation.summarize(scored, seed=0, resamples=0) if scored.sample_id else {}
@@ -113,29 +138,35 @@ def read(path: str, name: str) -> Run:
         raise UserError(f"{scores} holds no scores")
     # An evaluation has its config in its summary.
     config = read_json(folder.config) if folder.config.exists() else summary.get("config", {})
-    return Run(name, str(path), evaluation, summary, after, config, scored, metrics, answered)
+    return Run(name, str(path), summary, after, config, scored, metrics, answered)
 
 
-def _shown_differences(
-    first: Run, other: Run, seed: int, resamples: int
-) -> dict[tuple[str, str], Difference]:
+def disagreements(first: Run, other: Run, level: str) -> tuple[int, int] | None:
+    """How many comparisons only the first gets right, and only the other; None if none match."""
+    if isinstance(first.scored, likelihood.Scored) or isinstance(other.scored, likelihood.Scored):
+        return None
+    return differences.disagreements(first.scored, other.scored, level)
+
+
+def _differences(first: Run, other: Run, seed: int, resamples: int) -> dict[Key, Difference]:
     mine, theirs = first.summary.get("held_out", {}), other.summary.get("held_out", {})
     same = [level for level, digest in mine.items() if theirs.get(level) == digest]
-    options = {"seed": seed, "resamples": resamples}
-    if first.evaluation is likelihood:
-        return of_responses(first.scored, other.scored, same="responses" in same, **options)
-    return of_comparisons(first.scored, other.scored, same=same, **options)
+    if isinstance(first.scored, likelihood.Scored):
+        assert isinstance(other.scored, likelihood.Scored)
+        return differences.of_responses(
+            first.scored, other.scored, same="responses" in same, seed=seed, resamples=resamples
+        )
+    assert isinstance(other.scored, preferences.Scored)
+    return differences.of_comparisons(
+        first.scored, other.scored, same=same, seed=seed, resamples=resamples
+    )
 
 
-def _answers(first: Run, other: Run, seed: int, resamples: int) -> Summary | None:
+def _kept(first: Run, other: Run, seed: int, resamples: int) -> Summary | None:
     """Instructions kept by both in responses to the same prompts; None if they are not the same."""
-    if [x.probe for x in first.answers] != [x.probe for x in other.answers]:
+    if not first.answers or [x.probe for x in first.answers] != [x.probe for x in other.answers]:
         return None
     return following.summarize(first.answers, other.answers, seed=seed, resamples=resamples)
-
-
-def _kind(evaluation: ModuleType) -> str:
-    return "demonstrations" if evaluation is likelihood else "comparisons"
 
 
 def _names(folders: Sequence[str]) -> list[str]:
@@ -152,256 +183,97 @@ def _names(folders: Sequence[str]) -> list[str]:
     return [str(path) for path in paths]
 
 
-def of_comparisons(
-    first: Scored, second: Scored, *, same: Sequence[str], seed: int, resamples: int
-) -> dict[tuple[str, str], Difference]:
-    """Differences by (level, quantity).
-
-    Quantities are "accuracy", "loss" (mean of -log sigmoid of margin - gamma), and the accuracies
-    "family:ID" and "k:NUMBER" of the comparisons with an instruction of a family and with a number
-    of instructions.
-
-    Args:
-        first: scores of one model.
-        second: scores of the other.
-        same: levels whose comparisons are the same, text by text.
-        seed: of the bootstrap.
-        resamples: of the bootstrap.
-    """
-    found: dict[tuple[str, str], Difference] = {}
-    for level in LEVELS:
-        members = [
-            np.flatnonzero(np.asarray(scored.level, dtype=str) == level)
-            for scored in (first, second)
-        ]
-        if not all(map(len, members)):
-            continue
-        if level in same:
-            pairs = _matched(first, second, *members)
-            if len(pairs):
-                members = [pairs[:, 0], pairs[:, 1]]
-            paired = bool(len(pairs))
-        else:
-            paired = False
-        columns = [
-            _columns(scored, some) for scored, some in zip((first, second), members, strict=True)
-        ]
-        names = [name for name in columns[0] if name in columns[1]]
-        for name, value in _differences(
-            [first, second], members, columns, names, paired, seed, resamples
-        ).items():
-            found[level, name] = value
-    return found
+# The table.
 
 
-def _matched(first: Scored, second: Scored, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Indices of the comparisons that both have, [n, 2]."""
-
-    def key(scored: Scored, i: int) -> tuple[Any, ...]:
-        return scored.sample_id[i], *(term[:3] for term in scored.terms[i])
-
-    places = {key(second, int(j)): int(j) for j in b}
-    pairs = [(int(i), places[k]) for i in a if (k := key(first, int(i))) in places]
-    return np.asarray(pairs, np.int64).reshape(-1, 2)
+def table(found: Comparison) -> str:
+    """The table as text, with its footnotes."""
+    return text_table(table_cells(found), footnotes(found))
 
 
-def _columns(scored: Scored, members: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Name -> what each comparison adds above and below, [n] each."""
-    margin = scored.margin[members]
-    right = losses.is_right(margin).astype(np.float64)
-    ones = np.ones(len(members))
-    loss = losses.margin_loss(margin - scored.gamma[members])
-    found = {"accuracy": (right, ones), "loss": (loss, ones)}
-    families = [set(scored.families[i]) for i in members]
-    for name in sorted(set().union(*families)):
-        holds = np.asarray([name in some for some in families], np.float64)
-        found[f"family:{name}"] = (right * holds, holds)
-    ks = scored.k[members]
-    for k in sorted(set(ks.tolist()) - {0}):
-        holds = (ks == k).astype(np.float64)
-        found[f"k:{k}"] = (right * holds, holds)
-    return found
-
-
-def _differences(
-    scored: Sequence[Any],
-    members: Sequence[np.ndarray],
-    columns: Sequence[Mapping[str, tuple[np.ndarray, np.ndarray]]],
-    names: Sequence[str],
-    paired: bool,
-    seed: int,
-    resamples: int,
-) -> dict[str, Difference]:
-    ratios: list[np.ndarray] = []
-    shares: list[np.ndarray] = []
-    counts: list[np.ndarray] = []
-    spread: list[np.ndarray] = []
-    for side in range(2):
-        cluster, n = statistics.clusters([scored[side].sample_id[i] for i in members[side]])
-        top, bottom = (
-            np.stack(
-                [np.bincount(cluster, columns[side][name][part], minlength=n) for name in names], 1
-            )
-            for part in (0, 1)
-        )
-        # The clusters of both sides are sorted by name: paired sides with one seed have the same
-        # draws.
-        ratios.append(
-            statistics.ratios(top, bottom, seed=seed + (0 if paired else side), resamples=resamples)
-        )
-        shares.append(top.sum(0) / bottom.sum(0))
-        counts.append(bottom.sum(0).astype(int))
-        spread.append((bottom > 0).sum(0))
-    found = {}
-    for column, name in enumerate(names):
-        low, high = statistics.interval(ratios[1][:, column] - ratios[0][:, column])
-        # A single sample says nothing about others.
-        if min(some[column] for some in spread) < 2 or np.isnan(low):
-            low, high = -np.inf, np.inf
-        sizes = tuple(int(count[column]) for count in counts)
-        value = float(shares[1][column] - shares[0][column])
-        found[name] = Difference(value, low, high, paired, sizes[:1] if paired else sizes)
-    return found
-
-
-def of_responses(
-    first: likelihood.Scored,
-    second: likelihood.Scored,
-    *,
-    same: bool,
-    seed: int,
-    resamples: int,
-) -> dict[tuple[str, str], Difference]:
-    """The difference of the loss of demonstrations, in nats a token.
-
-    Args:
-        first: scores of one model.
-        second: scores of the other.
-        same: whether the demonstrations are the same.
-        seed: of the bootstrap.
-        resamples: of the bootstrap.
-    """
-    members = [np.arange(len(first.sample_id)), np.arange(len(second.sample_id))]
-    paired = False
-    if same:
-        places = {name: i for i, name in enumerate(second.sample_id)}
-        both = [(i, places[name]) for i, name in enumerate(first.sample_id) if name in places]
-        if both:
-            paired = True
-            members = list(np.asarray(both, np.int64).T)
-    columns = [
-        {"loss": (-scored.logp[some], scored.tokens[some].astype(np.float64))}
-        for scored, some in zip((first, second), members, strict=True)
-    ]
-    found = _differences([first, second], members, columns, ["loss"], paired, seed, resamples)
-    # What is counted below is tokens; what is told is responses.
-    sizes = tuple(map(len, members))
-    loss = dataclasses.replace(found["loss"], count=sizes[:1] if paired else sizes)
-    return {("responses", "loss"): loss}
-
-
-def disagreements(first: Scored, second: Scored, level: str) -> tuple[int, int] | None:
-    """How many comparisons only the first gets right, and only the second; None if none match."""
-    members = [
-        np.flatnonzero(np.asarray(scored.level, dtype=str) == level) for scored in (first, second)
-    ]
-    pairs = _matched(first, second, *members)
-    if not len(pairs):
-        return None
-    a = losses.is_right(first.margin[pairs[:, 0]])
-    b = losses.is_right(second.margin[pairs[:, 1]])
-    return int((a & ~b).sum()), int((~a & b).sum())
-
-
-def table_cells(
-    runs: Sequence[Run], found: Sequence[Found], answered: Sequence[Answered]
-) -> list[list[str]]:
+def table_cells(found: Comparison) -> list[list[str]]:
     """Numbers of all runs, and differences of all others to the first."""
-    first, *others = runs
-    head = ["", *(run.name for run in runs)]
+    first, *others = found.runs
+    head = ["", *(run.name for run in found.runs)]
     head += [f"{run.name} - {first.name} [95 % interval]" for run in others]
     cells = [head]
-    for title, field, key, shares in _rows(first):
-        values = [run.after.get(field) for run in runs]
+    for title, field, key, is_share in _rows(first):
+        values = [run.after.get(field) for run in found.runs]
         if all(value is None for value in values):
             continue
-        cells.append(
-            [
-                title,
-                *("-" if value is None else _value(value, shares) for value in values),
-                *(_difference(some.get(key), shares) if key else "" for some in found),
-            ]
-        )
-    if any(run.answers for run in runs):
-        cells.append(_kept(runs, answered))
+        texts = [
+            "-" if value is None else percent(value) if is_share else f"{value:.3f}"
+            for value in values
+        ]
+        if key:
+            texts += [difference_text(one.get(key), is_share) for one in found.differences]
+        else:
+            texts += [""] * len(others)
+        cells.append([title, *texts])
+    if any(run.answers for run in found.runs):
+        cells.append(_kept_row(found))
     return cells
 
 
-def _rows(first: Run) -> list[tuple[str, str, tuple[str, str] | None, bool]]:
+def _rows(first: Run) -> list[tuple[str, str, Key | None, bool]]:
     """Title, field of the summary, key of the difference, and whether it is a share."""
-    if first.evaluation is likelihood:
+    if first.kind == "demonstrations":
         return [
             ("loss per token", "loss", ("responses", "loss"), False),
             ("perplexity", "perplexity", None, False),
         ]
-    rows: list[tuple[str, str, tuple[str, str] | None, bool]] = []
-    for name, shares in (("accuracy", True), ("loss", False)):
-        rows += [(f"{x} {name}", f"{x}_{name}", (x, name), shares) for x in LEVELS]
+    rows: list[tuple[str, str, Key | None, bool]] = []
+    for name, is_share in (("accuracy", True), ("loss", False)):
+        rows += [(f"{x} {name}", f"{x}_{name}", (x, name), is_share) for x in LEVELS]
     rows += [(f"{x} calibration error", f"{x}_ece", None, True) for x in LEVELS]
     return [*rows, ("length correlation (base)", "base_length_correlation", None, False)]
 
 
-def _kept(runs: Sequence[Run], answered: Sequence[Answered]) -> list[str]:
-    shares = [
-        sum(sum(answer.kept) for answer in run.answers)
-        / max(sum(len(answer.kept) for answer in run.answers), 1)
-        if run.answers
-        else None
-        for run in runs
-    ]
-    row = ["instructions kept", *("-" if x is None else percent(x) for x in shares)]
-    for some in answered:
-        if some is None:
-            row.append("-")
-            continue
-        value, low, high = (
-            100 * some[f"instruction_difference{end}"] for end in ("", "_low", "_high")
+def _kept_row(found: Comparison) -> list[str]:
+    row = ["instructions kept"]
+    for run in found.runs:
+        verdicts = [kept for answer in run.answers for kept in answer.kept]
+        row.append(percent(sum(verdicts) / max(len(verdicts), 1)) if run.answers else "-")
+    for kept in found.kept:
+        ends = (
+            [100 * kept[f"instruction_difference{end}"] for end in ("", "_low", "_high")]
+            if kept
+            else []
         )
-        row.append(f"{value:+.1f} [{low:+.1f}, {high:+.1f}]")
+        row.append("{:+.1f} [{:+.1f}, {:+.1f}]".format(*ends) if ends else "-")
     return row
 
 
-def _value(value: float, shares: bool) -> str:
-    return percent(value) if shares else f"{value:.3f}"
-
-
-def _difference(some: Difference | None, shares: bool) -> str:
-    if some is None:
+def difference_text(difference: Difference | None, is_share: bool) -> str:
+    """A difference with its interval; shares in points; a star where it is not paired."""
+    if difference is None:
         return "-"
-    scale, form = (100, "+.1f") if shares else (1, "+.3f")
-    value, low, high = (f"{scale * x:{form}}" for x in (some.value, some.low, some.high))
-    return f"{value} [{low}, {high}]{'' if some.paired else ' *'}"
+    scale, form = (100, "+.1f") if is_share else (1, "+.3f")
+    ends = (difference.value, difference.low, difference.high)
+    value, low, high = (f"{scale * x:{form}}" for x in ends)
+    return f"{value} [{low}, {high}]{'' if difference.paired else ' *'}"
 
 
-def footnotes(runs: Sequence[Run], found: Sequence[Found]) -> list[str]:
+def footnotes(found: Comparison) -> list[str]:
     """What the table does not say itself."""
     lines = [
         "Differences of shares are in points; intervals are of the bootstrap over held-out "
         "samples.",
     ]
-    for run, some in zip(runs[1:], found, strict=True):
-        unpaired = list(dict.fromkeys(level for (level, _), x in some.items() if not x.paired))
+    first, *others = found.runs
+    for run, one in zip(others, found.differences, strict=True):
+        unpaired = list(dict.fromkeys(level for (level, _), x in one.items() if not x.paired))
         if not unpaired:
             continue
-        known = all("held_out" in other.summary for other in (runs[0], run))
         why = (
             "the held-out data are not the same"
-            if known
+            if all("held_out" in other.summary for other in (first, run))
             else "a summary.json of an older version does not say which held-out data it is of"
         )
         lines.append(f"* {run.name}, {', '.join(unpaired)}: {why}; compared unpaired.")
-    if runs[0].evaluation is likelihood:
-        tokens = {run.after.get("response_tokens") for run in runs}
-        if len(tokens) > 1:
-            lines.append("The runs count other tokens: their losses per token do not compare.")
+    tokens = {run.after.get("response_tokens") for run in found.runs}
+    if first.kind == "demonstrations" and len(tokens) > 1:
+        lines.append(
+            "The runs split texts into different tokens: their losses per token do not compare."
+        )
     return lines

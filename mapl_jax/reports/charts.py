@@ -11,7 +11,7 @@ from typing import SupportsIndex, overload
 
 import numpy as np
 
-from mapl_jax.reports.pages import COLOR_STYLE, DRAWING_STYLE, LIGHT
+from mapl_jax.reports.pages import drawing_style
 
 WIDTH, HEIGHT = 380, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 10, 40
@@ -30,13 +30,6 @@ class Picture:
     title: str
     caption: str
     svg: str = dataclasses.field(repr=False)
-
-    def html(self) -> str:
-        """As a figure of a page."""
-        return (
-            f"<figure><b>{html.escape(self.title)}</b>{self.svg}"
-            f"<figcaption>{html.escape(self.caption)}</figcaption></figure>"
-        )
 
     def _repr_svg_(self) -> str:
         """What notebooks show: title and drawing, on white paper, with their own colors."""
@@ -57,8 +50,6 @@ class Gallery(list[Picture]):
         return Gallery(found) if isinstance(found, list) else found
 
     def _repr_svg_(self) -> str:
-        colors = " ".join(f"--{name}: {color};" for name, color in LIGHT.items())
-        style = f"<style>svg {{ {colors} }}\n{COLOR_STYLE}{DRAWING_STYLE}</style>"
         cell = WIDTH + _GAP, HEIGHT + _TITLE + _GAP
         width, height = min(len(self), 2) * cell[0], -(-len(self) // 2) * cell[1]
         words = html.escape("; ".join(picture.title for picture in self))
@@ -71,7 +62,7 @@ class Gallery(list[Picture]):
         )
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{1.15 * width:.0f}" role="img" '
-            f'viewBox="0 0 {width} {height}" aria-label="{words}">{style}'
+            f'viewBox="0 0 {width} {height}" aria-label="{words}">{drawing_style()}'
             f'<rect width="{width}" height="{height}" fill="#fff"/>{drawings}</svg>'
         )
 

@@ -1,4 +1,4 @@
-"""The comparisons that a model gets most wrong, as one reads them."""
+"""The samples that a model gets most wrong, ready to be shown."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,10 +10,9 @@ from mapl_jax import constraints
 from mapl_jax.evaluation import likelihood
 from mapl_jax.evaluation.preferences import Scored
 from mapl_jax.losses import LEVELS
-from mapl_jax.reports.pages import escape, mark, tag
 
+Sample = Mapping[str, Any]  # in the schema of `mapl_jax.data.samples`
 SHOWN = 4  # of a level
-_LONGEST = 1500  # characters shown of a text
 NAMES = ("chosen", "rejected")
 LETTERS = ("x", "x′", "x″", "x‴")
 RULES = {
@@ -24,135 +23,140 @@ RULES = {
 
 
 @dataclasses.dataclass(frozen=True)
+class Instruction:
+    """An instruction of a prompt.
+
+    Attributes:
+        text: as the prompt has it, and its id.
+        kept: by each response; None where that cannot be checked.
+    """
+
+    text: str
+    kept: Sequence[bool | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """A prompt of a comparison: its name, the reward of each response, and its instructions."""
+
+    name: str
+    rewards: Sequence[str]
+    instructions: Sequence[Instruction]
+
+
+@dataclasses.dataclass(frozen=True)
 class Mistake:
-    """A comparison with a margin of 0 or less, and the sample that it belongs to."""
+    """A comparison with a margin of 0 or less."""
 
+    id: str
     level: str
-    margin: float
-    terms: Sequence[tuple[int, int, int, float]]
-    sample: Mapping[str, Any]
+    title: str
+    prompt: str
+    responses: Sequence[tuple[str, str]]
+    prompts: Sequence[Prompt]
 
 
-def worst(scored: Scored, samples: Iterable[Mapping[str, Any]]) -> dict[str, list[Mistake]]:
-    """The worst comparisons of each level, no two of one sample.
+@dataclasses.dataclass(frozen=True)
+class Unlikely:
+    """A demonstration to which a policy gives a low probability."""
+
+    id: str
+    title: str
+    prompt: str
+    response: str
+
+
+def worst(scored: Scored, samples: Iterable[Sample]) -> dict[str, list[Mistake]]:
+    """The worst comparisons of each level that has mistakes, no two of one sample.
 
     Args:
         scored: all comparisons.
-        samples: that they come from, in the schema of `mapl_jax.data.samples`; a comparison
-            whose sample is not among them is left out.
+        samples: that they come from; a comparison whose sample is missing is left out.
     """
+    level_of = np.asarray(scored.level, dtype=str)
     chosen: dict[str, list[int]] = {}
     taken: set[str] = set()
     for level in LEVELS:
-        wrong = [i for i, name in enumerate(scored.level) if name == level]
-        wrong = [i for i in wrong if scored.margin[i] <= 0]
-        picked: list[int] = []
+        wrong = np.flatnonzero((level_of == level) & (scored.margin <= 0)).tolist()
+        chosen[level] = []
         for i in sorted(wrong, key=lambda i: (scored.margin[i], scored.sample_id[i])):
-            if scored.sample_id[i] not in taken and len(picked) < SHOWN:
-                picked.append(i)
+            if scored.sample_id[i] not in taken and len(chosen[level]) < SHOWN:
+                chosen[level].append(i)
                 taken.add(scored.sample_id[i])
-        chosen[level] = picked
-    known = {name: sample for sample in samples if (name := str(sample["id"])) in taken}
-    return {
+    by_id = _named(samples, taken)
+    found = {
         level: [
-            Mistake(
-                level,
-                float(scored.margin[i]),
-                scored.terms[i],
-                known[scored.sample_id[i]],
-            )
-            for i in picked
-            if scored.sample_id[i] in known
+            _mistake(scored, i, by_id[name])
+            for i in members
+            if (name := scored.sample_id[i]) in by_id
         ]
-        for level, picked in chosen.items()
-        if picked
+        for level, members in chosen.items()
     }
+    return {level: mistakes for level, mistakes in found.items() if mistakes}
 
 
-def card(mistake: Mistake) -> str:
-    """A mistake: texts, rewards, and the instructions ticked and crossed for each response."""
-    sample = mistake.sample
-    prompts = list(dict.fromkeys(term[0] for term in mistake.terms))
-    responses = sorted({term[1] for term in mistake.terms})
-    rewards = {(term[0], term[1]): term[3] for term in mistake.terms}
-    title = f"{mistake.level}, margin {mistake.margin:+.3f}"
-    sides = "".join(
-        f"<div>{tag('h4', _name(index))}{_text(sample['responses'][index])}</div>"
-        for index in responses
+def unlikely(scored: likelihood.Scored, samples: Iterable[Sample]) -> list[Unlikely]:
+    """The demonstrations with the highest loss per token."""
+    loss = -scored.logp / np.maximum(scored.tokens, 1)
+    order = np.argsort(-loss, kind="stable")[:SHOWN]
+    by_id = _named(samples, {scored.sample_id[i] for i in order})
+    return [
+        Unlikely(
+            name,
+            f"loss {loss[i]:.3f} a token, {scored.tokens[i]:,} tokens",
+            _conversation(by_id[name]),
+            by_id[name]["responses"][0],
+        )
+        for i in order
+        if (name := scored.sample_id[i]) in by_id
+    ]
+
+
+def _named(samples: Iterable[Sample], ids: set[str]) -> dict[str, Sample]:
+    return {name: sample for sample in samples if (name := str(sample["id"])) in ids}
+
+
+def _mistake(scored: Scored, i: int, sample: Sample) -> Mistake:
+    terms = scored.terms[i]
+    responses = sorted({term[1] for term in terms})
+    rewards = {(prompt, response): reward for prompt, response, _, reward in terms}
+    prompts = [
+        Prompt(
+            LETTERS[prompt] if prompt < len(LETTERS) else f"x{prompt}",
+            [f"{rewards[prompt, response]:+.3f}" for response in responses],
+            [
+                Instruction(
+                    f"{entry['text']} ({entry['id']})",
+                    [_verdict(entry, sample["responses"][response]) for response in responses],
+                )
+                for entry in sample["prompts"][prompt].get("constraints", ())
+            ],
+        )
+        for prompt in dict.fromkeys(term[0] for term in terms)
+    ]
+    return Mistake(
+        str(sample["id"]),
+        scored.level[i],
+        f"{scored.level[i]}, margin {scored.margin[i]:+.3f}",
+        _conversation(sample),
+        [
+            (NAMES[n] if n < len(NAMES) else f"response {n}", sample["responses"][n])
+            for n in responses
+        ],
+        prompts,
     )
-    if len(responses) > 1:
-        sides = f'<div class="sides">{sides}</div>'
-    return (
-        f'<section class="card {mistake.level}"><h3>{escape(title)} '
-        f"<small>{escape(str(sample['id']))}</small></h3>"
-        f"{tag('h4', 'prompt')}{_text(_conversation(sample['prompts'][0]['messages']))}"
-        f"{sides}{_marks(sample, prompts, responses, rewards)}</section>"
-    )
 
 
-def _marks(
-    sample: Mapping[str, Any],
-    prompts: Sequence[int],
-    responses: Sequence[int],
-    rewards: Mapping[tuple[int, int], float],
-) -> str:
-    """Rewards of each prompt with each response, and under it its instructions."""
-    rows = []
-    for prompt in prompts:
-        asked = sample["prompts"][prompt].get("constraints", ())
-        values = "".join(f"<td>{rewards[prompt, index]:+.3f}</td>" for index in responses)
-        name = LETTERS[prompt] if prompt < len(LETTERS) else f"x{prompt}"
-        what = "with instructions" if asked else "the bare prompt"
-        rows.append(f"<tr>{values}<td><b>reward with {name}</b>, {what}</td></tr>")
-        for entry in asked:
-            verdicts = "".join(
-                f"<td>{_verdict(entry, sample['responses'][index])}</td>" for index in responses
-            )
-            rows.append(
-                f'<tr>{verdicts}<td class="wrap">{escape(str(entry["text"]))} '
-                f"<small>{escape(str(entry['id']))}</small></td></tr>"
-            )
-    head = "".join(tag("th", _name(index)) for index in responses)
-    return (
-        f'<table class="marks"><thead><tr>{head}<th></th></tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table>"
-    )
-
-
-def _verdict(entry: Mapping[str, Any], response: str) -> str:
+def _verdict(entry: Mapping[str, Any], response: str) -> bool | None:
     try:
-        return mark(constraints.check(entry["id"], entry["params"], response))
+        return constraints.check(entry["id"], entry["params"], response)
     except (KeyError, TypeError, ValueError):
-        # Samples of others may hold instructions that only they can check.
-        return '<b class="note" title="not known here">?</b>'
+        return None  # samples of others may hold instructions that only they can check
 
 
-def _name(index: int) -> str:
-    return NAMES[index] if index < len(NAMES) else f"response {index}"
-
-
-def _conversation(messages: Sequence[Mapping[str, Any]]) -> str:
+def _conversation(sample: Sample) -> str:
+    """The prompt of a sample without instructions."""
+    messages = sample["prompts"][0]["messages"]
     if len(messages) == 1:
         return str(messages[0]["content"])
     return "\n\n".join(f"{message['role']}: {message['content']}" for message in messages)
-
-
-def _text(text: str) -> str:
-    cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} … ({len(text):,} characters)"
-    return tag("pre", cut)
-
-
-def worst_responses(scored: likelihood.Scored, samples: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Cards of the demonstrations that a model finds least likely, by token."""
-    loss = -scored.logp / np.maximum(scored.tokens, 1)
-    order = np.argsort(-loss, kind="stable")[:SHOWN]
-    wanted = {scored.sample_id[i] for i in order}
-    known = {name: sample for sample in samples if (name := str(sample["id"])) in wanted}
-    return [
-        f'<section class="card"><h3>loss {loss[i]:.3f} a token, {scored.tokens[i]:,} tokens '
-        f"<small>{escape(scored.sample_id[i])}</small></h3>{tag('h4', 'prompt')}"
-        f"{_text(_conversation(known[scored.sample_id[i]]['prompts'][0]['messages']))}"
-        f"{tag('h4', 'response')}{_text(known[scored.sample_id[i]]['responses'][0])}</section>"
-        for i in order
-        if scored.sample_id[i] in known
-    ]

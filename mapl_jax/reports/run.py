@@ -4,7 +4,7 @@ What one wants to know first comes first: whether it worked, where it fails, whe
 length, whether the data is sane.
 """
 
-import html
+import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from mapl_jax import constraints
 from mapl_jax.evaluation import following, likelihood, preferences
 from mapl_jax.evaluation.preferences import percent
+from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.evaluation.stored import SIDES, digests
 from mapl_jax.reports import charts, findings, mistakes
 from mapl_jax.reports.charts import Gallery, Picture
@@ -31,24 +32,15 @@ from mapl_jax.reports.figures import (
     margins,
 )
 from mapl_jax.reports.findings import SPLITS
-from mapl_jax.reports.pages import (
-    breakable,
-    contents,
-    details,
-    duration,
-    mark,
-    number,
-    section,
-    table,
-    tag,
-    write_page,
-)
+from mapl_jax.reports.pages import duration, number, write_page
 from mapl_jax.runtime import files
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_json, write_json
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.training.metrics import read_metrics
 from mapl_jax.training.restore import Model, Trained
+
+Scored = preferences.Scored | likelihood.Scored
 
 
 def report_pictures(model: Model) -> dict[str, Gallery]:
@@ -81,8 +73,42 @@ def report_pictures(model: Model) -> dict[str, Gallery]:
     return read_pictures(run)
 
 
-Summary = Mapping[str, Any]
-EXAMPLES = 12
+EXAMPLES = 12  # responses shown before and after training
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """One of the few numbers that a run is about: class of its color, value, and lines below."""
+
+    kind: str
+    value: str
+    lines: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Strip:
+    """A cell of a forest: a drawing, the value beside it, and a note."""
+
+    strip: str
+    value: str
+    note: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Families:
+    """Accuracy by family: the levels, and for each title rows of (family, a cell a level)."""
+
+    levels: Sequence[str]
+    groups: Mapping[str, Sequence[tuple[str, Sequence[Strip | None]]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """Instructions kept in own responses: a table, its footnotes, and the number of prompts."""
+
+    cells: Sequence[Sequence[str]]
+    footnotes: Sequence[str]
+    count: int
 
 
 def write_report(
@@ -93,12 +119,11 @@ def write_report(
     summary: Summary,
     before: Summary | None,
     after: Summary,
-    scored_before: Any,
-    scored_after: Any,
-    metrics: Sequence[Mapping[str, Any]],
-    notes: Sequence[str],
-    device: str,
-    evaluation: ModuleType = preferences,
+    scored_before: Scored | None,
+    scored_after: Scored | None,
+    metrics: Sequence[Summary] = (),
+    notes: Sequence[str] = (),
+    device: str = "",
     answers: Sequence[Sequence[following.Answer]] = (),
     samples: Iterable[Mapping[str, Any]] = (),
 ) -> None:
@@ -111,66 +136,60 @@ def write_report(
         summary: facts of the run (parameters, steps, seconds, counts), and its config.
         before: summary of the evaluation before training; None if there was none.
         after: summary of the evaluation after training, or the only one.
-        scored_before: what it scored.
-        scored_after: what it scored; None shows no pictures of single comparisons.
+        scored_before: the scores behind `before`.
+        scored_after: the scores behind `after`; None leaves out what shows single comparisons.
         metrics: lines of metrics.jsonl.
         notes: sentences for the reader.
         device: the machine, in words.
-        evaluation: the module of the evaluation, `evaluation.preferences` or `.likelihood`.
         answers: of a policy to the same prompts, before and after training; or none.
         samples: held-out samples, for the texts of mistakes; read once.
     """
-    compares = evaluation is preferences
-    sections: list[tuple[str, Sequence[str]]] = [
-        ("Curves", _grid(curves(metrics, before, after), kind="small", text=CURVES)),
-    ]
-    if compares:
-        sections += [
-            ("Accuracy", _accuracy(before, after)),
-            ("Families", _families(after, summary)),
-        ]
-    if scored_after is not None and compares:
-        sections += [
-            (
-                "Margins",
-                _grid(margins(scored_before, scored_after), kind="small", text=MARGINS),
-            ),
-            ("Length", [*_grid(length(scored_after)), *_by_length(after)]),
-            (
-                "Calibration",
-                _grid(calibration(scored_after), kind="small", text=CALIBRATION),
-            ),
-        ]
-        sections.append(("Worst mistakes", _mistakes(mistakes.worst(scored_after, samples))))
-    elif scored_after is not None:
-        worst = mistakes.worst_responses(scored_after, samples)
-        sections += [
-            ("Length", _grid(losses(scored_after))),
-            ("Least likely responses", worst),
-        ]
+    compares = "perplexity" not in after
+    tables = preferences if compares else likelihood
+    kept = None
     if answers:
-        sections.append(("Its own responses", _following(summary["eval"]["generation"], *answers)))
-    sections.append(("Data", _counts(summary)))
-    if notes:
-        sections.append(("Notes", [tag("p", note) for note in notes]))
-    sections.append(("Reproduce", _reproduce(summary, command)))
-    sections = [(name, parts) for name, parts in sections if parts]
-    head = [
-        tag("h1", title),
-        _facts(summary, device),
-        contents([name for name, _ in sections]),
-        _tiles(before, after, summary),
-        _warnings(after, summary, metrics),
-        table(evaluation.table_cells(before, after)),
-        *(tag("p", line, kind="small") for line in evaluation.FOOTNOTES),
-    ]
-    write_page(path, title, [*head, *(section(*some) for some in sections)])
+        cells = following.table_cells(summary["eval"]["generation"])
+        kept = Kept(cells, following.FOOTNOTES, len(answers[0]))
+    values: dict[str, object] = {
+        "curves": curves(metrics, before, after),
+        **dict.fromkeys(("accuracy", "families", "margins", "length", "lengths"), ()),
+        **dict.fromkeys(("calibration", "mistakes", "unlikely"), ()),
+    }
+    if compares:
+        values["accuracy"] = _accuracy(before, after)
+        values["families"] = _families(after, summary)
+    if isinstance(scored_after, preferences.Scored):
+        assert not isinstance(scored_before, likelihood.Scored)
+        values["margins"] = margins(scored_before, scored_after)
+        values["length"] = length(scored_after)
+        values["lengths"] = _by_length(after)
+        values["calibration"] = calibration(scored_after)
+        values["mistakes"] = mistakes.worst(scored_after, samples)
+    elif scored_after is not None:
+        values["length"] = losses(scored_after)
+        values["unlikely"] = mistakes.unlikely(scored_after, samples)
+    write_page(
+        path,
+        "run.html",
+        title=title,
+        facts=_facts(summary, device),
+        tiles=_tiles(before, after, summary),
+        warnings=findings.warnings(summary, after, metrics),
+        cells=tables.table_cells(before, after),
+        footnotes=tables.FOOTNOTES,
+        rules=mistakes.RULES,
+        kept=kept,
+        answers=list(zip(*(side[:EXAMPLES] for side in answers), strict=True)),
+        counts=_counts(summary),
+        notes=notes,
+        command=command,
+        config=summary.get("config"),
+        numbers={name: value for name, value in summary.items() if name != "config"},
+        **values,
+    )
 
 
-# The head.
-
-
-def _facts(summary: Summary, device: str) -> str:
+def _facts(summary: Summary, device: str) -> list[str]:
     facts = []
     if "parameters" in summary:
         facts.append(f"{number(summary['parameters'])} parameters")
@@ -184,10 +203,10 @@ def _facts(summary: Summary, device: str) -> str:
     facts.append(device)
     if "checkpoint" in summary:
         facts.append(f"checkpoint: {summary['checkpoint']}")
-    return f'<p class="meta">{" ".join(tag("span", fact) for fact in facts)}</p>'
+    return facts
 
 
-def _tiles(before: Summary | None, after: Summary, summary: Summary) -> str:
+def _tiles(before: Summary | None, after: Summary, summary: Summary) -> list[Tile]:
     """The few numbers that a run is about."""
     tiles = []
     for level in levels_of(after):
@@ -197,10 +216,9 @@ def _tiles(before: Summary | None, after: Summary, summary: Summary) -> str:
             lines.append(f"95 % interval {low:.1f} to {high:.1f}")
         if before is not None and f"{level}_accuracy" in before:
             tied = before.get(f"{level}_ties") == 1
-            lines.append(
-                "before: all tied" if tied else f"before: {percent(before[f'{level}_accuracy'])}"
-            )
-        tiles.append((level, percent(after[f"{level}_accuracy"]), lines))
+            accuracy = "all tied" if tied else percent(before[f"{level}_accuracy"])
+            lines.append(f"before: {accuracy}")
+        tiles.append(Tile(level, percent(after[f"{level}_accuracy"]), lines))
     if "perplexity" in after:
         lines = ["perplexity, held out"]
         if "perplexity_low" in after:
@@ -208,7 +226,7 @@ def _tiles(before: Summary | None, after: Summary, summary: Summary) -> str:
             lines.append("95 % interval {:.2f} to {:.2f}".format(*ends))
         if before is not None:
             lines.append(f"before: {before['perplexity']:.2f}")
-        tiles.append(("base", f"{after['perplexity']:.2f}", lines))
+        tiles.append(Tile("base", f"{after['perplexity']:.2f}", lines))
     generation = summary.get("eval", {}).get("generation")
     if generation:
         lines = [
@@ -220,54 +238,16 @@ def _tiles(before: Summary | None, after: Summary, summary: Summary) -> str:
                 100 * generation[f"instruction_difference{end}"] for end in ("", "_low", "_high")
             )
             lines.append("difference {:+.1f} [{:+.1f}, {:+.1f}] points".format(*ends))
-        tiles.append(("fourth", percent(generation["instruction_after"]), lines))
-    items = "".join(
-        f'<li class="{kind}"><b>{html.escape(value)}</b>'
-        f"{''.join(tag('small', line) for line in lines)}</li>"
-        for kind, value, lines in tiles
-    )
-    return f'<ul class="tiles">{items}</ul>'
+        tiles.append(Tile("fourth", percent(generation["instruction_after"]), lines))
+    return tiles
 
 
-def _warnings(after: Summary, summary: Summary, metrics: Sequence[Mapping[str, Any]]) -> str:
-    items = "".join(tag("li", text) for text in findings.warnings(summary, after, metrics))
-    return f'<ul class="warnings">{items}</ul>' if items else ""
+def _accuracy(before: Summary | None, after: Summary) -> list[Picture]:
+    pictures = (accuracy_by_level(before, after), accuracy_by_k(before, after))
+    return [picture for picture in pictures if picture is not None]
 
 
-# Sections.
-
-CURVES = (
-    "Thin lines are training batches, thick ones their moving average; dots are held-out data (all "
-    "of it at both ends, perhaps a part in between). A dot far on the worse side of its line means "
-    "overfitting."
-)
-MARGINS = (
-    "What lies to the right of the dashed line is right; the further out, the surer the model is, "
-    "also where it is wrong."
-)
-CALIBRATION = (
-    "How often verdicts are right among those of which the model is equally sure, with 95 % "
-    "intervals. Dots below the dashed line: surer than it is right. A margin m stands for the "
-    "probability sigmoid(m) (Bradley-Terry)."
-)
-
-
-def _grid(found: Sequence[Picture], *, kind: str = "", text: str = "") -> list[str]:
-    if not found:
-        return []
-    figures = "".join(picture.html() for picture in found)
-    return [
-        *([tag("p", text, "small")] if text else []),
-        f'<div class="figures {kind}">{figures}</div>',
-    ]
-
-
-def _accuracy(before: Summary | None, after: Summary) -> list[str]:
-    found = [accuracy_by_level(before, after), accuracy_by_k(before, after)]
-    return _grid([picture for picture in found if picture is not None])
-
-
-def _by_length(after: Summary) -> list[str]:
+def _by_length(after: Summary) -> list[list[str]]:
     """Accuracy where length is on the right side and where it is not."""
     cells = [["level", "longer side right", "n", "shorter side right", "n", "r"]]
     for level in levels_of(after):
@@ -279,21 +259,10 @@ def _by_length(after: Summary) -> list[str]:
             row += ["-" if value is None else percent(value), f"{after[f'{level}_{side}_count']:,}"]
         r = after.get(f"{level}_length_correlation")
         cells.append([*row, "-" if r is None else f"{r:+.2f}"])
-    if len(cells) == 1:
-        return []
-    return [
-        table(cells),
-        tag(
-            "p",
-            "Accuracy of the comparisons whose positive side has more tokens, and fewer; both "
-            "columns alike: no bias. r: correlation of margin and difference of tokens. Of intra "
-            "the lengths are those of prompts; both sides of inter are equally long.",
-            "small",
-        ),
-    ]
+    return cells if len(cells) > 1 else []
 
 
-def _families(after: Summary, summary: Summary) -> list[str]:
+def _families(after: Summary, summary: Summary) -> Families | None:
     """Accuracy by family, the worst first, trained and held-out families apart."""
     by_level = {
         level: cells
@@ -301,54 +270,33 @@ def _families(after: Summary, summary: Summary) -> list[str]:
         if any("low" in cell for cell in cells.values())
     }
     if not by_level:
-        return []
-    names = list(dict.fromkeys(name for cells in by_level.values() for name in cells))
+        return None
     trained = _trained_families(summary)
-    groups = {
-        "trained on": [name for name in names if name in trained],
-        "held out: never trained on": [name for name in names if name not in trained],
-    }
 
     def order(name: str) -> float:
         found = [cells[name] for cells in by_level.values() if name in cells]
         total = sum(cell["count"] for cell in found)
-        return sum(cell["accuracy"] * cell["count"] for cell in found) / total
+        return float(sum(cell["accuracy"] * cell["count"] for cell in found) / total)
 
-    heads = "".join(f'<th colspan="2">{html.escape(level)}</th>' for level in by_level)
-    rows = []
-    for title, some in groups.items():
-        if not some:
-            continue
-        span = 1 + 2 * len(by_level)
-        rows.append(f'<tr class="head"><th colspan="{span}">{title} ({len(some)})</th></tr>')
-        for name in sorted(some, key=order):
-            cells = "".join(_family_cell(level, by_level[level].get(name)) for level in by_level)
-            rows.append(f'<tr><th scope="row">{breakable(name)}</th>{cells}</tr>')
-    return [
-        tag(
-            "p",
-            "Accuracy of the comparisons that hold an instruction of the family, with 95 % "
-            "intervals on a strip from 0 to 100 %; the dashed line is chance. The worst come "
-            "first. With few comparisons the interval says more than the dot.",
-            "small",
-        ),
-        f'<div class="wide"><table class="forest"><thead><tr><th>family</th>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>",
+    names = list(dict.fromkeys(name for cells in by_level.values() for name in cells))
+    rows = [
+        (name, [_family_cell(level, cells.get(name)) for level, cells in by_level.items()])
+        for name in sorted(names, key=order)
     ]
+    groups = {
+        "trained on": [row for row in rows if row[0] in trained],
+        "held out: never trained on": [row for row in rows if row[0] not in trained],
+    }
+    return Families(list(by_level), groups)
 
 
-def _family_cell(level: str, cell: Mapping[str, Any] | None) -> str:
+def _family_cell(level: str, cell: Summary | None) -> Strip | None:
     if cell is None:
-        return '<td class="track"></td><td></td>'
-    low, high = cell.get("low", cell["accuracy"]), cell.get("high", cell["accuracy"])
-    note = (
-        f"{percent(cell['accuracy'])}, 95 % interval {100 * low:.1f} to {100 * high:.1f}, "
-        f"n = {cell['count']:,}"
-    )
-    return (
-        f'<td class="track">{charts.track(cell["accuracy"], low, high, level, note)}</td>'
-        f"<td>{100 * cell['accuracy']:.0f} % <small>n = {cell['count']:,}</small></td>"
-    )
+        return None
+    value, count = cell["accuracy"], f"n = {cell['count']:,}"
+    low, high = cell.get("low", value), cell.get("high", value)
+    note = f"{percent(value)}, 95 % interval {100 * low:.1f} to {100 * high:.1f}, {count}"
+    return Strip(charts.track(value, low, high, level, note), f"{100 * value:.0f} %", count)
 
 
 def _trained_families(summary: Summary) -> set[str]:
@@ -361,57 +309,7 @@ def _trained_families(summary: Summary) -> set[str]:
     return set(constraints.ids(held_out=False))
 
 
-def _mistakes(worst: Mapping[str, Sequence[mistakes.Mistake]]) -> list[str]:
-    found = {level: some for level, some in worst.items() if some}
-    if not found:
-        return []
-    parts = [
-        tag(
-            "p",
-            "The comparisons with the smallest margins, no two of one sample. ✓ and ✗ say whether "
-            "the response keeps the instruction.",
-            "small",
-        )
-    ]
-    for level, some in found.items():
-        parts += [tag("h3", level), tag("p", mistakes.RULES[level], "small")]
-        parts += [mistakes.card(mistake) for mistake in some]
-    return parts
-
-
-def _following(
-    summary: Summary, before: Sequence[following.Answer], after: Sequence[following.Answer]
-) -> list[str]:
-    """Instructions kept in responses of the policy's own, and the first of these responses."""
-    count = min(EXAMPLES, len(before))
-    return [
-        table(following.table_cells(summary)),
-        *(tag("p", line, kind="small") for line in following.FOOTNOTES),
-        tag("h3", "Before and after"),
-        tag("p", f"The first {count} of {len(before)} held-out prompts, none left out.", "small"),
-        *map(_side_by_side, before[:count], after[:count]),
-    ]
-
-
-def _side_by_side(before: following.Answer, after: following.Answer) -> str:
-    question = str(before.probe.messages[-1]["content"])
-    rows = "".join(
-        f"<tr><td>{mark(old)}</td><td>{mark(new)}</td>"
-        f'<td class="wrap">{html.escape(str(asked["text"]))}</td></tr>'
-        for asked, old, new in zip(before.probe.constraints, before.kept, after.kept, strict=True)
-    )
-    sides = "".join(
-        f"<div>{tag('h3', title)}{tag('pre', side.response + ('' if side.ended else ' …'))}</div>"
-        for title, side in (("before", before), ("after", after))
-    )
-    return (
-        f'<section class="card">{tag("h3", "prompt")}{tag("pre", question)}'
-        f'<div class="sides">{sides}</div><table class="marks"><thead><tr><th>before</th>'
-        f"<th>after</th><th>instruction</th></tr></thead><tbody>{rows}</tbody></table></section>"
-    )
-
-
-def _counts(summary: Summary) -> list[str]:
+def _counts(summary: Summary) -> list[list[str]]:
     """What was read, kept, cut and dropped, one column a split."""
     columns = {
         title: dict(_flat(summary[name]))
@@ -425,31 +323,19 @@ def _counts(summary: Summary) -> list[str]:
         [label, *(number(column[label]) if label in column else "" for column in columns.values())]
         for label in labels
     ]
-    return [table([["", *columns], *rows])]
+    return [["", *columns], *rows]
 
 
-def _flat(counts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(counts: Summary, prefix: str = "") -> Iterator[tuple[str, object]]:
     for name, value in counts.items():
         # By constraint there are dozens; the pictures and "All numbers" have them.
         if name in ("constraint", "kept_by", "uninformative"):
             continue
+        words = str(name).replace("_", " ")
         if isinstance(value, Mapping):
-            inside = prefix if name == "encoding" else f"{prefix}{_words(name)}: "
-            yield from _flat(value, inside)
+            yield from _flat(value, prefix if name == "encoding" else f"{prefix}{words}: ")
         else:
-            yield f"{prefix}{_words(name)}", value
-
-
-def _words(name: str) -> str:
-    return str(name).replace("_", " ")
-
-
-def _reproduce(summary: Summary, command: str) -> list[str]:
-    parts = [tag("pre", command)]
-    if "config" in summary:
-        parts.append(details("Config", summary["config"]))
-    rest = {name: value for name, value in summary.items() if name != "config"}
-    return [*parts, details("All numbers", rest)]
+            yield f"{prefix}{words}", value
 
 
 def read_pictures(folder: RunFolder) -> dict[str, Gallery]:
@@ -468,10 +354,9 @@ def read_pictures(folder: RunFolder) -> dict[str, Gallery]:
     scores = {
         which: preferences.read_scores(path) for which, path in sides.items() if path.exists()
     }
-    accuracy = [accuracy_by_level(before, after), accuracy_by_k(before, after)]
     return {
         **found,
-        "accuracy": Gallery(picture for picture in accuracy if picture is not None),
+        "accuracy": Gallery(_accuracy(before, after)),
         "margins": Gallery(margins(scores.get("before"), scores["after"])),
         "length": Gallery(length(scores["after"])),
         "calibration": Gallery(calibration(scores["after"])),
@@ -540,7 +425,6 @@ def finish(
         metrics=metrics,
         notes=[],
         device=str(facts["device"]),
-        evaluation=evaluation,
         answers=answers,
         samples=samples(),
     )

@@ -29,7 +29,7 @@ from mapl_jax.runtime.console import result, say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import write_json, write_text
 from mapl_jax.study import arms as all_arms
-from mapl_jax.study import measures, running, tables
+from mapl_jax.study import measures, pages, running, tables
 from mapl_jax.study.arms import Arm
 from mapl_jax.study.measures import ANSWERED, LONGER, MEASURES, Estimate, Measure
 from mapl_jax.study.running import Job
@@ -98,11 +98,9 @@ def study(config: ConfigDict, folder: Path, command: str) -> list[tables.Part]:
     write_text(folder / "study.md", tables.markdown(parts, facts))
     commands = [job.command for job in made]
     settings = json.dumps(config.to_dict(), indent=2)
-    tables.write_html(
-        folder / "study.html", "What each part does", parts, facts, commands, settings
-    )
+    pages.write_html(folder / "study.html", "What each part does", parts, facts, commands, settings)
     for index, part in enumerate(parts):
-        tables.write_figure(folder / f"study-{index + 1}.svg", part)
+        pages.write_figure(folder / f"study-{index + 1}.svg", part)
         result("", tables.text(part))
     say("", f"page: {folder / 'study.html'}")
     return parts

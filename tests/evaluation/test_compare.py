@@ -7,9 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from mapl_jax.evaluation import compare, following, likelihood, preferences, stored
+from mapl_jax.evaluation import differences, following, likelihood, preferences, stored
 from mapl_jax.evaluation.preferences import Scored
 from mapl_jax.reports import comparison
+from mapl_jax.runtime import files
 from mapl_jax.runtime.errors import UserError
 
 EVIL = "<script>alert(1)</script>"
@@ -53,8 +54,8 @@ SAME = {"base": "1", "intra": "2", "inter": "3"}
 def test_pairing_narrows_the_interval_and_leaves_the_difference():
     first, second = scored(300), scored(300, seed=1, shift=0.2)
     options = {"seed": 0, "resamples": 400}
-    paired = compare.of_comparisons(first, second, same=["base"], **options)
-    loose = compare.of_comparisons(first, second, same=[], **options)
+    paired = differences.of_comparisons(first, second, same=["base"], **options)
+    loose = differences.of_comparisons(first, second, same=[], **options)
     one, other = paired["base", "accuracy"], loose["base", "accuracy"]
     assert one.paired and not other.paired
     assert one.count == (300,) and other.count == (300, 300)
@@ -65,7 +66,7 @@ def test_pairing_narrows_the_interval_and_leaves_the_difference():
 
 def test_a_run_does_not_differ_from_itself():
     values = scored(50)
-    found = compare.of_comparisons(values, values, same=list(SAME), seed=0, resamples=50)
+    found = differences.of_comparisons(values, values, same=list(SAME), seed=0, resamples=50)
     assert {(x.value, x.low, x.high) for x in found.values()} == {(0.0, 0.0, 0.0)}
     assert {name for _, name in found} == {"accuracy", "loss", "k:2", "k:3", "family:a:x"} | {
         f"family:b:{EVIL}"
@@ -74,12 +75,12 @@ def test_a_run_does_not_differ_from_itself():
 
 
 def test_a_single_sample_says_nothing_about_others(tmp_path):
-    found = compare.of_comparisons(
+    found = differences.of_comparisons(
         scored(1), scored(1, seed=1, shift=5.0), same=list(SAME), seed=0, resamples=20
     )
     assert not any(x.clear for x in found.values())
     paths = [folder(tmp_path / name, scored(1), SAME) for name in ("a", "b")]
-    assert "-inf" in comparison.compare(paths, tmp_path / "compare.html")
+    assert "-inf" in comparison.compare_runs(paths, tmp_path / "compare.html")
 
 
 def test_only_what_both_have_is_paired():
@@ -92,7 +93,7 @@ def test_only_what_both_have_is_paired():
             if value is not None
         }
     )
-    found = compare.of_comparisons(values, part, same=list(SAME), seed=0, resamples=20)
+    found = differences.of_comparisons(values, part, same=list(SAME), seed=0, resamples=20)
     assert found["base", "accuracy"].count == (40,)
     assert found["base", "loss"].value == pytest.approx(0.0)
 
@@ -104,7 +105,7 @@ def test_the_interval_covers_the_truth():
         sides = [scored(80, seed=100 + seed), scored(80, seed=500 + seed)]
         for side, rate in zip(sides, (0.6, 0.7), strict=True):
             side.margin[:] = np.where(rng.random(240) < rate, 1.0, -1.0)
-        found = compare.of_comparisons(*sides, same=["base"], seed=0, resamples=200)
+        found = differences.of_comparisons(*sides, same=["base"], seed=0, resamples=200)
         x = found["base", "accuracy"]
         covered += x.low <= 0.1 <= x.high
     assert covered >= 51
@@ -114,7 +115,7 @@ def test_the_table_and_the_page_say_the_same(tmp_path):
     first, second = scored(80), scored(80, seed=1, shift=0.3)
     a = folder(tmp_path / "a", first, SAME, {"train": {"lr": 0.1, "b": EVIL}, "seed": 0})
     b = folder(tmp_path / "b", second, {**SAME, "inter": "4"}, {"train": {"lr": 0.2}, "seed": 0})
-    text = comparison.compare([a, b], tmp_path / "new" / "compare.html")
+    text = comparison.compare_runs([a, b], tmp_path / "new" / "compare.html")
     page = (tmp_path / "new" / "compare.html").read_text()
     value = (second.margin > 0)[::3].mean() - (first.margin > 0)[::3].mean()
     (line,) = [line for line in text.split("\n") if line.startswith("base accuracy")]
@@ -132,7 +133,7 @@ def test_the_table_and_the_page_say_the_same(tmp_path):
 
 def test_three_runs_and_data_of_unknown_origin(tmp_path):
     paths = [folder(tmp_path / f"x{i}" / "run", scored(20, seed=i)) for i in range(3)]
-    text = comparison.compare(paths, tmp_path / "compare.html")
+    text = comparison.compare_runs(paths, tmp_path / "compare.html")
     assert "x1/run - x0/run" in text and "x2/run - x0/run" in text
     assert "older version" in text
 
@@ -162,15 +163,25 @@ def test_answers_and_demonstrations_are_compared_too(tmp_path):
         ]
         following.write(path / "eval" / "answers-after.jsonl", answers)
         paths.append(str(path))
-    text = comparison.compare(paths, tmp_path / "compare.html")
+    text = comparison.compare_runs(paths, tmp_path / "compare.html")
     assert "-1.000 [-1.000, -1.000]" in text
     (line,) = [line for line in text.split("\n") if line.startswith("instructions kept")]
     assert "50.0 %" in line and "100.0 %" in line and "+50.0 [" in line
     page = (tmp_path / "compare.html").read_text()
-    assert "b is better than a" in page
+    assert "-1.000 [-1.000, -1.000]" in page
     mixed = folder(tmp_path / "c", scored(5))
     with pytest.raises(UserError, match="different things"):
-        comparison.compare([paths[0], mixed], tmp_path / "no.html")
+        comparison.compare_runs([paths[0], mixed], tmp_path / "no.html")
+
+
+def test_scores_that_are_not_as_they_were_written_are_refused(tmp_path):
+    paths = [folder(tmp_path / name, scored(5), SAME) for name in ("a", "b")]
+    files.seal(tmp_path / "b" / "eval", ["after.jsonl"])
+    comparison.compare_runs(paths, tmp_path / "compare.html")
+    scores = tmp_path / "b" / "eval" / "after.jsonl"
+    scores.write_text(scores.read_text().replace('"margin": ', '"margin": 1', 1))
+    with pytest.raises(UserError, match=r"cannot be used: after\.jsonl is damaged"):
+        comparison.compare_runs(paths, tmp_path / "compare.html")
 
 
 def test_folders_that_hold_no_finished_run_are_named(tmp_path):
@@ -192,9 +203,9 @@ def test_folders_that_hold_no_finished_run_are_named(tmp_path):
         (good, "given twice"),
     ):
         with pytest.raises(UserError, match=words):
-            comparison.compare([good, other], tmp_path / "compare.html")
+            comparison.compare_runs([good, other], tmp_path / "compare.html")
     with pytest.raises(UserError, match="two run folders"):
-        comparison.compare([good], tmp_path / "compare.html")
+        comparison.compare_runs([good], tmp_path / "compare.html")
     assert not (tmp_path / "compare.html").exists()
 
 

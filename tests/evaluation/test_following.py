@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from mapl_jax.evaluation import following, likelihood
+from mapl_jax.evaluation import following
 from mapl_jax.evaluation.following import Answer, Probe
 from mapl_jax.reports import run
 from mapl_jax.runtime.errors import UserError
@@ -112,7 +112,6 @@ def test_a_report_shows_responses_side_by_side(tmp_path):
         metrics=[],
         notes=[],
         device="cpu",
-        evaluation=likelihood,
         answers=(before, after),
     )
     page = (tmp_path / "report.html").read_text()

@@ -67,7 +67,6 @@ def test_the_table_and_the_report_have_both_sides(tmp_path, two):
         metrics=[{"step": i, "split": "train", "loss": 3.0 - i} for i in (1, 2)],
         notes=[],
         device="cpu",
-        evaluation=likelihood,
     )
     page = path.read_text()
     assert "10.00" in page and page.count("<svg viewBox") == 3

@@ -58,7 +58,7 @@ def test_nothing_leaves_the_axes():
 @pytest.mark.parametrize("way", ["page", "notebook"])
 def test_a_drawing_is_well_formed_and_escaped(way):
     picture = drawn()
-    text = picture.html() if way == "page" else picture._repr_svg_()
+    text = picture.svg if way == "page" else picture._repr_svg_()
     root = xml.etree.ElementTree.fromstring(text)
     assert "<script" not in text
     assert EVIL in "".join(root.itertext())

@@ -6,7 +6,7 @@ from scipy.stats import spearmanr
 
 from mapl_jax.evaluation.following import Answer, Probe
 from mapl_jax.evaluation.preferences import Scored
-from mapl_jax.study import measures, tables
+from mapl_jax.study import measures, pages, tables
 from mapl_jax.study.measures import Estimate
 
 SHARED = {measure.name: measure for measure in measures.SHARED}
@@ -151,10 +151,10 @@ def test_tables_say_what_differs_and_what_is_not_known():
 
 
 def test_pages_and_drawings_escape_what_they_show(tmp_path):
-    tables.write_html(
+    pages.write_html(
         tmp_path / "page.html", "Study", [part()], ["<facts>"], ["<command>"], "set = <one>"
     )
-    tables.write_figure(tmp_path / "figure.svg", part())
+    pages.write_figure(tmp_path / "figure.svg", part())
     for name in ("page.html", "figure.svg"):
         content = (tmp_path / name).read_text()
         assert "<all>" not in content and "&lt;all&gt;" in content
