@@ -106,7 +106,7 @@ def _forest(found: Comparison, names: Mapping[Key, str]) -> Forest | None:
         (name, [_strip(x.get(key), i + 1, reach) for i, x in enumerate(found.differences)])
         for key, name in names.items()
     ]
-    return Forest(100 * reach, rows)
+    return Forest(100 * reach, [row for row in rows if any(row[1])])
 
 
 def _strip(difference: Difference | None, index: int, reach: float) -> Strip | None:

@@ -27,11 +27,13 @@ class Instruction:
     """An instruction of a prompt.
 
     Attributes:
-        text: as the prompt has it, and its id.
+        text: as the prompt has it.
+        id: of its family.
         kept: by each response; None where that cannot be checked.
     """
 
     text: str
+    id: str
     kept: Sequence[bool | None]
 
 
@@ -126,7 +128,8 @@ def _mistake(scored: Scored, i: int, sample: Sample) -> Mistake:
             [f"{rewards[prompt, response]:+.3f}" for response in responses],
             [
                 Instruction(
-                    f"{entry['text']} ({entry['id']})",
+                    str(entry["text"]),
+                    str(entry["id"]),
                     [_verdict(entry, sample["responses"][response]) for response in responses],
                 )
                 for entry in sample["prompts"][prompt].get("constraints", ())
