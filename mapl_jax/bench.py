@@ -28,6 +28,7 @@ from mapl_jax.runtime import cli, errors, files
 from mapl_jax.runtime.console import result, say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.synthesis import prepare
+from mapl_jax.synthesis.settings import Settings
 from mapl_jax.training import reference as weights
 from mapl_jax.training import sharding, step, trainer
 from mapl_jax.training.objective import make
@@ -92,8 +93,8 @@ def run(config: ConfigDict, folder: Path, steps: int) -> dict[str, Any]:
     mesh = sharding.make_mesh(config.mesh)
     options = trainer.model_options(config, mesh)
     objective = make(config, mesh)
-    load = prepare.load_splits if objective.comparisons else prepare.load_demonstrations
-    split, _ = load(config, folder / "cache")
+    load = prepare.samples if objective.comparisons else prepare.demonstrations
+    split, _ = load(config.data, Settings(**config.synthesis), config.seed, folder / "cache")
     tokenizer = tokenization.make_tokenizer(config, split, folder / "tokenizer")
     tries = encode.encode_split(split, tokenizer, encode.encode_settings(config), folder / "cache")
     objective.check(tries, config)
@@ -118,7 +119,7 @@ def run(config: ConfigDict, folder: Path, steps: int) -> dict[str, Any]:
         [tries],
         params=lora.join(first, frozen) if reference is source else None,
         mesh=mesh,
-        cache=folder / "cache",
+        cache_dir=folder / "cache",
         rows_per_batch=config.eval.rows_per_batch,
         pad_token=pad,
         options=options,

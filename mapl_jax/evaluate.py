@@ -17,8 +17,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mapl_jax.data import encode, samples
-from mapl_jax.data.records import Message, Prompt, as_messages
+from mapl_jax.data import encode
+from mapl_jax.data.messages import Message, Prompt, as_messages
+from mapl_jax.data.sources import Source
+from mapl_jax.data.splits import Split
 from mapl_jax.evaluation import ifeval, preferences, sampler, stored
 from mapl_jax.evaluation import rewards as judging
 from mapl_jax.kernels import attention
@@ -31,7 +33,6 @@ from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import check_target, write_json, write_lines
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.synthesis import prepare
-from mapl_jax.synthesis.prepare import Source
 from mapl_jax.synthesis.settings import Settings
 from mapl_jax.training import restore, sharding
 from mapl_jax.training.restore import Model, Trained, _loaded
@@ -94,7 +95,7 @@ def evaluate_model(
     found = _reward_model(model)
     settings = judging.encoding(found, max_length)
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
-        split = prepare.load_any(
+        split = prepare.samples_of(
             data, cache, synthesis=None if synthesis is None else Settings(**synthesis)
         )
         tries = encode.encode_split(split, found.tokenizer, settings, cache)
@@ -198,8 +199,8 @@ def main(arguments: cli.Arguments) -> None:
     settings = judging.encoding(found, config.max_length, config.row_length, config.truncation)
 
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
-        synthesis = prepare.synthesis_settings(config) if config.synthesize else None
-        split = prepare.load_any(
+        synthesis = Settings(**config.synthesis) if config.synthesize else None
+        split = prepare.samples_of(
             config.data, cache, on_error=config.on_error, seed=config.seed, synthesis=synthesis
         )
         tries = encode.encode_split(split, found.tokenizer, settings, cache)
@@ -219,7 +220,7 @@ def main(arguments: cli.Arguments) -> None:
 def _report(
     arguments: cli.Arguments,
     found: restore.Trained,
-    split: samples.Split,
+    split: Split,
     encoding: Mapping[str, int],
     scored: preferences.Scored,
     mesh: Any,
@@ -339,7 +340,7 @@ def _rewards(
         raise UserError(f"{config.selector} holds a policy, and so no score to select by")
     return judging.rewards(
         found,
-        [[{"role": "user", "content": record["prompt"]}] for record in prompts],
+        [[Message(role="user", content=record["prompt"])] for record in prompts],
         texts,
         mesh,
         rows_per_batch=config.rows_per_batch,

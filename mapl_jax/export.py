@@ -10,13 +10,13 @@ import os
 import tempfile
 from pathlib import Path
 
-from mapl_jax.data import encode
+from mapl_jax.data import cache, encode
 from mapl_jax.data.encode import encode_split
+from mapl_jax.data.sources import Source
 from mapl_jax.runtime import cli, errors
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.synthesis import prepare
-from mapl_jax.synthesis.prepare import Source
 from mapl_jax.training import restore, sharding
 from mapl_jax.training.export import TOLERANCE, write_model
 from mapl_jax.training.restore import Model, _loaded
@@ -115,13 +115,13 @@ def check(*, dtype: str, adapter: bool, flag: str = "") -> None:
         raise UserError(f"adapters are written as float32; leave out {flag}dtype")
 
 
-def rows(found: restore.Trained, data: prepare.Source, cache: str) -> encode.TrieSet:
+def rows(found: restore.Trained, data: Source, cache_dir: str) -> encode.TrieSet:
     """What an export is checked with: some data, or the held-out rows of the run.
 
     Args:
         found: the model.
         data: pairs or samples; empty for the run's held-out rows.
-        cache: folder of the caches.
+        cache_dir: folder of the caches.
 
     Raises:
         UserError: there are none.
@@ -132,13 +132,13 @@ def rows(found: restore.Trained, data: prepare.Source, cache: str) -> encode.Tri
             raise UserError("no held-out rows to check with; give some with --data=FILE")
         try:
             shared = lengths.get("cache")
-            kept = prepare.shared_cache(shared) if shared else found.run.cache
+            kept = cache.shared_folder(shared) if shared else found.run.cache
             return encode.open_cached(kept, found.held_out, lengths["row_length"])
         except UserError as error:
             raise UserError(f"{error}; give rows to check with by --data=FILE") from error
     settings = encode.Settings(lengths["max_length"], lengths["row_length"])
-    split = prepare.load_any(data, cache)
-    return encode_split(split, found.tokenizer, settings, cache)
+    split = prepare.samples_of(data, cache_dir)
+    return encode_split(split, found.tokenizer, settings, cache_dir)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from mapl_jax.data.records import Message, Prompt, as_messages, read_prompts
+from mapl_jax.data.messages import Message, Prompt, as_messages
+from mapl_jax.data.records import read_prompts
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.evaluation import sampler
 from mapl_jax.evaluation.sampler import Response, check, load, with_responses

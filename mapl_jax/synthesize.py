@@ -16,20 +16,21 @@ from ml_collections import ConfigDict
 
 from mapl_jax import constraints
 from mapl_jax.constraints import registry
-from mapl_jax.data import demo
-from mapl_jax.data.records import Pair, Tally, iter_pairs
+from mapl_jax.data import demo, sources
+from mapl_jax.data.readers import read_entries
+from mapl_jax.data.records import Pair, Tally, collect, iter_pairs
+from mapl_jax.data.samples import Sample
+from mapl_jax.data.sources import DEMO, Source
+from mapl_jax.reports import synthesis as report
 from mapl_jax.runtime import cli
 from mapl_jax.runtime.console import progress, say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import local
 from mapl_jax.synthesis import draw, pipeline, prepare, runners
-from mapl_jax.synthesis.prepare import Source
 from mapl_jax.synthesis.settings import Settings
 
 
-def load_pairs(
-    source: Source = prepare.DEMO, *, limit: int = 0, on_error: str = "raise"
-) -> list[Pair]:
+def load_pairs(source: Source = DEMO, *, limit: int = 0, on_error: str = "raise") -> list[Pair]:
     """Preference pairs, checked and brought to one form.
 
     Args:
@@ -53,14 +54,13 @@ def load_pairs(
     if limit < 0:
         raise UserError(f"limit must be at least 0, not {limit}")
     if not isinstance(source, str | os.PathLike):
-        return prepare.given_pairs(itertools.islice(source, limit or None), on_error).records
-    found = prepare.read_pairs(
-        os.fspath(source), on_error, 0, split="train", demo_pairs=max(limit, 10) if limit else 4000
-    )
-    return found.records[: limit or None]
+        source = itertools.islice(source, limit or None)
+    demo_pairs = max(limit, 10) if limit else 4000
+    entries = sources.entries_of(source, split="train", demo_pairs=demo_pairs)
+    return collect(iter_pairs, entries, on_error=on_error).records[: limit or None]
 
 
-def make_samples(pairs: Source, **settings: Any) -> list[dict[str, Any]]:
+def make_samples(pairs: Source, **settings: Any) -> list[Sample]:
     """Adds instructions to pairs: what `python -m mapl_jax.synthesize` does, in this process.
 
     Args:
@@ -91,12 +91,11 @@ def make_samples(pairs: Source, **settings: Any) -> list[dict[str, Any]]:
     except TypeError as error:
         known = ", ".join(field.name for field in dataclasses.fields(Settings))
         raise UserError(f"{error}; settings are {known}") from None
-    if isinstance(pairs, str | os.PathLike):
-        found = prepare.read_pairs(os.fspath(pairs), "raise", chosen.seed, split="train")
-    else:
-        found = prepare.given_pairs(pairs)
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
-        return [dict(s) for s in prepare.synthesize(found, chosen, cache, num_proc=1).samples()]
+        split = prepare.samples_of(
+            pairs, cache, seed=chosen.seed, synthesis=chosen, split="train", num_proc=1
+        )
+        return list(split.samples())
 
 
 def propose_instructions(
@@ -187,6 +186,7 @@ def check_instructions(
     return verdicts
 
 
+REPORT = "report.html"
 FLAGS = {
     "runner": cli.Flag(
         "",
@@ -223,6 +223,7 @@ def main(arguments: cli.Arguments) -> None:
                 overwrite=config.overwrite,
                 progress=shown,
                 source=tally,
+                report=lambda folder, *made: report.write(folder / REPORT, *made),
             )
     except OSError as error:
         raise UserError(f"cannot write to {output}: {error.strerror or error}") from None
@@ -232,7 +233,7 @@ def main(arguments: cli.Arguments) -> None:
     say(
         _table(summary),
         f"wrote {len(summary['files'])} x {summary['files'][0]} to {output}",
-        f"report: {output / pipeline.REPORT}",
+        f"report: {output / REPORT}",
     )
 
 
@@ -261,8 +262,8 @@ def _required(value: str | None, field: str, what: str) -> str:
 def _pairs(config: ConfigDict, tally: Tally) -> Iterator[Pair]:
     """The pairs of `config.input`, counted as they are read."""
     name = _required(config.input, "input", "a file, a folder, a hub name, demo or demo:test")
-    if name.split(":")[0] != "demo":
-        return iter_pairs(name, tally, on_error=config.on_error)
+    if name.split(":")[0] != DEMO:
+        return iter_pairs(read_entries(name), tally, on_error=config.on_error)
     split = name.partition(":")[2] or "train"
     if split not in demo.SPLITS:
         raise UserError(f"input {name!r} is unknown; use {' or '.join(_demo_names())}")
@@ -276,7 +277,7 @@ def _demo_names() -> list[str]:
     return [f"demo:{split}" for split in demo.SPLITS]
 
 
-def _table(summary: dict[str, Any]) -> str:
+def _table(summary: pipeline.Summary) -> str:
     """The summary as a few lines for people."""
     comparisons, records = summary["comparisons"], summary["records"]
     most = list(comparisons["constraint"].items())

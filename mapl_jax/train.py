@@ -18,10 +18,11 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from mapl_jax.data import encode, loader, tokenization
+from mapl_jax.data import cache, encode, loader, tokenization
 from mapl_jax.data.encode import describe
 from mapl_jax.data.loader import eval_batches
-from mapl_jax.data.samples import Split
+from mapl_jax.data.sources import DEMO, Source
+from mapl_jax.data.splits import Split
 from mapl_jax.data.tokenization import make_tokenizer
 from mapl_jax.evaluation import following, sampler, stored
 from mapl_jax.models import hub, initial, lora
@@ -33,7 +34,6 @@ from mapl_jax.runtime.files import write_lines
 from mapl_jax.runtime.run_folder import RunFolder, _undone_on_mistake, claim, opened
 from mapl_jax.runtime.settings import from_section
 from mapl_jax.synthesis import prepare
-from mapl_jax.synthesis.prepare import Source
 from mapl_jax.synthesis.settings import Settings as SynthesisSettings
 from mapl_jax.training import loop, restore, sharding, step, trainer
 from mapl_jax.training import reference as weights
@@ -87,9 +87,9 @@ def build_model(config: ConfigDict, data: Source | None = None) -> Trained:
     objective = make(config, mesh)
     if data is None and not (config.tokenizer.path or config.model.path):
         raise UserError("no tokenizer is named; give data to learn one from")
-    with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
-        split = Split((), "", {}) if data is None else prepare.load_any(data, cache)
-        tokenizer = make_tokenizer(config, split, Path(cache) / "tokenizer")
+    with tempfile.TemporaryDirectory(prefix="mapl-") as folder:
+        split = Split((), "", {}) if data is None else prepare.samples_of(data, folder)
+        tokenizer = make_tokenizer(config, split, Path(folder) / "tokenizer")
     source = initial.first(config, tokenizer, objective)
     params = source.make(restore.placement(source.model, mesh, objective.head))
     return Trained(source.model, params, tokenizer)
@@ -171,7 +171,7 @@ def start(config: ConfigDict, folder: RunFolder, command: str) -> restore.Traine
         UserError: a setting means nothing, the data is bad, or the folder holds something else.
     """
     makes_start = run_folder.makes_start(config)
-    if makes_start and config.data.train != prepare.DEMO:
+    if makes_start and config.data.train != DEMO:
         raise UserError(
             "no model to start from, and only the demonstration makes one; set "
             "--config.model.path to a folder (configs/sft.py leaves one) or a hub name"
@@ -225,19 +225,21 @@ def run(
             hub.check(path, head=objective.head)
 
     # Data: pairs -> samples -> tries -> rows. What one process made the others find.
-    load = prepare.load_splits if objective.comparisons else prepare.load_demonstrations
+    load = prepare.samples if objective.comparisons else prepare.demonstrations
     with (
         distributed.first_alone(),
-        prepare.cache_of(config, folder.cache) as cache,
+        cache.filling(config.data.cache, folder.cache) as cache_dir,
         console.timed("data"),
     ):
-        train_split, test_split = load(config, cache)
+        train_split, test_split = load(
+            config.data, SynthesisSettings(**config.synthesis), config.seed, cache_dir
+        )
         tokenizer = make_tokenizer(config, train_split, folder.tokenizer)
         if str(tokenizer.chat_template).endswith(tokenization.PLAIN):
             say("the tokenizer has no chat template; turns are written as plain text (User: ...)")
         encoding = encode.encode_settings(config)
-        train_tries = encode.encode_split(train_split, tokenizer, encoding, cache)
-        test_tries = encode.encode_split(test_split, tokenizer, encoding, cache)
+        train_tries = encode.encode_split(train_split, tokenizer, encoding, cache_dir)
+        test_tries = encode.encode_split(test_split, tokenizer, encoding, cache_dir)
     preemption.check()
     objective.check(train_tries, config)
     asked = config.eval.get("generate", 0)
@@ -296,7 +298,7 @@ def run(
             [train_tries, test_tries],
             params=lora.join(first, frozen) if reference is source and first else None,
             mesh=mesh,
-            cache=cache,
+            cache_dir=cache_dir,
             rows_per_batch=config.eval.rows_per_batch,
             pad_token=pad_token,
             options=options,

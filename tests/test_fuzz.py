@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from mapl_jax.data import encode, records, tokenization
+from mapl_jax.data.readers import Entries, read_entries
 from mapl_jax.data.samples import read_samples
 from mapl_jax.evaluation import following, ifeval, likelihood, preferences
 from mapl_jax.models import hf_config, hub
@@ -136,7 +137,7 @@ def line(value):
 @given(record=changed(PAIR))
 def test_a_pair(record):
     with allowed:
-        (pair,) = records.normalize_pairs([("here", record)], source="here").records
+        (pair,) = records.collect(records.iter_pairs, Entries("here", [("here", record)])).records
         assert pair["chosen"].strip() and pair["rejected"].strip()
         assert pair["prompt"][-1]["role"] == "user"
         assert np.isfinite(pair["margin"])
@@ -148,7 +149,7 @@ def test_a_pair(record):
 def test_a_demonstration(record, tmp_path):
     (tmp_path / "a.jsonl").write_bytes(line(record))
     with allowed:
-        records.read_demonstrations(tmp_path / "a.jsonl")
+        records.collect(records.iter_demonstrations, read_entries(tmp_path / "a.jsonl"))
     with allowed:
         records.read_prompts(tmp_path / "a.jsonl")
 
@@ -186,7 +187,7 @@ def test_a_file_of_pairs(name, data, tmp_path):
     (tmp_path / name).write_bytes(content)
     for on_error in ("raise", "skip"):
         with allowed:
-            assert records.read_pairs(tmp_path / name, on_error=on_error).kept > 0
+            assert records.read_pairs(tmp_path / name, on_error=on_error).records
 
 
 @FEW

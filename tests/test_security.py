@@ -158,7 +158,13 @@ def test_the_report_of_a_synthesis_shows_code_as_text(tmp_path):
         for i in range(8)
     ]
     settings = Settings(reference=0)
-    summary = pipeline.synthesize(pairs, settings, tmp_path / "out", run=runners.local(1))
+    summary = pipeline.synthesize(
+        pairs,
+        settings,
+        tmp_path / "out",
+        run=runners.local(1),
+        report=lambda folder, *made: synthesis.write(folder / "report.html", *made),
+    )
     assert summary["all_five"] > 0
     check_page(tmp_path / "out" / "report.html", EVIL)
     changed = {

@@ -11,7 +11,6 @@ import hashlib
 import itertools
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +20,11 @@ import pyarrow as pa
 import safetensors.numpy
 from ml_collections import ConfigDict
 
-from mapl_jax.data import tokenization, tries
-from mapl_jax.data.samples import Split, level_names
-from mapl_jax.runtime import console, files
+from mapl_jax.data import cache, tokenization, tries
+from mapl_jax.data.samples import Comparison, Leaf, Sample, leaves_of, terms_of
+from mapl_jax.data.splits import Split
+from mapl_jax.losses import LEVELS
+from mapl_jax.runtime import files
 from mapl_jax.runtime.console import progress
 from mapl_jax.runtime.errors import UserError
 
@@ -90,10 +91,10 @@ Record = dict[str, Any]
 
 
 def encode_samples(
-    samples: Iterable[Mapping[str, Any]],
+    samples: Iterable[Sample],
     tokenizer: tokenization.Tokenizer,
     settings: Settings,
-    counts: collections.Counter,
+    counts: collections.Counter[str],
     *,
     chunk: int = 256,
 ) -> Iterator[Record]:
@@ -110,7 +111,7 @@ def encode_samples(
     Raises:
         UserError: for a leaf that is too long under `truncation="error"`.
     """
-    pending: list[Mapping[str, Any]] = []
+    pending: list[Sample] = []
     for sample in samples:
         pending.append(sample)
         if len(pending) == chunk:
@@ -121,12 +122,12 @@ def encode_samples(
 
 
 def _encode_chunk(
-    samples: Sequence[Mapping[str, Any]],
+    samples: Sequence[Sample],
     tokenizer: tokenization.Tokenizer,
     settings: Settings,
-    counts: collections.Counter,
+    counts: collections.Counter[str],
 ) -> Iterator[Record]:
-    used = [_leaves_of(sample["comparisons"]) or [DEMONSTRATED] for sample in samples]
+    used = [leaves_of(sample["comparisons"]) or [DEMONSTRATED] for sample in samples]
     texts = [
         (sample["prompts"][p]["messages"], sample["responses"][y])
         for sample, leaves in zip(samples, used, strict=True)
@@ -141,11 +142,11 @@ def _encode_chunk(
 
 
 def _encode_sample(
-    sample: Mapping[str, Any],
-    of_leaf: dict[tuple[int, int], tries.TokenPath],
+    sample: Sample,
+    of_leaf: dict[Leaf, tries.TokenPath],
     bos: int | None,
     settings: Settings,
-    counts: collections.Counter,
+    counts: collections.Counter[str],
 ) -> Iterator[Record]:
     comparisons = list(sample["comparisons"])
     longest = max(map(len, of_leaf.values()))
@@ -170,7 +171,7 @@ def _encode_sample(
                 c["level"] != "base" for c in comparisons
             )
             comparisons = [c for c in comparisons if c["level"] == "base"]
-    groups: Iterable[Sequence[Mapping[str, Any]]]
+    groups: Iterable[Sequence[Comparison]]
     if sample["comparisons"]:
         groups = _fitting_groups(comparisons, of_leaf, settings.row_length, counts)
     else:
@@ -182,7 +183,7 @@ def _encode_sample(
         counts["trie_tokens"] += len(record["tokens"])
         counts["flat_tokens"] += sum(
             len(of_leaf[leaf])
-            for leaves in ([_terms(c) for c in group] or [[DEMONSTRATED]])
+            for leaves in ([terms_of(c) for c in group] or [[DEMONSTRATED]])
             for leaf in leaves
         )
         for c in group:
@@ -190,18 +191,9 @@ def _encode_sample(
         yield record
 
 
-def _leaves_of(comparisons: Iterable[Mapping[str, Any]]) -> list[tuple[int, int]]:
-    return list(dict.fromkeys(leaf for c in comparisons for leaf in _terms(c)))
-
-
-def _terms(comparison: Mapping[str, Any]) -> list[tuple[int, int]]:
-    """The leaf of every term."""
-    return list(zip(comparison["prompt"], comparison["response"], strict=True))
-
-
 def _truncate(
-    of_leaf: dict[tuple[int, int], tries.TokenPath], bos: int | None, max_length: int
-) -> tuple[dict[tuple[int, int], tries.TokenPath] | None, bool]:
+    of_leaf: dict[Leaf, tries.TokenPath], bos: int | None, max_length: int
+) -> tuple[dict[Leaf, tries.TokenPath] | None, bool]:
     """Cuts the same number of tokens from the beginning of every prompt, so that sharing stays.
 
     Returns:
@@ -226,15 +218,15 @@ def _truncate(
 
 
 def _fitting_groups(
-    comparisons: Sequence[Mapping[str, Any]],
-    of_leaf: Mapping[tuple[int, int], tries.TokenPath],
+    comparisons: Sequence[Comparison],
+    of_leaf: Mapping[Leaf, tries.TokenPath],
     row_length: int,
-    counts: collections.Counter,
-) -> Iterator[list[Mapping[str, Any]]]:
+    counts: collections.Counter[str],
+) -> Iterator[list[Comparison]]:
     """Splits comparisons, in order, so that the trie of each group fits a row."""
 
-    def fits(group: Sequence[Mapping[str, Any]]) -> bool:
-        paths = [of_leaf[leaf] for leaf in _leaves_of(group)]
+    def fits(group: Sequence[Comparison]) -> bool:
+        paths = [of_leaf[leaf] for leaf in leaves_of(group)]
         return (
             tries.flat_length(paths) <= row_length or len(tries.build(paths).tokens) <= row_length
         )
@@ -242,7 +234,7 @@ def _fitting_groups(
     if comparisons and fits(comparisons):
         yield list(comparisons)
         return
-    group: list[Mapping[str, Any]] = []
+    group: list[Comparison] = []
     parts = 0
     for comparison in comparisons:
         if group and fits([*group, comparison]):
@@ -262,24 +254,24 @@ def _fitting_groups(
 
 
 def _record(
-    sample: Mapping[str, Any],
-    comparisons: Sequence[Mapping[str, Any]],
-    of_leaf: Mapping[tuple[int, int], tries.TokenPath],
+    sample: Sample,
+    comparisons: Sequence[Comparison],
+    of_leaf: Mapping[Leaf, tries.TokenPath],
 ) -> Record:
-    leaves = _leaves_of(comparisons) or [DEMONSTRATED]
+    leaves = leaves_of(comparisons) or [DEMONSTRATED]
     index = {leaf: i for i, leaf in enumerate(leaves)}
     trie = tries.build([of_leaf[leaf] for leaf in leaves])
     term_leaf = np.zeros((len(comparisons), 4), np.int32)
     term_sign = np.zeros((len(comparisons), 4), np.int32)
     families = []
     for row, comparison in enumerate(comparisons):
-        terms = _terms(comparison)
+        terms = terms_of(comparison)
         term_leaf[row, : len(terms)] = [index[leaf] for leaf in terms]
         term_sign[row, : len(terms)] = comparison["sign"]
         names = {
             constraint["id"]
             for p in comparison["prompt"]
-            for constraint in sample["prompts"][p].get("constraints", ())
+            for constraint in sample["prompts"][p]["constraints"]
         }
         families.append(" ".join(sorted(names)) if comparison["level"] != "base" else "")
     return {
@@ -296,7 +288,7 @@ def _record(
         "response_tokens": np.asarray(
             [len(of_leaf[leaf]) - of_leaf[leaf].prompt_length for leaf in leaves], np.int32
         ),
-        "level": np.asarray([level_names().index(c["level"]) for c in comparisons], np.int32),
+        "level": np.asarray([LEVELS.index(c["level"]) for c in comparisons], np.int32),
         "k": np.asarray([c.get("k", 0) for c in comparisons], np.int32),
         "term_leaf": term_leaf.reshape(-1),
         "term_sign": term_sign.reshape(-1),
@@ -358,7 +350,7 @@ class TrieSet:
 
 
 def encode_cached(
-    samples: Iterable[Mapping[str, Any]],
+    samples: Iterable[Sample],
     samples_fingerprint: str,
     tokenizer: tokenization.Tokenizer,
     settings: Settings,
@@ -381,11 +373,7 @@ def encode_cached(
     digest.update(json.dumps([*parts, dataclasses.asdict(settings)]).encode())
     fingerprint = digest.hexdigest()
     folder = Path(cache_dir) / f"tries-{fingerprint}"
-    flaw = files.flaw(folder)
-    if flaw:
-        if folder.exists():
-            console.notice(f"the cache {folder} cannot be used ({flaw}) and is made anew")
-        _write(folder, samples, tokenizer, settings)
+    cache.ensure(folder, lambda part: _write(part, samples, tokenizer, settings))
     return _open(folder, fingerprint, settings.row_length)
 
 
@@ -430,8 +418,8 @@ def _open(folder: Path, fingerprint: str, row_length: int) -> TrieSet:
 
 def _sizes(records: Sequence[Record]) -> dict[str, np.ndarray]:
     """What `TrieSet` holds of every trie; read from here, starting takes no look at the tokens."""
-    base = level_names().index("base")
-    levels = np.stack([np.bincount(r["level"], minlength=len(level_names())) for r in records])
+    base = LEVELS.index("base")
+    levels = np.stack([np.bincount(r["level"], minlength=len(LEVELS)) for r in records])
     shown = (levels[:, base] > 0) | (levels.sum(1) == 0)
     leaf = [
         (r["leaf_prompt"] == DEMONSTRATED[0]) & (r["leaf_response"] == DEMONSTRATED[1])
@@ -452,37 +440,28 @@ def _sizes(records: Sequence[Record]) -> dict[str, np.ndarray]:
 
 def _write(
     folder: Path,
-    samples: Iterable[Mapping[str, Any]],
+    samples: Iterable[Sample],
     tokenizer: tokenization.Tokenizer,
     settings: Settings,
 ) -> None:
-    counts: collections.Counter = collections.Counter()
-    part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        with (
-            pa.OSFile(str(part / "tries.arrow"), "wb") as sink,
-            pa.ipc.new_stream(sink, SCHEMA) as writer,
-            progress("encoding", "tries") as show,
-        ):
-            records = encode_samples(samples, tokenizer, settings, counts)
-            sizes: list[dict[str, np.ndarray]] = []
-            done = 0
-            while pending := list(itertools.islice(records, 512)):
-                done += len(pending)
-                show(done, 0)
-                writer.write_batch(pa.RecordBatch.from_pylist(pending, SCHEMA))
-                sizes.append(_sizes(pending))
-        if sizes:
-            columns = {name: np.concatenate([some[name] for some in sizes]) for name in sizes[0]}
-            safetensors.numpy.save_file(columns, part / SIZES)
-        (part / "counts.json").write_text(json.dumps(counts, indent=2, sort_keys=True))
-        files.seal(part)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    counts: collections.Counter[str] = collections.Counter()
+    with (
+        pa.OSFile(str(folder / "tries.arrow"), "wb") as sink,
+        pa.ipc.new_stream(sink, SCHEMA) as writer,
+        progress("encoding", "tries") as show,
+    ):
+        records = encode_samples(samples, tokenizer, settings, counts)
+        sizes: list[dict[str, np.ndarray]] = []
+        done = 0
+        while pending := list(itertools.islice(records, 512)):
+            done += len(pending)
+            show(done, 0)
+            writer.write_batch(pa.RecordBatch.from_pylist(pending, SCHEMA))
+            sizes.append(_sizes(pending))
+    if sizes:
+        columns = {name: np.concatenate([part[name] for part in sizes]) for name in sizes[0]}
+        safetensors.numpy.save_file(columns, folder / SIZES)
+    (folder / "counts.json").write_text(json.dumps(counts, indent=2, sort_keys=True))
 
 
 def describe(name: str, tries: TrieSet) -> str:

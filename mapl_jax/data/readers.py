@@ -1,4 +1,8 @@
-"""Reads files, folders and hub names into raw entries, one by one."""
+"""Reads files, folders and hub names into raw entries, one by one.
+
+An entry is a name to call a record by in messages, and its value as it stands or, where it could
+not be read, the `BadRecord` that says why.
+"""
 
 import contextlib
 import csv
@@ -10,7 +14,6 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from mapl_jax.runtime.errors import UserError
 
@@ -20,7 +23,7 @@ _SHARD = re.compile(r"samples-\d{5,}-of-(\d{5,})\.(?:jsonl|parquet)")
 _HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?::(.+))?")
 
 
-class _Bad(Exception):
+class BadRecord(ValueError):
     """One bad record: a short reason to count by and a message that says what to do."""
 
     def __init__(self, reason: str, message: str):
@@ -28,38 +31,75 @@ class _Bad(Exception):
         self.reason = reason
 
 
-# A record as read: where it stands, and its value or what is wrong with it.
-_Entry = tuple[str, Any]
+Entry = tuple[str, object]
 
 
-def read_records(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
-    """The records of any source as they stand, without checking more than that they are objects."""
-    for where, value in _entries(path):
+class Entries(Iterator[Entry]):
+    """The entries of a source, read once and in order.
+
+    Attributes:
+        name: of the source, for messages.
+    """
+
+    def __init__(self, name: str, entries: Iterable[Entry]):
+        self.name = name
+        self._entries = iter(entries)
+
+    def __next__(self) -> Entry:
+        return next(self._entries)
+
+    def peek(self) -> object:
+        """The first value that is left, which stays; None if there is none."""
+        for first in self._entries:
+            self._entries = itertools.chain([first], self._entries)
+            return first[1]
+        return None
+
+
+def read_entries(path: str | os.PathLike[str]) -> Entries:
+    """The entries of any source.
+
+    Args:
+        path: a .jsonl (or .jsonl.gz), .json, .csv or .parquet file, a folder of such files or
+            one written by `datasets.save_to_disk`, or a hub name `org/name` or `org/name:split`.
+
+    Raises:
+        UserError: the source cannot be read; while entries are taken.
+    """
+    name = os.fspath(path)
+    return Entries(name, _source_entries(name))
+
+
+def read_objects(path: str | os.PathLike[str]) -> Iterator[dict[str, object]]:
+    """The records of any source as they stand, without checking more than that they are objects.
+
+    Raises:
+        UserError: the source cannot be read, or a record is no object.
+    """
+    for where, value in read_entries(path):
         try:
-            yield _object(value)
-        except _Bad as bad:
+            yield as_object(value)
+        except BadRecord as bad:
             raise UserError(f"{where}: {bad}") from None
 
 
 def files_of(path: str | os.PathLike[str]) -> list[Path]:
     """The local files that a source consists of; none for one on the hub."""
-    place = Path(path)
-    if place.is_dir():
-        return sorted(file for file in place.iterdir() if file.is_file())
-    return [place] if place.is_file() else []
+    local = Path(path)
+    if local.is_dir():
+        return sorted(file for file in local.iterdir() if file.is_file())
+    return [local] if local.is_file() else []
 
 
 # Records of every kind of source.
 
 
-def _entries(path: str | os.PathLike[str]) -> Iterator[_Entry]:
-    """Every record of a source with the name to call it by."""
-    name = os.fspath(path)
-    place = Path(name)
-    if place.is_dir():
-        yield from _folder_entries(place)
-    elif place.is_file():
-        yield from _file_entries(place)
+def _source_entries(name: str) -> Iterator[Entry]:
+    local = Path(name)
+    if local.is_dir():
+        yield from _folder_entries(local)
+    elif local.is_file():
+        yield from _file_entries(local)
     elif _looks_like_hub_name(name):
         yield from _hub_entries(name)
     else:
@@ -77,7 +117,7 @@ def _suffix(name: str) -> str:
     return next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
 
 
-def _folder_entries(folder: Path) -> Iterator[_Entry]:
+def _folder_entries(folder: Path) -> Iterator[Entry]:
     if (folder / "dataset_dict.json").is_file():
         raise UserError(f"{folder} holds several splits; give one of its folders")
     if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
@@ -108,7 +148,7 @@ def _shards(folder: Path) -> list[Path]:
     return list(counts)
 
 
-def _file_entries(file: Path) -> Iterator[_Entry]:
+def _file_entries(file: Path) -> Iterator[Entry]:
     suffix = _suffix(file.name)
     if not suffix:
         raise UserError(f"{file} is of no known kind; known endings: {', '.join(SUFFIXES)}")
@@ -127,12 +167,12 @@ def _file_entries(file: Path) -> Iterator[_Entry]:
         raise UserError(f"{file}: cut off or damaged ({error}); copy it again") from None
 
 
-def _numbered(name: str, values: Iterable[Any]) -> Iterator[_Entry]:
+def _numbered(name: str, values: Iterable[object]) -> Iterator[Entry]:
     for number, value in enumerate(values, 1):
         yield f"{name}, record {number}", value
 
 
-def _line_entries(file: Path) -> Iterator[_Entry]:
+def _line_entries(file: Path) -> Iterator[Entry]:
     # Bytes, so that one bad line is one bad record, and only "\n" ends a line (text mode and
     # splitlines also break at U+2028, which JSON strings may hold).
     with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as lines:
@@ -151,25 +191,27 @@ def _line_entries(file: Path) -> Iterator[_Entry]:
             where = f"{file}, record {number}"
             if number != line_number:
                 where += f" (line {line_number})"
-            yield where, _parse_json(line)
+            yield where, parse_json(line)
 
 
-def _parse_json(line: bytes) -> Any:
-    """The value of a line of JSON, or the `_Bad` that says what is wrong with it."""
+def parse_json(line: bytes) -> object:
+    """The value of a line of JSON, or the `BadRecord` that says what is wrong with it."""
     try:
         return json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        return _Bad(
+        return BadRecord(
             "not UTF-8", f"not UTF-8 text (byte {error.start} of the line); save it as UTF-8"
         )
     except json.JSONDecodeError as error:
         complete = line.rstrip().endswith((b"}", b"]"))
         hint = "mend or remove the line" if complete else "the line looks cut off"
-        return _Bad("not JSON", f"not JSON ({error.msg}, column {error.colno}); {hint}")
+        return BadRecord("not JSON", f"not JSON ({error.msg}, column {error.colno}); {hint}")
     except ValueError:
-        return _Bad("not JSON", "holds a number of thousands of digits; mend or remove the line")
+        return BadRecord(
+            "not JSON", "holds a number of thousands of digits; mend or remove the line"
+        )
     except RecursionError:
-        return _Bad("not JSON", "nested too deeply; mend or remove the line")
+        return BadRecord("not JSON", "nested too deeply; mend or remove the line")
 
 
 def _starts_with_bracket(file: Path) -> bool:
@@ -177,14 +219,15 @@ def _starts_with_bracket(file: Path) -> bool:
         return opened.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
 
 
-def _array_entries(file: Path) -> Iterator[_Entry]:
-    value = _parse_json(file.read_bytes().removeprefix(b"\xef\xbb\xbf"))
-    if isinstance(value, _Bad):
+def _array_entries(file: Path) -> Iterator[Entry]:
+    value = parse_json(file.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+    if isinstance(value, BadRecord):
         raise UserError(f"{file}: {value}")
+    assert isinstance(value, list)
     yield from _numbered(str(file), value)
 
 
-def _csv_entries(file: Path) -> Iterator[_Entry]:
+def _csv_entries(file: Path) -> Iterator[Entry]:
     # The csv module and not `datasets`: type inference there turns a reply "NA" into None and a
     # column of numeric replies into integers.
     csv.field_size_limit(2**31 - 1)
@@ -197,30 +240,33 @@ def _csv_entries(file: Path) -> Iterator[_Entry]:
             for number, row in enumerate(reader, 1):
                 where = f"{file}, record {number}"
                 if None in row or None in row.values():
-                    yield where, _Bad("wrong columns", "has more or fewer cells than the header")
+                    yield (
+                        where,
+                        BadRecord("wrong columns", "has more or fewer cells than the header"),
+                    )
                 else:
                     yield where, _csv_values(row)
         except (UnicodeDecodeError, csv.Error) as error:
             raise UserError(f"{file}: not readable as UTF-8 CSV ({error})") from None
 
 
-def _csv_values(row: dict[str, str]) -> dict[str, Any]:
+def _csv_values(row: dict[str, str]) -> dict[str, object]:
     """Cells hold text; margins are numbers, messages and the parts of samples are JSON."""
-    values: dict[str, Any] = dict(row)
+    values: dict[str, object] = dict(row)
     for key in ("id", "prompt", "margin"):
-        if key in values and not values[key].strip():
+        if key in row and not row[key].strip():
             del values[key]
     if "margin" in values:
         with contextlib.suppress(ValueError):  # What is no number is refused with the others.
-            values["margin"] = float(values["margin"])
+            values["margin"] = float(row["margin"])
     for key, cell in row.items():
         if key in values and re.match(r'\[\s*\{\s*"', cell):
-            parsed = _parse_json(cell.encode())
-            values[key] = cell if isinstance(parsed, _Bad) else parsed
+            parsed = parse_json(cell.encode())
+            values[key] = cell if isinstance(parsed, BadRecord) else parsed
     return values
 
 
-def _parquet_entries(file: Path) -> Iterator[_Entry]:
+def _parquet_entries(file: Path) -> Iterator[Entry]:
     import datasets
 
     with _read_by_datasets(str(file), "Parquet"):
@@ -239,7 +285,7 @@ def _read_by_datasets(name: str, kind: str) -> Iterator[None]:
         raise UserError(f"{name}: not readable as {kind} ({_first_line(error)})") from None
 
 
-def _hub_entries(name: str) -> Iterator[_Entry]:
+def _hub_entries(name: str) -> Iterator[Entry]:
     import datasets
 
     match = _HUB_NAME.fullmatch(name)
@@ -262,15 +308,22 @@ def _first_line(error: Exception) -> str:
 # One record.
 
 
-def _object(value: Any) -> dict[str, Any]:
-    if isinstance(value, _Bad):
+def as_object(value: object) -> dict[str, object]:
+    """The value of an entry, which must be an object with named fields.
+
+    Raises:
+        BadRecord: it is not, or could not be read.
+    """
+    if isinstance(value, BadRecord):
         raise value
     if not isinstance(value, dict):
-        raise _Bad("not an object", f"must be an object with named fields, not {_kind(value)}")
+        raise BadRecord(
+            "not an object", f"must be an object with named fields, not {kind_of(value)}"
+        )
     return value
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: object) -> str:
     """What a value is, in words for messages."""
     names = {str: "text", list: "a list", dict: "an object", bool: "true/false", float: "a number"}
     names |= {int: "a number", type(None): "null"}

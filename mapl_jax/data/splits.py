@@ -1,70 +1,137 @@
-"""Which side of a split a record is on: training or held out, by its first user turn."""
+"""Which side of a split a record is on, and the samples of a side.
+
+A record is held out by its first user turn, so that two with the same one are never parted.
+"""
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
-from typing import Any
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
-from ml_collections import ConfigDict
-
+from mapl_jax.data.messages import Message
 from mapl_jax.data.records import Pairs
+from mapl_jax.data.samples import Sample
 from mapl_jax.runtime.errors import UserError
 
 
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Samples of one side.
+
+    Attributes:
+        paths: files of the samples, in the schema of `mapl_jax.data.samples`.
+        fingerprint: names their content.
+        counts: what was read, synthesized and dropped.
+    """
+
+    paths: tuple[Path, ...]
+    fingerprint: str
+    counts: Mapping[str, object]
+
+    def samples(self) -> Iterator[Sample]:
+        """Reads the samples."""
+        for path in self.paths:
+            with path.open("rb") as lines:
+                for line in lines:
+                    yield json.loads(line)
+
+
+class SplitWriter:
+    """Writes samples into a file that is named by their content.
+
+    The file appears whole, when this is left as a context manager; an error leaves none.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]):
+        """Writes into a folder, which is made if it is not there."""
+        self._folder = Path(folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._digest = hashlib.blake2b(digest_size=12)
+        self.count = 0
+
+    def __enter__(self) -> "SplitWriter":
+        self._file = tempfile.NamedTemporaryFile(dir=self._folder, prefix=".given-", delete=False)
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        with self._file as file:
+            file.flush()
+            os.fsync(file.fileno())
+        if kind is None:
+            os.replace(self._file.name, self._path)
+        else:
+            os.unlink(self._file.name)
+
+    @property
+    def _path(self) -> Path:
+        return self._folder / f"given-{self._digest.hexdigest()}.jsonl"
+
+    def add(self, sample: Sample) -> None:
+        """Takes the next sample: in the schema, or as near to it as `encode_samples` needs."""
+        line = json.dumps(sample, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+        self._file.write(line)
+        self._digest.update(line)
+        self.count += 1
+
+    def split(self, counts: Mapping[str, object] | None = None) -> Split:
+        """What was written, with counts; those of the samples if none are given."""
+        if counts is None:
+            counts = {"samples_read": self.count}
+        return Split((self._path,), self._digest.hexdigest(), counts)
+
+
+def write_split(
+    samples: Iterable[Sample],
+    folder: str | os.PathLike[str],
+    counts: Mapping[str, object] | None = None,
+) -> Split:
+    """Samples as a split, in a file of a folder that is named by their content."""
+    with SplitWriter(folder) as writer:
+        for sample in samples:
+            writer.add(sample)
+    return writer.split(counts)
+
+
 def hold_out(pairs: Pairs, fraction: float) -> tuple[Pairs, Pairs]:
-    """Pairs to train on and held-out ones; two with the same first user turn are on one side.
+    """Pairs to train on and held-out ones.
 
     Raises:
         UserError: one side would be empty.
     """
-    sides = [
-        [pair for pair in pairs.records if side(pair["prompt"])]
-        for side in (_side(fraction, held_out) for held_out in (False, True))
-    ]
-    _check_parted(fraction, *map(len, sides))
+    sides: tuple[list, list] = ([], [])
+    for pair in pairs.records:
+        sides[is_held_out(pair["prompt"], fraction)].append(pair)
+    check_sizes(fraction, *map(len, sides))
     return (
         dataclasses.replace(pairs, records=sides[0]),
         dataclasses.replace(pairs, records=sides[1]),
     )
 
 
-def _side(fraction: float, held_out: bool) -> Callable[[list[Any]], bool]:
-    """Whether a prompt is on one side."""
-    _check_fraction(fraction)
-    return lambda messages: _held_out(messages, fraction) == held_out
+def is_held_out(messages: Sequence[Message], fraction: float) -> bool:
+    """Whether a prompt is held out, where that fraction of all is.
 
-
-def _check_train(data: ConfigDict) -> None:
-    if not data.train:
-        raise UserError("no training data given; set --config.data.train=FILE")
-
-
-def _parted(
-    records: list[Any], prompt: Callable[[Any], list[Any]], fraction: float
-) -> tuple[list[Any], list[Any]]:
-    """Records to train on and held-out ones, by the first turn of their prompts."""
-    _check_fraction(fraction)
-    sides: tuple[list[Any], list[Any]] = ([], [])
-    for record in records:
-        sides[_held_out(prompt(record), fraction)].append(record)
-    _check_parted(fraction, *map(len, sides))
-    return sides
-
-
-def _check_fraction(fraction: float) -> None:
+    Raises:
+        UserError: the fraction is none.
+    """
     if not 0 < fraction < 1:
         raise UserError(f"data.test_fraction must lie between 0 and 1, not {fraction}")
+    first = next((m["content"] for m in messages if m["role"] == "user"), "")
+    digest = hashlib.blake2b(first.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < fraction * 2**64
 
 
-def _check_parted(fraction: float, *sizes: int) -> None:
+def check_sizes(fraction: float, *sizes: int) -> None:
+    """Makes sure that no side is empty.
+
+    Raises:
+        UserError: one is.
+    """
     if not all(sizes):
         raise UserError(
             f"data.test_fraction={fraction} leaves nothing to train or to test on; "
             "give --config.data.test=FILE, or more records"
         )
-
-
-def _held_out(messages: list[Any], fraction: float) -> bool:
-    first = next((m["content"] for m in messages if m["role"] == "user"), "")
-    digest = hashlib.blake2b(first.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") < fraction * 2**64

@@ -17,10 +17,9 @@ import copy
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import tokenizers
@@ -28,13 +27,15 @@ import transformers
 from ml_collections import ConfigDict
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 
-from mapl_jax.data.samples import Split
+from mapl_jax.data import cache
+from mapl_jax.data.messages import Message
+from mapl_jax.data.samples import Sample
+from mapl_jax.data.splits import Split
 from mapl_jax.data.tries import TokenPath
-from mapl_jax.runtime import console, files, storage
+from mapl_jax.runtime import storage
 from mapl_jax.runtime.errors import UserError
 
 Tokenizer = transformers.PreTrainedTokenizerBase
-Message = dict[str, str]
 
 CHATML = (
     "{%- for message in messages %}"
@@ -57,7 +58,7 @@ DATE = "26 Jul 2024"
 PADS = ("<pad>", "<|pad|>", "[PAD]", "<|finetune_right_pad_id|>", "<unk>")
 # Any of these holds a vocabulary; without one, `transformers` makes a tokenizer that knows nothing.
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
-SAMPLE = ([{"role": "user", "content": "Why?"}], "Because.")
+SAMPLE = ([Message(role="user", content="Why?")], "Because.")
 # Names that Qwen2's tokenizer class knows; it would add those it misses to the vocabulary.
 START, END, PAD = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
 
@@ -160,7 +161,7 @@ def closed(tokenizer: Tokenizer) -> Tokenizer:
     """
     copied = copy.deepcopy(tokenizer)
     messages, response = SAMPLE
-    answered = [*messages, {"role": "assistant", "content": response}]
+    answered = [*messages, Message(role="assistant", content=response)]
     text = _render(tokenizer, answered, add_generation_prompt=False)
     encoding = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
     leaf = _leaves(tokenizer, [SAMPLE])[0].tokens
@@ -263,7 +264,7 @@ def _leaves(
     for messages, response in leaves:
         prompt = _render(tokenizer, messages, add_generation_prompt=True)
         prompt_of.append(prompts.setdefault(prompt, len(prompts)))
-        answer = {"role": "assistant", "content": response}
+        answer = Message(role="assistant", content=response)
         full.append(_render(tokenizer, [*messages, answer], add_generation_prompt=False))
     encoded = _encode(tokenizer, [*prompts, *full])
     prompt_ids, full_ids = encoded[: len(prompts)], encoded[len(prompts) :]
@@ -283,7 +284,7 @@ def _leaves(
 def _check_template(tokenizer: Tokenizer) -> None:
     """What a template leaves out, no model can learn from."""
     messages, response = SAMPLE
-    answered = [*messages, {"role": "assistant", "content": response}]
+    answered = [*messages, Message(role="assistant", content=response)]
     text = _render(tokenizer, answered, add_generation_prompt=False)
     for part, content in (("question", messages[0]["content"]), ("answer", response)):
         if content not in text:
@@ -347,7 +348,7 @@ def _render(
     def apply(messages: Sequence[Message]) -> str:
         return str(
             tokenizer.apply_chat_template(
-                list(messages),
+                cast(list[dict[str, str]], list(messages)),
                 tokenize=False,
                 add_generation_prompt=add_generation_prompt,
                 date_string=DATE,
@@ -375,7 +376,8 @@ def _without_system(messages: Sequence[Message]) -> list[Message] | None:
     if [message["role"] for message in messages[:2]] != ["system", "user"]:
         return None
     system, user, *rest = messages
-    return [{**user, "content": f"{system['content']}\n\n{user['content']}"}, *rest]
+    content = f"{system['content']}\n\n{user['content']}"
+    return [Message(role=user["role"], content=content), *rest]
 
 
 def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[np.ndarray]:
@@ -393,29 +395,24 @@ def make_tokenizer(config: ConfigDict, split: Split, folder: Path) -> Tokenizer:
     """
     path = config.tokenizer.path or config.model.path
     template = config.tokenizer.chat_template or None
-    flaw = files.flaw(folder)
-    if flaw:
-        if folder.exists():
-            console.notice(f"{folder} cannot be used ({flaw}) and is made anew")
+
+    def make(part: Path) -> None:
         if path:
             tokenizer = load(path, chat_template=template)
         else:
             tokenizer = train(_texts(split.samples()), config.tokenizer.vocab_size)
             if template:
                 tokenizer.chat_template = read_template(template)
-        part = folder.with_name(f".{folder.name}.part")
-        for old in (part, folder):
-            shutil.rmtree(old, ignore_errors=True)
         tokenizer.save_pretrained(str(part))
-        files.seal(part)
-        os.replace(part, folder)
+
+    cache.ensure(folder, make)
     return load(str(folder))
 
 
-def _texts(samples: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def _texts(samples: Iterable[Sample]) -> Iterator[str]:
     for sample in samples:
         for message in sample["prompts"][0]["messages"]:
             yield message["content"]
         for prompt in sample["prompts"][1:]:
-            yield from (constraint["text"] for constraint in prompt.get("constraints", ()))
+            yield from (constraint["text"] for constraint in prompt["constraints"])
         yield from sample["responses"]

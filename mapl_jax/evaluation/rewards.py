@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -12,7 +12,9 @@ from jax.sharding import Mesh
 from mapl_jax.data import encode, loader
 from mapl_jax.data.encode import encode_split
 from mapl_jax.data.loader import Batches
-from mapl_jax.data.samples import keep_samples
+from mapl_jax.data.messages import Message
+from mapl_jax.data.samples import Prompt, Sample, comparison
+from mapl_jax.data.splits import write_split
 from mapl_jax.evaluation import preferences
 from mapl_jax.evaluation.preferences import score_comparisons
 from mapl_jax.models.config import DecoderConfig
@@ -25,7 +27,7 @@ SHORTEST = 256
 
 def rewards(
     found: Trained,
-    conversations: Sequence[Sequence[Mapping[str, Any]]],
+    conversations: Sequence[Sequence[Message]],
     responses: Sequence[Sequence[str]],
     mesh: Mesh,
     *,
@@ -51,20 +53,19 @@ def rewards(
     settings = encoding(found)
     texts = [list(dict.fromkeys(some)) for some in responses]
     samples = [
-        {
-            "id": str(number),
-            "prompts": [{"messages": list(messages), "constraints": []}],
-            "responses": some,
-            "comparisons": [
-                {"level": "base", "prompt": [0, 0], "response": [0, other], "sign": [1, -1]}
-                for other in range(1, len(some))
+        Sample(
+            id=str(number),
+            prompts=[Prompt(messages=list(messages), constraints=[])],
+            responses=some,
+            comparisons=[
+                comparison("base", [0, 0], [0, other], [1, -1]) for other in range(1, len(some))
             ],
-        }
+        )
         for number, (messages, some) in enumerate(zip(conversations, texts, strict=True))
     ]
     known: dict[tuple[int, str], float] = {}
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
-        split = keep_samples(samples, cache)
+        split = write_split(samples, cache)
         tries = encode_split(split, found.tokenizer, settings, cache)
         # Rows no longer than needed, but of few lengths.
         needed = max(SHORTEST, 1 << (int(tries.lengths.max()) - 1).bit_length())

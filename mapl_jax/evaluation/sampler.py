@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from mapl_jax.data import tokenization
-from mapl_jax.data.records import Message
+from mapl_jax.data.messages import Message
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.evaluation import following
 from mapl_jax.kernels import attention

@@ -30,6 +30,7 @@ from mapl_jax.data.encode import TrieSet
 from mapl_jax.models import hub, initial
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.synthesis import prepare
+from mapl_jax.synthesis.settings import Settings
 from mapl_jax.training import sharding, step
 from mapl_jax.training.objective import Objective, make
 from mapl_jax.training.reference import reference_logps
@@ -111,7 +112,7 @@ def compare(
         cache = folder / "cache"
 
         def tries_of(synthesis: Any, tokenizer: Any = None) -> tuple[TrieSet, Any]:
-            split = prepare.load_any(
+            split = prepare.samples_of(
                 data.train, cache, on_error=data.on_error, seed=config.seed, synthesis=synthesis
             )
             tokenizer = tokenizer or tokenization.make_tokenizer(
@@ -131,7 +132,7 @@ def compare(
             found[kind] = _by_turns(kind, sides, len(those), repeats, say)
         # A quarter of the pairs: each stands for fourteen sequences and not for two.
         few, part = max(1, pairs // 4), max(1, batch // 4)
-        tries, _ = tries_of(prepare.synthesis_settings(config), tokenizer)
+        tries, _ = tries_of(Settings(**config.synthesis), tokenizer)
         terms = [_terms(tries[i]) for i in range(few)]
         sides = _sides("all", config, tries, terms, tokenizer, folder, part)
         found["all"] = _by_turns("all", sides, few, repeats, say)
@@ -295,7 +296,7 @@ def _ours(
             [tries],
             params=params,
             mesh=mesh,
-            cache=folder / "cache",
+            cache_dir=folder / "cache",
             rows_per_batch=4,
             pad_token=0,
             options=options,

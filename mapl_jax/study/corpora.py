@@ -9,9 +9,10 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from mapl_jax import constraints
-from mapl_jax.data import samples, tokenization
+from mapl_jax.data import tokenization
 from mapl_jax.data.records import Pairs
-from mapl_jax.data.samples import Comparison, Prompt, Sample, Split, base
+from mapl_jax.data.samples import Prompt, Sample, base, comparison
+from mapl_jax.data.splits import Split
 from mapl_jax.runtime.files import write_lines
 from mapl_jax.study.arms import Arm, changed
 from mapl_jax.synthesis import draw, prepare
@@ -101,7 +102,9 @@ class Corpora:
         return dataclasses.replace(self.settings, **values)
 
     def _split(self, pairs: Pairs, settings: Settings) -> Split:
-        return prepare.synthesize(pairs, settings, self.cache, num_proc=self.num_proc)
+        return prepare.samples_of(
+            pairs.records, self.cache, synthesis=settings, num_proc=self.num_proc
+        )
 
     def _file(self, name: str, records: Callable[[], Iterator[Mapping[str, Any]]]) -> Path:
         path = self.folder / f"{name}.jsonl"
@@ -132,13 +135,11 @@ def _kept_by_both(pairs: Pairs, settings: Settings) -> Iterator[Mapping[str, Any
         if len(items) < settings.k_min:
             continue
         (prompt,) = append_instructions(pair["prompt"], [items], responses, rng)
-        gap = Comparison("inter", (1, 1, 0, 0), (0, 1, 0, 1), (1, -1, -1, 1), k=len(items))
-        yield samples.to_json(
-            Sample(
-                pair["id"],
-                (Prompt(tuple(pair["prompt"])), prompt),
-                responses,
-                (base(pair["margin"]), gap),
-                settings.record(),
-            )
+        gap = comparison("inter", [1, 1, 0, 0], [0, 1, 0, 1], [1, -1, -1, 1], k=len(items))
+        yield Sample(
+            id=pair["id"],
+            prompts=[Prompt(messages=pair["prompt"], constraints=[]), prompt],
+            responses=list(responses),
+            comparisons=[base(pair["margin"]), gap],
+            synthesis=settings.record(),
         )

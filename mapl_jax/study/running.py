@@ -25,8 +25,8 @@ from filelock import FileLock, Timeout
 from ml_collections import ConfigDict
 
 from mapl_jax import train
-from mapl_jax.data import splits
-from mapl_jax.data.records import Pairs
+from mapl_jax.data import sources, splits
+from mapl_jax.data.records import Pairs, collect, iter_pairs
 from mapl_jax.evaluation import following, preferences, stored
 from mapl_jax.runtime.config import change, fields, load
 from mapl_jax.runtime.console import say
@@ -35,7 +35,7 @@ from mapl_jax.runtime.files import read_json, write_text
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.study.arms import Arm
 from mapl_jax.study.corpora import Corpora
-from mapl_jax.synthesis import prepare
+from mapl_jax.synthesis.settings import Settings
 from mapl_jax.training import sharding
 
 BUDGETS = ("tokens", "pairs")
@@ -99,20 +99,21 @@ def corpora(config: ConfigDict, folder: Path) -> Corpora:
     data = config.data
 
     def read(name: str, split: str) -> Pairs:
-        return prepare.read_pairs(
-            name, data.on_error, config.seed, split=split, demo_pairs=data.demo_pairs
+        entries = sources.entries_of(
+            name, split=split, demo_pairs=data.demo_pairs, seed=config.seed
         )
+        return collect(iter_pairs, entries, on_error=data.on_error)
 
     train_pairs = read(data.train, "train")
-    if data.test or data.train == prepare.DEMO:
-        test_pairs = read(data.test or prepare.DEMO, "test")
+    if data.test or data.train == sources.DEMO:
+        test_pairs = read(data.test or sources.DEMO, "test")
     else:
         train_pairs, test_pairs = splits.hold_out(train_pairs, data.test_fraction)
     train_pairs, test_pairs = (_short(pairs, data.max_words) for pairs in (train_pairs, test_pairs))
     if data.test_pairs:
         some = test_pairs.records[: data.test_pairs]
         test_pairs = dataclasses.replace(test_pairs, records=some)
-    settings = prepare.synthesis_settings(config)
+    settings = Settings(**config.synthesis)
     return Corpora(folder / "data", settings, train_pairs, test_pairs, data.num_proc)
 
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from mapl_jax.data.records import Pair
 from mapl_jax.data.samples import Comparison, Prompt, Sample, base
-from mapl_jax.synthesis import corpus, inter, intra
-from mapl_jax.synthesis.corpus import Arguments, Reference
+from mapl_jax.synthesis import inter, intra
+from mapl_jax.synthesis.corpus import Arguments, Corpus, learn_corpus
 from mapl_jax.synthesis.draw import BrokenPromise, Draw, Twins, generator
 from mapl_jax.synthesis.prompts import append_instructions
 from mapl_jax.synthesis.settings import Settings
 
-UNKNOWN = Reference()
+EMPTY = Corpus()
 TOO_FEW = "too few separating constraints"
 
 
@@ -31,7 +31,7 @@ class Outcome:
     refused: Counter[str] = dataclasses.field(default_factory=Counter)
 
 
-def build(pair: Pair, settings: Settings, known: Reference = UNKNOWN) -> Outcome:
+def build(pair: Pair, settings: Settings, corpus: Corpus = EMPTY) -> Outcome:
     """Synthesizes one sample; depends on nothing but its arguments.
 
     The base comparison is always there. What the pair cannot carry is left out and named.
@@ -39,33 +39,33 @@ def build(pair: Pair, settings: Settings, known: Reference = UNKNOWN) -> Outcome
     Args:
         pair: a normalized pair.
         settings: what to build.
-        known: what `learn` found of the data set's responses.
+        corpus: what `learn` found of the data set's responses.
 
     Raises:
         BrokenPromise: a constraint family contradicts itself.
     """
     if settings.mode == "compact":
-        return _compact(pair, settings, known)
-    return _full(pair, settings, known)
+        return _compact(pair, settings, corpus)
+    return _full(pair, settings, corpus)
 
 
-def learn(pairs: Sequence[Pair], settings: Settings) -> Reference:
-    """Learns from some pairs of a data set (`reference.Lowest`) what all samples are built by."""
+def learn(pairs: Sequence[Pair], settings: Settings) -> Corpus:
+    """Learns from some pairs of a data set (`corpus.Subset`) what all samples are built by."""
 
-    def arguments(pair: Pair, known: Reference) -> list[Arguments | None]:
-        draw, _ = _start(pair, settings, "reference", known)
+    def arguments(pair: Pair, corpus: Corpus) -> list[Arguments | None]:
+        draw, _ = _start(pair, settings, "reference", corpus)
         responses = pair["chosen"], pair["rejected"]
         return [inter.opposed(family, *responses, draw) for family in draw.families]
 
-    return corpus.learn(pairs, settings, arguments)
+    return learn_corpus(pairs, settings, arguments)
 
 
-def _compact(pair: Pair, settings: Settings, known: Reference) -> Outcome:
+def _compact(pair: Pair, settings: Settings, corpus: Corpus) -> Outcome:
     """5 comparisons from 6 leaves: x' and x'' of `inter` are set side by side for `intra`."""
-    draw, k = _start(pair, settings, "inter", known)
+    draw, k = _start(pair, settings, "inter", corpus)
     twins = inter.instructions(pair["chosen"], pair["rejected"], k, draw)
     k = len(twins[0])
-    prompts = [Prompt(tuple(pair["prompt"]))]
+    prompts = [Prompt(messages=pair["prompt"], constraints=[])]
     comparisons = [base(pair["margin"])]
     dropped = []
     if k < settings.k_min:
@@ -80,15 +80,15 @@ def _compact(pair: Pair, settings: Settings, known: Reference) -> Outcome:
     return _outcome(pair, settings, prompts, comparisons, dropped, draw.refused)
 
 
-def _full(pair: Pair, settings: Settings, known: Reference) -> Outcome:
+def _full(pair: Pair, settings: Settings, corpus: Corpus) -> Outcome:
     """5 comparisons from 10 leaves: every synthesized comparison has prompts of its own."""
     responses = (pair["chosen"], pair["rejected"])
-    prompts = [Prompt(tuple(pair["prompt"]))]
+    prompts = [Prompt(messages=pair["prompt"], constraints=[])]
     comparisons = [base(pair["margin"])]
     dropped: list[str] = []
     refused: list[str] = []
     for index, name in enumerate(("chosen", "rejected")):
-        draw, k = _start(pair, settings, f"intra {name}", known)
+        draw, k = _start(pair, settings, f"intra {name}", corpus)
         twins = intra.instructions(responses[index], responses[1 - index], k, draw)
         refused += draw.refused
         if len(twins[0]) < settings.k_min:
@@ -97,7 +97,7 @@ def _full(pair: Pair, settings: Settings, known: Reference) -> Outcome:
         place = len(prompts)
         prompts += _write(pair, settings, f"intra {name}", twins, draw)
         comparisons.append(intra.comparison(place, place + 1, index, len(twins[0])))
-    draw, k = _start(pair, settings, "inter", known)
+    draw, k = _start(pair, settings, "inter", corpus)
     twins = inter.instructions(*responses, k, draw)
     refused += draw.refused
     if len(twins[0]) < settings.k_min:
@@ -109,11 +109,11 @@ def _full(pair: Pair, settings: Settings, known: Reference) -> Outcome:
     return _outcome(pair, settings, prompts, comparisons, dropped, refused)
 
 
-def _start(pair: Pair, settings: Settings, purpose: str, known: Reference) -> tuple[Draw, int]:
+def _start(pair: Pair, settings: Settings, purpose: str, corpus: Corpus) -> tuple[Draw, int]:
     """One draw of instructions, and how many to aim for."""
     rng = generator(settings.seed, pair["id"], purpose)
     k = int(rng.integers(settings.k_min, settings.k_max + 1))
-    return Draw(settings.family_ids, rng, known), k
+    return Draw(settings.family_ids, rng, corpus), k
 
 
 def _write(pair: Pair, settings: Settings, purpose: str, twins: Twins, draw: Draw) -> list[Prompt]:
@@ -122,13 +122,13 @@ def _write(pair: Pair, settings: Settings, purpose: str, twins: Twins, draw: Dra
     responses = (pair["chosen"], pair["rejected"])
     prompts = append_instructions(pair["prompt"], twins, responses, draw.rng, held_out=held_out)
     for place, prompt in enumerate(prompts):
-        for made in prompt.constraints:
-            verdicts = tuple(margin >= 0 for margin in made.margins)
+        for made in prompt["constraints"]:
+            verdicts = tuple(margin >= 0 for margin in made["margins"])
             # Those of `inter` say which; `intra` mixes them and looks itself.
             if verdicts[0] is verdicts[1] or (purpose == "inter" and verdicts[place] is not True):
                 raise BrokenPromise(
-                    f"{pair['id']}: {made.id} {made.params} does not part the responses as it was "
-                    f"to: margins {made.margins}"
+                    f"{pair['id']}: {made['id']} {made['params']} does not part the responses as "
+                    f"it was to: margins {made['margins']}"
                 )
     return prompts
 
@@ -136,11 +136,16 @@ def _write(pair: Pair, settings: Settings, purpose: str, twins: Twins, draw: Dra
 def _outcome(
     pair: Pair,
     settings: Settings,
-    prompts: Sequence[Prompt],
-    comparisons: Sequence[Comparison],
+    prompts: list[Prompt],
+    comparisons: list[Comparison],
     dropped: Sequence[str],
     refused: Sequence[str],
 ) -> Outcome:
-    responses = (pair["chosen"], pair["rejected"])
-    sample = Sample(pair["id"], tuple(prompts), responses, tuple(comparisons), settings.record())
+    sample = Sample(
+        id=pair["id"],
+        prompts=prompts,
+        responses=[pair["chosen"], pair["rejected"]],
+        comparisons=comparisons,
+        synthesis=settings.record(),
+    )
     return Outcome(sample, tuple(dropped), Counter(refused))

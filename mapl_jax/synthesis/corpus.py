@@ -28,10 +28,10 @@ import numpy as np
 
 from mapl_jax import constraints
 from mapl_jax.data.records import Pair
+from mapl_jax.data.samples import Params
 from mapl_jax.synthesis.settings import Settings
 
-Params = dict[str, Any]
-Arguments = tuple[Params, Params]
+Arguments = tuple[Params, Params]  # of one family, for the two prompts that are set side by side
 
 RESPONSES = 128  # that shares are measured on; a share of 5 % is then known to 2 points
 _PRIOR = 20  # pairs assumed of either direction, so that a handful of pairs decides nothing
@@ -39,8 +39,8 @@ _ROUNDS = 40
 _STEP = 0.7
 
 
-class Lowest:
-    """Keeps the n pairs whose hashes are smallest, in whatever order they come."""
+class Subset:
+    """The n pairs whose hashes are smallest, in whatever order they come."""
 
     def __init__(self, n: int, seed: int):
         self._n, self._seed = n, seed
@@ -66,8 +66,8 @@ def hash_of(seed: int, sample_id: str, purpose: str) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
-class Reference:
-    """What is known of the responses; the empty one knows nothing.
+class Corpus:
+    """Statistics of the responses; the empty one has none and refuses nothing.
 
     Attributes:
         responses: of other pairs, to measure shares on.
@@ -107,7 +107,7 @@ class Reference:
         keys = np.log(rng.random(len(families))) / self._weights_of(tuple(families))
         return [families[place] for place in np.argsort(-keys, kind="stable").tolist()]
 
-    def taken(self, family: str, arguments: Arguments, rng: np.random.Generator) -> bool:
+    def takes(self, family: str, arguments: Arguments, rng: np.random.Generator) -> bool:
         """Draws whether arguments that lean to one side are taken."""
         side = lean(*arguments)
         if side == 0 or family not in self.keep:
@@ -119,7 +119,7 @@ class Reference:
         return dataclasses.asdict(self) | {"responses": list(self.responses)}
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> "Reference":
+    def from_json(cls, record: Mapping[str, Any]) -> "Corpus":
         """The inverse of `to_json`."""
         keep = {family: (low, high) for family, (low, high) in record["keep"].items()}
         return cls(**{**record, "responses": tuple(record["responses"]), "keep": keep})
@@ -168,27 +168,27 @@ def _size(params: Params) -> int:
     return total
 
 
-def learn(
+def learn_corpus(
     pairs: Sequence[Pair],
     settings: Settings,
-    draw: Callable[[Pair, Reference], Sequence[Arguments | None]],
-) -> Reference:
-    """Learns from pairs what `Reference` holds.
+    draw: Callable[[Pair, Corpus], Sequence[Arguments | None]],
+) -> Corpus:
+    """Learns from pairs what a `Corpus` holds.
 
     Args:
-        pairs: as `Lowest` gives them.
+        pairs: as `Subset` gives them.
         settings: of the synthesis.
-        draw: (pair, reference) -> for each family of the settings arguments of x' and x'', or None
+        draw: (pair, corpus) -> for each family of the settings arguments of x' and x'', or None
             where it cannot part the responses.
 
     Returns:
-        A reference that draws families evenly and no direction more often than the other.
+        A corpus that draws families evenly and no direction more often than the other.
     """
     if not pairs:
-        return Reference()
+        return Corpus()
     families = settings.family_ids
     responses = [pair[side] for pair in pairs for side in ("chosen", "rejected")]
-    bare = Reference(
+    bare = Corpus(
         responses=tuple(responses[:RESPONSES]),
         min_share=settings.min_share,
         min_share_named=settings.min_share_named,

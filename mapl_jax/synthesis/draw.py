@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mapl_jax import constraints
-from mapl_jax.synthesis.corpus import Arguments, Params, Reference, hash_of
+from mapl_jax.data.samples import Params
+from mapl_jax.synthesis.corpus import Arguments, Corpus, hash_of
 
 Item = tuple[str, Params]
 Twins = tuple[list[Item], list[Item]]
@@ -35,19 +36,19 @@ class Draw:
     Attributes:
         families: ids to draw from.
         rng: decides everything.
-        reference: says which families to try first and which arguments to leave out.
+        corpus: says which families to try first and which arguments to leave out.
         refused: families whose arguments said nothing, once for every time.
     """
 
     families: Sequence[str]
     rng: np.random.Generator
-    reference: Reference
+    corpus: Corpus
     refused: list[str] = dataclasses.field(default_factory=list)
 
     def contrast(self, family: str, kept_by: str, broken_by: str) -> Params | None:
         """Parameters that one response keeps and the other breaks, or None if there are none.
 
-        Those that say nothing of responses in general (`Reference.informative`) are drawn anew
+        Those that say nothing of responses in general (`Corpus.informative`) are drawn anew
         once.
         """
         promises = ((kept_by, True), (broken_by, False))
@@ -55,7 +56,7 @@ class Draw:
             params = constraints.propose(family, promises, self.rng)
             if params is None:
                 return None
-            if self.reference.informative(family, params):
+            if self.corpus.informative(family, params):
                 return params
             self.refused.append(family)
         return None
@@ -72,7 +73,7 @@ class Draw:
         """
         twins: Twins = ([], [])
         taken: tuple[list[constraints.Asked], list[constraints.Asked]] = ([], [])
-        for family in self.reference.order(self.families, self.rng):
+        for family in self.corpus.order(self.families, self.rng):
             if len(twins[0]) == k:
                 break
             arguments = propose(family, not twins[0])

@@ -8,7 +8,7 @@ The published pages of MAPL (arXiv 2505.12845) do not print this loss in any cop
 form follows its abstract and arXiv 2502.00814, appendix E.2. The loss can be told to use another.
 """
 
-from mapl_jax.data.samples import Comparison
+from mapl_jax.data.samples import Comparison, comparison
 from mapl_jax.synthesis.corpus import Arguments
 from mapl_jax.synthesis.draw import Draw, Twins
 
@@ -18,7 +18,7 @@ def instructions(chosen: str, rejected: str, k: int, draw: Draw) -> Twins:
 
     def propose(family: str, _: bool) -> Arguments | None:
         arguments = opposed(family, chosen, rejected, draw)
-        taken = arguments is not None and draw.reference.taken(family, arguments, draw.rng)
+        taken = arguments is not None and draw.corpus.takes(family, arguments, draw.rng)
         return arguments if taken else None
 
     return draw.twins(k, propose)
@@ -41,8 +41,7 @@ def comparisons(first: int, second: int, k: int) -> tuple[Comparison, Comparison
         second: index of prompt x''.
         k: number of instructions of either.
     """
-    responses = (0, 1, 0, 1)
     return (
-        Comparison("inter", (first, first, 0, 0), responses, (1, -1, -1, 1), k=k),
-        Comparison("inter", (second, second, 0, 0), responses, (-1, 1, 1, -1), k=k),
+        comparison("inter", [first, first, 0, 0], [0, 1, 0, 1], [1, -1, -1, 1], k=k),
+        comparison("inter", [second, second, 0, 0], [0, 1, 0, 1], [-1, 1, 1, -1], k=k),
     )

@@ -11,8 +11,9 @@ a prompt that agrees with itself is as often the better as the worse one.
 """
 
 from mapl_jax import constraints
-from mapl_jax.data.samples import Comparison
-from mapl_jax.synthesis.corpus import Arguments, Params
+from mapl_jax.data import samples
+from mapl_jax.data.samples import Comparison, Params
+from mapl_jax.synthesis.corpus import Arguments
 from mapl_jax.synthesis.draw import BrokenPromise, Draw, Twins
 
 
@@ -60,4 +61,4 @@ def comparison(better: int, worse: int, response: int, k: int) -> Comparison:
         response: index of y.
         k: number of instructions of either prompt.
     """
-    return Comparison("intra", (better, worse), (response, response), (1, -1), k=k)
+    return samples.comparison("intra", [better, worse], [response, response], [1, -1], k=k)

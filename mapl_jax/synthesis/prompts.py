@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mapl_jax import constraints
-from mapl_jax.data.records import Message
+from mapl_jax.data.messages import Message
 from mapl_jax.data.samples import Constraint, Prompt
 from mapl_jax.synthesis.draw import Item
 
@@ -114,12 +114,13 @@ def append_instructions(
             choices.again()
             text = constraints.render(family, params, choices, held_out=held_out)
             chosen, rejected = (constraints.margin(family, params, each) for each in responses)
-            made.append(Constraint(family, params, text, (chosen, rejected)))
+            margins = [chosen, rejected]
+            made.append(Constraint(id=family, params=params, text=text, margins=margins))
     prompts = []
     for made in written:
-        text = style([entry.text for entry in made])
+        text = style([entry["text"] for entry in made])
         # On the same line only where that reads as the next sentence.
         separator = " " if inline and "\n" not in text else "\n\n"
         turn = Message(role="user", content=f"{question}{separator}{text}")
-        prompts.append(Prompt((*messages[:-1], turn), tuple(made)))
+        prompts.append(Prompt(messages=[*messages[:-1], turn], constraints=made))
     return prompts

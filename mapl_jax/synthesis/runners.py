@@ -1,6 +1,6 @@
 """Who makes the shards: this process, several of this machine, or an Apache Beam pipeline.
 
-All of them map `shards.make` over the shards and nothing else, so the output is the same.
+All of them map `shards.make` over the shards and do nothing else, so the output is the same.
 """
 
 import functools
@@ -14,8 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
 
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import read_json
-from mapl_jax.synthesis.pipeline import Runner, Shard, make
+from mapl_jax.synthesis.shards import Runner, Shard, make
 
 
 def local(num_proc: int) -> Runner:
@@ -113,4 +112,4 @@ def _run_beam(options: object, missing: Sequence[Shard]) -> Iterator[int]:
             | "make" >> apache_beam.Map(make)
         )
     for shard in missing:
-        yield read_json(shard.counts)["stats"]["pairs"]["in"]
+        yield shard.read_counts()["stats"]["pairs"]["in"]

@@ -3,9 +3,9 @@
 import dataclasses
 import difflib
 import functools
-from typing import Any
 
 from mapl_jax import constraints
+from mapl_jax.data.samples import Origin
 from mapl_jax.runtime import settings
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.settings import setting
@@ -91,14 +91,11 @@ class Settings:
                 f"({self.k_min}); no prompt could have {self.k_min} different instructions"
             )
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> Origin:
         """What every sample says of its making."""
-        return {
-            "mode": self.mode,
-            "seed": self.seed,
-            "families": self.families,
-            "wordings": self.wordings,
-        }
+        return Origin(
+            mode=self.mode, seed=self.seed, families=self.families, wordings=self.wordings
+        )
 
     @functools.cached_property
     def family_ids(self) -> tuple[str, ...]:

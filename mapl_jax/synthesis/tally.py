@@ -3,9 +3,29 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
 
 from mapl_jax.synthesis.build import Outcome
+
+
+class Comparisons(TypedDict):
+    """Comparisons of each level, synthesized ones by number of instructions, and families."""
+
+    level: dict[str, int]
+    k: dict[str, int]
+    constraint: dict[str, int]
+
+
+class Counted(TypedDict):
+    """The counts of `Stats` as they are told to people."""
+
+    pairs_in: int
+    samples_out: int
+    all_five: int
+    comparisons: Comparisons
+    kept_by_chosen: dict[str, int]
+    uninformative: dict[str, int]
+    dropped: dict[str, int]
 
 
 @dataclasses.dataclass
@@ -35,17 +55,17 @@ class Stats:
         """Counts one pair's outcome."""
         sample = outcome.sample
         self.pairs["in"] += 1
-        self.pairs["complete"] += len(sample.comparisons) == 5
+        self.pairs["complete"] += len(sample["comparisons"]) == 5
         self.dropped.update(outcome.dropped)
         self.refused.update(outcome.refused)
-        for comparison in sample.comparisons:
-            self.level[comparison.level] += 1
-            if comparison.k:
-                self.k[str(comparison.k)] += 1
-        for prompt in sample.prompts:
-            for item in prompt.constraints:
-                self.constraint[item.id] += 1
-                self.kept_by_chosen[item.id] += item.margins[0] >= 0
+        for comparison in sample["comparisons"]:
+            self.level[comparison["level"]] += 1
+            if comparison["k"]:
+                self.k[str(comparison["k"])] += 1
+        for prompt in sample["prompts"]:
+            for item in prompt["constraints"]:
+                self.constraint[item["id"]] += 1
+                self.kept_by_chosen[item["id"]] += item["margins"][0] >= 0
 
     def to_json(self) -> dict[str, dict[str, int]]:
         """The counts as plain dicts."""
@@ -56,7 +76,7 @@ class Stats:
         for field in dataclasses.fields(self):
             getattr(self, field.name).update(counts[field.name])
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Counted:
         """The counts as they are told to people, the largest first."""
         return {
             "pairs_in": self.pairs["in"],

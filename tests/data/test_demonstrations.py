@@ -9,10 +9,12 @@ from ml_collections import ConfigDict
 
 from mapl_jax.data import encode, tokenization
 from mapl_jax.data.loader import Batches
-from mapl_jax.data.records import read_demonstrations
+from mapl_jax.data.readers import read_entries
+from mapl_jax.data.records import collect, iter_demonstrations
 from mapl_jax.data.rows import make_plan
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.synthesis import pipeline, prepare
+from mapl_jax.synthesis import prepare
+from mapl_jax.synthesis.settings import Settings
 
 ASK, REPLY = "How do I bake bread?", "Mix, wait and bake."
 USER, ASSISTANT = {"role": "user", "content": ASK}, {"role": "assistant", "content": REPLY}
@@ -31,6 +33,10 @@ FORMS = {
 }
 
 
+def read(path, **options):
+    return collect(iter_demonstrations, read_entries(path), **options)
+
+
 def write(path, *records):
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     return path
@@ -38,7 +44,7 @@ def write(path, *records):
 
 @pytest.mark.parametrize("name", FORMS)
 def test_every_form_reads_the_same(tmp_path, name):
-    (record,) = read_demonstrations(write(tmp_path / "d.jsonl", FORMS[name])).records
+    (record,) = read(write(tmp_path / "d.jsonl", FORMS[name])).records
     assert (record["prompt"], record["completion"]) == ([USER], REPLY)
     assert record["id"]
 
@@ -46,7 +52,7 @@ def test_every_form_reads_the_same(tmp_path, name):
 def test_only_the_last_reply_is_learned(tmp_path):
     turns = [USER, ASSISTANT, {"role": "user", "content": "And then?"}]
     path = write(tmp_path / "d.jsonl", {"messages": [*turns, {**ASSISTANT, "content": "Eat."}]})
-    (record,) = read_demonstrations(path).records
+    (record,) = read(path).records
     assert record["prompt"] == turns
     assert record["completion"] == "Eat."
 
@@ -67,21 +73,21 @@ def test_only_the_last_reply_is_learned(tmp_path):
 def test_a_bad_record_is_named_or_counted(tmp_path, record, message):
     path = write(tmp_path / "d.jsonl", FORMS["messages"], record)
     with pytest.raises(UserError, match=r"record 2|line 2") as caught:
-        read_demonstrations(path)
+        read(path)
     assert message in str(caught.value)
-    skipped = read_demonstrations(path, on_error="skip")
-    assert (skipped.read, skipped.kept, sum(skipped.dropped.values())) == (2, 1, 1)
+    skipped = read(path, on_error="skip")
+    assert (skipped.tally.read, len(skipped.records), skipped.tally.dropped.total()) == (2, 1, 1)
 
 
 def test_a_file_of_nothing_usable_says_what_it_should_hold(tmp_path):
     with pytest.raises(UserError, match="no demonstration of"):
-        read_demonstrations(write(tmp_path / "d.jsonl", {"a": 1}), on_error="skip")
+        read(write(tmp_path / "d.jsonl", {"a": 1}), on_error="skip")
 
 
 def config(path, **changes):
     data = {"train": str(path), "test": "", "test_fraction": 0.3, "on_error": "raise"}
     data["instructions"] = False
-    return ConfigDict({"seed": 0, "data": {**data, "demo_pairs": 20, **changes}})
+    return ConfigDict({**data, "demo_pairs": 20, **changes})
 
 
 def test_splits_part_by_prompt_whatever_the_source(tmp_path):
@@ -91,7 +97,7 @@ def test_splits_part_by_prompt_whatever_the_source(tmp_path):
     found = []
     for name, records in (("d", demonstrations), ("p", pairs)):
         path = write(tmp_path / f"{name}.jsonl", *records)
-        sides = prepare.load_demonstrations(config(path), tmp_path / "cache")
+        sides = prepare.demonstrations(config(path), Settings(), 0, tmp_path / "cache")
         texts = [[(s["prompts"][0]["messages"][0]["content"], *s["responses"])
                   for s in side.samples()] for side in sides]  # fmt: skip
         assert all(texts) and sum(map(len, texts)) == 40
@@ -110,7 +116,8 @@ def test_samples_give_their_first_prompt_and_chosen_response(tmp_path):
         ],
     }
     path = write(tmp_path / "s.jsonl", sample)
-    train, test = prepare.load_demonstrations(config(path, test=str(path)), tmp_path / "cache")
+    data = config(path, test=str(path))
+    train, test = prepare.demonstrations(data, Settings(), 0, tmp_path / "cache")
     for side in (train, test):
         (found,) = side.samples()
         assert found["prompts"][0]["messages"] == [USER]
@@ -126,7 +133,7 @@ def tokenizer():
 def demonstration(i, reply):
     return {
         "id": str(i),
-        "prompts": [{"messages": [USER]}],
+        "prompts": [{"messages": [USER], "constraints": []}],
         "responses": [reply],
         "comparisons": [],
     }
@@ -171,21 +178,3 @@ def test_weights_of_the_tokens_of_a_global_batch_add_up_to_one(tokenizer, tmp_pa
         parts = [Batches(tries, plan, host=host, hosts=2)[step] for host in range(2)]
         total = sum((part["sft_weight"] * part["response_tokens"]).sum() for part in parts)
         assert total == pytest.approx(1, rel=1e-6)
-
-
-def test_a_folder_of_shards_is_checked_once_and_not_once_a_shard(tmp_path, monkeypatch):
-    folder = tmp_path / "samples-a"
-    folder.mkdir()
-    names = [f"samples-{i:05}-of-00003.jsonl" for i in range(3)]
-    for name in names:
-        (folder / name).write_text("")
-    told = {"paths": [f"samples-a/{name}" for name in names], "fingerprint": "f", "counts": {}}
-    memory = tmp_path / "splits.json"
-    memory.write_text(json.dumps([told, told]))
-    checked = []
-    monkeypatch.setattr(pipeline, "flaw", checked.append)
-    train, test = prepare._recalled(memory)
-    assert [path.name for path in train.paths] == names and train == test
-    assert checked == [folder]
-    (folder / names[1]).unlink()
-    assert prepare._recalled(memory) is None

@@ -20,7 +20,7 @@ def sample(i, rng):
     more = [{"role": "user", "content": question + " Use few words."}]
     return {
         "id": f"s{i}",
-        "prompts": [{"messages": messages, "constraints": []}, {"messages": more}],
+        "prompts": [{"messages": each, "constraints": []} for each in (messages, more)],
         "responses": answers,
         "comparisons": [
             {"level": "base", "prompt": [0, 0], "response": [0, 1], "sign": [1, -1], "gamma": 0.5},

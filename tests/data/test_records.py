@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapl_jax.data.readers import read_records
-from mapl_jax.data.records import normalize_pairs, read_pairs
-from mapl_jax.data.samples import check_sample, is_samples, read_samples
+from mapl_jax.data.readers import Entries, read_entries, read_objects
+from mapl_jax.data.records import collect, iter_pairs, read_pairs
+from mapl_jax.data.samples import check_sample, is_sample, read_samples
 from mapl_jax.runtime.errors import UserError
 
 PREFERENCES = Path(__file__).parents[3] / "shared" / "data" / "preferences"
@@ -38,7 +38,7 @@ SAMPLE = {
 
 
 def one(record):
-    return normalize_pairs([("here", record)], source="here").records[0]
+    return collect(iter_pairs, Entries("here", [("here", record)])).records[0]
 
 
 def write_lines(path, *values):
@@ -90,8 +90,8 @@ def test_every_form_of_a_pair_reads_the_same(name):
 
 def test_rows_of_different_forms_may_be_mixed():
     entries = [("row", record) for record in SAME_PAIR.values()]
-    pairs = normalize_pairs(entries, source="mixed")
-    assert pairs.kept == len(SAME_PAIR)
+    pairs = collect(iter_pairs, Entries("mixed", entries))
+    assert len(pairs.records) == len(SAME_PAIR)
     assert len({json.dumps(pair["prompt"]) for pair in pairs.records}) == 1
 
 
@@ -152,7 +152,8 @@ def test_missing_ids_are_made_from_the_content():
 
 
 def test_a_pair_that_occurs_again_without_id_gets_a_count():
-    pairs = normalize_pairs([("1", SAME_PAIR["text"]), ("2", SAME_PAIR["text"])], source="s")
+    entries = Entries("s", [("1", SAME_PAIR["text"]), ("2", SAME_PAIR["text"])])
+    pairs = collect(iter_pairs, entries)
     first, second = (pair["id"] for pair in pairs.records)
     assert second == f"{first}-2"
 
@@ -246,10 +247,10 @@ def test_skipping_counts_every_reason(tmp_path):
     bad = [record for record, _ in BAD_RECORDS.values()]
     path = write_lines(tmp_path / "data.jsonl", {**PAIR, "id": "other"}, *bad)
     pairs = read_pairs(path, on_error="skip")
-    assert (pairs.read, pairs.kept) == (1 + len(bad), 1)
-    assert sum(pairs.dropped.values()) == len(bad)
-    assert pairs.dropped["bad margin"] == 5
-    assert "bad margin 5" in pairs.describe()
+    assert (pairs.tally.read, len(pairs.records)) == (1 + len(bad), 1)
+    assert sum(pairs.tally.dropped.values()) == len(bad)
+    assert pairs.tally.dropped["bad margin"] == 5
+    assert "bad margin 5" in pairs.tally.describe()
 
 
 def test_unknown_on_error_is_refused(tmp_path):
@@ -281,7 +282,7 @@ def test_bad_line_is_named_and_costs_only_itself(name, tmp_path):
     path.write_bytes(b"\n".join([GOOD_LINE, line, json.dumps({**PAIR, "id": "b"}).encode()]))
     with pytest.raises(UserError, match=rf"data\.jsonl, record 2: .*{message}"):
         read_pairs(path)
-    assert read_pairs(path, on_error="skip").kept == 2
+    assert len(read_pairs(path, on_error="skip").records) == 2
 
 
 def test_blank_lines_and_byte_order_mark_are_harmless(tmp_path):
@@ -320,7 +321,7 @@ def test_every_kind_of_file_reads_the_same(tmp_path):
 def test_csv_replies_are_text_whatever_they_look_like(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("prompt,chosen,rejected,margin\nHow many?,12,NA,\n")
-    assert one(next(read_records(path)))["chosen"] == "12"
+    assert one(next(read_objects(path)))["chosen"] == "12"
     assert read_pairs(path).records[0]["rejected"] == "NA"
 
 
@@ -414,8 +415,8 @@ def test_hub_name_loads_the_named_split(monkeypatch):
         return [PAIR]
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    assert read_pairs("some-org/some-data:test").kept == 1
-    assert read_pairs("some-org/some-data").kept == 1
+    assert len(read_pairs("some-org/some-data:test").records) == 1
+    assert len(read_pairs("some-org/some-data").records) == 1
     assert asked == [("some-org/some-data", "test"), ("some-org/some-data", "train")]
 
 
@@ -423,8 +424,8 @@ def test_hub_name_loads_the_named_split(monkeypatch):
 
 
 def test_samples_are_told_from_pairs(tmp_path):
-    assert is_samples(write_lines(tmp_path / "samples.jsonl", SAMPLE))
-    assert not is_samples(write_lines(tmp_path / "pairs.jsonl", PAIR))
+    assert is_sample(read_entries(write_lines(tmp_path / "samples.jsonl", SAMPLE)).peek())
+    assert not is_sample(read_entries(write_lines(tmp_path / "pairs.jsonl", PAIR)).peek())
 
 
 def test_samples_read_back_from_json_and_parquet(tmp_path):
@@ -504,4 +505,4 @@ def test_checking_a_sample_changes_nothing():
 @pytest.mark.skipif(not PREFERENCES.is_dir(), reason=f"{PREFERENCES} is absent")
 def test_real_pairs_are_all_usable():
     pairs = read_pairs(PREFERENCES / "hh_helpful_test.jsonl")
-    assert (pairs.read, pairs.kept, pairs.dropped) == (1000, 1000, {})
+    assert (pairs.tally.read, len(pairs.records), pairs.tally.dropped) == (1000, 1000, {})

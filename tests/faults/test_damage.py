@@ -33,7 +33,7 @@ def test_a_run_with_damage_everywhere_ends_as_the_one_without(runs, undisturbed,
     shutil.rmtree(folder / "model")
     flip(largest(folder, "checkpoints/10/params/**/d/*"))
     flip(largest(folder, "cache/tries-*/tries.arrow"))
-    shorten(largest(folder, "cache/samples-*/samples-*"))
+    shorten(largest(folder, "cache/samples-*/*/samples-*"))
     flip(folder / "tokenizer" / "tokenizer.json")
     shorten(folder / "eval" / "before.jsonl")
     said = runs.finish(folder)

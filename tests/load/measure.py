@@ -20,6 +20,7 @@ from pathlib import Path
 
 from mapl_jax.data import demo, encode, loader, tokenization
 from mapl_jax.synthesis import prepare
+from mapl_jax.synthesis.settings import Settings
 from mapl_jax.training import sharding, trainer
 from mapl_jax.training.objective import make
 
@@ -122,7 +123,7 @@ def read_rows(folder: Path) -> dict[str, object]:
     mesh = sharding.make_mesh(config.mesh)
     objective = make(config, mesh)
     cache = folder / "run" / "cache"
-    split, _ = prepare.load_splits(config, cache)
+    split, _ = prepare.samples(config.data, Settings(**config.synthesis), config.seed, cache)
     tokenizer = tokenization.make_tokenizer(config, split, folder / "run" / "tokenizer")
     tries = encode.encode_split(split, tokenizer, encode.encode_settings(config), cache)
     began = time.monotonic()

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mapl_jax import constraints
-from mapl_jax.data import demo, samples
-from mapl_jax.data.records import Pairs
+from mapl_jax.data import demo
+from mapl_jax.data.records import Pairs, Tally
 from mapl_jax.data.samples import check_sample
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.study import arms, corpora
@@ -17,7 +17,7 @@ from mapl_jax.synthesis.settings import Settings
 
 SETTINGS = Settings(reference=40)
 PAIRS = demo.make_pairs(60)
-SAMPLES = [samples.to_json(build(pair, SETTINGS).sample) for pair in PAIRS]
+SAMPLES = [build(pair, SETTINGS).sample for pair in PAIRS]
 
 
 def named(name):
@@ -94,7 +94,7 @@ def test_arms_are_chosen_by_name():
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    pairs = Pairs(PAIRS[:40], 40, {}), Pairs(PAIRS[40:], 20, {})
+    pairs = Pairs(PAIRS[:40], Tally(40)), Pairs(PAIRS[40:], Tally(20))
     return corpora.Corpora(Path(tmp_path_factory.mktemp("data")), SETTINGS, *pairs, num_proc=1)
 
 

@@ -16,7 +16,7 @@ from mapl_jax.data.samples import check_sample
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.synthesis import intra
 from mapl_jax.synthesis.build import build
-from mapl_jax.synthesis.corpus import Reference
+from mapl_jax.synthesis.corpus import Corpus
 from mapl_jax.synthesis.draw import BrokenPromise, Draw
 from mapl_jax.synthesis.settings import Settings
 
@@ -27,11 +27,11 @@ MODES = ("compact", "full")
 
 def kept(prompt, response):
     """The verdicts on a response of the instructions of a prompt."""
-    return [constraints.check(c.id, c.params, response) for c in prompt.constraints]
+    return [constraints.check(c["id"], c["params"], response) for c in prompt["constraints"]]
 
 
 def of_level(sample, level):
-    return [entry for entry in sample.comparisons if entry.level == level]
+    return [entry for entry in sample["comparisons"] if entry["level"] == level]
 
 
 @pytest.fixture(scope="module", params=MODES)
@@ -42,7 +42,7 @@ def made(request):
 
 def test_nearly_every_pair_gives_all_five_comparisons(made):
     _, outcomes = made
-    complete = [outcome for outcome in outcomes if len(outcome.sample.comparisons) == 5]
+    complete = [outcome for outcome in outcomes if len(outcome.sample["comparisons"]) == 5]
     assert len(complete) >= 0.95 * len(outcomes)
     assert all(not outcome.dropped for outcome in complete)
 
@@ -51,16 +51,20 @@ def test_base_is_the_pair_itself(made):
     _, outcomes = made
     for pair, outcome in zip(PAIRS, outcomes, strict=True):
         sample = outcome.sample
-        assert sample.id == pair["id"]
-        assert list(sample.prompts[0].messages) == pair["prompt"]
-        assert sample.responses == (pair["chosen"], pair["rejected"])
+        assert sample["id"] == pair["id"]
+        assert sample["prompts"][0]["messages"] == pair["prompt"]
+        assert sample["responses"] == [pair["chosen"], pair["rejected"]]
         (base,) = of_level(sample, "base")
-        assert (base.prompt, base.response, base.sign) == ((0, 0), (0, 1), (1, -1))
+        assert (base["prompt"], base["response"], base["sign"]) == ([0, 0], [0, 1], [1, -1])
 
 
 def test_compact_has_six_leaves_and_full_ten(made):
     mode, outcomes = made
-    leaves = {len(o.sample.leaves) for o in outcomes if len(o.sample.comparisons) == 5}
+    leaves = {
+        len(samples.leaves_of(o.sample["comparisons"]))
+        for o in outcomes
+        if len(o.sample["comparisons"]) == 5
+    }
     assert leaves == {6 if mode == "compact" else 10}
 
 
@@ -68,11 +72,13 @@ def test_intra_sets_two_prompts_of_the_same_families_side_by_side(made):
     _, outcomes = made
     for outcome in outcomes:
         for entry in of_level(outcome.sample, "intra"):
-            better, worse = (outcome.sample.prompts[i] for i in entry.prompt)
-            response = outcome.sample.responses[entry.response[0]]
-            assert entry.response[0] == entry.response[1]
-            assert [c.id for c in better.constraints] == [c.id for c in worse.constraints]
-            assert len(better.constraints) == entry.k
+            better, worse = (outcome.sample["prompts"][i] for i in entry["prompt"])
+            response = outcome.sample["responses"][entry["response"][0]]
+            assert entry["response"][0] == entry["response"][1]
+            assert [c["id"] for c in better["constraints"]] == [
+                c["id"] for c in worse["constraints"]
+            ]
+            assert len(better["constraints"]) == entry["k"]
             c1 = all(kept(better, response)) and not all(kept(worse, response))
             c2 = not any(kept(worse, response)) and any(kept(better, response))
             assert c1 or c2
@@ -83,8 +89,8 @@ def test_both_cases_of_intra_come_up():
     for pair in PAIRS:
         for entry in of_level(build(pair, Settings(mode="full")).sample, "intra"):
             sample = build(pair, Settings(mode="full")).sample
-            better, worse = (sample.prompts[i] for i in entry.prompt)
-            response = sample.responses[entry.response[0]]
+            better, worse = (sample["prompts"][i] for i in entry["prompt"])
+            response = sample["responses"][entry["response"][0]]
             cases[all(kept(better, response)), any(kept(worse, response))] += 1
     # All of x_w kept and some of x_l too: c1 alone. Some of x_w broken and none of x_l kept: c2.
     assert cases[True, True] > 5
@@ -99,43 +105,45 @@ def test_inter_adds_what_one_response_keeps_and_the_other_breaks(made):
         if not entries:
             continue
         first, mirror = entries
-        assert first.sign == (1, -1, -1, 1)
-        assert mirror.sign == (-1, 1, 1, -1)
+        assert first["sign"] == [1, -1, -1, 1]
+        assert mirror["sign"] == [-1, 1, 1, -1]
         for entry, keeper in ((first, 0), (mirror, 1)):
-            prompt = sample.prompts[entry.prompt[0]]
-            assert entry.prompt[2:] == (0, 0)
-            assert entry.response == (0, 1, 0, 1)
-            assert all(kept(prompt, sample.responses[keeper]))
-            assert not any(kept(prompt, sample.responses[1 - keeper]))
+            prompt = sample["prompts"][entry["prompt"][0]]
+            assert entry["prompt"][2:] == [0, 0]
+            assert entry["response"] == [0, 1, 0, 1]
+            assert all(kept(prompt, sample["responses"][keeper]))
+            assert not any(kept(prompt, sample["responses"][1 - keeper]))
 
 
 def test_instructions_are_appended_to_the_last_turn(made):
     _, outcomes = made
     for outcome in outcomes:
-        original, *others = outcome.sample.prompts
+        original, *others = outcome.sample["prompts"]
         for prompt in others:
-            assert prompt.messages[:-1] == original.messages[:-1]
-            before, after = (p.messages[-1]["content"] for p in (original, prompt))
+            assert prompt["messages"][:-1] == original["messages"][:-1]
+            before, after = (p["messages"][-1]["content"] for p in (original, prompt))
             assert after.startswith(before)
             added = after[len(before) :]
-            assert all(constraint.text in added for constraint in prompt.constraints)
+            assert all(constraint["text"] in added for constraint in prompt["constraints"])
 
 
 def test_every_instruction_records_how_far_either_response_is_from_its_threshold(made):
     _, outcomes = made
     for outcome in outcomes:
         sample = outcome.sample
-        for prompt in sample.prompts:
-            for entry in prompt.constraints:
-                for response, margin in zip(sample.responses, entry.margins, strict=True):
-                    assert margin == constraints.margin(entry.id, entry.params, response)
-                    assert (margin >= 0) is constraints.check(entry.id, entry.params, response)
+        for prompt in sample["prompts"]:
+            for entry in prompt["constraints"]:
+                for response, margin in zip(sample["responses"], entry["margins"], strict=True):
+                    assert margin == constraints.margin(entry["id"], entry["params"], response)
+                    assert (margin >= 0) is constraints.check(
+                        entry["id"], entry["params"], response
+                    )
 
 
 def test_every_sample_says_what_its_instructions_were_drawn_from():
     for families, wordings in (("train", "train"), ("held_out", "held_out")):
         settings = Settings(families=families, wordings=wordings, seed=4, mode="full")
-        record = samples.to_json(build(PAIRS[0], settings).sample)
+        record = build(PAIRS[0], settings).sample
         assert record["synthesis"] == {
             "mode": "full",
             "seed": 4,
@@ -147,16 +155,19 @@ def test_every_sample_says_what_its_instructions_were_drawn_from():
 def test_every_sentence_reads_back(made):
     _, outcomes = made
     for outcome in outcomes:
-        for prompt in outcome.sample.prompts:
-            for constraint in prompt.constraints:
-                assert constraints.parse(constraint.text) == (constraint.id, constraint.params)
+        for prompt in outcome.sample["prompts"]:
+            for constraint in prompt["constraints"]:
+                assert constraints.parse(constraint["text"]) == (
+                    constraint["id"],
+                    constraint["params"],
+                )
 
 
 def test_no_prompt_has_conflicts_or_repeats(made):
     _, outcomes = made
     for outcome in outcomes:
-        for prompt in outcome.sample.prompts:
-            items = [(c.id, c.params) for c in prompt.constraints]
+        for prompt in outcome.sample["prompts"]:
+            items = [(c["id"], c["params"]) for c in prompt["constraints"]]
             for i, a in enumerate(items):
                 for b in items[:i]:
                     assert constraints.conflict(a, b) is None
@@ -165,9 +176,8 @@ def test_no_prompt_has_conflicts_or_repeats(made):
 def test_samples_survive_the_way_to_disk_and_back(made):
     _, outcomes = made
     for outcome in outcomes:
-        record = json.loads(json.dumps(samples.to_json(outcome.sample)))
-        check_sample(record)
-        assert samples.from_json(record) == outcome.sample
+        record = json.loads(json.dumps(outcome.sample))
+        assert check_sample(record) == outcome.sample
 
 
 def test_a_sample_depends_on_its_pair_and_the_seed_alone():
@@ -178,7 +188,7 @@ def test_a_sample_depends_on_its_pair_and_the_seed_alone():
 
 def test_the_number_of_instructions_is_spread_as_asked():
     ks = collections.Counter(
-        entry.k
+        entry["k"]
         for pair in PAIRS
         for entry in of_level(build(pair, Settings(k_min=2, k_max=3)).sample, "inter")
     )
@@ -191,14 +201,14 @@ def test_held_out_families_and_wordings_are_kept_apart():
     for families, wordings, inside in (("train", "train", False), ("held_out", "held_out", True)):
         choice = Settings(families=families, wordings=wordings)
         for pair in PAIRS[:20]:
-            for prompt in build(pair, choice).sample.prompts:
-                assert all((c.id in held_out) is inside for c in prompt.constraints)
+            for prompt in build(pair, choice).sample["prompts"]:
+                assert all((c["id"] in held_out) is inside for c in prompt["constraints"])
 
 
 def test_a_pair_that_separates_nothing_keeps_base_and_says_so():
     pair = {**PAIRS[0], "chosen": "Yes.", "rejected": "Yes. "}
     outcome = build(pair, Settings(families="punctuation:no_comma,startend:quotation"))
-    assert [entry.level for entry in outcome.sample.comparisons] == ["base"]
+    assert [entry["level"] for entry in outcome.sample["comparisons"]] == ["base"]
     assert outcome.dropped
 
 
@@ -223,8 +233,8 @@ def test_any_two_texts_make_a_sample(chosen, rejected, mode):
     pair = {"id": "x", "prompt": [{"role": "user", "content": "Q?"}], "chosen": chosen,
             "rejected": rejected, "margin": 0.5}  # fmt: skip
     sample = build(pair, Settings(mode=mode)).sample
-    assert sample.comparisons[0].gamma == 0.5
-    check_sample(json.loads(json.dumps(samples.to_json(sample))))
+    assert sample["comparisons"][0]["gamma"] == 0.5
+    check_sample(json.loads(json.dumps(sample)))
 
 
 @pytest.mark.parametrize(
@@ -248,7 +258,7 @@ def test_impossible_settings_are_refused(wrong, message):
 
 def test_twins_have_the_same_families_in_the_same_order():
     pair = PAIRS[0]
-    draw = Draw(constraints.ids(), np.random.default_rng(0), Reference())
+    draw = Draw(constraints.ids(), np.random.default_rng(0), Corpus())
     first, second = intra.instructions(pair["chosen"], pair["rejected"], 5, draw)
     assert [family for family, _ in first] == [family for family, _ in second]
     assert len(first) == 5
@@ -257,5 +267,5 @@ def test_twins_have_the_same_families_in_the_same_order():
 @pytest.mark.skipif(not SHARED.exists(), reason="needs the shared preference data")
 def test_real_pairs_yield_all_five_comparisons():
     pairs = read_pairs(str(SHARED / "hh_helpful_test.jsonl")).records
-    complete = [len(build(pair, Settings()).sample.comparisons) == 5 for pair in pairs]
+    complete = [len(build(pair, Settings()).sample["comparisons"]) == 5 for pair in pairs]
     assert np.mean(complete) >= 0.98

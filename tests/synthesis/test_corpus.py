@@ -15,7 +15,7 @@ from mapl_jax.constraints.pool import Pool
 from mapl_jax.data import demo
 from mapl_jax.data.records import read_pairs
 from mapl_jax.synthesis.build import build, learn
-from mapl_jax.synthesis.corpus import Lowest, Reference, lean, names_words
+from mapl_jax.synthesis.corpus import Corpus, Subset, lean, names_words
 from mapl_jax.synthesis.settings import Settings
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "preferences"
@@ -24,7 +24,7 @@ PAIRS = demo.make_pairs(300, seed=3, split="train")
 
 
 def lowest(pairs, n, seed=0):
-    kept = Lowest(n, seed)
+    kept = Subset(n, seed)
     for pair in pairs:
         kept.add(pair)
     return kept.pairs()
@@ -33,9 +33,12 @@ def lowest(pairs, n, seed=0):
 def shares(sample_prompts, responses):
     """The share of responses that keep each instruction."""
     return [
-        (entry, np.mean([constraints.check(entry.id, entry.params, text) for text in responses]))
+        (
+            entry,
+            np.mean([constraints.check(entry["id"], entry["params"], text) for text in responses]),
+        )
         for prompt in sample_prompts
-        for entry in prompt.constraints
+        for entry in prompt["constraints"]
     ]
 
 
@@ -57,31 +60,31 @@ def test_the_pairs_learnt_from_do_not_depend_on_the_order_they_come_in():
 
 def test_a_reference_survives_the_way_to_disk_and_back():
     known = learn(lowest(PAIRS, 50), Settings())
-    assert Reference.from_json(json.loads(json.dumps(known.to_json()))) == known
+    assert Corpus.from_json(json.loads(json.dumps(known.to_json()))) == known
 
 
 def test_without_pairs_nothing_is_known_and_nothing_is_dropped():
     known = learn([], Settings())
-    assert known == Reference()
+    assert known == Corpus()
     assert known.informative("punctuation:no_comma", {})
 
 
 def test_what_nearly_all_or_nearly_none_keep_says_nothing():
     responses = tuple(f"Answer {number}." for number in range(50))
-    known = Reference(responses, min_share=0.05, max_share=0.95)
+    known = Corpus(responses, min_share=0.05, max_share=0.95)
     words = {"relation": "at least"}
     assert not known.informative("length_constraints:number_words", words | {"num_words": 1})
     assert not known.informative("length_constraints:number_words", words | {"num_words": 9})
     longer = [text for answer in responses for text in (answer, "so many more words here")]
-    mixed = Reference(tuple(longer), min_share=0.05, max_share=0.95)
+    mixed = Corpus(tuple(longer), min_share=0.05, max_share=0.95)
     assert mixed.informative("length_constraints:number_words", words | {"num_words": 4})
 
 
 def test_words_of_the_response_may_be_rare_but_not_missing_everywhere_by_nature():
-    known = Reference(tuple(f"Answer {n}." for n in range(50)), min_share=0.05, max_share=0.95)
+    known = Corpus(tuple(f"Answer {n}." for n in range(50)), min_share=0.05, max_share=0.95)
     assert known.informative("keywords:existence", {"keywords": ["gargoyle"]})
     assert not known.informative("keywords:forbidden_words", {"forbidden_words": ["gargoyle"]})
-    strict = Reference(known.responses, min_share=0.05, min_share_named=0.05, max_share=0.95)
+    strict = Corpus(known.responses, min_share=0.05, min_share_named=0.05, max_share=0.95)
     assert not strict.informative("keywords:existence", {"keywords": ["gargoyle"]})
 
 
@@ -154,10 +157,10 @@ def samples_of(pairs, settings, known):
 @needs_shared
 def test_real_pairs_give_all_five_comparisons_and_every_k_alike(real):
     _, settings, _, outcomes = real
-    complete = [len(outcome.sample.comparisons) == 5 for outcome in outcomes]
+    complete = [len(outcome.sample["comparisons"]) == 5 for outcome in outcomes]
     assert np.mean(complete) >= 0.98
     ks = collections.Counter(
-        len(o.sample.prompts[1].constraints) for o in outcomes if o.sample.prompts[1:]
+        len(o.sample["prompts"][1]["constraints"]) for o in outcomes if o.sample["prompts"][1:]
     )
     assert sorted(ks) == list(range(settings.k_min, settings.k_max + 1))
     assert max(ks.values()) < 1.25 * min(ks.values())
@@ -167,15 +170,15 @@ def test_real_pairs_give_all_five_comparisons_and_every_k_alike(real):
 def test_families_come_up_nearly_alike_where_they_fit(real):
     pairs, settings, _, outcomes = real
     used = collections.Counter(
-        entry.id
+        entry["id"]
         for o in outcomes
-        for entry in (o.sample.prompts[1].constraints if o.sample.prompts[1:] else ())
+        for entry in (o.sample["prompts"][1]["constraints"] if o.sample["prompts"][1:] else ())
     )
     plain = collections.Counter(
-        entry.id
+        entry["id"]
         for pair in pairs[:1000]
-        for prompt in build(pair, settings).sample.prompts[1:2]
-        for entry in prompt.constraints
+        for prompt in build(pair, settings).sample["prompts"][1:2]
+        for entry in prompt["constraints"]
     )
     total = sum(used.values())
     frequent = [count / total for count in used.values() if count > 0.01 * total]
@@ -188,10 +191,10 @@ def test_families_come_up_nearly_alike_where_they_fit(real):
 @needs_shared
 def test_no_instruction_is_kept_by_nearly_all_responses_of_other_pairs(real):
     _, settings, known, outcomes = real
-    prompts = [prompt for o in outcomes[:150] for prompt in o.sample.prompts[1:]]
+    prompts = [prompt for o in outcomes[:150] for prompt in o.sample["prompts"][1:]]
     for entry, share in shares(prompts, known.responses):
         assert share <= settings.max_share + 1e-9, entry
-        if not names_words(entry.params):
+        if not names_words(entry["params"]):
             assert share >= settings.min_share - 1e-9, entry
 
 
@@ -202,14 +205,14 @@ def features(prompt, text):
     """All that a prompt alone tells: families, parameters, number and length of instructions."""
     found = {"characters": float(len(text)), "words": float(len(text.split()))}
     found |= {f"word {word}": 1.0 for word in text.lower().split()}
-    for entry in prompt.constraints:
-        form = next((v for v in entry.params.values() if v in constraints.RELATIONS), "")
-        found[f"{entry.id} {form} {entry.params.get('negated', '')}"] = 1.0
-        for name, value in entry.params.items():
+    for entry in prompt["constraints"]:
+        form = next((v for v in entry["params"].values() if v in constraints.RELATIONS), "")
+        found[f"{entry['id']} {form} {entry['params'].get('negated', '')}"] = 1.0
+        for name, value in entry["params"].items():
             if isinstance(value, int):
-                found[f"{entry.id} {form} {name}"] = np.log1p(float(value))
+                found[f"{entry['id']} {form} {name}"] = np.log1p(float(value))
             elif value not in constraints.RELATIONS:
-                found[f"{entry.id} length of {name}"] = np.log1p(len(str(value)))
+                found[f"{entry['id']} length of {name}"] = np.log1p(len(str(value)))
     return found
 
 
@@ -229,21 +232,21 @@ def probe(samples, level):
 
     twins, groups = [], []
     for group, sample in enumerate(samples):
-        entries = [entry for entry in sample.comparisons if entry.level == level]
+        entries = [entry for entry in sample["comparisons"] if entry["level"] == level]
         if level == "inter" and entries:
-            twins.append((sample, entries[0].prompt[0], entries[1].prompt[0]))
+            twins.append((sample, entries[0]["prompt"][0], entries[1]["prompt"][0]))
             groups.append(group)
         for entry in entries if level == "intra" else ():
-            twins.append((sample, *entry.prompt))
+            twins.append((sample, *entry["prompt"]))
             groups.append(group)
     sides = []
     for side in (1, 2):
         sides.append([])
         for twin in twins:
             sample, place = twin[0], twin[side]
-            start = len(sample.prompts[0].messages[-1]["content"])
-            added = sample.prompts[place].messages[-1]["content"][start:]
-            sides[-1].append(features(sample.prompts[place], added))
+            start = len(sample["prompts"][0]["messages"][-1]["content"])
+            added = sample["prompts"][place]["messages"][-1]["content"][start:]
+            sides[-1].append(features(sample["prompts"][place], added))
     vectorizer = DictVectorizer().fit(sides[0] + sides[1])
     scaler = MaxAbsScaler().fit(vectorizer.transform(sides[0] + sides[1]))
     first, second = (scaler.transform(vectorizer.transform(side)).tocsr() for side in sides)
@@ -299,4 +302,4 @@ def test_the_probe_finds_a_shortcut_that_is_there(real):
         for pair in real[0][:1000]
         for both in [(pair["chosen"], pair["rejected"])]
     ]
-    assert probe(samples_of(pairs, Settings(), Reference()), "inter") > 0.75
+    assert probe(samples_of(pairs, Settings(), Corpus()), "inter") > 0.75

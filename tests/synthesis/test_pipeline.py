@@ -11,14 +11,17 @@ from pathlib import Path
 import pytest
 
 from mapl_jax.data import demo
-from mapl_jax.data.records import Tally, iter_pairs
-from mapl_jax.data.samples import from_json, is_samples, read_samples
+from mapl_jax.data.readers import read_entries
+from mapl_jax.data.records import read_pairs
+from mapl_jax.data.samples import is_sample, read_samples
+from mapl_jax.reports import synthesis as report
+from mapl_jax.runtime import files
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.synthesis import pipeline as shards
-from mapl_jax.synthesis import runners
+from mapl_jax.synthesis import pipeline, runners, shards
 from mapl_jax.synthesis.build import build
-from mapl_jax.synthesis.corpus import Reference
+from mapl_jax.synthesis.corpus import Corpus
 from mapl_jax.synthesis.settings import Settings
+from mapl_jax.synthesize import REPORT
 
 ROOT = Path(__file__).parents[2]
 PAIRS = demo.make_pairs(150, seed=1, split="train")
@@ -40,14 +43,15 @@ def run(*arguments):
 
 def make(folder, pairs=PAIRS, settings=SETTINGS, num_proc=1, **options):
     options = {"shard_size": 40, **options}
-    return shards.synthesize(pairs, settings, folder, run=runners.local(num_proc), **options)
+    return pipeline.synthesize(pairs, settings, folder, run=runners.local(num_proc), **options)
 
 
 def content(folder):
     """Everything in a folder that is not about time."""
     found = {path.name: path.read_bytes() for path in folder.iterdir()}
-    summary = json.loads(found.pop(shards.SUMMARY))
-    found.pop(shards.REPORT)
+    summary = json.loads(found.pop(pipeline.SUMMARY))
+    found.pop(REPORT, None)
+    found.pop(files.SEAL)
     return found, {key: value for key, value in summary.items() if "second" not in key}
 
 
@@ -66,9 +70,9 @@ def flip(path):
 def test_damaged_samples_are_named_and_made_anew_where_that_is_wanted(tmp_path):
     make(tmp_path / "out")
     expected = content(tmp_path / "out")
-    for name in (*expected[1]["files"], shards.SUMMARY):
+    for name in (*expected[1]["files"], pipeline.SUMMARY):
         flip(tmp_path / "out" / name)
-        assert shards.summary_of(tmp_path / "out") is None
+        assert pipeline.summary_of(tmp_path / "out") is None
         with pytest.raises(UserError, match=rf"cannot be used \({name} is damaged\).*overwrite"):
             make(tmp_path / "out")
         assert make(tmp_path / "out", overwrite=True)["made"]
@@ -85,7 +89,7 @@ def test_damage_to_unfinished_work_changes_nothing(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        shards.synthesize(PAIRS, SETTINGS, out, run=interrupted, shard_size=40)
+        pipeline.synthesize(PAIRS, SETTINGS, out, run=interrupted, shard_size=40)
     for name in ("pairs-00001.jsonl", "samples-00000-of-*"):
         (path,) = (out / shards.WORK).glob(name)
         flip(path)
@@ -96,16 +100,16 @@ def test_damage_to_unfinished_work_changes_nothing(tmp_path):
 def test_samples_are_those_of_the_pairs_in_their_order(tmp_path):
     make(tmp_path / "out")
     records = read_samples(tmp_path / "out")
-    known = Reference.from_json(json.loads((tmp_path / "out" / shards.REFERENCE).read_text()))
+    corpus = Corpus.from_json(json.loads((tmp_path / "out" / shards.CORPUS).read_text()))
     # Any of them can be made again alone.
     for pair, record in zip(PAIRS, records, strict=True):
-        assert from_json(record) == build(pair, SETTINGS, known).sample
+        assert record == build(pair, SETTINGS, corpus).sample
 
 
 def test_parquet_holds_the_same_samples(tmp_path):
     make(tmp_path / "lines")
     make(tmp_path / "columns", format="parquet")
-    assert is_samples(tmp_path / "columns")
+    assert is_sample(read_entries(tmp_path / "columns").peek())
     assert read_samples(tmp_path / "columns") == read_samples(tmp_path / "lines")
 
 
@@ -131,7 +135,7 @@ def test_what_is_there_already_is_not_made_again(tmp_path):
     def refuse(missing):
         raise AssertionError("nothing is missing")
 
-    again = shards.synthesize(PAIRS, SETTINGS, tmp_path / "out", run=refuse, shard_size=40)
+    again = pipeline.synthesize(PAIRS, SETTINGS, tmp_path / "out", run=refuse, shard_size=40)
     assert not again["made"]
 
 
@@ -162,10 +166,10 @@ def test_a_run_that_stopped_goes_on_with_the_shards_that_are_missing(tmp_path):
 
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
-        shards.synthesize(PAIRS, SETTINGS, out, run=stop_after_two, shard_size=40)
+        pipeline.synthesize(PAIRS, SETTINGS, out, run=stop_after_two, shard_size=40)
     # Nothing that looks finished lies there meanwhile.
     assert [path.name for path in out.iterdir()] == [shards.WORK]
-    shards.synthesize(PAIRS, SETTINGS, out, run=go_on, shard_size=40)
+    pipeline.synthesize(PAIRS, SETTINGS, out, run=go_on, shard_size=40)
     assert made == [0, 1, 2, 3]
     make(tmp_path / "undisturbed")
     assert content(out) == content(tmp_path / "undisturbed")
@@ -245,8 +249,12 @@ def test_counts_add_up(tmp_path):
 def test_the_report_shows_samples_with_every_instruction_ticked_or_crossed(tmp_path):
     pairs = [{**PAIRS[0], "id": "<script>alert(1)</script>"}, *PAIRS[1:]]
     pairs[1] = {**pairs[1], "chosen": "<img src=x onerror=alert(2)> " + pairs[1]["chosen"]}
-    make(tmp_path / "out", pairs=pairs[:15])
-    page = (tmp_path / "out" / shards.REPORT).read_text()
+    make(
+        tmp_path / "out",
+        pairs=pairs[:15],
+        report=lambda folder, *made: report.write(folder / REPORT, *made),
+    )
+    page = (tmp_path / "out" / REPORT).read_text()
     assert page.count('<section class="card">') == 15
     assert page.count("✓") == page.count("✗") > 60
     assert "<script" not in page
@@ -265,10 +273,12 @@ def test_memory_does_not_grow_with_the_data(tmp_path):
                 )
         program = (
             "import resource, sys;"
+            "from mapl_jax.data.readers import read_entries;"
             "from mapl_jax.data.records import Tally, iter_pairs;"
-            "from mapl_jax.synthesis import runners, shards;"
+            "from mapl_jax.synthesis import pipeline, runners;"
             "from mapl_jax.synthesis.settings import Settings;"
-            "shards.synthesize(iter_pairs(sys.argv[1], Tally()), Settings(reference=100),"
+            "pairs = iter_pairs(read_entries(sys.argv[1]), Tally());"
+            "pipeline.synthesize(pairs, Settings(reference=100),"
             "sys.argv[2], run=runners.local(1), shard_size=256);"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
         )
@@ -289,8 +299,8 @@ def test_a_beam_pipeline_makes_the_same_bytes(tmp_path):
     pytest.importorskip("apache_beam")
     here, there = tmp_path / "here", tmp_path / "there"
     make(here)
-    pipeline = runners.beam("DirectRunner", [])
-    shards.synthesize(PAIRS, SETTINGS, there, run=pipeline, shard_size=40)
+    beam = runners.beam("DirectRunner", [])
+    pipeline.synthesize(PAIRS, SETTINGS, there, run=beam, shard_size=40)
     assert content(there) == content(here)
 
 
@@ -323,7 +333,7 @@ def test_the_command_writes_samples_and_a_summary(tmp_path):
     result = run(*arguments, "--config.demo_pairs=30")
     assert result.returncode == 0, result.stderr
     assert len(read_samples(out)) == 30
-    summary = json.loads((out / shards.SUMMARY).read_text())
+    summary = json.loads((out / pipeline.SUMMARY).read_text())
     assert {"pairs_in", "samples_out", "pairs_per_second", "comparisons", "dropped"} <= set(summary)
     again = run(*arguments, "--config.demo_pairs=30")
     assert again.returncode == 0
@@ -378,16 +388,16 @@ def test_bad_records_can_be_skipped_and_are_counted(tmp_path):
     out = tmp_path / "out"
     result = run(f"--config.input={path}", f"--config.output={out}", "--config.on_error=skip")
     assert result.returncode == 0, result.stderr
-    summary = json.loads((out / shards.SUMMARY).read_text())
+    summary = json.loads((out / pipeline.SUMMARY).read_text())
     assert summary["records"] == {"read": 2, "dropped": {"empty chosen": 1}}
     assert summary["samples_out"] == 1
 
 
-def test_ids_may_repeat_neither_in_memory_nor_on_disk(tmp_path):
+def test_a_repeated_id_is_named_with_the_record_that_had_it(tmp_path):
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join(json.dumps(pair) + "\n" for pair in (*PAIRS[:3], PAIRS[1])))
     with pytest.raises(UserError, match=r"record 4.*record 2"):
-        list(iter_pairs(path, Tally()))
+        read_pairs(path)
 
 
 def test_synthesis_begins_at_once_without_jax():

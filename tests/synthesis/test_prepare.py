@@ -8,26 +8,21 @@ from pathlib import Path
 import pytest
 from filelock import FileLock, Timeout
 
-from mapl_jax.runtime.config import load
+from mapl_jax.data import cache
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.synthesis import prepare
 
 ROOT = Path(__file__).parents[2]
 
 
-def config_of(cache):
-    return load("rm:tiny", {"data.cache": str(cache)})
-
-
 def test_a_run_has_a_cache_of_its_own(tmp_path):
-    with prepare.cache_of(config_of(""), tmp_path / "own") as found:
+    with cache.filling("", tmp_path / "own") as found:
         assert found == tmp_path / "own"
     assert not found.exists()
 
 
 def test_a_shared_cache_is_filled_by_one_run_at_a_time(tmp_path):
     shared = tmp_path / "some" / "shared"
-    with prepare.cache_of(config_of(shared), tmp_path / "own") as found:
+    with cache.filling(str(shared), tmp_path / "own") as found:
         assert found == shared
         with pytest.raises(Timeout):
             FileLock(shared / "lock", timeout=0).acquire()
@@ -36,20 +31,20 @@ def test_a_shared_cache_is_filled_by_one_run_at_a_time(tmp_path):
 
 
 def test_the_cache_is_free_after_an_error(tmp_path):
-    with pytest.raises(KeyError), prepare.cache_of(config_of(tmp_path), tmp_path / "own"):
+    with pytest.raises(KeyError), cache.filling(str(tmp_path), tmp_path / "own"):
         raise KeyError
-    with prepare.cache_of(config_of(tmp_path), tmp_path / "own"):
+    with cache.filling(str(tmp_path), tmp_path / "own"):
         pass
 
 
 def test_a_cache_that_cannot_be_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    config = config_of(tmp_path / "file" / "shared")
-    with pytest.raises(UserError, match=r"data\.cache"), prepare.cache_of(config, tmp_path / "own"):
+    config = str(tmp_path / "file" / "shared")
+    with pytest.raises(UserError, match=r"data\.cache"), cache.filling(config, tmp_path / "own"):
         pass
     with (
         pytest.raises(UserError, match="bucket"),
-        prepare.cache_of(config_of("gs://bucket/cache"), tmp_path / "own"),
+        cache.filling("gs://bucket/cache", tmp_path / "own"),
     ):
         pass
 

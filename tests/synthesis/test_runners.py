@@ -12,12 +12,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 from mapl_jax.data import demo
-from mapl_jax.synthesis import runners, shards
+from mapl_jax.synthesis import pipeline, runners
 from mapl_jax.synthesis.settings import Settings
 
 def main():
     pairs = demo.make_pairs({pairs}, seed=1, split="train")
-    shards.synthesize(
+    pipeline.synthesize(
         pairs, Settings(reference=50), {out!r}, run=runners.local(2), shard_size=20
     )
 

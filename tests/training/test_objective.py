@@ -44,7 +44,9 @@ def sample(i, rng, gamma=0.0):
     prompts = [ask, f"{ask} Use few words.", f"{ask} Use many words."]
     return {
         "id": f"s{i}",
-        "prompts": [{"messages": [{"role": "user", "content": text}]} for text in prompts],
+        "prompts": [
+            {"messages": [{"role": "user", "content": text}], "constraints": []} for text in prompts
+        ],
         "responses": [" ".join(rng.choice(WORDS, int(rng.integers(2, 9)))) for _ in range(2)],
         "comparisons": [
             {"level": "base", "prompt": [0, 0], "response": [0, 1], "sign": [1, -1],

@@ -4,7 +4,6 @@ import types
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
 
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import reference
@@ -12,10 +11,8 @@ from mapl_jax.training import reference
 pytestmark = pytest.mark.smoke
 
 
-def tries(leaves=(2, 6, 4), ids=("a", "b", "c"), name="t"):
-    return types.SimpleNamespace(
-        fingerprint=name, leaves=np.asarray(leaves, np.int64), dataset={"id": list(ids)}
-    )
+def tries(name="t"):
+    return types.SimpleNamespace(fingerprint=name)
 
 
 VALUES = np.linspace(-90, -10, 12).astype(np.float32)
@@ -26,23 +23,23 @@ def never():
 
 
 def stored(folder):
-    """The file of `tries()` after a first use."""
-    reference.cached(tries(), "n", folder, lambda: VALUES)
-    (path,) = folder.iterdir()
+    """The file after a first use."""
+    reference.cached("n", folder, lambda: VALUES)
+    (path,) = folder.glob("*/*.safetensors")
     return path
 
 
 def test_it_is_computed_once_and_comes_back_bit_for_bit(tmp_path):
-    first = reference.cached(tries(), "n", tmp_path, lambda: VALUES)
-    again = reference.cached(tries(), "n", tmp_path, never)
+    first = reference.cached("n", tmp_path, lambda: VALUES)
+    again = reference.cached("n", tmp_path, never)
     np.testing.assert_array_equal(first, VALUES)
     np.testing.assert_array_equal(again, VALUES)
-    assert [path.name for path in tmp_path.iterdir()] == ["reference-n.safetensors"]
+    assert [path.name for path in tmp_path.iterdir()] == ["reference-n"]
 
 
 def test_another_name_is_computed_anew(tmp_path):
     stored(tmp_path)
-    other = reference.cached(tries(), "other", tmp_path, lambda: VALUES + 1)
+    other = reference.cached("other", tmp_path, lambda: VALUES + 1)
     np.testing.assert_array_equal(other, VALUES + 1)
 
 
@@ -64,10 +61,10 @@ def test_a_damaged_file_is_named_and_computed_again(tmp_path, damage, capsys):
     path.write_bytes(
         {"cut": content[:-5], "flip": content, "empty": b"", "text": b"not a tensor"}[damage]
     )
-    again = reference.cached(tries(), "n", tmp_path, lambda: VALUES)
+    again = reference.cached("n", tmp_path, lambda: VALUES)
     np.testing.assert_array_equal(again, VALUES)
-    assert f"{path} cannot be used" in capsys.readouterr().err
-    np.testing.assert_array_equal(reference.cached(tries(), "n", tmp_path, never), VALUES)
+    assert f"{path.parent} cannot be used" in capsys.readouterr().err
+    np.testing.assert_array_equal(reference.cached("n", tmp_path, never), VALUES)
     assert not capsys.readouterr().err
 
 
@@ -75,45 +72,22 @@ def test_processes_compute_together_or_not_at_all(tmp_path):
     stored(tmp_path)
     seen = []
     again = reference.cached(
-        tries(), "n", tmp_path, lambda: VALUES + 1, agreed=lambda mine: not seen.append(mine)
+        "n", tmp_path, lambda: VALUES + 1, agreed=lambda mine: not seen.append(mine)
     )
     assert seen == [False]
     np.testing.assert_array_equal(again, VALUES + 1)
     with pytest.raises(UserError, match="cannot be read here"):
-        reference.cached(tries(), "m", tmp_path, never, agreed=lambda _: False)
-
-
-def test_a_file_of_something_else_is_refused(tmp_path):
-    path = stored(tmp_path)
-    path.rename(tmp_path / "reference-m.safetensors")
-    with pytest.raises(UserError, match=r"belongs to other data or weights \(by its fingerprint"):
-        reference.cached(tries(), "m", tmp_path, never)
-
-
-@pytest.mark.parametrize(
-    ("other", "what"), [(tries(ids="abd"), "samples"), (tries(leaves=(6, 2, 4)), "leaves")]
-)
-def test_a_file_of_other_samples_is_refused(tmp_path, other, what):
-    stored(tmp_path)
-    with pytest.raises(UserError, match=f"belongs to other data or weights .by its {what}"):
-        reference.cached(other, "n", tmp_path, never)
-
-
-def test_a_file_without_its_description_is_computed_again(tmp_path):
-    path = stored(tmp_path)
-    save_file(load_file(path), path)
-    again = reference.cached(tries(), "n", tmp_path, lambda: VALUES + 1)
-    np.testing.assert_array_equal(again, VALUES + 1)
+        reference.cached("m", tmp_path, never, agreed=lambda _: False)
 
 
 def test_numbers_that_are_not_finite_are_never_kept(tmp_path):
     values = VALUES.copy()
     values[3] = np.nan
     with pytest.raises(UserError, match="1 of 12 log-probabilities"):
-        reference.cached(tries(), "n", tmp_path, lambda: values)
+        reference.cached("n", tmp_path, lambda: values)
     assert not list(tmp_path.iterdir())
 
 
 def test_only_one_process_writes(tmp_path):
-    reference.cached(tries(), "n", tmp_path, lambda: VALUES, writes=False)
+    reference.cached("n", tmp_path, lambda: VALUES, writes=False)
     assert not list(tmp_path.iterdir())

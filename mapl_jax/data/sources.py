@@ -1,0 +1,39 @@
+"""Where data comes from: a file, a folder, the hub, records in memory, or the demonstration."""
+
+import os
+from collections.abc import Iterable, Mapping
+
+from mapl_jax.data import demo
+from mapl_jax.data.readers import Entries, read_entries
+from mapl_jax.runtime.errors import UserError
+
+DEMO = "demo"
+# A file, a folder, a hub name, "demo"; or records in memory.
+Source = str | os.PathLike[str] | Iterable[Mapping[str, object]]
+
+
+def entries_of(
+    source: Source, *, split: str = "test", demo_pairs: int = 4000, seed: int = 0
+) -> Entries:
+    """The entries of any source.
+
+    Args:
+        source: a name that `read_entries` takes, "demo", or records in memory.
+        split: of the demonstration, "train" or "test".
+        demo_pairs: of the demonstration to train on; an eighth as many are there to test on,
+            enough for intervals of a few points.
+        seed: of the demonstration.
+
+    Raises:
+        UserError: the source cannot be read; while entries are taken.
+    """
+    if not isinstance(source, str | os.PathLike):
+        named = ((f"record {number}", record) for number, record in enumerate(source, 1))
+        return Entries("the given records", named)
+    if source != DEMO:
+        return read_entries(source)
+    if demo_pairs < 10:
+        raise UserError(f"data.demo_pairs must be at least 10, not {demo_pairs}")
+    size = demo_pairs if split == "train" else max(demo_pairs // 8, 10)
+    pairs = demo.make_pairs(size, seed, split)
+    return Entries(DEMO, ((f"record {number}", pair) for number, pair in enumerate(pairs, 1)))
