@@ -1,11 +1,14 @@
 """Samples become tries: what is cut, split and dropped is counted, and the cache is never wrong."""
 
 import collections
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from mapl_jax.data import encode, tokenization
+from mapl_jax.data.samples import Level
+from mapl_jax.losses import LEVELS
 from mapl_jax.runtime.errors import UserError
 
 QUESTION = "How do I bake bread at home?"
@@ -232,3 +235,7 @@ def test_nothing_left_is_an_error(tokenizer, tmp_path):
 def test_impossible_settings_are_refused(options, message):
     with pytest.raises(UserError, match=message):
         encode.Settings(**options)
+
+
+def test_the_levels_of_samples_are_those_of_the_losses():
+    assert get_args(Level) == LEVELS
