@@ -91,8 +91,8 @@ def run(config: ConfigDict, folder: Path, steps: int) -> dict[str, Any]:
         steps: how many.
     """
     mesh = sharding.make_mesh(config.mesh)
-    options = trainer.model_options(config, mesh)
-    objective = make(config, mesh)
+    compute = trainer.compute_of(config, mesh)
+    objective = make(config)
     load = prepare.samples if objective.comparisons else prepare.demonstrations
     split, _ = load(config.data, Settings(**config.synthesis), config.seed, folder / "cache")
     tokenizer = tokenization.make_tokenizer(config, split, folder / "tokenizer")
@@ -108,7 +108,7 @@ def run(config: ConfigDict, folder: Path, steps: int) -> dict[str, Any]:
         mesh,
         settings=trainer.make_optimizer_settings(config),
         steps=plan.steps,
-        options=options,
+        compute=compute,
     )
     first, frozen = lora.split(source.make(made.places), source.model.lora)
     pad = tokenizer.pad_token_id or 0
@@ -122,7 +122,7 @@ def run(config: ConfigDict, folder: Path, steps: int) -> dict[str, Any]:
         cache_dir=folder / "cache",
         rows_per_batch=config.eval.rows_per_batch,
         pad_token=pad,
-        options=options,
+        compute=compute,
     )
     batches = loader.Batches(
         tries,
@@ -135,21 +135,21 @@ def run(config: ConfigDict, folder: Path, steps: int) -> dict[str, Any]:
         accumulation=config.train.accumulation,
     )
     state = step.compile_first_state(made.optimizer, made.shardings)(first)
-    peak = measure.matmul_peak(options["dtype"])
+    peak = measure.matmul_peak(compute.dtype)
     timed = measure.train_seconds(
         made, state, frozen, batches, objective.fields, mesh, warm=WARM, steps=steps
     )
-    peak = max(peak, measure.matmul_peak(options["dtype"]))
-    work = measure.work_of(batches, steps + WARM, policy=not objective.head)
+    peak = max(peak, measure.matmul_peak(compute.dtype))
+    work = measure.work_of(batches, steps + WARM, policy=not objective.head.scores)
     flops = measure.model_flops(source.model, made.shapes, work)
-    attention = measure.attention_seconds(source.model, timed.pop("batch"), options)
+    attention = measure.attention_seconds(source.model, timed.pop("batch"), compute)
     reading = measure.loader_seconds(batches, steps, objective.fields)
     seconds = timed["step_seconds"]
     return {
         **timed,
         "parameters": sum(x.size for x in jax.tree.leaves(made.shapes)),
-        "dtype": np.dtype(options["dtype"]).name,
-        "attention": trainer.attention_of(config, source.model, options),
+        "dtype": np.dtype(compute.dtype).name,
+        "attention": trainer.attention_of(config, source.model, compute),
         "samples_per_second": work.samples / seconds,
         "comparisons_per_second": work.comparisons / seconds,
         "tokens_per_second": work.tokens / seconds,

@@ -24,8 +24,9 @@ from mapl_jax.data.splits import Split
 from mapl_jax.evaluation import ifeval, preferences, sampler, stored
 from mapl_jax.evaluation import rewards as judging
 from mapl_jax.kernels import attention
+from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import initial
-from mapl_jax.models.initial import _options
+from mapl_jax.models.initial import compute_in
 from mapl_jax.reports import comparison, run
 from mapl_jax.runtime import cli, errors, files
 from mapl_jax.runtime.console import result, say
@@ -100,7 +101,7 @@ def evaluate_model(
         )
         tries = encode.encode_split(split, found.tokenizer, settings, cache)
         scored = judging.comparisons(
-            found, tries, found.mesh, rows_per_batch=rows_per_batch, **_options(dtype)
+            found, tries, found.mesh, rows_per_batch=rows_per_batch, compute=compute_in(dtype)
         )
     summary = preferences.summarize(scored, seed=seed, resamples=resamples)
     return Evaluation(summary, scored, {**split.counts, "encoding": tries.counts})
@@ -152,7 +153,7 @@ def score(
         [list(responses)],
         found.mesh,
         rows_per_batch=rows_per_batch,
-        **_options(dtype),
+        compute=compute_in(dtype),
     )
     return rewards
 
@@ -210,8 +211,7 @@ def main(arguments: cli.Arguments) -> None:
             tries,
             mesh,
             rows_per_batch=config.rows_per_batch,
-            dtype=dtype,
-            backend=config.attention,
+            compute=Compute(dtype, backend=config.attention),
         )
         if jax.process_index() == 0:
             _report(arguments, found, split, tries.counts, scored, mesh)
@@ -344,8 +344,7 @@ def _rewards(
         texts,
         mesh,
         rows_per_batch=config.rows_per_batch,
-        dtype=initial.DTYPES[config.dtype],
-        backend=config.attention,
+        compute=Compute(initial.DTYPES[config.dtype], backend=config.attention),
     )
 
 

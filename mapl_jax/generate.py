@@ -7,7 +7,6 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import jax
 from jax.sharding import Mesh
@@ -17,9 +16,10 @@ from mapl_jax.data.records import read_prompts
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.evaluation import sampler
 from mapl_jax.evaluation.sampler import Response, check, load, with_responses
+from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.generation import Sampling
-from mapl_jax.models.initial import _options
+from mapl_jax.models.initial import compute_in
 from mapl_jax.runtime import cli
 from mapl_jax.runtime.console import ask, result, say
 from mapl_jax.runtime.errors import UserError
@@ -90,7 +90,7 @@ def generate_responses(
         sampling,
         seed,
         rows_per_batch,
-        **_options(dtype),
+        compute=compute_in(dtype),
     )
     answers = respond(
         found.params, [as_messages(prompt) for prompt in prompts], samples=n, progress=True
@@ -106,7 +106,7 @@ def _responder(
     sampling: Sampling,
     seed: int,
     rows_per_batch: int,
-    **options: Any,
+    compute: Compute,
 ) -> sampler.Responder:
     """One program for all calls that ask alike."""
     return sampler.Responder(
@@ -116,7 +116,7 @@ def _responder(
         sampling=sampling,
         seed=seed,
         rows_per_batch=rows_per_batch,
-        **options,
+        compute=compute,
     )
 
 

@@ -139,16 +139,16 @@ def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
         )
     devices = devices_of(where)
     mesh = sharding.make_mesh(config.mesh, devices)
-    objective = objectives.make(config, mesh)
+    objective = objectives.make(config)
     model = model_of(config)
-    options = trainer.model_options(config, mesh)
+    compute = trainer.compute_of(config, mesh)
     run = trainer.assemble(
         model,
         objective,
         mesh,
         settings=trainer.make_optimizer_settings(config),
         steps=config.train.steps or 1000,
-        options=options,
+        compute=compute,
     )
     each = sharding.data_parts(mesh)
     parts = max(config.train.accumulation, 1)
@@ -158,7 +158,7 @@ def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
     batch = abstract_batch(config, objective, mesh, rows_per_batch=in_step, parts=parts, trie=trie)
     frozen_shapes, places = lora.split(run.shapes, model.lora)[1], run.frozen
     frozen = jax.tree.map(
-        lambda x, place: jax.ShapeDtypeStruct(x.shape, options["dtype"], sharding=place),
+        lambda x, place: jax.ShapeDtypeStruct(x.shape, compute.dtype, sharding=place),
         frozen_shapes,
         places,
     )
@@ -172,10 +172,10 @@ def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
     temporaries, traffic = _compile(traced, sum(known.values()))
     memory = Memory(**known, temporaries=temporaries)
     tokens = float(in_step * config.data.row_length)
-    again = options["remat"] == "full"
+    again = compute.remat == "full"
     flops = estimate.product_flops(run.train_step, run.abstract, batch, frozen)
     flops += estimate.attention_flops(model, tokens, trie, tile=tiles.TILE, passes=3.5 + again)
-    size = np.dtype(options["dtype"]).itemsize
+    size = np.dtype(compute.dtype).itemsize
     reading = estimate.memory_traffic(
         memory,
         model,
@@ -189,7 +189,7 @@ def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
         where=where,
         mesh=dict(mesh.shape),
         parameters=sum(x.size for x in jax.tree.leaves(run.shapes)),
-        attention=trainer.attention_of(config, model, options),
+        attention=trainer.attention_of(config, model, compute),
         rows=in_step,
         parts=parts,
         memory=memory,

@@ -84,14 +84,14 @@ def build_model(config: ConfigDict, data: Source | None = None) -> Trained:
         (64, True)
     """
     mesh = sharding.make_mesh(config.mesh)
-    objective = make(config, mesh)
+    objective = make(config)
     if data is None and not (config.tokenizer.path or config.model.path):
         raise UserError("no tokenizer is named; give data to learn one from")
     with tempfile.TemporaryDirectory(prefix="mapl-") as folder:
         split = Split((), "", {}) if data is None else prepare.samples_of(data, folder)
         tokenizer = make_tokenizer(config, split, Path(folder) / "tokenizer")
     source = initial.first(config, tokenizer, objective)
-    params = source.make(restore.placement(source.model, mesh, objective.head))
+    params = source.make(restore.placement(source.model, mesh, objective.head.scores))
     return Trained(source.model, params, tokenizer)
 
 
@@ -215,14 +215,14 @@ def run(
     began = time.perf_counter()
     preemption.where = "before training"
     settings = make_settings(config)
-    options, mesh, objective = settings.options, settings.mesh, settings.objective
+    compute, mesh, objective = settings.compute, settings.mesh, settings.objective
     say(f"run folder: {folder.path}")
     detail(f"jax {jax.__version__} on {jax.default_backend()}, mesh {dict(mesh.shape)}")
 
     # What is missing of the models shows before hours are spent on the data.
     for path in (config.model.path, config.model.get("reference")):
         if path:
-            hub.check(path, head=objective.head)
+            hub.check(path, head=objective.head.scores)
 
     # Data: pairs -> samples -> tries -> rows. What one process made the others find.
     load = prepare.samples if objective.comparisons else prepare.demonstrations
@@ -251,10 +251,10 @@ def run(
     source = initial.first(config, tokenizer, objective)
     reference = weights.reference(config, source, tokenizer, objective)
     model = source.model
-    written = tokenization.closed(tokenizer) if objective.head else tokenizer
+    written = tokenization.closed(tokenizer) if objective.head.scores else tokenizer
     hub.check_tokenizer(dataclasses.replace(model, lora=None), written)
     built = trainer.assemble(
-        model, objective, mesh, settings=settings.optimizer, steps=plan.steps, options=options
+        model, objective, mesh, settings=settings.optimizer, steps=plan.steps, compute=compute
     )
     score_step = step.compile_scoring(
         lambda params, batch: objective.score(built.leaves(params, batch), batch),
@@ -290,7 +290,7 @@ def run(
             + (f" ({sizes[1] / 1e6:.2f} M trained)" if model.lora else "")
             + f"; {plan.steps} steps of {plan.rows_per_batch} rows of {plan.row_length} tokens on "
             f"{mesh.size} x {jax.devices()[0].device_kind}; attention: "
-            f"{trainer.attention_of(config, model, options)}",
+            f"{trainer.attention_of(config, model, compute)}",
         )
         train_reference, test_reference = weights.reference_logps(
             reference,
@@ -301,7 +301,7 @@ def run(
             cache_dir=cache_dir,
             rows_per_batch=config.eval.rows_per_batch,
             pad_token=pad_token,
-            options=options,
+            compute=compute,
         )
         preemption.check()
         host, hosts = sharding.host_of(mesh)
@@ -338,7 +338,7 @@ def run(
             summary = objective.evaluation.summarize(scored, seed=config.seed, resamples=0)
             return {k: v for k, v in summary.items() if isinstance(v, int | float)}
 
-        respond = sampler.of_run(config, model, tokenizer, mesh, options) if probes else None
+        respond = sampler.of_run(config, model, tokenizer, mesh, compute) if probes else None
 
         def follow(params: Any, which: str) -> None:
             if respond:

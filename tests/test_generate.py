@@ -13,9 +13,10 @@ import pytest
 from mapl_jax import generate
 from mapl_jax.data import demo, tokenization
 from mapl_jax.evaluation import sampler
-from mapl_jax.models import hub, policy, reward
+from mapl_jax.models import hub
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.generation import Sampling
+from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.runtime import cli
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import sharding
@@ -35,12 +36,12 @@ def tokenizer():
     return tokenization.train(texts, 400)
 
 
-def save(folder, tokenizer, kind):
+def save(folder, tokenizer, head):
     config = DecoderConfig(448, 16, 2, 2, 1, 8, 24, tie_embeddings=False, max_positions=512)
     rng = np.random.default_rng(0)
     params = jax.tree.map(
         lambda x: np.asarray(0.5 * rng.normal(size=x.shape), np.float32),
-        kind.abstract_params(config),
+        head.abstract_params(config),
     )
     hub.save_params(folder, config, params, tokenizer=tokenizer)
     return folder
@@ -49,7 +50,7 @@ def save(folder, tokenizer, kind):
 @pytest.fixture(scope="module")
 def model(tokenizer, tmp_path_factory):
     """A folder with a policy that says anything."""
-    return save(tmp_path_factory.mktemp("policy") / "model", tokenizer, policy)
+    return save(tmp_path_factory.mktemp("policy") / "model", tokenizer, LogpHead())
 
 
 @pytest.fixture
@@ -180,7 +181,9 @@ def test_a_text_ends_before_its_end_of_turn(tokenizer):
     """A model that always says the same word, then ends."""
     word, end = tokenizer.encode("Sure")[0], tokenizer.eos_token_id
     config = DecoderConfig(448, 16, 1, 2, 1, 8, 24, tie_embeddings=False, qkv_bias=False)
-    params = jax.tree.map(lambda x: np.zeros(x.shape, np.float32), policy.abstract_params(config))
+    params = jax.tree.map(
+        lambda x: np.zeros(x.shape, np.float32), LogpHead().abstract_params(config)
+    )
     # No layer adds anything: what follows is decided by the token itself.
     params["norm"]["scale"][:] = 1
     params["embed"][:, 0] = 1
@@ -246,7 +249,7 @@ def test_a_bad_record_is_named(model, tmp_path, text, message):
 
 
 def test_a_reward_model_is_refused(tokenizer, prompts, tmp_path):
-    folder = save(tmp_path / "model", tokenizer, reward)
+    folder = save(tmp_path / "model", tokenizer, ScoreHead())
     result = run(f"--config.checkpoint={folder}", f"--config.input={prompts}")
     assert result.returncode == 2
     assert result.stderr.splitlines() == [

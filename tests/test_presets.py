@@ -10,9 +10,10 @@ import jax
 import pytest
 
 from mapl_jax.data import tokenization
-from mapl_jax.models import families, initial, lora, published, reward
+from mapl_jax.models import families, initial, lora, published
+from mapl_jax.models.heads import ScoreHead
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.training import objective, sharding, trainer
+from mapl_jax.training import objective, trainer
 
 ROOT = Path(__file__).parents[1]
 
@@ -53,7 +54,7 @@ supported = pytest.mark.parametrize(
 
 def parameters(preset):
     model = published.config(configs().PRETRAINED[preset][0])
-    return sum(math.prod(x.shape) for x in jax.tree.leaves(reward.abstract_params(model)))
+    return sum(math.prod(x.shape) for x in jax.tree.leaves(ScoreHead().abstract_params(model)))
 
 
 @supported
@@ -86,8 +87,7 @@ def test_a_pretrained_preset_has_the_settings_of_the_paper(preset):
 
 
 def first(config, tokenizer):
-    mesh = sharding.make_mesh({"data": -1, "fsdp": 1, "tensor": 1})
-    return initial.first(config, tokenizer, objective.make(config, mesh))
+    return initial.first(config, tokenizer, objective.make(config))
 
 
 def leaves(tree):
@@ -109,7 +109,7 @@ def test_the_frozen_base_has_the_type_of_the_computation():
     source = first(config, tokenization.train(["a b c"] * 3, 300))
     model, make = source.model, source.make
     alone = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    params = make(jax.tree.map(lambda _: alone, reward.abstract_params(model)))
+    params = make(jax.tree.map(lambda _: alone, ScoreHead().abstract_params(model)))
     trainable, frozen = lora.split(params, model.lora)
     assert {str(x.dtype) for x in jax.tree.leaves(trainable)} == {"float32"}
     assert {str(x.dtype) for x in jax.tree.leaves(frozen)} == {"bfloat16"}
@@ -147,7 +147,7 @@ def test_a_shape_without_weights_starts_from_scratch(monkeypatch):
     source = first(config, tokenizer)
     model, make = source.model, source.make
     assert (model.vocab_size, model.width, model.rope_theta) == (512, 56, 1e6)
-    shapes = reward.abstract_params(model)
+    shapes = ScoreHead().abstract_params(model)
     alone = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     params = make(jax.tree.map(lambda _: alone, shapes))
     assert jax.tree.map(lambda x: x.shape, params) == jax.tree.map(lambda x: x.shape, shapes)

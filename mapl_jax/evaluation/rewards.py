@@ -17,7 +17,9 @@ from mapl_jax.data.samples import Prompt, Sample, comparison
 from mapl_jax.data.splits import write_split
 from mapl_jax.evaluation import preferences
 from mapl_jax.evaluation.preferences import score_comparisons
+from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import ScoreHead
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import objective, restore, scoring, sharding, step
 from mapl_jax.training.restore import Trained
@@ -32,7 +34,7 @@ def rewards(
     mesh: Mesh,
     *,
     rows_per_batch: int,
-    **options: Any,
+    compute: Compute = Compute(),
 ) -> list[list[float]]:
     """The reward of every response to every conversation.
 
@@ -45,7 +47,7 @@ def rewards(
         responses: to each of them.
         mesh: of the model's parameters.
         rows_per_batch: rows of tokens at once.
-        **options: `dtype` and `backend` of the model.
+        compute: type and attention of the model; how it lies over devices the mesh decides.
 
     Raises:
         UserError: a conversation is too long for the model.
@@ -71,7 +73,7 @@ def rewards(
         needed = max(SHORTEST, 1 << (int(tries.lengths.max()) - 1).bit_length())
         tries = dataclasses.replace(tries, row_length=min(needed, tries.row_length))
         scored = scoring.leaf_numbers(
-            *_scoring(found, tries, mesh, rows_per_batch, **options), objective.REWARD
+            *_scoring(found, tries, mesh, rows_per_batch, compute), objective.REWARD
         )
         for _, trie, values in scored:
             number = int(trie["id"])
@@ -104,19 +106,24 @@ def encoding(
 
 
 def comparisons(
-    found: Trained, tries: encode.TrieSet, mesh: Mesh, *, rows_per_batch: int, **options: Any
+    found: Trained,
+    tries: encode.TrieSet,
+    mesh: Mesh,
+    *,
+    rows_per_batch: int,
+    compute: Compute = Compute(),
 ) -> preferences.Scored:
     """Every comparison of a set of tries, with the rewards that a model gives; see `rewards`."""
     return score_comparisons(
-        *_scoring(found, tries, mesh, rows_per_batch, **options), objective.REWARD
+        *_scoring(found, tries, mesh, rows_per_batch, compute), objective.REWARD
     )
 
 
 def _scoring(
-    found: Trained, tries: encode.TrieSet, mesh: Mesh, rows_per_batch: int, **options: Any
+    found: Trained, tries: encode.TrieSet, mesh: Mesh, rows_per_batch: int, compute: Compute
 ) -> tuple[scoring.LeafFunction, Batches]:
     """Rewards of the leaves of a batch, and the batches."""
-    compute = _compiled(found.model, mesh, **options)
+    score = _compiled(found.model, mesh, compute)
     batches = loader.eval_batches(
         tries,
         rows_per_batch=rows_per_batch,
@@ -124,13 +131,17 @@ def _scoring(
         host=sharding.host_of(mesh),
         pad_token=found.tokenizer.pad_token_id or 0,
     )
-    return lambda batch: compute(found.params, sharding.to_device(batch, mesh)), batches
+    return lambda batch: score(found.params, sharding.to_device(batch, mesh)), batches
 
 
 @functools.lru_cache(maxsize=8)
 def _compiled(
-    model: DecoderConfig, mesh: Mesh, **options: Any
+    model: DecoderConfig, mesh: Mesh, compute: Compute
 ) -> Callable[[Any, step.Batch], jax.Array]:
     """One program for all calls of the same shapes: a notebook scores a text at a time."""
-    leaves = functools.partial(objective.rewards_of, model, spread=sharding.spread(mesh), **options)
+    compute = dataclasses.replace(compute, spread=sharding.spread(mesh))
+
+    def leaves(params: Any, batch: step.Batch) -> jax.Array:
+        return ScoreHead().leaves(model, params, objective.paths_of(batch), compute)
+
     return step.compile_scoring(leaves, mesh, restore.placement(model, mesh, True))

@@ -16,9 +16,11 @@ from mapl_jax.data.messages import Message
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.evaluation import following
 from mapl_jax.kernels import attention
-from mapl_jax.models import axes, generation, initial, policy
+from mapl_jax.kernels.compute import Compute
+from mapl_jax.models import axes, generation, initial
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.generation import Sampling
+from mapl_jax.models.heads import LogpHead
 from mapl_jax.runtime import console, errors, storage
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_json
@@ -53,7 +55,7 @@ class Responder:
         sampling: Sampling,
         seed: int = 0,
         rows_per_batch: int = 32,
-        **options: Any,
+        compute: Compute = Compute(),
     ):
         """Prepares; compiles nothing yet.
 
@@ -64,7 +66,7 @@ class Responder:
             sampling: how tokens are chosen, and when to stop.
             seed: of the random numbers.
             rows_per_batch: responses at once; made a multiple of the mesh's data parts.
-            **options: `dtype` and `backend` of the model.
+            compute: type and attention of the model.
 
         Raises:
             UserError: there are no rows in a batch.
@@ -80,14 +82,14 @@ class Responder:
         # The heads of a cache lie where those of the matrices do.
         heads = "tensor" if model.kv_heads % mesh.shape["tensor"] == 0 else None
         cache = NamedSharding(mesh, PartitionSpec(None, sharding.DATA_AXES, heads))
-        shapes = policy.abstract_params(model)
+        shapes = LogpHead().abstract_params(model)
         self._generate = jax.jit(
             functools.partial(
                 generation.generate,
                 model,
                 sampling=sampling,
                 place=lambda x: jax.lax.with_sharding_constraint(x, cache),
-                **options,
+                compute=compute,
             ),
             in_shardings=(
                 sharding.parameters(mesh, shapes, axes.logical_axes(shapes)),
@@ -174,7 +176,7 @@ def of_run(
     model: DecoderConfig,
     tokenizer: Tokenizer,
     mesh: Mesh,
-    options: Mapping[str, Any],
+    compute: Compute,
 ) -> Responder:
     """Greedy responses of a run's policy.
 
@@ -183,7 +185,7 @@ def of_run(
         model: config of the model.
         tokenizer: of the run.
         mesh: of the run.
-        options: of the model: `dtype` and `backend`.
+        compute: type and attention of the model.
     """
     path = config.model.path
     folder = storage.folder(path, weights=False) if path else None
@@ -193,8 +195,7 @@ def of_run(
         mesh,
         sampling=Sampling(config.eval.max_new_tokens, stops(tokenizer, folder)),
         rows_per_batch=config.eval.generate_rows,
-        dtype=options["dtype"],
-        backend=options["backend"],
+        compute=compute,
     )
 
 
@@ -276,8 +277,7 @@ def load(config: ConfigDict, *, rows_per_batch: int) -> Callable[..., list[list[
         sampling=sampling(config, stops(found.tokenizer, found.folder)),
         seed=config.seed,
         rows_per_batch=rows_per_batch,
-        dtype=initial.DTYPES[config.dtype],
-        backend=config.attention,
+        compute=Compute(initial.DTYPES[config.dtype], backend=config.attention),
     )
     return functools.partial(respond, found.params)
 

@@ -17,7 +17,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax.kernels import blocks, tiles
 from mapl_jax.kernels.blocks import MASKED
-from mapl_jax.kernels.compute import Spread
+from mapl_jax.kernels.compute import Compute, Spread
+from mapl_jax.kernels.rows import AnyArray, Row
 from mapl_jax.kernels.tiles import TILE
 
 BACKENDS = ("auto", "dense", "blocks", "pallas_tpu", "cudnn")
@@ -30,15 +31,12 @@ def attention(
     q: Float[Array, "R S N H"],
     k: Float[Array, "R S K H"],
     v: Float[Array, "R S K H"],
-    reach: Int[Array, "R S"],
-    positions: Int[Array, "R S"],
-    lists: Int[Array, "R P"] | None = None,
+    row: Row,
+    compute: Compute = Compute(),
     *,
     window: int | Int[Array, ""] | None = None,
     softcap: float | None = None,
     scale: float | None = None,
-    backend: str = "auto",
-    spread: Spread | None = None,
 ) -> Float[Array, "R S N H"]:
     """Attention of every token to its ancestors; scores and softmax in fp32.
 
@@ -46,30 +44,27 @@ def attention(
         q: queries; N is a multiple of K, and query heads share key heads in order.
         k: keys.
         v: values.
-        reach: index just past the last token that may attend to the token; 0 for padding.
-        positions: depth of the token in its trie; read only with a window.
-        lists: tiles that hold an allowed pair, as `kernels.tiles` makes them; None to find them.
+        row: who may attend to whom; positions are read only with a window, tokens never.
+        compute: the backend, and how rows and heads lie over devices; dtype and remat are not read.
         window: tokens attend to ancestors fewer than this many positions above them. May be traced,
             so that one scanned layer serves models whose layers differ in it.
         softcap: scores become softcap * tanh(scores / softcap).
-        scale: of the scores; None for 1 / sqrt(H).
-        backend: one of `BACKENDS`; see `choose`.
-        spread: how rows and heads lie over devices; None for one device.
+        scale: factor of the scores; None for 1 / sqrt(H).
 
     Raises:
         ValueError: if the backend is unknown or N is no multiple of K.
     """
     if q.shape[2] % k.shape[2]:
         raise ValueError(f"{q.shape[2]} query heads are no multiple of {k.shape[2]} key heads")
-    platform = jax.default_backend() if spread is None else spread.platform
     backend = choose(
-        backend,
+        compute.backend,
         q.shape[1],
-        platform=platform,
+        platform=compute.platform,
         dtype=q.dtype,
         width=q.shape[-1],
         softcap=softcap is not None,
     )
+    reach, positions = row.reach, row.positions
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     if backend == "dense":
         return _dense(q, k, v, reach_mask(reach, positions, window), softcap, scale)
@@ -84,17 +79,17 @@ def attention(
 
         kernel = pallas_tpu.attend
         settings["tile"] = pallas_tpu.tile_of(q.shape[2] // k.shape[2])
-        settings["interpret"] = platform != "tpu"
-    if lists is None:
+        settings["interpret"] = compute.platform != "tpu"
+    if row.tiles is None:
         lists = tiles.traced(reach, settings["tile"])
     else:
-        lists = tiles.coarse(lists, q.shape[1], settings["tile"])
+        lists = tiles.coarse(row.tiles, q.shape[1], settings["tile"])
 
     def own(*arrays: Any) -> Array:
         return kernel(*arrays, **settings)
 
     arrays = (q, k, v, reach, positions, lists, *(() if window is None else (window,)))
-    return own(*arrays) if spread is None else _over(spread, own, *arrays)
+    return own(*arrays) if compute.spread is None else _over(compute.spread, own, *arrays)
 
 
 def choose(
@@ -161,8 +156,8 @@ def _over(spread: Spread, function: Callable[..., Array], q: Array, k: Array, v:
 
 
 def reach_mask(
-    reach: Int[Array, "R S"],
-    positions: Int[Array, "R S"] | None = None,
+    reach: Int[AnyArray, "R S"],
+    positions: Int[AnyArray, "R S"] | None = None,
     window: int | Int[Array, ""] | None = None,
 ) -> Bool[Array, "R S S"]:
     """Which token (second axis) attends to which (third axis).

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from mapl_jax.kernels.rows import AnyArray
+
 # Tokens. Small, so that little is computed in vain; large enough for fast matrix products on CPU.
 TILE = 64
 UNUSED = -1
@@ -56,14 +58,14 @@ def bound(starts: Int[np.ndarray, "m"], stops: Int[np.ndarray, "m"], length: int
     return int(inside.sum() - shared + count(length) - 1 - last[-1])
 
 
-def traced(reach: Int[Array, "R S"], tile: int = TILE) -> Int[Array, "R P"]:
+def traced(reach: Int[AnyArray, "R S"], tile: int = TILE) -> Int[Array, "R P"]:
     """The lists of rows inside `jit`, with places for all pairs that there may be."""
     pairs = _pairs(jnp, reach, tile).reshape(reach.shape[0], -1)
     codes = jnp.where(pairs, jnp.arange(pairs.shape[1]), UNUSED)
     return _kept(codes, pairs, most(reach.shape[1], tile))
 
 
-def coarse(lists: Int[Array, "R P"], length: int, tile: int) -> Int[Array, "R Q"]:
+def coarse(lists: Int[AnyArray, "R P"], length: int, tile: int) -> Int[Array, "R Q"]:
     """Lists of larger tiles from those of the loader.
 
     Args:
@@ -72,7 +74,7 @@ def coarse(lists: Int[Array, "R P"], length: int, tile: int) -> Int[Array, "R Q"
         tile: a multiple of `TILE`.
     """
     if tile == TILE:
-        return lists
+        return jnp.asarray(lists)
     fine, n, ratio = count(length), count(length, tile), tile // TILE
     codes = lists // fine // ratio * n + lists % fine // ratio
     codes = jnp.sort(jnp.where(lists >= 0, codes, _LAST), axis=-1)
@@ -82,8 +84,8 @@ def coarse(lists: Int[Array, "R P"], length: int, tile: int) -> Int[Array, "R Q"
 
 def within(
     lists: Int[Array, "R P"],
-    reach: Int[Array, "R S"],
-    positions: Int[Array, "R S"],
+    reach: Int[AnyArray, "R S"],
+    positions: Int[AnyArray, "R S"],
     window: int | Int[Array, ""],
     tile: int = TILE,
 ) -> Int[Array, "R P"]:
@@ -100,7 +102,7 @@ def within(
     n = count(length, tile)
     padding = ((0, 0), (0, n * tile - length))
 
-    def cut(values: Array, fill: int) -> Array:
+    def cut(values: AnyArray, fill: int) -> Array:
         return jnp.pad(jnp.where(reach > 0, values, fill), padding, constant_values=fill)
 
     least = jnp.min(cut(positions, 2**30).reshape(-1, n, tile), axis=-1)

@@ -29,8 +29,9 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax.kernels.attention import attention
-from mapl_jax.kernels.compute import Spread
+from mapl_jax.kernels.compute import Compute
 from mapl_jax.kernels.products import product
+from mapl_jax.kernels.rows import AnyArray, Row
 from mapl_jax.models import lora
 from mapl_jax.models.config import ACTIVATIONS, DecoderConfig
 from mapl_jax.models.lora import Linear
@@ -153,7 +154,7 @@ class Decoder(nnx.Module):
 
     def __call__(
         self,
-        tokens: Int[Array, "R S"],
+        tokens: Int[AnyArray, "R S"],
         sliding: Bool[Array, "layers"],
         context: Callable[[Bool[Array, ""]], tuple[Rotary, Callable[..., Array]]],
         policy: Callable[..., bool] | None,
@@ -181,7 +182,7 @@ class Decoder(nnx.Module):
 
     def remembering(
         self,
-        tokens: Int[Array, "R S"],
+        tokens: Int[AnyArray, "R S"],
         sliding: Bool[Array, "layers"],
         context: Callable[..., tuple[Rotary, Callable[..., tuple[Array, Any]]]],
         memory: Any,
@@ -219,7 +220,7 @@ class Decoder(nnx.Module):
         (x, memory), _ = jax.lax.scan(layer, start, (stacked, sliding, numbers))
         return self.norm(x), memory
 
-    def _embedded(self, tokens: Int[Array, "R S"]) -> Float[Array, "R S D"]:
+    def _embedded(self, tokens: Int[AnyArray, "R S"]) -> Float[Array, "R S D"]:
         # Rows are looked up in fp32: tokens that occur often sum their gradients unrounded.
         x = jnp.take(self.embed[...], tokens, axis=0).astype(self.dtype)
         if self.embed_scale is None:
@@ -241,38 +242,25 @@ def init_adapters(config: DecoderConfig, key: Array) -> Params:
 def hidden(
     config: DecoderConfig,
     params: Mapping[str, Any],
-    tokens: Int[Array, "R S"],
-    positions: Int[Array, "R S"],
-    reach: Int[Array, "R S"],
-    *,
-    dtype: Any = jnp.float32,
-    remat: str = "none",
-    backend: str = "auto",
-    tiles: Int[Array, "R Q"] | None = None,
-    spread: Spread | None = None,
+    row: Row,
+    compute: Compute = Compute(),
 ) -> Float[Array, "R S D"]:
     """Hidden states after the last norm.
 
     Args:
-        config: of the model.
-        params: its parameters; a head among them is left alone.
-        tokens: ids.
-        positions: depth in the trie.
-        reach: index just past the last token that may attend to the token; 0 for padding.
-        dtype: of the computation; norms, angles and softmax are fp32 always.
-        remat: what the backward pass computes again: "none", "dots" (all but matrix products with
-            weights) or "full" (everything inside a layer).
-        backend: of attention.
-        tiles: of the rows that hold an allowed pair, from the loader; None to find them.
-        spread: how rows, and heads of attention, lie over devices; None for one device.
+        config: config of the model.
+        params: parameters; a head among them is ignored.
+        row: the rows.
+        compute: how to compute them.
 
     Raises:
-        UserError: `remat` or `backend` is unknown.
+        UserError: `compute.remat` is unknown.
+        ValueError: `compute.backend` is unknown.
     """
-    if remat not in REMAT:
-        raise UserError(f"remat is {remat!r}; choose one of {', '.join(REMAT)}")
-    decoder = bound(config, params, dtype)
-    of_layer = by_layer(config, positions)
+    if compute.remat not in REMAT:
+        raise UserError(f"remat is {compute.remat!r}; choose one of {', '.join(REMAT)}")
+    decoder = bound(config, params, compute.dtype)
+    of_layer = by_layer(config, row.positions)
 
     def context(slides: Array) -> tuple[Rotary, Callable[..., Array]]:
         rotary, window = of_layer(slides)
@@ -282,20 +270,17 @@ def hidden(
                 q,
                 k,
                 v,
-                reach,
-                positions,
-                tiles,
+                row,
+                compute,
                 window=window,
                 softcap=config.attention_softcap,
                 scale=config.score_scale,
-                backend=backend,
-                spread=spread,
             )
 
         return rotary, attend
 
-    place = (lambda x: x) if spread is None else spread.by_row
-    return decoder(tokens, sliding_layers(config), context, REMAT[remat], place)
+    place = (lambda x: x) if compute.spread is None else compute.spread.by_row
+    return decoder(row.tokens, sliding_layers(config), context, REMAT[compute.remat], place)
 
 
 def bound(config: DecoderConfig, params: Mapping[str, Any], dtype: Any) -> Decoder:
@@ -310,7 +295,7 @@ def sliding_layers(config: DecoderConfig) -> Bool[Array, "layers"]:
 
 
 def by_layer(
-    config: DecoderConfig, positions: Int[Array, "R S"]
+    config: DecoderConfig, positions: Int[AnyArray, "R S"]
 ) -> Callable[[Bool[Array, ""]], tuple[Rotary, int | Int[Array, ""] | None]]:
     """From whether a layer has the window: its rotary angles, and its window."""
     angles = functools.partial(rotary_angles, positions, config.head_dim)

@@ -18,7 +18,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax.kernels.attention import MASKED, attention
-from mapl_jax.models import decoder, policy
+from mapl_jax.kernels.compute import Compute
+from mapl_jax.kernels.rows import Row
+from mapl_jax.models import decoder, heads
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.rope import Rotary
 from mapl_jax.runtime.errors import UserError
@@ -74,8 +76,7 @@ def generate(
     seed: Int[Array, ""],
     *,
     sampling: Sampling,
-    dtype: Any = jnp.float32,
-    backend: str = "auto",
+    compute: Compute = Compute(),
     place: Callable[[Array], Array] = lambda x: x,
 ) -> Responses:
     """Responses to prompts, for `jit`.
@@ -89,21 +90,20 @@ def generate(
             and that of the sample. A response so never depends on what it is batched with.
         seed: of the random numbers.
         sampling: how tokens are chosen, and when to stop.
-        dtype: of the computation.
-        backend: of attention over the prompts.
+        compute: type of the computation, and backend of attention over the prompts.
         place: puts the arrays of the cache where they should lie.
     """
-    params = _cast(params, dtype)
+    params = _cast(params, compute.dtype)
     batch, prompt = tokens.shape
     longest, stops = sampling.max_new_tokens, jnp.asarray(sampling.stops, jnp.int32)
     start = prompt - lengths
     keys = jax.vmap(lambda draw: _fold(jax.random.key(seed), draw))(draws)
     shape = (config.layers, batch, config.kv_heads, prompt + longest, config.head_dim)
-    cache = Cache(*(place(jnp.zeros(shape, dtype)) for _ in range(2)))
-    states, cache = read(config, params, tokens, start, cache, dtype=dtype, backend=backend)
+    cache = Cache(*(place(jnp.zeros(shape, compute.dtype)) for _ in range(2)))
+    states, cache = read(config, params, tokens, start, cache, compute)
 
     def chosen(states: Float[Array, "B D"], at: Int[Array, ""]) -> Int[Array, "B"]:
-        return choose(policy.project(config, params, states), keys, at, sampling)
+        return choose(heads.project(config, params, states), keys, at, sampling)
 
     def ends(token: Int[Array, "B"]) -> Bool[Array, "B"]:
         return jnp.any(token[:, None] == stops, axis=1)
@@ -115,7 +115,7 @@ def generate(
 
     def step(state: tuple[Any, ...]) -> tuple[Any, ...]:
         at, last, written, done, count, cache = state
-        states, cache = extend(config, params, last, start, prompt + at - 1, cache, dtype=dtype)
+        states, cache = extend(config, params, last, start, prompt + at - 1, cache, compute)
         token = jnp.where(done, last, chosen(states, at))
         written = jax.lax.dynamic_update_slice_in_dim(written, token[:, None], at, axis=1)
         return at + 1, token, written, done | ends(token), count + ~done, cache
@@ -135,9 +135,7 @@ def read(
     tokens: Int[Array, "B P"],
     start: Int[Array, "B"],
     cache: Cache,
-    *,
-    dtype: Any = jnp.float32,
-    backend: str = "auto",
+    compute: Compute = Compute(),
 ) -> tuple[Float[Array, "B P D"], Cache]:
     """Reads prompts into a cache.
 
@@ -147,8 +145,7 @@ def read(
         tokens: padded on the left.
         start: index of each row's first token.
         cache: receives their keys and values, from its first place on.
-        dtype: of the computation.
-        backend: of attention.
+        compute: type of the computation, and backend of attention.
 
     Returns:
         Hidden states after the last norm, and the cache.
@@ -156,7 +153,9 @@ def read(
     index = jnp.arange(tokens.shape[1])[None]
     real = index >= start[:, None]
     positions = jnp.where(real, index - start[:, None], 0)
-    reach = jnp.where(real, tokens.shape[1], 0)
+    row = Row(tokens, positions, reach=jnp.where(real, tokens.shape[1], 0))
+    # The cache says where rows lie.
+    prompts = dataclasses.replace(compute, spread=None)
     of_layer = decoder.by_layer(config, positions)
 
     def context(slides: Array, number: Array, cache: Cache) -> tuple[Rotary, Callable[..., Any]]:
@@ -167,18 +166,17 @@ def read(
                 q,
                 k,
                 v,
-                reach,
-                positions,
+                row,
+                prompts,
                 window=window,
                 softcap=config.attention_softcap,
                 scale=config.score_scale,
-                backend=backend,
             )
             return output, _write(cache, number, 0, k, v)
 
         return rotary, attend
 
-    model = decoder.bound(config, params, dtype)
+    model = decoder.bound(config, params, compute.dtype)
     return model.remembering(tokens, decoder.sliding_layers(config), context, cache)
 
 
@@ -189,8 +187,7 @@ def extend(
     start: Int[Array, "B"],
     at: Int[Array, ""],
     cache: Cache,
-    *,
-    dtype: Any = jnp.float32,
+    compute: Compute = Compute(),
 ) -> tuple[Float[Array, "B D"], Cache]:
     """Reads one more token of every row.
 
@@ -201,7 +198,7 @@ def extend(
         start: index of each row's first token.
         at: index of these tokens, the same in all rows.
         cache: with everything before.
-        dtype: of the computation.
+        compute: type of the computation.
 
     Returns:
         Hidden states after the last norm, and the cache.
@@ -222,7 +219,7 @@ def extend(
 
         return rotary, attend
 
-    model = decoder.bound(config, params, dtype)
+    model = decoder.bound(config, params, compute.dtype)
     sliding = decoder.sliding_layers(config)
     states, cache = model.remembering(token[:, None], sliding, context, cache)
     return states[:, 0], cache

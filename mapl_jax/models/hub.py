@@ -23,10 +23,11 @@ import transformers
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
-from mapl_jax.models import families, hf_config, policy, reward, tensors
+from mapl_jax.models import families, hf_config, tensors
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.decoder import Params
 from mapl_jax.models.families import LM_HEAD, SCORE, Tensor
+from mapl_jax.models.heads import LogpHead, ScoreHead, score_scale
 from mapl_jax.models.tensors import TensorFiles
 from mapl_jax.runtime import storage
 from mapl_jax.runtime.console import progress
@@ -106,7 +107,7 @@ def load_params(
                 row += part.rows
     if fresh:
         normal = np.random.default_rng(seed).standard_normal(config.width)
-        score = (normal * reward.head_scale(config)).astype(np.float32)
+        score = (normal * score_scale(config)).astype(np.float32)
         place = _get(places, SCORE.path)
         params["score"] = jax.make_array_from_callback(score.shape, place, score.__getitem__)
     for key, finite in jax.tree.leaves_with_path(jax.device_get(_finite(params))):
@@ -149,7 +150,7 @@ def _opened(
     path = storage.folder(folder)
     files = TensorFiles(path)
     _check_layers(path, files, config)
-    abstract = reward.abstract_params(config) if head else policy.abstract_params(config)
+    abstract = (ScoreHead() if head else LogpHead()).abstract_params(config)
     stored = _stored(config, head, abstract)
     if head and SCORE.name not in files.names and not is_reward_model(path):
         del stored[SCORE.name]

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from mapl_jax.data.tokenization import Tokenizer
+from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import decoder, hub, lora, published
 from mapl_jax.models.config import DTYPES, DecoderConfig
 from mapl_jax.runtime import errors
@@ -19,8 +20,13 @@ from mapl_jax.runtime.errors import UserError
 from mapl_jax.training.objective import Objective
 
 
-def _options(dtype: str) -> dict[str, Any]:
-    return {"dtype": errors.choice("dtype", dtype, DTYPES), "backend": "auto"}
+def compute_in(dtype: str) -> Compute:
+    """Computation in a type that is given by its name.
+
+    Raises:
+        UserError: there is no such type.
+    """
+    return Compute(errors.choice("dtype", dtype, DTYPES))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +89,7 @@ def from_folder(
 
     def make(places: Any) -> Any:
         return hub.load_params(
-            path, model, head=objective.head, seed=seed, places=places, dtype=dtype
+            path, model, head=objective.head.scores, seed=seed, places=places, dtype=dtype
         )
 
     return Source(model, make, functools.partial(hub.fingerprint, path))
@@ -99,7 +105,7 @@ def _from_scratch(
         model = described(fields, len(tokenizer))
 
     def init() -> Any:
-        params = objective.model.init(model, jax.random.key(seed))
+        params = objective.head.init(model, jax.random.key(seed))
         heads, body = lora.split_heads(params)
         return lora.join(heads, jax.tree.map(lambda x: x.astype(dtype), body))
 

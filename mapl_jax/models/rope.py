@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from mapl_jax.kernels.rows import AnyArray
 from mapl_jax.runtime.errors import UserError
 
 Rotary = tuple[Float[Array, "R S 1 H/2"], Float[Array, "R S 1 H/2"]]
@@ -60,7 +61,7 @@ def frequencies(
 
 
 def rotary_angles(
-    positions: Int[Array, "R S"], head_dim: int, theta: float, scaling: RopeScaling | None = None
+    positions: Int[AnyArray, "R S"], head_dim: int, theta: float, scaling: RopeScaling | None = None
 ) -> Rotary:
     """Cosine and sine of position times frequency, fp32, for `rotate`."""
     steps = positions[..., None, None].astype(jnp.float32)

@@ -26,6 +26,8 @@ import numpy as np
 from mapl_jax.data import loader
 from mapl_jax.kernels import tiles
 from mapl_jax.kernels.attention import attention
+from mapl_jax.kernels.compute import Compute
+from mapl_jax.kernels.rows import Row
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.training import sharding
 from mapl_jax.training.trainer import Assembly
@@ -122,16 +124,15 @@ def loader_seconds(batches: loader.Batches, steps: int, fields: tuple[str, ...])
 
 
 def attention_seconds(
-    model: DecoderConfig, batch: dict[str, Any], options: dict[str, Any], repeats: int = 3
+    model: DecoderConfig, batch: dict[str, Any], compute: Compute, repeats: int = 3
 ) -> float:
     """Seconds of attention in a step, forward and backward, over all layers and parts."""
     parts, rows, length = batch["reach"].shape
     shape = (rows, length)
-    spread = options["spread"]
     keys = jax.random.split(jax.random.key(0), 3)
     heads = (model.heads, model.kv_heads, model.kv_heads)
     q, k, v = (
-        jax.random.normal(key, (*shape, n, model.head_dim), options["dtype"])
+        jax.random.normal(key, (*shape, n, model.head_dim), compute.dtype)
         for key, n in zip(keys, heads, strict=True)
     )
 
@@ -142,13 +143,10 @@ def attention_seconds(
                 q,
                 k,
                 v,
-                reach,
-                positions,
-                lists,
+                Row(reach, positions, reach, lists),
+                compute,
                 window=model.window,
                 softcap=model.attention_softcap,
-                backend=options["backend"],
-                spread=spread,
             )
             return jnp.sum(out.astype(jnp.float32))
 
@@ -211,7 +209,9 @@ def attention_by_length(lengths: tuple[int, ...], dense: int, repeats: int = 3) 
         @functools.partial(jax.jit, static_argnames="backend")
         def both(q: Any, k: Any, v: Any, reach: Any, lists: Any, backend: str) -> Any:
             def total(q: Any, k: Any, v: Any) -> Any:
-                return jnp.sum(attention(q, k, v, reach, reach, lists, backend=backend))
+                return jnp.sum(
+                    attention(q, k, v, Row(reach, reach, reach, lists), Compute(backend=backend))
+                )
 
             return jax.grad(total, argnums=(0, 1, 2))(q, k, v)
 

@@ -34,7 +34,7 @@ from mapl_jax.synthesis.settings import Settings
 from mapl_jax.training import sharding, step
 from mapl_jax.training.objective import Objective, make
 from mapl_jax.training.reference import reference_logps
-from mapl_jax.training.trainer import assemble, make_optimizer_settings, model_options
+from mapl_jax.training.trainer import assemble, compute_of, make_optimizer_settings
 
 BETA = 0.1
 LEARNING_RATE = 1e-5
@@ -253,11 +253,11 @@ def _sides(
         config.model.path = str(start)
         config.model.shape = ""
         start.mkdir()
-        objective = make(config, mesh)
+        objective = make(config)
     else:
-        objective = make(config, mesh)
+        objective = make(config)
     source = initial.first(plain, tokenizer, objective)
-    shapes = objective.model.abstract_params(source.model)
+    shapes = objective.head.abstract_params(source.model)
     places = jax.tree.map(lambda _: sharding.replicated(mesh), shapes)
     model = dataclasses.replace(
         source.model, pad_token=tokenizer.pad_token_id, eos_token=tokenizer.eos_token_id
@@ -285,9 +285,9 @@ def _ours(
     mesh: Any,
     folder: Path,
 ) -> Side:
-    options = model_options(config, mesh)
+    compute = compute_of(config, mesh)
     settings = make_optimizer_settings(config)
-    run = assemble(source.model, objective, mesh, settings=settings, steps=1, options=options)
+    run = assemble(source.model, objective, mesh, settings=settings, steps=1, compute=compute)
     numbers = None
     if objective.reference:
         (numbers,) = reference_logps(
@@ -299,7 +299,7 @@ def _ours(
             cache_dir=folder / "cache",
             rows_per_batch=4,
             pad_token=0,
-            options=options,
+            compute=compute,
         )
     mean = float(tries.lengths[:count].mean())
 

@@ -18,8 +18,10 @@ from jax.sharding import Mesh
 
 from mapl_jax.data import loader, tokenization
 from mapl_jax.data.encode import TrieSet
+from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import hub, lora, peft
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.reports import model_card
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import local
@@ -97,12 +99,12 @@ def _scoring(
     model: DecoderConfig, mesh: Mesh, head: bool
 ) -> Callable[[Any, step.Batch], jax.Array]:
     """The compiled scoring, which before and after is the same unless adapters were merged."""
-    if head:
-        leaves = functools.partial(objective.rewards_of, model, spread=sharding.spread(mesh))
-    else:
-        leaves = functools.partial(
-            objective.logps_of, model, mesh=mesh, chunk=CHUNK, spread=sharding.spread(mesh)
-        )
+    of = ScoreHead() if head else LogpHead(CHUNK)
+    compute = Compute(spread=sharding.spread(mesh))
+
+    def leaves(params: Any, batch: step.Batch) -> jax.Array:
+        return of.leaves(model, params, objective.paths_of(batch), compute)
+
     return step.compile_scoring(leaves, mesh, restore.placement(model, mesh, head))
 
 

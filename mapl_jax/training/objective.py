@@ -10,9 +10,8 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
-from jax.sharding import Mesh
 from jaxtyping import Array
 from ml_collections import ConfigDict
 
@@ -21,14 +20,14 @@ from mapl_jax.data.encode import TrieSet
 from mapl_jax.evaluation import likelihood, preferences
 from mapl_jax.evaluation.likelihood import score_responses
 from mapl_jax.evaluation.preferences import score_comparisons
-from mapl_jax.kernels.logps import token_logps
+from mapl_jax.kernels.compute import Compute
+from mapl_jax.kernels.rows import Row
 from mapl_jax.losses import Comparisons, Leaves, PolicySums
-from mapl_jax.models import policy, reward
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import Head, LogpHead, ScoreHead
 from mapl_jax.runtime import errors, settings, storage
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.settings import setting
-from mapl_jax.training import sharding
 from mapl_jax.training.step import Batch, LossFunction, Params
 
 TRIE = ("tokens", "positions", "reach")
@@ -69,8 +68,7 @@ class Objective:
     """What a run trains.
 
     Attributes:
-        model: the module of the model, `models.reward` or `models.policy`.
-        leaves: (model config, parameters, batch, options) -> the number of each leaf.
+        head: head of the model; it gives the number of each leaf.
         loss: of these numbers.
         score: from these numbers to those that a held-out evaluation reads.
         fields: arrays of a batch that all of this reads.
@@ -83,8 +81,7 @@ class Objective:
         joint: whether prompt tokens count in log-probabilities.
     """
 
-    model: ModuleType
-    leaves: Callable[..., Leaves]
+    head: Head
     loss: LossFunction
     score: Callable[[Leaves, Batch], Leaves]
     fields: tuple[str, ...]
@@ -96,10 +93,11 @@ class Objective:
     reference: bool = False
     joint: bool = False
 
-    @property
-    def head(self) -> bool:
-        """Whether the model ends in a score."""
-        return self.model is reward
+    def leaves(
+        self, model: DecoderConfig, params: Params, batch: Batch, compute: Compute
+    ) -> Leaves:
+        """The number of each leaf of a part of a batch."""
+        return self.head.leaves(model, params, paths_of(batch), compute)
 
     def check(self, tries: TrieSet, config: ConfigDict) -> None:
         """Makes sure that every number of the data means something to the loss.
@@ -116,24 +114,23 @@ class Objective:
                 )
 
 
-def make(config: ConfigDict, mesh: Mesh) -> Objective:
+def make(config: ConfigDict) -> Objective:
     """The objective that a config names.
 
     Raises:
         UserError: a setting means nothing.
     """
-    return errors.choice("objective", config.objective, OBJECTIVES)(config, mesh)
+    return errors.choice("objective", config.objective, OBJECTIVES)(config)
 
 
 # Reward models.
 
 
-def reward_objective(config: ConfigDict, _: Mesh) -> Objective:
+def reward_objective(config: ConfigDict) -> Objective:
     """The reward of a leaf is a score of its last hidden state."""
     inter, levels = _levels(config)
     return Objective(
-        model=reward,
-        leaves=rewards_of,
+        head=ScoreHead(),
         loss=functools.partial(reward_loss, inter=inter, center=config.loss.center),
         score=lambda rewards, _: rewards,
         fields=(*REWARD, "tiles", *Comparisons._fields),
@@ -143,13 +140,22 @@ def reward_objective(config: ConfigDict, _: Mesh) -> Objective:
     )
 
 
-def rewards_of(model: DecoderConfig, params: Params, batch: Batch, **options: Any) -> Leaves:
-    """Rewards of the leaves of a part of a batch."""
-    arrays = (batch[name] for name in REWARD)
-    return reward.rewards(model, params, *arrays, tiles=batch.get("tiles"), **options)
+class BatchPaths(NamedTuple):
+    """The arrays of a part of a batch that heads read; `models.heads.Paths`."""
+
+    row: Row
+    leaf_end: Array
+    parent: Any
+    scored_at: Any
 
 
-def dpo_objective(config: ConfigDict, mesh: Mesh) -> Objective:
+def paths_of(batch: Batch) -> BatchPaths:
+    """What heads read of a part of a batch."""
+    row = Row(batch["tokens"], batch["positions"], batch["reach"], batch.get("tiles"))
+    return BatchPaths(row, batch["leaf_end"], batch.get("parent"), batch.get("scored_at"))
+
+
+def dpo_objective(config: ConfigDict) -> Objective:
     """The reward of a leaf is beta * (log pi - log pi_ref) (arXiv 2305.18290, equation 5)."""
     fields = config.loss
     name = config.model.path
@@ -176,8 +182,7 @@ def dpo_objective(config: ConfigDict, mesh: Mesh) -> Objective:
             f"with it, choose from {', '.join(pair_losses.OF_MARGIN)}"
         )
     return Objective(
-        model=policy,
-        leaves=functools.partial(_logps_over(mesh, config.train.logp_chunk), parts=True),
+        head=logp_head(config.train.logp_chunk, parts=True),
         loss=functools.partial(
             policy_loss, beta=fields.beta, inter=inter, base_loss=base_loss, sft=sft
         ),
@@ -191,11 +196,10 @@ def dpo_objective(config: ConfigDict, mesh: Mesh) -> Objective:
     )
 
 
-def sft_objective(config: ConfigDict, mesh: Mesh) -> Objective:
+def sft_objective(config: ConfigDict) -> Objective:
     """The likelihood of demonstrated responses."""
     return Objective(
-        model=policy,
-        leaves=_logps_over(mesh, config.train.logp_chunk),
+        head=logp_head(config.train.logp_chunk),
         loss=demonstration_loss,
         score=lambda logps, _: logps,
         fields=(*LOGP, "tiles", "response_tokens", "sft_weight"),
@@ -205,26 +209,14 @@ def sft_objective(config: ConfigDict, mesh: Mesh) -> Objective:
     )
 
 
-def _logps_over(mesh: Mesh, chunk: int) -> Callable[..., Array]:
-    """`logps_of` on a mesh, with the logits of a chunk of each device's own rows at once."""
+def logp_head(chunk: int, *, parts: bool = False) -> LogpHead:
+    """The head of a policy, with the logits of a chunk of each device's own rows at once."""
     if chunk < 1:
         raise UserError(f"train.logp_chunk must be at least 1, not {chunk}")
-    return functools.partial(logps_of, mesh=mesh, chunk=chunk)
+    return LogpHead(chunk, parts)
 
 
 OBJECTIVES = {"reward": reward_objective, "dpo": dpo_objective, "sft": sft_objective}
-
-
-def logps_of(
-    model: DecoderConfig, params: Params, batch: Batch, *, mesh: Mesh, chunk: int, **options: Any
-) -> Array:
-    """Log-probabilities of the leaves of a part of a batch, [R, L], or in two parts, [R, L, 2]."""
-    one = functools.partial(token_logps, chunk=chunk, softcap=model.logit_softcap)
-    logps = sharding.over_rows(mesh, one)
-    arrays = (batch[name] for name in LOGP)
-    return policy.leaf_logps(
-        model, params, *arrays, tiles=batch.get("tiles"), logps=logps, **options
-    )
 
 
 # Losses of a part of a batch.

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 from mapl_jax.data import cache, loader
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.data.tokenization import Tokenizer
+from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import axes
 from mapl_jax.models.initial import Source, from_folder
 from mapl_jax.runtime import distributed
@@ -100,7 +101,7 @@ def reference_logps(
     cache_dir: Path,
     rows_per_batch: int,
     pad_token: int,
-    options: dict[str, Any],
+    compute: Compute,
 ) -> list[Float[np.ndarray, "n 2"] | None]:
     """Log-probabilities of all leaves of sets of tries under the reference.
 
@@ -116,31 +117,31 @@ def reference_logps(
         cache_dir: folder of the caches.
         rows_per_batch: rows that are computed at once.
         pad_token: what unused places of a row hold.
-        options: of the model: `dtype`, `remat`, `backend`.
+        compute: how the model is computed.
     """
     if source is None:
         return [None] * len(sets)
-    shapes = objective.model.abstract_params(source.model)
+    shapes = objective.head.abstract_params(source.model)
     places = sharding.parameters(mesh, shapes, axes.logical_axes(shapes))
     fields = tuple(name for name in objective.fields if name != "ref_logp")
 
     @functools.cache
     def ready() -> Callable[[Any], Any]:
         values = source.make(places) if params is None else params
-        compute = step.compile_scoring(
-            functools.partial(objective.leaves, source.model, **options), mesh, places
+        score = step.compile_scoring(
+            functools.partial(objective.leaves, source.model, compute=compute), mesh, places
         )
-        return lambda batch: compute(values, sharding.to_device(batch, mesh))
+        return lambda batch: score(values, sharding.to_device(batch, mesh))
 
     def of(tries: TrieSet) -> Float[np.ndarray, "n 2"]:
         name = fingerprint(
             tries,
             weights=source.fingerprint,
             joint=objective.joint,
-            dtype=np.dtype(options["dtype"]).name,
+            dtype=np.dtype(compute.dtype).name,
         )
 
-        def compute() -> Float[np.ndarray, "n 2"]:
+        def logps() -> Float[np.ndarray, "n 2"]:
             batches = loader.eval_batches(
                 tries,
                 rows_per_batch=rows_per_batch,
@@ -154,7 +155,7 @@ def reference_logps(
         found = cached(
             name,
             cache_dir,
-            compute,
+            logps,
             writes=distributed.first(),
             agreed=lambda computes: bool(distributed.agreed(computes)),
         )

@@ -13,8 +13,9 @@ from ml_collections import ConfigDict
 
 from mapl_jax.data import tokenization
 from mapl_jax.data.tokenization import Tokenizer
-from mapl_jax.models import axes, hub, initial, lora, policy, reward
+from mapl_jax.models import axes, hub, initial, lora
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import Head, LogpHead, ScoreHead
 from mapl_jax.runtime import console, files, storage
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_json
@@ -112,7 +113,7 @@ def load(path: str, mesh: Mesh) -> Trained:
 
 def placement(model: DecoderConfig, mesh: Mesh, head: bool) -> Any:
     """Shardings of the parameters of a reward model (with a head) or a policy."""
-    shapes = (reward if head else policy).abstract_params(model)
+    shapes = (ScoreHead() if head else LogpHead()).abstract_params(model)
     return sharding.parameters(mesh, shapes, axes.logical_axes(shapes))
 
 
@@ -135,22 +136,22 @@ def _from_folder(folder: Path, mesh: Mesh) -> Trained:
 def _from_step(run: RunFolder, at: int, mesh: Mesh) -> Trained:
     tokenizer = tokenization.load(str(run.tokenizer))
     config = _config(run)
-    kind = reward if config.objective == "reward" else policy
+    head: Head = ScoreHead() if config.objective == "reward" else LogpHead()
     with Checkpoints(run.checkpoints, keep=None) as checkpoints:
         record = checkpoints.record(at)
         model = DecoderConfig.from_dict(record["model"])
-        places = placement(model, mesh, kind is reward)
+        places = placement(model, mesh, head.scores)
         targets, _ = lora.split(
             jax.tree.map(
                 lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
-                kind.abstract_params(model),
+                head.abstract_params(model),
                 places,
             ),
             model.lora,
         )
         params = checkpoints.restore_params(at, targets)
     if model.lora:
-        source = initial.first(config, tokenizer, objective.make(config, mesh))
+        source = initial.first(config, tokenizer, objective.make(config))
         if source.fingerprint != record["base"]:
             raise UserError(
                 f"{config.model.path or 'the base'} has other weights than those that the adapters "

@@ -1,7 +1,7 @@
 """One mesh and one table: which logical axis of a parameter lies on which axis of the mesh."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -138,28 +138,6 @@ def spread(mesh: Mesh) -> Spread | None:
     """How states and attention lie over the devices of a mesh; None for one device that is here."""
     found = Spread(mesh, DATA_AXES, "tensor")
     return found if mesh.size > 1 or found.platform != jax.default_backend() else None
-
-
-def over_rows(mesh: Mesh, function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-    """A function of (x [R, ...], a parameter, y [R, ...]) on each device's own rows.
-
-    The parameter is brought together over the data axes once, and its gradient summed once,
-    however often the function goes over it; left to itself the compiler may do both in every round
-    of a loop, or split the sum of a product and add up results instead. The tensor axis stays the
-    compiler's.
-    """
-    if data_parts(mesh) == 1:
-        # Every device has all rows, and the compiler cannot part what has no parts.
-        return function
-    rows = PartitionSpec(DATA_AXES)
-    return jax.shard_map(
-        function,
-        mesh=mesh,
-        in_specs=(rows, PartitionSpec(), rows),
-        out_specs=rows,
-        axis_names=set(DATA_AXES),
-        check_vma=False,
-    )
 
 
 def to_device(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:

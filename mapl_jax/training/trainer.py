@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from mapl_jax.data import rows
 from mapl_jax.data.encode import TrieSet
 from mapl_jax.kernels import attention
+from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import axes, decoder, initial, lora
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.runtime import errors
@@ -28,7 +29,7 @@ class RunSettings:
     """What a config says of a run, checked."""
 
     optimizer: optimizers.OptimizerSettings
-    options: dict[str, Any]
+    compute: Compute
     mesh: Mesh
     objective: objectives.Objective
     stops_at_nonfinite: bool
@@ -43,13 +44,13 @@ def make_settings(config: ConfigDict) -> RunSettings:
     """
     optimizer = make_optimizer_settings(config)
     mesh = sharding.make_mesh(config.mesh)
-    options = model_options(config, mesh)
+    compute = compute_of(config, mesh)
     check_keep(config.train.keep)
     return RunSettings(
         optimizer,
-        options,
+        compute,
         mesh,
-        objectives.make(config, mesh),
+        objectives.make(config),
         errors.choice(
             "train.on_nonfinite", config.train.on_nonfinite, {"stop": True, "skip": False}
         ),
@@ -109,29 +110,28 @@ class Assembly:
     train_step: Any
 
 
-def model_options(config: ConfigDict, mesh: Mesh) -> dict[str, Any]:
-    """How a model is computed: `dtype`, `remat`, `backend` and `spread`.
+def compute_of(config: ConfigDict, mesh: Mesh) -> Compute:
+    """How a run computes its model.
 
     Raises:
         UserError: a setting is unknown.
     """
     train = config.train
-    return {
-        "dtype": errors.choice("train.dtype", train.dtype, initial.DTYPES),
-        "remat": errors.choice("train.remat", train.remat, tuple(decoder.REMAT)),
-        "backend": errors.choice("train.attention", train.attention, attention.BACKENDS),
-        "spread": sharding.spread(mesh),
-    }
+    return Compute(
+        dtype=errors.choice("train.dtype", train.dtype, initial.DTYPES),
+        remat=errors.choice("train.remat", train.remat, tuple(decoder.REMAT)),
+        backend=errors.choice("train.attention", train.attention, attention.BACKENDS),
+        spread=sharding.spread(mesh),
+    )
 
 
-def attention_of(config: ConfigDict, model: DecoderConfig, options: dict[str, Any]) -> str:
+def attention_of(config: ConfigDict, model: DecoderConfig, compute: Compute) -> str:
     """The backend of attention that a run takes, for its log."""
-    spread = options["spread"]
     return attention.choose(
-        options["backend"],
+        compute.backend,
         config.data.row_length,
-        platform=jax.default_backend() if spread is None else spread.platform,
-        dtype=options["dtype"],
+        platform=compute.platform,
+        dtype=compute.dtype,
         width=model.head_dim,
         softcap=model.attention_softcap is not None,
     )
@@ -152,7 +152,7 @@ def assemble(
     *,
     settings: optimizers.OptimizerSettings,
     steps: int,
-    options: dict[str, Any],
+    compute: Compute,
 ) -> Assembly:
     """Puts a step together; nothing is computed.
 
@@ -162,13 +162,13 @@ def assemble(
         mesh: of the run.
         settings: of the optimizer.
         steps: of the whole run.
-        options: from `model_options`.
+        compute: from `compute_of`.
     """
-    shapes = objective.model.abstract_params(model)
+    shapes = objective.head.abstract_params(model)
     logical = axes.logical_axes(shapes)
     places = sharding.parameters(mesh, shapes, logical)
     leaves = rounded_first(
-        functools.partial(objective.leaves, model, **options), places, options["dtype"]
+        functools.partial(objective.leaves, model, compute=compute), places, compute.dtype
     )
     trainable, _ = lora.split(shapes, model.lora)
     trainable_logical, _ = lora.split(logical, model.lora)

@@ -18,8 +18,9 @@ import pytest
 from absl import flags
 
 from mapl_jax.data import demo, tokenization
-from mapl_jax.models import hub, policy, reward
+from mapl_jax.models import hub
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.runtime import console
 
 ROOT = Path(__file__).parents[2]
@@ -152,8 +153,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tie_embeddings=True,
         qkv_bias=True,
     )
-    for name, kind in (("reward", reward), ("policy", policy)):
-        params = kind.init(model, jax.random.key(0))
+    for name, head in (("reward", ScoreHead()), ("policy", LogpHead())):
+        params = head.init(model, jax.random.key(0))
         hub.save_params(folder / name, model, params, tokenizer=tokenizer)
     return folder
 

@@ -13,8 +13,10 @@ from mapl_jax import evaluate
 from mapl_jax.data import demo, tokenization
 from mapl_jax.evaluation import ifeval, rewards
 from mapl_jax.evaluation.ifeval import Followed
-from mapl_jax.models import hub, policy, reward
+from mapl_jax.kernels.rows import Row
+from mapl_jax.models import heads, hub
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.runtime import cli
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import restore, sharding
@@ -78,11 +80,11 @@ def models(tokenizer, tmp_path_factory):
     """Folders with a policy and a reward model, both random."""
     folder = tmp_path_factory.mktemp("models")
     config = DecoderConfig(448, 16, 2, 2, 1, 8, 24, tie_embeddings=False)
-    for name, kind in (("policy", policy), ("reward", reward)):
+    for name, head in (("policy", LogpHead()), ("reward", ScoreHead())):
         rng = np.random.default_rng(0)
         params = jax.tree.map(
             lambda x, rng=rng: np.asarray(0.5 * rng.normal(size=x.shape), np.float32),
-            kind.abstract_params(config),
+            head.abstract_params(config),
         )
         hub.save_params(folder / name, config, params, tokenizer=tokenizer)
     return folder
@@ -171,8 +173,8 @@ def test_a_reward_is_that_of_the_model_on_the_text_alone(models, tokenizer):
     paths = tokenization.encode_leaves(tokenizer, [(prompt, text) for text in texts])
     for path, value in zip(paths, values, strict=True):
         n = len(path)
-        row = path.tokens[None], np.arange(n)[None], np.full((1, n), n), np.asarray([[n - 1]])
-        expected = reward.rewards(found.model, found.params, *map(jnp.asarray, row))
+        row = Row(*map(jnp.asarray, (path.tokens[None], np.arange(n)[None], np.full((1, n), n))))
+        expected = heads.rewards(found.model, found.params, row, jnp.asarray([[n - 1]]))
         assert value == pytest.approx(float(expected[0, 0]), abs=1e-4)
 
 

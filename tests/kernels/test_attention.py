@@ -1,5 +1,7 @@
 """Every backend is the softmax over ancestors, in value and in gradient."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,8 +9,15 @@ import pytest
 
 from mapl_jax.kernels import attention as kernel
 from mapl_jax.kernels.attention import reach_mask
+from mapl_jax.kernels.compute import Compute
+from mapl_jax.kernels.rows import Row
 
-attention = jax.jit(kernel.attention, static_argnames=("window", "softcap", "scale", "backend"))
+
+@functools.partial(jax.jit, static_argnames=("window", "softcap", "scale", "backend"))
+def attention(q, k, v, reach, positions, backend="auto", **options):
+    return kernel.attention(
+        q, k, v, Row(reach, positions, reach), Compute(backend=backend), **options
+    )
 
 
 def random_rows(seed, rows, length, used=0.9):
@@ -104,7 +113,8 @@ def test_a_traced_window_is_the_same_in_value_and_gradient(backend):
     q, k, v, reach, positions = inputs(3)
 
     def total(q, k, v, window):
-        out = kernel.attention(q, k, v, reach, positions, window=window, backend=backend)
+        row, compute = Row(reach, positions, reach), Compute(backend=backend)
+        out = kernel.attention(q, k, v, row, compute, window=window)
         return jnp.sum(jnp.sin(out)), out
 
     traced = jax.jit(jax.grad(total, argnums=(0, 1, 2), has_aux=True))

@@ -12,7 +12,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from mapl_jax.data import tries
 from mapl_jax.kernels import tiles
 from mapl_jax.kernels.attention import attention, choose
-from mapl_jax.kernels.compute import Spread
+from mapl_jax.kernels.compute import Compute, Spread
+from mapl_jax.kernels.rows import Row
 
 AXES = ("data", "fsdp", "tensor")
 
@@ -55,9 +56,11 @@ def test_kernels_give_what_all_pairs_give_in_value_and_gradient(heads, kv_heads,
         for n in (heads, kv_heads, kv_heads, heads)
     )
 
+    row = Row(reach, positions, reach, lists)
+
     def values(backend):
         def total(q, k, v):
-            out = attention(q, k, v, reach, positions, lists, **options, backend=backend)
+            out = attention(q, k, v, row, Compute(backend=backend), **options)
             return jnp.sum(out * slope), out
 
         return jax.jit(jax.grad(total, argnums=(0, 1, 2), has_aux=True))(q, k, v)
@@ -72,7 +75,7 @@ def test_kernels_give_what_all_pairs_give_in_value_and_gradient(heads, kv_heads,
 def test_padding_attends_to_itself_only():
     v = np.random.default_rng(0).normal(size=(1, 130, 2, 8)).astype(np.float32)
     zeros = jnp.zeros((1, 130), jnp.int32)
-    found = attention(v, v, v, zeros, zeros, backend="pallas_tpu")
+    found = attention(v, v, v, Row(zeros, zeros, zeros), Compute(backend="pallas_tpu"))
     np.testing.assert_allclose(found, v, atol=1e-6)
 
 
@@ -109,10 +112,12 @@ def test_cudnn_is_given_the_whole_mask(monkeypatch):
     monkeypatch.setattr(jax.nn, "dot_product_attention", stand_in)
     reach, positions, _ = (jnp.asarray(x)[None] for x in row_of(np.random.default_rng(1), 200))
     q = np.random.default_rng(2).normal(size=(1, 200, 4, 8)).astype(np.float32)
-    args = (q, q[:, :, :2], q[:, :, :2], reach, positions)
-    found = attention(*args, window=30, backend="cudnn")
+    args = (q, q[:, :, :2], q[:, :, :2], Row(reach, positions, reach))
+    found = attention(*args, Compute(backend="cudnn"), window=30)
     assert given["implementation"] == "cudnn" and given["mask"].shape == (1, 4, 200, 200)
-    np.testing.assert_allclose(found, attention(*args, window=30, backend="dense"), atol=1e-5)
+    np.testing.assert_allclose(
+        found, attention(*args, Compute(backend="dense"), window=30), atol=1e-5
+    )
 
 
 @pytest.mark.tpu
@@ -134,9 +139,8 @@ def test_kernels_compile_for_tpu_forward_and_backward(topology, heads, kv_heads,
         return jax.ShapeDtypeStruct(shape, dtype, sharding=places)
 
     def total(q, k, v, reach, positions, lists):
-        out = attention(
-            q, k, v, reach, positions, lists, window=4096, softcap=softcap, spread=spread
-        )
+        row, compute = Row(reach, positions, reach, lists), Compute(spread=spread)
+        out = attention(q, k, v, row, compute, window=4096, softcap=softcap)
         return jnp.sum(out.astype(jnp.float32))
 
     shapes = [struct(2, 2048, n, width, dtype=jnp.bfloat16) for n in (heads, kv_heads, kv_heads)]

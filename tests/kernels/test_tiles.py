@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapl_jax.data import rows, tries
-from mapl_jax.kernels import compute, tiles
+from mapl_jax.kernels import tiles
 from mapl_jax.kernels.attention import attention, reach_mask
+from mapl_jax.kernels.compute import Compute, Spread
+from mapl_jax.kernels.rows import Row
 from mapl_jax.kernels.tiles import TILE
 
 
@@ -117,10 +119,11 @@ CASES = [
 def test_listed_tiles_give_what_all_pairs_give_in_value_and_gradient(case):
     def values(arrays, backend):
         *qkv, reach, positions, lists, slope = arrays
-        options = {"window": case.window, "softcap": case.softcap, "backend": backend}
+        options = {"window": case.window, "softcap": case.softcap}
+        row = Row(reach, positions, reach, lists)
 
         def total(q, k, v):
-            out = attention(q, k, v, reach, positions, lists, **options)
+            out = attention(q, k, v, row, Compute(backend=backend), **options)
             return jnp.sum(out * slope), out
 
         slopes, out = jax.grad(total, argnums=(0, 1, 2), has_aux=True)(*qkv)
@@ -151,9 +154,9 @@ def test_a_pair_that_is_not_listed_is_not_visited():
     v = v.at[:, :TILE].set(jnp.nan)
     reach = jnp.full((1, 3 * TILE), 3 * TILE)
     without = [i * 3 + j for i in range(3) for j in range(i + 1) if j or not i]
-    args = (q, k, v, reach, reach)
-    assert np.isnan(attention(*args, backend="blocks")).all()
-    found = attention(*args, jnp.asarray([[*without, -1]]), backend="blocks")
+    row, compute = Row(reach, reach, reach), Compute(backend="blocks")
+    assert np.isnan(attention(q, k, v, row, compute)).all()
+    found = attention(q, k, v, row._replace(tiles=jnp.asarray([[*without, -1]])), compute)
     np.testing.assert_allclose(found[0, TILE:], 1.0, atol=1e-6)
 
 
@@ -179,7 +182,7 @@ def test_compiled_operations_of_a_visit_are_the_same_for_any_row(backward):
         seen = jnp.zeros((1, length), jnp.int32)
 
         def total(q, k, v):
-            return jnp.sum(attention(q, k, v, seen, seen, backend=backend))
+            return jnp.sum(attention(q, k, v, Row(seen, seen, seen), Compute(backend=backend)))
 
         function = jax.grad(total, argnums=(0, 1, 2)) if backward else total
         compiled = jax.jit(function).lower(q, kv, kv).compile()
@@ -217,14 +220,15 @@ def test_rows_of_a_plan_have_places_for_all_their_tiles():
 def test_over_devices_it_is_the_same(shape):
     names = ("data", "fsdp", "tensor")
     mesh = jax.make_mesh(shape, names, axis_types=(jax.sharding.AxisType.Auto,) * 3)
-    spread = compute.Spread(mesh, ("data", "fsdp"), "tensor")
+    spread = Spread(mesh, ("data", "fsdp"), "tensor")
     rng = np.random.default_rng(3)
     made = [forest(rng, 150) for _ in range(8)]
     reach, positions = (jnp.asarray([row[i] for row in made]) for i in range(2))
     q, k, v = (rng.normal(size=(8, 150, n, 8)).astype(np.float32) for n in (8, 2, 2))
 
     def total(q, k, v, spread):
-        out = attention(q, k, v, reach, positions, window=30, backend="blocks", spread=spread)
+        row, compute = Row(reach, positions, reach), Compute(backend="blocks", spread=spread)
+        out = attention(q, k, v, row, compute, window=30)
         return jnp.sum(jnp.sin(out)), out
 
     both = [

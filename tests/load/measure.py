@@ -121,7 +121,7 @@ def read_rows(folder: Path) -> dict[str, object]:
     config.data.train, config.data.test = (str(folder / f"{n}.jsonl") for n in ("train", "test"))
     config.train.epochs = 1
     mesh = sharding.make_mesh(config.mesh)
-    objective = make(config, mesh)
+    objective = make(config)
     cache = folder / "run" / "cache"
     split, _ = prepare.samples(config.data, Settings(**config.synthesis), config.seed, cache)
     tokenizer = tokenization.make_tokenizer(config, split, folder / "run" / "tokenizer")

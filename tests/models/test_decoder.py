@@ -10,8 +10,11 @@ import pytest
 from flax import nnx
 
 from mapl_jax.kernels import attention as kernel
-from mapl_jax.models import axes, decoder, policy, reward
+from mapl_jax.kernels.compute import Compute
+from mapl_jax.kernels.rows import Row
+from mapl_jax.models import axes, decoder, heads
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import optimizers, sharding
 
@@ -21,21 +24,22 @@ UNTIED = DecoderConfig(48, 16, 2, 4, 2, 8, 24, tie_embeddings=False)
 REACH = jnp.asarray([[6, 6, 4, 4, 6, 6, 9, 8, 9, 0, 0, 0]])
 POSITIONS = jnp.asarray([[0, 1, 2, 3, 2, 3, 0, 1, 1, 0, 0, 0]])
 TOKENS = jnp.arange(12)[None]
+ROW = Row(TOKENS, POSITIONS, REACH)
 
 
 @functools.cache
-def parameters(config=CONFIG, model=reward):
+def parameters(config=CONFIG, head=ScoreHead()):
     """All random, and larger than at the start of training, so that attention is no average."""
     rng = np.random.default_rng(0)
     return jax.tree.map(
         lambda x: jnp.asarray(0.2 * rng.normal(size=x.shape), jnp.float32),
-        model.abstract_params(config),
+        head.abstract_params(config),
     )
 
 
 @functools.partial(jax.jit, static_argnames=("dtype", "remat", "backend"))
 def hidden(params, tokens, positions, reach, **options):
-    return decoder.hidden(CONFIG, params, tokens, positions, reach, **options)
+    return decoder.hidden(CONFIG, params, Row(tokens, positions, reach), Compute(**options))
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +93,7 @@ def test_scan_is_one_layer_after_the_other():
         layer = nnx.merge(
             definition, nnx.State(jax.tree.map(lambda p, i=i: p[i], params["layers"]))
         )
-        x = layer(x, rotary, lambda q, k, v: kernel.attention(q, k, v, REACH, POSITIONS))
+        x = layer(x, rotary, lambda q, k, v: kernel.attention(q, k, v, ROW))
     norm = jnp.sqrt(jnp.mean(x * x, -1, keepdims=True) + CONFIG.norm_eps)
     expected = x / norm * params["norm"]["scale"]
     found = hidden(params, TOKENS, POSITIONS, REACH)
@@ -98,7 +102,7 @@ def test_scan_is_one_layer_after_the_other():
 
 def loss(params, **options):
     weight = np.random.default_rng(2).normal(size=(1, 12, CONFIG.width))
-    states = decoder.hidden(CONFIG, params, TOKENS, POSITIONS, REACH, **options)
+    states = decoder.hidden(CONFIG, params, ROW, Compute(**options))
     return jnp.sum(states.astype(jnp.float32) * weight)
 
 
@@ -128,21 +132,21 @@ def test_bf16_is_close_and_its_gradient_fp32():
 
 def test_an_unknown_remat_is_refused_with_the_choices():
     with pytest.raises(UserError, match="none, dots, full"):
-        decoder.hidden(CONFIG, parameters(), TOKENS, POSITIONS, REACH, remat="some")
+        decoder.hidden(CONFIG, parameters(), ROW, Compute(remat="some"))
 
 
 @pytest.mark.parametrize("tie", [True, False])
 def test_logits_are_products_with_the_embedding_or_the_head(tie):
     config = CONFIG if tie else UNTIED
-    params = parameters(config, policy)
+    params = parameters(config, LogpHead())
     states = hidden(params, TOKENS, POSITIONS, REACH)
     matrix = params["embed"].T if tie else params["lm_head"]
     assert ("lm_head" in params) != tie
-    logits = functools.partial(policy.logits, config)
-    found = jax.jit(logits)(params, TOKENS, POSITIONS, REACH)
+    logits = functools.partial(heads.logits, config)
+    found = jax.jit(logits)(params, ROW)
     np.testing.assert_allclose(found, states @ matrix, atol=1e-4)
-    low = functools.partial(logits, dtype=jnp.bfloat16)
-    assert jax.eval_shape(low, params, TOKENS, POSITIONS, REACH).dtype == jnp.float32
+    low = functools.partial(logits, compute=Compute(jnp.bfloat16))
+    assert jax.eval_shape(low, params, ROW).dtype == jnp.float32
 
 
 def test_the_config_is_plain_json_and_comes_back():
@@ -169,13 +173,13 @@ def test_an_impossible_config_is_refused(change, message):
 
 
 @functools.cache
-def initializer(model):
+def initializer(head):
     """Compiled once: random numbers are what takes longest to compile."""
-    return jax.jit(functools.partial(model.init, UNTIED))
+    return jax.jit(functools.partial(head.init, UNTIED))
 
 
 def test_parameters_are_a_plain_nested_dict_and_the_seed_decides_them():
-    first, again, other = (initializer(reward)(jax.random.key(seed)) for seed in (0, 0, 1))
+    first, again, other = (initializer(ScoreHead())(jax.random.key(seed)) for seed in (0, 0, 1))
     assert type(first) is type(first["layers"]) is type(first["layers"]["mlp"]) is dict
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(first))
     jax.tree.map(np.testing.assert_array_equal, first, again)
@@ -184,18 +188,18 @@ def test_parameters_are_a_plain_nested_dict_and_the_seed_decides_them():
     assert np.abs(layers[0] - layers[1]).max() > 0
 
 
-@pytest.mark.parametrize("model", [reward, policy])
-def test_abstract_parameters_have_the_shapes_of_real_ones(model):
-    params = initializer(model)(jax.random.key(0))
+@pytest.mark.parametrize("head", [ScoreHead(), LogpHead()])
+def test_abstract_parameters_have_the_shapes_of_real_ones(head):
+    params = initializer(head)(jax.random.key(0))
     jax.tree.map(
         lambda a, b: np.testing.assert_equal((a.shape, a.dtype), (b.shape, b.dtype)),
-        model.abstract_params(UNTIED),
+        head.abstract_params(UNTIED),
         params,
     )
 
 
 def test_a_fresh_model_has_the_scales_it_names():
-    params = initializer(reward)(jax.random.key(0))
+    params = initializer(ScoreHead())(jax.random.key(0))
     assert params["embed"].std() == pytest.approx(0.02, rel=0.1)
     assert params["layers"]["mlp"]["up"]["kernel"].std() == pytest.approx(0.02, rel=0.1)
     assert params["score"].std() == pytest.approx((CONFIG.width + 1) ** -0.5, rel=0.5)
@@ -204,7 +208,7 @@ def test_a_fresh_model_has_the_scales_it_names():
 
 
 def test_every_dimension_has_a_name_and_only_matrices_decay():
-    abstract = reward.abstract_params(CONFIG)
+    abstract = ScoreHead().abstract_params(CONFIG)
     logical = axes.logical_axes(abstract)
     assert logical["layers"]["mlp"]["down"]["kernel"] == ("layers", "mlp", "embed")
     assert logical["score"] == ("embed",)

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mapl_jax.models import axes, decoder, families, hf_config, hub, policy, reward
+from mapl_jax.kernels.rows import Row
+from mapl_jax.models import axes, decoder, families, hf_config, hub
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.models.rope import RopeScaling, frequencies
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import sharding
@@ -129,7 +131,7 @@ PUBLISHED = {
 def test_published_models_have_the_parameters_that_they_have(name):
     content, expected = PUBLISHED[name]
     config = hf_config.from_hf(content, name)
-    shapes = jax.tree.leaves(policy.abstract_params(config))
+    shapes = jax.tree.leaves(LogpHead().abstract_params(config))
     assert sum(leaf.size for leaf in shapes) == expected
 
 
@@ -287,17 +289,17 @@ every_family = pytest.mark.parametrize("family", families.FAMILIES)
 
 
 @functools.cache
-def parameters(family, model=reward):
+def parameters(family, head=ScoreHead()):
     rng = np.random.default_rng(0)
     return jax.tree.map(
         lambda x: jnp.asarray(0.3 * rng.normal(size=x.shape), jnp.float32),
-        model.abstract_params(SMALL[family]),
+        head.abstract_params(SMALL[family]),
     )
 
 
 @every_family
 def test_a_model_of_every_family_comes_back_exactly(tmp_path, family):
-    config, params = SMALL[family], parameters(family, policy)
+    config, params = SMALL[family], parameters(family, LogpHead())
     hub.save_params(tmp_path, config, params)
     assert hub.load_config(tmp_path) == config
     found = hub.load_params(tmp_path, config, head=False, seed=0)
@@ -306,7 +308,7 @@ def test_a_model_of_every_family_comes_back_exactly(tmp_path, family):
 
 @every_family
 def test_matrices_of_every_family_are_spread_over_both_axes_of_a_mesh(family):
-    shapes = policy.abstract_params(SMALL[family])
+    shapes = LogpHead().abstract_params(SMALL[family])
     mesh = sharding.make_mesh({"data": 2, "fsdp": 2, "tensor": 2})
     places = sharding.parameters(mesh, shapes, axes.logical_axes(shapes))
     for path, place in jax.tree_util.tree_leaves_with_path(places):
@@ -327,7 +329,7 @@ def test_a_leaf_of_a_trie_is_the_leaf_alone_in_value_and_gradient(family):
     direction = jnp.asarray(np.random.default_rng(1).normal(size=config.width), jnp.float32)
 
     def ends(params, tokens, positions, reach, row, end):
-        states = decoder.hidden(config, params, tokens, positions, reach)
+        states = decoder.hidden(config, params, Row(tokens, positions, reach))
         return jnp.sum(states[row, end] @ direction), states[row, end]
 
     compiled = jax.jit(jax.grad(ends, has_aux=True))

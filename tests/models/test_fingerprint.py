@@ -6,15 +6,16 @@ import jax
 import numpy as np
 import pytest
 
-from mapl_jax.models import hub, policy
+from mapl_jax.models import hub
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import LogpHead
 from mapl_jax.runtime.errors import UserError
 
 CONFIG = DecoderConfig(32, 8, 1, 2, 1, 4, 16)
 
 
 def save(folder, shift=0.0):
-    shapes = policy.abstract_params(CONFIG)
+    shapes = LogpHead().abstract_params(CONFIG)
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda x: rng.normal(size=x.shape) + shift, shapes)
     hub.save_params(folder, CONFIG, params)

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from mapl_jax.models import axes, generation, lora, policy
+from mapl_jax.kernels.compute import Compute
+from mapl_jax.kernels.rows import Row
+from mapl_jax.models import axes, generation, heads, lora
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.generation import Sampling
+from mapl_jax.models.heads import LogpHead
 from mapl_jax.models.lora import Lora
 from mapl_jax.models.rope import RopeScaling
 from mapl_jax.runtime.errors import UserError
@@ -61,7 +64,7 @@ def parameters(config):
     rng = np.random.default_rng(0)
     return jax.tree.map(
         lambda x: jnp.asarray(0.6 * rng.normal(size=x.shape), jnp.float32),
-        policy.abstract_params(config),
+        LogpHead().abstract_params(config),
     )
 
 
@@ -99,8 +102,8 @@ def likeliest(config, rows):
     for i, row in enumerate(rows):
         tokens[i, : len(row)], reach[i, : len(row)] = row, len(row)
     positions = np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape)
-    logits = jax.jit(functools.partial(policy.logits, config, backend="dense"))
-    return np.argmax(np.asarray(logits(parameters(config), tokens, positions, reach)), axis=-1)
+    logits = jax.jit(functools.partial(heads.logits, config, compute=Compute(backend="dense")))
+    return np.argmax(np.asarray(logits(parameters(config), Row(tokens, positions, reach))), axis=-1)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -205,9 +208,9 @@ def test_bfloat16_reads_as_the_dense_model_does():
     start = tokens.shape[1] - lengths
     shape = (config.layers, 1, config.kv_heads, 20, config.head_dim)
     cache = generation.Cache(*(jnp.zeros(shape, jnp.bfloat16) for _ in range(2)))
-    read = jax.jit(functools.partial(generation.read, config), static_argnames="dtype")
+    read = jax.jit(functools.partial(generation.read, config), static_argnames="compute")
     exact = read(parameters(config), tokens, start, cache)[0]
-    states, cache = read(parameters(config), tokens, start, cache, dtype=jnp.bfloat16)
+    states, cache = read(parameters(config), tokens, start, cache, compute=Compute(jnp.bfloat16))
     assert cache.keys.dtype == states.dtype == jnp.bfloat16
     difference = np.abs(np.asarray(states[:, -1], np.float32) - exact[:, -1])
     assert difference.max() < 0.1 * np.abs(exact[:, -1]).max()
@@ -220,7 +223,7 @@ def test_a_mesh_generates_what_one_device_does(name):
     rows = [*prompts(), *prompts(2)]
     alone = generated(config, rows)
     mesh = sharding.make_mesh({"data": 2, "fsdp": 2, "tensor": 2})
-    shapes = policy.abstract_params(config)
+    shapes = LogpHead().abstract_params(config)
     places = sharding.parameters(mesh, shapes, axes.logical_axes(shapes))
     by_row = NamedSharding(mesh, PartitionSpec(sharding.DATA_AXES))
     cache = NamedSharding(mesh, PartitionSpec(None, sharding.DATA_AXES, "tensor"))

@@ -14,19 +14,21 @@ import transformers
 from safetensors.numpy import load_file, save_file
 
 from mapl_jax.data import tokenization
-from mapl_jax.models import hub, policy, reward
+from mapl_jax.kernels.rows import Row
+from mapl_jax.models import heads, hub
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.runtime.errors import UserError
 
 CONFIG = DecoderConfig(512, 16, 2, 4, 2, 4, 24, rope_theta=5e4, max_positions=77, eos_token=1)
 UNTIED = DecoderConfig(**{**CONFIG.to_dict(), "tie_embeddings": False})
 
 
-def parameters(config=CONFIG, model=reward):
+def parameters(config=CONFIG, head=ScoreHead()):
     """Every parameter random, norms and biases too."""
     rng = np.random.default_rng(0)
     return jax.tree.map(
-        lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32), model.abstract_params(config)
+        lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32), head.abstract_params(config)
     )
 
 
@@ -54,15 +56,14 @@ def change_tensors(folder, change):
     save_file(tensors, path, metadata={"format": "pt"})
 
 
-@pytest.mark.parametrize(
-    ("config", "model"), [(CONFIG, reward), (UNTIED, reward), (CONFIG, policy), (UNTIED, policy)]
-)
-def test_a_model_comes_back_exactly(tmp_path, config, model):
-    params = parameters(config, model)
+@pytest.mark.parametrize("head", [ScoreHead(), LogpHead()], ids=lambda head: type(head).__name__)
+@pytest.mark.parametrize("config", [CONFIG, UNTIED], ids=["tied", "untied"])
+def test_a_model_comes_back_exactly(tmp_path, config, head):
+    params = parameters(config, head)
     hub.save_params(tmp_path / "model", config, params)
     assert hub.load_config(tmp_path / "model") == config
-    head = model is reward
-    assert_same(hub.load_params(tmp_path / "model", config, head=head, seed=0), params)
+    found = hub.load_params(tmp_path / "model", config, head=head.scores, seed=0)
+    assert_same(found, params)
 
 
 def test_names_and_forms_are_those_of_transformers(folder):
@@ -77,7 +78,7 @@ def test_names_and_forms_are_those_of_transformers(folder):
 
 def test_only_an_untied_policy_has_an_lm_head(tmp_path):
     for config in (CONFIG, UNTIED):
-        hub.save_params(tmp_path / "model", config, parameters(config, policy))
+        hub.save_params(tmp_path / "model", config, parameters(config, LogpHead()))
         names = load_file(tmp_path / "model" / "model.safetensors")
         assert ("lm_head.weight" in names) != config.tie_embeddings
         assert "score.weight" not in names
@@ -123,15 +124,15 @@ def test_shards_are_read_through_their_index(folder):
 
 
 def test_a_language_model_gets_a_fresh_head_that_the_seed_decides(tmp_path):
-    hub.save_params(tmp_path / "model", UNTIED, parameters(UNTIED, policy))
+    hub.save_params(tmp_path / "model", UNTIED, parameters(UNTIED, LogpHead()))
     first, again, other = (
         hub.load_params(tmp_path / "model", UNTIED, head=True, seed=seed) for seed in (3, 3, 4)
     )
     assert "lm_head" not in first
     assert_same(first, again)
     assert np.abs(first["score"] - other["score"]).max() > 0
-    assert np.abs(first["score"]).mean() < 4 * reward.head_scale(UNTIED)
-    assert jax.tree.structure(first) == jax.tree.structure(reward.abstract_params(UNTIED))
+    assert np.abs(first["score"]).mean() < 4 * heads.score_scale(UNTIED)
+    assert jax.tree.structure(first) == jax.tree.structure(ScoreHead().abstract_params(UNTIED))
 
 
 def test_the_base_of_rotary_angles_is_read_where_old_and_new_files_have_it(folder):
@@ -309,8 +310,8 @@ def test_the_first_loss_of_a_recorded_run_of_trl_is_ours():
     lengths = mask.sum(1)
     positions = np.where(mask, np.arange(ids.shape[1]), 0)
     reach = np.where(mask, lengths[:, None], 0)
-    score = jax.jit(functools.partial(reward.rewards, config))
-    scores = score(params, ids, positions, reach, lengths[:, None] - 1)[:, 0]
+    score = jax.jit(functools.partial(heads.rewards, config))
+    scores = score(params, Row(ids, positions, reach), lengths[:, None] - 1)[:, 0]
     chosen, rejected = jnp.split(scores, 2)
     gap = jnp.asarray(chosen - rejected - margin)
     loss = jnp.mean(-jax.nn.log_sigmoid(gap)) + 0.01 * jnp.mean((chosen + rejected) ** 2)

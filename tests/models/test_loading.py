@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from mapl_jax.models import axes, hub, policy, reward, tensors
+from mapl_jax.models import axes, hub, tensors
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import sharding
 
@@ -24,15 +25,15 @@ MESHES = [
 ]
 
 
-def parameters(model=policy):
+def parameters(head=LogpHead()):
     rng = np.random.default_rng(0)
     return jax.tree.map(
-        lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32), model.abstract_params(CONFIG)
+        lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32), head.abstract_params(CONFIG)
     )
 
 
-def places_on(shape, model=policy):
-    shapes = model.abstract_params(CONFIG)
+def places_on(shape, head=LogpHead()):
+    shapes = head.abstract_params(CONFIG)
     return sharding.parameters(sharding.make_mesh(shape), shapes, axes.logical_axes(shapes))
 
 
@@ -55,7 +56,7 @@ def test_parameters_are_where_they_belong_and_what_they_are(folder, shape):
 
 def test_a_fresh_head_is_the_same_on_every_mesh(folder):
     plain = hub.load_params(folder, CONFIG, head=True, seed=3)
-    places = places_on(MESHES[2], reward)
+    places = places_on(MESHES[2], ScoreHead())
     spread = hub.load_params(folder, CONFIG, head=True, seed=3, places=places)
     np.testing.assert_array_equal(plain["score"], spread["score"])
     assert spread["score"].sharding == places["score"]
@@ -159,7 +160,8 @@ import json, re, sys
 import jax
 jax.config.update("jax_num_cpu_devices", 8)
 from pathlib import Path
-from mapl_jax.models import axes, hub, policy
+from mapl_jax.models import axes, hub
+from mapl_jax.models.heads import LogpHead
 from mapl_jax.training import sharding
 
 def memory(name):
@@ -167,7 +169,7 @@ def memory(name):
 
 def load(folder, shape):
     config = hub.load_config(folder)
-    shapes = policy.abstract_params(config)
+    shapes = LogpHead().abstract_params(config)
     mesh = sharding.make_mesh(shape, jax.devices()[:shape["fsdp"] * shape["tensor"]])
     places = sharding.parameters(mesh, shapes, axes.logical_axes(shapes))
     return jax.block_until_ready(
@@ -210,5 +212,5 @@ def test_loading_takes_two_of_the_largest_tensors_beside_the_parameters(
 def random_parameters(config):
     rng = np.random.default_rng(0)
     return jax.tree.map(
-        lambda x: jnp.asarray(rng.random(x.shape, np.float32)), policy.abstract_params(config)
+        lambda x: jnp.asarray(rng.random(x.shape, np.float32)), LogpHead().abstract_params(config)
     )

@@ -8,19 +8,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mapl_jax.models import decoder, lora, policy, reward
+from mapl_jax.kernels.compute import Compute
+from mapl_jax.kernels.rows import Row
+from mapl_jax.models import decoder, heads, lora
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.models.lora import Lora
 from mapl_jax.runtime.errors import UserError
 
 PLAIN = DecoderConfig(64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp_width=48)
 MODEL = dataclasses.replace(PLAIN, lora=Lora(rank=3, alpha=6.0))
 TOKENS = jnp.asarray(np.random.default_rng(0).integers(0, 64, (2, 9)), jnp.int32)
-ROW = (TOKENS, jnp.tile(jnp.arange(9), (2, 1)), jnp.full((2, 9), 9), jnp.full((2, 1), 8))
+ROW = Row(TOKENS, jnp.tile(jnp.arange(9), (2, 1)), jnp.full((2, 9), 9))
+ENDS = jnp.full((2, 1), 8)
 
 
 def score(model, params, **options):
-    return jax.jit(functools.partial(reward.rewards, model, **options))(params, *ROW)
+    score = functools.partial(heads.rewards, model, compute=Compute(**options))
+    return jax.jit(score)(params, ROW, ENDS)
 
 
 def random(model, seed=0):
@@ -28,7 +33,7 @@ def random(model, seed=0):
     rng = np.random.default_rng(seed)
     return jax.tree.map(
         lambda x: jnp.asarray(0.3 * rng.normal(size=x.shape), jnp.float32),
-        reward.abstract_params(model),
+        ScoreHead().abstract_params(model),
     )
 
 
@@ -38,7 +43,7 @@ def same(a, b):
 
 def test_a_fresh_model_is_its_base():
     params, plain = (
-        jax.jit(functools.partial(reward.init, model))(jax.random.key(0))
+        jax.jit(functools.partial(ScoreHead().init, model))(jax.random.key(0))
         for model in (MODEL, PLAIN)
     )
     same(lora.base(params), plain)
@@ -70,7 +75,7 @@ def test_merged_it_scores_the_same(targets):
     model = dataclasses.replace(PLAIN, lora=Lora(rank=3, alpha=6.0, targets=targets))
     params = random(model)
     merged = lora.merge(params, model.lora)
-    assert jax.tree.structure(merged) == jax.tree.structure(reward.abstract_params(PLAIN))
+    assert jax.tree.structure(merged) == jax.tree.structure(ScoreHead().abstract_params(PLAIN))
     np.testing.assert_allclose(score(PLAIN, merged), score(model, params), atol=2e-4)
     gap = jnp.abs(score(PLAIN, lora.base(params)) - score(model, params))
     assert float(gap.max()) > 0.01, "adapters that do nothing would pass this test"
@@ -98,13 +103,13 @@ def test_what_was_split_is_joined_without_a_copy():
 
 
 def test_the_base_of_a_policy_is_its_reference_and_the_same_arrays():
-    params = jax.jit(functools.partial(policy.init, MODEL))(jax.random.key(0))
+    params = jax.jit(functools.partial(LogpHead().init, MODEL))(jax.random.key(0))
     trained = jax.tree.map(lambda x: x + 0.1, lora.adapters(params))
     reference = lora.base(params)
     moved = lora.join(trained, reference)
     assert moved["embed"] is reference["embed"]
     logits = [
-        jax.jit(functools.partial(policy.logits, model))(values, *ROW[:3])
+        jax.jit(functools.partial(heads.logits, model))(values, ROW)
         for model, values in ((MODEL, params), (PLAIN, lora.base(moved)), (MODEL, moved))
     ]
     np.testing.assert_array_equal(logits[0], logits[1])
@@ -118,7 +123,7 @@ def test_gradients_are_those_of_the_merged_matrices():
     def total(trainable, merge):
         values = lora.join(trainable, frozen)
         model, values = (PLAIN, lora.merge(values, MODEL.lora)) if merge else (MODEL, values)
-        return jnp.sum(jnp.sin(reward.rewards(model, values, *ROW, remat="full")))
+        return jnp.sum(jnp.sin(heads.rewards(model, values, ROW, ENDS, Compute(remat="full"))))
 
     slopes = [jax.jit(jax.grad(functools.partial(total, merge=m)))(trainable) for m in (0, 1)]
     jax.tree.map(functools.partial(np.testing.assert_allclose, atol=2e-3, rtol=1e-3), *slopes)
@@ -130,10 +135,10 @@ def test_a_frozen_base_needs_no_gradient():
     adapted = dataclasses.replace(big, lora=Lora(rank=1, alpha=1.0, targets="q"))
 
     def flops(model):
-        trainable, frozen = lora.split(reward.abstract_params(model), model.lora)
+        trainable, frozen = lora.split(ScoreHead().abstract_params(model), model.lora)
 
         def total(trainable, frozen):
-            return jnp.sum(reward.rewards(model, lora.join(trainable, frozen), *ROW))
+            return jnp.sum(heads.rewards(model, lora.join(trainable, frozen), ROW, ENDS))
 
         return jax.jit(jax.grad(total)).lower(trainable, frozen).compile().cost_analysis()["flops"]
 

@@ -12,8 +12,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from mapl_jax.data import tries
-from mapl_jax.models import hub, policy, reward
+from mapl_jax.kernels.rows import Row
+from mapl_jax.models import heads, hub
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import LogpHead, ScoreHead
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -150,11 +152,11 @@ def one_a_row(rows):
     return [jnp.concatenate(column) for column in zip(*parts, strict=True)]
 
 
-def parameters(config, model):
+def parameters(config, head):
     rng = np.random.default_rng(0)
     return jax.tree.map(
         lambda x: jnp.asarray(0.3 * rng.normal(size=x.shape), jnp.float32),
-        model.abstract_params(config),
+        head.abstract_params(config),
     )
 
 
@@ -163,12 +165,13 @@ def load(folder, head):
     return config, hub.load_params(folder, config, head=head, seed=0)
 
 
-def scores(config, params, *row):
-    return jax.jit(functools.partial(reward.rewards, config))(params, *row)
+def scores(config, params, *arrays):
+    *row, leaf_end = arrays
+    return jax.jit(functools.partial(heads.rewards, config))(params, Row(*row), leaf_end)
 
 
 def logits(config, params, *row):
-    return np.asarray(jax.jit(functools.partial(policy.logits, config))(params, *row))
+    return np.asarray(jax.jit(functools.partial(heads.logits, config))(params, Row(*row)))
 
 
 def logits_alone(model, text):
@@ -284,7 +287,7 @@ def test_gradients_are_those_of_torch(tmp_path, case):
     config, params = load(tmp_path / "in", head=True)
 
     def total(params):
-        return jnp.sum(jnp.sin(reward.rewards(config, params, *packed(texts()))))
+        return jnp.sum(jnp.sin(scores(config, params, *packed(texts()))))
 
     # Gradients have the forms of parameters, so a folder of them has the names of torch.
     hub.save_params(tmp_path / "slopes", config, jax.jit(jax.grad(total))(params))
@@ -336,7 +339,7 @@ def test_what_comes_in_goes_out_bit_for_bit(tmp_path, case, kind, dtype):
 
 def test_an_exported_reward_model_opens_in_transformers(tmp_path):
     config = DecoderConfig(96, 32, 2, 4, 2, 8, 48, pad_token=PAD, eos_token=1)
-    params = parameters(config, reward)
+    params = parameters(config, ScoreHead())
     hub.save_params(tmp_path / "model", config, params)
     model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
         tmp_path / "model", output_loading_info=True
@@ -354,7 +357,7 @@ def test_an_exported_reward_model_opens_in_transformers(tmp_path):
 @pytest.mark.parametrize("tie", [True, False])
 def test_an_exported_policy_opens_in_transformers(tmp_path, tie):
     config = DecoderConfig(96, 32, 2, 4, 2, 8, 48, tie_embeddings=tie)
-    params = parameters(config, policy)
+    params = parameters(config, LogpHead())
     hub.save_params(tmp_path / "model", config, params)
     model, info = transformers.AutoModelForCausalLM.from_pretrained(
         tmp_path / "model", output_loading_info=True
@@ -363,8 +366,7 @@ def test_an_exported_policy_opens_in_transformers(tmp_path, tie):
     ids, _ = padded(texts()[2:3])
     with torch.no_grad():
         found = model.eval()(input_ids=ids).logits.numpy()
-    logits = jax.jit(functools.partial(policy.logits, config))
-    expected = logits(params, *one_a_row(texts()[2:3])[:3])
+    expected = logits(config, params, *one_a_row(texts()[2:3])[:3])
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from mapl_jax.data import tokenization
-from mapl_jax.models import families, hub, lora, policy, reward
+from mapl_jax.kernels.rows import Row
+from mapl_jax.models import families, heads, hub, lora
 from mapl_jax.models import peft as adapters
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.models.lora import Lora
 from mapl_jax.reports import model_card
 from mapl_jax.runtime.errors import UserError
@@ -23,10 +25,10 @@ transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.peers
 
 IDS = np.random.default_rng(0).integers(3, 96, (2, 11)).astype(np.int32)
-ROW = (IDS, np.tile(np.arange(11), (2, 1)), np.full((2, 11), 11))
+ROW = Row(IDS, np.tile(np.arange(11), (2, 1)), np.full((2, 11), 11))
 HEADS = {
-    "score": (reward, transformers.AutoModelForSequenceClassification),
-    "logits": (policy, transformers.AutoModelForCausalLM),
+    "score": (ScoreHead(), transformers.AutoModelForSequenceClassification),
+    "logits": (LogpHead(), transformers.AutoModelForCausalLM),
 }
 
 
@@ -60,22 +62,22 @@ def random(tree, seed=0):
 
 def ours(kind, model, params):
     if kind == "score":
-        function, row = reward.rewards, (*ROW, np.full((2, 1), 10))
+        function, arrays = heads.rewards, (ROW, np.full((2, 1), 10))
     else:
-        function, row = policy.logits, ROW
-    return np.asarray(jax.jit(functools.partial(function, model))(params, *row))
+        function, arrays = heads.logits, (ROW,)
+    return np.asarray(jax.jit(functools.partial(function, model))(params, *arrays))
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
 @pytest.mark.parametrize("kind", HEADS)
 @pytest.mark.parametrize("targets", ["all", "o,down"])
 def test_adapters_give_the_same_in_peft(tmp_path, family, kind, targets):
-    module, auto = HEADS[kind]
+    head, auto = HEADS[kind]
     base = base_folder(tmp_path / "base", family, auto)
     settings = Lora(rank=3, alpha=6.0, targets=targets)
     plain = hub.load_config(base)
     model = dataclasses.replace(plain, lora=settings)
-    added = random(lora.split(module.abstract_params(model), settings)[0])
+    added = random(lora.split(head.abstract_params(model), settings)[0])
     frozen = hub.load_params(base, plain, head=kind == "score", seed=0)
     frozen.pop("score", None)
     params = lora.join(added, frozen)
@@ -107,7 +109,7 @@ def exported(tmp_path_factory):
     texts = ["Name two colours.", "Red and blue.", "What is the time? It is noon.", "Yes, no."]
     tokenizer = tokenization.train(texts * 4, 400)
     model = DecoderConfig(448, 32, 2, 4, 2, 8, 48)
-    params = random(reward.abstract_params(model))
+    params = random(ScoreHead().abstract_params(model))
     folder = tmp_path_factory.mktemp("exported") / "model"
     hub.save_params(folder, model, params, tokenizer=tokenization.closed(tokenizer))
     talks = [
@@ -126,8 +128,8 @@ def exported(tmp_path_factory):
     rewards = []
     for path in tokenization.encode_leaves(tokenizer, talks):
         n = len(path)
-        row = (path.tokens[None], np.arange(n)[None], np.full((1, n), n), np.asarray([[n - 1]]))
-        rewards.append(float(reward.rewards(model, params, *row)[0, 0]))
+        row = Row(path.tokens[None], np.arange(n)[None], np.full((1, n), n))
+        rewards.append(float(heads.rewards(model, params, row, np.asarray([[n - 1]]))[0, 0]))
     conversations = [[*m, {"role": "assistant", "content": answer}] for m, answer in talks]
     return folder, conversations, np.asarray(rewards)
 
@@ -177,7 +179,7 @@ def test_the_code_of_the_card_of_adapters_runs(exported, tmp_path, monkeypatch, 
     base, _, _ = exported
     plain = hub.load_config(base)
     model = dataclasses.replace(plain, lora=Lora(rank=2, alpha=4.0))
-    added = random(lora.split(reward.abstract_params(model), model.lora)[0], seed=1)
+    added = random(lora.split(ScoreHead().abstract_params(model), model.lora)[0], seed=1)
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)
     adapters.save(tmp_path, model, added, base=str(base), tokenizer=tokenizer)
     text = model_card.write({}, {"model": {"path": str(base)}}, step=None, adapter=True)
@@ -186,6 +188,8 @@ def test_the_code_of_the_card_of_adapters_runs(exported, tmp_path, monkeypatch, 
     prompt = [{"role": "user", "content": "Name two colours. Use no comma."}]
     (path,) = tokenization.encode_leaves(tokenizer, [(prompt, "Red and blue.")])
     n = len(path)
-    row = (path.tokens[None], np.arange(n)[None], np.full((1, n), n), np.asarray([[n - 1]]))
-    expected = float(reward.rewards(model, lora.join(added, frozen), *row)[0, 0])
+    row = Row(path.tokens[None], np.arange(n)[None], np.full((1, n), n))
+    expected = float(
+        heads.rewards(model, lora.join(added, frozen), row, np.asarray([[n - 1]]))[0, 0]
+    )
     np.testing.assert_allclose(found, [expected, expected], atol=1e-4)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from mapl_jax.data import tries
-from mapl_jax.kernels.logps import token_logps
-from mapl_jax.models import policy
+from mapl_jax.kernels.rows import Row
+from mapl_jax.models import heads
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import LogpHead
 
 CONFIG = DecoderConfig(24, 16, 2, 4, 2, 8, 24, tie_embeddings=False)
 TOKENS, LEAVES = 64, 8
@@ -22,7 +23,7 @@ def parameters():
     rng = np.random.default_rng(0)
     return jax.tree.map(
         lambda x: jnp.asarray(0.3 * rng.normal(size=x.shape), jnp.float32),
-        policy.abstract_params(CONFIG),
+        LogpHead().abstract_params(CONFIG),
     )
 
 
@@ -56,7 +57,8 @@ def row_of(forest, joint, length=TOKENS, leaves=LEAVES):
 
 
 def stack(rows):
-    return [jnp.asarray(np.stack(column)) for column in zip(*rows, strict=True)]
+    arrays = [jnp.asarray(np.stack(column)) for column in zip(*rows, strict=True)]
+    return Row(*arrays[:3]), *arrays[3:]
 
 
 def naive(params, paths, joint):
@@ -68,7 +70,7 @@ def naive(params, paths, joint):
         tokens[i, : len(path)], reach[i, : len(path)] = path.tokens, len(path)
         counts[i, (0 if joint else path.prompt_length - 1) : len(path) - 1] = True
     positions = np.broadcast_to(np.arange(longest), tokens.shape)
-    logits = policy.logits(CONFIG, params, tokens, positions, reach)
+    logits = heads.logits(CONFIG, params, Row(tokens, positions, reach))
     logps = jax.nn.log_softmax(logits[:, :-1], axis=-1)
     of_tokens = jnp.take_along_axis(logps, tokens[:, 1:, None], axis=-1)[..., 0]
     return jnp.sum(jnp.where(counts, of_tokens, 0.0), axis=1)
@@ -84,8 +86,7 @@ def test_a_packed_leaf_has_the_logp_and_the_gradient_of_the_leaf_alone(joint, ch
     def both(logps):
         return jax.jit(lambda p: (logps(p), jax.jacrev(logps)(p)))(parameters())
 
-    logps = functools.partial(token_logps, chunk=chunk)
-    found, slopes = both(lambda p: policy.leaf_logps(CONFIG, p, *packed, logps=logps)[0])
+    found, slopes = both(lambda p: heads.leaf_logps(CONFIG, p, *packed, chunk=chunk)[0])
     alone, slopes_alone = both(lambda p: naive(p, paths, joint))
     np.testing.assert_allclose(found, alone, rtol=1e-6, atol=1e-5)
     jax.tree.map(
@@ -96,7 +97,7 @@ def test_a_packed_leaf_has_the_logp_and_the_gradient_of_the_leaf_alone(joint, ch
 def test_what_lies_beside_a_trie_and_in_which_order_changes_nothing():
     rng = np.random.default_rng(2)
     first, second = (tries.build(sample(rng)) for _ in range(2))
-    score = jax.jit(functools.partial(policy.leaf_logps, CONFIG))
+    score = jax.jit(functools.partial(heads.leaf_logps, CONFIG))
     together = score(parameters(), *stack([row_of([first, second], False)]))[0]
     turned = score(parameters(), *stack([row_of([second, first], False)]))[0]
     apart = score(parameters(), *stack([row_of([x], False) for x in (first, second)]))
@@ -107,9 +108,9 @@ def test_what_lies_beside_a_trie_and_in_which_order_changes_nothing():
 def test_an_unused_leaf_has_no_logp_and_no_gradient():
     trie = tries.build(sample(np.random.default_rng(3)))
     packed = stack([row_of([trie], False)])
-    found = policy.leaf_logps(CONFIG, parameters(), *packed)[0]
+    found = heads.leaf_logps(CONFIG, parameters(), *packed)[0]
     assert (np.asarray(found[4:]) == 0).all()
-    unused = jax.jit(jax.grad(lambda p: policy.leaf_logps(CONFIG, p, *packed)[0, 4:].sum()))
+    unused = jax.jit(jax.grad(lambda p: heads.leaf_logps(CONFIG, p, *packed)[0, 4:].sum()))
     slope = unused(parameters())
     assert all(not np.asarray(leaf).any() for leaf in jax.tree.leaves(slope))
 
@@ -117,7 +118,7 @@ def test_an_unused_leaf_has_no_logp_and_no_gradient():
 def test_prompt_tokens_cancel_between_the_responses_of_a_prompt():
     rows = [row_of([tries.build(sample(np.random.default_rng(4)))], joint) for joint in (0, 1)]
     alone, joint = (
-        policy.leaf_logps(CONFIG, parameters(), *stack([row]))[0, :4].reshape(2, 2) for row in rows
+        heads.leaf_logps(CONFIG, parameters(), *stack([row]))[0, :4].reshape(2, 2) for row in rows
     )
     np.testing.assert_allclose(
         joint[:, 0] - joint[:, 1], alone[:, 0] - alone[:, 1], rtol=1e-5, atol=1e-4

@@ -9,8 +9,11 @@ import pytest
 
 from mapl_jax.data import tries
 from mapl_jax.kernels import attention as kernel
-from mapl_jax.models import reward
+from mapl_jax.kernels.compute import Compute
+from mapl_jax.kernels.rows import Row
+from mapl_jax.models import heads
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import ScoreHead
 
 CONFIG = DecoderConfig(24, 16, 2, 4, 2, 8, 24)
 ROWS, TOKENS, LEAVES, LONGEST = 2, 64, 12, 20
@@ -22,7 +25,7 @@ def parameters():
     rng = np.random.default_rng(0)
     return jax.tree.map(
         lambda x: jnp.asarray(0.3 * rng.normal(size=x.shape), jnp.float32),
-        reward.abstract_params(CONFIG),
+        ScoreHead().abstract_params(CONFIG),
     )
 
 
@@ -37,7 +40,7 @@ def compiled(backend):
     """Rewards [R, L] and the gradient of each of them."""
 
     def rewards(params, *row):
-        return reward.rewards(CONFIG, params, *row, backend=backend)
+        return heads.rewards(CONFIG, params, *row, Compute(backend=backend))
 
     return jax.jit(lambda p, *row: (rewards(p, *row), jax.jacrev(rewards)(p, *row)))
 
@@ -70,7 +73,8 @@ def row_of(forest, length=TOKENS, leaves=LEAVES, first_leaf=0):
 
 
 def stack(rows):
-    return [jnp.asarray(np.stack(column)) for column in zip(*rows, strict=True)]
+    *arrays, leaf_end = (jnp.asarray(np.stack(column)) for column in zip(*rows, strict=True))
+    return Row(*arrays), leaf_end
 
 
 def random_forests(seed):
@@ -114,7 +118,7 @@ def test_a_packed_leaf_has_the_reward_and_the_gradient_of_the_leaf_alone(seed, b
 def test_a_leaf_without_any_padding_has_the_same_reward():
     path = tries.TokenPath(np.arange(13, dtype=np.int32), 5)
     trie = tries.build([path])
-    score = jax.jit(functools.partial(reward.rewards, CONFIG))
+    score = jax.jit(functools.partial(heads.rewards, CONFIG))
     padded = score(parameters(), *stack([row_of([trie])]))
     bare = score(parameters(), *stack([row_of([trie], 13, 1)]))
     np.testing.assert_allclose(padded[0, 0], bare[0, 0], atol=1e-5)
@@ -157,8 +161,10 @@ def test_a_row_of_padding_alone_is_finite():
 def test_the_head_is_fp32_also_when_the_rest_is_bf16():
     forests = [[tries.build(p) for p in forest] for forest in random_forests(1)]
     rows = stack([row_of(forest) for forest in forests])
-    score = jax.jit(functools.partial(reward.rewards, CONFIG), static_argnames="dtype")
-    high, low = (score(parameters(), *rows, dtype=dtype) for dtype in (jnp.float32, jnp.bfloat16))
+    score = jax.jit(functools.partial(heads.rewards, CONFIG), static_argnames="compute")
+    high, low = (
+        score(parameters(), *rows, compute=Compute(dtype)) for dtype in (jnp.float32, jnp.bfloat16)
+    )
     assert low.dtype == jnp.float32
     assert np.abs(high - low).max() < 0.2
     used = np.asarray(low)[np.asarray(low) != 0]

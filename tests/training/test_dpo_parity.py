@@ -14,8 +14,10 @@ import pytest
 
 from mapl_jax import losses, pair_losses
 from mapl_jax.data import tries
+from mapl_jax.kernels.compute import Compute
 from mapl_jax.losses import BASE
-from mapl_jax.models import axes, hub, policy
+from mapl_jax.models import axes, hub
+from mapl_jax.models.heads import LogpHead
 from mapl_jax.training import objective, optimizers, sharding, step
 
 RECORDED = Path(__file__).parents[2].parent / "shared" / "data" / "parity" / "dpo"
@@ -75,10 +77,13 @@ def replayed():
     params = hub.load_params(RECORDED / "init", config, head=False, seed=0)
     logical = axes.logical_axes(params)
     mesh = one_device()
-    leaves = functools.partial(objective.logps_of, config, mesh=mesh, chunk=64)
+
+    def leaves(params, batch):
+        return LogpHead(64).leaves(config, params, objective.paths_of(batch), Compute())
+
     learning_rate = optimizers.schedule(SETTINGS, 6)
     optimizer = optimizers.adamw(SETTINGS, learning_rate, logical)
-    _, shardings = step.state_shapes(policy.abstract_params(config), optimizer, mesh, logical)
+    _, shardings = step.state_shapes(LogpHead().abstract_params(config), optimizer, mesh, logical)
     take = step.compile_train_step(
         step.make_train_step(
             leaves,
@@ -161,10 +166,12 @@ def ours():
     """Log-probabilities of the first recorded batch under policy and reference."""
     config = hub.load_config(RECORDED / "init")
     batch = batch_of(np.load(RECORDED / "batches.npz"), 0)
-    arrays = [batch[name] for name in objective.LOGP]
     policy_logps, ref_logps = (
-        policy.leaf_logps(
-            config, hub.load_params(RECORDED / name, config, head=False, seed=0), *arrays
+        LogpHead().leaves(
+            config,
+            hub.load_params(RECORDED / name, config, head=False, seed=0),
+            objective.paths_of(batch),
+            Compute(),
         )
         for name in ("final", "init")
     )

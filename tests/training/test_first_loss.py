@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from mapl_jax import losses
-from mapl_jax.models import policy
+from mapl_jax.kernels.rows import Row
+from mapl_jax.models import heads
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import LogpHead
 
 CONFIG = DecoderConfig(512, 32, 1, 2, 1, 16, 64)
 FEW = 0.1
@@ -20,7 +22,7 @@ def parameters():
     rng = np.random.default_rng(0)
     return jax.tree.map(
         lambda x: np.asarray(0.3 * rng.normal(size=x.shape), np.float32),
-        policy.abstract_params(CONFIG),
+        LogpHead().abstract_params(CONFIG),
     )
 
 
@@ -45,12 +47,13 @@ def row(some, length):
         ends.append(at - 1)
     arrays["scored_at"] = np.full((1, length), -1, np.int32)
     arrays["scored_at"][0, : len(scored)] = scored
-    return *arrays.values(), np.asarray([ends], np.int32)
+    row = Row(arrays["tokens"], arrays["positions"], arrays["reach"])
+    return row, arrays["parent"], arrays["scored_at"], np.asarray([ends], np.int32)
 
 
 @functools.partial(jax.jit, static_argnames="parts")
 def logps(arrays, parts):
-    return policy.leaf_logps(CONFIG, parameters(), *arrays, parts=parts)[0]
+    return heads.leaf_logps(CONFIG, parameters(), *arrays, parts=parts)[0]
 
 
 def apart(parts, seed):
@@ -77,7 +80,7 @@ def test_the_two_parts_have_the_gradient_of_the_sum():
     arrays = row(texts(9, 3), 384)
 
     def total(params, parts):
-        return jnp.sum(policy.leaf_logps(CONFIG, params, *arrays, parts=parts) * FEW)
+        return jnp.sum(heads.leaf_logps(CONFIG, params, *arrays, parts=parts) * FEW)
 
     one, two = (jax.jit(jax.grad(total), static_argnums=1)(parameters(), x) for x in (False, True))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), one, two)
@@ -85,8 +88,8 @@ def test_the_two_parts_have_the_gradient_of_the_sum():
 
 def test_the_coarse_part_is_exact():
     found = np.asarray(logps(row(texts(3), 768), True))
-    np.testing.assert_array_equal(found[:, 0] % policy.GRID, 0)
-    assert (np.abs(found[:, 1]) < 90 * policy.GRID).all()
+    np.testing.assert_array_equal(found[:, 0] % heads.GRID, 0)
+    assert (np.abs(found[:, 1]) < 90 * heads.GRID).all()
 
 
 def test_a_sum_is_its_parts_or_itself():

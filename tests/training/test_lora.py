@@ -7,17 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mapl_jax.models import axes, lora, reward
+from mapl_jax.kernels.compute import Compute
+from mapl_jax.models import axes, lora
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import ScoreHead
 from mapl_jax.training import optimizers, sharding, step
 from mapl_jax.training.checkpoints import Checkpoints
-from mapl_jax.training.objective import reward_loss
+from mapl_jax.training.objective import paths_of, reward_loss
 
 PLAIN = DecoderConfig(64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp_width=64)
 MODEL = dataclasses.replace(PLAIN, lora=lora.Lora(rank=4, alpha=8.0))
 SETTINGS = optimizers.OptimizerSettings(learning_rate=1e-2, weight_decay=0.1)
 ROWS, LENGTH = 8, 12
-FIELDS = ("tokens", "positions", "reach", "leaf_end")
 
 
 def batch(parts, seed):
@@ -47,7 +48,7 @@ def run(shape, parts=1, steps=3):
     """The state after a few steps, the base before and after, the log and the abstract state."""
     sizes = dict(zip(sharding.MESH_AXES, shape, strict=True))
     mesh = sharding.make_mesh(sizes, jax.devices()[: int(np.prod(shape))])
-    shapes = reward.abstract_params(MODEL)
+    shapes = ScoreHead().abstract_params(MODEL)
     logical = axes.logical_axes(shapes)
     places = sharding.parameters(mesh, shapes, logical)
     rate = optimizers.schedule(SETTINGS, steps)
@@ -58,7 +59,7 @@ def run(shape, parts=1, steps=3):
     )
 
     def rewards(params, part):
-        return reward.rewards(MODEL, params, *(part[name] for name in FIELDS), remat="dots")
+        return ScoreHead().leaves(MODEL, params, paths_of(part), Compute(remat="dots"))
 
     take = step.compile_train_step(
         step.make_train_step(rewards, reward_loss, optimizer, rate),
@@ -66,7 +67,7 @@ def run(shape, parts=1, steps=3):
         shardings,
         lora.split(places, MODEL.lora)[1],
     )
-    params = jax.jit(lambda: reward.init(MODEL, jax.random.key(0)), out_shardings=places)()
+    params = jax.jit(lambda: ScoreHead().init(MODEL, jax.random.key(0)), out_shardings=places)()
     first, frozen = lora.split(params, MODEL.lora)
     before = jax.device_get(frozen)
     state, log = step.compile_first_state(optimizer, shardings)(first), []
@@ -102,7 +103,7 @@ def test_devices_and_parts_make_no_difference(alone):
 
 def test_adapters_and_the_head_learn_and_nothing_else_has_moments(alone):
     state, _, log, _ = alone
-    fresh = lora.split(jax.jit(lambda: reward.init(MODEL, jax.random.key(0)))(), MODEL.lora)[0]
+    fresh = lora.split(jax.jit(lambda: ScoreHead().init(MODEL, jax.random.key(0)))(), MODEL.lora)[0]
     moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), state.params, fresh)
     assert min(jax.tree.leaves(moved)) > 0
     assert jax.tree.structure(state.opt_state[0].mu) == jax.tree.structure(fresh)

@@ -9,8 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mapl_jax.models import axes, policy
+from mapl_jax.kernels.compute import Compute
+from mapl_jax.kernels.rows import Row
+from mapl_jax.models import axes, heads
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import LogpHead
 from mapl_jax.training import objective, optimizers, sharding, step
 
 # The vocabulary and the row are what count; a body of this size compiles in seconds.
@@ -21,7 +24,7 @@ TOKENS, LEAVES, COMPARISONS = 4096, 48, 40
 def all_at_once(model, params, batch):
     """Log-probabilities of leaves from the logits of every token of the row."""
     tokens, positions, reach, parent, scored_at, leaf_end = (batch[name] for name in objective.LOGP)
-    logits = policy.logits(model, params, tokens, positions, reach)
+    logits = heads.logits(model, params, Row(tokens, positions, reach))
     logps = jax.nn.log_softmax(logits, axis=-1)
     rows = jnp.arange(len(tokens))[:, None]
     of_tokens = logps[rows, jnp.maximum(parent, 0), tokens]
@@ -31,10 +34,18 @@ def all_at_once(model, params, batch):
     return jnp.einsum("rlp,rp->rl", on_path.astype(jnp.float32), picked)
 
 
+def in_chunks(mesh, chunk):
+    """Log-probabilities of leaves from the logits of a few tokens at a time."""
+    head, compute = LogpHead(chunk), Compute(spread=sharding.spread(mesh))
+    return lambda model, params, batch: head.leaves(
+        model, params, objective.paths_of(batch), compute
+    )
+
+
 def compiled(leaves, model, shape=(1, 1, 1), rows=1, tokens=TOKENS):
     """A step of DPO with its parameters and batch as shapes alone."""
     mesh = mesh_of(shape)
-    shapes = policy.abstract_params(model)
+    shapes = LogpHead().abstract_params(model)
     logical = axes.logical_axes(shapes)
     settings = optimizers.OptimizerSettings(learning_rate=1e-5)
     rate = optimizers.schedule(settings, 10)
@@ -77,8 +88,7 @@ def temporary_bytes(leaves):
 def test_no_logits_travel_between_devices(shape):
     """However parameters are spread: only the matrix comes together, and its gradient."""
     model = dataclasses.replace(MODEL, vocab_size=1024)
-    leaves = functools.partial(objective.logps_of, mesh=mesh_of(shape), chunk=16)
-    program = compiled(leaves, model, shape, rows=4, tokens=64).as_text()
+    program = compiled(in_chunks(mesh_of(shape), 16), model, shape, rows=4, tokens=64).as_text()
     sent = re.findall(r"= (.*?) (?:all-gather|all-reduce|reduce-scatter|all-to-all)\(", program)
     assert sent
     per_device = {1024 // shape[2], 1024}
@@ -97,11 +107,7 @@ def test_no_logits_travel_between_devices(shape):
 def test_parameters_travel_and_states_stay(shape):
     """With rows of 8 times as many numbers as the largest matrix, nothing that big is sent."""
     model = dataclasses.replace(MODEL, vocab_size=1024, layers=2)
-    mesh = mesh_of(shape)
-    leaves = functools.partial(
-        objective.logps_of, mesh=mesh, chunk=16, spread=sharding.spread(mesh)
-    )
-    program = compiled(leaves, model, shape, rows=8, tokens=1024).as_text()
+    program = compiled(in_chunks(mesh_of(shape), 16), model, shape, rows=8, tokens=1024).as_text()
     sizes = [
         int(np.prod([int(size) for size in dims.split(",") if size]))
         for sent in re.findall(
@@ -116,5 +122,5 @@ def test_parameters_travel_and_states_stay(shape):
 @pytest.mark.slow
 def test_a_step_needs_less_than_a_fifth_of_the_memory_of_all_logits():
     # Every token of the row is scored, the worst case for chunks.
-    in_chunks = functools.partial(objective.logps_of, mesh=mesh_of((1, 1, 1)), chunk=256)
-    assert 5 * temporary_bytes(in_chunks) < temporary_bytes(all_at_once)
+    chunked = in_chunks(mesh_of((1, 1, 1)), 256)
+    assert 5 * temporary_bytes(chunked) < temporary_bytes(all_at_once)

@@ -14,9 +14,11 @@ from mapl_jax import losses, pair_losses
 from mapl_jax.data import encode, loader, tokenization
 from mapl_jax.data.loader import Batches
 from mapl_jax.data.rows import make_plan
+from mapl_jax.kernels.compute import Compute
 from mapl_jax.losses import joined
-from mapl_jax.models import axes, policy
+from mapl_jax.models import axes
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import LogpHead
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import optimizers, scoring, sharding, step
 from mapl_jax.training.objective import LOGP, comparisons_of, make, policy_loss
@@ -102,7 +104,7 @@ def parameters():
     rng = np.random.default_rng(0)
     return jax.tree.map(
         lambda x: np.asarray(0.15 * rng.normal(size=x.shape), np.float32),
-        policy.abstract_params(MODEL),
+        LogpHead().abstract_params(MODEL),
     )
 
 
@@ -123,7 +125,9 @@ def reference_of(tries, objective, *, rows=8):
     """Log-probabilities of all leaves under the first parameters."""
     mesh = mesh_of()
     places = jax.tree.map(lambda _: sharding.replicated(mesh), parameters())
-    leaves = step.compile_scoring(functools.partial(objective.leaves, MODEL), mesh, places)
+    leaves = step.compile_scoring(
+        functools.partial(objective.leaves, MODEL, compute=Compute()), mesh, places
+    )
     return scoring.all_leaves(
         lambda batch: leaves(parameters(), sharding.to_device(batch, mesh)),
         loader.eval_batches(
@@ -141,13 +145,14 @@ def reference(tries):
 def take(objective, batches, shape=ONE, steps=2):
     """Metrics of a few steps, and the parameters after them."""
     mesh = mesh_of(shape)
-    shapes = policy.abstract_params(MODEL)
+    shapes = LogpHead().abstract_params(MODEL)
     logical = axes.logical_axes(shapes)
     settings = optimizers.OptimizerSettings(learning_rate=1e-3, schedule="constant")
     rate = optimizers.schedule(settings, steps)
     optimizer = optimizers.adamw(settings, rate, logical)
     _, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
-    leaves = functools.partial(objective.leaves, MODEL)
+    compute = Compute(spread=sharding.spread(mesh))
+    leaves = functools.partial(objective.leaves, MODEL, compute=compute)
     run = step.compile_train_step(
         step.make_train_step(leaves, objective.loss, optimizer, rate), mesh, shardings
     )
@@ -166,8 +171,8 @@ def mesh_of(shape=ONE):
     return sharding.make_mesh(shape, jax.devices()[: int(np.prod(list(shape.values())))])
 
 
-def dpo(shape=ONE, **changes):
-    return make(config_of("dpo", **changes), mesh_of(shape))
+def dpo(**changes):
+    return make(config_of("dpo", **changes))
 
 
 @pytest.mark.parametrize(
@@ -201,7 +206,7 @@ def alone(tries):
 def test_eight_devices_give_what_one_gives(tries, alone, shape):
     _, reference, log, params = alone
     shape = dict(zip(sharding.MESH_AXES, shape, strict=True))
-    objective = dpo(shape, **MIXED)
+    objective = dpo(**MIXED)
     batches = serve(tries, objective, reference=reference)
     found, spread = take(objective, batches, shape)
     same(found, log)
@@ -269,7 +274,7 @@ def reference_like(batch):
 
 
 def test_sft_is_the_mean_over_response_tokens(shown):
-    objective = make(config_of("sft"), mesh_of())
+    objective = make(config_of("sft"))
     (first, *_), _ = take(objective, serve(shown, objective), steps=1)
     logps = reference_of(shown, objective)
     batches = serve(shown, objective)
@@ -281,7 +286,7 @@ def test_sft_is_the_mean_over_response_tokens(shown):
 
 
 def test_sft_scores_response_tokens_alone_and_weighs_them_to_one(shown):
-    objective = make(config_of("sft"), mesh_of())
+    objective = make(config_of("sft"))
     batch = serve(shown, objective)[0]
     scored = batch["scored_at"][0]
     for row in range(len(scored)):
@@ -297,10 +302,10 @@ def test_margins_of_the_data_need_a_loss_that_knows_them(encoded):
     with_gamma = encoded([sample(i, rng, gamma=0.5) for i in range(4)], "gamma")
     config = config_of("dpo", **{"loss.type": "ipo"})
     with pytest.raises(UserError, match="margins, which mean nothing to the loss ipo"):
-        make(config, mesh_of()).check(with_gamma, config)
+        make(config).check(with_gamma, config)
     for name in ("sigmoid", "sigmoid,sft"):
         config = config_of("dpo", **{"loss.type": name})
-        make(config, mesh_of()).check(with_gamma, config)
+        make(config).check(with_gamma, config)
 
 
 @pytest.mark.parametrize(

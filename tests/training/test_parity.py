@@ -12,10 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mapl_jax.kernels.compute import Compute
 from mapl_jax.losses import BASE
-from mapl_jax.models import axes, hub, reward
+from mapl_jax.models import axes, hub
+from mapl_jax.models.heads import ScoreHead
 from mapl_jax.training import optimizers, sharding, step
-from mapl_jax.training.objective import reward_loss
+from mapl_jax.training.objective import paths_of, reward_loss
 
 RECORDED = Path(__file__).parents[2].parent / "shared" / "data" / "parity" / "rm"
 pytestmark = pytest.mark.skipif(not RECORDED.exists(), reason="needs the recorded steps of TRL")
@@ -70,13 +72,12 @@ def replayed():
     logical = axes.logical_axes(params)
 
     def rewards(params, batch):
-        fields = ("tokens", "positions", "reach", "leaf_end")
-        return reward.rewards(config, params, *(batch[name] for name in fields))
+        return ScoreHead().leaves(config, params, paths_of(batch), Compute())
 
     learning_rate = optimizers.schedule(SETTINGS, 6)
     optimizer = optimizers.adamw(SETTINGS, learning_rate, logical)
     mesh = sharding.make_mesh({"data": 1, "fsdp": 1, "tensor": 1}, jax.devices()[:1])
-    _, shardings = step.state_shapes(reward.abstract_params(config), optimizer, mesh, logical)
+    _, shardings = step.state_shapes(ScoreHead().abstract_params(config), optimizer, mesh, logical)
     take = step.compile_train_step(
         step.make_train_step(
             rewards,

@@ -11,18 +11,19 @@ import pytest
 
 from mapl_jax import losses
 from mapl_jax.kernels import tiles
-from mapl_jax.models import axes, policy, reward
+from mapl_jax.kernels.compute import Compute
+from mapl_jax.models import axes
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.performance import estimate
 from mapl_jax.training import optimizers, sharding, step, trainer
 from mapl_jax.training.objective import (
     LOGP,
     REWARD,
     Objective,
-    logps_of,
+    paths_of,
     policy_loss,
     reward_loss,
-    rewards_of,
 )
 
 MODEL = DecoderConfig(64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp_width=64)
@@ -34,19 +35,17 @@ MESHES = [shape for shape in itertools.product((1, 2, 4, 8), repeat=3) if np.pro
 FAST = [(2, 2, 2)]
 
 
-def objective_of(kind, mesh):
+def objective_of(kind):
     common = {"evaluation": None, "evaluate": None, "score": None}
     if kind == "reward":
         return Objective(
-            model=reward,
-            leaves=rewards_of,
+            head=ScoreHead(),
             loss=reward_loss,
             fields=(*REWARD, "tiles", *losses.Comparisons._fields),
             **common,
         )
     return Objective(
-        model=policy,
-        leaves=functools.partial(logps_of, mesh=mesh, chunk=16),
+        head=LogpHead(16),
         loss=functools.partial(policy_loss, beta=0.1),
         fields=(
             *LOGP,
@@ -102,20 +101,15 @@ def make_batch(seed=0):
 def assembled(kind, shape):
     sizes = dict(zip(sharding.MESH_AXES, shape, strict=True))
     mesh = sharding.make_mesh(sizes, jax.devices()[: int(np.prod(shape))])
-    options = {
-        "dtype": jnp.float32,
-        "remat": "full",
-        "backend": "auto",
-        "spread": sharding.spread(mesh),
-    }
-    objective = objective_of(kind, mesh)
-    run = trainer.assemble(MODEL, objective, mesh, settings=SETTINGS, steps=4, options=options)
+    compute = Compute(remat="full", spread=sharding.spread(mesh))
+    objective = objective_of(kind)
+    run = trainer.assemble(MODEL, objective, mesh, settings=SETTINGS, steps=4, compute=compute)
     return mesh, objective, run
 
 
 def train(kind, shape, steps=2):
     mesh, objective, run = assembled(kind, shape)
-    make = jax.jit(lambda: objective.model.init(MODEL, jax.random.key(0)), out_shardings=run.places)
+    make = jax.jit(lambda: objective.head.init(MODEL, jax.random.key(0)), out_shardings=run.places)
     state = step.compile_first_state(run.optimizer, run.shardings)(make())
     log = []
     for seed in range(steps):
@@ -147,11 +141,15 @@ def test_a_mesh_gives_what_one_device_gives(kind, shape):
 
 def test_matrices_that_are_rounded_first_give_the_same_in_value_and_gradient():
     mesh = sharding.make_mesh({"data": 1, "fsdp": 8, "tensor": 1})
-    params = reward.init(MODEL, jax.random.key(0))
+    params = ScoreHead().init(MODEL, jax.random.key(0))
     places = sharding.parameters(mesh, params, axes.logical_axes(params))
     params = jax.device_put(params, places)
     batch = {name: value[0] for name, value in make_batch().items()}
-    leaves = functools.partial(rewards_of, MODEL, dtype=jnp.bfloat16)
+    compute = Compute(jnp.bfloat16)
+
+    def leaves(params, batch):
+        return ScoreHead().leaves(MODEL, params, paths_of(batch), compute)
+
     rounded = trainer.rounded_first(leaves, places, jnp.bfloat16)
 
     def both(function):

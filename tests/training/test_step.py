@@ -5,10 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mapl_jax.models import axes, reward
+from mapl_jax.kernels.compute import Compute
+from mapl_jax.models import axes
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import ScoreHead
 from mapl_jax.training import optimizers, sharding, step
-from mapl_jax.training.objective import reward_loss
+from mapl_jax.training.objective import paths_of, reward_loss
 
 pytestmark = pytest.mark.smoke
 
@@ -52,20 +54,21 @@ def run(shape, *, parts=1, steps=4, rows=ROWS, spoil=lambda _, batch: batch):
     """
     devices = jax.devices()[: int(np.prod(list(shape.values())))]
     mesh = sharding.make_mesh(shape, devices)
-    shapes = reward.abstract_params(MODEL)
+    shapes = ScoreHead().abstract_params(MODEL)
     logical = axes.logical_axes(shapes)
     learning_rate = optimizers.schedule(SETTINGS, steps)
     optimizer = optimizers.adamw(SETTINGS, learning_rate, logical)
     _, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
 
     def rewards(params, batch):
-        fields = ("tokens", "positions", "reach", "leaf_end")
-        return reward.rewards(MODEL, params, *(batch[name] for name in fields))
+        return ScoreHead().leaves(MODEL, params, paths_of(batch), Compute())
 
     take = step.compile_train_step(
         step.make_train_step(rewards, reward_loss, optimizer, learning_rate), mesh, shardings
     )
-    make = jax.jit(lambda: reward.init(MODEL, jax.random.key(0)), out_shardings=shardings.params)
+    make = jax.jit(
+        lambda: ScoreHead().init(MODEL, jax.random.key(0)), out_shardings=shardings.params
+    )
     state = step.compile_first_state(optimizer, shardings)(make())
     log = []
     for number, clean in enumerate(batches(steps, rows)):
@@ -175,20 +178,21 @@ def test_a_gradient_that_overflows_changes_nothing_though_the_loss_is_finite():
 
 def test_the_second_step_compiles_nothing():
     mesh = sharding.make_mesh({"data": 2, "fsdp": 2, "tensor": 2}, jax.devices()[:8])
-    shapes = reward.abstract_params(MODEL)
+    shapes = ScoreHead().abstract_params(MODEL)
     logical = axes.logical_axes(shapes)
     rate = optimizers.schedule(SETTINGS, 3)
     optimizer = optimizers.adamw(SETTINGS, rate, logical)
     _, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
 
     def rewards(params, batch):
-        fields = ("tokens", "positions", "reach", "leaf_end")
-        return reward.rewards(MODEL, params, *(batch[name] for name in fields))
+        return ScoreHead().leaves(MODEL, params, paths_of(batch), Compute())
 
     take = step.compile_train_step(
         step.make_train_step(rewards, reward_loss, optimizer, rate), mesh, shardings
     )
-    make = jax.jit(lambda: reward.init(MODEL, jax.random.key(0)), out_shardings=shardings.params)
+    make = jax.jit(
+        lambda: ScoreHead().init(MODEL, jax.random.key(0)), out_shardings=shardings.params
+    )
     state = step.compile_first_state(optimizer, shardings)(make())
     for batch in batches(3):
         state, _ = take(state, sharding.to_device(batch, mesh))
@@ -221,7 +225,7 @@ def test_learning_rates_are_those_of_the_closed_form(schedule, expected):
 
 
 def test_weight_decay_spares_norms_biases_and_the_head():
-    shapes = reward.abstract_params(MODEL)
+    shapes = ScoreHead().abstract_params(MODEL)
     logical = axes.logical_axes(shapes)
     settings = optimizers.OptimizerSettings(
         learning_rate=0.1, schedule="constant", weight_decay=0.5
