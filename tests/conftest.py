@@ -2,10 +2,12 @@
 
 XLA's compiler for CPU spends most of its time on making fast what a test runs once, so it is told
 not to, here and in the commands that tests start. What compares with other libraries runs as users
-run it: .ci/run sets the level itself.
+run it: .ci/run sets the level itself. What one test has compiled, others find, also those of other
+processes: `JAX_COMPILATION_CACHE_DIR` keeps it from one run of pytest to the next.
 """
 
 import os
+from pathlib import Path
 
 import jax
 import pytest
@@ -15,11 +17,28 @@ if LEVEL not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {LEVEL}=0".strip()
 jax.config.update("jax_num_cpu_devices", 8)
 
+TESTS = Path(__file__).parent
+# Files that take longest come first, so that no process works alone at the end.
+LONGEST = ()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Orders files, each of which stays together; see `--no-loadscope-reorder` in setup.cfg."""
+    place = {TESTS / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled_once(tmp_path_factory):
-    """Commands that tests start find what another command of the same shapes has compiled."""
+    """Tests and the commands that they start find what others of the same shapes have compiled."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(folder / "compiled"))
+    seconds = "0.2"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
-        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", folder)
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", seconds)
+        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", float(seconds))
         yield

@@ -23,17 +23,7 @@ def one_device(tmp_path_factory):
         patch.setattr("jax.devices", lambda *_: first)
         patch.setattr("tempfile.tempdir", str(folder))
         patch.chdir(folder)
-        # Examples build the same few programs again and again.
-        settings = {
-            "jax_compilation_cache_dir": str(folder / "compiled"),
-            "jax_persistent_cache_min_compile_time_secs": 0.0,
-        }
-        before = {name: jax.config.values[name] for name in settings}
-        for name, value in settings.items():
-            jax.config.update(name, value)
         yield
-        for name, value in before.items():
-            jax.config.update(name, value)
 
 
 def run_example(name):
