@@ -194,7 +194,7 @@ def table(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str:
 
 FOOTNOTES = (
     "Chance is 50 %; a tie counts as wrong.",
-    "longer wins: accuracy of preferring what has more tokens (in parentheses: no difference).",
+    "prefer longer: accuracy of always preferring the longer text; - where all are equally long.",
 )
 
 
@@ -208,7 +208,7 @@ def table_cells(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> l
         *(["accuracy before"] if before is not None else []),
         f"{accuracy} [95 % interval]" if has_interval else accuracy,
         "ties",
-        "longer wins (ties)",
+        "prefer longer",
         "mean margin",
     ]
     cells = [header]
@@ -218,18 +218,18 @@ def table_cells(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> l
         score = percent(after[f"{level}_accuracy"])
         if f"{level}_accuracy_low" in after:
             ends = (100 * after[f"{level}_accuracy_{end}"] for end in ("low", "high"))
-            score += " [{:5.1f}, {:5.1f}]".format(*ends)
+            score += " [{:.1f}, {:.1f}]".format(*ends)
         row = [level, str(after[f"{level}_count"])]
         if before is not None:
             value = before.get(f"{level}_accuracy")
             # A policy that is still its own reference prefers nothing.
             tied = before.get(f"{level}_ties") == 1
             row.append("-" if value is None else "all tied" if tied else percent(value))
-        ties = percent(after[f"{level}_length_ties"])
+        no_lengths = after[f"{level}_length_ties"] == 1
         row += [
             score,
             percent(after[f"{level}_ties"]),
-            f"{percent(after[f'{level}_length_accuracy'])} ({ties:>7})",
+            "-" if no_lengths else percent(after[f"{level}_length_accuracy"]),
             f"{after[f'{level}_margin']:+.3f}",
         ]
         cells.append(row)

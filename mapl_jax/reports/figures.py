@@ -253,7 +253,7 @@ def accuracy_by_level(before: Summary | None, after: Summary) -> Picture | None:
     if before is not None and not levels_of(before):
         before = None
     sides = [("bar pale soft", "before"), ("bar soft", "after")] if before is not None else []
-    legend = [*sides, ("diamond", "longer wins"), CHANCE]
+    legend = [*sides, ("diamond", "prefer longer"), CHANCE]
     plot = Plot(
         (-0.6, len(levels) - 0.4),
         (0, 1.06),
@@ -278,7 +278,8 @@ def accuracy_by_level(before: Summary | None, after: Summary) -> Picture | None:
         plot.whisker(i + middle, (ends[0], ends[1]))
         plot.label(i + middle, max(value, ends[1]), f"{100 * value:.1f}")
         length = after[f"{level}_length_accuracy"]
-        plot.diamond(i + middle + 0.22, length, f"longer wins: {100 * length:.1f} %")
+        if after[f"{level}_length_ties"] < 1:
+            plot.diamond(i + middle + 0.22, length, f"prefer longer: {100 * length:.1f} %")
         words.append(note)
     caption = (
         "With 95 % intervals. A diamond well below its bar: the model does more than prefer what "

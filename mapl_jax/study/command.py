@@ -151,7 +151,7 @@ def _rows(
         drawn[arm] = {m.name: _drawn(config, m, parts[m.test]) for m in wanted}
         lengths = lengths or _lengths(config, parts[LONGER.test])
     first = next(iter(by_arm))
-    rows = [tables.Row("longer wins", "preferring the longer response", {}, lengths, {})]
+    rows = [tables.Row("prefer longer", "always preferring the longer response", {}, lengths, {})]
     for arm, jobs in by_arm.items():
         values = {name: measures.estimate(*both) for name, both in drawn[arm].items()}
         differences = {

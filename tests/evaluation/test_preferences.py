@@ -53,7 +53,7 @@ def test_a_tie_is_wrong():
     assert summary["base_ties"] == 0.5
 
 
-def test_longer_wins_has_its_own_accuracy_and_ties():
+def test_preferring_longer_has_its_own_accuracy_and_ties():
     summary = summarize(scored([1.0] * 4, lengths=[3, -3, 0, 0]), seed=0, resamples=0)
     assert summary["base_length_accuracy"] == 0.25
     assert summary["base_length_ties"] == 0.5
@@ -236,3 +236,10 @@ def test_the_table_of_one_level_has_one_row():
     lines = table({}, after).split("\n")
     assert lines[2].split()[:3] == ["base", "1", "-"]
     assert set(lines[3]) == {"-"}
+
+
+def test_a_level_whose_sides_are_equally_long_has_no_accuracy_of_preferring_longer():
+    after = summarize(scored([1.0, 1.0], lengths=[0, 0]), seed=0, resamples=0)
+    assert "-" in table(None, after).split("\n")[2].split()
+    after = summarize(scored([1.0, 1.0], lengths=[1, 0]), seed=0, resamples=0)
+    assert table(None, after).split("\n")[2].count("50.0 %") == 1

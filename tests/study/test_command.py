@@ -43,7 +43,7 @@ def test_a_study_gives_every_arm_under_both_budgets(finished):
         "Reward models, equal pairs",
     ]
     for part in parts:
-        assert [row.name for row in part.rows] == ["longer wins", "base", "all", "one-ended"]
+        assert [row.name for row in part.rows] == ["prefer longer", "base", "all", "one-ended"]
         for row in part.rows[1:]:
             assert 0 <= row.values["base"].mean <= 1
             assert row.seen["steps"] == 4

@@ -131,7 +131,7 @@ def part():
     sure = Estimate(0.6, 0.55, 0.65, (0.58, 0.62))
     nothing = Estimate(float("nan"), float("nan"), float("nan"), (float("nan"),))
     rows = [
-        tables.Row("longer wins", "", {}, {"base": sure}, {}),
+        tables.Row("prefer longer", "", {}, {"base": sure}, {}),
         tables.Row(
             "<all>",
             "everything & more",
