@@ -21,12 +21,14 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mapl_jax.data import encode, loader, tokenization
+from mapl_jax.data import loader, tokenization, trie_set
+from mapl_jax.data.settings import DataSettings, TokenizerSettings
 from mapl_jax.models import initial, lora
 from mapl_jax.performance import measure
 from mapl_jax.runtime import cli, errors, files
 from mapl_jax.runtime.console import result, say
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.settings import from_section
 from mapl_jax.synthesis import prepare
 from mapl_jax.synthesis.settings import Settings
 from mapl_jax.training import reference as weights
@@ -82,6 +84,20 @@ def device() -> str:
     return f"{jax.device_count()} x {kind}{cores}"
 
 
+def _data(
+    config: ConfigDict, folder: Path, *, synthesized: bool
+) -> tuple[tokenization.Tokenizer, trie_set.TrieSet]:
+    """The tokenizer of a config and its training data."""
+    data = from_section(DataSettings, config.data.to_dict(), "data")
+    load = prepare.samples if synthesized else prepare.demonstrations
+    split, _ = load(data, Settings(**config.synthesis), config.seed, folder / "cache")
+    settings = from_section(TokenizerSettings, config.tokenizer.to_dict(), "tokenizer")
+    tokenizer = tokenization.make_tokenizer(
+        settings, config.model.path, split, folder / "tokenizer"
+    )
+    return tokenizer, trie_set.encode_split(split, tokenizer, data, folder / "cache")
+
+
 def run(config: ConfigDict, folder: Path, steps: int) -> dict[str, Any]:
     """Measures the steps of a config.
 
@@ -93,10 +109,7 @@ def run(config: ConfigDict, folder: Path, steps: int) -> dict[str, Any]:
     mesh = sharding.make_mesh(config.mesh)
     compute = trainer.compute_of(config, mesh)
     objective = make(config)
-    load = prepare.samples if objective.comparisons else prepare.demonstrations
-    split, _ = load(config.data, Settings(**config.synthesis), config.seed, folder / "cache")
-    tokenizer = tokenization.make_tokenizer(config, split, folder / "tokenizer")
-    tries = encode.encode_split(split, tokenizer, encode.encode_settings(config), folder / "cache")
+    tokenizer, tries = _data(config, folder, synthesized=objective.comparisons)
     objective.check(tries, config)
     with config.unlocked():
         config.train.steps = steps + WARM

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mapl_jax.data import encode
+from mapl_jax.data import trie_set
 from mapl_jax.data.messages import Message, Prompt, as_messages
 from mapl_jax.data.sources import Source
 from mapl_jax.data.splits import Split
@@ -99,7 +99,7 @@ def evaluate_model(
         split = prepare.samples_of(
             data, cache, synthesis=None if synthesis is None else Settings(**synthesis)
         )
-        tries = encode.encode_split(split, found.tokenizer, settings, cache)
+        tries = trie_set.encode_split(split, found.tokenizer, settings, cache)
         scored = judging.comparisons(
             found, tries, found.mesh, rows_per_batch=rows_per_batch, compute=compute_in(dtype)
         )
@@ -204,8 +204,8 @@ def main(arguments: cli.Arguments) -> None:
         split = prepare.samples_of(
             config.data, cache, on_error=config.on_error, seed=config.seed, synthesis=synthesis
         )
-        tries = encode.encode_split(split, found.tokenizer, settings, cache)
-        say(encode.describe(str(config.data), tries))
+        tries = trie_set.encode_split(split, found.tokenizer, settings, cache)
+        say(trie_set.describe(str(config.data), tries))
         scored = judging.comparisons(
             found,
             tries,

@@ -10,9 +10,10 @@ import os
 import tempfile
 from pathlib import Path
 
-from mapl_jax.data import cache, encode
-from mapl_jax.data.encode import encode_split
+from mapl_jax.data import cache, trie_set
+from mapl_jax.data.settings import TrieSettings
 from mapl_jax.data.sources import Source
+from mapl_jax.data.trie_set import encode_split
 from mapl_jax.runtime import cli, errors
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
@@ -115,7 +116,7 @@ def check(*, dtype: str, adapter: bool, flag: str = "") -> None:
         raise UserError(f"adapters are written as float32; leave out {flag}dtype")
 
 
-def rows(found: restore.Trained, data: Source, cache_dir: str) -> encode.TrieSet:
+def rows(found: restore.Trained, data: Source, cache_dir: str) -> trie_set.TrieSet:
     """What an export is checked with: some data, or the held-out rows of the run.
 
     Args:
@@ -133,10 +134,10 @@ def rows(found: restore.Trained, data: Source, cache_dir: str) -> encode.TrieSet
         try:
             shared = lengths.get("cache")
             kept = cache.shared_folder(shared) if shared else found.run.cache
-            return encode.open_cached(kept, found.held_out, lengths["row_length"])
+            return trie_set.open_cached(kept, found.held_out, lengths["row_length"])
         except UserError as error:
             raise UserError(f"{error}; give rows to check with by --data=FILE") from error
-    settings = encode.Settings(lengths["max_length"], lengths["row_length"])
+    settings = TrieSettings(lengths["max_length"], lengths["row_length"])
     split = prepare.samples_of(data, cache_dir)
     return encode_split(split, found.tokenizer, settings, cache_dir)
 

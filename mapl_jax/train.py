@@ -18,12 +18,13 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from mapl_jax.data import cache, encode, loader, tokenization
-from mapl_jax.data.encode import describe
+from mapl_jax.data import cache, loader, templates, tokenization, trie_set
 from mapl_jax.data.loader import eval_batches
+from mapl_jax.data.settings import DataSettings, TokenizerSettings
 from mapl_jax.data.sources import DEMO, Source
 from mapl_jax.data.splits import Split
 from mapl_jax.data.tokenization import make_tokenizer
+from mapl_jax.data.trie_set import describe
 from mapl_jax.evaluation import following, sampler, stored
 from mapl_jax.models import hub, initial, lora
 from mapl_jax.reports.run import finish
@@ -89,7 +90,8 @@ def build_model(config: ConfigDict, data: Source | None = None) -> Trained:
         raise UserError("no tokenizer is named; give data to learn one from")
     with tempfile.TemporaryDirectory(prefix="mapl-") as folder:
         split = Split((), "", {}) if data is None else prepare.samples_of(data, folder)
-        tokenizer = make_tokenizer(config, split, Path(folder) / "tokenizer")
+        settings = from_section(TokenizerSettings, config.tokenizer.to_dict(), "tokenizer")
+        tokenizer = make_tokenizer(settings, config.model.path, split, Path(folder) / "tokenizer")
     source = initial.first(config, tokenizer, objective)
     params = source.make(restore.placement(source.model, mesh, objective.head.scores))
     return Trained(source.model, params, tokenizer)
@@ -225,6 +227,7 @@ def run(
             hub.check(path, head=objective.head.scores)
 
     # Data: pairs -> samples -> tries -> rows. What one process made the others find.
+    data = from_section(DataSettings, config.data.to_dict(), "data")
     load = prepare.samples if objective.comparisons else prepare.demonstrations
     with (
         distributed.first_alone(),
@@ -232,14 +235,19 @@ def run(
         console.timed("data"),
     ):
         train_split, test_split = load(
-            config.data, SynthesisSettings(**config.synthesis), config.seed, cache_dir
+            data, SynthesisSettings(**config.synthesis), config.seed, cache_dir
         )
-        tokenizer = make_tokenizer(config, train_split, folder.tokenizer)
-        if str(tokenizer.chat_template).endswith(tokenization.PLAIN):
+        tokenizer = make_tokenizer(
+            from_section(TokenizerSettings, config.tokenizer.to_dict(), "tokenizer"),
+            config.model.path,
+            train_split,
+            folder.tokenizer,
+        )
+        if str(tokenizer.chat_template).endswith(templates.PLAIN):
             say("the tokenizer has no chat template; turns are written as plain text (User: ...)")
-        encoding = encode.encode_settings(config)
-        train_tries = encode.encode_split(train_split, tokenizer, encoding, cache_dir)
-        test_tries = encode.encode_split(test_split, tokenizer, encoding, cache_dir)
+        encoding = data
+        train_tries = trie_set.encode_split(train_split, tokenizer, encoding, cache_dir)
+        test_tries = trie_set.encode_split(test_split, tokenizer, encoding, cache_dir)
     preemption.check()
     objective.check(train_tries, config)
     asked = config.eval.get("generate", 0)

@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from mapl_jax.data import encode, records, tokenization
 from mapl_jax.data.readers import Entries, read_entries
 from mapl_jax.data.samples import read_samples
+from mapl_jax.data.settings import TrieSettings
 from mapl_jax.evaluation import following, ifeval, likelihood, preferences
 from mapl_jax.models import hf_config, hub
 from mapl_jax.models.published import SHAPES
@@ -165,7 +166,7 @@ def test_a_sample_and_its_trie(record, tmp_path, tokenizer):
     (tmp_path / "a.jsonl").write_bytes(line(record))
     with allowed:
         samples = read_samples(tmp_path / "a.jsonl")
-        size = encode.Settings(128, 512)
+        size = TrieSettings(128, 512)
         import collections
 
         list(encode.encode_samples(samples, tokenizer, size, collections.Counter()))

@@ -1,103 +1,59 @@
-"""Samples to tries, kept on disk as an Arrow file that is mapped into memory.
-
-A record of the file is one trie: the token arrays of `data.tries` and the comparisons that read its
-leaves. The file is named by a fingerprint of everything that decides its content, so it is built
-once and never wrong.
-"""
+"""Samples to tries: leaves as tokens, cut to what fits, with the comparisons that read them."""
 
 import collections
-import dataclasses
-import hashlib
-import itertools
-import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TypedDict
 
 import numpy as np
-import pyarrow as pa
-import safetensors.numpy
-from ml_collections import ConfigDict
+from jaxtyping import Bool, Float, Int
 
-from mapl_jax.data import cache, tokenization, tries
+from mapl_jax.data import tokenization, tries
 from mapl_jax.data.samples import Comparison, Leaf, Sample, leaves_of, terms_of
-from mapl_jax.data.splits import Split
+from mapl_jax.data.settings import TrieSettings
 from mapl_jax.losses import LEVELS
-from mapl_jax.runtime import files
-from mapl_jax.runtime.console import progress
 from mapl_jax.runtime.errors import UserError
 
-if TYPE_CHECKING:
-    import datasets
-
-FORMAT = 3
-SIZES = "sizes.safetensors"
-TRUNCATION = ("truncate", "drop", "error")
 # A prompt is never cut to fewer tokens than these: what is left must still be the question.
 PROMPT_KEPT = 16
 # The leaf of a demonstration, and the chosen one of a base comparison: (prompt, response).
 DEMONSTRATED = (0, 0)
 
-SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        *(
-            (name, pa.list_(pa.int32()))
-            for name in ("tokens", "positions", "reach", "parent", "leaf_end")
-        ),
-        ("scored", pa.list_(pa.bool_())),
-        *(
-            (name, pa.list_(pa.int32()))
-            for name in ("leaf_prompt", "leaf_response", "leaf_tokens", "response_tokens")
-        ),
-        *((name, pa.list_(pa.int32())) for name in ("level", "k", "term_leaf", "term_sign")),
-        ("gamma", pa.list_(pa.float32())),
-        ("families", pa.list_(pa.string())),
-    ]
-)
 
+class TrieRecord(TypedDict):
+    """A trie of n tokens, m leaves and c comparisons as it lies on disk.
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What decides how samples become tries.
-
-    Attributes:
-        max_length: longest leaf, in tokens.
-        row_length: longest trie, in tokens.
-        truncation: what happens to a sample with a longer leaf: `truncate` cuts the beginning of
-            the prompt, `drop` leaves the sample out, `error` ends the run.
+    The arrays of `tries.Trie`; of every leaf its prompt, response and lengths in tokens; of every
+    comparison what the schema of samples has, with the places of its leaves, and the ids of its
+    instructions' families in one text.
     """
 
-    max_length: int
-    row_length: int
-    truncation: str = "truncate"
-
-    def __post_init__(self):
-        if self.truncation not in TRUNCATION:
-            raise UserError(
-                f"data.truncation is {self.truncation!r}; choose one of {', '.join(TRUNCATION)}"
-            )
-        if self.max_length < 2 * PROMPT_KEPT:
-            raise UserError(f"data.max_length is {self.max_length}; it must be at least 32")
-        if self.row_length < self.max_length:
-            raise UserError(
-                f"data.row_length ({self.row_length}) is below data.max_length "
-                f"({self.max_length}): the longest leaf would fit no row"
-            )
-
-
-Record = dict[str, Any]
+    id: str
+    tokens: Int[np.ndarray, "n"]
+    positions: Int[np.ndarray, "n"]
+    reach: Int[np.ndarray, "n"]
+    parent: Int[np.ndarray, "n"]
+    scored: Bool[np.ndarray, "n"]
+    leaf_end: Int[np.ndarray, "m"]
+    leaf_prompt: Int[np.ndarray, "m"]
+    leaf_response: Int[np.ndarray, "m"]
+    leaf_tokens: Int[np.ndarray, "m"]
+    response_tokens: Int[np.ndarray, "m"]
+    level: Int[np.ndarray, "c"]
+    k: Int[np.ndarray, "c"]
+    term_leaf: Int[np.ndarray, "4c"]
+    term_sign: Int[np.ndarray, "4c"]
+    gamma: Float[np.ndarray, "c"]
+    families: list[str]
 
 
 def encode_samples(
     samples: Iterable[Sample],
     tokenizer: tokenization.Tokenizer,
-    settings: Settings,
+    settings: TrieSettings,
     counts: collections.Counter[str],
     *,
     chunk: int = 256,
-) -> Iterator[Record]:
+) -> Iterator[TrieRecord]:
     """The trie records of samples, in order.
 
     Args:
@@ -124,9 +80,9 @@ def encode_samples(
 def _encode_chunk(
     samples: Sequence[Sample],
     tokenizer: tokenization.Tokenizer,
-    settings: Settings,
+    settings: TrieSettings,
     counts: collections.Counter[str],
-) -> Iterator[Record]:
+) -> Iterator[TrieRecord]:
     used = [leaves_of(sample["comparisons"]) or [DEMONSTRATED] for sample in samples]
     texts = [
         (sample["prompts"][p]["messages"], sample["responses"][y])
@@ -145,9 +101,9 @@ def _encode_sample(
     sample: Sample,
     of_leaf: dict[Leaf, tries.TokenPath],
     bos: int | None,
-    settings: Settings,
+    settings: TrieSettings,
     counts: collections.Counter[str],
-) -> Iterator[Record]:
+) -> Iterator[TrieRecord]:
     comparisons = list(sample["comparisons"])
     longest = max(map(len, of_leaf.values()))
     if longest > settings.max_length:
@@ -257,7 +213,7 @@ def _record(
     sample: Sample,
     comparisons: Sequence[Comparison],
     of_leaf: Mapping[Leaf, tries.TokenPath],
-) -> Record:
+) -> TrieRecord:
     leaves = leaves_of(comparisons) or [DEMONSTRATED]
     index = {leaf: i for i, leaf in enumerate(leaves)}
     trie = tries.build([of_leaf[leaf] for leaf in leaves])
@@ -295,201 +251,3 @@ def _record(
         "gamma": np.asarray([c.get("gamma", 0.0) for c in comparisons], np.float32),
         "families": families,
     }
-
-
-@dataclasses.dataclass(frozen=True)
-class TrieSet:
-    """Tries on disk, read by index.
-
-    Attributes:
-        dataset: one record a trie, memory-mapped, numpy arrays out.
-        lengths: tokens of each trie, [n].
-        leaves: leaves of each trie, [n].
-        response: tokens of each trie that are response text, [n].
-        predicted: tokens of each trie that another one predicts: all but the roots, [n].
-        demonstrated: response tokens of each trie's demonstration or of the chosen leaf of its
-            base comparison; 0 where it has neither, [n].
-        has_gamma: whether a base comparison has a gamma other than 0.
-        levels: comparisons of each trie by level, [n, 3].
-        counts: what happened while encoding.
-        fingerprint: names the content.
-        row_length: no trie is longer.
-    """
-
-    dataset: "datasets.Dataset"
-    lengths: np.ndarray
-    leaves: np.ndarray
-    response: np.ndarray
-    predicted: np.ndarray
-    demonstrated: np.ndarray
-    has_gamma: bool
-    levels: np.ndarray
-    counts: dict[str, int]
-    fingerprint: str
-    row_length: int
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __getitem__(self, index: int) -> Record:
-        return self.dataset[int(index)]
-
-    def first(self, n: int) -> "TrieSet":
-        """The first tries alone."""
-        arrays: dict[str, Any] = {
-            field.name: value[:n]
-            for field in dataclasses.fields(self)
-            if isinstance(value := getattr(self, field.name), np.ndarray)
-        }
-        return dataclasses.replace(
-            self,
-            dataset=self.dataset.select(range(n)),
-            fingerprint=f"{self.fingerprint}-first-{n}",
-            **arrays,
-        )
-
-
-def encode_cached(
-    samples: Iterable[Sample],
-    samples_fingerprint: str,
-    tokenizer: tokenization.Tokenizer,
-    settings: Settings,
-    cache_dir: str | os.PathLike[str],
-) -> TrieSet:
-    """Tries of samples from the cache, encoded first if they are not there.
-
-    Args:
-        samples: read only if the cache has no such tries.
-        samples_fingerprint: names the samples' content.
-        tokenizer: with a chat template.
-        settings: lengths and truncation.
-        cache_dir: folder of the caches; this one is a folder in it.
-
-    Raises:
-        UserError: if nothing is left to train on, or a leaf is too long under `error`.
-    """
-    digest = hashlib.blake2b(digest_size=12)
-    parts = [FORMAT, samples_fingerprint, tokenization.fingerprint(tokenizer)]
-    digest.update(json.dumps([*parts, dataclasses.asdict(settings)]).encode())
-    fingerprint = digest.hexdigest()
-    folder = Path(cache_dir) / f"tries-{fingerprint}"
-    cache.ensure(folder, lambda part: _write(part, samples, tokenizer, settings))
-    return _open(folder, fingerprint, settings.row_length)
-
-
-def open_cached(cache_dir: str | os.PathLike[str], fingerprint: str, row_length: int) -> TrieSet:
-    """Tries that were encoded before.
-
-    Args:
-        cache_dir: folder of the caches.
-        fingerprint: of the tries.
-        row_length: no trie is longer.
-
-    Raises:
-        UserError: they are not there, or damaged, or none is left to train on.
-    """
-    folder = Path(cache_dir) / f"tries-{fingerprint}"
-    if not folder.exists():
-        raise UserError(f"{folder} is gone")
-    if flaw := files.flaw(folder):
-        raise UserError(f"{folder} cannot be used ({flaw}); the command that trained makes it anew")
-    return _open(folder, fingerprint, row_length)
-
-
-def _open(folder: Path, fingerprint: str, row_length: int) -> TrieSet:
-    counts = json.loads((folder / "counts.json").read_text())
-    if not counts.get("tries"):
-        raise UserError(
-            "no comparison is left after encoding: " + json.dumps(counts) + "; look at "
-            "data.max_length and data.row_length"
-        )
-    sizes = safetensors.numpy.load_file(folder / SIZES)
-    import datasets  # takes over a second, which no mistake need wait for
-
-    return TrieSet(
-        dataset=datasets.Dataset.from_file(str(folder / "tries.arrow")).with_format("numpy"),
-        has_gamma=bool(sizes.pop("gamma").any()),
-        **sizes,
-        counts=counts,
-        fingerprint=fingerprint,
-        row_length=row_length,
-    )
-
-
-def _sizes(records: Sequence[Record]) -> dict[str, np.ndarray]:
-    """What `TrieSet` holds of every trie; read from here, starting takes no look at the tokens."""
-    base = LEVELS.index("base")
-    levels = np.stack([np.bincount(r["level"], minlength=len(LEVELS)) for r in records])
-    shown = (levels[:, base] > 0) | (levels.sum(1) == 0)
-    leaf = [
-        (r["leaf_prompt"] == DEMONSTRATED[0]) & (r["leaf_response"] == DEMONSTRATED[1])
-        for r in records
-    ]
-    columns = {
-        "lengths": [len(r["tokens"]) for r in records],
-        "leaves": [len(r["leaf_end"]) for r in records],
-        "response": [np.count_nonzero(r["scored"]) for r in records],
-        "predicted": [np.count_nonzero(r["parent"] >= 0) for r in records],
-        "demonstrated": shown
-        * [(r["response_tokens"] * first).sum() for r, first in zip(records, leaf, strict=True)],
-        "gamma": [r["gamma"][r["level"] == base].any() for r in records],
-        "levels": levels,
-    }
-    return {name: np.asarray(column, np.int64) for name, column in columns.items()}
-
-
-def _write(
-    folder: Path,
-    samples: Iterable[Sample],
-    tokenizer: tokenization.Tokenizer,
-    settings: Settings,
-) -> None:
-    counts: collections.Counter[str] = collections.Counter()
-    with (
-        pa.OSFile(str(folder / "tries.arrow"), "wb") as sink,
-        pa.ipc.new_stream(sink, SCHEMA) as writer,
-        progress("encoding", "tries") as show,
-    ):
-        records = encode_samples(samples, tokenizer, settings, counts)
-        sizes: list[dict[str, np.ndarray]] = []
-        done = 0
-        while pending := list(itertools.islice(records, 512)):
-            done += len(pending)
-            show(done, 0)
-            writer.write_batch(pa.RecordBatch.from_pylist(pending, SCHEMA))
-            sizes.append(_sizes(pending))
-    if sizes:
-        columns = {name: np.concatenate([part[name] for part in sizes]) for name in sizes[0]}
-        safetensors.numpy.save_file(columns, folder / SIZES)
-    (folder / "counts.json").write_text(json.dumps(counts, indent=2, sort_keys=True))
-
-
-def describe(name: str, tries: TrieSet) -> str:
-    """One line about a split, with everything that was cut or dropped."""
-    counts = tries.counts
-    line = (
-        f"{name}: {counts['samples']} samples, {counts['trie_tokens']} trie tokens for "
-        f"{counts['flat_tokens']} flat ones"
-    )
-    lost = [
-        f"{value} {key.replace('_', ' ')}"
-        for key, value in sorted(counts.items())
-        if value and ("dropped" in key or "truncated" in key or "split" in key)
-    ]
-    return f"{line}; {', '.join(lost)}" if lost else line
-
-
-def encode_settings(config: ConfigDict) -> Settings:
-    """Settings of the encoding from `config.data`."""
-    data = config.data
-    return Settings(data.max_length, data.row_length, data.truncation)
-
-
-def encode_split(
-    split: Split,
-    tokenizer: tokenization.Tokenizer,
-    settings: Settings,
-    cache_dir: str | os.PathLike[str],
-) -> TrieSet:
-    """The tries of a split, from the cache if they are there."""
-    return encode_cached(split.samples(), split.fingerprint, tokenizer, settings, cache_dir)

@@ -10,8 +10,8 @@ import grain
 import numpy as np
 
 from mapl_jax import losses
-from mapl_jax.data.encode import TrieSet
 from mapl_jax.data.rows import Plan, make_plan
+from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels import tiles
 from mapl_jax.runtime.errors import UserError
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 from mapl_jax.runtime import settings
+from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.settings import setting
 
 ON_ERROR = ("raise", "skip")
@@ -27,14 +28,9 @@ class SourceSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class DataSettings(SourceSettings):
-    """The section `data` of a run: records, and how they become rows of tokens."""
+class TrieSettings:
+    """What decides how samples become tries."""
 
-    instructions: bool = setting(
-        False,
-        "pairs get instructions, and responses answer the prompts whose instructions they keep "
-        "as well",
-    )
     max_length: int = setting(320, "longest prompt and response together, tokens", least=32)
     row_length: int = setting(512, "tokens of a row", least=1)
     truncation: str = setting(
@@ -42,6 +38,25 @@ class DataSettings(SourceSettings):
         'what happens to what is longer than max_length: "truncate" (from the left), "drop" or '
         '"error"',
         choices=TRUNCATION,
+    )
+
+    def __post_init__(self) -> None:
+        settings.check(self, "data")
+        if self.row_length < self.max_length:
+            raise UserError(
+                f"data.row_length ({self.row_length}) is below data.max_length "
+                f"({self.max_length}): the longest leaf would fit no row"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSettings(TrieSettings, SourceSettings):
+    """The section `data` of a run: records, and how they become rows of tokens."""
+
+    instructions: bool = setting(
+        False,
+        "pairs get instructions, and responses answer the prompts whose instructions they keep "
+        "as well",
     )
     threads: int = setting(2, "threads that read ahead", least=0)
     workers: int = setting(0, "processes that read ahead", least=0)

@@ -16,49 +16,38 @@ is filled in from what its vocabulary has; no token is ever added, for the model
 import copy
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import tokenizers
 import transformers
-from ml_collections import ConfigDict
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 
 from mapl_jax.data import cache
 from mapl_jax.data.messages import Message
 from mapl_jax.data.samples import Sample
+from mapl_jax.data.settings import TokenizerSettings
 from mapl_jax.data.splits import Split
+from mapl_jax.data.templates import (
+    CHATML,
+    DATE,
+    PLAIN,
+    SAMPLE,
+    check_prefix,
+    check_template,
+    read_template,
+    render,
+)
 from mapl_jax.data.tries import TokenPath
 from mapl_jax.runtime import storage
 from mapl_jax.runtime.errors import UserError
 
 Tokenizer = transformers.PreTrainedTokenizerBase
-
-CHATML = (
-    "{%- for message in messages %}"
-    "{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}"
-    "{%- endfor %}"
-    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
-)
-# For base models. Turns are plain text; an answer ends in the eos token.
-PLAIN = (
-    "{%- for message in messages %}"
-    "{{- message['role'] | capitalize + ': ' + message['content'] }}"
-    "{%- if message['role'] == 'assistant' %}{{- eos_token }}{%- endif %}"
-    "{{- '\\n\\n' }}"
-    "{%- endfor %}"
-    "{%- if add_generation_prompt %}{{- 'Assistant:' }}{%- endif %}"
-)
-# What templates that tell the model the date fall back on; today's would change tokens every day.
-DATE = "26 Jul 2024"
 # Names of tokens that only pad, best first.
 PADS = ("<pad>", "<|pad|>", "[PAD]", "<|finetune_right_pad_id|>", "<unk>")
 # Any of these holds a vocabulary; without one, `transformers` makes a tokenizer that knows nothing.
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
-SAMPLE = ([Message(role="user", content="Why?")], "Because.")
 # Names that Qwen2's tokenizer class knows; it would add those it misses to the vocabulary.
 START, END, PAD = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
 
@@ -145,7 +134,7 @@ def load(name_or_path: str, *, chat_template: str | None = None) -> Tokenizer:
         # A model that was trained with a beginning of text has to see it.
         begins = tokenizer.encode("a")[0] == tokenizer.bos_token_id
         tokenizer.chat_template = ("{{- bos_token }}" if begins else "") + PLAIN
-    _check_template(tokenizer)
+    check_template(tokenizer)
     _choose_pad(tokenizer, name_or_path)
     return tokenizer
 
@@ -162,7 +151,7 @@ def closed(tokenizer: Tokenizer) -> Tokenizer:
     copied = copy.deepcopy(tokenizer)
     messages, response = SAMPLE
     answered = [*messages, Message(role="assistant", content=response)]
-    text = _render(tokenizer, answered, add_generation_prompt=False)
+    text = render(tokenizer, answered, add_generation_prompt=False)
     encoding = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
     leaf = _leaves(tokenizer, [SAMPLE])[0].tokens
     if len(leaf) > len(encoding.ids):
@@ -186,31 +175,14 @@ def closed(tokenizer: Tokenizer) -> Tokenizer:
         f"{{{{- {json.dumps(end)} }}}}"
         "{%- else %}{{- whole }}{%- endif %}"
     )
-    again = _render(copied, answered, add_generation_prompt=False)
-    prompts = [_render(t, messages, add_generation_prompt=True) for t in (tokenizer, copied)]
+    again = render(copied, answered, add_generation_prompt=False)
+    prompts = [render(t, messages, add_generation_prompt=True) for t in (tokenizer, copied)]
     if not np.array_equal(_encode(copied, [again])[0], leaf) or prompts[0] != prompts[1]:
         raise UserError(
             "the chat template cannot be made to end where an answer ends; "
             "give another one with --config.tokenizer.chat_template=FILE"
         )
     return copied
-
-
-def read_template(text_or_path: str) -> str:
-    """A chat template from its file, or as it is.
-
-    Raises:
-        UserError: it is neither a file nor a template.
-    """
-    if os.path.isfile(text_or_path):
-        try:
-            with open(text_or_path, encoding="utf-8") as file:
-                return file.read()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"chat template {text_or_path} cannot be read: {error}") from None
-    if "{" not in text_or_path:
-        raise UserError(f"chat template file not found: {text_or_path}")
-    return text_or_path
 
 
 def fingerprint(tokenizer: Tokenizer) -> str:
@@ -247,7 +219,7 @@ def encode_prompts(
     Raises:
         UserError: if the chat template refuses a conversation.
     """
-    texts = [_render(tokenizer, messages, add_generation_prompt=True) for messages in conversations]
+    texts = [render(tokenizer, messages, add_generation_prompt=True) for messages in conversations]
     return _encode(tokenizer, texts)
 
 
@@ -262,10 +234,10 @@ def _leaves(
     prompts: dict[str, int] = {}
     prompt_of, full = [], []
     for messages, response in leaves:
-        prompt = _render(tokenizer, messages, add_generation_prompt=True)
+        prompt = render(tokenizer, messages, add_generation_prompt=True)
         prompt_of.append(prompts.setdefault(prompt, len(prompts)))
         answer = Message(role="assistant", content=response)
-        full.append(_render(tokenizer, [*messages, answer], add_generation_prompt=False))
+        full.append(render(tokenizer, [*messages, answer], add_generation_prompt=False))
     encoded = _encode(tokenizer, [*prompts, *full])
     prompt_ids, full_ids = encoded[: len(prompts)], encoded[len(prompts) :]
     special = np.asarray(sorted(_special_ids(tokenizer)), np.int32)
@@ -276,33 +248,9 @@ def _leaves(
         differs = np.flatnonzero(own[:n] != ids[:n])
         boundary = int(differs[0]) if len(differs) else n
         if boundary < len(own):
-            _check_prefix(tokenizer, leaves[i][0], full[i])
+            check_prefix(tokenizer, leaves[i][0], full[i])
         paths.append(TokenPath(_end_once(ids, boundary, tokenizer, special), boundary))
     return paths
-
-
-def _check_template(tokenizer: Tokenizer) -> None:
-    """What a template leaves out, no model can learn from."""
-    messages, response = SAMPLE
-    answered = [*messages, Message(role="assistant", content=response)]
-    text = _render(tokenizer, answered, add_generation_prompt=False)
-    for part, content in (("question", messages[0]["content"]), ("answer", response)):
-        if content not in text:
-            raise UserError(
-                f"the chat template leaves out the {part}; it makes {text[:60]!r} of a "
-                "conversation. Give another one with --config.tokenizer.chat_template=FILE"
-            )
-
-
-def _check_prefix(tokenizer: Tokenizer, messages: Sequence[Message], full: str) -> None:
-    """Only the opening of the answer may differ, never what the conversation says before it."""
-    before = _render(tokenizer, messages, add_generation_prompt=False).rstrip()
-    if not full.startswith(before.removesuffix(str(tokenizer.eos_token)).rstrip()):
-        raise UserError(
-            "the chat template writes a conversation differently once it is answered, so that its "
-            f"prompt is no beginning of the whole: {full[:60]!r}...; give another one with "
-            "--config.tokenizer.chat_template=FILE"
-        )
 
 
 def _end_once(
@@ -342,65 +290,30 @@ def _choose_pad(tokenizer: Tokenizer, where: str) -> None:
     tokenizer.pad_token = names[0]
 
 
-def _render(
-    tokenizer: Tokenizer, messages: Sequence[Message], *, add_generation_prompt: bool
-) -> str:
-    def apply(messages: Sequence[Message]) -> str:
-        return str(
-            tokenizer.apply_chat_template(
-                cast(list[dict[str, str]], list(messages)),
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-                date_string=DATE,
-            )
-        )
-
-    folded = _without_system(messages)
-    try:
-        if folded is None:
-            return apply(messages)
-        try:
-            text = apply(messages)
-        except Exception:  # no such role
-            return apply(folded)
-        # Some templates leave out a role that they do not know.
-        return text if messages[0]["content"].strip() in text else apply(folded)
-    except Exception as error:  # jinja raises its own kinds; a template may raise any message
-        roles = ", ".join(message["role"] for message in messages)
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"the chat template refuses the roles ({roles}): {reason}") from error
-
-
-def _without_system(messages: Sequence[Message]) -> list[Message] | None:
-    """The conversation with its system message inside the first user message."""
-    if [message["role"] for message in messages[:2]] != ["system", "user"]:
-        return None
-    system, user, *rest = messages
-    content = f"{system['content']}\n\n{user['content']}"
-    return [Message(role=user["role"], content=content), *rest]
-
-
 def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[np.ndarray]:
     batch = tokenizer.backend_tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
     return [np.asarray(item.ids, np.int32) for item in batch]
 
 
-def make_tokenizer(config: ConfigDict, split: Split, folder: Path) -> Tokenizer:
+def make_tokenizer(
+    settings: TokenizerSettings, model_path: str, split: Split, folder: Path
+) -> Tokenizer:
     """The tokenizer of a run: the one named, the model's, or one trained on the training samples.
 
     Args:
-        config: with `tokenizer` and `model`.
+        settings: of the run.
+        model_path: folder or hub name of the model that the run starts from; empty for none.
         split: the training samples; never the held-out ones.
         folder: where the run keeps it; read back if it is there already.
     """
-    path = config.tokenizer.path or config.model.path
-    template = config.tokenizer.chat_template or None
+    path = settings.path or model_path
+    template = settings.chat_template or None
 
     def make(part: Path) -> None:
         if path:
             tokenizer = load(path, chat_template=template)
         else:
-            tokenizer = train(_texts(split.samples()), config.tokenizer.vocab_size)
+            tokenizer = train(_texts(split.samples()), settings.vocab_size)
             if template:
                 tokenizer.chat_template = read_template(template)
         tokenizer.save_pretrained(str(part))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mapl_jax import losses
+from mapl_jax.data.encode import TrieRecord
 from mapl_jax.data.loader import Batches
 from mapl_jax.evaluation import statistics
 from mapl_jax.losses import LEVELS
@@ -332,7 +333,7 @@ def score_comparisons(rewards: LeafFunction, batches: Batches, fields: Sequence[
 def _add(
     columns: dict[str, list[Any]],
     terms: list[Any],
-    trie: dict[str, Any],
+    trie: TrieRecord,
     reward: np.ndarray,
 ) -> None:
     leaf = trie["term_leaf"].reshape(-1, 4)

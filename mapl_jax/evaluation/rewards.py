@@ -9,12 +9,13 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from mapl_jax.data import encode, loader
-from mapl_jax.data.encode import encode_split
+from mapl_jax.data import loader, trie_set
 from mapl_jax.data.loader import Batches
 from mapl_jax.data.messages import Message
 from mapl_jax.data.samples import Prompt, Sample, comparison
+from mapl_jax.data.settings import TrieSettings
 from mapl_jax.data.splits import write_split
+from mapl_jax.data.trie_set import encode_split
 from mapl_jax.evaluation import preferences
 from mapl_jax.evaluation.preferences import score_comparisons
 from mapl_jax.kernels.compute import Compute
@@ -90,7 +91,7 @@ def rewards(
 
 def encoding(
     found: Trained, max_length: int = 0, row_length: int = 0, truncation: str = "truncate"
-) -> encode.Settings:
+) -> TrieSettings:
     """How texts become tries for a model.
 
     Args:
@@ -102,12 +103,12 @@ def encoding(
     data = found.config.get("data", {})
     max_length = max_length or data.get("max_length", 2048)
     row_length = row_length or max(data.get("row_length", 0), 2 * max_length)
-    return encode.Settings(max_length, row_length, truncation)
+    return TrieSettings(max_length, row_length, truncation)
 
 
 def comparisons(
     found: Trained,
-    tries: encode.TrieSet,
+    tries: trie_set.TrieSet,
     mesh: Mesh,
     *,
     rows_per_batch: int,
@@ -120,7 +121,7 @@ def comparisons(
 
 
 def _scoring(
-    found: Trained, tries: encode.TrieSet, mesh: Mesh, rows_per_batch: int, compute: Compute
+    found: Trained, tries: trie_set.TrieSet, mesh: Mesh, rows_per_batch: int, compute: Compute
 ) -> tuple[scoring.LeafFunction, Batches]:
     """Rewards of the leaves of a batch, and the batches."""
     score = _compiled(found.model, mesh, compute)

@@ -25,10 +25,12 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from mapl_jax.data import encode, loader, rows, tokenization
-from mapl_jax.data.encode import TrieSet
+from mapl_jax.data import loader, rows, tokenization, trie_set
+from mapl_jax.data.settings import DataSettings, TokenizerSettings
+from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.models import hub, initial
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.settings import from_section
 from mapl_jax.synthesis import prepare
 from mapl_jax.synthesis.settings import Settings
 from mapl_jax.training import sharding, step
@@ -116,10 +118,13 @@ def compare(
                 data.train, cache, on_error=data.on_error, seed=config.seed, synthesis=synthesis
             )
             tokenizer = tokenizer or tokenization.make_tokenizer(
-                config, split, folder / "tokenizer"
+                from_section(TokenizerSettings, config.tokenizer.to_dict(), "tokenizer"),
+                config.model.path,
+                split,
+                folder / "tokenizer",
             )
-            settings = encode.encode_settings(config)
-            tries = encode.encode_split(split, tokenizer, settings, cache)
+            settings = from_section(DataSettings, config.data.to_dict(), "data")
+            tries = trie_set.encode_split(split, tokenizer, settings, cache)
             if len(tries) < pairs:
                 raise UserError(f"--pairs is {pairs}, and the data has {len(tries)}")
             # A reference has to be known of these alone.

@@ -12,8 +12,10 @@ from mapl_jax import constraints
 from mapl_jax.data import tokenization
 from mapl_jax.data.records import Pairs
 from mapl_jax.data.samples import Prompt, Sample, base, comparison
+from mapl_jax.data.settings import TokenizerSettings
 from mapl_jax.data.splits import Split
 from mapl_jax.runtime.files import write_lines
+from mapl_jax.runtime.settings import from_section
 from mapl_jax.study.arms import Arm, changed
 from mapl_jax.synthesis import draw, prepare
 from mapl_jax.synthesis.prompts import append_instructions
@@ -90,7 +92,8 @@ class Corpora:
         folder = self.folder / "tokenizer"
         if not (folder / "tokenizer.json").exists():
             split = self._split(self.train, self._settings(TRAIN["compact"]))
-            tokenization.make_tokenizer(config, split, folder)
+            settings = from_section(TokenizerSettings, config.tokenizer.to_dict(), "tokenizer")
+            tokenization.make_tokenizer(settings, config.model.path, split, folder)
         return str(folder)
 
     def _test(self, name: str) -> Iterator[Mapping[str, Any]]:

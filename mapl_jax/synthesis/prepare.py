@@ -9,8 +9,6 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ml_collections import ConfigDict
-
 from mapl_jax import constraints
 from mapl_jax.data import cache, readers, sources
 from mapl_jax.data.messages import Message
@@ -24,6 +22,7 @@ from mapl_jax.data.samples import (
     is_sample,
     iter_samples,
 )
+from mapl_jax.data.settings import DataSettings, SourceSettings
 from mapl_jax.data.sources import DEMO, Source
 from mapl_jax.data.splits import Split, SplitWriter, check_sizes, is_held_out, write_split
 from mapl_jax.runtime import console
@@ -38,7 +37,7 @@ _SPLITS = "splits.json"
 
 
 def samples(
-    data: ConfigDict, synthesis: Settings, seed: int, cache_dir: str | os.PathLike[str]
+    data: SourceSettings, synthesis: Settings, seed: int, cache_dir: str | os.PathLike[str]
 ) -> Splits:
     """The training samples and the held-out ones: synthesized from pairs, or samples as they are.
 
@@ -63,7 +62,7 @@ def samples(
 
 
 def demonstrations(
-    data: ConfigDict, synthesis: Settings, seed: int, cache_dir: str | os.PathLike[str]
+    data: DataSettings, synthesis: Settings, seed: int, cache_dir: str | os.PathLike[str]
 ) -> Splits:
     """The demonstrations to train on and the held-out ones; parted as `samples` are.
 
@@ -139,7 +138,7 @@ def samples_of(
 _Fill = Callable[[Entries, Sequence[Path], Callable[[Sequence[Message]], int]], list[Split]]
 
 
-def _from_sources(data: ConfigDict, seed: int, fill: _Fill, folder: Path) -> Splits:
+def _from_sources(data: SourceSettings, seed: int, fill: _Fill, folder: Path) -> Splits:
     """Both sides, from a source each or from one that is parted."""
     folders = [folder / side for side in _SIDES]
     if data.test or data.train == DEMO:
@@ -154,12 +153,12 @@ def _from_sources(data: ConfigDict, seed: int, fill: _Fill, folder: Path) -> Spl
     return train, test
 
 
-def _entries(name: str, data: ConfigDict, seed: int, split: str) -> Entries:
+def _entries(name: str, data: SourceSettings, seed: int, split: str) -> Entries:
     return sources.entries_of(name, split=split, demo_pairs=data.demo_pairs, seed=seed)
 
 
 def _samples(
-    data: ConfigDict,
+    data: SourceSettings,
     synthesis: Settings,
     entries: Entries,
     folders: Sequence[Path],
@@ -188,7 +187,7 @@ def _samples(
 
 
 def _demonstrations(
-    data: ConfigDict,
+    data: SourceSettings,
     entries: Entries,
     folders: Sequence[Path],
     side_of: Callable[[Sequence[Message]], int],
@@ -277,7 +276,7 @@ def _split_of(summary: pipeline.Summary, folder: Path) -> Split:
 
 def _cached(
     kind: str,
-    data: ConfigDict,
+    data: SourceSettings,
     synthesis: Settings,
     seed: int,
     cache_dir: str | os.PathLike[str],
@@ -318,7 +317,7 @@ def _cached(
     return train, test
 
 
-def _code_and_files(data: ConfigDict) -> str:
+def _code_and_files(data: SourceSettings) -> str:
     """A hash of all that is read and of the code that reads it."""
     package = Path(__file__).parents[1]
     code = [

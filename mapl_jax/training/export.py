@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from mapl_jax.data import loader, tokenization
-from mapl_jax.data.encode import TrieSet
+from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import hub, lora, peft
 from mapl_jax.models.config import DecoderConfig

@@ -16,7 +16,7 @@ from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from mapl_jax import losses, pair_losses
-from mapl_jax.data.encode import TrieSet
+from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.evaluation import likelihood, preferences
 from mapl_jax.evaluation.likelihood import score_responses
 from mapl_jax.evaluation.preferences import score_comparisons

@@ -15,8 +15,8 @@ from ml_collections import ConfigDict
 from safetensors.numpy import load_file, save_file
 
 from mapl_jax.data import cache, loader
-from mapl_jax.data.encode import TrieSet
 from mapl_jax.data.tokenization import Tokenizer
+from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import axes
 from mapl_jax.models.initial import Source, from_folder

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from mapl_jax.data.encode import TrieRecord
 from mapl_jax.data.loader import Batches, stream
 from mapl_jax.runtime.console import progress
 
@@ -14,7 +15,7 @@ LeafFunction = Callable[[Any], Any]
 
 def leaf_numbers(
     leaves: LeafFunction, batches: Batches, fields: Sequence[str]
-) -> Iterator[tuple[int, dict[str, Any], np.ndarray]]:
+) -> Iterator[tuple[int, TrieRecord, np.ndarray]]:
     """Index, record and numbers of the leaves of every trie of a plan.
 
     Args:

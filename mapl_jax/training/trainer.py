@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from mapl_jax.data import rows
-from mapl_jax.data.encode import TrieSet
+from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels import attention
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import axes, decoder, initial, lora

@@ -5,13 +5,13 @@ import json
 
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
-from mapl_jax.data import encode, tokenization
+from mapl_jax.data import encode, tokenization, trie_set
 from mapl_jax.data.loader import Batches
 from mapl_jax.data.readers import read_entries
 from mapl_jax.data.records import collect, iter_demonstrations
 from mapl_jax.data.rows import make_plan
+from mapl_jax.data.settings import DataSettings, TrieSettings
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.synthesis import prepare
 from mapl_jax.synthesis.settings import Settings
@@ -87,7 +87,7 @@ def test_a_file_of_nothing_usable_says_what_it_should_hold(tmp_path):
 def config(path, **changes):
     data = {"train": str(path), "test": "", "test_fraction": 0.3, "on_error": "raise"}
     data["instructions"] = False
-    return ConfigDict({**data, "demo_pairs": 20, **changes})
+    return DataSettings(**{**data, "demo_pairs": 20, **changes})
 
 
 def test_splits_part_by_prompt_whatever_the_source(tmp_path):
@@ -141,7 +141,7 @@ def demonstration(i, reply):
 
 def test_a_demonstration_is_one_leaf_without_comparisons(tokenizer):
     counts = collections.Counter()
-    settings = encode.Settings(max_length=256, row_length=256)
+    settings = TrieSettings(max_length=256, row_length=256)
     (record,) = encode.encode_samples([demonstration(0, REPLY)], tokenizer, settings, counts)
     assert len(record["leaf_end"]) == 1
     assert len(record["level"]) == 0
@@ -154,7 +154,7 @@ def test_a_demonstration_is_one_leaf_without_comparisons(tokenizer):
 
 
 def test_a_demonstration_that_is_cut_stays(tokenizer):
-    settings = encode.Settings(max_length=64, row_length=64)
+    settings = TrieSettings(max_length=64, row_length=64)
     long = demonstration(0, "Mix and wait. " * 40)
     (record,) = encode.encode_samples([long], tokenizer, settings, collections.Counter())
     assert len(record["tokens"]) == 64
@@ -162,8 +162,8 @@ def test_a_demonstration_that_is_cut_stays(tokenizer):
 
 def test_weights_of_the_tokens_of_a_global_batch_add_up_to_one(tokenizer, tmp_path):
     samples = [demonstration(i, "Mix. " * (1 + i % 5)) for i in range(30)]
-    settings = encode.Settings(max_length=64, row_length=128)
-    tries = encode.encode_cached(samples, "f", tokenizer, settings, tmp_path)
+    settings = TrieSettings(max_length=64, row_length=128)
+    tries = trie_set.encode_cached(samples, "f", tokenizer, settings, tmp_path)
     np.testing.assert_array_equal(tries.demonstrated, tries.response)
     plan = make_plan(
         tries.lengths,

@@ -6,13 +6,14 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from mapl_jax.data import encode, tokenization
+from mapl_jax.data import encode, tokenization, trie_set
 from mapl_jax.data.samples import Level
+from mapl_jax.data.settings import TrieSettings
 from mapl_jax.losses import LEVELS
 from mapl_jax.runtime.errors import UserError
 
 QUESTION = "How do I bake bread at home?"
-WIDE = encode.Settings(max_length=4096, row_length=8192)
+WIDE = TrieSettings(max_length=4096, row_length=8192)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,7 @@ def test_every_term_points_at_the_leaf_of_its_prompt_and_response(tokenizer):
 
 
 def test_a_long_prompt_loses_its_beginning_and_keeps_its_end(tokenizer):
-    settings = encode.Settings(max_length=120, row_length=2000)
+    settings = TrieSettings(max_length=120, row_length=2000)
     (record,), counts = encoded([sample(turns=30)], tokenizer, settings)
     assert counts["samples_truncated"] == 1
     assert max(record["leaf_tokens"]) == 120
@@ -110,7 +111,7 @@ def test_a_long_prompt_loses_its_beginning_and_keeps_its_end(tokenizer):
 
 
 def test_a_cut_response_keeps_only_the_base_comparison(tokenizer):
-    settings = encode.Settings(max_length=100, row_length=2000)
+    settings = TrieSettings(max_length=100, row_length=2000)
     (record,), counts = encoded([sample(chosen="bake " * 200)], tokenizer, settings)
     assert record["level"].tolist() == [0]
     assert counts["comparisons_dropped_response_cut"] == 4
@@ -120,11 +121,11 @@ def test_a_cut_response_keeps_only_the_base_comparison(tokenizer):
 
 def test_too_long_may_mean_dropped_or_an_error(tokenizer):
     samples = [sample("long", turns=60), sample("short")]
-    settings = encode.Settings(max_length=200, row_length=2000, truncation="drop")
+    settings = TrieSettings(max_length=200, row_length=2000, truncation="drop")
     records, counts = encoded(samples, tokenizer, settings)
     assert [r["id"] for r in records] == ["short"]
     assert counts["samples_dropped_too_long"] == 1
-    settings = encode.Settings(max_length=200, row_length=2000, truncation="error")
+    settings = TrieSettings(max_length=200, row_length=2000, truncation="error")
     with pytest.raises(UserError, match="sample long has a leaf of"):
         encoded(samples, tokenizer, settings)
 
@@ -132,7 +133,7 @@ def test_too_long_may_mean_dropped_or_an_error(tokenizer):
 def test_a_trie_longer_than_a_row_is_split_by_comparison(tokenizer):
     (whole,), _ = encoded([sample()], tokenizer)
     shorter = len(whole["tokens"]) - 1
-    settings = encode.Settings(max_length=min(shorter, 200), row_length=shorter)
+    settings = TrieSettings(max_length=min(shorter, 200), row_length=shorter)
     records, counts = encoded([sample()], tokenizer, settings)
     assert len(records) > 1 and counts["samples_split"] == 1
     assert sum(len(r["level"]) for r in records) == 5
@@ -140,7 +141,7 @@ def test_a_trie_longer_than_a_row_is_split_by_comparison(tokenizer):
 
 
 def test_a_comparison_that_fits_no_row_is_dropped_and_counted(tokenizer):
-    settings = encode.Settings(max_length=300, row_length=300)
+    settings = TrieSettings(max_length=300, row_length=300)
     s = sample(chosen="bake " * 100, rejected="wait, " * 100)
     records, counts = encoded([s], tokenizer, settings)
     kept = sum(len(r["level"]) for r in records)
@@ -151,8 +152,8 @@ def test_a_comparison_that_fits_no_row_is_dropped_and_counted(tokenizer):
 def test_the_cache_gives_what_was_encoded(tokenizer, tmp_path):
     samples = [sample(f"s{i}", chosen=f"Mix {i} and bake.") for i in range(5)]
     records, _ = encoded(samples, tokenizer)
-    tries = encode.encode_cached(samples, "f", tokenizer, WIDE, tmp_path)
-    again = encode.encode_cached(iter(()), "f", tokenizer, WIDE, tmp_path)
+    tries = trie_set.encode_cached(samples, "f", tokenizer, WIDE, tmp_path)
+    again = trie_set.encode_cached(iter(()), "f", tokenizer, WIDE, tmp_path)
     for found in (tries, again):
         assert found.lengths.tolist() == [len(r["tokens"]) for r in records]
         assert found.levels.tolist() == [[1, 2, 2]] * 5
@@ -166,7 +167,7 @@ def test_the_cache_gives_what_was_encoded(tokenizer, tmp_path):
 )
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
 def test_a_damaged_cache_is_named_and_made_anew(tokenizer, tmp_path, capsys, name, damage):
-    expected = encode.encode_cached([sample()], "f", tokenizer, WIDE, tmp_path)
+    expected = trie_set.encode_cached([sample()], "f", tokenizer, WIDE, tmp_path)
     path = tmp_path / f"tries-{expected.fingerprint}" / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -177,8 +178,8 @@ def test_a_damaged_cache_is_named_and_made_anew(tokenizer, tmp_path, capsys, nam
     # A checksum that is not what it was makes its file look damaged.
     named = "is damaged" if (name, damage) == ("checksums.json", "flip") else path.stem
     with pytest.raises(UserError, match=f"cannot be used .*{named}"):
-        encode.open_cached(tmp_path, expected.fingerprint, WIDE.row_length)
-    found = encode.encode_cached([sample()], "f", tokenizer, WIDE, tmp_path)
+        trie_set.open_cached(tmp_path, expected.fingerprint, WIDE.row_length)
+    found = trie_set.encode_cached([sample()], "f", tokenizer, WIDE, tmp_path)
     told = capsys.readouterr().err
     assert f"the cache {path.parent} cannot be used" in told
     assert named in told
@@ -188,7 +189,7 @@ def test_a_damaged_cache_is_named_and_made_anew(tokenizer, tmp_path, capsys, nam
 
 def test_the_first_tries_can_be_had_alone(tokenizer, tmp_path):
     samples = [sample(name, chosen=f"Bake it {name}.") for name in "abc"]
-    tries = encode.encode_cached(samples, "f", tokenizer, WIDE, tmp_path)
+    tries = trie_set.encode_cached(samples, "f", tokenizer, WIDE, tmp_path)
     two = tries.first(2)
     assert len(two) == len(two.dataset) == len(two.levels) == 2
     assert two.fingerprint != tries.fingerprint
@@ -200,28 +201,28 @@ def test_the_first_tries_can_be_had_alone(tokenizer, tmp_path):
 def test_another_setting_or_tokenizer_is_another_cache(tokenizer, tmp_path):
     other = tokenization.train(["other words entirely"] * 3, 310)
     found = {
-        encode.encode_cached([sample()], name, tok, settings, tmp_path).fingerprint
+        trie_set.encode_cached([sample()], name, tok, settings, tmp_path).fingerprint
         for name, tok, settings in [
             ("f", tokenizer, WIDE),
             ("g", tokenizer, WIDE),
             ("f", other, WIDE),
-            ("f", tokenizer, encode.Settings(max_length=100, row_length=8192)),
+            ("f", tokenizer, TrieSettings(max_length=100, row_length=8192)),
         ]
     }
     assert len(found) == 4
 
 
 def test_a_broken_encoding_leaves_no_cache(tokenizer, tmp_path):
-    strict = encode.Settings(max_length=32, row_length=100, truncation="error")
+    strict = TrieSettings(max_length=32, row_length=100, truncation="error")
     with pytest.raises(UserError):
-        encode.encode_cached([sample()], "f", tokenizer, strict, tmp_path)
+        trie_set.encode_cached([sample()], "f", tokenizer, strict, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_left_is_an_error(tokenizer, tmp_path):
-    settings = encode.Settings(max_length=32, row_length=100, truncation="drop")
+    settings = TrieSettings(max_length=32, row_length=100, truncation="drop")
     with pytest.raises(UserError, match="no comparison is left"):
-        encode.encode_cached([sample()], "f", tokenizer, settings, tmp_path)
+        trie_set.encode_cached([sample()], "f", tokenizer, settings, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +235,7 @@ def test_nothing_left_is_an_error(tokenizer, tmp_path):
 )
 def test_impossible_settings_are_refused(options, message):
     with pytest.raises(UserError, match=message):
-        encode.Settings(**options)
+        TrieSettings(**options)
 
 
 def test_the_levels_of_samples_are_those_of_the_losses():

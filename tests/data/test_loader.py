@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from mapl_jax.data import encode, tokenization
+from mapl_jax.data import tokenization, trie_set
 from mapl_jax.data.loader import Batches, stream
 from mapl_jax.data.rows import make_plan
+from mapl_jax.data.settings import TrieSettings
 from mapl_jax.runtime.errors import UserError
 
 pytestmark = pytest.mark.smoke
@@ -35,8 +36,8 @@ def tries(tmp_path_factory):
     rng = np.random.default_rng(0)
     tokenizer = tokenization.train([" ".join(WORDS)] * 3, 300)
     samples = [sample(i, rng) for i in range(40)]
-    settings = encode.Settings(max_length=256, row_length=512)
-    return encode.encode_cached(samples, "f", tokenizer, settings, tmp_path_factory.mktemp("c"))
+    settings = TrieSettings(max_length=256, row_length=512)
+    return trie_set.encode_cached(samples, "f", tokenizer, settings, tmp_path_factory.mktemp("c"))
 
 
 def planned(tries, rows_per_batch=4, **options):

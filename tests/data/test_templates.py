@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 
-from mapl_jax.data import tokenization
+from mapl_jax.data import templates, tokenization
 from mapl_jax.runtime.errors import UserError
 
 QUESTION = [{"role": "user", "content": "How do I bake bread?"}]
@@ -236,7 +236,7 @@ def test_the_prompt_is_what_the_template_gives_to_generate_from(loaded, name, me
     )
     if messages is not SYSTEM:
         text = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, date_string=tokenization.DATE
+            messages, tokenize=False, add_generation_prompt=True, date_string=templates.DATE
         )
         ids = tokenizer.encode(text, add_special_tokens=False)
         np.testing.assert_array_equal(path.tokens[: path.prompt_length], ids)
@@ -314,7 +314,7 @@ def test_a_template_that_drops_the_system_message_gets_it_with_the_question(load
 
 def test_the_date_of_a_template_is_always_the_same(loaded):
     path = leaf(loaded["llama-3 with a date"], QUESTION)
-    assert f"Today: {tokenization.DATE}" in loaded["llama-3 with a date"].decode(path.tokens)
+    assert f"Today: {templates.DATE}" in loaded["llama-3 with a date"].decode(path.tokens)
 
 
 def test_of_several_templates_the_default_is_taken(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mapl_jax.data import tokenization
+from mapl_jax.data import templates, tokenization
 from mapl_jax.runtime.errors import UserError
 
 pytestmark = pytest.mark.smoke
@@ -15,7 +15,7 @@ TEXTS = [
 ]
 HELLO = [{"role": "user", "content": "How do I bake bread?"}]
 
-TRAILING_NEWLINE = tokenization.CHATML
+TRAILING_NEWLINE = templates.CHATML
 NO_END = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\\n' }}{% endfor %}"
 # The generation prompt ends in a space that the conversation does not have: not a prefix.
 SPACE = (

@@ -18,7 +18,9 @@ import sys
 import time
 from pathlib import Path
 
-from mapl_jax.data import demo, encode, loader, tokenization
+from mapl_jax.data import demo, loader, tokenization, trie_set
+from mapl_jax.data.settings import DataSettings, TokenizerSettings
+from mapl_jax.runtime.settings import from_section
 from mapl_jax.synthesis import prepare
 from mapl_jax.synthesis.settings import Settings
 from mapl_jax.training import sharding, trainer
@@ -123,9 +125,15 @@ def read_rows(folder: Path) -> dict[str, object]:
     mesh = sharding.make_mesh(config.mesh)
     objective = make(config)
     cache = folder / "run" / "cache"
-    split, _ = prepare.samples(config.data, Settings(**config.synthesis), config.seed, cache)
-    tokenizer = tokenization.make_tokenizer(config, split, folder / "run" / "tokenizer")
-    tries = encode.encode_split(split, tokenizer, encode.encode_settings(config), cache)
+    data = from_section(DataSettings, config.data.to_dict(), "data")
+    split, _ = prepare.samples(data, Settings(**config.synthesis), config.seed, cache)
+    tokenizer = tokenization.make_tokenizer(
+        from_section(TokenizerSettings, config.tokenizer.to_dict(), "tokenizer"),
+        config.model.path,
+        split,
+        folder / "run" / "tokenizer",
+    )
+    tries = trie_set.encode_split(split, tokenizer, data, cache)
     began = time.monotonic()
     plan = trainer.make_plan(config, tries, objective, mesh)
     planned = time.monotonic() - began

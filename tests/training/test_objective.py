@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from mapl_jax import losses, pair_losses
-from mapl_jax.data import encode, loader, tokenization
+from mapl_jax.data import loader, tokenization, trie_set
 from mapl_jax.data.loader import Batches
 from mapl_jax.data.rows import make_plan
+from mapl_jax.data.settings import TrieSettings
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.losses import joined
 from mapl_jax.models import axes
@@ -71,9 +72,9 @@ def encoded(tokenizer, tmp_path_factory):
     """The tries of samples."""
 
     def of(samples, name):
-        settings = encode.Settings(max_length=96, row_length=LENGTH)
+        settings = TrieSettings(max_length=96, row_length=LENGTH)
         folder = tmp_path_factory.mktemp("tries")
-        return encode.encode_cached(samples, name, tokenizer, settings, folder)
+        return trie_set.encode_cached(samples, name, tokenizer, settings, folder)
 
     return of
 
