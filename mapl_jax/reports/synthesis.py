@@ -1,19 +1,17 @@
 """The report of a synthesis: what was made, in counts and in samples that one can read."""
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from mapl_jax import constraints
-from mapl_jax.evaluation.statistics import Summary
+from mapl_jax.data.samples import Comparison, Sample
 from mapl_jax.reports.pages import number, write_page
+from mapl_jax.synthesis.pipeline import Summary
 
 NAMES = ("chosen", "rejected")
 
 
-def write(
-    path: str | os.PathLike[str], summary: Summary, shown: Sequence[Mapping[str, Any]]
-) -> None:
+def write(path: str | os.PathLike[str], summary: Summary, shown: Sequence[Sample]) -> None:
     """Writes the report, whole or not at all.
 
     Args:
@@ -52,7 +50,7 @@ def _families(summary: Summary) -> list[tuple[str, int, str]]:
     return rows
 
 
-def _sample(record: Mapping[str, Any]) -> dict[str, object]:
+def _sample(record: Sample) -> dict[str, object]:
     """A sample as the template shows it."""
     first, *others = record["prompts"]
     return {
@@ -69,7 +67,7 @@ def _sample(record: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
-def _roles(comparisons: Sequence[Mapping[str, Any]], index: int) -> list[str]:
+def _roles(comparisons: Sequence[Comparison], index: int) -> list[str]:
     """What a prompt is there for, such as "better for chosen"."""
     roles = []
     for entry in comparisons:
