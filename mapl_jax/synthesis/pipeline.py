@@ -92,7 +92,7 @@ def synthesize(
         format: "jsonl" or "parquet".
         shard_size: pairs of a shard.
         overwrite: replace samples that were made from other pairs or settings.
-        progress: told how many of how many pairs are done.
+        progress: is given how many of how many pairs are done.
         source: what became of the records behind the pairs, for the summary.
         report: writes more about the samples into the folder.
 

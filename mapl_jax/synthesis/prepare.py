@@ -93,7 +93,8 @@ def demonstrations(
         def make(folder: Path) -> Splits:
             return _from_sources(data, seed, functools.partial(_demonstrations, data), folder)
 
-    return _cached("demonstrations", data, synthesis, seed, cache_dir, make)
+    kind = "answers" if data.instructions else "demonstrations"
+    return _cached(kind, data, synthesis, seed, cache_dir, make)
 
 
 def samples_of(
@@ -299,7 +300,7 @@ def _cached(
     folder = Path(cache_dir) / f"{kind}-{name}"
 
     def fill(part: Path) -> None:
-        told = [
+        splits = [
             {
                 "paths": [path.relative_to(part).as_posix() for path in split.paths],
                 "fingerprint": split.fingerprint,
@@ -307,12 +308,12 @@ def _cached(
             }
             for split in make(part)
         ]
-        write_json(part / _SPLITS, told)
+        write_json(part / _SPLITS, splits)
 
     cache.ensure(folder, fill, goes_on=True)
     train, test = (
-        Split(tuple(folder / path for path in told["paths"]), told["fingerprint"], told["counts"])
-        for told in read_json(folder / _SPLITS)
+        Split(tuple(folder / path for path in side["paths"]), side["fingerprint"], side["counts"])
+        for side in read_json(folder / _SPLITS)
     )
     return train, test
 

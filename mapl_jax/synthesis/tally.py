@@ -17,7 +17,7 @@ class Comparisons(TypedDict):
 
 
 class Counted(TypedDict):
-    """The counts of `Stats` as they are told to people."""
+    """The counts of `Stats` as people read them."""
 
     pairs_in: int
     samples_out: int
@@ -77,7 +77,7 @@ class Stats:
             getattr(self, field.name).update(counts[field.name])
 
     def summary(self) -> Counted:
-        """The counts as they are told to people, the largest first."""
+        """The counts as people read them, the largest first."""
         return {
             "pairs_in": self.pairs["in"],
             "samples_out": self.pairs["in"],

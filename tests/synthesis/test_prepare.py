@@ -1,5 +1,6 @@
-"""One folder of prepared data for several runs."""
+"""Prepared data: read once, kept, made anew where it is damaged, shared by several runs."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -8,10 +9,98 @@ from pathlib import Path
 import pytest
 from filelock import FileLock, Timeout
 
-from mapl_jax.data import cache
+from mapl_jax.data import cache, demo, sources
+from mapl_jax.data.settings import DataSettings
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.synthesis import prepare, shards
+from mapl_jax.synthesis.settings import Settings
 
 ROOT = Path(__file__).parents[2]
+
+SETTINGS = Settings(reference=20)
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(pair) + "\n" for pair in demo.make_pairs(60)))
+    return DataSettings(train=str(path), num_proc=1)
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The names of the sources that are read from now on."""
+    names = []
+
+    def entries_of(source, **options):
+        names.append(Path(source).name)
+        return read(source, **options)
+
+    read = sources.entries_of
+    monkeypatch.setattr(sources, "entries_of", entries_of)
+    return names
+
+
+def ids(split):
+    return [sample["id"] for sample in split.samples()]
+
+
+@pytest.mark.parametrize("load", [prepare.samples, prepare.demonstrations])
+def test_both_sides_come_from_one_reading_and_are_kept(load, data, reads, tmp_path):
+    train, test = load(data, SETTINGS, 0, tmp_path / "cache")
+    assert sorted(ids(train) + ids(test)) == sorted(pair["id"] for pair in demo.make_pairs(60))
+    assert ids(train) and ids(test)
+    again = load(data, SETTINGS, 0, tmp_path / "cache")
+    assert again == (train, test)
+    assert reads == ["pairs.jsonl"]
+
+
+def test_a_damaged_side_is_named_and_made_anew(data, reads, tmp_path, capsys):
+    train, test = prepare.samples(data, SETTINGS, 0, tmp_path / "cache")
+    before = [list(side.samples()) for side in (train, test)]
+    (path,) = test.paths
+    path.write_bytes(path.read_bytes()[:-9])
+    again = prepare.samples(data, SETTINGS, 0, tmp_path / "cache")
+    assert [list(side.samples()) for side in again] == before
+    assert f"test/{path.name} is damaged" in capsys.readouterr().err
+    assert reads == ["pairs.jsonl"] * 2
+
+
+def test_what_was_synthesized_before_a_kill_is_not_made_again(data, tmp_path, monkeypatch):
+    expected = prepare.samples(data, SETTINGS, 0, tmp_path / "whole")
+    made, make = [], shards.make
+
+    def stops(shard):
+        if made:
+            raise KeyboardInterrupt
+        made.append(shard.name)
+        return make(shard)
+
+    monkeypatch.setattr("mapl_jax.synthesis.runners.make", stops)
+    with pytest.raises(KeyboardInterrupt):
+        prepare.samples(data, SETTINGS, 0, tmp_path / "cache")
+    assert not list((tmp_path / "cache").glob("samples-*[!t]"))
+
+    def goes_on(shard):
+        made.append(Path(shard.folder).name)
+        return make(shard)
+
+    monkeypatch.setattr("mapl_jax.synthesis.runners.make", goes_on)
+    found = prepare.samples(data, SETTINGS, 0, tmp_path / "cache")
+    assert made[1:] == ["test"]
+    for side, other in zip(found, expected, strict=True):
+        assert list(side.samples()) == list(other.samples())
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_demonstrations_with_instructions_are_others_than_those_without(data, tmp_path):
+    bare, _ = prepare.demonstrations(data, SETTINGS, 0, tmp_path)
+    asked = dataclasses.replace(data, instructions=True)
+    more, _ = prepare.demonstrations(asked, SETTINGS, 0, tmp_path)
+    assert len(ids(more)) > len(ids(bare))
+    assert {sample["responses"][0] for sample in more.samples()} == {
+        sample["responses"][0] for sample in bare.samples()
+    }
 
 
 def test_a_run_has_a_cache_of_its_own(tmp_path):
