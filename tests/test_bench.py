@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,14 +14,11 @@ from mapl_jax.performance import measure
 from mapl_jax.runtime import cli
 from mapl_jax.runtime.errors import UserError
 
-ROOT = Path(__file__).parents[1]
+from support import config_of
 
 
-def config_of(name, **fields):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "configs" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config()
+def small(name, **fields):
+    config = config_of(name)
     config.data.demo_pairs = 60
     config.data.num_proc = 1
     config.train.rows_per_batch = 16  # on eight simulated devices
@@ -39,7 +35,7 @@ def arguments(config, **flags):
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     output = tmp_path_factory.mktemp("bench") / "bench.json"
-    bench.main(arguments(config_of("rm"), steps=2, output=str(output)))
+    bench.main(arguments(small("rm"), steps=2, output=str(output)))
     return json.loads(output.read_text())
 
 
@@ -72,13 +68,13 @@ def test_model_flops_are_the_formula_counted_by_hand(measured):
 
 def test_a_bench_without_steps_is_refused():
     with pytest.raises(UserError, match="--steps"):
-        bench.main(arguments(config_of("rm"), steps=0))
+        bench.main(arguments(small("rm"), steps=0))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is here")
 def test_without_torch_the_comparison_says_what_to_install():
     with pytest.raises(UserError, match=r"mapl_jax\[peers\]"):
-        bench.main(arguments(config_of("rm"), versus="trl"))
+        bench.main(arguments(small("rm"), versus="trl"))
 
 
 @pytest.mark.peers
@@ -87,7 +83,7 @@ def test_all_sides_compute_the_same_before_any_is_timed(tmp_path):
     pytest.importorskip("trl")
     pairs = tmp_path / "pairs.jsonl"
     pairs.write_text("".join(json.dumps(pair) + "\n" for pair in make_pairs(40)))
-    config = config_of("bench")
+    config = small("bench")
     config.data.train = os.fspath(pairs)
     output = tmp_path / "versus.json"
     bench.main(
@@ -117,7 +113,7 @@ def test_sides_that_differ_are_not_timed(monkeypatch, tmp_path):
 
     pairs = tmp_path / "pairs.jsonl"
     pairs.write_text("".join(json.dumps(pair) + "\n" for pair in make_pairs(20)))
-    config = config_of("bench")
+    config = small("bench")
     config.data.train = os.fspath(pairs)
     monkeypatch.setattr(_Torch, "check", lambda self: (1.0, 1.0))
     with pytest.raises(UserError, match="do not compute the same"):

@@ -1,12 +1,10 @@
 """From a run to a folder for others: complete, checked, or not there at all."""
 
-import importlib.util
 import json
 import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,22 +12,18 @@ import pytest
 from ml_collections import ConfigDict
 from safetensors.numpy import load_file, save_file
 
-from mapl_jax import export, train
+from mapl_jax import train
 from mapl_jax.data import tokenization
 from mapl_jax.models import hub
 from mapl_jax.runtime import cli
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import export as outputs
 
-ROOT = Path(__file__).parents[1]
+from support import ROOT, config_of, run_export
 
 
 def make_config(**changes):
     """The demonstration, made tiny; changes as "train.steps": 2."""
-    spec = importlib.util.spec_from_file_location("rm_config", ROOT / "configs" / "rm.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config()
     tiny = {
         "data.demo_pairs": 60,
         "tokenizer.vocab_size": 512,
@@ -45,20 +39,12 @@ def make_config(**changes):
         "mesh.fsdp": 2,
         "mesh.tensor": 2,
     }
-    config.update_from_flattened_dict({**tiny, **changes})
-    return config
+    return config_of("rm", {**tiny, **changes})
 
 
 def run_training(folder, **changes):
     train.main(cli.Arguments(make_config(**changes), str(folder), "python -m mapl_jax.train ..."))
     return folder
-
-
-def run_export(checkpoint, output, **flags):
-    values = {name: flag.default for name, flag in export.FLAGS.items()}
-    values |= {"checkpoint": str(checkpoint), "output": str(output), **flags}
-    export.main(cli.Arguments(ConfigDict(values), None, ""))
-    return Path(output)
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,20 @@
 """A policy from demonstrations to adapters to a folder for others, as a reward model goes."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 from safetensors.numpy import load_file
 
-from mapl_jax import export, train
+from mapl_jax import train
 from mapl_jax.runtime import cli
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training.metrics import read_metrics
 
+from support import config_of, run_export
+
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[1]
 TINY = {
     "data.demo_pairs": 60,
     "train.rows_per_batch": 4,
@@ -28,20 +26,9 @@ TINY = {
 
 
 def run_training(name, folder, **changes):
-    spec = importlib.util.spec_from_file_location(f"{name}_config", ROOT / "configs" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config()
-    config.update_from_flattened_dict({**TINY, **changes})
+    config = config_of(name, {**TINY, **changes})
     train.main(cli.Arguments(config, str(folder), "python -m mapl_jax.train ..."))
     return folder
-
-
-def run_export(checkpoint, output, **flags):
-    values = {name: flag.default for name, flag in export.FLAGS.items()}
-    values |= {"checkpoint": str(checkpoint), "output": str(output), **flags}
-    export.main(cli.Arguments(ConfigDict(values), None, ""))
-    return Path(output)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,6 @@
 """The generate command, as a user runs it."""
 
-import importlib.util
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -21,7 +17,8 @@ from mapl_jax.runtime import cli
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import sharding
 
-ROOT = Path(__file__).parents[1]
+from support import config_of, random_like, read_lines, run, write_lines
+
 PROMPTS = [
     {"key": 7, "prompt": "How do I begin?"},
     {"key": 8, "messages": [{"role": "user", "content": "What do I need for brewing coffee?"}]},
@@ -38,11 +35,7 @@ def tokenizer():
 
 def save(folder, tokenizer, head):
     config = DecoderConfig(448, 16, 2, 2, 1, 8, 24, tie_embeddings=False, max_positions=512)
-    rng = np.random.default_rng(0)
-    params = jax.tree.map(
-        lambda x: np.asarray(0.5 * rng.normal(size=x.shape), np.float32),
-        head.abstract_params(config),
-    )
+    params = random_like(head.abstract_params(config), 0.5)
     hub.save_params(folder, config, params, tokenizer=tokenizer)
     return folder
 
@@ -55,20 +48,11 @@ def model(tokenizer, tmp_path_factory):
 
 @pytest.fixture
 def prompts(tmp_path):
-    path = tmp_path / "prompts.jsonl"
-    path.write_text("".join(json.dumps(record) + "\n" for record in PROMPTS))
-    return path
+    return write_lines(tmp_path / "prompts.jsonl", *PROMPTS)
 
 
 def settings(**fields):
-    spec = importlib.util.spec_from_file_location("config", ROOT / "configs" / "generate.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config()
-    config.max_new_tokens = 6
-    config.rows_per_batch = 8
-    config.update(fields)
-    return config.lock()
+    return config_of("generate", {"max_new_tokens": 6, "rows_per_batch": 8, **fields}).lock()
 
 
 def answer(**fields):
@@ -82,30 +66,18 @@ def answer(**fields):
 PATHS = ("checkpoint", "input", "output")
 
 
-def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def run(*arguments, typed=None):
-    return subprocess.run(
-        [sys.executable, "-m", "mapl_jax.generate", "--config=configs/generate.py", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        input=typed,
-        timeout=300,
-        check=False,
-    )
+def run_generate(*arguments, typed=None):
+    return run("generate", *arguments, config="generate", typed=typed)
 
 
 @pytest.fixture(scope="module")
 def answered(model, tmp_path_factory):
     """The lines that the command writes for `PROMPTS`."""
     folder = tmp_path_factory.mktemp("answered")
-    (folder / "prompts.jsonl").write_text("".join(json.dumps(record) + "\n" for record in PROMPTS))
+    write_lines(folder / "prompts.jsonl", *PROMPTS)
     answer(checkpoint=model, input=folder / "prompts.jsonl", output=folder / "out.jsonl")
     assert sorted(path.name for path in folder.iterdir()) == ["out.jsonl", "prompts.jsonl"]
-    return lines(folder / "out.jsonl")
+    return read_lines(folder / "out.jsonl")
 
 
 def test_every_prompt_is_answered_in_order_and_keeps_its_fields(answered):
@@ -117,7 +89,7 @@ def test_every_prompt_is_answered_in_order_and_keeps_its_fields(answered):
 
 
 def test_the_command_prints_one_line_of_json_a_response(model, prompts, answered):
-    result = run(
+    result = run_generate(
         f"--config.checkpoint={model}",
         f"--config.input={prompts}",
         "--config.max_new_tokens=6",
@@ -128,7 +100,7 @@ def test_the_command_prints_one_line_of_json_a_response(model, prompts, answered
 
 def test_a_conversation_is_typed(model):
     typed = "How do I begin?\n/new\nHow do I begin?\nAnd then?\n"
-    result = run(f"--config.checkpoint={model}", "--config.max_new_tokens=6", typed=typed)
+    result = run_generate(f"--config.checkpoint={model}", "--config.max_new_tokens=6", typed=typed)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     hint, first, new, again, after, end = result.stdout.split("> ")
@@ -143,14 +115,14 @@ def test_samples_differ_and_are_numbered_and_come_again(model, prompts, tmp_path
     fields = {"checkpoint": model, "input": prompts, "temperature": 1.0, "top_p": 0.95, "n": 3}
     for name in ("one.jsonl", "two.jsonl"):
         answer(output=tmp_path / name, **fields)
-    found = lines(tmp_path / "one.jsonl")
-    assert found == lines(tmp_path / "two.jsonl")
+    found = read_lines(tmp_path / "one.jsonl")
+    assert found == read_lines(tmp_path / "two.jsonl")
     assert [(line["key"], line["sample"]) for line in found] == [
         (key, sample) for key in (7, 8, 9) for sample in range(3)
     ]
     assert len({line["response"] for line in found}) > 6
     answer(output=tmp_path / "three.jsonl", seed=1, rows_per_batch=16, **fields)
-    assert found != lines(tmp_path / "three.jsonl")
+    assert found != read_lines(tmp_path / "three.jsonl")
 
 
 @pytest.mark.slow
@@ -163,7 +135,7 @@ def test_the_size_of_a_batch_and_the_mesh_change_nothing(model, prompts, answere
         rows_per_batch=1,
         mesh=mesh,
     )
-    assert lines(tmp_path / "out.jsonl") == answered
+    assert read_lines(tmp_path / "out.jsonl") == answered
 
 
 def test_ends_come_from_the_tokenizer_its_template_and_the_generation_config(tokenizer, tmp_path):
@@ -250,7 +222,7 @@ def test_a_bad_record_is_named(model, tmp_path, text, message):
 
 def test_a_reward_model_is_refused(tokenizer, prompts, tmp_path):
     folder = save(tmp_path / "model", tokenizer, ScoreHead())
-    result = run(f"--config.checkpoint={folder}", f"--config.input={prompts}")
+    result = run_generate(f"--config.checkpoint={folder}", f"--config.input={prompts}")
     assert result.returncode == 2
     assert result.stderr.splitlines() == [
         f"error: {folder} holds a reward model, which answers nothing"

@@ -4,9 +4,7 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +13,8 @@ from safetensors.numpy import load, load_file
 from mapl_jax.evaluation import preferences
 from mapl_jax.training.metrics import TIMING_KEYS, read_metrics
 
-ROOT = Path(__file__).parents[1]
+from support import ROOT, command, run
+
 TINY = [
     "--config.data.demo_pairs=40",
     "--config.tokenizer.vocab_size=512",
@@ -32,27 +31,6 @@ TINY = [
     "--config.eval.samples=4",
     "--config.eval.resamples=20",
 ]
-
-
-def command(name, *arguments, config="rm"):
-    return [
-        sys.executable,
-        "-m",
-        f"mapl_jax.{name}",
-        f"--config=configs/{config}.py",
-        *map(str, arguments),
-    ]
-
-
-def run(name, *arguments, config="rm"):
-    return subprocess.run(
-        command(name, *arguments, config=config),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
 
 
 def one_line_error(result):
@@ -95,7 +73,7 @@ def same_runs(uninterrupted, resumed):
 def finished(tmp_path_factory):
     """A run from first to last, and what it printed."""
     folder = tmp_path_factory.mktemp("finished") / "run"
-    result = run("train", *TINY, f"--workdir={folder}")
+    result = run("train", *TINY, f"--workdir={folder}", config="rm")
     assert result.returncode == 0, result.stderr
     return folder, result.stdout
 
@@ -147,7 +125,7 @@ def test_a_run_leaves_a_model_folder(finished):
 def test_the_same_command_again_changes_nothing(finished):
     folder, _ = finished
     before = (folder / "model" / "model.safetensors").read_bytes()
-    result = run("train", *TINY, f"--workdir={folder}")
+    result = run("train", *TINY, f"--workdir={folder}", config="rm")
     assert result.returncode == 0, result.stderr
     assert "going on from the checkpoint at step 8 of 8" in result.stdout
     assert (folder / "model" / "model.safetensors").read_bytes() == before
@@ -157,10 +135,10 @@ def test_the_same_command_again_changes_nothing(finished):
 def test_a_killed_run_ends_as_the_one_that_was_not(finished, tmp_path):
     folder = tmp_path / "killed"
     arguments = [*TINY, f"--workdir={folder}"]
-    kill_after_checkpoint(command("train", *arguments), folder / "checkpoints" / "2")
+    kill_after_checkpoint(command("train", *arguments, config="rm"), folder / "checkpoints" / "2")
     assert not (folder / "summary.json").exists()
 
-    result = run("train", *arguments)
+    result = run("train", *arguments, config="rm")
     assert result.returncode == 0, result.stderr
     assert "going on from the checkpoint" in result.stdout
     same_runs(finished[0], folder)
@@ -183,6 +161,7 @@ def test_training_starts_from_a_model_folder_and_from_samples(finished, tmp_path
         "--config.train.accumulation=2",
         "--config.train.dtype=bfloat16",
         "--config.train.remat=dots",
+        config="rm",
     )
     assert result.returncode == 0, result.stderr
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
@@ -199,6 +178,7 @@ def test_several_devices_take_the_same_steps(finished, tmp_path, monkeypatch):
         f"--workdir={tmp_path / 'run'}",
         "--config.mesh.fsdp=2",
         "--config.mesh.tensor=2",
+        config="rm",
     )
     assert result.returncode == 0, result.stderr
     assert "on 4 x cpu" in result.stdout
@@ -258,7 +238,7 @@ def test_evaluate_takes_raw_pairs(finished, tmp_path):
 
 
 def test_a_folder_of_another_run_is_left_alone(finished):
-    result = run("train", *TINY, f"--workdir={finished[0]}", "--config.seed=1")
+    result = run("train", *TINY, f"--workdir={finished[0]}", "--config.seed=1", config="rm")
     assert "seed was 0, now 1" in one_line_error(result)
 
 
@@ -276,14 +256,16 @@ def test_a_folder_of_another_run_is_left_alone(finished):
     ],
 )
 def test_a_mistake_gives_one_line(tmp_path, arguments, message):
-    result = run("train", *TINY, f"--workdir={tmp_path / 'run'}", *arguments)
+    result = run("train", *TINY, f"--workdir={tmp_path / 'run'}", *arguments, config="rm")
     assert message in one_line_error(result)
 
 
 def test_a_bad_record_is_named_with_its_place(tmp_path):
     path = tmp_path / "pairs.jsonl"
     path.write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n{"prompt": "a"}\n')
-    result = run("train", *TINY, f"--workdir={tmp_path / 'run'}", f"--config.data.train={path}")
+    result = run(
+        "train", *TINY, f"--workdir={tmp_path / 'run'}", f"--config.data.train={path}", config="rm"
+    )
     line = one_line_error(result)
     assert "pairs.jsonl" in line
     assert "record 2" in line

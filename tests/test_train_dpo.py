@@ -1,9 +1,6 @@
 """configs/dpo.py with nothing given makes a model, trains it, and both of them answer prompts."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +9,8 @@ from mapl_jax.evaluation import following
 from mapl_jax.training import restore, sharding
 from mapl_jax.training.metrics import read_metrics
 
-ROOT = Path(__file__).parents[1]
+from support import run
+
 TINY = [
     "--config.data.demo_pairs=40",
     "--config.sft.data.demo_pairs=40",
@@ -35,22 +33,15 @@ TINY = [
 ]
 
 
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "mapl_jax.train", "--config=configs/dpo.py", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+def train(*arguments):
+    return run("train", *arguments, config="dpo")
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A run from first to last, and what it printed."""
     folder = tmp_path_factory.mktemp("finished") / "run"
-    result = run(*TINY, f"--workdir={folder}")
+    result = train(*TINY, f"--workdir={folder}")
     assert result.returncode == 0, result.stderr
     return folder, result.stdout
 
@@ -115,7 +106,7 @@ def test_a_model_that_is_there_is_not_made_again(finished):
     folder, _ = finished
     files = [folder / "sft" / name for name in ("model/model.safetensors", "summary.json")]
     before = [path.stat().st_mtime_ns for path in files]
-    result = run(*TINY, f"--workdir={folder}")
+    result = train(*TINY, f"--workdir={folder}")
     assert result.returncode == 0, result.stderr
     assert "the model to start from is there" in result.stdout
     assert "going on from the checkpoint at step 3 of 3" in result.stdout
@@ -132,7 +123,7 @@ def test_a_model_that_is_there_is_not_made_again(finished):
     ],
 )
 def test_a_mistake_gives_one_line_before_anything_is_made(tmp_path, arguments, message):
-    result = run(*TINY, f"--workdir={tmp_path / 'run'}", *arguments)
+    result = train(*TINY, f"--workdir={tmp_path / 'run'}", *arguments)
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]

@@ -5,39 +5,15 @@ replies, or end "successfully" with weights that are NaN after one NaN margin.
 """
 
 import gzip
-import io
 import json
 
 import pytest
 
-USER = {"role": "user", "content": "How are you?"}
+from support import PAIR, SAMPLE, USER, parquet
+
 GOOD, BAD = {"role": "assistant", "content": "Fine."}, {"role": "assistant", "content": "Bad."}
-PAIR = {"id": "a", "prompt": "How are you?", "chosen": "Fine.", "rejected": "Bad.", "margin": 1.5}
-SAMPLE = {
-    "id": "a",
-    "prompts": [
-        {"messages": [USER], "constraints": []},
-        {
-            "messages": [USER],
-            "constraints": [{"id": "punctuation:no_comma", "params": {}, "text": "No commas."}],
-        },
-    ],
-    "responses": ["Fine.", "Bad, sir."],
-    "comparisons": [
-        {"level": "base", "prompt": [0, 0], "response": [0, 1], "sign": [1, -1], "gamma": 0.0}
-    ],
-}
 LINE = json.dumps(PAIR).encode() + b"\n"
 MANY = b"".join(json.dumps({**PAIR, "id": i}).encode() + b"\n" for i in range(2000))
-
-
-def parquet(columns):
-    import pyarrow
-    import pyarrow.parquet
-
-    buffer = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.table(columns), buffer)
-    return buffer.getvalue()
 
 
 PARQUET = {key: [value] * 500 for key, value in PAIR.items() if key != "id"}

@@ -5,7 +5,6 @@ import gzip
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,34 +15,15 @@ from mapl_jax.data.records import collect, iter_pairs, read_pairs
 from mapl_jax.data.samples import check_sample, is_sample, read_samples
 from mapl_jax.runtime.errors import UserError
 
-PREFERENCES = Path(__file__).parents[3] / "shared" / "data" / "preferences"
+from support import PAIR, SAMPLE, SHARED, USER, write_lines
 
-USER = {"role": "user", "content": "How are you?"}
+PREFERENCES = SHARED / "data" / "preferences"
+
 GOOD, BAD = {"role": "assistant", "content": "Fine."}, {"role": "assistant", "content": "Bad."}
-PAIR = {"id": "a", "prompt": "How are you?", "chosen": "Fine.", "rejected": "Bad.", "margin": 1.5}
-SAMPLE = {
-    "id": "a",
-    "prompts": [
-        {"messages": [USER], "constraints": []},
-        {
-            "messages": [USER],
-            "constraints": [{"id": "punctuation:no_comma", "params": {}, "text": "No commas."}],
-        },
-    ],
-    "responses": ["Fine.", "Bad, sir."],
-    "comparisons": [
-        {"level": "base", "prompt": [0, 0], "response": [0, 1], "sign": [1, -1], "gamma": 0.0}
-    ],
-}
 
 
 def one(record):
     return collect(iter_pairs, Entries("here", [("here", record)])).records[0]
-
-
-def write_lines(path, *values):
-    path.write_text("".join(json.dumps(value) + "\n" for value in values), encoding="utf-8")
-    return path
 
 
 # Accepted forms.

@@ -1,10 +1,7 @@
 """IFEval's prompts answered by a policy, and a reward model that chooses."""
 
-import importlib.util
-import json
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -21,7 +18,8 @@ from mapl_jax.runtime import cli
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import restore, sharding
 
-ROOT = Path(__file__).parents[2]
+from support import config_of, random_like, read_lines, write_lines
+
 PROMPTS = [
     {
         "key": 1,
@@ -81,48 +79,33 @@ def models(tokenizer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     config = DecoderConfig(448, 16, 2, 2, 1, 8, 24, tie_embeddings=False)
     for name, head in (("policy", LogpHead()), ("reward", ScoreHead())):
-        rng = np.random.default_rng(0)
-        params = jax.tree.map(
-            lambda x, rng=rng: np.asarray(0.5 * rng.normal(size=x.shape), np.float32),
-            head.abstract_params(config),
-        )
+        params = random_like(head.abstract_params(config), 0.5)
         hub.save_params(folder / name, config, params, tokenizer=tokenizer)
     return folder
 
 
 @pytest.fixture
 def prompts(tmp_path):
-    path = tmp_path / "prompts.jsonl"
-    path.write_text("".join(json.dumps(record) + "\n" for record in PROMPTS))
-    return str(path)
+    return str(write_lines(tmp_path / "prompts.jsonl", *PROMPTS))
 
 
 def run(**fields):
-    spec = importlib.util.spec_from_file_location("config", ROOT / "configs" / "evaluate.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config("ifeval")
-    config.max_new_tokens = 8
-    config.rows_per_batch = 8
-    config.resamples = 20
-    config.update({name: str(v) if isinstance(v, Path) else v for name, v in fields.items()})
+    small = {"max_new_tokens": 8, "rows_per_batch": 8, "resamples": 20}
+    given = {name: str(v) if isinstance(v, Path) else v for name, v in fields.items()}
+    config = config_of("evaluate:ifeval", {**small, **given})
     evaluate.main(cli.Arguments(config.lock(), None, "evaluate"))
-
-
-def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_a_policy_answers_and_its_responses_score_the_same_again(models, prompts, tmp_path, capsys):
     run(prompts=prompts, checkpoint=models / "policy", output=tmp_path / "verdicts.jsonl")
     first = capsys.readouterr().out
     path = tmp_path / "verdicts.responses.jsonl"
-    assert [line["key"] for line in lines(path)] == [1, 2]
-    verdicts = lines(tmp_path / "verdicts.jsonl")
+    assert [line["key"] for line in read_lines(path)] == [1, 2]
+    verdicts = read_lines(tmp_path / "verdicts.jsonl")
     assert [line["key"] for line in verdicts] == [1, 2]
     assert "prompt, strict" in first and "instructions of a prompt" in first
     run(prompts=prompts, responses=path, output=tmp_path / "again.jsonl")
-    assert lines(tmp_path / "again.jsonl") == verdicts
+    assert read_lines(tmp_path / "again.jsonl") == verdicts
     table = capsys.readouterr().out.split("\nverdicts")[0]
     assert table in first
 
@@ -138,11 +121,11 @@ def test_a_reward_model_chooses_among_samples(models, prompts, tmp_path, capsys)
     output = capsys.readouterr().out
     for way in ("one of 4, on average", "the reward model's choice", "the best of 4"):
         assert way in output
-    verdicts = lines(tmp_path / "verdicts.jsonl")
+    verdicts = read_lines(tmp_path / "verdicts.jsonl")
     assert [(line["key"], line["sample"]) for line in verdicts] == [
         (key, sample) for key in (1, 2) for sample in range(4)
     ]
-    responses = lines(tmp_path / "verdicts.responses.jsonl")
+    responses = read_lines(tmp_path / "verdicts.responses.jsonl")
     mesh = sharding.make_mesh({"data": -1, "fsdp": 1, "tensor": 1})
     found = restore.load(str(models / "reward"), mesh)
     alone = rewards.rewards(
@@ -161,7 +144,7 @@ def test_a_reward_model_chooses_among_samples(models, prompts, tmp_path, capsys)
         selector=models / "reward",
         output=tmp_path / "again.jsonl",
     )
-    assert lines(tmp_path / "again.jsonl") == verdicts
+    assert read_lines(tmp_path / "again.jsonl") == verdicts
 
 
 def test_a_reward_is_that_of_the_model_on_the_text_alone(models, tokenizer):

@@ -18,6 +18,8 @@ from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import optimizers, sharding
 
+from support import random_like
+
 CONFIG = DecoderConfig(48, 16, 2, 4, 2, 8, 24)
 UNTIED = DecoderConfig(48, 16, 2, 4, 2, 8, 24, tie_embeddings=False)
 # 0-1-2-3, 1-4-5 ; a second trie 6-7, 6-8 ; padding 9, 10, 11
@@ -30,11 +32,7 @@ ROW = Row(TOKENS, POSITIONS, REACH)
 @functools.cache
 def parameters(config=CONFIG, head=ScoreHead()):
     """All random, and larger than at the start of training, so that attention is no average."""
-    rng = np.random.default_rng(0)
-    return jax.tree.map(
-        lambda x: jnp.asarray(0.2 * rng.normal(size=x.shape), jnp.float32),
-        head.abstract_params(config),
-    )
+    return random_like(head.abstract_params(config), 0.2)
 
 
 @functools.partial(jax.jit, static_argnames=("dtype", "remat", "backend"))

@@ -15,6 +15,8 @@ from mapl_jax.models.rope import RopeScaling, frequencies
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import sharding
 
+from support import random_like
+
 LLAMA3 = {
     "factor": 8.0,
     "low_freq_factor": 1.0,
@@ -290,11 +292,7 @@ every_family = pytest.mark.parametrize("family", families.FAMILIES)
 
 @functools.cache
 def parameters(family, head=ScoreHead()):
-    rng = np.random.default_rng(0)
-    return jax.tree.map(
-        lambda x: jnp.asarray(0.3 * rng.normal(size=x.shape), jnp.float32),
-        head.abstract_params(SMALL[family]),
-    )
+    return random_like(head.abstract_params(SMALL[family]), 0.3)
 
 
 @every_family

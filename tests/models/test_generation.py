@@ -19,6 +19,8 @@ from mapl_jax.models.rope import RopeScaling
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import sharding
 
+from support import random_like
+
 SHAPE = (48, 16, 3, 4, 2, 8, 24)
 CONFIGS = {
     "qwen2": DecoderConfig(*SHAPE),
@@ -61,11 +63,7 @@ SAMPLED = Sampling(14, NEVER, temperature=1.0, top_p=0.9)
 @functools.cache
 def parameters(config):
     """All random, and larger than at the start of training."""
-    rng = np.random.default_rng(0)
-    return jax.tree.map(
-        lambda x: jnp.asarray(0.6 * rng.normal(size=x.shape), jnp.float32),
-        LogpHead().abstract_params(config),
-    )
+    return random_like(LogpHead().abstract_params(config), 0.6)
 
 
 def prompts(seed=1):

@@ -20,16 +20,15 @@ from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.runtime.errors import UserError
 
+from support import random_like
+
 CONFIG = DecoderConfig(512, 16, 2, 4, 2, 4, 24, rope_theta=5e4, max_positions=77, eos_token=1)
 UNTIED = DecoderConfig(**{**CONFIG.to_dict(), "tie_embeddings": False})
 
 
 def parameters(config=CONFIG, head=ScoreHead()):
     """Every parameter random, norms and biases too."""
-    rng = np.random.default_rng(0)
-    return jax.tree.map(
-        lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32), head.abstract_params(config)
-    )
+    return random_like(head.abstract_params(config), 1.0)
 
 
 def assert_same(a, b):

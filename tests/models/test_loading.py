@@ -17,6 +17,8 @@ from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import sharding
 
+from support import random_like
+
 CONFIG = DecoderConfig(64, 16, 3, 4, 2, 8, 24, family="phi3", qkv_bias=False, tie_embeddings=False)
 MESHES = [
     {"data": 8, "fsdp": 1, "tensor": 1},
@@ -26,10 +28,7 @@ MESHES = [
 
 
 def parameters(head=LogpHead()):
-    rng = np.random.default_rng(0)
-    return jax.tree.map(
-        lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32), head.abstract_params(CONFIG)
-    )
+    return random_like(head.abstract_params(CONFIG), 1.0)
 
 
 def places_on(shape, head=LogpHead()):

@@ -16,6 +16,8 @@ from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.models.lora import Lora
 from mapl_jax.runtime.errors import UserError
 
+from support import random_like
+
 PLAIN = DecoderConfig(64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp_width=48)
 MODEL = dataclasses.replace(PLAIN, lora=Lora(rank=3, alpha=6.0))
 TOKENS = jnp.asarray(np.random.default_rng(0).integers(0, 64, (2, 9)), jnp.int32)
@@ -30,11 +32,7 @@ def score(model, params, **options):
 
 def random(model, seed=0):
     """Parameters with every adapter moved from zero."""
-    rng = np.random.default_rng(seed)
-    return jax.tree.map(
-        lambda x: jnp.asarray(0.3 * rng.normal(size=x.shape), jnp.float32),
-        ScoreHead().abstract_params(model),
-    )
+    return random_like(ScoreHead().abstract_params(model), 0.3, seed)
 
 
 def same(a, b):

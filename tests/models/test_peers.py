@@ -17,6 +17,8 @@ from mapl_jax.models import heads, hub
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import LogpHead, ScoreHead
 
+from support import random_like
+
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.peers
@@ -153,11 +155,7 @@ def one_a_row(rows):
 
 
 def parameters(config, head):
-    rng = np.random.default_rng(0)
-    return jax.tree.map(
-        lambda x: jnp.asarray(0.3 * rng.normal(size=x.shape), jnp.float32),
-        head.abstract_params(config),
-    )
+    return random_like(head.abstract_params(config), 0.3)
 
 
 def load(folder, head):

@@ -13,6 +13,8 @@ from mapl_jax.models import heads
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import LogpHead
 
+from support import random_like
+
 CONFIG = DecoderConfig(24, 16, 2, 4, 2, 8, 24, tie_embeddings=False)
 TOKENS, LEAVES = 64, 8
 
@@ -20,11 +22,7 @@ TOKENS, LEAVES = 64, 8
 @functools.cache
 def parameters():
     """All random, and larger than at the start of training, so that attention is no average."""
-    rng = np.random.default_rng(0)
-    return jax.tree.map(
-        lambda x: jnp.asarray(0.3 * rng.normal(size=x.shape), jnp.float32),
-        LogpHead().abstract_params(CONFIG),
-    )
+    return random_like(LogpHead().abstract_params(CONFIG), 0.3)
 
 
 def sample(rng):

@@ -15,6 +15,8 @@ from mapl_jax.models import heads
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import ScoreHead
 
+from support import random_like
+
 CONFIG = DecoderConfig(24, 16, 2, 4, 2, 8, 24)
 ROWS, TOKENS, LEAVES, LONGEST = 2, 64, 12, 20
 
@@ -22,11 +24,7 @@ ROWS, TOKENS, LEAVES, LONGEST = 2, 64, 12, 20
 @functools.cache
 def parameters():
     """All random, and larger than at the start of training, so that attention is no average."""
-    rng = np.random.default_rng(0)
-    return jax.tree.map(
-        lambda x: jnp.asarray(0.3 * rng.normal(size=x.shape), jnp.float32),
-        ScoreHead().abstract_params(CONFIG),
-    )
+    return random_like(ScoreHead().abstract_params(CONFIG), 0.3)
 
 
 @pytest.fixture(params=["dense", "blocks"])

@@ -1,12 +1,12 @@
 """Data sets of samples: the same whoever makes them, whole or not at all, and never made twice."""
 
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -23,22 +23,12 @@ from mapl_jax.synthesis.corpus import Corpus
 from mapl_jax.synthesis.settings import Settings
 from mapl_jax.synthesize import REPORT
 
-ROOT = Path(__file__).parents[2]
+import support
+
+command = functools.partial(support.command, "synthesize", config="synthesize")
+run = functools.partial(support.run, "synthesize", config="synthesize")
 PAIRS = demo.make_pairs(150, seed=1, split="train")
 SETTINGS = Settings(reference=50)
-
-
-def command(*arguments):
-    return [
-        *(sys.executable, "-m", "mapl_jax.synthesize", "--config=configs/synthesize.py"),
-        *arguments,
-    ]
-
-
-def run(*arguments):
-    return subprocess.run(
-        command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
-    )
 
 
 def make(folder, pairs=PAIRS, settings=SETTINGS, num_proc=1, **options):
@@ -184,7 +174,7 @@ def test_a_run_killed_again_and_again_ends_as_one_that_was_not(tmp_path):
     for kill in range(2):
         process = subprocess.Popen(
             command(*arguments, f"--config.output={out}"),
-            cwd=ROOT,
+            cwd=support.ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -285,7 +275,7 @@ def test_memory_does_not_grow_with_the_data(tmp_path):
         out = tmp_path / f"out-{pairs}"
         result = subprocess.run(
             [sys.executable, "-c", program, str(path), str(out)],
-            cwd=ROOT, capture_output=True, text=True, check=True, timeout=600,
+            cwd=support.ROOT, capture_output=True, text=True, check=True, timeout=600,
         )  # fmt: skip
         return int(result.stdout) / 1024
 
