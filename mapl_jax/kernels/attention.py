@@ -6,13 +6,14 @@
 attends to itself only, so every row of the softmax has something to sum over.
 """
 
+import functools
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax.kernels import blocks, tiles
@@ -72,24 +73,24 @@ def attention(
         mask = reach_mask(reach, positions, window)[:, None]
         mask = jnp.broadcast_to(mask, (q.shape[0], q.shape[2], *mask.shape[2:]))
         return jax.nn.dot_product_attention(q, k, v, mask=mask, scale=scale, implementation="cudnn")
-    settings: dict[str, Any] = {"softcap": softcap, "scale": scale, "tile": TILE}
-    kernel: Callable[..., Array] = blocks.attend
+    tile, kernel = TILE, functools.partial(blocks.attend, softcap=softcap, scale=scale, tile=TILE)
     if backend == "pallas_tpu":
-        from mapl_jax.kernels import pallas_tpu  # half a second, for TPUs
+        from mapl_jax.kernels import pallas_tpu  # importing it takes half a second, for TPUs alone
 
-        kernel = pallas_tpu.attend
-        settings["tile"] = pallas_tpu.tile_of(q.shape[2] // k.shape[2])
-        settings["interpret"] = compute.platform != "tpu"
+        tile = pallas_tpu.tile_of(q.shape[2] // k.shape[2])
+        kernel = functools.partial(
+            pallas_tpu.attend,
+            softcap=softcap,
+            scale=scale,
+            tile=tile,
+            interpret=compute.platform != "tpu",
+        )
     if row.tiles is None:
-        lists = tiles.traced(reach, settings["tile"])
+        lists = tiles.traced(reach, tile)
     else:
-        lists = tiles.coarse(row.tiles, q.shape[1], settings["tile"])
-
-    def own(*arrays: Any) -> Array:
-        return kernel(*arrays, **settings)
-
+        lists = tiles.coarse(row.tiles, q.shape[1], tile)
     arrays = (q, k, v, reach, positions, lists, *(() if window is None else (window,)))
-    return own(*arrays) if compute.spread is None else _over(compute.spread, own, *arrays)
+    return kernel(*arrays) if compute.spread is None else _over(compute.spread, kernel, *arrays)
 
 
 def choose(
@@ -97,7 +98,7 @@ def choose(
     length: int,
     *,
     platform: str,
-    dtype: Any = jnp.float32,
+    dtype: DTypeLike = jnp.float32,
     width: int = 64,
     softcap: bool = False,
 ) -> str:
@@ -136,7 +137,14 @@ def choose(
     return "blocks"
 
 
-def _over(spread: Spread, function: Callable[..., Array], q: Array, k: Array, v: Array, *rest: Any):
+def _over(
+    spread: Spread,
+    function: Callable[..., Array],
+    q: Array,
+    k: Array,
+    v: Array,
+    *rest: AnyArray | int,
+) -> Array:
     """A function of q, k, v, arrays [R, ...] and scalars, on each device's own rows and heads."""
     parts = spread.mesh.shape[spread.heads]
     # Key heads are repeated until every device has whole ones.

@@ -7,7 +7,7 @@ that of the inputs, and the backward pass finds the weights again from their log
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,10 +19,26 @@ from mapl_jax.kernels import tiles
 MASKED = -1e30
 
 
+Window = int | Int[Array, ""]
+
+
 class _Settings(NamedTuple):
     softcap: float | None
     scale: float
     tile: int
+
+
+class _Seen(NamedTuple):
+    """Which tokens see which, in whole tiles."""
+
+    reach: Int[Array, "R S"]
+    positions: Int[Array, "R S"]
+    window: Window | None
+    lists: Int[Array, "R P"]
+
+
+# What the backward pass reads: q, k, v, who sees whom, output, log of the total weight.
+_Saved = tuple[Array, Array, Array, _Seen, Array, Array]
 
 
 def attend(
@@ -32,7 +48,7 @@ def attend(
     reach: Int[Array, "R S"],
     positions: Int[Array, "R S"],
     lists: Int[Array, "R P"],
-    window: int | Int[Array, ""] | None = None,
+    window: Window | None = None,
     *,
     softcap: float | None,
     scale: float,
@@ -54,7 +70,7 @@ def attend(
     """
     if window is not None:
         lists = tiles.within(lists, reach, positions, window, tile)
-    seen = (tiles.whole(reach, tile), tiles.whole(positions, tile), window, lists)
+    seen = _Seen(tiles.whole(reach, tile), tiles.whole(positions, tile), window, lists)
     output = _rows(*tiles.by_head(q, k, v, tile), seen, softcap, scale, tile)
     return tiles.by_token(output, q.shape[1])
 
@@ -64,7 +80,7 @@ def _rows(
     q: Float[Array, "R K G S H"],
     k: Float[Array, "R K S H"],
     v: Float[Array, "R K S H"],
-    seen: Any,
+    seen: _Seen,
     softcap: float | None,
     scale: float,
     tile: int,
@@ -73,32 +89,36 @@ def _rows(
 
 
 def _forward(
-    q: Array, k: Array, v: Array, seen: Any, softcap: float | None, scale: float, tile: int
-) -> tuple[Array, Any]:
+    q: Array, k: Array, v: Array, seen: _Seen, softcap: float | None, scale: float, tile: int
+) -> tuple[Array, _Saved]:
     settings = _Settings(softcap, scale, tile)
     output, log_total = _each_row(_forward_row, (q, k, v), seen, settings)
     return output, (q, k, v, seen, output, log_total)
 
 
 def _backward(
-    softcap: float | None, scale: float, tile: int, kept: Any, slope: Array
-) -> tuple[Any, ...]:
-    q, k, v, seen, output, log_total = kept
+    softcap: float | None, scale: float, tile: int, saved: _Saved, slope: Array
+) -> tuple[Array, Array, Array, None]:
+    q, k, v, seen, output, log_total = saved
     arrays = (q, k, v, output, log_total, slope)
     settings = _Settings(softcap, scale, tile)
-    return *_each_row(_backward_row, arrays, seen, settings), None
+    of_q, of_k, of_v = _each_row(_backward_row, arrays, seen, settings)
+    return of_q, of_k, of_v, None
 
 
 _rows.defvjp(_forward, _backward)
 
 
 def _each_row(
-    row: Callable[..., Any], arrays: tuple[Array, ...], seen: Any, settings: _Settings
-) -> Any:
+    row: Callable[..., tuple[Array, ...]],
+    arrays: tuple[Array, ...],
+    seen: _Seen,
+    settings: _Settings,
+) -> tuple[Array, ...]:
     """Runs a function of a row over all rows, one after the other: their lists differ in length."""
     reach, positions, window, lists = seen
 
-    def of(values: tuple[Array, ...]) -> Any:
+    def of(values: tuple[Array, ...]) -> tuple[Array, ...]:
         reach, positions, codes, *own = values
         return row(_Row(reach, positions, codes, window, settings), *own)
 
@@ -111,7 +131,7 @@ class _Row(NamedTuple):
     reach: Int[Array, "S"]
     positions: Int[Array, "S"]
     codes: Int[Array, "P"]
-    window: Any
+    window: Window | None
     settings: _Settings
 
     @property

@@ -5,11 +5,13 @@ Memory is then [chunk, V] instead of [tokens, V].
 """
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+
+# What the backward pass reads of the forward pass: states, matrix, targets, log-sum-exp.
+_Saved = tuple[Array, Array, Array, Array]
 
 
 def token_logps(
@@ -57,7 +59,7 @@ def _scan_logps(states: Array, matrix: Array, targets: Array, softcap: float | N
 
 def _forward(
     states: Array, matrix: Array, targets: Array, softcap: float | None
-) -> tuple[Array, Any]:
+) -> tuple[Array, _Saved]:
     cast = matrix.astype(states.dtype)
 
     def step(_: None, part: tuple[Array, Array]) -> tuple[None, tuple[Array, Array]]:
@@ -72,8 +74,8 @@ def _forward(
     return values, (states, matrix, targets, totals)
 
 
-def _backward(softcap: float | None, kept: Any, slopes: Array) -> tuple[Array, Array, None]:
-    states, matrix, targets, totals = kept
+def _backward(softcap: float | None, saved: _Saved, slopes: Array) -> tuple[Array, Array, None]:
+    states, matrix, targets, totals = saved
     cast = matrix.astype(states.dtype)
 
     def step(sum_: Array, part: tuple[Array, ...]) -> tuple[Array, Array]:

@@ -8,10 +8,11 @@ gradient of the queries, and, over the lists sorted by key tile, those of keys a
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import Ref
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Float, Int
@@ -23,6 +24,47 @@ from mapl_jax.kernels.blocks import MASKED
 QUERIES = 2048
 _FLOAT = jnp.float32
 _LAST = jnp.iinfo(jnp.int32).max
+
+
+# Row, query tile and key tile of every pair of tiles, in the order of the grid.
+_Order = tuple[Int[Array, "P"], Int[Array, "P"], Int[Array, "P"]]
+
+
+class _Pairs(NamedTuple):
+    """The pairs of tiles that are visited, and the masks of their tokens."""
+
+    by_query: _Order
+    by_key: _Order
+    visits: Int[Array, ""]
+    window: Int[Array, "1"]
+    reach: Int[Array, "R 1 S"]
+    query_depth: Int[Array, "R S 1"]
+    key_depth: Int[Array, "R 1 S"]
+
+
+class _Settings(NamedTuple):
+    softcap: float | None
+    scale: float
+    tile: int
+    interpret: bool
+
+
+class _Output(NamedTuple):
+    """An array that a kernel writes; it lies as queries do, or as keys."""
+
+    shape: tuple[int, ...]
+    dtype: jnp.dtype
+    by_query: bool
+
+
+# Row, query tile, key tile and window of the programs of a grid.
+_Prefetched = tuple[Ref, Ref, Ref, Ref]
+# reach, query_depth and key_depth of a pair of tiles.
+_Masks = tuple[Ref, Ref, Ref]
+# Indices of a block.
+_Place = tuple[Array | int, ...]
+# What the backward pass reads of the forward pass: q, k, v, pairs, output, log of the total weight.
+_Saved = tuple[Array, Array, Array, _Pairs, Array, Array]
 
 
 def tile_of(group: int) -> int:
@@ -65,17 +107,17 @@ def attend(
     n = tiles.count(length, tile)
     depth = tiles.whole(positions, tile)
     # Keys lie along lanes, queries along sublanes.
-    seen = {
-        "by_query": _flat(lists, n, by_key=False),
-        "by_key": _flat(lists, n, by_key=True),
-        "count": jnp.sum(lists >= 0),
-        "window": jnp.asarray([2**30 if window is None else window], jnp.int32),
-        "reach": tiles.whole(reach, tile)[:, None, :],
-        "query_depth": depth[:, :, None],
-        "key_depth": depth[:, None, :],
-    }
-    settings = (softcap, scale, tile, interpret)
-    output = _rows(*tiles.by_head(q, k, v, tile), seen, settings)
+    pairs = _Pairs(
+        by_query=_flat(lists, n, by_key=False),
+        by_key=_flat(lists, n, by_key=True),
+        visits=jnp.sum(lists >= 0),
+        window=jnp.asarray([2**30 if window is None else window], jnp.int32),
+        reach=tiles.whole(reach, tile)[:, None, :],
+        query_depth=depth[:, :, None],
+        key_depth=depth[:, None, :],
+    )
+    settings = _Settings(softcap, scale, tile, interpret)
+    output = _rows(*tiles.by_head(q, k, v, tile), pairs, settings)
     return tiles.by_token(output, length)
 
 
@@ -91,46 +133,53 @@ def _flat(lists: Int[Array, "R P"], n: int, *, by_key: bool) -> tuple[Array, Arr
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
-def _rows(q: Array, k: Array, v: Array, seen: Any, settings: Any) -> Float[Array, "R K G S H"]:
-    return _forward(q, k, v, seen, settings)[0]
+def _rows(
+    q: Array, k: Array, v: Array, pairs: _Pairs, settings: _Settings
+) -> Float[Array, "R K G S H"]:
+    return _forward(q, k, v, pairs, settings)[0]
 
 
-def _forward(q: Array, k: Array, v: Array, seen: Any, settings: Any) -> tuple[Array, Any]:
-    group, tile = q.shape[2], settings[2]
+def _forward(
+    q: Array, k: Array, v: Array, pairs: _Pairs, settings: _Settings
+) -> tuple[Array, _Saved]:
+    group, tile = q.shape[2], settings.tile
     lines = group * tile
     output, log_total = _call(
         _forward_kernel,
         "by_query",
         (q, k, v),
-        seen,
+        pairs,
         settings,
-        outputs=[(q.shape, q.dtype, True), ((*q.shape[:-1], 1), _FLOAT, True)],
+        outputs=[
+            _Output(q.shape, q.dtype, True),
+            _Output((*q.shape[:-1], 1), jnp.dtype(_FLOAT), True),
+        ],
         scratch=[(lines, 1), (lines, 1), (lines, q.shape[-1])],
     )
-    return output, (q, k, v, seen, output, log_total[..., 0])
+    return output, (q, k, v, pairs, output, log_total[..., 0])
 
 
-def _backward(settings: Any, kept: Any, slope: Array) -> tuple[Any, ...]:
-    q, k, v, seen, output, log_total = kept
-    group, tile, width = q.shape[2], settings[2], q.shape[-1]
+def _backward(settings: _Settings, saved: _Saved, slope: Array) -> tuple[Array, Array, Array, None]:
+    q, k, v, pairs, output, log_total = saved
+    group, tile, width = q.shape[2], settings.tile, q.shape[-1]
     mean = jnp.sum(slope.astype(_FLOAT) * output.astype(_FLOAT), axis=-1, keepdims=True)
     arrays = (q, k, v, slope, log_total[..., None], mean)
     (of_q,) = _call(
         _query_kernel,
         "by_query",
         arrays,
-        seen,
+        pairs,
         settings,
-        outputs=[(q.shape, q.dtype, True)],
+        outputs=[_Output(q.shape, q.dtype, True)],
         scratch=[(group * tile, width)],
     )
     of_k, of_v = _call(
         _key_kernel,
         "by_key",
         arrays,
-        seen,
+        pairs,
         settings,
-        outputs=[(k.shape, k.dtype, False), (v.shape, v.dtype, False)],
+        outputs=[_Output(k.shape, k.dtype, False), _Output(v.shape, v.dtype, False)],
         scratch=[(tile, width), (tile, width)],
     )
     return of_q, of_k, of_v, None
@@ -141,32 +190,31 @@ _rows.defvjp(_forward, _backward)
 
 def _call(
     kernel: Callable[..., None],
-    order: str,
+    order: Literal["by_query", "by_key"],
     arrays: tuple[Array, ...],
-    seen: Any,
-    settings: Any,
+    pairs: _Pairs,
+    settings: _Settings,
     *,
-    outputs: list[tuple[tuple[int, ...], Any, bool]],
+    outputs: list[_Output],
     scratch: list[tuple[int, int]],
-) -> Any:
+) -> list[Array]:
     """Runs a kernel over all pairs.
 
     Args:
         kernel: what one program does.
-        order: of the pairs, "by_query" or "by_key".
+        order: order of the pairs.
         arrays: queries, keys and values, and then what lies as queries do.
-        seen: lists, mask and window.
-        settings: softcap, scale, tile, interpret.
-        outputs: shape, type, and whether it lies as queries do, else as keys.
+        pairs: the pairs, their masks and the window.
+        settings: settings of the attention.
+        outputs: what the kernel writes.
         scratch: shapes of fp32 arrays that stay from one program to the next.
     """
-    softcap, scale, tile, interpret = settings
-    kv_heads = arrays[1].shape[1]
+    kv_heads, tile = arrays[1].shape[1], settings.tile
 
-    def at_query(head: Any, at: Any, row: Any, query: Any, key: Any, *_: Any) -> tuple[Any, ...]:
+    def at_query(head: Array, at: Array, row: Ref, query: Ref, key: Ref, *_: Ref) -> _Place:
         return row[at], head, 0, query[at], 0
 
-    def at_key(head: Any, at: Any, row: Any, query: Any, key: Any, *_: Any) -> tuple[Any, ...]:
+    def at_key(head: Array, at: Array, row: Ref, query: Ref, key: Ref, *_: Ref) -> _Place:
         return row[at], head, key[at], 0
 
     def spec(shape: tuple[int, ...], by_query: bool) -> pl.BlockSpec:
@@ -181,26 +229,28 @@ def _call(
     ]
     specs = [spec(x.shape, i not in (1, 2)) for i, x in enumerate(arrays)]
     return pl.pallas_call(
-        functools.partial(kernel, softcap=softcap, scale=scale, tile=tile),
+        functools.partial(kernel, settings=settings),
         grid_spec=pltpu.PrefetchScalarGridSpec(
             num_scalar_prefetch=4,
-            grid=(kv_heads, seen["count"]),
+            grid=(kv_heads, pairs.visits),
             in_specs=[*masks, *specs],
-            out_specs=[spec(shape, by_query) for shape, _, by_query in outputs],
+            out_specs=[spec(output.shape, output.by_query) for output in outputs],
             scratch_shapes=[pltpu.VMEM(shape, _FLOAT) for shape in scratch],
         ),
-        out_shape=[jax.ShapeDtypeStruct(shape, dtype) for shape, dtype, _ in outputs],
+        out_shape=[jax.ShapeDtypeStruct(output.shape, output.dtype) for output in outputs],
         compiler_params=pltpu.CompilerParams(dimension_semantics=("parallel", "arbitrary")),
-        interpret=interpret,
+        interpret=settings.interpret,
     )(
-        *seen[order],
-        seen["window"],
-        *(seen[name] for name in ("reach", "query_depth", "key_depth")),
+        *(pairs.by_query if order == "by_query" else pairs.by_key),
+        pairs.window,
+        pairs.reach,
+        pairs.query_depth,
+        pairs.key_depth,
         *arrays,
     )
 
 
-def _ends(own: Any, row: Any) -> tuple[Array, Array]:
+def _ends(own: Ref, row: Ref) -> tuple[Array, Array]:
     """Whether this program is the first, and the last, of its tile."""
     at, count = pl.program_id(1), pl.num_programs(1)
     before, after = jnp.maximum(at - 1, 0), jnp.minimum(at + 1, count - 1)
@@ -212,15 +262,14 @@ def _ends(own: Any, row: Any) -> tuple[Array, Array]:
 
 
 def _scores(
-    q_ref: Any,
-    k_ref: Any,
-    prefetched: tuple[Any, ...],
-    masks: tuple[Any, ...],
-    softcap: float | None,
-    scale: float,
-    tile: int,
+    q_ref: Ref,
+    k_ref: Ref,
+    prefetched: _Prefetched,
+    masks: _Masks,
+    settings: _Settings,
 ) -> tuple[Array, Array, Array, Array]:
     """Queries [G * T, H], keys, and scores [G * T, T] before and after the mask."""
+    softcap, scale, tile, _ = settings
     _, query, key, window = prefetched
     reach_ref, query_depth, key_depth = masks
     at = pl.program_id(1)
@@ -247,15 +296,15 @@ def _product(a: Array, b: Array, of_a: int, of_b: int) -> Float[Array, "..."]:
 
 
 def _forward_kernel(
-    row: Any,
-    query: Any,
-    key: Any,
-    window: Any,
-    reach: Any,
-    depth: Any,
-    key_depth: Any,
-    *refs: Any,
-    **settings: Any,
+    row: Ref,
+    query: Ref,
+    key: Ref,
+    window: Ref,
+    reach: Ref,
+    depth: Ref,
+    key_depth: Ref,
+    *refs: Ref,
+    settings: _Settings,
 ) -> None:
     q_ref, k_ref, v_ref, out_ref, log_ref, highest, total, summed = refs
     first, last = _ends(query, row)
@@ -267,7 +316,7 @@ def _forward_kernel(
         summed[...] = jnp.zeros_like(summed)
 
     _, _, _, scores = _scores(
-        q_ref, k_ref, (row, query, key, window), (reach, depth, key_depth), **settings
+        q_ref, k_ref, (row, query, key, window), (reach, depth, key_depth), settings
     )
     v = v_ref[0, 0]
     now = jnp.maximum(highest[...], jnp.max(scores, axis=1, keepdims=True))
@@ -284,16 +333,15 @@ def _forward_kernel(
 
 
 def _slopes(
-    refs: tuple[Any, ...],
-    prefetched: Any,
-    masks: Any,
-    softcap: float | None,
-    scale: float,
-    tile: int,
+    refs: tuple[Ref, ...],
+    prefetched: _Prefetched,
+    masks: _Masks,
+    settings: _Settings,
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Queries, keys, slopes of the output, weights, and slopes of the scores before scaling."""
     q_ref, k_ref, v_ref, slope_ref, log_ref, mean_ref = refs
-    q, k, raw, scores = _scores(q_ref, k_ref, prefetched, masks, softcap, scale, tile)
+    softcap, scale, _, _ = settings
+    q, k, raw, scores = _scores(q_ref, k_ref, prefetched, masks, settings)
     slope = slope_ref[0, 0].reshape(q.shape)
     weights = jnp.exp(scores - log_ref[0, 0].reshape(-1, 1))
     of_weights = _product(slope, v_ref[0, 0], 1, 1)
@@ -304,15 +352,15 @@ def _slopes(
 
 
 def _query_kernel(
-    row: Any,
-    query: Any,
-    key: Any,
-    window: Any,
-    reach: Any,
-    depth: Any,
-    key_depth: Any,
-    *refs: Any,
-    **settings: Any,
+    row: Ref,
+    query: Ref,
+    key: Ref,
+    window: Ref,
+    reach: Ref,
+    depth: Ref,
+    key_depth: Ref,
+    *refs: Ref,
+    settings: _Settings,
 ) -> None:
     *arrays, out_ref, summed = refs
     first, last = _ends(query, row)
@@ -322,7 +370,7 @@ def _query_kernel(
         summed[...] = jnp.zeros_like(summed)
 
     _, k, _, _, of_scores = _slopes(
-        tuple(arrays), (row, query, key, window), (reach, depth, key_depth), **settings
+        tuple(arrays), (row, query, key, window), (reach, depth, key_depth), settings
     )
     summed[...] += _product(of_scores.astype(k.dtype), k, 1, 0)
 
@@ -332,15 +380,15 @@ def _query_kernel(
 
 
 def _key_kernel(
-    row: Any,
-    query: Any,
-    key: Any,
-    window: Any,
-    reach: Any,
-    depth: Any,
-    key_depth: Any,
-    *refs: Any,
-    **settings: Any,
+    row: Ref,
+    query: Ref,
+    key: Ref,
+    window: Ref,
+    reach: Ref,
+    depth: Ref,
+    key_depth: Ref,
+    *refs: Ref,
+    settings: _Settings,
 ) -> None:
     *arrays, of_k_ref, of_v_ref, of_k, of_v = refs
     first, last = _ends(key, row)
@@ -351,7 +399,7 @@ def _key_kernel(
         of_v[...] = jnp.zeros_like(of_v)
 
     q, _, slope, weights, of_scores = _slopes(
-        tuple(arrays), (row, query, key, window), (reach, depth, key_depth), **settings
+        tuple(arrays), (row, query, key, window), (reach, depth, key_depth), settings
     )
     of_k[...] += _product(of_scores.astype(q.dtype), q, 0, 0)
     of_v[...] += _product(weights.astype(slope.dtype), slope, 0, 0)
