@@ -90,23 +90,47 @@ Demonstrations = Records[Demonstration]
 
 
 class Ids:
-    """The ids of a source so far, kept as 8-byte hashes, with the number of their record."""
+    """The ids of a source so far, kept as 8-byte hashes with the numbers of their records."""
+
+    _RECENT = 2**15  # held in a dict before they go to the arrays, which take 16 bytes an id
 
     def __init__(self) -> None:
-        self._numbers: dict[int, int] = {}
+        self._hashes = np.empty(0, np.int64)  # sorted
+        self._numbers = np.empty(0, np.int64)
+        self._recent: dict[int, int] = {}
 
     def add(self, name: str, number: int) -> int | None:
         """Takes the id of a record; gives the number of an earlier record that has it."""
-        first = self._numbers.setdefault(hash(name), number)
-        return None if first == number else first
+        earlier = self._number(hash(name))
+        if earlier is None:
+            self._recent[hash(name)] = number
+            if len(self._recent) == self._RECENT:
+                self._merge()
+        return earlier
 
     def unused(self, stem: str) -> str:
         """An id that no record has: the stem, or one made unique by a count."""
         name, count = stem, 1
-        while hash(name) in self._numbers:
+        while self._number(hash(name)) is not None:
             count += 1
             name = f"{stem}-{count}"
         return name
+
+    def _number(self, key: int) -> int | None:
+        if key in self._recent:
+            return self._recent[key]
+        index = int(np.searchsorted(self._hashes, key))
+        known = index < len(self._hashes) and self._hashes[index] == key
+        return int(self._numbers[index]) if known else None
+
+    def _merge(self) -> None:
+        hashes = np.fromiter(self._recent.keys(), np.int64, len(self._recent))
+        numbers = np.fromiter(self._recent.values(), np.int64, len(self._recent))
+        order = np.argsort(hashes)
+        index = np.searchsorted(self._hashes, hashes[order])
+        self._hashes = np.insert(self._hashes, index, hashes[order])
+        self._numbers = np.insert(self._numbers, index, numbers[order])
+        self._recent.clear()
 
 
 def read_pairs(path: str | os.PathLike[str], *, on_error: str = "raise") -> Pairs:
@@ -129,7 +153,7 @@ def read_pairs(path: str | os.PathLike[str], *, on_error: str = "raise") -> Pair
 
 
 def iter_pairs(entries: Entries, tally: Tally, *, on_error: str = "raise") -> Iterator[Pair]:
-    """`read_pairs` one by one; memory grows by no more than a hash of every id.
+    """`read_pairs` one by one; memory grows by 16 bytes a record, for its id.
 
     Args:
         entries: records in any form that `read_pairs` accepts.

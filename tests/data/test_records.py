@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapl_jax.data.readers import Entries, read_entries, read_objects
-from mapl_jax.data.records import collect, iter_pairs, read_pairs
+from mapl_jax.data.records import Ids, collect, iter_pairs, read_pairs
 from mapl_jax.data.samples import check_sample, is_sample, read_samples
 from mapl_jax.runtime.errors import UserError
 
@@ -146,6 +146,20 @@ def test_repeated_ids_are_refused(tmp_path):
     path = write_lines(tmp_path / "a.jsonl", PAIR, {**PAIR, "chosen": "Great."})
     with pytest.raises(UserError, match=r"a\.jsonl, record 2: id 'a' was used before.*record 1"):
         read_pairs(path)
+
+
+def test_ids_are_remembered_however_many_there_are():
+    ids = Ids()
+    count = 2 * 2**15 + 100
+    assert not any(ids.add(f"id {number}", number) for number in range(1, count))
+    assert [ids.add(f"id {number}", 0) for number in (1, 2**15, 2**16, count - 1)] == [
+        1,
+        2**15,
+        2**16,
+        count - 1,
+    ]
+    assert ids.unused("id 7") == "id 7-2"
+    assert ids.unused("id 0") == "id 0"
 
 
 # Bad records, each with a piece of its message.
