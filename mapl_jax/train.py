@@ -413,7 +413,7 @@ def run(
     del state, frozen  # the moments make room for the check of what is written
     finish(
         folder,
-        config=config,
+        config=json.loads(json.dumps(config.to_dict())),
         command=command,
         facts={
             "parameters": sizes[0],

@@ -21,6 +21,8 @@ _NESTED = f'<svg width="{WIDTH}" height="{HEIGHT}" overflow="visible" '
 _LETTER = 6.7  # mean width of a letter, at 12 px
 
 Span = tuple[float, float]
+TENTHS = [0.0, 0.25, 0.5, 0.75, 1.0]  # ticks of an axis of shares
+_POINTS = 600  # of a line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +102,13 @@ def span(values: Sequence[float] | np.ndarray, *, room: float = 0.06) -> Span:
     low, high = float(found.min()), float(found.max())
     extra = (high - low) * room or abs(high) * 0.1 or 1.0
     return low - extra, high + extra
+
+
+def thinned(points: np.ndarray, most: int = _POINTS) -> np.ndarray:
+    """Evenly chosen points, both ends among them."""
+    if len(points) <= most:
+        return points
+    return points[np.linspace(0, len(points) - 1, most).round().astype(int)]
 
 
 class Plot:

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from mapl_jax.evaluation import compare
 from mapl_jax.evaluation.compare import Comparison, Difference, Key, Run
 from mapl_jax.losses import LEVELS
-from mapl_jax.reports import charts, figures
+from mapl_jax.reports import charts
+from mapl_jax.reports.curves import curves_of_runs
+from mapl_jax.reports.families import Strip
 from mapl_jax.reports.pages import number, write_page
-from mapl_jax.reports.run import Strip
 from mapl_jax.runtime.files import check_target
 
 COLORS = ("base", "intra", "inter", "fourth", "soft")
@@ -58,7 +59,7 @@ def write(path: str | os.PathLike[str], found: Comparison) -> None:
         footnotes=compare.footnotes(found),
         differences=_by_level(found),
         disagreements=_disagreements(found),
-        curves=figures.curves_of_runs(
+        curves=curves_of_runs(
             [
                 (run.name, COLORS[i % len(COLORS)], run.metrics, run.after)
                 for i, run in enumerate(found.runs)

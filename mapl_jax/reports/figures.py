@@ -1,23 +1,19 @@
-"""What the pages of runs draw: curves, accuracies, margins, length, calibration."""
+"""What the pages of runs draw of an evaluation: accuracies, margins, length, calibration."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
 
 from mapl_jax.evaluation import likelihood, preferences, statistics
+from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.losses import LEVELS
 from mapl_jax.reports import charts
-from mapl_jax.reports.charts import Picture, Plot
+from mapl_jax.reports.charts import TENTHS, Picture, Plot
 
-Summary = Mapping[str, Any]
-Lines = Sequence[Mapping[str, Any]]
 CHANCE = ("chance", "chance")
-_POINTS = 600  # of a line
 _CLOUD = 1500  # dots of a cloud
-_TENTHS = [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
 def levels_of(summary: Summary) -> list[str]:
@@ -30,111 +26,7 @@ def members(scored: preferences.Scored, level: str) -> np.ndarray:
     return np.flatnonzero(np.asarray(scored.level, dtype=str) == level)
 
 
-# Curves.
-
-
-def curves(metrics: Lines, before: Summary | None, after: Summary) -> list[Picture]:
-    """Everything of metrics.jsonl that one looks at, over steps."""
-    train = [line for line in metrics if line.get("split") == "train"]
-    held_out = [line for line in metrics if line.get("split") == "eval"]
-    if not train and not held_out:
-        return []
-    last = max(int(line["step"]) for line in (*train, *held_out))
-    held_out = [*_start(before), *held_out, {**after, "step": last}]
-    of_levels = [
-        (level, level)
-        for level in LEVELS
-        if any(f"{level}_loss" in line for line in (*train, *held_out))
-    ]
-    found = []
-    if of_levels:
-        found += [
-            _curve(
-                "Loss", train, held_out, [(f"{x}_loss", x, x) for x in LEVELS], chance=math.log(2)
-            ),
-            _curve(
-                "Accuracy", train, held_out, [(f"{x}_accuracy", x, x) for x in LEVELS], share=True
-            ),
-            _curve("Mean margin", train, held_out, [(f"{x}_margin", x, x) for x in LEVELS]),
-        ]
-    else:
-        found.append(_curve("Loss per token", train, held_out, [("loss", "base", "loss")]))
-    found += [
-        _curve(
-            "Implicit rewards",
-            train,
-            [],
-            [("rewards/chosen", "inter", "chosen"), ("rewards/rejected", "intra", "rejected")],
-        ),
-        _curve(
-            "Log-probabilities of responses",
-            train,
-            [],
-            [("logps/chosen", "inter", "chosen"), ("logps/rejected", "intra", "rejected")],
-        ),
-        _curve(
-            "Reward of base responses",
-            [] if any("rewards/chosen" in line for line in train) else train,
-            [],
-            [
-                ("max_reward", "inter", "largest"),
-                ("mean_reward", "base", "mean"),
-                ("min_reward", "intra", "smallest"),
-            ],
-        ),
-        _curve("Drift from the reference, nats a token", train, [], [("drift", "base", "drift")]),
-        _curve("Learning rate", train, [], [("learning_rate", "base", "")], smooth=False),
-        _curve("Gradient norm, before clipping", train, [], [("grad_norm", "base", "")]),
-        _curve("Tokens a second", train, [], [("tokens_per_second", "base", "")]),
-    ]
-    return [picture for picture in found if picture is not None]
-
-
-def curves_of_runs(
-    runs: Sequence[tuple[str, str, Lines, Summary]],
-) -> list[Picture]:
-    """What several runs logged, a picture a quantity.
-
-    Args:
-        runs: name, color, lines of metrics.jsonl, and the evaluation after training, of each.
-    """
-    quantities = [
-        (f"{level}_{name}", f"{level} {name}") for name in ("loss", "accuracy") for level in LEVELS
-    ]
-    quantities += [
-        ("loss", "Loss"),
-        ("drift", "Drift from the reference, nats a token"),
-        ("learning_rate", "Learning rate"),
-        ("grad_norm", "Gradient norm, before clipping"),
-        ("tokens_per_second", "Tokens a second"),
-    ]
-    found = []
-    for quantity, title in quantities:
-        train: list[dict[str, Any]] = []
-        held_out: list[dict[str, Any]] = []
-        names: list[tuple[str, str, str]] = []
-        for index, (name, color, metrics, after) in enumerate(runs):
-            key = f"{index}"
-            for line in metrics:
-                if quantity in line:
-                    side = held_out if line.get("split") == "eval" else train
-                    side.append({"step": line["step"], key: line[quantity]})
-            steps = [line["step"] for line in metrics]
-            if steps and quantity in after:
-                held_out.append({"step": max(steps), key: after[quantity]})
-            names.append((key, color, name))
-        share = quantity.endswith("accuracy")
-        smooth = quantity != "learning_rate"
-        found.append(_curve(title, train, held_out, names, share=share, smooth=smooth, thin=False))
-    return [picture for picture in found if picture is not None]
-
-
-def _start(before: Summary | None) -> list[dict[str, Any]]:
-    """The held-out data before training, as the first line of a curve."""
-    return [{**before, "step": 0}] if (before := _untied(before)) is not None else []
-
-
-def _untied(before: Summary | None) -> Summary | None:
+def without_ties(before: Summary | None) -> Summary | None:
     """A summary without the accuracies of levels where all is tied, where there are any.
 
     A policy that is its own reference prefers nothing; an accuracy of 0 would say less than none.
@@ -152,95 +44,6 @@ def _untied(before: Summary | None) -> Summary | None:
     return kept
 
 
-def _curve(
-    title: str,
-    train: Lines,
-    held_out: Lines,
-    names: Sequence[tuple[str, str, str]],
-    *,
-    chance: float | None = None,
-    share: bool = False,
-    smooth: bool = True,
-    thin: bool = True,
-) -> Picture | None:
-    """One picture: for each (name, color, text) the training batches and the held-out data."""
-    of = {name: (_points(train, name), _points(held_out, name)) for name, _, _ in names}
-    if smooth and not thin:
-        of = {
-            name: (_average(line) if len(line) > 3 else line, dots)
-            for name, (line, dots) in of.items()
-        }
-    names = [entry for entry in names if len(of[entry[0]][0]) or len(of[entry[0]][1])]
-    if not names:
-        return None
-    every = np.concatenate([points for name, _, _ in names for points in of[name]])
-    y = (0.0, 1.0) if share else charts.span(every[:, 1])
-    if chance is not None:
-        y = (min(0.0, y[0]), max(y[1], chance * 1.05))
-    elif not share and y[0] < 0 <= every[:, 1].min():
-        y = (0.0, y[1])
-    legend = [(f"curve {color}", text) for _, color, text in names if text]
-    dotted = any(len(of[name][1]) for name, _, _ in names)
-    if dotted:
-        legend.append(("dot soft", "held out"))
-    if chance is not None or share:
-        legend.append(("chance", "no knowledge"))
-    plot = Plot(
-        (0.0, max(float(every[:, 0].max()), 1.0)),
-        y,
-        x_label="step",
-        y_format=charts.percent if share else charts.plain,
-        y_ticks=_TENTHS if share else None,
-        legend=legend if len(legend) > 1 else (),
-    )
-    if chance is not None or share:
-        plot.level(0.5 if chance is None else chance)
-    words = []
-    for name, color, text in names:
-        line, dots = of[name]
-        if len(line):
-            if smooth and thin and len(line) > 3:
-                plot.curve(_thinned(line), f"{color} thin")
-                plot.curve(_thinned(_average(line)), color)
-            else:
-                plot.curve(_thinned(line), color)
-        if len(dots):
-            plot.curve(dots, f"{color} dotted")
-            plot.dots(
-                [(x, y) for x, y in dots],
-                color,
-                [f"{text}, step {x:,.0f}: {y:.4g} (held out)" for x, y in dots],
-            )
-        ends = line if len(line) else dots
-        words.append(f"{text or title}: from {ends[0, 1]:.3g} to {ends[-1, 1]:.3g}")
-    return plot.picture(title, "", "; ".join(words))
-
-
-def _points(lines: Lines, name: str) -> np.ndarray:
-    found = [
-        (line["step"], line[name])
-        for line in lines
-        if isinstance(line.get(name), int | float) and math.isfinite(line[name])
-    ]
-    return np.asarray(found, np.float64).reshape(-1, 2)
-
-
-def _average(points: np.ndarray) -> np.ndarray:
-    """The moving average, over a window that shrinks at the ends so that both are shown."""
-    width = max(1, len(points) // 12)
-    sums = np.concatenate([[0.0], np.cumsum(points[:, 1])])
-    first = np.maximum(np.arange(len(points)) - width, 0)
-    final = np.minimum(np.arange(len(points)) + width + 1, len(points))
-    return np.stack([points[:, 0], (sums[final] - sums[first]) / (final - first)], axis=1)
-
-
-def _thinned(points: np.ndarray, most: int = _POINTS) -> np.ndarray:
-    """Evenly chosen points, both ends among them."""
-    if len(points) <= most:
-        return points
-    return points[np.linspace(0, len(points) - 1, most).round().astype(int)]
-
-
 # Accuracy.
 
 
@@ -249,7 +52,7 @@ def accuracy_by_level(before: Summary | None, after: Summary) -> Picture | None:
     levels = levels_of(after)
     if not levels:
         return None
-    before = _untied(before)
+    before = without_ties(before)
     if before is not None and not levels_of(before):
         before = None
     sides = [("bar pale soft", "before"), ("bar soft", "after")] if before is not None else []
@@ -259,7 +62,7 @@ def accuracy_by_level(before: Summary | None, after: Summary) -> Picture | None:
         (0, 1.06),
         x_ticks=[(i, f"{x}\nn = {after[f'{x}_count']:,}") for i, x in enumerate(levels)],
         y_format=charts.percent,
-        y_ticks=_TENTHS,
+        y_ticks=TENTHS,
         legend=legend,
     )
     plot.level(0.5)
@@ -295,7 +98,7 @@ def accuracy_by_k(before: Summary | None, after: Summary) -> Picture | None:
     }
     if not found:
         return None
-    before = _untied(before)
+    before = without_ties(before)
     if before is not None and not any(before.get("by_k", {}).values()):
         before = None
     ks = sorted({int(k) for cells in found.values() for k in cells})
@@ -309,7 +112,7 @@ def accuracy_by_k(before: Summary | None, after: Summary) -> Picture | None:
         x_ticks=[(k, f"{k}\nn = {counts[k]:,}") for k in ks],
         x_label="instructions added to the prompt",
         y_format=charts.percent,
-        y_ticks=_TENTHS,
+        y_ticks=TENTHS,
         legend=[*legend, CHANCE],
     )
     plot.level(0.5)
@@ -391,7 +194,7 @@ def calibration(after: preferences.Scored) -> list[Picture]:
             x_format=charts.percent,
             y_format=charts.percent,
             x_ticks=[(x, charts.percent(x)) for x in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)],
-            y_ticks=_TENTHS,
+            y_ticks=TENTHS,
             legend=[(f"dot {level}", "how often right"), ("chance", "calibrated")],
         )
         plot.diagonal()
@@ -468,7 +271,7 @@ def _cloud(
         legend=[*legend, ("curve ink", "mean of a tenth")],
     )
     for color, _, some in parts or [(kind, "", np.ones(len(x), bool))]:
-        plot.cloud(_thinned(np.stack([x[some], y[some]], axis=1), _CLOUD), color)
+        plot.cloud(charts.thinned(np.stack([x[some], y[some]], axis=1), _CLOUD), color)
     order = np.argsort(x, kind="stable")
     if len(order) >= 30:
         tenths = np.array_split(order, 10)

@@ -5,27 +5,25 @@ length, whether the data is sane.
 """
 
 import dataclasses
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 import jax
-from ml_collections import ConfigDict
 
-from mapl_jax import constraints
 from mapl_jax.evaluation import following, likelihood, preferences
 from mapl_jax.evaluation.preferences import percent
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.evaluation.stored import SIDES, digests
-from mapl_jax.reports import charts, findings, mistakes
+from mapl_jax.reports import findings, mistakes
 from mapl_jax.reports.charts import Gallery, Picture
+from mapl_jax.reports.curves import curves
+from mapl_jax.reports.families import by_family
 from mapl_jax.reports.figures import (
     accuracy_by_k,
     accuracy_by_level,
     calibration,
-    curves,
     length,
     levels_of,
     losses,
@@ -86,23 +84,6 @@ class Tile:
 
 
 @dataclasses.dataclass(frozen=True)
-class Strip:
-    """A cell of a forest: a drawing, the value beside it, and a note."""
-
-    strip: str
-    value: str
-    note: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Families:
-    """Accuracy by family: the levels, and for each title rows of (family, a cell a level)."""
-
-    levels: Sequence[str]
-    groups: Mapping[str, Sequence[tuple[str, Sequence[Strip | None]]]]
-
-
-@dataclasses.dataclass(frozen=True)
 class Kept:
     """Instructions kept in own responses: a table, its footnotes, and the number of prompts."""
 
@@ -157,7 +138,7 @@ def write_report(
     }
     if compares:
         values["accuracy"] = _accuracy(before, after)
-        values["families"] = _families(after, summary)
+        values["families"] = by_family(after, summary)
     if isinstance(scored_after, preferences.Scored):
         assert not isinstance(scored_before, likelihood.Scored)
         values["margins"] = margins(scored_before, scored_after)
@@ -262,53 +243,6 @@ def _by_length(after: Summary) -> list[list[str]]:
     return cells if len(cells) > 1 else []
 
 
-def _families(after: Summary, summary: Summary) -> Families | None:
-    """Accuracy by family, the worst first, trained and held-out families apart."""
-    by_level = {
-        level: cells
-        for level, cells in after.get("by_family", {}).items()
-        if any("low" in cell for cell in cells.values())
-    }
-    if not by_level:
-        return None
-    trained = _trained_families(summary)
-
-    def order(name: str) -> float:
-        found = [cells[name] for cells in by_level.values() if name in cells]
-        total = sum(cell["count"] for cell in found)
-        return float(sum(cell["accuracy"] * cell["count"] for cell in found) / total)
-
-    names = list(dict.fromkeys(name for cells in by_level.values() for name in cells))
-    rows = [
-        (name, [_family_cell(level, cells.get(name)) for level, cells in by_level.items()])
-        for name in sorted(names, key=order)
-    ]
-    groups = {
-        "trained on": [row for row in rows if row[0] in trained],
-        "held out: never trained on": [row for row in rows if row[0] not in trained],
-    }
-    return Families(list(by_level), groups)
-
-
-def _family_cell(level: str, cell: Summary | None) -> Strip | None:
-    if cell is None:
-        return None
-    value, count = cell["accuracy"], f"n = {cell['count']:,}"
-    low, high = cell.get("low", value), cell.get("high", value)
-    note = f"{percent(value)}, 95 % interval {100 * low:.1f} to {100 * high:.1f}, {count}"
-    return Strip(charts.track(value, low, high, level, note), f"{100 * value:.0f} %", count)
-
-
-def _trained_families(summary: Summary) -> set[str]:
-    """Those that the training data has; without it, those that are not kept for evaluation."""
-    if summary.get("trained_on"):
-        return set(summary["trained_on"])
-    made = summary.get("train", {}).get("comparisons", {})
-    if isinstance(made, Mapping) and made.get("constraint"):
-        return set(made["constraint"])
-    return set(constraints.ids(held_out=False))
-
-
 def _counts(summary: Summary) -> list[list[str]]:
     """What was read, kept, cut and dropped, one column a split."""
     columns = {
@@ -366,7 +300,7 @@ def read_pictures(folder: RunFolder) -> dict[str, Gallery]:
 def finish(
     folder: RunFolder,
     *,
-    config: ConfigDict,
+    config: Mapping[str, Any],
     command: str,
     facts: dict[str, Any],
     say: Callable[..., None],
@@ -378,7 +312,7 @@ def finish(
 
     Args:
         folder: of the run, with the scores before and after training in it.
-        config: of the run.
+        config: of the run, as plain values.
         command: that started it.
         facts: everything else worth keeping: counts, sizes, times.
         say: prints.
@@ -393,19 +327,16 @@ def finish(
             f"{folder.eval} cannot be used ({flaw}); the same command makes it anew, from the last "
             "checkpoint"
         )
+    resampling = {"seed": config["seed"], "resamples": config["eval"]["resamples"]}
     scored = {which: evaluation.read_scores(folder.eval / f"{which}.jsonl") for which in SIDES}
-    sides = {
-        which: evaluation.summarize(values, seed=config.seed, resamples=config.eval.resamples)
-        for which, values in scored.items()
-    }
+    sides = {which: evaluation.summarize(values, **resampling) for which, values in scored.items()}
     answers = []
     if answered:
         answers = [following.read(folder.eval / f"answers-{which}.jsonl") for which in SIDES]
-        resampling = {"seed": config.seed, "resamples": config.eval.resamples}
         sides["generation"] = following.summarize(*answers, **resampling)
     held_out = digests(samples())
     summary = {
-        "name": config.name,
+        "name": config["name"],
         "command": command,
         **facts,
         "held_out": held_out,
@@ -415,9 +346,9 @@ def finish(
     metrics = read_metrics(folder.metrics)
     write_report(
         folder.report,
-        title=config.name,
+        title=config["name"],
         command=command,
-        summary={**summary, "config": json.loads(json.dumps(config.to_dict()))},
+        summary={**summary, "config": config},
         before=sides["before"],
         after=sides["after"],
         scored_before=scored["before"],

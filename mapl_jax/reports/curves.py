@@ -1,0 +1,197 @@
+"""What a run logged, over steps."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from mapl_jax.evaluation.statistics import Summary
+from mapl_jax.losses import LEVELS
+from mapl_jax.reports import charts
+from mapl_jax.reports.charts import TENTHS, Picture, Plot
+from mapl_jax.reports.figures import without_ties
+
+Lines = Sequence[Summary]  # of metrics.jsonl
+
+
+def curves(metrics: Lines, before: Summary | None, after: Summary) -> list[Picture]:
+    """Everything of metrics.jsonl that one looks at, over steps."""
+    train = [line for line in metrics if line.get("split") == "train"]
+    held_out = [line for line in metrics if line.get("split") == "eval"]
+    if not train and not held_out:
+        return []
+    last = max(int(line["step"]) for line in (*train, *held_out))
+    held_out = [*_start(before), *held_out, {**after, "step": last}]
+    of_levels = [
+        (level, level)
+        for level in LEVELS
+        if any(f"{level}_loss" in line for line in (*train, *held_out))
+    ]
+    found = []
+    if of_levels:
+        found += [
+            _curve(
+                "Loss", train, held_out, [(f"{x}_loss", x, x) for x in LEVELS], chance=math.log(2)
+            ),
+            _curve(
+                "Accuracy", train, held_out, [(f"{x}_accuracy", x, x) for x in LEVELS], share=True
+            ),
+            _curve("Mean margin", train, held_out, [(f"{x}_margin", x, x) for x in LEVELS]),
+        ]
+    else:
+        found.append(_curve("Loss per token", train, held_out, [("loss", "base", "loss")]))
+    found += [
+        _curve(
+            "Implicit rewards",
+            train,
+            [],
+            [("rewards/chosen", "inter", "chosen"), ("rewards/rejected", "intra", "rejected")],
+        ),
+        _curve(
+            "Log-probabilities of responses",
+            train,
+            [],
+            [("logps/chosen", "inter", "chosen"), ("logps/rejected", "intra", "rejected")],
+        ),
+        _curve(
+            "Reward of base responses",
+            [] if any("rewards/chosen" in line for line in train) else train,
+            [],
+            [
+                ("max_reward", "inter", "largest"),
+                ("mean_reward", "base", "mean"),
+                ("min_reward", "intra", "smallest"),
+            ],
+        ),
+        _curve("Drift from the reference, nats a token", train, [], [("drift", "base", "drift")]),
+        _curve("Learning rate", train, [], [("learning_rate", "base", "")], smooth=False),
+        _curve("Gradient norm, before clipping", train, [], [("grad_norm", "base", "")]),
+        _curve("Tokens a second", train, [], [("tokens_per_second", "base", "")]),
+    ]
+    return [picture for picture in found if picture is not None]
+
+
+def curves_of_runs(
+    runs: Sequence[tuple[str, str, Lines, Summary]],
+) -> list[Picture]:
+    """What several runs logged, a picture a quantity.
+
+    Args:
+        runs: name, color, lines of metrics.jsonl, and the evaluation after training, of each.
+    """
+    quantities = [
+        (f"{level}_{name}", f"{level} {name}") for name in ("loss", "accuracy") for level in LEVELS
+    ]
+    quantities += [
+        ("loss", "Loss"),
+        ("drift", "Drift from the reference, nats a token"),
+        ("learning_rate", "Learning rate"),
+        ("grad_norm", "Gradient norm, before clipping"),
+        ("tokens_per_second", "Tokens a second"),
+    ]
+    found = []
+    for quantity, title in quantities:
+        train: list[dict[str, float]] = []
+        held_out: list[dict[str, float]] = []
+        names: list[tuple[str, str, str]] = []
+        for index, (name, color, metrics, after) in enumerate(runs):
+            key = f"{index}"
+            for line in metrics:
+                if quantity in line:
+                    side = held_out if line.get("split") == "eval" else train
+                    side.append({"step": line["step"], key: line[quantity]})
+            steps = [line["step"] for line in metrics]
+            if steps and quantity in after:
+                held_out.append({"step": max(steps), key: after[quantity]})
+            names.append((key, color, name))
+        share = quantity.endswith("accuracy")
+        smooth = quantity != "learning_rate"
+        found.append(_curve(title, train, held_out, names, share=share, smooth=smooth, thin=False))
+    return [picture for picture in found if picture is not None]
+
+
+def _start(before: Summary | None) -> list[dict[str, float]]:
+    """The held-out data before training, as the first line of a curve."""
+    return [{**before, "step": 0}] if (before := without_ties(before)) is not None else []
+
+
+def _curve(
+    title: str,
+    train: Lines,
+    held_out: Lines,
+    names: Sequence[tuple[str, str, str]],
+    *,
+    chance: float | None = None,
+    share: bool = False,
+    smooth: bool = True,
+    thin: bool = True,
+) -> Picture | None:
+    """One picture: for each (name, color, text) the training batches and the held-out data."""
+    of = {name: (_points(train, name), _points(held_out, name)) for name, _, _ in names}
+    if smooth and not thin:
+        of = {
+            name: (_average(line) if len(line) > 3 else line, dots)
+            for name, (line, dots) in of.items()
+        }
+    names = [entry for entry in names if len(of[entry[0]][0]) or len(of[entry[0]][1])]
+    if not names:
+        return None
+    every = np.concatenate([points for name, _, _ in names for points in of[name]])
+    y = (0.0, 1.0) if share else charts.span(every[:, 1])
+    if chance is not None:
+        y = (min(0.0, y[0]), max(y[1], chance * 1.05))
+    elif not share and y[0] < 0 <= every[:, 1].min():
+        y = (0.0, y[1])
+    legend = [(f"curve {color}", text) for _, color, text in names if text]
+    dotted = any(len(of[name][1]) for name, _, _ in names)
+    if dotted:
+        legend.append(("dot soft", "held out"))
+    if chance is not None or share:
+        legend.append(("chance", "no knowledge"))
+    plot = Plot(
+        (0.0, max(float(every[:, 0].max()), 1.0)),
+        y,
+        x_label="step",
+        y_format=charts.percent if share else charts.plain,
+        y_ticks=TENTHS if share else None,
+        legend=legend if len(legend) > 1 else (),
+    )
+    if chance is not None or share:
+        plot.level(0.5 if chance is None else chance)
+    words = []
+    for name, color, text in names:
+        line, dots = of[name]
+        if len(line):
+            if smooth and thin and len(line) > 3:
+                plot.curve(charts.thinned(line), f"{color} thin")
+                plot.curve(charts.thinned(_average(line)), color)
+            else:
+                plot.curve(charts.thinned(line), color)
+        if len(dots):
+            plot.curve(dots, f"{color} dotted")
+            plot.dots(
+                [(x, y) for x, y in dots],
+                color,
+                [f"{text}, step {x:,.0f}: {y:.4g} (held out)" for x, y in dots],
+            )
+        ends = line if len(line) else dots
+        words.append(f"{text or title}: from {ends[0, 1]:.3g} to {ends[-1, 1]:.3g}")
+    return plot.picture(title, "", "; ".join(words))
+
+
+def _points(lines: Lines, name: str) -> np.ndarray:
+    found = [
+        (line["step"], line[name])
+        for line in lines
+        if isinstance(line.get(name), int | float) and math.isfinite(line[name])
+    ]
+    return np.asarray(found, np.float64).reshape(-1, 2)
+
+
+def _average(points: np.ndarray) -> np.ndarray:
+    """The moving average, over a window that shrinks at the ends so that both are shown."""
+    width = max(1, len(points) // 12)
+    sums = np.concatenate([[0.0], np.cumsum(points[:, 1])])
+    first = np.maximum(np.arange(len(points)) - width, 0)
+    final = np.minimum(np.arange(len(points)) + width + 1, len(points))
+    return np.stack([points[:, 0], (sums[final] - sums[first]) / (final - first)], axis=1)

@@ -1,0 +1,73 @@
+"""Accuracy by family of instructions."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from mapl_jax import constraints
+from mapl_jax.evaluation.preferences import percent
+from mapl_jax.evaluation.statistics import Summary
+from mapl_jax.reports import charts
+
+
+@dataclasses.dataclass(frozen=True)
+class Strip:
+    """A cell of a forest: a drawing, the value beside it, and a note."""
+
+    strip: str
+    value: str
+    note: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Families:
+    """Accuracy by family: the levels, and for each title rows of (family, a cell a level)."""
+
+    levels: Sequence[str]
+    groups: Mapping[str, Sequence[tuple[str, Sequence[Strip | None]]]]
+
+
+def by_family(after: Summary, summary: Summary) -> Families | None:
+    """Accuracy by family, the worst first, trained and held-out families apart."""
+    by_level = {
+        level: cells
+        for level, cells in after.get("by_family", {}).items()
+        if any("low" in cell for cell in cells.values())
+    }
+    if not by_level:
+        return None
+    trained = _trained_families(summary)
+
+    def order(name: str) -> float:
+        found = [cells[name] for cells in by_level.values() if name in cells]
+        total = sum(cell["count"] for cell in found)
+        return float(sum(cell["accuracy"] * cell["count"] for cell in found) / total)
+
+    names = list(dict.fromkeys(name for cells in by_level.values() for name in cells))
+    rows = [
+        (name, [_family_cell(level, cells.get(name)) for level, cells in by_level.items()])
+        for name in sorted(names, key=order)
+    ]
+    groups = {
+        "trained on": [row for row in rows if row[0] in trained],
+        "held out: never trained on": [row for row in rows if row[0] not in trained],
+    }
+    return Families(list(by_level), groups)
+
+
+def _family_cell(level: str, cell: Summary | None) -> Strip | None:
+    if cell is None:
+        return None
+    value, count = cell["accuracy"], f"n = {cell['count']:,}"
+    low, high = cell.get("low", value), cell.get("high", value)
+    note = f"{percent(value)}, 95 % interval {100 * low:.1f} to {100 * high:.1f}, {count}"
+    return Strip(charts.track(value, low, high, level, note), f"{100 * value:.0f} %", count)
+
+
+def _trained_families(summary: Summary) -> set[str]:
+    """Those that the training data has; without it, those that are not kept for evaluation."""
+    if summary.get("trained_on"):
+        return set(summary["trained_on"])
+    made = summary.get("train", {}).get("comparisons", {})
+    if isinstance(made, Mapping) and made.get("constraint"):
+        return set(made["constraint"])
+    return set(constraints.ids(held_out=False))
