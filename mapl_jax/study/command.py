@@ -1,4 +1,4 @@
-"""Compares the parts of the method: python -m mapl_jax.study.command --config=configs/study.py
+"""Compares the parts of the method: python -m mapl_jax.study --config=configs/study.py
 
 One synthesis, many runs (arms, seeds, two budgets), one table. Started again with the same command,
 it goes on with what is missing. Started more than once at the same time (one process a GPU, or one

@@ -116,7 +116,7 @@ def test_the_quick_form_has_every_arm(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "mapl_jax.study.command",
+        "mapl_jax.study",
         "--config=configs/study.py",
         "--quick",
     ]
@@ -145,7 +145,7 @@ def test_two_processes_share_the_runs(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "mapl_jax.study.command",
+        "mapl_jax.study",
         "--config=configs/study.py",
         "--quick",
     ]
