@@ -51,8 +51,9 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 __version__ = "0.1.0"
 
-# Public name -> the module it lives in, which is loaded at the first use of one of its names.
-_HOMES = {
+# Public name -> the module that it is loaded from at its first use; the imports above say the same
+# to type checkers.
+PUBLIC = {
     "Evaluation": "evaluate",
     "UserError": "runtime.errors",
     "build_model": "train",
@@ -71,14 +72,14 @@ _HOMES = {
     "train_model": "train",
 }
 
-__all__ = tuple(_HOMES)
+__all__ = tuple(PUBLIC)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"mapl_jax.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"mapl_jax.{PUBLIC[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *PUBLIC})

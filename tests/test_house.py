@@ -350,6 +350,15 @@ def lists_of_public_names() -> Iterator[str]:
         ]
         if "__all__" in targets and module not in {"", "constraints"}:
             yield module
+    # What type checkers read and what is loaded at the first use say the same.
+    typed = {name: source for source, name in imports("") if name}
+    (homes,) = [
+        ast.literal_eval(node.value)
+        for node in tree("").body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PUBLIC"
+    ]
+    for name, source in sorted(typed.items() ^ homes.items()):
+        yield f"{source}.{name}"
 
 
 def lines() -> int:
