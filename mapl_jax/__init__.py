@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mapl_jax.evaluate import score as score
     from mapl_jax.export import export_model as export_model
     from mapl_jax.generate import generate_responses as generate_responses
+    from mapl_jax.plan import build_model as build_model
     from mapl_jax.reports.run import report_pictures as report_pictures
     from mapl_jax.runtime.config import load_config as load_config
     from mapl_jax.runtime.console import set_verbosity as set_verbosity
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from mapl_jax.synthesize import load_pairs as load_pairs
     from mapl_jax.synthesize import make_samples as make_samples
     from mapl_jax.synthesize import propose_instructions as propose_instructions
-    from mapl_jax.train import build_model as build_model
     from mapl_jax.train import train_model as train_model
     from mapl_jax.training.restore import load_model as load_model
 
@@ -56,7 +56,7 @@ __version__ = "0.1.0"
 PUBLIC = {
     "Evaluation": "evaluate",
     "UserError": "runtime.errors",
-    "build_model": "train",
+    "build_model": "plan",
     "check_instructions": "synthesize",
     "evaluate_model": "evaluate",
     "export_model": "export",

@@ -23,9 +23,9 @@ from ml_collections import ConfigDict
 
 from mapl_jax.data import loader, tokenization, trie_set
 from mapl_jax.data.settings import DataSettings, TokenizerSettings
-from mapl_jax.models import initial, lora
+from mapl_jax.models import lora
 from mapl_jax.performance import measure
-from mapl_jax.runtime import cli, errors, files
+from mapl_jax.runtime import cli, errors, files, settings
 from mapl_jax.runtime.console import result, say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.settings import from_section
@@ -33,7 +33,7 @@ from mapl_jax.synthesis import prepare
 from mapl_jax.synthesis.settings import Settings
 from mapl_jax.training import reference as weights
 from mapl_jax.training import sharding, step, trainer
-from mapl_jax.training.objective import make
+from mapl_jax.training.settings import run_settings
 
 FLAGS = {
     "steps": cli.Flag(10, "Steps that are measured, after two that are not."),
@@ -106,26 +106,26 @@ def run(config: ConfigDict, folder: Path, steps: int) -> dict[str, Any]:
         folder: for caches and the tokenizer.
         steps: how many.
     """
+    chosen = run_settings(config.to_dict())
     mesh = sharding.make_mesh(config.mesh)
-    compute = trainer.compute_of(config, mesh)
-    objective = make(config)
-    tokenizer, tries = _data(config, folder, synthesized=objective.comparisons)
-    objective.check(tries, config)
-    with config.unlocked():
-        config.train.steps = steps + WARM
-    plan = trainer.make_plan(config, tries, objective, mesh)
-    source = initial.first(config, tokenizer, objective)
-    made = trainer.assemble(
+    compute = trainer.compute_of(chosen.train, mesh)
+    objective = trainer.objective_of(chosen)
+    tokenizer, tries = _data(config, folder, synthesized=objective.kind == "comparisons")
+    objective.check(tries)
+    chosen = settings.replace(chosen, {"train": {"steps": steps + WARM}})
+    plan = trainer.make_plan(chosen, tries, objective, mesh)
+    source = trainer.first_parameters(chosen, tokenizer, objective.head)
+    made = trainer.make_trainer(
         source.model,
         objective,
         mesh,
-        settings=trainer.make_optimizer_settings(config),
+        settings=chosen.train,
         steps=plan.steps,
         compute=compute,
     )
     first, frozen = lora.split(source.make(made.places), source.model.lora)
     pad = tokenizer.pad_token_id or 0
-    reference = weights.reference(config, source, tokenizer, objective)
+    reference = weights.reference(chosen.model.reference, source, tokenizer, objective, chosen.seed)
     numbers = weights.reference_logps(
         reference,
         objective,
@@ -162,7 +162,7 @@ def run(config: ConfigDict, folder: Path, steps: int) -> dict[str, Any]:
         **timed,
         "parameters": sum(x.size for x in jax.tree.leaves(made.shapes)),
         "dtype": np.dtype(compute.dtype).name,
-        "attention": trainer.attention_of(config, source.model, compute),
+        "attention": trainer.attention_of(source.model, compute, chosen.data.row_length),
         "samples_per_second": work.samples / seconds,
         "comparisons_per_second": work.comparisons / seconds,
         "tokens_per_second": work.tokens / seconds,

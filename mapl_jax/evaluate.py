@@ -36,7 +36,7 @@ from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.synthesis import prepare
 from mapl_jax.synthesis.settings import Settings
 from mapl_jax.training import restore, sharding
-from mapl_jax.training.restore import Model, Trained, _loaded
+from mapl_jax.training.restore import Model, Trained, loaded
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -159,7 +159,7 @@ def score(
 
 
 def _reward_model(model: Model) -> Trained:
-    found = _loaded(model)
+    found = loaded(model)
     if not found.head:
         raise UserError("this is a policy, which has no score; give a reward model")
     return found

@@ -14,13 +14,14 @@ from mapl_jax.data import cache, trie_set
 from mapl_jax.data.settings import TrieSettings
 from mapl_jax.data.sources import Source
 from mapl_jax.data.trie_set import encode_split
+from mapl_jax.reports.model_card import card_of
 from mapl_jax.runtime import cli, errors
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.synthesis import prepare
 from mapl_jax.training import restore, sharding
 from mapl_jax.training.export import TOLERANCE, write_model
-from mapl_jax.training.restore import Model, _loaded
+from mapl_jax.training.restore import Model, loaded
 
 
 def export_model(
@@ -59,12 +60,20 @@ def export_model(
         True
     """
     check(dtype=dtype, adapter=adapter)
-    found = _loaded(model)
+    found = loaded(model)
     if adapter and found.model.lora is None:
         raise UserError("the model has no adapters; leave out adapter")
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
         tries = rows(found, data, cache)
-        return write_model(Path(folder), found, tries, found.mesh, dtype=dtype, adapter=adapter)
+        return write_model(
+            Path(folder),
+            found,
+            tries,
+            found.mesh,
+            card=card_of(found, adapter=adapter),
+            dtype=dtype,
+            adapter=adapter,
+        )
 
 
 FLAGS = {
@@ -93,6 +102,7 @@ def main(arguments: cli.Arguments) -> None:
             found,
             rows(found, options.data, cache),
             mesh,
+            card=card_of(found, adapter=options.adapter),
             dtype=options.dtype,
             adapter=options.adapter,
         )

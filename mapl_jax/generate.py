@@ -24,7 +24,7 @@ from mapl_jax.runtime import cli
 from mapl_jax.runtime.console import ask, result, say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import check_target, write_lines
-from mapl_jax.training.restore import Model, _loaded
+from mapl_jax.training.restore import Model, loaded
 
 
 def generate_responses(
@@ -74,7 +74,7 @@ def generate_responses(
         raise UserError(f"n must be at least 1, not {n}")
     if n > 1 and temperature == 0:
         raise UserError(f"n={n} responses at temperature 0 are all the same")
-    found = _loaded(model)
+    found = loaded(model)
     if found.head:
         raise UserError("this is a reward model, which answers nothing")
     sampling = Sampling(

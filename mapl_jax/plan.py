@@ -10,6 +10,7 @@ as small or large as can be, and the plan says how.
 
 import dataclasses
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mapl_jax.data import loader, rows
+from mapl_jax.data import loader, rows, tokenization
+from mapl_jax.data.sources import Source
+from mapl_jax.data.splits import Split
 from mapl_jax.kernels import tiles
 from mapl_jax.models import hub, initial, lora, published
 from mapl_jax.models.config import DecoderConfig
@@ -26,8 +29,11 @@ from mapl_jax.performance.estimate import GB, Memory, Slice
 from mapl_jax.runtime import cli
 from mapl_jax.runtime.console import result
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.synthesis.prepare import samples_of
 from mapl_jax.training import objective as objectives
-from mapl_jax.training import sharding, trainer
+from mapl_jax.training import restore, sharding, trainer
+from mapl_jax.training.restore import Trained
+from mapl_jax.training.settings import RunSettings, run_settings
 
 FLAGS = {
     "topology": cli.Flag("", "Hardware: v5e:4x4, v5p:2x2x4, v6e:2x4, gpu:8, ..."),
@@ -139,14 +145,15 @@ def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
         )
     devices = devices_of(where)
     mesh = sharding.make_mesh(config.mesh, devices)
-    objective = objectives.make(config)
-    model = model_of(config)
-    compute = trainer.compute_of(config, mesh)
-    run = trainer.assemble(
+    chosen = run_settings(config.to_dict())
+    objective = trainer.objective_of(chosen)
+    model = model_of(chosen)
+    compute = trainer.compute_of(chosen.train, mesh)
+    run = trainer.make_trainer(
         model,
         objective,
         mesh,
-        settings=trainer.make_optimizer_settings(config),
+        settings=chosen.train,
         steps=config.train.steps or 1000,
         compute=compute,
     )
@@ -189,7 +196,7 @@ def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
         where=where,
         mesh=dict(mesh.shape),
         parameters=sum(x.size for x in jax.tree.leaves(run.shapes)),
-        attention=trainer.attention_of(config, model, compute),
+        attention=trainer.attention_of(model, compute, chosen.data.row_length),
         rows=in_step,
         parts=parts,
         memory=memory,
@@ -204,14 +211,47 @@ def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
     )
 
 
-def model_of(config: ConfigDict) -> DecoderConfig:
-    """The model of a config, by its shape alone.
+def build_model(config: ConfigDict, data: Source | None = None) -> Trained:
+    """The model that a config describes, as it is before training.
+
+    Args:
+        config: of a run: what it says of `model`, `tokenizer`, `lora`, `mesh` and `seed` counts.
+        data: pairs or samples to learn a tokenizer from, where the config names none. With the
+            samples of a run this is the very model that the run starts from.
+
+    Raises:
+        UserError: there is no such model, or nothing to learn a tokenizer from.
+
+    Example:
+        >>> import mapl_jax
+        >>> config = mapl_jax.load_config("rm:tiny", {"model.width": 64})
+        >>> model = mapl_jax.build_model(config, mapl_jax.load_pairs("demo", limit=10))
+        >>> model.model.width, model.head
+        (64, True)
+    """
+    mesh = sharding.make_mesh(config.mesh)
+    settings = run_settings(config.to_dict())
+    head = trainer.objective_of(settings).head
+    if data is None and not (config.tokenizer.path or config.model.path):
+        raise UserError("no tokenizer is named; give data to learn one from")
+    with tempfile.TemporaryDirectory(prefix="mapl-") as folder:
+        split = Split((), "", {}) if data is None else samples_of(data, folder)
+        tokenizer = tokenization.make_tokenizer(
+            settings.tokenizer, settings.model.path, split, Path(folder) / "tokenizer"
+        )
+    source = trainer.first_parameters(settings, tokenizer, head)
+    params = source.make(restore.placement(source.model, mesh, head.scores))
+    return Trained(source.model, params, tokenizer)
+
+
+def model_of(settings: RunSettings) -> DecoderConfig:
+    """The model of a run, by its shape alone.
 
     Raises:
         UserError: the shape is not known without network.
     """
-    fields = config.model
-    name = fields.get("shape") or fields.path
+    fields = settings.model
+    name = fields.shape or fields.path
     if name in published.SHAPES:
         model = published.config(name)
     elif name and Path(name).expanduser().is_dir():
@@ -222,10 +262,9 @@ def model_of(config: ConfigDict) -> DecoderConfig:
             f"{', '.join(published.SHAPES)}"
         )
     else:
-        model = initial.described(fields, config.tokenizer.vocab_size)
-    if config.lora.rank:
-        adapters = lora.Lora(config.lora.rank, config.lora.alpha, config.lora.targets)
-        model = dataclasses.replace(model, lora=adapters)
+        model = initial.described(fields, settings.tokenizer.vocab_size)
+    if settings.lora.rank:
+        model = dataclasses.replace(model, lora=settings.lora)
     return model
 
 
@@ -237,7 +276,7 @@ def abstract_batch(
     rows_per_batch: int,
     parts: int,
     trie: int,
-) -> dict[str, jax.ShapeDtypeStruct]:
+) -> loader.Batch:
     """Shapes of a batch whose rows are full of tries of one size."""
     length = config.data.row_length
     tries = length // trie + 1
@@ -256,12 +295,12 @@ def abstract_batch(
     )
     row = loader.empty_row(plan, reference=(2,) if objective.reference else None)
     place = sharding.rows(mesh)
-    return {
-        name: jax.ShapeDtypeStruct(
-            (parts, rows_per_batch // parts, *row[name].shape), row[name].dtype, sharding=place
-        )
-        for name in objective.fields
-    }
+
+    def shape(x: np.ndarray) -> jax.ShapeDtypeStruct:
+        leading = (parts, rows_per_batch // parts)
+        return jax.ShapeDtypeStruct((*leading, *x.shape), x.dtype, sharding=place)
+
+    return jax.tree.map(shape, row.keeping(objective.fields))
 
 
 def _compile(traced: Any, arguments: float) -> tuple[float, dict[str, float] | None]:

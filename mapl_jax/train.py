@@ -5,48 +5,34 @@ with the same command, a run goes on from its last checkpoint and ends with the 
 """
 
 import dataclasses
-import functools
-import hashlib
 import json
 import os
-import tempfile
 import time
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
-from mapl_jax.data import cache, loader, templates, tokenization, trie_set
-from mapl_jax.data.loader import eval_batches
-from mapl_jax.data.settings import DataSettings, TokenizerSettings
-from mapl_jax.data.sources import DEMO, Source
-from mapl_jax.data.splits import Split
-from mapl_jax.data.tokenization import make_tokenizer
-from mapl_jax.data.trie_set import describe
-from mapl_jax.evaluation import following, sampler, stored
-from mapl_jax.models import hub, initial, lora
+from mapl_jax.data import tokenization, trie_set
+from mapl_jax.data.sources import DEMO, Source, as_file
+from mapl_jax.evaluation import evaluator_of, following, sampler
+from mapl_jax.evaluation.held_out import HeldOut
+from mapl_jax.models import hub
+from mapl_jax.reports.model_card import card_of
 from mapl_jax.reports.run import finish
-from mapl_jax.runtime import cli, console, distributed, run_folder
+from mapl_jax.runtime import cli, distributed, run_folder
+from mapl_jax.runtime.config import fields
 from mapl_jax.runtime.console import detail, say
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import write_lines
-from mapl_jax.runtime.run_folder import RunFolder, _undone_on_mistake, claim, opened
+from mapl_jax.runtime.run_folder import RunFolder, claim, opened, undone_on_mistake
 from mapl_jax.runtime.settings import from_section
-from mapl_jax.synthesis import prepare
+from mapl_jax.synthesis import run_data
 from mapl_jax.synthesis.settings import Settings as SynthesisSettings
-from mapl_jax.training import loop, restore, sharding, step, trainer
-from mapl_jax.training import reference as weights
-from mapl_jax.training.checkpoints import Checkpoints, check_record, open_newest
+from mapl_jax.training import reference, sharding, trainer
 from mapl_jax.training.export import write_model
-from mapl_jax.training.loop import write_nonfinite
-from mapl_jax.training.metrics import MetricsWriter
-from mapl_jax.training.objective import make
+from mapl_jax.training.fit import Fit
 from mapl_jax.training.preemption import Preemption
 from mapl_jax.training.restore import Trained
 from mapl_jax.training.settings import RunSettings
-from mapl_jax.training.trainer import make_plan, make_settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,37 +50,6 @@ def settings_of(config: ConfigDict) -> Settings:
         UserError: a field is unknown, or its value means nothing.
     """
     return from_section(Settings, config.to_dict())
-
-
-def build_model(config: ConfigDict, data: Source | None = None) -> Trained:
-    """The model that a config describes, as it is before training.
-
-    Args:
-        config: of a run: what it says of `model`, `tokenizer`, `lora`, `mesh` and `seed` counts.
-        data: pairs or samples to learn a tokenizer from, where the config names none. With the
-            samples of a run this is the very model that the run starts from.
-
-    Raises:
-        UserError: there is no such model, or nothing to learn a tokenizer from.
-
-    Example:
-        >>> import mapl_jax
-        >>> config = mapl_jax.load_config("rm:tiny", {"model.width": 64})
-        >>> model = mapl_jax.build_model(config, mapl_jax.load_pairs("demo", limit=10))
-        >>> model.model.width, model.head
-        (64, True)
-    """
-    mesh = sharding.make_mesh(config.mesh)
-    objective = make(config)
-    if data is None and not (config.tokenizer.path or config.model.path):
-        raise UserError("no tokenizer is named; give data to learn one from")
-    with tempfile.TemporaryDirectory(prefix="mapl-") as folder:
-        split = Split((), "", {}) if data is None else prepare.samples_of(data, folder)
-        settings = from_section(TokenizerSettings, config.tokenizer.to_dict(), "tokenizer")
-        tokenizer = make_tokenizer(settings, config.model.path, split, Path(folder) / "tokenizer")
-    source = initial.first(config, tokenizer, objective)
-    params = source.make(restore.placement(source.model, mesh, objective.head.scores))
-    return Trained(source.model, params, tokenizer)
 
 
 def train_model(
@@ -138,21 +93,8 @@ def train_model(
     with run_folder.opened(config, workdir) as folder:
         for name, data in (("train", train_data), ("test", test_data)):
             if data is not None:
-                changed.data[name] = _named(data, folder.given, name)
+                changed.data[name] = as_file(data, folder.given, name)
         return start(changed.lock(), folder, f"mapl_jax.train_model({config.name!r})")
-
-
-def _named(data: Source, folder: Path, name: str) -> str:
-    """Where data lies; what is in memory is written first, under a name made from its content."""
-    if isinstance(data, str | os.PathLike):
-        return os.fspath(data)
-    records = [dict(record) for record in data]
-    lines = "".join(json.dumps(record, sort_keys=True) for record in records)
-    digest = hashlib.blake2b(lines.encode(), digest_size=8).hexdigest()
-    path = folder / f"{name}-{digest}.jsonl"
-    if not path.exists():
-        write_lines(path, records)
-    return str(path)
 
 
 def main(arguments: cli.Arguments) -> None:
@@ -161,7 +103,7 @@ def main(arguments: cli.Arguments) -> None:
         start(arguments.config, folder, arguments.command)
 
 
-def start(config: ConfigDict, folder: RunFolder, command: str) -> restore.Trained:
+def start(config: ConfigDict, folder: RunFolder, command: str) -> Trained:
     """A run in its folder, or the rest of it; makes the model to start from, if it has none.
 
     Args:
@@ -179,10 +121,11 @@ def start(config: ConfigDict, folder: RunFolder, command: str) -> restore.Traine
             "--config.model.path to a folder (configs/sft.py leaves one) or a hub name"
         )
     # A mistake shows before anything is written.
-    for part in [config.sft, run_folder.settled(config)] if makes_start else [config]:
-        make_settings(part)
+    settings = settings_of(config)
+    for part in [settings.sft, settings.settled()] if settings.sft and makes_start else [settings]:
+        trainer.check(part)
     distributed.check_joined()
-    with Preemption() as preemption, _undone_on_mistake(folder):
+    with Preemption() as preemption, undone_on_mistake(folder):
         claim(folder, config)
         if makes_start:
             first = RunFolder(folder.sft)
@@ -192,23 +135,13 @@ def start(config: ConfigDict, folder: RunFolder, command: str) -> restore.Traine
                 claim(first, config.sft)
                 run(config.sft, first, command, preemption)
                 say()
-            say(f"the demonstration has settings of its own: {_listed(config.get('demo', {}))}")
+            own = fields(config.get("demo", ConfigDict()), "demo.")
+            listed = " ".join(f"--config.{name}={value}" for name, value in own)
+            say(f"the demonstration has settings of its own: {listed}")
         return run(folder.with_start(config), folder, command, preemption)
 
 
-def _listed(settings: Mapping[str, Any], prefix: str = "demo") -> str:
-    """Nested settings as they are given on a command line."""
-    return " ".join(
-        _listed(value, f"{prefix}.{name}")
-        if isinstance(value, Mapping | ConfigDict)
-        else f"--config.{prefix}.{name}={value}"
-        for name, value in settings.items()
-    )
-
-
-def run(
-    config: ConfigDict, folder: RunFolder, command: str, preemption: Preemption
-) -> restore.Trained:
+def run(config: ConfigDict, folder: RunFolder, command: str, preemption: Preemption) -> Trained:
     """One run, from its data to its report and its model, which it returns.
 
     Raises:
@@ -216,223 +149,95 @@ def run(
     """
     began = time.perf_counter()
     preemption.where = "before training"
-    settings = make_settings(config)
-    compute, mesh, objective = settings.compute, settings.mesh, settings.objective
+
+    # Settings, mesh, objective. What is missing of the models shows before the work on the data.
+    settings = settings_of(config)
+    mesh = sharding.make_mesh(config.mesh)
+    compute = trainer.compute_of(settings.train, mesh)
+    objective = trainer.objective_of(settings)
     say(f"run folder: {folder.path}")
     detail(f"jax {jax.__version__} on {jax.default_backend()}, mesh {dict(mesh.shape)}")
+    for path in filter(None, (settings.model.path, settings.model.reference)):
+        hub.check(path, head=objective.head.scores)
 
-    # What is missing of the models shows before hours are spent on the data.
-    for path in (config.model.path, config.model.get("reference")):
-        if path:
-            hub.check(path, head=objective.head.scores)
-
-    # Data: pairs -> samples -> tries -> rows. What one process made the others find.
-    data = from_section(DataSettings, config.data.to_dict(), "data")
-    load = prepare.samples if objective.comparisons else prepare.demonstrations
-    with (
-        distributed.first_alone(),
-        cache.filling(config.data.cache, folder.cache) as cache_dir,
-        console.timed("data"),
-    ):
-        train_split, test_split = load(
-            data, SynthesisSettings(**config.synthesis), config.seed, cache_dir
-        )
-        tokenizer = make_tokenizer(
-            from_section(TokenizerSettings, config.tokenizer.to_dict(), "tokenizer"),
-            config.model.path,
-            train_split,
-            folder.tokenizer,
-        )
-        if str(tokenizer.chat_template).endswith(templates.PLAIN):
-            say("the tokenizer has no chat template; turns are written as plain text (User: ...)")
-        encoding = data
-        train_tries = trie_set.encode_split(train_split, tokenizer, encoding, cache_dir)
-        test_tries = trie_set.encode_split(test_split, tokenizer, encoding, cache_dir)
+    # Data: pairs -> samples -> tries -> rows.
+    data = run_data.load(
+        folder,
+        settings.data,
+        settings.synthesis,
+        settings.tokenizer,
+        model=settings.model.path,
+        seed=settings.seed,
+        demonstrations=objective.kind == "demonstrations",
+    )
     preemption.check()
-    objective.check(train_tries, config)
-    asked = config.eval.get("generate", 0)
-    probes = following.probes(test_split.samples(), asked) if asked else []
-    plan = make_plan(config, train_tries, objective, mesh)
-    say(describe("train", train_tries), describe("held out", test_tries))
+    objective.check(data.train)
+    plan = trainer.make_plan(settings, data.train, objective, mesh)
+    asked = settings.eval.generate
+    probes = following.probes(data.test_samples.samples(), asked) if asked else []
+    say(trie_set.describe("train", data.train), trie_set.describe("held out", data.test))
 
-    # Model and step. With LoRA, the state holds adapters and head; the base is frozen beside it.
-    source = initial.first(config, tokenizer, objective)
-    reference = weights.reference(config, source, tokenizer, objective)
+    # Model.
+    source = trainer.first_parameters(settings, data.tokenizer, objective.head)
     model = source.model
-    written = tokenization.closed(tokenizer) if objective.head.scores else tokenizer
+    written = tokenization.closed(data.tokenizer) if objective.head.scores else data.tokenizer
     hub.check_tokenizer(dataclasses.replace(model, lora=None), written)
-    built = trainer.assemble(
-        model, objective, mesh, settings=settings.optimizer, steps=plan.steps, compute=compute
-    )
-    score_step = step.compile_scoring(
-        lambda params, batch: objective.score(built.leaves(params, batch), batch),
+    respond = sampler.of_run(config, model, data.tokenizer, mesh, compute) if probes else None
+
+    # Trainer. With LoRA, the state holds adapters and head; the base is frozen beside it.
+    made = trainer.make_trainer(
+        model,
+        objective,
         mesh,
-        built.places,
+        settings=settings.train,
+        steps=plan.steps,
+        compute=compute,
+        pad_token=data.tokenizer.pad_token_id or 0,
     )
-    to_device = functools.partial(sharding.to_device, mesh=mesh)
-    pad_token = tokenizer.pad_token_id or 0
+    say(made.describe(plan))
 
-    start = open_newest(folder.checkpoints)
-    with Checkpoints(folder.checkpoints, keep=config.train.keep) as checkpoints:
-        first: Any = None
-        frozen: Any = {}
-        new = distributed.agreed(not stored.has_scores(folder, "before", bool(probes)))
-        if not start or model.lora or new:
-            first, frozen = lora.split(source.make(built.places), model.lora)
-        record = {
-            "data": train_tries.fingerprint,
-            "held_out": test_tries.fingerprint,
-            "steps": plan.steps,
-            "model": model.to_dict(),
-            "base": source.fingerprint if model.lora else None,
-            "reference": reference.fingerprint if reference else None,
-        }
-        if start:
-            check_record(start, checkpoints.record(start), record)
-        sizes = [
-            sum(x.size for x in jax.tree.leaves(tree))
-            for tree in (built.shapes, built.abstract.params)
-        ]
-        say(
-            f"model: {sizes[0] / 1e6:.2f} M parameters"
-            + (f" ({sizes[1] / 1e6:.2f} M trained)" if model.lora else "")
-            + f"; {plan.steps} steps of {plan.rows_per_batch} rows of {plan.row_length} tokens on "
-            f"{mesh.size} x {jax.devices()[0].device_kind}; attention: "
-            f"{trainer.attention_of(config, model, compute)}",
-        )
-        train_reference, test_reference = weights.reference_logps(
-            reference,
-            objective,
-            [train_tries, test_tries],
-            params=lora.join(first, frozen) if reference is source and first else None,
-            mesh=mesh,
-            cache_dir=cache_dir,
-            rows_per_batch=config.eval.rows_per_batch,
-            pad_token=pad_token,
-            compute=compute,
-        )
-        preemption.check()
-        host, hosts = sharding.host_of(mesh)
-        batches = loader.Batches(
-            train_tries,
-            plan,
-            weights=objective.weights,
-            inter_gamma=objective.inter_gamma,
-            joint=objective.joint,
-            reference=train_reference,
-            pad_token=pad_token,
-            accumulation=config.train.accumulation,
-            host=host,
-            hosts=hosts,
-        )
+    # Loop.
+    params = Fit(
+        trainer=made,
+        settings=settings,
+        folder=folder,
+        train=data.train,
+        held_out=data.test,
+        plan=plan,
+        source=source,
+        reference=reference.reference(
+            settings.model.reference, source, data.tokenizer, objective, settings.seed
+        ),
+        cache_dir=data.cache_dir,
+        evaluations=lambda logps: HeldOut(
+            folder, made, data.test, logps, settings.eval, settings.seed, probes, respond
+        ),
+        preemption=preemption,
+    ).run()
 
-        def score(params: Any, samples: int = 0) -> Any:
-            held_out = eval_batches(
-                test_tries,
-                rows_per_batch=config.eval.rows_per_batch,
-                parts=sharding.data_parts(mesh),
-                host=(host, hosts),
-                pad_token=pad_token,
-                samples=samples,
-                joint=objective.joint,
-                reference=test_reference,
-            )
-            return objective.evaluate(
-                lambda batch: score_step(params, to_device(batch)), held_out, objective.fields
-            )
-
-        def evaluate(trainable: Any, _: int) -> Mapping[str, float]:
-            scored = score(lora.join(trainable, frozen), config.eval.samples)
-            summary = objective.evaluation.summarize(scored, seed=config.seed, resamples=0)
-            return {k: v for k, v in summary.items() if isinstance(v, int | float)}
-
-        respond = sampler.of_run(config, model, tokenizer, mesh, compute) if probes else None
-
-        def follow(params: Any, which: str) -> None:
-            if respond:
-                stored.write_answers(folder, which, sampler.answers(respond, params, probes))
-
-        if new:
-            params = lora.join(first, frozen)
-            stored.write_scores(folder, "before", score(params), objective.evaluation)
-            follow(params, "before")
-            del params
-        preemption.check()
-        if start:
-            state = checkpoints.restore(start, built.abstract)
-            say(f"going on from the checkpoint at step {start} of {plan.steps}")
-        else:
-            state = step.compile_first_state(built.optimizer, built.shardings)(first)
-        del first
-        with MetricsWriter(
-            folder.path,
-            total_steps=plan.steps,
-            resume_step=start,
-            enabled=distributed.first(),
-            to=settings.loggers,
-            name=config.name,
-            config=config.to_dict(),
-        ) as writer:
-            state = loop.train(
-                state,
-                lambda state, batch: built.train_step(state, batch, frozen),
-                loader.stream(
-                    batches,
-                    start=start,
-                    threads=config.data.threads,
-                    workers=config.data.workers,
-                    fields=objective.fields,
-                ),
-                loop.Schedule(
-                    plan.steps,
-                    config.train.log_every,
-                    config.train.eval_every,
-                    config.train.save_every,
-                ),
-                start=start,
-                to_device=to_device,
-                writer=writer,
-                evaluate=evaluate,
-                save=lambda done, state: checkpoints.save(done, state, record),
-                epoch_at=plan.epoch_at,
-                preemption=preemption,
-                on_nonfinite=functools.partial(
-                    write_nonfinite,
-                    folder,
-                    batches.sample_ids,
-                    stops=settings.stops_at_nonfinite,
-                    say=say,
-                ),
-                evaluate_first=bool(distributed.agreed(writer.evaluated < start)),
-            )
-        preemption.where = "after training"
-        preemption.check()
-        params = lora.join(state.params, frozen)
-        stored.write_scores(folder, "after", score(params), objective.evaluation)
-        follow(params, "after")
-    del state, frozen  # the moments make room for the check of what is written
+    # Report and model.
     finish(
         folder,
         config=json.loads(json.dumps(config.to_dict())),
         command=command,
         facts={
-            "parameters": sizes[0],
-            "trained_parameters": sizes[1],
+            "parameters": made.sizes[0],
+            "trained_parameters": made.sizes[1],
             "steps": plan.steps,
-            "train": {**train_split.counts, "encoding": train_tries.counts},
-            "test": {**test_split.counts, "encoding": test_tries.counts},
-            "device": f"{mesh.size} x {jax.devices()[0].device_kind}",
+            "train": {**data.train_samples.counts, "encoding": data.train.counts},
+            "test": {**data.test_samples.counts, "encoding": data.test.counts},
+            "device": made.device,
             "seconds": time.perf_counter() - began,
         },
         say=say,
-        evaluation=objective.evaluation,
+        evaluator=evaluator_of(objective.kind),
         answered=bool(probes),
-        samples=test_split.samples,
+        samples=data.test_samples.samples,
     )
-    result = restore.Trained(
-        model, params, tokenizer, folder, plan.steps, held_out=test_tries.fingerprint
+    result = Trained(
+        model, params, data.tokenizer, folder, plan.steps, held_out=data.test.fingerprint
     )
-    write_model(folder.model, result, test_tries, mesh)
+    write_model(folder.model, result, data.test, mesh, card=card_of(result))
     say(f"model: {os.path.relpath(folder.model)}")
     return result
 

@@ -16,6 +16,7 @@ from mapl_jax import plan
 from mapl_jax.performance import estimate
 from mapl_jax.performance.estimate import Memory, parse_slice
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.training.settings import run_settings
 
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="needs the extra `tpu`"
@@ -158,7 +159,8 @@ def test_operations_of_a_step_are_six_a_parameter_and_token():
     found = plan.make(config, parse_slice("gpu:1"), trie=200)
     tokens = found.rows * config.data.row_length
     body = found.parameters - 64 * math.ceil(config.tokenizer.vocab_size / 64) * 64
-    attention = estimate.attention_flops(plan.model_of(config), tokens, 200, tile=64, passes=3.5)
+    model = plan.model_of(run_settings(config.to_dict()))
+    attention = estimate.attention_flops(model, tokens, 200, tile=64, passes=3.5)
     assert found.flops - attention == pytest.approx(6 * body * tokens, rel=0.02)
 
 
@@ -187,7 +189,7 @@ def test_unknown_shapes_are_refused_with_those_that_are_known():
     config = config_module("rm").get_config("qwen2.5-0.5b")
     config.model.path = "someone/else"
     with pytest.raises(UserError, match=r"Qwen/Qwen2\.5-7B"):
-        plan.model_of(config)
+        plan.model_of(run_settings(config.to_dict()))
 
 
 # Large models take minutes to compile; the first alone is for every run of CI.

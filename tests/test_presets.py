@@ -10,10 +10,11 @@ import jax
 import pytest
 
 from mapl_jax.data import tokenization
-from mapl_jax.models import families, initial, lora, published
+from mapl_jax.models import families, lora, published
 from mapl_jax.models.heads import ScoreHead
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.training import objective, trainer
+from mapl_jax.training import trainer
+from mapl_jax.training.settings import run_settings
 
 ROOT = Path(__file__).parents[1]
 
@@ -82,12 +83,12 @@ def test_a_pretrained_preset_has_the_settings_of_the_paper(preset):
     assert config.train.dtype == "bfloat16" and config.synthesis.families == "train"
     assert config.train.rows_per_batch * config.data.row_length == 64 * 1024
     assert config.train.rows_per_batch % (config.train.accumulation * devices) == 0
-    settings = trainer.make_optimizer_settings(config)
-    assert (settings.b1, settings.b2) != (0.9, 0.98)
+    assert (config.train.b1, config.train.b2) != (0.9, 0.98)
 
 
 def first(config, tokenizer):
-    return initial.first(config, tokenizer, objective.make(config))
+    settings = run_settings(config.to_dict())
+    return trainer.first_parameters(settings, tokenizer, trainer.objective_of(settings).head)
 
 
 def leaves(tree):

@@ -4,29 +4,79 @@
 ahead in threads or worker processes; a run that resumes at step t starts the same stream at t.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
 import grain
 import numpy as np
+from jaxtyping import Array, Float, Int
 
 from mapl_jax import losses
 from mapl_jax.data.rows import Plan, make_plan
 from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels import tiles
+from mapl_jax.kernels.rows import Row
 from mapl_jax.runtime.errors import UserError
 
-Batch = dict[str, np.ndarray]
+Arrays = dict[str, np.ndarray]
+
+
+class Batch(NamedTuple):
+    """What a step reads: rows of tries, their leaves and comparisons; a pytree that crosses `jit`.
+
+    The loader serves A parts of this host's rows, [A, R, ...]; a step reads one part at a time,
+    [R, ...]. Rows and leaf ends are always there. What nothing reads is None and goes nowhere.
+
+    Attributes:
+        row: the tokens and who attends to whom.
+        leaf_end: index of each leaf's last token; -1 for an unused leaf.
+        parent: index of the token that predicts each token; -1 at a root.
+        scored_at: indices of the tokens whose log-probabilities count; -1 where unused.
+        response_tokens: tokens of the response of each leaf.
+        sft_weight: weight of each leaf's log-probability in the mean over demonstrated tokens; 0
+            for leaves that are no demonstration.
+        ref_logp: log-probability of each leaf under the reference, or its two summands.
+        comparisons: the comparison table.
+    """
+
+    row: Row
+    leaf_end: Int[Array, "*A R L"]
+    parent: Int[Array, "*A R S"] | None = None
+    scored_at: Int[Array, "*A R P"] | None = None
+    response_tokens: Int[Array, "*A R L"] | None = None
+    sft_weight: Float[Array, "*A R L"] | None = None
+    ref_logp: Float[Array, "*A R L"] | Float[Array, "*A R L 2"] | None = None
+    comparisons: losses.Comparisons | None = None
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Any]) -> Self:
+        """A batch of arrays by their names, those of rows and comparisons included."""
+
+        def named(part: type[NamedTuple]) -> dict[str, Any]:
+            return {name: arrays[name] for name in part._fields if name in arrays}
+
+        row = Row(**named(Row))
+        table = losses.Comparisons(**named(losses.Comparisons)) if "level" in arrays else None
+        return cls(row=row, comparisons=table, **named(cls))
+
+    def keeping(self, fields: Collection[str]) -> Self:
+        """The batch without the fields that are not named; "tiles" is one of them.
+
+        Rows and leaf ends always stay.
+        """
+        kept = {name: getattr(self, name) for name in OPTIONAL if name in fields}
+        row = self.row if "tiles" in fields else self.row._replace(tiles=None)
+        return type(self)(row, self.leaf_end, **kept)
+
+
+OPTIONAL = tuple(Batch._field_defaults)
 
 
 class Batches:
     """This host's rows of every global batch of a plan.
 
-    An item is a dict of arrays with leading axes [A, R]: A parts for gradient accumulation, R rows
-    of this host in each part. Arrays: tokens, positions, reach, parent [A,R,S], scored_at [A,R,P]
-    (indices of scored tokens, -1 unused), tiles [A,R,Q] (see `kernels.tiles`; -1 unused), leaf_end,
-    response_tokens, sft_weight [A,R,L],
-    term_leaf, term_sign [A,R,C,4], gamma, level, weight [A,R,C], and with a reference ref_logp
-    [A,R,L].
+    An item is a `Batch` of NumPy arrays with leading axes [A, R]: A parts for gradient
+    accumulation, R rows of this host in each part.
     """
 
     def __init__(
@@ -92,18 +142,20 @@ class Batches:
         shape = (self.accumulation, self.hosts, -1)
         index = np.arange(len(rows)).reshape(shape)[:, self.host]
         built = [[self._row(rows[i], level_weight, sft_weight) for i in part] for part in index]
-        return {
-            name: np.stack([np.stack([row[name] for row in part]) for part in built])
-            for name in built[0][0]
-        }
+        return Batch.of(
+            {
+                name: np.stack([np.stack([row[name] for row in part]) for part in built])
+                for name in built[0][0]
+            }
+        )
 
     def sample_ids(self, step: int) -> list[list[str]]:
         """Ids of the samples of each row of a step's global batch."""
         return [[str(self.tries[i]["id"]) for i in row] for row in self.plan.batch(step)]
 
-    def _row(self, members: np.ndarray, level_weight: np.ndarray, sft_weight: float) -> Batch:
+    def _row(self, members: np.ndarray, level_weight: np.ndarray, sft_weight: float) -> Arrays:
         kept = None if self.reference is None else self.reference.shape[1:]
-        row = empty_row(self.plan, pad_token=self.pad_token, reference=kept)
+        row = _empty_row(self.plan, pad_token=self.pad_token, reference=kept)
         token = leaf = comparison = score = 0
         for member in members:
             trie = self.tries[member]
@@ -141,8 +193,15 @@ class Batches:
         return row
 
 
-def empty_row(plan: Plan, *, pad_token: int = 0, reference: tuple[int, ...] | None = None) -> Batch:
-    """A row that holds nothing: what its arrays are called, their shapes and types.
+def empty_row(plan: Plan, *, reference: tuple[int, ...] | None = None) -> Batch:
+    """A row that holds nothing, without leading axes: shapes and types of a batch."""
+    return Batch.of(_empty_row(plan, reference=reference))
+
+
+def _empty_row(
+    plan: Plan, *, pad_token: int = 0, reference: tuple[int, ...] | None = None
+) -> Arrays:
+    """Arrays of a row that holds nothing, to be filled.
 
     Args:
         plan: says how long they are.
@@ -150,7 +209,7 @@ def empty_row(plan: Plan, *, pad_token: int = 0, reference: tuple[int, ...] | No
         reference: shape of what is kept of a leaf under the reference; None if there is none.
     """
     s, l, c = plan.row_length, plan.max_leaves, plan.max_comparisons  # noqa: E741
-    row: Batch = {
+    row: Arrays = {
         "tokens": np.full(s, pad_token, np.int32),
         "positions": np.zeros(s, np.int32),
         "reach": np.zeros(s, np.int32),
@@ -178,7 +237,7 @@ def stream(
     stop: int | None = None,
     threads: int = 2,
     workers: int = 0,
-    fields: Sequence[str] | None = None,
+    fields: Collection[str] | None = None,
 ) -> Iterator[Batch]:
     """Batches of steps [start, stop), read ahead.
 
@@ -188,7 +247,7 @@ def stream(
         stop: one past the last step; None for all.
         threads: reading threads of this process.
         workers: worker processes; 0 reads in this process.
-        fields: which arrays to keep; None for all.
+        fields: which fields of the batches to keep; None for all. See `Batch.keeping`.
     """
     stop = len(batches) if stop is None else stop
     if start >= stop:
@@ -206,13 +265,13 @@ def stream(
 
 
 class _Select(grain.transforms.Map):
-    """Keeps some arrays of a batch; a class, because worker processes receive it."""
+    """Keeps some fields of a batch; a class, because worker processes receive it."""
 
     def __init__(self, fields: tuple[str, ...]):
         self.fields = fields
 
-    def map(self, element: Mapping[str, np.ndarray]) -> Batch:
-        return {name: element[name] for name in self.fields}
+    def map(self, element: Batch) -> Batch:
+        return element.keeping(self.fields)
 
 
 def _absl_ready() -> None:

@@ -1,11 +1,15 @@
 """Where data comes from: a file, a folder, the hub, records in memory, or the demonstration."""
 
+import hashlib
+import json
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from mapl_jax.data import demo
 from mapl_jax.data.readers import Entries, read_entries
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import write_lines
 
 DEMO = "demo"
 # A file, a folder, a hub name, "demo"; or records in memory.
@@ -37,3 +41,22 @@ def entries_of(
     size = demo_pairs if split == "train" else max(demo_pairs // 8, 10)
     pairs = demo.make_pairs(size, seed, split)
     return Entries(DEMO, ((f"record {number}", pair) for number, pair in enumerate(pairs, 1)))
+
+
+def as_file(data: Source, folder: Path, name: str) -> str:
+    """The path or name of data; what is in memory is written first, named by its content.
+
+    Args:
+        data: where data lies, or records in memory.
+        folder: folder of the file that is written.
+        name: beginning of its name.
+    """
+    if isinstance(data, str | os.PathLike):
+        return os.fspath(data)
+    records = [dict(record) for record in data]
+    lines = "".join(json.dumps(record, sort_keys=True) for record in records)
+    digest = hashlib.blake2b(lines.encode(), digest_size=8).hexdigest()
+    path = folder / f"{name}-{digest}.jsonl"
+    if not path.exists():
+        write_lines(path, records)
+    return str(path)

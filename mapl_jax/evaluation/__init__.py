@@ -2,3 +2,7 @@
 
 May import: runtime, constraints, kernels, losses, data, models, training.
 """
+
+from mapl_jax.evaluation.evaluators import Evaluator as Evaluator
+from mapl_jax.evaluation.evaluators import evaluator_of as evaluator_of
+from mapl_jax.evaluation.evaluators import kind_of as kind_of

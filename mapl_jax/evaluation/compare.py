@@ -11,6 +11,7 @@ from typing import Any
 
 from mapl_jax.evaluation import differences, following, likelihood, preferences
 from mapl_jax.evaluation.differences import Difference, Key
+from mapl_jax.evaluation.evaluators import evaluator_of, kind_of
 from mapl_jax.evaluation.preferences import percent
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.losses import LEVELS
@@ -126,10 +127,10 @@ def read(path: str, name: str) -> Run:
         names = [file.name for file in (scores, answers) if file.exists()]
         if flaw := files.flaw(folder.eval, names):
             raise UserError(f"{folder.eval} cannot be used: {flaw}")
-    evaluation: Any = likelihood if "perplexity" in summary["eval"]["after"] else preferences
+    evaluator = evaluator_of(kind_of(summary["eval"]["after"]))
     try:
-        scored = evaluation.read_scores(scores)
-        after = evaluation.summarize(scored, seed=0, resamples=0) if scored.sample_id else {}
+        scored = evaluator.read(scores)
+        after = evaluator.summarize(scored, seed=0, resamples=0) if scored.sample_id else {}
         answered = following.read(answers) if answers.exists() else []
         metrics = read_metrics(folder.metrics)
     except (KeyError, TypeError, ValueError) as error:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from mapl_jax.data.loader import Batches
 from mapl_jax.evaluation import statistics
 from mapl_jax.runtime.console import text_table
 from mapl_jax.runtime.files import read_lines
+from mapl_jax.training.objective import Kind
 from mapl_jax.training.scoring import LeafFunction, leaf_numbers
 
 FOOTNOTES = ("Perplexity: exp of the mean of -log pi over all response tokens; lower is better.",)
@@ -130,7 +131,7 @@ def _check_finite(scored: Scored) -> None:
         )
 
 
-def score_responses(logps: LeafFunction, batches: Batches, fields: Sequence[str]) -> Scored:
+def score_responses(logps: LeafFunction, batches: Batches, fields: Collection[str]) -> Scored:
     """Scores every demonstration of a plan; arguments as for `leaf_numbers`."""
     found = [
         (str(trie["id"]), float(values[0]), int(trie["response_tokens"][0]))
@@ -138,3 +139,16 @@ def score_responses(logps: LeafFunction, batches: Batches, fields: Sequence[str]
     ]
     names, logp, tokens = zip(*found, strict=True)
     return Scored(list(names), np.asarray(logp, np.float64), np.asarray(tokens, np.int64))
+
+
+class Likelihood:
+    """How likely demonstrated responses are."""
+
+    kind: Kind = "demonstrations"
+    footnotes: tuple[str, ...] = FOOTNOTES
+    score = staticmethod(score_responses)
+    summarize = staticmethod(summarize)
+    table = staticmethod(table)
+    table_cells = staticmethod(table_cells)
+    write = staticmethod(write_scores)
+    read = staticmethod(read_scores)

@@ -7,7 +7,7 @@ same of everything scores 0 and not 50 %.
 import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from mapl_jax.evaluation import statistics
 from mapl_jax.losses import LEVELS
 from mapl_jax.runtime.console import text_table
 from mapl_jax.runtime.files import read_lines
+from mapl_jax.training.objective import Kind
 from mapl_jax.training.scoring import LeafFunction, leaf_numbers
 
 Term = tuple[int, int, int, float]
@@ -299,7 +300,7 @@ def _intervals(
     return result
 
 
-def score_comparisons(rewards: LeafFunction, batches: Batches, fields: Sequence[str]) -> Scored:
+def score_comparisons(rewards: LeafFunction, batches: Batches, fields: Collection[str]) -> Scored:
     """Scores every comparison of a plan; arguments as for `leaf_numbers`."""
     columns: dict[str, list[Any]] = {
         name: []
@@ -363,3 +364,16 @@ def _add(
                 if sign[i, t]
             ]
         )
+
+
+class Preferences:
+    """How often, and by how much, comparisons come out the right way."""
+
+    kind: Kind = "comparisons"
+    footnotes: tuple[str, ...] = FOOTNOTES
+    score = staticmethod(score_comparisons)
+    summarize = staticmethod(summarize)
+    table = staticmethod(table)
+    table_cells = staticmethod(table_cells)
+    write = staticmethod(write_scores)
+    read = staticmethod(read_scores)

@@ -22,7 +22,7 @@ from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import ScoreHead
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.training import objective, restore, scoring, sharding, step
+from mapl_jax.training import restore, scoring, sharding, step
 from mapl_jax.training.restore import Trained
 
 SHORTEST = 256
@@ -73,9 +73,7 @@ def rewards(
         # Rows no longer than needed, but of few lengths.
         needed = max(SHORTEST, 1 << (int(tries.lengths.max()) - 1).bit_length())
         tries = dataclasses.replace(tries, row_length=min(needed, tries.row_length))
-        scored = scoring.leaf_numbers(
-            *_scoring(found, tries, mesh, rows_per_batch, compute), objective.REWARD
-        )
+        scored = scoring.leaf_numbers(*_scoring(found, tries, mesh, rows_per_batch, compute), ())
         for _, trie, values in scored:
             number = int(trie["id"])
             for index, value in zip(trie["leaf_response"], values, strict=True):
@@ -115,9 +113,7 @@ def comparisons(
     compute: Compute = Compute(),
 ) -> preferences.Scored:
     """Every comparison of a set of tries, with the rewards that a model gives; see `rewards`."""
-    return score_comparisons(
-        *_scoring(found, tries, mesh, rows_per_batch, compute), objective.REWARD
-    )
+    return score_comparisons(*_scoring(found, tries, mesh, rows_per_batch, compute), ())
 
 
 def _scoring(
@@ -143,6 +139,6 @@ def _compiled(
     compute = dataclasses.replace(compute, spread=sharding.spread(mesh))
 
     def leaves(params: Any, batch: step.Batch) -> jax.Array:
-        return ScoreHead().leaves(model, params, objective.paths_of(batch), compute)
+        return ScoreHead().leaves(model, params, batch, compute)
 
     return step.compile_scoring(leaves, mesh, restore.placement(model, mesh, True))

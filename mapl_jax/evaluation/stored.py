@@ -4,12 +4,12 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping
-from types import ModuleType
 from typing import Any
 
 import jax
 
 from mapl_jax.evaluation import following
+from mapl_jax.evaluation.evaluators import Evaluator, S
 from mapl_jax.runtime import console, files
 from mapl_jax.runtime.run_folder import RunFolder
 
@@ -34,17 +34,17 @@ def write_answers(folder: RunFolder, which: str, answers: list[following.Answer]
         files.seal(folder.eval, [f"answers-{which}.jsonl"])
 
 
-def write_scores(folder: RunFolder, which: str, scored: Any, evaluation: ModuleType) -> None:
+def write_scores(folder: RunFolder, which: str, scored: S, evaluator: Evaluator[S]) -> None:
     """Keeps an evaluation, so that the report of a resumed run has both ends of it.
 
     Args:
         folder: of the run.
         which: "before" or "after".
         scored: what was scored.
-        evaluation: the module it belongs to, `evaluation.preferences` or `.likelihood`.
+        evaluator: the evaluation that it belongs to.
     """
     if jax.process_index() == 0:
-        evaluation.write_scores(folder.eval / f"{which}.jsonl", scored)
+        evaluator.write(folder.eval / f"{which}.jsonl", scored)
         files.seal(folder.eval, [f"{which}.jsonl"])
 
 

@@ -36,11 +36,11 @@ class Paths(Protocol):
         """Index of each leaf's last token; -1 for an unused leaf."""
 
     @property
-    def parent(self) -> Int[Array, "R S"]:
-        """Index of the token that predicts each token; -1 at a root."""
+    def parent(self) -> Int[Array, "R S"] | None:
+        """Index of the token that predicts each token; -1 at a root. Only policies read it."""
 
     @property
-    def scored_at(self) -> Int[Array, "R P"]:
+    def scored_at(self) -> Int[Array, "R P"] | None:
         """Indices of the tokens that count in log-probabilities; -1 where unused."""
 
 
@@ -118,6 +118,8 @@ class LogpHead:
         self, config: DecoderConfig, params: Mapping[str, Any], batch: Paths, compute: Compute
     ) -> Float[Array, "R L *parts"]:
         """Log-probabilities of the leaves of a batch, or their summands [R, L, 2]."""
+        if batch.parent is None or batch.scored_at is None:
+            raise ValueError("the batch lacks what the head of a policy reads")
         return leaf_logps(
             config,
             params,

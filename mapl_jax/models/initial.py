@@ -4,20 +4,19 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
+from jax.typing import DTypeLike
 
-from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import decoder, hub, lora, published
-from mapl_jax.models.config import DTYPES, DecoderConfig
+from mapl_jax.models.config import DTYPES, DecoderConfig, ModelSettings
+from mapl_jax.models.heads import Head
 from mapl_jax.runtime import errors
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.training.objective import Objective
 
 
 def compute_in(dtype: str) -> Compute:
@@ -50,27 +49,36 @@ class Source:
         return self.name()
 
 
-def first(config: ConfigDict, tokenizer: Tokenizer, objective: Objective) -> Source:
-    """The first parameters of a run: those of `model.path`, or random ones."""
-    dtype = errors.choice("train.dtype", config.train.dtype, DTYPES)
-    kind = dtype if config.lora.rank else jnp.float32
-    fields = config.model
-    if fields.path and fields.get("shape"):
-        raise UserError(
-            "model.path names weights to start from and model.shape a shape to start from scratch; "
-            "set one of them to nothing"
-        )
-    if fields.path:
-        base = from_folder(fields.path, tokenizer, objective, config.seed, kind)
+def first(
+    settings: ModelSettings,
+    adapters: lora.Lora,
+    tokenizer: Sized,
+    head: Head,
+    *,
+    seed: int,
+    dtype: DTypeLike,
+) -> Source:
+    """The first parameters of a run: those of `model.path`, or random ones.
+
+    Args:
+        settings: where they come from, or the shape of random ones.
+        adapters: adapters beside them; of rank 0 for none.
+        tokenizer: the model must know all of its tokens.
+        head: head of the model.
+        seed: seed of random ones.
+        dtype: type of the computation, which frozen ones have.
+    """
+    kind = dtype if adapters.rank else jnp.float32
+    if settings.path:
+        base = from_folder(settings.path, tokenizer, head, seed, kind)
     else:
-        base = _from_scratch(fields, tokenizer, objective, config.seed, kind)
-    if not config.lora.rank:
+        base = _from_scratch(settings, tokenizer, head, seed, kind)
+    if not adapters.rank:
         return base
-    adapters = lora.Lora(config.lora.rank, config.lora.alpha, config.lora.targets)
     model = dataclasses.replace(base.model, lora=adapters)
 
     def with_adapters(places: Any) -> Any:
-        make = functools.partial(decoder.init_adapters, model, jax.random.key(config.seed))
+        make = functools.partial(decoder.init_adapters, model, jax.random.key(seed))
         added = jax.jit(make, out_shardings=lora.adapters(places))()
         return lora.join(added, base.make(lora.base(places)))
 
@@ -78,7 +86,7 @@ def first(config: ConfigDict, tokenizer: Tokenizer, objective: Objective) -> Sou
 
 
 def from_folder(
-    path: str, tokenizer: Tokenizer, objective: Objective, seed: int, dtype: Any = jnp.float32
+    path: str, tokenizer: Sized, head: Head, seed: int, dtype: DTypeLike = jnp.float32
 ) -> Source:
     """The parameters in a model folder or of a hub name.
 
@@ -88,24 +96,22 @@ def from_folder(
     model = fitting(hub.load_config(path), path, tokenizer)
 
     def make(places: Any) -> Any:
-        return hub.load_params(
-            path, model, head=objective.head.scores, seed=seed, places=places, dtype=dtype
-        )
+        return hub.load_params(path, model, head=head.scores, seed=seed, places=places, dtype=dtype)
 
     return Source(model, make, functools.partial(hub.fingerprint, path))
 
 
 def _from_scratch(
-    fields: ConfigDict, tokenizer: Tokenizer, objective: Objective, seed: int, dtype: Any
+    settings: ModelSettings, tokenizer: Sized, head: Head, seed: int, dtype: DTypeLike
 ) -> Source:
     """Random parameters, in the shape of a published model or in that which a config describes."""
-    if fields.shape:
-        model = fitting(published.config(fields.shape), fields.shape, tokenizer)
+    if settings.shape:
+        model = fitting(published.config(settings.shape), settings.shape, tokenizer)
     else:
-        model = described(fields, len(tokenizer))
+        model = described(settings, len(tokenizer))
 
     def init() -> Any:
-        params = objective.head.init(model, jax.random.key(seed))
+        params = head.init(model, jax.random.key(seed))
         heads, body = lora.split_heads(params)
         return lora.join(heads, jax.tree.map(lambda x: x.astype(dtype), body))
 
@@ -120,18 +126,8 @@ def _from_scratch(
     return Source(model, make, name)
 
 
-def described(fields: ConfigDict, tokens: int) -> DecoderConfig:
-    """The shape that a config describes, for a vocabulary of so many tokens."""
-    if fields.width % fields.heads or fields.heads % fields.kv_heads:
-        raise UserError(
-            f"model.width ({fields.width}) must be a multiple of model.heads ({fields.heads}), "
-            f"and that of model.kv_heads ({fields.kv_heads})"
-        )
-    if fields.width // fields.heads % 2:
-        raise UserError(
-            f"model.width ({fields.width}) over model.heads ({fields.heads}) must be even: rotary "
-            "angles come in pairs"
-        )
+def described(fields: ModelSettings, tokens: int) -> DecoderConfig:
+    """The shape that settings describe, for a vocabulary of so many tokens."""
     return DecoderConfig(
         # A multiple of 64 shards evenly and fills whole tiles.
         vocab_size=-(-tokens // 64) * 64,
@@ -148,7 +144,7 @@ def described(fields: ConfigDict, tokens: int) -> DecoderConfig:
     )
 
 
-def fitting(model: DecoderConfig, name: str, tokenizer: Tokenizer) -> DecoderConfig:
+def fitting(model: DecoderConfig, name: str, tokenizer: Sized) -> DecoderConfig:
     """The model, if it knows every token of a tokenizer.
 
     Raises:

@@ -30,7 +30,7 @@ from mapl_jax.kernels.compute import Compute
 from mapl_jax.kernels.rows import Row
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.training import sharding
-from mapl_jax.training.trainer import Assembly
+from mapl_jax.training.trainer import Trainer
 
 MATRIX = 2048
 
@@ -65,7 +65,7 @@ def work_of(batches: loader.Batches, steps: int, *, policy: bool) -> Work:
     for step in range(steps):
         batch = batches[step]
         members = np.concatenate(batches.plan.batch(step)).astype(int)
-        reach = batch["reach"]
+        reach = np.asarray(batch.row.reach)
         used = reach > 0
         index = np.arange(reach.shape[-1])
         totals += [
@@ -73,7 +73,7 @@ def work_of(batches: loader.Batches, steps: int, *, policy: bool) -> Work:
             batches.tries.levels[members].sum(),
             used.sum(),
             sum(_flat(batches.tries[i]) for i in members),
-            (batch["scored_at"] >= 0).sum() if policy else 0,
+            (np.asarray(batch.scored_at) >= 0).sum() if policy else 0,
             np.where(used, reach - index, 0).sum(),
         ]
         places += reach.size
@@ -124,10 +124,11 @@ def loader_seconds(batches: loader.Batches, steps: int, fields: tuple[str, ...])
 
 
 def attention_seconds(
-    model: DecoderConfig, batch: dict[str, Any], compute: Compute, repeats: int = 3
+    model: DecoderConfig, batch: loader.Batch, compute: Compute, repeats: int = 3
 ) -> float:
     """Seconds of attention in a step, forward and backward, over all layers and parts."""
-    parts, rows, length = batch["reach"].shape
+    row = batch.row
+    parts, rows, length = row.reach.shape
     shape = (rows, length)
     keys = jax.random.split(jax.random.key(0), 3)
     heads = (model.heads, model.kv_heads, model.kv_heads)
@@ -152,13 +153,11 @@ def attention_seconds(
 
         return jax.grad(total, argnums=(0, 1, 2))(q, k, v)
 
+    arrays = (row.reach, row.positions, row.tiles)
+
     def once() -> float:
         return sum(
-            _seconds(
-                functools.partial(
-                    both, q, k, v, *(batch[n][part] for n in ("reach", "positions", "tiles"))
-                )
-            )
+            _seconds(functools.partial(both, q, k, v, *(jnp.asarray(x)[part] for x in arrays)))
             for part in range(parts)
         )
 
@@ -223,7 +222,7 @@ def attention_by_length(lengths: tuple[int, ...], dense: int, repeats: int = 3) 
 
 
 def train_seconds(
-    run: Assembly,
+    run: Trainer,
     state: Any,
     frozen: Any,
     batches: loader.Batches,

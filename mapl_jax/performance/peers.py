@@ -33,10 +33,10 @@ from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.settings import from_section
 from mapl_jax.synthesis import prepare
 from mapl_jax.synthesis.settings import Settings
-from mapl_jax.training import sharding, step
-from mapl_jax.training.objective import Objective, make
+from mapl_jax.training import sharding, step, trainer
+from mapl_jax.training.objective import Objective
 from mapl_jax.training.reference import reference_logps
-from mapl_jax.training.trainer import assemble, compute_of, make_optimizer_settings
+from mapl_jax.training.settings import RunSettings, run_settings
 
 BETA = 0.1
 LEARNING_RATE = 1e-5
@@ -258,10 +258,9 @@ def _sides(
         config.model.path = str(start)
         config.model.shape = ""
         start.mkdir()
-        objective = make(config)
-    else:
-        objective = make(config)
-    source = initial.first(plain, tokenizer, objective)
+    settings = run_settings(config.to_dict())
+    objective = trainer.objective_of(settings)
+    source = trainer.first_parameters(run_settings(plain.to_dict()), tokenizer, objective.head)
     shapes = objective.head.abstract_params(source.model)
     places = jax.tree.map(lambda _: sharding.replicated(mesh), shapes)
     model = dataclasses.replace(
@@ -271,7 +270,7 @@ def _sides(
     if start.exists():
         start.rmdir()
     hub.save_params(start, model, params)
-    ours = _ours(config, objective, source, params, tries, len(pairs), batch, mesh, folder)
+    ours = _ours(settings, objective, source, params, tries, len(pairs), batch, mesh, folder)
     torch_side = _Torch(kind, start, pairs, batch, tokenizer.pad_token_id or 0)
     sides = {"ours": ours, "torch": Side(torch_side.check, torch_side.epoch)}
     if kind != "all":
@@ -280,7 +279,7 @@ def _sides(
 
 
 def _ours(
-    config: ConfigDict,
+    settings: RunSettings,
     objective: Objective,
     source: initial.Source,
     params: Any,
@@ -290,9 +289,10 @@ def _ours(
     mesh: Any,
     folder: Path,
 ) -> Side:
-    compute = compute_of(config, mesh)
-    settings = make_optimizer_settings(config)
-    run = assemble(source.model, objective, mesh, settings=settings, steps=1, compute=compute)
+    compute = trainer.compute_of(settings.train, mesh)
+    run = trainer.make_trainer(
+        source.model, objective, mesh, settings=settings.train, steps=1, compute=compute
+    )
     numbers = None
     if objective.reference:
         (numbers,) = reference_logps(
@@ -314,17 +314,17 @@ def _ours(
             tries.leaves[:count],
             tries.levels[:count].sum(1),
             scored=tries.response[:count],
-            row_length=config.data.row_length,
+            row_length=settings.data.row_length,
             rows_per_batch=in_step,
-            seed=config.seed,
+            seed=settings.seed,
         )
         return loader.Batches(tries, plan, weights=objective.weights, reference=numbers)
 
     def check() -> tuple[float, float]:
-        first = batches(batch, max(1, -(-int(2 * batch * mean) // config.data.row_length)))
+        first = batches(batch, max(1, -(-int(2 * batch * mean) // settings.data.row_length)))
         if len(first) != 1:
             raise UserError("--batch pairs do not fit one step; choose fewer")
-        part = {name: first[0][name][0] for name in objective.fields}
+        part = jax.tree.map(lambda x: x[0], first[0].keeping(objective.fields))
 
         @jax.jit
         def both(params: Any, part: Any) -> tuple[jax.Array, Any]:
@@ -337,13 +337,13 @@ def _ours(
 
     # As many rows a step as hold about as many pairs as a step of the peers does; of the two
     # numbers next to that the one that leaves fewer rows of the last step empty.
-    about = batch * mean / config.data.row_length
+    about = batch * mean / settings.data.row_length
     in_step = min(
         (max(1, math.ceil(about)), max(1, math.floor(about))),
         key=lambda rows: rows * len(batches(count, rows)),
     )
     every = batches(count, in_step)
-    places = len(every) * in_step * config.data.row_length
+    places = len(every) * in_step * settings.data.row_length
     first = step.compile_first_state(run.optimizer, run.shardings)
     state = first(jax.tree.map(lambda x: x + 0, params))
 

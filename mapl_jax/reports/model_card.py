@@ -10,10 +10,11 @@ from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
-from mapl_jax.evaluation import likelihood, preferences
+from mapl_jax.evaluation import evaluator_of, kind_of
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.losses import LEVELS
 from mapl_jax.runtime.storage import HUB_NAME
+from mapl_jax.training.restore import Trained
 
 Config = Mapping[str, Any]
 SAYS = {
@@ -61,6 +62,17 @@ tokenizer = AutoTokenizer.from_pretrained(folder)
 model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({base}), folder)"""
 
 
+def card_of(model: Trained, *, adapter: bool = False) -> str:
+    """The card of a model, or of its adapters alone."""
+    return write(
+        model.summary,
+        model.config,
+        step=model.step,
+        adapter=adapter,
+        policy=not model.head,
+    )
+
+
 def write(
     summary: Summary,
     config: Config,
@@ -86,9 +98,9 @@ def write(
     evaluations = summary.get("eval", {})
     results, footnotes = "", ""
     if evaluations.get("after"):
-        tables = likelihood if "perplexity" in evaluations["after"] else preferences
+        tables = evaluator_of(kind_of(evaluations["after"]))
         results = _table(tables.table_cells(evaluations.get("before"), evaluations["after"]))
-        footnotes = "\n".join(tables.FOOTNOTES)
+        footnotes = "\n".join(tables.footnotes)
     template = importlib.resources.files("mapl_jax.reports") / "templates" / "model_card.md"
     card = ModelCard.from_template(
         _data(base, config, adapter, policy),

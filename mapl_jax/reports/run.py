@@ -7,12 +7,11 @@ length, whether the data is sane.
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
 import jax
 
-from mapl_jax.evaluation import following, likelihood, preferences
+from mapl_jax.evaluation import Evaluator, evaluator_of, following, likelihood, preferences
 from mapl_jax.evaluation.preferences import percent
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.evaluation.stored import SIDES, digests
@@ -126,7 +125,7 @@ def write_report(
         samples: held-out samples, for the texts of mistakes; read once.
     """
     compares = "perplexity" not in after
-    tables = preferences if compares else likelihood
+    tables = evaluator_of("comparisons" if compares else "demonstrations")
     kept = None
     if answers:
         cells = following.table_cells(summary["eval"]["generation"])
@@ -157,7 +156,7 @@ def write_report(
         tiles=_tiles(before, after, summary),
         warnings=findings.warnings(summary, after, metrics),
         cells=tables.table_cells(before, after),
-        footnotes=tables.FOOTNOTES,
+        footnotes=tables.footnotes,
         rules=mistakes.RULES,
         kept=kept,
         answers=list(zip(*(side[:EXAMPLES] for side in answers), strict=True)),
@@ -304,7 +303,7 @@ def finish(
     command: str,
     facts: dict[str, Any],
     say: Callable[..., None],
-    evaluation: ModuleType,
+    evaluator: Evaluator[Any],
     answered: bool = False,
     samples: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
 ) -> None:
@@ -316,7 +315,7 @@ def finish(
         command: that started it.
         facts: everything else worth keeping: counts, sizes, times.
         say: prints.
-        evaluation: the module of the scores, `evaluation.preferences` or `.likelihood`.
+        evaluator: the evaluation that the scores are of.
         answered: whether the policy answered prompts before and after.
         samples: reads the held-out samples.
     """
@@ -328,8 +327,8 @@ def finish(
             "checkpoint"
         )
     resampling = {"seed": config["seed"], "resamples": config["eval"]["resamples"]}
-    scored = {which: evaluation.read_scores(folder.eval / f"{which}.jsonl") for which in SIDES}
-    sides = {which: evaluation.summarize(values, **resampling) for which, values in scored.items()}
+    scored = {which: evaluator.read(folder.eval / f"{which}.jsonl") for which in SIDES}
+    sides = {which: evaluator.summarize(values, **resampling) for which, values in scored.items()}
     answers = []
     if answered:
         answers = [following.read(folder.eval / f"answers-{which}.jsonl") for which in SIDES]
@@ -360,7 +359,7 @@ def finish(
         samples=samples(),
     )
     say()
-    say(evaluation.table(sides["before"], sides["after"]))
+    say(evaluator.table(sides["before"], sides["after"]))
     if answered:
         say()
         say(following.table(sides["generation"]))

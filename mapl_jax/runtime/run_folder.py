@@ -136,7 +136,7 @@ def opened(config: ConfigDict, workdir: str | os.PathLike[str] | None) -> Iterat
         yield RunFolder(folder)
 
 
-def _undone_on_mistake(folder: RunFolder) -> contextlib.AbstractContextManager[None]:
+def undone_on_mistake(folder: RunFolder) -> contextlib.AbstractContextManager[None]:
     """Leaves no trace of a new run that a mistake ends, unless other processes write too."""
     return folder.undone_on_mistake() if jax.process_count() == 1 else contextlib.nullcontext()
 

@@ -22,7 +22,6 @@ from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import hub, lora, peft
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import LogpHead, ScoreHead
-from mapl_jax.reports import model_card
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import local
 from mapl_jax.training import objective, restore, scoring, sharding, step
@@ -41,6 +40,7 @@ def write_model(
     tries: TrieSet,
     mesh: Mesh,
     *,
+    card: str,
     dtype: str = "float32",
     adapter: bool = False,
 ) -> float:
@@ -51,6 +51,7 @@ def write_model(
         result: the model and what is known of it.
         tries: some of them are scored before and after.
         mesh: of the parameters.
+        card: text of README.md, which is read on the hub.
         dtype: of the weights: "float32" or "bfloat16".
         adapter: write the adapters alone, as PEFT does, instead of merging them.
 
@@ -83,14 +84,7 @@ def write_model(
         difference = _check_numbers(expected, found, dtype)
         if jax.process_index() == 0:
             _check_tokens(part, tokenizer, tries)
-            text = model_card.write(
-                result.summary,
-                result.config,
-                step=result.step,
-                adapter=adapter,
-                policy=not result.head,
-            )
-            (part / "README.md").write_text(text, encoding="utf-8")
+            (part / "README.md").write_text(card, encoding="utf-8")
     return difference
 
 
@@ -103,7 +97,7 @@ def _scoring(
     compute = Compute(spread=sharding.spread(mesh))
 
     def leaves(params: Any, batch: step.Batch) -> jax.Array:
-        return of.leaves(model, params, objective.paths_of(batch), compute)
+        return of.leaves(model, params, batch, compute)
 
     return step.compile_scoring(leaves, mesh, restore.placement(model, mesh, head))
 
@@ -127,7 +121,7 @@ def _numbers(
     found = scoring.leaf_numbers(
         lambda batch: score(params, sharding.to_device(batch, mesh)),
         batches,
-        objective.REWARD if head else objective.LOGP,
+        () if head else objective.PATHS,
     )
     return np.concatenate([values for _, _, values in found])
 

@@ -1,7 +1,7 @@
 """Where curves go besides metrics.jsonl: TensorBoard, Weights & Biases, Trackio.
 
 Names are `train/loss`, `eval/loss`, ..., which TRL's users know; quantities that TRL logs as well
-have its names (see `losses.LevelSums.metrics` and `objectives.PolicySums.metrics`).
+have its names (see `losses.LevelSums.metrics` and `losses.PolicySums.metrics`).
 """
 
 import dataclasses
@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 from tensorboardX.event_file_writer import EventsWriter
@@ -162,7 +161,7 @@ def parse(text: str) -> tuple[str, ...]:
     return names
 
 
-def _module(name: str) -> ModuleType:
+def _module(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -8,19 +8,21 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
-from typing import Any, Protocol
+from contextlib import contextmanager, nullcontext
+from typing import Any, Protocol, Self
 
 import jax
 import numpy as np
 
+from mapl_jax.data.loader import Batch
 from mapl_jax.models import hub
 from mapl_jax.runtime import console
 from mapl_jax.runtime.errors import Stopped, UserError
 from mapl_jax.runtime.files import write_json
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.training.preemption import Preemption
-from mapl_jax.training.step import Batch, StepMetrics, TrainState, to_floats
+from mapl_jax.training.settings import TrainSettings
+from mapl_jax.training.step import StepMetrics, TrainState, to_floats
 
 
 class Writer(Protocol):
@@ -49,6 +51,11 @@ class Schedule:
     eval_every: int = 0
     save_every: int = 0
 
+    @classmethod
+    def of(cls, train: TrainSettings, steps: int) -> Self:
+        """The schedule of a run of so many steps."""
+        return cls(steps, train.log_every, train.eval_every, train.save_every)
+
     def due(self, every: int, step: int) -> bool:
         """Whether something is due once `step` steps are done."""
         return bool(every) and step % every == 0 and step < self.steps
@@ -57,11 +64,11 @@ class Schedule:
 def train(
     state: TrainState,
     step_function: Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]],
-    batches: Iterator[dict[str, np.ndarray]],
+    batches: Iterator[Batch],
     schedule: Schedule,
     *,
     start: int,
-    to_device: Callable[[dict[str, np.ndarray]], Batch],
+    to_device: Callable[[Batch], Batch],
     writer: Writer,
     evaluate: Callable[[Any, int], Mapping[str, float]],
     save: Callable[[int, TrainState], None],
@@ -97,31 +104,7 @@ def train(
         UserError: from `on_nonfinite`.
     """
     stop = preemption or Preemption()
-    pending: tuple[int, StepMetrics] | None = None
-    clock = time.perf_counter()
-    window_samples, window_tokens, window_start = 0.0, 0.0, clock
-
-    def read(item: tuple[int, StepMetrics]) -> None:
-        nonlocal window_samples, window_tokens, window_start
-        done, metrics = item
-        # The rows of all devices are not looked at unless something is wrong.
-        rows, metrics = metrics.rows, jax.device_get(metrics._replace(rows=metrics.finite))
-        values = to_floats(metrics)
-        if not metrics.finite:
-            on_nonfinite(done, values, rows)
-        window_samples += metrics.sums.samples
-        window_tokens += values["num_tokens"]
-        if done % schedule.log_every == 0 or done == schedule.steps:
-            now = time.perf_counter()
-            seconds = now - window_start
-            values["epoch"] = epoch_at(done)
-            values["samples_per_second"] = window_samples / seconds
-            values["tokens_per_second"] = window_tokens / seconds
-            values["seconds"] = now - clock
-            writer.write(done, values, "train")
-            window_samples, window_tokens, window_start = 0.0, 0.0, now
-        writer.progress(done, values)
-
+    log = _Log(writer, schedule, epoch_at, on_nonfinite)
     if evaluate_first and schedule.due(schedule.eval_every, start):
         writer.write(start, evaluate(state.params, start), "eval")
     with stop.held():
@@ -132,17 +115,14 @@ def train(
             # Nothing else may move between host and device inside a step.
             with sign, jax.transfer_guard("disallow"):
                 state, metrics = step_function(state, batch)
-            if pending is not None:
-                read(pending)
             done = step + 1
-            pending = (done, metrics)
+            log.take(done, metrics)
             stops = stop.reached()
             evaluates = schedule.due(schedule.eval_every, done) and not stops
             saves = schedule.due(schedule.save_every, done) or done == schedule.steps
-            if evaluates or saves or stops:
-                read(pending)
-                pending = None
-                paused = time.perf_counter()
+            if not (evaluates or saves or stops):
+                continue
+            with log.paused():
                 # Evaluated first: a run that goes on from the checkpoint then has both.
                 if evaluates:
                     try:
@@ -153,10 +133,61 @@ def train(
                         stops = True
                 if saves or stops:
                     save(done, state)
-                if stops:
-                    raise Stopped(f"after step {done} of {schedule.steps}")
-                window_start += time.perf_counter() - paused
+            if stops:
+                raise Stopped(f"after step {done} of {schedule.steps}")
     return state
+
+
+class _Log:
+    """Metrics of steps, read once the next step is under way; times of what lies between them."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        schedule: Schedule,
+        epoch_at: Callable[[int], float],
+        on_nonfinite: Callable[[int, Mapping[str, float], jax.Array], None],
+    ):
+        self._writer, self._schedule = writer, schedule
+        self._epoch_at, self._on_nonfinite = epoch_at, on_nonfinite
+        self._pending: tuple[int, StepMetrics] | None = None
+        self._clock = self._window = time.perf_counter()
+        self._samples = self._tokens = 0.0
+
+    def take(self, done: int, metrics: StepMetrics) -> None:
+        """Keeps the metrics of a step, and reads those of the step before."""
+        self._read()
+        self._pending = (done, metrics)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Reads what is pending; what is done within does not count as training."""
+        self._read()
+        began = time.perf_counter()
+        yield
+        self._window += time.perf_counter() - began
+
+    def _read(self) -> None:
+        if self._pending is None:
+            return
+        (done, metrics), self._pending = self._pending, None
+        # The rows of all devices are not looked at unless something is wrong.
+        rows, metrics = metrics.rows, jax.device_get(metrics._replace(rows=metrics.finite))
+        values = to_floats(metrics)
+        if not metrics.finite:
+            self._on_nonfinite(done, values, rows)
+        self._samples += metrics.sums.samples
+        self._tokens += values["num_tokens"]
+        if done % self._schedule.log_every == 0 or done == self._schedule.steps:
+            now = time.perf_counter()
+            seconds = now - self._window
+            values["epoch"] = self._epoch_at(done)
+            values["samples_per_second"] = self._samples / seconds
+            values["tokens_per_second"] = self._tokens / seconds
+            values["seconds"] = now - self._clock
+            self._writer.write(done, values, "train")
+            self._samples, self._tokens, self._window = 0.0, 0.0, now
+        self._writer.progress(done, values)
 
 
 def write_nonfinite(

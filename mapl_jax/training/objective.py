@@ -1,38 +1,33 @@
 """What a run trains: a reward model, a policy by preferences, or a policy by demonstrations.
 
-An objective is three things: a number for each leaf (its reward or its log-probability), computed
-by a model; a loss of these numbers; and what they say about a held-out comparison. Everything else
-in a run is the same.
+An objective is a head, which gives a number for each leaf (its reward or its log-probability), and
+a loss of these numbers. Everything else in a run is the same.
 """
 
 import dataclasses
 import functools
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Literal, TypeVar
 
-from jaxtyping import Array
-from ml_collections import ConfigDict
+from jaxtyping import Array, Float
 
 from mapl_jax import losses, pair_losses
+from mapl_jax.data.loader import Batch
 from mapl_jax.data.trie_set import TrieSet
-from mapl_jax.evaluation import likelihood, preferences
-from mapl_jax.evaluation.likelihood import score_responses
-from mapl_jax.evaluation.preferences import score_comparisons
 from mapl_jax.kernels.compute import Compute
-from mapl_jax.kernels.rows import Row
-from mapl_jax.losses import Comparisons, Leaves, PolicySums
+from mapl_jax.losses import Comparisons, Leaves, LevelSums, LogProbabilities, PolicySums, TokenSums
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import Head, LogpHead, ScoreHead
-from mapl_jax.runtime import errors, settings, storage
+from mapl_jax.runtime import errors, settings
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.settings import setting
-from mapl_jax.training.step import Batch, LossFunction, Params
+from mapl_jax.training.step import LossFunction, Params
 
-TRIE = ("tokens", "positions", "reach")
-REWARD = (*TRIE, "leaf_end")
-LOGP = (*TRIE, "parent", "scored_at", "leaf_end")
+# What a model learns from, and what its evaluation therefore is of.
+Kind = Literal["comparisons", "demonstrations"]
+# Fields of a batch, beside rows and leaf ends, that the head of a policy reads.
+PATHS = ("parent", "scored_at")
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,207 +57,189 @@ class LossSettings:
     def __post_init__(self) -> None:
         settings.check(self, "loss")
 
+    @property
+    def levels(self) -> tuple[float, float, float]:
+        """Lambda of the levels, in the order of `losses.LEVELS`."""
+        return self.base, self.intra, self.inter
+
+    @property
+    def fixed_gamma(self) -> float:
+        """Gamma of an inter comparison, per added instruction; 0 for all forms but "fixed"."""
+        return self.inter_gamma if self.inter_form == "fixed" else 0.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
     """What a run trains.
 
     Attributes:
+        kind: what the model learns from.
         head: head of the model; it gives the number of each leaf.
-        loss: of these numbers.
-        score: from these numbers to those that a held-out evaluation reads.
-        fields: arrays of a batch that all of this reads.
-        evaluation: the module of the evaluation, `evaluation.preferences` or `.likelihood`.
-        evaluate: from such numbers of all leaves to what the module summarizes.
-        comparisons: whether it learns from comparisons; else from demonstrations.
+        loss: (numbers of the leaves, part of a batch) -> its share of the loss, and sums.
+        score: from these numbers to those that an evaluation reads: rewards, log-probabilities.
+        fields: fields of a batch that all of this reads; see `Batch.keeping`.
         weights: lambda of the levels base, intra, inter.
         inter_gamma: gamma of an inter comparison, per added instruction.
-        reference: whether it needs the log-probabilities of a reference.
+        reference: whether the loss needs the log-probabilities of a reference.
         joint: whether prompt tokens count in log-probabilities.
+        without_margins: names of the losses to which a margin in the data means nothing.
     """
 
+    kind: Kind
     head: Head
     loss: LossFunction
-    score: Callable[[Leaves, Batch], Leaves]
+    score: Callable[[LogProbabilities, Batch], Leaves]
     fields: tuple[str, ...]
-    evaluation: ModuleType
-    evaluate: Callable[..., Any]
-    comparisons: bool = True
     weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
     inter_gamma: float = 0.0
     reference: bool = False
     joint: bool = False
+    without_margins: tuple[str, ...] = ()
 
     def leaves(
         self, model: DecoderConfig, params: Params, batch: Batch, compute: Compute
-    ) -> Leaves:
+    ) -> LogProbabilities:
         """The number of each leaf of a part of a batch."""
-        return self.head.leaves(model, params, paths_of(batch), compute)
+        return self.head.leaves(model, params, batch, compute)
 
-    def check(self, tries: TrieSet, config: ConfigDict) -> None:
+    def check(self, tries: TrieSet) -> None:
         """Makes sure that every number of the data means something to the loss.
 
         Raises:
             UserError: pairs have margins, and the loss knows none.
         """
-        if self.reference and tries.has_gamma:
-            names = _names(config.loss.type)
-            if other := [n for n in names if n not in (*pair_losses.OF_MARGIN, "sft")]:
-                raise UserError(
-                    f"the data has margins, which mean nothing to the loss {', '.join(other)}; "
-                    f"remove them, or choose from {', '.join(pair_losses.OF_MARGIN)}"
-                )
+        if self.without_margins and tries.has_gamma:
+            raise UserError(
+                f"the data has margins, which mean nothing to the loss "
+                f"{', '.join(self.without_margins)}; remove them, or choose from "
+                f"{', '.join(pair_losses.OF_MARGIN)}"
+            )
 
 
-def make(config: ConfigDict) -> Objective:
-    """The objective that a config names.
+def make(name: str, loss: LossSettings, *, logp_chunk: int = 256) -> Objective:
+    """The objective of a run.
+
+    Args:
+        name: "reward", "dpo" or "sft".
+        loss: settings of its loss; those of other objectives mean nothing to it.
+        logp_chunk: scored tokens of a row whose logits a policy holds at once.
 
     Raises:
-        UserError: a setting means nothing.
+        UserError: there is no such objective, or its losses do not go together.
     """
-    return errors.choice("objective", config.objective, OBJECTIVES)(config)
+    return errors.choice("objective", name, OBJECTIVES)(loss, logp_chunk)
 
 
-# Reward models.
-
-
-def reward_objective(config: ConfigDict) -> Objective:
+def reward_objective(loss: LossSettings, _: int) -> Objective:
     """The reward of a leaf is a score of its last hidden state."""
-    inter, levels = _levels(config)
     return Objective(
+        kind="comparisons",
         head=ScoreHead(),
-        loss=functools.partial(reward_loss, inter=inter, center=config.loss.center),
+        loss=functools.partial(reward_loss, inter=loss.inter_form, center=loss.center),
         score=lambda rewards, _: rewards,
-        fields=(*REWARD, "tiles", *Comparisons._fields),
-        evaluation=preferences,
-        evaluate=score_comparisons,
-        **levels,
+        fields=("tiles", "comparisons"),
+        weights=loss.levels,
+        inter_gamma=loss.fixed_gamma,
     )
 
 
-class BatchPaths(NamedTuple):
-    """The arrays of a part of a batch that heads read; `models.heads.Paths`."""
-
-    row: Row
-    leaf_end: Array
-    parent: Any
-    scored_at: Any
-
-
-def paths_of(batch: Batch) -> BatchPaths:
-    """What heads read of a part of a batch."""
-    row = Row(batch["tokens"], batch["positions"], batch["reach"], batch.get("tiles"))
-    return BatchPaths(row, batch["leaf_end"], batch.get("parent"), batch.get("scored_at"))
-
-
-def dpo_objective(config: ConfigDict) -> Objective:
+def dpo_objective(loss: LossSettings, logp_chunk: int) -> Objective:
     """The reward of a leaf is beta * (log pi - log pi_ref) (arXiv 2305.18290, equation 5)."""
-    fields = config.loss
-    name = config.model.path
-    # The demonstration's run makes the model that it starts from.
-    made = not name and "sft" in config
-    there = bool(name) and Path(name).expanduser().is_dir()
-    if not made and not there and not storage.HUB_NAME.fullmatch(name):
-        raise UserError(
-            f"no such folder: {name or '(none)'}, to start from; make one with "
-            "--config=configs/sft.py, or set --config.model.path to a folder or hub name"
-        )
-    inter, levels = _levels(config)
-    weights = _weights(fields.type, fields.weights)
+    weights = _weights(loss.type, loss.weights)
     sft = weights.pop("sft", 0.0)
     try:
-        base_loss = pair_losses.combine(weights, beta=fields.beta, smoothing=fields.label_smoothing)
+        base_loss = pair_losses.combine(weights, beta=loss.beta, smoothing=loss.label_smoothing)
     except ValueError as error:
         raise UserError(f"loss: {error}") from error
     if not 0 <= sft < float("inf"):
         raise UserError(f"loss: the weight of sft is {sft}; it must be a number of 0 or more")
-    if fields.joint_logp and (set(weights) - set(pair_losses.OF_MARGIN) or sft):
+    without_margins = tuple(name for name in weights if name not in pair_losses.OF_MARGIN)
+    if loss.joint_logp and (without_margins or sft):
         raise UserError(
             "loss.joint_logp counts prompt tokens, which cancel only in a loss of the margin; "
             f"with it, choose from {', '.join(pair_losses.OF_MARGIN)}"
         )
     return Objective(
-        head=logp_head(config.train.logp_chunk, parts=True),
+        kind="comparisons",
+        head=LogpHead(logp_chunk, parts=True),
         loss=functools.partial(
-            policy_loss, beta=fields.beta, inter=inter, base_loss=base_loss, sft=sft
+            policy_loss, beta=loss.beta, inter=loss.inter_form, base_loss=base_loss, sft=sft
         ),
-        score=lambda logps, batch: losses.dpo_rewards(logps, batch["ref_logp"], fields.beta),
-        fields=(*LOGP, "tiles", *Comparisons._fields, "ref_logp", "response_tokens", "sft_weight"),
-        evaluation=preferences,
-        evaluate=score_comparisons,
-        **levels,
+        score=lambda logps, batch: losses.dpo_rewards(logps, present(batch.ref_logp), loss.beta),
+        fields=("tiles", *PATHS, "comparisons", "ref_logp", "response_tokens", "sft_weight"),
+        weights=loss.levels,
+        inter_gamma=loss.fixed_gamma,
         reference=True,
-        joint=fields.joint_logp,
+        joint=loss.joint_logp,
+        without_margins=without_margins,
     )
 
 
-def sft_objective(config: ConfigDict) -> Objective:
+def sft_objective(_: LossSettings, logp_chunk: int) -> Objective:
     """The likelihood of demonstrated responses."""
     return Objective(
-        head=logp_head(config.train.logp_chunk),
+        kind="demonstrations",
+        head=LogpHead(logp_chunk),
         loss=demonstration_loss,
         score=lambda logps, _: logps,
-        fields=(*LOGP, "tiles", "response_tokens", "sft_weight"),
-        evaluation=likelihood,
-        evaluate=score_responses,
-        comparisons=False,
+        fields=("tiles", *PATHS, "response_tokens", "sft_weight"),
     )
 
 
-def logp_head(chunk: int, *, parts: bool = False) -> LogpHead:
-    """The head of a policy, with the logits of a chunk of each device's own rows at once."""
-    if chunk < 1:
-        raise UserError(f"train.logp_chunk must be at least 1, not {chunk}")
-    return LogpHead(chunk, parts)
-
-
-OBJECTIVES = {"reward": reward_objective, "dpo": dpo_objective, "sft": sft_objective}
+OBJECTIVES: dict[str, Callable[[LossSettings, int], Objective]] = {
+    "reward": reward_objective,
+    "dpo": dpo_objective,
+    "sft": sft_objective,
+}
 
 
 # Losses of a part of a batch.
 
 
-def comparisons_of(batch: Batch) -> Comparisons:
-    """The comparison table of a part of a batch."""
-    return Comparisons(*(batch[name] for name in Comparisons._fields))
+def reward_loss(
+    rewards: Leaves, batch: Batch, *, inter: str = "margin", center: float = 0.0
+) -> tuple[Float[Array, ""], LevelSums]:
+    """The loss of a reward model; see `losses.preference_loss`."""
+    table: Comparisons = present(batch.comparisons)
+    return losses.preference_loss(rewards, table, inter=inter, center=center)
 
 
-def reward_loss(rewards: Leaves, batch: Batch, **options: Any) -> tuple[Array, losses.LevelSums]:
-    """The loss of a reward model; options as for `losses.preference_loss`."""
-    return losses.preference_loss(rewards, comparisons_of(batch), **options)
-
-
-def policy_loss(logps: Array, batch: Batch, **options: Any) -> tuple[Array, PolicySums]:
-    """The loss of a policy by preferences; options as for `losses.dpo_loss`."""
+def policy_loss(
+    logps: LogProbabilities,
+    batch: Batch,
+    *,
+    beta: float,
+    inter: str = "margin",
+    base_loss: Callable[[pair_losses.Pair], Array] | None = None,
+    sft: float = 0.0,
+) -> tuple[Float[Array, ""], PolicySums]:
+    """The loss of a policy by preferences; see `losses.dpo_loss`."""
     return losses.dpo_loss(
         logps,
-        batch["ref_logp"],
-        comparisons_of(batch),
-        batch["response_tokens"],
-        batch["sft_weight"],
-        **options,
+        present(batch.ref_logp),
+        present(batch.comparisons),
+        present(batch.response_tokens),
+        present(batch.sft_weight),
+        beta=beta,
+        inter=inter,
+        base_loss=base_loss,
+        sft=sft,
     )
 
 
-def demonstration_loss(logps: Leaves, batch: Batch) -> tuple[Array, losses.TokenSums]:
-    """The loss of a policy by demonstrations."""
-    return losses.sft_loss(logps, batch["response_tokens"], batch["sft_weight"])
+def demonstration_loss(logps: Leaves, batch: Batch) -> tuple[Float[Array, ""], TokenSums]:
+    """The loss of a policy by demonstrations; see `losses.sft_loss`."""
+    return losses.sft_loss(logps, present(batch.response_tokens), present(batch.sft_weight))
 
 
-# Settings.
+def present(array: T | None) -> T:
+    """An array that a batch must have, because `Objective.fields` names it."""
+    if array is None:
+        raise ValueError("the batch lacks an array that the objective reads")
+    return array
 
 
-def _levels(config: ConfigDict) -> tuple[str, dict[str, Any]]:
-    """The form of the inter level, and what the loader needs to know of all levels."""
-    loss = config.loss
-    if not loss.base > 0 or loss.intra < 0 or loss.inter < 0:
-        raise UserError(
-            "loss.base must be above 0 and loss.intra and loss.inter at least 0: without base, "
-            "rewards of prompt or response alone are not determined"
-        )
-    inter = errors.choice("loss.inter_form", loss.inter_form, losses.INTER_FORMS)
-    gamma = loss.inter_gamma if inter == "fixed" else 0.0
-    return inter, {"weights": (loss.base, loss.intra, loss.inter), "inter_gamma": gamma}
+# Lists in settings.
 
 
 def _names(text: str) -> list[str]:

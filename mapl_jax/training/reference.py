@@ -11,7 +11,6 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from jaxtyping import Float
-from ml_collections import ConfigDict
 from safetensors.numpy import load_file, save_file
 
 from mapl_jax.data import cache, loader
@@ -77,18 +76,18 @@ def cached(
 
 
 def reference(
-    config: ConfigDict, source: Source, tokenizer: Tokenizer, objective: Objective
+    path: str, source: Source, tokenizer: Tokenizer, objective: Objective, seed: int
 ) -> Source | None:
-    """The reference of a policy: `model.reference`, or the first parameters of the run themselves.
+    """The reference of a policy: that of a path, or the first parameters of the run themselves.
 
     Returns:
         Its source; None where the objective needs no reference.
     """
     if not objective.reference:
         return None
-    if not config.model.reference:
+    if not path:
         return source
-    return from_folder(config.model.reference, tokenizer, objective, config.seed)
+    return from_folder(path, tokenizer, objective.head, seed)
 
 
 def reference_logps(

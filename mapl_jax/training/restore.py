@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
 from mapl_jax.data import tokenization
 from mapl_jax.data.tokenization import Tokenizer
@@ -20,8 +19,10 @@ from mapl_jax.runtime import console, files, storage
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_json
 from mapl_jax.runtime.run_folder import RunFolder
-from mapl_jax.training import objective, sharding
+from mapl_jax.training import sharding
 from mapl_jax.training.checkpoints import Checkpoints, choose, saved_steps
+from mapl_jax.training.settings import run_settings
+from mapl_jax.training.trainer import first_parameters
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -67,7 +68,7 @@ class Trained:
     @property
     def config(self) -> dict[str, Any]:
         """The config of the run; empty for a model folder."""
-        return _config(self.run).to_dict() if self.run else {}
+        return _config(self.run) if self.run else {}
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -117,11 +118,25 @@ def placement(model: DecoderConfig, mesh: Mesh, head: bool) -> Any:
     return sharding.parameters(mesh, shapes, axes.logical_axes(shapes))
 
 
-def _config(run: RunFolder) -> ConfigDict:
+def _config(run: RunFolder) -> dict[str, Any]:
+    """The config of a run as plain values, with the model that it made to start from."""
     config = read_json(run.config)
     if not isinstance(config, dict):
         raise UserError(f"{run.config} holds no config of a run")
-    return run.with_start(ConfigDict(config))
+    if not config.get("sft") or config["model"]["path"]:
+        return config
+    start = {"model": {"path": str(RunFolder(run.sft).model)}}
+    return _changed(_changed(config, config.get("demo", {})), start)
+
+
+def _changed(values: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values with other ones in place of those of the same names."""
+    return {
+        name: _changed(value, other.get(name, {}))
+        if isinstance(value, Mapping)
+        else other.get(name, value)
+        for name, value in {**other, **values}.items()
+    }
 
 
 def _from_folder(folder: Path, mesh: Mesh) -> Trained:
@@ -135,8 +150,8 @@ def _from_folder(folder: Path, mesh: Mesh) -> Trained:
 
 def _from_step(run: RunFolder, at: int, mesh: Mesh) -> Trained:
     tokenizer = tokenization.load(str(run.tokenizer))
-    config = _config(run)
-    head: Head = ScoreHead() if config.objective == "reward" else LogpHead()
+    settings = run_settings(_config(run))
+    head: Head = ScoreHead() if settings.objective == "reward" else LogpHead()
     with Checkpoints(run.checkpoints, keep=None) as checkpoints:
         record = checkpoints.record(at)
         model = DecoderConfig.from_dict(record["model"])
@@ -151,11 +166,11 @@ def _from_step(run: RunFolder, at: int, mesh: Mesh) -> Trained:
         )
         params = checkpoints.restore_params(at, targets)
     if model.lora:
-        source = initial.first(config, tokenizer, objective.make(config))
+        source = first_parameters(settings, tokenizer, head)
         if source.fingerprint != record["base"]:
             raise UserError(
-                f"{config.model.path or 'the base'} has other weights than those that the adapters "
-                f"of {run.path} were trained beside"
+                f"{settings.model.path or 'the base'} has other weights than those that the "
+                f"adapters of {run.path} were trained beside"
             )
         params = lora.join(params, lora.split(source.make(places), model.lora)[1])
     return Trained(model, params, tokenizer, run, at, record.get("held_out"))
@@ -193,5 +208,6 @@ def load_model(path: str | os.PathLike[str], mesh: Mapping[str, int] | None = No
     return load(os.fspath(path), sharding.make_mesh(mesh or SPREAD))
 
 
-def _loaded(model: Model) -> Trained:
+def loaded(model: Model) -> Trained:
+    """A model that may be given by where it lies."""
     return model if isinstance(model, Trained) else load_model(model)

@@ -1,6 +1,6 @@
 """Numbers of leaves of held-out tries: rewards or log-probabilities."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,14 @@ LeafFunction = Callable[[Any], Any]
 
 
 def leaf_numbers(
-    leaves: LeafFunction, batches: Batches, fields: Sequence[str]
+    leaves: LeafFunction, batches: Batches, fields: Collection[str]
 ) -> Iterator[tuple[int, TrieRecord, np.ndarray]]:
     """Index, record and numbers of the leaves of every trie of a plan.
 
     Args:
         leaves: numbers of the leaves of a batch, made from this host's part.
         batches: one epoch of the tries, one part a batch.
-        fields: arrays of a batch that are read.
+        fields: fields of a batch that are read; see `Batch.keeping`.
     """
     # Results are fetched after all batches are under way.
     waiting = [leaves(batch) for batch in stream(batches, fields=fields)]
@@ -38,7 +38,7 @@ def leaf_numbers(
                     first += count
 
 
-def all_leaves(leaves: LeafFunction, batches: Batches, fields: Sequence[str]) -> np.ndarray:
+def all_leaves(leaves: LeafFunction, batches: Batches, fields: Collection[str]) -> np.ndarray:
     """Numbers of all leaves, trie after trie, fp32; arguments as for `leaf_numbers`."""
     result = np.zeros(0)
     for member, _, values in leaf_numbers(leaves, batches, fields):

@@ -126,3 +126,23 @@ class RunSettings:
         if not self.makes_start:
             return self
         return settings.replace(self.settled(), {"model": {"path": path}})
+
+
+def run_settings(config: Mapping[str, Any]) -> RunSettings:
+    """The settings of a run, from its config as plain values.
+
+    The section `synthesis`, which nothing of training reads, is left out.
+
+    Raises:
+        UserError: a field is unknown, or its value means nothing.
+    """
+    return settings.from_section(RunSettings, _without_synthesis(config))
+
+
+def _without_synthesis(config: Mapping[str, Any]) -> dict[str, Any]:
+    parts = ("sft", "demo")
+    return {
+        name: _without_synthesis(value) if name in parts and isinstance(value, Mapping) else value
+        for name, value in config.items()
+        if name != "synthesis"
+    }

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -13,6 +13,7 @@ from mapl_jax.runtime import settings
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.settings import setting
 
+Tree = TypeVar("Tree")
 MESH_AXES = ("data", "fsdp", "tensor")
 DATA_AXES = ("data", "fsdp")
 ROWS = PartitionSpec(None, DATA_AXES)
@@ -140,10 +141,7 @@ def spread(mesh: Mesh) -> Spread | None:
     return found if mesh.size > 1 or found.platform != jax.default_backend() else None
 
 
-def to_device(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
-    """Puts this host's part [A, R, ...] of a global batch on its devices."""
+def to_device(batch: Tree, mesh: Mesh) -> Tree:
+    """Puts this host's part [A, R, ...] of a global batch on its devices, as global arrays."""
     sharding = rows(mesh)
-    return {
-        name: jax.make_array_from_process_local_data(sharding, array)
-        for name, array in batch.items()
-    }
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), batch)

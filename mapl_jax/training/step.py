@@ -13,11 +13,11 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
+from mapl_jax.data.loader import Batch
 from mapl_jax.models import lora
 from mapl_jax.training import optimizers, sharding
 
 Params = Any
-Batch = dict[str, jax.Array]
 # Of a part of a batch: a number for each leaf, such as its reward.
 LeafFunction = Callable[[Params, Batch], Float[Array, "R L"]]
 
@@ -191,7 +191,7 @@ def make_train_step(
             norm,
             # The schedule counts what the optimizer counts.
             jnp.asarray(learning_rate(state.step - state.skipped), jnp.float32),
-            jnp.sum(batch["reach"] > 0).astype(jnp.float32),
+            jnp.sum(batch.row.reach > 0).astype(jnp.float32),
             sums.joined(),
             skipped,
             finite,
@@ -204,9 +204,9 @@ def make_train_step(
 
 def _finite_rows(numbers: Array, part: Batch) -> Bool[Array, "R"]:
     """Whether all real numbers of each row are finite: those of its leaves, and its data."""
-    real = [x for x in part.values() if jnp.issubdtype(x.dtype, jnp.floating)]
-    found = [jnp.isfinite(x).reshape(x.shape[0], -1).all(axis=1) for x in [numbers, *real]]
-    return jnp.stack(found).all(axis=0)
+    real = [x for x in jax.tree.leaves(part) if jnp.issubdtype(x.dtype, jnp.floating)]
+    finite = [jnp.isfinite(x).reshape(x.shape[0], -1).all(axis=1) for x in [numbers, *real]]
+    return jnp.stack(finite).all(axis=0)
 
 
 def compile_train_step(

@@ -2,150 +2,174 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sized
+from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
+from jaxtyping import Float
 
-from mapl_jax.data import rows
+from mapl_jax.data import loader, rows
+from mapl_jax.data.loader import Batch, Batches
 from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels import attention
 from mapl_jax.kernels.compute import Compute
-from mapl_jax.models import axes, decoder, initial, lora
-from mapl_jax.models.config import DecoderConfig
-from mapl_jax.runtime import errors
+from mapl_jax.losses import LogProbabilities
+from mapl_jax.models import axes, initial, lora
+from mapl_jax.models.config import DTYPES, DecoderConfig
+from mapl_jax.models.heads import Head
+from mapl_jax.models.initial import Source
+from mapl_jax.runtime import storage
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import loggers, optimizers, sharding, step
 from mapl_jax.training import objective as objectives
 from mapl_jax.training.checkpoints import check_keep
 from mapl_jax.training.objective import Objective
+from mapl_jax.training.scoring import LeafFunction
+from mapl_jax.training.settings import RunSettings, TrainSettings
+from mapl_jax.training.step import Params, TrainState
 
 
 @dataclasses.dataclass(frozen=True)
-class RunSettings:
-    """What a config says of a run, checked."""
-
-    optimizer: optimizers.OptimizerSettings
-    compute: Compute
-    mesh: Mesh
-    objective: objectives.Objective
-    stops_at_nonfinite: bool
-    loggers: tuple[str, ...]
-
-
-def make_settings(config: ConfigDict) -> RunSettings:
-    """Checks what a config says.
-
-    Raises:
-        UserError: something in it means nothing.
-    """
-    optimizer = make_optimizer_settings(config)
-    mesh = sharding.make_mesh(config.mesh)
-    compute = compute_of(config, mesh)
-    check_keep(config.train.keep)
-    return RunSettings(
-        optimizer,
-        compute,
-        mesh,
-        objectives.make(config),
-        errors.choice(
-            "train.on_nonfinite", config.train.on_nonfinite, {"stop": True, "skip": False}
-        ),
-        loggers.parse(config.train.logger),
-    )
-
-
-def make_plan(
-    config: ConfigDict, tries: TrieSet, objective: objectives.Objective, mesh: Any
-) -> rows.Plan:
-    """The plan of a training run."""
-    train = config.train
-    parts = train.accumulation * sharding.data_parts(mesh)
-    if train.rows_per_batch < 1 or train.accumulation < 1 or train.rows_per_batch % parts:
-        raise UserError(
-            f"train.rows_per_batch ({train.rows_per_batch}) must be a multiple of "
-            f"train.accumulation ({train.accumulation}) times the data parts of the mesh "
-            f"({sharding.data_parts(mesh)})"
-        )
-    if train.epochs < 1 and not train.steps:
-        raise UserError("train.epochs must be at least 1")
-    return rows.make_plan(
-        tries.lengths,
-        tries.leaves,
-        tries.levels.sum(1),
-        scored=tries.predicted if objective.joint else tries.response,
-        row_length=config.data.row_length,
-        rows_per_batch=train.rows_per_batch,
-        seed=config.seed,
-        epochs=train.epochs,
-        max_steps=train.steps or None,
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Assembly:
-    """Everything between a config and a compiled step.
+class Trainer:
+    """What lies between the settings of a run and its compiled steps.
 
     Attributes:
+        model: config of the model.
+        objective: what is trained.
+        mesh: the devices.
+        compute: how the model is computed.
+        pad_token: id in the unused places of rows.
         leaves: (parameters, part of a batch) -> a number for each leaf.
-        shapes: of all parameters.
+        shapes: shapes of all parameters.
         places: shardings of all parameters.
-        optimizer: of the trainable ones.
+        optimizer: optimizer of the trainable ones.
         abstract: shapes of the state, with its shardings.
-        shardings: of the state.
+        shardings: shardings of the state.
         frozen: shardings of the frozen parameters; empty without LoRA.
         train_step: (state, batch, frozen) -> (state, metrics), jitted.
     """
 
-    leaves: Callable[..., Any]
-    shapes: Any
-    places: Any
+    model: DecoderConfig
+    objective: Objective
+    mesh: Mesh
+    compute: Compute
+    pad_token: int
+    leaves: Callable[[Params, Batch], LogProbabilities]
+    shapes: Params
+    places: Params
     optimizer: optax.GradientTransformation
-    abstract: step.TrainState
-    shardings: step.TrainState
-    frozen: Any
+    abstract: TrainState
+    shardings: TrainState
+    frozen: Params
     train_step: Any
 
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Numbers of all parameters, and of those that are trained."""
+        count = [
+            sum(x.size for x in jax.tree.leaves(tree))
+            for tree in (self.shapes, self.abstract.params)
+        ]
+        return count[0], count[1]
 
-def compute_of(config: ConfigDict, mesh: Mesh) -> Compute:
-    """How a run computes its model.
+    @property
+    def device(self) -> str:
+        """How many devices of which kind."""
+        return f"{self.mesh.size} x {jax.devices()[0].device_kind}"
 
-    Raises:
-        UserError: a setting is unknown.
-    """
-    train = config.train
-    return Compute(
-        dtype=errors.choice("train.dtype", train.dtype, initial.DTYPES),
-        remat=errors.choice("train.remat", train.remat, tuple(decoder.REMAT)),
-        backend=errors.choice("train.attention", train.attention, attention.BACKENDS),
-        spread=sharding.spread(mesh),
-    )
+    def describe(self, plan: rows.Plan) -> str:
+        """What is trained, on what, in how many steps, in words."""
+        size, trained = self.sizes
+        return (
+            f"model: {size / 1e6:.2f} M parameters"
+            + (f" ({trained / 1e6:.2f} M trained)" if self.model.lora else "")
+            + f"; {plan.steps} steps of {plan.rows_per_batch} rows of {plan.row_length} tokens on "
+            f"{self.device}; attention: "
+            f"{attention_of(self.model, self.compute, plan.row_length)}"
+        )
+
+    def first_state(self, params: Params) -> TrainState:
+        """The state before the first step; the trainable parameters are given up to it."""
+        return step.compile_first_state(self.optimizer, self.shardings)(params)
+
+    def to_device(self, batch: Batch) -> Batch:
+        """Puts this host's part of a global batch on its devices."""
+        return sharding.to_device(batch, self.mesh)
+
+    @functools.cached_property
+    def _score_step(self) -> Callable[[Params, Batch], jax.Array]:
+        def score(params: Params, batch: Batch) -> jax.Array:
+            return self.objective.score(self.leaves(params, batch), batch)
+
+        return step.compile_scoring(score, self.mesh, self.places)
+
+    def score(self, params: Params) -> LeafFunction:
+        """(this host's part of a batch) -> what an evaluation reads of its leaves."""
+        return lambda batch: self._score_step(params, self.to_device(batch))
+
+    def batches(
+        self,
+        tries: TrieSet,
+        plan: rows.Plan,
+        *,
+        reference: Float[np.ndarray, "n 2"] | None,
+        accumulation: int = 1,
+    ) -> Batches:
+        """This host's part of the batches of a plan.
+
+        Args:
+            tries: what the plan is of.
+            plan: the rows.
+            reference: log-probabilities of all leaves under the reference; None without one.
+            accumulation: parts of a batch whose gradients are summed.
+        """
+        host, hosts = sharding.host_of(self.mesh)
+        return loader.Batches(
+            tries,
+            plan,
+            weights=self.objective.weights,
+            inter_gamma=self.objective.inter_gamma,
+            joint=self.objective.joint,
+            reference=reference,
+            pad_token=self.pad_token,
+            accumulation=accumulation,
+            host=host,
+            hosts=hosts,
+        )
+
+    def held_out(
+        self,
+        tries: TrieSet,
+        *,
+        rows_per_batch: int,
+        reference: Float[np.ndarray, "n 2"] | None = None,
+        samples: int = 0,
+    ) -> Batches:
+        """Batches that visit every trie once.
+
+        Args:
+            tries: what is scored.
+            rows_per_batch: rows that are scored at once.
+            reference: log-probabilities of all leaves under the reference; None without one.
+            samples: only the first that many tries; 0 for all.
+        """
+        return loader.eval_batches(
+            tries,
+            rows_per_batch=rows_per_batch,
+            parts=sharding.data_parts(self.mesh),
+            host=sharding.host_of(self.mesh),
+            pad_token=self.pad_token,
+            samples=samples,
+            joint=self.objective.joint,
+            reference=reference,
+        )
 
 
-def attention_of(config: ConfigDict, model: DecoderConfig, compute: Compute) -> str:
-    """The backend of attention that a run takes, for its log."""
-    return attention.choose(
-        compute.backend,
-        config.data.row_length,
-        platform=compute.platform,
-        dtype=compute.dtype,
-        width=model.head_dim,
-        softcap=model.attention_softcap is not None,
-    )
-
-
-def make_optimizer_settings(config: ConfigDict) -> optimizers.OptimizerSettings:
-    """The numbers of AdamW from `config.train`."""
-    names = ("learning_rate", "schedule", "warmup", "min_ratio", "weight_decay", "b1", "b2")
-    return optimizers.OptimizerSettings(
-        **{name: config.train[name] for name in (*names, "eps", "clip")}
-    )
-
-
-def assemble(
+def make_trainer(
     model: DecoderConfig,
     objective: Objective,
     mesh: Mesh,
@@ -153,16 +177,18 @@ def assemble(
     settings: optimizers.OptimizerSettings,
     steps: int,
     compute: Compute,
-) -> Assembly:
-    """Puts a step together; nothing is computed.
+    pad_token: int = 0,
+) -> Trainer:
+    """Joins what makes a step; nothing is computed.
 
     Args:
-        model: of the run.
-        objective: of the run.
-        mesh: of the run.
-        settings: of the optimizer.
-        steps: of the whole run.
-        compute: from `compute_of`.
+        model: config of the model.
+        objective: what is trained.
+        mesh: the devices.
+        settings: settings of the optimizer.
+        steps: steps of the whole run.
+        compute: how the model is computed.
+        pad_token: id in the unused places of rows.
     """
     shapes = objective.head.abstract_params(model)
     logical = axes.logical_axes(shapes)
@@ -176,22 +202,122 @@ def assemble(
     learning_rate = optimizers.schedule(settings, steps)
     optimizer = optimizers.adamw(settings, learning_rate, trainable_logical)
     abstract, shardings = step.state_shapes(trainable, optimizer, mesh, trainable_logical)
-    take = step.make_train_step(
+    train_step = step.make_train_step(
         leaves, objective.loss, optimizer, learning_rate, clip=settings.clip
     )
-    return Assembly(
-        leaves,
-        shapes,
-        places,
-        optimizer,
-        abstract,
-        shardings,
-        frozen,
-        step.compile_train_step(take, mesh, shardings, frozen),
+    return Trainer(
+        model=model,
+        objective=objective,
+        mesh=mesh,
+        compute=compute,
+        pad_token=pad_token,
+        leaves=leaves,
+        shapes=shapes,
+        places=places,
+        optimizer=optimizer,
+        abstract=abstract,
+        shardings=shardings,
+        frozen=frozen,
+        train_step=step.compile_train_step(train_step, mesh, shardings, frozen),
     )
 
 
-def rounded_first(leaves: Callable[..., Any], places: Any, dtype: Any) -> Callable[..., Any]:
+# From settings.
+
+
+def check(settings: RunSettings) -> None:
+    """Makes sure that what several settings together say means something, before any work.
+
+    Raises:
+        UserError: it does not.
+    """
+    sharding.make_mesh(dataclasses.asdict(settings.mesh))
+    check_keep(settings.train.keep)
+    loggers.parse(settings.train.logger)
+    objective_of(settings)
+
+
+def objective_of(settings: RunSettings) -> Objective:
+    """The objective of a run.
+
+    Raises:
+        UserError: losses do not go together, or there is no model for a policy to start from.
+    """
+    path = settings.model.path
+    if settings.objective == "dpo" and not settings.makes_start:
+        there = bool(path) and Path(path).expanduser().is_dir()
+        if not there and not storage.HUB_NAME.fullmatch(path):
+            raise UserError(
+                f"no such folder: {path or '(none)'}, to start from; make one with "
+                "--config=configs/sft.py, or set --config.model.path to a folder or hub name"
+            )
+    return objectives.make(settings.objective, settings.loss, logp_chunk=settings.train.logp_chunk)
+
+
+def first_parameters(settings: RunSettings, tokenizer: Sized, head: Head) -> Source:
+    """The parameters that a run starts from."""
+    return initial.first(
+        settings.model,
+        settings.lora,
+        tokenizer,
+        head,
+        seed=settings.seed,
+        dtype=DTYPES[settings.train.dtype],
+    )
+
+
+def compute_of(train: TrainSettings, mesh: Mesh) -> Compute:
+    """How a run computes its model."""
+    return Compute(
+        dtype=DTYPES[train.dtype],
+        remat=train.remat,
+        backend=train.attention,
+        spread=sharding.spread(mesh),
+    )
+
+
+def attention_of(model: DecoderConfig, compute: Compute, row_length: int) -> str:
+    """The backend of attention that rows of a length take."""
+    return attention.choose(
+        compute.backend,
+        row_length,
+        platform=compute.platform,
+        dtype=compute.dtype,
+        width=model.head_dim,
+        softcap=model.attention_softcap is not None,
+    )
+
+
+def make_plan(settings: RunSettings, tries: TrieSet, objective: Objective, mesh: Mesh) -> rows.Plan:
+    """The plan of a training run: which tries lie in which row of which step.
+
+    Raises:
+        UserError: rows do not divide evenly.
+    """
+    train = settings.train
+    parts = train.accumulation * sharding.data_parts(mesh)
+    if train.rows_per_batch % parts:
+        raise UserError(
+            f"train.rows_per_batch ({train.rows_per_batch}) must be a multiple of "
+            f"train.accumulation ({train.accumulation}) times the data parts of the mesh "
+            f"({sharding.data_parts(mesh)})"
+        )
+    return rows.make_plan(
+        tries.lengths,
+        tries.leaves,
+        tries.levels.sum(1),
+        scored=tries.predicted if objective.joint else tries.response,
+        row_length=settings.data.row_length,
+        rows_per_batch=train.rows_per_batch,
+        seed=settings.seed,
+        epochs=train.epochs,
+        max_steps=train.steps or None,
+    )
+
+
+def rounded_first(
+    leaves: Callable[[Params, Batch], LogProbabilities], places: Params, dtype: Any
+) -> Callable[[Params, Batch], LogProbabilities]:
     """Rounds the matrices of layers to the type of the computation where they lie.
 
     They are rounded anyway before they are multiplied. Done first, the parts that come together on
@@ -200,7 +326,7 @@ def rounded_first(leaves: Callable[..., Any], places: Any, dtype: Any) -> Callab
     Args:
         leaves: (parameters, part of a batch) -> a number for each leaf.
         places: shardings of the parameters.
-        dtype: of the computation.
+        dtype: type of the computation.
     """
 
     def change(path: tuple[Any, ...], x: jax.Array, place: Any) -> jax.Array:
@@ -209,7 +335,7 @@ def rounded_first(leaves: Callable[..., Any], places: Any, dtype: Any) -> Callab
             return x
         return jax.lax.with_sharding_constraint(x.astype(dtype), place)
 
-    def rounded(params: Any, batch: Any) -> Any:
+    def rounded(params: Params, batch: Batch) -> LogProbabilities:
         return leaves(jax.tree_util.tree_map_with_path(change, params, places), batch)
 
     return rounded

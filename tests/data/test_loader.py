@@ -1,5 +1,6 @@
 """Batches are a function of the step alone: same rows, same weights, on any number of hosts."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -61,18 +62,18 @@ def test_a_row_is_its_tries_side_by_side(tries):
             trie = tries[member]
             n, m, c = len(trie["tokens"]), len(trie["leaf_end"]), len(trie["level"])
             at = slice(token, token + n)
-            np.testing.assert_array_equal(batch["tokens"][0, row, at], trie["tokens"])
-            np.testing.assert_array_equal(batch["positions"][0, row, at], trie["positions"])
-            np.testing.assert_array_equal(batch["reach"][0, row, at] - token, trie["reach"])
-            ends = batch["leaf_end"][0, row, leaf : leaf + m] - token
+            np.testing.assert_array_equal(batch.row.tokens[0, row, at], trie["tokens"])
+            np.testing.assert_array_equal(batch.row.positions[0, row, at], trie["positions"])
+            np.testing.assert_array_equal(batch.row.reach[0, row, at] - token, trie["reach"])
+            ends = batch.leaf_end[0, row, leaf : leaf + m] - token
             np.testing.assert_array_equal(ends, trie["leaf_end"])
-            levels = batch["level"][0, row, comparison : comparison + c]
+            levels = batch.comparisons.level[0, row, comparison : comparison + c]
             np.testing.assert_array_equal(levels, trie["level"])
             token, leaf, comparison = token + n, leaf + m, comparison + c
-        assert (batch["reach"][0, row, token:] == 0).all()
-        assert (batch["leaf_end"][0, row, leaf:] == -1).all()
-        assert (batch["level"][0, row, comparison:] == -1).all()
-        assert (batch["weight"][0, row, comparison:] == 0).all()
+        assert (batch.row.reach[0, row, token:] == 0).all()
+        assert (batch.leaf_end[0, row, leaf:] == -1).all()
+        assert (batch.comparisons.level[0, row, comparison:] == -1).all()
+        assert (batch.comparisons.weight[0, row, comparison:] == 0).all()
 
 
 @pytest.mark.parametrize("joint", [False, True])
@@ -81,7 +82,7 @@ def test_scored_tokens_are_those_of_the_responses_or_all_that_are_predicted(trie
     plan = planned(tries, scored=scored)
     batch = Batches(tries, plan, joint=joint)[0]
     for row, members in enumerate(plan.batch(0)):
-        found = batch["scored_at"][0, row]
+        found = batch.scored_at[0, row]
         found, unused = found[: scored[members].sum()], found[scored[members].sum() :]
         assert (unused == -1).all()
         start, expected = 0, []
@@ -91,7 +92,7 @@ def test_scored_tokens_are_those_of_the_responses_or_all_that_are_predicted(trie
             expected.append(np.flatnonzero(counts) + start)
             start += len(counts)
         np.testing.assert_array_equal(found, np.concatenate(expected))
-        assert (batch["parent"][0, row, found] >= 0).all()
+        assert (batch.parent[0, row, found] >= 0).all()
 
 
 def test_leaves_have_the_lengths_of_their_responses_and_the_reference_of_their_trie(tries):
@@ -105,26 +106,26 @@ def test_leaves_have_the_lengths_of_their_responses_and_the_reference_of_their_t
             n = tries.leaves[member]
             at = slice(leaf, leaf + n)
             np.testing.assert_array_equal(
-                batch["ref_logp"][0, row, at], reference[first[member] : first[member] + n]
+                batch.ref_logp[0, row, at], reference[first[member] : first[member] + n]
             )
             trie = tries[member]
             for i, end in enumerate(trie["leaf_end"]):
                 path = (np.arange(len(trie["reach"])) <= end) & (trie["reach"] > end)
                 tokens = int((path & trie["scored"]).sum())
-                assert batch["response_tokens"][0, row, leaf + i] == tokens
+                assert batch.response_tokens[0, row, leaf + i] == tokens
             leaf += n
-        assert (batch["ref_logp"][0, row, leaf:] == 0).all()
+        assert (batch.ref_logp[0, row, leaf:] == 0).all()
 
 
 def test_chosen_leaves_share_the_base_weight_among_all_their_tokens(tries):
     batch = Batches(tries, planned(tries), weights=(0.5, 1.0, 1.0))[0]
-    total = (batch["sft_weight"] * batch["response_tokens"]).sum()
+    total = (batch.sft_weight * batch.response_tokens).sum()
     assert total == pytest.approx(0.5, rel=1e-6)
-    base = batch["level"][0] == 0
+    base = batch.comparisons.level[0] == 0
     rows, _ = np.nonzero(base)
-    chosen = batch["term_leaf"][0][base][:, 0]
-    assert (batch["sft_weight"][0, rows, chosen] > 0).all()
-    assert (batch["sft_weight"] > 0).sum() == base.sum()
+    chosen = batch.comparisons.term_leaf[0][base][:, 0]
+    assert (batch.sft_weight[0, rows, chosen] > 0).all()
+    assert (batch.sft_weight > 0).sum() == base.sum()
 
 
 def test_no_token_reaches_beyond_its_own_trie(tries):
@@ -134,7 +135,7 @@ def test_no_token_reaches_beyond_its_own_trie(tries):
         ends = np.cumsum([tries.lengths[i] for i in members])
         start = 0
         for end in ends:
-            assert batch["reach"][0, row, start:end].max() == end
+            assert batch.row.reach[0, row, start:end].max() == end
             start = end
 
 
@@ -144,7 +145,9 @@ def test_the_weights_of_a_level_sum_to_its_lambda(tries):
     for step in range(plan.steps):
         batch = batches[step]
         for level, total in ((0, 1.0), (2, 0.25)):
-            assert batch["weight"][batch["level"] == level].sum() == pytest.approx(total, rel=1e-5)
+            assert batch.comparisons.weight[
+                batch.comparisons.level == level
+            ].sum() == pytest.approx(total, rel=1e-5)
 
 
 @pytest.mark.parametrize("hosts", [2, 4])
@@ -156,23 +159,24 @@ def test_the_parts_of_all_hosts_are_the_global_batch(tries, hosts, accumulation)
         Batches(tries, plan, accumulation=accumulation, host=h, hosts=hosts)[0]
         for h in range(hosts)
     ]
-    for name, array in whole.items():
-        np.testing.assert_array_equal(np.concatenate([p[name] for p in parts], axis=1), array)
+    joined = jax.tree.map(lambda *arrays: np.concatenate(arrays, axis=1), *parts)
+    jax.tree.map(np.testing.assert_array_equal, joined, whole)
 
 
 def test_accumulation_changes_the_shape_and_nothing_else(tries):
     plan = planned(tries)
     one, two = Batches(tries, plan)[1], Batches(tries, plan, accumulation=2)[1]
-    for name in one:
-        assert two[name].shape[:2] == (2, 2)
-        np.testing.assert_array_equal(two[name].reshape(one[name].shape), one[name])
+    assert {x.shape[:2] for x in jax.tree.leaves(two)} == {(2, 2)}
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a.reshape(b.shape), b), two, one)
 
 
 def test_gamma_holds_the_margin_and_the_constant_per_instruction(tries):
     plan = planned(tries)
     batch = Batches(tries, plan, inter_gamma=0.1)[0]
-    assert np.unique(batch["gamma"][batch["level"] == 0]) == [0.5]
-    np.testing.assert_allclose(batch["gamma"][batch["level"] == 2], 0.3, rtol=1e-6)
+    assert np.unique(batch.comparisons.gamma[batch.comparisons.level == 0]) == [0.5]
+    np.testing.assert_allclose(
+        batch.comparisons.gamma[batch.comparisons.level == 2], 0.3, rtol=1e-6
+    )
 
 
 def test_the_last_batch_is_filled_with_empty_rows(tries):
@@ -181,7 +185,7 @@ def test_the_last_batch_is_filled_with_empty_rows(tries):
     last = batches[plan.steps - 1]
     empty = [i for i, row in enumerate(plan.batch(plan.steps - 1)) if not len(row)]
     assert empty
-    assert (last["weight"][0, empty] == 0).all() and (last["reach"][0, empty] == 0).all()
+    assert (last.comparisons.weight[0, empty] == 0).all() and (last.row.reach[0, empty] == 0).all()
 
 
 @pytest.mark.parametrize("start", [0, 1, 3])
@@ -189,11 +193,14 @@ def test_the_last_batch_is_filled_with_empty_rows(tries):
 def test_a_stream_that_starts_later_is_the_same_stream(tries, start, threads):
     plan = planned(tries, epochs=3)
     batches = Batches(tries, plan)
-    got = list(stream(batches, start=start, threads=threads, fields=("tokens", "weight")))
+    got = list(stream(batches, start=start, threads=threads, fields=("comparisons",)))
     assert len(got) == plan.steps - start
     for step, batch in enumerate(got, start):
-        assert set(batch) == {"tokens", "weight"}
-        np.testing.assert_array_equal(batch["tokens"], batches[step]["tokens"])
+        absent = ("parent", "scored_at", "response_tokens", "sft_weight", "ref_logp")
+        assert [getattr(batch, name) for name in absent] == [None] * 5
+        assert batch.row.tiles is None
+        np.testing.assert_array_equal(batch.comparisons.weight, batches[step].comparisons.weight)
+        np.testing.assert_array_equal(batch.row.tokens, batches[step].row.tokens)
 
 
 def test_nothing_left_is_an_empty_stream(tries):
@@ -217,4 +224,4 @@ def test_worker_processes_serve_the_same_batches(tries):
     plan = planned(tries)
     batches = Batches(tries, plan)
     for step, batch in enumerate(stream(batches, workers=1)):
-        np.testing.assert_array_equal(batch["tokens"], batches[step]["tokens"])
+        np.testing.assert_array_equal(batch.row.tokens, batches[step].row.tokens)

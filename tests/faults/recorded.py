@@ -13,7 +13,7 @@ import time
 from mapl_jax import train
 from mapl_jax.data import loader
 from mapl_jax.runtime import cli
-from mapl_jax.training import metrics
+from mapl_jax.training import fit, metrics
 
 
 class Recorded(loader.Batches):
@@ -27,12 +27,12 @@ class Recorded(loader.Batches):
             "step": int(step),
             "first": self.host * size,
             "rows": rows[self.host * size : (self.host + 1) * size],
-            "tokens": [int(row.sum()) for row in batch["tokens"].reshape(size, -1)],
+            "tokens": [int(row.sum()) for row in batch.row.tokens.reshape(size, -1)],
         }
         with open(os.environ["RECORD"], "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         if os.environ.get("SPOILED") == str(step):
-            batch["gamma"][-1, -1, 0] = float("nan")
+            batch.comparisons.gamma[-1, -1, 0] = float("nan")
         return batch
 
 
@@ -48,6 +48,6 @@ if __name__ == "__main__":
     if os.environ.get("RECORD"):
         loader.Batches = Recorded
     if os.environ.get("PACE"):
-        train.MetricsWriter = Paced
+        fit.MetricsWriter = Paced
     sys.argv[0] = train.__file__
     cli.launch(train.main, name="train", config="configs/rm.py", distributed=True)

@@ -14,6 +14,7 @@ import pytest
 
 from mapl_jax import losses, pair_losses
 from mapl_jax.data import tries
+from mapl_jax.data.loader import Batch
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.losses import BASE
 from mapl_jax.models import axes, hub
@@ -53,17 +54,19 @@ def batch_of(recorded, number):
         scored = np.flatnonzero(trie.scored)
         rows["scored_at"][row, : len(scored)] = scored
         leaf_end[row] = trie.leaf_end
-    return {
-        **rows,
-        "leaf_end": leaf_end,
-        "response_tokens": lengths,
-        "sft_weight": np.zeros((pairs, 2), np.float32),
-        "term_leaf": np.tile(np.asarray([0, 1, 0, 0], np.int32), (pairs, 1, 1)),
-        "term_sign": np.tile(np.asarray([1, -1, 0, 0], np.float32), (pairs, 1, 1)),
-        "gamma": np.zeros((pairs, 1), np.float32),
-        "level": np.full((pairs, 1), BASE, np.int32),
-        "weight": np.full((pairs, 1), 1 / pairs, np.float32),
-    }
+    return Batch.of(
+        {
+            **rows,
+            "leaf_end": leaf_end,
+            "response_tokens": lengths,
+            "sft_weight": np.zeros((pairs, 2), np.float32),
+            "term_leaf": np.tile(np.asarray([0, 1, 0, 0], np.int32), (pairs, 1, 1)),
+            "term_sign": np.tile(np.asarray([1, -1, 0, 0], np.float32), (pairs, 1, 1)),
+            "gamma": np.zeros((pairs, 1), np.float32),
+            "level": np.full((pairs, 1), BASE, np.int32),
+            "weight": np.full((pairs, 1), 1 / pairs, np.float32),
+        }
+    )
 
 
 def one_device():
@@ -79,7 +82,7 @@ def replayed():
     mesh = one_device()
 
     def leaves(params, batch):
-        return LogpHead(64).leaves(config, params, objective.paths_of(batch), Compute())
+        return LogpHead(64).leaves(config, params, batch, Compute())
 
     learning_rate = optimizers.schedule(SETTINGS, 6)
     optimizer = optimizers.adamw(SETTINGS, learning_rate, logical)
@@ -100,9 +103,9 @@ def replayed():
     recorded = np.load(RECORDED / "batches.npz")
     batches = []
     for number in range(6):
-        batch = {name: array[None] for name, array in batch_of(recorded, number).items()}
+        batch = jax.tree.map(lambda x: x[None], batch_of(recorded, number))
         ref_logp = np.asarray(reference(params, sharding.to_device(batch, mesh)))
-        batches.append(sharding.to_device({**batch, "ref_logp": ref_logp}, mesh))
+        batches.append(sharding.to_device(batch._replace(ref_logp=ref_logp), mesh))
     state = step.compile_first_state(optimizer, shardings)(params)
     log = []
     for batch in batches:
@@ -170,12 +173,12 @@ def ours():
         LogpHead().leaves(
             config,
             hub.load_params(RECORDED / name, config, head=False, seed=0),
-            objective.paths_of(batch),
+            batch,
             Compute(),
         )
         for name in ("final", "init")
     )
-    return policy_logps, {**batch, "ref_logp": ref_logps}
+    return policy_logps, batch._replace(ref_logp=ref_logps)
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +214,7 @@ def trainer(tmp_path_factory):
 def test_log_probabilities_of_leaves_are_those_of_transformers(ours, trainer):
     torch = pytest.importorskip("torch")
     made, inputs = trainer
-    for model, found in ((made.model, ours[0]), (made.ref_model, ours[1]["ref_logp"])):
+    for model, found in ((made.model, ours[0]), (made.ref_model, ours[1].ref_logp)):
         with torch.no_grad():
             logits = model.eval()(
                 input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
@@ -236,9 +239,9 @@ def test_a_loss_is_that_of_trl(ours, trainer, name):
         expected = float(made._compute_loss(made.model, dict(inputs), False))
     logps, batch = ours
     if name == "sft":
-        lengths = batch["response_tokens"][:, 0]
-        batch = {**batch, "sft_weight": np.asarray([[1, 0]] * len(lengths)) / lengths.sum()}
-        found = losses.negative_log_likelihood(logps, batch["sft_weight"])
+        lengths = batch.response_tokens[:, 0]
+        weight = np.asarray([[1, 0]] * len(lengths)) / lengths.sum()
+        found = losses.negative_log_likelihood(logps, weight)
     else:
         loss = pair_losses.combine({name: 1.0}, beta=PEER_BETA, smoothing=smoothing)
         found, _ = objective.policy_loss(logps, batch, beta=PEER_BETA, base_loss=loss)

@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mapl_jax.data.loader import Batch
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import axes, lora
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import ScoreHead
 from mapl_jax.training import optimizers, sharding, step
 from mapl_jax.training.checkpoints import Checkpoints
-from mapl_jax.training.objective import paths_of, reward_loss
+from mapl_jax.training.objective import reward_loss
 
 PLAIN = DecoderConfig(64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp_width=64)
 MODEL = dataclasses.replace(PLAIN, lora=lora.Lora(rank=4, alpha=8.0))
@@ -36,12 +37,14 @@ def batch(parts, seed):
         "level": np.zeros((ROWS, 1), int),
         "weight": np.full((ROWS, 1), 1 / ROWS),
     }
-    return {
-        name: value.reshape(parts, ROWS // parts, *value.shape[1:]).astype(
-            np.float32 if value.dtype == float else np.int32
-        )
-        for name, value in values.items()
-    }
+    return Batch.of(
+        {
+            name: value.reshape(parts, ROWS // parts, *value.shape[1:]).astype(
+                np.float32 if value.dtype == float else np.int32
+            )
+            for name, value in values.items()
+        }
+    )
 
 
 def run(shape, parts=1, steps=3):
@@ -59,7 +62,7 @@ def run(shape, parts=1, steps=3):
     )
 
     def rewards(params, part):
-        return ScoreHead().leaves(MODEL, params, paths_of(part), Compute(remat="dots"))
+        return ScoreHead().leaves(MODEL, params, part, Compute(remat="dots"))
 
     take = step.compile_train_step(
         step.make_train_step(rewards, reward_loss, optimizer, rate),

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mapl_jax.data.loader import Batch
 from mapl_jax.kernels.compute import Compute
-from mapl_jax.kernels.rows import Row
 from mapl_jax.models import axes, heads
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import LogpHead
@@ -23,13 +23,13 @@ TOKENS, LEAVES, COMPARISONS = 4096, 48, 40
 
 def all_at_once(model, params, batch):
     """Log-probabilities of leaves from the logits of every token of the row."""
-    tokens, positions, reach, parent, scored_at, leaf_end = (batch[name] for name in objective.LOGP)
-    logits = heads.logits(model, params, Row(tokens, positions, reach))
+    tokens, reach, scored_at = batch.row.tokens, batch.row.reach, batch.scored_at
+    logits = heads.logits(model, params, batch.row)
     logps = jax.nn.log_softmax(logits, axis=-1)
     rows = jnp.arange(len(tokens))[:, None]
-    of_tokens = logps[rows, jnp.maximum(parent, 0), tokens]
+    of_tokens = logps[rows, jnp.maximum(batch.parent, 0), tokens]
     picked = jnp.where(scored_at >= 0, of_tokens[rows, scored_at], 0.0)
-    end, until = leaf_end[..., None], reach[rows, scored_at]
+    end, until = batch.leaf_end[..., None], reach[rows, scored_at]
     on_path = (scored_at[:, None] <= end) & (end < until[:, None])
     return jnp.einsum("rlp,rp->rl", on_path.astype(jnp.float32), picked)
 
@@ -37,9 +37,7 @@ def all_at_once(model, params, batch):
 def in_chunks(mesh, chunk):
     """Log-probabilities of leaves from the logits of a few tokens at a time."""
     head, compute = LogpHead(chunk), Compute(spread=sharding.spread(mesh))
-    return lambda model, params, batch: head.leaves(
-        model, params, objective.paths_of(batch), compute
-    )
+    return lambda model, params, batch: head.leaves(model, params, batch, compute)
 
 
 def compiled(leaves, model, shape=(1, 1, 1), rows=1, tokens=TOKENS):
@@ -61,7 +59,8 @@ def compiled(leaves, model, shape=(1, 1, 1), rows=1, tokens=TOKENS):
     def array(*shape, dtype=np.int32):
         return jax.ShapeDtypeStruct((1, rows, *shape), dtype, sharding=sharding.rows(mesh))
 
-    batch = {name: array(tokens) for name in objective.LOGP} | {
+    of_tokens = ("tokens", "positions", "reach", "parent", "scored_at")
+    arrays = {name: array(tokens) for name in of_tokens} | {
         "leaf_end": array(LEAVES),
         "response_tokens": array(LEAVES),
         "sft_weight": array(LEAVES, dtype=np.float32),
@@ -72,7 +71,7 @@ def compiled(leaves, model, shape=(1, 1, 1), rows=1, tokens=TOKENS):
         "level": array(COMPARISONS),
         "weight": array(COMPARISONS, dtype=np.float32),
     }
-    return take.lower(abstract, batch).compile()
+    return take.lower(abstract, Batch.of(arrays)).compile()
 
 
 def mesh_of(shape):

@@ -21,13 +21,19 @@ from mapl_jax.models import axes
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import LogpHead
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.training import optimizers, scoring, sharding, step
-from mapl_jax.training.objective import LOGP, comparisons_of, make, policy_loss
+from mapl_jax.training import optimizers, scoring, sharding, step, trainer
+from mapl_jax.training.objective import PATHS, policy_loss
+from mapl_jax.training.settings import run_settings
 
 MODEL = DecoderConfig(320, width=32, layers=1, heads=4, kv_heads=2, head_dim=8, mlp_width=64)
 ONE = {"data": 1, "fsdp": 1, "tensor": 1}
 WORDS = "bake bread mix flour water salt wait cool eat knead fold rest".split()
 LENGTH = 192
+
+
+def objective_of(config):
+    """The objective of a config."""
+    return trainer.objective_of(run_settings(config.to_dict()))
 
 
 def config_of(name, **changes):
@@ -134,7 +140,7 @@ def reference_of(tries, objective, *, rows=8):
         loader.eval_batches(
             tries, rows_per_batch=rows, parts=1, pad_token=0, joint=objective.joint
         ),
-        LOGP,
+        PATHS,
     )
 
 
@@ -161,7 +167,7 @@ def take(objective, batches, shape=ONE, steps=2):
     state = step.compile_first_state(optimizer, shardings)(params)
     log = []
     for number in range(steps):
-        batch = {name: batches[number][name] for name in objective.fields}
+        batch = batches[number].keeping(objective.fields)
         state, metrics = run(state, sharding.to_device(batch, mesh))
         log.append(step.to_floats(jax.device_get(metrics)))
     assert run._cache_size() == 1
@@ -173,7 +179,7 @@ def mesh_of(shape=ONE):
 
 
 def dpo(**changes):
-    return make(config_of("dpo", **changes))
+    return objective_of(config_of("dpo", **changes))
 
 
 @pytest.mark.parametrize(
@@ -241,41 +247,41 @@ def test_metrics_have_the_names_of_trl(alone):
 def test_the_sft_term_is_the_mean_over_all_chosen_tokens_of_the_batch(tries, reference):
     """As in TRL: not the mean of the means of responses."""
     objective = dpo()
-    batch = {k: v[0] for k, v in serve(tries, objective, reference=reference)[0].items()}
-    logps = jnp.asarray(np.random.default_rng(0).normal(-9, 3, batch["leaf_end"].shape))
-    batch["ref_logp"] = joined(batch["ref_logp"])
+    batch = jax.tree.map(lambda x: x[0], serve(tries, objective, reference=reference)[0])
+    logps = jnp.asarray(np.random.default_rng(0).normal(-9, 3, batch.leaf_end.shape))
+    batch = batch._replace(ref_logp=joined(batch.ref_logp))
     with_sft, _ = policy_loss(logps, batch, beta=0.1, sft=0.5)
     without, _ = policy_loss(logps, batch, beta=0.1)
-    chosen = batch["term_leaf"][..., 0][batch["level"] == losses.BASE]
-    row = np.nonzero(batch["level"] == losses.BASE)[0]
-    mean = -logps[row, chosen].sum() / batch["response_tokens"][row, chosen].sum()
+    chosen = batch.comparisons.term_leaf[..., 0][batch.comparisons.level == losses.BASE]
+    row = np.nonzero(batch.comparisons.level == losses.BASE)[0]
+    mean = -logps[row, chosen].sum() / batch.response_tokens[row, chosen].sum()
     assert float(with_sft - without) == pytest.approx(0.5 * float(mean), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", sorted(set(pair_losses.LOSSES) - {"exo_pair"}))
 def test_the_base_level_alone_has_the_chosen_loss(tries, reference, name):
     objective = dpo(**{"loss.type": name})
-    batch = {k: v[0] for k, v in serve(tries, objective, reference=reference)[0].items()}
+    batch = jax.tree.map(lambda x: x[0], serve(tries, objective, reference=reference)[0])
     logps = jnp.asarray(reference_like(batch))
     _, sums = objective.loss(logps, batch)
     _, plain = policy_loss(logps, batch, beta=0.1)
     np.testing.assert_allclose(sums.levels.loss[1:], plain.levels.loss[1:], rtol=1e-6)
-    table = comparisons_of(batch)
+    table = batch.comparisons
     base = np.asarray(table.level == losses.BASE)
-    lengths = losses.sides(jnp.asarray(batch["response_tokens"], jnp.float32), table)
-    sides = losses.sides(0.1 * joined(logps - batch["ref_logp"]), table)
+    lengths = losses.sides(jnp.asarray(batch.response_tokens, jnp.float32), table)
+    sides = losses.sides(0.1 * joined(logps - batch.ref_logp), table)
     pair = pair_losses.Pair(*(x[base] for x in (*sides, table.gamma, *lengths)))
     expected = pair_losses.LOSSES[name](pair, 0.1, 0.0).sum()
     assert float(sums.levels.loss[0]) == pytest.approx(float(expected), rel=1e-5)
 
 
 def reference_like(batch):
-    noise = np.random.default_rng(1).normal(0, 4, batch["ref_logp"].shape)
-    return (batch["ref_logp"] + noise).astype(np.float32)
+    noise = np.random.default_rng(1).normal(0, 4, batch.ref_logp.shape)
+    return (batch.ref_logp + noise).astype(np.float32)
 
 
 def test_sft_is_the_mean_over_response_tokens(shown):
-    objective = make(config_of("sft"))
+    objective = objective_of(config_of("sft"))
     (first, *_), _ = take(objective, serve(shown, objective), steps=1)
     logps = reference_of(shown, objective)
     batches = serve(shown, objective)
@@ -287,14 +293,14 @@ def test_sft_is_the_mean_over_response_tokens(shown):
 
 
 def test_sft_scores_response_tokens_alone_and_weighs_them_to_one(shown):
-    objective = make(config_of("sft"))
+    objective = objective_of(config_of("sft"))
     batch = serve(shown, objective)[0]
-    scored = batch["scored_at"][0]
+    scored = batch.scored_at[0]
     for row in range(len(scored)):
         indices = scored[row][scored[row] >= 0]
-        tokens = batch["response_tokens"][0][row].sum()
+        tokens = batch.response_tokens[0][row].sum()
         assert len(indices) == tokens
-    total = (batch["sft_weight"] * batch["response_tokens"]).sum()
+    total = (batch.sft_weight * batch.response_tokens).sum()
     assert total == pytest.approx(1, rel=1e-6)
 
 
@@ -303,10 +309,10 @@ def test_margins_of_the_data_need_a_loss_that_knows_them(encoded):
     with_gamma = encoded([sample(i, rng, gamma=0.5) for i in range(4)], "gamma")
     config = config_of("dpo", **{"loss.type": "ipo"})
     with pytest.raises(UserError, match="margins, which mean nothing to the loss ipo"):
-        make(config).check(with_gamma, config)
+        objective_of(config).check(with_gamma)
     for name in ("sigmoid", "sigmoid,sft"):
         config = config_of("dpo", **{"loss.type": name})
-        make(config).check(with_gamma, config)
+        objective_of(config).check(with_gamma)
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mapl_jax.data.loader import Batch
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.losses import BASE
 from mapl_jax.models import axes, hub
 from mapl_jax.models.heads import ScoreHead
 from mapl_jax.training import optimizers, sharding, step
-from mapl_jax.training.objective import paths_of, reward_loss
+from mapl_jax.training.objective import reward_loss
 
 RECORDED = Path(__file__).parents[2].parent / "shared" / "data" / "parity" / "rm"
 pytestmark = pytest.mark.skipif(not RECORDED.exists(), reason="needs the recorded steps of TRL")
@@ -61,7 +62,7 @@ def batch_of(recorded, number):
         "level": np.full((pairs, 1), BASE, np.int32),
         "weight": np.full((pairs, 1), 1 / pairs, np.float32),
     }
-    return {name: jnp.asarray(value)[None] for name, value in batch.items()}
+    return Batch.of({name: jnp.asarray(value)[None] for name, value in batch.items()})
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def replayed():
     logical = axes.logical_axes(params)
 
     def rewards(params, batch):
-        return ScoreHead().leaves(config, params, paths_of(batch), Compute())
+        return ScoreHead().leaves(config, params, batch, Compute())
 
     learning_rate = optimizers.schedule(SETTINGS, 6)
     optimizer = optimizers.adamw(SETTINGS, learning_rate, logical)

@@ -9,22 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mapl_jax import losses
+from mapl_jax.data.loader import Batch
 from mapl_jax.kernels import tiles
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import axes
 from mapl_jax.models.config import DecoderConfig
-from mapl_jax.models.heads import LogpHead, ScoreHead
+from mapl_jax.models.heads import ScoreHead
 from mapl_jax.performance import estimate
 from mapl_jax.training import optimizers, sharding, step, trainer
-from mapl_jax.training.objective import (
-    LOGP,
-    REWARD,
-    Objective,
-    paths_of,
-    policy_loss,
-    reward_loss,
-)
+from mapl_jax.training.objective import LossSettings, make
 
 MODEL = DecoderConfig(64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp_width=64)
 # Where a gradient is as small as its rounding, Adam with its usual eps makes a whole step of it.
@@ -36,28 +29,7 @@ FAST = [(2, 2, 2)]
 
 
 def objective_of(kind):
-    common = {"evaluation": None, "evaluate": None, "score": None}
-    if kind == "reward":
-        return Objective(
-            head=ScoreHead(),
-            loss=reward_loss,
-            fields=(*REWARD, "tiles", *losses.Comparisons._fields),
-            **common,
-        )
-    return Objective(
-        head=LogpHead(16),
-        loss=functools.partial(policy_loss, beta=0.1),
-        fields=(
-            *LOGP,
-            "tiles",
-            *losses.Comparisons._fields,
-            "ref_logp",
-            "response_tokens",
-            "sft_weight",
-        ),
-        reference=True,
-        **common,
-    )
+    return make(kind, LossSettings(), logp_chunk=16)
 
 
 def make_batch(seed=0):
@@ -94,8 +66,9 @@ def make_batch(seed=0):
     batch = {name: np.stack([value] * ROWS)[None] for name, value in row.items()}
     batch["tokens"] = rng.integers(0, 64, (1, ROWS, LENGTH)).astype(np.int32)
     batch["gamma"] = rng.normal(size=(1, ROWS, 2)).astype(np.float32)
-    batch["ref_logp"] = rng.normal(-150, 5, (1, ROWS, LEAVES)).astype(np.float32)
-    return batch
+    ref_logp = rng.normal(-150, 5, (1, ROWS, LEAVES, 1)) * (1, 0)
+    batch["ref_logp"] = ref_logp.astype(np.float32)
+    return Batch.of(batch)
 
 
 def assembled(kind, shape):
@@ -103,7 +76,7 @@ def assembled(kind, shape):
     mesh = sharding.make_mesh(sizes, jax.devices()[: int(np.prod(shape))])
     compute = Compute(remat="full", spread=sharding.spread(mesh))
     objective = objective_of(kind)
-    run = trainer.assemble(MODEL, objective, mesh, settings=SETTINGS, steps=4, compute=compute)
+    run = trainer.make_trainer(MODEL, objective, mesh, settings=SETTINGS, steps=4, compute=compute)
     return mesh, objective, run
 
 
@@ -114,7 +87,7 @@ def train(kind, shape, steps=2):
     log = []
     for seed in range(steps):
         batch = make_batch(seed)
-        batch = sharding.to_device({name: batch[name] for name in objective.fields}, mesh)
+        batch = sharding.to_device(batch.keeping(objective.fields), mesh)
         with jax.transfer_guard("disallow"):
             state, metrics = run.train_step(state, batch, {})
         log.append((float(metrics.loss), float(metrics.grad_norm)))
@@ -144,11 +117,11 @@ def test_matrices_that_are_rounded_first_give_the_same_in_value_and_gradient():
     params = ScoreHead().init(MODEL, jax.random.key(0))
     places = sharding.parameters(mesh, params, axes.logical_axes(params))
     params = jax.device_put(params, places)
-    batch = {name: value[0] for name, value in make_batch().items()}
+    batch = jax.tree.map(lambda x: x[0], make_batch())
     compute = Compute(jnp.bfloat16)
 
     def leaves(params, batch):
-        return ScoreHead().leaves(MODEL, params, paths_of(batch), compute)
+        return ScoreHead().leaves(MODEL, params, batch, compute)
 
     rounded = trainer.rounded_first(leaves, places, jnp.bfloat16)
 
@@ -165,13 +138,10 @@ def test_matrices_that_are_rounded_first_give_the_same_in_value_and_gradient():
 
 def program(kind, shape):
     mesh, objective, run = assembled(kind, shape)
-    batch = make_batch()
-    structs = {
-        name: jax.ShapeDtypeStruct(
-            batch[name].shape, batch[name].dtype, sharding=sharding.rows(mesh)
-        )
-        for name in objective.fields
-    }
+    structs = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding.rows(mesh)),
+        make_batch().keeping(objective.fields),
+    )
     return run.train_step.lower(run.abstract, structs, {}).compile().as_text(), run
 
 

@@ -5,12 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mapl_jax.data.loader import Batch
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import axes
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import ScoreHead
 from mapl_jax.training import optimizers, sharding, step
-from mapl_jax.training.objective import paths_of, reward_loss
+from mapl_jax.training.objective import reward_loss
 
 pytestmark = pytest.mark.smoke
 
@@ -29,17 +30,19 @@ def batches(count, rows=ROWS, seed=0):
         leaf = np.tile(np.asarray([[0, 1, 0, 0], [2, 3, 0, 0]], np.int32), (rows, 1, 1))
         ends = np.tile(np.arange(1, LEAVES + 1) * half - 1, (rows, 1))
         reach = np.repeat(ends + 1, half, axis=1)
-        yield {
-            "tokens": rng.integers(0, 64, (1, rows, LENGTH)).astype(np.int32),
-            "positions": np.tile(np.arange(half), (1, rows, LEAVES)).astype(np.int32),
-            "reach": reach[None].astype(np.int32),
-            "leaf_end": ends[None].astype(np.int32),
-            "term_leaf": leaf[None],
-            "term_sign": np.tile(np.asarray([1, -1, 0, 0], np.float32), (1, rows, 2, 1)),
-            "gamma": rng.normal(size=(1, rows, 2)).astype(np.float32),
-            "level": np.tile(np.asarray([0, 1], np.int32), (1, rows, 1)),
-            "weight": np.full((1, rows, 2), 1 / rows, np.float32),
-        }
+        yield Batch.of(
+            {
+                "tokens": rng.integers(0, 64, (1, rows, LENGTH)).astype(np.int32),
+                "positions": np.tile(np.arange(half), (1, rows, LEAVES)).astype(np.int32),
+                "reach": reach[None].astype(np.int32),
+                "leaf_end": ends[None].astype(np.int32),
+                "term_leaf": leaf[None],
+                "term_sign": np.tile(np.asarray([1, -1, 0, 0], np.float32), (1, rows, 2, 1)),
+                "gamma": rng.normal(size=(1, rows, 2)).astype(np.float32),
+                "level": np.tile(np.asarray([0, 1], np.int32), (1, rows, 1)),
+                "weight": np.full((1, rows, 2), 1 / rows, np.float32),
+            }
+        )
 
 
 def run(shape, *, parts=1, steps=4, rows=ROWS, spoil=lambda _, batch: batch):
@@ -61,7 +64,7 @@ def run(shape, *, parts=1, steps=4, rows=ROWS, spoil=lambda _, batch: batch):
     _, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
 
     def rewards(params, batch):
-        return ScoreHead().leaves(MODEL, params, paths_of(batch), Compute())
+        return ScoreHead().leaves(MODEL, params, batch, Compute())
 
     take = step.compile_train_step(
         step.make_train_step(rewards, reward_loss, optimizer, learning_rate), mesh, shardings
@@ -75,10 +78,7 @@ def run(shape, *, parts=1, steps=4, rows=ROWS, spoil=lambda _, batch: batch):
         batch = spoil(number, clean)
         if batch is None:
             continue
-        cut = {
-            name: value.reshape(parts, rows // parts, *value.shape[2:])
-            for name, value in batch.items()
-        }
+        cut = jax.tree.map(lambda x: x.reshape(parts, rows // parts, *x.shape[2:]), batch)
         state, metrics = take(state, sharding.to_device(cut, mesh))
         metrics = jax.device_get(metrics)
         log.append({**step.to_floats(metrics), "finite": metrics.finite, "rows": metrics.rows})
@@ -145,7 +145,7 @@ def without_second(number, batch):
 def test_a_step_that_is_not_finite_changes_nothing_and_names_its_row(value, shape):
     def spoil(number, batch):
         if number == 1:
-            batch["gamma"][0, 5, 0] = value
+            batch.comparisons.gamma[0, 5, 0] = value
         return batch
 
     state, log = run(shape, parts=2, steps=3, spoil=spoil)
@@ -165,7 +165,7 @@ def test_a_step_that_is_not_finite_changes_nothing_and_names_its_row(value, shap
 def test_a_gradient_that_overflows_changes_nothing_though_the_loss_is_finite():
     def spoil(_, batch):
         # The loss is some 1e36, and the square of a slope is beyond fp32.
-        batch["weight"][0, 0, 0] = 1e36
+        batch.comparisons.weight[0, 0, 0] = 1e36
         return batch
 
     state, (line,) = run(ALONE, steps=1, spoil=spoil)
@@ -185,7 +185,7 @@ def test_the_second_step_compiles_nothing():
     _, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
 
     def rewards(params, batch):
-        return ScoreHead().leaves(MODEL, params, paths_of(batch), Compute())
+        return ScoreHead().leaves(MODEL, params, batch, Compute())
 
     take = step.compile_train_step(
         step.make_train_step(rewards, reward_loss, optimizer, rate), mesh, shardings

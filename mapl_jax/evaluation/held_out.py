@@ -1,0 +1,76 @@
+"""The evaluations of a run on its held-out tries: before, during and after training."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from mapl_jax.data.trie_set import TrieSet
+from mapl_jax.evaluation import sampler, stored
+from mapl_jax.evaluation.evaluators import Evaluator, evaluator_of
+from mapl_jax.evaluation.following import Probe
+from mapl_jax.evaluation.sampler import Responder
+from mapl_jax.runtime.run_folder import RunFolder
+from mapl_jax.training.settings import EvalSettings
+from mapl_jax.training.step import Params
+from mapl_jax.training.trainer import Trainer
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """What a run evaluates itself on.
+
+    Attributes:
+        folder: folder of the run, which keeps the scores.
+        trainer: scores the leaves.
+        tries: held-out tries.
+        reference: log-probabilities of their leaves under the reference; None without one.
+        settings: how much is evaluated at once.
+        seed: seed of the run.
+        probes: held-out prompts that a policy answers; or none.
+        respond: answers them; None without any.
+    """
+
+    folder: RunFolder
+    trainer: Trainer
+    tries: TrieSet
+    reference: Float[np.ndarray, "n 2"] | None
+    settings: EvalSettings
+    seed: int
+    probes: Sequence[Probe] = ()
+    respond: Responder | None = None
+
+    @property
+    def evaluator(self) -> Evaluator[Any]:
+        """The evaluation of what the run trains."""
+        return evaluator_of(self.trainer.objective.kind)
+
+    def has(self, which: str) -> bool:
+        """Whether the folder keeps the scores, and the answers if there are any, of a moment."""
+        return stored.has_scores(self.folder, which, bool(self.probes))
+
+    def keep(self, which: str, params: Params) -> None:
+        """Scores all held-out tries and answers all prompts, "before" or "after" training."""
+        stored.write_scores(self.folder, which, self._score(params, 0), self.evaluator)
+        if self.respond:
+            answers = sampler.answers(self.respond, params, list(self.probes))
+            stored.write_answers(self.folder, which, answers)
+
+    def metrics(self, params: Params) -> Mapping[str, float]:
+        """The numbers of an evaluation during training, of as many tries as the settings say."""
+        scored = self._score(params, self.settings.samples)
+        summary = self.evaluator.summarize(scored, seed=self.seed, resamples=0)
+        return {name: value for name, value in summary.items() if isinstance(value, int | float)}
+
+    def _score(self, params: Params, samples: int) -> Any:
+        batches = self.trainer.held_out(
+            self.tries,
+            rows_per_batch=self.settings.rows_per_batch,
+            reference=self.reference,
+            samples=samples,
+        )
+        return self.evaluator.score(
+            self.trainer.score(params), batches, self.trainer.objective.fields
+        )

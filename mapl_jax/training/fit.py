@@ -1,0 +1,187 @@
+"""A run's training: from its first parameters, or its last checkpoint, to its last step."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float
+
+from mapl_jax.data import loader
+from mapl_jax.data.rows import Plan
+from mapl_jax.data.trie_set import TrieSet
+from mapl_jax.models import lora
+from mapl_jax.models.initial import Source
+from mapl_jax.runtime import distributed
+from mapl_jax.runtime.console import say
+from mapl_jax.runtime.run_folder import RunFolder
+from mapl_jax.training import loggers, loop
+from mapl_jax.training.checkpoints import Checkpoints, check_record, open_newest
+from mapl_jax.training.metrics import MetricsWriter
+from mapl_jax.training.preemption import Preemption
+from mapl_jax.training.reference import reference_logps
+from mapl_jax.training.settings import RunSettings
+from mapl_jax.training.step import Params, TrainState
+from mapl_jax.training.trainer import Trainer
+
+Logps = Float[np.ndarray, "n 2"]
+
+
+class Evaluations(Protocol):
+    """What is evaluated before, during and after training."""
+
+    def has(self, which: str) -> bool:
+        """Whether the evaluation "before" or "after" training is kept already."""
+
+    def keep(self, which: str, params: Params) -> None:
+        """Evaluates all parameters and keeps what comes of it."""
+
+    def metrics(self, params: Params) -> Mapping[str, float]:
+        """The numbers of an evaluation during training."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """What a run trains with.
+
+    Attributes:
+        trainer: compiled steps.
+        settings: settings of the run.
+        folder: folder of the run.
+        train: training tries.
+        held_out: held-out tries.
+        plan: rows of all steps.
+        source: first parameters.
+        reference: parameters of the reference; None without one.
+        cache_dir: folder of the caches.
+        evaluations: (log-probabilities of held-out leaves under the reference) -> evaluations.
+        preemption: says when to stop.
+    """
+
+    trainer: Trainer
+    settings: RunSettings
+    folder: RunFolder
+    train: TrieSet
+    held_out: TrieSet
+    plan: Plan
+    source: Source
+    reference: Source | None
+    cache_dir: Path
+    evaluations: Callable[[Logps | None], Evaluations]
+    preemption: Preemption
+
+    @functools.cached_property
+    def record(self) -> dict[str, object]:
+        """What a checkpoint says of its run; another run's must not be gone on from."""
+        lora_base = self.source.fingerprint if self.trainer.model.lora else None
+        return {
+            "data": self.train.fingerprint,
+            "held_out": self.held_out.fingerprint,
+            "steps": self.plan.steps,
+            "model": self.trainer.model.to_dict(),
+            "base": lora_base,
+            "reference": self.reference.fingerprint if self.reference else None,
+        }
+
+    def run(self) -> Params:
+        """Evaluates, trains, evaluates again; goes on from the last checkpoint if there is one.
+
+        Returns:
+            All parameters after the last step.
+
+        Raises:
+            Stopped: it was asked for; the same command goes on.
+            UserError: a checkpoint is of another run, or a number is not finite.
+        """
+        trainer, model = self.trainer, self.trainer.model
+        start = open_newest(self.folder.checkpoints)
+        with Checkpoints(self.folder.checkpoints, keep=self.settings.train.keep) as checkpoints:
+            if start:
+                check_record(start, checkpoints.record(start), self.record)
+            new = distributed.agreed(not self.evaluations(None).has("before"))
+            first: Params = None
+            frozen: Params = {}
+            if not start or model.lora or new:
+                first, frozen = lora.split(self.source.make(trainer.places), model.lora)
+            own = self.reference is self.source and first is not None
+            references = reference_logps(
+                self.reference,
+                trainer.objective,
+                [self.train, self.held_out],
+                params=lora.join(first, frozen) if own else None,
+                mesh=trainer.mesh,
+                cache_dir=self.cache_dir,
+                rows_per_batch=self.settings.eval.rows_per_batch,
+                pad_token=trainer.pad_token,
+                compute=trainer.compute,
+            )
+            evaluations = self.evaluations(references[1])
+            self.preemption.check()
+            if new:
+                evaluations.keep("before", lora.join(first, frozen))
+            self.preemption.check()
+            if start:
+                state = checkpoints.restore(start, trainer.abstract)
+                say(f"going on from the checkpoint at step {start} of {self.plan.steps}")
+            else:
+                state = trainer.first_state(first)
+            del first
+            state = self._loop(state, frozen, start, references[0], evaluations, checkpoints)
+            self.preemption.where = "after training"
+            self.preemption.check()
+            params = lora.join(state.params, frozen)
+            evaluations.keep("after", params)
+        return params
+
+    def _loop(
+        self,
+        state: TrainState,
+        frozen: Params,
+        start: int,
+        reference: Logps | None,
+        evaluations: Evaluations,
+        checkpoints: Checkpoints,
+    ) -> TrainState:
+        """The state after the last step."""
+        trainer, train = self.trainer, self.settings.train
+        batches = trainer.batches(
+            self.train, self.plan, reference=reference, accumulation=train.accumulation
+        )
+        with MetricsWriter(
+            self.folder.path,
+            total_steps=self.plan.steps,
+            resume_step=start,
+            enabled=distributed.first(),
+            to=loggers.parse(train.logger),
+            name=self.settings.name,
+            config=dataclasses.asdict(self.settings),
+        ) as writer:
+            return loop.train(
+                state,
+                lambda state, batch: trainer.train_step(state, batch, frozen),
+                loader.stream(
+                    batches,
+                    start=start,
+                    threads=self.settings.data.threads,
+                    workers=self.settings.data.workers,
+                    fields=trainer.objective.fields,
+                ),
+                loop.Schedule.of(train, self.plan.steps),
+                start=start,
+                to_device=trainer.to_device,
+                writer=writer,
+                evaluate=lambda params, _: evaluations.metrics(lora.join(params, frozen)),
+                save=lambda done, state: checkpoints.save(done, state, self.record),
+                epoch_at=self.plan.epoch_at,
+                preemption=self.preemption,
+                on_nonfinite=functools.partial(
+                    loop.write_nonfinite,
+                    self.folder,
+                    batches.sample_ids,
+                    stops=train.on_nonfinite == "stop",
+                    say=say,
+                ),
+                evaluate_first=bool(distributed.agreed(writer.evaluated < start)),
+            )
