@@ -84,10 +84,7 @@ LEFT: dict[str, set[str]] = {
         "data.samples: data.records._is_finite",
         "data.samples: data.records._prompt",
         "evaluate: models.initial._options",
-        "evaluate: training.restore._loaded",
-        "export: training.restore._loaded",
         "generate: models.initial._options",
-        "generate: training.restore._loaded",
         "synthesis.prepare: data.samples._demonstration",
         "synthesis.prepare: data.samples._is_sample",
         "synthesis.prepare: data.splits._check_parted",
@@ -107,14 +104,12 @@ LEFT: dict[str, set[str]] = {
     },
     "modules_as_objects": {
         "reports.run",
-        "training.loggers",
     },
     "long_functions": {
         "performance.peers._trl",
         "plan.make",
         "runtime.cli.launch",
         "train.run",
-        "training.loop.train",
     },
     "long_files": {
         "constraints.families.formats",

@@ -124,9 +124,12 @@ def encode_cached(
     Raises:
         UserError: if nothing is left to train on, or a leaf is too long under `error`.
     """
-    lengths = (settings.max_length, settings.row_length, settings.truncation)
-    text = tokenization.fingerprint(tokenizer)
-    fingerprint = cache.key(FORMAT, samples_fingerprint, text, *lengths)
+    names = ("max_length", "row_length", "truncation")
+    lengths = {name: getattr(settings, name) for name in names}
+    # Checkpoints know their data by this name.
+    fingerprint = cache.key(
+        FORMAT, samples_fingerprint, tokenization.fingerprint(tokenizer), lengths
+    )
     folder = Path(cache_dir) / f"tries-{fingerprint}"
     cache.ensure(folder, lambda part: _write(part, samples, tokenizer, settings))
     return _open(folder, fingerprint, settings.row_length)
