@@ -7,7 +7,7 @@ each leaf of a trie: its reward, or its log-probability.
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from mapl_jax.models.decoder import Params
 GRID = 2.0**-10
 
 
+@runtime_checkable
 class Paths(Protocol):
     """What a head reads of a batch: rows of tokens, and where the leaves of their tries lie."""
 
