@@ -6,19 +6,14 @@
 24 M parameters, fp32. What to expect stands in docs/speed.md.
 """
 
-import importlib.util
-from pathlib import Path
-
 from ml_collections import ConfigDict
+
+from mapl_jax.runtime.config import beside
 
 
 def get_config(preset: str = "") -> ConfigDict:
     """The preset `small` of configs/rm.py with a larger model."""
-    path = Path(__file__).with_name("rm.py")
-    spec = importlib.util.spec_from_file_location("rm", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config(preset or "small")
+    config = beside(__file__, "rm").get_config(preset or "small")
     config.name = "bench"
     config.data.max_length = 1024
     config.data.row_length = 2048

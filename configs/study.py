@@ -2,37 +2,26 @@
 
 The demonstration data:
 
-    python -m mapl_jax.study.command --config=configs/study.py
+    python -m mapl_jax.study --config=configs/study.py
 
 Pairs of your own, by path (hours on 2 CPU cores; the same command goes on where it stopped):
 
-    python -m mapl_jax.study.command --config=configs/study.py \
+    python -m mapl_jax.study --config=configs/study.py \
         --config.data.train=hh_helpful_train.jsonl --config.data.test=hh_helpful_test.jsonl
 
 A published model on a GPU or a TPU; every field of a run is one of `reward`, `sft` and `dpo`:
 
-    python -m mapl_jax.study.command --config=configs/study.py --config.data.train=pairs.jsonl \
+    python -m mapl_jax.study --config=configs/study.py --config.data.train=pairs.jsonl \
         --config.reward.model.path=Qwen/Qwen2.5-0.5B --config.reward.train.learning_rate=1e-5 \
         --config.reward.mesh.fsdp=-1 --config.reward.mesh.data=1 --config.arms='base; all'
 
 The arms stand in mapl_jax/study/arms.py, the measures in mapl_jax/study/measures.py.
 """
 
-import importlib.util
-from pathlib import Path
-
 from ml_collections import ConfigDict
 
+from mapl_jax.runtime.config import beside
 from mapl_jax.runtime.errors import UserError
-
-
-def _config(name: str, preset: str = "") -> ConfigDict:
-    """The config of another file of this folder."""
-    path = Path(__file__).with_name(f"{name}.py")
-    spec = importlib.util.spec_from_file_location(f"{name}_config", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config(preset)
 
 
 def get_config(preset: str = "") -> ConfigDict:
@@ -58,7 +47,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.data.on_error = "raise"  # what a bad record does: "raise" or "skip"
     config.data.num_proc = 0  # processes that synthesize; 0: one per core
 
-    reward = _config("rm", "small")
+    reward = beside(__file__, "rm").get_config("small")
     config.synthesis = reward.synthesis  # of all arms; see configs/rm.py
 
     # What `reward` and `dpo` differ from, for the commands that are written down.
@@ -78,13 +67,13 @@ def get_config(preset: str = "") -> ConfigDict:
     )
 
     # The model that policies start from, unless `dpo.model.path` names one.
-    config.sft = _config("sft")
+    config.sft = beside(__file__, "sft").get_config()
     config.sft.data.update({"max_length": 384, "test_fraction": 0.05})
     config.sft.model.layers = 3
     config.sft.train.update({"steps": 250, "logger": ""})
     config.sft.eval.generate = 0
 
-    config.dpo = _config("dpo", "pretrained")
+    config.dpo = beside(__file__, "dpo").get_config("pretrained")
     config.dpo.data.update({"max_length": 384, "row_length": 1024})
     config.dpo.train.update(
         {

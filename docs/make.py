@@ -1,6 +1,7 @@
 """Writes the pages that come from the code: python docs/make.py
 
-docs/constraints.md from the registry of constraints, docs/configuration.md from the config files.
+docs/constraints.md from the registry of constraints, docs/configuration.md from the config files
+and their settings classes.
 A test says when a page is behind.
 """
 
@@ -10,19 +11,20 @@ from pathlib import Path
 
 import numpy as np
 
-from mapl_jax import constraints
+from mapl_jax import constraints, evaluate, generate, synthesize, train
 from mapl_jax.data import demo
-from mapl_jax.runtime import config, files
+from mapl_jax.runtime import config, files, settings
 
 FOLDER = Path(__file__).parent
-TITLES = {
-    "rm": "A reward model",
-    "dpo": "A policy by preferences",
-    "sft": "A policy by demonstrations",
-    "synthesize": "Synthesis",
-    "evaluate": "Evaluation of a reward model",
-    "evaluate:ifeval": "IFEval's scores",
-    "generate": "Responses of a policy",
+# Config -> its title and its settings class.
+CONFIGS = {
+    "rm": ("A reward model", train.Settings),
+    "dpo": ("A policy by preferences", train.Settings),
+    "sft": ("A policy by demonstrations", train.Settings),
+    "synthesize": ("Synthesis", synthesize.CommandSettings),
+    "evaluate": ("Evaluation of a reward model", evaluate.Settings),
+    "evaluate:ifeval": ("IFEval's scores", evaluate.IfevalSettings),
+    "generate": ("Responses of a policy", generate.Settings),
 }
 COMMANDS = {"rm": "train", "dpo": "train", "sft": "train", "evaluate:ifeval": "evaluate"}
 # Texts that have what few responses have.
@@ -112,7 +114,7 @@ def configuration_page() -> str:
     lines = [
         "# Configuration",
         "",
-        "Made by `python docs/make.py` from the files in `configs/` and their comments.",
+        "Made by `python docs/make.py` from the files in `configs/` and the settings classes they fill.",
         "",
         "A command reads a config file, `--config=configs/FILE.py` or `--config=configs/FILE.py:PRESET`, "
         "and every field can be set beside it: `--config.train.learning_rate=3e-4`. An unknown field "
@@ -120,14 +122,14 @@ def configuration_page() -> str:
         "keeps its config in `config.json`, and its folder is then for that config alone. Lengths are "
         "in tokens unless a field says otherwise.",
     ]
-    for name, title in TITLES.items():
+    for name, (title, cls) in CONFIGS.items():
         file, _, preset = name.partition(":")
         command = COMMANDS.get(name, file)
         path = f"configs/{file}.py" + (f":{preset}" if preset else "")
         lines += ["", f"## {title}", "", f"`python -m mapl_jax.{command} --config={path}`", ""]
         lines += ["| field | default | meaning |", "|---|---|---|"]
-        for field in config.described(name):
-            cells = f"`{field.name}`", value(field.default), field.about
+        for field in settings.described(cls, config.load_config(name).to_dict()):
+            cells = f"`{field.name}`", value(field.default), field.about.help
             lines.append(f"| {' | '.join(map(cell, cells))} |")
         lines += presets(name)
     return "\n".join(lines) + "\n"
@@ -135,12 +137,12 @@ def configuration_page() -> str:
 
 def presets(name: str) -> list[str]:
     """What the presets of a config file set otherwise."""
-    default = dict(config.fields(config.load(name)))
+    default = dict(config.fields(config.load_config(name)))
     lines = []
     for preset in config.presets(name):
         changed = [
             f"`{field}` = {value(new)}"
-            for field, new in config.fields(config.load(f"{name}:{preset}"))
+            for field, new in config.fields(config.load_config(f"{name}:{preset}"))
             if field not in default or default[field] != new
         ]
         if changed:

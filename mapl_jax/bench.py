@@ -12,6 +12,7 @@ DPOTrainer and with a plain torch loop, by turns, after showing that all have th
 gradients (extra `peers`; see `mapl_jax/performance/peers.py`).
 """
 
+import dataclasses
 import os
 import tempfile
 from pathlib import Path
@@ -27,32 +28,38 @@ from mapl_jax.models import lora
 from mapl_jax.performance import measure
 from mapl_jax.runtime import cli, errors, files, settings
 from mapl_jax.runtime.console import result, say
-from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.settings import from_section
+from mapl_jax.runtime.settings import from_section, setting
 from mapl_jax.synthesis import prepare
-from mapl_jax.synthesis.settings import Settings
+from mapl_jax.synthesis.settings import Settings as SynthesisSettings
+from mapl_jax.train import Settings
 from mapl_jax.training import reference as weights
 from mapl_jax.training import sharding, step, trainer
 from mapl_jax.training.settings import run_settings
 
-FLAGS = {
-    "steps": cli.Flag(10, "Steps that are measured, after two that are not."),
-    "versus": cli.Flag("", "Peer to compare with: trl."),
-    "pairs": cli.Flag(64, "With --versus: pairs that every side trains on in a repeat."),
-    "batch": cli.Flag(8, "With --versus: pairs of a step of the peers."),
-    "repeats": cli.Flag(3, "With --versus: repeats, by turns."),
-    "attention": cli.Flag(False, "Measure attention alone, in rows of 1,024 and 8,192 tokens."),
-    "output": cli.Flag("", "JSON file for all numbers."),
-}
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """The plain flags of the command."""
+
+    steps: int = setting(10, "steps that are measured, after two that are not", least=1)
+    versus: str = setting("", "peer to compare with: trl; empty: none")
+    pairs: int = setting(64, "with --versus: pairs that every side trains on in a repeat", least=1)
+    batch: int = setting(8, "with --versus: pairs of a step of the peers", least=1)
+    repeats: int = setting(3, "with --versus: repeats, by turns", least=1)
+    attention: bool = setting(False, "measure attention alone, in rows of 1,024 and 8,192 tokens")
+    output: str = setting("", "JSON file for all numbers; empty: print only")
+
+    def __post_init__(self) -> None:
+        settings.check(self, "--")
+
+
 WARM = 2
 GB = 1e9
 
 
-def main(arguments: cli.Arguments) -> None:
+def main(arguments: cli.Arguments[Flags]) -> None:
     """Measures, prints, saves."""
     config, flags = arguments.config, arguments.flags
-    if flags.steps < 1 or flags.repeats < 1 or flags.pairs < 1 or flags.batch < 1:
-        raise UserError("--steps, --repeats, --pairs and --batch must be at least 1")
     if flags.output:
         files.check_target(flags.output)
     found: dict[str, Any]
@@ -90,7 +97,7 @@ def _data(
     """The tokenizer of a config and its training data."""
     data = from_section(DataSettings, config.data.to_dict(), "data")
     load = prepare.samples if synthesized else prepare.demonstrations
-    split, _ = load(data, Settings(**config.synthesis), config.seed, folder / "cache")
+    split, _ = load(data, SynthesisSettings(**config.synthesis), config.seed, folder / "cache")
     settings = from_section(TokenizerSettings, config.tokenizer.to_dict(), "tokenizer")
     tokenizer = tokenization.make_tokenizer(
         settings, config.model.path, split, folder / "tokenizer"
@@ -200,4 +207,4 @@ def table(found: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    cli.launch(main, name="bench", config="configs/rm.py", flags=FLAGS)
+    cli.launch(main, name="bench", config="configs/rm.py", settings=[Settings], flags=Flags)

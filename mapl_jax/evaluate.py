@@ -15,28 +15,30 @@ from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from mapl_jax.data import trie_set
 from mapl_jax.data.messages import Message, Prompt, as_messages
+from mapl_jax.data.settings import ON_ERROR, TRUNCATION
 from mapl_jax.data.sources import Source
 from mapl_jax.data.splits import Split
 from mapl_jax.evaluation import ifeval, preferences, sampler, stored
 from mapl_jax.evaluation import rewards as judging
-from mapl_jax.kernels import attention
+from mapl_jax.kernels.attention import BACKENDS
 from mapl_jax.kernels.compute import Compute
-from mapl_jax.models import initial
+from mapl_jax.models.config import DTYPES
 from mapl_jax.models.initial import compute_in
 from mapl_jax.reports import comparison, run
-from mapl_jax.runtime import cli, errors, files
+from mapl_jax.runtime import cli, files
 from mapl_jax.runtime.console import result, say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import check_target, write_json, write_lines
 from mapl_jax.runtime.run_folder import RunFolder
+from mapl_jax.runtime.settings import from_section, setting
 from mapl_jax.synthesis import prepare
-from mapl_jax.synthesis.settings import Settings
+from mapl_jax.synthesis.settings import Settings as SynthesisSettings
 from mapl_jax.training import restore, sharding
 from mapl_jax.training.restore import Model, Trained, loaded
+from mapl_jax.training.sharding import MeshSettings
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -97,7 +99,7 @@ def evaluate_model(
     settings = judging.encoding(found, max_length)
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
         split = prepare.samples_of(
-            data, cache, synthesis=None if synthesis is None else Settings(**synthesis)
+            data, cache, synthesis=None if synthesis is None else SynthesisSettings(**synthesis)
         )
         tries = trie_set.encode_split(split, found.tokenizer, settings, cache)
         scored = judging.comparisons(
@@ -165,28 +167,80 @@ def _reward_model(model: Model) -> Trained:
     return found
 
 
-FLAGS = {
-    "compare": cli.Flag((), "Folders of runs or evaluations to put side by side: --compare A B."),
-    "output": cli.Flag("compare.html", "With --compare: the page to write."),
-}
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a config says of the evaluation of a reward model."""
+
+    checkpoint: str = setting(
+        "", "a reward model: a run, one of its checkpoints/STEP, a model folder or a hub name"
+    )
+    data: str = setting("", 'pairs or samples: a file, a folder, a hub name, or "demo"')
+    output: str = setting("", "folder for summary.json and report.html; empty: print only")
+    scores: str = setting("", "file for one line per comparison; empty: none")
+    on_error: str = setting("raise", 'what a bad record does: "raise" or "skip"', choices=ON_ERROR)
+    synthesize: bool = setting(False, "add instructions to raw pairs")
+    max_length: int = setting(
+        0, "longest leaf in tokens; 0: that of the run, else 2048", least=32, besides=0
+    )
+    row_length: int = setting(
+        0, "tokens of a row; 0: that of the run, else twice max_length", least=0
+    )
+    truncation: str = setting(
+        "truncate",
+        'what happens to longer leaves: "truncate" (from the left), "drop" or "error"',
+        choices=TRUNCATION,
+    )
+    rows_per_batch: int = setting(8, "rows of tokens at once, over all devices", least=1)
+    dtype: str = setting(
+        "float32", 'type of the computation: "float32" or "bfloat16"', choices=tuple(DTYPES)
+    )
+    attention: str = setting("auto", "backend of the reach mask", choices=BACKENDS)
+    resamples: int = setting(1000, "resamples of the bootstrap", least=0)
+    seed: int = setting(0, "seed of the bootstrap", least=0, most=2**32 - 1)
+    synthesis: SynthesisSettings
+    mesh: MeshSettings
 
 
-def main(arguments: cli.Arguments) -> None:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IfevalSettings(sampler.SamplerSettings):
+    """What a config says of IFEval's scores, and of the policy that answers."""
+
+    prompts: str = setting("", "JSONL with key, prompt, instruction_id_list, kwargs")
+    responses: str = setting(
+        "", "JSONL with prompt, response; several to a prompt are its samples; empty: checkpoint"
+    )
+    selector: str = setting(
+        "", "a reward model that chooses among the samples of a prompt; empty: none"
+    )
+    output: str = setting("", "JSONL of verdicts; empty: print only")
+    resamples: int = setting(1000, "resamples of the bootstrap", least=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """The plain flags of the command."""
+
+    compare: tuple[str, ...] = setting(
+        (), "folders of runs or evaluations to put side by side: --compare A B"
+    )
+    output: str = setting("compare.html", "with --compare: the page to write")
+
+
+def main(arguments: cli.Arguments[Flags]) -> None:
     """Loads, scores, prints."""
-    config = arguments.config
-    if arguments.flags.get("compare"):
+    if arguments.flags.compare:
         result(comparison.compare_runs(arguments.flags.compare, arguments.flags.output))
         say("", f"page: {arguments.flags.output}")
         return
-    if "responses" in config:
-        score_ifeval(config)
+    values = arguments.config.to_dict()
+    if "responses" in values:
+        score_ifeval(from_section(IfevalSettings, values))
         return
+    config = from_section(Settings, values)
     if not config.checkpoint:
         raise UserError("no checkpoint given; set --config.checkpoint=DIR")
     if not config.data:
         raise UserError("no data given; set --config.data=FILE")
-    dtype = errors.choice("dtype", config.dtype, initial.DTYPES)
-    errors.choice("attention", config.attention, attention.BACKENDS)
     output = config.output or arguments.workdir
     # A mistake shows before the work.
     if config.scores:
@@ -200,7 +254,7 @@ def main(arguments: cli.Arguments) -> None:
     settings = judging.encoding(found, config.max_length, config.row_length, config.truncation)
 
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
-        synthesis = Settings(**config.synthesis) if config.synthesize else None
+        synthesis = config.synthesis if config.synthesize else None
         split = prepare.samples_of(
             config.data, cache, on_error=config.on_error, seed=config.seed, synthesis=synthesis
         )
@@ -211,14 +265,15 @@ def main(arguments: cli.Arguments) -> None:
             tries,
             mesh,
             rows_per_batch=config.rows_per_batch,
-            compute=Compute(dtype, backend=config.attention),
+            compute=Compute(DTYPES[config.dtype], backend=config.attention),
         )
         if jax.process_index() == 0:
-            _report(arguments, found, split, tries.counts, scored, mesh)
+            _report(config, arguments, found, split, tries.counts, scored, mesh)
 
 
 def _report(
-    arguments: cli.Arguments,
+    config: Settings,
+    arguments: cli.Arguments[Flags],
     found: restore.Trained,
     split: Split,
     encoding: Mapping[str, int],
@@ -226,7 +281,6 @@ def _report(
     mesh: Any,
 ) -> None:
     """Prints the table, and writes what is asked for."""
-    config = arguments.config
     output = config.output or arguments.workdir
     summary = preferences.summarize(scored, seed=config.seed, resamples=config.resamples)
     say()
@@ -242,7 +296,7 @@ def _report(
             "checkpoint": str(config.checkpoint),
             "data": {**split.counts, "encoding": encoding},
             "held_out": stored.digests(split.samples()),
-            "config": json.loads(json.dumps(config.to_dict())),
+            "config": json.loads(json.dumps(arguments.config.to_dict())),
             "eval": {"after": summary},
         }
         write_json(folder.summary, facts)
@@ -265,7 +319,7 @@ def _report(
         say("", f"report: {os.path.relpath(folder.report)}")
 
 
-def score_ifeval(config: ConfigDict) -> None:
+def score_ifeval(config: IfevalSettings) -> None:
     """Judges responses as IFEval does: given ones, or those of a policy."""
     if not config.prompts:
         raise UserError("no prompts given; set --config.prompts=FILE")
@@ -288,7 +342,6 @@ def score_ifeval(config: ConfigDict) -> None:
         if config.selector and max(map(len, texts)) == 1:
             raise UserError(f"{config.responses} has one response to a prompt, nothing to select")
     else:
-        sampler.check(config)
         texts = _answered(prompts, config)
     followed = ifeval.judge(prompts, texts, config.prompts)
     rewards = _rewards(prompts, texts, config) if config.selector else None
@@ -310,7 +363,7 @@ def score_ifeval(config: ConfigDict) -> None:
         say("", f"verdicts: {config.output}")
 
 
-def _answered(prompts: list[dict[str, Any]], config: ConfigDict) -> list[list[str]]:
+def _answered(prompts: list[dict[str, Any]], config: IfevalSettings) -> list[list[str]]:
     """What a policy says to IFEval's prompts, kept beside the verdicts."""
     records = [(record, [Message(role="user", content=record["prompt"])]) for record in prompts]
     respond = sampler.load(config, rows_per_batch=config.rows_per_batch)
@@ -331,7 +384,7 @@ def _answered(prompts: list[dict[str, Any]], config: ConfigDict) -> list[list[st
 
 
 def _rewards(
-    prompts: list[dict[str, Any]], texts: list[list[str]], config: ConfigDict
+    prompts: list[dict[str, Any]], texts: list[list[str]], config: IfevalSettings
 ) -> list[list[float]]:
     """What a reward model thinks of responses to IFEval's prompts."""
     mesh = sharding.make_mesh(config.mesh)
@@ -344,9 +397,15 @@ def _rewards(
         texts,
         mesh,
         rows_per_batch=config.rows_per_batch,
-        compute=Compute(initial.DTYPES[config.dtype], backend=config.attention),
+        compute=Compute(DTYPES[config.dtype], backend=config.attention),
     )
 
 
 if __name__ == "__main__":
-    cli.launch(main, name="evaluate", config="configs/evaluate.py", flags=FLAGS)
+    cli.launch(
+        main,
+        name="evaluate",
+        config="configs/evaluate.py",
+        settings=[Settings, IfevalSettings],
+        flags=Flags,
+    )

@@ -6,6 +6,7 @@ reward-bench read too. It appears only after it was read back and gave the rewar
 on held-out rows.
 """
 
+import dataclasses
 import os
 import tempfile
 from pathlib import Path
@@ -15,9 +16,10 @@ from mapl_jax.data.settings import TrieSettings
 from mapl_jax.data.sources import Source
 from mapl_jax.data.trie_set import encode_split
 from mapl_jax.reports.model_card import card_of
-from mapl_jax.runtime import cli, errors
+from mapl_jax.runtime import cli, errors, settings
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.settings import setting
 from mapl_jax.synthesis import prepare
 from mapl_jax.training import restore, sharding
 from mapl_jax.training.export import TOLERANCE, write_model
@@ -76,20 +78,27 @@ def export_model(
         )
 
 
-FLAGS = {
-    "checkpoint": cli.Flag("", "A run folder, one of its checkpoints/STEP, or a model folder."),
-    "output": cli.Flag("", "Folder to write; a model that is there is replaced."),
-    "dtype": cli.Flag("float32", "Type of the weights: float32 or bfloat16."),
-    "adapter": cli.Flag(False, "Write a LoRA run's adapters as PEFT does, instead of merging."),
-    "data": cli.Flag("", "Pairs or samples to check with; empty: the run's held-out rows."),
-}
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """The plain flags of the command."""
+
+    checkpoint: str = setting("", "a run folder, one of its checkpoints/STEP, or a model folder")
+    output: str = setting("", "folder to write; a model that is there is replaced")
+    dtype: str = setting(
+        "float32", "type of the weights: float32 or bfloat16", choices=tuple(TOLERANCE)
+    )
+    adapter: bool = setting(False, "write a LoRA run's adapters as PEFT does, instead of merging")
+    data: str = setting("", "pairs or samples to check with; empty: the run's held-out rows")
+
+    def __post_init__(self) -> None:
+        settings.check(self, "--")
 
 
-def main(arguments: cli.Arguments) -> None:
+def main(arguments: cli.Arguments[Flags]) -> None:
     """Loads, writes, checks."""
-    options = arguments.config
+    options = arguments.flags
     for name in ("checkpoint", "output"):
-        if not options[name]:
+        if not getattr(options, name):
             raise UserError(f"no {name} given; set --{name}=DIR")
     check(dtype=options.dtype, adapter=options.adapter, flag="--")
     mesh = sharding.make_mesh({"data": 1, "fsdp": -1, "tensor": 1})
@@ -147,10 +156,10 @@ def rows(found: restore.Trained, data: Source, cache_dir: str) -> trie_set.TrieS
             return trie_set.open_cached(kept, found.held_out, lengths["row_length"])
         except UserError as error:
             raise UserError(f"{error}; give rows to check with by --data=FILE") from error
-    settings = TrieSettings(lengths["max_length"], lengths["row_length"])
+    encoding = TrieSettings(lengths["max_length"], lengths["row_length"])
     split = prepare.samples_of(data, cache_dir)
-    return encode_split(split, found.tokenizer, settings, cache_dir)
+    return encode_split(split, found.tokenizer, encoding, cache_dir)
 
 
 if __name__ == "__main__":
-    cli.launch(main, name="export", flags=FLAGS)
+    cli.launch(main, name="export", flags=Flags)

@@ -3,6 +3,7 @@
 From a file, or what is typed if there is none.
 """
 
+import dataclasses
 import functools
 import json
 import sys
@@ -15,7 +16,7 @@ from mapl_jax.data.messages import Message, Prompt, as_messages
 from mapl_jax.data.records import read_prompts
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.evaluation import sampler
-from mapl_jax.evaluation.sampler import Response, check, load, with_responses
+from mapl_jax.evaluation.sampler import Response, SamplerSettings, load, with_responses
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.generation import Sampling
@@ -24,6 +25,7 @@ from mapl_jax.runtime import cli
 from mapl_jax.runtime.console import ask, result, say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import check_target, write_lines
+from mapl_jax.runtime.settings import from_section, setting
 from mapl_jax.training.restore import Model, loaded
 
 
@@ -123,10 +125,19 @@ def _responder(
 NEW = "/new"
 
 
-def main(arguments: cli.Arguments) -> None:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(SamplerSettings):
+    """What a config of this command says."""
+
+    input: str = setting("", "prompts: a file, a folder or a hub name; empty: ask")
+    output: str = setting("", "JSONL file to write; empty: print")
+
+
+def main(arguments: cli.Arguments[cli.NoFlags]) -> None:
     """Loads, answers."""
-    config = arguments.config
-    check(config)
+    config = from_section(Settings, arguments.config.to_dict())
+    if not config.checkpoint:
+        raise UserError("no checkpoint given; set --config.checkpoint=DIR")
     if config.output and not config.input:
         raise UserError("output is set, but no input; set --config.input=FILE")
     if not config.input and (config.n > 1 or jax.process_count() > 1):
@@ -184,4 +195,4 @@ def converse(respond: Callable[..., list[list[Response]]], lines: Iterable[str])
 
 
 if __name__ == "__main__":
-    cli.launch(main, name="generate", config="configs/generate.py")
+    cli.launch(main, name="generate", config="configs/generate.py", settings=[Settings])

@@ -29,16 +29,21 @@ from mapl_jax.performance.estimate import GB, Memory, Slice
 from mapl_jax.runtime import cli
 from mapl_jax.runtime.console import result
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.settings import setting
 from mapl_jax.synthesis.prepare import samples_of
+from mapl_jax.train import Settings
 from mapl_jax.training import objective as objectives
 from mapl_jax.training import restore, sharding, trainer
 from mapl_jax.training.restore import Trained
 from mapl_jax.training.settings import RunSettings, run_settings
 
-FLAGS = {
-    "topology": cli.Flag("", "Hardware: v5e:4x4, v5p:2x2x4, v6e:2x4, gpu:8, ..."),
-    "trie_tokens": cli.Flag(1000, "Tokens of a sample with its instructions, on average."),
-}
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """The plain flags of the command."""
+
+    topology: str = setting("", "hardware: v5e:4x4, v5p:2x2x4, v6e:2x4, gpu:8, ...")
+    trie_tokens: int = setting(1000, "tokens of a sample with its instructions, on average")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +83,7 @@ class Plan:
         return self.traffic is not None and self.memory.total <= self.where.chip.memory
 
 
-def main(arguments: cli.Arguments) -> None:
+def main(arguments: cli.Arguments[Flags]) -> None:
     """Compiles and reports."""
     where = estimate.parse_slice(arguments.flags.topology)
     prepare(where)
@@ -359,4 +364,6 @@ def report(plan: Plan) -> str:
 
 
 if __name__ == "__main__":
-    cli.launch(main, name="plan", config="configs/rm.py:qwen2.5-7b", flags=FLAGS)
+    cli.launch(
+        main, name="plan", config="configs/rm.py:qwen2.5-7b", settings=[Settings], flags=Flags
+    )

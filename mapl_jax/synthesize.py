@@ -12,20 +12,20 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from mapl_jax import constraints
 from mapl_jax.constraints import registry
 from mapl_jax.data import demo, sources
 from mapl_jax.data.readers import read_entries
 from mapl_jax.data.records import Pair, Tally, collect, iter_pairs
 from mapl_jax.data.samples import Sample
+from mapl_jax.data.settings import ON_ERROR
 from mapl_jax.data.sources import DEMO, Source
 from mapl_jax.reports import synthesis as report
 from mapl_jax.runtime import cli
 from mapl_jax.runtime.console import progress, say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import local
+from mapl_jax.runtime.settings import from_section, setting
 from mapl_jax.synthesis import draw, pipeline, prepare, runners
 from mapl_jax.synthesis.settings import Settings
 
@@ -187,22 +187,55 @@ def check_instructions(
 
 
 REPORT = "report.html"
-FLAGS = {
-    "runner": cli.Flag(
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CommandSettings(Settings):
+    """What a config of this command says: of synthesis itself, and of its input and output."""
+
+    input: str = setting(
         "",
-        "Make the samples with Apache Beam on this runner: DirectRunner, DataflowRunner, "
-        "FlinkRunner, SparkRunner, ... Without it, processes of this machine do.",
-    ),
-    "beam": cli.Flag(
-        "", 'Options for Apache Beam, as it writes them: "--project=NAME --region=NAME".'
-    ),
-}
+        "a file (.jsonl, .json, .csv, .parquet), a folder of such, a hub name org/name:split, or "
+        "demo, demo:test",
+    )
+    output: str = setting("", "folder to write")
+    overwrite: bool = setting(False, "replace what the folder holds")
+    on_error: str = setting(
+        "raise",
+        'what a bad record does: "raise" or "skip", which counts it',
+        choices=ON_ERROR,
+    )
+    demo_pairs: int = setting(2000, "pairs of the demonstration, if input is demo", least=1)
+    format: str = setting(
+        "jsonl", 'format of the shards: "jsonl" or "parquet"', choices=pipeline.FORMATS
+    )
+    shard_size: int = setting(1024, "pairs of a file, and of a worker's task", least=1)
+    num_proc: int = setting(0, "processes; 0: one per core", least=0)
+
+    def of_samples(self) -> Settings:
+        """What is said of the samples themselves."""
+        names = [field.name for field in dataclasses.fields(Settings)]
+        return Settings(**{name: getattr(self, name) for name in names})
 
 
-def main(arguments: cli.Arguments) -> None:
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """The plain flags of the command."""
+
+    runner: str = setting(
+        "",
+        "make the samples with Apache Beam on this runner: DirectRunner, DataflowRunner, "
+        "FlinkRunner, SparkRunner, ...; without it, processes of this machine do",
+    )
+    beam: str = setting(
+        "", 'options for Apache Beam, as it writes them: "--project=NAME --region=NAME"'
+    )
+
+
+def main(arguments: cli.Arguments[Flags]) -> None:
     """Reads pairs, synthesizes, writes samples and summary, and prints what came out."""
-    config = arguments.config
-    settings = settings_from(config)
+    config = from_section(CommandSettings, arguments.config.to_dict())
+    settings = config.of_samples()
     runner = arguments.flags.runner
     if runner:
         run = runners.beam(runner, shlex.split(arguments.flags.beam))
@@ -237,29 +270,13 @@ def main(arguments: cli.Arguments) -> None:
     )
 
 
-def settings_from(config: ConfigDict) -> Settings:
-    """The synthesis settings of a config, checked."""
-    return Settings(
-        mode=config.mode,
-        seed=config.seed,
-        k_min=config.k_min,
-        k_max=config.k_max,
-        families=config.families,
-        wordings=config.wordings,
-        reference=config.reference,
-        min_share=config.min_share,
-        min_share_named=config.min_share_named,
-        max_share=config.max_share,
-    )
-
-
 def _required(value: str | None, field: str, what: str) -> str:
     if not value:
         raise UserError(f"no {field} given; set --config.{field} to {what}")
     return value
 
 
-def _pairs(config: ConfigDict, tally: Tally) -> Iterator[Pair]:
+def _pairs(config: CommandSettings, tally: Tally) -> Iterator[Pair]:
     """The pairs of `config.input`, counted as they are read."""
     name = _required(config.input, "input", "a file, a folder, a hub name, demo or demo:test")
     if name.split(":")[0] != DEMO:
@@ -267,8 +284,6 @@ def _pairs(config: ConfigDict, tally: Tally) -> Iterator[Pair]:
     split = name.partition(":")[2] or "train"
     if split not in demo.SPLITS:
         raise UserError(f"input {name!r} is unknown; use {' or '.join(_demo_names())}")
-    if config.demo_pairs < 1:
-        raise UserError(f"demo_pairs must be at least 1, not {config.demo_pairs}")
     tally.read = config.demo_pairs
     return iter(demo.make_pairs(config.demo_pairs, config.seed, split))
 
@@ -304,4 +319,10 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 if __name__ == "__main__":
-    cli.launch(main, name="synthesize", config="configs/synthesize.py", flags=FLAGS)
+    cli.launch(
+        main,
+        name="synthesize",
+        config="configs/synthesize.py",
+        settings=[CommandSettings],
+        flags=Flags,
+    )

@@ -97,7 +97,7 @@ def train_model(
         return start(changed.lock(), folder, f"mapl_jax.train_model({config.name!r})")
 
 
-def main(arguments: cli.Arguments) -> None:
+def main(arguments: cli.Arguments[cli.NoFlags]) -> None:
     """Trains, evaluates, saves."""
     with opened(arguments.config, arguments.workdir) as folder:
         start(arguments.config, folder, arguments.command)
@@ -129,7 +129,7 @@ def start(config: ConfigDict, folder: RunFolder, command: str) -> Trained:
         claim(folder, config)
         if makes_start:
             first = RunFolder(folder.sft)
-            if distributed.agreed((first.model / "config.json").exists()):
+            if distributed.broadcast_from_main((first.model / "config.json").exists()):
                 say(f"the model to start from is there: {os.path.relpath(first.model)}")
             else:
                 claim(first, config.sft)
@@ -182,7 +182,7 @@ def run(config: ConfigDict, folder: RunFolder, command: str, preemption: Preempt
     model = source.model
     written = tokenization.closed(data.tokenizer) if objective.head.scores else data.tokenizer
     hub.check_tokenizer(dataclasses.replace(model, lora=None), written)
-    respond = sampler.of_run(config, model, data.tokenizer, mesh, compute) if probes else None
+    respond = sampler.of_run(settings, model, data.tokenizer, mesh, compute) if probes else None
 
     # Trainer. With LoRA, the state holds adapters and head; the base is frozen beside it.
     made = trainer.make_trainer(
@@ -243,4 +243,4 @@ def run(config: ConfigDict, folder: RunFolder, command: str, preemption: Preempt
 
 
 if __name__ == "__main__":
-    cli.launch(main, name="train", config="configs/rm.py", distributed=True)
+    cli.launch(main, name="train", config="configs/rm.py", settings=[Settings], distributed=True)

@@ -87,9 +87,8 @@ def run(
 
 def run_export(checkpoint: Path, output: Path, **flags: object) -> Path:
     """Exports a checkpoint in this process."""
-    values = {name: flag.default for name, flag in export.FLAGS.items()}
-    values |= {"checkpoint": str(checkpoint), "output": str(output), **flags}
-    export.main(cli.Arguments(ConfigDict(values), None, ""))
+    given = export.Flags(checkpoint=str(checkpoint), output=str(output), **flags)
+    export.main(cli.Arguments(ConfigDict(), None, "", given))
     return Path(output)
 
 

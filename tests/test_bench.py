@@ -6,7 +6,6 @@ import os
 
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
 from mapl_jax import bench
 from mapl_jax.data.demo import make_pairs
@@ -28,8 +27,7 @@ def small(name, **fields):
 
 
 def arguments(config, **flags):
-    values = {name: flag.default for name, flag in bench.FLAGS.items()}
-    return cli.Arguments(config.lock(), None, "bench", ConfigDict(values | flags))
+    return cli.Arguments(config.lock(), None, "bench", bench.Flags(**flags))
 
 
 @pytest.fixture(scope="module")

@@ -9,22 +9,24 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from ml_collections import ConfigDict
 
 from mapl_jax.data import tokenization
 from mapl_jax.data.messages import Message
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.evaluation import following
-from mapl_jax.kernels import attention
+from mapl_jax.kernels.attention import BACKENDS
 from mapl_jax.kernels.compute import Compute
-from mapl_jax.models import axes, generation, initial
-from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models import axes, generation
+from mapl_jax.models.config import DTYPES, DecoderConfig
 from mapl_jax.models.generation import Sampling
 from mapl_jax.models.heads import LogpHead
-from mapl_jax.runtime import console, errors, storage
+from mapl_jax.runtime import console, settings, storage
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_json
+from mapl_jax.runtime.settings import setting
 from mapl_jax.training import restore, sharding
+from mapl_jax.training.settings import RunSettings
+from mapl_jax.training.sharding import MeshSettings
 
 # Prompts of a batch are padded to the next power of two from here on: few programs to compile.
 SHORTEST = 64
@@ -172,7 +174,7 @@ class Responder:
 
 
 def of_run(
-    config: ConfigDict,
+    config: RunSettings,
     model: DecoderConfig,
     tokenizer: Tokenizer,
     mesh: Mesh,
@@ -181,7 +183,7 @@ def of_run(
     """Greedy responses of a run's policy.
 
     Args:
-        config: of the run, with `eval.max_new_tokens` and `eval.generate_rows`.
+        config: what the run says of its model's folder and of the responses.
         model: config of the model.
         tokenizer: of the run.
         mesh: of the run.
@@ -235,51 +237,78 @@ def stops(tokenizer: Tokenizer, folder: Path | None = None) -> tuple[int, ...]:
 AUTO = -1.0
 
 
-def check(config: ConfigDict) -> None:
-    """Makes sure that the settings mean something, before anything is loaded.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SamplerSettings:
+    """What a config says of a policy that answers."""
 
-    Raises:
-        UserError: one does not.
-    """
-    if not config.checkpoint:
-        raise UserError("no checkpoint given; set --config.checkpoint=DIR")
-    if config.n < 1:
-        raise UserError(f"n must be at least 1, not {config.n}")
-    if config.n > 1 and config.temperature == 0:
-        raise UserError(
-            f"n={config.n} responses at temperature 0 are all the same; leave it out for 1"
-        )
-    errors.choice("dtype", config.dtype, initial.DTYPES)
-    errors.choice("attention", config.attention, attention.BACKENDS)
-    sampling(config, ())
+    checkpoint: str = setting(
+        "", "a policy: a run, one of its checkpoints/STEP, a model folder or a hub name"
+    )
+    n: int = setting(1, "responses to each prompt", least=1)
+    max_new_tokens: int = setting(512, "longest response, tokens", least=1)
+    temperature: float = setting(
+        AUTO,
+        "temperature; 0: always the likeliest token; -1: that for n = 1, else 1",
+        least=0,
+        besides=AUTO,
+    )
+    top_p: float = setting(
+        1.0,
+        "draw from the likeliest tokens that together have this probability",
+        above=0,
+        most=1,
+    )
+    rows_per_batch: int = setting(16, "responses generated at once", least=1)
+    dtype: str = setting(
+        "float32", 'type of the computation: "float32" or "bfloat16"', choices=tuple(DTYPES)
+    )
+    attention: str = setting("auto", "backend of the reach mask", choices=BACKENDS)
+    seed: int = setting(0, "seed of what is drawn", least=0, most=2**32 - 1)
+    mesh: MeshSettings = dataclasses.field(default_factory=MeshSettings)
+
+    def __post_init__(self) -> None:
+        settings.check(self, "")
+        if self.n > 1 and self.temperature == 0:
+            raise UserError(
+                f"n={self.n} responses at temperature 0 are all the same; leave it out for 1"
+            )
+
+    def sampling(self, stops: tuple[int, ...]) -> Sampling:
+        """How tokens are chosen: greedily, but where there are several responses.
+
+        Args:
+            stops: ids that end a response.
+        """
+        temperature = float(self.n > 1) if self.temperature == AUTO else self.temperature
+        return Sampling(self.max_new_tokens, stops, temperature, self.top_p)
 
 
-def sampling(config: ConfigDict, stops: tuple[int, ...]) -> Sampling:
-    """How a config wants tokens chosen: greedily, but where there are several responses."""
-    temperature = float(config.n > 1) if config.temperature == AUTO else config.temperature
-    return Sampling(config.max_new_tokens, stops, temperature, config.top_p)
-
-
-def load(config: ConfigDict, *, rows_per_batch: int) -> Callable[..., list[list[Response]]]:
+def load(config: SamplerSettings, *, rows_per_batch: int) -> Callable[..., list[list[Response]]]:
     """The policy of `config.checkpoint`, ready to answer.
+
+    Args:
+        config: what it answers with.
+        rows_per_batch: responses at once.
 
     Raises:
         UserError: there is none.
     """
+    if not config.checkpoint:
+        raise UserError("no checkpoint given; set --config.checkpoint=DIR")
     mesh = sharding.make_mesh(config.mesh)
-    found = restore.load(config.checkpoint, mesh)
-    if found.head:
+    policy_model = restore.load(config.checkpoint, mesh)
+    if policy_model.head:
         raise UserError(f"{config.checkpoint} holds a reward model, which answers nothing")
     respond = Responder(
-        found.model,
-        found.tokenizer,
+        policy_model.model,
+        policy_model.tokenizer,
         mesh,
-        sampling=sampling(config, stops(found.tokenizer, found.folder)),
+        sampling=config.sampling(stops(policy_model.tokenizer, policy_model.folder)),
         seed=config.seed,
         rows_per_batch=rows_per_batch,
-        compute=Compute(initial.DTYPES[config.dtype], backend=config.attention),
+        compute=Compute(DTYPES[config.dtype], backend=config.attention),
     )
-    return functools.partial(respond, found.params)
+    return functools.partial(respond, policy_model.params)
 
 
 def with_responses(

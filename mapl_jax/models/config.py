@@ -34,7 +34,7 @@ class ModelSettings:
     path: str = setting("", "a folder with config.json and safetensors, or a hub name")
     reference: str = setting(
         "",
-        "the reference of a policy: a folder or a hub name; empty: the first weights of the policy",
+        "another reference than the first weights of the policy: a folder or a hub name",
     )
     shape: str = setting(
         "", "from scratch, in the shape of a model of mapl_jax/models/published.py"

@@ -8,6 +8,7 @@ JAX is imported by the functions that use it: commands that need none begin at o
 """
 
 import contextlib
+import dataclasses
 import itertools
 import os
 import subprocess
@@ -17,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from mapl_jax.runtime import settings
 from mapl_jax.runtime.errors import Stopped, UserError
+from mapl_jax.runtime.settings import setting
 
 EXIT_LOST = 3
 # What JAX says when another process is gone: the sockets of collectives on CPUs, or its service.
@@ -36,15 +39,25 @@ _SIGNS = (
 _PATIENCE_MS = 7 * 24 * 3600 * 1000
 
 
-def start(
-    *,
-    coordinator: str,
-    num_processes: int,
-    process_id: int,
-    distributed: bool,
-    lost_after: int,
-    environment: Mapping[str, str] = os.environ,
-) -> bool:
+@dataclasses.dataclass(frozen=True)
+class Together:
+    """The flags that tell one of several processes of the others."""
+
+    coordinator: str = setting(
+        "", "of several processes: address of process 0 and a free port there, HOST:PORT"
+    )
+    num_processes: int = setting(-1, "of several processes: how many there are; -1: not given")
+    process_id: int = setting(-1, "of several processes: which one this is, from 0; -1: not given")
+    distributed: bool = setting(False, "one of several processes; the cluster knows the rest")
+    lost_after: int = setting(
+        100, "seconds without a sign of life after which a process counts as lost", least=1
+    )
+
+    def __post_init__(self) -> None:
+        settings.check(self, "--")
+
+
+def start(together: Together, environment: Mapping[str, str] = os.environ) -> bool:
     """Joins the other processes of a run, if there are any; call it before any other use of JAX.
 
     What is not given is read from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
@@ -52,11 +65,7 @@ def start(
     as one of several, or where `distributed` says so.
 
     Args:
-        coordinator: address of process 0 and a free port there, HOST:PORT; "" if not given.
-        num_processes: how many there are; -1 if not given.
-        process_id: which one this is, from 0; -1 if not given.
-        distributed: ask the cluster.
-        lost_after: seconds without a sign of life after which a process counts as lost.
+        together: what the command line says of the other processes.
         environment: variables.
 
     Returns:
@@ -65,28 +74,26 @@ def start(
     Raises:
         UserError: the numbers do not fit together, or the others cannot be reached.
     """
-    import jax
 
-    coordinator = coordinator or environment.get("JAX_COORDINATOR_ADDRESS", "")
-    numbers = {"num_processes": num_processes, "process_id": process_id}
+    coordinator = together.coordinator or environment.get("JAX_COORDINATOR_ADDRESS", "")
+    numbers = {"num_processes": together.num_processes, "process_id": together.process_id}
     for name, value in numbers.items():
         text = environment.get(f"JAX_{name.upper()}", "")
         if value == -1 and text:
             if not text.isdecimal():
                 raise UserError(f"JAX_{name.upper()} is {text!r}; it must be a number")
             numbers[name] = int(text)
-    if lost_after < 1:
-        raise UserError(f"--lost_after must be at least 1 second, not {lost_after}")
-    waits = {"heartbeat_timeout_seconds": lost_after, "shutdown_timeout_seconds": lost_after}
+    seconds = together.lost_after
+    waits = {"heartbeat_timeout_seconds": seconds, "shutdown_timeout_seconds": seconds}
     if coordinator or set(numbers.values()) != {-1}:
         _check(coordinator, **numbers)
         _initialize(coordinator, coordinator_address=coordinator, **numbers, **waits)
-    elif distributed or _in_cluster(environment):
+    elif together.distributed or _in_cluster(environment):
         _initialize("the cluster", **waits)
     else:
         return False
     _take_preemption_sync()
-    return jax.process_count() > 1
+    return process_count() > 1
 
 
 def _check(coordinator: str, num_processes: int, process_id: int) -> None:
@@ -155,14 +162,14 @@ def stops_at(place: int) -> bool:
     return _preemption_sync is not None and bool(_preemption_sync.reached_sync_point(place))
 
 
-def several() -> bool:
-    """Whether there are other processes."""
+def process_count() -> int:
+    """How many processes run together."""
     import jax
 
-    return jax.process_count() > 1
+    return jax.process_count()
 
 
-def first() -> bool:
+def is_main_process() -> bool:
     """Whether this is process 0, which writes what is written once."""
     import jax
 
@@ -177,20 +184,20 @@ def check_joined() -> None:
     """
     import jax
 
-    if several() and not jax.distributed.is_initialized():
+    if process_count() > 1 and not jax.distributed.is_initialized():
         raise UserError(
-            f"these devices belong to {jax.process_count()} hosts; add --distributed to the "
+            f"these devices belong to {process_count()} hosts; add --distributed to the "
             "command on all of them"
         )
 
 
 @contextlib.contextmanager
-def first_alone() -> Iterator[None]:
+def main_process_first() -> Iterator[None]:
     """Lets process 0 do something before the others do it: they then find what it left on disk."""
-    if several() and not first():
+    if process_count() > 1 and not is_main_process():
         _meet()
     yield
-    if several() and first():
+    if process_count() > 1 and is_main_process():
         _meet()
 
 
@@ -217,15 +224,15 @@ def _leave() -> None:
     jax.distributed.shutdown()
 
 
-def agreed(value: int) -> int:
-    """What process 0 says, so that all decide alike; every process calls it.
+def broadcast_from_main(value: int) -> int:
+    """The value of process 0, so that all decide alike; every process calls it.
 
     A file may be seen by one process and not yet by another, and processes that then do different
     things would wait for each other forever.
     """
     from jax.experimental import multihost_utils
 
-    if not several():
+    if process_count() == 1:
         return value
     return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
 
@@ -234,14 +241,14 @@ def all_of(value: bool) -> bool:
     """Whether it is true in every process; every process calls it."""
     from jax.experimental import multihost_utils
 
-    if not several():
+    if process_count() == 1:
         return value
     return bool(np.all(multihost_utils.process_allgather(np.asarray(value))))
 
 
 def lost(error: BaseException) -> bool:
     """Whether an error says that another process is gone."""
-    return several() and any(sign in str(error) for sign in _SIGNS)
+    return process_count() > 1 and any(sign in str(error) for sign in _SIGNS)
 
 
 # JAX ends a process whose run is broken from a thread of its own, with a stack of C++ names and no
@@ -265,7 +272,7 @@ class Witness:
         import jax
 
         self.message = (
-            f"error: process {jax.process_index()} of {jax.process_count()} ends: it was killed, "
+            f"error: process {jax.process_index()} of {process_count()} ends: it was killed, "
             "or another process of this run is lost (each says why it ended, if it could). The "
             f"same command in all processes goes on from the last checkpoint: {command}"
         )

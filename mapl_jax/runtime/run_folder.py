@@ -147,12 +147,12 @@ def claim(folder: RunFolder, config: ConfigDict) -> None:
     Raises:
         UserError: it belongs to another config, or this process does not see it.
     """
-    with distributed.first_alone():
-        if not distributed.first() and not folder.config.exists():
+    with distributed.main_process_first():
+        if not distributed.is_main_process() and not folder.config.exists():
             raise UserError(
                 f"process {jax.process_index()} does not see what process 0 wrote to "
                 f"{folder.path}; --workdir must lie on a file system that all processes share"
             )
         folder.claim(config)
-        if distributed.first():
+        if distributed.is_main_process():
             folder.sweep()

@@ -23,7 +23,7 @@ import functools
 import math
 import types
 import typing
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from mapl_jax.runtime.errors import UserError
@@ -61,7 +61,7 @@ class Setting:
         """What is wrong with a value; None if nothing is.
 
         Args:
-            kind: the type of the field: `str`, `bool`, `int` or `float`.
+            kind: the type of the field: `str`, `bool`, `int`, `float`, or a tuple of texts.
             value: the value.
         """
         if self.choices:
@@ -71,6 +71,8 @@ class Setting:
             return None if isinstance(value, str) else "it must be text"
         if kind is bool:
             return None if isinstance(value, bool) else "it must be True or False"
+        if kind not in (int, float):
+            return None
         numbers = (int,) if kind is int else (int, float)
         if type(value) in numbers and (value == self.besides or self._holds(value)):  # type: ignore[arg-type]
             return None
@@ -182,14 +184,15 @@ def check(settings: object, section: str) -> None:
 
     Args:
         settings: of a settings class.
-        section: the section of a config that it stands for; empty for fields without one.
+        section: the section of a config that it stands for; empty for fields without one, "--"
+            for plain flags.
 
     Raises:
         UserError: a field does not; names it.
     """
     for name, field in fields_of(type(settings)).items():
         if not field.section and not field.about.part_of_all:
-            _check_one(field, getattr(settings, name), f"{section}.{name}" if section else name)
+            _check_one(field, getattr(settings, name), _joined(section, name))
 
 
 def check_values(cls: type, values: Mapping[str, Any], section: str = "") -> None:
@@ -209,7 +212,7 @@ def check_values(cls: type, values: Mapping[str, Any], section: str = "") -> Non
 def _check_values(cls: type, values: Mapping[str, Any], section: str, whole: type) -> None:
     fields = fields_of(cls)
     for key, value in values.items():
-        name = f"{section}.{key}" if section else key
+        name = _joined(section, key)
         field = fields.get(key)
         if field is None:
             raise UserError(_unknown(whole, name))
@@ -248,7 +251,7 @@ def from_section(cls: type[S], section: Mapping[str, Any], name: str = "") -> S:
 def _made(cls: type[S], section: Mapping[str, Any], name: str) -> S:
     values = {}
     for key, field in fields_of(cls).items():
-        full = f"{name}.{key}" if name else key
+        full = _joined(name, key)
         if key not in section:
             if field.default is dataclasses.MISSING:
                 raise UserError(f"the config has no field {full}; add it")
@@ -312,19 +315,48 @@ def flag_problem(cls: type, name: str, text: str) -> str | None:
 def described(cls: type, values: Mapping[str, Any], section: str = "") -> Iterator[Field]:
     """The fields of a config in the order of its settings class, with the config's values.
 
+    Whole configs inside it are left out; they have files of their own.
+
     Args:
         cls: the settings class of the config.
         values: the config; fields that it lacks are left out.
         section: put before names.
     """
     for key, field in fields_of(cls).items():
-        if key not in values:
+        if key not in values or (field.section and not field.about.part_of_all and _whole(field)):
             continue
-        name = f"{section}.{key}" if section else key
+        name = _joined(section, key)
         if isinstance(values[key], Mapping):
             yield from described(field.kind, values[key], name)
         else:
             yield dataclasses.replace(field, name=name, default=values[key])
+
+
+def _whole(field: Field) -> bool:
+    """Whether a section is a config with sections of its own."""
+    return any(inner.section for inner in fields_of(field.kind).values())
+
+
+def defaults(cls: type) -> dict[str, Any]:
+    """A config with every field of a settings class at its default; sections as mappings.
+
+    Whole configs inside it, and fields without a default, are left out.
+    """
+    return {
+        name: defaults(field.kind) if field.section else field.default
+        for name, field in fields_of(cls).items()
+        if (not _whole(field) if field.section else field.default is not dataclasses.MISSING)
+    }
+
+
+def closest(classes: Sequence[type], values: Collection[str]) -> type:
+    """Of several settings classes that which has most of the fields of a config."""
+    return max(classes, key=lambda cls: len(fields_of(cls).keys() & set(values)))
+
+
+def _joined(section: str, name: str) -> str:
+    """The full name of a field; plain flags stand in the section "--"."""
+    return f"{section}{name}" if section in ("", "--") else f"{section}.{name}"
 
 
 def _is_section(name: str, value: object) -> str:
@@ -332,17 +364,19 @@ def _is_section(name: str, value: object) -> str:
 
 
 def _unknown(whole: type, name: str) -> str:
-    known = dict(_names(whole))
+    known = dict(every_field(whole))
     close = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {close[0]}?" if close else "nothing reads it; leave it out"
     return f"unknown field {name}; {hint}"
 
 
-def _names(cls: type, section: str = "") -> Iterator[tuple[str, Field]]:
-    """Full names of the fields of a class, of sections and of what is in them."""
+def every_field(cls: type, section: str = "") -> Iterator[tuple[str, Field]]:
+    """Full names of the fields of a class, of sections and of what is in them.
+
+    Whole configs inside it are left out, but for their own names.
+    """
     for key, field in fields_of(cls).items():
-        name = f"{section}.{key}" if section else key
+        name = _joined(section, key)
         yield name, field
-        # A class inside itself has the same fields once more.
-        if field.section and field.kind is not cls:
-            yield from _names(field.kind, name)
+        if field.section and not _whole(field):
+            yield from every_field(field.kind, name)

@@ -13,6 +13,7 @@ gets
 `--quick` makes everything so small that it ends within minutes and says nothing.
 """
 
+import dataclasses
 import json
 import platform
 from collections.abc import Sequence
@@ -26,15 +27,22 @@ from ml_collections import ConfigDict
 from mapl_jax.evaluation.preferences import Scored
 from mapl_jax.runtime import cli, run_folder
 from mapl_jax.runtime.console import result, say
-from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import write_json, write_text
+from mapl_jax.runtime.settings import setting
 from mapl_jax.study import arms as all_arms
 from mapl_jax.study import measures, pages, running, tables
 from mapl_jax.study.arms import Arm
 from mapl_jax.study.measures import ANSWERED, LONGER, MEASURES, Estimate, Measure
 from mapl_jax.study.running import Job
 
-FLAGS = {"quick": cli.Flag(False, "Tiny data and models: minutes, and no meaning.")}
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """The plain flags of the command."""
+
+    quick: bool = setting(False, "tiny data and models: minutes, and no meaning")
+
+
 TITLES = {"reward": "Reward models", "dpo": "Policies"}
 BUDGETS = {
     "tokens": "the same steps, batches of the same number of tokens",
@@ -42,7 +50,7 @@ BUDGETS = {
 }
 
 
-def main(arguments: cli.Arguments) -> None:
+def main(arguments: cli.Arguments[Flags]) -> None:
     """Runs what is missing, and writes what is known."""
     config = arguments.config
     if arguments.flags.quick:
@@ -85,8 +93,6 @@ def study(config: ConfigDict, folder: Path, command: str) -> list[tables.Part]:
     Raises:
         UserError: a setting means nothing, or the folder holds another study.
     """
-    if config.seeds < 1 or config.resamples < 1:
-        raise UserError("seeds and resamples must be at least 1")
     arms = all_arms.chosen(config.arms)
     run_folder.RunFolder(folder).claim(config)
     data = running.corpora(config, folder.absolute())

@@ -28,7 +28,7 @@ from mapl_jax import train
 from mapl_jax.data import sources, splits
 from mapl_jax.data.records import Pairs, collect, iter_pairs
 from mapl_jax.evaluation import following, preferences, stored
-from mapl_jax.runtime.config import change, fields, load
+from mapl_jax.runtime.config import change, fields, load_config
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_json, write_text
@@ -262,7 +262,7 @@ def _with(config: ConfigDict, values: dict[str, Any]) -> ConfigDict:
 
 def _command(preset: str, config: ConfigDict, run: RunFolder) -> str:
     """The command line of a run: its preset, and what differs from that."""
-    usual = dict(fields(load(preset)))
+    usual = dict(fields(load_config(preset)))
     name, _, rest = preset.partition(":")
     words = [f"--config=configs/{name}.py{':' if rest else ''}{rest}", f"--workdir={run.path}"]
     words += [

@@ -61,7 +61,7 @@ def load(
     """
     samples = prepare.demonstrations if demonstrations else prepare.samples
     with (
-        distributed.first_alone(),
+        distributed.main_process_first(),
         cache.filling(data.cache, folder.cache) as cache_dir,
         console.timed("data"),
     ):

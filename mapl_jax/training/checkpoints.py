@@ -116,7 +116,7 @@ class Checkpoints:
     def _seal(self, step: int, response: Any) -> None:
         try:
             response.result()
-            if distributed.first():
+            if distributed.is_main_process():
                 files.seal(self._path / str(step))
         except BaseException as error:  # told by `wait`, in the thread that can end the run
             self._failure = error
@@ -224,8 +224,8 @@ def open_newest(directory: str | os.PathLike[str]) -> int:
         UserError: all are damaged.
     """
     chosen = Choice(None, {})
-    with distributed.first_alone():
-        if distributed.first():
+    with distributed.main_process_first():
+        if distributed.is_main_process():
             chosen = choose(directory)
             if chosen.step and not (Path(directory) / str(chosen.step) / files.SEAL).exists():
                 console.notice(f"checkpoint {chosen.step} has no checksums; it is used unchecked")
@@ -235,7 +235,7 @@ def open_newest(directory: str | os.PathLike[str]) -> int:
                     f"the newest good one is that of step {chosen.step}"
                 )
                 shutil.rmtree(Path(directory) / str(step))
-    return distributed.agreed(chosen.step or 0)
+    return distributed.broadcast_from_main(chosen.step or 0)
 
 
 def saved_steps(directory: str | os.PathLike[str]) -> list[int]:

@@ -100,7 +100,7 @@ class Fit:
         with Checkpoints(self.folder.checkpoints, keep=self.settings.train.keep) as checkpoints:
             if start:
                 check_record(start, checkpoints.record(start), self.record)
-            new = distributed.agreed(not self.evaluations(None).has("before"))
+            new = distributed.broadcast_from_main(not self.evaluations(None).has("before"))
             first: Params = None
             frozen: Params = {}
             if not start or model.lora or new:
@@ -153,7 +153,7 @@ class Fit:
             self.folder.path,
             total_steps=self.plan.steps,
             resume_step=start,
-            enabled=distributed.first(),
+            enabled=distributed.is_main_process(),
             to=loggers.parse(train.logger),
             name=self.settings.name,
             config=dataclasses.asdict(self.settings),
@@ -183,5 +183,5 @@ class Fit:
                     stops=train.on_nonfinite == "stop",
                     say=say,
                 ),
-                evaluate_first=bool(distributed.agreed(writer.evaluated < start)),
+                evaluate_first=bool(distributed.broadcast_from_main(writer.evaluated < start)),
             )

@@ -155,8 +155,8 @@ def reference_logps(
             name,
             cache_dir,
             logps,
-            writes=distributed.first(),
-            agreed=lambda computes: bool(distributed.agreed(computes)),
+            writes=distributed.is_main_process(),
+            agreed=lambda computes: bool(distributed.broadcast_from_main(computes)),
         )
         if jax.process_count() > 1:
             # Or a slower process could find the file and wait for others to compute with it.

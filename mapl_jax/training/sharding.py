@@ -50,7 +50,7 @@ class MeshSettings:
             raise UserError(f"mesh sizes must be positive, one of them may be -1; got {sizes}")
 
 
-def make_mesh(shape: Mapping[str, int], devices: list[Any] | None = None) -> Mesh:
+def make_mesh(shape: MeshSettings | Mapping[str, int], devices: list[Any] | None = None) -> Mesh:
     """A mesh over all devices.
 
     Args:
@@ -61,6 +61,7 @@ def make_mesh(shape: Mapping[str, int], devices: list[Any] | None = None) -> Mes
         UserError: if the sizes do not come to the number of devices.
     """
     devices = jax.devices() if devices is None else devices
+    shape = dataclasses.asdict(shape) if isinstance(shape, MeshSettings) else shape
     sizes = [int(shape[axis]) for axis in MESH_AXES]
     if sizes.count(-1) > 1 or any(size < 1 and size != -1 for size in sizes):
         raise UserError(f"mesh sizes must be positive, one of them may be -1; got {dict(shape)}")

@@ -93,7 +93,7 @@ def run(**fields):
     small = {"max_new_tokens": 8, "rows_per_batch": 8, "resamples": 20}
     given = {name: str(v) if isinstance(v, Path) else v for name, v in fields.items()}
     config = config_of("evaluate:ifeval", {**small, **given})
-    evaluate.main(cli.Arguments(config.lock(), None, "evaluate"))
+    evaluate.main(cli.Arguments(config.lock(), None, "evaluate", evaluate.Flags()))
 
 
 def test_a_policy_answers_and_its_responses_score_the_same_again(models, prompts, tmp_path, capsys):

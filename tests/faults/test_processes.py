@@ -17,23 +17,24 @@ from mapl_jax.training import sharding
 # What processes of a run do to each other, without training: one prepares a file, the others find
 # it; then the victim is gone, and the others wait for it.
 TALK = """
-import os, signal, sys, time
+import dataclasses, os, signal, sys, time
 from pathlib import Path
 import jax
 from orbax.checkpoint._src.multihost.multihost import reached_preemption
 from mapl_jax.runtime import cli, distributed
+from mapl_jax.runtime.settings import setting
 
 def main(arguments):
-    place, victim = Path(arguments.config.place), arguments.config.victim
-    with distributed.first_alone():
-        if distributed.first():
+    place, victim = Path(arguments.flags.place), arguments.flags.victim
+    with distributed.main_process_first():
+        if distributed.is_main_process():
             time.sleep(0.5)
             place.write_text("ready")
         assert place.read_text() == "ready"
-    assert distributed.agreed(jax.process_index() + 7) == 7
+    assert distributed.broadcast_from_main(jax.process_index() + 7) == 7
     print("agreed", flush=True)
     if victim == -1:
-        if not distributed.first():
+        if not distributed.is_main_process():
             os.kill(os.getpid(), signal.SIGTERM)
         place = 0
         while not distributed.stops_at(place := place + 1):
@@ -43,12 +44,16 @@ def main(arguments):
         print("stopped at", place, flush=True)
     if jax.process_index() == victim:
         os.kill(os.getpid(), signal.SIGKILL)
-    with distributed.first_alone():
+    with distributed.main_process_first():
         pass
-    distributed.agreed(1)
+    distributed.broadcast_from_main(1)
 
-flags = {"place": cli.Flag("", ""), "victim": cli.Flag(-1, "")}
-cli.launch(main, name="talk", flags=flags, distributed=True)
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    place: str = setting("", "file")
+    victim: int = setting(-1, "process")
+
+cli.launch(main, name="talk", flags=Flags, distributed=True)
 """
 
 
@@ -93,14 +98,7 @@ def test_one_that_dies_ends_the_other_with_a_line_that_says_so(tmp_path, victim)
 
 
 def start(environment=None, **options):
-    given = {
-        "coordinator": "",
-        "num_processes": -1,
-        "process_id": -1,
-        "distributed": False,
-        "lost_after": 100,
-    }
-    return distributed.start(**given | options, environment=environment or {})
+    return distributed.start(distributed.Together(**options), environment or {})
 
 
 @pytest.mark.parametrize(

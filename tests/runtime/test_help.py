@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mapl_jax.runtime import config as configuration
+from mapl_jax import evaluate, generate, synthesize, train
+from mapl_jax.runtime import config, settings
+from mapl_jax.study.settings import Settings as StudySettings
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
@@ -16,10 +18,16 @@ COMMANDS = {
     for path in sorted((ROOT / "mapl_jax").glob("*.py"))
     if "cli.launch(" in path.read_text()
 }
-CONFIGS = [
-    *("rm", "rm:small", "rm:qwen2.5-7b", "sft", "dpo", "dpo:pretrained", "bench"),
-    *("evaluate", "evaluate:ifeval", "generate", "synthesize", "synthesize:held_out", "study"),
-]
+RUNS = ("rm", "rm:small", "rm:tiny", "rm:qwen2.5-7b", "sft", "dpo", "dpo:pretrained", "bench")
+SYNTHESES = ("synthesize", "synthesize:demo", "synthesize:held_out")
+CONFIGS = {
+    **dict.fromkeys(RUNS, train.Settings),
+    **dict.fromkeys(SYNTHESES, synthesize.CommandSettings),
+    "evaluate": evaluate.Settings,
+    "evaluate:ifeval": evaluate.IfevalSettings,
+    "generate": generate.Settings,
+    "study": StudySettings,
+}
 
 
 def help_of(name, monkeypatch, capsys, *arguments, folder=ROOT):
@@ -54,12 +62,10 @@ def test_help_says_everything(name, monkeypatch, capsys):
     for flag, about in said.items():
         assert flag == "config" or "(default: " in about, flag
         assert len(about.partition("(default: ")[0]) > 5, flag
-    source = (ROOT / "mapl_jax" / f"{name}.py").read_text()
-    for flag in re.findall(r'^ {4}"(\w+)": cli\.Flag\(', source, re.M):
-        assert flag in said
+    if flags := getattr(module, "Flags", None):
+        assert set(settings.fields_of(flags)) <= said.keys()
     if COMMANDS[name]:
-        config = configuration.load(COMMANDS[name][1])
-        fields = {field for field, _ in configuration.fields(config)}
+        fields = {field for field, _ in config.fields(config.load_config(COMMANDS[name][1]))}
         # Configs inside this one, which have files of their own.
         fields = {field for field in fields if not field.startswith(("sft.", "reward.", "dpo."))}
         assert {f"config.{field}" for field in fields} <= said.keys()
@@ -79,17 +85,34 @@ def test_configs_are_found_from_anywhere(monkeypatch, capsys, tmp_path):
     def shown(config):
         return help_of("train", monkeypatch, capsys, f"--config={config}", folder=tmp_path)
 
-    assert "default: 32)" in shown("configs/rm.py:tiny")
+    assert entries(shown("configs/rm.py:tiny"))["config.model.width"].endswith("(default: 32)")
     (tmp_path / "configs").mkdir()
-    own = (ROOT / "configs" / "rm.py").read_text().replace("config.seed = 0", "config.seed = 77")
+    own = (
+        (ROOT / "configs" / "rm.py")
+        .read_text()
+        .replace("config.objective =", "config.seed = 77\n    config.objective =")
+    )
     (tmp_path / "configs" / "rm.py").write_text(own)
     assert entries(shown("configs/rm.py"))["config.seed"].endswith("(default: 77)")
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_every_field_of_every_config_is_explained(name):
-    for field in configuration.described(name):
-        assert field.about, field.name
+def test_every_config_is_what_its_settings_class_takes(name):
+    values = config.load_config(name).to_dict()
+    settings.from_section(CONFIGS[name], values)
+    for field in settings.described(CONFIGS[name], values):
+        assert field.about.help, field.name
+
+
+def test_every_field_stands_in_a_config():
+    for cls in set(CONFIGS.values()):
+        names = set()
+        for name in CONFIGS:
+            if CONFIGS[name] is cls:
+                fields = settings.described(cls, config.load_config(name).to_dict())
+                names |= {field.name.removeprefix("demo.") for field in fields}
+        for name, field in settings.every_field(cls):
+            assert field.section or field.about.part_of_all or name in names, name
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -100,7 +123,7 @@ def test_sizes_say_their_units(name):
         r"rows_per_batch": "rows|responses",
         r"reference|shard_size": "[Pp]airs|another",
     }
-    for field in configuration.described(name):
+    for field in settings.described(CONFIGS[name], config.load_config(name).to_dict()):
         for pattern, unit in units.items():
             if re.fullmatch(rf"(.*\.)?({pattern})", field.name):
-                assert re.search(unit, field.about), field
+                assert re.search(unit, field.about.help), field

@@ -10,7 +10,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from mapl_jax import train
-from mapl_jax.runtime.config import fields, load
+from mapl_jax.runtime.config import fields, load_config
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.study import command as study
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def config_of(**values):
-    return load("study", values)
+    return load_config("study", values)
 
 
 def small(arms, seeds=1):
@@ -86,14 +86,14 @@ def test_the_commands_written_down_are_those_of_the_runs(finished):
         given = dict(word.removeprefix("--").split("=", 1) for word in words[3:])
         preset = given.pop("config").removeprefix("configs/").replace(".py", "")
         run = Path(given.pop("workdir"))
-        usual = load(preset)
+        usual = load_config(preset)
         known = dict(fields(usual))
         values = {}
         for field, text in given.items():
             name = field.removeprefix("config.")
             kind = type(known[name])
             values[name] = text == "True" if kind is bool else kind(text)
-        config = load(preset, values)
+        config = load_config(preset, values)
         assert json.loads((run / "config.json").read_text()) == json.loads(
             json.dumps(ConfigDict(config.to_dict()).to_dict())
         )

@@ -1,0 +1,53 @@
+"""What --help prints of flags and of the fields of a config."""
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mapl_jax.runtime import settings
+
+_COLUMNS = 92
+_LONGEST = 60
+
+
+def of_config(config: str, lists: Sequence[str]) -> Iterator[str]:
+    """The flags of a command with a config file.
+
+    Args:
+        config: the file to suggest.
+        lists: flags of a use of the command that needs no config.
+    """
+    uses = ", ".join(f"--{name}" for name in lists)
+    needed = f"needed except with {uses}" if lists else "always needed"
+    yield from _entry("config", f"config file, such as {config} or {config}:PRESET; {needed}")
+    text = "folder for everything the command writes; of a run it may be gs:// or s3://"
+    yield from _entry("workdir", f"{text} (default: '')")
+
+
+def of_flags(classes: Sequence[type]) -> Iterator[str]:
+    """The plain flags of settings classes, and --help."""
+    for cls in classes:
+        for name, field in settings.fields_of(cls).items():
+            default = repr(field.default) if field.default != () else "none"
+            text = f"{field.about.help} (default: {default})"
+            yield from _entry(name, text, switch=isinstance(field.default, bool))
+    yield from _entry("help", "print this (default: False)", switch=True)
+
+
+def of_fields(cls: type, values: Mapping[str, Any]) -> Iterator[str]:
+    """The fields of a config with their defaults.
+
+    Args:
+        cls: the settings class of the config.
+        values: the config.
+    """
+    for field in settings.described(cls, values):
+        default = repr(field.default)
+        if len(default) > _LONGEST:
+            default = f"{default[:_LONGEST]}..."
+        yield from _entry(f"config.{field.name}", f"{field.about.help} (default: {default})")
+
+
+def _entry(name: str, text: str, switch: bool = False) -> Iterator[str]:
+    yield f"  --[no]{name}" if switch else f"  --{name}="
+    yield from textwrap.wrap(text, _COLUMNS, initial_indent=" " * 8, subsequent_indent=" " * 8)
