@@ -13,6 +13,7 @@ import numpy as np
 
 from mapl_jax import constraints, evaluate, generate, synthesize, train
 from mapl_jax.data import demo
+from mapl_jax.evaluation import ifeval
 from mapl_jax.runtime import config, files, settings
 
 FOLDER = Path(__file__).parent
@@ -23,7 +24,7 @@ CONFIGS = {
     "sft": ("A policy by demonstrations", train.Settings),
     "synthesize": ("Synthesis", synthesize.CommandSettings),
     "evaluate": ("Evaluation of a reward model", evaluate.Settings),
-    "evaluate:ifeval": ("IFEval's scores", evaluate.IfevalSettings),
+    "evaluate:ifeval": ("IFEval's scores", ifeval.IfevalSettings),
     "generate": ("Responses of a policy", generate.Settings),
 }
 COMMANDS = {"rm": "train", "dpo": "train", "sft": "train", "evaluate:ifeval": "evaluate"}

@@ -23,6 +23,7 @@ from mapl_jax.data.sources import Source
 from mapl_jax.data.splits import Split
 from mapl_jax.evaluation import ifeval, preferences, sampler, stored
 from mapl_jax.evaluation import rewards as judging
+from mapl_jax.evaluation.ifeval import IfevalSettings
 from mapl_jax.kernels.attention import BACKENDS
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.config import DTYPES
@@ -199,21 +200,6 @@ class Settings:
     seed: int = setting(0, "seed of the bootstrap", least=0, most=2**32 - 1)
     synthesis: SynthesisSettings
     mesh: MeshSettings
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class IfevalSettings(sampler.SamplerSettings):
-    """What a config says of IFEval's scores, and of the policy that answers."""
-
-    prompts: str = setting("", "JSONL with key, prompt, instruction_id_list, kwargs")
-    responses: str = setting(
-        "", "JSONL with prompt, response; several to a prompt are its samples; empty: checkpoint"
-    )
-    selector: str = setting(
-        "", "a reward model that chooses among the samples of a prompt; empty: none"
-    )
-    output: str = setting("", "JSONL of verdicts; empty: print only")
-    resamples: int = setting(1000, "resamples of the bootstrap", least=0)
 
 
 @dataclasses.dataclass(frozen=True)

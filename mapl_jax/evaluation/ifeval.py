@@ -16,12 +16,29 @@ import numpy as np
 
 from mapl_jax import constraints
 from mapl_jax.evaluation import statistics
+from mapl_jax.evaluation.sampler import SamplerSettings
 from mapl_jax.runtime.console import text_table
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import check_target, write_lines
+from mapl_jax.runtime.settings import setting
 
 MODES = ("strict", "loose")
 FIELDS = tuple(f"{name}_{mode}" for name in ("prompt", "instruction") for mode in MODES)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IfevalSettings(SamplerSettings):
+    """What a config says of IFEval's scores, and of the policy that answers."""
+
+    prompts: str = setting("", "JSONL with key, prompt, instruction_id_list, kwargs")
+    responses: str = setting(
+        "", "JSONL with prompt, response; several to a prompt are its samples; empty: checkpoint"
+    )
+    selector: str = setting(
+        "", "a reward model that chooses among the samples of a prompt; empty: none"
+    )
+    output: str = setting("", "JSONL of verdicts; empty: print only")
+    resamples: int = setting(1000, "resamples of the bootstrap", least=0)
 
 
 @dataclasses.dataclass(frozen=True)

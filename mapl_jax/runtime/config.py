@@ -5,7 +5,6 @@ import importlib.util
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -49,7 +48,7 @@ def presets(name: str) -> tuple[str, ...]:
     return tuple(getattr(_module(file_of(name)), "PRESETS", ()))
 
 
-def beside(file: str, name: str) -> ModuleType:
+def beside(file: str, name: str) -> Any:
     """A config file that another one builds on.
 
     Args:
@@ -60,7 +59,7 @@ def beside(file: str, name: str) -> ModuleType:
     return _module(path if path.is_file() else file_of(name))
 
 
-def _module(path: Path) -> ModuleType:
+def _module(path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(f"mapl_config_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise UserError(f"{path} is no Python file")

@@ -154,7 +154,8 @@ def fields_of(cls: Any) -> Mapping[str, Field]:
 
 @functools.cache
 def _fields_of(cls: Any) -> Mapping[str, Field]:
-    hints = typing.get_type_hints(cls)
+    # A command's own classes stand in `__main__`, wherever that is.
+    hints = typing.get_type_hints(cls, localns={base.__name__: base for base in cls.__mro__})
     found = {}
     for field in dataclasses.fields(cls):
         kind = hints[field.name]

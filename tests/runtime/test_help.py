@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mapl_jax import evaluate, generate, synthesize, train
+from mapl_jax.evaluation import ifeval
 from mapl_jax.runtime import config, settings
 from mapl_jax.study.settings import Settings as StudySettings
 
@@ -24,7 +25,7 @@ CONFIGS = {
     **dict.fromkeys(RUNS, train.Settings),
     **dict.fromkeys(SYNTHESES, synthesize.CommandSettings),
     "evaluate": evaluate.Settings,
-    "evaluate:ifeval": evaluate.IfevalSettings,
+    "evaluate:ifeval": ifeval.IfevalSettings,
     "generate": generate.Settings,
     "study": StudySettings,
 }
