@@ -295,18 +295,9 @@ def _product(a: Array, b: Array, of_a: int, of_b: int) -> Float[Array, "..."]:
     )
 
 
-def _forward_kernel(
-    row: Ref,
-    query: Ref,
-    key: Ref,
-    window: Ref,
-    reach: Ref,
-    depth: Ref,
-    key_depth: Ref,
-    *refs: Ref,
-    settings: _Settings,
-) -> None:
-    q_ref, k_ref, v_ref, out_ref, log_ref, highest, total, summed = refs
+def _forward_kernel(*refs: Ref, settings: _Settings) -> None:
+    row, query, key, window, reach, depth, key_depth, *arrays = refs
+    q_ref, k_ref, v_ref, out_ref, log_ref, highest, total, summed = arrays
     first, last = _ends(query, row)
 
     @pl.when(first)
@@ -351,18 +342,9 @@ def _slopes(
     return q, k, slope, weights, of_scores
 
 
-def _query_kernel(
-    row: Ref,
-    query: Ref,
-    key: Ref,
-    window: Ref,
-    reach: Ref,
-    depth: Ref,
-    key_depth: Ref,
-    *refs: Ref,
-    settings: _Settings,
-) -> None:
-    *arrays, out_ref, summed = refs
+def _query_kernel(*refs: Ref, settings: _Settings) -> None:
+    row, query, key, window, reach, depth, key_depth, *arrays = refs
+    *arrays, out_ref, summed = arrays
     first, last = _ends(query, row)
 
     @pl.when(first)
@@ -379,18 +361,9 @@ def _query_kernel(
         out_ref[0, 0] = summed[...].reshape(out_ref.shape[2:]).astype(out_ref.dtype)
 
 
-def _key_kernel(
-    row: Ref,
-    query: Ref,
-    key: Ref,
-    window: Ref,
-    reach: Ref,
-    depth: Ref,
-    key_depth: Ref,
-    *refs: Ref,
-    settings: _Settings,
-) -> None:
-    *arrays, of_k_ref, of_v_ref, of_k, of_v = refs
+def _key_kernel(*refs: Ref, settings: _Settings) -> None:
+    row, query, key, window, reach, depth, key_depth, *arrays = refs
+    *arrays, of_k_ref, of_v_ref, of_k, of_v = arrays
     first, last = _ends(key, row)
 
     @pl.when(first)
