@@ -72,7 +72,12 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         from mapl_jax.performance import peers
 
         found = peers.compare(
-            config, pairs=flags.pairs, batch=flags.batch, repeats=flags.repeats, say=result
+            run_settings(config.to_dict()),
+            Settings(**config.synthesis),
+            pairs=flags.pairs,
+            batch=flags.batch,
+            repeats=flags.repeats,
+            say=result,
         )
     else:
         with tempfile.TemporaryDirectory(prefix="mapl-") as cache:

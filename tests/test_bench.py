@@ -107,12 +107,12 @@ def test_all_sides_compute_the_same_before_any_is_timed(tmp_path):
 @pytest.mark.slow
 def test_sides_that_differ_are_not_timed(monkeypatch, tmp_path):
     pytest.importorskip("trl")
-    from mapl_jax.performance.peers import _Torch
+    from mapl_jax.performance.torch_sides import TorchLoop
 
     pairs = tmp_path / "pairs.jsonl"
     pairs.write_text("".join(json.dumps(pair) + "\n" for pair in make_pairs(20)))
     config = small("bench")
     config.data.train = os.fspath(pairs)
-    monkeypatch.setattr(_Torch, "check", lambda self: (1.0, 1.0))
+    monkeypatch.setattr(TorchLoop, "check", lambda self: (1.0, 1.0))
     with pytest.raises(UserError, match="do not compute the same"):
         bench.main(arguments(config, versus="trl", pairs=8, batch=4, repeats=1))

@@ -11,7 +11,6 @@ does around its steps, such as saving, is left out.
 """
 
 import dataclasses
-import functools
 import math
 import statistics
 import tempfile
@@ -23,73 +22,48 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-from ml_collections import ConfigDict
 
 from mapl_jax.data import loader, rows, tokenization, trie_set
-from mapl_jax.data.settings import DataSettings, TokenizerSettings
 from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.models import hub, initial
+from mapl_jax.performance.torch_sides import (
+    BETA,
+    LEARNING_RATE,
+    Pair,
+    Side,
+    Term,
+    TorchLoop,
+    trl_side,
+)
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.settings import from_section
+from mapl_jax.runtime.settings import replace
 from mapl_jax.synthesis import prepare
 from mapl_jax.synthesis.settings import Settings
 from mapl_jax.training import sharding, step, trainer
-from mapl_jax.training.objective import Objective
+from mapl_jax.training.objective import LossSettings, Objective
 from mapl_jax.training.reference import reference_logps
-from mapl_jax.training.settings import RunSettings, run_settings
+from mapl_jax.training.settings import RunSettings
 
-BETA = 0.1
-LEARNING_RATE = 1e-5
 # Relative; fp32 sums in other orders.
 TOLERANCE = 1e-3
 
 Say = Callable[[str], None]
 
 
-@dataclasses.dataclass(frozen=True)
-class Pair:
-    """A pair as the peers read it."""
-
-    prompt: list[int]
-    chosen: list[int]
-    rejected: list[int]
-
-
-@dataclasses.dataclass(frozen=True)
-class Term:
-    """A signed sum of rewards, each of a sequence of its own.
-
-    Attributes:
-        level: index of the level.
-        sequences: tokens.
-        signs: +1 or -1, one for each.
-    """
-
-    level: int
-    sequences: list[list[int]]
-    signs: list[int]
-
-
-@dataclasses.dataclass
-class Side:
-    """One contestant.
-
-    Attributes:
-        check: loss and gradient norm of the first pairs, before any step.
-        epoch: trains on all pairs; seconds and tokens computed, padding included (0: not known).
-    """
-
-    check: Callable[[], tuple[float, float]]
-    epoch: Callable[[], tuple[float, int]]
-
-
 def compare(
-    config: ConfigDict, *, pairs: int, batch: int, repeats: int, say: Say
+    settings: RunSettings,
+    synthesis: Settings,
+    *,
+    pairs: int,
+    batch: int,
+    repeats: int,
+    say: Say,
 ) -> dict[str, Any]:
     """Trains on every side, by turns.
 
     Args:
-        config: model shape, data and rows; of a reward model.
+        settings: model shape, data and rows; of a reward model.
+        synthesis: how instructions are made for the comparison on all levels.
         pairs: how many every side trains on in a repeat.
         batch: pairs of a step of the peers, and about as many of ours.
         repeats: how often.
@@ -110,21 +84,16 @@ def compare(
     found: dict[str, Any] = {"threads": torch.get_num_threads(), "pairs": pairs}
     with tempfile.TemporaryDirectory(prefix="mapl-") as name:
         folder = Path(name)
-        data = config.data
-        cache = folder / "cache"
+        data, cache = settings.data, folder / "cache"
 
-        def tries_of(synthesis: Any, tokenizer: Any = None) -> tuple[TrieSet, Any]:
+        def tries_of(made: Settings | None, tokenizer: Any = None) -> tuple[TrieSet, Any]:
             split = prepare.samples_of(
-                data.train, cache, on_error=data.on_error, seed=config.seed, synthesis=synthesis
+                data.train, cache, on_error=data.on_error, seed=settings.seed, synthesis=made
             )
             tokenizer = tokenizer or tokenization.make_tokenizer(
-                from_section(TokenizerSettings, config.tokenizer.to_dict(), "tokenizer"),
-                config.model.path,
-                split,
-                folder / "tokenizer",
+                settings.tokenizer, settings.model.path, split, folder / "tokenizer"
             )
-            settings = from_section(DataSettings, config.data.to_dict(), "data")
-            tries = trie_set.encode_split(split, tokenizer, settings, cache)
+            tries = trie_set.encode_split(split, tokenizer, data, cache)
             if len(tries) < pairs:
                 raise UserError(f"--pairs is {pairs}, and the data has {len(tries)}")
             # A reference has to be known of these alone.
@@ -133,13 +102,13 @@ def compare(
         base, tokenizer = tries_of(None)
         those = [_pair(base[i]) for i in range(pairs)]
         for kind in ("reward", "dpo"):
-            sides = _sides(kind, config, base, those, tokenizer, folder, batch)
+            sides = _sides(kind, settings, base, those, tokenizer, folder, batch)
             found[kind] = _by_turns(kind, sides, len(those), repeats, say)
         # A quarter of the pairs: each stands for fourteen sequences and not for two.
         few, part = max(1, pairs // 4), max(1, batch // 4)
-        tries, _ = tries_of(Settings(**config.synthesis), tokenizer)
+        tries, _ = tries_of(synthesis, tokenizer)
         terms = [_terms(tries[i]) for i in range(few)]
-        sides = _sides("all", config, tries, terms, tokenizer, folder, part)
+        sides = _sides("all", settings, tries, terms, tokenizer, folder, part)
         found["all"] = _by_turns("all", sides, few, repeats, say)
     for short, kind in (("rm", "reward"), ("dpo", "dpo"), ("all", "all")):
         found[f"ratio_{short}"] = found[kind]["ratio"]
@@ -220,47 +189,46 @@ def _terms(trie: Any) -> list[Term]:
     return found
 
 
+def _settings_of(kind: str, settings: RunSettings) -> RunSettings:
+    """What all sides train with."""
+    others = float(kind == "all")
+    return replace(
+        settings,
+        {
+            "objective": "dpo" if kind == "dpo" else "reward",
+            "loss": dataclasses.asdict(LossSettings(intra=others, inter=others, beta=BETA)),
+            "model": {"reference": ""},
+            "train": {
+                "learning_rate": LEARNING_RATE,
+                "schedule": "constant",
+                "warmup": 0.0,
+                "weight_decay": 0.0,
+                "b1": 0.9,
+                "b2": 0.999,
+                "clip": 1.0,
+            },
+        },
+    )
+
+
 def _sides(
     kind: str,
-    config: ConfigDict,
+    settings: RunSettings,
     tries: TrieSet,
     pairs: list[Any],
     tokenizer: Any,
     folder: Path,
     batch: int,
 ) -> dict[str, Side]:
-    config = ConfigDict(config.to_dict())
-    config.objective = "dpo" if kind == "dpo" else "reward"
-    config.loss = ConfigDict(
-        {
-            "base": 1.0,
-            "intra": float(kind == "all"),
-            "inter": float(kind == "all"),
-            "inter_form": "margin",
-            "inter_gamma": 0.0,
-            "center": 0.0,
-            "beta": BETA,
-            "type": "sigmoid",
-            "weights": "",
-            "label_smoothing": 0.0,
-            "joint_logp": False,
-        }
-    )
-    config.model.reference = ""
-    config.train.update({"learning_rate": LEARNING_RATE, "schedule": "constant", "warmup": 0.0})
-    config.train.update({"weight_decay": 0.0, "b1": 0.9, "b2": 0.999, "clip": 1.0})
-    config.train.logp_chunk = config.train.get("logp_chunk", 256)
+    # The first weights, from scratch or from the folder that the settings name, for all sides.
+    plain = settings = _settings_of(kind, settings)
     mesh = sharding.make_mesh({"data": 1, "fsdp": 1, "tensor": 1}, jax.devices()[:1])
     start = folder / f"start-{kind}"
-    # The first weights, from scratch or from the folder that the config names, for all sides.
-    plain = ConfigDict(config.to_dict())
     if kind == "dpo":
-        config.model.path = str(start)
-        config.model.shape = ""
+        settings = replace(settings, {"model": {"path": str(start), "shape": ""}})
         start.mkdir()
-    settings = run_settings(config.to_dict())
     objective = trainer.objective_of(settings)
-    source = trainer.first_parameters(run_settings(plain.to_dict()), tokenizer, objective.head)
+    source = trainer.first_parameters(plain, tokenizer, objective.head)
     shapes = objective.head.abstract_params(source.model)
     places = jax.tree.map(lambda _: sharding.replicated(mesh), shapes)
     model = dataclasses.replace(
@@ -271,10 +239,10 @@ def _sides(
         start.rmdir()
     hub.save_params(start, model, params)
     ours = _ours(settings, objective, source, params, tries, len(pairs), batch, mesh, folder)
-    torch_side = _Torch(kind, start, pairs, batch, tokenizer.pad_token_id or 0)
+    torch_side = TorchLoop(kind, start, pairs, batch, tokenizer.pad_token_id or 0)
     sides = {"ours": ours, "torch": Side(torch_side.check, torch_side.epoch)}
     if kind != "all":
-        sides["trl"] = _trl(kind, start, pairs, batch, tokenizer, folder)
+        sides["trl"] = trl_side(kind, start, pairs, batch, tokenizer, folder)
     return sides
 
 
@@ -357,203 +325,3 @@ def _ours(
         return time.perf_counter() - start, places
 
     return Side(check, epoch)
-
-
-def _load(kind: str, folder: Path) -> Any:
-    import transformers
-
-    name = "AutoModelForCausalLM" if kind == "dpo" else "AutoModelForSequenceClassification"
-    return getattr(transformers, name).from_pretrained(folder, attn_implementation="sdpa")
-
-
-class _Torch:
-    """A loop with nothing around it."""
-
-    def __init__(self, kind: str, folder: Path, pairs: list[Any], batch: int, pad: int):
-        import torch
-
-        self.computed = 0
-        self.kind, self.pairs, self.batch, self.pad = kind, pairs, batch, pad
-        self.model = _load(kind, folder).eval()  # no dropout, as in TRL
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=LEARNING_RATE, weight_decay=0.0
-        )
-        self.reference: dict[int, Any] = {}
-        self.rng = np.random.default_rng(0)
-        if kind == "dpo":
-            with torch.no_grad():
-                for index in range(len(pairs)):
-                    self.reference[index] = self._logps([index]).clone()
-
-    def _padded(self, indices: list[int]) -> tuple[Any, Any, Any]:
-        """Ids, attention mask and response mask of chosen, then rejected."""
-        texts = [(self.pairs[i].prompt, self.pairs[i].chosen) for i in indices]
-        texts += [(self.pairs[i].prompt, self.pairs[i].rejected) for i in indices]
-        return self._filled(texts)
-
-    def _filled(self, texts: list[tuple[list[int], list[int]]]) -> tuple[Any, Any, Any]:
-        """The same of prompts and responses in one list."""
-        import torch
-
-        longest = max(len(p) + len(r) for p, r in texts)
-        self.computed += len(texts) * longest
-        ids = torch.full((len(texts), longest), self.pad)
-        mask, scored = torch.zeros_like(ids), torch.zeros_like(ids)
-        for row, (prompt, response) in enumerate(texts):
-            stop = len(prompt) + len(response)
-            ids[row, :stop] = torch.tensor(prompt + response)
-            mask[row, :stop] = 1
-            scored[row, len(prompt) : stop] = 1
-        return ids, mask, scored
-
-    def _logps(self, indices: list[int]) -> Any:
-        """Log-probabilities [2, pairs], from the logits of response tokens alone."""
-        import torch
-
-        ids, mask, scored = self._padded(indices)
-        states = self.model.model(input_ids=ids, attention_mask=mask).last_hidden_state
-        at = scored[:, 1:].bool()
-        logits = self.model.lm_head(states[:, :-1][at])
-        targets = ids[:, 1:][at]
-        values = -torch.nn.functional.cross_entropy(logits, targets, reduction="none")
-        sums = torch.zeros(at.shape, dtype=values.dtype).masked_scatter(at, values).sum(1)
-        return sums.reshape(2, -1)
-
-    def _rewards(self, ids: Any, mask: Any) -> Any:
-        import torch
-
-        states = self.model.model(input_ids=ids, attention_mask=mask).last_hidden_state
-        return self.model.score(states[torch.arange(len(ids)), mask.sum(1) - 1])[:, 0]
-
-    def _loss(self, indices: list[int]) -> Any:
-        import torch
-
-        if self.kind == "all":
-            terms = [term for i in indices for term in self.pairs[i]]
-            ids, mask, _ = self._filled([(s, []) for term in terms for s in term.sequences])
-            signs = torch.tensor([sign for term in terms for sign in term.signs])
-            whose = [i for i, term in enumerate(terms) for _ in term.signs]
-            margins = torch.zeros(len(terms)).index_add(
-                0, torch.tensor(whose), self._rewards(ids, mask) * signs
-            )
-            losses = -torch.nn.functional.logsigmoid(margins)
-            levels = torch.tensor([term.level for term in terms])
-            return sum(losses[levels == level].mean() for level in levels.unique())
-        if self.kind == "reward":
-            ids, mask, _ = self._padded(indices)
-            chosen, rejected = self._rewards(ids, mask).reshape(2, -1)
-        else:
-            reference = torch.cat([self.reference[i] for i in indices], dim=1)
-            chosen, rejected = BETA * (self._logps(indices) - reference)
-        return -torch.nn.functional.logsigmoid(chosen - rejected).mean()
-
-    def check(self) -> tuple[float, float]:
-        """Loss and gradient norm of the first pairs."""
-        import torch
-
-        loss = self._loss(list(range(self.batch)))
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1e9)
-        self.optimizer.zero_grad()
-        return float(loss), float(norm)
-
-    def epoch(self) -> tuple[float, int]:
-        """Trains on all pairs, in another order each time."""
-        import torch
-
-        order = self.rng.permutation(len(self.pairs)).tolist()
-        self.computed = 0
-        start = time.perf_counter()
-        for at in range(0, len(order), self.batch):
-            self._loss(order[at : at + self.batch]).backward()
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-            self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
-        return time.perf_counter() - start, self.computed
-
-
-def _trl(
-    kind: str, start: Path, pairs: list[Pair], batch: int, tokenizer: Any, folder: Path
-) -> Side:
-    import datasets
-    import torch
-    import transformers
-    import trl
-
-    class Clock(transformers.TrainerCallback):
-        """Seconds from the beginning of the first step to the end of the last."""
-
-        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            """Starts the clock."""
-            if state.global_step == 0:
-                self.start = time.perf_counter()
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            """Reads the clock."""
-            self.seconds = time.perf_counter() - self.start
-
-    if kind == "reward":
-        records = [
-            {"chosen_ids": p.prompt + p.chosen, "rejected_ids": p.prompt + p.rejected}
-            for p in pairs
-        ]
-        settings, trainer_of, own = trl.RewardConfig, trl.RewardTrainer, {}
-    else:
-        records = [
-            {"prompt_ids": p.prompt, "chosen_ids": p.chosen, "rejected_ids": p.rejected}
-            for p in pairs
-        ]
-        own = {"beta": BETA, "precompute_ref_log_probs": True}
-
-        class Tokenized(trl.DPOTrainer):
-            """Takes the tokens as they are, the same as on the other sides."""
-
-            def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
-                return dataset
-
-        settings, trainer_of = trl.DPOConfig, Tokenized
-    steps = -(-len(pairs) // batch)
-    arguments = settings(
-        output_dir=str(folder / f"trl-{kind}"),
-        per_device_train_batch_size=batch,
-        max_steps=steps,
-        learning_rate=LEARNING_RATE,
-        lr_scheduler_type="constant",
-        bf16=False,
-        use_cpu=True,
-        gradient_checkpointing=False,
-        report_to=[],
-        save_strategy="no",
-        logging_strategy="no",
-        disable_tqdm=True,
-        log_level="error",
-        max_length=None,
-        **own,
-    )
-    clock = Clock()
-    trainer = trainer_of(
-        model=_load(kind, start),
-        args=arguments,
-        train_dataset=datasets.Dataset.from_list(records),
-        processing_class=tokenizer,
-        callbacks=[clock],
-    )
-    first = functools.partial(_first_batch, trainer, batch)
-
-    def check() -> tuple[float, float]:
-        trainer.model.eval()
-        loss = trainer.compute_loss(trainer.model, first())
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), 1e9)
-        trainer.model.zero_grad()
-        return float(loss), float(norm)
-
-    def epoch() -> tuple[float, int]:
-        trainer.train()
-        return clock.seconds, 0
-
-    return Side(check, epoch)
-
-
-def _first_batch(trainer: Any, batch: int) -> Any:
-    return trainer.data_collator([trainer.train_dataset[i] for i in range(batch)])

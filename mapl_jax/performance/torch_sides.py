@@ -1,0 +1,269 @@
+"""The sides of a comparison that run in torch: TRL's trainers, and a plain loop."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BETA = 0.1
+LEARNING_RATE = 1e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A pair as the peers read it."""
+
+    prompt: list[int]
+    chosen: list[int]
+    rejected: list[int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Term:
+    """A signed sum of rewards, each of a sequence of its own.
+
+    Attributes:
+        level: index of the level.
+        sequences: tokens.
+        signs: +1 or -1, one for each.
+    """
+
+    level: int
+    sequences: list[list[int]]
+    signs: list[int]
+
+
+@dataclasses.dataclass
+class Side:
+    """One contestant.
+
+    Attributes:
+        check: loss and gradient norm of the first pairs, before any step.
+        epoch: trains on all pairs; seconds and tokens computed, padding included (0: not known).
+    """
+
+    check: Callable[[], tuple[float, float]]
+    epoch: Callable[[], tuple[float, int]]
+
+
+def _load(kind: str, folder: Path) -> Any:
+    import transformers
+
+    name = "AutoModelForCausalLM" if kind == "dpo" else "AutoModelForSequenceClassification"
+    return getattr(transformers, name).from_pretrained(folder, attn_implementation="sdpa")
+
+
+class TorchLoop:
+    """A loop with nothing around it."""
+
+    def __init__(self, kind: str, folder: Path, pairs: list[Any], batch: int, pad: int):
+        import torch
+
+        self.computed = 0
+        self.kind, self.pairs, self.batch, self.pad = kind, pairs, batch, pad
+        self.model = _load(kind, folder).eval()  # no dropout, as in TRL
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=LEARNING_RATE, weight_decay=0.0
+        )
+        self.reference: dict[int, Any] = {}
+        self.rng = np.random.default_rng(0)
+        if kind == "dpo":
+            with torch.no_grad():
+                for index in range(len(pairs)):
+                    self.reference[index] = self._logps([index]).clone()
+
+    def _padded(self, indices: list[int]) -> tuple[Any, Any, Any]:
+        """Ids, attention mask and response mask of chosen, then rejected."""
+        texts = [(self.pairs[i].prompt, self.pairs[i].chosen) for i in indices]
+        texts += [(self.pairs[i].prompt, self.pairs[i].rejected) for i in indices]
+        return self._filled(texts)
+
+    def _filled(self, texts: list[tuple[list[int], list[int]]]) -> tuple[Any, Any, Any]:
+        """The same of prompts and responses in one list."""
+        import torch
+
+        longest = max(len(p) + len(r) for p, r in texts)
+        self.computed += len(texts) * longest
+        ids = torch.full((len(texts), longest), self.pad)
+        mask, scored = torch.zeros_like(ids), torch.zeros_like(ids)
+        for row, (prompt, response) in enumerate(texts):
+            stop = len(prompt) + len(response)
+            ids[row, :stop] = torch.tensor(prompt + response)
+            mask[row, :stop] = 1
+            scored[row, len(prompt) : stop] = 1
+        return ids, mask, scored
+
+    def _logps(self, indices: list[int]) -> Any:
+        """Log-probabilities [2, pairs], from the logits of response tokens alone."""
+        import torch
+
+        ids, mask, scored = self._padded(indices)
+        states = self.model.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        at = scored[:, 1:].bool()
+        logits = self.model.lm_head(states[:, :-1][at])
+        targets = ids[:, 1:][at]
+        values = -torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+        sums = torch.zeros(at.shape, dtype=values.dtype).masked_scatter(at, values).sum(1)
+        return sums.reshape(2, -1)
+
+    def _rewards(self, ids: Any, mask: Any) -> Any:
+        import torch
+
+        states = self.model.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        return self.model.score(states[torch.arange(len(ids)), mask.sum(1) - 1])[:, 0]
+
+    def _loss(self, indices: list[int]) -> Any:
+        import torch
+
+        if self.kind == "all":
+            terms = [term for i in indices for term in self.pairs[i]]
+            ids, mask, _ = self._filled([(s, []) for term in terms for s in term.sequences])
+            signs = torch.tensor([sign for term in terms for sign in term.signs])
+            whose = [i for i, term in enumerate(terms) for _ in term.signs]
+            margins = torch.zeros(len(terms)).index_add(
+                0, torch.tensor(whose), self._rewards(ids, mask) * signs
+            )
+            losses = -torch.nn.functional.logsigmoid(margins)
+            levels = torch.tensor([term.level for term in terms])
+            return sum(losses[levels == level].mean() for level in levels.unique())
+        if self.kind == "reward":
+            ids, mask, _ = self._padded(indices)
+            chosen, rejected = self._rewards(ids, mask).reshape(2, -1)
+        else:
+            reference = torch.cat([self.reference[i] for i in indices], dim=1)
+            chosen, rejected = BETA * (self._logps(indices) - reference)
+        return -torch.nn.functional.logsigmoid(chosen - rejected).mean()
+
+    def check(self) -> tuple[float, float]:
+        """Loss and gradient norm of the first pairs."""
+        import torch
+
+        loss = self._loss(list(range(self.batch)))
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1e9)
+        self.optimizer.zero_grad()
+        return float(loss), float(norm)
+
+    def epoch(self) -> tuple[float, int]:
+        """Trains on all pairs, in another order each time."""
+        import torch
+
+        order = self.rng.permutation(len(self.pairs)).tolist()
+        self.computed = 0
+        start = time.perf_counter()
+        for at in range(0, len(order), self.batch):
+            self._loss(order[at : at + self.batch]).backward()
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+        return time.perf_counter() - start, self.computed
+
+
+def trl_side(
+    kind: str, start: Path, pairs: list[Pair], batch: int, tokenizer: Any, folder: Path
+) -> Side:
+    """TRL's trainer of rewards or of DPO, from the weights of a folder."""
+    import torch
+
+    clock = _clock()
+    trainer = _trainer(kind, start, pairs, batch, tokenizer, folder, clock)
+
+    def check() -> tuple[float, float]:
+        trainer.model.eval()
+        first = trainer.data_collator([trainer.train_dataset[i] for i in range(batch)])
+        loss = trainer.compute_loss(trainer.model, first)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), 1e9)
+        trainer.model.zero_grad()
+        return float(loss), float(norm)
+
+    def epoch() -> tuple[float, int]:
+        trainer.train()
+        return clock.seconds, 0
+
+    return Side(check, epoch)
+
+
+def _trainer(
+    kind: str,
+    start: Path,
+    pairs: list[Pair],
+    batch: int,
+    tokenizer: Any,
+    folder: Path,
+    clock: Any,
+) -> Any:
+    import datasets
+    import trl
+
+    own: dict[str, Any] = {}
+    if kind == "reward":
+        records = [
+            {"chosen_ids": p.prompt + p.chosen, "rejected_ids": p.prompt + p.rejected}
+            for p in pairs
+        ]
+        settings, trainer_of = trl.RewardConfig, trl.RewardTrainer
+    else:
+        records = [
+            {"prompt_ids": p.prompt, "chosen_ids": p.chosen, "rejected_ids": p.rejected}
+            for p in pairs
+        ]
+        settings, trainer_of = trl.DPOConfig, _dpo_trainer()
+        own = {"beta": BETA, "precompute_ref_log_probs": True}
+    arguments = settings(
+        output_dir=str(folder / f"trl-{kind}"),
+        per_device_train_batch_size=batch,
+        max_steps=-(-len(pairs) // batch),
+        learning_rate=LEARNING_RATE,
+        lr_scheduler_type="constant",
+        bf16=False,
+        use_cpu=True,
+        gradient_checkpointing=False,
+        report_to=[],
+        save_strategy="no",
+        logging_strategy="no",
+        disable_tqdm=True,
+        log_level="error",
+        max_length=None,
+        **own,
+    )
+    return trainer_of(
+        model=_load(kind, start),
+        args=arguments,
+        train_dataset=datasets.Dataset.from_list(records),
+        processing_class=tokenizer,
+        callbacks=[clock],
+    )
+
+
+def _clock() -> Any:
+    import transformers
+
+    class Clock(transformers.TrainerCallback):
+        """Seconds from the beginning of the first step to the end of the last."""
+
+        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            """Starts the clock."""
+            if state.global_step == 0:
+                self.start = time.perf_counter()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            """Reads the clock."""
+            self.seconds = time.perf_counter() - self.start
+
+    return Clock()
+
+
+def _dpo_trainer() -> Any:
+    import trl
+
+    class Tokenized(trl.DPOTrainer):
+        """Takes the tokens as they are, the same as on the other sides."""
+
+        def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+            return dataset
+
+    return Tokenized
