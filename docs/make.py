@@ -73,7 +73,7 @@ def constraints_page() -> str:
         "import mapl_jax",
         "",
         'mapl_jax.propose_instructions(keeps="...", breaks="...", k=3)',
-        'mapl_jax.check_instructions(["Use less than 3 commas in your answer."], "a, b, c")',
+        'mapl_jax.check_instructions(["Use fewer than 3 commas."], "a, b, c")',
         "```",
     ]
     for group in dict.fromkeys(constraints.group(id) for id in known):

@@ -170,7 +170,7 @@ def check_instructions(
 
     Example:
         >>> import mapl_jax
-        >>> mapl_jax.check_instructions(["Use less than 3 commas in your answer."], "a, b, c")
+        >>> mapl_jax.check_instructions(["Use fewer than 3 commas."], "a, b, c")
         [True]
     """
     verdicts = []

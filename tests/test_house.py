@@ -23,6 +23,7 @@ FORMULAS = {"losses", "pair_losses"}
 ROOMS = {
     "constraints",
     "constraints.families",
+    "constraints.families.wordings",
     "constraints.text",
     "data",
     "evaluation",
@@ -43,8 +44,9 @@ NEVER = {
     "data": {"models"},
     "models": {"data", "training"},
     **{
-        room: (ROOMS | FORMULAS) - {"constraints", "constraints.families", "constraints.text"}
-        for room in ("constraints", "constraints.families", "constraints.text")
+        room: (ROOMS | FORMULAS) - {it for it in ROOMS if it.startswith("constraints")}
+        for room in ROOMS
+        if room.startswith("constraints")
     },
     "kernels": (ROOMS | FORMULAS) - {"kernels"},
     "losses": (ROOMS | FORMULAS) - {"losses", "pair_losses"},
@@ -53,7 +55,7 @@ NEVER = {
 # Besides the verbs, where a ConfigDict is read: a verb turns it into settings and hands those on.
 READS_CONFIGS = {"runtime.config", "runtime.cli"}
 # Tables and templates: long because there is much to list, not much to follow.
-TABLES = {"data.demo"}
+TABLES = {"constraints.families.wordings.formats", "data.demo"}
 
 LONGEST_FUNCTION = 80
 LONGEST_FILE = 400

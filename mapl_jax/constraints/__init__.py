@@ -16,7 +16,7 @@ here mean what the sentences say, so they mend what is plainly a slip in IFEval'
 whole words, for example. `verdict` judges as IFEval does, quirks included. One file a group of
 families; a new family is one more entry of its `FAMILIES`.
 
-May import: constraints.families, constraints.text.
+May import: constraints.families, constraints.families.wordings, constraints.text.
 """
 
 from collections.abc import Sequence

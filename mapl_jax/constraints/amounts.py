@@ -108,8 +108,10 @@ def between(low: int, high: int, rng: Random) -> int:
     return low + int(rng.random() * (high - low + 1))
 
 
-def propose(kept: Sequence[int], broken: Sequence[int], rng: Random) -> tuple[str, int] | None:
-    """Draws (relation, number >= 1) that all of `kept` satisfy and none of `broken`.
+def propose(
+    kept: Sequence[int], broken: Sequence[int], rng: Random, least: int = 1
+) -> tuple[str, int] | None:
+    """Draws (relation, number >= `least`) that all of `kept` satisfy and none of `broken`.
 
     With both kinds given, the number lies between them; with one kind it lies within 30 % of it.
     """
@@ -125,7 +127,8 @@ def propose(kept: Sequence[int], broken: Sequence[int], rng: Random) -> tuple[st
         over = (high + 1, max(high + 1, int(1.3 * high) + 1))
         choices.append((AT_LEAST, *(under if kept else over)))
         choices.append((LESS_THAN, *(over if kept else under)))
-        choices = [choice for choice in choices if choice[2] >= choice[1]]
+    choices = [(which, max(low, least), high) for which, low, high in choices]
+    choices = [choice for choice in choices if choice[2] >= choice[1]]
     if not choices:
         return None
     relation, low, high = choices[int(rng.random() * len(choices))]

@@ -1,15 +1,20 @@
 """What every family of constraints has."""
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import ClassVar
 
 import numpy as np
 
 from mapl_jax.constraints.amounts import AT_LEAST, RELATIONS, Random, distance
+from mapl_jax.constraints.families.wordings import FORMS
 from mapl_jax.constraints.parameters import Choice, Number, Parameter, Params
+from mapl_jax.constraints.templates import Sentences
 from mapl_jax.constraints.text.statistics import Text, view
-from mapl_jax.constraints.wording import Slot, Template, pick, plain_slots
+from mapl_jax.constraints.wording import Slot, pick, slots_of
 
 Conditions = Sequence[tuple[str, bool]]
 Bounds = tuple[float, float]
@@ -37,21 +42,6 @@ class Demands:
 
 
 @dataclass(frozen=True)
-class Wordings:
-    """Templates for one form of a family.
-
-    Attributes:
-        train: Templates for training.
-        held_out: Templates kept for evaluation.
-        fixed: Parameters that the form stands for, not shown in any slot.
-    """
-
-    train: Sequence[str]
-    held_out: Sequence[str]
-    fixed: Params = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Threshold:
     """A number and the relation of a count to it, two parameters that go together."""
 
@@ -59,9 +49,22 @@ class Threshold:
     relation: Choice
 
     @classmethod
-    def of(cls, number: str = "number", relation: str = "relation", default: str | None = None):
-        """The two parameters by their names; `default` is the relation that may be left out."""
-        return cls(Number(number), Choice(relation, default, options=RELATIONS))
+    def of(
+        cls,
+        number: str = "number",
+        relation: str = "relation",
+        default: str | None = None,
+        least: int = 1,
+    ) -> "Threshold":
+        """The two parameters by their names.
+
+        Args:
+            number: name of the number.
+            relation: name of the relation.
+            default: the relation that may be left out.
+            least: the smallest number.
+        """
+        return cls(Number(number, least=least), Choice(relation, default, options=RELATIONS))
 
     def distance(self, count: int, params: Params) -> float:
         """Signed distance of a count; >= 0 exactly when the relation holds."""
@@ -82,34 +85,24 @@ class Family:
         id: "group:name".
         held_out: Kept for evaluation, never synthesized for training.
         beyond_ifeval: Not one of IFEval's 25 types.
-        parameters: Declared; `validate` and the plain slots of templates follow from them.
+        parameters: Declared; `validate` and the slots of templates follow from them.
+        slots: Further slots of templates.
     """
 
     parameters: Sequence[Parameter] = ()
+    slots: ClassVar[Mapping[str, Slot]] = MappingProxyType({})
 
     def __init__(
         self,
         id: str,
-        wordings: Sequence[Wordings],
-        slots: Mapping[str, Slot] | None = None,
-        /,
         *,
         held_out: bool = False,
         beyond_ifeval: bool = True,
     ):
         self.id = id
         self._names = {parameter.name for parameter in self.parameters}
-        slots = {**plain_slots(self.parameters), **(slots or {})}
         self.held_out = held_out
         self.beyond_ifeval = beyond_ifeval
-        self.templates = [
-            (
-                form.fixed,
-                [Template(text, slots, form.fixed) for text in form.train],
-                [Template(text, slots, form.fixed) for text in form.held_out],
-            )
-            for form in wordings
-        ]
 
     @property
     def group(self) -> str:
@@ -192,15 +185,36 @@ class Family:
             self.measure(params, text) < 0 for text in broken
         )
 
-    def render(self, params: Params, rng: Random, held_out: bool = False) -> str:
-        """Puts the constraint into an English sentence."""
+    @functools.cached_property
+    def forms(self) -> Sequence[Sentences]:
+        """The sentences for each kind of parameters, the most special ones first."""
+        names: dict[str, Parameter] = {}
+        for it in reversed(self.parameters):
+            if isinstance(it, Number):
+                names["number"] = it
+            elif isinstance(it, Choice) and it.options == RELATIONS:
+                names["relation"] = it
+        slots = {**slots_of(self.parameters), **self.slots}
+        forms = [Sentences.of(form, slots, names) for form in FORMS[self.id]]
+        return sorted(forms, key=lambda form: -len(form.fixed))
+
+    def form(self, params: Params) -> Sentences:
+        """The sentences for these parameters."""
+        return next(form for form in self.forms if form.fits(params))
+
+    def render(
+        self,
+        params: Params,
+        rng: Random,
+        *,
+        held_out: bool = False,
+        terse: bool = False,
+        answer: str = "",
+    ) -> str:
+        """Puts the constraint into an English sentence; see `registry.render`."""
         self.validate(params)
-        for fixed, train, kept_back in self.templates:
-            if all(params.get(key) == value for key, value in fixed.items()) and (
-                fixed or not params.get("negated")
-            ):
-                return pick(kept_back if held_out else train, rng).write(params, rng)
-        raise ValueError(f"{self.id}: no wording for {params}")
+        templates = self.form(params).choices(params, held_out, terse)
+        return pick(templates, rng).write(params, rng, answer)
 
 
 def word_at(place: str, word: str) -> dict[str, Fact]:

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from mapl_jax.constraints.families import (
     startend,
 )
 from mapl_jax.constraints.parameters import Params
-from mapl_jax.constraints.wording import Template
+from mapl_jax.constraints.templates import Template
 
 FAMILIES: dict[str, Family] = {
     family.id: family
@@ -111,7 +111,15 @@ def propose(id: str, conditions: Conditions, rng: np.random.Generator) -> Params
     return family_of(id).propose(conditions, rng)
 
 
-def render(id: str, params: Params, rng: Random, *, held_out: bool = False) -> str:
+def render(
+    id: str,
+    params: Params,
+    rng: Random,
+    *,
+    held_out: bool = False,
+    terse: bool = False,
+    answer: str = "",
+) -> str:
     """Puts a constraint into a sentence.
 
     Args:
@@ -119,11 +127,13 @@ def render(id: str, params: Params, rng: Random, *, held_out: bool = False) -> s
         params: its parameters.
         rng: decides the wording.
         held_out: use the wordings kept for evaluation.
+        terse: no question and no "please", as in a line of a list.
+        answer: what to call the answer, one of `wording.ANSWERS`; drawn if there is none.
 
     Raises:
         ValueError: unknown id or bad parameters.
     """
-    return family_of(id).render(params, rng, held_out)
+    return family_of(id).render(params, rng, held_out=held_out, terse=terse, answer=answer)
 
 
 def parse(text: str) -> tuple[str, Params]:
@@ -133,8 +143,7 @@ def parse(text: str) -> tuple[str, Params]:
         ValueError: the sentence is of no family.
     """
     text = text.strip()
-    opening = text.split(maxsplit=1)[0].lower() if text else ""
-    for family, template in templates().get(opening, ()):
+    for family, template in templates_for(text):
         params = template.read(text)
         if params is None:
             continue
@@ -233,13 +242,20 @@ def family_of(id: str) -> Family:
     return FAMILIES[id]
 
 
+def templates_for(text: str) -> Iterator[tuple[Family, Template]]:
+    """Families and those of their templates that may have made a sentence, by its first word."""
+    if text:
+        yield from _templates().get(text.split(maxsplit=1)[0].lower(), ())
+        yield from _templates().get("", ())
+
+
 @functools.cache
-def templates() -> dict[str, list[tuple[Family, Template]]]:
-    """The templates of all families by the first word, in small letters, of their sentences."""
+def _templates() -> dict[str, list[tuple[Family, Template]]]:
+    """Templates by the first word of their sentences; "" has those that begin with any word."""
     found: dict[str, list[tuple[Family, Template]]] = {}
     for family in FAMILIES.values():
-        for _, train, held_out in family.templates:
-            for template in (*train, *held_out):
-                for opening in template.openings:
+        for form in family.forms:
+            for template in (*form.train, *form.held_out):
+                for opening in template.openings or ("",):
                     found.setdefault(opening, []).append((family, template))
     return found

@@ -1,31 +1,14 @@
 """The common shapes of families: a count, an exact number, a bound on one, a yes or no."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from mapl_jax.constraints import amounts
-from mapl_jax.constraints.amounts import AT_LEAST, LESS_THAN, RELATIONS, between, propose
-from mapl_jax.constraints.base import Demands, Family, Threshold, Wordings
+from mapl_jax.constraints.amounts import RELATIONS
+from mapl_jax.constraints.base import Demands, Family, Threshold
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Number, Params
 from mapl_jax.constraints.text.statistics import Text
-from mapl_jax.constraints.wording import amount_slot, exact_slot, pick
-
-_COUNT_TRAIN = (
-    "Use {amount} in {answer}.",
-    "{Answer} should contain {amount}.",
-    "{Answer} must have {amount}.",
-    "Include {amount}.",
-    "Please give me {amount} in {answer}.",
-    "Write {answer} with {amount}.",
-)
-
-
-_COUNT_HELD_OUT = (
-    "I would like to see {amount} in {answer}.",
-    "Mind the count: {amount} in {answer}.",
-    "{Answer} is expected to come with {amount}.",
-)
-
+from mapl_jax.constraints.wording import pick
 
 V = TypeVar("V")
 
@@ -62,26 +45,17 @@ class Count(Statistic[int]):
         self,
         id: str,
         statistic: Callable[[Text], int],
-        unit: tuple[str, str],
         *,
         number_key: str = "number",
         relation_key: str = "relation",
         default_relation: str | None = None,
+        least: int = 1,
         quantity: str | None = None,
-        train: Sequence[str] = (),
-        held_out_wordings: Sequence[str] = (),
-        generic_wordings: bool = True,
         **options: bool,
     ):
-        self.threshold = Threshold.of(number_key, relation_key, default_relation)
+        self.threshold = Threshold.of(number_key, relation_key, default_relation, least)
         self.parameters = (self.threshold.number, self.threshold.relation)
-        generic = (_COUNT_TRAIN, _COUNT_HELD_OUT) if generic_wordings else ((), ())
-        super().__init__(
-            id,
-            [Wordings((*generic[0], *train), (*generic[1], *held_out_wordings))],
-            {"amount": amount_slot(number_key, relation_key, unit, default_relation)},
-            **options,
-        )
+        super().__init__(id, **options)
         self.statistic = statistic
         self.quantity = quantity or id
 
@@ -91,11 +65,11 @@ class Count(Statistic[int]):
 
     def derive(self, kept, broken, rng):
         """A threshold between the counts of both sides."""
-        found = amounts.propose(
-            [self.statistic(text) for text in kept], [self.statistic(text) for text in broken], rng
-        )
+        least = self.threshold.number.least
+        counts = [[self.statistic(text) for text in side] for side in (kept, broken)]
+        found = amounts.propose(*counts, rng, least)
         if found is None and not kept and not broken:
-            found = pick(RELATIONS, rng), amounts.between(1, 5, rng)
+            found = pick(RELATIONS, rng), amounts.between(least, least + 4, rng)
         if found is None:
             return None
         relation, number = found
@@ -122,13 +96,11 @@ class Flag(Statistic[bool]):
         id: str,
         statistic: Callable[[Text], bool],
         *,
-        plain: tuple[Sequence[str], Sequence[str]],
-        negated: tuple[Sequence[str], Sequence[str]],
         plain_demands: Demands | None = None,
         negated_demands: Demands | None = None,
         **options: bool,
     ):
-        super().__init__(id, [Wordings(*plain), Wordings(*negated, fixed=NEGATED)], **options)
+        super().__init__(id, **options)
         self.statistic = statistic
         self._demands = (plain_demands or Demands(), negated_demands or Demands())
 
@@ -154,8 +126,6 @@ class Flag(Statistic[bool]):
 def presence(
     id: str,
     statistic: Callable[[Text], bool],
-    plain: tuple[Sequence[str], Sequence[str]],
-    negated: tuple[Sequence[str], Sequence[str]],
     value: str,
     *,
     beyond_ifeval: bool = True,
@@ -165,8 +135,6 @@ def presence(
     Args:
         id: of the family.
         statistic: whether a text has it.
-        plain: wordings that ask for it, for training and held out.
-        negated: the same for those that forbid it.
         value: what the demands call it.
         beyond_ifeval: not one of IFEval's types.
     """
@@ -174,8 +142,6 @@ def presence(
         id,
         statistic,
         beyond_ifeval=beyond_ifeval,
-        plain=plain,
-        negated=negated,
         plain_demands=Demands(values={value: True}),
         negated_demands=Demands(values={value: False}),
     )
@@ -189,19 +155,14 @@ class Exact(Statistic[int | None]):
         id: str,
         statistic: Callable[[Text], int | None],
         key: str,
-        unit: tuple[str, str],
         *,
         least: int = 1,
         quantity: str | None = None,
-        train: Sequence[str],
-        held_out_wordings: Sequence[str],
         **options: bool,
     ):
         self.number = Number(key, least=least)
         self.parameters = (self.number,)
-        super().__init__(
-            id, [Wordings(train, held_out_wordings)], {"exactly": exact_slot(key, unit)}, **options
-        )
+        super().__init__(id, **options)
         self.statistic = statistic
         self.quantity = quantity or id
 
@@ -227,49 +188,3 @@ class Exact(Statistic[int | None]):
     def demands(self, params: Params) -> Demands:
         """Bounds of the quantity counted."""
         return Demands(bounds={self.quantity: (self.number.of(params),) * 2})
-
-
-class Bound(Statistic[int]):
-    """A statistic below a number, or at or above it, each with wordings of its own.
-
-    Parameters: a number, and a relation "less than" or "at least".
-    """
-
-    threshold = Threshold.of()
-    parameters = (threshold.number, threshold.relation)
-
-    def __init__(
-        self,
-        id: str,
-        statistic: Callable[[Text], int],
-        *,
-        less: tuple[Sequence[str], Sequence[str]],
-        more: tuple[Sequence[str], Sequence[str]],
-        **options: bool,
-    ):
-        super().__init__(
-            id,
-            [
-                Wordings(*less, {"relation": LESS_THAN}),
-                Wordings(*more, {"relation": AT_LEAST}),
-            ],
-            **options,
-        )
-        self.statistic = statistic
-
-    def judge(self, params: Params, value: int) -> float:
-        """Distance of the statistic to the threshold."""
-        return self.threshold.distance(value, params)
-
-    def derive(self, kept, broken, rng):
-        """A threshold between the two sides."""
-        found = propose(
-            [self.statistic(text) for text in kept], [self.statistic(text) for text in broken], rng
-        )
-        if found is None and not kept and not broken:
-            found = pick(RELATIONS, rng), between(8, 25, rng)
-        return None if found is None else {"number": found[1], "relation": found[0]}
-
-    def demands(self, params: Params) -> Demands:
-        """Bounds on the statistic."""
-        return Demands(bounds={self.id: self.threshold.bounds(params)})

@@ -1,18 +1,25 @@
-"""English sentences with slots: written from parameters and read back into them."""
+"""The slots of sentences: written from parameters and read back into them."""
 
-import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from mapl_jax.constraints import amounts
-from mapl_jax.constraints.amounts import AT_LEAST, LESS_THAN, Random
+from mapl_jax.constraints.amounts import Random
 from mapl_jax.constraints.parameters import Character, Number, Parameter, Params, Phrase, Phrases
 
+Item = TypeVar("Item")
 
-def pick(items: Sequence, rng: Random):
+
+def pick(items: Sequence[Item], rng: Random) -> Item:
     """Draws one item. `rng.random` is ten times as fast as `rng.choice`."""
     return items[int(rng.random() * len(items))]
+
+
+def always(params: Params) -> bool:
+    """What a slot answers that can show any parameters."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -20,16 +27,22 @@ class Slot:
     """A place in a sentence that shows a part of the parameters.
 
     Attributes:
-        pattern: Regular expression, without groups, of all texts `write` can produce.
-        write: Text for these parameters.
-        read: The parameters back from the text; raises ValueError where there are none.
-        openings: First words the slot may start with, where a sentence starts with it.
+        pattern: regular expression, without groups, of all texts `write` can produce.
+        write: text for these parameters.
+        read: the parameters back from the text; raises ValueError where there are none.
+        openings: first words the slot may start with; none if they are many.
+        possible: whether the slot can show these parameters.
+        capital: written with a capital letter where it starts a sentence.
+        noun: makes a slot that shows a noun as well, given as singular and plural.
     """
 
     pattern: str
     write: Callable[[Params, Random], str]
     read: Callable[[str], Params]
     openings: tuple[str, ...] = ()
+    possible: Callable[[Params], bool] = always
+    capital: bool = False
+    noun: Callable[[str, str], "Slot"] | None = None
 
 
 def _alternatives(*texts: str) -> Slot:
@@ -41,248 +54,285 @@ def _alternatives(*texts: str) -> Slot:
     )
 
 
-_ANSWERS = ("your answer", "your response", "your reply", "the answer", "the response")
+ANSWERS = ("your answer", "your response", "your reply", "the answer", "the response")
 COMMON_SLOTS: Mapping[str, Slot] = {
-    "answer": _alternatives(*_ANSWERS),
-    "Answer": _alternatives(*(text.capitalize() for text in _ANSWERS)),
+    "answer": _alternatives(*ANSWERS),
+    "Answer": _alternatives(*(text.capitalize() for text in ANSWERS)),
 }
+
+
+# Numbers --------------------------------------------------------------------------------------
 
 
 def write_number(number: int, rng: Random) -> str:
     """Writes a number in digits or, more often for small ones, in words."""
-    if number < amounts.LIMIT and rng.random() < (0.4 if number <= 20 else 0.15):
-        return amounts.spell(number)
-    return str(number)
+    share = 0.5 if number <= 10 else 0.2 if number <= 20 or number in range(30, 100, 10) else 0.0
+    return amounts.spell(number) if rng.random() < share else str(number)
 
 
-def number_slot(key: str) -> Slot:
-    """A bare number."""
-    return Slot(
-        pattern=amounts.PATTERN,
-        write=lambda params, rng: write_number(Number(key).of(params), rng),
-        read=lambda text: {key: amounts.read(text)},
-    )
-
-
-# (phrase, what to add to the number shown to get the parameter)
-_AT_LEAST_PHRASES = (
-    ("at least {}", 0),
-    ("{} or more", 0),
-    ("no fewer than {}", 0),
-    ("a minimum of {}", 0),
-    ("more than {}", 1),
-)
-_LESS_THAN_PHRASES = (
-    ("fewer than {}", 0),
-    ("less than {}", 0),
-    ("at most {}", 1),
-    ("no more than {}", 1),
-    ("a maximum of {}", 1),
-)
-
-
-def amount_slot(
-    number_key: str,
-    relation_key: str,
-    unit: tuple[str, str],
-    default_relation: str | None = None,
-    zero: str = "",
-) -> Slot:
-    """A relation, a number and a unit: "at least 5 words", "no more than three commas".
+def number_slot(key: str, less: int = 0, *, digits: bool = False) -> Slot:
+    """A number, {n}, or with `less` = 1 the one before it, {m}.
 
     Args:
-        number_key: Parameter that holds the number (1 or more).
-        relation_key: Parameter that holds "less than" or "at least".
-        unit: Singular and plural.
-        default_relation: The relation that parameters leave out, if any.
-        zero: What "less than 1" reads as; "no words" and the like unless given.
+        key: parameter that holds the number.
+        less: what to take away from it before it is shown.
+        digits: never in words, where two numbers of a sentence should look alike.
     """
-    one, many = unit
-    none = zero or f"no {many}"
-    units = f"(?:{re.escape(many)}|{re.escape(one)})"
 
-    # Only reading needs the patterns, and compiling those of all families takes seconds.
-    @functools.cache
-    def readers() -> list[tuple[re.Pattern[str], str, int]]:
-        number = f"({amounts.PATTERN})"
-        return [
-            (re.compile(f"{phrase.format(number)} {units}", re.I), relation, offset)
-            for relation, phrases in (
-                (AT_LEAST, _AT_LEAST_PHRASES),
-                (LESS_THAN, _LESS_THAN_PHRASES),
-            )
-            for phrase, offset in phrases
-        ]
+    parameter = Number(key)
 
-    def params_of(relation: str, number: int) -> Params:
-        params: Params = {number_key: number}
-        if relation != default_relation:
-            params[relation_key] = relation
-        return params
+    def shown(params: Params, rng: Random) -> str:
+        number = parameter.of(params) - less
+        return str(number) if digits else write_number(number, rng)
 
-    def write(params: Params, rng: Random) -> str:
-        relation = params.get(relation_key, default_relation)
-        number = Number(number_key).of(params)
-        if relation == LESS_THAN and number == 1:
-            return none
-        # "more than 0" is no English.
-        some = 5 if number > 1 else 4
-        phrases = (_AT_LEAST_PHRASES if relation == AT_LEAST else _LESS_THAN_PHRASES)[:some]
-        phrase, offset = pick(phrases, rng)
-        shown = number - offset
-        # "one word", but "one or more words".
-        single = shown == 1 and not phrase.endswith("or more")
-        return f"{phrase.format(write_number(shown, rng))} {one if single else many}"
+    def with_noun(one: str, many: str) -> Slot:
+        return Slot(
+            pattern=f"{amounts.PATTERN} (?:{re.escape(many)}|{re.escape(one)})",
+            write=lambda params, rng: (
+                f"{shown(params, rng)} {one if parameter.of(params) - less == 1 else many}"
+            ),
+            read=lambda text: {key: _first_number(text) + less},
+            possible=possible,
+            capital=True,
+        )
 
-    def read(text: str) -> Params:
-        if text.lower() == none.lower():
-            return params_of(LESS_THAN, 1)
-        for reader, relation, offset in readers():
-            if match := reader.fullmatch(text):
-                return params_of(relation, amounts.read(match[1]) + offset)
-        raise ValueError(f"no amount: {text!r}")
-
-    phrases = "|".join(
-        phrase.format(amounts.PATTERN) for phrase, _ in (*_AT_LEAST_PHRASES, *_LESS_THAN_PHRASES)
-    )
-    return Slot(f"{re.escape(none)}|(?:{phrases}) {units}", write, read)
-
-
-def exact_slot(key: str, unit: tuple[str, str]) -> Slot:
-    """An exact number and a unit: "exactly three bullet points", "no bullet points"."""
-    one, many = unit
-    units = f"(?:{re.escape(many)}|{re.escape(one)})"
-
-    def write(params: Params, rng: Random) -> str:
-        number = Number(key).of(params)
-        if number == 0:
-            return f"no {many}"
-        return f"exactly {write_number(number, rng)} {one if number == 1 else many}"
-
-    def read(text: str) -> Params:
-        if text.lower() == f"no {many}".lower():
-            return {key: 0}
-        match = re.match(rf"exactly ({amounts.PATTERN}) {units}", text, re.I)
-        if match is None:
-            raise ValueError(f"no exact number: {text!r}")
-        return {key: amounts.read(match[1])}
-
-    return Slot(f"no {re.escape(many)}|exactly {amounts.PATTERN} {units}", write, read)
-
-
-_QUOTED = r'"(?:[^"\\]|\\.)*"'
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
-_UNESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\", '"': '\\"'}
-
-
-def _quote(text: str) -> str:
-    return '"' + re.sub(r'[\n\t\r\\"]', lambda match: _UNESCAPES[match[0]], text) + '"'
-
-
-def _unquote(text: str) -> str:
-    unescape = lambda match: _ESCAPES.get(match[1], match[1])  # noqa: E731
-    return re.sub(r"\\(.)", unescape, text[1:-1], flags=re.S)
-
-
-# A word that stands on its own without quotes, and is not taken for the words around it.
-_PLAIN = r"\b(?!(?:and|at|no|zero|a|less|fewer|more|exactly)\b)[A-Za-z]+\b"
-
-
-def _write_text(text: str, rng: Random) -> str:
-    """A text in quotes, or bare if it is a plain word."""
-    if re.fullmatch(_PLAIN, text, re.I) and rng.random() < 0.6:
-        return text
-    return _quote(text)
-
-
-def _read_text(text: str) -> str:
-    return _unquote(text) if text.startswith('"') else text
-
-
-def text_slot(key: str) -> Slot:
-    """A text: a plain word bare or in double quotes, anything else in quotes.
-
-    Quotes and line breaks inside are written with a backslash.
-    """
+    possible = (lambda params: parameter.of(params) > less) if less else always
     return Slot(
-        pattern=f"{_QUOTED}|{_PLAIN}",
-        write=lambda params, rng: _write_text(Phrase(key).of(params), rng),
-        read=lambda text: {key: _read_text(text)},
+        pattern=amounts.PATTERN,
+        write=shown,
+        read=lambda text: {key: amounts.read(text) + less},
+        possible=possible,
+        capital=True,
+        noun=with_noun,
     )
 
 
-def text_list_slot(key: str) -> Slot:
-    """Several texts, all bare or all in quotes: tea, milk and sugar; "a", "b" and "c"."""
+_NUMBER = re.compile(amounts.PATTERN, re.I)
+
+
+def _first_number(text: str) -> int:
+    match = _NUMBER.match(text)
+    if match is None:
+        raise ValueError(f"no number: {text!r}")
+    return amounts.read(match[0])
+
+
+_TIMES = {1: "once", 2: "twice"}
+
+
+def times_slot(key: str, less: int = 0) -> Slot:
+    """How often: once, twice, three times."""
+    parameter = Number(key)
 
     def write(params: Params, rng: Random) -> str:
-        words = Phrases(key).of(params)
-        bare = all(re.fullmatch(_PLAIN, word, re.I) for word in words) and rng.random() < 0.6
-        *first, last = words if bare else map(_quote, words)
-        return f"{', '.join(first)} and {last}" if first else last
+        number = parameter.of(params) - less
+        return _TIMES.get(number) or f"{write_number(number, rng)} times"
 
-    item = f"(?:{_QUOTED}|{_PLAIN})"
+    def read(text: str) -> Params:
+        known = {word: number for number, word in _TIMES.items()}
+        lower = text.lower()
+        return {key: (known[lower] if lower in known else _first_number(text)) + less}
+
     return Slot(
-        pattern=f"{item}(?:(?:, | and ){item})*",
+        pattern=f"once|twice|{amounts.PATTERN} times?",
         write=write,
-        read=lambda text: {key: [_read_text(word) for word in re.findall(item, text, re.I | re.S)]},
+        read=read,
+        possible=(lambda params: parameter.of(params) > less) if less else always,
     )
 
 
-def plain_slots(parameters: Sequence[Parameter]) -> dict[str, Slot]:
-    """Slots that show a number, a text or a list of texts as it is, by their names in templates."""
+_ORDINALS = dict(
+    enumerate("first second third fourth fifth sixth seventh eighth ninth tenth".split(), 1)
+)
+
+
+def ordinal_slot(key: str) -> Slot:
+    """Which of several: first, second, 21st."""
+    parameter = Number(key)
+
+    def write(params: Params, rng: Random) -> str:
+        number = parameter.of(params)
+        ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+        if number % 100 in (11, 12, 13):
+            ending = "th"
+        return _ORDINALS.get(number) or f"{number}{ending}"
+
+    def read(text: str) -> Params:
+        known = {word: number for number, word in _ORDINALS.items()}
+        return {key: known.get(text.lower()) or int(text[:-2])}
+
+    return Slot("|".join(_ORDINALS.values()) + "|[0-9]{1,18}(?:st|nd|rd|th)", write, read)
+
+
+# Texts ----------------------------------------------------------------------------------------
+
+_QUOTED = r'"(?:[^"\\]|\\.)*"' + r"|'(?:[^'\\]|\\.)*'"
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
+_UNESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\"}
+# A word that stands on its own without quotes, and is not taken for the words around it.
+_PLAIN = (
+    r"\b(?!(?:and|or|once|twice|more|most|least|than|fewer|less|exactly|words?|the|before|after|and"
+    r"|times?|zero|first|last|then|should|must|at|no|may)\b)[A-Za-z]{3,}\b"
+)
+_IS_PLAIN = re.compile(_PLAIN, re.I)
+_ITEM = f"(?:{_QUOTED}|{_PLAIN})"
+_ITEMS = re.compile(_ITEM, re.I | re.S)
+_BARE_SHARE = 0.3
+
+
+def quote(text: str) -> str:
+    """A text in double quotes, or in single ones if it holds double ones; see `unquote`.
+
+    Line breaks and the marks around it are written with a backslash.
+    """
+    mark = "'" if '"' in text and "'" not in text else '"'
+    escape = _UNESCAPES | {mark: f"\\{mark}"}
+    return mark + re.sub(r"[\n\t\r\\\"']", lambda m: escape.get(m[0], m[0]), text) + mark
+
+
+def unquote(text: str) -> str:
+    """The text that `quote` was given; a text without quotes as it is."""
+    if text[:1] not in ('"', "'"):
+        return text
+    return re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), text[1:-1], flags=re.S)
+
+
+def text_slot(key: str, *, bare: bool = False) -> Slot:
+    """A text in quotes.
+
+    Args:
+        key: parameter that holds it.
+        bare: a plain word may stand without quotes, as in "the word tea".
+    """
+    parameter = Phrase(key)
+
+    def write(params: Params, rng: Random) -> str:
+        text = parameter.of(params)
+        unmarked = bare and rng.random() < _BARE_SHARE and _IS_PLAIN.fullmatch(text)
+        return text if unmarked else quote(text)
+
+    return Slot(
+        pattern=_ITEM if bare else _QUOTED, write=write, read=lambda text: {key: unquote(text)}
+    )
+
+
+def label_slot(key: str, number: int) -> Slot:
+    """A text with a number behind it: "Section 1"."""
+
+    def read(text: str) -> Params:
+        label, ending = unquote(text), f" {number}"
+        if not label.endswith(ending):
+            raise ValueError(f"no label: {text!r}")
+        return {key: label.removesuffix(ending)}
+
+    return Slot(_QUOTED, lambda params, rng: quote(f"{params[key]} {number}"), read)
+
+
+def letter_slot(key: str, the: str = "the") -> Slot:
+    """A letter, or another character: the letter "e", the character "#"."""
+    parameter = Character(key)
+
+    def write(params: Params, rng: Random) -> str:
+        letter = parameter.of(params)
+        return f"{the} {'letter' if letter.isalpha() else 'character'} {quote(letter)}"
+
+    return Slot(
+        pattern=f"the (?:letter|character) (?:{_QUOTED})",
+        write=write,
+        read=lambda text: {key: unquote(text.split(" ", 2)[2])},
+        openings=("the",),
+    )
+
+
+def _kind(words: Sequence[str]) -> str:
+    """What to call some words or phrases: word, words, phrase, ..."""
+    phrases = sum(len(word.split()) > 1 for word in words)
+    if 0 < phrases < len(words):
+        return "words and phrases"
+    return ("phrase" if phrases else "word") + ("s" if len(words) > 1 else "")
+
+
+_KINDS = "(?:words and phrases|words?|phrases?)"
+
+
+def words_slots(key: str) -> dict[str, Slot]:
+    """Slots for a list of words, `key` in the parameters.
+
+    {the_words}     the word "tea"; the words "tea", "milk" and "sugar"
+    {the_words_or}  the same with "or"
+    {these_words}   this word; these words
+    {listed}        "tea", "milk", "sugar"
+    """
+    parameter = Phrases(key)
+
+    def joined(words: Sequence[str], conjunction: str, rng: Random) -> str:
+        bare = all(map(_IS_PLAIN.fullmatch, words)) and rng.random() < _BARE_SHARE
+        *first, last = words if bare else map(quote, words)
+        return f"{', '.join(first)}{conjunction}{last}" if first else last
+
+    def the(conjunction: str) -> Slot:
+        return Slot(
+            pattern=f"the {_KINDS} {_ITEM}(?:(?:, | {conjunction} ){_ITEM})*",
+            write=lambda params, rng: (
+                f"the {_kind(parameter.of(params))} "
+                f"{joined(parameter.of(params), f' {conjunction} ', rng)}"
+            ),
+            read=lambda text: {key: items(re.sub(f"^the {_KINDS} ", "", text, flags=re.I))},
+        )
+
+    def items(text: str) -> list[str]:
+        return [unquote(item) for item in _ITEMS.findall(text)]
+
+    def these(params: Params, rng: Random) -> str:
+        words = parameter.of(params)
+        return f"{'these' if len(words) > 1 else 'this'} {_kind(words)}"
+
+    return {
+        "the_words": the("and"),
+        "the_words_or": the("or"),
+        "these_words": Slot(f"(?:this|these) {_KINDS}", these, lambda text: {}),
+        "listed": Slot(
+            pattern=f"{_ITEM}(?:, {_ITEM})*",
+            write=lambda params, rng: joined(parameter.of(params), ", ", rng),
+            read=lambda text: {key: items(text)},
+        ),
+    }
+
+
+def slots_of(parameters: Sequence[Parameter]) -> dict[str, Slot]:
+    """The slots that show declared parameters, by their names in templates (`forms`)."""
     slots: dict[str, Slot] = {}
     for parameter in parameters:
-        name = parameter.slot or parameter.name
+        name, slot = parameter.name, parameter.slot
         if isinstance(parameter, Number):
-            slots[name] = number_slot(parameter.name)
-        elif isinstance(parameter, Phrase | Character):
-            slots[name] = text_slot(parameter.name)
+            slots |= _number_slots(name, slot)
         elif isinstance(parameter, Phrases):
-            slots[name] = text_list_slot(parameter.name)
+            slots |= words_slots(name)
+        elif isinstance(parameter, Character):
+            slots |= {
+                "the_letter": letter_slot(name),
+                "The_letter": letter_slot(name, "The"),
+                "letter": text_slot(name),
+            }
+        elif isinstance(parameter, Phrase):
+            slots |= {
+                slot or name: text_slot(name),
+                "plain": text_slot(name, bare=True),
+                "label1": label_slot(name, 1),
+                "label2": label_slot(name, 2),
+            }
     return slots
 
 
-class Template:
-    """One sentence with slots, such as "Use {amount} in {answer}."."""
-
-    def __init__(self, text: str, slots: Mapping[str, Slot], fixed: Params):
-        self.text = text
-        self.fixed = fixed
-        slots = {**COMMON_SLOTS, **slots}
-        pieces = re.split(r"\{(\w+)\}", text)
-        self._literals = pieces[::2]
-        self._slots = [(name, slots[name]) for name in pieces[1::2]]
-
-    @functools.cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        pattern = re.escape(self._literals[0])
-        for (name, slot), literal in zip(self._slots, self._literals[1:], strict=True):
-            pattern += f"(?P<{name}>{slot.pattern})" + re.escape(literal)
-        return re.compile(pattern, re.I | re.S)
-
-    @property
-    def openings(self) -> tuple[str, ...]:
-        """First words, in lower case, of the sentences this template makes."""
-        if self._literals[0]:
-            return (self._literals[0].split()[0].lower(),)
-        return self._slots[0][1].openings
-
-    def write(self, params: Params, rng: Random) -> str:
-        """Fills the slots from `params`."""
-        text = self._literals[0]
-        for (_, slot), literal in zip(self._slots, self._literals[1:], strict=True):
-            text += slot.write(params, rng) + literal
-        return text
-
-    def read(self, text: str) -> Params | None:
-        """Parameters back from a sentence; None if it is not of this template."""
-        match = self._pattern.fullmatch(text)
-        if match is None:
-            return None
-        params = dict(self.fixed)
-        try:
-            for name, slot in self._slots:
-                params |= slot.read(match[name])
-        except ValueError:
-            return None
-        return params
+def _number_slots(name: str, slot: str) -> dict[str, Slot]:
+    if slot == "ordinal":
+        return {slot: ordinal_slot(name)}
+    if slot:
+        # One of two numbers in a sentence; both in digits, or both would have to be in words.
+        return {slot: number_slot(name, digits=True)}
+    return {
+        "n": number_slot(name),
+        "m": number_slot(name, 1),
+        "times": times_slot(name),
+        "times_m": times_slot(name, 1),
+    }

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mapl_jax import constraints
+from mapl_jax.constraints.wording import ANSWERS, pick
 from mapl_jax.data.messages import Message
 from mapl_jax.data.samples import Constraint, Prompt
 from mapl_jax.synthesis.draw import Item
@@ -107,12 +108,17 @@ def append_instructions(
     style = styles[int(rng.integers(len(styles)))]
     question = messages[-1]["content"]
     inline = rng.random() < 0.5 and question.rstrip().endswith((".", "?", "!"))
+    answer = pick(ANSWERS, rng)
+    # People ask for one thing politely and state the others.
+    polite = int(rng.random() * len(twins[0]))
     written: list[list[Constraint]] = [[] for _ in twins]
-    for entries in zip(*twins, strict=True):
+    for place, entries in enumerate(zip(*twins, strict=True)):
         choices = _Choices(rng)
         for (family, params), made in zip(entries, written, strict=True):
             choices.again()
-            text = constraints.render(family, params, choices, held_out=held_out)
+            text = constraints.render(
+                family, params, choices, held_out=held_out, terse=place != polite, answer=answer
+            )
             chosen, rejected = (constraints.margin(family, params, each) for each in responses)
             margins = [chosen, rejected]
             made.append(Constraint(id=family, params=params, text=text, margins=margins))

@@ -29,79 +29,20 @@ FAMILIES: tuple[Family, ...] = (
         "change_case:english_lowercase",
         lambda text: text.raw.islower() and _english(text),
         beyond_ifeval=False,
-        plain=(
-            (
-                "Write {answer} in English and in all lowercase letters.",
-                "Use only lowercase letters and write in English.",
-                "{Answer} should be in English, without any capital letters.",
-                "No capital letters are allowed; write in English.",
-                "Answer in English using small letters only.",
-                "Keep the whole of {answer} in lowercase English.",
-            ),
-            (
-                "Leave the shift key alone: English text in small letters only.",
-                "I want {answer} in English with every letter lowercase.",
-            ),
-        ),
-        negated=(
-            (
-                "Do not write {answer} entirely in lowercase.",
-                "Use at least one capital letter in {answer}.",
-                "{Answer} should not be all in lowercase letters.",
-                "Include capital letters where they belong.",
-                "Avoid writing everything in small letters.",
-                "{Answer} must contain at least one capital letter.",
-            ),
-            (
-                "A text in small letters only is not acceptable.",
-                "I expect to see a capital letter somewhere in {answer}.",
-            ),
-        ),
         plain_demands=Demands(letter_case="lower"),
     ),
     Flag(
         "change_case:english_capital",
         lambda text: text.raw.isupper() and _english(text),
         beyond_ifeval=False,
-        plain=(
-            (
-                "Write {answer} in English and in all capital letters.",
-                "Use only capital letters and write in English.",
-                "{Answer} should be in English, without any lowercase letters.",
-                "No lowercase letters are allowed; write in English.",
-                "Answer in English using capitals only.",
-                "Keep the whole of {answer} in uppercase English.",
-            ),
-            (
-                "Hold the shift key down: English text in capitals only.",
-                "I want {answer} in English with every letter uppercase.",
-            ),
-        ),
-        negated=(
-            (
-                "Do not write {answer} entirely in capital letters.",
-                "Use at least one lowercase letter in {answer}.",
-                "{Answer} should not be all in capital letters.",
-                "Include lowercase letters as usual.",
-                "Avoid writing everything in capitals.",
-                "{Answer} must contain at least one lowercase letter.",
-            ),
-            (
-                "A text in capitals only is not acceptable.",
-                "I expect to see a lowercase letter somewhere in {answer}.",
-            ),
-        ),
         plain_demands=Demands(letter_case="upper"),
     ),
     Count(
         "change_case:capital_word_frequency",
         lambda text: text.capital_words,
-        ("word in all capital letters", "words in all capital letters"),
         number_key="capital_frequency",
         relation_key="capital_relation",
         quantity="capital words",
         beyond_ifeval=False,
-        train=("Write {amount}.", "Among the words of {answer} should be {amount}."),
-        held_out_wordings=("Put {amount} into {answer}.",),
     ),
 )

@@ -1,6 +1,6 @@
 """Answers made of parts: two responses, the request repeated first."""
 
-from mapl_jax.constraints.base import Demands, Family, Wordings, word_at
+from mapl_jax.constraints.base import Demands, Family, word_at
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params, Phrase
 from mapl_jax.constraints.shapes import Flag
 from mapl_jax.constraints.text.statistics import Text, bare
@@ -70,70 +70,11 @@ FAMILIES: tuple[Family, ...] = (
         "combination:two_responses",
         has_two_responses,
         beyond_ifeval=False,
-        plain=(
-            (
-                "Give two different responses, separated by six asterisks: ******",
-                "Write two different answers with ****** between them.",
-                "{Answer} should consist of two different versions parted by ******",
-                "Provide exactly two different responses and divide them with ******",
-                "Answer twice, differently, with the divider ****** in between.",
-                "Two different answers are wanted; put ****** between them.",
-            ),
-            (
-                "I want to choose between two answers, set apart by ******",
-                "After ****** follow up with a second, different answer.",
-            ),
-        ),
-        negated=(
-            (
-                "Do not give two different responses separated by six asterisks: ******",
-                "Do not write two different answers with ****** between them.",
-                "{Answer} should not consist of two different versions parted by ******",
-                "Provide one response only and do not divide it with ******",
-                "Do not answer twice with the divider ****** in between.",
-                "A single answer is wanted, not two with ****** between them.",
-            ),
-            (
-                "I do not want to choose between two answers, set apart by ******",
-                "Do not follow up with ****** and a second answer.",
-            ),
-        ),
         plain_demands=Demands(values={"two responses": True}),
         negated_demands=Demands(values={"two responses": False}),
     ),
     RepeatPrompt(
         "combination:repeat_prompt",
-        [
-            Wordings(
-                (
-                    "First repeat this text word for word, then answer: {text}.",
-                    "Before anything else, write {text} without change.",
-                    "{Answer} must start by repeating {text} exactly.",
-                    "Begin with the exact text {text} and then go on.",
-                    "Repeat {text} first, then give {answer}.",
-                    "Copy {text} to the start of {answer}.",
-                ),
-                (
-                    "I want {text} said once more, unchanged, before {answer}.",
-                    "Let {text} come first of all, as it stands.",
-                ),
-            ),
-            Wordings(
-                (
-                    "Do not first repeat this text, just answer: {text}.",
-                    "Do not write {text} before anything else.",
-                    "{Answer} must not start by repeating {text}.",
-                    "Do not begin with the exact text {text}.",
-                    "Do not repeat {text} first, only give {answer}.",
-                    "Do not copy {text} to the start of {answer}.",
-                ),
-                (
-                    "I do not want {text} said once more before {answer}.",
-                    "Let {text} not come first of all.",
-                ),
-                NEGATED,
-            ),
-        ],
         beyond_ifeval=False,
     ),
 )

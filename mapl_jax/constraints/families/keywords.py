@@ -8,7 +8,7 @@ import string
 from collections.abc import Sequence
 
 from mapl_jax.constraints.amounts import RELATIONS, between, propose
-from mapl_jax.constraints.base import Demands, Family, Threshold, Wordings
+from mapl_jax.constraints.base import Demands, Family, Threshold
 from mapl_jax.constraints.parameters import (
     Character,
     Parameter,
@@ -19,9 +19,8 @@ from mapl_jax.constraints.parameters import (
 from mapl_jax.constraints.shapes import Count
 from mapl_jax.constraints.text.common_words import COMMON_WORDS
 from mapl_jax.constraints.text.statistics import Text, plain_word
-from mapl_jax.constraints.wording import amount_slot, pick
+from mapl_jax.constraints.wording import pick
 
-TIMES = ("time", "times")
 # Enough repetitions of a word to see what it brings along.
 _MANY = 100
 
@@ -42,10 +41,10 @@ STOCK = tuple(
 class Words(Family):
     """Several words that must all appear, or that must all stay away."""
 
-    def __init__(self, id: str, key: str, forbidden: bool, wordings: Wordings):
+    def __init__(self, id: str, key: str, forbidden: bool):
         self.words = Phrases(key, slot="words")
         self.parameters = (self.words,)
-        super().__init__(id, [wordings], beyond_ifeval=False)
+        super().__init__(id, beyond_ifeval=False)
         self.forbidden = forbidden
 
     def measure(self, params: Params, text: Text) -> float:
@@ -119,19 +118,13 @@ class WordFrequency(Family):
         word_key: str,
         number_key: str,
         relation_key: str,
-        wordings: Wordings,
         *,
         letters: bool,
     ):
         self.word: Parameter[str] = (Character if letters else Phrase)(word_key, slot="word")
         self.threshold = Threshold.of(number_key, relation_key)
         self.parameters = (self.word, self.threshold.number, self.threshold.relation)
-        super().__init__(
-            id,
-            [wordings],
-            {"amount": amount_slot(number_key, relation_key, TIMES, zero="zero times")},
-            beyond_ifeval=False,
-        )
+        super().__init__(id, beyond_ifeval=False)
         self.letters = letters
 
     def measure(self, params: Params, text: Text) -> float:
@@ -144,15 +137,16 @@ class WordFrequency(Family):
         words = self._words([*kept, *broken])
         for place in rng.permutation(len(words)):
             word = words[int(place)]
+            # Whether a word is there at all is asked by families of their own.
             found = propose(
                 [self._count(text, word) for text in kept],
                 [self._count(text, word) for text in broken],
                 rng,
+                1 if self.letters else 2,
             )
             if found is None and not kept and not broken:
                 found = pick(RELATIONS, rng), between(2, 4, rng)
-            # Fewer than one is a forbidden word, which is a family of its own.
-            if found is not None and (found[1] > 1 or found[0] != RELATIONS[0]):
+            if found is not None:
                 return {
                     self.word.name: word,
                     self.threshold.relation.name: found[0],
@@ -236,88 +230,26 @@ FAMILIES: tuple[Family, ...] = (
         "keywords:existence",
         "keywords",
         False,
-        Wordings(
-            (
-                "Include the keywords {words} in {answer}.",
-                "Use all of these words: {words}.",
-                "{Answer} must mention {words}.",
-                "Make sure to use {words} in {answer}.",
-                "Work the following into {answer}: {words}.",
-                "The text has to contain {words}.",
-            ),
-            (
-                "I want to come across {words} when I read {answer}.",
-                "Do not leave out {words}.",
-            ),
-        ),
     ),
     Words(
         "keywords:forbidden_words",
         "forbidden_words",
         True,
-        Wordings(
-            (
-                "Do not use the words {words} in {answer}.",
-                "Avoid these words: {words}.",
-                "{Answer} must not mention {words}.",
-                "The following are forbidden in {answer}: {words}.",
-                "Keep {words} out of {answer}.",
-                "Write {answer} without using {words}.",
-            ),
-            (
-                "I do not want to come across {words} when I read {answer}.",
-                "Stay clear of {words}.",
-            ),
-        ),
     ),
     WordFrequency(
         "keywords:frequency",
         "keyword",
         "frequency",
         "relation",
-        Wordings(
-            (
-                "Use the word {word} {amount}.",
-                "The word {word} should appear {amount} in {answer}.",
-                "In {answer}, write the word {word} {amount}.",
-                "Mention {word} {amount}.",
-                "{Answer} should contain the word {word} {amount}.",
-                "Let the word {word} occur {amount}.",
-            ),
-            (
-                "I expect to read the word {word} {amount}.",
-                "Have the word {word} come up {amount}.",
-            ),
-        ),
         letters=False,
     ),
     Count(
         "keywords:repeated_words",
         lambda text: text.repeated_words,
-        (
-            "word of four letters or more that occurs again",
-            "words of four letters or more that occur again",
-        ),
         quantity="repeated words",
     ),
     WordOrder(
         "keywords:word_order",
-        [
-            Wordings(
-                (
-                    "Mention {first} before {second}.",
-                    "Use the word {first} and only later the word {second}.",
-                    "The word {first} must come before the word {second} in {answer}.",
-                    "Write about {first} first and then about {second}, using both words.",
-                    "{Answer} should bring up {first} earlier than {second}.",
-                    "Let the word {first} appear ahead of the word {second}.",
-                ),
-                (
-                    "Both words must be there, {first} sooner than {second}.",
-                    "I want to read {first} and, after that, {second}.",
-                ),
-            )
-        ],
         held_out=True,
     ),
 )

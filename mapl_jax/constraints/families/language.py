@@ -1,6 +1,9 @@
 """The language of the answer."""
 
-from mapl_jax.constraints.base import Demands, Family, Wordings
+from collections.abc import Mapping
+from typing import ClassVar
+
+from mapl_jax.constraints.base import Demands, Family
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Choice, Params
 from mapl_jax.constraints.text.statistics import Text
 from mapl_jax.constraints.wording import Slot, pick
@@ -52,6 +55,13 @@ class Language(Family):
 
     code = Choice("language", options=tuple(NAMES))
     parameters = (code, NEGATION)
+    slots: ClassVar[Mapping[str, Slot]] = {
+        "name": Slot(
+            pattern="|".join(NAMES.values()),
+            write=lambda params, rng: NAMES[str(params["language"])],
+            read=lambda text: {"language": _CODES[text.lower()]},
+        )
+    }
 
     def measure(self, params: Params, text: Text) -> float:
         """+1 or -1."""
@@ -84,47 +94,4 @@ class Language(Family):
         return Demands(values={"language": code, f"in {NAMES[code]}": True})
 
 
-_NAME = Slot(
-    pattern="|".join(NAMES.values()),
-    write=lambda params, rng: NAMES[Language.code.of(params)],
-    read=lambda text: {"language": _CODES[text.lower()]},
-)
-
-FAMILIES: tuple[Family, ...] = (
-    Language(
-        "language:response_language",
-        [
-            Wordings(
-                (
-                    "Write {answer} in {name}, with no other language in it.",
-                    "{Answer} should be in {name} throughout.",
-                    "Answer in {name} only.",
-                    "Use the {name} language for the whole of {answer}.",
-                    "The only language allowed in {answer} is {name}.",
-                    "Please respond in {name} from beginning to end.",
-                ),
-                (
-                    "I want to read {answer} in {name} and in nothing else.",
-                    "Let {name} be the language of {answer}.",
-                ),
-            ),
-            Wordings(
-                (
-                    "Do not write {answer} in {name}.",
-                    "{Answer} should not be in {name}.",
-                    "Answer in any language but {name}.",
-                    "Use a language other than {name} for {answer}.",
-                    "The one language not allowed in {answer} is {name}.",
-                    "Please respond in a language that is not {name}.",
-                ),
-                (
-                    "I do not want to read {answer} in {name}.",
-                    "Let {name} not be the language of {answer}.",
-                ),
-                NEGATED,
-            ),
-        ],
-        {"name": _NAME},
-        beyond_ifeval=False,
-    ),
-)
+FAMILIES: tuple[Family, ...] = (Language("language:response_language", beyond_ifeval=False),)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from mapl_jax.constraints.base import Demands, Fact, Family, Wordings, word_at
+from mapl_jax.constraints.base import Demands, Fact, Family, word_at
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params, Phrase
 from mapl_jax.constraints.shapes import Flag
 from mapl_jax.constraints.text.statistics import Text, bare
@@ -71,12 +71,10 @@ class Member(Family):
         self,
         id: str,
         places: Callable[[Text], frozenset[str]],
-        plain: Wordings,
-        negated: Wordings,
         quantity: str = "",
         **options: bool,
     ):
-        super().__init__(id, [plain, negated], **options)
+        super().__init__(id, **options)
         self.places = places
         self.quantity = quantity
 
@@ -121,56 +119,12 @@ def _one(word: str) -> frozenset[str]:
 FAMILIES: tuple[Family, ...] = (
     EndPhrase(
         "startend:end_checker",
-        [
-            Wordings(
-                (
-                    "Finish {answer} with the exact phrase {phrase}.",
-                    "The very last words of {answer} should be {phrase}.",
-                    "End {answer} with {phrase} and nothing after it.",
-                    "{Answer} must end with the phrase {phrase}.",
-                    "Close with the words {phrase}.",
-                    "Let {phrase} be the end of {answer}.",
-                ),
-                (
-                    "I want {phrase} to be where {answer} stops.",
-                    "No words may follow {phrase}, with which you conclude.",
-                ),
-            )
-        ],
         beyond_ifeval=False,
     ),
     Flag(
         "startend:quotation",
         lambda text: len(text.stripped) > 1 and text.stripped[0] == '"' == text.stripped[-1],
         beyond_ifeval=False,
-        plain=(
-            (
-                "Wrap the whole of {answer} in double quotation marks.",
-                "Put {answer} in double quotation marks.",
-                "{Answer} should start and end with a double quotation mark.",
-                "Enclose everything you write in double quotation marks.",
-                "Surround {answer} with double quotation marks.",
-                "Double quotation marks should go around {answer}.",
-            ),
-            (
-                "Open with a double quotation mark and close with one.",
-                "I want {answer} set between double quotation marks.",
-            ),
-        ),
-        negated=(
-            (
-                "Do not wrap {answer} in double quotation marks.",
-                "Do not put quotation marks around {answer}.",
-                "{Answer} should not start and end with a double quotation mark.",
-                "Leave {answer} without quotation marks around it.",
-                "Avoid enclosing {answer} in quotation marks.",
-                "No quotation marks should go around {answer}.",
-            ),
-            (
-                "Do not open with a double quotation mark and close with one.",
-                "I do not want {answer} set between quotation marks.",
-            ),
-        ),
         plain_demands=Demands(
             bounds={"quotation marks": (2, float("inf"))},
             values={_AROUND: True, "ends with ?": False, "ends with .": False},
@@ -179,136 +133,21 @@ FAMILIES: tuple[Family, ...] = (
     Member(
         "startend:first_word",
         lambda text: _one(text.first_word),
-        Wordings(
-            (
-                "Begin {answer} with the word {word}.",
-                "The first word of {answer} should be {word}.",
-                "Start with the word {word}.",
-                "{Answer} must open with the word {word}.",
-                "Let {word} be the first word of {answer}.",
-                "Make {word} the word that {answer} starts with.",
-            ),
-            (
-                "I want {answer} to lead off with the word {word}.",
-                "Ahead of all others should stand the word {word}.",
-            ),
-        ),
-        Wordings(
-            (
-                "Do not begin {answer} with the word {word}.",
-                "The first word of {answer} should not be {word}.",
-                "Do not start with the word {word}.",
-                "{Answer} must not open with the word {word}.",
-                "Avoid {word} as the first word of {answer}.",
-                "Make any word but {word} the one that {answer} starts with.",
-            ),
-            (
-                "I do not want {answer} to lead off with the word {word}.",
-                "Ahead of all others should stand a word other than {word}.",
-            ),
-            NEGATED,
-        ),
         quantity="first word",
     ),
     Member(
         "startend:last_word",
         lambda text: _one(text.last_word),
-        Wordings(
-            (
-                "Finish {answer} with the word {word}.",
-                "The last word of {answer} should be {word}.",
-                "End on the word {word}.",
-                "{Answer} must close with the word {word}.",
-                "Let {word} be the last word of {answer}.",
-                "Make {word} the word that {answer} ends with.",
-            ),
-            (
-                "I want {answer} to come to its end with the word {word}.",
-                "Behind all others should stand the word {word}.",
-            ),
-        ),
-        Wordings(
-            (
-                "Do not finish {answer} with the word {word}.",
-                "The last word of {answer} should not be {word}.",
-                "Do not end on the word {word}.",
-                "{Answer} must not close with the word {word}.",
-                "Avoid {word} as the last word of {answer}.",
-                "Make any word but {word} the one that {answer} ends with.",
-            ),
-            (
-                "I do not want {answer} to come to its end with the word {word}.",
-                "Behind all others should stand a word other than {word}.",
-            ),
-            NEGATED,
-        ),
         quantity="last word",
     ),
     Member(
         "startend:sentence_opening",
         lambda text: text.sentence_openings,
-        Wordings(
-            (
-                "Start at least one sentence with the word {word}.",
-                "At least one sentence of {answer} should begin with the word {word}.",
-                "Include a sentence that starts with the word {word}.",
-                "{Answer} must have a sentence beginning with {word}.",
-                "Open some sentence of {answer} with the word {word}.",
-                "Let the word {word} begin one sentence or more.",
-            ),
-            (
-                "I want to find a sentence that the word {word} leads.",
-                "Of all your sentences, one or more must have {word} in front.",
-            ),
-        ),
-        Wordings(
-            (
-                "Start no sentence with the word {word}.",
-                "No sentence of {answer} should begin with the word {word}.",
-                "Do not include a sentence that starts with the word {word}.",
-                "{Answer} must not have a sentence beginning with {word}.",
-                "Avoid opening a sentence of {answer} with the word {word}.",
-                "Let the word {word} begin none of the sentences.",
-            ),
-            (
-                "I do not want to find a sentence that the word {word} leads.",
-                "Of all your sentences, none may have {word} in front.",
-            ),
-            NEGATED,
-        ),
         held_out=True,
     ),
     Flag(
         "startend:full_stop_end",
         lambda text: text.stripped.rstrip(_CLOSERS).endswith("."),
-        plain=(
-            (
-                "End {answer} with a full stop.",
-                "Finish with a full stop.",
-                "{Answer} should end in a full stop.",
-                "Let the last mark of punctuation be a full stop, at the very end.",
-                "Close {answer} by setting a full stop.",
-                "The final sentence of {answer} must end with a full stop.",
-            ),
-            (
-                "I want {answer} to leave off with a full stop.",
-                "A full stop should be the last sign of all.",
-            ),
-        ),
-        negated=(
-            (
-                "Do not end {answer} with a full stop.",
-                "Do not finish with a full stop.",
-                "{Answer} should not end in a full stop.",
-                "Let the last mark of punctuation be anything but a full stop at the very end.",
-                "Do not close {answer} by setting a full stop.",
-                "The final sentence of {answer} must not end with a full stop.",
-            ),
-            (
-                "I do not want {answer} to leave off with a full stop.",
-                "A full stop should not be the last sign of all.",
-            ),
-        ),
         plain_demands=Demands(
             bounds={"character:.": (1, float("inf"))},
             values={"ends with .": True, "ends with ?": False},
@@ -318,34 +157,6 @@ FAMILIES: tuple[Family, ...] = (
     Flag(
         "startend:question_end",
         lambda text: text.stripped.rstrip(_CLOSERS).endswith("?"),
-        plain=(
-            (
-                "End {answer} with a question.",
-                "Finish with a question mark.",
-                "{Answer} should end in a question.",
-                "Let the last sentence be a question.",
-                "Close {answer} by asking something.",
-                "The final sentence of {answer} must be a question.",
-            ),
-            (
-                "I want {answer} to leave off with a question.",
-                "A question mark should be the last sign of all.",
-            ),
-        ),
-        negated=(
-            (
-                "Do not end {answer} with a question.",
-                "Do not finish with a question mark.",
-                "{Answer} should not end in a question.",
-                "Let the last sentence be anything but a question.",
-                "Do not close {answer} by asking something.",
-                "The final sentence of {answer} must not be a question.",
-            ),
-            (
-                "I do not want {answer} to leave off with a question.",
-                "A question mark should not be the last sign of all.",
-            ),
-        ),
         plain_demands=Demands(
             bounds={"character:?": (1, float("inf"))},
             values={"ends with ?": True, "ends with .": False},

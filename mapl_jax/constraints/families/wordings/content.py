@@ -1,0 +1,121 @@
+"""Sentences of the families of things that the answer holds or leaves out."""
+
+from mapl_jax.constraints.families.wordings.shared import count, thing
+from mapl_jax.constraints.forms import Form, form
+
+
+def _person(name: str, example: str) -> tuple[Form, ...]:
+    """Forms for a grammatical person.
+
+    Args:
+        name: "first" or "second".
+        example: words of it, with commas between.
+    """
+    forms = (
+        form(
+            """
+            Use the PERSON person (EXAMPLE) at least once.
+            {Answer} should use the PERSON person (EXAMPLE) somewhere.
+            Please use the PERSON person (EXAMPLE) in {answer}.
+            Include at least one PERSON-person pronoun (EXAMPLE).
+            Use PERSON-person pronouns (EXAMPLE) in {answer}.
+            {Answer} must contain at least one PERSON-person pronoun (EXAMPLE).
+            Make sure to use the PERSON person (EXAMPLE) at some point.
+            Can you use the PERSON person (EXAMPLE) in {answer}?
+            I'd like {answer} to use the PERSON person (EXAMPLE).
+            Write {answer} with at least one pronoun in the PERSON person (EXAMPLE).
+            """,
+            """
+            There should be a PERSON-person pronoun (EXAMPLE) somewhere in {answer}.
+            Could you work in the PERSON person (EXAMPLE) at least once?
+            At least one PERSON-person pronoun (EXAMPLE), please.
+            {Answer} needs at least one pronoun in the PERSON person (EXAMPLE).
+            Please write it so that the PERSON person (EXAMPLE) comes up.
+            """,
+        ),
+        form(
+            """
+            Don't use the PERSON person (EXAMPLE).
+            Avoid the PERSON person (EXAMPLE) in {answer}.
+            Please don't use any PERSON-person pronouns (EXAMPLE).
+            {Answer} should not use the PERSON person (EXAMPLE).
+            Write {answer} without the PERSON person (EXAMPLE).
+            {Answer} must not contain any PERSON-person pronouns (EXAMPLE).
+            Leave out all PERSON-person pronouns (EXAMPLE).
+            Can you avoid the PERSON person (EXAMPLE)?
+            I don't want any PERSON-person pronouns (EXAMPLE) in {answer}.
+            Do not write in the PERSON person (EXAMPLE).
+            """,
+            """
+            No PERSON-person pronouns (EXAMPLE), please.
+            Could you write this without the PERSON person (EXAMPLE)?
+            Make sure {answer} never uses the PERSON person (EXAMPLE).
+            Please keep the PERSON person (EXAMPLE) out of {answer}.
+            There should be no PERSON-person pronouns (EXAMPLE) in {answer}.
+            """,
+            negated=True,
+        ),
+    )
+    return tuple(each.replaced(PERSON=name, EXAMPLE=example) for each in forms)
+
+
+FORMS: dict[str, tuple[Form, ...]] = {
+    "detectable_content:number_placeholders": count(
+        "placeholder in square brackets (like [name])",
+        "placeholders in square brackets (like [name])",
+    ),
+    "detectable_content:postscript": (
+        form(
+            """
+            Add a postscript that starts with {marker}.
+            End {answer} with a postscript starting with {marker}.
+            Please add a postscript that begins with {marker} at the end.
+            {Answer} should have a postscript starting with {marker}.
+            Include a {marker} postscript at the end of {answer}.
+            {Answer} must include a postscript that starts with {marker}.
+            Can you add a postscript beginning with {marker}?
+            I'd like a postscript at the end, starting with {marker}.
+            Finish with a postscript that begins with {marker}.
+            Don't forget to add a {marker} postscript.
+            """,
+            """
+            A postscript starting with {marker}, please.
+            Could you put a {marker} postscript at the end of {answer}?
+            There should be a postscript that starts with {marker}.
+            Please close {answer} with a {marker} postscript.
+            Make sure to add a postscript, marked {marker}.
+            """,
+        ),
+        form(
+            """
+            Don't add a postscript that starts with {marker}.
+            Do not end {answer} with a {marker} postscript.
+            Please don't add a postscript starting with {marker}.
+            {Answer} should not have a postscript starting with {marker}.
+            Leave out any {marker} postscript.
+            {Answer} must not include a postscript that begins with {marker}.
+            Can you leave out the {marker} postscript?
+            I don't want a postscript starting with {marker}.
+            Finish without a {marker} postscript.
+            Write {answer} without a postscript that starts with {marker}.
+            """,
+            """
+            No postscript starting with {marker}, please.
+            Could you answer without adding a {marker} postscript?
+            There should be no postscript that starts with {marker}.
+            Please skip the {marker} postscript.
+            Make sure not to add a postscript, marked {marker}.
+            """,
+            negated=True,
+        ),
+    ),
+    "detectable_content:digits": thing("number written in digits", "numbers written in digits"),
+    "detectable_content:links": thing("link to a web page", "links to web pages"),
+    "detectable_content:dates": thing(
+        "date with a day and a month (like March 5)", "dates with a day and a month (like March 5)"
+    ),
+    "detectable_content:emoji": thing("emoji", "emojis"),
+    "detectable_content:month": thing("month name other than May", "month names other than May"),
+    "detectable_content:first_person": _person("first", '"I", "me", "my"'),
+    "detectable_content:second_person": _person("second", '"you", "your"'),
+}
