@@ -9,6 +9,7 @@ Everything goes through the functions of this module; a constraint is an id and 
     render(id, params, rng) -> str             an English sentence
     parse(text) -> (id, params)                the sentence read back
     conflict(a, b) -> reason                   why no answer can keep both
+    redundant(a, b) -> reason                  why one adds nothing to the other
     consistent(items, witness) -> bool         whether a response proves them, or none conflict
 
 Ids and parameters of 25 families are IFEval's (arXiv 2311.07911); the others are marked. The checks
@@ -36,6 +37,7 @@ from mapl_jax.constraints.registry import (
     margin,
     parse,
     propose,
+    redundant,
     render,
     validate,
 )
@@ -57,6 +59,7 @@ __all__: Sequence[str] = (
     "margin",
     "parse",
     "propose",
+    "redundant",
     "render",
     "validate",
     "verdict",

@@ -95,16 +95,28 @@ def distance(count: float, relation: str, number: float) -> float:
 
 
 def between(low: int, high: int, rng: Random) -> int:
-    """Draws a number in [low, high], away from the ends and round where possible."""
+    """Draws a number in [low, high] that people would choose, away from the ends where possible.
+
+    Round numbers come before others, and up to ten every number is round.
+    """
+    ranges = [(low, high)]
     if high - low >= 6:
         # A threshold hugging one of the two counts is hard to tell from its neighbour.
         inset = int(0.15 * (high - low))
-        low, high = low + inset, high - inset
-    for step in _STEPS:
-        first = -(-low // step)
-        multiples = high // step - first + 1
-        if multiples > 0 and rng.random() < 0.6:
-            return step * (first + int(rng.random() * multiples))
+        ranges.insert(0, (low + inset, high - inset))
+    for first, last in ranges:
+        chosen: range | None = None
+        for step in _STEPS:
+            level = range(-(-first // step) * step, last + 1, step)
+            if level:
+                chosen = level
+                if rng.random() < 0.6:
+                    break
+        else:
+            if first <= 10:
+                chosen = range(first, min(last, 10) + 1)
+        if chosen:
+            return chosen[int(rng.random() * len(chosen))]
     return low + int(rng.random() * (high - low + 1))
 
 
@@ -114,6 +126,12 @@ def propose(
     """Draws (relation, number >= `least`) that all of `kept` satisfy and none of `broken`.
 
     With both kinds given, the number lies between them; with one kind it lies within 30 % of it.
+
+    Args:
+        kept: counts of the texts to keep; several of one text where it can be read in several ways.
+        broken: the same of those to break.
+        rng: decides between the possible thresholds.
+        least: the smallest threshold that is worth asking for.
     """
     choices = []
     if kept and broken:

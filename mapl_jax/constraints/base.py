@@ -2,10 +2,10 @@
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
 import numpy as np
 
@@ -32,6 +32,7 @@ class Demands:
         letter_case: "lower" or "upper" if the whole text must be so.
         values: Things that can have one value only, such as {"first word": "the"}.
         exact: Texts that must appear as they are written here.
+        about: Other things that it speaks of, without a bound or a value.
     """
 
     phrases: tuple[str, ...] = ()
@@ -39,6 +40,7 @@ class Demands:
     letter_case: str | None = None
     values: Mapping[str, Fact] = field(default_factory=dict)
     exact: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,29 @@ class Threshold:
         return (0, number - 1)
 
 
+def everywhere(text: Text) -> bool:
+    """Families that suit every text."""
+    return True
+
+
+def spaced(text: Text) -> bool:
+    """Families of words that are found by the spaces between them."""
+    return not text.unspaced
+
+
+def in_english(text: Text) -> bool:
+    """Families that go by English words."""
+    return text.english
+
+
+class Options(TypedDict, total=False):
+    """What every family may be given; see `Family`."""
+
+    held_out: bool
+    beyond_ifeval: bool
+    suits: Callable[[Text], bool]
+
+
 class Family:
     """One kind of constraint.
 
@@ -85,6 +110,7 @@ class Family:
         id: "group:name".
         held_out: Kept for evaluation, never synthesized for training.
         beyond_ifeval: Not one of IFEval's 25 types.
+        suits: Says of which texts something is asked; `check` judges all.
         parameters: Declared; `validate` and the slots of templates follow from them.
         slots: Further slots of templates.
     """
@@ -98,11 +124,13 @@ class Family:
         *,
         held_out: bool = False,
         beyond_ifeval: bool = True,
+        suits: Callable[[Text], bool] = everywhere,
     ):
         self.id = id
         self._names = {parameter.name for parameter in self.parameters}
         self.held_out = held_out
         self.beyond_ifeval = beyond_ifeval
+        self.suits = suits
 
     @property
     def group(self) -> str:
@@ -174,7 +202,11 @@ class Family:
         """Parameters that give each response its wanted verdict, or None."""
         kept = [view(response) for response, wanted in conditions if wanted]
         broken = [view(response) for response, wanted in conditions if not wanted]
-        if not all(self.parts(one, other) for one in kept for other in broken):
+        for one in kept:
+            for other in broken:
+                if not self.parts(one, other):
+                    return None
+        if self.suits is not everywhere and not all(map(self.suits, (*kept, *broken))):
             return None
         params = self.derive(kept, broken, rng)
         return params if params is not None and self.fits(params, kept, broken) else None

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 
 from mapl_jax.constraints.base import Demands
+from mapl_jax.constraints.text import marks
 from mapl_jax.constraints.text.statistics import Text
 
 _JSON = "detectable_format:json_format"
@@ -72,7 +73,7 @@ _SHAPES = (
 )
 
 # Of the second there are at least as many as of the first, in any sensible answer.
-_AT_LEAST_AS_MANY = {
+AT_LEAST_AS_MANY = {
     "sentences": ("words",),
     "bullets": ("words", "lines"),
     "paragraphs": ("words", "lines"),
@@ -83,6 +84,7 @@ _AT_LEAST_AS_MANY = {
     "placeholders": ("words",),
     "lines": ("words",),
     "sections": ("words", "numbers"),
+    "dates": ("numbers",),
     "distinct words": ("words",),
     "repeated words": ("words",),
     "capital words": ("words",),
@@ -138,7 +140,7 @@ def touches(demands: Demands) -> frozenset[str] | None:
     names = {*demands.bounds, *demands.values}
     for name in demands.bounds:
         kind = "sections" if name.startswith("sections ") else name
-        names.update(_AT_LEAST_AS_MANY.get(kind, ()))
+        names.update(AT_LEAST_AS_MANY.get(kind, ()))
         names.update(_MET.get(name, ()))
     return frozenset(names)
 
@@ -166,7 +168,7 @@ def _reasons(a: Demands, b: Demands) -> Iterator[str]:
     for name, (least, _) in a.bounds.items():
         # "sections Part" are sections, whatever their name.
         kind = "sections" if name.startswith("sections ") else name
-        for more in _AT_LEAST_AS_MANY.get(kind, ()):
+        for more in AT_LEAST_AS_MANY.get(kind, ()):
             most = b.bounds.get(more, _ANY)[1]
             if least > most:
                 yield f"at least {least:g} {name} do not fit into at most {most:g} {more}"
@@ -197,7 +199,7 @@ def _phrases(a: Demands, b: Demands) -> Iterator[str]:
     counts = {
         "words": lambda: len(together.words),
         "longest word": lambda: together.longest_word,
-        "numbers": lambda: together.numbers,
+        "numbers": lambda: marks.numbers(together.raw),
         "characters": lambda: max(len(text.strip()) for text in required),
         "capital words": lambda: written.capital_words,
     }

@@ -5,7 +5,7 @@ declared parameter reads its value, typed, from the parameters of a constraint.
 """
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 Value = str | int | bool | list[str]
 Params = dict[str, Value]
@@ -28,7 +28,7 @@ class Parameter(Generic[T]):
 
     def of(self, params: Params) -> T:
         """The value that the parameters of a constraint give it."""
-        return cast(T, params.get(self.name, self.default))
+        return params.get(self.name, self.default)  # type: ignore[return-value]
 
     def fits(self, value: object) -> bool:
         """Whether this can be its value."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from mapl_jax.constraints import conflicts
+from mapl_jax.constraints import conflicts, redundancy
 from mapl_jax.constraints.amounts import Random
 from mapl_jax.constraints.base import Conditions, Demands, Family
 from mapl_jax.constraints.families import (
@@ -163,6 +163,7 @@ class Asked:
     params: Params
     demands: Demands
     touches: frozenset[str] | None
+    topics: frozenset[str]
 
 
 def asked(id: str, params: Params) -> Asked:
@@ -174,7 +175,7 @@ def asked(id: str, params: Params) -> Asked:
     family = family_of(id)
     family.validate(params)
     demands = family.demands(params)
-    return Asked(family, params, demands, conflicts.touches(demands))
+    return Asked(family, params, demands, conflicts.touches(demands), redundancy.topics(demands))
 
 
 def clash(a: Asked, b: Asked) -> str | None:
@@ -189,6 +190,13 @@ def clash(a: Asked, b: Asked) -> str | None:
     if a.touches is not None and b.touches is not None and a.touches.isdisjoint(b.touches):
         return None
     return conflicts.demands(a.demands, b.demands)
+
+
+def redundant(a: Asked, b: Asked) -> str | None:
+    """Why one of two constraints has nothing to add to the other; None if both have a say."""
+    if not a.topics.isdisjoint(b.topics):
+        return f"both speak of {', '.join(sorted(a.topics & b.topics))}"
+    return redundancy.follows(a.demands, b.demands) or redundancy.follows(b.demands, a.demands)
 
 
 def conflict(a: Item, b: Item) -> str | None:

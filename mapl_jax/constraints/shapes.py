@@ -1,11 +1,11 @@
 """The common shapes of families: a count, an exact number, a bound on one, a yes or no."""
 
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar, Unpack
 
 from mapl_jax.constraints import amounts
 from mapl_jax.constraints.amounts import RELATIONS
-from mapl_jax.constraints.base import Demands, Family, Threshold
+from mapl_jax.constraints.base import Demands, Family, Options, Threshold
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Number, Params
 from mapl_jax.constraints.text.statistics import Text
 from mapl_jax.constraints.wording import pick
@@ -18,9 +18,16 @@ class Statistic(Family, Generic[V]):
 
     Attributes:
         statistic: gives it.
+        readings: other ways to read the same of a text. What is proposed holds in every one of
+            them: whether code counts, or a hyphen parts words, decides no verdict.
     """
 
     statistic: Callable[[Text], V]
+    readings: Sequence[Callable[[Text], V]] = ()
+
+    def values(self, texts: Sequence[Text]) -> list[V]:
+        """The statistic of each text, in every reading."""
+        return [read(text) for text in texts for read in (self.statistic, *self.readings)]
 
     def judge(self, params: Params, value: V) -> float:
         """`measure` of a text with this value of the statistic."""
@@ -51,13 +58,17 @@ class Count(Statistic[int]):
         default_relation: str | None = None,
         least: int = 1,
         quantity: str | None = None,
-        **options: bool,
+        worth: int = 1,
+        readings: Sequence[Callable[[Text], int]] = (),
+        **options: Unpack[Options],
     ):
         self.threshold = Threshold.of(number_key, relation_key, default_relation, least)
         self.parameters = (self.threshold.number, self.threshold.relation)
         super().__init__(id, **options)
         self.statistic = statistic
         self.quantity = quantity or id
+        self.worth = worth
+        self.readings = readings
 
     def judge(self, params: Params, value: int) -> float:
         """Distance of the count to the threshold."""
@@ -65,9 +76,8 @@ class Count(Statistic[int]):
 
     def derive(self, kept, broken, rng):
         """A threshold between the counts of both sides."""
-        least = self.threshold.number.least
-        counts = [[self.statistic(text) for text in side] for side in (kept, broken)]
-        found = amounts.propose(*counts, rng, least)
+        least = max(self.worth, self.threshold.number.least)
+        found = amounts.propose(self.values(kept), self.values(broken), rng, least)
         if found is None and not kept and not broken:
             found = pick(RELATIONS, rng), amounts.between(least, least + 4, rng)
         if found is None:
@@ -98,10 +108,12 @@ class Flag(Statistic[bool]):
         *,
         plain_demands: Demands | None = None,
         negated_demands: Demands | None = None,
-        **options: bool,
+        readings: Sequence[Callable[[Text], bool]] = (),
+        **options: Unpack[Options],
     ):
         super().__init__(id, **options)
         self.statistic = statistic
+        self.readings = readings
         self._demands = (plain_demands or Demands(), negated_demands or Demands())
 
     def judge(self, params: Params, value: bool) -> float:
@@ -110,9 +122,7 @@ class Flag(Statistic[bool]):
 
     def derive(self, kept, broken, rng):
         """The form that fits."""
-        wanted = {self.statistic(text) for text in kept} | {
-            not self.statistic(text) for text in broken
-        }
+        wanted = {*self.values(kept)} | {not value for value in self.values(broken)}
         if len(wanted) == 2:
             return None
         plain = wanted.pop() if wanted else rng.random() < 0.5
@@ -158,13 +168,15 @@ class Exact(Statistic[int | None]):
         *,
         least: int = 1,
         quantity: str | None = None,
-        **options: bool,
+        readings: Sequence[Callable[[Text], int | None]] = (),
+        **options: Unpack[Options],
     ):
         self.number = Number(key, least=least)
         self.parameters = (self.number,)
         super().__init__(id, **options)
         self.statistic = statistic
         self.quantity = quantity or id
+        self.readings = readings
 
     def judge(self, params: Params, value: int | None) -> float:
         """+1 if met, else minus the difference; a text without a count is far off."""
@@ -175,8 +187,8 @@ class Exact(Statistic[int | None]):
 
     def derive(self, kept, broken, rng):
         """The count of the texts to keep, or one near those to break."""
-        counts = {self.statistic(text) for text in kept}
-        others = {self.statistic(text) for text in broken}
+        counts = {*self.values(kept)}
+        others = {*self.values(broken)}
         if counts:
             number = counts.pop()
             good = not counts and number is not None and number >= self.number.least

@@ -81,7 +81,7 @@ class Draw:
                 continue
             asked = [constraints.asked(family, params) for params in arguments]
             if any(
-                constraints.clash(one, other)
+                constraints.clash(one, other) or constraints.redundant(one, other)
                 for one, others in zip(asked, taken, strict=True)
                 for other in others
             ):

@@ -22,6 +22,7 @@ class Counted(TypedDict):
     pairs_in: int
     samples_out: int
     all_five: int
+    families_applied: int
     comparisons: Comparisons
     kept_by_chosen: dict[str, int]
     uninformative: dict[str, int]
@@ -82,6 +83,7 @@ class Stats:
             "pairs_in": self.pairs["in"],
             "samples_out": self.pairs["in"],
             "all_five": self.pairs["complete"],
+            "families_applied": len(self.constraint),
             "comparisons": {
                 "level": dict(self.level),
                 "k": {k: self.k[k] for k in sorted(self.k, key=int)},

@@ -5,44 +5,57 @@ language in capitals, and what is too short to judge is taken by its letters; wo
 those between white space, so that "DON'T" is one word and not two.
 """
 
-from mapl_jax.constraints.base import Demands, Family
-from mapl_jax.constraints.shapes import Count, Flag
-from mapl_jax.constraints.text.statistics import Text
+from collections.abc import Callable
+
+from mapl_jax.constraints.base import Demands, Family, in_english
+from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params
+from mapl_jax.constraints.shapes import Count
+from mapl_jax.constraints.text.statistics import Text, is_capital
 
 
-def _english(text: Text) -> bool:
-    """Whether nine in ten letters are unaccented Latin ones, and the language is no other one.
+class Case(Family):
+    """English text without capital letters (or without small ones); as `negated`, with one.
 
-    langdetect is poor and unstable on capitals and on short texts, so it only speaks on long ones,
-    in small letters. `verdict` applies the original test.
+    The negation is that of the letters alone: a text without any letters breaks both.
     """
-    letters = plain = 0
-    for character, count in text.characters.items():
-        if character.isalpha():
-            letters += count
-            plain += count if character.isascii() else 0
-    return plain >= 0.9 * letters and text.language in ("en", None)
+
+    parameters = (NEGATION,)
+
+    def __init__(self, id: str, other: Callable[[str], bool], letter_case: str):
+        super().__init__(id, beyond_ifeval=False, suits=in_english)
+        self.other = other
+        self.letter_case = letter_case
+
+    def measure(self, params: Params, text: Text) -> float:
+        """+1 or -1."""
+        found = any(map(self.other, text.raw))
+        if NEGATION.of(params):
+            return 1.0 if found else -1.0
+        return 1.0 if not found and text.raw.lower() != text.raw.upper() and text.english else -1.0
+
+    def derive(self, kept, broken, rng):
+        """The form that fits."""
+        forms: list[Params] = [{}, dict(NEGATED)]
+        if rng.random() < 0.5:
+            forms.reverse()
+        return next((form for form in forms if self.fits(form, kept, broken)), None)
+
+    def demands(self, params: Params) -> Demands:
+        """One case for all letters."""
+        letter_case = None if NEGATION.of(params) else self.letter_case
+        return Demands(letter_case=letter_case, about=("capital words", "language"))
 
 
 FAMILIES: tuple[Family, ...] = (
-    Flag(
-        "change_case:english_lowercase",
-        lambda text: text.raw.islower() and _english(text),
-        beyond_ifeval=False,
-        plain_demands=Demands(letter_case="lower"),
-    ),
-    Flag(
-        "change_case:english_capital",
-        lambda text: text.raw.isupper() and _english(text),
-        beyond_ifeval=False,
-        plain_demands=Demands(letter_case="upper"),
-    ),
+    Case("change_case:english_lowercase", str.isupper, "lower"),
+    Case("change_case:english_capital", str.islower, "upper"),
     Count(
         "change_case:capital_word_frequency",
         lambda text: text.capital_words,
         number_key="capital_frequency",
         relation_key="capital_relation",
         quantity="capital words",
+        readings=(lambda text: sum(map(is_capital, text.raw.split())),),
         beyond_ifeval=False,
     ),
 )

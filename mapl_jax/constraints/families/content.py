@@ -4,14 +4,16 @@ Mended against IFEval: "[]" and Markdown links are no placeholders; a postscript
 "P.P.S." is none of "P.S.".
 """
 
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 from mapl_jax.constraints.amounts import AT_LEAST
-from mapl_jax.constraints.base import Demands, Family
+from mapl_jax.constraints.base import Demands, Family, Options, in_english
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Choice, Params
 from mapl_jax.constraints.shapes import Count, Flag
+from mapl_jax.constraints.text import marks
 from mapl_jax.constraints.text.statistics import Text
 from mapl_jax.constraints.wording import Slot, text_slot
 
@@ -20,10 +22,17 @@ _MARKERS = {
     "P.P.S": re.compile(r"^[^\S\n]*[*_]*p\.\s?p\.\s?s\b", re.I | re.M),
 }
 _FIRST_PERSON = ("i", "me", "my", "mine", "myself")
+# In another reading these are of the first person as well, and "I" may be a number, "mine" a pit.
+_FIRST_PERSONS = (*_FIRST_PERSON, "we", "us", "our", "ours", "ourselves")
+_SURE_FIRST_PERSON = ("me", "my", "myself")
 _SECOND_PERSON = ("you", "your", "yours", "yourself", "yourselves")
-_MONTHS = (
-    "january february march april june july august september october november december".split()
+_BEFORE_ROMAN = frozenset(
+    "war part chapter section type phase title volume act level class stage book figure elizabeth "
+    "henry charles william james george edward richard napoleon step grade unit".split()
 )
+_MONTHS = "january february april june july september october november december".split()
+# Written small, these are other words.
+_MONTH = re.compile(r"\b(?:March|August|MARCH|AUGUST)\b")
 
 
 class Postscript(Family):
@@ -38,7 +47,7 @@ class Postscript(Family):
 
     def measure(self, params: Params, text: Text) -> float:
         """+1 or -1."""
-        found = _MARKERS[self.marker.of(params)].search(text.raw) is not None
+        found = _MARKERS[self.marker.of(params)].search(text.visible) is not None
         return 1.0 if found != NEGATION.of(params) else -1.0
 
     def derive(self, kept, broken, rng):
@@ -65,20 +74,59 @@ def _any_word(words: Sequence[str]):
     return lambda text: any(word in text.word_counts for word in words)
 
 
-def _flag(name: str, statistic: Callable[[Text], bool], quantity: str) -> Flag:
+def _first_person(text: Text) -> bool:
+    """Words of the first person; the number of "World War I" is none."""
+    counts = text.word_counts
+    if any(word in counts for word in _FIRST_PERSON[1:]):
+        return True
+    if "i" not in counts:
+        return False
+    words = ["", *text.segments]
+    return any(
+        word.partition("'")[0] == "i" and before not in _BEFORE_ROMAN
+        for before, word in itertools.pairwise(words)
+    )
+
+
+def _surely_first_person(text: Text) -> bool:
+    counts = text.word_counts
+    return any(word in counts for word in _SURE_FIRST_PERSON) or " I " in f" {text.prose} "
+
+
+def _months(text: Text) -> bool:
+    """Names of months; "march" and "august" only where they are."""
+    counts = text.word_counts
+    return any(month in counts for month in _MONTHS) or _MONTH.search(text.prose) is not None
+
+
+def _flag(
+    name: str,
+    statistic: Callable[[Text], bool],
+    quantity: str,
+    readings: Sequence[Callable[[Text], bool]] = (),
+    **options: Unpack[Options],
+) -> Flag:
     """A thing that is there or not."""
     return Flag(
         f"detectable_content:{name}",
         statistic,
+        readings=readings,
+        **options,
         plain_demands=Demands(bounds={quantity: (1, float("inf"))}),
         negated_demands=Demands(bounds={quantity: (0, 0)}),
     )
 
 
-def _person(who: str, words: Sequence[str]) -> Flag:
+def _person(
+    who: str,
+    statistic: Callable[[Text], bool],
+    readings: Sequence[Callable[[Text], bool]] = (),
+) -> Flag:
     return Flag(
         f"detectable_content:{who}_person",
-        _any_word(words),
+        statistic,
+        readings=readings,
+        suits=in_english,
         plain_demands=Demands(values={f"{who} person": True}),
         negated_demands=Demands(values={f"{who} person": False}),
     )
@@ -87,18 +135,45 @@ def _person(who: str, words: Sequence[str]) -> Flag:
 FAMILIES: tuple[Family, ...] = (
     Count(
         "detectable_content:number_placeholders",
-        lambda text: text.placeholders,
+        lambda text: marks.placeholders(text.visible),
         number_key="num_placeholders",
         default_relation=AT_LEAST,
         quantity="placeholders",
         beyond_ifeval=False,
     ),
     Postscript("detectable_content:postscript", beyond_ifeval=False),
-    _flag("digits", lambda text: text.numbers > 0, "numbers"),
-    _flag("links", lambda text: text.links > 0, "links"),
-    _flag("dates", lambda text: text.dates > 0, "dates"),
-    _flag("emoji", lambda text: text.emoji > 0, "emoji"),
-    _flag("month", _any_word(_MONTHS), "months"),
-    _person("first", _FIRST_PERSON),
-    _person("second", _SECOND_PERSON),
+    _flag(
+        "digits",
+        lambda text: marks.numbers(text.raw) > 0,
+        "numbers",
+        (lambda text: marks.numbers(text.marked) > 0,),
+    ),
+    _flag(
+        "links",
+        lambda text: marks.links(text.visible) > 0,
+        "links",
+        (lambda text: marks.domains(text.raw) > 0,),
+    ),
+    _flag(
+        "dates",
+        lambda text: marks.dates(text.prose) > 0,
+        "dates",
+        (lambda text: marks.dates_of_any_case(text.raw) > 0,),
+        suits=in_english,
+    ),
+    _flag(
+        "emoji",
+        lambda text: marks.emoji(text.raw) > 0,
+        "emoji",
+        (lambda text: marks.pictures(text.raw) > 0,),
+    ),
+    _flag(
+        "month",
+        _months,
+        "months",
+        (_any_word((*_MONTHS, "march", "august")),),
+        suits=in_english,
+    ),
+    _person("first", _first_person, (_any_word(_FIRST_PERSONS), _surely_first_person)),
+    _person("second", _any_word(_SECOND_PERSON)),
 )

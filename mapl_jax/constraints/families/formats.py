@@ -55,7 +55,7 @@ class Sections(Family):
 
     def parts(self, one: Text, other: Text) -> bool:
         """Whether one of them holds a number at all."""
-        return bool(one.numbers or other.numbers)
+        return bool(_SECTION.search(one.raw) or _SECTION.search(other.raw))
 
     def derive(self, kept, broken, rng):
         """A name that some text numbers, and a threshold between the counts."""
@@ -77,7 +77,7 @@ class Sections(Family):
 
 
 def _sections(text: Text, name: str) -> int:
-    return len(set(re.findall(rf"(?<!\w){re.escape(name)}\s?(\d{{1,9}})", text.raw)))
+    return len(set(re.findall(rf"^{re.escape(name)}\s?(\d{{1,9}})", text.prose, re.M)))
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -96,7 +96,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     presence(
         "detectable_format:title",
-        lambda text: _TITLE.search(text.raw) is not None,
+        lambda text: _TITLE.search(text.visible) is not None,
         "title",
         beyond_ifeval=False,
     ),

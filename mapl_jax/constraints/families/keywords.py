@@ -8,14 +8,8 @@ import string
 from collections.abc import Sequence
 
 from mapl_jax.constraints.amounts import RELATIONS, between, propose
-from mapl_jax.constraints.base import Demands, Family, Threshold
-from mapl_jax.constraints.parameters import (
-    Character,
-    Parameter,
-    Params,
-    Phrase,
-    Phrases,
-)
+from mapl_jax.constraints.base import Demands, Family, Threshold, spaced
+from mapl_jax.constraints.parameters import Character, Parameter, Params, Phrase, Phrases
 from mapl_jax.constraints.shapes import Count
 from mapl_jax.constraints.text.common_words import COMMON_WORDS
 from mapl_jax.constraints.text.statistics import Text, plain_word
@@ -104,7 +98,7 @@ def _shared_words(texts: Sequence[Text]) -> Sequence[str]:
 
 def _unless_in(words: Sequence[str], texts: Sequence[Text]) -> Sequence[str]:
     for text in texts:
-        forms = text.surface
+        forms = text.lower_runs
         words = [word for word in words if word not in forms]
     return words
 
@@ -139,8 +133,8 @@ class WordFrequency(Family):
             word = words[int(place)]
             # Whether a word is there at all is asked by families of their own.
             found = propose(
-                [self._count(text, word) for text in kept],
-                [self._count(text, word) for text in broken],
+                [count for text in kept for count in self._counts(text, word)],
+                [count for text in broken for count in self._counts(text, word)],
                 rng,
                 1 if self.letters else 2,
             )
@@ -168,6 +162,12 @@ class WordFrequency(Family):
 
     def _count(self, text: Text, word: str) -> int:
         return text.characters[word.lower()] if self.letters else text.count_word(word)
+
+    def _counts(self, text: Text, word: str) -> Sequence[int]:
+        """The count, and another that one might come to: parts of compounds, and words of code."""
+        if self.letters:
+            return (self._count(text, word),)
+        return self._count(text, word), text.lower_runs[word]
 
     def _words(self, texts: Sequence[Text]) -> Sequence[str]:
         if self.letters:
@@ -246,6 +246,8 @@ FAMILIES: tuple[Family, ...] = (
     Count(
         "keywords:repeated_words",
         lambda text: text.repeated_words,
+        suits=spaced,
+        readings=(lambda text: sum(n > 1 and len(w) > 3 for w, n in text.lower_runs.items()),),
         quantity="repeated words",
     ),
     WordOrder(

@@ -4,7 +4,7 @@ Mended against IFEval: "e.g." and the like end no sentence; blank paragraphs are
 nth is looked up, and marks around its first word (**Then**) do not count.
 """
 
-from mapl_jax.constraints.base import Demands, Family
+from mapl_jax.constraints.base import Demands, Family, spaced
 from mapl_jax.constraints.parameters import NEGATION, Number, Params
 from mapl_jax.constraints.shapes import Count
 from mapl_jax.constraints.text.statistics import Text
@@ -29,8 +29,10 @@ class WordRange(Family):
 
     def derive(self, kept, broken, rng):
         """A range around one side that leaves out the other."""
-        inside = sorted(len(text.words) for text in kept)
-        outside = sorted(len(text.words) for text in broken)
+        inside, outside = (
+            sorted(n for text in side for n in (len(text.words), len(text.runs), text.pieces))
+            for side in (kept, broken)
+        )
         negated = not inside or (bool(outside) and rng.random() < 0.3)
         if not inside and outside and rng.random() < 0.5:
             # A plain range that starts above or ends below the texts to break.
@@ -71,6 +73,9 @@ FAMILIES: tuple[Family, ...] = (
     Count(
         "length_constraints:number_words",
         lambda text: len(text.words),
+        readings=(lambda text: len(text.runs), lambda text: text.pieces),
+        suits=spaced,
+        worth=5,
         number_key="num_words",
         quantity="words",
         beyond_ifeval=False,
@@ -78,37 +83,53 @@ FAMILIES: tuple[Family, ...] = (
     Count(
         "length_constraints:number_sentences",
         lambda text: text.sentences,
+        readings=(lambda text: text.sentences_of_lines,),
         number_key="num_sentences",
         quantity="sentences",
         beyond_ifeval=False,
     ),
     Count(
         "length_constraints:characters",
-        lambda text: len(text.stripped),
+        lambda text: text.graphemes,
+        readings=(lambda text: len(text.stripped),),
+        worth=20,
         quantity="characters",
     ),
     Count(
         "length_constraints:longest_sentence",
         lambda text: max(text.sentence_lengths, default=0),
+        readings=(lambda text: max(text.joined_lengths, default=0),),
+        suits=spaced,
+        worth=4,
     ),
     Count(
         "length_constraints:shortest_sentence",
         lambda text: min(text.sentence_lengths, default=0),
+        readings=(lambda text: min(text.joined_lengths, default=0),),
+        suits=spaced,
+        worth=3,
     ),
     Count(
         "length_constraints:first_sentence",
-        lambda text: text.sentence_lengths[0] if text.sentence_lengths else 0,
+        lambda text: next(iter(text.sentence_lengths), 0),
+        readings=(lambda text: next(iter(text.joined_lengths), 0),),
+        suits=spaced,
+        worth=3,
         quantity="first sentence",
     ),
     Count(
         "length_constraints:distinct_words",
-        lambda text: len(text.word_counts),
+        lambda text: len({*text.segments}),
+        readings=(lambda text: len(text.lower_runs),),
+        suits=spaced,
+        worth=5,
         quantity="distinct words",
         # Close to a type of IFBench, which is for evaluation only.
         held_out=True,
     ),
     WordRange(
         "length_constraints:word_range",
+        suits=spaced,
         # Close to a type of IFBench, which is for evaluation only.
         held_out=True,
     ),

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from mapl_jax.constraints.amounts import RELATIONS, between, propose
-from mapl_jax.constraints.base import Demands, Family, Threshold
+from mapl_jax.constraints.base import Demands, Family, Threshold, spaced
 from mapl_jax.constraints.families.keywords import WordFrequency
 from mapl_jax.constraints.parameters import Choice, Params
 from mapl_jax.constraints.shapes import Count
-from mapl_jax.constraints.text.statistics import Text
+from mapl_jax.constraints.text.statistics import Text, unmarked
 from mapl_jax.constraints.wording import Slot, pick, text_slot
 
 
@@ -29,11 +29,11 @@ class InitialLetter(Family):
         """A letter whose counts part the two sides, and a threshold between them."""
         for place in rng.permutation(26):
             letter = string.ascii_lowercase[int(place)]
-            found = propose(
-                [text.initials[letter] for text in kept],
-                [text.initials[letter] for text in broken],
-                rng,
-            )
+            counts = [
+                [n[letter] for text in side for n in (text.initials, text.initials_of_runs)]
+                for side in (kept, broken)
+            ]
+            found = propose(counts[0], counts[1], rng)
             if found is None and not kept and not broken:
                 found = pick(RELATIONS, rng), between(1, 4, rng)
             if found is not None:
@@ -54,10 +54,13 @@ FAMILIES: tuple[Family, ...] = (
         "let_relation",
         letters=True,
     ),
-    InitialLetter("keywords:initial_letter"),
+    InitialLetter("keywords:initial_letter", suits=spaced),
     Count(
         "keywords:word_length",
         lambda text: text.longest_word,
+        suits=spaced,
+        worth=4,
+        readings=(lambda text: max((len(unmarked(word)) for word in text.words), default=0),),
         quantity="longest word",
         held_out=True,
     ),

@@ -2,7 +2,7 @@
 
 import re
 
-from mapl_jax.constraints.base import Demands, Family, word_at
+from mapl_jax.constraints.base import Demands, Family, spaced, word_at
 from mapl_jax.constraints.parameters import Number, Params, Phrase
 from mapl_jax.constraints.shapes import Count, Exact
 from mapl_jax.constraints.text.statistics import Text, bare
@@ -51,7 +51,8 @@ class NthParagraph(Family):
             word = pick(("first", "today", "finally", "people", "water"), rng)
         else:
             number = len(kept[0].paragraphs)
-            if number == 0:
+            # Of a single paragraph, this is asking for the first word in a strange way.
+            if number < 2 or kept[0].blocks != number:
                 return None
             place = 1 + int(number * rng.random())
             word = kept[0].paragraph_openings[place - 1]
@@ -80,11 +81,15 @@ FAMILIES: tuple[Family, ...] = (
     Count(
         "length_constraints:blank_line_paragraphs",
         lambda text: len(text.paragraphs),
+        readings=(lambda text: text.blocks,),
         quantity="paragraphs",
     ),
-    NthParagraph("length_constraints:nth_paragraph_first_word", beyond_ifeval=False),
+    NthParagraph("length_constraints:nth_paragraph_first_word", beyond_ifeval=False, suits=spaced),
     Count(
         "length_constraints:longest_paragraph",
         lambda text: text.longest_paragraph,
+        readings=(lambda text: max((len(part.split()) for part in text.paragraphs), default=0),),
+        suits=spaced,
+        worth=10,
     ),
 )

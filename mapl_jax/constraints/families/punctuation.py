@@ -1,15 +1,28 @@
 """Punctuation marks: used or avoided, counted."""
 
+from collections.abc import Callable
+
 from mapl_jax.constraints.base import Demands, Family
 from mapl_jax.constraints.shapes import Count, Flag
+from mapl_jax.constraints.text import marks
+from mapl_jax.constraints.text.statistics import Text
 
 
-def _mark(name: str, character: str, *, least: int = 1, held_out: bool = False) -> Count:
+def _mark(
+    name: str,
+    characters: str,
+    *,
+    statistic: Callable[[Text], int] | None = None,
+    least: int = 1,
+    held_out: bool = False,
+) -> Count:
+    """Marks of punctuation; those of code, of addresses and of Markdown are none."""
     return Count(
         f"punctuation:{name}",
-        lambda text: text.raw.count(character),
+        statistic or (lambda text: marks.count(text.marked, characters)),
         least=least,
-        quantity=f"character:{character}",
+        quantity=f"character:{characters[0]}",
+        readings=(lambda text: marks.count(text.raw, characters),),
         held_out=held_out,
     )
 
@@ -17,23 +30,25 @@ def _mark(name: str, character: str, *, least: int = 1, held_out: bool = False) 
 FAMILIES: tuple[Family, ...] = (
     Flag(
         "punctuation:no_comma",
-        lambda text: "," not in text.raw,
+        lambda text: marks.count(text.marked, marks.COMMAS) == 0,
+        readings=(lambda text: marks.count(text.raw, marks.COMMAS) == 0,),
         beyond_ifeval=False,
         plain_demands=Demands(bounds={"character:,": (0, 0)}),
         negated_demands=Demands(bounds={"character:,": (1, float("inf"))}),
     ),
-    _mark("question_marks", "?"),
-    _mark("exclamation_marks", "!"),
-    _mark("colons", ":"),
-    _mark("hyphens", "-"),
-    _mark("apostrophes", "'"),
-    _mark("parentheses", "(", held_out=True),
-    _mark("semicolons", ";"),
+    _mark("question_marks", marks.QUESTION_MARKS),
+    _mark("exclamation_marks", marks.EXCLAMATION_MARKS),
+    _mark("colons", marks.COLONS),
+    _mark("hyphens", marks.HYPHENS),
+    _mark("apostrophes", "'\u2019", statistic=lambda text: marks.apostrophes(text.marked)),
+    _mark("parentheses", marks.PARENTHESES, held_out=True),
+    _mark("semicolons", marks.SEMICOLONS),
     Count(
         "punctuation:quotation_marks",
-        lambda text: text.quotation_marks,
+        lambda text: marks.count(text.marked, marks.QUOTATION_MARKS),
+        readings=(lambda text: marks.count(text.raw, marks.QUOTATION_MARKS),),
         quantity="quotation marks",
     ),
     # Whether there is any comma is asked above.
-    _mark("commas", ",", least=2),
+    _mark("commas", marks.COMMAS, least=2),
 )

@@ -1,11 +1,14 @@
 """How the answer, or its sentences, begin and end."""
 
+import re
 from collections.abc import Callable, Sequence
+from typing import Unpack
 
-from mapl_jax.constraints.base import Demands, Fact, Family, word_at
+from mapl_jax.constraints.base import Demands, Fact, Family, Options, spaced, word_at
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params, Phrase
 from mapl_jax.constraints.shapes import Flag
-from mapl_jax.constraints.text.statistics import Text, bare
+from mapl_jax.constraints.text import marks
+from mapl_jax.constraints.text.statistics import Text, bare, folded
 from mapl_jax.constraints.wording import pick
 
 # Endings for instructions that no given answer keeps.
@@ -20,8 +23,6 @@ STOCK_ENDINGS = (
 STOCK_WORDS = ("yes", "sure", "certainly", "today", "first", "thanks", "perhaps", "indeed")
 
 
-# Marks that may close a sentence after its full stop or question mark.
-_CLOSERS = "\"')*_ \u201d\u2019"
 _AROUND = "quotation marks around everything"
 
 
@@ -33,13 +34,14 @@ class EndPhrase(Family):
 
     def measure(self, params: Params, text: Text) -> float:
         """+1 or -1."""
-        return 1.0 if text.ending.endswith(self.phrase.of(params).strip().lower()) else -1.0
+        phrase = folded(self.phrase.of(params).strip()).rstrip('"\u201c\u201d').rstrip()
+        return 1.0 if text.ending.endswith(phrase) else -1.0
 
     def derive(self, kept, broken, rng):
         """The last words of the texts to keep."""
         if not kept:
             return {"end_phrase": pick(STOCK_ENDINGS, rng)}
-        line = kept[0].stripped.strip('"').rstrip().rpartition("\n")[2]
+        line = kept[0].prose.rstrip().strip('"\u201c\u201d').rstrip().rpartition("\n")[2]
         words = line.split()
         # Longer phrases are tried too, for texts whose last words are the same.
         for count in (2 + int(5 * rng.random()), 8):
@@ -72,7 +74,7 @@ class Member(Family):
         id: str,
         places: Callable[[Text], frozenset[str]],
         quantity: str = "",
-        **options: bool,
+        **options: Unpack[Options],
     ):
         super().__init__(id, **options)
         self.places = places
@@ -80,7 +82,7 @@ class Member(Family):
 
     def measure(self, params: Params, text: Text) -> float:
         """+1 or -1."""
-        found = bare(self.word.of(params)) in {word.lower() for word in self.places(text)}
+        found = bare(self.word.of(params)) in {folded(word) for word in self.places(text)}
         return 1.0 if found != NEGATION.of(params) else -1.0
 
     def derive(self, kept, broken, rng):
@@ -98,7 +100,8 @@ class Member(Family):
         """The word, and whether it is at its place."""
         word = bare(self.word.of(params))
         if not self.quantity:
-            return Demands(() if NEGATION.of(params) else (self.word.of(params),))
+            phrases = () if NEGATION.of(params) else (self.word.of(params),)
+            return Demands(phrases, about=("first word",))
         if NEGATION.of(params):
             return Demands(values={f"{self.quantity} is {word}": False})
         return Demands((self.word.of(params),), values=word_at(self.quantity, word))
@@ -116,6 +119,24 @@ def _one(word: str) -> frozenset[str]:
     return frozenset((word,)) if word else frozenset()
 
 
+def _ends_with_full_stop(text: Text) -> bool:
+    """Whether its last mark is a full stop; an ellipsis is none."""
+    last = text.last_character
+    return (
+        bool(last) and last in marks.FULL_STOPS and not text.ending.rstrip("\"')*_ ").endswith("..")
+    )
+
+
+def _is_quoted(text: Text) -> bool:
+    """Whether one pair of double quotation marks holds the whole text."""
+    body = text.stripped
+    if len(body) < 2 or body[0] not in '"\u201c\u201e' or body[-1] not in '"\u201d\u201c':
+        return False
+    # '"Yes" and "no"' only begins and ends with one: the first mark inside closes the first pair.
+    inside = re.search(r"(\S?)[\"\u201c\u201d]", body[1:-1])
+    return inside is None or not inside[1]
+
+
 FAMILIES: tuple[Family, ...] = (
     EndPhrase(
         "startend:end_checker",
@@ -123,31 +144,36 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Flag(
         "startend:quotation",
-        lambda text: len(text.stripped) > 1 and text.stripped[0] == '"' == text.stripped[-1],
+        _is_quoted,
         beyond_ifeval=False,
         plain_demands=Demands(
             bounds={"quotation marks": (2, float("inf"))},
             values={_AROUND: True, "ends with ?": False, "ends with .": False},
         ),
+        negated_demands=Demands(about=("quotation marks",)),
     ),
     Member(
         "startend:first_word",
         lambda text: _one(text.first_word),
         quantity="first word",
+        suits=spaced,
     ),
     Member(
         "startend:last_word",
         lambda text: _one(text.last_word),
         quantity="last word",
+        suits=spaced,
     ),
     Member(
         "startend:sentence_opening",
         lambda text: text.sentence_openings,
+        suits=spaced,
         held_out=True,
     ),
     Flag(
         "startend:full_stop_end",
-        lambda text: text.stripped.rstrip(_CLOSERS).endswith("."),
+        _ends_with_full_stop,
+        readings=(lambda text: text.last_character in (*marks.FULL_STOPS, "\u2026"),),
         plain_demands=Demands(
             bounds={"character:.": (1, float("inf"))},
             values={"ends with .": True, "ends with ?": False},
@@ -156,11 +182,12 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Flag(
         "startend:question_end",
-        lambda text: text.stripped.rstrip(_CLOSERS).endswith("?"),
+        lambda text: marks.count(text.last_character, marks.QUESTION_MARKS) > 0,
+        readings=(lambda text: any(mark in text.stripped[-8:] for mark in marks.QUESTION_MARKS),),
         plain_demands=Demands(
             bounds={"character:?": (1, float("inf"))},
             values={"ends with ?": True, "ends with .": False},
         ),
-        negated_demands=Demands(values={"ends with ?": False}),
+        negated_demands=Demands(values={"ends with ?": False}, about=("character:?",)),
     ),
 )

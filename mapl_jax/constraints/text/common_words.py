@@ -82,3 +82,20 @@ COMMON_WORDS = frozenset(
     worth would write writing written wrong year years yes yet you young your yourself
     """.split()
 )
+
+# Words that say little about what a text is about; keywords are not drawn from them.
+STOPWORDS = frozenset(
+    """
+    about above after again against all also although always among and any anyone anything are
+    aren around because been before being below between both but can cannot could couldn did didn
+    does doesn doing don done down during each either else even ever every few for from further get
+    gets getting goes going got had hadn has hasn have haven having her here hers herself him
+    himself his how however into isn its itself just let like may maybe might more most much must
+    mustn myself neither nor not now off often one once only onto other others ought our ours
+    ourselves out over own per perhaps quite rather really said same say says shall shan she should
+    shouldn since some someone something still such than that the their theirs them themselves then
+    there therefore these they thing things this those though through thus too under until unless
+    upon use used using very was wasn well were weren what when where whether which while who whom
+    whose why will with within without won would wouldn yes yet you your yours yourself yourselves
+    """.split()
+)

@@ -1,65 +1,36 @@
 """What can be counted in a response, computed once per text.
 
-Every pattern here runs in linear time: responses may be long, odd or hostile.
+Every pattern here runs in linear time: responses may be long, odd or hostile. What is prose and
+what is a mark of Markdown is decided in `markdown`, what is a word in `words`.
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Generic, TypeVar, overload
+from typing import Generic, TypeVar, overload
 
-from mapl_jax.constraints.text import detection, sentences
+from mapl_jax.constraints.text import detection, markdown, marks, sentences, words
+from mapl_jax.constraints.text.common_words import COMMON_WORDS, STOPWORDS
+from mapl_jax.constraints.text.markdown import Line
 
-_WORD = re.compile(r"\w+")
-_BLANK_LINES = re.compile(r"\n[^\S\n]*(?:\n[^\S\n]*)+")
-# A marker, then white space, then something to say: neither a rule "---" nor a number "-5".
-_BULLET = re.compile(r"^[^\S\n]*[*+•-][^\S\n]+(?![*_-][*_ -]*$)\S", re.M)
-# Inside, neither stars nor line breaks; no space next to the stars, or "2 * 3 * 4" would count.
-_HIGHLIGHT = re.compile(r"(?<!\*)(\*{1,3})(?=[^\s*])[^\n*]*(?<=[^\s*])\1(?!\*)")
-
-_LINK = re.compile(r"https?://[^\s)>\]]+|\[[^\[\]\n]+\]\([^()\s]+\)|\bwww\.\w")
-_DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
-_MONTH = (
-    "(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
-    "|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+_RUN = re.compile(r"\w+")
+_LETTERS = re.compile(r"[^\W\d_]+")
+_EDGES = (
+    " \t\r\n*_#>\"'`()[]{}<>.,;:!?-\u2013\u2014\u2018\u2019\u201c\u201d\u2026\u3002\uff0c\uff01"
+    "\uff1f\uff1b\uff1a\u3001\u300c\u300d\u0964\u060c\u061f\u061b\u00ab\u00bb\u00a1\u00bf\u201e"
 )
-# 5 March, March 5th, 2024-03-05, 5/3/2024.
-_DATE = re.compile(
-    rf"(?<!\d)\d{{1,2}}(?:st|nd|rd|th)?(?: of)? {_MONTH}\b"
-    rf"|\b{_MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?\b"
-    r"|\b\d{4}-\d\d-\d\d\b|\b\d{1,2}[/.]\d{1,2}[/.]\d{4}\b",
-    re.I,
+_ENDS_OF_OTHER_SCRIPTS = re.compile(
+    "(?<=[\u3002\uff0e\uff01\uff1f\u0964\u0965\u061f\u06d4])(?![\u3002\uff0e\uff01\uff1f\u0964\u0965\u061f\u06d4"
+    "\"'\u201d\u2019\u300d\u300f\uff09)]|\\s*$)"
 )
-_BOLD = re.compile(r"(?<!\*)\*\*(?=[^\s*])[^\n*]*(?<=[^\s*])\*\*(?!\*)")
-_STEP = re.compile(r"^[^\S\n]*\d{1,3}[.)][^\S\n]+\S", re.M)
-_HEADING = re.compile(r"^#{1,6}[^\S\n]+\S", re.M)
-_TABLE_RULE = re.compile(r"^[^\S\n]*\|?[^\S\n]*:?-{2,}:?(?:[^\S\n]*\|[^\S\n]*:?-{2,}:?)*", re.M)
-_EMOJI = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]")
-_BRACKETS = re.compile(r"\[[^\[\]\n]+\](?!\()")
-_EDGES = " \t\r\n*_#>\"'`()[]{}<>.,;:!?-\u2013\u2014\u2018\u2019\u201c\u201d\u2026"
-
-# Words that say little about what a text is about; keywords are not drawn from them.
-STOPWORDS = frozenset(
-    """
-    about above after again against all also although always among and any anyone anything are
-    aren around because been before being below between both but can cannot could couldn did didn
-    does doesn doing don done down during each either else even ever every few for from further get
-    gets getting goes going got had hadn has hasn have haven having her here hers herself him
-    himself his how however into isn its itself just let like may maybe might more most much must
-    mustn myself neither nor not now off often one once only onto other others ought our ours
-    ourselves out over own per perhaps quite rather really said same say says shall shan she should
-    shouldn since some someone something still such than that the their theirs them themselves then
-    there therefore these they thing things this those though through thus too under until unless
-    upon use used using very was wasn well were weren what when where whether which while who whom
-    whose why will with within without won would wouldn yes yet you your yours yourself yourselves
-    """.split()
-)
+_MARKER_ALONE = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z])[.)]")
 
 
 def word_tokens(text: str) -> list[str]:
     r"""Runs of `\w`, as IFEval counts words: "don't" is two of them, "3.14" is two."""
-    return _WORD.findall(text)
+    return _RUN.findall(text)
 
 
 def unmarked(word: str) -> str:
@@ -69,26 +40,33 @@ def unmarked(word: str) -> str:
 
 def bare(word: str) -> str:
     """A word in lower case without quotes, brackets and punctuation around it."""
-    return unmarked(word).lower()
+    return folded(unmarked(word))
+
+
+def folded(text: str) -> str:
+    """A text as it is compared: composed, in lower case, with straight apostrophes."""
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", text).lower().replace("\u2019", "'")
 
 
 def _first(text: str) -> str:
-    """The first piece between white space that holds a letter or a digit."""
+    """The first word of a text as it stands there, marks around it included."""
     for piece in text.split(maxsplit=8):
-        word = piece.split(maxsplit=1)[0]
-        if _WORD.search(word):
-            return word
+        found = words.counted(piece.split(maxsplit=1)[0])
+        if found:
+            return found[0]
     return ""
 
 
-_Value = TypeVar("_Value")
+Value = TypeVar("Value")
 
 
-class _kept(Generic[_Value]):
+class kept(Generic[Value]):
     """`functools.cached_property` without the lock of Python 3.11, which takes longer than most
     statistics: two threads may work one out twice, and get the same."""
 
-    def __init__(self, compute: Callable[[Any], _Value]):
+    def __init__(self, compute: Callable[["Text"], Value]):
         self._compute = compute
         self.__doc__ = compute.__doc__
 
@@ -96,10 +74,10 @@ class _kept(Generic[_Value]):
         self._name = name
 
     @overload
-    def __get__(self, text: None, owner: type) -> "_kept[_Value]": ...
+    def __get__(self, text: None, owner: type) -> "kept[Value]": ...
 
     @overload
-    def __get__(self, text: object, owner: type) -> _Value: ...
+    def __get__(self, text: "Text", owner: type) -> Value: ...
 
     def __get__(self, text, owner):
         if text is None:
@@ -112,233 +90,341 @@ class Text:
     """Statistics of one response; each is computed on first use and kept."""
 
     def __init__(self, raw: str):
-        self.raw = raw
+        self.raw = raw if raw.isascii() else unicodedata.normalize("NFC", raw)
 
-    @_kept
+    # Views ------------------------------------------------------------------------------------
+
+    @kept
     def stripped(self) -> str:
         """The text without white space around it."""
         return self.raw.strip()
 
-    @_kept
-    def lower(self) -> str:
-        """The text in lower case."""
-        return self.raw.lower()
+    @kept
+    def layout(self) -> list[Line]:
+        """Its lines as `markdown` reads them."""
+        return markdown.lines(self.raw)
 
-    @_kept
+    @kept
+    def prose(self) -> str:
+        """The text without blocks of code and marks of Markdown."""
+        return "\n".join(
+            line.text for line in self.layout if line.text and line.kind != markdown.CODE
+        )
+
+    @kept
+    def marked(self) -> str:
+        """Prose in which punctuation counts: without code, web addresses and list markers."""
+        text = "\n".join(line.marked for line in self.layout)
+        return marks.without_addresses(text)
+
+    @kept
+    def lower(self) -> str:
+        """The prose as words are looked for in it."""
+        return folded(self.prose)
+
+    @kept
     def opening(self) -> str:
         """The text in lower case from its first visible character on."""
-        return self.stripped.lower()
+        return folded(self.stripped)
 
-    @_kept
+    @kept
     def ending(self) -> str:
-        """The text in lower case up to its last visible character that is no quotation mark."""
-        return self.stripped.strip('"').rstrip().lower()
+        """The prose in lower case up to its last visible character that is no quotation mark."""
+        return self.lower.rstrip().rstrip('"\u201c\u201d').rstrip()
 
-    @_kept
+    @kept
+    def last_character(self) -> str:
+        """The last character of the prose, quotation marks, brackets and emphasis left out."""
+        return self.prose.rstrip(" \t\r\n\"')*_]\u201d\u2019\u00bb\u300d\u300f\uff09")[-1:]
+
+    @kept
+    def visible(self) -> str:
+        """The text as it is written, without code."""
+        if "`" not in self.raw and "~~~" not in self.raw:
+            return self.raw
+        return markdown.without_code(self.raw, self.layout)
+
+    # Words ------------------------------------------------------------------------------------
+
+    @kept
     def words(self) -> list[str]:
-        r"""Runs of `\w`."""
+        """The words of the prose as people count them."""
+        return words.counted(self.prose)
+
+    @kept
+    def runs(self) -> list[str]:
+        r"""Runs of `\w` in the whole text, as IFEval counts its words."""
         return word_tokens(self.raw)
 
-    @_kept
-    def word_counts(self) -> Counter[str]:
-        """How often each lower-cased word occurs."""
-        return Counter(word_tokens(self.lower))
+    @kept
+    def lower_runs(self) -> Counter[str]:
+        """How often each of them occurs in lower case."""
+        return Counter(word_tokens(folded(self.raw)))
 
-    @_kept
+    @kept
+    def pieces(self) -> int:
+        """Pieces between white space in the whole text, as a word processor counts."""
+        return len(self.raw.split())
+
+    @kept
+    def unspaced(self) -> bool:
+        """Whether some of it is in a script without spaces, whose words a dictionary must find."""
+        return words.is_unspaced(self.raw)
+
+    @kept
+    def english(self) -> bool:
+        """Whether English is the language, as far as can be told."""
+        letters = plain = 0
+        for character, count in self.characters.items():
+            if character.isalpha():
+                letters += count
+                plain += count if character.isascii() else 0
+        if plain < 0.9 * letters:
+            return False
+        if self.language is not None:
+            return self.language == "en"
+        known = sum(count for word, count in self.word_counts.items() if word in COMMON_WORDS)
+        return 3 * known >= self.word_counts.total()
+
+    @kept
+    def segments(self) -> list[str]:
+        """The words of the prose by UAX 29, in lower case."""
+        return words.segments(self.lower)
+
+    @kept
+    def word_counts(self) -> Counter[str]:
+        """How often each lower-cased word occurs; "you're" is also a "you"."""
+        counts = Counter(self.segments)
+        for word, count in list(counts.items()):
+            if stem := words.stem(word):
+                counts[stem] += count
+        return counts
+
+    @kept
     def surface(self) -> dict[str, str]:
         """Lower-cased word -> how it is written, in lower case if it is so anywhere."""
         forms: dict[str, str] = {}
-        for word in self.words:
-            lower = word.lower()
+        for word in words.segments(self.prose):
+            lower = folded(word)
             if lower not in forms or word == lower:
                 forms[lower] = word
         return forms
 
-    @_kept
+    @kept
     def content_words(self) -> tuple[str, ...]:
-        """Different lower-cased words of three ASCII letters or more, stop words left out."""
+        """Different lower-cased words of three ASCII letters or more, stop words left out.
+
+        Only those that occur as words of their own wherever they occur: "well" of "well-known" is
+        a word to some and none to others.
+        """
+        counts, runs = self.word_counts, self.lower_runs
+        compounds = self.compounds
         return tuple(
             word
             for word in self.surface
-            if len(word) >= 3 and word.isascii() and word.isalpha() and word not in STOPWORDS
+            if len(word) >= 3
+            and word.isascii()
+            and word.isalpha()
+            and word not in STOPWORDS
+            and word not in compounds
+            and counts[word] == runs[word]
         )
 
-    @_kept
+    @kept
+    def compounds(self) -> frozenset[str]:
+        """Parts, in lower case, of words with a hyphen, an apostrophe or another mark inside."""
+        return frozenset(
+            run
+            for piece in self.words
+            if not piece.isalnum()
+            for runs in (word_tokens(folded(piece)),)
+            if len(runs) > 1
+            for run in runs
+        )
+
+    @kept
     def characters(self) -> Counter[str]:
         """How often each character of the lower-cased text occurs."""
-        return Counter(self.lower)
+        return Counter(self.raw.lower())
 
-    @_kept
+    @kept
+    def graphemes(self) -> int:
+        """Characters as people see them, white space around the text left out."""
+        return words.graphemes(self.stripped)
+
+    @kept
     def language(self) -> str | None:
         """Code of the language, such as "en"; None if that cannot be told."""
-        return detection.language(self.lower, self.word_counts, self.characters)
+        if self.visible is self.raw:
+            return detection.language(self.lower, self.lower_runs, self.characters)
+        return detection.language(self.lower, Counter(word_tokens(self.lower)), Counter(self.lower))
 
-    @_kept
-    def sentences(self) -> int:
-        """Number of sentences by the Punkt rules."""
-        return sentences.count(self.raw)
-
-    @_kept
-    def sentence_list(self) -> list[str]:
-        """The sentences, each line break ending one too, without those that hold no word."""
-        return [
-            piece for line in self.lines for piece in sentences.split(line) if _WORD.search(piece)
-        ]
-
-    @_kept
-    def sentence_lengths(self) -> list[int]:
-        """Number of words of each sentence."""
-        return [len(word_tokens(sentence)) for sentence in self.sentence_list]
-
-    @_kept
-    def longest_paragraph(self) -> int:
-        """Words of the longest paragraph."""
-        return max((len(word_tokens(part)) for part in self.paragraphs), default=0)
-
-    @_kept
-    def sentence_openings(self) -> frozenset[str]:
-        """First words of the sentences."""
-        return frozenset(unmarked(_first(sentence)) for sentence in self.sentence_list) - {""}
-
-    @_kept
+    @kept
     def first_word(self) -> str:
         """The first word without marks around it; may be empty."""
-        return unmarked(_first(self.stripped))
+        return unmarked(_first(self.prose))
 
-    @_kept
+    @kept
     def last_word(self) -> str:
         """The last word without marks around it; may be empty."""
-        parts = self.stripped.rsplit(maxsplit=1)
-        return unmarked(parts[-1]) if parts else ""
+        parts = self.prose.rsplit(maxsplit=1)
+        found = words.counted(parts[-1]) if parts else []
+        return unmarked(found[-1]) if found else ""
 
-    @_kept
+    @kept
     def longest_word(self) -> int:
         """Letters of the longest run of letters."""
-        return max((len(word) for word in self.surface if word.isalpha()), default=0)
+        return max(map(len, _LETTERS.findall(self.prose)), default=0)
 
-    @_kept
+    @kept
     def initials(self) -> Counter[str]:
         """How many words start with each letter, lower-cased."""
-        return Counter(word[0].lower() for word in self.words if word[0].isalpha())
+        first = (unmarked(word)[:1].lower() for word in self.words)
+        return Counter(letter for letter in first if letter.isalpha())
 
-    @_kept
-    def numbers(self) -> int:
-        """Numbers written in digits: 7, 1,000 and 3.14 are one each."""
-        return sum(1 for _ in _DIGITS.finditer(self.raw))
+    @kept
+    def initials_of_runs(self) -> Counter[str]:
+        r"""The same of runs of `\w`, the tails of contractions left out."""
+        tails = re.sub(r"(?<=\w)'\w+", "", folded(self.prose))
+        return Counter(word[0] for word in word_tokens(tails) if word[0].isalpha())
 
-    @_kept
-    def dates(self) -> int:
-        """Days of a month, in words or in digits."""
-        # The pattern is slow, and no date is without a digit.
-        return sum(1 for _ in _DATE.finditer(self.raw)) if self.numbers else 0
-
-    @_kept
-    def bold(self) -> int:
-        """Spans set in two stars on either side, within one line."""
-        return sum(1 for _ in _BOLD.finditer(self.raw)) if "**" in self.raw else 0
-
-    @_kept
-    def quotation_marks(self) -> int:
-        """Double quotation marks, straight or curly."""
-        return sum(self.raw.count(mark) for mark in '"\u201c\u201d')
-
-    @_kept
+    @kept
     def repeated_words(self) -> int:
         """Different words of four letters or more that occur more than once."""
-        return sum(count > 1 and len(word) > 3 for word, count in self.word_counts.items())
+        return sum(count > 1 and len(word) > 3 for word, count in Counter(self.segments).items())
 
-    @_kept
-    def links(self) -> int:
-        """Web addresses and Markdown links."""
-        if not any(mark in self.raw for mark in ("://", "](", "www.")):
-            return 0
-        return sum(1 for _ in _LINK.finditer(self.raw))
-
-    @_kept
-    def emoji(self) -> int:
-        """Pictographs and dingbats."""
-        return 0 if self.raw.isascii() else sum(1 for _ in _EMOJI.finditer(self.raw))
-
-    @_kept
-    def steps(self) -> int:
-        """Lines that start with a number and a full stop or bracket: "1. Wash"."""
-        return sum(1 for _ in _STEP.finditer(self.raw)) if self.numbers else 0
-
-    @_kept
-    def headings(self) -> int:
-        """Markdown headings: lines that start with one to six `#` and a space."""
-        return sum(1 for _ in _HEADING.finditer(self.raw)) if "#" in self.raw else 0
-
-    @_kept
-    def placeholders(self) -> int:
-        """Texts in square brackets that are no Markdown links."""
-        return sum(1 for _ in _BRACKETS.finditer(self.raw)) if "[" in self.raw else 0
-
-    @_kept
-    def fences(self) -> int:
-        """Fenced blocks of code, closed or not."""
-        marks = sum(line.startswith("```") for line in self.lines)
-        return (marks + 1) // 2
-
-    @_kept
-    def tables(self) -> frozenset[int]:
-        """Numbers of columns of the Markdown tables, two or more."""
-        found: set[int] = set()
-        if "|" not in self.raw:
-            return frozenset()
-        for above, rule in zip(self.lines, self.lines[1:], strict=False):
-            match = _TABLE_RULE.match(rule)
-            if match and match.end() == len(rule.rstrip("| \t")) and "|" in above:
-                columns = len(above.strip().strip("|").split("|"))
-                if columns >= 2 and columns == len(rule.strip().strip("|").split("|")):
-                    found.add(columns)
-        return frozenset(found)
-
-    @_kept
+    @kept
     def first_places(self) -> dict[str, int]:
         """Lower-cased word -> index of its first occurrence among the words."""
         places: dict[str, int] = {}
-        for place, word in enumerate(word_tokens(self.lower)):
+        for place, word in enumerate(self.segments):
             places.setdefault(word, place)
         return places
 
-    @_kept
-    def lines(self) -> list[str]:
-        """Lines that are not blank, stripped."""
-        return [line for line in map(str.strip, self.raw.split("\n")) if line]
-
-    @_kept
-    def paragraphs(self) -> list[str]:
-        """Non-blank parts between blank lines."""
-        text = self.stripped.replace("\r\n", "\n")
-        return [part for part in _BLANK_LINES.split(text) if part]
-
-    @_kept
-    def paragraph_openings(self) -> list[str]:
-        """First word of each paragraph; empty where there is none."""
-        return [unmarked(_first(paragraph)) for paragraph in self.paragraphs]
-
-    @_kept
-    def bullets(self) -> int:
-        """Lines that start with `*`, `-`, `+` or `•`, a space and some text."""
-        return len(_BULLET.findall(self.raw))
-
-    @_kept
-    def highlights(self) -> int:
-        """Spans set in stars within one line: *one*, **two** or ***three***."""
-        return sum(1 for _ in _HIGHLIGHT.finditer(self.raw)) if "*" in self.raw else 0
-
-    @_kept
+    @kept
     def capital_words(self) -> int:
-        """Words between white space that have letters, all of them capitals ("I" counts)."""
-        return sum(1 for word in self.raw.split() if word.isupper())
+        """Words with two letters or more, all of them capitals."""
+        return sum(map(is_capital, self.words))
 
     def count_word(self, word: str) -> int:
         """How often `word` (or a phrase) occurs as a whole word, whatever its case."""
         plain = plain_word(word)
         if plain:
             return self.word_counts.get(plain, 0)
-        return sum(1 for _ in whole_word(word.lower()).finditer(self.lower))
+        return sum(1 for _ in whole_word(folded(word)).finditer(self.lower))
+
+    # Sentences, lines, paragraphs -------------------------------------------------------------
+
+    @kept
+    def sentences(self) -> int:
+        """Number of sentences: no list item, heading or table row runs on into the next line."""
+        return sum(len(_sentences(unit)) for unit in self._units)
+
+    @kept
+    def sentences_of_lines(self) -> int:
+        """The same if every line break ended a sentence."""
+        return len(self.sentence_list)
+
+    @kept
+    def _units(self) -> list[str]:
+        """What sentences are looked for in: items of lists, and runs of plain lines."""
+        units: list[str] = []
+        run: list[str] = []
+        for line in self.layout:
+            if line.kind == markdown.PLAIN:
+                run.append(line.text)
+                continue
+            if run:
+                units.append("\n".join(run))
+                run = []
+            if line.kind in markdown.ITEMS:
+                units.append(line.text)
+        return [*units, "\n".join(run)] if run else units
+
+    @kept
+    def sentence_list(self) -> list[str]:
+        """The sentences, each line break ending one too, without those that hold no word."""
+        return [
+            sentence
+            for line in self.layout
+            if line.kind in (markdown.PLAIN, *markdown.ITEMS)
+            for sentence in _sentences(line.text)
+        ]
+
+    @kept
+    def sentence_lengths(self) -> list[int]:
+        """Number of words of each sentence."""
+        return [len(words.counted(sentence)) for sentence in self.sentence_list]
+
+    @kept
+    def joined_lengths(self) -> list[int]:
+        r"""The same in runs of `\w`, sentences going on over the ends of plain lines."""
+        return [len(word_tokens(sentence)) for unit in self._units for sentence in _sentences(unit)]
+
+    @kept
+    def sentence_openings(self) -> frozenset[str]:
+        """First words of the sentences."""
+        return frozenset(unmarked(_first(sentence)) for sentence in self.sentence_list) - {""}
+
+    @kept
+    def lines(self) -> list[str]:
+        """Lines that are not blank, stripped."""
+        return [line for line in map(str.strip, self.raw.split("\n")) if line]
+
+    @kept
+    def paragraphs(self) -> list[str]:
+        """The prose of each part between blank lines."""
+        runs = markdown.paragraphs(self.layout)
+        return ["\n".join(line.text for line in run if line.kind != markdown.CODE) for run in runs]
+
+    @kept
+    def blocks(self) -> int:
+        """Paragraphs if a heading or a list is one with what it belongs to."""
+        total, loose = 0, False
+        for run in markdown.paragraphs(self.layout):
+            kinds = {line.kind for line in run}
+            item = kinds <= {*markdown.ITEMS, markdown.HEADING, markdown.RULE}
+            total += not (item and loose)
+            loose = item
+        return total
+
+    @kept
+    def paragraph_openings(self) -> list[str]:
+        """First word of each paragraph; empty where there is none."""
+        return [unmarked(_first(paragraph)) for paragraph in self.paragraphs]
+
+    @kept
+    def longest_paragraph(self) -> int:
+        """Words of the longest paragraph."""
+        return max((len(words.counted(part)) for part in self.paragraphs), default=0)
+
+    def kinds(self, kind: int) -> int:
+        """Number of lines of a kind of `markdown`."""
+        return sum(line.kind == kind for line in self.layout)
+
+
+def is_capital(word: str) -> bool:
+    """Whether a word has two letters or more, and all of them are capitals."""
+    return word.isupper() and sum(map(str.isalpha, word)) > 1
+
+
+def _sentences(text: str) -> list[str]:
+    """The sentences of a text that hold a word; "2." within a line opens the next one."""
+    if not text.isascii():
+        text = text.replace("\u2026", "...")
+        parts = _ENDS_OF_OTHER_SCRIPTS.split(text)
+    else:
+        parts = [text]
+    found: list[str] = []
+    marker = ""
+    for part in parts:
+        for sentence in sentences.split(part):
+            if _MARKER_ALONE.fullmatch(sentence):
+                marker = sentence + " "
+            elif _RUN.search(sentence):
+                found.append(marker + sentence)
+                marker = ""
+    return found
 
 
 @lru_cache(maxsize=4096)
@@ -360,9 +446,7 @@ def whole_word(word: str) -> re.Pattern[str]:
 
 
 def _bounded(character: str) -> bool:
-    unspaced = "\u0e00" <= character < "\u0f00" or "\u1000" <= character < "\u10a0"
-    unspaced |= "\u1780" <= character < "\u1800" or "\u3040" <= character < "\ua000"
-    return bool(re.match(r"\w", character)) and not (unspaced or character >= "\U00020000")
+    return bool(re.match(r"\w", character)) and not words.is_unspaced(character)
 
 
 @lru_cache(maxsize=128)

@@ -1,0 +1,91 @@
+"""Which constraints say the same thing twice: one follows from the other, or from its negation.
+
+Nobody asks for no commas and for fewer than one comma, or for a last sentence that is a question
+and for a question mark. Two constraints that speak of one quantity stand in no prompt together,
+nor do two of which one brings the other along.
+"""
+
+import functools
+import re
+
+from mapl_jax.constraints.base import Demands
+from mapl_jax.constraints.conflicts import AT_LEAST_AS_MANY
+from mapl_jax.constraints.text import marks
+from mapl_jax.constraints.text.statistics import Text
+
+# What measures the length of the whole text, in one unit or another.
+_LENGTH = frozenset({"words", "characters", "distinct words"})
+# What one brings along: a date names its month, and bold text is highlighted.
+_SAME = {"months": "dates", "bold text": "highlights"}
+_PLACE = re.compile(r"(.*) is ")
+
+
+def topics(demands: Demands) -> frozenset[str]:
+    """What a constraint speaks of, in words that constraints on the same thing share."""
+    return frozenset(map(_topic, (*demands.bounds, *demands.values, *demands.about)))
+
+
+def _topic(name: str) -> str:
+    if name in _LENGTH:
+        return "length"
+    if name.startswith("sections "):
+        return "sections"
+    if name.startswith("in "):
+        return "language"
+    match = _PLACE.match(name)
+    return match[1] if match else _SAME.get(name, name)
+
+
+def follows(a: Demands, b: Demands) -> str | None:
+    """Why every text that meets the demands of `a` meets those of `b`, or None."""
+    for name, (low, _) in b.bounds.items():
+        for fewer in _brings(name) if low > 0 else ():
+            if a.bounds.get(fewer, (0, 0))[0] >= low:
+                return f"so many {fewer} are so many {name}"
+    for name, (_, high) in b.bounds.items():
+        for more in _closure(_kind(name)):
+            if a.bounds.get(more, (0, float("inf")))[1] <= high < float("inf"):
+                return f"with so few {more} there are no more {name}"
+    texts = (*a.phrases, *a.exact)
+    if not texts:
+        return None
+    required = {phrase.lower() for phrase in (*b.phrases, *b.exact)}
+    if required and all(any(phrase in text.lower() for text in texts) for phrase in required):
+        return f"{', '.join(map(repr, sorted(required)))} is part of what is required"
+    together = Text(" ".join(texts))
+    for name, (low, _) in b.bounds.items():
+        kind, _, what = name.partition(":")
+        if kind == "word":
+            count = together.count_word(what)
+        elif kind == "character":
+            count = together.characters[what]
+        elif kind == "numbers":
+            count = marks.numbers(together.raw)
+        else:
+            continue
+        if count >= low > 0:
+            return f"what is required holds enough of {name}"
+    return None
+
+
+def _kind(name: str) -> str:
+    return "sections" if name.startswith("sections ") else name
+
+
+@functools.cache
+def _closure(name: str) -> frozenset[str]:
+    """All of which there are at least as many."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        for more in AT_LEAST_AS_MANY.get(waiting.pop(), ()):
+            if more not in found:
+                found.add(more)
+                waiting.append(more)
+    return frozenset(found)
+
+
+@functools.cache
+def _brings(name: str) -> tuple[str, ...]:
+    """Quantities of which there are no more than of this one."""
+    return tuple(fewer for fewer in AT_LEAST_AS_MANY if name in _closure(fewer))
