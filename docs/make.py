@@ -48,6 +48,29 @@ MADE = demo.make_pairs(60)
 RESPONSES = (*SPECIAL, *(pair[side] for pair in MADE for side in ("chosen", "rejected")))
 
 
+READING = """## How a response is read
+
+Checks judge as a person reads the sentence, and `mapl_jax.constraints.verdict` as IFEval does, verdict for verdict. What the former goes by is decided once, in `mapl_jax/constraints/text/`:
+
+| what | how it is read | families |
+|---|---|---|
+| words that are counted | What stands between spaces and dashes, as people and word processors count: "You\u2019re", "3.14", "well-known" and a web address are one word each. A Chinese, Japanese or Thai character is a word of its own. | `number_words`, `word_range`, lengths of sentences and paragraphs, `initial_letter` |
+| words that are looked up | Unicode's rules (UAX 29), in lower case, composed, with straight apostrophes; "you're" is also a "you", "tea's" a "tea", and "e.g." no "e". | `keywords:*`, `distinct_words`, persons, months |
+| characters | Grapheme clusters of UAX 29: an accent belongs to its letter, a family of emoji is one character. | `characters` |
+| capitals | A word in all capital letters has two letters or more, so "I" and "A" are none. | `capital_word_frequency` |
+| sentences | `.`, `?`, `!` and the marks of other scripts (\u3002, \uff1f, \uff01, \u0964, \u061f) end one; abbreviations, decimals, "1." of a list and an ellipsis before a small letter do not. An item of a list ends at its line; headings and rows of tables are no sentences. | `number_sentences`, lengths of sentences, `sentence_opening` |
+| blocks of code | No prose: no words, marks, headings, bullets, placeholders, highlights or sentences in them. | all but `characters`, `lines`, `digits` |
+| code within a line | Its words are words, its marks are no punctuation, `a[0]` is no placeholder. | `punctuation:*`, `number_placeholders` |
+| web and mail addresses | One word each; their marks are no punctuation. | `punctuation:*`, `number_words` |
+| markers of lists, `#`, `>`, rules, emphasis | Taken off: a bullet is no hyphen, `**Then**` begins with Then, `_tea_` is the word tea. | all that look at words and marks |
+| punctuation | Full-width, Arabic and ideographic marks are what they look like: \uff0c is a comma. `...` and \u2026 are no full stop. | `punctuation:*`, `full_stop_end`, `question_end` |
+
+Where two readings are possible (does code count, does a hyphen part words, does a line break end a sentence?), an instruction is proposed only if it holds in each of them. Families of words are not offered where a script has no spaces, nor those of English words (persons, months, dates, case) where the answer is not English. Thresholds are round numbers wherever one lies between the two responses, and too small ones (two characters) are not asked for. Instructions that speak of the same thing, or of which one follows from the other, stand in no prompt together.
+
+Unicode's rules come from the library `regex`, which transformers brings along: it keeps up with Unicode, needs no data or compiler, and takes 0.3 ms for a page; PyICU needs ICU on the system, uniseg and grapheme are several times as slow. Texts in ASCII go through a pattern that finds the same words, which a test holds it to.
+""".splitlines()
+
+
 def constraints_page() -> str:
     """The catalogue of constraints."""
     known = constraints.ids()
@@ -75,6 +98,8 @@ def constraints_page() -> str:
         'mapl_jax.propose_instructions(keeps="...", breaks="...", k=3)',
         'mapl_jax.check_instructions(["Use fewer than 3 commas."], "a, b, c")',
         "```",
+        "",
+        *READING,
     ]
     for group in dict.fromkeys(constraints.group(id) for id in known):
         members = [id for id in known if constraints.group(id) == group]

@@ -51,8 +51,7 @@ HYPHENS = "-\u2010\u2011"
 PARENTHESES = "(\uff08"
 QUOTATION_MARKS = '"\u201c\u201d\u201e\u201f\uff02'
 FULL_STOPS = ".\u3002\uff0e\u0964\u0965\u06d4"
-_IN_WORD = re.compile(r"(?<=\w)[-\u2010\u2011](?=\w)")
-_APOSTROPHE = re.compile(r"(?<=\w)['\u2019](?=\w)")
+_APOSTROPHE = re.compile(r"['\u2019](?<=\w.)(?=\w)")
 
 
 def count(text: str, characters: str) -> int:
@@ -69,13 +68,10 @@ def without_addresses(text: str) -> str:
     return text
 
 
-def hyphens_in_words(text: str) -> int:
-    """Hyphens between letters or digits."""
-    return sum(1 for _ in _IN_WORD.finditer(text))
-
-
 def apostrophes(text: str) -> int:
     """Apostrophes within words, straight or curly; single quotation marks are none."""
+    if "'" not in text and "\u2019" not in text:
+        return 0
     return sum(1 for _ in _APOSTROPHE.finditer(text))
 
 

@@ -25,6 +25,7 @@ _ENDS_OF_OTHER_SCRIPTS = re.compile(
     "(?<=[\u3002\uff0e\uff01\uff1f\u0964\u0965\u061f\u06d4])(?![\u3002\uff0e\uff01\uff1f\u0964\u0965\u061f\u06d4"
     "\"'\u201d\u2019\u300d\u300f\uff09)]|\\s*$)"
 )
+_TAIL = re.compile(r"'(?<=\w')\w+")
 _MARKER_ALONE = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z])[.)]")
 
 
@@ -38,6 +39,7 @@ def unmarked(word: str) -> str:
     return word.strip(_EDGES)
 
 
+@lru_cache(maxsize=4096)
 def bare(word: str) -> str:
     """A word in lower case without quotes, brackets and punctuation around it."""
     return folded(unmarked(word))
@@ -153,13 +155,13 @@ class Text:
 
     @kept
     def runs(self) -> list[str]:
-        r"""Runs of `\w` in the whole text, as IFEval counts its words."""
-        return word_tokens(self.raw)
+        r"""Runs of `\w` in the whole text in lower case, as IFEval counts its words."""
+        return word_tokens(folded(self.raw))
 
     @kept
     def lower_runs(self) -> Counter[str]:
-        """How often each of them occurs in lower case."""
-        return Counter(word_tokens(folded(self.raw)))
+        """How often each of them occurs."""
+        return Counter(self.runs)
 
     @kept
     def pieces(self) -> int:
@@ -189,7 +191,12 @@ class Text:
     @kept
     def segments(self) -> list[str]:
         """The words of the prose by UAX 29, in lower case."""
-        return words.segments(self.lower)
+        found = self._segments
+        return list(map(str.lower if self.prose.isascii() else folded, found))
+
+    @kept
+    def _segments(self) -> list[str]:
+        return words.segments(self.prose)
 
     @kept
     def word_counts(self) -> Counter[str]:
@@ -204,8 +211,7 @@ class Text:
     def surface(self) -> dict[str, str]:
         """Lower-cased word -> how it is written, in lower case if it is so anywhere."""
         forms: dict[str, str] = {}
-        for word in words.segments(self.prose):
-            lower = folded(word)
+        for word, lower in zip(self._segments, self.segments, strict=True):
             if lower not in forms or word == lower:
                 forms[lower] = word
         return forms
@@ -285,7 +291,7 @@ class Text:
     @kept
     def initials_of_runs(self) -> Counter[str]:
         r"""The same of runs of `\w`, the tails of contractions left out."""
-        tails = re.sub(r"(?<=\w)'\w+", "", folded(self.prose))
+        tails = _TAIL.sub("", self.lower)
         return Counter(word[0] for word in word_tokens(tails) if word[0].isalpha())
 
     @kept
@@ -408,6 +414,7 @@ def is_capital(word: str) -> bool:
     return word.isupper() and sum(map(str.isalpha, word)) > 1
 
 
+@lru_cache(maxsize=512)
 def _sentences(text: str) -> list[str]:
     """The sentences of a text that hold a word; "2." within a line opens the next one."""
     if not text.isascii():

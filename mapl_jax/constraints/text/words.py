@@ -48,6 +48,8 @@ def counted(text: str) -> list[str]:
     """
     if not text.isascii() or "--" in text or ".." in text:
         text = _DASHES.sub(_apart, text)
+    if text.isascii() or not _UNSPACED.search(text):
+        return [piece for piece in text.split() if piece[0].isalnum() or _VISIBLE.search(piece)]
     found: list[str] = []
     for piece in text.split():
         if not piece[0].isalnum() and not _VISIBLE.search(piece):

@@ -1,0 +1,84 @@
+"""Instructions of which one adds nothing to the other stand in no prompt together."""
+
+import pytest
+
+from mapl_jax import constraints
+
+AL, LT = "at least", "less than"
+
+
+def count(id, number, relation=AL, key="number", relation_key="relation"):
+    return (id, {key: number, relation_key: relation})
+
+
+def words(number, relation=AL):
+    return count("length_constraints:number_words", number, relation, "num_words")
+
+
+def keywords(*names):
+    return ("keywords:existence", {"keywords": list(names)})
+
+
+NO_COMMA = ("punctuation:no_comma", {})
+NOT_A_QUESTION = ("startend:question_end", {"negated": True})
+QUESTION = ("startend:question_end", {})
+FIRST = ("startend:first_word", {"word": "Well"})
+NO_DIGITS = ("detectable_content:digits", {"negated": True})
+REDUNDANT = [
+    (NO_COMMA, count("punctuation:commas", 2, LT)),
+    (("punctuation:no_comma", {"negated": True}), count("punctuation:commas", 2)),
+    (QUESTION, count("punctuation:question_marks", 1)),
+    (NOT_A_QUESTION, count("punctuation:question_marks", 1, LT)),
+    (QUESTION, ("startend:full_stop_end", {"negated": True})),
+    (QUESTION, ("startend:end_checker", {"end_phrase": "and you?"})),
+    (words(50), count("length_constraints:characters", 200)),
+    (words(50), ("length_constraints:word_range", {"min_words": 40, "max_words": 60})),
+    (keywords("tea"), ("keywords:frequency", {"keyword": "tea", "frequency": 2, "relation": AL})),
+    (keywords("tea"), ("startend:end_checker", {"end_phrase": "a cup of tea"})),
+    (keywords("Well"), FIRST),
+    (FIRST, ("combination:repeat_prompt", {"prompt_to_repeat": "Well, who knows?"})),
+    (("startend:last_word", {"word": "tea"}), ("startend:end_checker", {"end_phrase": "of tea"})),
+    (
+        count("length_constraints:longest_sentence", 12),
+        count("length_constraints:first_sentence", 12),
+    ),
+    (count("length_constraints:number_sentences", 3, AL, "num_sentences"), words(3)),
+    (count("detectable_format:numbered_steps", 3), count("detectable_format:lines", 3)),
+    (count("detectable_format:numbered_steps", 1), ("detectable_content:digits", {})),
+    (NO_DIGITS, count("detectable_format:numbered_steps", 1, LT)),
+    (("detectable_content:month", {}), ("detectable_content:dates", {})),
+    (
+        ("detectable_format:bold", {}),
+        ("detectable_format:number_highlighted_sections", {"num_highlights": 1}),
+    ),
+    (
+        ("change_case:english_lowercase", {}),
+        count("change_case:capital_word_frequency", 1, LT, "capital_frequency", "capital_relation"),
+    ),
+    (("change_case:english_capital", {}), ("language:response_language", {"language": "en"})),
+]  # fmt: skip
+NOT_REDUNDANT = [
+    (NO_COMMA, words(50)),
+    (words(50), count("length_constraints:number_sentences", 3, AL, "num_sentences")),
+    (words(200, LT), count("length_constraints:number_sentences", 3, LT, "num_sentences")),
+    (keywords("tea"), ("keywords:forbidden_words", {"forbidden_words": ["milk"]})),
+    (FIRST, ("startend:last_word", {"word": "tea"})),
+    (QUESTION, count("punctuation:exclamation_marks", 1)),
+    (count("detectable_format:headings", 2), ("detectable_content:links", {})),
+]  # fmt: skip
+
+
+def redundant(a, b):
+    return constraints.redundant(constraints.asked(*a), constraints.asked(*b))
+
+
+@pytest.mark.parametrize(("a", "b"), REDUNDANT)
+def test_one_adds_nothing(a, b):
+    assert redundant(a, b)
+    assert redundant(b, a)
+
+
+@pytest.mark.parametrize(("a", "b"), NOT_REDUNDANT)
+def test_both_have_a_say(a, b):
+    assert redundant(a, b) is None
+    assert redundant(b, a) is None
