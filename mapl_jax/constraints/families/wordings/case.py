@@ -28,22 +28,22 @@ FORMS: dict[str, tuple[Form, ...]] = {
         ),
         form(
             """
-            Don't write {answer} entirely in lowercase.
+            Write {answer} with at least one capital letter.
             Use at least one capital letter.
             {Answer} should contain at least one capital letter.
             Please use at least one capital letter in {answer}.
-            {Answer} must not be all lowercase.
+            {Answer} must contain at least one capital letter.
             Capitalize at least one letter.
             Can you use at least one capital letter?
-            Don't leave everything in lowercase.
+            Include at least one capital letter in {answer}.
             Make sure {answer} has at least one uppercase letter.
-            I don't want {answer} to be all in lowercase.
+            I want at least one capital letter in {answer}.
             """,
             """
             There should be at least one capital letter in {answer}.
             Could you include at least one uppercase letter?
             Capitalise at least one letter in {answer}.
-            Please don't write everything in small letters.
+            Please put in at least one capital letter.
             At least one capital letter, please.
             """,
             negated=True,
@@ -73,22 +73,22 @@ FORMS: dict[str, tuple[Form, ...]] = {
         ),
         form(
             """
-            Don't write {answer} entirely in capital letters.
+            Write {answer} with at least one lowercase letter.
             Use at least one lowercase letter.
             {Answer} should contain at least one lowercase letter.
             Please use at least one lowercase letter in {answer}.
-            {Answer} must not be in all caps.
-            Don't write everything in capitals.
+            {Answer} must contain at least one lowercase letter.
+            Include at least one lowercase letter in {answer}.
             Can you use at least one lowercase letter?
-            Don't put all of {answer} in uppercase.
+            {Answer} needs at least one lowercase letter.
             Make sure {answer} has at least one lowercase letter.
-            I don't want {answer} to be in all caps.
+            I want at least one lowercase letter in {answer}.
             """,
             """
             There should be at least one lowercase letter in {answer}.
             Could you include at least one small letter?
             Leave at least one letter in lowercase.
-            Please don't write everything in uppercase.
+            Please put in at least one lowercase letter.
             At least one lowercase letter, please.
             """,
             negated=True,
