@@ -10,7 +10,8 @@ from collections.abc import Callable
 from mapl_jax.constraints.base import Demands, Family, in_english
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params
 from mapl_jax.constraints.shapes import Count
-from mapl_jax.constraints.text.statistics import Text, is_capital
+from mapl_jax.constraints.text.statistics import Text
+from mapl_jax.constraints.text.words import is_capital
 
 
 class Case(Family):

@@ -3,7 +3,8 @@
 from mapl_jax.constraints.base import Demands, Family, word_at
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params, Phrase
 from mapl_jax.constraints.shapes import Flag
-from mapl_jax.constraints.text.statistics import Text, bare
+from mapl_jax.constraints.text.statistics import Text
+from mapl_jax.constraints.text.words import bare
 from mapl_jax.constraints.wording import pick
 
 _DIVIDER = "******"

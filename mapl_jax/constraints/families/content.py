@@ -71,12 +71,12 @@ class Postscript(Family):
 
 
 def _any_word(words: Sequence[str]):
-    return lambda text: any(word in text.word_counts for word in words)
+    return lambda text: any(word in text.spoken for word in words)
 
 
 def _first_person(text: Text) -> bool:
     """Words of the first person; the number of "World War I" is none."""
-    counts = text.word_counts
+    counts = text.spoken
     if any(word in counts for word in _FIRST_PERSON[1:]):
         return True
     if "i" not in counts:

@@ -12,7 +12,8 @@ from mapl_jax.constraints.base import Demands, Family, Threshold, spaced
 from mapl_jax.constraints.parameters import Character, Parameter, Params, Phrase, Phrases
 from mapl_jax.constraints.shapes import Count
 from mapl_jax.constraints.text.common_words import COMMON_WORDS
-from mapl_jax.constraints.text.statistics import Text, plain_word
+from mapl_jax.constraints.text.statistics import Text
+from mapl_jax.constraints.text.words import plain_word
 from mapl_jax.constraints.wording import pick
 
 # Enough repetitions of a word to see what it brings along.

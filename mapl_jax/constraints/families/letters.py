@@ -9,7 +9,8 @@ from mapl_jax.constraints.base import Demands, Family, Threshold, spaced
 from mapl_jax.constraints.families.keywords import WordFrequency
 from mapl_jax.constraints.parameters import Choice, Params
 from mapl_jax.constraints.shapes import Count
-from mapl_jax.constraints.text.statistics import Text, unmarked
+from mapl_jax.constraints.text.statistics import Text
+from mapl_jax.constraints.text.words import unmarked
 from mapl_jax.constraints.wording import Slot, pick, text_slot
 
 

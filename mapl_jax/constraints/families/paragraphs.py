@@ -5,7 +5,8 @@ import re
 from mapl_jax.constraints.base import Demands, Family, spaced, word_at
 from mapl_jax.constraints.parameters import Number, Params, Phrase
 from mapl_jax.constraints.shapes import Count, Exact
-from mapl_jax.constraints.text.statistics import Text, bare
+from mapl_jax.constraints.text.statistics import Text
+from mapl_jax.constraints.text.words import bare
 from mapl_jax.constraints.wording import pick
 
 _DIVIDER = re.compile(r"\s?\*\*\*\s?")

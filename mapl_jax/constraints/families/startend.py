@@ -8,7 +8,8 @@ from mapl_jax.constraints.base import Demands, Fact, Family, Options, spaced, wo
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params, Phrase
 from mapl_jax.constraints.shapes import Flag
 from mapl_jax.constraints.text import marks
-from mapl_jax.constraints.text.statistics import Text, bare, folded
+from mapl_jax.constraints.text.statistics import Text
+from mapl_jax.constraints.text.words import bare, folded
 from mapl_jax.constraints.wording import pick
 
 # Endings for instructions that no given answer keeps.

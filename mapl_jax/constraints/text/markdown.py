@@ -72,18 +72,19 @@ def lines(raw: str) -> list[Line]:
                 fence = match[0]
                 found.append(Line(FENCE, "", ""))
             else:
-                found.append(_line(text))
+                # Four spaces make a line code, or part of an item: no heading.
+                found.append(_line(text, heading=not line.startswith(("    ", "\t"))))
     return found
 
 
-def _line(text: str) -> Line:
+def _line(text: str, heading: bool) -> Line:
     kind = PLAIN
     if not text[0].isalpha():
         while text[:1] == ">":
             text = text[1:].lstrip()
         if _RULE.fullmatch(text) or ("-" in text and _TABLE_RULE.fullmatch(text)):
             return Line(RULE, "", "")
-        if match := _HEADING.match(text):
+        if heading and (match := _HEADING.match(text)):
             kind, text = HEADING, text[match.end() :].rstrip("# \t")
         elif match := _BULLET.match(text):
             kind, text = BULLET, text[match.end() :]

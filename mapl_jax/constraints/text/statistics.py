@@ -7,49 +7,29 @@ what is a mark of Markdown is decided in `markdown`, what is a word in `words`.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Generic, TypeVar, overload
 
 from mapl_jax.constraints.text import detection, markdown, marks, sentences, words
 from mapl_jax.constraints.text.common_words import COMMON_WORDS, STOPWORDS
+from mapl_jax.constraints.text.kept import kept
 from mapl_jax.constraints.text.markdown import Line
-
-_RUN = re.compile(r"\w+")
-_LETTERS = re.compile(r"[^\W\d_]+")
-_EDGES = (
-    " \t\r\n*_#>\"'`()[]{}<>.,;:!?-\u2013\u2014\u2018\u2019\u201c\u201d\u2026\u3002\uff0c\uff01"
-    "\uff1f\uff1b\uff1a\u3001\u300c\u300d\u0964\u060c\u061f\u061b\u00ab\u00bb\u00a1\u00bf\u201e"
+from mapl_jax.constraints.text.words import (
+    folded,
+    is_capital,
+    plain_word,
+    unmarked,
+    whole_word,
+    word_tokens,
 )
+
+_LETTERS = re.compile(r"[^\W\d_]+")
 _ENDS_OF_OTHER_SCRIPTS = re.compile(
     "(?<=[\u3002\uff0e\uff01\uff1f\u0964\u0965\u061f\u06d4])(?![\u3002\uff0e\uff01\uff1f\u0964\u0965\u061f\u06d4"
     "\"'\u201d\u2019\u300d\u300f\uff09)]|\\s*$)"
 )
+_CLOSING = "\"')*_]\u201d\u2019\u00bb\u300d\u300f\uff09"
 _TAIL = re.compile(r"'(?<=\w')\w+")
-_MARKER_ALONE = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z])[.)]")
-
-
-def word_tokens(text: str) -> list[str]:
-    r"""Runs of `\w`, as IFEval counts words: "don't" is two of them, "3.14" is two."""
-    return _RUN.findall(text)
-
-
-def unmarked(word: str) -> str:
-    """A word without quotes, brackets and punctuation around it."""
-    return word.strip(_EDGES)
-
-
-@lru_cache(maxsize=4096)
-def bare(word: str) -> str:
-    """A word in lower case without quotes, brackets and punctuation around it."""
-    return folded(unmarked(word))
-
-
-def folded(text: str) -> str:
-    """A text as it is compared: composed, in lower case, with straight apostrophes."""
-    if text.isascii():
-        return text.lower()
-    return unicodedata.normalize("NFC", text).lower().replace("\u2019", "'")
+_MARKER_ALONE = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})[.)]")
 
 
 def _first(text: str) -> str:
@@ -59,33 +39,6 @@ def _first(text: str) -> str:
         if found:
             return found[0]
     return ""
-
-
-Value = TypeVar("Value")
-
-
-class kept(Generic[Value]):
-    """`functools.cached_property` without the lock of Python 3.11, which takes longer than most
-    statistics: two threads may work one out twice, and get the same."""
-
-    def __init__(self, compute: Callable[["Text"], Value]):
-        self._compute = compute
-        self.__doc__ = compute.__doc__
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, text: None, owner: type) -> "kept[Value]": ...
-
-    @overload
-    def __get__(self, text: "Text", owner: type) -> Value: ...
-
-    def __get__(self, text, owner):
-        if text is None:
-            return self
-        value = text.__dict__[self._name] = self._compute(text)
-        return value
 
 
 class Text:
@@ -136,8 +89,14 @@ class Text:
 
     @kept
     def last_character(self) -> str:
-        """The last character of the prose, quotation marks, brackets and emphasis left out."""
-        return self.prose.rstrip(" \t\r\n\"')*_]\u201d\u2019\u00bb\u300d\u300f\uff09")[-1:]
+        """The last letter, digit or mark of the prose; closing marks and emoji are left out."""
+        for character in reversed(self.prose):
+            if character.isalnum():
+                return character
+            symbol = unicodedata.category(character) in ("So", "Sk", "Mn", "Cf")
+            if not (symbol or character.isspace() or character in _CLOSING):
+                return character
+        return ""
 
     @kept
     def visible(self) -> str:
@@ -208,6 +167,13 @@ class Text:
         return counts
 
     @kept
+    def spoken(self) -> Counter[str]:
+        """The same of prose without code: the "i" of a loop is no person."""
+        if "`" not in self.raw:
+            return self.word_counts
+        return Text(self.marked).word_counts
+
+    @kept
     def surface(self) -> dict[str, str]:
         """Lower-cased word -> how it is written, in lower case if it is so anywhere."""
         forms: dict[str, str] = {}
@@ -273,9 +239,7 @@ class Text:
     @kept
     def last_word(self) -> str:
         """The last word without marks around it; may be empty."""
-        parts = self.prose.rsplit(maxsplit=1)
-        found = words.counted(parts[-1]) if parts else []
-        return unmarked(found[-1]) if found else ""
+        return unmarked(self.words[-1]) if self.words else ""
 
     @kept
     def longest_word(self) -> int:
@@ -409,11 +373,6 @@ class Text:
         return sum(line.kind == kind for line in self.layout)
 
 
-def is_capital(word: str) -> bool:
-    """Whether a word has two letters or more, and all of them are capitals."""
-    return word.isupper() and sum(map(str.isalpha, word)) > 1
-
-
 @lru_cache(maxsize=512)
 def _sentences(text: str) -> list[str]:
     """The sentences of a text that hold a word; "2." within a line opens the next one."""
@@ -428,32 +387,10 @@ def _sentences(text: str) -> list[str]:
         for sentence in sentences.split(part):
             if _MARKER_ALONE.fullmatch(sentence):
                 marker = sentence + " "
-            elif _RUN.search(sentence):
+            elif word_tokens(sentence):
                 found.append(marker + sentence)
                 marker = ""
     return found
-
-
-@lru_cache(maxsize=4096)
-def plain_word(word: str) -> str:
-    """A word in lower case if texts count it among their words as it stands, otherwise empty."""
-    lower = word.lower()
-    return lower if lower.isascii() and lower.isalnum() else ""
-
-
-@lru_cache(maxsize=1024)
-def whole_word(word: str) -> re.Pattern[str]:
-    """Pattern of `word` taken literally, with word boundaries where its ends are word-like.
-
-    Scripts written without spaces (Chinese, Japanese, Thai, ...) have no such boundaries.
-    """
-    before = r"(?<!\w)" if _bounded(word[:1]) else ""
-    after = r"(?!\w)" if _bounded(word[-1:]) else ""
-    return re.compile(before + re.escape(word) + after)
-
-
-def _bounded(character: str) -> bool:
-    return bool(re.match(r"\w", character)) and not words.is_unspaced(character)
 
 
 @lru_cache(maxsize=128)

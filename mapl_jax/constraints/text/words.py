@@ -10,6 +10,8 @@ web address are one word each. `counted` does it that way.
 """
 
 import re
+import unicodedata
+from functools import lru_cache
 
 import regex
 
@@ -20,6 +22,11 @@ _ASCII_WORD = re.compile(
 )
 _VISIBLE = re.compile(r"[^\W_]")
 _GRAPHEME = regex.compile(r"\X")
+_RUN = re.compile(r"\w+")
+_EDGES = (
+    " \t\r\n*_#>\"'`()[]{}<>.,;:!?-\u2013\u2014\u2018\u2019\u201c\u201d\u2026\u3002\uff0c\uff01"
+    "\uff1f\uff1b\uff1a\u3001\u300c\u300d\u0964\u060c\u061f\u061b\u00ab\u00bb\u00a1\u00bf\u201e"
+)
 _DASHES = re.compile("\u2014|\u2013|--+|\\.{2,}|\u2026")
 # Han, Hiragana, Katakana, Thai, Lao, Myanmar, Khmer.
 _UNSPACED = re.compile(
@@ -82,3 +89,53 @@ def graphemes(text: str) -> int:
 def is_unspaced(text: str) -> bool:
     """Whether a text holds letters of a script that is written without spaces."""
     return not text.isascii() and _UNSPACED.search(text) is not None
+
+
+def word_tokens(text: str) -> list[str]:
+    r"""Runs of `\w`, as IFEval counts words: "don't" is two of them, "3.14" is two."""
+    return _RUN.findall(text)
+
+
+def unmarked(word: str) -> str:
+    """A word without quotes, brackets and punctuation around it."""
+    return word.strip(_EDGES)
+
+
+@lru_cache(maxsize=4096)
+def bare(word: str) -> str:
+    """A word in lower case without quotes, brackets and punctuation around it."""
+    return folded(unmarked(word))
+
+
+def folded(text: str) -> str:
+    """A text as it is compared: composed, in lower case, with straight apostrophes."""
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", text).lower().replace("\u2019", "'")
+
+
+def is_capital(word: str) -> bool:
+    """Whether a word has two letters or more, and all of them are capitals."""
+    return word.isupper() and sum(map(str.isalpha, word)) > 1
+
+
+@lru_cache(maxsize=4096)
+def plain_word(word: str) -> str:
+    """A word in lower case if texts count it among their words as it stands, otherwise empty."""
+    lower = word.lower()
+    return lower if lower.isascii() and lower.isalnum() else ""
+
+
+@lru_cache(maxsize=1024)
+def whole_word(word: str) -> re.Pattern[str]:
+    """Pattern of `word` taken literally, with word boundaries where its ends are word-like.
+
+    Scripts written without spaces (Chinese, Japanese, Thai, ...) have no such boundaries.
+    """
+    before = r"(?<!\w)" if _bounded(word[:1]) else ""
+    after = r"(?!\w)" if _bounded(word[-1:]) else ""
+    return re.compile(before + re.escape(word) + after)
+
+
+def _bounded(character: str) -> bool:
+    return bool(re.match(r"\w", character)) and not is_unspaced(character)
