@@ -73,7 +73,7 @@ def main(arguments: cli.Arguments[Flags]) -> None:
 
         found = peers.compare(
             run_settings(config.to_dict()),
-            Settings(**config.synthesis),
+            SynthesisSettings(**config.synthesis),
             pairs=flags.pairs,
             batch=flags.batch,
             repeats=flags.repeats,
