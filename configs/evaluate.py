@@ -60,6 +60,9 @@ def get_config(preset: str = "") -> ConfigDict:
     config.synthesis.k_max = 5  # most instructions of a prompt
     config.synthesis.families = "train"  # "held_out" shows what was never trained on
     config.synthesis.wordings = "train"  # "train" or "held_out"
+    # Shares of prompts whose instructions do not stand behind the request.
+    config.synthesis.places = "before=0.1,inside=0.06,system=0.08,turns=0.04"
+    config.synthesis.lists = 0.4  # share of prompts that list their instructions, a line each
     config.synthesis.seed = 0  # another one draws other instructions
     config.synthesis.reference = 512  # pairs to learn from what the data's responses are like
     config.synthesis.min_share = 0.05  # drop instructions that fewer responses keep

@@ -46,6 +46,9 @@ def get_config(preset: str = "") -> ConfigDict:
     config.k_max = 5  # most instructions of a prompt
     config.families = "train"  # "train", "held_out", "all", or ids with commas between
     config.wordings = "train"  # "train" or "held_out"
+    # Shares of prompts whose instructions do not stand behind the request.
+    config.places = "before=0.1,inside=0.06,system=0.08,turns=0.04"
+    config.lists = 0.4  # share of prompts that list their instructions, a line each
 
     # Pairs to learn from what responses of this data set are like: which instructions say nothing,
     # how to draw families evenly, and which way they lean. 0 learns nothing.

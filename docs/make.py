@@ -71,6 +71,25 @@ Unicode's rules come from the library `regex`, which transformers brings along: 
 """.splitlines()
 
 
+WRITING = """## How instructions are written into a prompt
+
+Every family has at least twelve wordings for either direction, a third of them held out: commands, requests, questions, noun phrases, in American and British spelling. The templates are tables in `mapl_jax/constraints/families/wordings/`; nouns, articles, quotation marks and full stops agree with every parameter. At most one instruction of a prompt is a question or a request, the others are statements, and all of them call the answer by the same name. A share of the prompts (`synthesis.lists`, 0.4) lists its instructions, the others have them as prose.
+
+Most stand behind the request. `synthesis.places` gives the shares of the other places. They cost tokens, since the prompts of a sample then share less:
+
+| place | share | shared by the prompts | flat tokens of a token of the trie |
+|---|---|---|---|
+| behind the request | 0.72 | all of the prompt | 5.00 |
+| `inside` it, before its last sentence or paragraph | 0.06 | up to there | 4.96 |
+| `before` it | 0.10 | the earlier turns | 4.81 |
+| `turns`: some in the user's turn before | 0.04 | up to that turn | 4.25 |
+| in a `system` message | 0.08 | what that said before | 3.61 |
+| the default | | | 4.79 |
+
+Measured on 200 pairs of HH (helpful, test) with all instructions at one place and a vocabulary of 8,000 tokens. A request of one sentence has no inside (24 % have one) and a conversation of one turn no turn before (66 % have one); their instructions then stand behind the request.
+""".splitlines()
+
+
 def constraints_page() -> str:
     """The catalogue of constraints."""
     known = constraints.ids()
@@ -100,6 +119,8 @@ def constraints_page() -> str:
         "```",
         "",
         *READING,
+        "",
+        *WRITING,
     ]
     for group in dict.fromkeys(constraints.group(id) for id in known):
         members = [id for id in known if constraints.group(id) == group]

@@ -66,7 +66,7 @@ COMMON_SLOTS: Mapping[str, Slot] = {
 
 def write_number(number: int, rng: Random) -> str:
     """Writes a number in digits or, more often for small ones, in words."""
-    share = 0.5 if number <= 10 else 0.2 if number <= 20 or number in range(30, 100, 10) else 0.0
+    share = 0.8 if number < 3 else 0.5 if number <= 10 else 0.2 if number <= 20 else 0.0
     return amounts.spell(number) if rng.random() < share else str(number)
 
 
@@ -171,13 +171,13 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 _UNESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\"}
 # A word that stands on its own without quotes, and is not taken for the words around it.
 _PLAIN = (
-    r"\b(?!(?:and|or|once|twice|more|most|least|than|fewer|less|exactly|words?|the|before|after|and"
-    r"|times?|zero|first|last|then|should|must|at|no|may)\b)[A-Za-z]{3,}\b"
+    r"\b(?!(?:once|twice|more|most|least|than|fewer|less|exactly|words?|before|after|times?|zero"
+    r"|first|last|then|should|must)\b)[A-Za-z]{4,}\b"
 )
 _IS_PLAIN = re.compile(_PLAIN, re.I)
 _ITEM = f"(?:{_QUOTED}|{_PLAIN})"
 _ITEMS = re.compile(_ITEM, re.I | re.S)
-_BARE_SHARE = 0.3
+_BARE_SHARE = 0.15
 
 
 def quote(text: str) -> str:
@@ -266,7 +266,8 @@ def words_slots(key: str) -> dict[str, Slot]:
     parameter = Phrases(key)
 
     def joined(words: Sequence[str], conjunction: str, rng: Random) -> str:
-        bare = all(map(_IS_PLAIN.fullmatch, words)) and rng.random() < _BARE_SHARE
+        bare = conjunction == ", " and all(map(_IS_PLAIN.fullmatch, words))
+        bare = bare and rng.random() < _BARE_SHARE
         *first, last = words if bare else map(quote, words)
         return f"{', '.join(first)}{conjunction}{last}" if first else last
 

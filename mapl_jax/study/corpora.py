@@ -18,7 +18,7 @@ from mapl_jax.runtime.files import write_lines
 from mapl_jax.runtime.settings import from_section
 from mapl_jax.study.arms import Arm, changed
 from mapl_jax.synthesis import draw, prepare
-from mapl_jax.synthesis.prompts import append_instructions
+from mapl_jax.synthesis.prompts import write_instructions
 from mapl_jax.synthesis.settings import Settings
 
 # What differs from the study's own synthesis, by the name of a corpus.
@@ -137,7 +137,7 @@ def _kept_by_both(pairs: Pairs, settings: Settings) -> Iterator[Mapping[str, Any
                 break
         if len(items) < settings.k_min:
             continue
-        (prompt,) = append_instructions(pair["prompt"], [items], responses, rng)
+        (prompt,) = write_instructions(pair["prompt"], [items], responses, rng, settings)
         gap = comparison("inter", [1, 1, 0, 0], [0, 1, 0, 1], [1, -1, -1, 1], k=len(items))
         yield Sample(
             id=pair["id"],

@@ -9,7 +9,7 @@ from mapl_jax.data.samples import Comparison, Prompt, Sample, base
 from mapl_jax.synthesis import inter, intra
 from mapl_jax.synthesis.corpus import Arguments, Corpus, learn_corpus
 from mapl_jax.synthesis.draw import BrokenPromise, Draw, Twins, generator
-from mapl_jax.synthesis.prompts import append_instructions
+from mapl_jax.synthesis.prompts import write_instructions
 from mapl_jax.synthesis.settings import Settings
 
 EMPTY = Corpus()
@@ -118,9 +118,8 @@ def _start(pair: Pair, settings: Settings, purpose: str, corpus: Corpus) -> tupl
 
 def _write(pair: Pair, settings: Settings, purpose: str, twins: Twins, draw: Draw) -> list[Prompt]:
     """Prompts for both twins, each instruction kept by one response and broken by the other."""
-    held_out = settings.wordings == "held_out"
     responses = (pair["chosen"], pair["rejected"])
-    prompts = append_instructions(pair["prompt"], twins, responses, draw.rng, held_out=held_out)
+    prompts = write_instructions(pair["prompt"], twins, responses, draw.rng, settings)
     for place, prompt in enumerate(prompts):
         for made in prompt["constraints"]:
             verdicts = tuple(margin >= 0 for margin in made["margins"])

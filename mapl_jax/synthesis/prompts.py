@@ -1,10 +1,6 @@
-"""Writing instructions into a prompt.
+"""Writing instructions into a prompt, where and how people write them (`placement`)."""
 
-Instructions are appended to the last user turn, so that the original prompt stays an exact prefix:
-all prompts of a sample then share its tokens.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,54 +9,8 @@ from mapl_jax.constraints.wording import ANSWERS, pick
 from mapl_jax.data.messages import Message
 from mapl_jax.data.samples import Constraint, Prompt
 from mapl_jax.synthesis.draw import Item
-
-# Instructions as one text. Every style leaves the sentences whole, so that they can be parsed.
-Style = Callable[[Sequence[str]], str]
-
-
-def _list(lead: str, mark: str) -> Style:
-    """Lines that begin with a mark; `#` in the mark stands for the number."""
-
-    def write(sentences: Sequence[str]) -> str:
-        lines = [
-            mark.replace("#", str(number)) + sentence
-            for number, sentence in enumerate(sentences, 1)
-        ]
-        return "\n".join([lead, *lines] if lead else lines)
-
-    return write
-
-
-def _prose(lead: str) -> Style:
-    def write(sentences: Sequence[str]) -> str:
-        return " ".join([lead, *sentences] if lead else sentences)
-
-    return write
-
-
-STYLES: tuple[Style, ...] = (
-    _list("", "- "),
-    _list("", "* "),
-    _list("", "#. "),
-    _list("", ""),
-    _list("Please follow these rules:", "- "),
-    _list("Your answer must do all of this:", "#. "),
-    _list("Requirements:", "* "),
-    _list("Keep to the following:", "(#) "),
-    _list("Additionally:", ""),
-    _prose(""),
-    _prose("Additionally, keep to this."),
-    _prose("Some rules for your answer."),
-    _prose("One more thing about the answer."),
-    _prose("Please note the following."),
-)
-HELD_OUT_STYLES: tuple[Style, ...] = (
-    _list("Constraints on the response:", "#) "),
-    _list("When you reply, observe these points:", "+ "),
-    _list("Checklist:", "[ ] "),
-    _prose("Mind these conditions as well."),
-    _prose("Your reply will only be accepted under these terms."),
-)
+from mapl_jax.synthesis.placement import SYSTEM, draw_style
+from mapl_jax.synthesis.settings import Settings
 
 
 class _Choices:
@@ -81,36 +31,34 @@ class _Choices:
         return self._drawn[self._next - 1]
 
 
-def append_instructions(
+def write_instructions(
     messages: Sequence[Message],
     twins: Sequence[Sequence[Item]],
     responses: tuple[str, str],
     rng: np.random.Generator,
-    *,
-    held_out: bool = False,
+    settings: Settings,
 ) -> list[Prompt]:
-    """Appends sets of instructions to a prompt, each set giving one new prompt.
+    """Writes sets of instructions into a prompt, each set giving one new prompt.
 
-    The sets get the same style and, family by family, the same wording, as far as their arguments
-    allow: prompts that are set side by side differ in what they ask and in nothing else.
+    The sets get the same place and style and, family by family, the same wording, as far as their
+    arguments allow: prompts that are set side by side differ in what they ask and in nothing else.
 
     Args:
         messages: the original prompt; its last turn is the user's.
         twins: sets of instructions with the same families in the same order.
         responses: of the pair; the margins recorded are theirs.
-        rng: decides style and wordings.
-        held_out: use the styles and wordings kept apart for evaluation.
+        rng: decides place, style and wordings.
+        settings: how often which place and form are used, and which wordings.
 
     Returns:
         One prompt for each set.
     """
-    styles = HELD_OUT_STYLES if held_out else STYLES
-    style = styles[int(rng.integers(len(styles)))]
-    question = messages[-1]["content"]
-    inline = rng.random() < 0.5 and question.rstrip().endswith((".", "?", "!"))
+    held_out = settings.wordings == "held_out"
+    count = len(twins[0])
+    style = draw_style(messages, count, settings.shares, settings.lists, rng, held_out=held_out)
     answer = pick(ANSWERS, rng)
-    # People ask for one thing politely and state the others.
-    polite = int(rng.random() * len(twins[0]))
+    # People ask for one thing politely and state the others; in a list they state them all.
+    polite = -1 if style.is_list or style.place == SYSTEM else int(rng.random() * count)
     written: list[list[Constraint]] = [[] for _ in twins]
     for place, entries in enumerate(zip(*twins, strict=True)):
         choices = _Choices(rng)
@@ -119,14 +67,9 @@ def append_instructions(
             text = constraints.render(
                 family, params, choices, held_out=held_out, terse=place != polite, answer=answer
             )
-            chosen, rejected = (constraints.margin(family, params, each) for each in responses)
-            margins = [chosen, rejected]
+            margins = [constraints.margin(family, params, each) for each in responses]
             made.append(Constraint(id=family, params=params, text=text, margins=margins))
-    prompts = []
-    for made in written:
-        text = style([entry["text"] for entry in made])
-        # On the same line only where that reads as the next sentence.
-        separator = " " if inline and "\n" not in text else "\n\n"
-        turn = Message(role="user", content=f"{question}{separator}{text}")
-        prompts.append(Prompt(messages=[*messages[:-1], turn], constraints=made))
-    return prompts
+    return [
+        Prompt(messages=style.put(messages, [entry["text"] for entry in made]), constraints=made)
+        for made in written
+    ]

@@ -3,12 +3,15 @@
 import dataclasses
 import difflib
 import functools
+import re
+from collections.abc import Mapping
 
 from mapl_jax import constraints
 from mapl_jax.data.samples import Origin
 from mapl_jax.runtime import settings
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.settings import setting
+from mapl_jax.synthesis.placement import PLACES
 
 MODES = ("compact", "full")
 WORDINGS = ("train", "held_out")
@@ -52,6 +55,15 @@ class Settings:
         'sentences of the instructions: "train", or "held_out" for those kept for evaluation',
         choices=WORDINGS,
     )
+    places: str = setting(
+        "before=0.1,inside=0.06,system=0.08,turns=0.04",
+        "shares of the prompts whose instructions stand before the request, inside it, in a system "
+        "message, or over the turns of a conversation; the others have them behind the request, "
+        "where all prompts of a sample share the tokens of the request",
+    )
+    lists: float = setting(
+        0.4, "share of the prompts that list their instructions, a line each", least=0, most=1
+    )
     reference: int = setting(
         512,
         "pairs to learn from what responses of the data are like: which instructions say nothing, "
@@ -84,6 +96,8 @@ class Settings:
                     f"{name} ({getattr(self, name)}) and max_share ({self.max_share}) must be "
                     f"shares, 0 <= {name} < max_share <= 1"
                 )
+        if not 0 <= sum(self.shares.values()) <= 1:
+            raise UserError(f"places is {self.places!r}; its shares must sum up to 1 at most")
         available = len(self.family_ids)
         if available < self.k_min:
             raise UserError(
@@ -96,6 +110,20 @@ class Settings:
         return Origin(
             mode=self.mode, seed=self.seed, families=self.families, wordings=self.wordings
         )
+
+    @functools.cached_property
+    def shares(self) -> Mapping[str, float]:
+        """Place of the instructions -> share of the prompts, without the place behind them."""
+        shares: dict[str, float] = {}
+        for part in filter(None, self.places.replace(" ", "").split(",")):
+            place, _, share = part.partition("=")
+            if place not in PLACES or not re.fullmatch(r"[01]|[01]?\.\d+", share):
+                raise UserError(
+                    f"places is {self.places!r}; it must be shares such as before=0.1,system=0.1 "
+                    f"of {', '.join(PLACES)}"
+                )
+            shares[place] = float(share)
+        return shares
 
     @functools.cached_property
     def family_ids(self) -> tuple[str, ...]:

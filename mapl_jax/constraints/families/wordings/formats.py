@@ -279,7 +279,7 @@ maybe."?
             Don't write more than {m:line|lines}, not counting blank ones.
             {Answer} should have at most {m:line|lines}, not counting blank ones.
             {Answer} must have fewer than {n:line|lines} (blank lines don't count).
-            Keep {answer} to {m:line|lines} or fewer, not counting blank ones.
+            Keep {answer} to {m:line|lines} at most, not counting blank ones.
             Can you keep it under {n:line|lines}, not counting blank ones?
             I want at most {m:line|lines} (blank lines don't count).
             Limit {answer} to {m:line|lines}, not counting blank ones.

@@ -132,7 +132,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
         ),
     ),
     "keywords:frequency": tuple(
-        each.replaced(WHAT="the word {plain}") for each in (_LESS, _LEAST, _NEVER)
+        each.replaced(WHAT="the word {word}") for each in (_LESS, _LEAST, _NEVER)
     ),
     "keywords:letter_frequency": tuple(
         each.replaced(WHAT="{the_letter}") for each in (_LESS, _LEAST, _NO_LETTER)
@@ -224,8 +224,8 @@ FORMS: dict[str, tuple[Form, ...]] = {
             """
             Only {m:word|words} of four or more letters at most may be repeated.
             Could you repeat fewer than {n:word|different words} of four or more letters?
-            Use no more than {m:word|words} of four or more letters more than once.
-            Please use fewer than {n:word|words} of four or more letters more than once.
+            No more than {m:word|words} of four or more letters may be repeated.
+            Please repeat at most {m:word|different words} of four or more letters.
             {Answer} may repeat up to {m:word|different words} of four or more letters.
             """,
             relation="less than",
@@ -233,7 +233,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
         form(
             """
             Repeat at least {n:different word|different words} of four or more letters.
-            Use at least {n:word|words} of four or more letters more than once.
+            Repeat {n} or more words of four or more letters.
             Please repeat at least {n:word|different words} of four or more letters.
             {Answer} should repeat at least {n:word|different words} of four or more letters.
             At least {n:word|words} of four or more letters should appear more than once.
@@ -244,10 +244,10 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Repeat more than {m:word|different words} of four or more letters.
             """,
             """
-            At least {n:word|words} of four or more letters must be used more than once.
-            Could you use at least {n:word|words} of four or more letters more than once?
-            Please let at least {n:word|words} of four or more letters appear more than once.
-            Have at least {n:word|words} of four or more letters come up more than once.
+            At least {n:word|words} of four or more letters must be repeated.
+            Could you repeat {n} or more words of four or more letters?
+            Please repeat {n} or more words of four or more letters.
+            Be sure to repeat at least {n:word|different words} of four or more letters.
             {Answer} needs at least {n:repeated word|repeated words} of four or more letters.
             """,
             relation="at least",

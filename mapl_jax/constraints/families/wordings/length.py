@@ -34,7 +34,7 @@ _ONE_LONG = form(
     Please include a THING with at least {n:word|words}.
     At least one THING must have {n} or more words.
     Make at least one THING {n:word|words} long or longer.
-    Use at least one THING with no fewer than {n:word|words}.
+    Make sure at least one THING has {n} or more words.
     Can you write at least one THING of {n} or more words?
     I want at least one THING to have {n} or more words.
     {Answer} must have at least one THING with {n} or more words.
@@ -81,11 +81,11 @@ _ALL_LONG = form(
     Use only THINGS with {n} or more words.
     Can you make every THING at least {n:word|words} long?
     I don't want any THING of fewer than {n:word|words}.
-    Write THINGS of no fewer than {n:word|words} each.
+    Write THINGS of at least {n:word|words} each.
     """,
     """
     No THING of fewer than {n:word|words}, please.
-    Could you write THINGS of at least {n:word|words} each?
+    Could you write only THINGS of {n} or more words?
     All THINGS in {answer} should have {n} or more words.
     Please don't let any THING be shorter than {n:word|words}.
     Each THING needs at least {n:word|words}.

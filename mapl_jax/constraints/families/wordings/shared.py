@@ -36,7 +36,7 @@ _LESS = form(
     Can you use no more than {m:THING|THINGS}?
     I want at most {m:THING|THINGS} in {answer}.
     A maximum of {m:THING|THINGS}, please.
-    Keep the number of THINGS below {n}.
+    Use {m:THING|THINGS} at most.
     """,
     """
     There should be no more than {m:THING|THINGS} in {answer}.
@@ -52,7 +52,7 @@ _LEAST = form(
     """
     Use at least {n:THING|THINGS} in {answer}.
     Include at least {n:THING|THINGS}.
-    Include {n} or more THINGS.
+    Include at least {n:THING|THINGS} in {answer}.
     Please include at least {n:THING|THINGS} in {answer}.
     {Answer} should contain at least {n:THING|THINGS}.
     {Answer} must have {n} or more THINGS.
@@ -61,7 +61,7 @@ _LEAST = form(
     Can you include at least {n:THING|THINGS} in {answer}?
     I'd like at least {n:THING|THINGS} in {answer}.
     A minimum of {n:THING|THINGS}, please.
-    Write {answer} with no fewer than {n:THING|THINGS}.
+    Write {answer} with {n} or more THINGS.
     """,
     """
     There should be at least {n:THING|THINGS} in {answer}.
@@ -100,17 +100,17 @@ _SHORT = form(
     Answer in fewer than {n:THING|THINGS}NOTE.
     Use no more than {m:THING|THINGS}NOTE.
     {Answer} should have fewer than {n:THING|THINGS}NOTE.
-    Please keep it to {m:THING|THINGS} or fewerNOTE.
+    Please keep it to {m:THING|THINGS} at mostNOTE.
     Can you keep it under {n:THING|THINGS}NOTE?
     Limit {answer} to {m:THING|THINGS}NOTE.
     Write at most {m:THING|THINGS}NOTE.
     I need {answer} to stay under {n:THING|THINGS}NOTE.
     A maximum of {m:THING|THINGS}NOTE, please.
     Don't write more than {m:THING|THINGS}NOTE.
-    Stay below {n:THING|THINGS}NOTE.
+    Write no more than {m:THING|THINGS}NOTE.
     """,
     """
-    Answer in {m:THING|THINGS} or fewerNOTE.
+    Answer in at most {m:THING|THINGS}NOTE.
     Could you answer in fewer than {n:THING|THINGS}NOTE?
     {Answer} must not be longer than {m:THING|THINGS}NOTE.
     Please use fewer than {n:THING|THINGS}NOTE.

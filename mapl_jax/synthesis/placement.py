@@ -1,0 +1,199 @@
+"""Where instructions stand in a prompt, and in what form: a list or prose.
+
+The more of a prompt stands before its instructions, the more tokens its prompts share:
+
+| place  | where                                                   | shared                 |
+|--------|---------------------------------------------------------|------------------------|
+| after  | behind the request                                      | all of the prompt      |
+| inside | in the request, before its last sentence or paragraph   | up to there            |
+| before | in front of the request                                 | the earlier turns      |
+| turns  | some in the user's turn before, the others behind       | up to that turn        |
+| system | in a system message                                     | what it said before    |
+"""
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+
+from mapl_jax.constraints.amounts import Random
+from mapl_jax.constraints.wording import pick
+from mapl_jax.data.messages import Message
+
+AFTER, BEFORE, INSIDE, SYSTEM, TURNS = "after", "before", "inside", "system", "turns"
+PLACES = (BEFORE, INSIDE, SYSTEM, TURNS)
+"""Places that settings can give a share to; what is left stands behind the request."""
+
+# What introduces a list, and what marks its lines; # is the number.
+_LEADS = (
+    "",
+    "",
+    "Please follow these rules:",
+    "Requirements:",
+    "Please stick to the following:",
+    "Keep the following in mind:",
+    "A few requirements:",
+    "Some rules for your answer:",
+)
+_MARKS = ("- ", "- ", "* ", "#. ", "#. ", "(#) ", "")
+_HELD_OUT_LEADS = (
+    "",
+    "Your answer should meet these requirements:",
+    "Please observe these rules:",
+    "Here is what I need:",
+    "Guidelines:",
+)
+_HELD_OUT_MARKS = ("• ", "#) ", "+ ")
+# In front of the request, a list without a lead would hang in the air.
+_BEFORE_LEADS = ("Please follow these rules when you answer:", "Requirements for your answer:")
+_SYSTEM_LEADS = (
+    "",
+    "You are a helpful assistant. Follow these rules:",
+    "Follow these rules in your answer:",
+    "Your answer has to follow these rules:",
+)
+_EARLIER = ("From now on:", "For the rest of our conversation:", "One more thing, from now on:")
+
+_LAST_SENTENCE = re.compile(r"(?<=[.!?])[ ]+(?=[A-Z\"'][^.!?\n]*[.!?]\s*$)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Style:
+    """How the instructions of one prompt are written down.
+
+    Attributes:
+        place: AFTER or one of PLACES.
+        mark: what begins each line of a list; None for prose.
+        lead: what introduces them.
+        inline: prose goes on in the line of the request.
+        earlier: how many stand in the turn before, in `turns`, and what introduces them there.
+    """
+
+    place: str
+    mark: str | None
+    lead: str = ""
+    inline: bool = False
+    earlier: tuple[int, str] = (0, "")
+
+    @property
+    def is_list(self) -> bool:
+        """Whether every instruction has a line of its own."""
+        return self.mark is not None
+
+    def text(self, sentences: Sequence[str]) -> str:
+        """The instructions as one text; the sentences stay as they are."""
+        if self.mark is None:
+            return " ".join([self.lead, *sentences] if self.lead else sentences)
+        lines = [
+            self.mark.replace("#", str(number)) + sentence
+            for number, sentence in enumerate(sentences, 1)
+        ]
+        return "\n".join([self.lead, *lines] if self.lead else lines)
+
+    def put(self, messages: Sequence[Message], sentences: Sequence[str]) -> list[Message]:
+        """A prompt with the instructions in their place.
+
+        Args:
+            messages: a prompt for which `draw_style` gave this style.
+            sentences: the instructions.
+        """
+        *earlier, last = messages
+        request = last["content"]
+        if self.place == SYSTEM:
+            return _with_system(messages, self.text(sentences))
+        if self.place == BEFORE:
+            text = self.text(sentences)
+            between = " " if self.inline and "\n" not in text + request else "\n\n"
+            return [*earlier, _user(f"{text}{between}{request}")]
+        if self.place == INSIDE:
+            head, between, tail = _parts(request)
+            return [*earlier, _user(f"{head}{between}{self.text(sentences)}{between}{tail}")]
+        number, lead = self.earlier
+        if number:
+            place = max(i for i, message in enumerate(earlier) if message["role"] == "user")
+            text = " ".join([earlier[place]["content"], lead, *sentences[:number]])
+            earlier = [*earlier[:place], _user(text), *earlier[place + 1 :]]
+            sentences = sentences[number:]
+        text = self.text(sentences)
+        between = " " if self.inline and "\n" not in text else "\n\n"
+        return [*earlier, _user(f"{request}{between}{text}")]
+
+
+def draw_style(
+    messages: Sequence[Message],
+    count: int,
+    shares: Mapping[str, float],
+    list_share: float,
+    rng: Random,
+    *,
+    held_out: bool = False,
+) -> Style:
+    """Draws how to write instructions into a prompt.
+
+    Args:
+        messages: the prompt; its last turn is the user's.
+        count: of instructions.
+        shares: place -> share of the prompts that have their instructions there. The others, and
+            those that leave no room at the place drawn, have them behind the request.
+        list_share: share of prompts of two instructions or more that list them.
+        rng: decides.
+        held_out: use the leads and marks kept apart for evaluation.
+    """
+    place = _draw_place(messages, count, shares, rng.random())
+    listed = rng.random() < list_share and count > 1 and place not in (INSIDE, TURNS)
+    ends = messages[-1]["content"].rstrip().endswith((".", "?", "!"))
+    inline = rng.random() < 0.5 and (ends or place == BEFORE)
+    if place == TURNS:
+        earlier = 1 + int(rng.random() * (count - 1))
+        return Style(place, None, inline=inline, earlier=(earlier, pick(_EARLIER, rng)))
+    if not listed:
+        lead = "You are a helpful assistant." if place == SYSTEM and rng.random() < 0.5 else ""
+        return Style(place, None, lead, inline)
+    mark = pick(_HELD_OUT_MARKS if held_out else _MARKS, rng)
+    return Style(place, mark, pick(_leads(place, held_out), rng))
+
+
+def _leads(place: str, held_out: bool) -> Sequence[str]:
+    if held_out:
+        return _HELD_OUT_LEADS[1:] if place == BEFORE else _HELD_OUT_LEADS
+    return {BEFORE: _BEFORE_LEADS, SYSTEM: _SYSTEM_LEADS}.get(place, _LEADS)
+
+
+def _draw_place(
+    messages: Sequence[Message], count: int, shares: Mapping[str, float], drawn: float
+) -> str:
+    for place, share in shares.items():
+        if drawn < share:
+            return place if _possible(place, messages, count) else AFTER
+        drawn -= share
+    return AFTER
+
+
+def _possible(place: str, messages: Sequence[Message], count: int) -> bool:
+    if place == INSIDE:
+        return _parts(messages[-1]["content"]) != ("", "", "")
+    if place == TURNS:
+        return count > 1 and any(message["role"] == "user" for message in messages[:-1])
+    return True
+
+
+def _parts(request: str) -> tuple[str, str, str]:
+    """A request in two, with what stands between; three empty texts if it is of one piece."""
+    head, between, tail = request.rpartition("\n\n")
+    if head.rstrip().endswith((".", "?", "!")) and tail.strip():
+        return head, between, tail
+    if between:
+        return "", "", ""
+    match = _LAST_SENTENCE.search(request)
+    return (request[: match.start()], " ", request[match.end() :]) if match else ("", "", "")
+
+
+def _with_system(messages: Sequence[Message], text: str) -> list[Message]:
+    first = messages[0]
+    if first["role"] == "system":
+        joined = f"{first['content']}\n\n{text}"
+        return [Message(role="system", content=joined), *messages[1:]]
+    return [Message(role="system", content=text), *messages]
+
+
+def _user(content: str) -> Message:
+    return Message(role="user", content=content)
