@@ -16,7 +16,7 @@ from mapl_jax.data import tokenization, trie_set
 from mapl_jax.data.sources import DEMO, Source, as_file
 from mapl_jax.evaluation import evaluator_of, following, sampler
 from mapl_jax.evaluation.held_out import HeldOut
-from mapl_jax.models import hub
+from mapl_jax.models import hub, saving
 from mapl_jax.reports.model_card import card_of
 from mapl_jax.reports.run import finish
 from mapl_jax.runtime import cli, distributed, run_folder
@@ -181,7 +181,7 @@ def run(config: ConfigDict, folder: RunFolder, command: str, preemption: Preempt
     source = trainer.first_parameters(settings, data.tokenizer, objective.head)
     model = source.model
     written = tokenization.closed(data.tokenizer) if objective.head.scores else data.tokenizer
-    hub.check_tokenizer(dataclasses.replace(model, lora=None), written)
+    saving.check_tokenizer(dataclasses.replace(model, lora=None), written)
     respond = sampler.of_run(settings, model, data.tokenizer, mesh, compute) if probes else None
 
     # Trainer. With LoRA, the state holds adapters and head; the base is frozen beside it.

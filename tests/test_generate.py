@@ -9,7 +9,7 @@ import pytest
 from mapl_jax import generate
 from mapl_jax.data import demo, tokenization
 from mapl_jax.evaluation import sampler
-from mapl_jax.models import hub
+from mapl_jax.models import saving
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.generation import Sampling
 from mapl_jax.models.heads import LogpHead, ScoreHead
@@ -36,7 +36,7 @@ def tokenizer():
 def save(folder, tokenizer, head):
     config = DecoderConfig(448, 16, 2, 2, 1, 8, 24, tie_embeddings=False, max_positions=512)
     params = random_like(head.abstract_params(config), 0.5)
-    hub.save_params(folder, config, params, tokenizer=tokenizer)
+    saving.save_params(folder, config, params, tokenizer=tokenizer)
     return folder
 
 

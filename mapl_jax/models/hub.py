@@ -1,43 +1,32 @@
-"""Model folders as `transformers` reads and writes them: config.json, safetensors, tokenizer files.
+"""Loads model folders as `transformers` writes them: config.json, safetensors.
 
 No pickle and no code from a folder; torch is not needed.
 """
 
-import dataclasses
 import functools
 import hashlib
 import json
-import math
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import transformers
-from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
-from mapl_jax.models import families, hf_config, tensors
+from mapl_jax.models import hf_config, tensors
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.decoder import Params
-from mapl_jax.models.families import LM_HEAD, SCORE, Tensor
+from mapl_jax.models.families import LM_HEAD, SCORE
 from mapl_jax.models.heads import LogpHead, ScoreHead, score_scale
+from mapl_jax.models.layout import CONFIG, Part, at_path, stored_parts, stored_shape
 from mapl_jax.models.tensors import TensorFiles
 from mapl_jax.runtime import storage
 from mapl_jax.runtime.console import progress
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import check_target
 
-CONFIG = "config.json"
-ADAPTER_CONFIG = "adapter_config.json"
-SAMPLE = "It's 12:30, naïve café — 日本語 🙂?\n\n  if x_1 != 0:\n\treturn (x)  "
-SHARD_BYTES = 5 * 10**9
 Folder = str | os.PathLike[str]
 
 
@@ -89,7 +78,7 @@ def load_params(
         UserError: a file is missing or broken, or a tensor missing, unexpected, or of a wrong
             shape or type.
     """
-    path, files, stored, abstract = _opened(folder, config, head)
+    path, files, stored, abstract = _open(folder, config, head)
     fresh = head and SCORE.name not in stored
     if places is None:
         first = SingleDeviceSharding(jax.local_devices()[0])
@@ -100,7 +89,7 @@ def load_params(
             show(done, len(stored))
             row = 0
             for part in parts:
-                place = _get(places, part.tensor.path)
+                place = at_path(places, part.tensor.path)
                 kind = jnp.float32 if part.tensor is SCORE else dtype
                 read = functools.partial(_read, files, part, row, kind)
                 _put(params, part.tensor.path, _placed(config, name, part, place, kind, read))
@@ -108,9 +97,9 @@ def load_params(
     if fresh:
         normal = np.random.default_rng(seed).standard_normal(config.width)
         score = (normal * score_scale(config)).astype(np.float32)
-        place = _get(places, SCORE.path)
+        place = at_path(places, SCORE.path)
         params["score"] = jax.make_array_from_callback(score.shape, place, score.__getitem__)
-    for key, finite in jax.tree.leaves_with_path(jax.device_get(_finite(params))):
+    for key, finite in jax.tree.leaves_with_path(jax.device_get(_are_finite(params))):
         if not finite:
             where = jax.tree_util.keystr(key, simple=True, separator="/")
             raise UserError(f"{path}: weights of {where} are not finite; copy or train them anew")
@@ -118,7 +107,7 @@ def load_params(
 
 
 def _placed(
-    config: DecoderConfig, name: str, part: "_Part", place: Any, kind: Any, read: Any
+    config: DecoderConfig, name: str, part: Part, place: Any, kind: Any, read: Any
 ) -> jax.Array:
     """A parameter on its devices, each of which reads what it holds; a stack layer by layer."""
     if not part.tensor.stacked:
@@ -139,19 +128,19 @@ def check(folder: Folder, *, head: bool) -> DecoderConfig:
         UserError: as in `load_config` and `load_params`.
     """
     config = load_config(folder)
-    _opened(folder, config, head)
+    _open(folder, config, head)
     return config
 
 
-def _opened(
+def _open(
     folder: Folder, config: DecoderConfig, head: bool
-) -> tuple[Path, TensorFiles, dict[str, tuple["_Part", ...]], Params]:
+) -> tuple[Path, TensorFiles, dict[str, tuple[Part, ...]], Params]:
     """The folder, its tensors, which parameters are in which of them, and the shapes of these."""
     path = storage.folder(folder)
     files = TensorFiles(path)
     _check_layers(path, files, config)
     abstract = (ScoreHead() if head else LogpHead()).abstract_params(config)
-    stored = _stored(config, head, abstract)
+    stored = stored_parts(config, head, abstract)
     if head and SCORE.name not in files.names and not is_reward_model(path):
         del stored[SCORE.name]
     _check_tensors(path, files, config, stored, ignore_lm_head=head or config.tie_embeddings)
@@ -181,94 +170,8 @@ def fingerprint(folder: Folder) -> str:
     return digest.hexdigest()
 
 
-def save_params(
-    folder: Folder,
-    config: DecoderConfig,
-    params: Mapping[str, Any],
-    *,
-    tokenizer: Any = None,
-    dtype: Any = jnp.float32,
-    max_shard_bytes: int = SHARD_BYTES,
-) -> None:
-    """Writes a model folder that `transformers` opens: a reward model if `params` has a score.
-
-    All processes take part, the first one writes. The folder appears complete or not at all; one
-    that is there is replaced.
-
-    Args:
-        folder: where to.
-        config: of the model.
-        params: its parameters, sharded or not.
-        tokenizer: saved beside the weights; None to leave it out.
-        dtype: of the weights in the files.
-        max_shard_bytes: size of a file of weights; more are written in several, with an index.
-
-    Raises:
-        UserError: the folder holds something other than a model, or the saved tokenizer would not
-            read text as this one does.
-    """
-    target = Path(folder).expanduser().absolute()
-    head = "score" in params
-    writes = jax.process_index() == 0
-    dtype = jnp.dtype(dtype)
-    outward = _outward(config, head, params, dtype)
-    with replacing(target) as temporary:
-        tensors.write(temporary, outward, max_bytes=max_shard_bytes, writes=writes)
-        if writes:
-            _save_config(temporary, config, head, tokenizer, dtype.name)
-            if tokenizer is not None:
-                tokenizer.save_pretrained(temporary)
-                check_saved_tokenizer(temporary, tokenizer)
-
-
-def check_tokenizer(config: DecoderConfig, tokenizer: Any) -> None:
-    """Makes sure, before any training, that `save_params` can save this tokenizer.
-
-    Raises:
-        UserError: saved in a folder of this family it would not read text as it does now.
-    """
-    with tempfile.TemporaryDirectory(prefix="mapl-") as folder:
-        _save_config(Path(folder), config, True, tokenizer, "float32")
-        tokenizer.save_pretrained(folder)
-        check_saved_tokenizer(Path(folder), tokenizer)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Part:
-    """A parameter as a part of a checkpoint's tensor: its shape (of one layer) in either form."""
-
-    tensor: Tensor
-    shape: tuple[int, ...]
-
-    @property
-    def rows(self) -> int:
-        return self.tensor.shape(self.shape)[0]
-
-
-def _stored(config: DecoderConfig, head: bool, params: Any) -> dict[str, tuple[_Part, ...]]:
-    """The parameters in each tensor of a checkpoint; `{i}` in a name is the layer."""
-    table = list(families.get(config.family).tensors)
-    if head:
-        table.append(SCORE)
-    elif not config.tie_embeddings:
-        table.append(LM_HEAD)
-
-    def part(tensor: Tensor) -> _Part:
-        shape = tuple(_get(params, tensor.path).shape)
-        return _Part(tensor, shape[1:] if tensor.stacked else shape)
-
-    grouped = families.by_name(table)
-    return {name: tuple(map(part, members)) for name, members in grouped.items()}
-
-
-def _shape(parts: tuple[_Part, ...]) -> tuple[int, ...]:
-    """Shape of a checkpoint's tensor."""
-    _, *others = parts[0].tensor.shape(parts[0].shape)
-    return (sum(part.rows for part in parts), *others)
-
-
 def _read(
-    files: TensorFiles, part: _Part, row: int, dtype: Any, name: str, index: tuple[slice, ...]
+    files: TensorFiles, part: Part, row: int, dtype: Any, name: str, index: tuple[slice, ...]
 ) -> np.ndarray:
     """What a device holds of a parameter (of one layer), which begins at a row of a tensor."""
     index = tuple(slice(*s.indices(n)[:2]) for s, n in zip(index, part.shape, strict=True))
@@ -294,167 +197,51 @@ def _filler(place: Sharding) -> Callable[[jax.Array, jax.Array, int], jax.Array]
 
 
 @jax.jit
-def _finite(params: Params) -> Any:
+def _are_finite(params: Params) -> Any:
     """Of every parameter, whether it holds finite numbers alone."""
-    return jax.tree.map(lambda x: _of_parts(x).all() if x.ndim > 2 else _known(x), params)
+    return jax.tree.map(lambda x: _of_parts(x).all() if x.ndim > 2 else _all_finite(x), params)
 
 
 def _of_parts(stack: jax.Array) -> jax.Array:
     # Layer by layer: XLA for CPU takes as much memory again as what it looks at.
-    return jax.lax.map(_known, stack)
+    return jax.lax.map(_all_finite, stack)
 
 
-def _known(x: jax.Array) -> jax.Array:
+def _all_finite(x: jax.Array) -> jax.Array:
     # 0 * inf and 0 * NaN are NaN; a maximum may pass over a NaN.
     return (0 * x).sum() == 0
-
-
-@jax.jit
-def _layer(stack: jax.Array, i: int) -> jax.Array:
-    return jax.lax.dynamic_index_in_dim(stack, i, keepdims=False)
-
-
-def _outward(
-    config: DecoderConfig, head: bool, params: Mapping[str, Any], dtype: np.dtype[Any]
-) -> list[tuple[str, int, Callable[[], np.ndarray]]]:
-    """Name, bytes and maker of every tensor, those of a layer together."""
-    stored = _stored(config, head, params)
-
-    def make(parts: tuple[_Part, ...], i: int | None) -> np.ndarray:
-        arrays = []
-        for part in parts:
-            value = _get(params, part.tensor.path)
-            array = gather(value if i is None else _layer(value, i))
-            arrays.append(part.tensor.view(array).astype(dtype))
-        return np.ascontiguousarray(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
-
-    def entry(name: str, i: int | None) -> tuple[str, int, Callable[[], np.ndarray]]:
-        parts = stored[name]
-        size = math.prod(_shape(parts)) * dtype.itemsize
-        return name.format(i=i), size, functools.partial(make, parts, i)
-
-    stacked = [name for name, parts in stored.items() if parts[0].tensor.stacked]
-    single = [name for name in stored if name not in stacked]
-    layers = [entry(name, i) for i in range(config.layers) for name in stacked]
-    return [entry(single[0], None), *layers, *(entry(name, None) for name in single[1:])]
-
-
-def _save_config(
-    folder: Path, config: DecoderConfig, head: bool, tokenizer: Any, dtype: str
-) -> None:
-    special = {key: getattr(config, field) for key, field in families.TOKENS.items()}
-    for key in special:
-        if getattr(tokenizer, key, None) is not None:
-            special[key] = getattr(tokenizer, key)
-    content = {
-        "architectures": [families.get(config.family).architecture(head)],
-        **hf_config.to_hf(config, dtype),
-        **special,
-    }
-    if head:
-        # Without "regression", pipelines and servers return sigmoid(score).
-        content |= {
-            "id2label": {"0": "LABEL_0"},
-            "label2id": {"LABEL_0": 0},
-            "problem_type": "regression",
-        }
-    (folder / CONFIG).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
-
-
-def check_saved_tokenizer(folder: Path, tokenizer: Any) -> None:
-    """By model_type, `transformers` may open a tokenizer as another class and ignore its rules."""
-    reloaded = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    text = SAMPLE + "".join(tokenizer.all_special_tokens)
-    before = tokenizer.encode(text, add_special_tokens=False)
-    after = reloaded.encode(text, add_special_tokens=False)
-    same = all(
-        getattr(tokenizer, name) == getattr(reloaded, name)
-        for name in ("pad_token_id", "eos_token_id", "chat_template")
-    )
-    if before != after or not same:
-        raise UserError(
-            f"saved with this model, the tokenizer would be opened as {type(reloaded).__name__} "
-            "and read text differently; use a tokenizer made for the model's family"
-        )
 
 
 def _check_tensors(
     path: Path,
     files: TensorFiles,
     config: DecoderConfig,
-    stored: Mapping[str, tuple[_Part, ...]],
+    stored: Mapping[str, tuple[Part, ...]],
     *,
     ignore_lm_head: bool,
 ) -> None:
     """All that can be wrong is found before anything is read."""
     expected = {
-        name.format(i=i): _shape(parts)
+        name.format(i=i): stored_shape(parts)
         for name, parts in stored.items()
         for i in range(config.layers if parts[0].tensor.stacked else 1)
     }
     ignored = {LM_HEAD.name} if ignore_lm_head else set()
     found = {name for name in files.names if not name.endswith("rotary_emb.inv_freq")} - ignored
     if missing := sorted(expected.keys() - found):
-        raise UserError(f"{path}: missing {_some(missing)}; is config.json that of these weights?")
+        raise UserError(
+            f"{path}: missing {_listed(missing)}; is config.json that of these weights?"
+        )
     if unexpected := sorted(found - expected.keys()):
         raise UserError(
-            f"{path}: unexpected {_some(unexpected)}; a {config.family} model has no such tensor"
+            f"{path}: unexpected {_listed(unexpected)}; a {config.family} model has no such tensor"
         )
     files.check(expected)
 
 
-def _some(names: list[str]) -> str:
+def _listed(names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"tensor{'s' if len(names) > 1 else ''} {', '.join(names[:3])}{more}"
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the target's place at the end; nothing is left after an error.
-
-    All processes see the same folder; the first one makes it and moves it, the others wait until
-    it has its name.
-
-    Raises:
-        UserError: the target holds something other than a model.
-    """
-    if target.exists() and not target.is_dir():
-        raise UserError(f"cannot save a model to {target}: a file is in the way")
-    models = any((target / name).exists() for name in (CONFIG, ADAPTER_CONFIG))
-    if target.is_dir() and any(target.iterdir()) and not models:
-        raise UserError(f"cannot save a model to {target}: it holds other files")
-    check_target(target / CONFIG)
-    temporary = target.with_name(f".{target.name}.new")
-    old = target.with_name(f".{target.name}.old")
-    if jax.process_index() != 0:
-        yield temporary
-    else:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        try:
-            yield temporary
-            if target.exists():
-                shutil.rmtree(old, ignore_errors=True)
-                target.rename(old)
-            temporary.rename(target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices("a folder of a model has its name")
-
-
-def gather(array: Any) -> np.ndarray:
-    """An array whole, on every process."""
-    if isinstance(array, jax.Array) and not array.is_fully_addressable:
-        array = multihost_utils.process_allgather(array, tiled=True)
-    return np.asarray(array)
-
-
-def _get(tree: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        tree = tree[key]
-    return tree
 
 
 def _put(tree: Params, path: tuple[str, ...], value: jax.Array) -> None:

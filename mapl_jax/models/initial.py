@@ -29,7 +29,7 @@ def compute_in(dtype: str) -> Compute:
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class InitialWeights:
     """A model and where its parameters come from.
 
     Attributes:
@@ -57,7 +57,7 @@ def first(
     *,
     seed: int,
     dtype: DTypeLike,
-) -> Source:
+) -> InitialWeights:
     """The first parameters of a run: those of `model.path`, or random ones.
 
     Args:
@@ -82,12 +82,12 @@ def first(
         added = jax.jit(make, out_shardings=lora.adapters(places))()
         return lora.join(added, base.make(lora.base(places)))
 
-    return Source(model, with_adapters, base.name)
+    return InitialWeights(model, with_adapters, base.name)
 
 
 def from_folder(
     path: str, tokenizer: Sized, head: Head, seed: int, dtype: DTypeLike = jnp.float32
-) -> Source:
+) -> InitialWeights:
     """The parameters in a model folder or of a hub name.
 
     Raises:
@@ -98,12 +98,12 @@ def from_folder(
     def make(places: Any) -> Any:
         return hub.load_params(path, model, head=head.scores, seed=seed, places=places, dtype=dtype)
 
-    return Source(model, make, functools.partial(hub.fingerprint, path))
+    return InitialWeights(model, make, functools.partial(hub.fingerprint, path))
 
 
 def _from_scratch(
     settings: ModelSettings, tokenizer: Sized, head: Head, seed: int, dtype: DTypeLike
-) -> Source:
+) -> InitialWeights:
     """Random parameters, in the shape of a published model or in that which a config describes."""
     if settings.shape:
         model = fitting(published.config(settings.shape), settings.shape, tokenizer)
@@ -123,7 +123,7 @@ def _from_scratch(
         about = json.dumps([model.to_dict(), seed], sort_keys=True)
         return hashlib.blake2b(about.encode(), digest_size=16).hexdigest()
 
-    return Source(model, make, name)
+    return InitialWeights(model, make, name)
 
 
 def described(fields: ModelSettings, tokens: int) -> DecoderConfig:

@@ -12,10 +12,11 @@ import numpy as np
 from jax.experimental import multihost_utils
 from safetensors.numpy import load_file, save_file
 
-from mapl_jax.models import families, hub
+from mapl_jax.models import families, layout, saving
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.decoder import Params
 from mapl_jax.models.families import SCORE
+from mapl_jax.models.layout import at_path
 from mapl_jax.runtime.errors import UserError
 
 WEIGHTS = "adapter_model.safetensors"
@@ -48,7 +49,7 @@ def save(
     head = SCORE.path[0] in params
     tensors = {}
     for path, name, layer in _tensors(config, head):
-        array = hub.gather(_get(params, path))
+        array = saving.gather(at_path(params, path))
         tensors[name] = np.ascontiguousarray(array[None] if layer is None else array[layer].T)
     if jax.process_index() == 0:
         _write(folder, config, tensors, head=head, base=base, tokenizer=tokenizer)
@@ -80,12 +81,14 @@ def _write(
         "target_modules": sorted({name.rsplit(".", 1)[-1] for name in _modules(config).values()}),
         "modules_to_save": list(SCORE.path) if head else None,
     }
-    (folder / hub.ADAPTER_CONFIG).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    (folder / layout.ADAPTER_CONFIG).write_text(
+        json.dumps(content, indent=2, sort_keys=True) + "\n"
+    )
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     os.chmod(folder / WEIGHTS, 0o644)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
-        hub.check_saved_tokenizer(folder, tokenizer)
+        saving.check_saved_tokenizer(folder, tokenizer)
 
 
 def load(folder: Path, config: DecoderConfig) -> Params:
@@ -135,9 +138,3 @@ def _modules(config: DecoderConfig) -> dict[tuple[str, ...], str]:
             "which PEFT has no such adapters; export without --adapter, which merges them"
         )
     return wanted
-
-
-def _get(tree: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        tree = tree[key]
-    return tree

@@ -25,7 +25,7 @@ import optax
 
 from mapl_jax.data import loader, rows, tokenization, trie_set
 from mapl_jax.data.trie_set import TrieSet
-from mapl_jax.models import hub, initial
+from mapl_jax.models import initial, saving
 from mapl_jax.performance.torch_sides import (
     BETA,
     LEARNING_RATE,
@@ -237,7 +237,7 @@ def _sides(
     params = source.make(places)
     if start.exists():
         start.rmdir()
-    hub.save_params(start, model, params)
+    saving.save_params(start, model, params)
     ours = _ours(settings, objective, source, params, tries, len(pairs), batch, mesh, folder)
     torch_side = TorchLoop(kind, start, pairs, batch, tokenizer.pad_token_id or 0)
     sides = {"ours": ours, "torch": Side(torch_side.check, torch_side.epoch)}
@@ -249,7 +249,7 @@ def _sides(
 def _ours(
     settings: RunSettings,
     objective: Objective,
-    source: initial.Source,
+    source: initial.InitialWeights,
     params: Any,
     tries: TrieSet,
     count: int,

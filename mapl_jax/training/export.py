@@ -19,7 +19,7 @@ from jax.sharding import Mesh
 from mapl_jax.data import loader, tokenization
 from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels.compute import Compute
-from mapl_jax.models import hub, lora, peft
+from mapl_jax.models import hub, lora, peft, saving
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.runtime.errors import UserError
@@ -65,7 +65,7 @@ def write_model(
     # A score is read where a leaf ends; a policy goes on where the template says so.
     tokenizer = tokenization.closed(result.tokenizer) if result.head else result.tokenizer
     expected = _numbers(result.model, result.params, tries, mesh, tokenizer)
-    with hub.replacing(target) as part:
+    with saving.replacing(target) as part:
         if adapter:
             base = result.config["model"]["path"]
             peft.save(part, result.model, result.params, base=base, tokenizer=tokenizer)
@@ -75,7 +75,7 @@ def write_model(
         else:
             merged = lora.merge(result.params, result.model.lora)
             plain = dataclasses.replace(result.model, lora=None)
-            hub.save_params(part, plain, merged, tokenizer=tokenizer, dtype=dtype)
+            saving.save_params(part, plain, merged, tokenizer=tokenizer, dtype=dtype)
             del merged
             model = hub.load_config(part)
             places = restore.placement(model, mesh, result.head)

@@ -13,7 +13,7 @@ from mapl_jax.data import loader
 from mapl_jax.data.rows import Plan
 from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.models import lora
-from mapl_jax.models.initial import Source
+from mapl_jax.models.initial import InitialWeights
 from mapl_jax.runtime import distributed
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.run_folder import RunFolder
@@ -66,8 +66,8 @@ class Fit:
     train: TrieSet
     held_out: TrieSet
     plan: Plan
-    source: Source
-    reference: Source | None
+    source: InitialWeights
+    reference: InitialWeights | None
     cache_dir: Path
     evaluations: Callable[[Logps | None], Evaluations]
     preemption: Preemption

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from mapl_jax.data.loader import Batch
-from mapl_jax.models import hub
+from mapl_jax.models import saving
 from mapl_jax.runtime import console
 from mapl_jax.runtime.errors import Stopped, UserError
 from mapl_jax.runtime.files import write_json
@@ -216,7 +216,7 @@ def write_nonfinite(
     Raises:
         UserError: with `stops`.
     """
-    finite = hub.gather(rows).reshape(-1)
+    finite = saving.gather(rows).reshape(-1)
     members = sample_ids(step - 1)
     # With every row finite on the way forward, any of them may be the cause.
     suspects = np.flatnonzero(~finite) if not finite.all() else np.arange(len(members))

@@ -18,7 +18,7 @@ from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import axes
-from mapl_jax.models.initial import Source, from_folder
+from mapl_jax.models.initial import InitialWeights, from_folder
 from mapl_jax.runtime import distributed
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import scoring, sharding, step
@@ -76,8 +76,8 @@ def cached(
 
 
 def reference(
-    path: str, source: Source, tokenizer: Tokenizer, objective: Objective, seed: int
-) -> Source | None:
+    path: str, source: InitialWeights, tokenizer: Tokenizer, objective: Objective, seed: int
+) -> InitialWeights | None:
     """The reference of a policy: that of a path, or the first parameters of the run themselves.
 
     Returns:
@@ -91,7 +91,7 @@ def reference(
 
 
 def reference_logps(
-    source: Source | None,
+    source: InitialWeights | None,
     objective: Objective,
     sets: list[TrieSet],
     *,

@@ -21,7 +21,7 @@ from mapl_jax.losses import LogProbabilities
 from mapl_jax.models import axes, initial, lora
 from mapl_jax.models.config import DTYPES, DecoderConfig
 from mapl_jax.models.heads import Head
-from mapl_jax.models.initial import Source
+from mapl_jax.models.initial import InitialWeights
 from mapl_jax.runtime import storage
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import loggers, optimizers, sharding, step
@@ -254,7 +254,7 @@ def objective_of(settings: RunSettings) -> Objective:
     return objectives.make(settings.objective, settings.loss, logp_chunk=settings.train.logp_chunk)
 
 
-def first_parameters(settings: RunSettings, tokenizer: Sized, head: Head) -> Source:
+def first_parameters(settings: RunSettings, tokenizer: Sized, head: Head) -> InitialWeights:
     """The parameters that a run starts from."""
     return initial.first(
         settings.model,

@@ -18,7 +18,7 @@ import pytest
 from absl import flags
 
 from mapl_jax.data import demo, tokenization
-from mapl_jax.models import hub
+from mapl_jax.models import saving
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.runtime import console
@@ -155,7 +155,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     for name, head in (("reward", ScoreHead()), ("policy", LogpHead())):
         params = head.init(model, jax.random.key(0))
-        hub.save_params(folder / name, model, params, tokenizer=tokenizer)
+        saving.save_params(folder / name, model, params, tokenizer=tokenizer)
     return folder
 
 

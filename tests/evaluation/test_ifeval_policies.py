@@ -11,7 +11,7 @@ from mapl_jax.data import demo, tokenization
 from mapl_jax.evaluation import ifeval, rewards
 from mapl_jax.evaluation.ifeval import Followed
 from mapl_jax.kernels.rows import Row
-from mapl_jax.models import heads, hub
+from mapl_jax.models import heads, saving
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.runtime import cli
@@ -80,7 +80,7 @@ def models(tokenizer, tmp_path_factory):
     config = DecoderConfig(448, 16, 2, 2, 1, 8, 24, tie_embeddings=False)
     for name, head in (("policy", LogpHead()), ("reward", ScoreHead())):
         params = random_like(head.abstract_params(config), 0.5)
-        hub.save_params(folder / name, config, params, tokenizer=tokenizer)
+        saving.save_params(folder / name, config, params, tokenizer=tokenizer)
     return folder
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mapl_jax.kernels.rows import Row
-from mapl_jax.models import axes, decoder, families, hf_config, hub
+from mapl_jax.models import axes, decoder, families, hf_config, hub, saving
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.models.rope import RopeScaling, frequencies
@@ -298,7 +298,7 @@ def parameters(family, head=ScoreHead()):
 @every_family
 def test_a_model_of_every_family_comes_back_exactly(tmp_path, family):
     config, params = SMALL[family], parameters(family, LogpHead())
-    hub.save_params(tmp_path, config, params)
+    saving.save_params(tmp_path, config, params)
     assert hub.load_config(tmp_path) == config
     found = hub.load_params(tmp_path, config, head=False, seed=0)
     jax.tree.map(np.testing.assert_array_equal, found, params)

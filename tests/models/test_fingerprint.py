@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from mapl_jax.models import hub
+from mapl_jax.models import hub, saving
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import LogpHead
 from mapl_jax.runtime.errors import UserError
@@ -18,7 +18,7 @@ def save(folder, shift=0.0):
     shapes = LogpHead().abstract_params(CONFIG)
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda x: rng.normal(size=x.shape) + shift, shapes)
-    hub.save_params(folder, CONFIG, params)
+    saving.save_params(folder, CONFIG, params)
     return folder
 
 

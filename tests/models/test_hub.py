@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from mapl_jax.data import tokenization
 from mapl_jax.kernels.rows import Row
-from mapl_jax.models import heads, hub
+from mapl_jax.models import heads, hub, saving
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.runtime.errors import UserError
@@ -38,7 +38,7 @@ def assert_same(a, b):
 @pytest.fixture
 def folder(tmp_path):
     path = tmp_path / "model"
-    hub.save_params(path, CONFIG, parameters())
+    saving.save_params(path, CONFIG, parameters())
     return path
 
 
@@ -59,7 +59,7 @@ def change_tensors(folder, change):
 @pytest.mark.parametrize("config", [CONFIG, UNTIED], ids=["tied", "untied"])
 def test_a_model_comes_back_exactly(tmp_path, config, head):
     params = parameters(config, head)
-    hub.save_params(tmp_path / "model", config, params)
+    saving.save_params(tmp_path / "model", config, params)
     assert hub.load_config(tmp_path / "model") == config
     found = hub.load_params(tmp_path / "model", config, head=head.scores, seed=0)
     assert_same(found, params)
@@ -77,7 +77,7 @@ def test_names_and_forms_are_those_of_transformers(folder):
 
 def test_only_an_untied_policy_has_an_lm_head(tmp_path):
     for config in (CONFIG, UNTIED):
-        hub.save_params(tmp_path / "model", config, parameters(config, LogpHead()))
+        saving.save_params(tmp_path / "model", config, parameters(config, LogpHead()))
         names = load_file(tmp_path / "model" / "model.safetensors")
         assert ("lm_head.weight" in names) != config.tie_embeddings
         assert "score.weight" not in names
@@ -123,7 +123,7 @@ def test_shards_are_read_through_their_index(folder):
 
 
 def test_a_language_model_gets_a_fresh_head_that_the_seed_decides(tmp_path):
-    hub.save_params(tmp_path / "model", UNTIED, parameters(UNTIED, LogpHead()))
+    saving.save_params(tmp_path / "model", UNTIED, parameters(UNTIED, LogpHead()))
     first, again, other = (
         hub.load_params(tmp_path / "model", UNTIED, head=True, seed=seed) for seed in (3, 3, 4)
     )
@@ -146,7 +146,7 @@ def test_the_base_of_rotary_angles_is_read_where_old_and_new_files_have_it(folde
 @pytest.mark.smoke
 def test_saving_replaces_a_model_and_leaves_nothing_beside_it(folder):
     other = jax.tree.map(lambda x: x + 1, parameters())
-    hub.save_params(folder, CONFIG, other)
+    saving.save_params(folder, CONFIG, other)
     assert_same(hub.load_params(folder, CONFIG, head=True, seed=0), other)
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
@@ -154,9 +154,9 @@ def test_saving_replaces_a_model_and_leaves_nothing_beside_it(folder):
 def test_saving_over_other_files_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="other files"):
-        hub.save_params(tmp_path, CONFIG, parameters())
+        saving.save_params(tmp_path, CONFIG, parameters())
     with pytest.raises(UserError, match="in the way"):
-        hub.save_params(tmp_path / "notes.txt", CONFIG, parameters())
+        saving.save_params(tmp_path / "notes.txt", CONFIG, parameters())
 
 
 @pytest.fixture(scope="module")
@@ -167,8 +167,8 @@ def tokenizer():
 
 @pytest.mark.smoke
 def test_a_tokenizer_travels_with_the_model(tmp_path, tokenizer):
-    hub.check_tokenizer(CONFIG, tokenizer)
-    hub.save_params(tmp_path / "model", CONFIG, parameters(), tokenizer=tokenizer)
+    saving.check_tokenizer(CONFIG, tokenizer)
+    saving.save_params(tmp_path / "model", CONFIG, parameters(), tokenizer=tokenizer)
     found = tokenization.load(str(tmp_path / "model"))
     text = "Hello, naïve 123 apples'll do\n\n <|im_end|> tail"
     assert found.encode(text) == tokenizer.encode(text)
@@ -185,10 +185,10 @@ def test_a_tokenizer_that_would_be_opened_as_another_one_is_refused(folder):
         tokenizer_object=backend, unk_token="<unk>", eos_token="<eos>", pad_token="<pad>"
     )
     with pytest.raises(UserError, match="read text differently"):
-        hub.check_tokenizer(CONFIG, words)
+        saving.check_tokenizer(CONFIG, words)
     before = (folder / "config.json").read_text()
     with pytest.raises(UserError, match="read text differently"):
-        hub.save_params(folder, CONFIG, parameters(), tokenizer=words)
+        saving.save_params(folder, CONFIG, parameters(), tokenizer=words)
     assert (folder / "config.json").read_text() == before, "a failed save must leave the old model"
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from mapl_jax.models import axes, hub, tensors
+from mapl_jax.models import axes, hub, saving, tensors
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.runtime.errors import UserError
@@ -39,7 +39,7 @@ def places_on(shape, head=LogpHead()):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "model"
-    hub.save_params(path, CONFIG, parameters(), max_shard_bytes=9_000)
+    saving.save_params(path, CONFIG, parameters(), max_shard_bytes=9_000)
     assert (path / tensors.INDEX).exists()
     return path
 
@@ -114,7 +114,7 @@ def test_sharded_parameters_are_saved_as_whole_ones_are(tmp_path, dtype):
     whole = parameters()
     spread = jax.device_put(whole, places_on(MESHES[2]))
     for name, params in (("whole", whole), ("spread", spread)):
-        hub.save_params(tmp_path / name, CONFIG, params, dtype=dtype)
+        saving.save_params(tmp_path / name, CONFIG, params, dtype=dtype)
     first, second = (load_file(tmp_path / name / tensors.WEIGHTS) for name in ("whole", "spread"))
     jax.tree.map(np.testing.assert_array_equal, first, second)
     assert {str(tensor.dtype) for tensor in first.values()} == {dtype}
@@ -124,14 +124,14 @@ def test_sharded_parameters_are_saved_as_whole_ones_are(tmp_path, dtype):
 
 def test_queries_keys_and_values_lie_one_below_the_other_in_a_fused_tensor(tmp_path):
     params = parameters()
-    hub.save_params(tmp_path, CONFIG, params)
+    saving.save_params(tmp_path, CONFIG, params)
     fused = load_file(tmp_path / tensors.WEIGHTS)["model.layers.1.self_attn.qkv_proj.weight"]
     kernels = [params["layers"]["attention"][name]["kernel"][1] for name in "qkv"]
     np.testing.assert_array_equal(fused, np.concatenate([kernel.T for kernel in kernels]))
 
 
 def test_a_wrong_shape_is_found_before_anything_is_read(tmp_path, monkeypatch):
-    hub.save_params(tmp_path, CONFIG, parameters())
+    saving.save_params(tmp_path, CONFIG, parameters())
     stored = load_file(tmp_path / tensors.WEIGHTS)
     stored["model.layers.1.self_attn.qkv_proj.weight"] = np.zeros((63, 16), np.float32)
     save_file(stored, tmp_path / tensors.WEIGHTS)
@@ -143,7 +143,7 @@ def test_a_wrong_shape_is_found_before_anything_is_read(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("content", ["{}", '{"weight_map": []}', '{"weight_map": {"a": 1}}'])
 def test_an_index_that_names_no_files_is_refused(tmp_path, content):
-    hub.save_params(tmp_path, CONFIG, parameters())
+    saving.save_params(tmp_path, CONFIG, parameters())
     (tmp_path / tensors.WEIGHTS).unlink()
     (tmp_path / tensors.INDEX).write_text(content)
     with pytest.raises(UserError, match="weight_map does not say which file"):
@@ -196,8 +196,8 @@ def test_loading_takes_two_of_the_largest_tensors_beside_the_parameters(
 ):
     """On a CPU parameters lie in this memory too, so they are taken off the peak."""
     config = DecoderConfig(256, 64, 2, 4, 2, 16, 64)
-    hub.save_params(tmp_path / "small", config, random_parameters(config))
-    hub.save_params(tmp_path / "large", LARGE, random_parameters(LARGE), dtype=dtype)
+    saving.save_params(tmp_path / "small", config, random_parameters(config))
+    saving.save_params(tmp_path / "large", LARGE, random_parameters(LARGE), dtype=dtype)
     shape = json.dumps({"data": 1, "fsdp": fsdp, "tensor": tensor})
     arguments = [str(tmp_path / "small"), str(tmp_path / "large"), shape]
     done = subprocess.run(

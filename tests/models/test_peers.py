@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from mapl_jax.data import tries
 from mapl_jax.kernels.rows import Row
-from mapl_jax.models import heads, hub
+from mapl_jax.models import heads, hub, saving
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import LogpHead, ScoreHead
 
@@ -288,7 +288,7 @@ def test_gradients_are_those_of_torch(tmp_path, case):
         return jnp.sum(jnp.sin(scores(config, params, *packed(texts()))))
 
     # Gradients have the forms of parameters, so a folder of them has the names of torch.
-    hub.save_params(tmp_path / "slopes", config, jax.jit(jax.grad(total))(params))
+    saving.save_params(tmp_path / "slopes", config, jax.jit(jax.grad(total))(params))
     slopes = load_file(tmp_path / "slopes" / "model.safetensors")
     for name, parameter in model.named_parameters():
         expected = parameter.grad.numpy()
@@ -311,7 +311,7 @@ def test_what_comes_in_goes_out_bit_for_bit(tmp_path, case, kind, dtype):
     model = peer(kind, case).to(getattr(torch, dtype))
     model.save_pretrained(tmp_path / "in", max_shard_size="20KB")
     config, params = load(tmp_path / "in", head=kind is CLASSIFIER)
-    hub.save_params(tmp_path / "out", config, params, dtype=dtype, max_shard_bytes=30_000)
+    saving.save_params(tmp_path / "out", config, params, dtype=dtype, max_shard_bytes=30_000)
     assert bits(tmp_path / "in") == bits(tmp_path / "out")
     assert (tmp_path / "out" / "model.safetensors.index.json").exists()
     old, new = (transformers.AutoConfig.from_pretrained(tmp_path / name) for name in ("in", "out"))
@@ -338,7 +338,7 @@ def test_what_comes_in_goes_out_bit_for_bit(tmp_path, case, kind, dtype):
 def test_an_exported_reward_model_opens_in_transformers(tmp_path):
     config = DecoderConfig(96, 32, 2, 4, 2, 8, 48, pad_token=PAD, eos_token=1)
     params = parameters(config, ScoreHead())
-    hub.save_params(tmp_path / "model", config, params)
+    saving.save_params(tmp_path / "model", config, params)
     model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
         tmp_path / "model", output_loading_info=True
     )
@@ -356,7 +356,7 @@ def test_an_exported_reward_model_opens_in_transformers(tmp_path):
 def test_an_exported_policy_opens_in_transformers(tmp_path, tie):
     config = DecoderConfig(96, 32, 2, 4, 2, 8, 48, tie_embeddings=tie)
     params = parameters(config, LogpHead())
-    hub.save_params(tmp_path / "model", config, params)
+    saving.save_params(tmp_path / "model", config, params)
     model, info = transformers.AutoModelForCausalLM.from_pretrained(
         tmp_path / "model", output_loading_info=True
     )

@@ -11,7 +11,7 @@ import pytest
 
 from mapl_jax.data import tokenization
 from mapl_jax.kernels.rows import Row
-from mapl_jax.models import families, heads, hub, lora
+from mapl_jax.models import families, heads, hub, lora, saving
 from mapl_jax.models import peft as adapters
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import LogpHead, ScoreHead
@@ -111,7 +111,7 @@ def exported(tmp_path_factory):
     model = DecoderConfig(448, 32, 2, 4, 2, 8, 48)
     params = random(ScoreHead().abstract_params(model))
     folder = tmp_path_factory.mktemp("exported") / "model"
-    hub.save_params(folder, model, params, tokenizer=tokenization.closed(tokenizer))
+    saving.save_params(folder, model, params, tokenizer=tokenization.closed(tokenizer))
     talks = [
         ([{"role": "user", "content": "Name two colours."}], "Red and blue."),
         ([{"role": "user", "content": "What is the time?"}], "It is noon.\n"),

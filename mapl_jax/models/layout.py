@@ -1,0 +1,53 @@
+"""Which parameters are in which tensors of a model folder."""
+
+import dataclasses
+from typing import Any
+
+from mapl_jax.models import families
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.families import LM_HEAD, SCORE, Tensor
+
+CONFIG = "config.json"
+ADAPTER_CONFIG = "adapter_config.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A parameter as a part of a checkpoint's tensor: its shape (of one layer) in either form."""
+
+    tensor: Tensor
+    shape: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many rows of the tensor it takes."""
+        return self.tensor.shape(self.shape)[0]
+
+
+def stored_parts(config: DecoderConfig, head: bool, params: Any) -> dict[str, tuple[Part, ...]]:
+    """The parameters in each tensor of a checkpoint; `{i}` in a name is the layer."""
+    table = list(families.get(config.family).tensors)
+    if head:
+        table.append(SCORE)
+    elif not config.tie_embeddings:
+        table.append(LM_HEAD)
+
+    def part(tensor: Tensor) -> Part:
+        shape = tuple(at_path(params, tensor.path).shape)
+        return Part(tensor, shape[1:] if tensor.stacked else shape)
+
+    grouped = families.by_name(table)
+    return {name: tuple(map(part, members)) for name, members in grouped.items()}
+
+
+def stored_shape(parts: tuple[Part, ...]) -> tuple[int, ...]:
+    """Shape of a checkpoint's tensor."""
+    _, *others = parts[0].tensor.shape(parts[0].shape)
+    return (sum(part.rows for part in parts), *others)
+
+
+def at_path(tree: Any, path: tuple[str, ...]) -> Any:
+    """What lies at a path in a tree of dicts."""
+    for key in path:
+        tree = tree[key]
+    return tree

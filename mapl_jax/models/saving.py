@@ -1,0 +1,198 @@
+"""Writes model folders that `transformers` opens: config.json, safetensors, tokenizer files."""
+
+import functools
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import transformers
+from jax.experimental import multihost_utils
+
+from mapl_jax.models import families, hf_config, tensors
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.hub import Folder
+from mapl_jax.models.layout import (
+    ADAPTER_CONFIG,
+    CONFIG,
+    Part,
+    at_path,
+    stored_parts,
+    stored_shape,
+)
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import check_target
+
+SAMPLE = "It's 12:30, naïve café — 日本語 🙂?\n\n  if x_1 != 0:\n\treturn (x)  "
+SHARD_BYTES = 5 * 10**9
+
+
+def save_params(
+    folder: Folder,
+    config: DecoderConfig,
+    params: Mapping[str, Any],
+    *,
+    tokenizer: Any = None,
+    dtype: Any = jnp.float32,
+    max_shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """Writes a model folder that `transformers` opens: a reward model if `params` has a score.
+
+    All processes take part, the first one writes. The folder appears complete or not at all; one
+    that is there is replaced.
+
+    Args:
+        folder: where to.
+        config: of the model.
+        params: its parameters, sharded or not.
+        tokenizer: saved beside the weights; None to leave it out.
+        dtype: of the weights in the files.
+        max_shard_bytes: size of a file of weights; more are written in several, with an index.
+
+    Raises:
+        UserError: the folder holds something other than a model, or the saved tokenizer would not
+            read text as this one does.
+    """
+    target = Path(folder).expanduser().absolute()
+    head = "score" in params
+    writes = jax.process_index() == 0
+    dtype = jnp.dtype(dtype)
+    outward = _outward(config, head, params, dtype)
+    with replacing(target) as temporary:
+        tensors.write(temporary, outward, max_bytes=max_shard_bytes, writes=writes)
+        if writes:
+            _save_config(temporary, config, head, tokenizer, dtype.name)
+            if tokenizer is not None:
+                tokenizer.save_pretrained(temporary)
+                check_saved_tokenizer(temporary, tokenizer)
+
+
+def check_tokenizer(config: DecoderConfig, tokenizer: Any) -> None:
+    """Makes sure, before any training, that `save_params` can save this tokenizer.
+
+    Raises:
+        UserError: saved in a folder of this family it would not read text as it does now.
+    """
+    with tempfile.TemporaryDirectory(prefix="mapl-") as folder:
+        _save_config(Path(folder), config, True, tokenizer, "float32")
+        tokenizer.save_pretrained(folder)
+        check_saved_tokenizer(Path(folder), tokenizer)
+
+
+@jax.jit
+def _layer(stack: jax.Array, i: int) -> jax.Array:
+    return jax.lax.dynamic_index_in_dim(stack, i, keepdims=False)
+
+
+def _outward(
+    config: DecoderConfig, head: bool, params: Mapping[str, Any], dtype: np.dtype[Any]
+) -> list[tuple[str, int, Callable[[], np.ndarray]]]:
+    """Name, bytes and maker of every tensor, those of a layer together."""
+    stored = stored_parts(config, head, params)
+
+    def make(parts: tuple[Part, ...], i: int | None) -> np.ndarray:
+        arrays = []
+        for part in parts:
+            value = at_path(params, part.tensor.path)
+            array = gather(value if i is None else _layer(value, i))
+            arrays.append(part.tensor.view(array).astype(dtype))
+        return np.ascontiguousarray(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
+
+    def entry(name: str, i: int | None) -> tuple[str, int, Callable[[], np.ndarray]]:
+        parts = stored[name]
+        size = math.prod(stored_shape(parts)) * dtype.itemsize
+        return name.format(i=i), size, functools.partial(make, parts, i)
+
+    stacked = [name for name, parts in stored.items() if parts[0].tensor.stacked]
+    single = [name for name in stored if name not in stacked]
+    layers = [entry(name, i) for i in range(config.layers) for name in stacked]
+    return [entry(single[0], None), *layers, *(entry(name, None) for name in single[1:])]
+
+
+def _save_config(
+    folder: Path, config: DecoderConfig, head: bool, tokenizer: Any, dtype: str
+) -> None:
+    special = {key: getattr(config, field) for key, field in families.TOKENS.items()}
+    for key in special:
+        if getattr(tokenizer, key, None) is not None:
+            special[key] = getattr(tokenizer, key)
+    content = {
+        "architectures": [families.get(config.family).architecture(head)],
+        **hf_config.to_hf(config, dtype),
+        **special,
+    }
+    if head:
+        # Without "regression", pipelines and servers return sigmoid(score).
+        content |= {
+            "id2label": {"0": "LABEL_0"},
+            "label2id": {"LABEL_0": 0},
+            "problem_type": "regression",
+        }
+    (folder / CONFIG).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def check_saved_tokenizer(folder: Path, tokenizer: Any) -> None:
+    """By model_type, `transformers` may open a tokenizer as another class and ignore its rules."""
+    reloaded = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    text = SAMPLE + "".join(tokenizer.all_special_tokens)
+    before = tokenizer.encode(text, add_special_tokens=False)
+    after = reloaded.encode(text, add_special_tokens=False)
+    same = all(
+        getattr(tokenizer, name) == getattr(reloaded, name)
+        for name in ("pad_token_id", "eos_token_id", "chat_template")
+    )
+    if before != after or not same:
+        raise UserError(
+            f"saved with this model, the tokenizer would be opened as {type(reloaded).__name__} "
+            "and read text differently; use a tokenizer made for the model's family"
+        )
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the target's place at the end; nothing is left after an error.
+
+    All processes see the same folder; the first one makes it and moves it, the others wait until
+    it has its name.
+
+    Raises:
+        UserError: the target holds something other than a model.
+    """
+    if target.exists() and not target.is_dir():
+        raise UserError(f"cannot save a model to {target}: a file is in the way")
+    models = any((target / name).exists() for name in (CONFIG, ADAPTER_CONFIG))
+    if target.is_dir() and any(target.iterdir()) and not models:
+        raise UserError(f"cannot save a model to {target}: it holds other files")
+    check_target(target / CONFIG)
+    temporary = target.with_name(f".{target.name}.new")
+    old = target.with_name(f".{target.name}.old")
+    if jax.process_index() != 0:
+        yield temporary
+    else:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            if target.exists():
+                shutil.rmtree(old, ignore_errors=True)
+                target.rename(old)
+            temporary.rename(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("a folder of a model has its name")
+
+
+def gather(array: Any) -> np.ndarray:
+    """An array whole, on every process."""
+    if isinstance(array, jax.Array) and not array.is_fully_addressable:
+        array = multihost_utils.process_allgather(array, tiled=True)
+    return np.asarray(array)
