@@ -1,6 +1,6 @@
 """The one exception that a command turns into a single line for its user."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 
@@ -13,6 +13,15 @@ def choice(name: str, value: str, allowed: Collection[str] | Mapping[str, Any]) 
     if value not in allowed:
         raise UserError(f"{name} is {value!r}; choose one of {', '.join(allowed)}")
     return allowed[value] if isinstance(allowed, Mapping) else value
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those behind it, each once: some libraries raise chains that are circles."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 class UserError(Exception):

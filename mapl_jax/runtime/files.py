@@ -6,11 +6,13 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mapl_jax.runtime.errors import UserError
+from filelock import FileLock, Timeout
+
+from mapl_jax.runtime.errors import UserError, chain
 
 SEAL = "checksums.json"
 _Made = TypeVar("_Made")
@@ -41,6 +43,37 @@ def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(lock: Path, what: str) -> Iterator[None]:
+    """Keeps other processes of this machine from what this one works on.
+
+    Where no lock can be written, none is held. The system releases the lock of a process that
+    dies.
+
+    Args:
+        lock: a file for the lock.
+        what: is worked on, for the message.
+
+    Raises:
+        UserError: another process is at it.
+    """
+    note = lock.with_suffix(".pid")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        taken: AbstractContextManager[object] = FileLock(lock, timeout=0).acquire()
+        note.write_text(str(os.getpid()))
+    except Timeout:
+        holder = note.read_text() if note.exists() else ""
+        raise UserError(
+            f"{what} is in use by another process{f' ({holder})' if holder else ''}; wait for it "
+            "to end, or choose another --workdir"
+        ) from None
+    except (OSError, NotImplementedError):
+        taken = nullcontext()
+    with taken:
+        yield
 
 
 def sweep(folder: str | os.PathLike[str]) -> None:
@@ -195,11 +228,8 @@ def reason(error: BaseException) -> str:
 
 def full(error: BaseException | None) -> bool:
     """Whether an error, or one behind it, is that of a full disk. Libraries tell it in words."""
-    while error is not None:
-        if any(word in str(error) for word in ("No space left on device", "Disk quota exceeded")):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    words = ("No space left on device", "Disk quota exceeded")
+    return any(word in str(each) for each in chain(error) for word in words)
 
 
 def read_lines(path: str | os.PathLike[str], make: Callable[[Any], _Made]) -> list[_Made]:

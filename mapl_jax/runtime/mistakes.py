@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Sequence
 
 from mapl_jax.runtime import settings
-from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.errors import UserError, chain
 
 
 def explain(
@@ -23,18 +23,16 @@ def explain(
     named = any(argument.startswith("--config=") for argument in arguments)
     if named and not os.path.isfile(path):
         return f"config file not found: {path or '(no name)'}; try --config={config}"
-    chain = [error]
-    while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(inner)
-    for each in chain:
+    errors = list(chain(error))
+    for each in errors:
         if isinstance(each, UserError):
             return str(each)
-    for each in chain:
+    for each in errors:
         if isinstance(each, SyntaxError):
             return f"{each.filename or path}, line {each.lineno}: {each.msg}"
         if line := _line_of(each, path):
             return f"{path}, line {line}: {type(each).__name__}: {_flat(each)}"
-    return _of_overrides(arguments, classes) or _of_library(chain, path, config)
+    return _of_overrides(arguments, classes) or _of_library(errors, path, config)
 
 
 def given(flag: str, arguments: Sequence[str]) -> str:
@@ -54,14 +52,14 @@ def _of_overrides(arguments: Sequence[str], classes: Sequence[type]) -> str | No
     return None
 
 
-def _of_library(chain: Sequence[BaseException], path: str, config: str) -> str:
+def _of_library(errors: Sequence[BaseException], path: str, config: str) -> str:
     """What absl or ml_collections says, from the error it raised down to the first cause."""
-    last = chain[-1]
+    last = errors[-1]
     if "get_config" in str(last):
         return f"{path} has no function get_config; see {config.partition(':')[0]} for one"
     if isinstance(last, KeyError | AttributeError):
         return f"unknown config field: {_flat(last).strip(chr(34))}"
-    return _flat(chain[0])
+    return _flat(errors[0])
 
 
 def _flat(error: BaseException) -> str:

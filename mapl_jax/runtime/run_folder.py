@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from mapl_jax.runtime import distributed, storage
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import local, read_json, sweep, write_json
+from mapl_jax.runtime.files import held, is_address, local, read_json, sweep, write_json
 
 
 class RunFolder:
@@ -130,10 +130,19 @@ def _differences(found: Any, wanted: Any, prefix: str = "") -> list[str]:
 
 @contextlib.contextmanager
 def opened(config: ConfigDict, workdir: str | os.PathLike[str] | None) -> Iterator[RunFolder]:
-    """The folder of a run while it is worked in, which may be in a bucket."""
+    """The folder of a run while it is worked in, which may be in a bucket.
+
+    Raises:
+        UserError: a run that is not part of this one works in it on this machine.
+    """
     place = workdir or f"runs/{config.name}"
-    with storage.working(place, alone=jax.process_count() == 1) as folder:
-        yield RunFolder(folder)
+    alone = jax.process_count() == 1
+    with contextlib.ExitStack() as stack:
+        if alone:
+            name = place if is_address(place) else os.path.realpath(os.path.expanduser(place))
+            lock = storage.cache_path(name, "locks").with_suffix(".lock")
+            stack.enter_context(held(lock, os.fspath(place)))
+        yield RunFolder(stack.enter_context(storage.working(place, alone=alone)))
 
 
 def undone_on_mistake(folder: RunFolder) -> contextlib.AbstractContextManager[None]:

@@ -60,7 +60,7 @@ def working(path: str | os.PathLike[str], *, alone: bool = True) -> Iterator[Pat
             f"{path}: several processes need a folder that all of them see; mount the bucket "
             "(launch/mount_bucket.sh does) and give the folder"
         )
-    with _Copier(_Bucket(os.fspath(path)), _place(path, "runs")) as folder:
+    with _Copier(_Bucket(os.fspath(path)), cache_path(path, "runs")) as folder:
         yield folder
 
 
@@ -79,14 +79,14 @@ def fetched(path: str) -> Path:
         bucket = _Bucket(address)
         contents = bucket.contents()
         if contents is not None:
-            folder = _place(address, "copies")
+            folder = cache_path(address, "copies")
             bucket.fetch(folder, contents["files"])
             return folder / within
         address, _, name = address.rpartition("/")
         if address.endswith(("/", ":")):
             break
         within = Path(name) / within
-    bucket, folder = _Bucket(path), _place(path, "copies")
+    bucket, folder = _Bucket(path), cache_path(path, "copies")
     found = bucket.names()
     if not found:
         raise UserError(f"no such folder: {path}")
@@ -94,7 +94,7 @@ def fetched(path: str) -> Path:
     return folder
 
 
-def _place(address: str | os.PathLike[str], kind: str) -> Path:
+def cache_path(address: str | os.PathLike[str], kind: str) -> Path:
     """The folder of this machine for an address."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     name = hashlib.sha256(os.fspath(address).rstrip("/").encode()).hexdigest()[:24]
