@@ -16,6 +16,7 @@ from pathlib import Path
 
 TIMED = re.compile(r"second|time")
 # What time decides, marks of axes of speed, and records as JSON, which repeat what the page says.
+MARK = re.compile(r">\s*[-+\d.,]+(?: ?[%kM])?\s*<")
 UNTOLD = re.compile(r"\b[\d.]+ (?:pairs/)?s\b|^\d+,\d+\n|^\{ .* \}$", re.M)
 DPO = [
     "data.demo_pairs=40", "data.num_proc=1", "train.steps=4", "train.log_every=1",
@@ -72,6 +73,8 @@ def write_metrics(source: Path, target: Path) -> None:
 def page_text(path: Path) -> str:
     """The words of a page, a line each piece of text."""
     text = re.sub(r"<(style|script).*?</\1>", "", path.read_text(), flags=re.S)
+    # Where marks of an axis lie depends on the time a run took.
+    text = re.sub(r"<svg.*?</svg>", lambda drawing: MARK.sub("><", drawing[0]), text, flags=re.S)
     pieces = (" ".join(html.unescape(piece).split()) for piece in re.split(r"<[^>]+>", text))
     return "\n".join(piece for piece in pieces if piece)
 

@@ -42,6 +42,10 @@ def test_metrics_are_the_same_numbers(made, name):
     assert [list(line) for line in found] == [list(line) for line in golden]
     for one, other in zip(found, golden, strict=True):
         for key, value in other.items():
+            # Where the policy is its reference, rounding alone decides which side of 0 a margin is.
+            margin = key.replace("accuracies", "margins").replace("accuracy", "margin")
+            if margin != key and abs(other[margin]) < 1e-6:
+                continue
             expected = value if isinstance(value, str) else pytest.approx(value, rel=1e-4, abs=1e-5)
             assert one[key] == expected, (other["step"], key)
 
