@@ -137,34 +137,6 @@ class LevelSums(NamedTuple):
             reward_max=jnp.max(self.reward_max, axis=0),
         )
 
-    def by_level(self) -> dict[str, float]:
-        """Mean loss, accuracy and margin of each level that occurs, and how often it does."""
-        values = {}
-        for index, level in enumerate(LEVELS):
-            count = float(self.comparisons[index])
-            if count:
-                values[f"{level}_loss"] = float(self.loss[index]) / count
-                values[f"{level}_accuracy"] = float(self.correct[index]) / count
-                values[f"{level}_margin"] = float(self.gap[index]) / count
-                values[f"{level}_count"] = count
-        return values
-
-    def metrics(self) -> dict[str, float]:
-        """What is logged of a reward model, under the names of TRL's `RewardTrainer`."""
-        values = self.by_level()
-        if count := values.get("base_count"):
-            values["accuracy"] = values["base_accuracy"]
-            values["margin"] = values["base_margin"]
-            values["mean_reward"] = float(self.reward) / (2 * count)
-            values["min_reward"] = float(self.reward_min)
-            values["max_reward"] = float(self.reward_max)
-        return values
-
-    @property
-    def samples(self) -> float:
-        """How many samples these are the sums of."""
-        return float(self.comparisons[BASE])
-
 
 def term_rewards(
     rewards: Float[Array, "R L"], term_leaf: Int[Array, "R C 4"]
@@ -297,30 +269,9 @@ class PolicySums(NamedTuple):
     drift: Float[Array, ""]
     tokens: Float[Array, ""]
 
-    @property
-    def samples(self) -> float:
-        """How many samples these are the sums of."""
-        return self.levels.samples
-
     def joined(self) -> "PolicySums":
         """The sums of a whole batch from those of its parts, stacked along a leading axis."""
         return PolicySums(self.levels.joined(), *(jnp.sum(x, axis=0) for x in self[1:]))
-
-    def metrics(self) -> dict[str, float]:
-        """What is logged of a policy, under the names of TRL's `DPOTrainer`.
-
-        `drift` is the mean of log pi - log pi_ref over response tokens: 0 at the start, and the
-        negative of a KL divergence if the responses were the reference's own.
-        """
-        values = self.levels.by_level()
-        if count := values.get("base_count"):
-            for index, side in enumerate(("chosen", "rejected")):
-                values[f"rewards/{side}"] = float(self.rewards[index]) / count
-                values[f"logps/{side}"] = float(self.logps[index]) / count
-            values["rewards/accuracies"] = values["base_accuracy"]
-            values["rewards/margins"] = values["base_margin"]
-            values["drift"] = float(self.drift) / float(self.tokens)
-        return values
 
 
 def dpo_rewards(logps: LogProbabilities, ref_logps: LogProbabilities, beta: float) -> Leaves:
@@ -407,21 +358,9 @@ class TokenSums(NamedTuple):
     tokens: Float[Array, ""]
     responses: Float[Array, ""]
 
-    @property
-    def samples(self) -> float:
-        """How many samples these are the sums of."""
-        return float(self.responses)
-
     def joined(self) -> "TokenSums":
         """The sums of a whole batch from those of its parts, stacked along a leading axis."""
         return TokenSums(*(jnp.sum(x, axis=0) for x in self))
-
-    def metrics(self) -> dict[str, float]:
-        """What is logged."""
-        if not self.tokens:
-            return {}
-        loss = token_loss(float(self.logp), float(self.tokens))
-        return {"perplexity": perplexity(loss), "response_tokens": float(self.tokens)}
 
 
 def sft_loss(

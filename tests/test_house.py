@@ -118,7 +118,6 @@ LEFT: dict[str, set[str]] = {
         "data.encode",
         "data.records",
         "data.tokenization",
-        "losses",
         "runtime.storage",
         "synthesis.pipeline",
         "train",

@@ -1,7 +1,7 @@
 """Where curves go besides metrics.jsonl: TensorBoard, Weights & Biases, Trackio.
 
 Names are `train/loss`, `eval/loss`, ..., which TRL's users know; quantities that TRL logs as well
-have its names (see `losses.LevelSums.metrics` and `losses.PolicySums.metrics`).
+have its names (see `mapl_jax.training.sums`).
 """
 
 import dataclasses

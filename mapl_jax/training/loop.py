@@ -20,6 +20,7 @@ from mapl_jax.runtime import console
 from mapl_jax.runtime.errors import Stopped, UserError
 from mapl_jax.runtime.files import write_json
 from mapl_jax.runtime.run_folder import RunFolder
+from mapl_jax.training import sums
 from mapl_jax.training.preemption import Preemption
 from mapl_jax.training.settings import TrainSettings
 from mapl_jax.training.step import StepMetrics, TrainState, to_floats
@@ -176,7 +177,7 @@ class _Log:
         values = to_floats(metrics)
         if not metrics.finite:
             self._on_nonfinite(done, values, rows)
-        self._samples += metrics.sums.samples
+        self._samples += sums.samples(metrics.sums)
         self._tokens += values["num_tokens"]
         if done % self._schedule.log_every == 0 or done == self._schedule.steps:
             now = time.perf_counter()

@@ -5,7 +5,7 @@ beside the state into every step and is never given up.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, Self, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,29 +15,14 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax.data.loader import Batch
 from mapl_jax.models import lora
-from mapl_jax.training import optimizers, sharding
+from mapl_jax.training import optimizers, sharding, sums
+from mapl_jax.training.sums import Sums
 
 Params = Any
 # Of a part of a batch: a number for each leaf, such as its reward.
 LeafFunction = Callable[[Params, Batch], Float[Array, "R L"]]
-
-
-class Sums(Protocol):
-    """Sums over a part of a batch, a pytree; see `mapl_jax.losses.LevelSums`."""
-
-    @property
-    def samples(self) -> float:
-        """How many samples these are the sums of."""
-
-    def joined(self) -> Self:
-        """The sums of a whole batch from those of its parts, stacked along a leading axis."""
-
-    def metrics(self) -> dict[str, float]:
-        """What is logged, by name."""
-
-
 # From the numbers of leaves of a part of a batch to its share of the loss and its sums.
-LossFunction = Callable[[Float[Array, "R L"], Batch], tuple[Float[Array, ""], Any]]
+LossFunction = Callable[[Float[Array, "R L"], Batch], tuple[Float[Array, ""], Sums]]
 
 
 class TrainState(NamedTuple):
@@ -74,7 +59,7 @@ class StepMetrics(NamedTuple):
     grad_norm: Float[Array, ""]
     learning_rate: Float[Array, ""]
     tokens: Float[Array, ""]
-    sums: Any
+    sums: Sums
     skipped: Int[Array, ""]
     finite: Bool[Array, ""]
     rows: Bool[Array, "A R"]
@@ -156,8 +141,8 @@ def make_train_step(
     def loss_of(trainable: Params, frozen: Params, part: Batch) -> tuple[Array, Any]:
         params = lora.join(trainable, frozen) if frozen else trainable
         numbers = leaves(params, part)
-        share, sums = loss(numbers, part)
-        return share, (sums, _finite_rows(jax.lax.stop_gradient(numbers), part))
+        share, totals = loss(numbers, part)
+        return share, (totals, _finite_rows(jax.lax.stop_gradient(numbers), part))
 
     def step(
         state: TrainState, batch: Batch, frozen: Params = None
@@ -174,7 +159,7 @@ def make_train_step(
             parts = jax.tree.map(lambda x: x[None], values)
         else:
             gradients, parts = jax.lax.scan(add_part, zeros, batch)
-        shares, (sums, rows) = parts
+        shares, (totals, rows) = parts
         total = jnp.sum(shares)
         gradients, norm = optimizers.clip(gradients, clip)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
@@ -192,7 +177,7 @@ def make_train_step(
             # The schedule counts what the optimizer counts.
             jnp.asarray(learning_rate(state.step - state.skipped), jnp.float32),
             jnp.sum(batch.row.reach > 0).astype(jnp.float32),
-            sums.joined(),
+            totals.joined(),
             skipped,
             finite,
             rows,
@@ -268,7 +253,7 @@ def to_floats(metrics: StepMetrics) -> dict[str, float]:
         "grad_norm": float(metrics.grad_norm),
         "learning_rate": float(metrics.learning_rate),
         "num_tokens": float(metrics.tokens),
-        **metrics.sums.metrics(),
+        **sums.metrics(metrics.sums),
     }
     if metrics.skipped:
         values["skipped_steps"] = int(metrics.skipped)

@@ -19,12 +19,10 @@ import time
 from pathlib import Path
 
 from mapl_jax.data import demo, loader, tokenization, trie_set
-from mapl_jax.data.settings import DataSettings, TokenizerSettings
 from mapl_jax.runtime.settings import from_section
 from mapl_jax.synthesis import prepare
-from mapl_jax.synthesis.settings import Settings
+from mapl_jax.train import Settings
 from mapl_jax.training import sharding, trainer
-from mapl_jax.training.objective import make
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs" / "rm.py"
@@ -122,20 +120,17 @@ def read_rows(folder: Path) -> dict[str, object]:
     config.update_from_flattened_dict(SETTINGS)
     config.data.train, config.data.test = (str(folder / f"{n}.jsonl") for n in ("train", "test"))
     config.train.epochs = 1
-    mesh = sharding.make_mesh(config.mesh)
-    objective = make(config)
+    settings = from_section(Settings, config.to_dict())
+    mesh = sharding.make_mesh(settings.mesh)
+    objective = trainer.objective_of(settings)
     cache = folder / "run" / "cache"
-    data = from_section(DataSettings, config.data.to_dict(), "data")
-    split, _ = prepare.samples(data, Settings(**config.synthesis), config.seed, cache)
+    split, _ = prepare.samples(settings.data, settings.synthesis, settings.seed, cache)
     tokenizer = tokenization.make_tokenizer(
-        from_section(TokenizerSettings, config.tokenizer.to_dict(), "tokenizer"),
-        config.model.path,
-        split,
-        folder / "run" / "tokenizer",
+        settings.tokenizer, settings.model.path, split, folder / "run" / "tokenizer"
     )
-    tries = trie_set.encode_split(split, tokenizer, data, cache)
+    tries = trie_set.encode_split(split, tokenizer, settings.data, cache)
     began = time.monotonic()
-    plan = trainer.make_plan(config, tries, objective, mesh)
+    plan = trainer.make_plan(settings, tries, objective, mesh)
     planned = time.monotonic() - began
     batches = loader.Batches(tries, plan)
     held = []
