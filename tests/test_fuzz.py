@@ -26,35 +26,26 @@ from mapl_jax.runtime.errors import UserError
 from mapl_jax.synthesis import pipeline
 from mapl_jax.training.metrics import read_metrics
 
+import support
+from support import USER
+
 FEW = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 VERY_FEW = settings(FEW, max_examples=12)
 
-USER = {"role": "user", "content": "Why?"}
 REPLY = {"role": "assistant", "content": "Because."}
 PAIR = {"id": "a", "prompt": [USER], "chosen": [REPLY], "rejected": "No.", "margin": 1.0}
-SAMPLE = {
-    "id": "a",
-    "prompts": [
-        {"messages": [USER], "constraints": []},
-        {
-            "messages": [USER],
-            "constraints": [{"id": "punctuation:no_comma", "params": {}, "text": "No commas."}],
-        },
-    ],
-    "responses": ["Fine.", "Bad, sir."],
-    "comparisons": [
-        {
-            "level": "inter",
-            "prompt": [1, 1, 0, 0],
-            "response": [0, 1, 0, 1],
-            "sign": [1, -1, -1, 1],
-            "gamma": 0.0,
-            "k": 1,
-        }
-    ],
+INTER = {
+    "level": "inter",
+    "prompt": [1, 1, 0, 0],
+    "response": [0, 1, 0, 1],
+    "sign": [1, -1, -1, 1],
+    "gamma": 0.0,
+    "k": 1,
 }
+SAMPLE = {**support.SAMPLE, "comparisons": [INTER]}
+PARQUET = support.parquet({"prompt": ["q"], "chosen": ["a"]})
 PROMPT = {
     "key": 1,
     "prompt": "Write.",
@@ -199,20 +190,10 @@ def test_a_compressed_file_of_pairs(content, tmp_path):
         records.read_pairs(tmp_path / "a.jsonl.gz", on_error="skip")
 
 
-@pytest.fixture(scope="module")
-def parquet(tmp_path_factory):
-    import pyarrow
-    import pyarrow.parquet
-
-    path = tmp_path_factory.mktemp("parquet") / "a.parquet"
-    pyarrow.parquet.write_table(pyarrow.table({"prompt": ["q"], "chosen": ["a"]}), path)
-    return path.read_bytes()
-
-
 @VERY_FEW
 @given(data=st.data())
-def test_a_parquet_file_of_pairs(data, parquet, tmp_path):
-    (tmp_path / "a.parquet").write_bytes(data.draw(damaged(parquet)))
+def test_a_parquet_file_of_pairs(data, tmp_path):
+    (tmp_path / "a.parquet").write_bytes(data.draw(damaged(PARQUET)))
     with allowed:
         records.read_pairs(tmp_path / "a.parquet")
 

@@ -5,8 +5,6 @@ and TRL are installed, the other losses are compared with the trainer itself.
 """
 
 import functools
-import json
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -17,16 +15,15 @@ from mapl_jax.data import tries
 from mapl_jax.data.loader import Batch
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.losses import BASE
-from mapl_jax.models import axes, hub
+from mapl_jax.models import hub
 from mapl_jax.models.heads import LogpHead
-from mapl_jax.training import objective, optimizers, sharding, step
+from mapl_jax.training import objective, sharding, step
 
-RECORDED = Path(__file__).parents[2].parent / "shared" / "data" / "parity" / "dpo"
+from support import SHARED
+
+RECORDED = SHARED / "data" / "parity" / "dpo"
 pytestmark = pytest.mark.skipif(not RECORDED.exists(), reason="needs the recorded steps of TRL")
 
-SETTINGS = optimizers.OptimizerSettings(
-    learning_rate=1e-4, schedule="constant", b1=0.9, b2=0.999, eps=1e-8, clip=1.0
-)
 BETA = 0.1
 WIDTH = 256  # of a row; one width for all steps compiles once
 
@@ -69,54 +66,30 @@ def batch_of(recorded, number):
     )
 
 
-def one_device():
-    return sharding.make_mesh({"data": 1, "fsdp": 1, "tensor": 1}, jax.devices()[:1])
-
-
 @pytest.fixture(scope="module")
-def replayed():
+def replayed(replay):
     """The steps as taken here, and the parameters after them."""
     config = hub.load_config(RECORDED / "init")
-    params = hub.load_params(RECORDED / "init", config, head=False, seed=0)
-    logical = axes.logical_axes(params)
-    mesh = one_device()
+    recorded = np.load(RECORDED / "batches.npz")
 
     def leaves(params, batch):
         return LogpHead(64).leaves(config, params, batch, Compute())
 
-    learning_rate = optimizers.schedule(SETTINGS, 6)
-    optimizer = optimizers.adamw(SETTINGS, learning_rate, logical)
-    _, shardings = step.state_shapes(LogpHead().abstract_params(config), optimizer, mesh, logical)
-    take = step.compile_train_step(
-        step.make_train_step(
-            leaves,
-            functools.partial(objective.policy_loss, beta=BETA),
-            optimizer,
-            learning_rate,
-            clip=SETTINGS.clip,
-        ),
-        mesh,
-        shardings,
+    def batches(mesh, shardings, params):
+        reference = step.compile_scoring(leaves, mesh, shardings.params)
+        for number in range(6):
+            batch = jax.tree.map(lambda x: x[None], batch_of(recorded, number))
+            ref_logp = np.asarray(reference(params, sharding.to_device(batch, mesh)))
+            yield sharding.to_device(batch._replace(ref_logp=ref_logp), mesh)
+
+    params, log = replay(
+        leaves,
+        functools.partial(objective.policy_loss, beta=BETA),
+        LogpHead().abstract_params(config),
+        hub.load_params(RECORDED / "init", config, head=False, seed=0),
+        lambda *placed: list(batches(*placed)),
     )
-    params = jax.device_put(params, shardings.params)
-    reference = step.compile_scoring(leaves, mesh, shardings.params)
-    recorded = np.load(RECORDED / "batches.npz")
-    batches = []
-    for number in range(6):
-        batch = jax.tree.map(lambda x: x[None], batch_of(recorded, number))
-        ref_logp = np.asarray(reference(params, sharding.to_device(batch, mesh)))
-        batches.append(sharding.to_device(batch._replace(ref_logp=ref_logp), mesh))
-    state = step.compile_first_state(optimizer, shardings)(params)
-    log = []
-    for batch in batches:
-        state, metrics = take(state, batch)
-        log.append(step.to_floats(jax.device_get(metrics)))
-    return config, state.params, log
-
-
-@pytest.fixture(scope="module")
-def recorded_log():
-    return json.loads((RECORDED / "log.json").read_text())
+    return config, params, log
 
 
 def test_losses_are_those_of_trl(replayed, recorded_log):

@@ -4,8 +4,6 @@ Recorded with TRL 1.16.0 on a tiny Qwen2: fp32, AdamW, margins, centering 0.01, 
 """
 
 import functools
-import json
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,18 +13,15 @@ import pytest
 from mapl_jax.data.loader import Batch
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.losses import BASE
-from mapl_jax.models import axes, hub
+from mapl_jax.models import hub
 from mapl_jax.models.heads import ScoreHead
-from mapl_jax.training import optimizers, sharding, step
+from mapl_jax.training import sharding
 from mapl_jax.training.objective import reward_loss
 
-RECORDED = Path(__file__).parents[2].parent / "shared" / "data" / "parity" / "rm"
+from support import SHARED
+
+RECORDED = SHARED / "data" / "parity" / "rm"
 pytestmark = pytest.mark.skipif(not RECORDED.exists(), reason="needs the recorded steps of TRL")
-
-SETTINGS = optimizers.OptimizerSettings(
-    learning_rate=1e-4, schedule="constant", b1=0.9, b2=0.999, eps=1e-8, clip=1.0
-)
-
 
 WIDTH = 256  # of a row; one width for all steps compiles once
 
@@ -66,44 +61,24 @@ def batch_of(recorded, number):
 
 
 @pytest.fixture(scope="module")
-def replayed():
+def replayed(replay):
     """The steps as taken here, and the parameters after them."""
     config = hub.load_config(RECORDED / "init")
-    params = hub.load_params(RECORDED / "init", config, head=True, seed=0)
-    logical = axes.logical_axes(params)
+    recorded = np.load(RECORDED / "batches.npz")
 
     def rewards(params, batch):
         return ScoreHead().leaves(config, params, batch, Compute())
 
-    learning_rate = optimizers.schedule(SETTINGS, 6)
-    optimizer = optimizers.adamw(SETTINGS, learning_rate, logical)
-    mesh = sharding.make_mesh({"data": 1, "fsdp": 1, "tensor": 1}, jax.devices()[:1])
-    _, shardings = step.state_shapes(ScoreHead().abstract_params(config), optimizer, mesh, logical)
-    take = step.compile_train_step(
-        step.make_train_step(
-            rewards,
-            functools.partial(reward_loss, center=0.01),
-            optimizer,
-            learning_rate,
-            clip=SETTINGS.clip,
-        ),
-        mesh,
-        shardings,
+    params, log = replay(
+        rewards,
+        functools.partial(reward_loss, center=0.01),
+        ScoreHead().abstract_params(config),
+        hub.load_params(RECORDED / "init", config, head=True, seed=0),
+        lambda mesh, *_: [
+            jax.device_put(batch_of(recorded, number), sharding.rows(mesh)) for number in range(6)
+        ],
     )
-    state = step.compile_first_state(optimizer, shardings)(jax.device_put(params, shardings.params))
-    recorded = np.load(RECORDED / "batches.npz")
-    log = []
-    for number in range(6):
-        state, metrics = take(
-            state, jax.device_put(batch_of(recorded, number), sharding.rows(mesh))
-        )
-        log.append(step.to_floats(jax.device_get(metrics)))
-    return config, state.params, log
-
-
-@pytest.fixture(scope="module")
-def recorded_log():
-    return json.loads((RECORDED / "log.json").read_text())
+    return config, params, log
 
 
 def test_losses_are_those_of_trl(replayed, recorded_log):
