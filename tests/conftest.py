@@ -19,7 +19,33 @@ jax.config.update("jax_num_cpu_devices", 8)
 
 TESTS = Path(__file__).parent
 # Files that take longest come first, so that no process works alone at the end.
-LONGEST = ()
+LONGEST = (
+    "golden/test_golden.py",
+    "test_train.py",
+    "test_export.py",
+    "test_train_dpo.py",
+    "faults/test_damage.py",
+    "faults/test_processes.py",
+    "faults/test_kills.py",
+    "synthesis/test_pipeline.py",
+    "training/test_objective.py",
+    "training/test_step.py",
+    "training/test_sharding.py",
+    "test_api.py",
+    "models/test_reward.py",
+    "models/test_generation.py",
+    "constraints/test_families.py",
+    "test_notebooks.py",
+    "test_generate.py",
+    "test_bench.py",
+    "test_plan.py",
+    "launch/test_slurm.py",
+    "models/test_decoder.py",
+    "models/test_policy.py",
+    "synthesis/test_corpus.py",
+    "constraints/test_wordings.py",
+    "constraints/test_ifeval.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
