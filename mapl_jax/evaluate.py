@@ -7,7 +7,6 @@ python -m mapl_jax.evaluate --compare RUN OTHER_RUN
 import dataclasses
 import functools
 import json
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,7 +31,7 @@ from mapl_jax.reports import comparison, run
 from mapl_jax.runtime import cli, files
 from mapl_jax.runtime.console import result, say
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import check_target, write_json, write_lines
+from mapl_jax.runtime.files import check_target, shown, write_json, write_lines
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.runtime.settings import from_section, setting
 from mapl_jax.synthesis import prepare
@@ -302,7 +301,7 @@ def _report(
             device=f"{mesh.size} x {jax.devices()[0].device_kind}",
             samples=split.samples(),
         )
-        say("", f"report: {os.path.relpath(folder.report)}")
+        say("", f"report: {shown(folder.report)}")
 
 
 def score_ifeval(config: IfevalSettings) -> None:

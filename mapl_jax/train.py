@@ -18,11 +18,12 @@ from mapl_jax.evaluation import evaluator_of, following, sampler
 from mapl_jax.evaluation.held_out import HeldOut
 from mapl_jax.models import hub, saving
 from mapl_jax.reports.model_card import card_of
+from mapl_jax.reports.pages import duration
 from mapl_jax.reports.run import finish
 from mapl_jax.runtime import cli, distributed, run_folder
-from mapl_jax.runtime.config import fields
 from mapl_jax.runtime.console import detail, say
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import shown
 from mapl_jax.runtime.run_folder import RunFolder, claim, opened, undone_on_mistake
 from mapl_jax.runtime.settings import from_section
 from mapl_jax.synthesis import run_data
@@ -130,14 +131,13 @@ def start(config: ConfigDict, folder: RunFolder, command: str) -> Trained:
         if makes_start:
             first = RunFolder(folder.sft)
             if distributed.broadcast_from_main((first.model / "config.json").exists()):
-                say(f"the model to start from is there: {os.path.relpath(first.model)}")
+                say(f"the model to start from is there: {shown(first.model)}")
             else:
                 claim(first, config.sft)
                 run(config.sft, first, command, preemption)
                 say()
-            own = fields(config.get("demo", ConfigDict()), "demo.")
-            listed = " ".join(f"--config.{name}={value}" for name, value in own)
-            say(f"the demonstration has settings of its own: {listed}")
+            if "demo" in config:
+                say(f"settings of the demonstration: demo in {shown(folder.config)}")
         return run(folder.with_start(config), folder, command, preemption)
 
 
@@ -238,7 +238,7 @@ def run(config: ConfigDict, folder: RunFolder, command: str, preemption: Preempt
         model, params, data.tokenizer, folder, plan.steps, held_out=data.test.fingerprint
     )
     write_model(folder.model, result, data.test, mesh, card=card_of(result))
-    say(f"model: {os.path.relpath(folder.model)}")
+    say(f"model: {shown(folder.model)}", f"done in {duration(time.perf_counter() - began)}")
     return result
 
 

@@ -34,6 +34,19 @@ if TYPE_CHECKING:
 FORMAT = 3
 SIZES = "sizes.safetensors"
 
+# In words for people: what encoding counts.
+_LEFT_OUT = {
+    "samples": {
+        "samples_dropped_too_long": "too long",
+        "samples_dropped_prompt_too_long": "with a prompt that leaves no room for a response",
+    },
+    "comparisons": {
+        "comparisons_dropped_longer_than_row": "longer than a row",
+        "comparisons_dropped_response_cut": "with a cut response",
+    },
+}
+_CUT = {"samples_split": "samples split", "samples_truncated": "samples cut to max_length"}
+
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -223,18 +236,21 @@ def _write(
 
 
 def describe(name: str, tries: TrieSet) -> str:
-    """One line about a split, with everything that was cut or dropped."""
+    """One line about a split, with everything that was cut or left out."""
     counts = tries.counts
-    line = (
-        f"{name}: {counts['samples']} samples, {counts['trie_tokens']} trie tokens for "
-        f"{counts['flat_tokens']} flat ones"
-    )
-    lost = [
-        f"{value} {key.replace('_', ' ')}"
-        for key, value in sorted(counts.items())
-        if value and ("dropped" in key or "truncated" in key or "split" in key)
-    ]
-    return f"{line}; {', '.join(lost)}" if lost else line
+    first = f"{name}: {counts['samples']} samples, {counts['trie_tokens']} tokens"
+    if counts["flat_tokens"] != counts["trie_tokens"]:
+        first += f" ({counts['flat_tokens']} without shared prefixes)"
+    parts = [first]
+    for what, reasons in _LEFT_OUT.items():
+        lost = {words: counts[key] for key, words in reasons.items() if counts.get(key)}
+        why = ", ".join(f"{count} {words}" for words, count in lost.items())
+        if len(lost) == 1:
+            parts.append(f"{why.replace(' ', f' {what} ', 1)} left out")
+        elif lost:
+            parts.append(f"{sum(lost.values())} {what} left out: {why}")
+    cut = [f"{counts[key]} {words}" for key, words in _CUT.items() if counts.get(key)]
+    return "; ".join([*parts, *([", ".join(cut)] if cut else [])])
 
 
 def encode_split(

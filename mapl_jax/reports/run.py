@@ -32,7 +32,7 @@ from mapl_jax.reports.findings import SPLITS
 from mapl_jax.reports.pages import duration, number, write_page
 from mapl_jax.runtime import files
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import read_json, write_json
+from mapl_jax.runtime.files import read_json, shown, write_json
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.training.metrics import read_metrics
 from mapl_jax.training.restore import Model, Trained
@@ -364,4 +364,4 @@ def finish(
         say()
         say(following.table(sides["generation"]))
     say()
-    say(f"{facts['seconds']:.0f} s in all; report: {os.path.relpath(folder.report)}")
+    say(f"report: {shown(folder.report)}")

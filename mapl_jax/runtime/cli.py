@@ -22,7 +22,7 @@ from ml_collections import ConfigDict, config_flags
 
 import mapl_jax
 from mapl_jax.runtime import config, console, distributed, files, help, mistakes, settings
-from mapl_jax.runtime.errors import Stopped, UserError
+from mapl_jax.runtime.errors import Stopped, Unwritten, UserError
 from mapl_jax.runtime.settings import setting
 
 EXIT_USER_ERROR = 2
@@ -123,8 +123,8 @@ def fail(message: str, *, at_once: bool = False) -> None:
 
     Args:
         message: what is wrong, and what to do.
-        at_once: the way out is barred: JAX would wait there for the other processes of a run, and
-            TensorBoard write to a full disk.
+        at_once: the way out is barred: JAX would wait there for the other processes of a run,
+            Orbax for a checkpoint that cannot be written, and TensorBoard write to a full disk.
     """
     console.error(message)
     if at_once:
@@ -193,7 +193,7 @@ def _run(
     except UserError as error:
         if debug:
             traceback.print_exc()
-        fail(str(error), at_once=several or files.full(error))
+        fail(str(error), at_once=several or isinstance(error, Unwritten) or files.full(error))
     except Exception as error:
         if debug or not files.full(error):
             if not several:

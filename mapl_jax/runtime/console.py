@@ -1,4 +1,4 @@
-"""Tables for a terminal."""
+"""What a terminal shows: messages, tables, and how far work has come."""
 
 import contextlib
 import shutil
@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import tqdm
 
@@ -67,12 +67,12 @@ def verbosity() -> str:
     return LEVELS[_level]
 
 
-def result(*lines: Any) -> None:
+def result(*lines: object) -> None:
     """Prints what the user asked for, at every level."""
     _print(lines, sys.stdout)
 
 
-def say(*lines: Any) -> None:
+def say(*lines: object) -> None:
     """Prints what is going on; quiet leaves it out."""
     if _level >= LEVELS.index("normal"):
         _print(lines, sys.stdout)
@@ -83,7 +83,7 @@ def ask(prompt: str) -> None:
     print(prompt, end="", flush=True)
 
 
-def detail(*lines: Any) -> None:
+def detail(*lines: object) -> None:
     """Prints what only someone who looks for a reason wants to know."""
     if _level >= LEVELS.index("verbose"):
         _print(lines, sys.stdout)
@@ -119,8 +119,8 @@ def timed(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def progress(
-    what: str, unit: str = "", *, shown: bool = True
-) -> Iterator[Callable[[int, int], None]]:
+    what: str, unit: str = "", *, shown: bool = True, **how: Any
+) -> Iterator["Callable[..., None]"]:
     """Shows how far something has come, once it has taken two seconds.
 
     A bar on a terminal; elsewhere a line every half minute.
@@ -129,43 +129,153 @@ def progress(
         what: is being done, such as "scoring".
         unit: of what is counted, such as "rows".
         shown: False shows nothing.
+        how: see `Progress`.
 
     Yields:
-        A function of (how many are done, how many there are; 0 if that is not known).
+        `Progress.show`.
     """
-    bar: _Bar | _Lines | None = None
-    if shown and speaks() and _level >= LEVELS.index("normal"):
-        bar = (_Bar if sys.stderr.isatty() else _Lines)(what, unit)
+    if not (shown and speaks() and _level >= LEVELS.index("normal")):
+        yield lambda done, total, note="": None
+        return
+    bar = Progress(what, unit, **how)
     try:
-        yield bar.show if bar else lambda done, total: None
+        yield bar.show
+        bar.finish()
     finally:
-        if bar:
-            bar.close()
+        bar.close()
+
+
+class Progress:
+    """A bar on a terminal, and elsewhere a line now and then."""
+
+    def __init__(
+        self,
+        what: str,
+        unit: str = "",
+        *,
+        patience: float = PATIENCE,
+        pause: float = _LINE_SECONDS,
+        parts: int = 0,
+        leave: bool = False,
+    ):
+        """Shows nothing yet.
+
+        Args:
+            what: is being done, such as "scoring".
+            unit: of what is counted, such as "rows".
+            patience: seconds before anything is shown.
+            pause: seconds between two lines.
+            parts: a line also when another of so many parts of the whole is done; 0 for none.
+            leave: whether the bar stays at the end.
+        """
+        self._what, self._unit = what, f" {unit}" if unit else ""
+        self._pause, self._parts, self._leave = pause, parts, leave
+        self._due = time.perf_counter() + patience
+        # How many were done at the first call, and when: the start may have been slow.
+        self._first: tuple[int, float] | None = None
+        self._last = ""  # the line that was shown last
+        self._now = (0, 0, "")
+        self._bar: tqdm.tqdm | None = None
+
+    def show(self, done: int, total: int, note: str = "") -> None:
+        """Shows how far it is, if that is due.
+
+        Args:
+            done: how many are done.
+            total: how many there are; 0 if that is not known.
+            note: what else is known, such as a loss.
+        """
+        now = time.perf_counter()
+        self._now = (done, total, note)
+        self._first = self._first or (done, now)
+        if sys.stderr.isatty():
+            if now > self._due:
+                self._draw(*self._now)
+        elif self._is_due(now):
+            self._write(now)
+
+    def finish(self) -> None:
+        """Shows that all is done, if it was shown that it began."""
+        done, total, note = self._now
+        self._now = (total or done, total, note)
+        if self._last:
+            self._write(time.perf_counter())
+
+    def close(self) -> None:
+        """Ends the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _is_due(self, now: float) -> bool:
+        done, total, _ = self._now
+        if not done:
+            return False
+        of_part = self._parts and (
+            not self._last or done == total or done % max(1, total // self._parts) == 0
+        )
+        return bool(of_part) or (now >= self._due and done != total)
+
+    def _write(self, now: float) -> None:
+        done, total, note = self._now
+        began, clock = self._first or (0, now)
+        of = f"/{total}" if total else ""
+        pieces = [f"{self._what} {done}{of}{self._unit}", note]
+        if began < done < total:
+            left = (now - clock) / (done - began) * (total - done)
+            pieces.append(f"{tqdm.tqdm.format_interval(left)} left")
+        line = "  ".join(filter(None, pieces))
+        if line != self._last:
+            _print([line], sys.stderr)
+        self._last, self._due = line, now + self._pause
+
+    def _draw(self, done: int, total: int, note: str) -> None:
+        if self._bar is None:
+            counted = "{n_fmt}/{total_fmt}{unit} {remaining} left" if total else "{n_fmt}{unit}"
+            bar = "{percentage:3.0f}%|{bar}| " if total else ""
+            self._bar = tqdm.tqdm(
+                desc=self._what,
+                unit=self._unit,
+                bar_format=f"{bar}{self._what} {counted}{{postfix}}",
+                initial=done,
+                total=total or None,
+                file=sys.stderr,
+                ncols=columns(),
+                leave=self._leave,
+            )
+        self._bar.total = total or None
+        self._bar.set_postfix_str(note.replace("  ", " "), refresh=False)
+        self._bar.update(done - self._bar.n)
 
 
 @contextlib.contextmanager
-def waiting(what: str) -> Iterator[None]:
+def waiting(doing: str, done: str) -> Iterator[None]:
     """Shows that something goes on which cannot say how far it has come, such as a compiler.
 
-    A line once it has taken two seconds, and one every half minute.
+    A line once it has taken two seconds, one every half minute, and one at its end.
 
     Args:
-        what: is being done, such as "compiling the step".
+        doing: what is being done, such as "compiling the step".
+        done: what was done then, such as "compiled the step".
     """
     ended = threading.Event()
     began = time.perf_counter()
+    shown = False
 
     def show() -> None:
-        pause = PATIENCE
-        while not ended.wait(pause):
-            text = f"{what}: {time.perf_counter() - began:.0f} s"
-            tqdm.tqdm.write(text, file=sys.stderr)  # above a bar, if there is one
-            sys.stderr.flush()
-            pause = _LINE_SECONDS
+        nonlocal shown
+        if ended.wait(PATIENCE):
+            return
+        shown = True
+        detail_of = ""
+        while True:
+            _print([f"{doing} ...{detail_of}"], sys.stderr)
+            if ended.wait(_LINE_SECONDS):
+                return
+            detail_of = f" {time.perf_counter() - began:.0f} s so far"
 
-    shown = speaks() and _level >= LEVELS.index("normal")
-    thread = threading.Thread(target=show, daemon=True) if shown else None
-    if thread:
+    thread = None
+    if speaks() and _level >= LEVELS.index("normal"):
+        thread = threading.Thread(target=show, daemon=True)
         thread.start()
     try:
         yield
@@ -173,6 +283,8 @@ def waiting(what: str) -> Iterator[None]:
         ended.set()
         if thread:
             thread.join()
+    if shown:
+        _print([f"{done} in {time.perf_counter() - began:.0f} s"], sys.stderr)
 
 
 def speaks() -> bool:
@@ -187,55 +299,8 @@ def columns() -> int:
     return min(shutil.get_terminal_size().columns, _COLUMNS)
 
 
-def _print(lines: Any, file: Any) -> None:
+def _print(lines: Sequence[object], file: TextIO) -> None:
     if speaks():
-        print(*(lines or ("",)), sep="\n", file=file, flush=True)
-
-
-class _Bar:
-    """A bar that appears late and leaves nothing behind."""
-
-    def __init__(self, what: str, unit: str):
-        self._what, self._unit = what, unit
-        self._due = time.perf_counter() + PATIENCE
-        self._bar: tqdm.tqdm | None = None
-
-    def show(self, done: int, total: int) -> None:
-        if self._bar is None:
-            if time.perf_counter() <= self._due:
-                return
-            self._bar = tqdm.tqdm(
-                desc=self._what,
-                unit=f" {self._unit}" if self._unit else "",
-                initial=done,
-                total=total or None,
-                file=sys.stderr,
-                ncols=columns(),
-                leave=False,
-            )
-        self._bar.total = total or None
-        self._bar.update(done - self._bar.n)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-
-class _Lines:
-    """A line now and then, for logs."""
-
-    def __init__(self, what: str, unit: str):
-        self._what, self._unit = what, unit
-        self._shown = time.perf_counter() + PATIENCE - _LINE_SECONDS
-
-    def show(self, done: int, total: int) -> None:
-        now = time.perf_counter()
-        if now - self._shown < _LINE_SECONDS or done == total:
-            return
-        self._shown = now
-        of = f" of {total}" if total else ""
-        unit = f" {self._unit}" if self._unit else ""
-        print(f"{self._what}: {done}{of}{unit}", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        """Nothing is held open."""
+        text = "\n".join(map(str, lines or ("",)))
+        tqdm.tqdm.write(text, file=file)  # above a bar, if there is one
+        file.flush()

@@ -31,6 +31,13 @@ class UserError(Exception):
     """
 
 
+class Unwritten(UserError):
+    """A checkpoint could not be written; Orbax then waits for it in threads that do not end.
+
+    A command ends its process at once.
+    """
+
+
 class Stopped(BaseException):
     """A run ends early because it was asked to; nothing is lost.
 

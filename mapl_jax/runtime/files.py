@@ -123,6 +123,12 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     return target
 
 
+def shown(path: Path) -> str:
+    """A path as people read it: from the folder they are in, if it is below that."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes a UTF-8 file whole or not at all."""
     with replacing(path) as part:

@@ -15,7 +15,7 @@ from typing import Any
 from orbax.checkpoint import v1 as ocp
 
 from mapl_jax.runtime import console, distributed, files
-from mapl_jax.runtime.errors import Stopped, UserError
+from mapl_jax.runtime.errors import Stopped, Unwritten, UserError
 from mapl_jax.training.step import TrainState
 
 
@@ -125,14 +125,14 @@ class Checkpoints:
         """Waits for the checkpoint that is being written.
 
         Raises:
-            UserError: it could not be written.
+            Unwritten: that was not possible.
         """
         if self._sealing is not None:
             self._sealing.join()
             self._sealing = None
         if self._failure is not None:
             error, self._failure = self._failure, None
-            raise UserError(
+            raise Unwritten(
                 f"cannot write a checkpoint to {self._path}: {files.reason(error)}; "
                 "the ones before it are as they were"
             ) from error

@@ -5,7 +5,6 @@ under way.
 """
 
 import dataclasses
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -18,7 +17,7 @@ from mapl_jax.data.loader import Batch
 from mapl_jax.models import saving
 from mapl_jax.runtime import console
 from mapl_jax.runtime.errors import Stopped, UserError
-from mapl_jax.runtime.files import write_json
+from mapl_jax.runtime.files import shown, write_json
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.training import sums
 from mapl_jax.training.preemption import Preemption
@@ -112,7 +111,7 @@ def train(
         for step in range(start, schedule.steps):
             batch = to_device(next(batches))
             # The first call compiles.
-            sign = console.waiting("compiling the step") if step == start else nullcontext()
+            sign = log.compiling() if step == start else nullcontext()
             # Nothing else may move between host and device inside a step.
             with sign, jax.transfer_guard("disallow"):
                 state, metrics = step_function(state, batch)
@@ -166,6 +165,14 @@ class _Log:
         self._read()
         began = time.perf_counter()
         yield
+        self._window += time.perf_counter() - began
+
+    @contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Says that a step is compiled, which does not count as training."""
+        began = time.perf_counter()
+        with console.waiting("compiling the step", "compiled the step"):
+            yield
         self._window += time.perf_counter() - began
 
     def _read(self) -> None:
@@ -230,7 +237,7 @@ def write_nonfinite(
         )
     what = (
         f"step {step} is not finite (loss {numbers['loss']}, norm of the gradient "
-        f"{numbers['grad_norm']}); its samples stand in {os.path.relpath(path)}"
+        f"{numbers['grad_norm']}); its samples stand in {shown(path)}"
     )
     if stops:
         raise UserError(

@@ -1,16 +1,13 @@
 """Metrics of a run: metrics.jsonl, its loggers, and what the terminal shows."""
 
+import contextlib
 import json
 import math
 import os
-import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
-
-import tqdm
 
 from mapl_jax.runtime import console
 from mapl_jax.runtime.errors import UserError
@@ -24,8 +21,8 @@ _SHOWN = {
     "base_accuracy": "base {:.2f}",
     "intra_accuracy": "intra {:.2f}",
     "inter_accuracy": "inter {:.2f}",
-    "samples_per_second": "{:.0f}/s",
 }
+_RATE = "samples_per_second"
 _LINE_SECONDS = 300.0
 
 
@@ -67,7 +64,8 @@ class MetricsWriter:
         self._about = loggers.About(self._workdir, resume_step, name, config or {})
         self._to = tuple(to)
         self._loggers: list[loggers.Logger] = []
-        self._progress: _Bar | _Lines | None = None
+        self._bar = contextlib.ExitStack()
+        self._show: Callable[..., None] | None = None
 
     def __enter__(self) -> Self:
         if not self._enabled:
@@ -78,9 +76,9 @@ class MetricsWriter:
         self.evaluated = max((line["step"] for line in kept if line["split"] == "eval"), default=0)
         self._lines = path.open("a", encoding="utf-8")
         self._loggers = [loggers.LOGGERS[name](self._about) for name in self._to]
-        if console.verbosity() != "quiet":
-            shown = _Bar if sys.stderr.isatty() else _Lines
-            self._progress = shown(self._total, self._resume)
+        self._show = self._bar.enter_context(
+            console.progress("step", patience=0.0, pause=_LINE_SECONDS, parts=10, leave=True)
+        )
         return self
 
     def __exit__(
@@ -89,10 +87,11 @@ class MetricsWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for part in (self._progress, self._lines, *self._loggers):
+        self._bar.__exit__(kind, error, trace)
+        for part in (self._lines, *self._loggers):
             if part is not None:
                 part.close()
-        self._progress = self._lines = None
+        self._lines = self._show = None
         self._loggers = []
 
     def write(self, step: int, values: Mapping[str, float], split: str) -> None:
@@ -112,16 +111,16 @@ class MetricsWriter:
         points = {f"{split}/{name}": value for name, value in plain.items() if value is not None}
         for logger in self._loggers:
             logger.write(step, points)
-        if split == "train" and "samples_per_second" in values:
-            self._last["samples_per_second"] = values["samples_per_second"]
+        if split == "train" and _RATE in values:
+            self._last[_RATE] = values[_RATE]
 
     def progress(self, step: int, values: Mapping[str, float]) -> None:
         """Shows how far training is: a bar on a terminal, else a line every tenth of the way."""
-        if self._progress is None:
+        if self._show is None:
             return
         # A small batch need not hold every level; the last known value stays.
         self._last |= {name: values[name] for name in _SHOWN if name in values}
-        self._progress.show(step, self._last)
+        self._show(step, self._total, _describe(self._last))
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -171,57 +170,8 @@ def _plain(value: float) -> float | int | None:
     return number if math.isfinite(number) else None
 
 
-def _describe(values: Mapping[str, float], separator: str) -> str:
-    return separator.join(
-        form.format(values[name]) for name, form in _SHOWN.items() if name in values
-    )
-
-
-class _Bar:
-    """A bar on a terminal."""
-
-    def __init__(self, total: int, initial: int):
-        self._bar = tqdm.tqdm(
-            total=total,
-            initial=initial,
-            file=sys.stderr,
-            ncols=console.columns(),
-            bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {remaining} left{postfix}",
-        )
-
-    def show(self, step: int, values: Mapping[str, float]) -> None:
-        self._bar.set_postfix_str(_describe(values, " "), refresh=False)
-        self._bar.update(step - self._bar.n)
-
-    def close(self) -> None:
-        self._bar.close()
-
-
-class _Lines:
-    """A line now and then, for logs."""
-
-    def __init__(self, total: int, initial: int):
-        self._total = total
-        self._every = max(1, total // 10)
-        self._first: tuple[int, float] | None = None
-        self._shown = time.perf_counter()
-
-    def show(self, step: int, values: Mapping[str, float]) -> None:
-        now = time.perf_counter()
-        first = self._first is None
-        if self._first is None:
-            # The first step compiles, so the clock starts after it.
-            self._first = (step, now)
-        due = first or step % self._every == 0 or step == self._total
-        if not due and now - self._shown < _LINE_SECONDS:
-            return
-        self._shown = now
-        line = f"step {step}/{self._total}  {_describe(values, '  ')}"
-        began, clock = self._first
-        if began < step < self._total:
-            left = (now - clock) / (step - began) * (self._total - step)
-            line += f"  {tqdm.tqdm.format_interval(left)} left"
-        print(line, file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        """Nothing is held open."""
+def _describe(values: Mapping[str, float]) -> str:
+    shown = [form.format(values[name]) for name, form in _SHOWN.items() if name in values]
+    if rate := values.get(_RATE):
+        shown.append(f"{rate:.0f} samples/s" if rate >= 10 else f"{rate:.2g} samples/s")
+    return "  ".join(shown)

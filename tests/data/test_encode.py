@@ -1,6 +1,7 @@
 """Samples become tries: what is cut, split and dropped is counted, and the cache is never wrong."""
 
 import collections
+import types
 from typing import get_args
 
 import numpy as np
@@ -240,3 +241,23 @@ def test_impossible_settings_are_refused(options, message):
 
 def test_the_levels_of_samples_are_those_of_the_losses():
     assert get_args(Level) == LEVELS
+
+
+def test_a_split_is_told_in_a_line():
+    counts = {"samples": 40, "trie_tokens": 9, "flat_tokens": 9}
+    cut = {"samples_truncated": 3, "samples_split": 2}
+    cut_short = {"comparisons_dropped_longer_than_row": 51, **cut}
+    lost = {"trie_tokens": 5, "comparisons_dropped_response_cut": 12, **cut_short}
+
+    def line(**more):
+        return trie_set.describe("train", types.SimpleNamespace(counts=counts | more))
+
+    assert line() == "train: 40 samples, 9 tokens"
+    assert line(**cut_short) == (
+        "train: 40 samples, 9 tokens; 51 comparisons longer than a row left out; "
+        "2 samples split, 3 samples cut to max_length"
+    )
+    assert line(**lost) == (
+        "train: 40 samples, 5 tokens (9 without shared prefixes); 63 comparisons left out: 51 "
+        "longer than a row, 12 with a cut response; 2 samples split, 3 samples cut to max_length"
+    )

@@ -88,9 +88,28 @@ def test_plain_lines_appear_elsewhere_now_and_then(capsys, clock):
     assert capsys.readouterr().err == ""
     progress_of(70, clock)
     assert capsys.readouterr().err.splitlines() == [
-        "scoring: 2 of 70 rows",
-        "scoring: 32 of 70 rows",
-        "scoring: 62 of 70 rows",
+        "scoring 2/70 rows  01:08 left",
+        "scoring 32/70 rows  00:38 left",
+        "scoring 62/70 rows  00:08 left",
+        "scoring 70/70 rows",
+    ]
+
+
+def test_what_ended_is_shown_to_have_ended(capsys, clock):
+    with console.progress("synthesizing", "pairs") as show:
+        clock[0] += 3
+        show(0, 300)
+        clock[0] += 3
+        show(10, 300)
+        show(299, 300)
+    with pytest.raises(KeyError), console.progress("encoding", "tries") as show:
+        clock[0] += 3
+        show(7, 0)
+        raise KeyError
+    assert capsys.readouterr().err.splitlines() == [
+        "synthesizing 10/300 pairs  01:27 left",
+        "synthesizing 300/300 pairs",
+        "encoding 7 tries",
     ]
 
 
@@ -105,17 +124,18 @@ def test_quiet_shows_no_progress(monkeypatch, clock):
 def test_what_cannot_say_how_far_it_has_come_says_that_it_goes_on(level, monkeypatch, capsys):
     monkeypatch.setattr(console, "PATIENCE", 0.05)
     console.set_verbosity(level)
-    with console.waiting("compiling"):
+    with console.waiting("compiling", "compiled"):
         pass
     assert capsys.readouterr().err == ""
-    with console.waiting("compiling"):
+    with console.waiting("compiling", "compiled"):
         time.sleep(0.3)
-    assert capsys.readouterr().err == ("compiling: 0 s\n" if level == "normal" else "")
+    said = "compiling ...\ncompiled in 0 s\n"
+    assert capsys.readouterr().err == (said if level == "normal" else "")
 
 
 def test_nothing_else_of_the_package_prints():
-    # The log of training has a form of its own, and a process that died leaves its last words.
-    own = {"runtime/console.py", "training/metrics.py", "runtime/distributed.py"}
+    # A process that died leaves its last words.
+    own = {"runtime/console.py", "runtime/distributed.py"}
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
         # A model card shows code that prints.

@@ -163,7 +163,7 @@ def test_a_log_gets_a_line_now_and_then(tmp_path, capsys):
     assert len(lines) == 11
     assert max(map(len, lines)) <= 100
     assert lines[0].startswith("step 1/1000")
-    assert all("loss 1.000" in line and "123/s" in line for line in lines)
+    assert all("loss 1.000" in line and "123 samples/s" in line for line in lines)
     assert "left" in lines[5]
     assert "left" not in lines[-1]
 
@@ -191,7 +191,7 @@ def test_a_terminal_gets_one_bar_that_fits(tmp_path, monkeypatch):
     shown = [line for line in terminal.getvalue().replace("\n", "\r").split("\r") if line.strip()]
     assert max(map(len, shown)) <= 100
     assert "123456/123456" in shown[-1]
-    for part in ("loss 12.345", "base 1.00", "intra 1.00", "inter 1.00", "12346/s"):
+    for part in ("loss 12.345", "base 1.00", "intra 1.00", "inter 1.00", "12346 samples/s"):
         assert part in shown[-1]
 
 
