@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from mapl_jax import export
 from mapl_jax.runtime import cli
-from mapl_jax.runtime import config as configuration
+from mapl_jax.runtime.config import load_config
 
 ROOT = Path(__file__).parents[1]
 # Recorded steps and data sets beside the repository, where they are there.
@@ -61,7 +61,7 @@ def parquet(columns: Mapping[str, list[Any]]) -> bytes:
 
 def config_of(name: str, changes: Mapping[str, Any] | None = None) -> ConfigDict:
     """The config "rm", "rm:tiny", ... with changes as {"train.steps": 2}; it can be changed on."""
-    return configuration.load(name, changes).unlock()
+    return load_config(name, changes).unlock()
 
 
 def command(name: str, *arguments: object, config: str = "") -> list[str]:
