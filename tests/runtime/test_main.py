@@ -1,0 +1,44 @@
+"""`python -m mapl_jax` lists the commands."""
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+import mapl_jax
+from mapl_jax import __main__ as commands
+
+
+def run(*arguments):
+    line = [sys.executable, "-m", "mapl_jax", *arguments]
+    return subprocess.run(line, capture_output=True, text=True, timeout=120)
+
+
+def test_every_command_has_a_line_of_its_own():
+    for arguments in ((), ("--help",)):
+        process = run(*arguments)
+        assert process.returncode == 0, process.stderr
+        lines = process.stdout.splitlines()[2:]
+        assert [line.split()[0] for line in lines] == list(commands.COMMANDS)
+        assert "  train       Trains a reward model or a policy" in lines
+        assert all(len(line.split()) >= 3 and "python -m" not in line for line in lines)
+        assert max(map(len, lines)) <= 100
+
+
+@pytest.mark.parametrize("name", commands.COMMANDS)
+def test_every_command_is_there(name):
+    assert importlib.util.find_spec(f"mapl_jax.{name}")
+
+
+def test_the_version_is_told():
+    assert run("--version").stdout == f"mapl_jax {mapl_jax.__version__}\n"
+
+
+def test_anything_else_is_a_mistake():
+    process = run("train")
+    assert process.returncode == 2
+    assert process.stderr == (
+        "error: unknown: train; commands are python -m mapl_jax.COMMAND, and python -m mapl_jax "
+        "lists them\n"
+    )
