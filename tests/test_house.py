@@ -73,7 +73,6 @@ LEFT: dict[str, set[str]] = {
         "train.run",
     },
     "long_files": {
-        "runtime.storage",
         "train",
     },
     "lines": set(),

@@ -19,12 +19,13 @@ import re
 import shutil
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import huggingface_hub
+from fsspec.implementations.dirfs import DirFileSystem
 from huggingface_hub import errors
 
 from mapl_jax.runtime import console, files
@@ -35,7 +36,6 @@ CONTENTS = "contents.json"
 # Between two copies.
 SECONDS = 10.0
 _STAYS = "cache"
-_PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "s3": "s3fs", "s3a": "s3fs", "az": "adlfs"}
 
 
 @contextlib.contextmanager
@@ -106,19 +106,11 @@ class _Bucket:
 
     def __init__(self, address: str):
         self.address = address.rstrip("/")
-        kind = address.partition("://")[0]
         try:
-            self._system, root = fsspec.core.url_to_fs(self.address)
-        except ImportError as error:
-            package = _PACKAGES.get(kind)
-            wanted = f"pip install {package}" if package else files.reason(error)
-            raise UserError(f"{address} cannot be reached: {wanted}") from None
-        except ValueError as error:
+            system, root = fsspec.core.url_to_fs(self.address)
+        except (ImportError, ValueError) as error:  # fsspec says which package is missing
             raise UserError(f"{address} cannot be reached: {files.reason(error)}") from None
-        self._root = root.rstrip("/")
-
-    def path(self, name: str) -> str:
-        return f"{self._root}/{name}"
+        self._files = DirFileSystem(root.rstrip("/"), system)
 
     @contextlib.contextmanager
     def told(self, what: str) -> Iterator[None]:
@@ -133,9 +125,9 @@ class _Bucket:
     def contents(self) -> dict[str, Any] | None:
         """What `contents.json` says; None if there is none."""
         with self.told("read"):
-            self._system.invalidate_cache()
+            self._files.invalidate_cache()
             try:
-                text = self._system.cat_file(self.path(CONTENTS))
+                text = self._files.cat_file(CONTENTS)
             except FileNotFoundError:
                 return None
         try:
@@ -148,9 +140,8 @@ class _Bucket:
     def names(self) -> list[str]:
         """All files below the address."""
         with self.told("read"):
-            self._system.invalidate_cache()
-            found = self._system.find(self._root)
-        return sorted(path.removeprefix(self._root).lstrip("/") for path in found)
+            self._files.invalidate_cache()
+            return sorted(self._files.find(""))
 
     def fetch(self, folder: Path, wanted: Mapping[str, str]) -> None:
         """Makes a folder hold the files named, and no others.
@@ -174,7 +165,7 @@ class _Bucket:
                 if checksum and target.is_file() and files.checksum(target) == checksum:
                     continue
                 with self.told("read"), files.replacing(target) as part:
-                    self._system.get_file(self.path(name), str(part))
+                    self._files.get_file(name, str(part))
 
     def put(self, source: Path, name: str) -> None:
         """Copies a file; it appears whole.
@@ -185,19 +176,20 @@ class _Bucket:
         if not source.is_file():
             raise FileNotFoundError(source)
         with self.told("written"):
-            target = self.path(name)
-            self._system.makedirs(target.rpartition("/")[0], exist_ok=True)
-            self._system.put_file(str(source), target)
+            self._files.makedirs(name.rpartition("/")[0], exist_ok=True)
+            self._files.put_file(str(source), name)
 
     def put_contents(self, writer: str, named: Mapping[str, str]) -> None:
         with self.told("written"):
-            self._system.makedirs(self._root, exist_ok=True)
+            self._files.makedirs("", exist_ok=True)
             text = json.dumps({"writer": writer, "files": dict(sorted(named.items()))}, indent=1)
-            self._system.pipe_file(self.path(CONTENTS), text.encode())
+            self._files.pipe_file(CONTENTS, text.encode())
 
-    def remove(self, name: str) -> None:
-        with self.told("written"), contextlib.suppress(FileNotFoundError):
-            self._system.rm_file(self.path(name))
+    def remove(self, names: Iterable[str]) -> None:
+        with self.told("written"):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    self._files.rm_file(name)
 
 
 class _Copier:
@@ -218,7 +210,8 @@ class _Copier:
         contents = self._bucket.contents()
         found = contents["writer"] if contents else ""
         # What was written from here is here as new or newer, or was to be copied when it ended.
-        if not self._goes_on(found):
+        last = self._note.read_text() if self._note.exists() else None
+        if last != found or not self._folder.exists():
             if contents:
                 self._bucket.fetch(self._folder, contents["files"])
             else:
@@ -246,11 +239,6 @@ class _Copier:
                 console.warn(text)  # what went wrong before is what has to be told
                 return
             raise UserError(f"{text}; the same command copies it") from error
-
-    def _goes_on(self, writer: str) -> bool:
-        """Whether what is here goes on from what the bucket has, whose last writer is given."""
-        known = self._note.read_text() if self._note.exists() else None
-        return self._folder.exists() and known == writer
 
     def _repeat(self) -> None:
         warned = False
@@ -297,9 +285,8 @@ class _Copier:
         if not self._named:
             files.write_text(self._note, self._writer)
         self._named = named
-        for name in sorted(gone):
-            self._seen.pop(name, None)
-            self._bucket.remove(name)
+        self._seen = {name: seen for name, seen in self._seen.items() if name not in gone}
+        self._bucket.remove(sorted(gone))
 
     def _check_writer(self) -> None:
         contents = self._bucket.contents()
@@ -334,43 +321,31 @@ def _sealed(name: str, names: set[str]) -> bool:
 
 def _names(folder: Path) -> list[str]:
     """All files below a folder but those that stay on this machine."""
-    found = []
-    for place, below, names in os.walk(folder):
-        below[:] = [name for name in below if name != _STAYS]
-        found += [(Path(place).relative_to(folder) / name).as_posix() for name in names]
-    return found
+    found = fsspec.filesystem("file").find(str(folder))
+    names = [os.path.relpath(path, folder) for path in found]
+    return [name for name in names if _STAYS not in Path(name).parts[:-1]]
 
 
 def _keep(folder: Path, wanted: Mapping[str, str]) -> None:
     """Removes all files but some, and the folders that are left empty."""
-    for name in _names(folder):
-        if name not in wanted:
-            (folder / name).unlink()
+    for name in set(_names(folder)) - wanted.keys():
+        (folder / name).unlink()
     for place, _, _ in os.walk(folder, topdown=False):
         if place != str(folder) and not os.listdir(place):
             os.rmdir(place)
 
 
-Name = str | os.PathLike[str]
 # No code, no pickle; weights only when they are asked for.
 SMALL_FILES = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer*.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.json",
-    "chat_template.jinja",
-    "model.safetensors.index.json",
-)
+    "config.json", "generation_config.json", "model.safetensors.index.json",
+    "tokenizer*.json", "tokenizer.model", "vocab.json", "merges.txt",
+    "special_tokens_map.json", "added_tokens.json", "chat_template.json", "chat_template.jinja",
+)  # fmt: skip
 WEIGHTS = ("model*.safetensors",)
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
-def folder(name: Name, *, weights: bool = True) -> Path:
+def folder(name: str | os.PathLike[str], *, weights: bool = True) -> Path:
     """The local folder of a model or tokenizer.
 
     What comes from the hub lies in its cache (`HF_HOME`), and with `HF_HUB_OFFLINE=1` nothing else
@@ -418,6 +393,6 @@ def _snapshot(name: str, weights: bool) -> Path:
             f"`hf download {name}`"
         ) from None
     except Exception as error:  # the hub's client raises many kinds, none of them ours to mend
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise UserError(f"{name} could not be fetched from the hub: {reason}") from error
+        said = files.reason(error)
+        raise UserError(f"{name} could not be fetched from the hub: {said}") from error
     return Path(found)
