@@ -77,7 +77,7 @@ def level_weights(
     return np.where(counts > 0, weights / np.maximum(counts, 1), 0.0)
 
 
-def token_weight(weight: float, tokens: int) -> float:
+def token_weight(weight: float, tokens: int | np.integer) -> float:
     """The weight of a demonstrated token, so that a sum over them is `weight` times their mean.
 
     Args:
@@ -387,7 +387,7 @@ def negative_log_likelihood(logps: Leaves, weight: Float[Array, "R L"]) -> Float
     return -jnp.sum(weight * logps)
 
 
-def token_loss(logp: float, tokens: float) -> float:
+def token_loss(logp: float, tokens: int | float) -> float:
     """Mean of -log pi over tokens, nats, from the sum of log pi and how many there are."""
     return -logp / tokens
 

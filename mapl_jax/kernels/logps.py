@@ -10,14 +10,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from mapl_jax.kernels.rows import AnyArray
+
 # What the backward pass reads of the forward pass: states, matrix, targets, log-sum-exp.
 _Saved = tuple[Array, Array, Array, Array]
 
 
 def token_logps(
     states: Float[Array, "R P D"],
-    matrix: Float[Array, "D V"],
-    targets: Int[Array, "R P"],
+    matrix: Float[AnyArray, "D V"],
+    targets: Int[AnyArray, "R P"],
     *,
     chunk: int = 256,
     softcap: float | None = None,
@@ -44,7 +46,7 @@ def token_logps(
     parts = max(1, -(-length // chunk))
     size = -(-length // parts)
 
-    def cut(x: Array) -> Array:
+    def cut(x: AnyArray) -> Array:
         width = ((0, 0), (0, parts * size - length), *((0, 0),) * (x.ndim - 2))
         return jnp.moveaxis(jnp.pad(x, width).reshape(x.shape[0], parts, size, *x.shape[2:]), 1, 0)
 

@@ -30,7 +30,7 @@ def most(length: int, tile: int = TILE) -> int:
     return n * (n + 1) // 2
 
 
-def seen(reach: Int[np.ndarray, "S"], tile: int = TILE) -> Int[np.ndarray, "P"]:
+def seen(reach: Int[AnyArray, "S"], tile: int = TILE) -> Int[np.ndarray, "P"]:
     """The list of a row, no place unused.
 
     Args:
@@ -121,7 +121,7 @@ def whole(x: Array, tile: int) -> Array:
 
 def by_head(
     q: Float[Array, "R S N H"], k: Float[Array, "R S K H"], v: Float[Array, "R S K H"], tile: int
-) -> tuple[Float[Array, "R K G S H"], Float[Array, "R K S H"], Float[Array, "R K S H"]]:
+) -> tuple[Float[Array, "R K G T H"], Float[Array, "R K T H"], Float[Array, "R K T H"]]:
     """Queries by key head, G to each, keys and values, all in whole tiles."""
     q, k, v = (whole(x, tile) for x in (q, k, v))
     rows, length, heads, width = q.shape

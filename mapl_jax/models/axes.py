@@ -1,8 +1,9 @@
 """Names for the dimensions of parameters; what `training.sharding` places on the mesh."""
 
-from typing import Any
-
 import jax
+from jax.tree_util import DictKey
+
+from mapl_jax.models.parameters import Params
 
 # By the last names of a parameter's path, without the axis of layers.
 TABLE: dict[tuple[str, ...], tuple[str | None, ...]] = {
@@ -23,7 +24,7 @@ TABLE: dict[tuple[str, ...], tuple[str | None, ...]] = {
 }
 
 
-def logical_axes(params: Any) -> Any:
+def logical_axes(params: Params) -> Params:
     """One tuple of names per parameter, one name per dimension.
 
     Norms are so small that they lie everywhere: their name is None.
@@ -32,7 +33,7 @@ def logical_axes(params: Any) -> Any:
         ValueError: a parameter is not in the table.
     """
 
-    def name(path: tuple[Any, ...], leaf: Any) -> tuple[str | None, ...]:
+    def name(path: tuple[DictKey, ...], leaf: jax.ShapeDtypeStruct) -> tuple[str | None, ...]:
         keys = tuple(str(entry.key) for entry in path)
         found = TABLE.get(keys[-1:], TABLE.get(keys[-2:]))
         if keys[-2:-1] == ("lora",):

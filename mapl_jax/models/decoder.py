@@ -20,12 +20,13 @@ Flax NNX modules say how they are used; a module is split once, and only plain d
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax.kernels.attention import attention
@@ -35,10 +36,10 @@ from mapl_jax.kernels.rows import AnyArray, Row
 from mapl_jax.models import lora
 from mapl_jax.models.config import ACTIVATIONS, DecoderConfig
 from mapl_jax.models.lora import Linear
+from mapl_jax.models.parameters import Params
 from mapl_jax.models.rope import Rotary, rotary_angles, rotate
 from mapl_jax.runtime.errors import UserError
 
-Params = dict[str, Any]
 INIT_SCALE = 0.02
 # Of a window that is none: no two tokens of a trie lie so far apart.
 FAR = 2**30
@@ -52,7 +53,7 @@ REMAT: dict[str, Callable[..., bool] | None] = {
 class Norm(nnx.Module):
     """Division by the root mean square, in fp32 (arXiv 1910.07467)."""
 
-    def __init__(self, config: DecoderConfig, width: int, dtype: Any):
+    def __init__(self, config: DecoderConfig, width: int, dtype: DTypeLike):
         self.epsilon, self.offset, self.dtype = config.norm_eps, config.norm_offset, dtype
         self.scale = nnx.Param(jnp.full(width, 1.0 - config.norm_offset, jnp.float32))
 
@@ -67,7 +68,7 @@ class Norm(nnx.Module):
 class Attention(nnx.Module):
     """Grouped-query attention under the reach mask."""
 
-    def __init__(self, config: DecoderConfig, dtype: Any, *, rngs: nnx.Rngs):
+    def __init__(self, config: DecoderConfig, dtype: DTypeLike, *, rngs: nnx.Rngs):
         linear = functools.partial(_linear, dtype=dtype, rngs=rngs)
         inner, inner_kv = config.heads * config.head_dim, config.kv_heads * config.head_dim
         self.head_dim = config.head_dim
@@ -99,7 +100,7 @@ class Attention(nnx.Module):
 class Mlp(nnx.Module):
     """A gated feed-forward layer (arXiv 2002.05202)."""
 
-    def __init__(self, config: DecoderConfig, dtype: Any, *, rngs: nnx.Rngs):
+    def __init__(self, config: DecoderConfig, dtype: DTypeLike, *, rngs: nnx.Rngs):
         linear = functools.partial(_linear, dtype=dtype, rngs=rngs)
         self.activation = config.activation
         self.gate = linear(config.width, config.mlp_width)
@@ -114,7 +115,7 @@ class Mlp(nnx.Module):
 class Layer(nnx.Module):
     """Attention and feed-forward, each added to its input, with norms before, after or both."""
 
-    def __init__(self, config: DecoderConfig, dtype: Any, *, rngs: nnx.Rngs):
+    def __init__(self, config: DecoderConfig, dtype: DTypeLike, *, rngs: nnx.Rngs):
         def norm(*places: str) -> Norm | None:
             return Norm(config, config.width, dtype) if config.norms in places else None
 
@@ -137,7 +138,7 @@ class Layer(nnx.Module):
 class Decoder(nnx.Module):
     """Tokens to hidden states."""
 
-    def __init__(self, config: DecoderConfig, dtype: Any = jnp.float32, *, rngs: nnx.Rngs):
+    def __init__(self, config: DecoderConfig, dtype: DTypeLike = jnp.float32, *, rngs: nnx.Rngs):
         self.dtype = dtype
         self.embed_scale = config.width**0.5 if config.scale_embeddings else None
         embed = jax.random.normal(rngs.params(), (config.vocab_size, config.width), jnp.float32)
@@ -241,7 +242,7 @@ def init_adapters(config: DecoderConfig, key: Array) -> Params:
 
 def hidden(
     config: DecoderConfig,
-    params: Mapping[str, Any],
+    params: Params,
     row: Row,
     compute: Compute = Compute(),
 ) -> Float[Array, "R S D"]:
@@ -283,7 +284,7 @@ def hidden(
     return decoder(row.tokens, sliding_layers(config), context, REMAT[compute.remat], place)
 
 
-def bound(config: DecoderConfig, params: Mapping[str, Any], dtype: Any) -> Decoder:
+def bound(config: DecoderConfig, params: Params, dtype: DTypeLike) -> Decoder:
     """The decoder with its parameters; a head among them is left alone."""
     definition, empty = _definition(config, jnp.dtype(dtype))
     return nnx.merge(definition, nnx.State({name: params[name] for name in empty}))
@@ -319,7 +320,7 @@ def softcapped(x: Float[Array, "..."], cap: float | None) -> Float[Array, "..."]
 
 
 @functools.cache
-def _definition(config: DecoderConfig, dtype: Any) -> tuple[Any, Any]:
+def _definition(config: DecoderConfig, dtype: DTypeLike) -> tuple[Any, Any]:
     """How a decoder is put together from parameters, and their shapes."""
     abstract = nnx.eval_shape(lambda: Decoder(config, dtype, rngs=nnx.Rngs(0)))
     definition, state = nnx.split(abstract)
@@ -327,7 +328,7 @@ def _definition(config: DecoderConfig, dtype: Any) -> tuple[Any, Any]:
 
 
 def _linear(
-    inputs: int, outputs: int, *, dtype: Any, rngs: nnx.Rngs, use_bias: bool = False
+    inputs: int, outputs: int, *, dtype: DTypeLike, rngs: nnx.Rngs, use_bias: bool = False
 ) -> Linear:
     return Linear(
         inputs,

@@ -10,11 +10,13 @@ One compiled program reads the prompts and then loops on the device until every 
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import DictKey
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax.kernels.attention import MASKED, attention
@@ -22,6 +24,7 @@ from mapl_jax.kernels.compute import Compute
 from mapl_jax.kernels.rows import Row
 from mapl_jax.models import decoder, heads
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.parameters import Params
 from mapl_jax.models.rope import Rotary
 from mapl_jax.runtime.errors import UserError
 
@@ -67,9 +70,14 @@ class Responses(NamedTuple):
     ended: Bool[Array, "B"]
 
 
+Attend = Callable[[Array, Array, Array], tuple[Array, Cache]]
+# Next place, last token, responses, which have ended, how long they are, keys and values.
+State = tuple[Array, Array, Array, Array, Array, Cache]
+
+
 def generate(
     config: DecoderConfig,
-    params: Mapping[str, Any],
+    params: Params,
     tokens: Int[Array, "B P"],
     lengths: Int[Array, "B"],
     draws: Int[Array, "B 2"],
@@ -113,14 +121,14 @@ def generate(
     done = ends(first) | (lengths == 0)
     count = jnp.ones(batch, jnp.int32)
 
-    def step(state: tuple[Any, ...]) -> tuple[Any, ...]:
+    def step(state: State) -> State:
         at, last, written, done, count, cache = state
         states, cache = extend(config, params, last, start, prompt + at - 1, cache, compute)
         token = jnp.where(done, last, chosen(states, at))
         written = jax.lax.dynamic_update_slice_in_dim(written, token[:, None], at, axis=1)
         return at + 1, token, written, done | ends(token), count + ~done, cache
 
-    def unfinished(state: tuple[Any, ...]) -> Bool[Array, ""]:
+    def unfinished(state: State) -> Bool[Array, ""]:
         at, _, _, done, _, _ = state
         return (at < longest) & ~jnp.all(done)
 
@@ -131,7 +139,7 @@ def generate(
 
 def read(
     config: DecoderConfig,
-    params: Mapping[str, Any],
+    params: Params,
     tokens: Int[Array, "B P"],
     start: Int[Array, "B"],
     cache: Cache,
@@ -158,7 +166,9 @@ def read(
     prompts = dataclasses.replace(compute, spread=None)
     of_layer = decoder.by_layer(config, positions)
 
-    def context(slides: Array, number: Array, cache: Cache) -> tuple[Rotary, Callable[..., Any]]:
+    def context(
+        slides: Array, number: Array, cache: Cache
+    ) -> tuple[Rotary, Callable[..., tuple[Array, Cache]]]:
         rotary, window = of_layer(slides)
 
         def attend(q: Array, k: Array, v: Array) -> tuple[Array, Cache]:
@@ -182,7 +192,7 @@ def read(
 
 def extend(
     config: DecoderConfig,
-    params: Mapping[str, Any],
+    params: Params,
     token: Int[Array, "B"],
     start: Int[Array, "B"],
     at: Int[Array, ""],
@@ -207,7 +217,9 @@ def extend(
     index = jnp.arange(cache.keys.shape[3])[None]
     before = (index >= start[:, None]) & (index <= at)
 
-    def context(slides: Array, number: Array, cache: Cache) -> tuple[Rotary, Callable[..., Any]]:
+    def context(
+        slides: Array, number: Array, cache: Cache
+    ) -> tuple[Rotary, Callable[..., tuple[Array, Cache]]]:
         rotary, window = of_layer(slides)
         # Rows have no gaps, so that a difference of indices is one of positions.
         seen = before if window is None else before & (at - index < window)
@@ -277,7 +289,7 @@ def _attend(
     return output.astype(q.dtype).reshape(q.shape)
 
 
-def _write(cache: Cache, number: Array, at: Any, k: Array, v: Array) -> Cache:
+def _write(cache: Cache, number: Array, at: int | Array, k: Array, v: Array) -> Cache:
     """Puts keys and values [B, S, K, H] of a layer at an index of the cache."""
 
     def put(kept: Array, new: Array) -> Array:
@@ -287,10 +299,10 @@ def _write(cache: Cache, number: Array, at: Any, k: Array, v: Array) -> Cache:
     return Cache(put(cache.keys, k), put(cache.values, v))
 
 
-def _cast(params: Mapping[str, Any], dtype: Any) -> Mapping[str, Any]:
+def _cast(params: Params, dtype: DTypeLike) -> Params:
     """Parameters in the type of the computation once, and not at every step; norms stay fp32."""
 
-    def cast(path: tuple[Any, ...], leaf: Array) -> Array:
+    def cast(path: tuple[DictKey, ...], leaf: Array) -> Array:
         return leaf if path[-1].key == "scale" else leaf.astype(dtype)
 
     return jax.tree_util.tree_map_with_path(cast, params)

@@ -6,8 +6,7 @@ each leaf of a trie: its reward, or its log-probability.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +14,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.kernels.logps import token_logps
-from mapl_jax.kernels.rows import Row
+from mapl_jax.kernels.rows import AnyArray, Row
 from mapl_jax.models import decoder
 from mapl_jax.models.config import DecoderConfig
-from mapl_jax.models.decoder import Params
+from mapl_jax.models.parameters import Params
 
 # Grid of the exact summands of log-probabilities, nats.
 GRID = 2.0**-10
@@ -33,15 +32,15 @@ class Paths(Protocol):
         """The tokens and who attends to whom."""
 
     @property
-    def leaf_end(self) -> Int[Array, "R L"]:
+    def leaf_end(self) -> Int[AnyArray, "R L"]:
         """Index of each leaf's last token; -1 for an unused leaf."""
 
     @property
-    def parent(self) -> Int[Array, "R S"] | None:
+    def parent(self) -> Int[AnyArray, "R S"] | None:
         """Index of the token that predicts each token; -1 at a root. Only policies read it."""
 
     @property
-    def scored_at(self) -> Int[Array, "R P"] | None:
+    def scored_at(self) -> Int[AnyArray, "R P"] | None:
         """Indices of the tokens that count in log-probabilities; -1 where unused."""
 
 
@@ -59,7 +58,7 @@ class Head(Protocol):
         """Shapes and types of the parameters."""
 
     def leaves(
-        self, config: DecoderConfig, params: Mapping[str, Any], batch: Paths, compute: Compute
+        self, config: DecoderConfig, params: Params, batch: Paths, compute: Compute
     ) -> Float[Array, "R L *parts"]:
         """A number for each leaf; 0 for an unused one."""
 
@@ -81,7 +80,7 @@ class ScoreHead:
         return jax.eval_shape(lambda: self.init(config, jax.random.key(0)))
 
     def leaves(
-        self, config: DecoderConfig, params: Mapping[str, Any], batch: Paths, compute: Compute
+        self, config: DecoderConfig, params: Params, batch: Paths, compute: Compute
     ) -> Float[Array, "R L"]:
         """Rewards of the leaves of a batch."""
         return rewards(config, params, batch.row, batch.leaf_end, compute)
@@ -116,7 +115,7 @@ class LogpHead:
         return jax.eval_shape(lambda: self.init(config, jax.random.key(0)))
 
     def leaves(
-        self, config: DecoderConfig, params: Mapping[str, Any], batch: Paths, compute: Compute
+        self, config: DecoderConfig, params: Params, batch: Paths, compute: Compute
     ) -> Float[Array, "R L *parts"]:
         """Log-probabilities of the leaves of a batch, or their summands [R, L, 2]."""
         if batch.parent is None or batch.scored_at is None:
@@ -141,9 +140,9 @@ def score_scale(config: DecoderConfig) -> float:
 
 def rewards(
     config: DecoderConfig,
-    params: Mapping[str, Any],
+    params: Params,
     row: Row,
-    leaf_end: Int[Array, "R L"],
+    leaf_end: Int[AnyArray, "R L"],
     compute: Compute = Compute(),
 ) -> Float[Array, "R L"]:
     """Rewards of leaves, fp32 from the last hidden state on.
@@ -168,14 +167,14 @@ def rewards(
 
 
 def logits(
-    config: DecoderConfig, params: Mapping[str, Any], row: Row, compute: Compute = Compute()
+    config: DecoderConfig, params: Params, row: Row, compute: Compute = Compute()
 ) -> Float[Array, "R S V"]:
     """Logits of the token that follows each token, summed in fp32."""
     return project(config, params, decoder.hidden(config, params, row, compute))
 
 
 def project(
-    config: DecoderConfig, params: Mapping[str, Any], states: Float[Array, "... D"]
+    config: DecoderConfig, params: Params, states: Float[AnyArray, "... D"]
 ) -> Float[Array, "... V"]:
     """Logits of hidden states, fp32, in the precision of the states, capped where the model is."""
     matrix = output_matrix(config, params).astype(states.dtype)
@@ -183,18 +182,18 @@ def project(
     return decoder.softcapped(logits, config.logit_softcap)
 
 
-def output_matrix(config: DecoderConfig, params: Mapping[str, Any]) -> Float[Array, "D V"]:
+def output_matrix(config: DecoderConfig, params: Params) -> Float[AnyArray, "D V"]:
     """The matrix from hidden states to logits."""
     return params["embed"].T if config.tie_embeddings else params["lm_head"]
 
 
 def leaf_logps(
     config: DecoderConfig,
-    params: Mapping[str, Any],
+    params: Params,
     row: Row,
-    parent: Int[Array, "R S"],
-    scored_at: Int[Array, "R P"],
-    leaf_end: Int[Array, "R L"],
+    parent: Int[AnyArray, "R S"],
+    scored_at: Int[AnyArray, "R P"],
+    leaf_end: Int[AnyArray, "R L"],
     compute: Compute = Compute(),
     *,
     chunk: int = 256,

@@ -22,10 +22,11 @@ from mapl_jax.models.families import (
     Family,
     get,
 )
+from mapl_jax.models.tensors import Json
 from mapl_jax.runtime.errors import UserError
 
 
-def from_hf(raw: Mapping[str, Any], where: str) -> DecoderConfig:
+def from_hf(raw: Json, where: str) -> DecoderConfig:
     """A config from the content of a `config.json`.
 
     Args:
@@ -44,9 +45,7 @@ def from_hf(raw: Mapping[str, Any], where: str) -> DecoderConfig:
     for key, allowed in family.fixed.items():
         if raw.get(key) is not None and raw[key] not in allowed:
             raise UserError(f"{where}: {key} = {raw[key]!r} is not supported for {model_type}")
-    fields: dict[str, Any] = {
-        field: _value(raw, family, key, where) for key, field in family.fields.items()
-    }
+    fields: Json = {field: _value(raw, family, key, where) for key, field in family.fields.items()}
     if fields["layers"] > MOST_LAYERS:
         raise UserError(f"{where}: num_hidden_layers is {fields['layers']}; no model has so many")
     fields |= {field: _token(raw.get(key), key, where) for key, field in TOKENS.items()}
@@ -69,7 +68,7 @@ def from_hf(raw: Mapping[str, Any], where: str) -> DecoderConfig:
     )
 
 
-def to_hf(config: DecoderConfig, dtype: str = "float32") -> dict[str, Any]:
+def to_hf(config: DecoderConfig, dtype: str = "float32") -> Json:
     """The content of a `config.json`, without what depends on head and tokenizer.
 
     Older readers know only `rope_theta`, `rope_scaling` and `torch_dtype`, newer ones write
@@ -104,7 +103,7 @@ def to_hf(config: DecoderConfig, dtype: str = "float32") -> dict[str, Any]:
     return content
 
 
-def _value(raw: Mapping[str, Any], family: Family, key: str, where: str) -> Any:
+def _value(raw: Json, family: Family, key: str, where: str) -> Any:
     field, default = family.fields[key], family.defaults.get(key)
     if isinstance(default, str):
         default = raw.get(default)
@@ -123,7 +122,7 @@ def _value(raw: Mapping[str, Any], family: Family, key: str, where: str) -> Any:
     return value
 
 
-def _windows(raw: Mapping[str, Any], family: Family, layers: int, where: str) -> dict[str, Any]:
+def _windows(raw: Json, family: Family, layers: int, where: str) -> Json:
     """The fields `window` and `sliding`."""
     kinds = raw.get("layer_types")
     if kinds is not None and (not isinstance(kinds, list) or len(kinds) != layers):
@@ -153,7 +152,7 @@ def _windows(raw: Mapping[str, Any], family: Family, layers: int, where: str) ->
     }
 
 
-def _pattern(raw: Mapping[str, Any], family: Family, layers: int, where: str) -> list[bool]:
+def _pattern(raw: Json, family: Family, layers: int, where: str) -> list[bool]:
     """Which layers have a window in a file that does not list them."""
     if family.windows == LATER:
         full = raw.get("max_window_layers", 28)
@@ -167,14 +166,14 @@ def _pattern(raw: Mapping[str, Any], family: Family, layers: int, where: str) ->
     return [(i + 1) % every > 0 for i in range(layers)]
 
 
-def _windows_to_hf(config: DecoderConfig, family: Family) -> dict[str, Any]:
+def _windows_to_hf(config: DecoderConfig, family: Family) -> Json:
     if family.windows == NOWHERE:
         return {}
     if family.windows == EVERYWHERE:
         return {"sliding_window": config.window}
     if config.window is None:
         return {"use_sliding_window": False}
-    content: dict[str, Any] = {
+    content: Json = {
         "sliding_window": config.window,
         "layer_types": [SLIDING if slides else FULL for slides in config.sliding],
     }
@@ -185,7 +184,7 @@ def _windows_to_hf(config: DecoderConfig, family: Family) -> dict[str, Any]:
     return content
 
 
-def _rope(raw: Mapping[str, Any], family: Family, positions: int, where: str) -> dict[str, Any]:
+def _rope(raw: Json, family: Family, positions: int, where: str) -> Json:
     """The fields `rope_theta`, `rope_scaling` and `local_rope_theta`."""
     if raw.get("partial_rotary_factor") not in (None, 1):
         raise UserError(f"{where}: partial_rotary_factor is not supported; heads turn as a whole")
@@ -212,9 +211,9 @@ def _rope(raw: Mapping[str, Any], family: Family, positions: int, where: str) ->
     return {"rope_theta": theta, "rope_scaling": scaling, "local_rope_theta": local}
 
 
-def _rope_to_hf(config: DecoderConfig) -> dict[str, Any]:
+def _rope_to_hf(config: DecoderConfig) -> Json:
     entry = rope.to_hf(config.rope_theta, config.rope_scaling)
-    content: dict[str, Any] = {"rope_theta": config.rope_theta, "rope_parameters": entry}
+    content: Json = {"rope_theta": config.rope_theta, "rope_parameters": entry}
     if config.rope_scaling is not None:
         content["rope_scaling"] = {k: v for k, v in entry.items() if k != "rope_theta"}
     if config.local_rope_theta is not None:
@@ -224,13 +223,13 @@ def _rope_to_hf(config: DecoderConfig) -> dict[str, Any]:
     return content
 
 
-def _positive_integer(value: Any, key: str, where: str) -> int:
+def _positive_integer(value: object, key: str, where: str) -> int:
     if type(value) is not int or not 0 < value < 2**31:
         raise UserError(f"{where}: {key} must be a positive integer, not {value!r}")
     return value
 
 
-def _token(value: Any, key: str, where: str) -> int | None:
+def _token(value: object, key: str, where: str) -> int | None:
     """A token id; of several, the first. -1 is an older way to say that there is none."""
     first = value[0] if isinstance(value, list) and value else value
     if first in (None, -1, []):

@@ -15,13 +15,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
+from jax.typing import DTypeLike
 
 from mapl_jax.models import hf_config, tensors
 from mapl_jax.models.config import DecoderConfig
-from mapl_jax.models.decoder import Params
 from mapl_jax.models.families import LM_HEAD, SCORE
 from mapl_jax.models.heads import LogpHead, ScoreHead, score_scale
-from mapl_jax.models.layout import CONFIG, Part, at_path, stored_parts, stored_shape
+from mapl_jax.models.layout import CONFIG, Part, stored_parts, stored_shape
+from mapl_jax.models.parameters import Params, at_path
 from mapl_jax.models.tensors import TensorFiles
 from mapl_jax.runtime import storage
 from mapl_jax.runtime.console import progress
@@ -57,8 +58,8 @@ def load_params(
     *,
     head: bool,
     seed: int,
-    places: Any = None,
-    dtype: Any = jnp.float32,
+    places: Params | None = None,
+    dtype: DTypeLike = jnp.float32,
 ) -> Params:
     """The parameters of a model folder or of a hub name, each from disk straight to its shards.
 
@@ -107,7 +108,12 @@ def load_params(
 
 
 def _placed(
-    config: DecoderConfig, name: str, part: Part, place: Any, kind: Any, read: Any
+    config: DecoderConfig,
+    name: str,
+    part: Part,
+    place: Sharding,
+    kind: DTypeLike,
+    read: Callable[..., np.ndarray],
 ) -> jax.Array:
     """A parameter on its devices, each of which reads what it holds; a stack layer by layer."""
     if not part.tensor.stacked:
@@ -171,7 +177,7 @@ def fingerprint(folder: Folder) -> str:
 
 
 def _read(
-    files: TensorFiles, part: Part, row: int, dtype: Any, name: str, index: tuple[slice, ...]
+    files: TensorFiles, part: Part, row: int, dtype: DTypeLike, name: str, index: tuple[slice, ...]
 ) -> np.ndarray:
     """What a device holds of a parameter (of one layer), which begins at a row of a tensor."""
     index = tuple(slice(*s.indices(n)[:2]) for s, n in zip(index, part.shape, strict=True))

@@ -5,7 +5,6 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Sized
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +14,7 @@ from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import decoder, hub, lora, published
 from mapl_jax.models.config import DTYPES, DecoderConfig, ModelSettings
 from mapl_jax.models.heads import Head
+from mapl_jax.models.parameters import Params
 from mapl_jax.runtime import errors
 from mapl_jax.runtime.errors import UserError
 
@@ -40,7 +40,7 @@ class InitialWeights:
     """
 
     model: DecoderConfig
-    make: Callable[[Any], Any]
+    make: Callable[[Params], Params]
     name: Callable[[], str]
 
     @functools.cached_property
@@ -77,7 +77,7 @@ def first(
         return base
     model = dataclasses.replace(base.model, lora=adapters)
 
-    def with_adapters(places: Any) -> Any:
+    def with_adapters(places: Params) -> Params:
         make = functools.partial(decoder.init_adapters, model, jax.random.key(seed))
         added = jax.jit(make, out_shardings=lora.adapters(places))()
         return lora.join(added, base.make(lora.base(places)))
@@ -95,7 +95,7 @@ def from_folder(
     """
     model = fitting(hub.load_config(path), path, tokenizer)
 
-    def make(places: Any) -> Any:
+    def make(places: Params) -> Params:
         return hub.load_params(path, model, head=head.scores, seed=seed, places=places, dtype=dtype)
 
     return InitialWeights(model, make, functools.partial(hub.fingerprint, path))
@@ -110,12 +110,12 @@ def _from_scratch(
     else:
         model = described(settings, len(tokenizer))
 
-    def init() -> Any:
+    def init() -> Params:
         params = head.init(model, jax.random.key(seed))
         heads, body = lora.split_heads(params)
         return lora.join(heads, jax.tree.map(lambda x: x.astype(dtype), body))
 
-    def make(places: Any) -> Any:
+    def make(places: Params) -> Params:
         # Made shard by shard, never whole on one device.
         return jax.jit(init, out_shardings=places)()
 

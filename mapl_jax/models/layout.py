@@ -1,11 +1,11 @@
 """Which parameters are in which tensors of a model folder."""
 
 import dataclasses
-from typing import Any
 
 from mapl_jax.models import families
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.families import LM_HEAD, SCORE, Tensor
+from mapl_jax.models.parameters import Params, at_path
 
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -24,7 +24,7 @@ class Part:
         return self.tensor.shape(self.shape)[0]
 
 
-def stored_parts(config: DecoderConfig, head: bool, params: Any) -> dict[str, tuple[Part, ...]]:
+def stored_parts(config: DecoderConfig, head: bool, params: Params) -> dict[str, tuple[Part, ...]]:
     """The parameters in each tensor of a checkpoint; `{i}` in a name is the layer."""
     table = list(families.get(config.family).tensors)
     if head:
@@ -44,10 +44,3 @@ def stored_shape(parts: tuple[Part, ...]) -> tuple[int, ...]:
     """Shape of a checkpoint's tensor."""
     _, *others = parts[0].tensor.shape(parts[0].shape)
     return (sum(part.rows for part in parts), *others)
-
-
-def at_path(tree: Any, path: tuple[str, ...]) -> Any:
-    """What lies at a path in a tree of dicts."""
-    for key in path:
-        tree = tree[key]
-    return tree

@@ -11,14 +11,15 @@ alone, `base`, is the reference of a policy at no extra memory: the same arrays,
 """
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from mapl_jax.models.parameters import Params
 from mapl_jax.runtime import settings
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.settings import setting
@@ -64,7 +65,7 @@ class Lora:
 class Adapter(nnx.Module):
     """The second summand of a matrix product: two thin matrices, never multiplied together."""
 
-    def __init__(self, inputs: int, outputs: int, lora: Lora, dtype: Any, *, rngs: nnx.Rngs):
+    def __init__(self, inputs: int, outputs: int, lora: Lora, dtype: DTypeLike, *, rngs: nnx.Rngs):
         self.scale, self.dtype = lora.scale, dtype
         # As PEFT: He-uniform with slope sqrt(5), which is 1 / sqrt(inputs).
         bound = inputs**-0.5
@@ -91,7 +92,7 @@ class Linear(nnx.Linear):
         return outputs if self.lora is None else outputs + self.lora(inputs)
 
 
-def adapt(layer: nnx.Module, lora: Lora | None, dtype: Any, *, rngs: nnx.Rngs) -> Any:
+def adapt(layer: nnx.Module, lora: Lora | None, dtype: DTypeLike, *, rngs: nnx.Rngs) -> Any:
     """Gives the targets among a layer's matrices their adapters; returns the layer."""
     if lora is not None:
         for path, module in list(nnx.iter_modules(layer)):
@@ -102,24 +103,24 @@ def adapt(layer: nnx.Module, lora: Lora | None, dtype: Any, *, rngs: nnx.Rngs) -
     return layer
 
 
-def split(params: Mapping[str, Any], lora: Lora | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def split(params: Params, lora: Lora | None) -> tuple[Params, Params]:
     """Parameters as (trainable, frozen): adapters and heads, and the rest; all without LoRA."""
     if lora is None:
         return dict(params), {}
     return _part(params, ("lora", *HEADS)), _part(params, ("lora", *HEADS), named=False)
 
 
-def split_heads(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def split_heads(params: Params) -> tuple[Params, Params]:
     """Parameters as (heads that are always trained, the rest)."""
     return _part(params, HEADS), _part(params, HEADS, named=False)
 
 
-def adapters(params: Mapping[str, Any]) -> dict[str, Any]:
+def adapters(params: Params) -> Params:
     """The adapters alone."""
     return _part(params, ("lora",))
 
 
-def join(trainable: Mapping[str, Any], frozen: Mapping[str, Any]) -> dict[str, Any]:
+def join(trainable: Params, frozen: Params) -> Params:
     """What `split` parted, put together."""
     joined = dict(trainable)
     for name, value in frozen.items():
@@ -127,15 +128,15 @@ def join(trainable: Mapping[str, Any], frozen: Mapping[str, Any]) -> dict[str, A
     return joined
 
 
-def base(params: Mapping[str, Any]) -> dict[str, Any]:
+def base(params: Params) -> Params:
     """The parameters without adapters: the same arrays."""
     return _part(params, ("lora",), named=False)
 
 
-def merge(params: Mapping[str, Any], lora: Lora | None) -> dict[str, Any]:
+def merge(params: Params, lora: Lora | None) -> Params:
     """The parameters of a plain model that computes the same: W + (alpha / rank) A B, in fp32."""
     merged = {
-        name: merge(value, lora) if isinstance(value, Mapping) else value
+        name: merge(value, lora) if isinstance(value, dict) else value
         for name, value in params.items()
         if name != "lora"
     }
@@ -151,14 +152,14 @@ def _fold(kernel: Array, a: Array, b: Array, scale: float) -> Array:
     return kernel.astype(jnp.float32) + scale * product
 
 
-def _part(tree: Mapping[str, Any], names: tuple[str, ...], *, named: bool = True) -> dict[str, Any]:
+def _part(tree: Params, names: tuple[str, ...], *, named: bool = True) -> Params:
     """The subtrees of some names, or everything else."""
-    part: dict[str, Any] = {}
+    part: Params = {}
     for name, value in tree.items():
         if name in names:
             if named:
                 part[name] = value
-        elif isinstance(value, Mapping):
+        elif isinstance(value, dict):
             if inner := _part(value, names, named=named):
                 part[name] = inner
         elif not named:

@@ -3,20 +3,19 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from safetensors.numpy import load_file, save_file
+from transformers import PreTrainedTokenizerBase
 
 from mapl_jax.models import families, layout, saving
 from mapl_jax.models.config import DecoderConfig
-from mapl_jax.models.decoder import Params
 from mapl_jax.models.families import SCORE
-from mapl_jax.models.layout import at_path
+from mapl_jax.models.parameters import Params, at_path
 from mapl_jax.runtime.errors import UserError
 
 WEIGHTS = "adapter_model.safetensors"
@@ -26,10 +25,10 @@ PREFIX = "base_model.model."
 def save(
     folder: Path,
     config: DecoderConfig,
-    params: Mapping[str, Any],
+    params: Params,
     *,
     base: str,
-    tokenizer: Any = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> None:
     """Writes the adapters and a reward head, fp32, into a folder that is there.
 
@@ -64,7 +63,7 @@ def _write(
     *,
     head: bool,
     base: str,
-    tokenizer: Any,
+    tokenizer: PreTrainedTokenizerBase | None,
 ) -> None:
     assert config.lora is not None
     content = {

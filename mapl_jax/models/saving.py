@@ -5,28 +5,23 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import transformers
 from jax.experimental import multihost_utils
+from jax.typing import ArrayLike, DTypeLike
+from transformers import PreTrainedTokenizerBase
 
 from mapl_jax.models import families, hf_config, tensors
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.hub import Folder
-from mapl_jax.models.layout import (
-    ADAPTER_CONFIG,
-    CONFIG,
-    Part,
-    at_path,
-    stored_parts,
-    stored_shape,
-)
+from mapl_jax.models.layout import ADAPTER_CONFIG, CONFIG, Part, stored_parts, stored_shape
+from mapl_jax.models.parameters import Params, at_path
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import check_target
 
@@ -37,10 +32,10 @@ SHARD_BYTES = 5 * 10**9
 def save_params(
     folder: Folder,
     config: DecoderConfig,
-    params: Mapping[str, Any],
+    params: Params,
     *,
-    tokenizer: Any = None,
-    dtype: Any = jnp.float32,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    dtype: DTypeLike = jnp.float32,
     max_shard_bytes: int = SHARD_BYTES,
 ) -> None:
     """Writes a model folder that `transformers` opens: a reward model if `params` has a score.
@@ -74,7 +69,7 @@ def save_params(
                 check_saved_tokenizer(temporary, tokenizer)
 
 
-def check_tokenizer(config: DecoderConfig, tokenizer: Any) -> None:
+def check_tokenizer(config: DecoderConfig, tokenizer: PreTrainedTokenizerBase) -> None:
     """Makes sure, before any training, that `save_params` can save this tokenizer.
 
     Raises:
@@ -92,7 +87,7 @@ def _layer(stack: jax.Array, i: int) -> jax.Array:
 
 
 def _outward(
-    config: DecoderConfig, head: bool, params: Mapping[str, Any], dtype: np.dtype[Any]
+    config: DecoderConfig, head: bool, params: Params, dtype: np.dtype
 ) -> list[tuple[str, int, Callable[[], np.ndarray]]]:
     """Name, bytes and maker of every tensor, those of a layer together."""
     stored = stored_parts(config, head, params)
@@ -117,7 +112,11 @@ def _outward(
 
 
 def _save_config(
-    folder: Path, config: DecoderConfig, head: bool, tokenizer: Any, dtype: str
+    folder: Path,
+    config: DecoderConfig,
+    head: bool,
+    tokenizer: PreTrainedTokenizerBase | None,
+    dtype: str,
 ) -> None:
     special = {key: getattr(config, field) for key, field in families.TOKENS.items()}
     for key in special:
@@ -138,7 +137,7 @@ def _save_config(
     (folder / CONFIG).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
-def check_saved_tokenizer(folder: Path, tokenizer: Any) -> None:
+def check_saved_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     """By model_type, `transformers` may open a tokenizer as another class and ignore its rules."""
     reloaded = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     text = SAMPLE + "".join(tokenizer.all_special_tokens)
@@ -191,7 +190,7 @@ def replacing(target: Path) -> Iterator[Path]:
         multihost_utils.sync_global_devices("a folder of a model has its name")
 
 
-def gather(array: Any) -> np.ndarray:
+def gather(array: ArrayLike) -> np.ndarray:
     """An array whole, on every process."""
     if isinstance(array, jax.Array) and not array.is_fully_addressable:
         array = multihost_utils.process_allgather(array, tiled=True)

@@ -18,6 +18,8 @@ from mapl_jax.runtime.errors import UserError
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 DTYPES = ("F32", "BF16", "F16")
 CHUNK_BYTES = 2**24
+# An object of a JSON file.
+Json = dict[str, Any]
 
 
 class TensorFiles:
@@ -163,7 +165,7 @@ def write(
         (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> Json:
     """A JSON object.
 
     Raises:

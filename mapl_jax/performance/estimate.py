@@ -8,11 +8,13 @@ three kinds of work overlaps another in itself, and the slowest is what a step t
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
+from jax.extend.core import Jaxpr
+from jaxtyping import PyTree
 
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.runtime.errors import UserError
@@ -127,10 +129,10 @@ class Memory:
         return sum(dataclasses.astuple(self))
 
 
-def bytes_here(tree: Any) -> float:
+def bytes_here(tree: PyTree) -> float:
     """Bytes of abstract arrays on one device, from their shardings."""
 
-    def size(x: Any) -> float:
+    def size(x: jax.ShapeDtypeStruct) -> float:
         shape = x.shape if x.sharding is None else x.sharding.shard_shape(x.shape)
         return math.prod(shape) * x.dtype.itemsize
 
@@ -248,7 +250,7 @@ def _members(text: str) -> int:
 # Operations.
 
 
-def product_flops(function: Any, *arguments: Any) -> float:
+def product_flops(function: Callable[..., object], *arguments: object) -> float:
     """Floating-point operations of the matrix products of a traced function, loops unrolled.
 
     Kernels and loops that end when their data does are left out.
@@ -274,7 +276,7 @@ def _flops(jaxpr: Any) -> float:
     return total
 
 
-def _jaxprs(params: Mapping[str, Any]) -> list[Any]:
+def _jaxprs(params: Mapping[str, Any]) -> list[Jaxpr]:
     return [x for x in params.values() if hasattr(x, "eqns") or hasattr(x, "jaxpr")]
 
 
@@ -285,7 +287,7 @@ def _parts(params: Mapping[str, Any]) -> int:
     return math.prod(mesh.shape[a] for a in axes)
 
 
-def _tuple(x: Any) -> tuple[Any, ...]:
+def _tuple(x: str | tuple[str, ...]) -> tuple[str, ...]:
     return x if isinstance(x, tuple) else (x,)
 
 
@@ -373,6 +375,6 @@ def fitting(where: Slice, memory: Memory) -> tuple[Slice | None, Slice | None]:
     )
 
 
-def leading(values: Any) -> float:
+def leading(values: PyTree) -> float:
     """Bytes of a tree of abstract arrays, whole."""
     return float(sum(np.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(values)))

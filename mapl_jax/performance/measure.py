@@ -22,14 +22,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
+from jax.typing import DTypeLike
+from jaxtyping import Array
 
 from mapl_jax.data import loader
+from mapl_jax.data.trie_set import TrieRecord
 from mapl_jax.kernels import tiles
 from mapl_jax.kernels.attention import attention
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.kernels.rows import Row
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.parameters import Params
 from mapl_jax.training import sharding
+from mapl_jax.training.step import TrainState
 from mapl_jax.training.trainer import Trainer
 
 MATRIX = 2048
@@ -82,13 +88,13 @@ def work_of(batches: loader.Batches, steps: int, *, policy: bool) -> Work:
     return Work(samples, comparisons, tokens, flat, predicted, pairs, filled)
 
 
-def _flat(trie: Any) -> int:
+def _flat(trie: TrieRecord) -> int:
     """Tokens of one sequence for every term of every comparison."""
     leaf, sign = trie["term_leaf"].reshape(-1, 4), trie["term_sign"].reshape(-1, 4)
     return int((trie["leaf_tokens"][leaf] * (sign != 0)).sum())
 
 
-def model_flops(model: DecoderConfig, shapes: Any, work: Work) -> float:
+def model_flops(model: DecoderConfig, shapes: Params, work: Work) -> float:
     """FLOPs of a step by the formula above."""
     body = sum(
         x.size
@@ -100,7 +106,7 @@ def model_flops(model: DecoderConfig, shapes: Any, work: Work) -> float:
     return 3.0 * forward
 
 
-def matmul_peak(dtype: Any, repeats: int = 10) -> float:
+def matmul_peak(dtype: DTypeLike, repeats: int = 10) -> float:
     """FLOP/s of the fastest of a few large matrix products on all devices of this process."""
     a = jnp.ones((MATRIX, MATRIX), dtype)
     product = jax.jit(lambda a: a @ a)
@@ -108,7 +114,7 @@ def matmul_peak(dtype: Any, repeats: int = 10) -> float:
     return 2 * MATRIX**3 / best * jax.local_device_count()
 
 
-def _seconds(call: Callable[[], Any]) -> float:
+def _seconds(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     jax.block_until_ready(call())
     return time.perf_counter() - start
@@ -138,8 +144,10 @@ def attention_seconds(
     )
 
     @jax.jit
-    def both(q: Any, k: Any, v: Any, reach: Any, positions: Any, lists: Any) -> Any:
-        def total(q: Any, k: Any, v: Any) -> Any:
+    def both(
+        q: Array, k: Array, v: Array, reach: Array, positions: Array, lists: Array
+    ) -> tuple[Array, ...]:
+        def total(q: Array, k: Array, v: Array) -> Array:
             out = attention(
                 q,
                 k,
@@ -206,8 +214,10 @@ def attention_by_length(lengths: tuple[int, ...], dense: int, repeats: int = 3) 
         q, k = (jnp.ones((rows, length, n, 64)) * 0.1 for n in (8, 2))
 
         @functools.partial(jax.jit, static_argnames="backend")
-        def both(q: Any, k: Any, v: Any, reach: Any, lists: Any, backend: str) -> Any:
-            def total(q: Any, k: Any, v: Any) -> Any:
+        def both(
+            q: Array, k: Array, v: Array, reach: Array, lists: Array, backend: str
+        ) -> tuple[Array, ...]:
+            def total(q: Array, k: Array, v: Array) -> Array:
                 return jnp.sum(
                     attention(q, k, v, Row(reach, reach, reach, lists), Compute(backend=backend))
                 )
@@ -223,11 +233,11 @@ def attention_by_length(lengths: tuple[int, ...], dense: int, repeats: int = 3) 
 
 def train_seconds(
     run: Trainer,
-    state: Any,
-    frozen: Any,
+    state: TrainState,
+    frozen: Params,
     batches: loader.Batches,
     fields: tuple[str, ...],
-    mesh: Any,
+    mesh: Mesh,
     *,
     warm: int,
     steps: int,

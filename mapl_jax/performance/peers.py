@@ -22,10 +22,14 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from mapl_jax.data import loader, rows, tokenization, trie_set
-from mapl_jax.data.trie_set import TrieSet
+from mapl_jax.data.loader import Batch
+from mapl_jax.data.tokenization import Tokenizer
+from mapl_jax.data.trie_set import TrieRecord, TrieSet
 from mapl_jax.models import initial, saving
+from mapl_jax.models.parameters import Params
 from mapl_jax.performance.torch_sides import (
     BETA,
     LEARNING_RATE,
@@ -86,7 +90,9 @@ def compare(
         folder = Path(name)
         data, cache = settings.data, folder / "cache"
 
-        def tries_of(made: Settings | None, tokenizer: Any = None) -> tuple[TrieSet, Any]:
+        def tries_of(
+            made: Settings | None, tokenizer: Tokenizer | None = None
+        ) -> tuple[TrieSet, Tokenizer]:
             split = prepare.samples_of(
                 data.train, cache, on_error=data.on_error, seed=settings.seed, synthesis=made
             )
@@ -158,7 +164,7 @@ def _by_turns(
     }
 
 
-def _pair(trie: Any) -> Pair:
+def _pair(trie: TrieRecord) -> Pair:
     """The two leaves of a base comparison, token by token."""
     index = np.arange(len(trie["tokens"]))
     paths = []
@@ -171,7 +177,7 @@ def _pair(trie: Any) -> Pair:
     )
 
 
-def _terms(trie: Any) -> list[Term]:
+def _terms(trie: TrieRecord) -> list[Term]:
     """All comparisons of a trie, one sequence for every term."""
     index = np.arange(len(trie["tokens"]))
     leaves = [
@@ -216,7 +222,7 @@ def _sides(
     settings: RunSettings,
     tries: TrieSet,
     pairs: list[Any],
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     folder: Path,
     batch: int,
 ) -> dict[str, Side]:
@@ -250,11 +256,11 @@ def _ours(
     settings: RunSettings,
     objective: Objective,
     source: initial.InitialWeights,
-    params: Any,
+    params: Params,
     tries: TrieSet,
     count: int,
     batch: int,
-    mesh: Any,
+    mesh: Mesh,
     folder: Path,
 ) -> Side:
     compute = trainer.compute_of(settings.train, mesh)
@@ -295,7 +301,7 @@ def _ours(
         part = jax.tree.map(lambda x: x[0], first[0].keeping(objective.fields))
 
         @jax.jit
-        def both(params: Any, part: Any) -> tuple[jax.Array, Any]:
+        def both(params: Params, part: Batch) -> tuple[jax.Array, Params]:
             return jax.value_and_grad(lambda p: objective.loss(run.leaves(p, part), part)[0])(
                 params
             )

@@ -1,12 +1,19 @@
 """The sides of a comparison that run in torch: TRL's trainers, and a plain loop."""
 
+from __future__ import annotations
+
 import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from mapl_jax.data.tokenization import Tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BETA = 0.1
 LEARNING_RATE = 1e-5
@@ -68,20 +75,20 @@ class TorchLoop:
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=LEARNING_RATE, weight_decay=0.0
         )
-        self.reference: dict[int, Any] = {}
+        self.reference: dict[int, Tensor] = {}
         self.rng = np.random.default_rng(0)
         if kind == "dpo":
             with torch.no_grad():
                 for index in range(len(pairs)):
                     self.reference[index] = self._logps([index]).clone()
 
-    def _padded(self, indices: list[int]) -> tuple[Any, Any, Any]:
+    def _padded(self, indices: list[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Ids, attention mask and response mask of chosen, then rejected."""
         texts = [(self.pairs[i].prompt, self.pairs[i].chosen) for i in indices]
         texts += [(self.pairs[i].prompt, self.pairs[i].rejected) for i in indices]
         return self._filled(texts)
 
-    def _filled(self, texts: list[tuple[list[int], list[int]]]) -> tuple[Any, Any, Any]:
+    def _filled(self, texts: list[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor, Tensor]:
         """The same of prompts and responses in one list."""
         import torch
 
@@ -96,7 +103,7 @@ class TorchLoop:
             scored[row, len(prompt) : stop] = 1
         return ids, mask, scored
 
-    def _logps(self, indices: list[int]) -> Any:
+    def _logps(self, indices: list[int]) -> Tensor:
         """Log-probabilities [2, pairs], from the logits of response tokens alone."""
         import torch
 
@@ -109,13 +116,13 @@ class TorchLoop:
         sums = torch.zeros(at.shape, dtype=values.dtype).masked_scatter(at, values).sum(1)
         return sums.reshape(2, -1)
 
-    def _rewards(self, ids: Any, mask: Any) -> Any:
+    def _rewards(self, ids: Tensor, mask: Tensor) -> Tensor:
         import torch
 
         states = self.model.model(input_ids=ids, attention_mask=mask).last_hidden_state
         return self.model.score(states[torch.arange(len(ids)), mask.sum(1) - 1])[:, 0]
 
-    def _loss(self, indices: list[int]) -> Any:
+    def _loss(self, indices: list[int]) -> Tensor:
         import torch
 
         if self.kind == "all":
@@ -163,7 +170,7 @@ class TorchLoop:
 
 
 def trl_side(
-    kind: str, start: Path, pairs: list[Pair], batch: int, tokenizer: Any, folder: Path
+    kind: str, start: Path, pairs: list[Pair], batch: int, tokenizer: Tokenizer, folder: Path
 ) -> Side:
     """TRL's trainer of rewards or of DPO, from the weights of a folder."""
     import torch
@@ -192,7 +199,7 @@ def _trainer(
     start: Path,
     pairs: list[Pair],
     batch: int,
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     folder: Path,
     clock: Any,
 ) -> Any:

@@ -1,0 +1,12 @@
+"""Parameters: nested dicts with an array, or what says something of an array, at each end."""
+
+from typing import Any
+
+Params = dict[str, Any]
+
+
+def at_path(tree: Params, path: tuple[str, ...]) -> Any:
+    """What lies at a path."""
+    for key in path:
+        tree = tree[key]
+    return tree
