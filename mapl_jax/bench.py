@@ -119,25 +119,17 @@ def run(config: ConfigDict, folder: Path, steps: int) -> dict[str, Any]:
         steps: how many.
     """
     chosen = run_settings(config.to_dict())
-    mesh = sharding.make_mesh(config.mesh)
+    mesh = sharding.make_mesh(chosen.mesh)
     compute = trainer.compute_of(chosen.train, mesh)
     objective = trainer.objective_of(chosen)
     tokenizer, tries = _data(config, folder, synthesized=objective.kind == "comparisons")
-    objective.check(tries)
     chosen = settings.replace(chosen, {"train": {"steps": steps + WARM}})
     plan = trainer.make_plan(chosen, tries, objective, mesh)
     source = trainer.first_parameters(chosen, tokenizer, objective.head)
-    made = trainer.make_trainer(
-        source.model,
-        objective,
-        mesh,
-        settings=chosen.train,
-        steps=plan.steps,
-        compute=compute,
-    )
+    made = trainer.of_run(chosen, source.model, objective, mesh, plan.steps)
     first, frozen = lora.split(source.make(made.places), source.model.lora)
     pad = tokenizer.pad_token_id or 0
-    reference = weights.reference(chosen.model.reference, source, tokenizer, objective, chosen.seed)
+    reference = weights.reference_of(chosen, source, tokenizer, objective)
     numbers = weights.reference_logps(
         reference,
         objective,

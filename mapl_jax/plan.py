@@ -12,10 +12,10 @@ import dataclasses
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from mapl_jax.data import loader, rows, tokenization
@@ -29,13 +29,14 @@ from mapl_jax.performance.estimate import GB, Memory, Slice
 from mapl_jax.runtime import cli
 from mapl_jax.runtime.console import result
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.settings import setting
+from mapl_jax.runtime.settings import from_section, setting
 from mapl_jax.synthesis.prepare import samples_of
 from mapl_jax.train import Settings
-from mapl_jax.training import objective as objectives
 from mapl_jax.training import restore, sharding, trainer
+from mapl_jax.training.objective import Objective
 from mapl_jax.training.restore import Trained
-from mapl_jax.training.settings import RunSettings, run_settings
+from mapl_jax.training.settings import RunSettings
+from mapl_jax.training.step import Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +105,7 @@ def prepare(where: Slice) -> None:
         jax.config.update("jax_num_cpu_devices", where.chips)
 
 
-def devices_of(where: Slice) -> list[Any]:
+def devices_of(where: Slice) -> list[jax.Device]:
     """The devices of a slice, described for the compiler.
 
     Raises:
@@ -114,11 +115,11 @@ def devices_of(where: Slice) -> list[Any]:
         return jax.devices()[: where.chips]
     from jax.experimental import topologies
 
-    options: dict[str, Any] = {}
+    options: dict[str, list[int]] = {}
     if where.chips == 1:
         options = {"chips_per_host_bounds": [1, 1, 1]}
     try:
-        found = topologies.get_topology_desc(str(where), platform="tpu", **options)
+        topology = topologies.get_topology_desc(str(where), platform="tpu", **options)
     except Exception as error:
         text = str(error)
         if "libtpu" in text.lower() or "plugin" in text.lower():
@@ -129,7 +130,7 @@ def devices_of(where: Slice) -> list[Any]:
             f"--topology {where}: {text.splitlines()[0]}; slices are "
             + ", ".join(f"{where.kind}:{shape}" for shape in where.chip.sizes.values())
         ) from error
-    return list(found.devices)
+    return list(topology.devices)
 
 
 def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
@@ -143,56 +144,31 @@ def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
     Raises:
         UserError: the config means nothing on this hardware.
     """
-    if not 0 < trie <= config.data.row_length:
+    settings = from_section(Settings, config.to_dict())
+    length = settings.data.row_length
+    if not 0 < trie <= length:
         raise UserError(
-            f"--trie_tokens is {trie}; it must lie between 1 and data.row_length "
-            f"({config.data.row_length})"
+            f"--trie_tokens is {trie}; it must lie between 1 and data.row_length ({length})"
         )
-    devices = devices_of(where)
-    mesh = sharding.make_mesh(config.mesh, devices)
-    chosen = run_settings(config.to_dict())
-    objective = trainer.objective_of(chosen)
-    model = model_of(chosen)
-    compute = trainer.compute_of(chosen.train, mesh)
-    run = trainer.make_trainer(
-        model,
-        objective,
-        mesh,
-        settings=chosen.train,
-        steps=config.train.steps or 1000,
-        compute=compute,
-    )
-    each = sharding.data_parts(mesh)
-    parts = max(config.train.accumulation, 1)
-    if config.train.rows_per_batch % (parts * each):
-        parts = max(1, config.train.rows_per_batch // each)
-    in_step = max(config.train.rows_per_batch // (parts * each), 1) * parts * each
-    batch = abstract_batch(config, objective, mesh, rows_per_batch=in_step, parts=parts, trie=trie)
-    frozen_shapes, places = lora.split(run.shapes, model.lora)[1], run.frozen
-    frozen = jax.tree.map(
-        lambda x, place: jax.ShapeDtypeStruct(x.shape, compute.dtype, sharding=place),
-        frozen_shapes,
-        places,
-    )
-    known = {
-        "parameters": estimate.bytes_here(run.abstract.params),
-        "frozen": estimate.bytes_here(frozen),
-        "optimizer": estimate.bytes_here(run.abstract.opt_state),
-        "batch": estimate.bytes_here(batch),
-    }
-    traced = run.train_step.trace(run.abstract, batch, frozen)
-    temporaries, traffic = _compile(traced, sum(known.values()))
-    memory = Memory(**known, temporaries=temporaries)
-    tokens = float(in_step * config.data.row_length)
-    again = compute.remat == "full"
+    mesh = sharding.make_mesh(settings.mesh, devices_of(where))
+    objective = trainer.objective_of(settings)
+    model = model_of(settings)
+    steps = settings.train.steps or 1000
+    run = trainer.of_run(settings, model, objective, mesh, steps)
+    rows_in_step, parts = _batch_size(settings, mesh)
+    batch = abstract_batch(settings, objective, mesh, rows_in_step, parts, trie)
+    frozen = _frozen(run)
+    memory, traffic = _memory(run, batch, frozen)
+    tokens = float(rows_in_step * length)
+    again = run.compute.remat == "full"
     flops = estimate.product_flops(run.train_step, run.abstract, batch, frozen)
     flops += estimate.attention_flops(model, tokens, trie, tile=tiles.TILE, passes=3.5 + again)
-    size = np.dtype(compute.dtype).itemsize
+    size = np.dtype(run.compute.dtype).itemsize
     reading = estimate.memory_traffic(
         memory,
         model,
         weights=estimate.leading(run.shapes) / 4 * size / mesh.shape["tensor"],
-        tokens=tokens / parts / each,
+        tokens=tokens / parts / sharding.data_parts(mesh),
         parts=parts,
         passes=2 + again,
     )
@@ -200,9 +176,9 @@ def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
     return Plan(
         where=where,
         mesh=dict(mesh.shape),
-        parameters=sum(x.size for x in jax.tree.leaves(run.shapes)),
-        attention=trainer.attention_of(model, compute, chosen.data.row_length),
-        rows=in_step,
+        parameters=run.sizes[0],
+        attention=trainer.attention_of(model, run.compute, length),
+        rows=rows_in_step,
         parts=parts,
         memory=memory,
         traffic=traffic,
@@ -214,6 +190,40 @@ def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
         ),
         samples=tokens / trie,
     )
+
+
+def _batch_size(settings: RunSettings, mesh: Mesh) -> tuple[int, int]:
+    """Rows of a step and its parts, as near to the settings as the mesh can split them."""
+    train, each = settings.train, sharding.data_parts(mesh)
+    parts = train.accumulation
+    if train.rows_per_batch % (parts * each):
+        parts = max(1, train.rows_per_batch // each)
+    return max(train.rows_per_batch // (parts * each), 1) * parts * each, parts
+
+
+def _frozen(run: trainer.Trainer) -> Params:
+    """Shapes of the frozen parameters, rounded to the type of the computation."""
+    _, shapes = lora.split(run.shapes, run.model.lora)
+    return jax.tree.map(
+        lambda x, place: jax.ShapeDtypeStruct(x.shape, run.compute.dtype, sharding=place),
+        shapes,
+        run.frozen,
+    )
+
+
+def _memory(
+    run: trainer.Trainer, batch: loader.Batch, frozen: Params
+) -> tuple[Memory, dict[str, float] | None]:
+    """Memory of one device and its traffic; no traffic if the step is too large for it."""
+    state = {
+        "parameters": estimate.bytes_here(run.abstract.params),
+        "frozen": estimate.bytes_here(frozen),
+        "optimizer": estimate.bytes_here(run.abstract.opt_state),
+        "batch": estimate.bytes_here(batch),
+    }
+    traced = run.train_step.trace(run.abstract, batch, frozen)
+    temporaries, traffic = _compile(traced, sum(state.values()))
+    return Memory(**state, temporaries=temporaries), traffic
 
 
 def build_model(config: ConfigDict, data: Source | None = None) -> Trained:
@@ -234,10 +244,10 @@ def build_model(config: ConfigDict, data: Source | None = None) -> Trained:
         >>> model.model.width, model.head
         (64, True)
     """
-    mesh = sharding.make_mesh(config.mesh)
-    settings = run_settings(config.to_dict())
+    settings = from_section(Settings, config.to_dict())
+    mesh = sharding.make_mesh(settings.mesh)
     head = trainer.objective_of(settings).head
-    if data is None and not (config.tokenizer.path or config.model.path):
+    if data is None and not (settings.tokenizer.path or settings.model.path):
         raise UserError("no tokenizer is named; give data to learn one from")
     with tempfile.TemporaryDirectory(prefix="mapl-") as folder:
         split = Split((), "", {}) if data is None else samples_of(data, folder)
@@ -274,18 +284,17 @@ def model_of(settings: RunSettings) -> DecoderConfig:
 
 
 def abstract_batch(
-    config: ConfigDict,
-    objective: objectives.Objective,
-    mesh: Any,
-    *,
+    settings: Settings,
+    objective: Objective,
+    mesh: Mesh,
     rows_per_batch: int,
     parts: int,
     trie: int,
 ) -> loader.Batch:
     """Shapes of a batch whose rows are full of tries of one size."""
-    length = config.data.row_length
+    length = settings.data.row_length
     tries = length // trie + 1
-    leaves = 10 if config.get("synthesis", {}).get("mode") == "full" else 6
+    leaves = 10 if settings.synthesis.mode == "full" else 6
     starts = np.arange(0, length, trie)
     plan = rows.Plan(
         members=np.zeros(0, np.int64),
@@ -308,7 +317,7 @@ def abstract_batch(
     return jax.tree.map(shape, row.keeping(objective.fields))
 
 
-def _compile(traced: Any, arguments: float) -> tuple[float, dict[str, float] | None]:
+def _compile(traced: jax.stages.Traced, arguments: float) -> tuple[float, dict[str, float] | None]:
     """Temporaries and traffic of a traced step; no traffic if it is too large for its device."""
     try:
         compiled = traced.lower().compile()
@@ -317,10 +326,10 @@ def _compile(traced: Any, arguments: float) -> tuple[float, dict[str, float] | N
         if used is None:
             raise
         return max(used - arguments, 0.0), None
-    found = compiled.memory_analysis()
+    sizes = compiled.memory_analysis()
     # What is not written over an old state is new.
-    fresh = found.output_size_in_bytes - found.alias_size_in_bytes
-    temporaries = float(found.temp_size_in_bytes + fresh + found.generated_code_size_in_bytes)
+    fresh = sizes.output_size_in_bytes - sizes.alias_size_in_bytes
+    temporaries = float(sizes.temp_size_in_bytes + fresh + sizes.generated_code_size_in_bytes)
     return temporaries, estimate.collective_bytes(compiled.as_text())
 
 

@@ -65,16 +65,6 @@ MOST_ANY = 149
 
 # Rule -> what still breaks it; only ever gets shorter.
 LEFT: dict[str, set[str]] = {
-    "configs_below_verbs": {
-        "runtime.run_folder",
-    },
-    "long_functions": {
-        "plan.make",
-        "train.run",
-    },
-    "long_files": {
-        "train",
-    },
     "lines": set(),
     "any_lines": set(),
 }

@@ -1,19 +1,20 @@
 """The evaluations of a run on its held-out tries: before, during and after training."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from mapl_jax.data.run_data import RunData
 from mapl_jax.data.trie_set import TrieSet
-from mapl_jax.evaluation import sampler, stored
+from mapl_jax.evaluation import following, sampler, stored
 from mapl_jax.evaluation.evaluators import Evaluator, evaluator_of
 from mapl_jax.evaluation.following import Probe
 from mapl_jax.evaluation.sampler import Responder
 from mapl_jax.runtime.run_folder import RunFolder
-from mapl_jax.training.settings import EvalSettings
+from mapl_jax.training.settings import EvalSettings, RunSettings
 from mapl_jax.training.step import Params
 from mapl_jax.training.trainer import Trainer
 
@@ -74,3 +75,31 @@ class HeldOut:
         return self.evaluator.score(
             self.trainer.score(params), batches, self.trainer.objective.fields
         )
+
+
+def of_run(
+    settings: RunSettings, folder: RunFolder, trainer: Trainer, data: RunData
+) -> Callable[[Float[np.ndarray, "n 2"] | None], HeldOut]:
+    """What a run evaluates itself on.
+
+    Args:
+        settings: of the run.
+        folder: of the run.
+        trainer: scores the leaves.
+        data: data of the run; a policy answers held-out prompts if the settings say so.
+
+    Returns:
+        (log-probabilities of the held-out leaves under the reference, or None) -> evaluations.
+
+    Raises:
+        UserError: prompts are to be answered, and none has instructions.
+    """
+    asked, respond = settings.eval.generate, None
+    probes = following.probes(data.test_samples.samples(), asked) if asked else []
+    if probes:
+        respond = sampler.of_run(
+            settings, trainer.model, data.tokenizer, trainer.mesh, trainer.compute
+        )
+    return lambda reference: HeldOut(
+        folder, trainer, data.test, reference, settings.eval, settings.seed, probes, respond
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from mapl_jax.evaluation import Evaluator, evaluator_of, following, likelihood, preferences
+from mapl_jax.evaluation import evaluator_of, following, likelihood, preferences
 from mapl_jax.evaluation.preferences import percent
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.evaluation.stored import SIDES, digests
@@ -31,10 +31,12 @@ from mapl_jax.reports.figures import (
 from mapl_jax.reports.findings import SPLITS
 from mapl_jax.reports.pages import duration, number, write_page
 from mapl_jax.runtime import files
+from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_json, shown, write_json
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.training.metrics import read_metrics
+from mapl_jax.training.objective import Kind
 from mapl_jax.training.restore import Model, Trained
 
 Scored = preferences.Scored | likelihood.Scored
@@ -298,25 +300,18 @@ def read_pictures(folder: RunFolder) -> dict[str, Gallery]:
 
 def finish(
     folder: RunFolder,
-    *,
     config: Mapping[str, Any],
-    command: str,
-    facts: dict[str, Any],
-    say: Callable[..., None],
-    evaluator: Evaluator[Any],
-    answered: bool = False,
-    samples: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
+    facts: Mapping[str, Any],
+    kind: Kind,
+    samples: Callable[[], Iterable[Mapping[str, Any]]],
 ) -> None:
     """Writes summary.json and report.html, and prints the table.
 
     Args:
         folder: of the run, with the scores before and after training in it.
         config: of the run, as plain values.
-        command: that started it.
-        facts: everything else worth keeping: counts, sizes, times.
-        say: prints.
-        evaluator: the evaluation that the scores are of.
-        answered: whether the policy answered prompts before and after.
+        facts: the command that started it, and what else is worth keeping: counts, sizes, times.
+        kind: what the model learned from.
         samples: reads the held-out samples.
     """
     if jax.process_index() != 0:
@@ -326,6 +321,7 @@ def finish(
             f"{folder.eval} cannot be used ({flaw}); the same command makes it anew, from the last "
             "checkpoint"
         )
+    evaluator, answered = evaluator_of(kind), config["eval"].get("generate", 0) > 0
     resampling = {"seed": config["seed"], "resamples": config["eval"]["resamples"]}
     scored = {which: evaluator.read(folder.eval / f"{which}.jsonl") for which in SIDES}
     sides = {which: evaluator.summarize(values, **resampling) for which, values in scored.items()}
@@ -336,7 +332,6 @@ def finish(
     held_out = digests(samples())
     summary = {
         "name": config["name"],
-        "command": command,
         **facts,
         "held_out": held_out,
         "eval": sides,
@@ -346,7 +341,7 @@ def finish(
     write_report(
         folder.report,
         title=config["name"],
-        command=command,
+        command=facts["command"],
         summary={**summary, "config": config},
         before=sides["before"],
         after=sides["after"],

@@ -4,16 +4,18 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import jax
-from ml_collections import ConfigDict
 
 from mapl_jax.runtime import distributed, storage
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import held, is_address, local, read_json, sweep, write_json
+
+# A config as plain values: section -> field -> value.
+Config = Mapping[str, Any]
 
 
 class RunFolder:
@@ -44,16 +46,15 @@ class RunFolder:
         self.sft = self.path / "sft"
         self.given = self.path / "data"
 
-    def with_start(self, config: ConfigDict) -> ConfigDict:
+    def with_start(self, config: Config) -> Config:
         """The config of a run that makes its start: with what `sft/` made, and with `demo`.
 
         A config that names a model comes back as it is.
         """
         if not makes_start(config):
             return config
-        copied = settled(config).unlock()
-        copied.model.path = str(RunFolder(self.sft).model)
-        return copied.lock()
+        start = {"model": {"path": str(RunFolder(self.sft).model)}}
+        return merged(merged(config, config.get("demo", {})), start)
 
     @contextmanager
     def undone_on_mistake(self) -> Iterator[None]:
@@ -74,13 +75,13 @@ class RunFolder:
                     path.rmdir()
             raise
 
-    def claim(self, config: ConfigDict) -> None:
+    def claim(self, config: Config) -> None:
         """Takes the folder for a config, or goes on in it.
 
         Raises:
             UserError: the folder holds the run of another config, or something else.
         """
-        wanted = json.loads(json.dumps(config.to_dict()))
+        wanted = json.loads(json.dumps(config))
         if self.config.exists():
             found = read_json(self.config)
             differing = _differences(found, wanted)
@@ -106,16 +107,20 @@ class RunFolder:
             sweep(path)
 
 
-def makes_start(config: ConfigDict) -> bool:
+def makes_start(config: Config) -> bool:
     """Whether the run makes the model that it starts from."""
-    return "sft" in config and not config.model.path
+    return config.get("sft") is not None and not config["model"]["path"]
 
 
-def settled(config: ConfigDict) -> ConfigDict:
-    """A config of `makes_start` with what its `demo` says in place of the fields of these names."""
-    copied = ConfigDict(config.to_dict())
-    copied.update(copied.get("demo", {}))
-    return copied.lock()
+def merged(values: Config, other: Config) -> dict[str, Any]:
+    """Nested values with other ones in place of those of the same names."""
+    result = dict(values)
+    for name, value in other.items():
+        old = result.get(name)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            value = merged(old, value)
+        result[name] = value
+    return result
 
 
 def _differences(found: Any, wanted: Any, prefix: str = "") -> list[str]:
@@ -129,13 +134,17 @@ def _differences(found: Any, wanted: Any, prefix: str = "") -> list[str]:
 
 
 @contextlib.contextmanager
-def opened(config: ConfigDict, workdir: str | os.PathLike[str] | None) -> Iterator[RunFolder]:
+def opened(run: str, workdir: str | os.PathLike[str] | None) -> Iterator[RunFolder]:
     """The folder of a run while it is worked in, which may be in a bucket.
+
+    Args:
+        run: name of the run.
+        workdir: its folder; None for `runs/NAME`.
 
     Raises:
         UserError: a run that is not part of this one works in it on this machine.
     """
-    place = workdir or f"runs/{config.name}"
+    place = workdir or f"runs/{run}"
     alone = jax.process_count() == 1
     with contextlib.ExitStack() as stack:
         if alone:
@@ -150,7 +159,7 @@ def undone_on_mistake(folder: RunFolder) -> contextlib.AbstractContextManager[No
     return folder.undone_on_mistake() if jax.process_count() == 1 else contextlib.nullcontext()
 
 
-def claim(folder: RunFolder, config: ConfigDict) -> None:
+def claim(folder: RunFolder, config: Config) -> None:
     """Takes a run folder, once for all processes.
 
     Raises:

@@ -94,7 +94,7 @@ def study(config: ConfigDict, folder: Path, command: str) -> list[tables.Part]:
         UserError: a setting means nothing, or the folder holds another study.
     """
     arms = all_arms.chosen(config.arms)
-    run_folder.RunFolder(folder).claim(config)
+    run_folder.RunFolder(folder).claim(config.to_dict())
     data = running.corpora(config, folder.absolute())
     made = running.do_all(config, arms, data, folder.absolute())
     parts = summarize(config, arms, made)

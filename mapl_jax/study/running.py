@@ -193,7 +193,7 @@ def _do(job: Job, known: Iterable[Job], *, keep: bool) -> None:
     if job.done:
         return
     say(f"\n{job.arm.name}, seed {job.seed}, budget {job.budget}")
-    job.folder.claim(job.config)
+    job.folder.claim(job.config.to_dict())
     alike = next((other for other in known if other.done and other.start == job.start), None)
     if alike:
         stored.share_scores(alike.folder, job.folder, "before")

@@ -17,11 +17,12 @@ import numpy as np
 from jax.sharding import Mesh
 
 from mapl_jax.data import loader, tokenization
+from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import hub, lora, peft, saving
 from mapl_jax.models.config import DecoderConfig
-from mapl_jax.models.heads import LogpHead, ScoreHead
+from mapl_jax.models.heads import Head, LogpHead, ScoreHead
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import local
 from mapl_jax.training import objective, restore, scoring, sharding, step
@@ -32,6 +33,16 @@ from mapl_jax.training.restore import Trained
 TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
 CHECKED_TRIES = 16
 CHUNK = 256  # tokens whose logits are in memory at once
+
+
+def check_tokenizer(model: DecoderConfig, tokenizer: Tokenizer, head: Head) -> None:
+    """Makes sure, before any training, that the tokenizer can be written with the trained model.
+
+    Raises:
+        UserError: read again it would give other tokens than now.
+    """
+    written = tokenization.closed(tokenizer) if head.scores else tokenizer
+    saving.check_tokenizer(dataclasses.replace(model, lora=None), written)
 
 
 def write_model(

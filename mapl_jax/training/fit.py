@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +10,7 @@ from jaxtyping import Float
 
 from mapl_jax.data import loader
 from mapl_jax.data.rows import Plan
-from mapl_jax.data.trie_set import TrieSet
+from mapl_jax.data.run_data import RunData
 from mapl_jax.models import lora
 from mapl_jax.models.initial import InitialWeights
 from mapl_jax.runtime import distributed
@@ -22,6 +21,7 @@ from mapl_jax.training.checkpoints import Checkpoints, check_record, open_newest
 from mapl_jax.training.metrics import MetricsWriter
 from mapl_jax.training.preemption import Preemption
 from mapl_jax.training.reference import reference_logps
+from mapl_jax.training.restore import Trained
 from mapl_jax.training.settings import RunSettings
 from mapl_jax.training.step import Params, TrainState
 from mapl_jax.training.trainer import Trainer
@@ -50,12 +50,10 @@ class Fit:
         trainer: compiled steps.
         settings: settings of the run.
         folder: folder of the run.
-        train: training tries.
-        held_out: held-out tries.
+        data: training and held-out tries.
         plan: rows of all steps.
         source: first parameters.
         reference: parameters of the reference; None without one.
-        cache_dir: folder of the caches.
         evaluations: (log-probabilities of held-out leaves under the reference) -> evaluations.
         preemption: says when to stop.
     """
@@ -63,12 +61,10 @@ class Fit:
     trainer: Trainer
     settings: RunSettings
     folder: RunFolder
-    train: TrieSet
-    held_out: TrieSet
+    data: RunData
     plan: Plan
     source: InitialWeights
     reference: InitialWeights | None
-    cache_dir: Path
     evaluations: Callable[[Logps | None], Evaluations]
     preemption: Preemption
 
@@ -77,19 +73,19 @@ class Fit:
         """What a checkpoint says of its run; another run's must not be gone on from."""
         lora_base = self.source.fingerprint if self.trainer.model.lora else None
         return {
-            "data": self.train.fingerprint,
-            "held_out": self.held_out.fingerprint,
+            "data": self.data.train.fingerprint,
+            "held_out": self.data.test.fingerprint,
             "steps": self.plan.steps,
             "model": self.trainer.model.to_dict(),
             "base": lora_base,
             "reference": self.reference.fingerprint if self.reference else None,
         }
 
-    def run(self) -> Params:
+    def run(self) -> Trained:
         """Evaluates, trains, evaluates again; goes on from the last checkpoint if there is one.
 
         Returns:
-            All parameters after the last step.
+            The model after the last step.
 
         Raises:
             Stopped: it was asked for; the same command goes on.
@@ -109,10 +105,10 @@ class Fit:
             references = reference_logps(
                 self.reference,
                 trainer.objective,
-                [self.train, self.held_out],
+                [self.data.train, self.data.test],
                 params=lora.join(first, frozen) if own else None,
                 mesh=trainer.mesh,
-                cache_dir=self.cache_dir,
+                cache_dir=self.data.cache_dir,
                 rows_per_batch=self.settings.eval.rows_per_batch,
                 pad_token=trainer.pad_token,
                 compute=trainer.compute,
@@ -133,7 +129,14 @@ class Fit:
             self.preemption.check()
             params = lora.join(state.params, frozen)
             evaluations.keep("after", params)
-        return params
+        return Trained(
+            model,
+            params,
+            self.data.tokenizer,
+            self.folder,
+            self.plan.steps,
+            held_out=self.data.test.fingerprint,
+        )
 
     def _loop(
         self,
@@ -147,7 +150,7 @@ class Fit:
         """The state after the last step."""
         trainer, train = self.trainer, self.settings.train
         batches = trainer.batches(
-            self.train, self.plan, reference=reference, accumulation=train.accumulation
+            self.data.train, self.plan, reference=reference, accumulation=train.accumulation
         )
         with MetricsWriter(
             self.folder.path,

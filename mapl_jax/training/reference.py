@@ -23,6 +23,7 @@ from mapl_jax.runtime import distributed
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import scoring, sharding, step
 from mapl_jax.training.objective import Objective
+from mapl_jax.training.settings import RunSettings
 
 FORMAT = 4
 LOGPS = "logps.safetensors"
@@ -75,19 +76,25 @@ def cached(
     return values
 
 
-def reference(
-    path: str, source: InitialWeights, tokenizer: Tokenizer, objective: Objective, seed: int
+def reference_of(
+    settings: RunSettings, source: InitialWeights, tokenizer: Tokenizer, objective: Objective
 ) -> InitialWeights | None:
-    """The reference of a policy: that of a path, or the first parameters of the run themselves.
+    """The reference of a policy: the model that the settings name, or the one it starts from.
+
+    Args:
+        settings: of the run.
+        source: first parameters of the run.
+        tokenizer: of the run.
+        objective: of the run.
 
     Returns:
-        Its source; None where the objective needs no reference.
+        Its parameters, not yet made; None where the objective needs no reference.
     """
     if not objective.reference:
         return None
-    if not path:
+    if not settings.model.reference:
         return source
-    return from_folder(path, tokenizer, objective.head, seed)
+    return from_folder(settings.model.reference, tokenizer, objective.head, settings.seed)
 
 
 def reference_logps(

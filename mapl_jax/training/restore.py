@@ -66,7 +66,7 @@ class Trained:
         return "score" in self.params
 
     @property
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Mapping[str, Any]:
         """The config of the run; empty for a model folder."""
         return _config(self.run) if self.run else {}
 
@@ -118,25 +118,12 @@ def placement(model: DecoderConfig, mesh: Mesh, head: bool) -> Any:
     return sharding.parameters(mesh, shapes, axes.logical_axes(shapes))
 
 
-def _config(run: RunFolder) -> dict[str, Any]:
+def _config(run: RunFolder) -> Mapping[str, Any]:
     """The config of a run as plain values, with the model that it made to start from."""
     config = read_json(run.config)
     if not isinstance(config, dict):
         raise UserError(f"{run.config} holds no config of a run")
-    if not config.get("sft") or config["model"]["path"]:
-        return config
-    start = {"model": {"path": str(RunFolder(run.sft).model)}}
-    return _changed(_changed(config, config.get("demo", {})), start)
-
-
-def _changed(values: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested values with other ones in place of those of the same names."""
-    return {
-        name: _changed(value, other.get(name, {}))
-        if isinstance(value, Mapping)
-        else other.get(name, value)
-        for name, value in {**other, **values}.items()
-    }
+    return run.with_start(config)
 
 
 def _from_folder(folder: Path, mesh: Mesh) -> Trained:

@@ -117,16 +117,6 @@ class RunSettings:
         """The same with what `demo` says, where the run makes the model that it starts from."""
         return settings.replace(self, self.demo) if self.makes_start else self
 
-    def with_start(self: Run, path: str) -> Run:
-        """The settings to train with, once the model that the run makes to start from is there.
-
-        Args:
-            path: folder of that model; a run that names another one starts from it.
-        """
-        if not self.makes_start:
-            return self
-        return settings.replace(self.settled(), {"model": {"path": path}})
-
 
 def run_settings(config: Mapping[str, Any]) -> RunSettings:
     """The settings of a run, from its config as plain values.

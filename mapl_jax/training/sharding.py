@@ -74,6 +74,11 @@ def make_mesh(shape: MeshSettings | Mapping[str, int], devices: list[Any] | None
     )
 
 
+def describe(mesh: Mesh) -> str:
+    """Version and backend of JAX, and the sizes of a mesh."""
+    return f"jax {jax.__version__} on {jax.default_backend()}, mesh {dict(mesh.shape)}"
+
+
 def data_parts(mesh: Mesh) -> int:
     """How many parts the rows of a batch are split into."""
     return mesh.shape["data"] * mesh.shape["fsdp"]

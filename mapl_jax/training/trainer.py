@@ -14,11 +14,12 @@ from jaxtyping import Float
 
 from mapl_jax.data import loader, rows
 from mapl_jax.data.loader import Batch, Batches
+from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels import attention
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.losses import LogProbabilities
-from mapl_jax.models import axes, initial, lora
+from mapl_jax.models import axes, hub, initial, lora
 from mapl_jax.models.config import DTYPES, DecoderConfig
 from mapl_jax.models.heads import Head
 from mapl_jax.models.initial import InitialWeights
@@ -75,6 +76,11 @@ class Trainer:
             for tree in (self.shapes, self.abstract.params)
         ]
         return count[0], count[1]
+
+    def facts(self, plan: rows.Plan) -> dict[str, object]:
+        """How much is trained in how many steps, for the summary of a run."""
+        size, trained = self.sizes
+        return {"parameters": size, "trained_parameters": trained, "steps": plan.steps}
 
     @property
     def device(self) -> str:
@@ -225,6 +231,35 @@ def make_trainer(
 # From settings.
 
 
+def of_run(
+    settings: RunSettings,
+    model: DecoderConfig,
+    objective: Objective,
+    mesh: Mesh,
+    steps: int,
+    tokenizer: Tokenizer | None = None,
+) -> Trainer:
+    """The trainer of a run; with LoRA its state holds adapters and head, the base lies beside it.
+
+    Args:
+        settings: of the run.
+        model: config of the model.
+        objective: what is trained.
+        mesh: the devices.
+        steps: steps of the whole run.
+        tokenizer: of the run, for the unused places of rows.
+    """
+    return make_trainer(
+        model,
+        objective,
+        mesh,
+        settings=settings.train,
+        steps=steps,
+        compute=compute_of(settings.train, mesh),
+        pad_token=(tokenizer.pad_token_id or 0) if tokenizer else 0,
+    )
+
+
 def check(settings: RunSettings) -> None:
     """Makes sure that what several settings together say means something, before any work.
 
@@ -252,6 +287,16 @@ def objective_of(settings: RunSettings) -> Objective:
                 "--config=configs/sft.py, or set --config.model.path to a folder or hub name"
             )
     return objectives.make(settings.objective, settings.loss, logp_chunk=settings.train.logp_chunk)
+
+
+def check_models(settings: RunSettings, head: Head) -> None:
+    """Makes sure that the models that a run starts from can be loaded, without their weights.
+
+    Raises:
+        UserError: one of them is missing, incomplete, or of another kind.
+    """
+    for path in filter(None, (settings.model.path, settings.model.reference)):
+        hub.check(path, head=head.scores)
 
 
 def first_parameters(settings: RunSettings, tokenizer: Sized, head: Head) -> InitialWeights:
@@ -292,8 +337,9 @@ def make_plan(settings: RunSettings, tries: TrieSet, objective: Objective, mesh:
     """The plan of a training run: which tries lie in which row of which step.
 
     Raises:
-        UserError: rows do not divide evenly.
+        UserError: rows do not divide evenly, or the objective cannot read the data.
     """
+    objective.check(tries)
     train = settings.train
     parts = train.accumulation * sharding.data_parts(mesh)
     if train.rows_per_batch % parts:

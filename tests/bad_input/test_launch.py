@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from ml_collections import ConfigDict
 
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.run_folder import RunFolder
@@ -56,7 +55,7 @@ def test_debug_shows_where_a_config_broke(bench, command):
 
 
 def test_only_a_run_that_never_began_gives_its_folder_back(tmp_path):
-    config = ConfigDict({"seed": 0})
+    config = {"seed": 0}
     folder = RunFolder(tmp_path / "runs" / "one")
     with pytest.raises(UserError), folder.undone_on_mistake():
         folder.claim(config)

@@ -3,14 +3,13 @@
 import json
 
 import pytest
-from ml_collections import ConfigDict
 
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.run_folder import RunFolder
 
 
 def config(**train):
-    return ConfigDict({"name": "x", "seed": 0, "train": {"steps": 3, "rate": 0.1, **train}})
+    return {"name": "x", "seed": 0, "train": {"steps": 3, "rate": 0.1, **train}}
 
 
 def test_another_config_is_refused_with_every_field_that_differs(tmp_path):

@@ -1,0 +1,41 @@
+"""The data of a run: samples, and the same as tries."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from mapl_jax.data import trie_set
+from mapl_jax.data.splits import Split
+from mapl_jax.data.tokenization import Tokenizer
+from mapl_jax.data.trie_set import TrieSet
+
+
+class RunData(NamedTuple):
+    """The data of a run.
+
+    Attributes:
+        train_samples: training samples.
+        test_samples: held-out samples.
+        tokenizer: tokenizer of the run.
+        train: training samples as tries.
+        test: held-out samples as tries.
+        cache_dir: folder of the caches.
+    """
+
+    train_samples: Split
+    test_samples: Split
+    tokenizer: Tokenizer
+    train: TrieSet
+    test: TrieSet
+    cache_dir: Path
+
+    @property
+    def counts(self) -> dict[str, object]:
+        """What was read, made and dropped, for the summary of a run."""
+        return {
+            "train": {**self.train_samples.counts, "encoding": self.train.counts},
+            "test": {**self.test_samples.counts, "encoding": self.test.counts},
+        }
+
+    def describe(self) -> tuple[str, str]:
+        """Both parts, in words."""
+        return trie_set.describe("train", self.train), trie_set.describe("held out", self.test)

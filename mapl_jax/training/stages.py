@@ -1,0 +1,55 @@
+"""The runs of one folder: the run itself, and before it one that makes the model to start from."""
+
+from collections.abc import Iterator
+
+from mapl_jax.data.sources import DEMO
+from mapl_jax.runtime import distributed
+from mapl_jax.runtime.console import say
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import shown
+from mapl_jax.runtime.run_folder import Config, RunFolder, claim
+from mapl_jax.training import trainer
+from mapl_jax.training.settings import RunSettings
+
+
+def check(settings: RunSettings) -> None:
+    """Makes sure that the settings of all stages mean something, before anything is written.
+
+    Raises:
+        UserError: they do not, there is no model to start from, or processes have not joined.
+    """
+    first = settings.sft if settings.makes_start else None
+    if first and settings.data.train != DEMO:
+        raise UserError(
+            "no model to start from, and only the demonstration makes one; set "
+            "--config.model.path to a folder (configs/sft.py leaves one) or a hub name"
+        )
+    if first:
+        trainer.check(first)
+    trainer.check(settings.settled())
+    distributed.check_joined()
+
+
+def stages(folder: RunFolder, config: Config) -> Iterator[tuple[RunFolder, Config]]:
+    """Each run of a folder with its config, once its own folder is taken; the last is the run.
+
+    Args:
+        folder: folder of the run.
+        config: its config as plain values.
+
+    Raises:
+        UserError: the folder holds something else.
+    """
+    claim(folder, config)
+    settled = folder.with_start(config)
+    if settled is not config:
+        first = RunFolder(folder.sft)
+        if distributed.broadcast_from_main((first.model / "config.json").exists()):
+            say(f"the model to start from is there: {shown(first.model)}")
+        else:
+            claim(first, config["sft"])
+            yield first, config["sft"]
+            say()
+        if "demo" in config:
+            say(f"settings of the demonstration: demo in {shown(folder.config)}")
+    yield folder, settled
