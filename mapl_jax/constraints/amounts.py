@@ -135,10 +135,15 @@ def propose(
     """
     choices = []
     if kept and broken:
-        if max(broken) < min(kept):
-            choices.append((AT_LEAST, max(broken) + 1, min(kept)))
-        if max(kept) < min(broken):
-            choices.append((LESS_THAN, max(kept) + 1, min(broken)))
+        least_kept, most_broken = min(kept), max(broken)
+        if most_broken < least_kept:
+            choices.append((AT_LEAST, most_broken + 1, least_kept))
+        else:
+            most_kept, least_broken = max(kept), min(broken)
+            if most_kept < least_broken:
+                choices.append((LESS_THAN, most_kept + 1, least_broken))
+        if not choices:
+            return None
     elif kept or broken:
         low, high = min(kept or broken), max(kept or broken)
         under = (max(1, ceil(0.7 * low)), low)

@@ -213,9 +213,10 @@ class Family:
 
     def fits(self, params: Params, kept: Sequence[Text], broken: Sequence[Text]) -> bool:
         """Whether all of `kept` keep the constraint and none of `broken` does."""
-        return all(self.measure(params, text) >= 0 for text in kept) and all(
-            self.measure(params, text) < 0 for text in broken
-        )
+        for text in kept:
+            if self.measure(params, text) < 0:
+                return False
+        return all(self.measure(params, text) < 0 for text in broken)
 
     @functools.cached_property
     def forms(self) -> Sequence[Sentences]:

@@ -48,7 +48,7 @@ class Pool:
     def _values_of(self, family: Statistic) -> Counter[object]:
         """How many of the responses have each value of the family's statistic."""
         if family.id not in self._values:
-            self._values[family.id] = Counter(map(family.statistic, self._texts))
+            self._values[family.id] = Counter(map(family.value, self._texts))
         return self._values[family.id]
 
     def _count(self, family: Family, params: Params, low: float, high: float) -> bool:
@@ -58,11 +58,7 @@ class Pool:
         words = family.about(params)
         kept = broken = 0
         if isinstance(family, Statistic):
-            kept = sum(
-                times
-                for value, times in self._values_of(family).items()
-                if family.judge(params, value) >= 0
-            )
+            kept = family.keepers(params, self._values_of(family))
             return kept >= kept_needed and total - kept >= broken_needed
         if words:
             holders = {place for word in words for place in self._holders.get(word, ())}

@@ -25,6 +25,7 @@ def topics(demands: Demands) -> frozenset[str]:
     return frozenset(map(_topic, (*demands.bounds, *demands.values, *demands.about)))
 
 
+@functools.lru_cache(maxsize=4096)
 def _topic(name: str) -> str:
     if name in _LENGTH:
         return "length"

@@ -1,6 +1,6 @@
 """The common shapes of families: a count, an exact number, a bound on one, a yes or no."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar, Unpack
 
 from mapl_jax.constraints import amounts
@@ -27,7 +27,24 @@ class Statistic(Family, Generic[V]):
 
     def values(self, texts: Sequence[Text]) -> list[V]:
         """The statistic of each text, in every reading."""
-        return [read(text) for text in texts for read in (self.statistic, *self.readings)]
+        found: list[V] = []
+        for text in texts:
+            found.append(self.value(text))
+            if self.readings:
+                found += self._others(text)
+        return found
+
+    def value(self, text: Text) -> V:
+        """The statistic of a text, which the text keeps."""
+        if self not in text.values:
+            text.values[self] = self.statistic(text)
+        return text.values[self]
+
+    def _others(self, text: Text) -> Sequence[V]:
+        """The other readings of it, which the text keeps as well."""
+        if self.readings not in text.values:
+            text.values[self.readings] = tuple(read(text) for read in self.readings)
+        return text.values[self.readings]
 
     def judge(self, params: Params, value: V) -> float:
         """`measure` of a text with this value of the statistic."""
@@ -35,11 +52,15 @@ class Statistic(Family, Generic[V]):
 
     def measure(self, params: Params, text: Text) -> float:
         """What `judge` says of the text's statistic."""
-        return self.judge(params, self.statistic(text))
+        return self.judge(params, self.value(text))
+
+    def keepers(self, params: Params, values: Mapping[V, int]) -> int:
+        """How many texts keep the constraint, given how many have each value of the statistic."""
+        return sum(times for value, times in values.items() if self.judge(params, value) >= 0)
 
     def parts(self, one: Text, other: Text) -> bool:
         """Whether the statistic differs."""
-        return self.statistic(one) != self.statistic(other)
+        return self.value(one) != self.value(other)
 
 
 class Count(Statistic[int]):
@@ -68,11 +89,16 @@ class Count(Statistic[int]):
         self.statistic = statistic
         self.quantity = quantity or id
         self.worth = worth
-        self.readings = readings
+        self.readings = tuple(readings)
 
     def judge(self, params: Params, value: int) -> float:
         """Distance of the count to the threshold."""
         return self.threshold.distance(value, params)
+
+    def keepers(self, params: Params, values: Mapping[int, int]) -> int:
+        """The same as for any statistic, by the bounds of the count."""
+        low, high = self.threshold.bounds(params)
+        return sum(times for value, times in values.items() if low <= value <= high)
 
     def derive(self, kept, broken, rng):
         """A threshold between the counts of both sides."""
@@ -113,7 +139,7 @@ class Flag(Statistic[bool]):
     ):
         super().__init__(id, **options)
         self.statistic = statistic
-        self.readings = readings
+        self.readings = tuple(readings)
         self._demands = (plain_demands or Demands(), negated_demands or Demands())
 
     def judge(self, params: Params, value: bool) -> float:
@@ -176,7 +202,7 @@ class Exact(Statistic[int | None]):
         super().__init__(id, **options)
         self.statistic = statistic
         self.quantity = quantity or id
-        self.readings = readings
+        self.readings = tuple(readings)
 
     def judge(self, params: Params, value: int | None) -> float:
         """+1 if met, else minus the difference; a text without a count is far off."""

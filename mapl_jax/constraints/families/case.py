@@ -56,7 +56,9 @@ FAMILIES: tuple[Family, ...] = (
         number_key="capital_frequency",
         relation_key="capital_relation",
         quantity="capital words",
-        readings=(lambda text: sum(map(is_capital, text.raw.split())),),
+        readings=(
+            lambda text: sum(is_capital(word) for word in text.raw.split() if word.isupper()),
+        ),
         beyond_ifeval=False,
     ),
 )

@@ -144,9 +144,9 @@ FAMILIES: tuple[Family, ...] = (
     Postscript("detectable_content:postscript", beyond_ifeval=False),
     _flag(
         "digits",
-        lambda text: marks.numbers(text.raw) > 0,
+        lambda text: marks.has_numbers(text.raw),
         "numbers",
-        (lambda text: marks.numbers(text.marked) > 0,),
+        (lambda text: marks.has_numbers(text.marked),),
     ),
     _flag(
         "links",

@@ -31,7 +31,7 @@ class InitialLetter(Family):
         for place in rng.permutation(26):
             letter = string.ascii_lowercase[int(place)]
             counts = [
-                [n[letter] for text in side for n in (text.initials, text.initials_of_runs)]
+                [n.get(letter, 0) for text in side for n in (text.initials, text.initials_of_runs)]
                 for side in (kept, broken)
             ]
             found = propose(counts[0], counts[1], rng)

@@ -83,7 +83,7 @@ class Member(Family):
 
     def measure(self, params: Params, text: Text) -> float:
         """+1 or -1."""
-        found = bare(self.word.of(params)) in {folded(word) for word in self.places(text)}
+        found = bare(self.word.of(params)) in self._folded(text)
         return 1.0 if found != NEGATION.of(params) else -1.0
 
     def derive(self, kept, broken, rng):
@@ -106,6 +106,12 @@ class Member(Family):
         if NEGATION.of(params):
             return Demands(values={f"{self.quantity} is {word}": False})
         return Demands((self.word.of(params),), values=word_at(self.quantity, word))
+
+    def _folded(self, text: Text) -> frozenset[str]:
+        """The words at the places as they are compared, which the text keeps."""
+        if self not in text.values:
+            text.values[self] = frozenset(map(folded, self.places(text)))
+        return text.values[self]
 
     def _words(self, with_word: Sequence[Text], without: Sequence[Text]) -> list[str]:
         if not with_word:

@@ -46,12 +46,14 @@ def language(lower: str, words: Counter[str], characters: Counter[str]) -> str |
         words: how often each of its words occurs.
         characters: how often each of its characters occurs.
     """
-    letters = {letter: count for letter, count in characters.items() if letter.isalpha()}
-    total = sum(letters.values())
+    total = plain = 0
+    for character, count in characters.items():
+        if character.isalpha():
+            total += count
+            plain += count if character.isascii() else 0
     if total < _FEW_LETTERS:
         return None
-    plain = sum(count for letter, count in letters.items() if letter.isascii())
-    english = sum(words.get(word, 0) for word in _ENGLISH)
+    english = sum(words[word] for word in _ENGLISH if word in words)
     if plain > 0.9 * total:
         if english >= max(2, 0.1 * words.total()):
             return "en"

@@ -80,14 +80,21 @@ def numbers(text: str) -> int:
     return sum(1 for _ in _DIGITS.finditer(text))
 
 
+def has_numbers(text: str) -> bool:
+    """Whether there is a digit."""
+    return _DIGITS.search(text) is not None
+
+
 def dates(text: str) -> int:
     """Days of a month, in words or in digits."""
+    if not has_numbers(text):
+        return 0
     return sum(1 for match in _DATE.finditer(text) if not _WORDS_TOO.search(match[0]))
 
 
 def dates_of_any_case(text: str) -> int:
     """The same where "may 3" is one."""
-    return sum(1 for _ in _DATE.finditer(text))
+    return sum(1 for _ in _DATE.finditer(text)) if has_numbers(text) else 0
 
 
 def links(text: str) -> int:

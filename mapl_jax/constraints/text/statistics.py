@@ -8,6 +8,8 @@ import re
 import unicodedata
 from collections import Counter
 from functools import lru_cache
+from operator import itemgetter
+from typing import Any
 
 from mapl_jax.constraints.text import detection, markdown, marks, sentences, words
 from mapl_jax.constraints.text.common_words import COMMON_WORDS, STOPWORDS
@@ -46,6 +48,8 @@ class Text:
 
     def __init__(self, raw: str):
         self.raw = raw if raw.isascii() else unicodedata.normalize("NFC", raw)
+        self.values: dict[object, Any] = {}
+        """What families found in it and do not want to look for again."""
 
     # Views ------------------------------------------------------------------------------------
 
@@ -135,13 +139,14 @@ class Text:
     @kept
     def english(self) -> bool:
         """Whether English is the language, as far as can be told."""
-        letters = plain = 0
-        for character, count in self.characters.items():
-            if character.isalpha():
-                letters += count
-                plain += count if character.isascii() else 0
-        if plain < 0.9 * letters:
-            return False
+        if not self.raw.isascii():
+            letters = plain = 0
+            for character, count in self.characters.items():
+                if character.isalpha():
+                    letters += count
+                    plain += count if character.isascii() else 0
+            if plain < 0.9 * letters:
+                return False
         if self.language is not None:
             return self.language == "en"
         known = sum(count for word, count in self.word_counts.items() if word in COMMON_WORDS)
@@ -158,11 +163,15 @@ class Text:
         return words.segments(self.prose)
 
     @kept
+    def _segment_counts(self) -> Counter[str]:
+        return Counter(self.segments)
+
+    @kept
     def word_counts(self) -> Counter[str]:
         """How often each lower-cased word occurs; "you're" is also a "you"."""
-        counts = Counter(self.segments)
-        for word, count in list(counts.items()):
-            if stem := words.stem(word):
+        counts = self._segment_counts.copy()
+        for word, count in self._segment_counts.items():
+            if "'" in word and (stem := words.stem(word)):
                 counts[stem] += count
         return counts
 
@@ -206,18 +215,16 @@ class Text:
     def compounds(self) -> frozenset[str]:
         """Parts, in lower case, of words with a hyphen, an apostrophe or another mark inside."""
         return frozenset(
-            run
-            for piece in self.words
-            if not piece.isalnum()
-            for runs in (word_tokens(folded(piece)),)
-            if len(runs) > 1
-            for run in runs
+            run for piece in {*self.words} if not piece.isalnum() for run in words.parts_of(piece)
         )
 
     @kept
     def characters(self) -> Counter[str]:
         """How often each character of the lower-cased text occurs."""
-        return Counter(self.raw.lower())
+        lower = self.raw.lower()
+        if lower.isascii():
+            return Counter({character: lower.count(character) for character in {*lower}})
+        return Counter(lower)
 
     @kept
     def graphemes(self) -> int:
@@ -249,19 +256,21 @@ class Text:
     @kept
     def initials(self) -> Counter[str]:
         """How many words start with each letter, lower-cased."""
-        first = (unmarked(word)[:1].lower() for word in self.words)
-        return Counter(letter for letter in first if letter.isalpha())
+        initials = Counter(map(words.initial, self.words))
+        return Counter({letter: n for letter, n in initials.items() if letter.isalpha()})
 
     @kept
     def initials_of_runs(self) -> Counter[str]:
         r"""The same of runs of `\w`, the tails of contractions left out."""
         tails = _TAIL.sub("", self.lower)
-        return Counter(word[0] for word in word_tokens(tails) if word[0].isalpha())
+        initials = Counter(map(itemgetter(0), word_tokens(tails)))
+        return Counter({letter: n for letter, n in initials.items() if letter.isalpha()})
 
     @kept
     def repeated_words(self) -> int:
         """Different words of four letters or more that occur more than once."""
-        return sum(count > 1 and len(word) > 3 for word, count in Counter(self.segments).items())
+        counts = self._segment_counts
+        return sum([count > 1 and len(word) > 3 for word, count in counts.items()])
 
     @kept
     def first_places(self) -> dict[str, int]:
@@ -274,7 +283,7 @@ class Text:
     @kept
     def capital_words(self) -> int:
         """Words with two letters or more, all of them capitals."""
-        return sum(map(is_capital, self.words))
+        return sum(is_capital(word) for word in self.words if word.isupper())
 
     def count_word(self, word: str) -> int:
         """How often `word` (or a phrase) occurs as a whole word, whatever its case."""
@@ -387,7 +396,7 @@ def _sentences(text: str) -> list[str]:
         for sentence in sentences.split(part):
             if _MARKER_ALONE.fullmatch(sentence):
                 marker = sentence + " "
-            elif word_tokens(sentence):
+            elif words.holds_word(sentence):
                 found.append(marker + sentence)
                 marker = ""
     return found

@@ -22,6 +22,8 @@ _ASCII_WORD = re.compile(
 )
 _VISIBLE = re.compile(r"[^\W_]")
 _GRAPHEME = regex.compile(r"\X")
+# Characters that join no other, but for a line break of two: Latin letters, quotes, dashes, money.
+_SINGLE = re.compile("[\0-\u02ff\u2010-\u2027\u2030-\u205e\u20a0-\u20bf]*")
 _RUN = re.compile(r"\w+")
 _EDGES = (
     " \t\r\n*_#>\"'`()[]{}<>.,;:!?-\u2013\u2014\u2018\u2019\u201c\u201d\u2026\u3002\uff0c\uff01"
@@ -83,6 +85,8 @@ def graphemes(text: str) -> int:
     """Characters as people see them: an accent or a family of emoji belongs to its letter."""
     if text.isascii():
         return len(text) - text.count("\r\n")
+    if _SINGLE.fullmatch(text):
+        return len(text) - text.count("\r\n")
     return len(_GRAPHEME.findall(text))
 
 
@@ -112,6 +116,24 @@ def folded(text: str) -> str:
     if text.isascii():
         return text.lower()
     return unicodedata.normalize("NFC", text).lower().replace("\u2019", "'")
+
+
+@lru_cache(maxsize=8192)
+def parts_of(word: str) -> tuple[str, ...]:
+    """The parts, in lower case, of a word with a mark inside; none of any other word."""
+    runs = word_tokens(folded(word))
+    return tuple(runs) if len(runs) > 1 else ()
+
+
+@lru_cache(maxsize=8192)
+def initial(word: str) -> str:
+    """What a word begins with, in lower case, marks around it left out."""
+    return unmarked(word)[:1].lower()
+
+
+def holds_word(text: str) -> bool:
+    """Whether there is a run of word characters in a text."""
+    return _RUN.search(text) is not None
 
 
 def is_capital(word: str) -> bool:
