@@ -12,7 +12,9 @@ import itertools
 import re
 import string
 from collections.abc import Iterator
+from functools import lru_cache
 
+from mapl_jax.constraints.text import words
 from mapl_jax.constraints.text.common_words import COMMON_WORDS
 
 # Those of newspapers, on which Punkt's English model was trained.
@@ -45,6 +47,11 @@ _INITIAL = re.compile(r"[^\W\d]\.$")
 _NUMBER = re.compile(r"-?[.,]?\d[\d,.-]*\.?$")
 # Closing marks belong to the sentence before them.
 _CLOSING = re.compile(r"[\"')\]}]+?(?:\s+|(?=--)|$)", re.M)
+_ENDS_OF_OTHER_SCRIPTS = re.compile(
+    "(?<=[\u3002\uff0e\uff01\uff1f\u0964\u0965\u061f\u06d4])(?![\u3002\uff0e\uff01\uff1f\u0964\u0965\u061f\u06d4"
+    "\"'\u201d\u2019\u300d\u300f\uff09)]|\\s*$)"
+)
+_MARKER_ALONE = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})[.)]")
 
 
 def split(text: str, abbreviations: frozenset[str] = ABBREVIATIONS) -> list[str]:
@@ -55,6 +62,26 @@ def split(text: str, abbreviations: frozenset[str] = ABBREVIATIONS) -> list[str]
         abbreviations: in small letters, without the full stop; NEWSPAPER_ABBREVIATIONS for IFEval.
     """
     return [text[start:stop] for start, stop in _realigned(text, abbreviations)]
+
+
+@lru_cache(maxsize=512)
+def with_words(text: str) -> list[str]:
+    """The sentences of a text that hold a word; "2." within a line opens the next one."""
+    if not text.isascii():
+        text = text.replace("\u2026", "...")
+        parts = _ENDS_OF_OTHER_SCRIPTS.split(text)
+    else:
+        parts = [text]
+    found: list[str] = []
+    marker = ""
+    for part in parts:
+        for sentence in split(part):
+            if _MARKER_ALONE.fullmatch(sentence):
+                marker = sentence + " "
+            elif words.holds_word(sentence):
+                found.append(marker + sentence)
+                marker = ""
+    return found
 
 
 def count(text: str, abbreviations: frozenset[str] = ABBREVIATIONS) -> int:

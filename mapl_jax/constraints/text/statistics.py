@@ -25,13 +25,8 @@ from mapl_jax.constraints.text.words import (
 )
 
 _LETTERS = re.compile(r"[^\W\d_]+")
-_ENDS_OF_OTHER_SCRIPTS = re.compile(
-    "(?<=[\u3002\uff0e\uff01\uff1f\u0964\u0965\u061f\u06d4])(?![\u3002\uff0e\uff01\uff1f\u0964\u0965\u061f\u06d4"
-    "\"'\u201d\u2019\u300d\u300f\uff09)]|\\s*$)"
-)
 _CLOSING = "\"')*_]\u201d\u2019\u00bb\u300d\u300f\uff09"
 _TAIL = re.compile(r"'(?<=\w')\w+")
-_MARKER_ALONE = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})[.)]")
 
 
 def _first(text: str) -> str:
@@ -297,7 +292,7 @@ class Text:
     @kept
     def sentences(self) -> int:
         """Number of sentences: no list item, heading or table row runs on into the next line."""
-        return sum(len(_sentences(unit)) for unit in self._units)
+        return sum(len(sentences.with_words(unit)) for unit in self._units)
 
     @kept
     def sentences_of_lines(self) -> int:
@@ -327,7 +322,7 @@ class Text:
             sentence
             for line in self.layout
             if line.kind in (markdown.PLAIN, *markdown.ITEMS)
-            for sentence in _sentences(line.text)
+            for sentence in sentences.with_words(line.text)
         ]
 
     @kept
@@ -338,7 +333,11 @@ class Text:
     @kept
     def joined_lengths(self) -> list[int]:
         r"""The same in runs of `\w`, sentences going on over the ends of plain lines."""
-        return [len(word_tokens(sentence)) for unit in self._units for sentence in _sentences(unit)]
+        return [
+            len(word_tokens(sentence))
+            for unit in self._units
+            for sentence in sentences.with_words(unit)
+        ]
 
     @kept
     def sentence_openings(self) -> frozenset[str]:
@@ -380,26 +379,6 @@ class Text:
     def kinds(self, kind: int) -> int:
         """Number of lines of a kind of `markdown`."""
         return sum(line.kind == kind for line in self.layout)
-
-
-@lru_cache(maxsize=512)
-def _sentences(text: str) -> list[str]:
-    """The sentences of a text that hold a word; "2." within a line opens the next one."""
-    if not text.isascii():
-        text = text.replace("\u2026", "...")
-        parts = _ENDS_OF_OTHER_SCRIPTS.split(text)
-    else:
-        parts = [text]
-    found: list[str] = []
-    marker = ""
-    for part in parts:
-        for sentence in sentences.split(part):
-            if _MARKER_ALONE.fullmatch(sentence):
-                marker = sentence + " "
-            elif words.holds_word(sentence):
-                found.append(marker + sentence)
-                marker = ""
-    return found
 
 
 @lru_cache(maxsize=128)
