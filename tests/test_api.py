@@ -176,7 +176,7 @@ def test_instructions_are_kept_by_the_one_text_and_broken_by_the_other():
         (lambda: mapl_jax.load_model("memory://nowhere"), "no such folder: memory://nowhere"),
         (
             lambda: mapl_jax.train_model(mapl_jax.load_config("rm:tiny"), workdir="gs://b/run"),
-            "gs://b/run cannot be reached: pip install gcsfs",
+            "gs://b/run cannot be reached: Please install gcsfs",
         ),
         (
             lambda: mapl_jax.train_model(mapl_jax.load_config("rm:tiny"), workdir="nine://b/run"),

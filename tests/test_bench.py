@@ -54,7 +54,7 @@ def test_rates_are_those_of_one_step(measured):
 def test_model_flops_are_the_formula_counted_by_hand(measured):
     # One layer of width 32: q, k, v, o of 2 heads of 16 on 1, and three matrices of 48.
     work = measure.Work(1, 5, tokens=100, flat_tokens=300, predicted=7, pairs=2000, filled=1)
-    config = config_of("rm")
+    config = small("rm")
     model = type("Model", (), {"width": 32, "vocab_size": 50, "heads": 2, "head_dim": 16})()
     model.layers = config.model.layers
     kernels = [(32, 32), (32, 16), (32, 16), (32, 32), (32, 48), (32, 48), (48, 32)]

@@ -329,7 +329,7 @@ COMMANDS = {
         "synthesize",
         "synthesize",
         ("--config.input={good}/pairs.jsonl", "--config.output={out}", "--config.format=csv"),
-        "format must be one of jsonl, parquet, not 'csv'",
+        "format is 'csv'; choose one of jsonl, parquet",
     ),
     "synthesize into a file": (
         "synthesize",
@@ -391,7 +391,12 @@ COMMANDS = {
         ("--topology=gpu:1", "--trie_tokens=many"),
         "trie_tokens.*many",
     ),
-    "bench of no steps": ("bench", "rm", ("--steps=0",), "--steps, .* must be at least 1"),
+    "bench of no steps": (
+        "bench",
+        "rm",
+        ("--steps=0",),
+        "--steps is 0; it must be a whole number, at least 1",
+    ),
     "bench against an unknown peer": (
         "bench",
         "rm",

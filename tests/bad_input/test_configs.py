@@ -62,7 +62,10 @@ CHANGES = {
     "a number for text": (UNTYPED + "config.data.train = 5", r"data\.train is 5; .*text"),
     "a number for a part": (UNTYPED + "config.train = 5", r"train is 5; it has fields of its own"),
     "a part for a number": (UNTYPED + "config.seed = ConfigDict()", r"seed .*a single value"),
-    "nothing for text": ("config.data.truncation = None", r"data\.truncation is None; .*text"),
+    "nothing for text": (
+        "config.data.truncation = None",
+        r"data\.truncation is None; choose one of truncate, drop, error",
+    ),
     "a part left out": ("del config.train", "the config has no field train"),
     "not a number": ("config.loss.base = float('nan')", r"loss\.base is nan"),
 }

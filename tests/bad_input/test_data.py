@@ -208,7 +208,10 @@ PAIRS = {
     "text margin": ({**PAIR, "margin": "2"}, "margin must be a finite number, not '2'"),
     "list margin": ({**PAIR, "margin": [1]}, "margin must be a finite number, not a list"),
     "float id": ({**PAIR, "id": 1.5}, "id must be text or an integer"),
-    "repeated id": ({**PAIR, "id": "first"}, "id 'first' was used before, in .*record 1; make"),
+    "repeated id": (
+        {**PAIR, "id": "first"},
+        "id 'first' was used before, in record 1 of the source; make",
+    ),
     "empty prompt": ({**PAIR, "prompt": "  "}, "prompt is empty"),
     "empty messages": ({**PAIR, "prompt": []}, "prompt is an empty list"),
     "integer prompt": ({**PAIR, "prompt": 3}, "prompt must be text or messages, not a number"),

@@ -176,5 +176,5 @@ def test_weights_of_the_tokens_of_a_global_batch_add_up_to_one(tokenizer, tmp_pa
     )
     for step in range(plan.steps):
         parts = [Batches(tries, plan, host=host, hosts=2)[step] for host in range(2)]
-        total = sum((part["sft_weight"] * part["response_tokens"]).sum() for part in parts)
+        total = sum((part.sft_weight * part.response_tokens).sum() for part in parts)
         assert total == pytest.approx(1, rel=1e-6)

@@ -9,11 +9,12 @@ import json
 import os
 import sys
 import time
+import types
 
 from mapl_jax import train
 from mapl_jax.data import loader
 from mapl_jax.runtime import cli
-from mapl_jax.training import fit, metrics
+from mapl_jax.training import fit, metrics, trainer
 
 
 class Recorded(loader.Batches):
@@ -46,7 +47,8 @@ class Paced(metrics.MetricsWriter):
 
 if __name__ == "__main__":
     if os.environ.get("RECORD"):
-        loader.Batches = Recorded
+        # For the trainer alone: what is evaluated has batches of its own.
+        trainer.loader = types.SimpleNamespace(**{**vars(loader), "Batches": Recorded})
     if os.environ.get("PACE"):
         fit.MetricsWriter = Paced
     sys.argv[0] = train.__file__

@@ -355,7 +355,7 @@ def test_bad_input_gives_one_line_and_no_files(tmp_path, content, message):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("--config.format=csv", "format must be one of jsonl, parquet"),
+        ("--config.format=csv", "format is 'csv'; choose one of jsonl, parquet"),
         ("--config.shard_size=0", "shard_size"),
         ("--config.num_proc=-1", "num_proc"),
         ("--config.output=setup.cfg", "is a file"),
