@@ -70,19 +70,6 @@ def read_entries(path: str | os.PathLike[str]) -> Entries:
     return Entries(name, _source_entries(name))
 
 
-def read_objects(path: str | os.PathLike[str]) -> Iterator[dict[str, object]]:
-    """The records of any source as they stand, without checking more than that they are objects.
-
-    Raises:
-        UserError: the source cannot be read, or a record is no object.
-    """
-    for where, value in read_entries(path):
-        try:
-            yield as_object(value)
-        except BadRecord as bad:
-            raise UserError(f"{where}: {bad}") from None
-
-
 def files_of(path: str | os.PathLike[str]) -> list[Path]:
     """The local files that a source consists of; none for one on the hub."""
     local = Path(path)

@@ -160,21 +160,6 @@ def iter_samples(entries: Entries) -> Iterator[Sample]:
         )
 
 
-def given_samples(records: Iterable[object]) -> list[Sample]:
-    """Samples that are in memory, checked as those of a file are.
-
-    Raises:
-        UserError: one breaks the schema.
-    """
-    checked = []
-    for number, record in enumerate(records, 1):
-        try:
-            checked.append(check_sample(as_object(record)))
-        except ValueError as error:
-            raise UserError(f"record {number}: {error}") from None
-    return checked
-
-
 def check_sample(sample: Mapping[str, object]) -> Sample:
     """Checks one sample and returns it.
 

@@ -237,15 +237,6 @@ def broadcast_from_main(value: int) -> int:
     return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
 
 
-def all_of(value: bool) -> bool:
-    """Whether it is true in every process; every process calls it."""
-    from jax.experimental import multihost_utils
-
-    if process_count() == 1:
-        return value
-    return bool(np.all(multihost_utils.process_allgather(np.asarray(value))))
-
-
 def lost(error: BaseException) -> bool:
     """Whether an error says that another process is gone."""
     return process_count() > 1 and any(sign in str(error) for sign in _SIGNS)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapl_jax.data.readers import Entries, read_entries, read_objects
+from mapl_jax.data.readers import Entries, as_object, read_entries
 from mapl_jax.data.records import Ids, collect, iter_pairs, read_pairs
 from mapl_jax.data.samples import check_sample, is_sample, read_samples
 from mapl_jax.runtime.errors import UserError
@@ -315,7 +315,8 @@ def test_every_kind_of_file_reads_the_same(tmp_path):
 def test_csv_replies_are_text_whatever_they_look_like(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("prompt,chosen,rejected,margin\nHow many?,12,NA,\n")
-    assert one(next(read_objects(path)))["chosen"] == "12"
+    _, value = next(iter(read_entries(path)))
+    assert one(as_object(value))["chosen"] == "12"
     assert read_pairs(path).records[0]["rejected"] == "NA"
 
 
