@@ -178,6 +178,7 @@ class Settings:
     output: str = setting("", "folder for summary.json and report.html; empty: print only")
     scores: str = setting("", "file for one line per comparison; empty: none")
     on_error: str = setting("raise", 'what a bad record does: "raise" or "skip"', choices=ON_ERROR)
+    columns: str = setting("", "as docs/data.md says: which column is which, or a published form")
     synthesize: bool = setting(False, "add instructions to raw pairs")
     max_length: int = setting(
         0, "longest leaf in tokens; 0: that of the run, else 2048", least=32, besides=0
@@ -222,10 +223,9 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         score_ifeval(from_section(IfevalSettings, values))
         return
     config = from_section(Settings, values)
-    if not config.checkpoint:
-        raise UserError("no checkpoint given; set --config.checkpoint=DIR")
-    if not config.data:
-        raise UserError("no data given; set --config.data=FILE")
+    for field, what in (("checkpoint", "DIR"), ("data", "FILE")):
+        if not getattr(config, field):
+            raise UserError(f"no {field} given; set --config.{field}={what}")
     output = config.output or arguments.workdir
     # A mistake shows before the work.
     if config.scores:
@@ -237,11 +237,15 @@ def main(arguments: cli.Arguments[Flags]) -> None:
     if not found.head:
         raise UserError(f"{config.checkpoint} holds a policy, and so no score")
     settings = judging.encoding(found, config.max_length, config.row_length, config.truncation)
-
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
         synthesis = config.synthesis if config.synthesize else None
         split = prepare.samples_of(
-            config.data, cache, on_error=config.on_error, seed=config.seed, synthesis=synthesis
+            config.data,
+            cache,
+            on_error=config.on_error,
+            seed=config.seed,
+            synthesis=synthesis,
+            columns=config.columns,
         )
         tries = trie_set.encode_split(split, found.tokenizer, settings, cache)
         say(trie_set.describe(str(config.data), tries))

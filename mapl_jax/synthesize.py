@@ -14,15 +14,16 @@ from typing import Any
 
 from mapl_jax import constraints
 from mapl_jax.constraints import registry
-from mapl_jax.data import demo, sources
+from mapl_jax.data import demo, forms, sources
+from mapl_jax.data.normalize import Pair
 from mapl_jax.data.readers import read_entries
-from mapl_jax.data.records import Pair, Tally, collect, iter_pairs
+from mapl_jax.data.records import Tally, collect, iter_pairs
 from mapl_jax.data.samples import Sample
 from mapl_jax.data.settings import ON_ERROR
 from mapl_jax.data.sources import DEMO, Source
 from mapl_jax.reports import synthesis as report
 from mapl_jax.runtime import cli
-from mapl_jax.runtime.console import progress, say
+from mapl_jax.runtime.console import progress, say, say_each
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import local
 from mapl_jax.runtime.settings import from_section, setting
@@ -30,7 +31,14 @@ from mapl_jax.synthesis import draw, pipeline, prepare, runners
 from mapl_jax.synthesis.settings import Settings
 
 
-def load_pairs(source: Source = DEMO, *, limit: int = 0, on_error: str = "raise") -> list[Pair]:
+def load_pairs(
+    source: Source = DEMO,
+    *,
+    limit: int = 0,
+    on_error: str = "raise",
+    format: str = "",
+    columns: str = "",
+) -> list[Pair]:
     """Preference pairs, checked and brought to one form.
 
     Args:
@@ -39,6 +47,8 @@ def load_pairs(source: Source = DEMO, *, limit: int = 0, on_error: str = "raise"
             that TRL reads; or "demo", pairs made by rule.
         limit: only the first that many; 0 for all.
         on_error: "raise" stops at a bad record, "skip" leaves it out.
+        format: a published form of records, such as "helpsteer3".
+        columns: which column is which, "prompt=context,chosen=good,rejected=bad".
 
     Raises:
         UserError: the source cannot be read, a record is bad, or none is left.
@@ -54,10 +64,13 @@ def load_pairs(source: Source = DEMO, *, limit: int = 0, on_error: str = "raise"
     if limit < 0:
         raise UserError(f"limit must be at least 0, not {limit}")
     if not isinstance(source, str | os.PathLike):
-        source = itertools.islice(source, limit or None)
+        source = itertools.islice(forms.rows_of(source), limit or None)
     demo_pairs = max(limit, 10) if limit else 4000
     entries = sources.entries_of(source, split="train", demo_pairs=demo_pairs)
-    return collect(iter_pairs, entries, on_error=on_error).records[: limit or None]
+    form = forms.chosen_form(format, columns)
+    pairs = collect(iter_pairs, entries, on_error=on_error, form=form)
+    say_each(pairs.tally.notes())
+    return pairs.records[: limit or None]
 
 
 def make_samples(pairs: Source, **settings: Any) -> list[Sample]:
@@ -205,6 +218,7 @@ class CommandSettings(Settings):
         'what a bad record does: "raise" or "skip", which counts it',
         choices=ON_ERROR,
     )
+    columns: str = setting("", "as docs/data.md says: which column is which, or a published form")
     demo_pairs: int = setting(2000, "pairs of the demonstration, if input is demo", least=1)
     format: str = setting(
         "jsonl", 'format of the shards: "jsonl" or "parquet"', choices=pipeline.FORMATS
@@ -280,7 +294,8 @@ def _pairs(config: CommandSettings, tally: Tally) -> Iterator[Pair]:
     """The pairs of `config.input`, counted as they are read."""
     name = _required(config.input, "input", "a file, a folder, a hub name, demo or demo:test")
     if name.split(":")[0] != DEMO:
-        return iter_pairs(read_entries(name), tally, on_error=config.on_error)
+        form = forms.chosen_form(columns=config.columns)
+        return iter_pairs(read_entries(name), tally, on_error=config.on_error, form=form)
     split = name.partition(":")[2] or "train"
     if split not in demo.SPLITS:
         raise UserError(f"input {name!r} is unknown; use {' or '.join(_demo_names())}")

@@ -11,7 +11,8 @@ import hashlib
 
 import numpy as np
 
-from mapl_jax.data.records import Message, Pair
+from mapl_jax.data.normalize import Pair
+from mapl_jax.data.records import Message
 
 SPLITS = ("train", "test")
 

@@ -4,14 +4,33 @@ A prompt is told from its replies by message or by column, never by the characte
 happen to share (TRL's `extract_prompt` turns "yes" and "yes, sir" into the prompt "Q? ye").
 """
 
+import ast
+import json
 import re
 from collections.abc import Sequence
 from typing import TypedDict
 
 from mapl_jax.data.readers import BadRecord, kind_of
+from mapl_jax.runtime.errors import UserError
 
 ROLES = ("system", "user", "assistant")
 
+# ShareGPT writes {"from": "human", "value": ...}.
+_SPEAKERS = {"human": "user", "gpt": "assistant"}
+# Fields of a message that change what it says; where they hold something, it is refused.
+_MEANING = (
+    "reasoning_content",
+    "reasoning",
+    "thinking",
+    "function_call",
+    "images",
+    "image",
+    "audio",
+    "videos",
+    "documents",
+)
+# A list of messages, or one, that was written as text: JSON or the printed form of a data frame.
+_WRITTEN = re.compile(r"""\s*\[?\s*\{\s*['"](?:role|from|content|value)['"]\s*:""")
 _TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
 
 
@@ -26,10 +45,61 @@ Prompt = str | Sequence[Message]
 
 
 def as_messages(prompt: Prompt) -> list[Message]:
-    """The messages of a prompt."""
-    if isinstance(prompt, str):
-        return [Message(role="user", content=prompt)]
-    return list(prompt)
+    """The messages of a prompt, in any form that files have.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        return prompt_of(prompt)
+    except BadRecord as bad:
+        raise UserError(f"the prompt cannot be read: {bad}") from None
+
+
+def unwritten(value: object, name: str) -> object:
+    """Messages that stand as text, as the list they were; anything else as it is.
+
+    Raises:
+        BadRecord: they cannot be read back.
+    """
+    if not isinstance(value, str) or not _WRITTEN.match(value):
+        return value
+    if value.strip()[-1] not in "]}":
+        return value
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(value)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        some = found if isinstance(found, list) else [found]
+        if all(isinstance(item, dict) and _spoken(item) for item in some):
+            return found
+    raise BadRecord(
+        f"messages as text in {name}",
+        f"{name} holds messages as text that cannot be read back; store them as lists",
+    )
+
+
+def _spoken(item: dict[str, object]) -> bool:
+    return {"role", "content"} <= item.keys() or {"from", "value"} <= item.keys()
+
+
+def _content(item: dict[str, object], part: str) -> object:
+    """The content of a message; parts that are all text are joined."""
+    content = item["content"]
+    if not isinstance(content, list):
+        return content
+    texts = []
+    for piece in content:
+        if isinstance(piece, dict) and isinstance(piece.get("text"), str):
+            piece = piece["text"]
+        if not isinstance(piece, str):
+            kind = piece.get("type") if isinstance(piece, dict) else kind_of(piece)
+            raise BadRecord(
+                f"content with {kind}", f"{part} holds a part of type {kind!r}; only text is read"
+            )
+        texts.append(piece)
+    return "".join(texts)
 
 
 def encodable(text: str, name: str) -> str:
@@ -66,6 +136,9 @@ def messages_of(value: object, name: str) -> list[Message]:
     Raises:
         BadRecord: it is no such list.
     """
+    value = unwritten(value, name)
+    if isinstance(value, dict):
+        value = value.get("messages", [value])
     if not isinstance(value, list):
         raise BadRecord(f"bad {name}", f"{name} must be text or messages, not {kind_of(value)}")
     if not value:
@@ -75,17 +148,29 @@ def messages_of(value: object, name: str) -> list[Message]:
     messages: list[Message] = []
     for number, item in enumerate(value, 1):
         part = f"message {number} of {name}"
+        if isinstance(item, dict) and {"from", "value"} <= item.keys():
+            speaker = item["from"]
+            item = {"role": _SPEAKERS.get(str(speaker), speaker), "content": item["value"]}
         if not isinstance(item, dict) or "role" not in item or "content" not in item:
             raise BadRecord(f"bad {name}", f'{part} must be an object with "role" and "content"')
-        if item["role"] not in ROLES:
+        role = "system" if item["role"] == "developer" else item["role"]
+        if role not in ROLES:
             known = ", ".join(ROLES)
             raise BadRecord("unknown role", f"{part} has role {item['role']!r}; known are {known}")
         if item.get("tool_calls"):
             raise BadRecord("tool calls", f"{part} calls tools, which are not supported; remove it")
+        for field in _MEANING:
+            if item.get(field):
+                raise BadRecord(field, f"{part} has {field!r}, which is not read; remove it")
+        content = _content(item, part)
+        if role == "system" and (content is None or content == ""):
+            continue  # it says nothing
         try:
-            messages.append(Message(role=item["role"], content=text_of(item["content"], "content")))
+            messages.append(Message(role=role, content=text_of(content, "content")))
         except BadRecord as bad:
             raise BadRecord(bad.reason, f"{part}: {bad}") from None
+    if not messages:
+        raise BadRecord(f"empty {name}", f"{name} holds no text; fill it in or remove the record")
     return messages
 
 
@@ -98,6 +183,7 @@ def prompt_of(value: object) -> list[Message]:
     Raises:
         BadRecord: it is none of them.
     """
+    value = unwritten(value, "prompt")
     if isinstance(value, str):
         text = text_of(value, "prompt")
         if not text.lstrip().startswith("Human:") or "\n\nAssistant:" not in text:
@@ -116,24 +202,65 @@ def prompt_of(value: object) -> list[Message]:
     return messages
 
 
-def reply_of(value: object, name: str, prompt: list[Message]) -> str:
-    """The text of a reply that stands beside its prompt, repeating that prompt or not.
+def replies_of(
+    prompt: list[Message], sides: dict[str, object]
+) -> tuple[list[Message], dict[str, str]]:
+    """The texts of replies that stand beside their prompt, repeating that prompt or not.
+
+    Where the replies repeat more than the prompt column holds (a system message, earlier turns of
+    which the column is the first or the last), what they repeat is the prompt.
 
     Raises:
-        BadRecord: it is neither text nor messages that end with the assistant's turn.
+        BadRecord: one is neither text nor messages that end with the assistant's turn, or answers
+            something else.
     """
-    if not isinstance(value, list):
-        return text_of(value, name)
-    messages = messages_of(value, name)
-    if messages[-1]["role"] != "assistant":
-        raise BadRecord(f"bad {name}", f"{name} must end with a turn of role 'assistant'")
-    if len(messages) > 1 and messages[:-1] != prompt:
-        raise BadRecord(
-            f"bad {name}",
-            f"{name} has {len(messages)} messages that do not begin with the prompt's; "
-            "give the last reply only, or leave prompt out",
-        )
-    return messages[-1]["content"]
+    leads: dict[str, list[Message]] = {}
+    texts: dict[str, str] = {}
+    for name, value in sides.items():
+        value = unwritten(value, name)
+        if not isinstance(value, list | dict):
+            texts[name] = text_of(value, name)
+            continue
+        messages = messages_of(value, name)
+        if messages[-1]["role"] != "assistant":
+            raise BadRecord(f"bad {name}", f"{name} must end with a turn of role 'assistant'")
+        texts[name] = messages[-1]["content"]
+        if len(messages) > 1:
+            leads[name] = messages[:-1]
+    whole = prompt
+    for name, lead in leads.items():
+        if lead[0]["role"] == "assistant":
+            raise BadRecord(
+                f"several turns in {name}",
+                f"{name} has {len(lead) + 1} turns after the prompt; each side may hold one reply "
+                "only, so put the turns that both share into the prompt",
+            )
+        if len(lead) > len(whole) and _is_within(prompt, lead):
+            whole = lead
+    for name, lead in leads.items():
+        bare = whole[1:] if lead[0]["role"] != "system" else whole
+        if not _same(lead, whole) and not (whole[0]["role"] == "system" and _same(lead, bare)):
+            raise BadRecord(
+                f"bad {name}",
+                f"{name} has {len(lead) + 1} messages that do not begin with the prompt's; "
+                "give the last reply only, or leave prompt out",
+            )
+    return whole, texts
+
+
+def _same(left: Sequence[Message], right: Sequence[Message]) -> bool:
+    """Whether two conversations differ in white space at most."""
+
+    def bare(messages: Sequence[Message]) -> list[tuple[str, list[str]]]:
+        return [(message["role"], message["content"].split()) for message in messages]
+
+    return bare(left) == bare(right)
+
+
+def _is_within(prompt: Sequence[Message], lead: Sequence[Message]) -> bool:
+    """Whether a prompt is the end of a conversation, or its first turn of a user."""
+    first = next((i for i, message in enumerate(lead) if message["role"] == "user"), 0)
+    return _same(prompt, lead[-len(prompt) :]) or _same(prompt, lead[first : first + len(prompt)])
 
 
 def split_conversation(value: object, name: str) -> tuple[list[Message], str]:
@@ -142,6 +269,7 @@ def split_conversation(value: object, name: str) -> tuple[list[Message], str]:
     Raises:
         BadRecord: it is none, or lacks one of the two.
     """
+    value = unwritten(value, name)
     if isinstance(value, str):
         if not text_of(value, name).lstrip().startswith("Human:"):
             raise BadRecord("no prompt", "has no 'prompt'; add a prompt column, or give messages")
@@ -162,8 +290,9 @@ def split_conversations(chosen: object, rejected: object) -> tuple[list[Message]
     Raises:
         BadRecord: they are none, or differ in more than the last reply.
     """
+    chosen, rejected = unwritten(chosen, "chosen"), unwritten(rejected, "rejected")
     for name, side in (("chosen", chosen), ("rejected", rejected)):
-        if not isinstance(side, str | list):
+        if not isinstance(side, str | list | dict):
             raise BadRecord(
                 f"{name} is not text", f"{name} must be text or messages, not {kind_of(side)}"
             )

@@ -5,46 +5,21 @@ file, the record and what to do.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Generic, Protocol, TypedDict, TypeGuard, TypeVar, cast
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from mapl_jax.data.messages import (
-    Message,
-    encodable,
-    prompt_of,
-    reply_of,
-    split_conversation,
-    split_conversations,
-)
-from mapl_jax.data.readers import BadRecord, Entries, as_object, kind_of, read_entries
+from mapl_jax.data import forms, normalize
+from mapl_jax.data.messages import Message, prompt_of
+from mapl_jax.data.normalize import Demonstration, Pair
+from mapl_jax.data.readers import BadRecord, Entries, as_object, read_entries
 from mapl_jax.runtime.errors import UserError
-
-LARGEST = float(np.finfo(np.float32).max)
-
-
-class Pair(TypedDict):
-    """A preference: the prompt's messages, the better and the worse reply, and how far apart."""
-
-    id: str
-    prompt: list[Message]
-    chosen: str
-    rejected: str
-    margin: float
-
-
-class Demonstration(TypedDict):
-    """A reply to learn from, and its prompt's messages."""
-
-    id: str
-    prompt: list[Message]
-    completion: str
-
 
 _Record = TypeVar("_Record", Pair, Demonstration)
 _Made_co = TypeVar("_Made_co", Pair, Demonstration, covariant=True)
@@ -57,10 +32,19 @@ class Tally:
     Attributes:
         read: number of records read.
         dropped: reason -> number of records left out (only with `on_error="skip"`).
+        unread: columns that nothing was read from.
     """
 
     read: int = 0
     dropped: Counter[str] = dataclasses.field(default_factory=Counter)
+    unread: set[str] = dataclasses.field(default_factory=set)
+
+    def notes(self) -> list[str]:
+        """What was left out, a line each; empty where nothing was."""
+        lines = [self.describe()] if self.dropped else []
+        if self.unread:
+            lines.append(f"columns that are not read: {', '.join(sorted(self.unread))}")
+        return lines
 
     def describe(self) -> str:
         """One line for people: how many records were read, kept and dropped, and why."""
@@ -152,22 +136,26 @@ def read_pairs(path: str | os.PathLike[str], *, on_error: str = "raise") -> Pair
     return collect(iter_pairs, read_entries(path), on_error=on_error)
 
 
-def iter_pairs(entries: Entries, tally: Tally, *, on_error: str = "raise") -> Iterator[Pair]:
+def iter_pairs(
+    entries: Entries, tally: Tally, *, on_error: str = "raise", form: forms.Form | None = None
+) -> Iterator[Pair]:
     """`read_pairs` one by one; memory grows by 16 bytes a record, for its id.
 
     Args:
         entries: records in any form that `read_pairs` accepts.
         tally: counts what is read and dropped.
         on_error: as in `read_pairs`.
+        form: what the columns are; None where their names say it.
 
     Raises:
         UserError: as in `read_pairs`, at the record where the error stands.
     """
-    return _checked(entries, tally, on_error, _normalize, ("pair", "preference pairs"))
+    read = functools.partial(normalize.pairs_of, form)
+    return _checked(entries, tally, on_error, read, ("pair", "preference pairs"))
 
 
 def iter_demonstrations(
-    entries: Entries, tally: Tally, *, on_error: str = "raise"
+    entries: Entries, tally: Tally, *, on_error: str = "raise", form: forms.Form | None = None
 ) -> Iterator[Demonstration]:
     """Prompts with a reply to learn from, one by one.
 
@@ -179,24 +167,32 @@ def iter_demonstrations(
         entries: records in any of these forms.
         tally: counts what is read and dropped.
         on_error: "raise" stops at the first bad record; "skip" leaves it out and counts it.
+        form: what the columns are; None where their names say it.
 
     Raises:
         UserError: the source cannot be read, a record is bad, or none is left.
     """
     names = ("demonstration", "demonstrations")
-    return _checked(entries, tally, on_error, _normalize_demonstration, names)
+    read = functools.partial(normalize.demonstrations_of, form)
+    return _checked(entries, tally, on_error, read, names)
 
 
 class _Iterate(Protocol[_Made_co]):
-    def __call__(self, entries: Entries, tally: Tally, *, on_error: str) -> Iterator[_Made_co]: ...
+    def __call__(
+        self, entries: Entries, tally: Tally, *, on_error: str, form: forms.Form | None
+    ) -> Iterator[_Made_co]: ...
 
 
 def collect(
-    iterate: _Iterate[_Record], entries: Entries, *, on_error: str = "raise"
+    iterate: _Iterate[_Record],
+    entries: Entries,
+    *,
+    on_error: str = "raise",
+    form: forms.Form | None = None,
 ) -> Records[_Record]:
     """All that `iter_pairs` or `iter_demonstrations` makes of a source, in memory."""
     tally = Tally()
-    records = list(iterate(entries, tally, on_error=on_error))
+    records = list(iterate(entries, tally, on_error=on_error, form=form))
     return Records(records, tally)
 
 
@@ -204,7 +200,7 @@ def _checked(
     entries: Entries,
     tally: Tally,
     on_error: str,
-    normalize: Callable[[object], _Record],
+    read: Callable[[object, set[str]], list[_Record]],
     names: tuple[str, str],
 ) -> Iterator[_Record]:
     """Every record in one form, with an id of its own; `names` are what one and many are called."""
@@ -214,12 +210,12 @@ def _checked(
     for where, value in entries:
         tally.read += 1
         try:
-            record = normalize(value)
-            record["id"] = record["id"] or ids.unused(_content_id(record))
-            if earlier := ids.add(record["id"], tally.read):
+            found = read(value, tally.unread)
+            name = found[0]["id"] or ids.unused(_content_id(found[0]))
+            if earlier := ids.add(name, tally.read):
                 raise BadRecord(
                     "repeated id",
-                    f"id {record['id']!r} was used before, in record {earlier} of the source; "
+                    f"id {name!r} was used before, in record {earlier} of the source; "
                     "make ids unique, or leave them out to have them made",
                 )
         except BadRecord as bad:
@@ -228,7 +224,9 @@ def _checked(
             tally.dropped[bad.reason] += 1
             continue
         kept += 1
-        yield record
+        for number, record in enumerate(found, 1):
+            record["id"] = name if len(found) == 1 else f"{name}#{number}"
+            yield record
     if not tally.read:
         raise UserError(f"{entries.name} holds no records; {names[1]} are needed")
     if not kept:
@@ -253,10 +251,10 @@ def read_prompts(
     for where, value in read_entries(path):
         try:
             record = as_object(value)
-            name = "prompt" if record.get("prompt") is not None else "messages"
-            if name not in record:
+            if not any(name in record for name in forms.PROMPT.split("/")):
                 raise BadRecord("no prompt", "has no 'prompt' and no 'messages'; add one of them")
-            prompts.append((record, prompt_of(record[name])))
+            fields = forms.fields_of(record, forms.Form(forms.ASKED, ()), set())
+            prompts.append((record, normalize.prompt_in(fields) or prompt_of(record.get("prompt"))))
         except BadRecord as bad:
             raise UserError(f"{where}: {bad}") from None
     if not prompts:
@@ -264,84 +262,7 @@ def read_prompts(
     return prompts
 
 
-def _normalize(value: object) -> Pair:
-    """A record of any accepted form as a pair; the id is empty where none is given."""
-    record = as_object(value)
-    if "comparisons" in record:
-        raise BadRecord("a sample", "holds a synthesized sample, but preference pairs are needed")
-    for key in ("chosen", "rejected"):
-        if key not in record:
-            found = ", ".join(sorted(map(str, record))) or "nothing"
-            raise BadRecord(
-                f"no {key}", f"has no {key!r} (found: {found}); rename the column to {key!r}"
-            )
-    if record.get("prompt") is None:
-        prompt, chosen, rejected = split_conversations(record["chosen"], record["rejected"])
-    else:
-        prompt = prompt_of(record["prompt"])
-        chosen, rejected = (reply_of(record[side], side, prompt) for side in ("chosen", "rejected"))
-    if chosen.strip() == rejected.strip():
-        raise BadRecord("identical replies", "chosen and rejected are the same; remove the record")
-    return Pair(
-        id=_given_id(record.get("id")),
-        prompt=prompt,
-        chosen=chosen,
-        rejected=rejected,
-        margin=_margin(record.get("margin")),
-    )
-
-
-def _normalize_demonstration(value: object) -> Demonstration:
-    """A record of any accepted form as a demonstration; the id is empty where none is given."""
-    record = as_object(value)
-    if "comparisons" in record:
-        raise BadRecord(
-            "a sample", "holds a synthesized sample among other records; keep them apart"
-        )
-    name = next((key for key in ("completion", "chosen", "messages") if key in record), None)
-    if name is None:
-        found = ", ".join(sorted(map(str, record))) or "nothing"
-        raise BadRecord(
-            "no completion",
-            f"has no 'completion', 'messages' or 'chosen' (found: {found}); "
-            "rename the column of the reply to 'completion'",
-        )
-    if name == "messages" or record.get("prompt") is None:
-        prompt, completion = split_conversation(record[name], name)
-    else:
-        prompt = prompt_of(record["prompt"])
-        completion = reply_of(record[name], name, prompt)
-    return Demonstration(id=_given_id(record.get("id")), prompt=prompt, completion=completion)
-
-
-def _given_id(value: object) -> str:
-    if value is None or value == "":
-        return ""
-    if type(value) not in (str, int):
-        raise BadRecord("bad id", f"id must be text or an integer, not {kind_of(value)}")
-    return encodable(str(value), "id")
-
-
 def _content_id(record: Mapping[str, object]) -> str:
     keys = ("prompt", "chosen", "rejected", "completion")
     content = json.dumps([record[key] for key in keys if key in record], ensure_ascii=True)
     return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
-
-
-def _margin(value: object) -> float:
-    if value is None:
-        return 0.0
-    if not is_finite(value):
-        shown = repr(value) if isinstance(value, str | float) else kind_of(value)
-        raise BadRecord(
-            "bad margin", f"margin must be a finite number, not {shown}; mend or remove it"
-        )
-    return float(value)
-
-
-def is_finite(value: object) -> TypeGuard[float]:
-    """Whether it is a number, finite in fp32."""
-    try:
-        return type(value) in (int, float) and abs(cast(float, value)) <= LARGEST
-    except OverflowError:
-        return False

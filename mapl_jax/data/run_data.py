@@ -36,6 +36,8 @@ class RunData(NamedTuple):
             "test": {**self.test_samples.counts, "encoding": self.test.counts},
         }
 
-    def describe(self) -> tuple[str, str]:
-        """Both parts, in words."""
-        return trie_set.describe("train", self.train), trie_set.describe("held out", self.test)
+    def describe(self) -> tuple[str, ...]:
+        """What was left out of the records, and both parts, in words."""
+        notes = dict.fromkeys((*self.train_samples.notes, *self.test_samples.notes))
+        parts = trie_set.describe("train", self.train), trie_set.describe("held out", self.test)
+        return (*notes, *parts)

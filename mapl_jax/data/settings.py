@@ -21,6 +21,11 @@ class SourceSettings:
     )
     demo_pairs: int = setting(3600, "pairs of the demonstration set", least=10)
     on_error: str = setting("raise", 'what a bad record does: "raise" or "skip"', choices=ON_ERROR)
+    format: str = setting("", "a published form of records, as docs/data.md names them")
+    columns: str = setting(
+        "",
+        'which column is which, "prompt=context,chosen=good,rejected=bad"; empty: by their names',
+    )
     num_proc: int = setting(0, "processes that synthesize; 0: one per core", least=0)
 
     def __post_init__(self) -> None:

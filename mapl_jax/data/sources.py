@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mapl_jax.data import demo
+from mapl_jax.data import demo, forms
 from mapl_jax.data.readers import Entries, read_entries
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import write_lines
@@ -32,7 +32,9 @@ def entries_of(
         UserError: the source cannot be read; while entries are taken.
     """
     if not isinstance(source, str | os.PathLike):
-        named = ((f"record {number}", record) for number, record in enumerate(source, 1))
+        named = (
+            (f"record {number}", record) for number, record in enumerate(forms.rows_of(source), 1)
+        )
         return Entries("the given records", named)
     if source != DEMO:
         return read_entries(source)
@@ -53,7 +55,7 @@ def as_file(data: Source, folder: Path, name: str) -> str:
     """
     if isinstance(data, str | os.PathLike):
         return os.fspath(data)
-    records = [dict(record) for record in data]
+    records = list(forms.rows_of(data))
     lines = "".join(json.dumps(record, sort_keys=True) for record in records)
     digest = hashlib.blake2b(lines.encode(), digest_size=8).hexdigest()
     path = folder / f"{name}-{digest}.jsonl"

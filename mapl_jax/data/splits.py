@@ -31,6 +31,12 @@ class Split:
     fingerprint: str
     counts: Mapping[str, object]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out of the records, a line each."""
+        notes = self.counts.get("notes", ())
+        return tuple(map(str, notes)) if isinstance(notes, list | tuple) else ()
+
     def samples(self) -> Iterator[Sample]:
         """Reads the samples."""
         for path in self.paths:

@@ -5,7 +5,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 import tqdm
@@ -76,6 +76,12 @@ def say(*lines: object) -> None:
     """Prints what is going on; quiet leaves it out."""
     if _level >= LEVELS.index("normal"):
         _print(lines, sys.stdout)
+
+
+def say_each(lines: Iterable[object]) -> None:
+    """Prints lines, and nothing where there are none."""
+    for line in lines:
+        say(line)
 
 
 def ask(prompt: str) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
-from mapl_jax.data.records import Pair
+from mapl_jax.data.normalize import Pair
 from mapl_jax.data.samples import Comparison, Prompt, Sample, base
 from mapl_jax.synthesis import inter, intra
 from mapl_jax.synthesis.corpus import Arguments, Corpus, learn_corpus

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from mapl_jax import constraints
-from mapl_jax.data.records import Pair
+from mapl_jax.data.normalize import Pair
 from mapl_jax.data.samples import Params
 from mapl_jax.synthesis.settings import Settings
 

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from mapl_jax.data.records import Pair, Tally
+from mapl_jax.data.normalize import Pair
+from mapl_jax.data.records import Tally
 from mapl_jax.data.samples import Sample
 from mapl_jax.runtime import files
 from mapl_jax.runtime.errors import UserError

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mapl_jax import constraints
-from mapl_jax.data import cache, readers, sources
+from mapl_jax.data import cache, forms, readers, sources
 from mapl_jax.data.messages import Message
 from mapl_jax.data.readers import Entries
 from mapl_jax.data.records import Pairs, Tally, collect, iter_demonstrations, iter_pairs
@@ -106,6 +106,7 @@ def samples_of(
     synthesis: Settings | None = None,
     split: str = "test",
     num_proc: int = 0,
+    columns: str = "",
 ) -> Split:
     """Samples as they are, pairs as base comparisons, or with instructions added to them.
 
@@ -117,22 +118,25 @@ def samples_of(
         synthesis: of the instructions; None for none.
         split: of the demonstration set.
         num_proc: processes that synthesize; 0 for one per core.
+        columns: which column is which, or the name of a form; empty where their names say it.
 
     Raises:
         UserError: the source cannot be read or a record is bad.
     """
+    form = forms.chosen_form(columns=columns)
     entries = sources.entries_of(source, split=split, seed=seed)
     if is_sample(entries.peek()):
         return write_split(iter_samples(entries), cache_dir)
     if synthesis is None:
         tally = Tally()
-        pairs = iter_pairs(entries, tally, on_error=on_error)
+        pairs = iter_pairs(entries, tally, on_error=on_error, form=form)
         base = write_split(map(base_sample, pairs), cache_dir)
         counts = {"pairs_read": tally.read, "pairs_dropped": dict(tally.dropped.most_common())}
+        console.say_each(tally.notes())
         return dataclasses.replace(base, counts={**counts, **base.counts})
-    return _synthesized(
-        collect(iter_pairs, entries, on_error=on_error), synthesis, cache_dir, num_proc
-    )
+    held = collect(iter_pairs, entries, on_error=on_error, form=form)
+    console.say_each(held.tally.notes())
+    return _synthesized(held, synthesis, cache_dir, num_proc)
 
 
 # Reads all of a source into the folders of its sides; side_of says which, from the prompt.
@@ -175,7 +179,8 @@ def _samples(
             return [writer.split() for writer in writers]
         cuts = [stack.enter_context(shards.Cut(folder, synthesis)) for folder in folders]
         tally = Tally()
-        for pair in iter_pairs(entries, tally, on_error=data.on_error):
+        form = forms.chosen_form(data.format, data.columns)
+        for pair in iter_pairs(entries, tally, on_error=data.on_error, form=form):
             cuts[side_of(pair["prompt"])].add(pair)
         check_sizes(data.test_fraction, *(cut.pairs for cut in cuts))
         run = runners.local(data.num_proc)
@@ -183,7 +188,7 @@ def _samples(
         for cut in cuts:
             with console.progress("synthesizing", "pairs") as show:
                 summary = pipeline.make_samples(cut, cut.finish(), run, show, tally)
-            splits.append(_split_of(summary, cut.folder))
+            splits.append(_split_of(summary, cut.folder, tally))
         return splits
 
 
@@ -195,6 +200,7 @@ def _demonstrations(
 ) -> list[Split]:
     """A `_Fill` of demonstrations."""
     tally = Tally()
+    form = forms.chosen_form(data.format, data.columns)
 
     def records() -> Iterator[Sample]:
         if is_sample(entries.peek()):
@@ -202,7 +208,7 @@ def _demonstrations(
                 bare = Prompt(messages=sample["prompts"][0]["messages"], constraints=[])
                 yield demonstration(sample["id"], bare, sample["responses"][0])
             return
-        for record in iter_demonstrations(entries, tally, on_error=data.on_error):
+        for record in iter_demonstrations(entries, tally, on_error=data.on_error, form=form):
             bare = Prompt(messages=record["prompt"], constraints=[])
             yield demonstration(record["id"], bare, record["completion"])
 
@@ -214,6 +220,7 @@ def _demonstrations(
     counts = {
         "demonstrations_read": tally.read,
         "demonstrations_dropped": dict(tally.dropped.most_common()),
+        "notes": tally.notes(),
     }
     return [writer.split(counts) for writer in writers]
 
@@ -255,10 +262,10 @@ def _synthesized(
             progress=show,
             source=pairs.tally,
         )
-    return _split_of(summary, folder)
+    return _split_of(summary, folder, pairs.tally)
 
 
-def _split_of(summary: pipeline.Summary, folder: Path) -> Split:
+def _split_of(summary: pipeline.Summary, folder: Path, tally: Tally) -> Split:
     counts = {
         "records": summary["records"],
         "pairs_in": summary["pairs_in"],
@@ -267,6 +274,7 @@ def _split_of(summary: pipeline.Summary, folder: Path) -> Split:
         "comparisons": summary["comparisons"],
         "uninformative": summary["uninformative"],
         "dropped": summary["dropped"],
+        "notes": tally.notes(),
     }
     paths = tuple(folder / name for name in summary["files"])
     return Split(paths, summary["fingerprint"], counts)
@@ -295,7 +303,15 @@ def _cached(
     """
     if not data.train:
         raise UserError("no training data given; set --config.data.train=FILE")
-    choices = (data.train, data.test, data.test_fraction, data.demo_pairs, data.on_error)
+    choices = (
+        data.train,
+        data.test,
+        data.test_fraction,
+        data.demo_pairs,
+        data.on_error,
+        data.format,
+        data.columns,
+    )
     name = cache.key(*choices, seed, dataclasses.asdict(synthesis), _code_and_files(data))
     folder = Path(cache_dir) / f"{kind}-{name}"
 

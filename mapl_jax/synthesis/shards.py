@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypedDict
 
-from mapl_jax.data.records import Pair
+from mapl_jax.data.normalize import Pair
 from mapl_jax.data.samples import Sample
 from mapl_jax.runtime.files import checksum, read_json, replacing, write_json
 from mapl_jax.synthesis import build

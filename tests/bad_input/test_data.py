@@ -215,7 +215,7 @@ PAIRS = {
     "empty prompt": ({**PAIR, "prompt": "  "}, "prompt is empty"),
     "empty messages": ({**PAIR, "prompt": []}, "prompt is an empty list"),
     "integer prompt": ({**PAIR, "prompt": 3}, "prompt must be text or messages, not a number"),
-    "prompt as an object": ({**PAIR, "prompt": USER}, "prompt must be text or messages, not an ob"),
+    "prompt as an object": ({**PAIR, "prompt": {"text": "q"}}, "message 1 of prompt must be an ob"),
     "unknown role": (
         {**PAIR, "prompt": [{"role": "human", "content": "Hi"}]},
         "message 1 of prompt has role 'human'; known are system, user, assistant",
@@ -227,8 +227,8 @@ PAIRS = {
     "message without content": ({**PAIR, "prompt": [{"role": "user"}]}, '"role" and "content"'),
     "message of text": ({**PAIR, "prompt": ["Hi"]}, "message 1 of prompt must be an object"),
     "parts of content": (
-        {**PAIR, "prompt": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]},
-        "message 1 of prompt: content must be text, not a list",
+        {**PAIR, "prompt": [{"role": "user", "content": [{"type": "image"}]}]},
+        "message 1 of prompt holds a part of type 'image'; only text is read",
     ),
     "tool call": ({**PAIR, "prompt": [USER, {**GOOD, "tool_calls": [{}]}]}, "calls tools"),
     "prompt ends with a system turn": (
@@ -443,7 +443,7 @@ def test_bad_sample(name, bench, preset):
 
 # Prompts to answer.
 PROMPTS = {
-    "no prompt": ({"question": "q"}, "has no 'prompt' and no 'messages'; add one"),
+    "no prompt": ({"title": "q"}, "has no 'prompt' and no 'messages'; add one"),
     "empty prompt": ({"prompt": ""}, "prompt is empty"),
     "prompt of null": ({"prompt": None}, "has no 'prompt' and no 'messages'|prompt must be"),
     "ends with the assistant": ({"messages": [USER, GOOD]}, "must end with a user's"),

@@ -170,7 +170,11 @@ BAD_RECORDS = {
     "no rejected": ({"prompt": "q", "chosen": "a"}, "no 'rejected' .found: chosen, prompt."),
     "null reply": ({**PAIR, "chosen": None}, "chosen must be text, not null"),
     "integer reply": ({**PAIR, "rejected": 3}, "rejected must be text, not a number"),
-    "object reply": ({**PAIR, "rejected": GOOD}, "rejected must be text, not an object"),
+    "identical reply as a message": ({**PAIR, "rejected": GOOD}, "are the same"),
+    "reply without content": (
+        {**PAIR, "rejected": {"role": "assistant"}},
+        "must be an object with",
+    ),
     "empty reply": ({**PAIR, "chosen": ""}, "chosen is empty"),
     "blank reply": ({**PAIR, "chosen": " \n"}, "chosen is empty"),
     "identical": ({**PAIR, "rejected": "Fine."}, "chosen and rejected are the same"),
@@ -193,8 +197,8 @@ BAD_RECORDS = {
         'must be an object with "role" and "content"',
     ),
     "content of parts": (
-        {**PAIR, "prompt": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]},
-        "message 1 of prompt: content must be text, not a list",
+        {**PAIR, "prompt": [{"role": "user", "content": [{"type": "image", "image": "a.png"}]}]},
+        "message 1 of prompt holds a part of type 'image'; only text is read",
     ),
     "tool call": (
         {**PAIR, "prompt": [USER, {**GOOD, "tool_calls": [{"name": "f"}]}]},

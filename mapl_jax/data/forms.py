@@ -1,0 +1,308 @@
+"""The forms in which people keep preferences: which columns they have, and what those are here.
+
+A form is a table from our fields to paths of their columns. "a/b" is the first of two columns that
+is there, "a.b" a field of an object, "a|b" both as a list, "a[].b" a field of every object of a
+list. A new form is a line of `FORMS`; one of a user's own is `data.columns`.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+import numpy as np
+
+from mapl_jax.data.readers import BadRecord
+from mapl_jax.runtime.errors import UserError
+
+PROMPT = "prompt/messages/conversations/instruction/question/query/input"
+ASKED = {"prompt": PROMPT, "input": "input", "system": "system/system_prompt", "history": "history"}
+FIELDS = (
+    *ASKED,
+    "id",
+    "tools",
+    "chosen",
+    "rejected",
+    "conversation",
+    "completion",
+    "margin",
+    "responses",
+    "scores",
+    "ranks",
+    "strength",
+    "choice",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """A form of records.
+
+    Attributes:
+        columns: path of each of our fields.
+        needs: columns that a record must have to be of this form.
+        automatic: whether the columns alone say what they mean; others are asked for by name.
+    """
+
+    columns: Mapping[str, str]
+    needs: tuple[str, ...]
+    automatic: bool = False
+
+
+FORMS = {
+    "openai": Form(
+        {
+            "prompt": "input.messages",
+            "tools": "input.tools",
+            "chosen": "preferred_output",
+            "rejected": "non_preferred_output",
+        },
+        ("input", "preferred_output", "non_preferred_output"),
+        True,
+    ),
+    "rejected_response": Form(
+        {"conversation": "messages", "rejected": "rejected_response", "system": "system"},
+        ("messages", "rejected_response"),
+        True,
+    ),
+    "scores": Form(
+        {**ASKED, "responses": "responses", "scores": "scores"}, ("responses", "scores"), True
+    ),
+    "ranks": Form(
+        {**ASKED, "responses": "responses", "ranks": "ranks"}, ("responses", "ranks"), True
+    ),
+    "helpsteer3": Form(
+        {
+            "prompt": "context",
+            "responses": "response1|response2",
+            "strength": "overall_preference",
+        },
+        ("context", "response1", "response2", "overall_preference"),
+    ),
+    "helpsteer2": Form(
+        {
+            "prompt": "prompt",
+            "responses": "response_1|response_2",
+            "strength": "preference_strength",
+        },
+        ("response_1", "response_2", "preference_strength"),
+    ),
+    "shp": Form(
+        {
+            "prompt": "history",
+            "responses": "human_ref_A|human_ref_B",
+            "scores": "score_A|score_B",
+        },
+        ("history", "human_ref_A", "human_ref_B", "score_A", "score_B"),
+    ),
+    "nectar": Form(
+        {"prompt": "prompt", "responses": "answers[].answer", "ranks": "answers[].rank"},
+        ("prompt", "answers"),
+    ),
+    "ultrafeedback": Form(
+        {
+            "prompt": "instruction",
+            "responses": "completions[].response",
+            "scores": "completions[].overall_score",
+        },
+        ("instruction", "completions"),
+    ),
+    "arena": Form(
+        {"responses": "conversation_a|conversation_b", "choice": "winner"},
+        ("conversation_a", "conversation_b", "winner"),
+    ),
+    "safe_rlhf": Form(
+        {
+            "prompt": "prompt",
+            "responses": "response_0|response_1",
+            "choice": "better_response_id",
+        },
+        ("response_0", "response_1", "better_response_id"),
+    ),
+}
+_AROUND = {"system": ASKED["system"], "history": "history"}
+PAIR = Form({**ASKED, "chosen": "chosen", "rejected": "rejected"}, ("chosen", "rejected"), True)
+DEMONSTRATIONS = (
+    Form({**ASKED, "completion": "completion"}, ("completion",), True),
+    Form({**ASKED, "completion": "chosen"}, ("chosen",), True),
+    Form({**_AROUND, "conversation": "messages"}, ("messages",), True),
+    Form({**_AROUND, "conversation": "conversations"}, ("conversations",), True),
+    Form({**ASKED, "completion": "output"}, ("output",), True),
+    Form({**ASKED, "completion": "response"}, ("response",), True),
+)
+# Columns that change what the answer is to; what is not read of them must stand in the prompt.
+_MEANING = frozenset(
+    "system system_prompt system_message developer input instruction instructions history context "
+    "prompt messages conversation conversations question query tools functions documents image "
+    "images video videos audio audios reasoning reasoning_content thinking".split()
+)
+_MAY_LACK = ("id", "margin", "tools", "input", "system", "history")
+_STEP = re.compile(r"([^.\[\]]+)(\[\])?")
+
+
+def chosen_form(format: str = "", columns: str = "") -> Form | None:
+    """The form that settings ask for, or None.
+
+    Args:
+        format: a name of `FORMS`, or empty.
+        columns: our fields and their paths, "prompt=context,chosen=good,rejected=bad"; a name of
+            `FORMS`; or empty.
+
+    Raises:
+        UserError: there is no such form or field.
+    """
+    if format and columns:
+        raise UserError("set data.format or data.columns, not both")
+    if columns in FORMS:
+        format = columns
+    if format:
+        if format not in FORMS:
+            raise UserError(f"data.format is {format!r}; choose one of {', '.join(FORMS)}")
+        return FORMS[format]
+    if not columns:
+        return None
+    given: dict[str, str] = {}
+    for part in columns.split(","):
+        ours, equals, path = (piece.strip() for piece in part.partition("="))
+        if not equals or not path or ours not in FIELDS:
+            raise UserError(
+                f"data.columns has {part.strip()!r}; write FIELD=COLUMN with a field of "
+                f"{', '.join(FIELDS)}"
+            )
+        given[ours] = path
+    return Form(given, ())
+
+
+def form_of(record: Mapping[str, object], asked: Form | None, automatic: tuple[Form, ...]) -> Form:
+    """The form of a record; the first of the automatic ones where none fits."""
+    if asked is not None and all(name in record for name in asked.needs):
+        return asked
+    fits = (form for form in automatic if all(name in record for name in form.needs))
+    return next(fits, automatic[0])
+
+
+def hint(record: Mapping[str, object]) -> str:
+    """What would read a record that no automatic form fits."""
+    for name, form in FORMS.items():
+        if not form.automatic and all(column in record for column in form.needs):
+            return f"; these are the columns of {name}: set data.format={name}"
+    return "; or say which column is which with data.columns=prompt=COLUMN,chosen=COLUMN,..."
+
+
+def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dict[str, object]:
+    """The fields of a record that are there; nulls and empty lists are missing.
+
+    Args:
+        record: of the form.
+        form: says where they are.
+        unread: receives the names of columns that are not read.
+
+    Raises:
+        BadRecord: a column that changes the meaning would be left out.
+    """
+    found: dict[str, object] = {}
+    used: set[str] = set()
+    for ours, paths in {"id": "id", "margin": "margin", "tools": "tools", **form.columns}.items():
+        there = [(path, _at(record, path)) for path in paths.split("/")]
+        if ours in ASKED:  # two of these are never read from one column
+            there = [(path, value) for path, value in there if not _columns(path) & used]
+        filled = [(path, value) for path, value in there if not _is_missing(value)]
+        if not filled and ours not in _MAY_LACK:
+            # What stands there empty is named by the check of its field.
+            filled = [
+                (path, value)
+                for path, value in there
+                if path in record and (value is not None or ours != "prompt")
+            ]
+        if filled:
+            found[ours] = filled[0][1]
+            used |= _columns(filled[0][0])
+    if "tools" in found:
+        raise BadRecord("column tools", "has tools, which are not read; remove the record")
+    left = {
+        name: value for name, value in record.items() if name not in used and not _is_missing(value)
+    }
+    known = "\n".join(str(text) for name in used for text in _texts(record.get(name)))
+    for name, value in left.items():
+        if name not in _MEANING:
+            unread.add(str(name))
+        elif not all(isinstance(t, str) and t.strip() in known for t in _texts(value) or [0]):
+            raise BadRecord(
+                f"column {name}",
+                f"has a column {name!r} that is not read and may change what is answered; "
+                "remove the record or the column, or say which columns are read with "
+                "data.columns=FIELD=COLUMN,...",
+            )
+    return found
+
+
+def _columns(path: str) -> set[str]:
+    return {re.split(r"[.\[]", part)[0] for part in path.split("|")}
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or (isinstance(value, str | list | dict) and not value)
+
+
+def _at(record: object, path: str) -> object:
+    if "|" in path:
+        return [_at(record, part) for part in path.split("|")]
+    if isinstance(record, Mapping) and path in record:
+        return record[path]
+    step = _STEP.match(path)
+    if step is None or not isinstance(record, Mapping):
+        return None
+    value, rest = record.get(step[1]), path[step.end() :].lstrip(".")
+    if step[2]:
+        return (
+            [_at(item, rest) if rest else item for item in value]
+            if isinstance(value, list)
+            else None
+        )
+    return _at(value, rest) if rest else value
+
+
+def _texts(value: object) -> list[object]:
+    """What a value holds, however deep; of messages the contents alone."""
+    if isinstance(value, Mapping):
+        inner = {key: part for key, part in value.items() if key not in ("role", "from", "type")}
+        return [text for part in inner.values() for text in _texts(part)]
+    if isinstance(value, list):
+        return [text for part in value for text in _texts(part)]
+    return [] if value is None else [value]
+
+
+def plain(value: object) -> object:
+    """A value of NumPy, pandas or Arrow as one of JSON; NaN is null."""
+    if value is None or type(value) in (str, int, bool):
+        return value
+    if isinstance(value, float):
+        return None if value != value else float(value)
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, Mapping):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    for method in ("as_py", "to_dict", "to_pylist"):
+        if hasattr(value, method):
+            return plain(getattr(value, method)())
+    return value
+
+
+def rows_of(source: object) -> Iterator[Mapping[str, object]]:
+    """The records of what is in memory: a list, a data set, a data frame or table."""
+    columns = getattr(source, "columns", None)
+    if hasattr(source, "to_pylist"):
+        source = source.to_pylist()
+    elif hasattr(source, "to_dicts"):
+        source = source.to_dicts()
+    elif columns is not None and hasattr(source, "to_dict"):
+        source = source.to_dict("records")
+    if not hasattr(source, "__iter__"):
+        raise UserError(f"data must be a list of records, not {type(source).__name__}")
+    return (cast(Mapping[str, object], plain(row)) for row in source)

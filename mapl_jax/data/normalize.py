@@ -1,0 +1,264 @@
+"""One record of any form as pairs or as a demonstration: columns to fields, fields to messages."""
+
+import contextlib
+from collections.abc import Mapping
+from typing import TypedDict, TypeGuard, cast
+
+import numpy as np
+
+from mapl_jax.data import forms
+from mapl_jax.data.messages import (
+    Message,
+    encodable,
+    messages_of,
+    prompt_of,
+    replies_of,
+    split_conversation,
+    split_conversations,
+    text_of,
+)
+from mapl_jax.data.readers import BadRecord, as_object, kind_of
+
+LARGEST = float(np.finfo(np.float32).max)
+
+
+class Pair(TypedDict):
+    """A preference: the prompt's messages, the better and the worse reply, and how far apart."""
+
+    id: str
+    prompt: list[Message]
+    chosen: str
+    rejected: str
+    margin: float
+
+
+class Demonstration(TypedDict):
+    """A reply to learn from, and its prompt's messages."""
+
+    id: str
+    prompt: list[Message]
+    completion: str
+
+
+def pairs_of(form: forms.Form | None, value: object, unread: set[str]) -> list[Pair]:
+    """The pairs of a record of any accepted form; their id is empty where none is given."""
+    record = as_object(value)
+    if "comparisons" in record:
+        raise BadRecord("a sample", "holds a synthesized sample, but preference pairs are needed")
+    automatic = (forms.PAIR, *(known for known in forms.FORMS.values() if known.automatic))
+    found = forms.form_of(record, form, automatic)
+    for key in found.needs:
+        if key not in record:
+            there = ", ".join(sorted(map(str, record))) or "nothing"
+            raise BadRecord(
+                f"no {key}",
+                f"has no {key!r} (found: {there}); rename the column to {key!r}"
+                + forms.hint(record),
+            )
+    fields = forms.fields_of(record, found, unread)
+    if "responses" in fields:
+        return _of_scored(fields)
+    if "conversation" in fields:
+        turns = messages_of(fields.pop("conversation"), "messages")
+        fields |= {"prompt": turns[:-1], "chosen": turns[-1:]}
+    for key in ("chosen", "rejected"):
+        if key not in fields:
+            raise BadRecord(f"no {key}", f"has no {key!r}; name its column in data.columns")
+    prompt = prompt_in(fields)
+    sides = {key: _several(fields[key], key) for key in ("chosen", "rejected")}
+    if prompt is None:
+        if any(len(some) > 1 for some in sides.values()):
+            raise BadRecord("no prompt", "has several replies on a side and no 'prompt'; add it")
+        prompt, chosen, rejected = split_conversations(fields["chosen"], fields["rejected"])
+        prompt = _with_system(prompt, fields)
+        texts = {"chosen": chosen, "rejected": rejected}
+        sides = {key: {key: None} for key in sides}
+    else:
+        prompt, texts = replies_of(prompt, sides["chosen"] | sides["rejected"])
+    return [
+        _pair(fields, prompt, texts[better], texts[worse])
+        for better in sides["chosen"]
+        for worse in sides["rejected"]
+    ]
+
+
+def _pair(fields: Mapping[str, object], prompt: list[Message], chosen: str, rejected: str) -> Pair:
+    if chosen.strip() == rejected.strip():
+        raise BadRecord("identical replies", "chosen and rejected are the same; remove the record")
+    return Pair(
+        id=_given_id(fields.get("id")),
+        prompt=prompt,
+        chosen=chosen,
+        rejected=rejected,
+        margin=_margin(fields.get("margin")),
+    )
+
+
+def _several(value: object, name: str) -> dict[str, object]:
+    """The replies of a side by their names: one, or each of a list of them."""
+    if isinstance(value, list) and value and all(isinstance(item, str | list) for item in value):
+        return {name if len(value) == 1 else f"{name} {i}": x for i, x in enumerate(value, 1)}
+    return {name: value}
+
+
+def _of_scored(fields: dict[str, object]) -> list[Pair]:
+    """All pairs of responses of which one is better, the best one's first."""
+    responses = fields["responses"]
+    if not isinstance(responses, list) or len(responses) < 2:
+        raise BadRecord("bad responses", "responses must be a list of two or more")
+    worth = _worth(fields, len(responses))
+    names = [f"response {number}" for number in range(1, len(responses) + 1)]
+    prompt = prompt_in(fields)
+    if prompt is None:
+        if len(responses) != 2:
+            raise BadRecord("no prompt", "has no 'prompt'; add what the responses answer")
+        prompt, *both = split_conversations(*responses)
+        texts = dict(zip(names, both, strict=True))
+    else:
+        prompt, texts = replies_of(prompt, dict(zip(names, responses, strict=True)))
+    order = sorted(range(len(names)), key=lambda i: -worth[i])
+    pairs = [
+        _pair(fields, prompt, texts[names[i]], texts[names[j]])
+        for i in order
+        for j in order
+        if worth[i] > worth[j] and texts[names[i]].strip() != texts[names[j]].strip()
+    ]
+    if not pairs:
+        raise BadRecord("a tie", "prefers none of its responses; remove the record")
+    return pairs
+
+
+def _worth(fields: Mapping[str, object], count: int) -> list[float]:
+    """How good each response is: by its score, its rank, or the choice between two."""
+    if "strength" in fields:
+        strength = _number(fields["strength"], "strength")
+        values = [-strength, strength]
+    elif "choice" in fields:
+        choice = str(fields["choice"]).strip().lower()
+        ties = ("tie", "both", "neither", "tie (bothbad)", "bothbad")
+        first, second = ("0", "a", "model_a", "response_a"), ("1", "b", "model_b", "response_b")
+        if choice not in (*first, *second, *ties):
+            raise BadRecord("bad choice", f"choice must be 0, 1, a, b or tie, not {choice!r}")
+        values = [float(choice in first), float(choice in second)]
+    else:
+        name = next((key for key in ("scores", "ranks") if key in fields), "scores")
+        given = fields.get(name)
+        if not isinstance(given, list):
+            raise BadRecord(f"bad {name}", f"{name} must be a list, one number for each response")
+        sign = -1 if name == "ranks" else 1
+        values = [sign * _number(value, name) for value in given]
+    if len(values) != count:
+        raise BadRecord("bad scores", f"has {len(values)} scores for {count} responses")
+    return values
+
+
+def _number(value: object, name: str) -> float:
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    if not is_finite(value):
+        raise BadRecord(f"bad {name}", f"{name} must be numbers, not {value!r}")
+    return float(value)
+
+
+def prompt_in(fields: Mapping[str, object]) -> list[Message] | None:
+    """The prompt, with what other columns say before or after it; None without one."""
+    if fields.get("prompt") is None:
+        if "history" in fields or "input" in fields:
+            raise BadRecord("no prompt", "has no 'prompt' beside its other columns; add it")
+        return None
+    prompt = prompt_of(fields["prompt"])
+    if "input" in fields:
+        extra = text_of(fields["input"], "input")
+        last = prompt[-1]
+        prompt = [*prompt[:-1], Message(role="user", content=f"{last['content']}\n{extra}")]
+    if "history" in fields:
+        turns = fields["history"]
+        if not isinstance(turns, list):
+            raise BadRecord("bad history", "history must be a list of [question, answer] pairs")
+        said = [turn for pair in turns for turn in (pair if isinstance(pair, list) else [pair])]
+        if all(isinstance(turn, str) for turn in said) and len(said) == 2 * len(turns):
+            roles = ("user", "assistant") * len(turns)
+            said = [{"role": r, "content": text} for r, text in zip(roles, said, strict=True)]
+        prompt = [*messages_of(said, "history"), *prompt]
+    return _with_system(prompt, fields)
+
+
+def _with_system(prompt: list[Message], fields: Mapping[str, object]) -> list[Message]:
+    """A prompt with the text of a system column before it."""
+    if "system" not in fields:
+        return prompt
+    system = text_of(fields["system"], "system")
+    if prompt[0]["role"] != "system":
+        return [Message(role="system", content=system), *prompt]
+    if prompt[0]["content"].strip() != system.strip():
+        raise BadRecord(
+            "two system texts", "has a system column and another system message; keep one"
+        )
+    return prompt
+
+
+def demonstrations_of(
+    form: forms.Form | None, value: object, unread: set[str]
+) -> list[Demonstration]:
+    """A record of any accepted form as a demonstration; the id is empty where none is given."""
+    record = as_object(value)
+    if "comparisons" in record:
+        raise BadRecord(
+            "a sample", "holds a synthesized sample among other records; keep them apart"
+        )
+    found = forms.form_of(record, form, forms.DEMONSTRATIONS)
+    pairs_only = form is not None or any(
+        known.automatic and all(name in record for name in known.needs)
+        for known in forms.FORMS.values()
+    )
+    if pairs_only and not {"completion", "chosen"} & record.keys():
+        best = pairs_of(form, value, unread)[0]
+        return [Demonstration(id=best["id"], prompt=best["prompt"], completion=best["chosen"])]
+    name = found.columns.get("completion") or found.columns["conversation"]
+    if name not in record:
+        there = ", ".join(sorted(map(str, record))) or "nothing"
+        raise BadRecord(
+            "no completion",
+            f"has no 'completion', 'messages' or 'chosen' (found: {there}); "
+            "rename the column of the reply to 'completion'",
+        )
+    # The other side of a pair is not learned from, and need not be named.
+    fields = forms.fields_of({k: v for k, v in record.items() if k != "rejected"}, found, unread)
+    prompt = None if "conversation" in fields else prompt_in(fields)
+    if prompt is None:
+        value = fields.get("conversation", fields.get("completion"))
+        prompt, completion = split_conversation(value, name)
+        prompt = _with_system(prompt, fields)
+    else:
+        value = next(iter(_several(fields["completion"], name).values()))
+        prompt, texts = replies_of(prompt, {name: value})
+        completion = texts[name]
+    return [Demonstration(id=_given_id(fields.get("id")), prompt=prompt, completion=completion)]
+
+
+def _given_id(value: object) -> str:
+    if value is None or value == "":
+        return ""
+    if type(value) not in (str, int):
+        raise BadRecord("bad id", f"id must be text or an integer, not {kind_of(value)}")
+    return encodable(str(value), "id")
+
+
+def _margin(value: object) -> float:
+    if value is None:
+        return 0.0
+    if not is_finite(value):
+        shown = repr(value) if isinstance(value, str | float) else kind_of(value)
+        raise BadRecord(
+            "bad margin", f"margin must be a finite number, not {shown}; mend or remove it"
+        )
+    return float(value)
+
+
+def is_finite(value: object) -> TypeGuard[float]:
+    """Whether it is a number, finite in fp32."""
+    try:
+        return type(value) in (int, float) and abs(cast(float, value)) <= LARGEST
+    except OverflowError:
+        return False

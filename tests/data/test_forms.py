@@ -1,0 +1,213 @@
+"""Forms of records: what others publish reads as it is meant, or is refused by name."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mapl_jax.data import forms
+from mapl_jax.data.messages import as_messages
+from mapl_jax.data.records import Tally, iter_pairs
+from mapl_jax.data.sources import entries_of
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.synthesize import load_pairs
+
+from support import ROOT, write_lines
+
+ASK = {"role": "user", "content": "How are you?"}
+SYSTEM = {"role": "system", "content": "Be kind."}
+GOOD, BAD = {"role": "assistant", "content": "Fine."}, {"role": "assistant", "content": "Bad."}
+PAIR = {"prompt": "How are you?", "chosen": "Fine.", "rejected": "Bad."}
+
+
+def turn(role, text):
+    return {"role": role, "content": text}
+
+
+PARTS = [{"type": "text", "text": "How are "}, {"type": "text", "text": "you?"}]
+SAME = {
+    "system column": {**PAIR, "system": "Be kind."},
+    "question": {**{k: PAIR[k] for k in ("chosen", "rejected")}, "question": ASK["content"],
+                 "system": "Be kind."},
+    "openai": {"input": {"messages": [SYSTEM, ASK], "tools": []}, "preferred_output": [GOOD],
+               "non_preferred_output": [BAD]},
+    "rejected_response": {"messages": [SYSTEM, ASK, GOOD], "rejected_response": "Bad."},
+    "sharegpt": {"conversations": [{"from": "system", "value": "Be kind."},
+                                   {"from": "human", "value": ASK["content"]}],
+                 "chosen": {"from": "gpt", "value": "Fine."},
+                 "rejected": {"from": "gpt", "value": "Bad."}},
+    "content in parts": {"prompt": [SYSTEM, {"role": "user", "content": PARTS}],
+                         "chosen": [GOOD], "rejected": [BAD]},
+    "JSON text": {"prompt": '[{"role": "system", "content": "Be kind."}, '
+                            '{"role": "user", "content": "How are you?"}]',
+                  "chosen": '[{"role": "assistant", "content": "Fine."}]', "rejected": "Bad."},
+    "printed lists": {"prompt": str([SYSTEM, ASK]), "chosen": str([GOOD]), "rejected": str([BAD])},
+    "developer": {**PAIR, "prompt": [turn("developer", "Be kind."), ASK]},
+    "sides with the system message": {"prompt": [ASK], "chosen": [SYSTEM, ASK, GOOD],
+                                      "rejected": [SYSTEM, ASK, BAD]},
+    "white space": {"prompt": "How are  you? ", "chosen": [SYSTEM, ASK, GOOD],
+                    "rejected": [SYSTEM, ASK, BAD]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_every_form_reads_the_same(name):
+    (pair,) = load_pairs([SAME[name]])
+    assert pair["prompt"] == [SYSTEM, ASK]
+    assert (pair["chosen"], pair["rejected"]) == ("Fine.", "Bad.")
+
+
+def test_an_empty_system_message_says_nothing():
+    (pair,) = load_pairs([{**PAIR, "prompt": [turn("system", ""), ASK]}])
+    assert pair["prompt"] == [ASK]
+
+
+def test_alpaca_input_and_history_stand_in_the_prompt():
+    record = {"instruction": "Translate.", "input": "Guten Tag", "history": [["Hi", "Hello"]],
+              "chosen": "Good day", "rejected": "No"}  # fmt: skip
+    (pair,) = load_pairs([record])
+    assert [m["content"] for m in pair["prompt"]] == ["Hi", "Hello", "Translate.\nGuten Tag"]
+
+
+@pytest.mark.parametrize("text", ["How are you?", "And today?"])
+def test_a_prompt_text_may_be_the_first_or_the_last_turn(text):
+    turns = [ASK, turn("assistant", "Well."), turn("user", "And today?")]
+    (pair,) = load_pairs([{"prompt": text, "chosen": [*turns, GOOD], "rejected": [*turns, BAD]}])
+    assert pair["prompt"] == turns
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"tools": [{"name": "f"}]}, "has tools"),
+        ({"images": ["a.png"]}, "'images'"),
+        ({"reasoning_content": "Hm."}, "'reasoning_content'"),
+        ({"context": "In 1900."}, "'context'"),
+        ({"chosen": [{**GOOD, "reasoning_content": "Hm."}]}, "'reasoning_content'"),
+        ({"chosen": "[{'role': 'assistant', 'content': }]"}, "cannot be read back"),
+        ({"chosen": [GOOD, ASK, GOOD]}, "each side may hold one reply only"),
+        ({"prompt": [SYSTEM, ASK], "system": "Be rude."}, "another system message"),
+    ],
+)
+def test_what_would_change_the_meaning_is_refused_by_name(extra, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        load_pairs([{**PAIR, **extra}])
+
+
+def test_columns_that_repeat_the_prompt_are_harmless_and_others_are_named_once():
+    tally = Tally()
+    records = [{**PAIR, "messages": [ASK, GOOD], "source": "web", "images": []}] * 2
+    assert len(list(iter_pairs(entries_of(records), tally))) == 2
+    assert tally.notes() == ["columns that are not read: source"]
+
+
+def test_several_rejected_are_a_comparison_each():
+    record = {"id": "q", "prompt": "How are you?", "chosen": ["Fine."], "rejected": ["Bad.", "No."]}
+    pairs = load_pairs([record])
+    assert [(p["id"], p["chosen"], p["rejected"]) for p in pairs] == [
+        ("q#1", "Fine.", "Bad."),
+        ("q#2", "Fine.", "No."),
+    ]
+
+
+@pytest.mark.parametrize("order", [{"scores": [1, 3, 2]}, {"ranks": [3, 1, 2]}])
+def test_scored_and_ranked_lists_give_all_their_pairs(order):
+    pairs = load_pairs([{"prompt": "Q", "responses": ["c", "a", "b"], **order}])
+    assert [p["chosen"] + p["rejected"] for p in pairs] == ["ab", "ac", "bc"]
+
+
+def test_equal_scores_prefer_nothing():
+    pairs = load_pairs([{"prompt": "Q", "responses": ["a", "b", "c"], "scores": [2, 2, 1]}])
+    assert [p["chosen"] + p["rejected"] for p in pairs] == ["ac", "bc"]
+
+
+PUBLISHED = {
+    "helpsteer3": {"context": [ASK], "response1": "Bad.", "response2": "Fine.",
+                   "overall_preference": 2},
+    "helpsteer2": {"prompt": ASK["content"], "response_1": "Fine.", "response_2": "Bad.",
+                   "preference_strength": -1},
+    "shp": {"history": ASK["content"], "human_ref_A": "Bad.", "human_ref_B": "Fine.",
+            "score_A": 3, "score_B": 9},
+    "nectar": {"prompt": "\n\nHuman: How are you?\n\nAssistant: ",
+               "answers": [{"answer": "Bad.", "rank": 2.0}, {"answer": "Fine.", "rank": 1.0}]},
+    "ultrafeedback": {"instruction": ASK["content"],
+                      "completions": [{"response": "Bad.", "overall_score": 3.5},
+                                      {"response": "Fine.", "overall_score": 8.0}]},
+    "arena": {"conversation_a": [ASK, BAD], "conversation_b": [ASK, GOOD], "winner": "model_b"},
+    "safe_rlhf": {"prompt": ASK["content"], "response_0": "Fine.", "response_1": "Bad.",
+                  "better_response_id": 0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_forms_read_by_their_names(name):
+    (pair,) = load_pairs([PUBLISHED[name]], format=name)
+    assert pair["prompt"] == [ASK]
+    assert (pair["chosen"], pair["rejected"]) == ("Fine.", "Bad.")
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_form_is_recognized_in_the_error(name):
+    with pytest.raises(UserError, match=f"set data.format={name}"):
+        load_pairs([PUBLISHED[name]])
+
+
+def test_every_published_form_is_tried_here():
+    assert {n for n, form in forms.FORMS.items() if not form.automatic} == set(PUBLISHED)
+
+
+def test_columns_may_be_said():
+    record = {"q": {"text": "How are you?"}, "good": "Fine.", "bad": "Bad."}
+    (pair,) = load_pairs([record], columns="prompt=q.text,chosen=good,rejected=bad")
+    assert (pair["prompt"], pair["chosen"], pair["rejected"]) == ([ASK], "Fine.", "Bad.")
+
+
+@pytest.mark.parametrize("columns", ["prompt", "answer=a", "prompt="])
+def test_columns_that_cannot_be_are_refused(columns):
+    with pytest.raises(UserError, match="write FIELD=COLUMN"):
+        load_pairs([PAIR], columns=columns)
+
+
+def test_an_unknown_format_is_refused():
+    with pytest.raises(UserError, match="choose one of openai"):
+        load_pairs([PAIR], format="csv")
+
+
+def test_values_of_numpy_and_pandas_are_read():
+    record = {
+        **PAIR,
+        "prompt": np.array([ASK], object),
+        "id": np.int64(7),
+        "margin": np.float64(0.5),
+    }
+    (pair,) = load_pairs([record])
+    assert (pair["id"], pair["margin"], pair["prompt"]) == ("7", 0.5, [ASK])
+    frame = pd.DataFrame([PAIR, {**PAIR, "prompt": "Why?", "margin": 2.0}])
+    assert [pair["margin"] for pair in load_pairs(frame)] == [0.0, 2.0]
+
+
+def test_prompts_of_python_are_read_as_those_of_files():
+    assert as_messages([{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]) == [
+        turn("user", "Hi")
+    ]
+    with pytest.raises(UserError, match=r"the prompt cannot be read: .*type 'image'"):
+        as_messages([{"role": "user", "content": [{"type": "image"}]}])
+
+
+def test_the_examples_of_the_page_are_read(tmp_path):
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```jsonl( \S+)?\n(.*?)```", page, re.DOTALL)
+    assert len(examples) > 12
+    for number, (format, lines) in enumerate(examples):
+        path = tmp_path / f"{number}.jsonl"
+        path.write_text(lines, encoding="utf-8")
+        assert len(load_pairs(path, format=format.strip())) >= 2, lines
+    named = {format.strip() for format, _ in examples} - {""}
+    assert named == {n for n, form in forms.FORMS.items() if not form.automatic}
+
+
+def test_what_was_left_out_is_counted(tmp_path, capsys):
+    path = write_lines(tmp_path / "a.jsonl", PAIR, {**PAIR, "rejected": ""})
+    load_pairs(path, on_error="skip")
+    assert "2 records read, 1 kept, 1 dropped (empty rejected 1)" in capsys.readouterr().out
