@@ -10,9 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import cast
 
-import numpy as np
-
-from mapl_jax.data.readers import BadRecord
+from mapl_jax.data.readers import BadRecord, plain
 from mapl_jax.runtime.errors import UserError
 
 PROMPT = "prompt/messages/conversations/instruction/question/query/input"
@@ -270,28 +268,6 @@ def _texts(value: object) -> list[object]:
     if isinstance(value, list):
         return [text for part in value for text in _texts(part)]
     return [] if value is None else [value]
-
-
-def plain(value: object) -> object:
-    """A value of NumPy, pandas or Arrow as one of JSON; NaN is null."""
-    if value is None or type(value) in (str, int, bool):
-        return value
-    if isinstance(value, float):
-        return None if value != value else float(value)
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, Mapping):
-        return {name: plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
-    if type(value).__name__ in ("NAType", "NaTType"):
-        return None
-    for method in ("as_py", "to_dict", "to_pylist"):
-        if hasattr(value, method):
-            return plain(getattr(value, method)())
-    return value
 
 
 def rows_of(source: object) -> Iterator[Mapping[str, object]]:

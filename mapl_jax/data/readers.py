@@ -4,23 +4,36 @@ An entry is a name to call a record by in messages, and its value as it stands o
 not be read, the `BadRecord` that says why.
 """
 
+import bz2
 import contextlib
 import csv
 import gzip
+import io
 import itertools
 import json
+import lzma
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import IO, cast
 
+import numpy as np
+
+from mapl_jax.data.folders import (
+    BUCKET,
+    HUB_NAME,
+    KINDS,
+    data_files,
+    looks_like_hub_name,
+    names,
+    shards,
+    suffix,
+)
 from mapl_jax.runtime.errors import UserError
 
 LONGEST_LINE = 2**26  # bytes
-SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".json", ".csv", ".parquet")
-_SHARD = re.compile(r"samples-\d{5,}-of-(\d{5,})\.(?:jsonl|parquet)")
-_HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?::(.+))?")
 
 
 class BadRecord(ValueError):
@@ -60,8 +73,9 @@ def read_entries(path: str | os.PathLike[str]) -> Entries:
     """The entries of any source.
 
     Args:
-        path: a .jsonl (or .jsonl.gz), .json, .csv or .parquet file, a folder of such files or
-            one written by `datasets.save_to_disk`, or a hub name `org/name` or `org/name:split`.
+        path: a .jsonl, .json, .csv, .tsv or .parquet file, compressed or not, on the disk or in a
+            bucket; a folder of such files or one written by `datasets.save_to_disk`; a hub name
+            `org/name` or `org/name:split`; a pattern; or several of these with commas between.
 
     Raises:
         UserError: the source cannot be read; while entries are taken.
@@ -70,38 +84,28 @@ def read_entries(path: str | os.PathLike[str]) -> Entries:
     return Entries(name, _source_entries(name))
 
 
-def files_of(path: str | os.PathLike[str]) -> list[Path]:
-    """The local files that a source consists of; none for one on the hub."""
-    local = Path(path)
-    if local.is_dir():
-        return sorted(file for file in local.iterdir() if file.is_file())
-    return [local] if local.is_file() else []
-
-
 # Records of every kind of source.
 
 
-def _source_entries(name: str) -> Iterator[Entry]:
+def _source_entries(source: str) -> Iterator[Entry]:
+    for name in names(source):
+        yield from _one_source(name)
+
+
+def _one_source(name: str) -> Iterator[Entry]:
     local = Path(name)
-    if local.is_dir():
+    if BUCKET.match(name):
+        yield from _bucket_entries(name)
+    elif local.is_dir():
         yield from _folder_entries(local)
     elif local.is_file():
         yield from _file_entries(local)
-    elif _looks_like_hub_name(name):
+    elif looks_like_hub_name(name):
         yield from _hub_entries(name)
     else:
         raise UserError(
             f"no such file or folder: {name} (a dataset on the hub is written org/name)"
         )
-
-
-def _looks_like_hub_name(name: str) -> bool:
-    return bool(_HUB_NAME.fullmatch(name)) and not name.startswith(".") and not _suffix(name)
-
-
-def _suffix(name: str) -> str:
-    """The known ending of a file name, or an empty string."""
-    return next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
 
 
 def _folder_entries(folder: Path) -> Iterator[Entry]:
@@ -113,45 +117,74 @@ def _folder_entries(folder: Path) -> Iterator[Entry]:
         with _read_by_datasets(str(folder), "a data set"):
             yield from _numbered(str(folder), iter(datasets.load_from_disk(str(folder))))
         return
-    files = _shards(folder) or sorted(
-        file for file in folder.iterdir() if file.is_file() and _suffix(file.name)
-    )
-    if not files:
-        raise UserError(f"{folder} holds no data files; looked for *{', *'.join(SUFFIXES)}")
-    for file in files:
+    for file in shards(folder) or data_files(folder):
         yield from _file_entries(file)
 
 
-def _shards(folder: Path) -> list[Path]:
-    """The files samples-00000-of-00004.jsonl and so on, which stand beside reports and summary."""
-    counts = {
-        file: int(match[1])
-        for file in sorted(folder.iterdir())
-        if (match := _SHARD.fullmatch(file.name))
-    }
-    if counts and set(counts.values()) != {len(counts)}:
-        wanted = max(counts.values())
-        raise UserError(f"{folder} holds {len(counts)} of {wanted} shards; synthesize it anew")
-    return list(counts)
+def _bucket_entries(address: str) -> Iterator[Entry]:
+    """The records of a file in a bucket, read as they come."""
+    import fsspec
+
+    if not suffix(address):
+        raise UserError(f"{address} is of no known kind; known endings: {KINDS}")
+    try:
+        with fsspec.open(address, "rb") as file:
+            yield from _opened_entries(address, cast(IO[bytes], file))
+    except (ImportError, ValueError, OSError) as error:
+        raise UserError(f"{address}: cannot read it: {_first_line(error)}") from None
 
 
 def _file_entries(file: Path) -> Iterator[Entry]:
-    suffix = _suffix(file.name)
-    if not suffix:
-        raise UserError(f"{file} is of no known kind; known endings: {', '.join(SUFFIXES)}")
+    kind = suffix(file.name)
+    if not kind:
+        raise UserError(f"{file} is of no known kind; known endings: {KINDS}")
     try:
-        if suffix == ".parquet":
+        if kind == ".parquet":
             yield from _parquet_entries(file)
-        elif suffix == ".csv":
-            yield from _csv_entries(file)
-        elif suffix == ".json" and _starts_with_bracket(file):
-            yield from _array_entries(file)
-        else:
-            yield from _line_entries(file)
+            return
+        with file.open("rb") as opened:
+            yield from _opened_entries(str(file), opened)
     except OSError as error:
         raise UserError(f"{file}: cannot read it: {error.strerror or error}") from None
-    except (EOFError, zlib.error) as error:
-        raise UserError(f"{file}: cut off or damaged ({error}); copy it again") from None
+
+
+def _opened_entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
+    """The records of an open file of lines, of JSON or of cells, compressed or not."""
+    kind = suffix(name)
+    try:
+        with contextlib.closing(_unpacked(name, file)) as lines:
+            if kind in (".csv", ".tsv"):
+                yield from _csv_entries(name, lines, "," if kind == ".csv" else "\t")
+            elif kind == ".json":
+                yield from _json_entries(name, lines)
+            elif kind == ".parquet":
+                import pyarrow.parquet as pq
+
+                with _read_by_datasets(name, "Parquet"):
+                    yield from _numbered(name, map(plain, pq.read_table(lines).to_pylist()))
+            else:
+                yield from _line_entries(name, lines)
+    except (EOFError, zlib.error, lzma.LZMAError) as error:
+        raise UserError(f"{name}: cut off or damaged ({error}); copy it again") from None
+
+
+def _unpacked(name: str, file: IO[bytes]) -> IO[bytes]:
+    name = name.lower()
+    if name.endswith(".gz"):
+        return cast(IO[bytes], gzip.open(file, "rb"))
+    if name.endswith(".bz2"):
+        return cast(IO[bytes], bz2.open(file, "rb"))
+    if name.endswith(".xz"):
+        return cast(IO[bytes], lzma.open(file, "rb"))
+    if name.endswith(".zst"):
+        try:
+            import zstandard
+        except ImportError:
+            raise UserError(
+                f"{name} needs zstandard; pip install zstandard, or unpack it"
+            ) from None
+        return cast(IO[bytes], zstandard.open(file, "rb"))
+    return file
 
 
 def _numbered(name: str, values: Iterable[object]) -> Iterator[Entry]:
@@ -159,26 +192,25 @@ def _numbered(name: str, values: Iterable[object]) -> Iterator[Entry]:
         yield f"{name}, record {number}", value
 
 
-def _line_entries(file: Path) -> Iterator[Entry]:
+def _line_entries(file: str, lines: IO[bytes]) -> Iterator[Entry]:
     # Bytes, so that one bad line is one bad record, and only "\n" ends a line (text mode and
     # splitlines also break at U+2028, which JSON strings may hold).
-    with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as lines:
-        number = 0
-        for line_number in itertools.count(1):
-            line = lines.readline(LONGEST_LINE)
-            if not line:
-                break
-            if len(line) == LONGEST_LINE:
-                raise UserError(f"{file}, line {line_number} is longer than 64 MiB; is it JSONL?")
-            if line_number == 1:
-                line = line.removeprefix(b"\xef\xbb\xbf")
-            if not line.strip():
-                continue
-            number += 1
-            where = f"{file}, record {number}"
-            if number != line_number:
-                where += f" (line {line_number})"
-            yield where, parse_json(line)
+    number = 0
+    for line_number in itertools.count(1):
+        line = lines.readline(LONGEST_LINE)
+        if not line:
+            break
+        if len(line) == LONGEST_LINE:
+            raise UserError(f"{file}, line {line_number} is longer than 64 MiB; is it JSONL?")
+        if line_number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        if not line.strip():
+            continue
+        number += 1
+        where = f"{file}, record {number}"
+        if number != line_number:
+            where += f" (line {line_number})"
+        yield where, parse_json(line)
 
 
 def parse_json(line: bytes) -> object:
@@ -201,26 +233,30 @@ def parse_json(line: bytes) -> object:
         return BadRecord("not JSON", "nested too deeply; mend or remove the line")
 
 
-def _starts_with_bracket(file: Path) -> bool:
-    with file.open("rb") as opened:
-        return opened.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
-
-
-def _array_entries(file: Path) -> Iterator[Entry]:
-    value = parse_json(file.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+def _json_entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
+    """A list of records, an object that wraps one, one record, or lines of them."""
+    content = file.read().removeprefix(b"\xef\xbb\xbf")
+    value = parse_json(content)
     if isinstance(value, BadRecord):
-        raise UserError(f"{file}: {value}")
-    assert isinstance(value, list)
-    yield from _numbered(str(file), value)
+        if content.lstrip().startswith(b"["):
+            raise UserError(f"{name}: {value}")
+        yield from _line_entries(name, io.BytesIO(content))
+        return
+    if isinstance(value, dict) and len(value) == 1:
+        (inner,) = value.values()
+        if isinstance(inner, list) and all(isinstance(item, dict) for item in inner):
+            value = inner
+    yield from _numbered(name, value if isinstance(value, list) else [value])
 
 
-def _csv_entries(file: Path) -> Iterator[Entry]:
+def _csv_entries(file: str, lines: IO[bytes], delimiter: str) -> Iterator[Entry]:
     # The csv module and not `datasets`: type inference there turns a reply "NA" into None and a
     # column of numeric replies into integers.
     csv.field_size_limit(2**31 - 1)
-    with file.open(encoding="utf-8-sig", newline="") as opened:
+    kind = "CSV" if delimiter == "," else "TSV"
+    with io.TextIOWrapper(lines, encoding="utf-8-sig", newline="") as opened:
         try:
-            reader = csv.DictReader(opened, strict=True)
+            reader = csv.DictReader(opened, strict=True, delimiter=delimiter)
             names = reader.fieldnames or ()
             if twice := next((name for name in names if names.count(name) > 1), None):
                 raise UserError(f"{file}: the header names {twice!r} twice; rename one of the two")
@@ -234,7 +270,7 @@ def _csv_entries(file: Path) -> Iterator[Entry]:
                 else:
                     yield where, _csv_values(row)
         except (UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"{file}: not readable as UTF-8 CSV ({error})") from None
+            raise UserError(f"{file}: not readable as UTF-8 {kind} ({error})") from None
 
 
 def _csv_values(row: dict[str, str]) -> dict[str, object]:
@@ -258,7 +294,7 @@ def _parquet_entries(file: Path) -> Iterator[Entry]:
 
     with _read_by_datasets(str(file), "Parquet"):
         rows = datasets.load_dataset("parquet", data_files=str(file), split="train", streaming=True)
-        yield from _numbered(str(file), rows)
+        yield from _numbered(str(file), map(plain, rows))
 
 
 @contextlib.contextmanager
@@ -275,7 +311,7 @@ def _read_by_datasets(name: str, kind: str) -> Iterator[None]:
 def _hub_entries(name: str) -> Iterator[Entry]:
     import datasets
 
-    match = _HUB_NAME.fullmatch(name)
+    match = HUB_NAME.fullmatch(name)
     assert match is not None
     repository, split = match.group(1), match.group(2) or "train"
     try:
@@ -285,7 +321,7 @@ def _hub_entries(name: str) -> Iterator[Entry]:
             f"cannot load {repository!r} (split {split!r}) from the hub: {_first_line(error)}; "
             "check name, split and network, or give a local file"
         ) from None
-    yield from _numbered(name, rows)
+    yield from _numbered(name, map(plain, rows))
 
 
 def _first_line(error: Exception) -> str:
@@ -293,6 +329,28 @@ def _first_line(error: Exception) -> str:
 
 
 # One record.
+
+
+def plain(value: object) -> object:
+    """A value of NumPy, pandas or Arrow as one of JSON; NaN is null."""
+    if value is None or type(value) in (str, int, bool):
+        return value
+    if isinstance(value, float):
+        return None if value != value else float(value)
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, Mapping):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    for method in ("as_py", "to_dict", "to_pylist"):
+        if hasattr(value, method):
+            return plain(getattr(value, method)())
+    return value
 
 
 def as_object(value: object) -> dict[str, object]:

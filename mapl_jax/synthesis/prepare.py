@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mapl_jax import constraints
-from mapl_jax.data import cache, forms, readers, sources
+from mapl_jax.data import cache, folders, forms, sources
 from mapl_jax.data.messages import Message
 from mapl_jax.data.readers import Entries
 from mapl_jax.data.records import Pairs, Tally, collect, iter_demonstrations, iter_pairs
@@ -220,7 +220,7 @@ def _demonstrations(
     counts = {
         "demonstrations_read": tally.read,
         "demonstrations_dropped": dict(tally.dropped.most_common()),
-        "notes": tally.notes(),
+        **_notes(tally),
     }
     return [writer.split(counts) for writer in writers]
 
@@ -265,6 +265,12 @@ def _synthesized(
     return _split_of(summary, folder, pairs.tally)
 
 
+def _notes(tally: Tally) -> dict[str, object]:
+    """What was left out of the records, where anything was."""
+    notes = tally.notes()
+    return {"notes": notes} if notes else {}
+
+
 def _split_of(summary: pipeline.Summary, folder: Path, tally: Tally) -> Split:
     counts = {
         "records": summary["records"],
@@ -274,7 +280,7 @@ def _split_of(summary: pipeline.Summary, folder: Path, tally: Tally) -> Split:
         "comparisons": summary["comparisons"],
         "uninformative": summary["uninformative"],
         "dropped": summary["dropped"],
-        "notes": tally.notes(),
+        **_notes(tally),
     }
     paths = tuple(folder / name for name in summary["files"])
     return Split(paths, summary["fingerprint"], counts)
@@ -342,7 +348,7 @@ def _code_and_files(data: SourceSettings) -> str:
         for part in ("constraints", "data", "synthesis")
         for file in sorted((package / part).rglob("*.py"))
     ]
-    given = [*readers.files_of(data.train), *readers.files_of(data.test or DEMO)]
+    given = [*folders.files_of(data.train), *folders.files_of(data.test or DEMO)]
     digest = hashlib.blake2b(digest_size=12)
     for file in (*code, *given):
         digest.update(os.fsencode(file.name) + b"\0")

@@ -1,0 +1,110 @@
+"""Which files a source consists of: names, patterns, folders and their splits."""
+
+import glob
+import os
+import re
+from pathlib import Path
+
+from mapl_jax.runtime.errors import UserError
+
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")  # behind any of these but .parquet
+KINDS = f"{', '.join(SUFFIXES)}, and {', '.join(COMPRESSED)} behind them"
+# Files of a folder that are no records and no mistake.
+_BESIDE = (".md", ".txt", ".py", ".html", ".yaml", ".yml", ".lock", ".png", ".svg", ".pdf", "")
+_METADATA = re.compile(
+    r"dataset_infos?\.json|dataset_dict\.json|state\.json|summary\.json"
+    r"|reference\.json|metadata\.json"
+)
+_SPLIT = re.compile(r"(?<![a-z])(train|test|validation|valid|val|dev|eval)(?![a-z])", re.IGNORECASE)
+BUCKET = re.compile(r"[a-z][a-z0-9]*://")
+_SHARD = re.compile(r"samples-\d{5,}-of-(\d{5,})\.(?:jsonl|parquet)")
+HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?::(.+))?")
+
+
+def files_of(path: str | os.PathLike[str]) -> list[Path]:
+    """The local files that a source consists of; none for one on the hub."""
+    files: list[Path] = []
+    for name in names(os.fspath(path)):
+        local = Path(name)
+        if local.is_dir():
+            files += sorted(file for file in local.rglob("*") if file.is_file())
+        files += [local] if local.is_file() else []
+    return files
+
+
+def names(name: str) -> list[str]:
+    """The sources that a name stands for: itself, or those of a list or a pattern."""
+    name = os.path.expanduser(name)
+    if os.path.exists(name) or BUCKET.match(name):
+        return [name]
+    if "," in name:
+        return [each for part in name.split(",") if part.strip() for each in names(part.strip())]
+    if glob.has_magic(name) and not looks_like_hub_name(name):
+        if not (found := sorted(glob.glob(name))):
+            raise UserError(f"no file or folder is like {name}")
+        return found
+    return [name]
+
+
+def looks_like_hub_name(name: str) -> bool:
+    """Whether it is written org/name or org/name:split."""
+    return bool(HUB_NAME.fullmatch(name)) and not name.startswith(".") and not suffix(name)
+
+
+def suffix(name: str) -> str:
+    """The known ending of a file name, without that of its compression, or an empty string."""
+    name = name.lower()
+    packed = next((suffix for suffix in COMPRESSED if name.endswith(suffix)), "")
+    found = next((x for x in SUFFIXES if name.removesuffix(packed).endswith(x)), "")
+    return "" if packed and found == ".parquet" else found
+
+
+def data_files(folder: Path) -> list[Path]:
+    """The files of a folder that hold records; of several splits, those of train alone."""
+    within = [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+        and not any(part.startswith((".", "__")) for part in file.relative_to(folder).parts)
+        and not _METADATA.fullmatch(file.name)
+    ]
+    own = [file for file in within if file.parent == folder]
+    if not any(suffix(file.name) for file in own) and any(suffix(file.name) for file in within):
+        own = within  # as the hub leaves it: data/train-00000-of-00001.parquet
+    files = [file for file in own if suffix(file.name)]
+    if strange := [x for x in own if not suffix(x.name) and x.suffix.lower() not in _BESIDE]:
+        raise UserError(
+            f"{folder} holds {strange[0].name}, of a kind that is not read; known endings: "
+            f"{KINDS}. Remove it, or give the files to read"
+        )
+    if not files:
+        raise UserError(f"{folder} holds no data files; looked for *{', *'.join(SUFFIXES)}")
+    splits = {file: _split_of(file, folder) for file in files}
+    if len(set(splits.values())) == 1:
+        return files
+    train = [file for file in files if splits[file] == "train"]
+    if not train or not all(splits.values()):
+        shown = ", ".join(str(file.relative_to(folder)) for file in files)
+        raise UserError(f"{folder} holds files of several splits ({shown}); give the one to read")
+    return train
+
+
+def _split_of(file: Path, folder: Path) -> str:
+    """The split that the name of a file or of a folder above it says; empty if none does."""
+    parts = (file.name, *reversed(file.relative_to(folder).parts[:-1]))
+    found = (_SPLIT.search(part) for part in parts)
+    return next((match[1].lower() for match in found if match), "")
+
+
+def shards(folder: Path) -> list[Path]:
+    """The files samples-00000-of-00004.jsonl and so on, which stand beside reports and summary."""
+    counts = {
+        file: int(match[1])
+        for file in sorted(folder.iterdir())
+        if (match := _SHARD.fullmatch(file.name))
+    }
+    if counts and set(counts.values()) != {len(counts)}:
+        wanted = max(counts.values())
+        raise UserError(f"{folder} holds {len(counts)} of {wanted} shards; synthesize it anew")
+    return list(counts)

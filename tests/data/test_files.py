@@ -1,0 +1,111 @@
+"""Files, folders and names of data: read as they are meant, or refused by name."""
+
+import bz2
+import gzip
+import json
+import lzma
+
+import pytest
+
+from mapl_jax.data.readers import read_entries
+from mapl_jax.data.records import read_pairs
+from mapl_jax.runtime.errors import UserError
+
+from support import PAIR, write_lines
+
+LINE = json.dumps(PAIR).encode()
+TSV = b"id\tprompt\tchosen\trejected\tmargin\na\tHow are you?\tFine.\tBad.\t1.5\n"
+
+SAME = {
+    "a.jsonl.gz": gzip.compress(LINE),
+    "a.json.gz": gzip.compress(b"[" + LINE + b"]"),
+    "a.jsonl.bz2": bz2.compress(LINE),
+    "a.ndjson.xz": lzma.compress(LINE),
+    "a.JSONL": LINE,
+    "a.tsv": TSV,
+    "a.tsv.gz": gzip.compress(TSV),
+    "a.csv.bz2": bz2.compress(TSV.replace(b"\t", b",")),
+    "one.json": json.dumps(PAIR, indent=1).encode(),
+    "wrapped.json": b'\xef\xbb\xbf{"data": [' + LINE + b"]}",
+    "lines.json": LINE,
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_every_kind_of_file_reads_the_same(name, tmp_path):
+    (tmp_path / name).write_bytes(SAME[name])
+    (pair,) = read_pairs(tmp_path / name).records
+    assert (pair["id"], pair["chosen"], pair["margin"]) == ("a", "Fine.", 1.5)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.bz2", "a.ndjson.xz"])
+def test_a_damaged_file_is_named(name, tmp_path):
+    (tmp_path / name).write_bytes(SAME[name][:-9])
+    with pytest.raises(UserError, match=f"{name}: (cut off|cannot read)"):
+        read_pairs(tmp_path / name)
+
+
+def pairs(folder, **files):
+    for name, count in files.items():
+        path = folder / name.replace("__", "/").replace("_jsonl", ".jsonl")
+        path.parent.mkdir(exist_ok=True, parents=True)
+        write_lines(path, *({**PAIR, "id": f"{name} {i}"} for i in range(count)))
+
+
+def test_a_folder_of_splits_gives_its_train_split(tmp_path):
+    pairs(tmp_path, train_jsonl=3, test_jsonl=2, validation_jsonl=1)
+    assert {p["id"].split()[0] for p in read_pairs(tmp_path).records} == {"train_jsonl"}
+
+
+def test_a_folder_as_the_hub_leaves_it_is_read(tmp_path):
+    pairs(tmp_path, data__train_jsonl=3, data__test_jsonl=2)
+    (tmp_path / "dataset_infos.json").write_text('{"default": {}}')
+    (tmp_path / "README.md").write_text("# Pairs")
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache" / "x.jsonl").write_text("{}")
+    (tmp_path / "data" / "._train.jsonl").write_bytes(b"\0\1")
+    assert len(read_pairs(tmp_path).records) == 3
+
+
+def test_a_folder_of_one_split_is_read_whatever_it_is(tmp_path):
+    pairs(tmp_path, test_jsonl=2)
+    assert len(read_pairs(tmp_path).records) == 2
+
+
+def test_splits_beside_other_files_have_to_be_chosen(tmp_path):
+    pairs(tmp_path, test_jsonl=2, more_jsonl=2)
+    with pytest.raises(UserError, match=r"several splits .more.jsonl, test.jsonl.; give the one"):
+        read_pairs(tmp_path)
+
+
+def test_a_file_of_an_unread_kind_is_named(tmp_path):
+    pairs(tmp_path, a_jsonl=1)
+    (tmp_path / "b.arrow").write_bytes(b"?")
+    with pytest.raises(UserError, match=r"holds b.arrow, of a kind that is not read"):
+        read_pairs(tmp_path)
+
+
+def test_several_names_patterns_and_the_home_folder(tmp_path, monkeypatch):
+    pairs(tmp_path, a_jsonl=1, b_jsonl=2)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    a, b = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    for name, count in {f"{a},{b}": 3, f"{tmp_path}/*.jsonl": 3, "~/b.jsonl": 2}.items():
+        assert len(list(read_entries(name))) == count, name
+    with pytest.raises(UserError, match="no file or folder is like"):
+        list(read_entries(f"{tmp_path}/*.csv"))
+
+
+def test_a_file_in_a_bucket_is_read():
+    import fsspec
+
+    with fsspec.open("memory://pairs/a.jsonl.gz", "wb") as file:
+        file.write(gzip.compress(LINE))
+    assert len(read_pairs("memory://pairs/a.jsonl.gz").records) == 1
+    with pytest.raises(UserError, match=r"memory://pairs/b\.jsonl: cannot read it"):
+        read_pairs("memory://pairs/b.jsonl")
+
+
+def test_wrapped_json_keeps_what_looks_wrapped_but_is_a_record(tmp_path):
+    (tmp_path / "a.json").write_text('{"chosen": "no list"}')
+    with pytest.raises(UserError, match=r"a.json, record 1: has no 'rejected'"):
+        read_pairs(tmp_path / "a.json")
