@@ -29,7 +29,7 @@ from mapl_jax.models.config import DTYPES
 from mapl_jax.models.initial import compute_in
 from mapl_jax.reports import comparison, run
 from mapl_jax.runtime import cli, files
-from mapl_jax.runtime.console import result, say
+from mapl_jax.runtime.console import result, say, say_each
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import check_target, shown, write_json, write_lines
 from mapl_jax.runtime.run_folder import RunFolder
@@ -102,6 +102,7 @@ def evaluate_model(
             data, cache, synthesis=None if synthesis is None else SynthesisSettings(**synthesis)
         )
         tries = trie_set.encode_split(split, found.tokenizer, settings, cache)
+        say_each(trie_set.flaws(tries))
         scored = judging.comparisons(
             found, tries, found.mesh, rows_per_batch=rows_per_batch, compute=compute_in(dtype)
         )
@@ -227,7 +228,6 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         if not getattr(config, field):
             raise UserError(f"no {field} given; set --config.{field}={what}")
     output = config.output or arguments.workdir
-    # A mistake shows before the work.
     if config.scores:
         check_target(config.scores)
     if output:

@@ -1,6 +1,7 @@
 """Samples to tries: leaves as tokens, cut to what fits, with the comparisons that read them."""
 
 import collections
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypedDict
 
@@ -53,6 +54,7 @@ def encode_samples(
     counts: collections.Counter[str],
     *,
     chunk: int = 256,
+    keep_alike: bool = False,
 ) -> Iterator[TrieRecord]:
     """The trie records of samples, in order.
 
@@ -63,6 +65,7 @@ def encode_samples(
         settings: lengths and truncation.
         counts: receives what was read, cut and dropped.
         chunk: samples tokenized together.
+        keep_alike: keep comparisons whose two sides became the same tokens.
 
     Raises:
         UserError: for a leaf that is too long under `truncation="error"`.
@@ -71,10 +74,10 @@ def encode_samples(
     for sample in samples:
         pending.append(sample)
         if len(pending) == chunk:
-            yield from _encode_chunk(pending, tokenizer, settings, counts)
+            yield from _encode_chunk(pending, tokenizer, settings, counts, keep_alike)
             pending = []
     if pending:
-        yield from _encode_chunk(pending, tokenizer, settings, counts)
+        yield from _encode_chunk(pending, tokenizer, settings, counts, keep_alike)
 
 
 def _encode_chunk(
@@ -82,6 +85,7 @@ def _encode_chunk(
     tokenizer: tokenization.Tokenizer,
     settings: TrieSettings,
     counts: collections.Counter[str],
+    keep_alike: bool,
 ) -> Iterator[TrieRecord]:
     used = [leaves_of(sample["comparisons"]) or [DEMONSTRATED] for sample in samples]
     texts = [
@@ -90,11 +94,12 @@ def _encode_chunk(
         for p, y in leaves
     ]
     paths = iter(tokenization.encode_leaves(tokenizer, texts))
-    bos = tokenizer.bos_token_id
+    bos, marks = tokenizer.bos_token_id, tokenization.marks(tokenizer)
     for sample, leaves in zip(samples, used, strict=True):
         of_leaf = {leaf: next(paths) for leaf in leaves}
         counts["samples"] += 1
-        yield from _encode_sample(sample, of_leaf, bos, settings, counts)
+        _count_flaws(sample, of_leaf, marks, counts)
+        yield from _encode_sample(sample, of_leaf, bos, settings, counts, keep_alike)
 
 
 def _encode_sample(
@@ -103,6 +108,7 @@ def _encode_sample(
     bos: int | None,
     settings: TrieSettings,
     counts: collections.Counter[str],
+    keep_alike: bool,
 ) -> Iterator[TrieRecord]:
     comparisons = list(sample["comparisons"])
     longest = max(map(len, of_leaf.values()))
@@ -129,7 +135,10 @@ def _encode_sample(
             comparisons = [c for c in comparisons if c["level"] == "base"]
     groups: Iterable[Sequence[Comparison]]
     if sample["comparisons"]:
-        groups = _fitting_groups(comparisons, of_leaf, settings.row_length, counts)
+        differing = [c for c in comparisons if keep_alike or _differs(c, of_leaf)]
+        if len(differing) < len(comparisons):
+            counts["comparisons_dropped_alike"] += len(comparisons) - len(differing)
+        groups = _fitting_groups(differing, of_leaf, settings.row_length, counts)
     else:
         groups = [()]
         counts["demonstrations"] += 1
@@ -145,6 +154,30 @@ def _encode_sample(
         for c in group:
             counts[f"comparisons_{c['level']}"] += 1
         yield record
+
+
+def _differs(comparison: Comparison, of_leaf: Mapping[Leaf, tries.TokenPath]) -> bool:
+    """Whether what is + in a comparison is not all - as well, token by token."""
+    sides: collections.Counter[bytes] = collections.Counter()
+    for leaf, sign in zip(terms_of(comparison), comparison["sign"], strict=True):
+        sides[of_leaf[leaf].tokens.tobytes()] += sign
+    return any(sides.values())
+
+
+def _count_flaws(
+    sample: Sample,
+    of_leaf: Mapping[Leaf, tries.TokenPath],
+    marks: re.Pattern[str],
+    counts: collections.Counter[str],
+) -> None:
+    """Counts samples of which the template leaves something out, or that hold its marks already."""
+    if not all(path.whole for path in of_leaf.values()):
+        counts["samples_shortened_by_template"] += 1
+    texts = [message["content"] for message in sample["prompts"][0]["messages"]]
+    # A response that is stored with its end is understood.
+    texts += [re.sub(r"<[^<>]*>\s*$", "", response) for response in sample["responses"]]
+    if any(marks.search(text) for text in texts):
+        counts["samples_with_marks"] += 1
 
 
 def _truncate(

@@ -16,6 +16,7 @@ is filled in from what its vocabulary has; no token is ever added, for the model
 import copy
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -44,6 +45,8 @@ from mapl_jax.runtime import storage
 from mapl_jax.runtime.errors import UserError
 
 Tokenizer = transformers.PreTrainedTokenizerBase
+# What chat templates of other models write around turns.
+MARKS = ("<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "[INST]", "<|user|>")
 # Names of tokens that only pad, best first.
 PADS = ("<pad>", "<|pad|>", "[PAD]", "<|finetune_right_pad_id|>", "<unk>")
 # Any of these holds a vocabulary; without one, `transformers` makes a tokenizer that knows nothing.
@@ -249,7 +252,8 @@ def _leaves(
         boundary = int(differs[0]) if len(differs) else n
         if boundary < len(own):
             check_prefix(tokenizer, leaves[i][0], full[i])
-        paths.append(TokenPath(_end_once(ids, boundary, tokenizer, special), boundary))
+        tokens = _end_once(ids, boundary, tokenizer, special)
+        paths.append(TokenPath(tokens, boundary, leaves[i][1].strip() in full[i]))
     return paths
 
 
@@ -266,6 +270,17 @@ def _end_once(
                 last -= 1
             return ids[: last + 1]
     return np.append(ids, np.int32(tokenizer.eos_token_id))
+
+
+def marks(tokenizer: Tokenizer) -> re.Pattern[str]:
+    """Finds what a text must not hold, because a chat template writes it: special tokens.
+
+    Those of other models as well: a text that was rendered before is wrapped twice.
+    """
+    own = [str(tokenizer.convert_ids_to_tokens(i)) for i in _special_ids(tokenizer)]
+    return re.compile(
+        "|".join(map(re.escape, {*MARKS, *(token for token in own if len(token) > 4)}))
+    )
 
 
 def _special_ids(tokenizer: Tokenizer) -> set[int]:

@@ -10,7 +10,7 @@ import dataclasses
 import itertools
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ from mapl_jax.runtime.errors import UserError
 if TYPE_CHECKING:
     import datasets
 
-FORMAT = 3
+FORMAT = 4
 SIZES = "sizes.safetensors"
 
 # In words for people: what encoding counts.
@@ -43,9 +43,16 @@ _LEFT_OUT = {
     "comparisons": {
         "comparisons_dropped_longer_than_row": "longer than a row",
         "comparisons_dropped_response_cut": "with a cut response",
+        "comparisons_dropped_alike": "whose two sides became the same tokens",
     },
 }
-_CUT = {"samples_split": "samples split", "samples_truncated": "samples cut to max_length"}
+_CUT = {
+    "samples_split": "samples split",
+    "samples_truncated": "samples cut to max_length",
+    "samples_shortened_by_template": "samples of which the chat template leaves out a part of a "
+    "reply",
+    "samples_with_marks": "samples whose text already holds marks of a chat template",
+}
 
 SCHEMA = pa.schema(
     [
@@ -124,6 +131,8 @@ def encode_cached(
     tokenizer: tokenization.Tokenizer,
     settings: TrieSettings,
     cache_dir: str | os.PathLike[str],
+    *,
+    keep_alike: bool = False,
 ) -> TrieSet:
     """Tries of samples from the cache, encoded first if they are not there.
 
@@ -133,6 +142,7 @@ def encode_cached(
         tokenizer: with a chat template.
         settings: lengths and truncation.
         cache_dir: folder of the caches; this one is a folder in it.
+        keep_alike: keep comparisons whose two sides became the same tokens.
 
     Raises:
         UserError: if nothing is left to train on, or a leaf is too long under `error`.
@@ -141,10 +151,10 @@ def encode_cached(
     lengths = {name: getattr(settings, name) for name in names}
     # Checkpoints know their data by this name.
     fingerprint = cache.key(
-        FORMAT, samples_fingerprint, tokenization.fingerprint(tokenizer), lengths
+        FORMAT, samples_fingerprint, tokenization.fingerprint(tokenizer), lengths, keep_alike
     )
     folder = Path(cache_dir) / f"tries-{fingerprint}"
-    cache.ensure(folder, lambda part: _write(part, samples, tokenizer, settings))
+    cache.ensure(folder, lambda part: _write(part, samples, tokenizer, settings, keep_alike))
     return _open(folder, fingerprint, settings.row_length)
 
 
@@ -171,7 +181,7 @@ def _open(folder: Path, fingerprint: str, row_length: int) -> TrieSet:
     counts = json.loads((folder / "counts.json").read_text())
     if not counts.get("tries"):
         raise UserError(
-            "no comparison is left after encoding: " + json.dumps(counts) + "; look at "
+            f"no comparison is left after encoding: {_left_out(counts)}; look at "
             "data.max_length and data.row_length"
         )
     sizes = safetensors.numpy.load_file(folder / SIZES)
@@ -214,6 +224,7 @@ def _write(
     samples: Iterable[Sample],
     tokenizer: tokenization.Tokenizer,
     settings: TrieSettings,
+    keep_alike: bool,
 ) -> None:
     counts: collections.Counter[str] = collections.Counter()
     with (
@@ -221,7 +232,7 @@ def _write(
         pa.ipc.new_stream(sink, SCHEMA) as writer,
         progress("encoding", "tries") as show,
     ):
-        records = encode_samples(samples, tokenizer, settings, counts)
+        records = encode_samples(samples, tokenizer, settings, counts, keep_alike=keep_alike)
         sizes: list[dict[str, np.ndarray]] = []
         done = 0
         while pending := list(itertools.islice(records, 512)):
@@ -235,13 +246,28 @@ def _write(
     (folder / "counts.json").write_text(json.dumps(counts, indent=2, sort_keys=True))
 
 
+def flaws(tries: TrieSet) -> list[str]:
+    """What was left out or cut while encoding, in one line; none where nothing was."""
+    parts = _left_out_parts(tries.counts)
+    return ["; ".join(parts)] if parts else []
+
+
 def describe(name: str, tries: TrieSet) -> str:
     """One line about a split, with everything that was cut or left out."""
     counts = tries.counts
     first = f"{name}: {counts['samples']} samples, {counts['trie_tokens']} tokens"
     if counts["flat_tokens"] != counts["trie_tokens"]:
         first += f" ({counts['flat_tokens']} without shared prefixes)"
-    parts = [first]
+    return "; ".join([first, *_left_out_parts(counts)])
+
+
+def _left_out(counts: Mapping[str, int]) -> str:
+    return "; ".join(_left_out_parts(counts)) or json.dumps(counts)
+
+
+def _left_out_parts(counts: Mapping[str, int]) -> list[str]:
+    """What was left out or cut while encoding, in words."""
+    parts = []
     for what, reasons in _LEFT_OUT.items():
         lost = {words: counts[key] for key, words in reasons.items() if counts.get(key)}
         why = ", ".join(f"{count} {words}" for words, count in lost.items())
@@ -250,7 +276,7 @@ def describe(name: str, tries: TrieSet) -> str:
         elif lost:
             parts.append(f"{sum(lost.values())} {what} left out: {why}")
     cut = [f"{counts[key]} {words}" for key, words in _CUT.items() if counts.get(key)]
-    return "; ".join([*parts, *([", ".join(cut)] if cut else [])])
+    return [*parts, *([", ".join(cut)] if cut else [])]
 
 
 def encode_split(
@@ -258,6 +284,15 @@ def encode_split(
     tokenizer: tokenization.Tokenizer,
     settings: TrieSettings,
     cache_dir: str | os.PathLike[str],
+    *,
+    keep_alike: bool = False,
 ) -> TrieSet:
     """The tries of a split, from the cache if they are there."""
-    return encode_cached(split.samples(), split.fingerprint, tokenizer, settings, cache_dir)
+    return encode_cached(
+        split.samples(),
+        split.fingerprint,
+        tokenizer,
+        settings,
+        cache_dir,
+        keep_alike=keep_alike,
+    )

@@ -21,10 +21,12 @@ class TokenPath:
     Attributes:
         tokens: token ids.
         prompt_length: how many of them are prompt.
+        whole: whether the chat template wrote all of the response.
     """
 
     tokens: Int[np.ndarray, "n"]
     prompt_length: int
+    whole: bool = True
 
     def __len__(self) -> int:
         return len(self.tokens)

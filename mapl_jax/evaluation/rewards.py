@@ -21,6 +21,7 @@ from mapl_jax.evaluation.preferences import score_comparisons
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import ScoreHead
+from mapl_jax.runtime.console import say_each
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import restore, scoring, sharding, step
 from mapl_jax.training.restore import Trained
@@ -69,7 +70,8 @@ def rewards(
     known: dict[tuple[int, str], float] = {}
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
         split = write_split(samples, cache)
-        tries = encode_split(split, found.tokenizer, settings, cache)
+        tries = encode_split(split, found.tokenizer, settings, cache, keep_alike=True)
+        say_each(trie_set.flaws(tries))
         # Rows no longer than needed, but of few lengths.
         needed = max(SHORTEST, 1 << (int(tries.lengths.max()) - 1).bit_length())
         tries = dataclasses.replace(tries, row_length=min(needed, tries.row_length))
