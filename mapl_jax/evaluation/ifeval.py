@@ -6,15 +6,14 @@ its samples: scores are then means over them, what one response may be expected 
 """
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mapl_jax import constraints
+from mapl_jax.data.readers import BadRecord, as_object, read_entries
 from mapl_jax.evaluation import statistics
 from mapl_jax.evaluation.sampler import SamplerSettings
 from mapl_jax.runtime.console import text_table
@@ -57,30 +56,22 @@ class Followed:
 
 
 def read_lines(path: str | os.PathLike[str], needed: Sequence[str]) -> list[dict[str, Any]]:
-    """Records of a JSONL file that all have the fields needed.
+    """Records of any source of data that all have the fields needed.
 
     Raises:
-        UserError: the file cannot be read, or a record is bad; names the record.
+        UserError: the source cannot be read, or a record is bad; names the record.
     """
-    try:
-        lines = Path(path).expanduser().read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
     records = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for where, value in read_entries(path):
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            raise UserError(f"{path}, line {number}: no valid JSON; one object a line") from None
-        if not isinstance(record, dict):
-            raise UserError(f"{path}, line {number}: must be an object with {', '.join(needed)}")
+            record = as_object(value)
+        except BadRecord as bad:
+            raise UserError(f"{where}: {bad}") from None
         if not isinstance(record.get("prompt", ""), str):
-            raise UserError(f"{path}, line {number}: prompt must be text")
+            raise UserError(f"{where}: prompt must be text")
         missing = [name for name in needed if name not in record]
         if missing:
-            raise UserError(f"{path}, line {number}: has no {', '.join(missing)}")
+            raise UserError(f"{where}: has no {', '.join(missing)}")
         records.append(record)
     if not records:
         raise UserError(f"{path} holds no records")

@@ -19,12 +19,12 @@ def instructed(id, **kwargs):
 
 # A second record of IFEval's prompts, and what is said of it.
 PROMPTS = {
-    "not JSON": (b"{'key': 1}\n", "line 2: no valid JSON"),
-    "latin-1": ('{"key": "é"}\n'.encode("latin-1"), r"cannot be read: .*utf-8"),
-    "a number": (5, "line 2: .*(object|has no key)"),
-    "no key": ({k: v for k, v in ASKED.items() if k != "key"}, "line 2: has no key"),
-    "no kwargs": ({k: v for k, v in ASKED.items() if k != "kwargs"}, "line 2: has no kwargs"),
-    "prompt of a number": ({**ASKED, "prompt": 5}, "line 2: prompt must be text"),
+    "not JSON": (b"{'key': 1}\n", "record 2: not JSON"),
+    "latin-1": ('{"key": "é"}\n'.encode("latin-1"), "record 2: not UTF-8 text"),
+    "a number": (5, "record 2: .*object"),
+    "no key": ({k: v for k, v in ASKED.items() if k != "key"}, "record 2: has no key"),
+    "no kwargs": ({k: v for k, v in ASKED.items() if k != "kwargs"}, "record 2: has no kwargs"),
+    "prompt of a number": ({**ASKED, "prompt": 5}, "record 2: prompt must be text"),
     "unknown instruction": (instructed("no:such"), "key 1: 'no:such' is no instruction of IFEval"),
     "instruction of a number": ({**ASKED, "instruction_id_list": [5]}, "key 1: 5 is no instruc"),
     "instruction of a list": ({**ASKED, "instruction_id_list": [[5]]}, "key 1: "),
@@ -82,11 +82,11 @@ def test_bad_prompts_of_ifeval(name, bench, preset):
 
 
 RESPONSES = {
-    "no response": ({"prompt": "Write a line."}, "line 2: has no response"),
+    "no response": ({"prompt": "Write a line."}, "record 2: has no response"),
     "response of null": ({"prompt": "Write a line.", "response": None}, "response is no text"),
     "response of a list": ({"prompt": "Write a line.", "response": ["x"]}, "response is no text"),
-    "a list": ([1], "line 2: .*(object|has no prompt)"),
-    "text": ("Write a line.", "line 2: .*(object|has no prompt)"),
+    "a list": ([1], "record 2: .*(object|has no prompt)"),
+    "text": ("Write a line.", "record 2: .*(object|has no prompt)"),
 }
 
 
@@ -118,8 +118,12 @@ def test_files_of_ifeval_that_do_not_fit(bench, preset):
             "--config.responses=other.jsonl",
             f"--config.checkpoint={bench.shared / 'policy'}",
         ),
-        (r"no\.jsonl cannot be read", "--config.prompts=no.jsonl", "--config.responses=o.jsonl"),
-        (r"no\.jsonl cannot be read", given, "--config.responses=no.jsonl"),
+        (
+            r"no such file or folder: no\.jsonl",
+            "--config.prompts=no.jsonl",
+            "--config.responses=o.jsonl",
+        ),
+        (r"no such file or folder: no\.jsonl", given, "--config.responses=no.jsonl"),
         (r"empty\.jsonl holds no records", given, "--config.responses=empty.jsonl"),
         (r"empty\.jsonl holds no", "--config.prompts=empty.jsonl", "--config.responses=o.jsonl"),
         ("has no response to any of the prompts", given, "--config.responses=other.jsonl"),

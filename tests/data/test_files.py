@@ -109,3 +109,14 @@ def test_wrapped_json_keeps_what_looks_wrapped_but_is_a_record(tmp_path):
     (tmp_path / "a.json").write_text('{"chosen": "no list"}')
     with pytest.raises(UserError, match=r"a.json, record 1: has no 'rejected'"):
         read_pairs(tmp_path / "a.json")
+
+
+def test_ifeval_reads_its_files_as_all_data_is_read(tmp_path):
+    from mapl_jax.evaluation import ifeval
+
+    line = b'{"prompt": "Q", "response": "A"}'
+    files = {"a.jsonl": b"\xef\xbb\xbf" + line, "a.jsonl.gz": gzip.compress(line),
+             "a.json": b"[" + line + b"]"}  # fmt: skip
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        assert ifeval.read_responses(tmp_path / name) == {"Q": ["A"]}, name

@@ -119,7 +119,7 @@ def test_a_missing_file_gives_one_line(files):
     ("prompts", "responses", "message"),
     [
         (PROMPTS[:1], RESPONSES[:1], "no response to any of the prompts"),
-        ([{"key": 1}], RESPONSES, "line 1: has no prompt"),
+        ([{"key": 1}], RESPONSES, "record 1: has no prompt"),
         (
             PROMPTS,
             [{"prompt": "Say it.", "response": 3}, RESPONSES[0]],
