@@ -17,6 +17,14 @@ from mapl_jax.constraints.text.statistics import Text
 _LENGTH = frozenset({"words", "characters", "distinct words"})
 # What one brings along: a date names its month, and bold text is highlighted.
 _SAME = {"months": "dates", "bold text": "highlights"}
+# What bounds the words of a sentence or paragraph; a text too short for as many brings it along.
+_SENTENCE_LENGTHS = (
+    "first sentence",
+    "length_constraints:longest_sentence",
+    "length_constraints:longest_paragraph",
+)
+_CHARACTERS_OF_A_WORD = 5
+_LENGTHS = {"words": lambda text: len(text.words), "characters": lambda text: len(text.stripped)}
 _PLACE = re.compile(r"(.*) is ")
 
 
@@ -47,9 +55,17 @@ def follows(a: Demands, b: Demands) -> str | None:
         for more in _closure(_kind(name)):
             if a.bounds.get(more, (0, float("inf")))[1] <= high < float("inf"):
                 return f"with so few {more} there are no more {name}"
+    most = a.bounds.get("characters", (0, float("inf")))[1]
+    for name in _SENTENCE_LENGTHS:
+        if most / _CHARACTERS_OF_A_WORD <= b.bounds.get(name, (0, 0))[1] < float("inf"):
+            return f"in {most:g} characters there is no room for more words of {name}"
     texts = (*a.phrases, *a.exact)
     if not texts:
         return None
+    for name, length in _LENGTHS.items():
+        low = b.bounds.get(name, (0, 0))[0]
+        if 0 < low <= 1.5 * length(Text(" ".join(a.exact))):
+            return f"what is required has nearly {low:g} {name}"
     required = {phrase.lower() for phrase in (*b.phrases, *b.exact)}
     if required and all(any(phrase in text.lower() for text in texts) for phrase in required):
         return f"{', '.join(map(repr, sorted(required)))} is part of what is required"
@@ -60,6 +76,8 @@ def follows(a: Demands, b: Demands) -> str | None:
             count = together.count_word(what)
         elif kind == "character":
             count = together.characters[what]
+        elif kind == "initial":
+            count = together.initials[what]
         elif kind == "numbers":
             count = marks.numbers(together.raw)
         else:

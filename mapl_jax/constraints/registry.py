@@ -27,6 +27,7 @@ from mapl_jax.constraints.families import (
 )
 from mapl_jax.constraints.parameters import Params
 from mapl_jax.constraints.templates import Template
+from mapl_jax.constraints.text.statistics import view
 
 FAMILIES: dict[str, Family] = {
     family.id: family
@@ -196,7 +197,31 @@ def redundant(a: Asked, b: Asked) -> str | None:
     """Why one of two constraints has nothing to add to the other; None if both have a say."""
     if not a.topics.isdisjoint(b.topics):
         return f"both speak of {', '.join(sorted(a.topics & b.topics))}"
-    return redundancy.follows(a.demands, b.demands) or redundancy.follows(b.demands, a.demands)
+    for one, other in ((a, b), (b, a)):
+        reason = redundancy.follows(one.demands, other.demands) or _kept_by(one, other)
+        if reason:
+            return reason
+    return None
+
+
+_OTHER_WORDS = "so it is said"
+
+
+def _kept_by(a: Asked, b: Asked) -> str | None:
+    """The text that must stand in the answer for `a` and already keeps `b`, as a reason."""
+    for text in a.demands.exact:
+        # Among other words, at either end: the text need not be a sentence of its own.
+        if (
+            _keeps(b, f"{_OTHER_WORDS} {text}")
+            and _keeps(b, f"{text} {_OTHER_WORDS}")
+            and not _keeps(b, _OTHER_WORDS)
+        ):
+            return f"{text!r}, which is required, already keeps it"
+    return None
+
+
+def _keeps(asked: Asked, text: str) -> bool:
+    return asked.family.measure(asked.params, view(text)) >= 0
 
 
 def conflict(a: Item, b: Item) -> str | None:

@@ -6,7 +6,7 @@ The more of a prompt stands before its instructions, the more tokens its prompts
 |--------|---------------------------------------------------------|------------------------|
 | after  | behind the request                                      | all of the prompt      |
 | inside | in the request, before its last sentence or paragraph   | up to there            |
-| before | in front of the request                                 | the earlier turns      |
+| before | in front of the request that opens a conversation       | a system message       |
 | turns  | some in the user's turn before, the others behind       | up to that turn        |
 | system | in a system message                                     | what it said before    |
 """
@@ -51,7 +51,13 @@ _SYSTEM_LEADS = (
     "Follow these rules in your answer:",
     "Your answer has to follow these rules:",
 )
-_EARLIER = ("From now on:", "For the rest of our conversation:", "One more thing, from now on:")
+# An instruction in an earlier turn is for the answer to the last one: the reply between them was
+# written without it.
+_EARLIER = (
+    "When you answer my next question, please remember this.",
+    "Here is a rule for your answer to my next question.",
+    "One thing to keep in mind for my next question.",
+)
 
 _LAST_SENTENCE = re.compile(r"(?<=[.!?])[ ]+(?=[A-Z\"'][^.!?\n]*[.!?]\s*$)")
 
@@ -169,8 +175,12 @@ def _draw_place(
 
 
 def _possible(place: str, messages: Sequence[Message], count: int) -> bool:
+    first = not any(message["role"] == "assistant" for message in messages)
+    if place == BEFORE:
+        # A later turn answers the reply before it ("It must have ..."), and would answer the rules.
+        return first
     if place == INSIDE:
-        return _parts(messages[-1]["content"]) != ("", "", "")
+        return first and _parts(messages[-1]["content"]) != ("", "", "")
     if place == TURNS:
         return count > 1 and any(message["role"] == "user" for message in messages[:-1])
     return True

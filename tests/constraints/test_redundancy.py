@@ -24,6 +24,7 @@ NOT_A_QUESTION = ("startend:question_end", {"negated": True})
 QUESTION = ("startend:question_end", {})
 FIRST = ("startend:first_word", {"word": "Well"})
 NO_DIGITS = ("detectable_content:digits", {"negated": True})
+START = ("combination:repeat_prompt", {"prompt_to_repeat": "I don't think it rains much there."})
 REDUNDANT = [
     (NO_COMMA, count("punctuation:commas", 2, LT)),
     (("punctuation:no_comma", {"negated": True}), count("punctuation:commas", 2)),
@@ -57,7 +58,25 @@ REDUNDANT = [
     ),
     (("change_case:english_capital", {}), ("language:response_language", {"language": "en"})),
 ]  # fmt: skip
+REDUNDANT += [
+    (START, count("length_constraints:first_sentence", 5)),
+    (START, count("length_constraints:longest_paragraph", 6)),
+    (START, count("punctuation:apostrophes", 1)),
+    (START, ("detectable_content:first_person", {})),
+    (START, words(10)),
+    (
+        count("length_constraints:characters", 50, LT),
+        count("length_constraints:longest_sentence", 12, LT),
+    ),
+]
 NOT_REDUNDANT = [
+    (START, words(40)),
+    (START, count("punctuation:apostrophes", 2)),
+    (START, ("detectable_content:second_person", {})),
+    (
+        count("length_constraints:characters", 500, LT),
+        count("length_constraints:longest_sentence", 12, LT),
+    ),
     (NO_COMMA, words(50)),
     (words(50), count("length_constraints:number_sentences", 3, AL, "num_sentences")),
     (words(200, LT), count("length_constraints:number_sentences", 3, LT, "num_sentences")),

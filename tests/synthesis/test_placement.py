@@ -61,10 +61,16 @@ def test_nothing_is_lost_and_the_last_turn_is_the_users(messages, place, held_ou
 
 def test_each_place_gets_its_share():
     shares = {BEFORE: 0.2, INSIDE: 0.1, SYSTEM: 0.1, TURNS: 0.1}
-    messages = [*TALK[:-1], *LONG]
-    found = collections.Counter(style.place for style in drawn(messages, shares, number=4000))
+    talk = [user("Do dogs bark?"), *LONG]
+    found = collections.Counter(style.place for style in drawn(talk, shares, number=4000))
     for place, share in {**shares, AFTER: 0.5}.items():
         assert found[place] / 4000 == pytest.approx(share, abs=0.03)
+
+
+def test_a_turn_that_answers_a_reply_begins_with_its_own_words():
+    """Rules in front of "It must have started long ago." would be what "it" speaks of."""
+    talk = [*TALK[:-1], *LONG]
+    assert {style.place for style in drawn(talk, {BEFORE: 0.5, INSIDE: 0.5})} == {AFTER}
 
 
 def test_without_room_they_stand_behind_the_request():

@@ -49,7 +49,9 @@ class RepeatPrompt(Family):
             if texts:
                 # Only texts that start the same can all repeat something.
                 phrase = texts[0].sentence_list[0].strip() if texts[0].sentence_list else ""
-                phrases = [phrase] if 0 < len(phrase) <= 200 and "\n" not in phrase else []
+                # Nobody asks for "Hmm." word for word, or for all of the answer and then the answer.
+                whole = len(texts[0].sentence_list) < 2 or len(phrase.split()) < 3
+                phrases = [] if whole or len(phrase) > 200 or "\n" in phrase else [phrase]
             else:
                 phrases = [pick(_STOCK_REQUESTS, rng)]
             for phrase in phrases:

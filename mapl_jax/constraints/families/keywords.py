@@ -65,7 +65,13 @@ class Words(Family):
         chosen = [words[int(place)] for place in rng.permutation(len(words))[:count]]
         # As the text writes them that they come from.
         forms = holders[0].surface if holders else {}
-        return {self.words.name: [forms.get(word, word) for word in chosen]}
+        return {
+            self.words.name: [
+                # A common word has its capital from the sentence that it opens.
+                word if word in COMMON_WORDS else forms.get(word, word)
+                for word in chosen
+            ]
+        }
 
     def demands(self, params: Params) -> Demands:
         """Words that must or must not appear."""

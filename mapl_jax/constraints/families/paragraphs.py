@@ -55,10 +55,17 @@ class NthParagraph(Family):
             # Of a single paragraph, this is asking for the first word in a strange way.
             if number < 2 or kept[0].blocks != number:
                 return None
-            place = 1 + int(number * rng.random())
-            word = kept[0].paragraph_openings[place - 1]
-        if not word:
-            return None
+            openings = kept[0].paragraph_openings
+            # Of numbers, as in lists, nobody speaks as words.
+            places = [
+                place
+                for place, opening in enumerate(openings[:number], 1)
+                if opening and not any(map(str.isdigit, opening))
+            ]
+            if not places:
+                return None
+            place = pick(places, rng)
+            word = openings[place - 1]
         return {"num_paragraphs": number, "nth_paragraph": place, "first_word": word}
 
     def demands(self, params: Params) -> Demands:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from mapl_jax.constraints.amounts import AT_LEAST
 from mapl_jax.constraints.base import Demands, Family
 from mapl_jax.constraints.shapes import Count, Flag
 from mapl_jax.constraints.text import marks
@@ -27,6 +28,21 @@ def _mark(
     )
 
 
+class _Pairs(Count):
+    """Marks that come in pairs: nobody asks for one, or for an odd number of them."""
+
+    def derive(self, kept, broken, rng):
+        """A threshold that an even number keeps and the next one breaks, or none at all."""
+        params = super().derive(kept, broken, rng)
+        if params is None:
+            return None
+        number = self.threshold.number.of(params)
+        odd = number % 2 == 1
+        if self.threshold.relation.of(params) == AT_LEAST:
+            return {**params, self.threshold.number.name: number + odd}
+        return {**params, self.threshold.number.name: number + (not odd)}
+
+
 FAMILIES: tuple[Family, ...] = (
     Flag(
         "punctuation:no_comma",
@@ -43,7 +59,7 @@ FAMILIES: tuple[Family, ...] = (
     _mark("apostrophes", "'\u2019", statistic=lambda text: marks.apostrophes(text.marked)),
     _mark("parentheses", marks.PARENTHESES, held_out=True),
     _mark("semicolons", marks.SEMICOLONS),
-    Count(
+    _Pairs(
         "punctuation:quotation_marks",
         lambda text: marks.count(text.marked, marks.QUOTATION_MARKS),
         readings=(lambda text: marks.count(text.raw, marks.QUOTATION_MARKS),),

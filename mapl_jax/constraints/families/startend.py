@@ -45,7 +45,7 @@ class EndPhrase(Family):
         line = kept[0].prose.rstrip().strip('"\u201c\u201d').rstrip().rpartition("\n")[2]
         words = line.split()
         # Longer phrases are tried too, for texts whose last words are the same.
-        for count in (2 + int(5 * rng.random()), 8):
+        for count in (3 + int(4 * rng.random()), 8, 2):
             phrase = " ".join(words[-count:]) if words else ""
             if phrase and line.endswith(phrase) and len(phrase) <= 80:
                 params: Params = {"end_phrase": phrase}
@@ -119,7 +119,8 @@ class Member(Family):
         else:
             found = frozenset.intersection(*(self.places(text) for text in with_word))
         taken = {word.lower() for text in without for word in self.places(text)}
-        return sorted(word for word in found if word.lower() not in taken and len(word) <= 30)
+        words = (word for word in found if word.lower() not in taken and len(word) <= 30)
+        return sorted(word for word in words if not any(map(str.isdigit, word)))
 
 
 def _one(word: str) -> frozenset[str]:

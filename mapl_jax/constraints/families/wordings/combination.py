@@ -57,7 +57,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Begin by repeating {text} without changing anything, then go on.
             {Answer} should start by repeating this, word for word: {text}.
             Please repeat this first, without any changes: {text}.
-            Repeat {text} exactly as it is at the start of {answer}.
+            At the start of {answer}, repeat {text} exactly.
             Can you start by repeating {text} word for word?
             I want {answer} to begin with this sentence, unchanged: {text}.
             Copy this sentence to the very beginning of {answer}: {text}.

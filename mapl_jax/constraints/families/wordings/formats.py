@@ -273,6 +273,29 @@ maybe."?
     "detectable_format:lines": (
         form(
             """
+            Answer in a single line, without line breaks.
+            Don't use any line breaks in {answer}.
+            Please write {answer} on a single line.
+            {Answer} should be a single line of text, however long.
+            Write {answer} without line breaks.
+            Keep everything on one line.
+            Can you write {answer} on one line, without line breaks?
+            I want {answer} on one line.
+            {Answer} must not have any line breaks.
+            Avoid line breaks in {answer}.
+            """,
+            """
+            No line breaks, please.
+            Could you leave out line breaks?
+            There should be no line breaks in {answer}.
+            Please put {answer} on one line.
+            Make sure {answer} has no line breaks.
+            """,
+            relation="less than",
+            number=2,
+        ),
+        form(
+            """
             Write at most {m:line|lines}, not counting blank ones.
             Use fewer than {n:line|lines}, not counting blank ones.
             Please use no more than {m:line|lines}, blank ones aside.
@@ -298,7 +321,7 @@ maybe."?
             Write at least {n:line|lines}, not counting blank ones.
             Use {n} or more lines, not counting blank ones.
             Please write at least {n:line|lines}, blank ones aside.
-            Don't write fewer than {n:line|lines}, not counting blank ones.
+            Let {answer} run to at least {n:line|lines}, not counting blank ones.
             {Answer} should have at least {n:line|lines}, not counting blank ones.
             {Answer} must have {n} or more lines (blank lines don't count).
             Spread {answer} over at least {n:line|lines}, not counting blank ones.

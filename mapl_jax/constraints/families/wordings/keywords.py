@@ -210,45 +210,45 @@ FORMS: dict[str, tuple[Form, ...]] = {
         ),
         form(
             """
-            Repeat at most {m:different word|different words} of four or more letters.
-            Repeat fewer than {n:different word|different words} of four or more letters.
-            Please repeat no more than {m:different word|different words} of four or more letters.
-            Don't repeat more than {m:different word|different words} of four or more letters.
-            {Answer} should repeat at most {m:word|different words} of four or more letters.
-            {Answer} must repeat fewer than {n:word|different words} of four or more letters.
             At most {m:word|words} of four or more letters may appear more than once.
-            Fewer than {n:word|words} of four or more letters should appear more than once.
-            Can you repeat at most {m:word|different words} of four or more letters?
             No more than {m:word|words} of four or more letters may be used more than once.
+            Use no more than {m:word|words} of four or more letters more than once.
+            Don't use more than {m:word|words} of four or more letters more than once.
+            Please don't let more than {m:word|words} of four or more letters come up twice.
+            {Answer} should use at most {m:word|words} of four or more letters more than once.
+            In {answer}, at most {m:word|words} of four or more letters may come up again.
+            Can you use at most {m:word|words} of four or more letters more than once?
+            I want no more than {m:word|words} of four or more letters to appear more than once.
+            Fewer than {n:word|words} of four or more letters should appear more than once.
             """,
             """
-            Only {m:word|words} of four or more letters at most may be repeated.
-            Could you repeat fewer than {n:word|different words} of four or more letters?
-            No more than {m:word|words} of four or more letters may be repeated.
-            Please repeat at most {m:word|different words} of four or more letters.
-            {Answer} may repeat up to {m:word|different words} of four or more letters.
+            Only {m:word|words} of four or more letters at most may be used twice or more.
+            Could you let at most {m:word|words} of four or more letters appear twice or more?
+            No more than {m:word|words} of four or more letters may be repeated in {answer}.
+            Please let at most {m:word|words} of four or more letters come up twice or more.
+            {Answer} may repeat up to {m:word|words} of four or more letters, but no more.
             """,
             relation="less than",
         ),
         form(
             """
-            Repeat at least {n:different word|different words} of four or more letters.
-            Repeat {n} or more words of four or more letters.
-            Please repeat at least {n:word|different words} of four or more letters.
-            {Answer} should repeat at least {n:word|different words} of four or more letters.
+            Use at least {n:word|words} of four or more letters more than once.
             At least {n:word|words} of four or more letters should appear more than once.
-            {Answer} must repeat {n} or more words of four or more letters.
-            Make sure to repeat at least {n:word|different words} of four or more letters.
-            Can you repeat at least {n:word|different words} of four or more letters?
+            Please use at least {n:word|words} of four or more letters more than once.
+            {Answer} should use at least {n:word|words} of four or more letters more than once.
+            {Answer} must use {n} or more words of four or more letters more than once.
+            Make sure to use at least {n:word|words} of four or more letters more than once.
+            Can you use at least {n:word|words} of four or more letters more than once?
             I want at least {n:word|words} of four or more letters to appear more than once.
-            Repeat more than {m:word|different words} of four or more letters.
+            Use more than {m:word|words} of four or more letters more than once.
+            In {answer}, let at least {n:word|words} of four or more letters appear more than once.
             """,
             """
-            At least {n:word|words} of four or more letters must be repeated.
-            Could you repeat {n} or more words of four or more letters?
-            Please repeat {n} or more words of four or more letters.
-            Be sure to repeat at least {n:word|different words} of four or more letters.
-            {Answer} needs at least {n:repeated word|repeated words} of four or more letters.
+            At least {n:word|words} of four or more letters must be used twice or more.
+            Could you use at least {n:word|words} of four or more letters twice or more?
+            Please let at least {n:word|words} of four or more letters come up twice or more.
+            Be sure to use at least {n:word|words} of four or more letters twice or more.
+            {Answer} must repeat at least {n:word|words} of four or more letters.
             """,
             relation="at least",
         ),

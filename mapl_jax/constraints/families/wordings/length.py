@@ -95,9 +95,33 @@ _ALL_LONG = form(
 _SENTENCES = {"THINGS": "sentences", "THING": "sentence"}
 _PARAGRAPHS = {"THINGS": "paragraphs", "THING": "paragraph"}
 
+_ONE_SENTENCE = form(
+    """
+    Answer in one sentence.
+    Keep {answer} to a single sentence.
+    Please answer in one sentence.
+    {Answer} should be a single sentence.
+    Use just one sentence.
+    Can you answer in a single sentence?
+    I want {answer} in one sentence.
+    Don't write more than one sentence.
+    Write just one sentence.
+    {Answer} must not be longer than one sentence.
+    """,
+    """
+    One sentence only, please.
+    Could you keep it to one sentence?
+    Put everything into one sentence.
+    Please use no more than one sentence.
+    Give me {answer} in a single sentence.
+    """,
+    relation="less than",
+    number=2,
+)
+
 FORMS: dict[str, tuple[Form, ...]] = {
     "length_constraints:number_words": length("word", "words"),
-    "length_constraints:number_sentences": length("sentence", "sentences"),
+    "length_constraints:number_sentences": (_ONE_SENTENCE, *length("sentence", "sentences")),
     "length_constraints:characters": length("character", "characters", note=" (including spaces)"),
     "length_constraints:number_paragraphs": (
         form(
@@ -198,7 +222,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Split {answer} into at least {n:paragraph|paragraphs}, separated by blank lines.
             {Answer} should have at least {n:paragraph|paragraphs}, separated by blank lines.
             {Answer} must have {n} or more paragraphs, with blank lines between them.
-            Break {answer} up into at least {n:paragraph|paragraphs} with blank lines.
+            Break {answer} up into at least {n:paragraph|paragraphs}, separated by blank lines.
             Can you write at least {n:paragraph|paragraphs}, separated by blank lines?
             I want at least {n:paragraph|paragraphs}, with a blank line between them.
             Use more than {m:paragraph|paragraphs} and leave a blank line between them.
@@ -310,7 +334,7 @@ and begin the {ordinal} one with {word}.
             Use more than {m:word|words} in the first sentence.
             Can you make the first sentence at least {n:word|words} long?
             I want the first sentence to have at least {n:word|words}.
-            Don't use fewer than {n:word|words} in the first sentence.
+            Let the first sentence run to {n} or more words.
             """,
             """
             At least {n:word|words} in the first sentence, please.

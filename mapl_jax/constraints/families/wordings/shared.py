@@ -128,8 +128,8 @@ _LONG = form(
     Please write more than {m:THING|THINGS}NOTE.
     Can you write at least {n:THING|THINGS}NOTE?
     I need at least {n:THING|THINGS}NOTE.
+    Let {answer} run to at least {n:THING|THINGS}NOTE.
     Make {answer} at least {n:THING|THINGS} longNOTE.
-    Don't write fewer than {n:THING|THINGS}NOTE.
     A minimum of {n:THING|THINGS}NOTE, please.
     Answer in {n} or more THINGSNOTE.
     Give me more than {m:THING|THINGS}NOTE.
