@@ -91,6 +91,18 @@ SURFACE = (
     "startend:question_end",
 )
 
+# Those of them that the demonstration learns in its few minutes.
+DEMO = (
+    "detectable_format:number_bullet_lists",
+    "length_constraints:blank_line_paragraphs",
+    "length_constraints:number_sentences",
+    "length_constraints:number_words",
+    "punctuation:exclamation_marks",
+    "punctuation:no_comma",
+    "punctuation:question_marks",
+    "startend:question_end",
+)
+
 
 def get_config(preset: str = "") -> ConfigDict:
     """The config of a preset; the empty name is the demonstration."""
@@ -104,7 +116,10 @@ def get_config(preset: str = "") -> ConfigDict:
     config.name = f"rm-{preset}"
     config.objective = "reward"
     config.data.train = "demo"
-    config.synthesis.families = ",".join(SURFACE)
+    config.data.demo_pairs = 6000
+    config.synthesis.families = ",".join(DEMO)
+    # What makes the better answer is learned in a few steps here; it should not drown the rest.
+    config.loss.base = 0.3
     config.tokenizer.vocab_size = 2048
     config.train.rows_per_batch = 12
     config.train.learning_rate = 2e-3
@@ -114,6 +129,7 @@ def get_config(preset: str = "") -> ConfigDict:
 
     if preset == "small":
         config.data.train = ""
+        config.synthesis.families = ",".join(SURFACE)
         config.data.max_length = 384
         config.data.row_length = 1024
         config.tokenizer.vocab_size = 4096

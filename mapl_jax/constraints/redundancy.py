@@ -64,7 +64,7 @@ def follows(a: Demands, b: Demands) -> str | None:
         return None
     for name, length in _LENGTHS.items():
         low = b.bounds.get(name, (0, 0))[0]
-        if 0 < low <= 1.5 * length(Text(" ".join(a.exact))):
+        if 0 < low <= 1.2 * length(Text(" ".join(a.exact))):
             return f"what is required has nearly {low:g} {name}"
     required = {phrase.lower() for phrase in (*b.phrases, *b.exact)}
     if required and all(any(phrase in text.lower() for text in texts) for phrase in required):

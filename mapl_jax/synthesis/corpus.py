@@ -35,6 +35,7 @@ Arguments = tuple[Params, Params]  # of one family, for the two prompts that are
 
 RESPONSES = 128  # that shares are measured on; a share of 5 % is then known to 2 points
 _PRIOR = 20  # pairs assumed of either direction, so that a handful of pairs decides nothing
+_REPEATS = 4
 _ROUNDS = 40
 _STEP = 0.7
 
@@ -219,6 +220,8 @@ def _even_weights(fits: np.ndarray, settings: Settings) -> list[float]:
         settings: with the numbers of instructions.
     """
     rng = np.random.default_rng(0)
+    # Every pair several times, drawn anew each time: chance weighs less.
+    fits = np.tile(fits, (_REPEATS, 1))
     pairs, families = fits.shape
     possible = rng.random(fits.shape) < fits
     uniform = np.log(rng.random(fits.shape))

@@ -51,7 +51,8 @@ class RepeatPrompt(Family):
                 phrase = texts[0].sentence_list[0].strip() if texts[0].sentence_list else ""
                 # Nobody asks for "Hmm." word for word, or for all of the answer and then the answer.
                 whole = len(texts[0].sentence_list) < 2 or len(phrase.split()) < 3
-                phrases = [] if whole or len(phrase) > 200 or "\n" in phrase else [phrase]
+                good = not whole and len(phrase) <= 200 and "\n" not in phrase
+                phrases = [phrase] if good else []
             else:
                 phrases = [pick(_STOCK_REQUESTS, rng)]
             for phrase in phrases:
