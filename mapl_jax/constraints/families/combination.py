@@ -49,7 +49,7 @@ class RepeatPrompt(Family):
             if texts:
                 # Only texts that start the same can all repeat something.
                 phrase = texts[0].sentence_list[0].strip() if texts[0].sentence_list else ""
-                # Nobody asks for "Hmm." word for word, or for all of the answer and then the answer.
+                # Nobody asks for "Hmm." word for word, or for all of the answer and then it.
                 whole = len(texts[0].sentence_list) < 2 or len(phrase.split()) < 3
                 good = not whole and len(phrase) <= 200 and "\n" not in phrase
                 phrases = [phrase] if good else []
