@@ -97,8 +97,8 @@ def test_bf16_is_written_as_bf16(trained, tmp_path):
 def test_the_card_says_what_the_model_is(trained):
     card = (trained / "model" / "README.md").read_text()
     summary = json.loads((trained / "summary.json").read_text())
-    for level in ("base", "intra", "inter"):
-        assert f"| Level `{level}` | weight 1:" in card
+    for level, weight in (("base", "0.3"), ("intra", "1"), ("inter", "1")):
+        assert f"| Level `{level}` | weight {weight}:" in card
         accuracy = 100 * summary["eval"]["after"][f"{level}_accuracy"]
         (row,) = re.findall(rf"^\| {level} \|.*$", card, re.MULTILINE)
         assert f"{accuracy:.1f} %" in row

@@ -84,7 +84,7 @@ def read_scores(path: str | os.PathLike[str]) -> Scored:
     """Reads what `write_scores` wrote, bit for bit."""
 
     def make(record: Any) -> tuple[str, float, int]:
-        return str(record["id"]), float(record["logp"]), int(record["tokens"])
+        return str(record["id"]), float(record["logp"]), int(np.int64(record["tokens"]))
 
     columns: list[Any] = list(zip(*read_lines(path, make), strict=True)) or [()] * 3
     return Scored(

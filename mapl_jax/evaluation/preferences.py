@@ -166,7 +166,7 @@ def read_scores(path: str | os.PathLike[str]) -> Scored:
         families = tuple(map(str, record["families"]))
         # Older files do not say how long the leaves are.
         tokens = tuple(t.get("tokens") for t in record["terms"])
-        name, level, k = str(record["id"]), str(record["level"]), int(record["k"])
+        name, level, k = str(record["id"]), str(record["level"]), int(np.int64(record["k"]))
         return name, level, *numbers, k, families, terms, tokens
 
     columns: list[Any] = list(zip(*read_lines(path, make), strict=True)) or [()] * 9

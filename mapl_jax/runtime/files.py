@@ -19,6 +19,7 @@ _Made = TypeVar("_Made")
 # What reading a value raises that is of another shape than it should be.
 _OTHER_SHAPE = (
     ValueError,
+    OverflowError,
     LookupError,
     TypeError,
     AttributeError,

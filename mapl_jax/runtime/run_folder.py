@@ -64,12 +64,13 @@ class RunFolder:
         the same command goes through once the mistake is mended, whatever was mended.
         """
         new = not self.config.exists()
+        before = set(self.path.iterdir()) if self.path.is_dir() else set()
         missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
         try:
             yield
         except UserError:
             if new and self.config.exists() and not any(self.path.rglob(self.metrics.name)):
-                for path in self.path.iterdir():
+                for path in set(self.path.iterdir()) - before:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
                 for path in missing:
                     path.rmdir()

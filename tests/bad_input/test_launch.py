@@ -77,6 +77,14 @@ def test_only_a_run_that_never_began_gives_its_folder_back(tmp_path):
         mine.claim(config)
         raise UserError("a mistake")
     assert list(mine.path.iterdir()) == []
+    # What stood there before is the user's: pairs to train on lie in a folder of that name too.
+    (mine.path / "data").mkdir()
+    (mine.path / "data" / "pairs.jsonl").write_text("{}")
+    with pytest.raises(UserError), mine.undone_on_mistake():
+        mine.claim(config)
+        (mine.path / "cache").mkdir()
+        raise UserError("a mistake")
+    assert [path.name for path in mine.path.rglob("*")] == ["data", "pairs.jsonl"]
 
 
 @pytest.mark.slow
