@@ -5,10 +5,9 @@ happen to share (TRL's `extract_prompt` turns "yes" and "yes, sir" into the prom
 """
 
 import ast
-import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypedDict
 
 from mapl_jax.data.readers import BadRecord, kind_of
@@ -17,27 +16,21 @@ from mapl_jax.runtime.errors import UserError
 ROLES = ("system", "user", "assistant")
 
 # ShareGPT writes {"from": "human", "value": ...}.
-_SPEAKERS = {"human": "user"} | dict.fromkeys(
-    ("gpt", "chatgpt", "bing", "bard", "bot", "model"), "assistant"
+_SPEAKERS = {"human": "user", "gpt": "assistant"}
+# Fields of a message that change what it says; where they hold something, it is refused.
+_MEANING = (
+    "reasoning_content",
+    "reasoning",
+    "thinking",
+    "function_call",
+    "images",
+    "image",
+    "audio",
+    "videos",
+    "documents",
 )
-# Words in the name of a column, or of a field of a message, that change what is said ...
-_MEANING = frozenset(
-    "system sys developer instruction instructions history tool tools function functions document "
-    "documents passage passages image images pixel media audio audios video videos reasoning "
-    "thinking thought thoughts persona kwargs".split()
-)
-# ... but for what is only about it (image_count, instruction_id_list, tool_choice).
-_ABOUT = frozenset(
-    "id ids idx index hash count num n length len tokens source name type kind lang language "
-    "category score scores rating model fingerprint choice following version".split()
-)
-# Kinds of a part of a message that are its text; one without a kind is too.
-_TEXTS = (None, "text", "input_text", "output_text")
 # A list of messages, or one, that was written as text: JSON or the printed form of a data frame.
-_WRITTEN = re.compile(
-    r"""\s*(?:array\()?\s*\[?\s*\{(?=.*['"](?:role|from)['"]\s*:)(?=.*['"](?:content|value)['"]\s*:)""",
-    re.DOTALL,
-)
+_WRITTEN = re.compile(r"""\s*\[?\s*\{\s*['"](?:role|from|content|value)['"]\s*:""")
 _TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
 
 
@@ -69,15 +62,10 @@ def unwritten(value: object, name: str) -> object:
     Raises:
         BadRecord: they cannot be read back.
     """
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not _WRITTEN.match(value):
         return value
-    if value.lstrip()[:2] in ('"[', '"{'):  # written twice
-        with contextlib.suppress(ValueError, RecursionError):
-            value = str(json.loads(value))
-    if not _WRITTEN.match(value):
+    if value.strip()[-1] not in "]}":
         return value
-    if not value.rstrip().endswith(("]", "}", ")", "...", "\N{HORIZONTAL ELLIPSIS}")):
-        return value  # a text about messages, which goes on behind them
     for read in (json.loads, ast.literal_eval):
         try:
             found = read(value)
@@ -86,60 +74,25 @@ def unwritten(value: object, name: str) -> object:
         some = found if isinstance(found, list) else [found]
         if all(isinstance(item, dict) and _spoken(item) for item in some):
             return found
-        return value  # JSON that was asked for
     raise BadRecord(
         f"messages as text in {name}",
         f"{name} holds messages as text that cannot be read back; store them as lists",
     )
 
 
-def _spoken(item: Mapping[str, object]) -> bool:
+def _spoken(item: dict[str, object]) -> bool:
     return {"role", "content"} <= item.keys() or {"from", "value"} <= item.keys()
-
-
-def changes_meaning(name: str, value: object) -> bool:
-    """Whether a column or a field of a message, by its name, changes what is said."""
-    words = set(re.findall(r"[a-z]+|\d+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
-    if isinstance(value, bool | int | float) or is_missing(value):
-        return False
-    return bool(words & _MEANING) and not words & _ABOUT
-
-
-def is_missing(value: object) -> bool:
-    """Whether a value says nothing: null, blank, or made of such, as text or not."""
-    if isinstance(value, str):
-        return value.strip() in ("", "[]", "{}", "null", "None")
-    if isinstance(value, dict):
-        return all(map(is_missing, value.values()))
-    return value is None or (isinstance(value, list) and all(map(is_missing, value)))
-
-
-def unread_fields(value: object) -> Iterator[str]:
-    """The names of what messages, wherever in a value, hold beside a role and a content."""
-    if isinstance(value, dict):
-        if _spoken(value):
-            read = {"role", "content"} if "role" in value else {"from", "value"}
-            yield from (k for k, v in value.items() if k not in read and not is_missing(v))
-        else:
-            value = list(value.values())
-    if isinstance(value, list):
-        for part in value:
-            yield from unread_fields(part)
 
 
 def _content(item: dict[str, object], part: str) -> object:
     """The content of a message; parts that are all text are joined."""
     content = item["content"]
-    if isinstance(content, dict):
-        content = [content]
     if not isinstance(content, list):
         return content
     texts = []
     for piece in content:
-        if isinstance(piece, dict) and piece.get("type") in _TEXTS:
-            other = {key: x for key, x in piece.items() if key not in ("text", "type")}
-            strange = next((key for key, x in other.items() if changes_meaning(key, x)), None)
-            piece = {"type": strange} if strange else piece.get("text", piece)
+        if isinstance(piece, dict) and isinstance(piece.get("text"), str):
+            piece = piece["text"]
         if not isinstance(piece, str):
             kind = piece.get("type") if isinstance(piece, dict) else kind_of(piece)
             raise BadRecord(
@@ -185,9 +138,6 @@ def messages_of(value: object, name: str) -> list[Message]:
     """
     value = unwritten(value, name)
     if isinstance(value, dict):
-        beside = {key: part for key, part in value.items() if key != "messages"}
-        if "messages" in value:
-            refuse_meaning(beside, name)
         value = value.get("messages", [value])
     if not isinstance(value, list):
         raise BadRecord(f"bad {name}", f"{name} must be text or messages, not {kind_of(value)}")
@@ -200,8 +150,7 @@ def messages_of(value: object, name: str) -> list[Message]:
         part = f"message {number} of {name}"
         if isinstance(item, dict) and {"from", "value"} <= item.keys():
             speaker = item["from"]
-            read = {"role": _SPEAKERS.get(str(speaker), speaker), "content": item["value"]}
-            item = {key: x for key, x in item.items() if key not in ("from", "value")} | read
+            item = {"role": _SPEAKERS.get(str(speaker), speaker), "content": item["value"]}
         if not isinstance(item, dict) or "role" not in item or "content" not in item:
             raise BadRecord(f"bad {name}", f'{part} must be an object with "role" and "content"')
         role = "system" if item["role"] == "developer" else item["role"]
@@ -210,9 +159,11 @@ def messages_of(value: object, name: str) -> list[Message]:
             raise BadRecord("unknown role", f"{part} has role {item['role']!r}; known are {known}")
         if item.get("tool_calls"):
             raise BadRecord("tool calls", f"{part} calls tools, which are not supported; remove it")
-        refuse_meaning(item, part)
+        for field in _MEANING:
+            if item.get(field):
+                raise BadRecord(field, f"{part} has {field!r}, which is not read; remove it")
         content = _content(item, part)
-        if role == "system" and (content is None or not str(content).strip()):
+        if role == "system" and (content is None or content == ""):
             continue  # it says nothing
         try:
             messages.append(Message(role=role, content=text_of(content, "content")))
@@ -221,17 +172,6 @@ def messages_of(value: object, name: str) -> list[Message]:
     if not messages:
         raise BadRecord(f"empty {name}", f"{name} holds no text; fill it in or remove the record")
     return messages
-
-
-def refuse_meaning(fields: Mapping[str, object], owner: str) -> None:
-    """Refuses an object with a field that changes what it says.
-
-    Raises:
-        BadRecord: there is one.
-    """
-    for field, value in fields.items():
-        if changes_meaning(field, value):
-            raise BadRecord(field, f"{owner} has {field!r}, which is not read; remove it")
 
 
 def prompt_of(value: object) -> list[Message]:
@@ -278,8 +218,6 @@ def replies_of(
     texts: dict[str, str] = {}
     for name, value in sides.items():
         value = unwritten(value, name)
-        if isinstance(value, str) and re.match(r"\s*Human:.*\n\nAssistant:", value, re.DOTALL):
-            value = _turns(value, name)
         if not isinstance(value, list | dict):
             texts[name] = text_of(value, name)
             continue
