@@ -40,7 +40,7 @@ FILES = {
         b'{"margin": ' + b"1" * 5000 + b"}",
         "record 1: .*number.*digits",
     ),
-    "pretty-printed object": ("a.json", b'{\n "prompt": "q"\n}', "record 1: not JSON"),
+    "pretty-printed object": ("a.json", b'{\n "prompt": "q"\n}', "record 1: has no 'chosen'"),
     "columns instead of rows": (
         "a.json",
         json.dumps({"prompt": ["q"], "chosen": ["a"], "rejected": ["b"]}).encode(),
@@ -300,7 +300,7 @@ def test_every_record_too_long(bench, preset):
     long = {**PAIR, "chosen": "word " * 900, "rejected": "other " * 900}
     bench.lines("a.jsonl", *({**long, "id": i, "prompt": f"Question {i}?"} for i in range(30)))
     bench.refuses(
-        r"no comparison is left after encoding.*dropped_too_long.*data\.max_length",
+        r"no comparison is left after encoding: 28 samples too long left out.*data\.max_length",
         "train",
         preset("rm:small"),
         "--config.data.train=a.jsonl",
