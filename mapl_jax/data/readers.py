@@ -11,6 +11,7 @@ import gzip
 import io
 import itertools
 import json
+import logging
 import lzma
 import os
 import re
@@ -300,6 +301,8 @@ def _parquet_entries(file: Path) -> Iterator[Entry]:
 @contextlib.contextmanager
 def _read_by_datasets(name: str, kind: str) -> Iterator[None]:
     """Whatever the library says of a file, which is of many kinds, becomes one."""
+    # It also logs the error that it raises, a second line for the same mistake.
+    logging.getLogger("datasets.packaged_modules").setLevel(logging.CRITICAL)
     try:
         yield
     except (UserError, GeneratorExit):
