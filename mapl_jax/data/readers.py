@@ -11,7 +11,6 @@ import gzip
 import io
 import itertools
 import json
-import logging
 import lzma
 import os
 import re
@@ -115,7 +114,7 @@ def _folder_entries(folder: Path) -> Iterator[Entry]:
     if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
         import datasets
 
-        with _read_by_datasets(str(folder), "a data set"):
+        with _read_by_a_library(str(folder), "a data set"):
             yield from _numbered(str(folder), iter(datasets.load_from_disk(str(folder))))
         return
     for file in shards(folder) or data_files(folder):
@@ -140,9 +139,6 @@ def _file_entries(file: Path) -> Iterator[Entry]:
     if not kind:
         raise UserError(f"{file} is of no known kind; known endings: {KINDS}")
     try:
-        if kind == ".parquet":
-            yield from _parquet_entries(file)
-            return
         with file.open("rb") as opened:
             yield from _opened_entries(str(file), opened)
     except OSError as error:
@@ -159,10 +155,7 @@ def _opened_entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
             elif kind == ".json":
                 yield from _json_entries(name, lines)
             elif kind == ".parquet":
-                import pyarrow.parquet as pq
-
-                with _read_by_datasets(name, "Parquet"):
-                    yield from _numbered(name, map(plain, pq.read_table(lines).to_pylist()))
+                yield from _parquet_entries(name, lines)
             else:
                 yield from _line_entries(name, lines)
     except (EOFError, zlib.error, lzma.LZMAError) as error:
@@ -290,19 +283,17 @@ def _csv_values(row: dict[str, str]) -> dict[str, object]:
     return values
 
 
-def _parquet_entries(file: Path) -> Iterator[Entry]:
-    import datasets
+def _parquet_entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
+    import pyarrow.parquet
 
-    with _read_by_datasets(str(file), "Parquet"):
-        rows = datasets.load_dataset("parquet", data_files=str(file), split="train", streaming=True)
-        yield from _numbered(str(file), map(plain, rows))
+    with _read_by_a_library(name, "Parquet"):
+        batches = pyarrow.parquet.ParquetFile(file).iter_batches(1024)
+        yield from _numbered(name, (plain(row) for batch in batches for row in batch.to_pylist()))
 
 
 @contextlib.contextmanager
-def _read_by_datasets(name: str, kind: str) -> Iterator[None]:
+def _read_by_a_library(name: str, kind: str) -> Iterator[None]:
     """Whatever the library says of a file, which is of many kinds, becomes one."""
-    # It also logs the error that it raises, a second line for the same mistake.
-    logging.getLogger("datasets.packaged_modules").setLevel(logging.CRITICAL)
     try:
         yield
     except (UserError, GeneratorExit):

@@ -5,6 +5,8 @@ import gzip
 import json
 import lzma
 
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from mapl_jax.data.readers import read_entries
@@ -36,6 +38,14 @@ def test_every_kind_of_file_reads_the_same(name, tmp_path):
     (tmp_path / name).write_bytes(SAME[name])
     (pair,) = read_pairs(tmp_path / name).records
     assert (pair["id"], pair["chosen"], pair["margin"]) == ("a", "Fine.", 1.5)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "b[1].parquet", "b?.parquet"])
+def test_the_name_of_a_parquet_file_is_no_pattern(name, tmp_path):
+    for written in ("b1.parquet", name):
+        pa.parquet.write_table(pa.Table.from_pylist([PAIR | {"id": written}]), tmp_path / written)
+    (pair,) = read_pairs(tmp_path / name).records
+    assert pair["id"] == name
 
 
 @pytest.mark.parametrize("name", ["a.jsonl.bz2", "a.ndjson.xz"])
