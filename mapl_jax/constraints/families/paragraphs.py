@@ -6,7 +6,7 @@ from mapl_jax.constraints.base import Demands, Family, spaced, word_at
 from mapl_jax.constraints.parameters import Number, Params, Phrase
 from mapl_jax.constraints.shapes import Count, Exact
 from mapl_jax.constraints.text.statistics import Text
-from mapl_jax.constraints.text.words import bare
+from mapl_jax.constraints.text.words import bare, has_digit
 from mapl_jax.constraints.wording import pick
 
 _DIVIDER = re.compile(r"\s?\*\*\*\s?")
@@ -56,11 +56,10 @@ class NthParagraph(Family):
             if number < 2 or kept[0].blocks != number:
                 return None
             openings = kept[0].paragraph_openings
-            # Of numbers, as in lists, nobody speaks as words.
             places = [
                 place
                 for place, opening in enumerate(openings[:number], 1)
-                if opening and not any(map(str.isdigit, opening))
+                if opening and not has_digit(opening)
             ]
             if not places:
                 return None

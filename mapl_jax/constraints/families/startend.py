@@ -9,7 +9,7 @@ from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params, Phrase
 from mapl_jax.constraints.shapes import Flag
 from mapl_jax.constraints.text import marks
 from mapl_jax.constraints.text.statistics import Text
-from mapl_jax.constraints.text.words import bare, folded
+from mapl_jax.constraints.text.words import bare, folded, has_digit
 from mapl_jax.constraints.wording import pick
 
 # Endings for instructions that no given answer keeps.
@@ -120,7 +120,7 @@ class Member(Family):
             found = frozenset.intersection(*(self.places(text) for text in with_word))
         taken = {word.lower() for text in without for word in self.places(text)}
         words = (word for word in found if word.lower() not in taken and len(word) <= 30)
-        return sorted(word for word in words if not any(map(str.isdigit, word)))
+        return sorted(word for word in words if not has_digit(word))
 
 
 def _one(word: str) -> frozenset[str]:

@@ -106,6 +106,11 @@ def unmarked(word: str) -> str:
 
 
 @lru_cache(maxsize=4096)
+def has_digit(word: str) -> bool:
+    """Whether it is, or holds, a number: "8-10", "2nd"; nobody speaks of those as words."""
+    return any(map(str.isdigit, word))
+
+
 def bare(word: str) -> str:
     """A word in lower case without quotes, brackets and punctuation around it."""
     return folded(unmarked(word))
