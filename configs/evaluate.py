@@ -43,6 +43,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.data = ""  # pairs or samples: a file, a folder, a hub name, or "demo"
     config.output = ""  # folder for summary.json and report.html; empty: print only
     config.scores = ""  # file for one line per comparison; empty: none
+    config.columns = ""  # which column is which, or a published form: docs/data.md
     config.on_error = "raise"  # what a bad record does: "raise" or "skip"
     config.synthesize = False  # add instructions to raw pairs
     config.max_length = 0  # longest leaf in tokens; 0: that of the run, else 2048

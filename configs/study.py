@@ -44,6 +44,8 @@ def get_config(preset: str = "") -> ConfigDict:
     # Longer pairs are left out: words of the prompt and the longer response together; 0: none are.
     config.data.max_words = 120
     config.data.demo_pairs = 2400  # size of the demonstration set
+    config.data.format = ""  # a published form of records, as docs/data.md names them
+    config.data.columns = ""  # which column is which, as docs/data.md says
     config.data.on_error = "raise"  # what a bad record does: "raise" or "skip"
     config.data.num_proc = 0  # processes that synthesize; 0: one per core
 

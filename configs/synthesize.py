@@ -36,6 +36,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.input = ""
     config.output = ""  # folder to write
     config.overwrite = False  # replace what the folder holds
+    config.columns = ""  # which column is which, or a published form: docs/data.md
     config.on_error = "raise"  # what a bad record does: "raise" or "skip", which counts it
     config.demo_pairs = 2000  # how many, if input is demo
 

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from ml_collections import ConfigDict
 
 from mapl_jax import train
-from mapl_jax.data import sources, splits
+from mapl_jax.data import forms, sources, splits
 from mapl_jax.data.records import Pairs, collect, iter_pairs
 from mapl_jax.evaluation import following, preferences, stored
 from mapl_jax.runtime.config import change, fields, load_config
@@ -102,7 +102,8 @@ def corpora(config: ConfigDict, folder: Path) -> Corpora:
         entries = sources.entries_of(
             name, split=split, demo_pairs=data.demo_pairs, seed=config.seed
         )
-        return collect(iter_pairs, entries, on_error=data.on_error)
+        form = forms.chosen_form(data.format, data.columns)
+        return collect(iter_pairs, entries, on_error=data.on_error, form=form)
 
     train_pairs = read(data.train, "train")
     if data.test or data.train == sources.DEMO:
