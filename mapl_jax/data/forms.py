@@ -2,7 +2,8 @@
 
 A form is a table from our fields to paths of their columns. "a/b" is the first of two columns that
 is there, "a.b" a field of an object, "a|b" both as a list, "a[].b" a field of every object of a
-list. A new form is a line of `FORMS`; one of a user's own is `data.columns`.
+list, "a[0]" and "a[1:]" parts of a list. A new form is a line of `FORMS`; one of a user's own is
+`data.columns`.
 """
 
 import dataclasses
@@ -10,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import cast
 
+from mapl_jax.data.meaning import changes_meaning, is_missing, unread_fields
 from mapl_jax.data.readers import BadRecord, plain
 from mapl_jax.runtime.errors import UserError
 
@@ -61,6 +63,16 @@ FORMS = {
     "rejected_response": Form(
         {"conversation": "messages", "rejected": "rejected_response", "system": "system"},
         ("messages", "rejected_response"),
+        True,
+    ),
+    "rejected_messages": Form(
+        {"chosen": "messages", "rejected": "rejected_messages", "system": "system"},
+        ("messages", "rejected_messages"),
+        True,
+    ),
+    "alpaca": Form(  # the best output comes first
+        {**ASKED, "chosen": "output[0]", "rejected": "output[1:]"},
+        ("instruction", "output[1:]"),
         True,
     ),
     "scores": Form(
@@ -128,14 +140,17 @@ DEMONSTRATIONS = (
     Form({**ASKED, "completion": "output"}, ("output",), True),
     Form({**ASKED, "completion": "response"}, ("response",), True),
 )
-# Columns that change what the answer is to; what is not read of them must stand in the prompt.
+# Columns that change what the answer is to, beside those with a word of `changes_meaning`; what is
+# not read of them must stand in what is read.
 _MEANING = frozenset(
-    "system system_prompt system_message developer input instruction instructions history context "
-    "prompt messages conversation conversations question query tools functions documents image "
-    "images video videos audio audios reasoning reasoning_content thinking".split()
+    "input context prompt messages conversation conversations question query article background "
+    "passage".split()
 )
+# What no text can stand for.
+_NEVER_TEXT = re.compile(r"tool|function|image|pixel|media|audio|video")
+_MORE_REPLIES = re.compile(r"(?:chosen|rejected)(?:_?\d+|s|_responses)")
 _MAY_LACK = ("id", "margin", "tools", "input", "system", "history")
-_STEP = re.compile(r"([^.\[\]]+)(\[\])?")
+_STEP = re.compile(r"([^.\[\]]+)(?:\[(\d*)(:?)\])?")
 
 
 def chosen_form(format: str = "", columns: str = "") -> Form | None:
@@ -173,16 +188,19 @@ def chosen_form(format: str = "", columns: str = "") -> Form | None:
 
 def form_of(record: Mapping[str, object], asked: Form | None, automatic: tuple[Form, ...]) -> Form:
     """The form of a record; the first of the automatic ones where none fits."""
-    if asked is not None and all(name in record for name in asked.needs):
-        return asked
-    fits = (form for form in automatic if all(name in record for name in form.needs))
+    fits = (form for form in ((asked,) if asked else ()) + automatic if fits_form(record, form))
     return next(fits, automatic[0])
+
+
+def fits_form(record: Mapping[str, object], form: Form) -> bool:
+    """Whether a record has what a form needs."""
+    return all(name in record or _at(record, name) for name in form.needs)
 
 
 def hint(record: Mapping[str, object]) -> str:
     """What would read a record that no automatic form fits."""
     for name, form in FORMS.items():
-        if not form.automatic and all(column in record for column in form.needs):
+        if not form.automatic and fits_form(record, form):
             return f"; these are the columns of {name}: set data.format={name}"
     return "; or say which column is which with data.columns=prompt=COLUMN,chosen=COLUMN,..."
 
@@ -200,11 +218,12 @@ def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dic
     """
     found: dict[str, object] = {}
     used: set[str] = set()
+    read: set[str] = set()
     for ours, paths in {"id": "id", "margin": "margin", "tools": "tools", **form.columns}.items():
         there = [(path, _at(record, path)) for path in paths.split("/")]
         if ours in ASKED:  # two of these are never read from one column
             there = [(path, value) for path, value in there if not _columns(path) & used]
-        filled = [(path, value) for path, value in there if not _is_missing(value)]
+        filled = [(path, value) for path, value in there if not is_missing(value)]
         if not filled and ours not in _MAY_LACK:
             # What stands there empty is named by the check of its field.
             filled = [
@@ -215,16 +234,30 @@ def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dic
         if filled:
             found[ours] = filled[0][1]
             used |= _columns(filled[0][0])
+            read.add(filled[0][0])
     if "tools" in found:
         raise BadRecord("column tools", "has tools, which are not read; remove the record")
-    left = {
-        name: value for name, value in record.items() if name not in used and not _is_missing(value)
-    }
-    known = "\n".join(str(text) for name in used for text in _texts(record.get(name)))
+    left = {name: value for name, value in record.items() if name not in used} | _beside(
+        record, read
+    )
+    known = "\n".join(str(text) for text in _texts(list(found.values())))
+    for name in used:
+        unread.update(f"{field} of messages" for field in unread_fields(record.get(name)))
     for name, value in left.items():
-        if name not in _MEANING:
+        if is_missing(value):
+            continue
+        if "rejected" in form.columns and _MORE_REPLIES.fullmatch(name):
+            raise BadRecord(
+                f"column {name}",
+                f"has a column {name!r} beside 'chosen' and 'rejected'; put all replies of a side "
+                "into one list, or remove the column",
+            )
+        if name not in _MEANING and not changes_meaning(name, value):
             unread.add(str(name))
-        elif not all(isinstance(t, str) and t.strip() in known for t in _texts(value) or [0]):
+        elif _NEVER_TEXT.search(name.lower()) or not all(
+            isinstance(text, str) and _stands_in(text.strip(), known)
+            for text in _texts(value) or [0]
+        ):
             raise BadRecord(
                 f"column {name}",
                 f"has a column {name!r} that is not read and may change what is answered; "
@@ -238,8 +271,21 @@ def _columns(path: str) -> set[str]:
     return {re.split(r"[.\[]", part)[0] for part in path.split("|")}
 
 
-def _is_missing(value: object) -> bool:
-    return value is None or (isinstance(value, str | list | dict) and not value)
+def _beside(record: Mapping[str, object], paths: set[str]) -> dict[str, object]:
+    """What objects hold beside the fields that are read of them, by its path."""
+    found: dict[str, object] = {}
+    for path in [part for several in paths for part in several.split("|")]:
+        head, dot, _ = path.rpartition(".")
+        owner = _at(record, head.removesuffix("[]")) if dot and path not in record else None
+        for item in owner if isinstance(owner, list) else [owner]:
+            if isinstance(item, Mapping):
+                found |= {f"{head}.{k}": v for k, v in item.items() if not is_missing(v)}
+    return {name: value for name, value in found.items() if name not in paths}
+
+
+def _stands_in(text: str, known: str) -> bool:
+    """Whether a text is in another, and not within a word of it."""
+    return bool(re.search(rf"(?<!\w){re.escape(text)}(?!\w)", known))
 
 
 def _at(record: object, path: str) -> object:
@@ -251,7 +297,12 @@ def _at(record: object, path: str) -> object:
     if step is None or not isinstance(record, Mapping):
         return None
     value, rest = record.get(step[1]), path[step.end() :].lstrip(".")
-    if step[2]:
+    if step[3] or step[2]:
+        first = int(step[2] or 0)
+        if not isinstance(value, list) or len(value) <= first:
+            return None
+        return value[first:] if step[3] else _at(value[first], rest) if rest else value[first]
+    if step[2] is not None:
         return (
             [_at(item, rest) if rest else item for item in value]
             if isinstance(value, list)

@@ -5,32 +5,31 @@ happen to share (TRL's `extract_prompt` turns "yes" and "yes, sir" into the prom
 """
 
 import ast
+import contextlib
 import json
 import re
 from collections.abc import Sequence
 from typing import TypedDict
 
+from mapl_jax.data.meaning import changes_meaning, is_spoken, refuse_meaning
 from mapl_jax.data.readers import BadRecord, kind_of
 from mapl_jax.runtime.errors import UserError
 
 ROLES = ("system", "user", "assistant")
 
 # ShareGPT writes {"from": "human", "value": ...}.
-_SPEAKERS = {"human": "user", "gpt": "assistant"}
-# Fields of a message that change what it says; where they hold something, it is refused.
-_MEANING = (
-    "reasoning_content",
-    "reasoning",
-    "thinking",
-    "function_call",
-    "images",
-    "image",
-    "audio",
-    "videos",
-    "documents",
+_SPEAKERS = {"human": "user"} | dict.fromkeys(
+    ("gpt", "chatgpt", "bing", "bard", "bot", "model"), "assistant"
 )
+# Kinds of a part of a message that are its text; one without a kind is too.
+_TEXTS = (None, "text", "input_text", "output_text")
 # A list of messages, or one, that was written as text: JSON or the printed form of a data frame.
-_WRITTEN = re.compile(r"""\s*\[?\s*\{\s*['"](?:role|from|content|value)['"]\s*:""")
+_WRITTEN = re.compile(
+    r"""\s*(?:array\()?\s*\[?\s*\{(?=.*['"](?:role|from)['"]\s*:)(?=.*['"](?:content|value)['"]\s*:)""",
+    re.DOTALL,
+)
+# A reply in the text form of HH-RLHF that repeats the dialogue, or names its speaker.
+_REPEATS = re.compile(r"\s*Human:.*\n\nAssistant:|\n\nAssistant:", re.DOTALL)
 _TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
 
 
@@ -62,37 +61,43 @@ def unwritten(value: object, name: str) -> object:
     Raises:
         BadRecord: they cannot be read back.
     """
-    if not isinstance(value, str) or not _WRITTEN.match(value):
+    if not isinstance(value, str):
         return value
-    if value.strip()[-1] not in "]}":
+    if value.lstrip()[:2] in ('"[', '"{'):  # written twice
+        with contextlib.suppress(ValueError, RecursionError):
+            value = str(json.loads(value))
+    if not _WRITTEN.match(value):
         return value
+    if not value.rstrip().endswith(("]", "}", ")", "...", "\N{HORIZONTAL ELLIPSIS}")):
+        return value  # a text about messages, which goes on behind them
     for read in (json.loads, ast.literal_eval):
         try:
             found = read(value)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
         some = found if isinstance(found, list) else [found]
-        if all(isinstance(item, dict) and _spoken(item) for item in some):
+        if all(isinstance(item, dict) and is_spoken(item) for item in some):
             return found
+        return value  # JSON that was asked for
     raise BadRecord(
         f"messages as text in {name}",
         f"{name} holds messages as text that cannot be read back; store them as lists",
     )
 
 
-def _spoken(item: dict[str, object]) -> bool:
-    return {"role", "content"} <= item.keys() or {"from", "value"} <= item.keys()
-
-
 def _content(item: dict[str, object], part: str) -> object:
     """The content of a message; parts that are all text are joined."""
     content = item["content"]
+    if isinstance(content, dict):
+        content = [content]
     if not isinstance(content, list):
         return content
     texts = []
     for piece in content:
-        if isinstance(piece, dict) and isinstance(piece.get("text"), str):
-            piece = piece["text"]
+        if isinstance(piece, dict) and piece.get("type") in _TEXTS:
+            other = {key: x for key, x in piece.items() if key not in ("text", "type")}
+            strange = next((key for key, x in other.items() if changes_meaning(key, x)), None)
+            piece = {"type": strange} if strange else piece.get("text", piece)
         if not isinstance(piece, str):
             kind = piece.get("type") if isinstance(piece, dict) else kind_of(piece)
             raise BadRecord(
@@ -138,6 +143,9 @@ def messages_of(value: object, name: str) -> list[Message]:
     """
     value = unwritten(value, name)
     if isinstance(value, dict):
+        beside = {key: part for key, part in value.items() if key != "messages"}
+        if "messages" in value:
+            refuse_meaning(beside, name)
         value = value.get("messages", [value])
     if not isinstance(value, list):
         raise BadRecord(f"bad {name}", f"{name} must be text or messages, not {kind_of(value)}")
@@ -150,7 +158,8 @@ def messages_of(value: object, name: str) -> list[Message]:
         part = f"message {number} of {name}"
         if isinstance(item, dict) and {"from", "value"} <= item.keys():
             speaker = item["from"]
-            item = {"role": _SPEAKERS.get(str(speaker), speaker), "content": item["value"]}
+            read = {"role": _SPEAKERS.get(str(speaker), speaker), "content": item["value"]}
+            item = {key: x for key, x in item.items() if key not in ("from", "value")} | read
         if not isinstance(item, dict) or "role" not in item or "content" not in item:
             raise BadRecord(f"bad {name}", f'{part} must be an object with "role" and "content"')
         role = "system" if item["role"] == "developer" else item["role"]
@@ -159,11 +168,9 @@ def messages_of(value: object, name: str) -> list[Message]:
             raise BadRecord("unknown role", f"{part} has role {item['role']!r}; known are {known}")
         if item.get("tool_calls"):
             raise BadRecord("tool calls", f"{part} calls tools, which are not supported; remove it")
-        for field in _MEANING:
-            if item.get(field):
-                raise BadRecord(field, f"{part} has {field!r}, which is not read; remove it")
+        refuse_meaning(item, part)
         content = _content(item, part)
-        if role == "system" and (content is None or content == ""):
+        if role == "system" and (content is None or not str(content).strip()):
             continue  # it says nothing
         try:
             messages.append(Message(role=role, content=text_of(content, "content")))
@@ -218,6 +225,8 @@ def replies_of(
     texts: dict[str, str] = {}
     for name, value in sides.items():
         value = unwritten(value, name)
+        if isinstance(value, str) and _REPEATS.match(value):
+            value = _turns(value, name)
         if not isinstance(value, list | dict):
             texts[name] = text_of(value, name)
             continue

@@ -48,7 +48,7 @@ def pairs_of(form: forms.Form | None, value: object, unread: set[str]) -> list[P
     automatic = (forms.PAIR, *(known for known in forms.FORMS.values() if known.automatic))
     found = forms.form_of(record, form, automatic)
     for key in found.needs:
-        if key not in record:
+        if key not in record and "[" not in key:
             there = ", ".join(sorted(map(str, record))) or "nothing"
             raise BadRecord(
                 f"no {key}",
@@ -188,7 +188,10 @@ def _with_system(prompt: list[Message], fields: Mapping[str, object]) -> list[Me
     """A prompt with the text of a system column before it."""
     if "system" not in fields:
         return prompt
-    system = text_of(fields["system"], "system")
+    given = fields["system"]
+    if isinstance(given, dict | list):
+        given = "\n".join(turn["content"] for turn in messages_of(given, "system"))
+    system = text_of(given, "system")
     if prompt[0]["role"] != "system":
         return [Message(role="system", content=system), *prompt]
     if prompt[0]["content"].strip() != system.strip():
@@ -209,8 +212,7 @@ def demonstrations_of(
         )
     found = forms.form_of(record, form, forms.DEMONSTRATIONS)
     pairs_only = form is not None or any(
-        known.automatic and all(name in record for name in known.needs)
-        for known in forms.FORMS.values()
+        known.automatic and forms.fits_form(record, known) for known in forms.FORMS.values()
     )
     if pairs_only and not {"completion", "chosen"} & record.keys():
         best = pairs_of(form, value, unread)[0]
@@ -224,7 +226,9 @@ def demonstrations_of(
             "rename the column of the reply to 'completion'",
         )
     # The other side of a pair is not learned from, and need not be named.
-    fields = forms.fields_of({k: v for k, v in record.items() if k != "rejected"}, found, unread)
+    fields = forms.fields_of(
+        {k: v for k, v in record.items() if not k.startswith("rejected")}, found, unread
+    )
     prompt = None if "conversation" in fields else prompt_in(fields)
     if prompt is None:
         value = fields.get("conversation", fields.get("completion"))

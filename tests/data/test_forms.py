@@ -1,5 +1,6 @@
 """Forms of records: what others publish reads as it is meant, or is refused by name."""
 
+import json
 import re
 
 import numpy as np
@@ -46,6 +47,20 @@ SAME = {
     "developer": {**PAIR, "prompt": [turn("developer", "Be kind."), ASK]},
     "sides with the system message": {"prompt": [ASK], "chosen": [SYSTEM, ASK, GOOD],
                                       "rejected": [SYSTEM, ASK, BAD]},
+    "alpaca's two outputs": {"instruction": ASK["content"], "system": "Be kind.",
+                             "output": ["Fine.", "Bad."]},
+    "rejected_messages": {"messages": [SYSTEM, ASK, GOOD], "rejected_messages": [SYSTEM, ASK, BAD]},
+    "a system message as a column": {**PAIR, "system": SYSTEM},
+    "replies that repeat the dialogue": {
+        "system": "Be kind.", "prompt": "\n\nHuman: How are you?\n\nAssistant:",
+        "chosen": "\n\nHuman: How are you?\n\nAssistant: Fine.",
+        "rejected": "\n\nAssistant: Bad."},
+    "messages written twice as text": {**PAIR, "system": "Be kind.",
+                                       "prompt": json.dumps(json.dumps([ASK]))},
+    "names of other chat programs": {
+        "system": "Be kind.", "conversations": [{"from": "human", "value": ASK["content"]}],
+        "chosen": {"from": "chatgpt", "value": "Fine."},
+        "rejected": {"from": "bot", "value": "Bad."}},
     "white space": {"prompt": "How are  you? ", "chosen": [SYSTEM, ASK, GOOD],
                     "rejected": [SYSTEM, ASK, BAD]},
 }  # fmt: skip
@@ -88,6 +103,18 @@ def test_a_prompt_text_may_be_the_first_or_the_last_turn(text):
         ({"chosen": "[{'role': 'assistant', 'content': }]"}, "cannot be read back"),
         ({"chosen": [GOOD, ASK, GOOD]}, "each side may hold one reply only"),
         ({"prompt": [SYSTEM, ASK], "system": "Be rude."}, "another system message"),
+        ({"prompt": "See images.", "images": ["images"]}, "column 'images'"),
+        ({"prompt": "The cart.", "context": "car"}, "column 'context'"),
+        ({"System": "Be kind."}, "column 'System'"),
+        ({"systemPrompt": "Be kind."}, "column 'systemPrompt'"),
+        ({"image_path": "a.png"}, "column 'image_path'"),
+        ({"chosen_reasoning": "Hm."}, "column 'chosen_reasoning'"),
+        ({"chat_template_kwargs": {"enable_thinking": True}}, "column 'chat_template_kwargs'"),
+        ({"rejected_2": "No."}, "column 'rejected_2' beside 'chosen' and 'rejected'"),
+        ({"prompt": {"messages": [ASK], "tools": [1]}}, "prompt has 'tools'"),
+        ({"chosen": [{**GOOD, "thought": "Hm."}]}, "'thought', which is not read"),
+        ({"chosen": [turn("assistant", [{"type": "reasoning", "text": "Hm."}])]}, "'reasoning'"),
+        ({"prompt": [turn("user", [{"type": "image", "text": "a cat"}])]}, "type 'image'"),
     ],
 )
 def test_what_would_change_the_meaning_is_refused_by_name(extra, message):
@@ -100,6 +127,32 @@ def test_columns_that_repeat_the_prompt_are_harmless_and_others_are_named_once()
     records = [{**PAIR, "messages": [ASK, GOOD], "source": "web", "images": []}] * 2
     assert len(list(iter_pairs(entries_of(records), tally))) == 2
     assert tally.notes() == ["columns that are not read: source"]
+
+
+@pytest.mark.parametrize("name", ["image_count", "instruction_id_list", "tool_choice", "SystemId"])
+def test_columns_about_such_columns_are_only_named(name):
+    tally = Tally()
+    assert list(iter_pairs(entries_of([{**PAIR, name: "x"}]), tally))
+    assert tally.unread == {name}
+
+
+def test_fields_of_messages_that_are_not_read_are_named():
+    tally = Tally()
+    record = {**PAIR, "prompt": [{**ASK, "name": "Ann", "weight": 0, "tool_calls": None}]}
+    assert list(iter_pairs(entries_of([record]), tally))
+    assert tally.notes() == ["columns that are not read: name of messages, weight of messages"]
+
+
+def test_what_openai_keeps_beside_the_messages_is_refused():
+    record = {"input": {"messages": [ASK], "system": "Be rude."}, "preferred_output": [GOOD],
+              "non_preferred_output": [BAD]}  # fmt: skip
+    with pytest.raises(UserError, match=re.escape("column 'input.system'")):
+        load_pairs([record])
+
+
+@pytest.mark.parametrize("reply", ['{"content": "x", "title": "y"}', '[{"name": "A"}] and so on'])
+def test_a_reply_may_be_json_that_was_asked_for(reply):
+    assert load_pairs([{**PAIR, "chosen": reply}])[0]["chosen"] == reply
 
 
 def test_several_rejected_are_a_comparison_each():

@@ -1,0 +1,64 @@
+"""Which names say that a column, or a field of a message, changes what is said."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from mapl_jax.data.readers import BadRecord
+
+# Words in the name of a column, or of a field of a message, that change what is said ...
+_MEANING = frozenset(
+    "system sys developer instruction instructions history tool tools function functions document "
+    "documents image images pixel media audio audios video videos reasoning "
+    "thinking thought thoughts persona".split()
+)
+# ... but for what is only about it (image_count, instruction_id_list, tool_choice).
+_ABOUT = frozenset(
+    "id ids idx index hash count num n length len tokens source name type kind lang language "
+    "category score scores rating model fingerprint choice following version".split()
+)
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value says nothing: null, blank, or made of such, as text or not."""
+    if isinstance(value, str):
+        return value.strip() in ("", "[]", "{}", "null", "None")
+    if isinstance(value, dict):
+        return all(map(is_missing, value.values()))
+    return value is None or (isinstance(value, list) and all(map(is_missing, value)))
+
+
+def changes_meaning(name: str, value: object) -> bool:
+    """Whether a column or a field of a message, by its name, changes what is said."""
+    words = set(re.findall(r"[a-z]+|\d+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
+    if isinstance(value, bool | int | float) or is_missing(value):
+        return False
+    return bool(words & _MEANING and not words & _ABOUT) or "chat_template" in name.lower()
+
+
+def refuse_meaning(fields: Mapping[str, object], owner: str) -> None:
+    """Refuses an object with a field that changes what it says.
+
+    Raises:
+        BadRecord: there is one.
+    """
+    for field, value in fields.items():
+        if changes_meaning(field, value):
+            raise BadRecord(field, f"{owner} has {field!r}, which is not read; remove it")
+
+
+def is_spoken(item: Mapping[str, object]) -> bool:
+    """Whether an object is a message: who speaks, and what is said."""
+    return {"role", "content"} <= item.keys() or {"from", "value"} <= item.keys()
+
+
+def unread_fields(value: object) -> Iterator[str]:
+    """The names of what messages, wherever in a value, hold beside a role and a content."""
+    if isinstance(value, dict):
+        if is_spoken(value):
+            read = {"role", "content"} if "role" in value else {"from", "value"}
+            yield from (k for k, v in value.items() if k not in read and not is_missing(v))
+        else:
+            value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from unread_fields(part)
