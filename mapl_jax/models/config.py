@@ -148,6 +148,10 @@ class DecoderConfig:
                 )
         if self.lora is not None and not self.lora.rank:
             raise UserError("model: lora.rank must be at least 1, not 0")
+        if self.lora is not None and self.lora.layers > self.layers:
+            raise UserError(
+                f"lora.layers is {self.lora.layers}, and the model has {self.layers} layers"
+            )
         if self.heads % self.kv_heads:
             raise UserError(
                 f"model: heads ({self.heads}) must be a multiple of kv_heads ({self.kv_heads})"
@@ -159,6 +163,11 @@ class DecoderConfig:
                 f"model: sliding names {len(self.sliding)} layers; with a window it must be all "
                 f"{self.layers}, without one none"
             )
+
+    @property
+    def frozen_layers(self) -> int:
+        """The first layers, below those with adapters; 0 where every layer is trained."""
+        return self.layers - self.lora.layers if self.lora and self.lora.layers else 0
 
     @property
     def score_scale(self) -> float:

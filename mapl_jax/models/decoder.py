@@ -21,7 +21,7 @@ Flax NNX modules say how they are used; a module is split once, and only plain d
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -135,11 +135,26 @@ class Layer(nnx.Module):
         return x + _normed(self.mlp_out_norm, self.mlp(_normed(self.mlp_norm, x)))
 
 
+class Part(NamedTuple):
+    """Layers that are scanned together.
+
+    Attributes:
+        definition: how one of them is put together.
+        stacked: their parameters.
+        layers: which of all layers they are.
+    """
+
+    definition: Any
+    stacked: Any
+    layers: slice
+
+
 class Decoder(nnx.Module):
     """Tokens to hidden states."""
 
     def __init__(self, config: DecoderConfig, dtype: DTypeLike = jnp.float32, *, rngs: nnx.Rngs):
         self.dtype = dtype
+        self.adapted = config.lora.layers if config.frozen_layers and config.lora else 0
         self.embed_scale = config.width**0.5 if config.scale_embeddings else None
         embed = jax.random.normal(rngs.params(), (config.vocab_size, config.width), jnp.float32)
         self.embed = nnx.Param(INIT_SCALE * embed)
@@ -151,35 +166,58 @@ class Decoder(nnx.Module):
 
         stack = nnx.vmap(make)
         self.layers = stack(jax.random.split(rngs.params(), config.layers))
+        if self.adapted:
+            lora.adapters_of_last(self.layers, self.adapted)
         self.norm = Norm(config, config.width, dtype)
 
     def __call__(
         self,
-        tokens: Int[AnyArray, "R S"],
+        row: Row,
         sliding: Bool[Array, "layers"],
         context: Callable[[Bool[Array, ""]], tuple[Rotary, Callable[..., Array]]],
         policy: Callable[..., bool] | None,
         place: Callable[[Array], Array],
+        *,
+        trunk: bool = False,
     ) -> Float[Array, "R S D"]:
         """Runs the layers by scan.
 
         Args:
-            tokens: ids.
+            row: ids, or states below the layers with adapters.
             sliding: which layers have the window.
             context: from that, a layer's rotary angles and attention.
             policy: what the backward pass need not find again.
             place: puts states where their rows lie.
+            trunk: ends below the layers with adapters.
         """
-        definition, stacked = nnx.split(self.layers)
 
-        def layer(x: Array, scanned: tuple[Any, Array]) -> tuple[Array, None]:
-            params, slides = scanned
-            return place(nnx.merge(definition, params)(x, *context(slides))), None
+        def run(x: Array, part: Part) -> Array:
+            def layer(x: Array, scanned: tuple[Any, Array]) -> tuple[Array, None]:
+                params, slides = scanned
+                return place(nnx.merge(part.definition, params)(x, *context(slides))), None
 
-        if policy is not None:
-            layer = jax.checkpoint(layer, policy=policy, prevent_cse=False)
-        x, _ = jax.lax.scan(layer, place(self._embedded(tokens)), (stacked, sliding))
-        return place(self.norm(x))
+            if policy is not None:
+                layer = jax.checkpoint(layer, policy=policy, prevent_cse=False)
+            return jax.lax.scan(layer, x, (part.stacked, sliding[part.layers]))[0]
+
+        below, above = self._parts()
+        x = place(self._embedded(row.tokens) if row.states is None else jnp.asarray(row.states))
+        if below and row.states is None:
+            x = run(x, below)
+        return x if trunk else place(self.norm(run(x, above)))
+
+    def _parts(self) -> tuple["Part | None", "Part"]:
+        """The layers below those with adapters, if there are any, and the others."""
+
+        def part(layers: nnx.Module, at: slice) -> Part:
+            definition, stacked = nnx.split(layers)
+            return Part(definition, jax.tree.map(lambda x: x[at], stacked), at)
+
+        if not self.adapted:
+            return None, part(self.layers, slice(None))
+        plain = lora.without_adapters(self.layers)
+        # Counted from the end: the stack of the adapters is that of the last layers alone.
+        return part(plain, slice(-self.adapted)), part(self.layers, slice(-self.adapted, None))
 
     def remembering(
         self,
@@ -200,26 +238,29 @@ class Decoder(nnx.Module):
         Returns:
             The states, and the memory that the last layer leaves.
         """
-        definition, stacked = nnx.split(self.layers)
 
-        def layer(carried: tuple[Array, Any], scanned: tuple[Any, Array, Array]) -> Any:
-            x, memory = carried
-            params, slides, number = scanned
-            rotary, attend = context(slides, number, memory)
-            left = []
+        def run(carried: tuple[Array, Any], part: Part) -> tuple[Array, Any]:
+            def layer(carried: tuple[Array, Any], scanned: tuple[Any, Array, Array]) -> Any:
+                x, memory = carried
+                params, slides, number = scanned
+                rotary, attend = context(slides, number, memory)
+                left = []
 
-            def attending(q: Array, k: Array, v: Array) -> Array:
-                output, memory = attend(q, k, v)
-                left.append(memory)
-                return output
+                def attending(q: Array, k: Array, v: Array) -> Array:
+                    output, memory = attend(q, k, v)
+                    left.append(memory)
+                    return output
 
-            x = nnx.merge(definition, params)(x, rotary, attending)
-            return (x, *left), None
+                x = nnx.merge(part.definition, params)(x, rotary, attending)
+                return (x, *left), None
 
-        numbers = jnp.arange(len(sliding))
-        start = (self._embedded(tokens), memory)
-        (x, memory), _ = jax.lax.scan(layer, start, (stacked, sliding, numbers))
-        return self.norm(x), memory
+            numbers = jnp.arange(len(sliding))[part.layers]
+            return jax.lax.scan(layer, carried, (part.stacked, sliding[part.layers], numbers))[0]
+
+        carried = (self._embedded(tokens), memory)
+        for part in filter(None, self._parts()):
+            carried = run(carried, part)
+        return self.norm(carried[0]), carried[1]
 
     def _embedded(self, tokens: Int[AnyArray, "R S"]) -> Float[Array, "R S D"]:
         # Rows are looked up in fp32: tokens that occur often sum their gradients unrounded.
@@ -245,6 +286,8 @@ def hidden(
     params: Params,
     row: Row,
     compute: Compute = Compute(),
+    *,
+    trunk: bool = False,
 ) -> Float[Array, "R S D"]:
     """Hidden states after the last norm.
 
@@ -253,6 +296,7 @@ def hidden(
         params: parameters; a head among them is ignored.
         row: the rows.
         compute: how to compute them.
+        trunk: gives those below the layers with adapters instead.
 
     Raises:
         UserError: `compute.remat` is unknown.
@@ -281,7 +325,8 @@ def hidden(
         return rotary, attend
 
     place = (lambda x: x) if compute.spread is None else compute.spread.by_row
-    return decoder(row.tokens, sliding_layers(config), context, REMAT[compute.remat], place)
+    policy = REMAT[compute.remat]
+    return decoder(row, sliding_layers(config), context, policy, place, trunk=trunk)
 
 
 def bound(config: DecoderConfig, params: Params, dtype: DTypeLike) -> Decoder:

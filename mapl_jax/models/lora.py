@@ -3,7 +3,7 @@
 Adapters are part of the parameters, beside the kernel that they change:
 
     layers/attention/q    kernel [layers, in, out]
-        lora              a [layers, in, rank], b [layers, rank, out]
+        lora              a [adapted, in, rank], b [adapted, rank, out]: of the last layers
 
 B starts at zero, so a fresh model is its base. `split` parts what is trained (the adapters and a
 reward head) from the frozen base, and `join` puts both together again, without a copy. The base
@@ -39,6 +39,9 @@ class Lora:
     alpha: float = setting(32.0, "adapters are scaled by alpha / rank", above=0)
     targets: str = setting(
         ALL, "matrices with adapters: all, or of q,k,v,o,gate,up,down with commas between them"
+    )
+    layers: int = setting(
+        0, "last layers that have adapters; below them nothing is trained or kept; 0: all", least=0
     )
 
     def __post_init__(self) -> None:
@@ -103,6 +106,23 @@ def adapt(layer: nnx.Module, lora: Lora | None, dtype: DTypeLike, *, rngs: nnx.R
     return layer
 
 
+def adapters_of_last(layers: nnx.Module, count: int) -> None:
+    """Leaves the adapters of a stack of layers to the last of them."""
+    for _, module in nnx.iter_modules(layers):
+        if isinstance(module, Adapter):
+            module.a = nnx.Param(module.a[...][-count:])
+            module.b = nnx.Param(module.b[...][-count:])
+
+
+def without_adapters(layer: nnx.Module) -> Any:
+    """A layer, or a stack of them, that has none."""
+    plain = nnx.clone(layer)
+    for _, module in nnx.iter_modules(plain):
+        if isinstance(module, Linear):
+            module.lora = None
+    return plain
+
+
 def split(params: Params, lora: Lora | None) -> tuple[Params, Params]:
     """Parameters as (trainable, frozen): adapters and heads, and the rest; all without LoRA."""
     if lora is None:
@@ -149,7 +169,7 @@ def merge(params: Params, lora: Lora | None) -> Params:
 @jax.jit
 def _fold(kernel: Array, a: Array, b: Array, scale: float) -> Array:
     product = jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
-    return kernel.astype(jnp.float32) + scale * product
+    return kernel.astype(jnp.float32).at[-len(a) :].add(scale * product)
 
 
 def _part(tree: Params, names: tuple[str, ...], *, named: bool = True) -> Params:

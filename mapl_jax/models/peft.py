@@ -49,7 +49,8 @@ def save(
     tensors = {}
     for path, name, layer in _tensors(config, head):
         array = saving.gather(at_path(params, path))
-        tensors[name] = np.ascontiguousarray(array[None] if layer is None else array[layer].T)
+        at = None if layer is None else layer - config.frozen_layers
+        tensors[name] = np.ascontiguousarray(array[None] if at is None else array[at].T)
     if jax.process_index() == 0:
         _write(folder, config, tensors, head=head, base=base, tokenizer=tokenizer)
     if jax.process_count() > 1:
@@ -66,7 +67,7 @@ def _write(
     tokenizer: PreTrainedTokenizerBase | None,
 ) -> None:
     assert config.lora is not None
-    content = {
+    content: dict[str, object] = {
         "peft_type": "LORA",
         "task_type": "SEQ_CLS" if head else "CAUSAL_LM",
         "base_model_name_or_path": base,
@@ -80,6 +81,8 @@ def _write(
         "target_modules": sorted({name.rsplit(".", 1)[-1] for name in _modules(config).values()}),
         "modules_to_save": list(SCORE.path) if head else None,
     }
+    if config.frozen_layers:
+        content["layers_to_transform"] = list(range(config.frozen_layers, config.layers))
     (folder / layout.ADAPTER_CONFIG).write_text(
         json.dumps(content, indent=2, sort_keys=True) + "\n"
     )
@@ -112,7 +115,7 @@ def _tensors(
     """Path of a parameter, its name in PEFT, and its layer (None: it has none)."""
     for path, module in _modules(config).items():
         for ours, theirs in (("a", "lora_A"), ("b", "lora_B")):
-            for layer in range(config.layers):
+            for layer in range(config.frozen_layers, config.layers):
                 name = module.format(i=layer)
                 yield (*path, "lora", ours), f"{PREFIX}{name}.{theirs}.weight", layer
     if head:

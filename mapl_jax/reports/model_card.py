@@ -170,7 +170,11 @@ def _training(summary: Summary, config: Config, base: str, step: int | None) -> 
     if config["lora"]["rank"]:
         lora = config["lora"]
         rows.append(
-            ("LoRA", f"rank {lora['rank']}, alpha {lora['alpha']:g}, targets {lora['targets']}")
+            (
+                "LoRA",
+                f"rank {lora['rank']}, alpha {lora['alpha']:g}, targets {lora['targets']}"
+                + (f", last {lora['layers']} layers" if lora.get("layers") else ""),
+            )
         )
     if step is not None:
         rows.append(("Steps", f"{step} of {summary['steps']}" if summary else step))

@@ -53,6 +53,7 @@ CONFIGS = {
         local_rope_theta=1e3,
     ),
     "adapters": DecoderConfig(*SHAPE, lora=Lora(2, 4.0)),
+    "adapters of the last layers": DecoderConfig(*SHAPE, lora=Lora(2, 4.0, layers=2)),
 }
 LENGTHS = (1, 11, 7, 12)
 NEVER = (999,)

@@ -170,3 +170,107 @@ def test_settings_survive_json():
 def test_impossible_settings_are_refused(options, message):
     with pytest.raises(UserError, match=message):
         Lora(**options)
+
+
+DEEP = dataclasses.replace(PLAIN, layers=3)
+EVERY, LAST = (
+    dataclasses.replace(DEEP, lora=Lora(rank=3, alpha=6.0, layers=layers)) for layers in (0, 1)
+)
+
+
+def widened(params):
+    """Parameters with adapters of the last layer, as those of a model with adapters everywhere."""
+
+    def zeros_below(pair):
+        return {
+            name: jnp.concatenate([jnp.zeros((2, *x.shape[1:])), x]) for name, x in pair.items()
+        }
+
+    return {
+        name: zeros_below(value)
+        if name == "lora"
+        else widened(value)
+        if isinstance(value, dict)
+        else value
+        for name, value in params.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def last():
+    return random(LAST)
+
+
+def test_adapters_of_the_last_layers_are_those_of_all_with_zeros_below(last):
+    assert last["layers"]["mlp"]["up"]["lora"]["a"].shape == (1, 32, 3)
+    np.testing.assert_allclose(score(LAST, last), score(EVERY, widened(last)), atol=1e-5)
+    np.testing.assert_allclose(
+        score(DEEP, lora.merge(last, LAST.lora)), score(LAST, last), atol=2e-4
+    )
+
+
+def test_their_gradients_are_those_of_the_whole_computation(last):
+    def slopes(model, params):
+        trainable, frozen = lora.split(params, model.lora)
+
+        def total(trainable):
+            return jnp.sum(jnp.sin(heads.rewards(model, lora.join(trainable, frozen), ROW, ENDS)))
+
+        return jax.jit(jax.grad(total))(trainable)
+
+    whole = jax.tree.map(lambda x: x[-1:], slopes(EVERY, widened(last))["layers"])
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, atol=1e-4, rtol=1e-4),
+        slopes(LAST, last)["layers"],
+        whole,
+    )
+
+
+def test_states_of_the_layers_below_may_be_given(last):
+    states = jax.jit(functools.partial(decoder.hidden, LAST, trunk=True))(last, ROW)
+    garbled = ROW._replace(tokens=0 * TOKENS, states=states)
+    given = jax.jit(functools.partial(heads.rewards, LAST))(last, garbled, ENDS)
+    np.testing.assert_allclose(given, score(LAST, last), atol=1e-6)
+
+
+def compiled(layers, adapted=0, states=False, backward=True, tokens=64):
+    """The program of a gradient, or of rewards alone."""
+    model = dataclasses.replace(PLAIN, layers=layers, lora=Lora(rank=1, alpha=1.0, layers=adapted))
+    trainable, frozen = lora.split(ScoreHead().abstract_params(model), model.lora)
+    ids = jax.ShapeDtypeStruct((1, tokens), jnp.int32)
+    below = jax.ShapeDtypeStruct((1, tokens, model.width), jnp.float32) if states else None
+
+    def total(trainable, frozen, ids, below):
+        row = Row(ids, ids, ids, states=below)
+        return jnp.sum(heads.rewards(model, lora.join(trainable, frozen), row, ids[:, :1]))
+
+    function = jax.grad(total) if backward else total
+    return jax.jit(function).lower(trainable, frozen, ids, below).compile()
+
+
+def test_layers_below_the_adapters_are_computed_forward_only_and_not_from_given_states():
+    # XLA counts a loop of layers once, so that a part has one here.
+    one, forward, two, given = (
+        program.cost_analysis()["flops"]
+        for program in (
+            compiled(1),
+            compiled(1, backward=False),
+            compiled(2, adapted=1),
+            compiled(2, adapted=1, states=True),
+        )
+    )
+    assert two == pytest.approx(one + forward, rel=0.05)
+    assert given == pytest.approx(one, rel=0.05)
+
+
+def test_no_activations_are_kept_below_the_adapters():
+    whole, last = (
+        compiled(12, adapted, tokens=1024).memory_analysis().temp_size_in_bytes
+        for adapted in (0, 2)
+    )
+    assert last < 0.4 * whole
+
+
+def test_a_model_has_the_layers_that_adapters_are_asked_for():
+    with pytest.raises(UserError, match=r"lora\.layers is 3, and the model has 2 layers"):
+        dataclasses.replace(PLAIN, lora=Lora(rank=3, layers=3))

@@ -178,7 +178,7 @@ def test_the_code_of_the_card_runs(exported, monkeypatch, capsys):
 def test_the_code_of_the_card_of_adapters_runs(exported, tmp_path, monkeypatch, capsys):
     base, _, _ = exported
     plain = hub.load_config(base)
-    model = dataclasses.replace(plain, lora=Lora(rank=2, alpha=4.0))
+    model = dataclasses.replace(plain, lora=Lora(rank=2, alpha=4.0, layers=1))
     added = random(lora.split(ScoreHead().abstract_params(model), model.lora)[0], seed=1)
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)
     adapters.save(tmp_path, model, added, base=str(base), tokenizer=tokenizer)
