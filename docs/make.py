@@ -1,11 +1,12 @@
 """Writes the pages that come from the code: python docs/make.py
 
 docs/constraints.md from the registry of constraints, docs/configuration.md from the config files
-and their settings classes.
+and their settings classes, and the address of the project (PROJECT_URL in setup.py) wherever it stands.
 A test says when a page is behind.
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -213,8 +214,24 @@ def cell(text: str) -> str:
 PAGES = {"constraints.md": constraints_page, "configuration.md": configuration_page}
 
 
+# Files that name the address of the project.
+LINKED = (*sorted((FOLDER.parent / "notebooks").glob("*.ipynb")), FOLDER.parent / "CITATION.cff")
+URL = r"https://github\.com/([\w.-]+/[\w.-]+)"
+
+
+def linked(path: Path) -> str:
+    """A file with the address of setup.py, also in links that open it on Colab."""
+    setup = (FOLDER.parent / "setup.py").read_text(encoding="utf-8")
+    (name,) = re.findall(rf'^PROJECT_URL = "{URL}"$', setup, re.MULTILINE)
+    text = path.read_text(encoding="utf-8")
+    (old,) = set(re.findall(rf'(?:repository-code: |PROJECT_URL = )\\?"{URL}\\?"', text))
+    return text.replace(f"/{old}", f"/{name}")
+
+
 def main() -> None:
     """Writes all pages."""
+    for path in LINKED:
+        files.write_text(path, linked(path))
     for name, page in PAGES.items():
         files.write_text(FOLDER / name, page())
         print(FOLDER / name, file=sys.stderr)

@@ -1,6 +1,8 @@
-"""Lists the commands: python -m mapl_jax"""
+"""Lists the commands and runs them: `mapl COMMAND`, or python -m mapl_jax COMMAND"""
 
 import ast
+import difflib
+import runpy
 import sys
 from pathlib import Path
 
@@ -27,23 +29,28 @@ def about(command: str) -> str:
     return line.partition(": ")[0].rstrip(".")
 
 
-def main(arguments: list[str]) -> None:
-    """Prints the commands, or with --version the version."""
-    if arguments == ["--version"]:
+def main() -> None:
+    """Runs the command that the first argument names, or prints the commands or the version."""
+    name, *rest = sys.argv[1:] or ["--help"]
+    if name in COMMANDS:
+        sys.argv[1:] = rest
+        # As `python -m mapl_jax.NAME`, which processes that it starts read again.
+        runpy.run_module(f"mapl_jax.{name}", run_name="__main__", alter_sys=True)
+    elif name == "--version":
         console.result(f"mapl_jax {mapl_jax.__version__}")
-        return
-    if arguments and arguments != ["--help"]:
-        cli.fail(
-            f"unknown: {' '.join(arguments)}; commands are python -m mapl_jax.COMMAND, and "
-            "python -m mapl_jax lists them"
+    elif name in ("--help", "-h", "help"):
+        width = max(map(len, COMMANDS))
+        console.result(
+            "Commands, each `mapl COMMAND` or `python -m mapl_jax COMMAND`, with --help for its "
+            "flags:",
+            "",
+            *(f"  {command:<{width}}  {about(command)}" for command in COMMANDS),
         )
-    width = max(map(len, COMMANDS))
-    console.result(
-        "Commands, each python -m mapl_jax.COMMAND, with --help for its flags:",
-        "",
-        *(f"  {name:<{width}}  {about(name)}" for name in COMMANDS),
-    )
+    else:
+        close = difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(COMMANDS)}"
+        cli.fail(f"unknown command {name}; {hint}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

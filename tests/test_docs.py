@@ -9,7 +9,8 @@ import pytest
 from mapl_jax import constraints
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "launch" / "README.md"]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
+PAGES += [ROOT / "launch" / "README.md"]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 
 
@@ -24,6 +25,19 @@ def make():
 @pytest.mark.parametrize("name", ["constraints.md", "configuration.md"])
 def test_a_page_from_the_code_is_up_to_date(make, name):
     assert make.PAGES[name]() == (ROOT / "docs" / name).read_text(), "run python docs/make.py"
+
+
+def test_the_address_of_the_project_is_the_same_everywhere(make, tmp_path, monkeypatch):
+    for path in make.LINKED:
+        assert make.linked(path) == path.read_text(), "run python docs/make.py"
+    (tmp_path / "docs").mkdir()
+    setup = (ROOT / "setup.py").read_text()
+    (tmp_path / "setup.py").write_text(re.sub(make.URL, "https://github.com/me/mine", setup))
+    monkeypatch.setattr(make, "FOLDER", tmp_path / "docs")
+    for path in make.LINKED:
+        text = make.linked(path)
+        assert set(re.findall(make.URL, text)) - {"huggingface/datasets"} == {"me/mine"}
+        assert ("colab.research.google.com/github/me/mine/" in text) == (path.suffix == ".ipynb")
 
 
 def test_every_family_is_in_the_catalogue_in_words_that_are_read_back():

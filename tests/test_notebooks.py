@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import nbformat
@@ -9,6 +10,7 @@ import pytest
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
+(URL,) = re.findall(r'PROJECT_URL = "(.+)"', (FOLDER.parent / "setup.py").read_text())
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 # Smaller values of the cells tagged "parameters", and what is not worth a test twice.
@@ -69,7 +71,9 @@ def test_a_notebook_is_stored_with_outputs_and_with_nothing_of_the_machine(path)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_the_first_code_cell_installs_and_does_nothing_where_that_is_done(path, monkeypatch):
+def test_the_first_code_cell_installs_and_does_nothing_where_that_is_done(
+    path, monkeypatch, tmp_path
+):
     first = next(cell for cell in read(path).cells if cell.cell_type == "code")
     assert "pip" in first.source and 'find_spec("mapl_jax") is None' in first.source
     calls = []
@@ -77,12 +81,12 @@ def test_the_first_code_cell_installs_and_does_nothing_where_that_is_done(path, 
     exec(first.source, {})
     assert not calls
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    monkeypatch.chdir(FOLDER)
     monkeypatch.setattr("sys.path", [])
-    exec(first.source, {})
-    (command,) = calls
-    assert command[1:4] == ["-m", "pip", "install"]
-    assert command[-1] == str(FOLDER.parent)
+    for folder, source in ((FOLDER, ["-e", str(FOLDER.parent)]), (tmp_path, [f"git+{URL}"])):
+        monkeypatch.chdir(folder)
+        exec(first.source, {})
+        assert calls.pop()[1:] == ["-m", "pip", "install", "--quiet", *source]
+    assert sys.path == [str(FOLDER.parent)]
 
 
 def test_pictures_are_drawings_that_stand_alone():

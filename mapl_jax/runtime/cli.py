@@ -1,7 +1,8 @@
 """What every command shares: flags, the config file, and one clear line for a user's mistake.
 
-A command has a config file (`--config=FILE` and `--config.FIELD=VALUE`), or plain flags
-(`--NAME=VALUE`), or a config file and beside it plain flags for what is not of the run.
+A command has a config (`--config=NAME`, `--config.FIELD=VALUE` or `--FIELD=VALUE`, and files of
+them, `--overrides=FILE`), or plain flags (`--NAME=VALUE`), or a config and beside it plain flags
+for what is not of the run.
 """
 
 import dataclasses
@@ -21,7 +22,16 @@ from absl import flags as absl_flags
 from ml_collections import ConfigDict, config_flags
 
 import mapl_jax
-from mapl_jax.runtime import config, console, distributed, files, help, mistakes, settings
+from mapl_jax.runtime import (
+    arguments,
+    config,
+    console,
+    distributed,
+    files,
+    help,
+    mistakes,
+    settings,
+)
 from mapl_jax.runtime.errors import Stopped, Unwritten, UserError
 from mapl_jax.runtime.settings import setting
 
@@ -78,6 +88,12 @@ class _Command(Generic[F]):
         known = settings.fields_of(self.flags).values()
         return [field.name for field in known if isinstance(field.default, tuple)]
 
+    def normal(self, given: Sequence[str]) -> list[str]:
+        """Arguments in the form that absl and ml_collections read."""
+        kinds = [self.flags, Shared, *([distributed.Together] if self.distributed else [])]
+        plain = {"workdir", *(name for kind in kinds for name in settings.fields_of(kind))}
+        return arguments.normal(given, plain, self.settings)
+
 
 def launch(
     main: Callable[[Arguments[F]], None],
@@ -100,14 +116,15 @@ def launch(
         distributed: whether several processes may run it together.
     """
     command = _Command(main, name, config, settings, flags, distributed)
-    sys.argv[1:] = map(_located, sys.argv[1:])
-    if _HELP & set(sys.argv[1:]):
-        _print_help(command)
+    called = shlex.join(["python", "-m", f"mapl_jax.{name}", *sys.argv[1:]])
     debug = any(argument in ("--debug", "--debug=true") for argument in sys.argv[1:])
     if not debug:
         _quiet_libraries()
     try:
-        arguments, shared, together = _parsed(command)
+        sys.argv[1:] = command.normal(sys.argv[1:])
+        if _HELP & set(sys.argv[1:]):
+            _print_help(command)
+        found, shared, together = _parsed(command, called)
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -115,7 +132,7 @@ def launch(
     console.set_verbosity("quiet" if shared.quiet else "verbose" if shared.verbose else "normal")
     # What is imported by now stays; the collector need not look at it again and again.
     gc.freeze()
-    _run(command, arguments, together, debug)
+    _run(command, found, together, debug)
 
 
 def fail(message: str, *, at_once: bool = False) -> None:
@@ -132,8 +149,12 @@ def fail(message: str, *, at_once: bool = False) -> None:
     sys.exit(EXIT_USER_ERROR)
 
 
-def _parsed(command: _Command[F]) -> tuple[Arguments[F], Shared, distributed.Together]:
+def _parsed(command: _Command[F], called: str) -> tuple[Arguments[F], Shared, distributed.Together]:
     """The arguments of the command line, checked.
+
+    Args:
+        command: which one.
+        called: the command line as it was typed.
 
     Raises:
         Exception: of absl, ml_collections, or the config file; `mistakes` puts it into words.
@@ -168,28 +189,28 @@ def _parsed(command: _Command[F]) -> tuple[Arguments[F], Shared, distributed.Tog
         )
     if shared().quiet and shared().verbose:
         raise UserError("--quiet and --verbose exclude each other")
-    arguments = Arguments(
+    found = Arguments(
         config=ConfigDict() if given is None else given,
         workdir=absl_flags.FLAGS.workdir if command.config else None,
-        command=shlex.join(["python", "-m", f"mapl_jax.{command.name}", *sys.argv[1:]]),
+        command=called,
         flags=flags,
     )
-    return arguments, shared(), together()
+    return found, shared(), together()
 
 
 def _run(
-    command: _Command[F], arguments: Arguments[F], together: distributed.Together, debug: bool
+    command: _Command[F], given: Arguments[F], together: distributed.Together, debug: bool
 ) -> None:
     """Calls a command, and says in one line what a user can mend."""
     several = False
     try:
         several = command.distributed and distributed.start(together)
-        console.detail(f"command: {arguments.command}", _versions())
+        console.detail(f"command: {given.command}", _versions())
         if several:
-            distributed.run_together(lambda: command.main(arguments), arguments.command)
+            distributed.run_together(lambda: command.main(given), given.command)
         else:
             with console.timed("the whole command"):
-                command.main(arguments)
+                command.main(given)
     except UserError as error:
         if debug:
             traceback.print_exc()
@@ -210,7 +231,7 @@ def _run(
         if not several or distributed.is_main_process():
             console.result(
                 f"stopped {stopped.where}, as asked to by SIGTERM; the same command goes on from "
-                f"there: {arguments.command}"
+                f"there: {given.command}"
             )
     except KeyboardInterrupt:
         console.interrupted()
@@ -224,12 +245,6 @@ def _versions() -> str:
     return ", ".join([f"mapl_jax {mapl_jax.__version__}", f"Python {python}", *installed])
 
 
-def _located(argument: str) -> str:
-    """`--config=configs/FILE.py` where there is no checkout: the file of the installation."""
-    name, equals, value = argument.partition("=")
-    return f"--config={config.located(value)}" if name == "--config" and equals else argument
-
-
 def _print_help(command: _Command[Any]) -> None:
     """Prints what the command does, its flags and the fields of its config, and ends."""
     about = (sys.modules[command.main.__module__].__doc__ or "").strip()
@@ -241,10 +256,7 @@ def _print_help(command: _Command[Any]) -> None:
     lines += help.of_flags([command.flags, *together, Shared])
     if command.config:
         lines += ["", f"fields of {chosen} (another file with --config=FILE --help):"]
-        try:
-            values = config.load_config(config.located(chosen)).to_dict()
-        except UserError as error:
-            fail(str(error))
+        values = config.load_config(chosen).to_dict()
         lines += help.of_fields(settings.closest(command.settings, values), values)
     console.result("\n".join(lines))
     sys.exit(0)

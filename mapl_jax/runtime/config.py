@@ -2,7 +2,6 @@
 
 import difflib
 import importlib.util
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,20 @@ from ml_collections import ConfigDict
 
 from mapl_jax.runtime.errors import UserError
 
-# Beside the package in a checkout; where setup.cfg puts them in an installation.
-_CHECKOUT = Path(__file__).resolve().parents[2] / "configs"
-_INSTALLED = Path(sys.prefix) / "share" / "mapl_jax" / "configs"
-FOLDER = _CHECKOUT if _CHECKOUT.is_dir() else _INSTALLED
+# In the package where it is installed (setup.py puts it there), beside it in a clone.
+_PACKAGE = Path(__file__).resolve().parents[1]
+FOLDER = next(
+    (folder for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if folder.is_dir()),
+    _PACKAGE / "configs",
+)
 
 
 def load_config(name: str = "rm", values: Mapping[str, Any] | None = None) -> ConfigDict:
     """The config of a file of `configs/`, with some fields set.
 
     Args:
-        name: "rm", "sft", "dpo", a preset such as "rm:small", or the path of a config file.
+        name: "rm", "sft", "dpo", a preset such as "rm:small", or the path of a config file with
+            or without one, "configs/rm.py:small".
         values: field -> value, such as {"train.steps": 100}.
 
     Raises:
@@ -69,21 +71,21 @@ def _module(path: Path) -> Any:
 
 
 def file_of(name: str) -> Path:
-    """The file of a config, whether it is there or not."""
-    file = name.partition(":")[0]
-    return Path(file).expanduser() if file.endswith(".py") else FOLDER / f"{file}.py"
+    """The file of a config, whether it is there or not.
+
+    Args:
+        name: the path of a file, else `NAME` or `configs/NAME.py` of those that come with the
+            package; a preset after a colon is left out.
+    """
+    file = Path(name.partition(":")[0]).expanduser()
+    stem = file.as_posix().removeprefix("configs/").removesuffix(".py")
+    own = FOLDER / f"{stem}.py"
+    return file if file.is_file() or "/" in stem or not own.is_file() else own
 
 
 def located(name: str) -> str:
-    """`configs/FILE.py`, with or without a preset, as a path that is there.
-
-    Where there is no checkout that is the file of the installation. Any other name stays.
-    """
-    path, colon, preset = name.partition(":")
-    file = FOLDER / path.removeprefix("configs/")
-    if not path.startswith("configs/") or Path(path).is_file() or not file.is_file():
-        return name
-    return f"{file}{colon}{preset}"
+    """The name of a config, with or without a preset, as the path of its file."""
+    return f"{file_of(name)}{''.join(name.partition(':')[1:])}" if name else name
 
 
 def change(config: ConfigDict, values: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mapl_jax.runtime import settings
@@ -18,10 +19,14 @@ def of_config(config: str, lists: Sequence[str]) -> Iterator[str]:
         lists: flags of a use of the command that needs no config.
     """
     uses = ", ".join(f"--{name}" for name in lists)
+    stem = Path(config.partition(":")[0]).stem
     needed = f"needed except with {uses}" if lists else "always needed"
-    yield from _entry("config", f"config file, such as {config} or {config}:PRESET; {needed}")
+    text = f"config file, such as {config}, or the name of one that comes with the package, {stem}"
+    yield from _entry("config", f"{text}, with a preset after a colon or without one; {needed}")
     text = "folder for everything the command writes; of a run it may be gs:// or s3://"
     yield from _entry("workdir", f"{text} (default: '')")
+    text = "TOML or YAML file of fields, set before those of the command line"
+    yield from _entry("overrides", f"{text} (default: none)")
 
 
 def of_flags(classes: Sequence[type]) -> Iterator[str]:

@@ -35,10 +35,19 @@ def test_the_version_is_told():
     assert run("--version").stdout == f"mapl_jax {mapl_jax.__version__}\n"
 
 
-def test_anything_else_is_a_mistake():
-    process = run("train")
+@pytest.mark.parametrize(
+    "name, hint", [("trian", "did you mean train?"), ("x", "choose one of train, synthesize")]
+)
+def test_an_unknown_command_is_a_mistake(name, hint):
+    process = run(name)
     assert process.returncode == 2
-    assert process.stderr == (
-        "error: unknown: train; commands are python -m mapl_jax.COMMAND, and python -m mapl_jax "
-        "lists them\n"
-    )
+    assert process.stderr.startswith(f"error: unknown command {name}; {hint}")
+
+
+def test_a_command_runs_by_its_name_with_flags_in_every_form(tmp_path):
+    overrides = tmp_path / "my.toml"
+    overrides.write_text("k_max = 3\nk_min = 1\n")
+    flags = ("--config=synthesize", f"--overrides={overrides}", "--k_min=4")
+    process = run("synthesize", *flags)
+    assert process.returncode == 2
+    assert "k_min (4) must not exceed k_max (3)" in process.stderr

@@ -1,0 +1,91 @@
+"""Command lines in the one form that absl and ml_collections read."""
+
+import re
+import tomllib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mapl_jax.runtime import config, settings
+from mapl_jax.runtime.errors import UserError
+
+# Suffix of a file of overrides -> what reads its text.
+_READERS: Mapping[str, Callable[[str], object]] = {
+    ".toml": tomllib.loads,
+    ".yaml": yaml.safe_load,
+    ".yml": yaml.safe_load,
+}
+_FLAG = re.compile(r"(-{0,2})([^=]*)(=.*)?", re.DOTALL)
+_PREFIXED = re.compile(r"(no)?config\.")
+
+
+def normal(arguments: Sequence[str], plain: Collection[str], classes: Sequence[type]) -> list[str]:
+    """Arguments with the config first, then what files of overrides say, then the rest.
+
+    Args:
+        arguments: `--config NAME`, `--overrides=FILE` and `--SECTION.FIELD=VALUE` are written as
+            `--config=FILE`, `--config.FIELD=VALUE` for each field, and `--config.FIELD=VALUE`.
+        plain: names of flags that are no fields.
+        classes: the settings classes of the command's configs; without one arguments stay as they
+            are.
+
+    Raises:
+        UserError: a file of overrides cannot be read.
+    """
+    if not classes:
+        return list(arguments)
+    fields = {name for cls in classes for name in settings.fields_of(cls)} - set(plain)
+    named: list[str] = []
+    changes: list[str] = []
+    rest: list[str] = []
+    left = iter(arguments)
+    for argument in left:
+        dashes, name, value = _FLAG.fullmatch(argument).groups()  # type: ignore[union-attr]
+        if dashes and name in ("config", "overrides"):
+            value = next(left, "") if value is None else value[1:]
+            if name == "config":
+                named = [f"--config={config.located(value)}"]
+            else:
+                changes += overrides(value)
+            continue
+        negated = name.startswith("no") and name.removeprefix("no").partition(".")[0] in fields
+        field = name.removeprefix("no") if negated else name
+        if dashes and (field in fields or "." in field) and not _PREFIXED.match(field):
+            argument = f"--{'no' * negated}config.{field}{value or ''}"
+        rest.append(argument)
+    return named + changes + rest
+
+
+def overrides(file: str) -> list[str]:
+    """What a TOML or YAML file of fields says, as `--config.FIELD=VALUE`.
+
+    Raises:
+        UserError: there is no such file, or it holds something else.
+    """
+    path = Path(file).expanduser()
+    read = _READERS.get(path.suffix.lower())
+    if read is None:
+        raise UserError(f"--overrides={file}: name a file that ends in {', '.join(_READERS)}")
+    try:
+        found = read(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"--overrides={file}: {' '.join(str(error).split())}") from None
+    if not isinstance(found, Mapping):
+        raise UserError(f"--overrides={file}: it must hold fields with values, such as seed: 1")
+    return [f"--config.{name}={text}" for name, text in _texts(found, f"--overrides={file}: ")]
+
+
+def _texts(values: Mapping[Any, Any], where: str, section: str = "") -> Iterator[tuple[str, str]]:
+    """Full names of fields and their values as a command line has them."""
+    for key, value in values.items():
+        name = f"{section}{key}"
+        if isinstance(value, Mapping):
+            yield from _texts(value, where, f"{name}.")
+        elif isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):
+            yield name, ",".join(map(str, value))
+        elif isinstance(value, str | int | float):
+            yield name, str(value)
+        else:
+            raise UserError(f"{where}{name} is {value!r}; it must be text, a number or true, false")

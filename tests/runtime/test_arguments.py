@@ -1,0 +1,122 @@
+"""Command lines may be written in several ways, and mean the same."""
+
+import pytest
+
+from mapl_jax import train
+from mapl_jax.runtime import arguments, config
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.synthesize import CommandSettings
+
+RM = config.FOLDER / "rm.py"
+
+
+def normal(*given, settings=train.Settings):
+    return arguments.normal(given, {"workdir", "quiet", "seedling"}, [settings])
+
+
+@pytest.mark.parametrize("name", ["rm", "rm.py", "configs/rm.py"])
+def test_a_config_of_the_package_is_found_by_its_names(name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert normal(f"--config={name}") == [f"--config={RM}"]
+    assert normal("--config", f"{name}:small") == [f"--config={RM}:small"]
+    assert config.load_config(f"{name}:small").name == "rm-small"
+
+
+def test_a_file_of_ones_own_comes_first(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "rm.py").touch()
+    assert normal("--config=configs/rm.py") == ["--config=configs/rm.py"]
+    assert normal("--config=rm") == [f"--config={RM}"]
+
+
+@pytest.mark.parametrize("name", ["no", "no.py", "../configs/rm", "", "."])
+def test_any_other_name_stays_and_is_told_by_who_opens_it(name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert normal(f"--config={name}") == [f"--config={name}"]
+
+
+@pytest.mark.parametrize(
+    "given, meant",
+    [
+        ("--train.steps=4", "--config.train.steps=4"),
+        ("-train.steps=4", "--config.train.steps=4"),
+        ("--train.steps", "--config.train.steps"),
+        ("--seed=1", "--config.seed=1"),
+        ("--optim.lr=1", "--config.optim.lr=1"),
+        ("--data.train=a=b\nc", "--config.data.train=a=b\nc"),
+        ("--nodata.instructions", "--noconfig.data.instructions"),
+        ("--config.seed=1", "--config.seed=1"),
+        ("--noconfig.data.instructions", "--noconfig.data.instructions"),
+        ("--quiet", "--quiet"),
+        ("--noquiet", "--noquiet"),
+        ("--seedling=1", "--seedling=1"),
+        ("train.jsonl", "train.jsonl"),
+        ("--", "--"),
+        ("-", "-"),
+    ],
+)
+def test_fields_need_no_prefix(given, meant):
+    assert normal(given) == [meant]
+
+
+def test_commands_without_a_config_read_their_arguments_as_they_are():
+    assert arguments.normal(["--config", "a", "--x.y=1"], (), []) == ["--config", "a", "--x.y=1"]
+
+
+TOML = """
+seed = 5
+output = "a b"
+overwrite = true
+[synthesis]
+families = ["punctuation:no_comma", "punctuation:commas"]
+places = "before=0.1"
+min_share = 1e-4
+"""
+YAML = """
+seed: 5
+output: a b
+overwrite: true
+synthesis:
+  families: [punctuation:no_comma, punctuation:commas]
+  places: before=0.1
+  min_share: 1e-4
+"""
+
+
+@pytest.mark.parametrize("name, text", [("my.toml", TOML), ("my.yaml", YAML), ("my.YML", YAML)])
+def test_a_file_of_overrides_stands_between_the_config_and_the_command_line(name, text, tmp_path):
+    (tmp_path / name).write_text(text)
+    found = normal(
+        "--seed=6", f"--overrides={tmp_path / name}", "--config=rm", settings=CommandSettings
+    )
+    assert found[0] == f"--config={RM}" and found[-1] == "--config.seed=6"
+    assert [line.replace("1e-4", "0.0001") for line in found[1:-1]] == [
+        "--config.seed=5",
+        "--config.output=a b",
+        "--config.overwrite=True",
+        "--config.synthesis.families=punctuation:no_comma,punctuation:commas",
+        "--config.synthesis.places=before=0.1",
+        "--config.synthesis.min_share=0.0001",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name, text, message",
+    [
+        ("a.toml", "seed = ", "a.toml: Invalid value"),
+        ("a.yaml", "a: [", "a.yaml: while parsing"),
+        ("a.yaml", "- 1", "a.yaml: it must hold fields"),
+        ("a.yaml", "", "a.yaml: it must hold fields"),
+        ("a.yaml", "seed:", "a.yaml: seed is None; it must be text, a number or true, false"),
+        ("a.yaml", "a: {b: [{}]}", r"a.yaml: a.b is \[{}\]"),
+        ("a.yaml", b"\xff", "a.yaml: .*utf-8"),
+        ("a.json", "{}", "a.json: name a file that ends in .toml, .yaml, .yml"),
+        ("none.toml", None, "none.toml: .*No such file"),
+    ],
+)
+def test_a_file_that_holds_no_fields_is_named(name, text, message, tmp_path):
+    if text is not None:
+        (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=message):
+        normal(f"--overrides={tmp_path / name}")
