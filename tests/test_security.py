@@ -1,7 +1,9 @@
 """Nothing from data or a model can run, leave its folder, or become the code of a page."""
 
 import ast
+import base64
 import dataclasses
+import hashlib
 import html.parser
 import io
 import json
@@ -21,6 +23,7 @@ from mapl_jax.synthesis import pipeline, runners
 from mapl_jax.synthesis.settings import Settings
 
 PACKAGE = Path(mapl_jax.__file__).parent
+TEMPLATES = PACKAGE / "reports" / "templates"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 EVIL = "</pre><script>alert(1)</script><img src=x onerror=alert(2)>\"'><b onclick='x'>&amp;"
 
@@ -77,21 +80,31 @@ class Page(html.parser.HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.attributes, self.text = set(), [], []
+        self.tags, self.attributes, self.text, self.scripts = set(), [], [], []
+        self.inside = ""
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
         self.attributes += attrs
+        self.inside = tag
+
+    def handle_endtag(self, tag):
+        self.inside = ""
 
     def handle_data(self, data):
-        self.text.append(data)
+        (self.scripts if self.inside == "script" else self.text).append(data)
 
 
 def check_page(path, shown):
-    """Makes sure that a page has no code and no address, and shows a text as it is."""
+    """Makes sure that a page has no code but its own and no address, and shows a text as it is."""
     page = Page(path.read_text(encoding="utf-8"))
-    assert not page.tags & {"script", "iframe", "object", "embed", "link", "base", "form"}
+    own = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    assert [script.strip() for script in page.scripts] == [own.strip()]
+    digest = base64.b64encode(hashlib.sha256("".join(page.scripts).encode()).digest()).decode()
+    (policy,) = (value for name, value in page.attributes if value and "script-src" in value)
+    assert policy.endswith(f"script-src 'sha256-{digest}'")
+    assert not page.tags & {"iframe", "object", "embed", "link", "base", "form"}
     assert not [name for name, _ in page.attributes if name.startswith("on")]
     for name, value in page.attributes:
         if name in ("src", "href", "action", "data"):

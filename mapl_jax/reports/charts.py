@@ -21,7 +21,7 @@ _NESTED = f'<svg width="{WIDTH}" height="{HEIGHT}" overflow="visible" '
 _LETTER = 6.7  # mean width of a letter, at 12 px
 
 Span = tuple[float, float]
-TENTHS = [0.0, 0.25, 0.5, 0.75, 1.0]  # ticks of an axis of shares
+QUARTERS = [0.0, 0.25, 0.5, 0.75, 1.0]  # ticks of an axis of all shares
 _POINTS = 600  # of a line
 
 
@@ -71,7 +71,7 @@ class Gallery(list[Picture]):
 
 def plain(value: float) -> str:
     """A tick's number."""
-    if value and abs(value) >= 10_000:
+    if value and abs(value) >= 1_000:
         return f"{value:,.0f}"
     return f"{value:.6g}".replace("-", "−")
 
@@ -102,6 +102,14 @@ def span(values: Sequence[float] | np.ndarray, *, room: float = 0.06) -> Span:
     low, high = float(found.min()), float(found.max())
     extra = (high - low) * room or abs(high) * 0.1 or 1.0
     return low - extra, high + extra
+
+
+def share_span(values: Sequence[float] | np.ndarray) -> Span:
+    """The span of an axis of accuracies: whole tenths around the values and around chance."""
+    found = np.asarray(values, np.float64)
+    found = np.append(found[np.isfinite(found)], 0.5)
+    low, high = math.floor(10 * found.min() - 0.3), math.ceil(10 * found.max() + 0.3)
+    return max(low, 0) / 10, min(high, 10) / 10
 
 
 def thinned(points: np.ndarray, most: int = _POINTS) -> np.ndarray:
@@ -199,7 +207,7 @@ class Plot:
     def bar(self, x: Span, y: Span, kind: str, note: str = "") -> None:
         """A filled box."""
         left, right = self.at_x(x[0]), self.at_x(x[1])
-        low, high = self.at_y(y[0]), self.at_y(y[1])
+        low, high = self.at_y(min(y)), self.at_y(max(y))
         title = f"<title>{html.escape(note)}</title>" if note else ""
         self.parts.append(
             f'<rect class="bar {kind}" x="{left:.1f}" y="{high:.1f}" '
@@ -260,7 +268,8 @@ class Plot:
             if x > _LEFT and x + width > WIDTH:
                 x, line = float(_LEFT), line + 1
             y = 12 + 18 * line
-            self.parts.append(_sample(kind, x, y) + _text(x + 26, y + 4, text, "soft"))
+            entry = _sample(kind, x, y) + _text(x + 26, y + 4, text, "soft")
+            self.parts.append(f'<g class="key" data-kind="{kind.split()[-1]}">{entry}</g>')
             x += width
         return line + 1 if legend else 0
 

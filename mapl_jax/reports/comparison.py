@@ -6,6 +6,8 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from mapl_jax.evaluation import compare
 from mapl_jax.evaluation.compare import Comparison, Difference, Key, Run
 from mapl_jax.losses import LEVELS
@@ -102,7 +104,9 @@ def _forest(found: Comparison, names: Mapping[Key, str]) -> Forest | None:
     shown = [x for x in shown if math.isfinite(x.low)]
     if not shown:
         return None
-    reach = max(max(abs(x.low), abs(x.high), 0.05) for x in shown)
+    # Wide intervals of few comparisons leave the strip; otherwise all else would look like nothing.
+    middle = float(np.median([max(abs(x.low), abs(x.high)) for x in shown]))
+    reach = max(0.03, middle, *(abs(x.value) for x in shown))
     rows = [
         (name, [_strip(x.get(key), i + 1, reach) for i, x in enumerate(found.differences)])
         for key, name in names.items()
@@ -161,6 +165,13 @@ def _facts(run: Run) -> dict[str, str]:
     facts += [
         f"{number(run.summary[name])} {name}"
         for name in ("parameters", "steps")
+        if name in run.summary
+    ]
+    config = run.config if isinstance(run.config, Mapping) else {}
+    facts += [f"seed {config['seed']}"] if "seed" in config else []
+    facts += [
+        f"{name} {run.summary[name]}"
+        for name in ("version", "commit", "date")
         if name in run.summary
     ]
     if "device" in run.summary:

@@ -8,7 +8,7 @@ import numpy as np
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.losses import LEVELS
 from mapl_jax.reports import charts
-from mapl_jax.reports.charts import TENTHS, Picture, Plot
+from mapl_jax.reports.charts import Picture, Plot
 from mapl_jax.reports.figures import without_ties
 
 Lines = Sequence[Summary]  # of metrics.jsonl
@@ -137,7 +137,9 @@ def _curve(
     if not names:
         return None
     every = np.concatenate([points for name, _, _ in names for points in of[name]])
-    y = (0.0, 1.0) if share else charts.span(every[:, 1])
+    # Single batches may be far off; what they average to is what is looked at.
+    shown = [x for line, dots in of.values() for x in (_average(line) if len(line) else line, dots)]
+    y = charts.share_span(np.concatenate(shown)[:, 1]) if share else charts.span(every[:, 1])
     if chance is not None:
         y = (min(0.0, y[0]), max(y[1], chance * 1.05))
     elif not share and y[0] < 0 <= every[:, 1].min():
@@ -153,7 +155,6 @@ def _curve(
         y,
         x_label="step",
         y_format=charts.percent if share else charts.plain,
-        y_ticks=TENTHS if share else None,
         legend=legend if len(legend) > 1 else (),
     )
     if chance is not None or share:

@@ -20,10 +20,12 @@ class Strip:
 
 @dataclasses.dataclass(frozen=True)
 class Families:
-    """Accuracy by family: the levels, and for each title rows of (family, a cell a level)."""
+    """Accuracy by family: the levels, for each title rows of (family, a cell a level), and what the
+    strips span, in percent."""
 
     levels: Sequence[str]
     groups: Mapping[str, Sequence[tuple[str, Sequence[Strip | None]]]]
+    span: tuple[float, float]
 
 
 def by_family(after: Summary, summary: Summary) -> Families | None:
@@ -43,24 +45,29 @@ def by_family(after: Summary, summary: Summary) -> Families | None:
         return float(sum(cell["accuracy"] * cell["count"] for cell in found) / total)
 
     names = list(dict.fromkeys(name for cells in by_level.values() for name in cells))
+    ends = charts.share_span([c["accuracy"] for cells in by_level.values() for c in cells.values()])
     rows = [
-        (name, [_family_cell(level, cells.get(name)) for level, cells in by_level.items()])
+        (name, [_family_cell(level, cells.get(name), ends) for level, cells in by_level.items()])
         for name in sorted(names, key=order)
     ]
     groups = {
         "trained on": [row for row in rows if row[0] in trained],
         "held out: never trained on": [row for row in rows if row[0] not in trained],
     }
-    return Families(list(by_level), groups)
+    return Families(list(by_level), groups, (100 * ends[0], 100 * ends[1]))
 
 
-def _family_cell(level: str, cell: Summary | None) -> Strip | None:
+def _family_cell(level: str, cell: Summary | None, ends: charts.Span) -> Strip | None:
     if cell is None:
         return None
     value, count = cell["accuracy"], f"n = {cell['count']:,}"
     low, high = cell.get("low", value), cell.get("high", value)
     note = f"{percent(value)}, 95 % interval {100 * low:.1f} to {100 * high:.1f}, {count}"
-    return Strip(charts.track(value, low, high, level, note), f"{100 * value:.0f} %", count)
+    width = ends[1] - ends[0]
+    at = [(x - ends[0]) / width for x in (value, low, high, 0.5)]
+    return Strip(
+        charts.track(at[0], at[1], at[2], level, note, at[3]), f"{100 * value:.0f} %", count
+    )
 
 
 def _trained_families(summary: Summary) -> set[str]:

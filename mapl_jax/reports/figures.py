@@ -1,7 +1,7 @@
 """What the pages of runs draw of an evaluation: accuracies, margins, length, calibration."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from scipy import stats
@@ -10,7 +10,7 @@ from mapl_jax.evaluation import likelihood, preferences, statistics
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.losses import LEVELS
 from mapl_jax.reports import charts
-from mapl_jax.reports.charts import TENTHS, Picture, Plot
+from mapl_jax.reports.charts import QUARTERS, Picture, Plot
 
 CHANCE = ("chance", "chance")
 _CLOUD = 1500  # dots of a cloud
@@ -48,7 +48,7 @@ def without_ties(before: Summary | None) -> Summary | None:
 
 
 def accuracy_by_level(before: Summary | None, after: Summary) -> Picture | None:
-    """Bars with intervals, and what length alone would reach."""
+    """Bars from chance, with intervals, and what length alone would reach."""
     levels = levels_of(after)
     if not levels:
         return None
@@ -57,12 +57,22 @@ def accuracy_by_level(before: Summary | None, after: Summary) -> Picture | None:
         before = None
     sides = [("bar pale soft", "before"), ("bar soft", "after")] if before is not None else []
     legend = [*sides, ("diamond", "prefer longer"), CHANCE]
+    shown = [after, *([before] if before is not None else [])]
+    low, high = charts.share_span(
+        [
+            side[f"{x}_accuracy{end}"]
+            for x in levels
+            for side in shown
+            for end in ("", "_low", "_high")
+            if f"{x}_accuracy{end}" in side
+        ]
+    )
     plot = Plot(
         (-0.6, len(levels) - 0.4),
-        (0, 1.06),
+        (low, high + 0.06),
         x_ticks=[(i, f"{x}\nn = {after[f'{x}_count']:,}") for i, x in enumerate(levels)],
         y_format=charts.percent,
-        y_ticks=TENTHS,
+        y_ticks=charts.ticks(low, high),
         legend=legend,
     )
     plot.level(0.5)
@@ -74,19 +84,21 @@ def accuracy_by_level(before: Summary | None, after: Summary) -> Picture | None:
         note = f"{level}: {100 * value:.1f} %"
         if before is not None and f"{level}_accuracy" in before:
             old = before[f"{level}_accuracy"]
-            plot.bar((i - 0.32, i - 0.02), (0, old), f"pale {level}", f"{level}, before: {old:.1%}")
-            plot.label(i - middle, old, f"{100 * old:.1f}")
+            plot.bar(
+                (i - 0.32, i - 0.02), (0.5, old), f"pale {level}", f"{level}, before: {old:.1%}"
+            )
+            plot.label(i - middle, max(old, 0.5), f"{100 * old:.1f}")
             note += f" (before {100 * old:.1f} %)"
-        plot.bar((i + middle - 0.15, i + middle + 0.15), (0, value), level, note)
+        plot.bar((i + middle - 0.15, i + middle + 0.15), (0.5, value), level, note)
         plot.whisker(i + middle, (ends[0], ends[1]))
-        plot.label(i + middle, max(value, ends[1]), f"{100 * value:.1f}")
+        plot.label(i + middle, max(value, ends[1], 0.5), f"{100 * value:.1f}")
         length = after[f"{level}_length_accuracy"]
         if after[f"{level}_length_ties"] < 1:
             plot.diamond(i + middle + 0.22, length, f"prefer longer: {100 * length:.1f} %")
         words.append(note)
     caption = (
-        "With 95 % intervals. A diamond well below its bar: the model does more than prefer what "
-        "is longer."
+        "Bars begin at chance; with 95 % intervals. A diamond well below its bar: the model does "
+        "more than prefer what is longer."
     )
     return plot.picture("Accuracy by level", caption, "; ".join(words))
 
@@ -108,11 +120,10 @@ def accuracy_by_k(before: Summary | None, after: Summary) -> Picture | None:
         legend += [("hollow soft", "before")]
     plot = Plot(
         (ks[0] - 0.5, ks[-1] + 0.5),
-        (0, 1),
+        charts.share_span(_shares(found.values(), (before or {}).get("by_k", {}).values())),
         x_ticks=[(k, f"{k}\nn = {counts[k]:,}") for k in ks],
         x_label="instructions added to the prompt",
         y_format=charts.percent,
-        y_ticks=TENTHS,
         legend=[*legend, CHANCE],
     )
     plot.level(0.5)
@@ -136,6 +147,12 @@ def accuracy_by_k(before: Summary | None, after: Summary) -> Picture | None:
         words += notes
     caption = "A line that falls to the right: many instructions at once are harder than few."
     return plot.picture("Accuracy by number of instructions", caption, "; ".join(words))
+
+
+def _shares(*groups: Iterable[Mapping[str, Summary]]) -> list[float]:
+    """Every accuracy of cells, with the ends of its interval."""
+    cells = [cell for group in groups for by_key in group for cell in by_key.values()]
+    return [cell[name] for cell in cells for name in ("accuracy", "low", "high") if name in cell]
 
 
 # Margins, calibration, length.
@@ -194,7 +211,7 @@ def calibration(after: preferences.Scored) -> list[Picture]:
             x_format=charts.percent,
             y_format=charts.percent,
             x_ticks=[(x, charts.percent(x)) for x in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)],
-            y_ticks=TENTHS,
+            y_ticks=QUARTERS,
             legend=[(f"dot {level}", "how often right"), ("chance", "calibrated")],
         )
         plot.diagonal()

@@ -1,9 +1,11 @@
-"""Pages from templates: one HTML file that needs nothing else, no script and no network.
+"""Pages from templates: one HTML file that needs nothing else, and no network.
 
-The templates escape every text. Colors are CSS variables, so that text and drawings follow the
-reader's light or dark theme.
+The templates escape every text, and a page allows no script but its own (by its digest). Colors are
+CSS variables, so that text and drawings follow the reader's light or dark theme.
 """
 
+import base64
+import hashlib
 import html
 import json
 import os
@@ -12,6 +14,7 @@ import re
 import jinja2
 
 from mapl_jax.runtime.files import write_text
+from mapl_jax.runtime.provenance import stamp
 
 
 def write_page(path: str | os.PathLike[str], template: str, **values: object) -> None:
@@ -22,7 +25,10 @@ def write_page(path: str | os.PathLike[str], template: str, **values: object) ->
         template: name of a template of this package, such as "run.html".
         **values: what the template shows.
     """
-    page = _ENVIRONMENT.get_template(template).render(values)
+    digest = hashlib.sha256(_SCRIPT.encode()).digest()
+    page = _ENVIRONMENT.get_template(template).render(
+        values, script=_SCRIPT, digest=base64.b64encode(digest).decode(), stamp=stamp()
+    )
     # Half a surrogate pair, which JSON can hold, has no place in UTF-8.
     write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
 
@@ -71,3 +77,5 @@ _ENVIRONMENT = jinja2.Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters.update(anchor=anchor, breakable=breakable, number=number, json=_json)
+# A template without variables; escaping would break it.
+_SCRIPT = _ENVIRONMENT.get_template("page.js").render()

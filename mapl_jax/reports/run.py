@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that needs nothing else, no script and no network.
+"""The report of a run: one HTML file that needs nothing else, and no network.
 
 What one wants to know first comes first: whether it worked, where it fails, whether that is only
 length, whether the data is sane.
@@ -7,6 +7,7 @@ length, whether the data is sane.
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -34,6 +35,7 @@ from mapl_jax.runtime import files
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_json, shown, write_json
+from mapl_jax.runtime.provenance import stamp
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.training.metrics import read_metrics
 from mapl_jax.training.objective import Kind
@@ -72,7 +74,14 @@ def report_pictures(model: Model) -> dict[str, Gallery]:
     return read_pictures(run)
 
 
-EXAMPLES = 12  # responses shown before and after training
+# Of a run's page, to what lies beside it.
+LINKS = {
+    "model": "model/",
+    "config": "config.json",
+    "metrics": "metrics.jsonl",
+    "scores": "eval/after.jsonl",
+    "summary": "summary.json",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,11 +95,10 @@ class Tile:
 
 @dataclasses.dataclass(frozen=True)
 class Kept:
-    """Instructions kept in own responses: a table, its footnotes, and the number of prompts."""
+    """Instructions kept in own responses: a table and its footnotes."""
 
     cells: Sequence[Sequence[str]]
     footnotes: Sequence[str]
-    count: int
 
 
 def write_report(
@@ -108,6 +116,7 @@ def write_report(
     device: str = "",
     answers: Sequence[Sequence[following.Answer]] = (),
     samples: Iterable[Mapping[str, Any]] = (),
+    links: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Writes the report, whole or not at all.
 
@@ -125,13 +134,14 @@ def write_report(
         device: the machine, in words.
         answers: of a policy to the same prompts, before and after training; or none.
         samples: held-out samples, for the texts of mistakes; read once.
+        links: names and places, from the page, of what belongs to it.
     """
     compares = "perplexity" not in after
     tables = evaluator_of("comparisons" if compares else "demonstrations")
     kept = None
     if answers:
         cells = following.table_cells(summary["eval"]["generation"])
-        kept = Kept(cells, following.FOOTNOTES, len(answers[0]))
+        kept = Kept(cells, following.FOOTNOTES)
     values: dict[str, object] = {
         "curves": curves(metrics, before, after),
         **dict.fromkeys(("accuracy", "families", "margins", "length", "lengths"), ()),
@@ -161,11 +171,12 @@ def write_report(
         footnotes=tables.footnotes,
         rules=mistakes.RULES,
         kept=kept,
-        answers=list(zip(*(side[:EXAMPLES] for side in answers), strict=True)),
+        answers=list(zip(*answers, strict=True)),
         counts=_counts(summary),
         notes=notes,
         command=command,
         config=summary.get("config"),
+        links=links,
         numbers={name: value for name, value in summary.items() if name != "config"},
         **values,
     )
@@ -183,6 +194,11 @@ def _facts(summary: Summary, device: str) -> list[str]:
     if "seconds" in summary:
         facts.append(duration(float(summary["seconds"])))
     facts.append(device)
+    if "seed" in summary.get("config", {}):
+        facts.append(f"seed {summary['config']['seed']}")
+    if "version" in summary:
+        commit = f", commit {summary['commit']}" if "commit" in summary else ""
+        facts.append(f"made {summary['date']} by version {summary['version']}{commit}")
     if "checkpoint" in summary:
         facts.append(f"checkpoint: {summary['checkpoint']}")
     return facts
@@ -332,6 +348,7 @@ def finish(
     held_out = digests(samples())
     summary = {
         "name": config["name"],
+        **stamp(),
         **facts,
         "held_out": held_out,
         "eval": sides,
@@ -352,6 +369,7 @@ def finish(
         device=str(facts["device"]),
         answers=answers,
         samples=samples(),
+        links=LINKS,
     )
     say()
     say(evaluator.table(sides["before"], sides["after"]))

@@ -10,7 +10,7 @@ from mapl_jax.reports import charts
 from mapl_jax.reports.pages import drawing_style, write_page
 from mapl_jax.runtime.files import write_text
 from mapl_jax.study.measures import Estimate, Measure
-from mapl_jax.study.tables import MAIN, NOTES, Part, Row, cell, mean
+from mapl_jax.study.tables import MAIN, NOTES, Part, Row, cell, conclusions, main_table, mean
 
 _COLORS = {"base": "base", "intra": "intra", "inter": "inter"}
 _BETTER = {"high": "higher is better", "low": "lower is better", "": "neither is better"}
@@ -67,6 +67,8 @@ def write_html(
             {
                 "title": part.title,
                 "says": part.says,
+                "conclusions": conclusions(part),
+                "table": main_table(part),
                 "drawing": _svg(part),
                 "arms": [["arm", "what it is", *_SEEN], *arms],
                 "forests": [forest for forest in forests if forest.strips],

@@ -60,11 +60,37 @@ class Part:
 
 def text(part: Part) -> str:
     """The main measures of all arms: mean over seeds with the 95 % interval."""
-    shown = [m for m in part.measures if m.name in MAIN]
-    cells = [[part.title, *(m.name for m in shown)]]
+    head, *rows = main_table(part)
+    return text_table([[part.title, *head[1:]], *rows], [part.says, *NOTES])
+
+
+def conclusions(part: Part) -> list[str]:
+    """A sentence an arm: where it differs from base alone by more than the interval, where not."""
+    found = []
     for row in part.rows:
-        cells.append([row.name, *(cell(row, measure) for measure in shown)])
-    return text_table(cells, [part.says, *NOTES])
+        differs: list[str] = []
+        alike: list[str] = []
+        for measure in part.measures:
+            difference = row.differences.get(measure.name)
+            if measure.name not in MAIN or not measure.percent or difference is None:
+                continue
+            if math.isnan(difference.mean):
+                continue
+            value, low, high = (100 * x for x in (difference.mean, difference.low, difference.high))
+            told = f"{measure.name} {value:+.1f} [{low:+.1f}, {high:+.1f}]"
+            (differs if sign(difference) else alike).append(told)
+        if differs or alike:
+            parts = [", ".join(differs) + " points"] if differs else []
+            parts += ["no difference shown in " + ", ".join(alike)] if alike else []
+            found.append(f"{row.name} against base alone: {'; '.join(parts)}.")
+    return found
+
+
+def main_table(part: Part) -> list[list[str]]:
+    """A head and a row an arm, of the main measures."""
+    shown = [m for m in part.measures if m.name in MAIN]
+    cells = [[row.name, *(cell(row, measure) for measure in shown)] for row in part.rows]
+    return [["arm", *(m.name for m in shown)], *cells]
 
 
 NOTES = (
@@ -100,13 +126,11 @@ def markdown(parts: Sequence[Part], facts: Sequence[str]) -> str:
     """Everything that `text` shows, as Markdown."""
     lines = [*facts, ""]
     for part in parts:
-        shown = [m for m in part.measures if m.name in MAIN]
+        head, *rows = main_table(part)
         lines += [f"## {part.title}", "", f"{part.says}", ""]
-        lines.append("| arm | " + " | ".join(m.name for m in shown) + " |")
-        lines.append("|---" * (len(shown) + 1) + "|")
-        for row in part.rows:
-            cells = " | ".join(cell(row, measure).strip() for measure in shown)
-            lines.append(f"| {row.name} | {cells} |")
+        lines.append("| " + " | ".join(head) + " |")
+        lines.append("|---" * len(head) + "|")
+        lines += ["| " + " | ".join(map(str.strip, row)) + " |" for row in rows]
         lines.append("")
     return "\n".join([*lines, " ".join(NOTES), ""])
 

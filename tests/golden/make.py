@@ -17,7 +17,12 @@ from pathlib import Path
 TIMED = re.compile(r"second|time")
 # What time decides, marks of axes of speed, and records as JSON, which repeat what the page says.
 MARK = re.compile(r">\s*[-+\d.,]+(?: ?[%kM])?\s*<")
-UNTOLD = re.compile(r"\b[\d.]+ (?:pairs/)?s\b|^\d+,\d+\n|^\{ .* \}$", re.M)
+# So do version, commit and date of the code.
+UNTOLD = re.compile(
+    r"\b[\d.]+ (?:pairs/)?s\b|^\d+,\d+\n|^\{ .* \}$|^.*\b(?:by version|page written) .*\n"
+    r"|(?:, (?:version|commit|date) [-.\w]+)+",
+    re.M,
+)
 DPO = [
     "data.demo_pairs=40", "data.num_proc=1", "train.steps=4", "train.log_every=1",
     "eval.generate=4", "eval.generate_rows=4", "eval.max_new_tokens=8", "eval.resamples=50",

@@ -1,5 +1,6 @@
 """Drawings: round ticks, nothing outside the axes, words escaped, alone as good as in a page."""
 
+import math
 import re
 import xml.etree.ElementTree
 
@@ -72,6 +73,13 @@ def test_a_drawing_in_a_notebook_brings_its_colors_and_its_title():
     used = set(re.findall(r"var\(--(\w+)\)", text)) - {"c"}
     assert all(f"--{name}: #" in text for name in used)
     assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_an_axis_of_accuracies_holds_the_data_and_chance_and_little_more():
+    assert charts.share_span([0.83, 0.92]) == (0.4, 1.0)
+    assert charts.share_span([0.49, 0.52]) == (0.4, 0.6)
+    assert charts.share_span([0.1, math.nan]) == (0.0, 0.6)
+    assert charts.share_span([]) == (0.4, 0.6)
 
 
 def test_a_strip_stays_on_its_strip():

@@ -1,5 +1,7 @@
 """The report stands on its own, whatever its words and however little there is to show."""
 
+import base64
+import hashlib
 import html.parser
 import re
 import xml.etree.ElementTree
@@ -7,12 +9,12 @@ import xml.etree.ElementTree
 import numpy as np
 import pytest
 
-from mapl_jax.evaluation import statistics
+from mapl_jax.evaluation import following, statistics
 from mapl_jax.evaluation.preferences import Scored, summarize
 from mapl_jax.reports.run import write_report
 
 EVIL = "<script>alert(1)</script>"
-VOID = {"meta", "wbr"}
+VOID = {"input", "meta", "wbr"}
 
 
 class Reader(html.parser.HTMLParser):
@@ -161,7 +163,11 @@ def test_a_full_report_is_whole_and_reaches_for_nothing(tmp_path):
     assert "https:" not in text
     assert "url(" not in text
     assert "@import" not in text
-    assert not {"script", "link", "iframe", "object", "img"} & set(reader.tags)
+    assert reader.tags.count("script") == 1  # its own, which the page allows by its digest
+    allowed = re.search(r"script-src 'sha256-(.*?)'", text)[1]
+    script = re.search("<script>(.*?)</script>", text, re.S)[1]
+    assert base64.b64decode(allowed) == hashlib.sha256(script.encode()).digest()
+    assert not {"link", "iframe", "object", "img"} & set(reader.tags)
     assert not {"src", "srcset", "onload"} & {name for name, _ in reader.attributes}
     links = [value for name, value in reader.attributes if name == "href"]
     assert links == [f"#{name}" for name in sections(reader)]
@@ -263,7 +269,7 @@ def test_words_are_escaped(tmp_path, where):
     families = (f"a:{EVIL}", "b:$x_$") if where == "families" else ("a:x",)
     path = tmp_path / "report.html"
     reader = report(path, scored(10, families=families), **changes)
-    assert "<script" not in path.read_text(encoding="utf-8")
+    assert path.read_text(encoding="utf-8").count("<script") == 1
     if where != "metrics":
         assert EVIL in "".join(reader.text)
 
@@ -309,3 +315,31 @@ def test_the_same_run_gives_the_same_report(tmp_path):
     for name in ("one", "two"):
         report(tmp_path / name, scored(10), scored(10, seed=2), metrics=METRICS)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_what_belongs_to_a_run_is_a_link_away(tmp_path):
+    path = tmp_path / "report.html"
+    reader = report(path, scored(5), links={"model": "model/", "metrics": "metrics.jsonl"})
+    links = [value for name, value in reader.attributes if name == "href"]
+    assert links[-2:] == ["model/", "metrics.jsonl"]
+
+
+def test_a_page_says_seed_version_and_date(tmp_path):
+    summary = {"version": "1.2", "commit": "abc", "date": "2026-01-02", "config": {"seed": 7}}
+    words = " ".join(report(tmp_path / "report.html", scored(5), summary=summary).text)
+    assert "seed 7" in words
+    assert "made 2026-01-02 by version 1.2, commit abc" in words
+    assert re.search(r"mapl_jax \d[\w.]+.*page written 20\d\d-\d\d-\d\d", words)
+
+
+def test_all_answers_are_shown_and_marked_better_or_worse(tmp_path):
+    probe = following.Probe("p", [{"role": "user", "content": "Hi."}], [{"text": "Be kind."}])
+    sides = [
+        [following.Answer(probe, f"{name} {i}", True, (kept,)) for i, kept in enumerate(verdicts)]
+        for name, verdicts in (("old", [True, False] * 10), ("new", [False, True] * 10))
+    ]
+    summary = {"eval": {"generation": following.summarize(*sides, seed=0, resamples=0)}}
+    reader = report(tmp_path / "report.html", scored(5), summary=summary, answers=sides)
+    marks = [value for name, value in reader.attributes if name == "data-words"]
+    assert [marks.count("worse"), marks.count("better")] == [10, 10]
+    assert "new 19" in " ".join(reader.text)
