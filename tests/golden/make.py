@@ -19,7 +19,7 @@ TIMED = re.compile(r"second|time")
 MARK = re.compile(r">\s*[-+\d.,]+(?: ?[%kM])?\s*<")
 # So do version, commit and date of the code.
 UNTOLD = re.compile(
-    r"\b[\d.]+ (?:pairs/)?s\b|^\d+,\d+\n|^\{ .* \}$|^.*\b(?:by version|page written) .*\n"
+    r"\b[\d.]+ (?:pairs/)?s\b|^\d+,\d+\n|^\{ .* \}$|^.*\b(?:by version|page written) .*(?:\n|\Z)"
     r"|(?:, (?:version|commit|date) [-.\w]+)+",
     re.M,
 )
