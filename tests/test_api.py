@@ -12,6 +12,8 @@ import pytest
 
 import mapl_jax
 
+from support import write_lines
+
 FUNCTIONS = [name for name in mapl_jax.__all__ if name[0].islower()]
 
 
@@ -124,13 +126,22 @@ def test_a_model_shows_itself_in_a_line(trained):
     assert repr(built) == "<reward model: 0.02 M parameters>"
 
 
-def test_training_goes_on_in_its_folder(trained):
+def parts(samples):
+    return {"a.jsonl": samples[:16], "b.jsonl": samples[16:]}
+
+
+def test_training_goes_on_in_its_folder(trained, tmp_path):
     samples, model = trained
     again = mapl_jax.train_model(
         mapl_jax.load_config("rm:tiny"), samples[:16], samples[16:], workdir=model.run.path
     )
     assert again.step == model.step
-    with pytest.raises(mapl_jax.UserError, match=r"run of another config \(data.train was"):
+    named = [str(write_lines(tmp_path / name, *part)) for name, part in parts(samples).items()]
+    again = mapl_jax.train_model(
+        mapl_jax.load_config("rm:tiny", {"train.log_every": 1}), *named, workdir=model.run.path
+    )
+    assert again.step == model.step, "the same records from files are the same data"
+    with pytest.raises(mapl_jax.UserError, match="the training data is not what the run was"):
         mapl_jax.train_model(
             mapl_jax.load_config("rm:tiny"), samples[:15], samples[16:], workdir=model.run.path
         )

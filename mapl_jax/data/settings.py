@@ -14,19 +14,30 @@ TRUNCATION = ("truncate", "drop", "error")
 class SourceSettings:
     """Where records come from, and which of them are held out."""
 
-    train: str = setting("demo", 'pairs or samples: a file, a folder, a hub name, or "demo"')
-    test: str = setting("", "held-out data, as train; empty: a part of train is held out")
+    train: str = setting(
+        "demo", 'pairs or samples: a file, a folder, a hub name, or "demo"', compared=False
+    )
+    test: str = setting(
+        "", "held-out data, as train; empty: a part of train is held out", compared=False
+    )
     test_fraction: float = setting(
         0.1, "the part of train that is held out, by prompt, where test is empty", above=0, below=1
     )
     demo_pairs: int = setting(3600, "pairs of the demonstration set", least=10)
-    on_error: str = setting("raise", 'what a bad record does: "raise" or "skip"', choices=ON_ERROR)
-    format: str = setting("", "a published form of records, as docs/data.md names them")
+    on_error: str = setting(
+        "raise", 'what a bad record does: "raise" or "skip"', choices=ON_ERROR, compared=False
+    )
+    format: str = setting(
+        "", "a published form of records, as docs/data.md names them", compared=False
+    )
     columns: str = setting(
         "",
         'which column is which, "prompt=context,chosen=good,rejected=bad"; empty: by their names',
+        compared=False,
     )
-    num_proc: int = setting(0, "processes that synthesize; 0: one per core", least=0)
+    num_proc: int = setting(
+        0, "processes that synthesize; 0: one per core", least=0, compared=False
+    )
 
     def __post_init__(self) -> None:
         settings.check(self, "data")
@@ -63,10 +74,10 @@ class DataSettings(TrieSettings, SourceSettings):
         "pairs get instructions, and responses answer the prompts whose instructions they keep "
         "as well",
     )
-    threads: int = setting(2, "threads that read ahead", least=0)
-    workers: int = setting(0, "processes that read ahead", least=0)
+    threads: int = setting(2, "threads that read ahead", least=0, compared=False)
+    workers: int = setting(0, "processes that read ahead", least=0, compared=False)
     cache: str = setting(
-        "", "folder of prepared data, for runs that share it; empty: the run's own"
+        "", "folder of prepared data, for runs that share it; empty: the run's own", compared=False
     )
 
 
@@ -74,10 +85,12 @@ class DataSettings(TrieSettings, SourceSettings):
 class TokenizerSettings:
     """The section `tokenizer` of a run."""
 
-    path: str = setting("", "folder or hub name; empty: the model's, or trained on the data")
+    path: str = setting(
+        "", "folder or hub name; empty: the model's, or trained on the data", compared=False
+    )
     vocab_size: int = setting(2048, "tokens of a tokenizer that is trained on the data", least=300)
     chat_template: str = setting(
-        "", "replaces the tokenizer's chat template: a template or its file"
+        "", "replaces the tokenizer's chat template: a template or its file", compared=False
     )
 
     def __post_init__(self) -> None:

@@ -32,6 +32,14 @@ class Split:
     counts: Mapping[str, object]
 
     @property
+    def origin(self) -> dict[str, str]:
+        """What a run that uses it notes: its fingerprint, and how much was read."""
+        kinds = {"pairs_in": "pairs", "samples_read": "samples", "demonstrations": "demonstrations"}
+        kinds["demonstrations_read"] = "demonstrations"
+        size = next((f"{self.counts[k]} {v}" for k, v in kinds.items() if k in self.counts), "")
+        return {"fingerprint": self.fingerprint, "size": size}
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What was left out of the records, a line each."""
         notes = self.counts.get("notes", ())

@@ -321,20 +321,31 @@ def make_tokenizer(
         split: the training samples; never the held-out ones.
         folder: where the run keeps it; read back if it is there already.
     """
-    path = settings.path or model_path
-    template = settings.chat_template or None
 
     def make(part: Path) -> None:
-        if path:
-            tokenizer = load(path, chat_template=template)
-        else:
+        tokenizer = named(settings, model_path)
+        if tokenizer is None:
             tokenizer = train(_texts(split.samples()), settings.vocab_size)
-            if template:
-                tokenizer.chat_template = read_template(template)
+            if settings.chat_template:
+                tokenizer.chat_template = read_template(settings.chat_template)
         tokenizer.save_pretrained(str(part))
 
     cache.ensure(folder, make)
     return load(str(folder))
+
+
+def named(settings: TokenizerSettings, model_path: str) -> Tokenizer | None:
+    """The tokenizer that settings name, or the model's; None where one is trained."""
+    path = settings.path or model_path
+    return load(path, chat_template=settings.chat_template or None) if path else None
+
+
+def origin(settings: TokenizerSettings, model_path: str) -> dict[str, str]:
+    """What a run notes of its tokenizer: a fingerprint of what settings name."""
+    if tokenizer := named(settings, model_path):
+        return {"fingerprint": fingerprint(tokenizer)}
+    template = settings.chat_template
+    return {"fingerprint": cache.key(read_template(template) if template else "")}
 
 
 def _texts(samples: Iterable[Sample]) -> Iterator[str]:

@@ -31,10 +31,13 @@ CHOICES = {
 class ModelSettings:
     """The section `model` of a config: where the first parameters come from, or their shape."""
 
-    path: str = setting("", "a folder with config.json and safetensors, or a hub name")
+    path: str = setting(
+        "", "a folder with config.json and safetensors, or a hub name", compared=False
+    )
     reference: str = setting(
         "",
         "another reference than the first weights of the policy: a folder or a hub name",
+        compared=False,
     )
     shape: str = setting(
         "", "from scratch, in the shape of a model of mapl_jax/models/published.py"

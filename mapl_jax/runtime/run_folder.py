@@ -10,20 +10,31 @@ from typing import Any
 
 import jax
 
-from mapl_jax.runtime import distributed, storage
+from mapl_jax.runtime import distributed, settings, storage
+from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import held, is_address, local, read_json, sweep, write_json
+from mapl_jax.runtime.files import held, is_address, local, read_json, shown, sweep, write_json
 
 # A config as plain values: section -> field -> value.
 Config = Mapping[str, Any]
+# What a run is made from, and what to say where that is something else than when it began.
+ORIGINS = {
+    "train": "the training data is not what the run was trained on",
+    "test": "the held-out data is not what the run was evaluated on",
+    "tokenizer": "the tokenizer, or its chat template, is not the one that the run began with",
+    "base": "the run was trained on another base: the weights of model.path are others now",
+    "reference": "the run was trained on another reference: its weights are others now",
+}
+# Fields that a message names one by one.
+NAMED = 3
 
 
 class RunFolder:
     """A folder that belongs to one config.
 
-    config.json, metrics.jsonl, tensorboard/, cache/, tokenizer/, checkpoints/STEP, eval/, model/,
-    nonfinite/, summary.json, report.html; sft/, the run before, if this one makes the model it
-    starts from; and data/, if the data came from memory.
+    config.json, origin.json (what it is made from), metrics.jsonl, tensorboard/, cache/,
+    tokenizer/, checkpoints/STEP, eval/, model/, nonfinite/, summary.json, report.html; sft/, the
+    run before, if this one makes the model it starts from; and data/, if the data came from memory.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -34,6 +45,7 @@ class RunFolder:
         """
         self.path = local(path).expanduser().absolute()
         self.config = self.path / "config.json"
+        self.origin = self.path / "origin.json"
         self.metrics = self.path / "metrics.jsonl"
         self.cache = self.path / "cache"
         self.tokenizer = self.path / "tokenizer"
@@ -76,21 +88,27 @@ class RunFolder:
                     path.rmdir()
             raise
 
-    def claim(self, config: Config) -> None:
+    def claim(self, config: Config, cls: type | None = None) -> None:
         """Takes the folder for a config, or goes on in it.
+
+        Args:
+            config: of the run.
+            cls: its settings class, which says what may change (`Setting.compared`); None: nothing.
 
         Raises:
             UserError: the folder holds the run of another config, or something else.
         """
         wanted = json.loads(json.dumps(config))
         if self.config.exists():
-            found = read_json(self.config)
-            differing = _differences(found, wanted)
-            if differing:
+            changed = dict(_differences(read_json(self.config), wanted))
+            if compared := [text for name, text in changed.items() if _compared(cls, name)]:
                 raise UserError(
-                    f"{self.path} holds a run of another config ({'; '.join(differing)}); "
-                    "choose another --workdir"
+                    f"{shown(self.path)} holds a run of another config ({_listed(compared)}); "
+                    f"choose another --workdir{self._further()}"
                 )
+            if changed:
+                say(f"goes on with {_listed(list(changed.values()))}")
+                write_json(self.config, wanted)
             return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -101,6 +119,32 @@ class RunFolder:
         if any(x != self.given and not x.name.startswith(own) for x in self.path.iterdir()):
             raise UserError(f"{self.path} is not empty and holds no run; choose another --workdir")
         write_json(self.config, wanted)
+
+    def begins_with(self, **origins: Mapping[str, str]) -> None:
+        """Notes what a run is made from, or makes sure that it is still the same.
+
+        Args:
+            origins: fingerprint, and size in words, of some of `ORIGINS`.
+
+        Raises:
+            UserError: one of them is another.
+        """
+        noted = read_json(self.origin) if self.origin.exists() else {}
+        for name, now in origins.items():
+            then = noted.get(name, now)
+            if then["fingerprint"] == now["fingerprint"]:
+                continue
+            sizes = f" ({then['size']} then, {now['size']} now)" if now.get("size") else ""
+            raise UserError(f"{ORIGINS[name]}{sizes}; choose another --workdir{self._further()}")
+        if origins.keys() - noted.keys():
+            write_json(self.origin, {**noted, **origins})
+
+    def _further(self) -> str:
+        """How to train the model of a finished run on, for messages."""
+        if not (self.model / "config.json").exists():
+            return ""
+        model = shown(self.model)
+        return f"; to train its model on: a new --workdir with --config.model.path={model}"
 
     def sweep(self) -> None:
         """Removes what a killed run left half-written; nobody else may be writing."""
@@ -124,14 +168,30 @@ def merged(values: Config, other: Config) -> dict[str, Any]:
     return result
 
 
-def _differences(found: Any, wanted: Any, prefix: str = "") -> list[str]:
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        return [
-            line
-            for key in sorted(found.keys() | wanted.keys())
-            for line in _differences(found.get(key), wanted.get(key), f"{prefix}.{key}")
-        ]
-    return [] if found == wanted else [f"{prefix[1:]} was {found!r}, now {wanted!r}"]
+def _differences(found: Any, wanted: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Names of the fields that differ, each with what it was and is."""
+    if isinstance(found, dict) or isinstance(wanted, dict):
+        old, new = (side if isinstance(side, dict) else {} for side in (found, wanted))
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(key), new.get(key), f"{prefix}.{key}")
+    elif found != wanted:
+        yield prefix[1:], f"{prefix[1:]} was {_short(found)}, now {_short(wanted)}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:28]}...{text[-28:]}"
+
+
+def _listed(texts: list[str]) -> str:
+    """The first of some texts, and how many more there are."""
+    more = len(texts) - NAMED
+    return "; ".join(texts[:NAMED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _compared(cls: type | None, name: str) -> bool:
+    field = cls and settings.find(cls, name)
+    return not field or field.about.compared
 
 
 @contextlib.contextmanager
@@ -160,8 +220,13 @@ def undone_on_mistake(folder: RunFolder) -> contextlib.AbstractContextManager[No
     return folder.undone_on_mistake() if jax.process_count() == 1 else contextlib.nullcontext()
 
 
-def claim(folder: RunFolder, config: Config) -> None:
+def claim(folder: RunFolder, config: Config, cls: type) -> None:
     """Takes a run folder, once for all processes.
+
+    Args:
+        folder: of the run.
+        config: of the run.
+        cls: its settings class.
 
     Raises:
         UserError: it belongs to another config, or this process does not see it.
@@ -172,6 +237,6 @@ def claim(folder: RunFolder, config: Config) -> None:
                 f"process {jax.process_index()} does not see what process 0 wrote to "
                 f"{folder.path}; --workdir must lie on a file system that all processes share"
             )
-        folder.claim(config)
+        folder.claim(config, cls)
         if distributed.is_main_process():
             folder.sweep()

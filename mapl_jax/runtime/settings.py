@@ -45,6 +45,8 @@ class Setting:
         below: a number that the value must stay under.
         besides: a number outside of these bounds with a meaning of its own.
         choices: the texts to choose from; empty where every text is one.
+        compared: whether a run folder belongs to one value. Not so where it decides no parameter,
+            and where it only says where something lies whose content is compared.
         part_of_all: the field is a mapping that holds some fields of the class it stands in.
     """
 
@@ -55,6 +57,7 @@ class Setting:
     below: float | None = None
     besides: float | None = None
     choices: tuple[str, ...] = ()
+    compared: bool = True
     part_of_all: bool = False
 
     def problem(self, kind: object, value: object) -> str | None:
@@ -114,9 +117,10 @@ def setting(
     below: float | None = None,
     besides: float | None = None,
     choices: Collection[str] = (),
+    compared: bool = True,
 ) -> T:
     """A field of a settings class; see `Setting` for the arguments."""
-    about = Setting(help, least, above, most, below, besides, tuple(choices))
+    about = Setting(help, least, above, most, below, besides, tuple(choices), compared)
     field: T = dataclasses.field(default=default, metadata={_KEY: about})
     return field
 

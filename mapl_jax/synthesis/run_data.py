@@ -51,6 +51,8 @@ def load(folder: RunFolder, settings: RunSettings, model: str, kind: str) -> Run
         console.timed("data"),
     ):
         train, test = samples(settings.data, settings.synthesis, settings.seed, cache_dir)
+        origin = tokenization.origin(settings.tokenizer, model)
+        folder.begins_with(train=train.origin, test=test.origin, tokenizer=origin)
         made = tokenization.make_tokenizer(settings.tokenizer, model, train, folder.tokenizer)
         if str(made.chat_template).endswith(templates.PLAIN):
             say("the tokenizer has no chat template; turns are written as plain text (User: ...)")

@@ -37,7 +37,7 @@ def check_record(at: int, found: Mapping[str, Any], wanted: Mapping[str, Any]) -
         (kind for key, kind in kinds.items() if found.get(key) != wanted[key]), "other data"
     )
     raise UserError(
-        f"the checkpoint at step {at} was trained on {kind} ({found} instead of {wanted}); "
+        f"the checkpoint at step {at} was trained on {kind} than what is given now; "
         "choose another --workdir"
     )
 

@@ -92,6 +92,11 @@ class Fit:
             UserError: a checkpoint is of another run, or a number is not finite.
         """
         trainer, model = self.trainer, self.trainer.model
+        if distributed.is_main_process():
+            origins = {"base": self.source, "reference": self.reference}
+            self.folder.begins_with(
+                **{name: {"fingerprint": x.fingerprint} for name, x in origins.items() if x}
+            )
         start = open_newest(self.folder.checkpoints)
         with Checkpoints(self.folder.checkpoints, keep=self.settings.train.keep) as checkpoints:
             if start:

@@ -25,7 +25,7 @@ class TrainSettings(OptimizerSettings):
     epochs: int = setting(1, "passes over the training data", least=1)
     steps: int = setting(0, "steps, whatever the epochs come to; 0: those of the epochs", least=0)
     rows_per_batch: int = setting(12, "rows of a step, over all devices", least=1)
-    accumulation: int = setting(1, "parts of a batch, one after the other", least=1)
+    accumulation: int = setting(1, "parts of a batch, one after the other", least=1, compared=False)
     dtype: str = setting(
         "float32", 'type of the computation: "float32" or "bfloat16"', choices=tuple(DTYPES)
     )
@@ -33,23 +33,28 @@ class TrainSettings(OptimizerSettings):
         "none",
         'what the backward pass computes again: "none", "dots", "full"',
         choices=tuple(REMAT),
+        compared=False,
     )
-    attention: str = setting("auto", "backend of the reach mask", choices=BACKENDS)
-    logp_chunk: int = setting(256, "scored tokens of a row whose logits are held at once", least=1)
-    log_every: int = setting(5, "steps between lines of metrics.jsonl", least=1)
+    attention: str = setting("auto", "backend of the reach mask", choices=BACKENDS, compared=False)
+    logp_chunk: int = setting(
+        256, "scored tokens of a row whose logits are held at once", least=1, compared=False
+    )
+    log_every: int = setting(5, "steps between lines of metrics.jsonl", least=1, compared=False)
     logger: str = setting(
         "tensorboard",
         '"tensorboard", "wandb", "trackio", several with commas between them; empty: none',
+        compared=False,
     )
     eval_every: int = setting(
-        0, "steps between evaluations; 0: before and after training only", least=0
+        0, "steps between evaluations; 0: before and after training only", least=0, compared=False
     )
-    save_every: int = setting(100, "steps between checkpoints", least=0)
-    keep: int = setting(2, "checkpoints that stay", least=1)
+    save_every: int = setting(100, "steps between checkpoints", least=0, compared=False)
+    keep: int = setting(2, "checkpoints that stay", least=1, compared=False)
     on_nonfinite: str = setting(
         "stop",
         'a step whose loss or gradient is not finite ends the run ("stop") or is left out ("skip")',
         choices=("stop", "skip"),
+        compared=False,
     )
 
     def __post_init__(self) -> None:
@@ -60,14 +65,20 @@ class TrainSettings(OptimizerSettings):
 class EvalSettings:
     """The section `eval` of a run: its evaluations on held-out data."""
 
-    rows_per_batch: int = setting(8, "rows scored at once, over all devices", least=1)
-    samples: int = setting(200, "samples of an evaluation during training; 0: all", least=0)
-    resamples: int = setting(1000, "resamples of the bootstrap", least=0)
-    generate: int = setting(
-        0, "held-out prompts with instructions that are answered; 0: none", least=0
+    rows_per_batch: int = setting(
+        8, "rows scored at once, over all devices", least=1, compared=False
     )
-    generate_rows: int = setting(32, "responses generated at once", least=1)
-    max_new_tokens: int = setting(160, "longest generated response, tokens", least=1)
+    samples: int = setting(
+        200, "samples of an evaluation during training; 0: all", least=0, compared=False
+    )
+    resamples: int = setting(1000, "resamples of the bootstrap", least=0, compared=False)
+    generate: int = setting(
+        0, "held-out prompts with instructions that are answered; 0: none", least=0, compared=False
+    )
+    generate_rows: int = setting(32, "responses generated at once", least=1, compared=False)
+    max_new_tokens: int = setting(
+        160, "longest generated response, tokens", least=1, compared=False
+    )
 
     def __post_init__(self) -> None:
         settings.check(self, "eval")
@@ -82,7 +93,9 @@ class RunSettings:
         demo: section -> field -> value: what stands in for the fields of these names then.
     """
 
-    name: str = setting("run", "name; the run lies in runs/NAME unless --workdir says otherwise")
+    name: str = setting(
+        "run", "name; the run lies in runs/NAME unless --workdir says otherwise", compared=False
+    )
     seed: int = setting(
         0,
         "seed of the data order, the first weights and the bootstrap",

@@ -35,12 +35,17 @@ class MeshSettings:
         "parts that rows alone are split into; -1: whatever the others leave",
         least=1,
         besides=-1,
+        compared=False,
     )
     fsdp: int = setting(
-        1, "parts that parameters and rows are split into; -1: the rest", least=1, besides=-1
+        1,
+        "parts that parameters and rows are split into; -1: the rest",
+        least=1,
+        besides=-1,
+        compared=False,
     )
     tensor: int = setting(
-        1, "parts that matrices are split into; -1: the rest", least=1, besides=-1
+        1, "parts that matrices are split into; -1: the rest", least=1, besides=-1, compared=False
     )
 
     def __post_init__(self) -> None:

@@ -40,14 +40,14 @@ def stages(folder: RunFolder, config: Config) -> Iterator[tuple[RunFolder, Confi
     Raises:
         UserError: the folder holds something else.
     """
-    claim(folder, config)
+    claim(folder, config, RunSettings)
     settled = folder.with_start(config)
     if settled is not config:
         first = RunFolder(folder.sft)
         if distributed.broadcast_from_main((first.model / "config.json").exists()):
             say(f"the model to start from is there: {shown(first.model)}")
         else:
-            claim(first, config["sft"])
+            claim(first, config["sft"], RunSettings)
             yield first, config["sft"]
             say()
         if "demo" in config:

@@ -1,11 +1,16 @@
 """A run folder belongs to one config, whatever a kill left in it."""
 
+import dataclasses
 import json
+import re
 
 import pytest
 
+from mapl_jax import train
+from mapl_jax.runtime import settings
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.run_folder import RunFolder
+from mapl_jax.training.settings import EvalSettings, RunSettings
 
 
 def config(**train):
@@ -16,14 +21,78 @@ def test_another_config_is_refused_with_every_field_that_differs(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.claim(config())
     folder.claim(config())
-    fields = {f"field{i}": i for i in range(8)}
     with pytest.raises(UserError) as refused:
-        folder.claim(config(rate=0.2, **fields))
-    assert "train.rate was 0.1, now 0.2" in str(refused.value)
-    assert all(
-        f"train.{name} was None, now {value}" in str(refused.value)
-        for name, value in fields.items()
-    )
+        folder.claim(config(rate=0.2, beta="x" * 200))
+    line = str(refused.value)
+    assert "train.rate was 0.1, now 0.2" in line and "train.beta was None, now 'xxx" in line
+    assert line.endswith("choose another --workdir") and len(line) < 300
+    fields = {f"field{i}": i for i in range(8)}
+    with pytest.raises(UserError, match=r"field2 was None, now 2; and 5 more\); choose another"):
+        folder.claim(config(**fields))
+
+
+def settings_with(name, value):
+    """A config whose field of that full name has a value."""
+    for key in reversed(name.split(".")):
+        value = {key: value}
+    return value
+
+
+FIELDS = dict(settings.every_field(train.Settings))
+# What changes no parameter, or is compared by its content and not by its name.
+MAY_CHANGE = {
+    *("name", "data.num_proc", "data.threads", "data.workers", "data.cache"),
+    *("data.train", "data.test", "data.on_error", "data.format", "data.columns"),
+    *("tokenizer.path", "tokenizer.chat_template", "model.path", "model.reference"),
+    *("train.accumulation", "train.remat", "train.attention", "train.logp_chunk"),
+    *("train.log_every", "train.logger", "train.eval_every", "train.save_every", "train.keep"),
+    *("train.on_nonfinite", "mesh.data", "mesh.fsdp", "mesh.tensor"),
+    *(f"eval.{field.name}" for field in dataclasses.fields(EvalSettings)),
+}
+
+
+def test_only_what_decides_parameters_is_compared():
+    assert {name for name, field in FIELDS.items() if not field.about.compared} == MAY_CHANGE
+
+
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if not field.section])
+@pytest.mark.parametrize("inside", ["", "sft.", "demo."])
+def test_a_run_goes_on_with_any_value_that_decides_nothing(tmp_path, inside, name, capsys):
+    folder = RunFolder(tmp_path / "run")
+    before, after = (settings_with(inside + name, value) for value in (1, 2))
+    folder.claim(before, RunSettings if inside else train.Settings)
+    if name in MAY_CHANGE:
+        folder.claim(after, train.Settings)
+        assert f"goes on with {inside}{name} was 1, now 2" in capsys.readouterr().out
+        assert json.loads(folder.config.read_text()) == after
+    else:
+        with pytest.raises(UserError, match=f"{inside}{name} was 1, now 2"):
+            folder.claim(after, train.Settings)
+        assert json.loads(folder.config.read_text()) == before
+
+
+def test_a_finished_run_says_how_its_model_is_trained_on(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.claim(config())
+    folder.model.mkdir()
+    (folder.model / "config.json").write_text("{}")
+    expected = f"a new --workdir with --config.model.path={folder.model}"
+    with pytest.raises(UserError, match=rf"train.steps was 3, now 4.*{re.escape(expected)}"):
+        folder.claim(config(steps=4))
+
+
+def test_what_a_run_is_made_from_is_compared_by_content(tmp_path):
+    folder = RunFolder(tmp_path)
+    data = {"fingerprint": "a", "size": "9 pairs"}
+    folder.begins_with(train=data, test=data)
+    folder.begins_with(base={"fingerprint": "b"})
+    folder.begins_with(train=data)
+    with pytest.raises(
+        UserError, match=r"not what the run was trained on \(9 pairs then, 10 pairs"
+    ):
+        folder.begins_with(train={"fingerprint": "c", "size": "10 pairs"})
+    with pytest.raises(UserError, match="was trained on another base"):
+        folder.begins_with(base={"fingerprint": "c"})
 
 
 def test_what_a_kill_left_half_written_is_in_nobodys_way(tmp_path):
