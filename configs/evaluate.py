@@ -79,8 +79,9 @@ def get_config(preset: str = "") -> ConfigDict:
 
 def _ifeval() -> ConfigDict:
     config = ConfigDict()
-    config.prompts = ""  # JSONL with key, prompt, instruction_id_list, kwargs
-    config.responses = ""  # JSONL with prompt, response; several to a prompt are its samples
+    config.prompts = ""  # records with key, prompt, instruction_id_list, kwargs
+    config.responses = ""  # records with prompt, response; several to a prompt are its samples
+    config.on_error = "raise"  # what a prompt that cannot be judged does: "raise" or "skip"
     config.checkpoint = ""  # instead: a policy that answers, as in configs/generate.py
     config.selector = ""  # a reward model that chooses among the samples of a prompt
     config.output = ""  # JSONL of verdicts; empty: print only

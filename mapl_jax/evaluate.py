@@ -5,7 +5,6 @@ python -m mapl_jax.evaluate --compare RUN OTHER_RUN
 """
 
 import dataclasses
-import functools
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from mapl_jax.data import trie_set
-from mapl_jax.data.messages import Message, Prompt, as_messages
+from mapl_jax.data.messages import Prompt, as_messages
 from mapl_jax.data.settings import ON_ERROR, TRUNCATION
 from mapl_jax.data.sources import Source
 from mapl_jax.data.splits import Split
-from mapl_jax.evaluation import ifeval, preferences, sampler, stored
+from mapl_jax.evaluation import ifeval_run, preferences, stored
 from mapl_jax.evaluation import rewards as judging
 from mapl_jax.evaluation.ifeval import IfevalSettings
 from mapl_jax.kernels.attention import BACKENDS
@@ -31,7 +29,7 @@ from mapl_jax.reports import comparison, run
 from mapl_jax.runtime import cli, files
 from mapl_jax.runtime.console import result, say, say_each
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import check_target, shown, write_json, write_lines
+from mapl_jax.runtime.files import check_target, shown, write_json
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.runtime.settings import from_section, setting
 from mapl_jax.synthesis import prepare
@@ -221,7 +219,7 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         return
     values = arguments.config.to_dict()
     if "responses" in values:
-        score_ifeval(from_section(IfevalSettings, values))
+        ifeval_run.score(from_section(IfevalSettings, values))
         return
     config = from_section(Settings, values)
     for field, what in (("checkpoint", "DIR"), ("data", "FILE")):
@@ -306,88 +304,6 @@ def _report(
             samples=split.samples(),
         )
         say("", f"report: {shown(folder.report)}")
-
-
-def score_ifeval(config: IfevalSettings) -> None:
-    """Judges responses as IFEval does: given ones, or those of a policy."""
-    if not config.prompts:
-        raise UserError("no prompts given; set --config.prompts=FILE")
-    if bool(config.responses) == bool(config.checkpoint):
-        raise UserError(
-            "set either --config.responses=FILE or --config.checkpoint=DIR, which answers itself"
-        )
-    if config.responses and config.n > 1:
-        raise UserError("n is for a checkpoint; a file of responses says itself how many there are")
-    if config.selector and config.checkpoint and config.n == 1:
-        raise UserError("a selector needs several responses to choose from; set --config.n=8")
-    if config.output:
-        check_target(config.output)
-    prompts = ifeval.read_prompts(config.prompts)
-    if config.responses:
-        found = ifeval.read_responses(config.responses)
-        prompts, texts, missing = ifeval.matched(prompts, found, config.responses)
-        if missing:
-            say(f"{len(missing)} prompts have no response and are left out; first: {missing[0]}")
-        if config.selector and max(map(len, texts)) == 1:
-            raise UserError(f"{config.responses} has one response to a prompt, nothing to select")
-    else:
-        texts = _answered(prompts, config)
-    followed = ifeval.judge(prompts, texts, config.prompts)
-    rewards = _rewards(prompts, texts, config) if config.selector else None
-    if jax.process_index() != 0:
-        return
-    summarize = functools.partial(ifeval.summarize, seed=config.seed, resamples=config.resamples)
-    most = max(map(len, texts))
-    if most == 1:
-        result(ifeval.table(summarize(followed)))
-    else:
-        ways = {f"one of {most}, on average": followed}
-        if rewards:
-            choice = [int(np.argmax(values)) for values in rewards]
-            ways["the reward model's choice"] = ifeval.picked(followed, choice)
-        ways[f"the best of {most}"] = ifeval.best(followed)
-        result(ifeval.choice_table({name: summarize(way) for name, way in ways.items()}))
-    if config.output:
-        ifeval.write(config.output, followed, rewards)
-        say("", f"verdicts: {config.output}")
-
-
-def _answered(prompts: list[dict[str, Any]], config: IfevalSettings) -> list[list[str]]:
-    """What a policy says to IFEval's prompts, kept beside the verdicts."""
-    records = [(record, [Message(role="user", content=record["prompt"])]) for record in prompts]
-    respond = sampler.load(config, rows_per_batch=config.rows_per_batch)
-    found = respond(
-        [messages for _, messages in records],
-        samples=config.n,
-        names=lambda number: f"{config.prompts}, key {prompts[number]['key']}:",
-        progress=True,
-    )
-    if config.output and jax.process_index() == 0:
-        path = Path(config.output).with_suffix(".responses.jsonl")
-        write_lines(path, sampler.with_responses(records, found))
-        say(f"responses: {path}")
-    cut = sum(not answer.ended for answers in found for answer in answers)
-    if cut:
-        say(f"{cut} responses were cut at {config.max_new_tokens} tokens")
-    return [[answer.text for answer in answers] for answers in found]
-
-
-def _rewards(
-    prompts: list[dict[str, Any]], texts: list[list[str]], config: IfevalSettings
-) -> list[list[float]]:
-    """What a reward model thinks of responses to IFEval's prompts."""
-    mesh = sharding.make_mesh(config.mesh)
-    found = restore.load(config.selector, mesh)
-    if not found.head:
-        raise UserError(f"{config.selector} holds a policy, and so no score to select by")
-    return judging.rewards(
-        found,
-        [[Message(role="user", content=record["prompt"])] for record in prompts],
-        texts,
-        mesh,
-        rows_per_batch=config.rows_per_batch,
-        compute=Compute(DTYPES[config.dtype], backend=config.attention),
-    )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from mapl_jax.data import encode, records, tokenization
 from mapl_jax.data.readers import Entries, read_entries
 from mapl_jax.data.samples import read_samples
 from mapl_jax.data.settings import TrieSettings
-from mapl_jax.evaluation import following, ifeval, likelihood, preferences
+from mapl_jax.evaluation import following, ifeval, ifeval_files, likelihood, preferences
 from mapl_jax.models import hf_config, hub
 from mapl_jax.models.published import SHAPES
 from mapl_jax.models.tensors import TensorFiles
@@ -217,10 +217,11 @@ def test_prompts_and_responses_of_ifeval(prompt, response, tmp_path):
     (tmp_path / "prompts.jsonl").write_bytes(line(prompt))
     (tmp_path / "responses.jsonl").write_bytes(line({"prompt": "Write.", "response": response}))
     with allowed:
-        prompts = ifeval.read_prompts(tmp_path / "prompts.jsonl")
-        found = ifeval.read_responses(tmp_path / "responses.jsonl")
-        known, texts, _ = ifeval.matched(prompts, found, "responses.jsonl")
-        ifeval.summarize(ifeval.judge(known, texts, "prompts.jsonl"), seed=0, resamples=2)
+        tasks, _ = ifeval_files.read_tasks(tmp_path / "prompts.jsonl")
+        found = ifeval_files.read_responses(tmp_path / "responses.jsonl")
+        known, texts, _ = ifeval_files.matched(tasks, found, "responses.jsonl")
+        answers, _ = ifeval_files.answers_alone(known, texts)
+        ifeval.summarize(ifeval.judge(known, answers), seed=0, resamples=2)
 
 
 @FEW
@@ -228,7 +229,7 @@ def test_prompts_and_responses_of_ifeval(prompt, response, tmp_path):
 def test_a_file_of_ifeval(content, tmp_path):
     (tmp_path / "prompts.jsonl").write_bytes(content)
     with allowed:
-        ifeval.read_prompts(tmp_path / "prompts.jsonl")
+        ifeval_files.read_tasks(tmp_path / "prompts.jsonl")
 
 
 # Models.

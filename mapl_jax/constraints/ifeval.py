@@ -17,7 +17,7 @@ import functools
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from mapl_jax.constraints.amounts import RELATIONS, holds
 from mapl_jax.constraints.families.formats import FIXED_ANSWERS
@@ -57,7 +57,7 @@ def verdict(
         raise ValueError(f"{instruction_id!r} is no instruction of IFEval")
     if not isinstance(kwargs or {}, Mapping):
         raise ValueError(f"{instruction_id}: kwargs must be an object, not {kwargs!r}")
-    arguments = {name: value for name, value in (kwargs or {}).items() if value is not None}
+    arguments = {name: _whole(value) for name, value in (kwargs or {}).items() if value is not None}
     if instruction_id == "combination:repeat_prompt" and not arguments.get("prompt_to_repeat"):
         arguments["prompt_to_repeat"] = prompt
     check, wanted = _CHECKS[instruction_id]
@@ -74,11 +74,20 @@ def _loosened(response: str) -> list[str]:
     return list(dict.fromkeys((*texts, *(text.replace("*", "") for text in texts))))
 
 
+def _whole(value: object) -> object:
+    """A whole number that data frames wrote as 3.0, as 3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 # Arguments: what each must be -----------------------------------------------------------------
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and value >= 0
+    return _is_integer(value) and cast(int, value) >= 0
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_text(value: object) -> bool:
@@ -105,9 +114,9 @@ _ARGUMENTS: dict[str, tuple[Callable[[object], bool], str]] = {
     "prompt_to_repeat": (_is_some_text, "a text"),
     "letter": (lambda value: isinstance(value, str) and len(value.strip()) == 1, "one character"),
     "language": (lambda value: value in tuple(NAMES), f"one of {', '.join(NAMES)}"),
-    "nth_paragraph": (lambda value: isinstance(value, int) and value > 0, "a number from 1"),
+    "nth_paragraph": (lambda value: _is_number(value) and value != 0, "a whole number from 1"),
     # The only number of which the original takes a negative one as it is.
-    "capital_frequency": (lambda value: isinstance(value, int | float), "a number"),
+    "capital_frequency": (_is_integer, "a whole number"),
     **{
         name: (lambda value: value in RELATIONS, f"one of {', '.join(RELATIONS)}")
         for name in ("relation", "let_relation", "capital_relation")
@@ -123,7 +132,7 @@ def _validate(instruction_id: str, arguments: Arguments, wanted: tuple[str, ...]
     if unknown:
         raise ValueError(f"{instruction_id} takes no {', '.join(unknown)}")
     for name, value in arguments.items():
-        fits, what = _ARGUMENTS.get(name, (_is_number, "a number from 0"))
+        fits, what = _ARGUMENTS.get(name, (_is_number, "a whole number from 0"))
         if not fits(value):
             raise ValueError(f"{instruction_id}: {name} must be {what}, not {value!r}")
     if arguments.get("nth_paragraph", 0) > arguments.get("num_paragraphs", 0):

@@ -251,15 +251,36 @@ def read_prompts(
     for where, value in read_entries(path):
         try:
             record = as_object(value)
-            if not any(name in record for name in forms.PROMPT.split("/")):
-                raise BadRecord("no prompt", "has no 'prompt' and no 'messages'; add one of them")
-            fields = forms.fields_of(record, forms.Form(forms.ASKED, ()), set())
-            prompts.append((record, normalize.prompt_in(fields) or prompt_of(record.get("prompt"))))
+            prompts.append((record, prompt_in_record(record)))
         except BadRecord as bad:
             raise UserError(f"{where}: {bad}") from None
     if not prompts:
         raise UserError(f"{os.fspath(path)} holds no records; prompts are needed")
     return prompts
+
+
+def prompt_in_record(record: Mapping[str, object]) -> list[Message]:
+    """The messages of what is to be answered, which end with a user's turn.
+
+    Raises:
+        BadRecord: there is none.
+    """
+    if not any(name in record for name in forms.PROMPT.split("/")):
+        raise BadRecord("no prompt", "has no 'prompt' and no 'messages'; add one of them")
+    fields = forms.fields_of(record, forms.Form(forms.ASKED, ()), set())
+    return normalize.prompt_in(fields) or prompt_of(record.get("prompt"))
+
+
+def asked_in_record(record: Mapping[str, object]) -> str:
+    """What the user said last, of a record that may hold much else.
+
+    Raises:
+        BadRecord: it does not say.
+    """
+    value = next((record[name] for name in forms.PROMPT.split("/") if record.get(name)), None)
+    if value is None:
+        raise BadRecord("no prompt", "has no prompt")
+    return prompt_of(value)[-1]["content"]
 
 
 def _content_id(record: Mapping[str, object]) -> str:

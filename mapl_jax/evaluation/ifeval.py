@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from mapl_jax import constraints
-from mapl_jax.data.readers import BadRecord, as_object, read_entries
+from mapl_jax.data.settings import ON_ERROR
 from mapl_jax.evaluation import statistics
+from mapl_jax.evaluation.ifeval_files import Task
 from mapl_jax.evaluation.sampler import SamplerSettings
 from mapl_jax.runtime.console import text_table
-from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import check_target, write_lines
 from mapl_jax.runtime.settings import setting
 
@@ -29,9 +29,16 @@ FIELDS = tuple(f"{name}_{mode}" for name in ("prompt", "instruction") for mode i
 class IfevalSettings(SamplerSettings):
     """What a config says of IFEval's scores, and of the policy that answers."""
 
-    prompts: str = setting("", "JSONL with key, prompt, instruction_id_list, kwargs")
+    prompts: str = setting(
+        "", "records with key, prompt, instruction_id_list, kwargs; empty: those of responses"
+    )
     responses: str = setting(
-        "", "JSONL with prompt, response; several to a prompt are its samples; empty: checkpoint"
+        "",
+        "records with prompt, response (several to a prompt are its samples), or samples of "
+        "lm-evaluation-harness; empty: checkpoint",
+    )
+    on_error: str = setting(
+        "raise", 'what a prompt that cannot be judged does: "raise" or "skip"', choices=ON_ERROR
     )
     selector: str = setting(
         "", "a reward model that chooses among the samples of a prompt; empty: none"
@@ -55,88 +62,16 @@ class Followed:
     loose: tuple[bool, ...]
 
 
-def read_lines(path: str | os.PathLike[str], needed: Sequence[str]) -> list[dict[str, Any]]:
-    """Records of any source of data that all have the fields needed.
-
-    Raises:
-        UserError: the source cannot be read, or a record is bad; names the record.
-    """
-    records = []
-    for where, value in read_entries(path):
-        try:
-            record = as_object(value)
-        except BadRecord as bad:
-            raise UserError(f"{where}: {bad}") from None
-        if not isinstance(record.get("prompt", ""), str):
-            raise UserError(f"{where}: prompt must be text")
-        missing = [name for name in needed if name not in record]
-        if missing:
-            raise UserError(f"{where}: has no {', '.join(missing)}")
-        records.append(record)
-    if not records:
-        raise UserError(f"{path} holds no records")
-    return records
-
-
-def read_prompts(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Prompts with key, prompt, instruction_id_list and kwargs.
-
-    Raises:
-        UserError: the file is bad.
-    """
-    return read_lines(path, ("key", "prompt", "instruction_id_list", "kwargs"))
-
-
-def read_responses(path: str | os.PathLike[str]) -> dict[str, list[Any]]:
-    """The responses to each prompt, by its text, from lines with prompt and response.
-
-    Raises:
-        UserError: the file is bad.
-    """
-    found: dict[str, list[Any]] = {}
-    for record in read_lines(path, ("prompt", "response")):
-        found.setdefault(_name(record), []).append(record["response"])
-    return found
-
-
-def matched(
-    prompts: Sequence[dict[str, Any]], responses: Mapping[str, list[Any]], path: str
-) -> tuple[list[dict[str, Any]], list[list[Any]], list[Any]]:
-    """Prompts that have responses, these, and the keys of the other prompts.
-
-    The published responses of GPT-4 lack one of 541.
-
-    Args:
-        prompts: as `read_prompts` gives them.
-        responses: as `read_responses` gives them.
-        path: of the responses, for the message.
-
-    Raises:
-        UserError: no prompt has a response.
-    """
-    known = [record for record in prompts if _name(record) in responses]
-    if not known:
-        raise UserError(f"{path} has no response to any of the prompts")
-    missing = [record["key"] for record in prompts if _name(record) not in responses]
-    return known, [responses[_name(record)] for record in known], missing
-
-
-def judge(
-    prompts: Sequence[dict[str, Any]], responses: Sequence[Sequence[Any]], path: str
-) -> list[list[Followed]]:
+def judge(tasks: Sequence[Task], responses: Sequence[Sequence[str]]) -> list[list[Followed]]:
     """Verdicts on every response to every prompt.
 
     Args:
-        prompts: as `read_prompts` gives them.
-        responses: to each prompt.
-        path: of the prompts, for messages.
-
-    Raises:
-        UserError: a response is no text, or an instruction cannot be judged.
+        tasks: prompts.
+        responses: to each, without their reasoning.
     """
     return [
-        [_judge(record, response, path) for response in samples]
-        for record, samples in zip(prompts, responses, strict=True)
+        [_judge(task, response) for response in samples]
+        for task, samples in zip(tasks, responses, strict=True)
     ]
 
 
@@ -153,29 +88,16 @@ def best(samples: Sequence[Sequence[Followed]]) -> list[list[Followed]]:
     ]
 
 
-def _name(record: Mapping[str, Any]) -> str:
-    return str(record["prompt"]).strip()
-
-
-def _judge(record: dict[str, Any], response: Any, path: str) -> Followed:
-    place = f"{path}, key {record['key']}"
-    ids, arguments = record["instruction_id_list"], record["kwargs"]
-    if not isinstance(response, str):
-        raise UserError(f"{place}: the response is no text")
-    if not isinstance(ids, list) or not isinstance(arguments, list) or len(ids) != len(arguments):
-        raise UserError(f"{place}: instruction_id_list and kwargs must be lists of one length")
-    verdicts = []
-    for mode in MODES:
-        try:
-            verdicts.append(
-                tuple(
-                    constraints.verdict(id, kwargs, record["prompt"], response, mode)
-                    for id, kwargs in zip(ids, arguments, strict=True)
-                )
-            )
-        except (ValueError, TypeError, AttributeError) as error:
-            raise UserError(f"{place}: {error}") from None
-    return Followed(record["key"], *verdicts)
+def _judge(task: Task, response: str) -> Followed:
+    instructions = list(zip(task.ids, task.kwargs, strict=True))
+    strict, loose = (
+        tuple(
+            constraints.verdict(id, kwargs, task.text, response, mode)
+            for id, kwargs in instructions
+        )
+        for mode in MODES
+    )
+    return Followed(task.key, strict, loose)
 
 
 def summarize(

@@ -22,23 +22,28 @@ PROMPTS = {
     "not JSON": (b"{'key': 1}\n", "record 2: not JSON"),
     "latin-1": ('{"key": "é"}\n'.encode("latin-1"), "record 2: not UTF-8 text"),
     "a number": (5, "record 2: .*object"),
-    "no key": ({k: v for k, v in ASKED.items() if k != "key"}, "record 2: has no key"),
-    "no kwargs": ({k: v for k, v in ASKED.items() if k != "kwargs"}, "record 2: has no kwargs"),
-    "prompt of a number": ({**ASKED, "prompt": 5}, "record 2: prompt must be text"),
-    "unknown instruction": (instructed("no:such"), "key 1: 'no:such' is no instruction of IFEval"),
-    "instruction of a number": ({**ASKED, "instruction_id_list": [5]}, "key 1: 5 is no instruc"),
+    "no kwargs": (
+        {k: v for k, v in ASKED.items() if k != "kwargs"},
+        "key 1: has no kwargs",
+    ),
+    "prompt of a number": ({**ASKED, "prompt": 5}, "record 2, key 1: prompt must be text"),
+    "unknown instruction": (
+        instructed("no:such"),
+        "key 1: .*'no:such' is no instruction",
+    ),
+    "instruction of a number": ({**ASKED, "instruction_id_list": [5]}, "key 1: .*5 is no instruc"),
     "instruction of a list": ({**ASKED, "instruction_id_list": [[5]]}, "key 1: "),
-    "instructions of text": ({**ASKED, "instruction_id_list": "no"}, "key 1: .*lists of one len"),
+    "instructions of text": ({**ASKED, "instruction_id_list": "no"}, "key 1: .*must be a list"),
     "kwargs missing for one": ({**ASKED, "kwargs": []}, "key 1: .*lists of one length"),
     "kwargs of text": ({**ASKED, "kwargs": ["x"]}, "key 1: "),
     "an argument missing": (
         instructed("length_constraints:number_words", num_words=5),
-        "key 1: length_constraints:number_words needs relation",
+        "key 1: instruction 1: length_constraints:number_words needs relation",
     ),
     "an argument too many": (instructed("punctuation:no_comma", commas=1), "takes no commas"),
     "a number of text": (
         instructed("length_constraints:number_words", num_words="many", relation="at least"),
-        "num_words must be a number from 0, not 'many'",
+        "num_words must be a whole number from 0, not 'many'",
     ),
     "a relation of another kind": (
         instructed("length_constraints:number_words", num_words=5, relation="about"),
@@ -82,9 +87,8 @@ def test_bad_prompts_of_ifeval(name, bench, preset):
 
 
 RESPONSES = {
-    "no response": ({"prompt": "Write a line."}, "record 2: has no response"),
-    "response of null": ({"prompt": "Write a line.", "response": None}, "response is no text"),
-    "response of a list": ({"prompt": "Write a line.", "response": ["x"]}, "response is no text"),
+    "response of a number": ({"prompt": "Write a line.", "response": 5}, "must be text, not a nu"),
+    "response of an object": ({"prompt": "Write a line.", "response": {}}, "must be text, not an"),
     "a list": ([1], "record 2: .*(object|has no prompt)"),
     "text": ("Write a line.", "record 2: .*(object|has no prompt)"),
 }

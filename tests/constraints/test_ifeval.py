@@ -182,7 +182,7 @@ def test_all_25_types_are_there():
             "length_constraints:number_words",
             {"num_words": -1, "relation": "at least"},
             "strict",
-            "num_words must be a number from 0",
+            "num_words must be a whole number from 0",
         ),
         (
             "length_constraints:number_words",

@@ -122,11 +122,11 @@ def test_wrapped_json_keeps_what_looks_wrapped_but_is_a_record(tmp_path):
 
 
 def test_ifeval_reads_its_files_as_all_data_is_read(tmp_path):
-    from mapl_jax.evaluation import ifeval
+    from mapl_jax.evaluation import ifeval_files
 
     line = b'{"prompt": "Q", "response": "A"}'
     files = {"a.jsonl": b"\xef\xbb\xbf" + line, "a.jsonl.gz": gzip.compress(line),
              "a.json": b"[" + line + b"]"}  # fmt: skip
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-        assert ifeval.read_responses(tmp_path / name) == {"Q": ["A"]}, name
+        assert ifeval_files.read_responses(tmp_path / name) == {"Q": ["A"]}, name

@@ -110,6 +110,27 @@ def test_a_policy_answers_and_its_responses_score_the_same_again(models, prompts
     assert table in first
 
 
+def test_prompts_are_checked_before_a_policy_is_loaded(tmp_path):
+    bad = {**PROMPTS[1], "instruction_id_list": ["count:words"]}
+    path = write_lines(tmp_path / "p.jsonl", PROMPTS[0], bad)
+    with pytest.raises(UserError, match=r"p.jsonl, record 2, key 2: .*'count:words' is no instr"):
+        run(prompts=path, checkpoint=tmp_path / "nowhere")
+    with pytest.raises(UserError, match="no such folder"):
+        run(prompts=path, checkpoint=tmp_path / "nowhere", on_error="skip")
+
+
+def test_a_file_with_prompts_and_responses_is_enough(tmp_path, capsys):
+    path = write_lines(
+        tmp_path / "samples_ifeval.jsonl",
+        {"doc": PROMPTS[0], "filtered_resps": ["<think>a, b</think>Two words."]},
+        {"doc": PROMPTS[1], "filtered_resps": [None]},
+    )
+    run(responses=path, output=tmp_path / "verdicts.jsonl")
+    assert "responses without text, which follow nothing: 1" in capsys.readouterr().out
+    verdicts = read_lines(tmp_path / "verdicts.jsonl")
+    assert [line["follow_instruction_list_strict"] for line in verdicts] == [[True, True], [False]]
+
+
 def test_a_reward_model_chooses_among_samples(models, prompts, tmp_path, capsys):
     run(
         prompts=prompts,

@@ -1,0 +1,248 @@
+"""IFEval's files: prompts with instructions, and responses to them.
+
+A record is IFEval's own (`key`, `prompt`, `instruction_id_list`, `kwargs`; or `prompt`,
+`response`), or a sample of lm-evaluation-harness, which holds both (`doc`, `filtered_resps`).
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
+
+from mapl_jax import constraints
+from mapl_jax.constraints.ifeval import IDS
+from mapl_jax.data import records
+from mapl_jax.data.messages import Message
+from mapl_jax.data.readers import BadRecord, as_object, kind_of, plain, read_entries
+from mapl_jax.data.records import Tally
+from mapl_jax.evaluation.thinking import without_thinking
+from mapl_jax.runtime.errors import UserError
+
+# Columns of a response, or of several to one prompt.
+RESPONSE = ("response", "responses", "filtered_resps", "resps", "completion", "output")
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A prompt with instructions that can be judged.
+
+    Attributes:
+        place: where it stands, for messages.
+        key: what verdicts call it.
+        messages: of the prompt, which ends with a user's turn.
+        ids: of its instructions.
+        kwargs: their arguments.
+        record: as it stands in the file.
+    """
+
+    place: str
+    key: object
+    messages: list[Message]
+    ids: tuple[str, ...]
+    kwargs: tuple[Mapping[str, object] | None, ...]
+    record: Mapping[str, object]
+
+    @property
+    def text(self) -> str:
+        """What the user says last: what responses are found by."""
+        return self.messages[-1]["content"]
+
+
+def read_tasks(
+    path: str | os.PathLike[str], *, on_error: str = "raise"
+) -> tuple[list[Task], list[str]]:
+    """Prompts whose instructions can all be judged, and what is to be said of the others.
+
+    Args:
+        path: any source of data.
+        on_error: "raise", or "skip" to leave out prompts that cannot be judged, and count them.
+
+    Raises:
+        UserError: the source cannot be read, a prompt cannot be judged, or none is left.
+    """
+    tasks, tally, bad = [], Tally(), []
+    places: dict[str, str] = {}
+    for where, value in read_entries(path):
+        tally.read += 1
+        try:
+            task = _task(where, value)
+            if (earlier := places.setdefault(task.text.strip(), where)) != where:
+                raise BadRecord(
+                    "repeated prompt",
+                    f"the same prompt as {earlier}; responses are told apart by their prompts, so "
+                    "keep one of the two",
+                )
+            tasks.append(task)
+        except BadRecord as error:
+            bad.append(f"{where}{_key(value)}: {error}")
+            tally.dropped[error.reason] += 1
+    if not tally.read:
+        raise UserError(f"{os.fspath(path)} holds no records")
+    if bad and (on_error == "raise" or not tasks):
+        more = f" (and {len(bad) - 1} more of {tally.read} prompts)" if len(bad) > 1 else ""
+        leave_out = "; --config.on_error=skip leaves such prompts out" if tasks else ""
+        raise UserError(bad[0] + more + leave_out)
+    return tasks, tally.notes()
+
+
+def _key(value: object) -> str:
+    record = _document(value) if isinstance(value, dict) else {}
+    return f", key {record['key']}" if "key" in record else ""
+
+
+def _document(record: Mapping[str, object]) -> dict[str, object]:
+    """The prompt's record; in a sample of lm-evaluation-harness it is a field."""
+    inner = record.get("doc")
+    return dict(inner if isinstance(inner, Mapping) else record)
+
+
+def _task(where: str, value: object) -> Task:
+    record = _document(as_object(value))
+    messages = records.prompt_in_record(record)
+    ids, kwargs = _list(record, "instruction_id_list"), _list(record, "kwargs")
+    if not ids:
+        raise BadRecord("no instructions", "has no instructions (instruction_id_list is empty)")
+    if "kwargs" not in record:
+        raise BadRecord("no kwargs", "has no kwargs")
+    kwargs = [None] * len(ids) if record["kwargs"] is None else kwargs
+    if len(ids) != len(kwargs):
+        raise BadRecord(
+            "bad kwargs",
+            f"instruction_id_list and kwargs must be lists of one length, not of {len(ids)} and "
+            f"{len(kwargs)}",
+        )
+    given = tuple(cast(Mapping[str, object] | None, _written(item)) for item in kwargs)
+    for number, (name, arguments) in enumerate(zip(ids, given, strict=True), 1):
+        try:
+            constraints.verdict(cast(str, name), arguments, messages[-1]["content"], "")
+        except (ValueError, TypeError, AttributeError) as error:
+            reason = "bad kwargs" if name in IDS else "unknown instruction"
+            raise BadRecord(reason, f"instruction {number}: {error}") from None
+    key = record.get("key", where)
+    return Task(where, key, messages, tuple(cast(list[str], ids)), given, record)
+
+
+def _list(record: Mapping[str, object], name: str) -> list[object]:
+    value = _written(record.get(name))
+    if value is None and name == "instruction_id_list":
+        raise BadRecord(f"no {name}", f"has no {name}")
+    if value is not None and not isinstance(value, list):
+        raise BadRecord(f"bad {name}", f"{name} must be a list, not {kind_of(value)}")
+    return value or []
+
+
+def _written(value: object) -> object:
+    """A value, also where it stands as JSON text, as tables hold it."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return plain(value)
+
+
+def read_responses(path: str | os.PathLike[str]) -> dict[str, list[str | None]]:
+    """The responses to each prompt, by its text; None for one without text.
+
+    Raises:
+        UserError: the source cannot be read, or a record is bad.
+    """
+    found: dict[str, list[str | None]] = {}
+    answered, first = False, ""
+    for where, value in read_entries(path):
+        first = first or where
+        try:
+            record = as_object(value)
+            column = next((name for name in RESPONSE if name in record), None)
+            answered = answered or column is not None
+            prompt = records.asked_in_record(_document(record))
+            some = list(_texts(plain(record.get(column or "")), column or ""))
+        except BadRecord as bad:
+            raise UserError(f"{where}: {bad}") from None
+        found.setdefault(prompt.strip(), []).extend(some or [None])
+    if not found:
+        raise UserError(f"{os.fspath(path)} holds no records")
+    if not answered:
+        raise UserError(f"{first}: has no response (known columns: {', '.join(RESPONSE)})")
+    return found
+
+
+def _texts(value: object, column: str) -> Iterator[str | None]:
+    """Responses, however deep in lists; blank ones are none."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _texts(item, column)
+    elif value is None or isinstance(value, str):
+        yield value if value and value.strip() else None
+    else:
+        raise BadRecord("no text", f"{column} must be text, not {kind_of(value)}")
+
+
+def matched(
+    tasks: Sequence[Task], responses: Mapping[str, Sequence[str | None]], path: str
+) -> tuple[list[Task], list[list[str | None]], list[str]]:
+    """Prompts that have responses, these, and what is to be said of others.
+
+    The published responses of GPT-4 lack one of 541.
+
+    Args:
+        tasks: as `read_tasks` gives them.
+        responses: as `read_responses` gives them.
+        path: of the responses, for the message.
+
+    Raises:
+        UserError: no prompt has a response.
+    """
+    known = [task for task in tasks if task.text.strip() in responses]
+    if not known:
+        raise UserError(f"{path} has no response to any of the prompts")
+    notes = []
+    if missing := [task for task in tasks if task.text.strip() not in responses]:
+        notes.append(
+            f"prompts without a response, which are left out: {len(missing)} "
+            f"(first: key {missing[0].key})"
+        )
+    asked = {task.text.strip() for task in tasks}
+    if strange := [text for text in responses if text not in asked]:
+        notes.append(
+            f"prompts of {path} that were not asked for: {len(strange)} "
+            f"(first: {strange[0][:60]!r})"
+        )
+    texts = [list(responses[task.text.strip()]) for task in known]
+    counts = sorted(set(map(len, texts)))
+    if len(counts) > 1:
+        most = next(t for t, some in zip(known, texts, strict=True) if len(some) == counts[-1])
+        notes.append(
+            f"prompts have {counts[0]} to {counts[-1]} responses, and each counts as the mean of "
+            f"its own; {counts[-1]} has key {most.key}"
+        )
+    return known, texts, notes
+
+
+def answers_alone(
+    tasks: Sequence[Task], responses: Sequence[Sequence[str | None]]
+) -> tuple[list[list[str]], list[str]]:
+    """Responses without their reasoning, empty where there is none, and what is to be said of it.
+
+    Args:
+        tasks: prompts.
+        responses: to each.
+    """
+    empty, thought, endless = [], [], []
+    found: list[list[str]] = []
+    for task, some in zip(tasks, responses, strict=True):
+        found.append([])
+        for text in some:
+            answer, reasoned = without_thinking(text or "")
+            found[-1].append(answer)
+            if reasoned:
+                (thought if answer.strip() else endless).append(task.key)
+            elif not answer.strip():
+                empty.append(task.key)
+    lines = (
+        (empty, "responses without text, which follow nothing"),
+        (thought, "responses that begin with reasoning (<think>), which is not judged"),
+        (endless, "responses of reasoning (<think>) without an answer, which follow nothing"),
+    )
+    return found, [f"{what}: {len(keys)} (first: key {keys[0]})" for keys, what in lines if keys]

@@ -1,0 +1,104 @@
+"""IFEval's scores, from settings to the table: of given responses, or of those of a policy."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from mapl_jax.evaluation import ifeval, ifeval_files, sampler
+from mapl_jax.evaluation import rewards as judging
+from mapl_jax.evaluation.ifeval import IfevalSettings
+from mapl_jax.evaluation.ifeval_files import Task
+from mapl_jax.kernels.compute import Compute
+from mapl_jax.models.config import DTYPES
+from mapl_jax.runtime.console import result, say, say_each
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import check_target, write_lines
+from mapl_jax.training import restore, sharding
+
+
+def score(config: IfevalSettings) -> None:
+    """Judges responses as IFEval does: given ones, or those of a policy."""
+    if not config.prompts and not config.responses:
+        raise UserError("no prompts given; set --config.prompts=FILE")
+    if bool(config.responses) == bool(config.checkpoint):
+        raise UserError(
+            "set either --config.responses=FILE or --config.checkpoint=DIR, which answers itself"
+        )
+    if config.responses and config.n > 1:
+        raise UserError("n is for a checkpoint; a file of responses says itself how many there are")
+    if config.selector and config.checkpoint and config.n == 1:
+        raise UserError("a selector needs several responses to choose from; set --config.n=8")
+    if config.output:
+        check_target(config.output)
+    source = config.prompts or config.responses
+    tasks, notes = ifeval_files.read_tasks(source, on_error=config.on_error)
+    say_each(notes)
+    texts: Sequence[Sequence[str | None]]
+    if config.responses:
+        found = ifeval_files.read_responses(config.responses)
+        tasks, texts, notes = ifeval_files.matched(tasks, found, config.responses)
+        say_each(notes)
+        if config.selector and max(map(len, texts)) == 1:
+            raise UserError(f"{config.responses} has one response to a prompt, nothing to select")
+    else:
+        texts = _answered(tasks, config)
+    answers, notes = ifeval_files.answers_alone(tasks, texts)
+    say_each(notes)
+    followed = ifeval.judge(tasks, answers)
+    rewards = _rewards(tasks, answers, config) if config.selector else None
+    if jax.process_index() != 0:
+        return
+    summarize = functools.partial(ifeval.summarize, seed=config.seed, resamples=config.resamples)
+    most = max(map(len, texts))
+    if most == 1:
+        result(ifeval.table(summarize(followed)))
+    else:
+        ways = {f"one of {most}, on average": followed}
+        if rewards:
+            choice = [int(np.argmax(values)) for values in rewards]
+            ways["the reward model's choice"] = ifeval.picked(followed, choice)
+        ways[f"the best of {most}"] = ifeval.best(followed)
+        result(ifeval.choice_table({name: summarize(way) for name, way in ways.items()}))
+    if config.output:
+        ifeval.write(config.output, followed, rewards)
+        say("", f"verdicts: {config.output}")
+
+
+def _answered(tasks: list[Task], config: IfevalSettings) -> list[list[str]]:
+    """What a policy says to IFEval's prompts, kept beside the verdicts."""
+    output = Path(config.output).with_suffix(".responses.jsonl") if config.output else None
+    respond = sampler.load(config, rows_per_batch=config.rows_per_batch)
+    found = respond(
+        [task.messages for task in tasks],
+        samples=config.n,
+        names=lambda number: f"{tasks[number].place}, key {tasks[number].key}:",
+        progress=True,
+    )
+    if output and jax.process_index() == 0:
+        write_lines(output, sampler.with_responses([(t.record, t.messages) for t in tasks], found))
+        say(f"responses: {output}")
+    cut = sum(not answer.ended for answers in found for answer in answers)
+    if cut:
+        say(f"{cut} responses were cut at {config.max_new_tokens} tokens")
+    return [[answer.text for answer in answers] for answers in found]
+
+
+def _rewards(
+    tasks: list[Task], texts: list[list[str]], config: IfevalSettings
+) -> list[list[float]]:
+    """What a reward model thinks of responses to IFEval's prompts."""
+    mesh = sharding.make_mesh(config.mesh)
+    found = restore.load(config.selector, mesh)
+    if not found.head:
+        raise UserError(f"{config.selector} holds a policy, and so no score to select by")
+    return judging.rewards(
+        found,
+        [task.messages for task in tasks],
+        texts,
+        mesh,
+        rows_per_batch=config.rows_per_batch,
+        compute=Compute(DTYPES[config.dtype], backend=config.attention),
+    )
