@@ -229,7 +229,9 @@ def answers_alone(
         tasks: prompts.
         responses: to each.
     """
-    empty, thought, endless = [], [], []
+    empty: list[object] = []
+    thought: list[object] = []
+    endless: list[object] = []
     found: list[list[str]] = []
     for task, some in zip(tasks, responses, strict=True):
         found.append([])
