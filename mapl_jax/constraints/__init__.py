@@ -38,6 +38,7 @@ from mapl_jax.constraints.registry import (
     parse,
     propose,
     redundant,
+    redundant_together,
     render,
     validate,
 )
@@ -60,6 +61,7 @@ __all__: Sequence[str] = (
     "parse",
     "propose",
     "redundant",
+    "redundant_together",
     "render",
     "validate",
     "verdict",

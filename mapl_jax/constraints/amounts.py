@@ -73,6 +73,7 @@ AT_LEAST = "at least"
 LESS_THAN = "less than"
 RELATIONS = (LESS_THAN, AT_LEAST)
 
+_SMALL = 12
 _STEPS = (100, 50, 20, 10, 5)
 
 
@@ -82,6 +83,11 @@ class Random(Protocol):
     def random(self) -> float:
         """The next number in [0, 1)."""
         ...
+
+
+def is_round(number: int) -> bool:
+    """Whether people would choose such a number."""
+    return number <= _SMALL or number % 5 == 0
 
 
 def holds(count: float, relation: str, number: float) -> bool:
@@ -155,4 +161,7 @@ def propose(
     if not choices:
         return None
     relation, low, high = choices[int(rng.random() * len(choices))]
+    if relation == LESS_THAN and low > _SMALL and rng.random() < 0.5:
+        # "At most 50" rather than "fewer than 50".
+        return relation, between(low - 1, high - 1, rng) + 1
     return relation, between(low, high, rng)

@@ -7,6 +7,7 @@ nor do two of which one brings the other along.
 
 import functools
 import re
+from collections.abc import Sequence
 
 from mapl_jax.constraints.base import Demands
 from mapl_jax.constraints.conflicts import AT_LEAST_AS_MANY
@@ -16,14 +17,22 @@ from mapl_jax.constraints.text.statistics import Text
 # What measures the length of the whole text, in one unit or another.
 _LENGTH = frozenset({"words", "characters", "distinct words"})
 # What one brings along: a date names its month, and bold text is highlighted.
-_SAME = {"months": "dates", "bold text": "highlights"}
+_SAME = {
+    "months": "dates",
+    "bold text": "highlights",
+    # Where there are paragraphs, there are lines; the end of an answer is asked for once.
+    "lines": "paragraphs",
+    "last word": "ending",
+    "ends with .": "ending",
+    "ends with ?": "ending",
+}
 # What bounds the words of a sentence or paragraph; a text too short for as many brings it along.
 _SENTENCE_LENGTHS = (
     "first sentence",
     "length_constraints:longest_sentence",
     "length_constraints:longest_paragraph",
 )
-_CHARACTERS_OF_A_WORD = 5
+_CHARACTERS_OF_A_WORD = 6
 _LENGTHS = {"words": lambda text: len(text.words), "characters": lambda text: len(text.stripped)}
 _PLACE = re.compile(r"(.*) is ")
 
@@ -42,7 +51,8 @@ def _topic(name: str) -> str:
     if name.startswith("in "):
         return "language"
     match = _PLACE.match(name)
-    return match[1] if match else _SAME.get(name, name)
+    topic = match[1] if match else name
+    return _SAME.get(topic, topic)
 
 
 def follows(a: Demands, b: Demands) -> str | None:
@@ -59,6 +69,9 @@ def follows(a: Demands, b: Demands) -> str | None:
     for name in _SENTENCE_LENGTHS:
         if most / _CHARACTERS_OF_A_WORD <= b.bounds.get(name, (0, 0))[1] < float("inf"):
             return f"in {most:g} characters there is no room for more words of {name}"
+    words = max((a.bounds.get(name, (0, 0))[0] for name in ("words", *_brings("words"))), default=0)
+    if 0 < b.bounds.get("characters", (0, 0))[0] <= _CHARACTERS_OF_A_WORD * words:
+        return f"{words:g} words have nearly as many characters"
     texts = (*a.phrases, *a.exact)
     if not texts:
         return None
@@ -84,6 +97,29 @@ def follows(a: Demands, b: Demands) -> str | None:
             continue
         if count >= low > 0:
             return f"what is required holds enough of {name}"
+    return None
+
+
+# So many of one thing, of so much each, are so much of a third.
+_PRODUCTS = (
+    ("sentences", "length_constraints:longest_sentence", "words"),
+    ("sentences", "length_constraints:shortest_sentence", "words"),
+    ("paragraphs", "length_constraints:longest_paragraph", "words"),
+)
+
+
+def brought_together(many: Sequence[Demands]) -> str | None:
+    """Why one of several constraints has nothing to add to the others, though to any one it has."""
+    bounds = {name: bound for demands in many for name, bound in demands.bounds.items()}
+    for number, size, whole in _PRODUCTS:
+        if number not in bounds or size not in bounds:
+            continue
+        low, high = (a * b for a, b in zip(bounds[number], bounds[size], strict=True))
+        for name in {whole, *_brings(whole)} - {number, size}:
+            if name in bounds and high <= bounds[name][1] < float("inf"):
+                return f"with so few {number} of so few words there are no more {name}"
+        if 0 < bounds.get(whole, (0, 0))[0] <= low:
+            return f"so many {number} of so many words are so many {whole}"
     return None
 
 

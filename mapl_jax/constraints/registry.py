@@ -204,6 +204,11 @@ def redundant(a: Asked, b: Asked) -> str | None:
     return None
 
 
+def redundant_together(many: Sequence[Asked]) -> str | None:
+    """Why one of several constraints has nothing to add to all the others; None if each has."""
+    return redundancy.brought_together([each.demands for each in many])
+
+
 _OTHER_WORDS = "so it is said"
 
 

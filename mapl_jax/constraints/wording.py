@@ -96,7 +96,15 @@ def number_slot(key: str, less: int = 0, *, digits: bool = False) -> Slot:
             capital=True,
         )
 
-    possible = (lambda params: parameter.of(params) > less) if less else always
+    def possible(params: Params) -> bool:
+        """ "At most 159" is for nobody to ask: where the other number is round, that is shown."""
+        number = parameter.of(params)
+        at_most = amounts.LESS_THAN in params.values()
+        if not less and not at_most:
+            return True
+        shown, other = (number - 1, number) if less else (number, number - 1)
+        return shown > 0 and (amounts.is_round(shown) or not amounts.is_round(other))
+
     return Slot(
         pattern=amounts.PATTERN,
         write=shown,
@@ -177,7 +185,6 @@ _PLAIN = (
 _IS_PLAIN = re.compile(_PLAIN, re.I)
 _ITEM = f"(?:{_QUOTED}|{_PLAIN})"
 _ITEMS = re.compile(_ITEM, re.I | re.S)
-_BARE_SHARE = 0.15
 
 
 def quote(text: str) -> str:
@@ -202,14 +209,12 @@ def text_slot(key: str, *, bare: bool = False) -> Slot:
 
     Args:
         key: parameter that holds it.
-        bare: a plain word may stand without quotes, as in "the word tea".
+        bare: a plain word is also read without quotes, as in "the word tea".
     """
     parameter = Phrase(key)
 
     def write(params: Params, rng: Random) -> str:
-        text = parameter.of(params)
-        unmarked = bare and rng.random() < _BARE_SHARE and _IS_PLAIN.fullmatch(text)
-        return text if unmarked else quote(text)
+        return quote(parameter.of(params))
 
     return Slot(
         pattern=_ITEM if bare else _QUOTED, write=write, read=lambda text: {key: unquote(text)}
@@ -266,9 +271,7 @@ def words_slots(key: str) -> dict[str, Slot]:
     parameter = Phrases(key)
 
     def joined(words: Sequence[str], conjunction: str, rng: Random) -> str:
-        bare = conjunction == ", " and all(map(_IS_PLAIN.fullmatch, words))
-        bare = bare and rng.random() < _BARE_SHARE
-        *first, last = words if bare else map(quote, words)
+        *first, last = map(quote, words)
         return f"{', '.join(first)}{conjunction}{last}" if first else last
 
     def the(conjunction: str) -> Slot:

@@ -84,6 +84,9 @@ class Draw:
                 constraints.clash(one, other) or constraints.redundant(one, other)
                 for one, others in zip(asked, taken, strict=True)
                 for other in others
+            ) or any(
+                constraints.redundant_together([*others, one])
+                for one, others in zip(asked, taken, strict=True)
             ):
                 continue
             for params, one, twin, others in zip(arguments, asked, twins, taken, strict=True):

@@ -5,13 +5,16 @@ language in capitals, and what is too short to judge is taken by its letters; wo
 those between white space, so that "DON'T" is one word and not two.
 """
 
+import re
 from collections.abc import Callable
 
 from mapl_jax.constraints.base import Demands, Family, in_english
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params
 from mapl_jax.constraints.shapes import Count
 from mapl_jax.constraints.text.statistics import Text
-from mapl_jax.constraints.text.words import is_capital
+from mapl_jax.constraints.text.words import is_capital, unmarked, word_tokens
+
+_NUMERAL = re.compile("[IVXLC]+")
 
 
 class Case(Family):
@@ -47,6 +50,10 @@ class Case(Family):
         return Demands(letter_case=letter_case, about=("capital words", "language"))
 
 
+def _numerals(text: Text) -> set[str]:
+    return {word for word in text.words if _NUMERAL.fullmatch(unmarked(word))}
+
+
 FAMILIES: tuple[Family, ...] = (
     Case("change_case:english_lowercase", str.isupper, "lower"),
     Case("change_case:english_capital", str.islower, "upper"),
@@ -56,8 +63,11 @@ FAMILIES: tuple[Family, ...] = (
         number_key="capital_frequency",
         relation_key="capital_relation",
         quantity="capital words",
+        # Numerals (VI), parts of words (TV's) and a word used again are some to some.
         readings=(
             lambda text: sum(is_capital(word) for word in text.raw.split() if word.isupper()),
+            lambda text: sum(map(is_capital, word_tokens(text.raw))),
+            lambda text: len({word for word in text.words if is_capital(word)} - _numerals(text)),
         ),
         beyond_ifeval=False,
     ),

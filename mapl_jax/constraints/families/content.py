@@ -13,7 +13,7 @@ from mapl_jax.constraints.amounts import AT_LEAST
 from mapl_jax.constraints.base import Demands, Family, Options, in_english
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Choice, Params
 from mapl_jax.constraints.shapes import Count, Flag
-from mapl_jax.constraints.text import marks
+from mapl_jax.constraints.text import marks, readings
 from mapl_jax.constraints.text.statistics import Text
 from mapl_jax.constraints.wording import Slot, text_slot
 
@@ -24,7 +24,6 @@ _MARKERS = {
 _FIRST_PERSON = ("i", "me", "my", "mine", "myself")
 # In another reading these are of the first person as well, and "I" may be a number, "mine" a pit.
 _FIRST_PERSONS = (*_FIRST_PERSON, "we", "us", "our", "ours", "ourselves")
-_SURE_FIRST_PERSON = ("me", "my", "myself")
 _SECOND_PERSON = ("you", "your", "yours", "yourself", "yourselves")
 _BEFORE_ROMAN = frozenset(
     "war part chapter section type phase title volume act level class stage book figure elizabeth "
@@ -89,8 +88,10 @@ def _first_person(text: Text) -> bool:
 
 
 def _surely_first_person(text: Text) -> bool:
-    counts = text.word_counts
-    return any(word in counts for word in _SURE_FIRST_PERSON) or " I " in f" {text.prose} "
+    return _SURELY_ME(text) or " I " in f" {readings.unquoted(text)} "
+
+
+_SURELY_ME = readings.surely("me", "my", "myself")
 
 
 def _months(text: Text) -> bool:
@@ -104,6 +105,7 @@ def _flag(
     statistic: Callable[[Text], bool],
     quantity: str,
     readings: Sequence[Callable[[Text], bool]] = (),
+    about: tuple[str, ...] = (),
     **options: Unpack[Options],
 ) -> Flag:
     """A thing that is there or not."""
@@ -112,8 +114,8 @@ def _flag(
         statistic,
         readings=readings,
         **options,
-        plain_demands=Demands(bounds={quantity: (1, float("inf"))}),
-        negated_demands=Demands(bounds={quantity: (0, 0)}),
+        plain_demands=Demands(bounds={quantity: (1, float("inf"))}, about=about),
+        negated_demands=Demands(bounds={quantity: (0, 0)}, about=about),
     )
 
 
@@ -146,13 +148,18 @@ FAMILIES: tuple[Family, ...] = (
         "digits",
         lambda text: marks.has_numbers(text.raw),
         "numbers",
-        (lambda text: marks.has_numbers(text.marked),),
+        (
+            lambda text: marks.has_numbers(text.marked),
+            lambda text: marks.has_sure_numbers(text.marked),
+        ),
     ),
     _flag(
         "links",
         lambda text: marks.links(text.visible) > 0,
         "links",
         (lambda text: marks.domains(text.raw) > 0,),
+        # "https:" has one.
+        about=("character::",),
     ),
     _flag(
         "dates",
@@ -175,5 +182,5 @@ FAMILIES: tuple[Family, ...] = (
         suits=in_english,
     ),
     _person("first", _first_person, (_any_word(_FIRST_PERSONS), _surely_first_person)),
-    _person("second", _any_word(_SECOND_PERSON)),
+    _person("second", _any_word(_SECOND_PERSON), (readings.surely(*_SECOND_PERSON),)),
 )

@@ -9,16 +9,19 @@ array, not a bare number; a title is not itself full of angular brackets.
 import json
 import re
 
-from mapl_jax.constraints.amounts import AT_LEAST, propose
+from mapl_jax.constraints.amounts import AT_LEAST, LESS_THAN, propose
 from mapl_jax.constraints.base import Demands, Family, Threshold
 from mapl_jax.constraints.parameters import Params, Phrase
 from mapl_jax.constraints.shapes import Count, presence
 from mapl_jax.constraints.text.statistics import Text
+from mapl_jax.constraints.text.words import holds_word
 from mapl_jax.constraints.wording import pick
 
 FIXED_ANSWERS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 _FENCE = re.compile(r"```(?:json)?(.*?)(?:```)?", re.I | re.S)
 _TITLE = re.compile(r"<<[^\n<>]*[^\s<>][^\n<>]*>>")
+# No page is so narrow that it wraps such a line.
+_SHORT = 60
 _SECTION = re.compile(r"\b([A-Z][A-Za-z]{2,})\s?\d")
 
 
@@ -76,6 +79,20 @@ class Sections(Family):
         return Demands(bounds={f"sections {name}": bounds}, exact=(name,) if bounds[0] else ())
 
 
+class Lines(Count):
+    """Lines that are not blank."""
+
+    def derive(self, kept, broken, rng):
+        """Whether there is a line break; a number only where no line is wrapped on a page."""
+        texts = [*kept, *broken]
+        if len({len(text.lines) > 1 for text in texts}) == 2:
+            more = len(kept[0].lines) > 1 if kept else len(broken[0].lines) < 2
+            return {"number": 2, "relation": AT_LEAST if more else LESS_THAN}
+        if any(len(line) > _SHORT or not holds_word(line) for text in texts for line in text.lines):
+            return None
+        return super().derive(kept, broken, rng)
+
+
 def _sections(text: Text, name: str) -> int:
     return len(set(re.findall(rf"^{re.escape(name)}\s?(\d{{1,9}})", text.prose, re.M)))
 
@@ -100,9 +117,5 @@ FAMILIES: tuple[Family, ...] = (
         "title",
         beyond_ifeval=False,
     ),
-    Count(
-        "detectable_format:lines",
-        lambda text: len(text.lines),
-        quantity="lines",
-    ),
+    Lines("detectable_format:lines", lambda text: len(text.lines), quantity="lines"),
 )

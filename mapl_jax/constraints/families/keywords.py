@@ -11,6 +11,7 @@ from mapl_jax.constraints.amounts import RELATIONS, between, propose
 from mapl_jax.constraints.base import Demands, Family, Threshold, spaced
 from mapl_jax.constraints.parameters import Character, Parameter, Params, Phrase, Phrases
 from mapl_jax.constraints.shapes import Count
+from mapl_jax.constraints.text import readings
 from mapl_jax.constraints.text.common_words import COMMON_WORDS
 from mapl_jax.constraints.text.statistics import Text
 from mapl_jax.constraints.text.words import plain_word
@@ -173,7 +174,7 @@ class WordFrequency(Family):
     def _counts(self, text: Text, word: str) -> Sequence[int]:
         """The count, and another that one might come to: parts of compounds, and words of code."""
         if self.letters:
-            return (self._count(text, word),)
+            return (self._count(text, word), readings.letters(text)[word])
         return self._count(text, word), text.lower_runs[word]
 
     def _words(self, texts: Sequence[Text]) -> Sequence[str]:
@@ -254,7 +255,10 @@ FAMILIES: tuple[Family, ...] = (
         "keywords:repeated_words",
         lambda text: text.repeated_words,
         suits=spaced,
-        readings=(lambda text: sum(n > 1 and len(w) > 3 for w, n in text.lower_runs.items()),),
+        readings=(
+            lambda text: sum(n > 1 and len(w) > 3 for w, n in text.lower_runs.items()),
+            readings.repeated_words,
+        ),
         quantity="repeated words",
     ),
     WordOrder(

@@ -7,6 +7,7 @@ nth is looked up, and marks around its first word (**Then**) do not count.
 from mapl_jax.constraints.base import Demands, Family, spaced
 from mapl_jax.constraints.parameters import NEGATION, Number, Params
 from mapl_jax.constraints.shapes import Count
+from mapl_jax.constraints.text import readings
 from mapl_jax.constraints.text.statistics import Text
 
 
@@ -83,7 +84,10 @@ FAMILIES: tuple[Family, ...] = (
     Count(
         "length_constraints:number_sentences",
         lambda text: text.sentences,
-        readings=(lambda text: text.sentences_of_lines,),
+        readings=(
+            lambda text: text.sentences_of_lines,
+            lambda text: len(readings.ended_sentences(text)),
+        ),
         number_key="num_sentences",
         quantity="sentences",
         beyond_ifeval=False,
@@ -91,29 +95,32 @@ FAMILIES: tuple[Family, ...] = (
     Count(
         "length_constraints:characters",
         lambda text: text.graphemes,
-        readings=(lambda text: len(text.stripped),),
+        readings=(
+            lambda text: len(text.stripped),
+            lambda text: len(text.stripped) - text.stripped.count("\n"),
+        ),
         worth=20,
         quantity="characters",
     ),
     Count(
         "length_constraints:longest_sentence",
         lambda text: max(text.sentence_lengths, default=0),
-        readings=(lambda text: max(text.joined_lengths, default=0),),
-        suits=spaced,
+        readings=readings.of_sentences(lambda lengths: max(lengths, default=0)),
+        suits=readings.has_sentences,
         worth=4,
     ),
     Count(
         "length_constraints:shortest_sentence",
         lambda text: min(text.sentence_lengths, default=0),
-        readings=(lambda text: min(text.joined_lengths, default=0),),
-        suits=spaced,
+        readings=readings.of_sentences(lambda lengths: min(lengths, default=0)),
+        suits=readings.has_sentences,
         worth=3,
     ),
     Count(
         "length_constraints:first_sentence",
         lambda text: next(iter(text.sentence_lengths), 0),
-        readings=(lambda text: next(iter(text.joined_lengths), 0),),
-        suits=spaced,
+        readings=readings.of_sentences(lambda lengths: next(iter(lengths), 0)),
+        suits=readings.opens_with_a_sentence,
         worth=3,
         quantity="first sentence",
     ),

@@ -5,8 +5,9 @@ import re
 from mapl_jax.constraints.base import Demands, Family, spaced, word_at
 from mapl_jax.constraints.parameters import Number, Params, Phrase
 from mapl_jax.constraints.shapes import Count, Exact
+from mapl_jax.constraints.text import readings
 from mapl_jax.constraints.text.statistics import Text
-from mapl_jax.constraints.text.words import bare, has_digit
+from mapl_jax.constraints.text.words import bare, counted, is_simple, word_tokens
 from mapl_jax.constraints.wording import pick
 
 _DIVIDER = re.compile(r"\s?\*\*\*\s?")
@@ -53,19 +54,24 @@ class NthParagraph(Family):
         else:
             number = len(kept[0].paragraphs)
             # Of a single paragraph, this is asking for the first word in a strange way.
-            if number < 2 or kept[0].blocks != number:
+            if number < 2 or len({*readings.paragraphs(kept[0])}) > 1:
                 return None
             openings = kept[0].paragraph_openings
             places = [
                 place
                 for place, opening in enumerate(openings[:number], 1)
-                if opening and not has_digit(opening)
+                if opening
+                and is_simple(opening)
+                and not any(self._begins(line, opening) for text in broken for line in text.lines)
             ]
             if not places:
                 return None
             place = pick(places, rng)
             word = openings[place - 1]
         return {"num_paragraphs": number, "nth_paragraph": place, "first_word": word}
+
+    def _begins(self, line: str, word: str) -> bool:
+        return word.lower() in word_tokens(line.lower())[:1]
 
     def demands(self, params: Params) -> Demands:
         """Bounds on paragraphs, and the word at its place."""
@@ -88,15 +94,23 @@ FAMILIES: tuple[Family, ...] = (
     Count(
         "length_constraints:blank_line_paragraphs",
         lambda text: len(text.paragraphs),
-        readings=(lambda text: text.blocks,),
+        # A list belongs to what introduces it or not, a line break begins a paragraph or not.
+        readings=(
+            lambda text: text.blocks,
+            lambda text: len(text.lines),
+            readings.sure_paragraphs,
+        ),
         quantity="paragraphs",
     ),
     NthParagraph("length_constraints:nth_paragraph_first_word", beyond_ifeval=False, suits=spaced),
     Count(
         "length_constraints:longest_paragraph",
         lambda text: text.longest_paragraph,
-        readings=(lambda text: max((len(part.split()) for part in text.paragraphs), default=0),),
-        suits=spaced,
+        readings=(
+            lambda text: max((len(word_tokens(part)) for part in text.paragraphs), default=0),
+            lambda text: max(map(len, map(counted, text.prose.split("\n"))), default=0),
+        ),
+        suits=lambda text: readings.is_plain(text) and spaced(text),
         worth=10,
     ),
 )

@@ -1,6 +1,7 @@
 """Punctuation marks: used or avoided, counted."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 
 from mapl_jax.constraints.amounts import AT_LEAST
 from mapl_jax.constraints.base import Demands, Family
@@ -8,12 +9,15 @@ from mapl_jax.constraints.shapes import Count, Flag
 from mapl_jax.constraints.text import marks
 from mapl_jax.constraints.text.statistics import Text
 
+_PARENTHESIS = re.compile(r"(?<![:;=-])\((?=[^()]*\))")
+
 
 def _mark(
     name: str,
     characters: str,
     *,
     statistic: Callable[[Text], int] | None = None,
+    readings: Sequence[Callable[[Text], int]] = (),
     least: int = 1,
     held_out: bool = False,
 ) -> Count:
@@ -23,7 +27,10 @@ def _mark(
         statistic or (lambda text: marks.count(text.marked, characters)),
         least=least,
         quantity=f"character:{characters[0]}",
-        readings=(lambda text: marks.count(text.raw, characters),),
+        readings=(
+            lambda text: marks.count(text.raw, characters),
+            *(readings or (lambda text: marks.sure(text.marked, characters),)),
+        ),
         held_out=held_out,
     )
 
@@ -47,7 +54,10 @@ FAMILIES: tuple[Family, ...] = (
     Flag(
         "punctuation:no_comma",
         lambda text: marks.count(text.marked, marks.COMMAS) == 0,
-        readings=(lambda text: marks.count(text.raw, marks.COMMAS) == 0,),
+        readings=(
+            lambda text: marks.count(text.raw, marks.COMMAS) == 0,
+            lambda text: marks.sure(text.marked, marks.COMMAS) == 0,
+        ),
         beyond_ifeval=False,
         plain_demands=Demands(bounds={"character:,": (0, 0)}),
         negated_demands=Demands(bounds={"character:,": (1, float("inf"))}),
@@ -55,9 +65,27 @@ FAMILIES: tuple[Family, ...] = (
     _mark("question_marks", marks.QUESTION_MARKS),
     _mark("exclamation_marks", marks.EXCLAMATION_MARKS),
     _mark("colons", marks.COLONS),
-    _mark("hyphens", marks.HYPHENS),
-    _mark("apostrophes", "'\u2019", statistic=lambda text: marks.apostrophes(text.marked)),
-    _mark("parentheses", marks.PARENTHESES, held_out=True),
+    _mark(
+        "hyphens",
+        marks.HYPHENS,
+        statistic=lambda text: marks.hyphens(text.marked),
+        readings=(
+            lambda text: marks.hyphens_in_words(text.marked),
+            lambda text: marks.hyphens_and_dashes(text.raw),
+        ),
+    ),
+    _mark(
+        "apostrophes",
+        "'\u2019",
+        statistic=lambda text: marks.apostrophes(text.marked),
+        readings=(lambda text: text.raw.count("'") + text.raw.count("\u2019"),),
+    ),
+    _mark(
+        "parentheses",
+        marks.PARENTHESES,
+        readings=(lambda text: len(_PARENTHESIS.findall(text.marked)),),
+        held_out=True,
+    ),
     _mark("semicolons", marks.SEMICOLONS),
     _Pairs(
         "punctuation:quotation_marks",

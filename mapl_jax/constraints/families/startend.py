@@ -7,9 +7,10 @@ from typing import Unpack
 from mapl_jax.constraints.base import Demands, Fact, Family, Options, spaced, word_at
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params, Phrase
 from mapl_jax.constraints.shapes import Flag
-from mapl_jax.constraints.text import marks
+from mapl_jax.constraints.text import marks, readings
+from mapl_jax.constraints.text.sentences import is_ended
 from mapl_jax.constraints.text.statistics import Text
-from mapl_jax.constraints.text.words import bare, folded, has_digit
+from mapl_jax.constraints.text.words import bare, folded, is_simple, parts_of
 from mapl_jax.constraints.wording import pick
 
 # Endings for instructions that no given answer keeps.
@@ -42,16 +43,13 @@ class EndPhrase(Family):
         """The last words of the texts to keep."""
         if not kept:
             return {"end_phrase": pick(STOCK_ENDINGS, rng)}
-        line = kept[0].prose.rstrip().strip('"\u201c\u201d').rstrip().rpartition("\n")[2]
-        words = line.split()
-        # Longer phrases are tried too, for texts whose last words are the same.
-        for count in (3 + int(4 * rng.random()), 8, 2):
-            phrase = " ".join(words[-count:]) if words else ""
-            if phrase and line.endswith(phrase) and len(phrase) <= 80:
-                params: Params = {"end_phrase": phrase}
-                if all(self.measure(params, text) < 0 for text in broken):
-                    return params
-        return None
+        sentences = kept[0].sentence_list
+        last = sentences[-1].strip() if sentences else ""
+        # Nobody asks for the tail of a sentence, or for a single word in this way.
+        whole = is_ended(last) and 2 <= len(last.split()) <= 14 and len(last) <= 80
+        if not whole or not all(text.stripped.endswith(last) for text in kept):
+            return None
+        return {"end_phrase": last}
 
     def demands(self, params: Params) -> Demands:
         """The phrase, and the last word it brings."""
@@ -118,9 +116,14 @@ class Member(Family):
             found = frozenset(STOCK_WORDS)
         else:
             found = frozenset.intersection(*(self.places(text) for text in with_word))
-        taken = {word.lower() for text in without for word in self.places(text)}
-        words = (word for word in found if word.lower() not in taken and len(word) <= 30)
-        return sorted(word for word in words if not has_digit(word))
+        taken = {folded(word) for text in without for word in self.places(text)}
+        # Whether "I'm" begins with the word "I" is for nobody to tell.
+        taken |= {part for word in taken for part in parts_of(word)}
+        return sorted(
+            word
+            for word in found
+            if folded(word) not in taken and len(word) <= 30 and is_simple(word)
+        )
 
 
 def _one(word: str) -> frozenset[str]:
@@ -164,7 +167,7 @@ FAMILIES: tuple[Family, ...] = (
         "startend:first_word",
         lambda text: _one(text.first_word),
         quantity="first word",
-        suits=spaced,
+        suits=lambda text: spaced(text) and readings.opens_plainly(text),
     ),
     Member(
         "startend:last_word",
@@ -181,7 +184,11 @@ FAMILIES: tuple[Family, ...] = (
     Flag(
         "startend:full_stop_end",
         _ends_with_full_stop,
-        readings=(lambda text: text.last_character in (*marks.FULL_STOPS, "\u2026"),),
+        readings=(
+            lambda text: text.last_character in (*marks.FULL_STOPS, "\u2026"),
+            # Behind a quotation mark it is not at the very end.
+            lambda text: text.stripped[-1:] in tuple(marks.FULL_STOPS),
+        ),
         plain_demands=Demands(
             bounds={"character:.": (1, float("inf"))},
             values={"ends with .": True, "ends with ?": False},
@@ -191,7 +198,10 @@ FAMILIES: tuple[Family, ...] = (
     Flag(
         "startend:question_end",
         lambda text: marks.count(text.last_character, marks.QUESTION_MARKS) > 0,
-        readings=(lambda text: any(mark in text.stripped[-8:] for mark in marks.QUESTION_MARKS),),
+        readings=(
+            lambda text: any(mark in text.stripped[-8:] for mark in marks.QUESTION_MARKS),
+            lambda text: text.stripped[-1:] in tuple(marks.QUESTION_MARKS),
+        ),
         plain_demands=Demands(
             bounds={"character:?": (1, float("inf"))},
             values={"ends with ?": True, "ends with .": False},

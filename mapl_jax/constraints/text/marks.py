@@ -3,6 +3,7 @@
 Functions of a text (a response, or a view of it that `statistics.Text` gives).
 """
 
+import functools
 import itertools
 import re
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ _ADDRESS = re.compile(
 _LINK = re.compile(r"https?://[^\s)>\]]+|(?<!!)\[[^\[\]\n]+\]\([^()\s]+\)|\bwww\.\w")
 _DOMAIN = re.compile(r"\b\w{2,30}\.(?:com|org|net|edu|gov|io|co)\b", re.I)
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
+_SURE_DIGIT = re.compile(r"(?<![^\W\d_])(?<!\d)\d")
 _MONTH = (
     "(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
     "|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
@@ -51,6 +53,9 @@ HYPHENS = "-\u2010\u2011"
 PARENTHESES = "(\uff08"
 QUOTATION_MARKS = '"\u201c\u201d\u201e\u201f\uff02'
 FULL_STOPS = ".\u3002\uff0e\u0964\u0965\u06d4"
+_HYPHEN = re.compile("(?<!-)-(?!-)|[\u2010\u2011]")
+_HYPHEN_IN_WORD = re.compile(r"(?<=\w)[-\u2010\u2011](?=\w)")
+_QUOTATION = re.compile('["\u201c][^"\u201c\u201d\n]*["\u201d]')
 _APOSTROPHE = re.compile(r"['\u2019](?<=\w.)(?=\w)")
 
 
@@ -59,6 +64,43 @@ def count(text: str, characters: str) -> int:
     if text.isascii():
         return text.count(characters[0])
     return sum(map(text.count, characters))
+
+
+@functools.lru_cache
+def _as_punctuation(characters: str) -> re.Pattern[str]:
+    closing = r"\s\"'\u2019\u201d*_?!.,\]" + ("" if characters[0] in ":;" else ")")
+    mark, *wide = map(re.escape, characters)
+    # Full-width marks need no space behind them.
+    return re.compile("|".join([rf"(?<=[^\s:;(]){mark}(?=[{closing}]|$)", *wide]))
+
+
+def sure(text: str, characters: str) -> int:
+    """The same where none is part of a number, a time of day or a smiley: 1,000, 10:30, ;)."""
+    if not count(text, characters):
+        return 0
+    return sum(1 for _ in _as_punctuation(characters).finditer(text))
+
+
+def hyphens(text: str) -> int:
+    """Hyphens, of which two in a row are a dash."""
+    return sum(1 for _ in _HYPHEN.finditer(text)) if "-" in text or not text.isascii() else 0
+
+
+def hyphens_in_words(text: str) -> int:
+    """Those between two letters or digits."""
+    return sum(1 for _ in _HYPHEN_IN_WORD.finditer(text))
+
+
+def hyphens_and_dashes(text: str) -> int:
+    """Every horizontal stroke."""
+    return sum(map(text.count, HYPHENS + "\u2012\u2013\u2014\u2015\u2212"))
+
+
+def without_quotations(text: str) -> str:
+    """A text without what stands in double quotation marks within a line."""
+    if '"' in text or "\u201c" in text:
+        return _QUOTATION.sub(" ", text)
+    return text
 
 
 def without_addresses(text: str) -> str:
@@ -78,6 +120,11 @@ def apostrophes(text: str) -> int:
 def numbers(text: str) -> int:
     """Numbers written in digits: 7, 1,000 and 3.14 are one each."""
     return sum(1 for _ in _DIGITS.finditer(text))
+
+
+def has_sure_numbers(text: str) -> bool:
+    """Whether there is a digit that is no part of a name such as B2B or MP3."""
+    return _SURE_DIGIT.search(text) is not None
 
 
 def has_numbers(text: str) -> bool:

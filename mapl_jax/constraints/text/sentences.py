@@ -51,6 +51,7 @@ _ENDS_OF_OTHER_SCRIPTS = re.compile(
     "(?<=[\u3002\uff0e\uff01\uff1f\u0964\u0965\u061f\u06d4])(?![\u3002\uff0e\uff01\uff1f\u0964\u0965\u061f\u06d4"
     "\"'\u201d\u2019\u300d\u300f\uff09)]|\\s*$)"
 )
+_END_MARKS = tuple(".?!\u2026\u3002\uff0e\uff01\uff1f\u0964\u0965\u061f\u06d4")
 _MARKER_ALONE = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})[.)]")
 
 
@@ -82,6 +83,11 @@ def with_words(text: str) -> list[str]:
                 found.append(marker + sentence)
                 marker = ""
     return found
+
+
+def is_ended(sentence: str) -> bool:
+    """Whether a sentence has the mark that ends it: no heading, no scrap, not broken off."""
+    return sentence.rstrip("\"')*_]\u201d\u2019\u00bb\u300d\u300f\uff09")[-1:] in _END_MARKS
 
 
 def count(text: str, abbreviations: frozenset[str] = ABBREVIATIONS) -> int:

@@ -111,6 +111,12 @@ def has_digit(word: str) -> bool:
     return any(map(str.isdigit, word))
 
 
+@lru_cache(maxsize=4096)
+def is_simple(word: str) -> bool:
+    """Whether all take it for one word: no number, no mark inside ("I'm", "well-known")."""
+    return not has_digit(word) and word.replace("\u2019", "'").isalnum()
+
+
 def bare(word: str) -> str:
     """A word in lower case without quotes, brackets and punctuation around it."""
     return folded(unmarked(word))

@@ -296,6 +296,29 @@ maybe."?
         ),
         form(
             """
+            Use at least one line break.
+            {Answer} should contain at least one line break.
+            Please use at least one line break in {answer}.
+            Don't write {answer} on a single line.
+            {Answer} must have at least one line break.
+            Put at least one line break into {answer}.
+            Can you use at least one line break in {answer}?
+            I want at least one line break in {answer}.
+            Make sure {answer} has a line break.
+            Start a new line at least once in {answer}.
+            """,
+            """
+            At least one line break, please.
+            Could you use at least one line break?
+            There should be at least one line break in {answer}.
+            Please don't put all of {answer} on one line.
+            {Answer} needs at least one line break.
+            """,
+            relation="at least",
+            number=2,
+        ),
+        form(
+            """
             Write at most {m:line|lines}, not counting blank ones.
             Use fewer than {n:line|lines}, not counting blank ones.
             Please use no more than {m:line|lines}, blank ones aside.

@@ -212,9 +212,9 @@ FORMS: dict[str, tuple[Form, ...]] = {
             """
             At most {m:word|words} of four or more letters may appear more than once.
             No more than {m:word|words} of four or more letters may be used more than once.
-            Use no more than {m:word|words} of four or more letters more than once.
+            Use fewer than {n:word|words} of four or more letters more than once.
             Don't use more than {m:word|words} of four or more letters more than once.
-            Please don't let more than {m:word|words} of four or more letters come up twice.
+            Please use fewer than {n:word|words} of four or more letters more than once.
             {Answer} should use at most {m:word|words} of four or more letters more than once.
             In {answer}, at most {m:word|words} of four or more letters may come up again.
             Can you use at most {m:word|words} of four or more letters more than once?
@@ -224,7 +224,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             """
             Only {m:word|words} of four or more letters at most may be used twice or more.
             Could you let at most {m:word|words} of four or more letters appear twice or more?
-            No more than {m:word|words} of four or more letters may be repeated in {answer}.
+            Fewer than {n:word|words} of four or more letters may be repeated in {answer}.
             Please let at most {m:word|words} of four or more letters come up twice or more.
             {Answer} may repeat up to {m:word|words} of four or more letters, but no more.
             """,

@@ -51,7 +51,7 @@ _ONE_LONG = form(
 _ONE_SHORT = form(
     """
     Include at least one THING of fewer than {n:word|words}.
-    Write at least one THING with fewer than {n:word|words}.
+    Write at least one THING with at most {m:word|words}.
     {Answer} should contain a THING of fewer than {n:word|words}.
     Please include a THING with fewer than {n:word|words}.
     At least one THING must have fewer than {n:word|words}.

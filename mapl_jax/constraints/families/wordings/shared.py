@@ -39,7 +39,7 @@ _LESS = form(
     Use {m:THING|THINGS} at most.
     """,
     """
-    There should be no more than {m:THING|THINGS} in {answer}.
+    There should be fewer than {n:THING|THINGS} in {answer}.
     No more than {m:THING|THINGS}, please.
     Could you use fewer than {n:THING|THINGS} in {answer}?
     Please don't use more than {m:THING|THINGS} in {answer}.
@@ -112,7 +112,7 @@ _SHORT = form(
     """
     Answer in at most {m:THING|THINGS}NOTE.
     Could you answer in fewer than {n:THING|THINGS}NOTE?
-    {Answer} must not be longer than {m:THING|THINGS}NOTE.
+    {Answer} should stay under {n:THING|THINGS}NOTE.
     Please use fewer than {n:THING|THINGS}NOTE.
     No more than {m:THING|THINGS}NOTE, please.
     {Answer} may be up to {m:THING|THINGS} longNOTE.
