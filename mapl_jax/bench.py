@@ -41,11 +41,13 @@ from mapl_jax.training.settings import run_settings
 class Flags:
     """The plain flags of the command."""
 
-    steps: int = setting(10, "steps that are measured, after two that are not", least=1)
+    steps: int = setting(10, "steps that are measured, after two that are not", least=1, most=10**6)
     versus: str = setting("", "peer to compare with: trl; empty: none")
-    pairs: int = setting(64, "with --versus: pairs that every side trains on in a repeat", least=1)
-    batch: int = setting(8, "with --versus: pairs of a step of the peers", least=1)
-    repeats: int = setting(3, "with --versus: repeats, by turns", least=1)
+    pairs: int = setting(
+        64, "with --versus: pairs that every side trains on in a repeat", least=1, most=10**7
+    )
+    batch: int = setting(8, "with --versus: pairs of a step of the peers", least=1, most=2**20)
+    repeats: int = setting(3, "with --versus: repeats, by turns", least=1, most=1000)
     attention: bool = setting(False, "measure attention alone, in rows of 1,024 and 8,192 tokens")
     output: str = setting("", "JSON file for all numbers; empty: print only")
 

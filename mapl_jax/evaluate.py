@@ -180,22 +180,24 @@ class Settings:
     columns: str = setting("", "as docs/data.md says: which column is which, or a published form")
     synthesize: bool = setting(False, "add instructions to raw pairs")
     max_length: int = setting(
-        0, "longest leaf in tokens; 0: that of the run, else 2048", least=32, besides=0
+        0, "longest leaf in tokens; 0: that of the run, else 2048", least=32, most=2**20, besides=0
     )
     row_length: int = setting(
-        0, "tokens of a row; 0: that of the run, else twice max_length", least=0
+        0, "tokens of a row; 0: that of the run, else twice max_length", least=0, most=2**20
     )
     truncation: str = setting(
         "truncate",
         'what happens to longer leaves: "truncate" (from the left), "drop" or "error"',
         choices=TRUNCATION,
     )
-    rows_per_batch: int = setting(8, "rows of tokens at once, over all devices", least=1)
+    rows_per_batch: int = setting(
+        8, "rows of tokens at once, over all devices", least=1, most=2**20
+    )
     dtype: str = setting(
         "float32", 'type of the computation: "float32" or "bfloat16"', choices=tuple(DTYPES)
     )
     attention: str = setting("auto", "backend of the reach mask", choices=BACKENDS)
-    resamples: int = setting(1000, "resamples of the bootstrap", least=0)
+    resamples: int = setting(1000, "resamples of the bootstrap", least=0, most=10**6)
     seed: int = setting(0, "seed of the bootstrap", least=0, most=2**32 - 1)
     synthesis: SynthesisSettings
     mesh: MeshSettings

@@ -44,7 +44,9 @@ class Flags:
     """The plain flags of the command."""
 
     topology: str = setting("", "hardware: v5e:4x4, v5p:2x2x4, v6e:2x4, gpu:8, ...")
-    trie_tokens: int = setting(1000, "tokens of a sample with its instructions, on average")
+    trie_tokens: int = setting(
+        1000, "tokens of a sample with its instructions, on average", least=1, most=2**20
+    )
 
 
 @dataclasses.dataclass(frozen=True)

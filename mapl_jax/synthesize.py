@@ -219,12 +219,14 @@ class CommandSettings(Settings):
         choices=ON_ERROR,
     )
     columns: str = setting("", "as docs/data.md says: which column is which, or a published form")
-    demo_pairs: int = setting(2000, "pairs of the demonstration, if input is demo", least=1)
+    demo_pairs: int = setting(
+        2000, "pairs of the demonstration, if input is demo", least=1, most=10**8
+    )
     format: str = setting(
         "jsonl", 'format of the shards: "jsonl" or "parquet"', choices=pipeline.FORMATS
     )
-    shard_size: int = setting(1024, "pairs of a file, and of a worker's task", least=1)
-    num_proc: int = setting(0, "processes; 0: one per core", least=0)
+    shard_size: int = setting(1024, "pairs of a file, and of a worker's task", least=1, most=10**7)
+    num_proc: int = setting(0, "processes; 0: one per core", least=0, most=1024)
 
     def of_samples(self) -> Settings:
         """What is said of the samples themselves."""

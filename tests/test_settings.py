@@ -1,9 +1,14 @@
 """Settings classes check their fields, alone and as sections of a config."""
 
 import dataclasses
+import importlib
+import inspect
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+import mapl_jax
 from mapl_jax.data.settings import DataSettings, TokenizerSettings
 from mapl_jax.models.config import ModelSettings
 from mapl_jax.models.lora import Lora
@@ -15,6 +20,7 @@ from mapl_jax.training.objective import LossSettings
 from mapl_jax.training.settings import EvalSettings, TrainSettings
 from mapl_jax.training.sharding import MeshSettings
 
+PACKAGE = Path(mapl_jax.__file__).parent
 SECTIONS = {
     "data": DataSettings,
     "synthesis": Settings,
@@ -122,6 +128,36 @@ def test_values_of_a_command_line():
         assert said in settings.flag_problem(Whole, name, text)
     for name, text in (("part.size", "-1"), ("part.on", "true"), ("part.share", "0.25")):
         assert settings.flag_problem(Whole, name, text) is None
+
+
+def settings_classes():
+    """Every class of the package whose fields are declared with `setting`."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if "setting(" in path.read_text():
+            name = ".".join(("mapl_jax", *path.relative_to(PACKAGE).with_suffix("").parts))
+            for cls in vars(importlib.import_module(name)).values():
+                if dataclasses.is_dataclass(cls) and cls.__module__ == name:
+                    yield from [cls] if inspect.isclass(cls) else []
+
+
+def test_every_number_has_a_smallest_and_a_largest_value():
+    seen = 0
+    for cls in settings_classes():
+        for name, field in settings.fields_of(cls).items():
+            about = field.about
+            if field.kind not in (int, float) or not about.help:
+                continue
+            seen += 1
+            low = about.least if about.above is None else about.above
+            high = about.most if about.below is None else about.below
+            assert low is not None and high is not None, f"{cls.__module__}.{cls.__name__}.{name}"
+            assert about.problem(field.kind, field.default) is None, name
+            for value in (float("nan"), float("inf"), -float("inf"), 10**400, -(10**400), 1e39):
+                assert about.problem(field.kind, value), (name, value)
+            if field.kind is float and low not in (0, None):
+                # What a setting lets through is a number of fp32 as well, and not 0.
+                assert np.float32(low) and np.isfinite(np.float32(high)), name
+    assert seen > 80
 
 
 @pytest.mark.parametrize("section", SECTIONS)

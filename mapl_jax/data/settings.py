@@ -23,7 +23,7 @@ class SourceSettings:
     test_fraction: float = setting(
         0.1, "the part of train that is held out, by prompt, where test is empty", above=0, below=1
     )
-    demo_pairs: int = setting(3600, "pairs of the demonstration set", least=10)
+    demo_pairs: int = setting(3600, "pairs of the demonstration set", least=10, most=10**8)
     on_error: str = setting(
         "raise", 'what a bad record does: "raise" or "skip"', choices=ON_ERROR, compared=False
     )
@@ -36,7 +36,7 @@ class SourceSettings:
         compared=False,
     )
     num_proc: int = setting(
-        0, "processes that synthesize; 0: one per core", least=0, compared=False
+        0, "processes that synthesize; 0: one per core", compared=False, least=0, most=1024
     )
 
     def __post_init__(self) -> None:
@@ -47,8 +47,10 @@ class SourceSettings:
 class TrieSettings:
     """What decides how samples become tries."""
 
-    max_length: int = setting(320, "longest prompt and response together, tokens", least=32)
-    row_length: int = setting(512, "tokens of a row", least=1)
+    max_length: int = setting(
+        320, "longest prompt and response together, tokens", least=32, most=2**20
+    )
+    row_length: int = setting(512, "tokens of a row", least=1, most=2**20)
     truncation: str = setting(
         "truncate",
         'what happens to what is longer than max_length: "truncate" (from the left), "drop" or '
@@ -74,8 +76,8 @@ class DataSettings(TrieSettings, SourceSettings):
         "pairs get instructions, and responses answer the prompts whose instructions they keep "
         "as well",
     )
-    threads: int = setting(2, "threads that read ahead", least=0, compared=False)
-    workers: int = setting(0, "processes that read ahead", least=0, compared=False)
+    threads: int = setting(2, "threads that read ahead", compared=False, least=0, most=1024)
+    workers: int = setting(0, "processes that read ahead", compared=False, least=0, most=1024)
     cache: str = setting(
         "", "folder of prepared data, for runs that share it; empty: the run's own", compared=False
     )
@@ -88,7 +90,9 @@ class TokenizerSettings:
     path: str = setting(
         "", "folder or hub name; empty: the model's, or trained on the data", compared=False
     )
-    vocab_size: int = setting(2048, "tokens of a tokenizer that is trained on the data", least=300)
+    vocab_size: int = setting(
+        2048, "tokens of a tokenizer that is trained on the data", least=300, most=2**22
+    )
     chat_template: str = setting(
         "", "replaces the tokenizer's chat template: a template or its file", compared=False
     )

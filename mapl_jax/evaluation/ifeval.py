@@ -44,7 +44,7 @@ class IfevalSettings(SamplerSettings):
         "", "a reward model that chooses among the samples of a prompt; empty: none"
     )
     output: str = setting("", "JSONL of verdicts; empty: print only")
-    resamples: int = setting(1000, "resamples of the bootstrap", least=0)
+    resamples: int = setting(1000, "resamples of the bootstrap", least=0, most=10**6)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -244,21 +244,22 @@ class SamplerSettings:
     checkpoint: str = setting(
         "", "a policy: a run, one of its checkpoints/STEP, a model folder or a hub name"
     )
-    n: int = setting(1, "responses to each prompt", least=1)
-    max_new_tokens: int = setting(512, "longest response, tokens", least=1)
+    n: int = setting(1, "responses to each prompt", least=1, most=10**6)
+    max_new_tokens: int = setting(512, "longest response, tokens", least=1, most=2**20)
     temperature: float = setting(
         AUTO,
         "temperature; 0: always the likeliest token; -1: that for n = 1, else 1",
-        least=0,
-        besides=AUTO,
+        least=1e-3,
+        most=1e3,
+        besides=(0, AUTO),
     )
     top_p: float = setting(
         1.0,
         "draw from the likeliest tokens that together have this probability",
-        above=0,
+        least=1e-6,
         most=1,
     )
-    rows_per_batch: int = setting(16, "responses generated at once", least=1)
+    rows_per_batch: int = setting(16, "responses generated at once", least=1, most=2**16)
     dtype: str = setting(
         "float32", 'type of the computation: "float32" or "bfloat16"', choices=tuple(DTYPES)
     )

@@ -43,13 +43,16 @@ class ModelSettings:
         "", "from scratch, in the shape of a model of mapl_jax/models/published.py"
     )
     width: int = setting(
-        128, "width of the hidden states; this and what follows without path and shape", least=1
+        128,
+        "width of the hidden states; this and what follows without path and shape",
+        least=1,
+        most=2**20,
     )
-    layers: int = setting(2, "blocks of attention and feed-forward", least=1)
-    heads: int = setting(4, "heads of the queries", least=1)
-    kv_heads: int = setting(2, "heads of keys and values", least=1)
-    mlp_width: int = setting(384, "width of the feed-forward layers", least=1)
-    rope_theta: float = setting(10_000.0, "base of the rotary positions", above=0)
+    layers: int = setting(2, "blocks of attention and feed-forward", least=1, most=2**14)
+    heads: int = setting(4, "heads of the queries", least=1, most=2**16)
+    kv_heads: int = setting(2, "heads of keys and values", least=1, most=2**16)
+    mlp_width: int = setting(384, "width of the feed-forward layers", least=1, most=2**22)
+    rope_theta: float = setting(10_000.0, "base of the rotary positions", least=1, most=1e12)
 
     def __post_init__(self) -> None:
         settings.check(self, "model")

@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +16,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 from jax.typing import DTypeLike
 
-from mapl_jax.models import hf_config, tensors
+from mapl_jax.models import finite, hf_config, tensors
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.families import LM_HEAD, SCORE
 from mapl_jax.models.heads import LogpHead, ScoreHead, score_scale
@@ -100,10 +99,11 @@ def load_params(
         score = (normal * score_scale(config)).astype(np.float32)
         place = at_path(places, SCORE.path)
         params["score"] = jax.make_array_from_callback(score.shape, place, score.__getitem__)
-    for key, finite in jax.tree.leaves_with_path(jax.device_get(_are_finite(params))):
-        if not finite:
-            where = jax.tree_util.keystr(key, simple=True, separator="/")
-            raise UserError(f"{path}: weights of {where} are not finite; copy or train them anew")
+    if where := finite.first_beyond(params, finite.LARGEST_WEIGHT):
+        raise UserError(
+            f"{path}: weights of {where} are not finite, or so large (beyond "
+            f"{finite.LARGEST_WEIGHT:g}) that their products are not; copy or train them anew"
+        )
     return params
 
 
@@ -200,22 +200,6 @@ def _filler(place: Sharding) -> Callable[[jax.Array, jax.Array, int], jax.Array]
     """Puts a layer into a stack, in place."""
     put = functools.partial(jax.lax.dynamic_update_index_in_dim, axis=0)
     return jax.jit(put, donate_argnums=0, out_shardings=place)
-
-
-@jax.jit
-def _are_finite(params: Params) -> Any:
-    """Of every parameter, whether it holds finite numbers alone."""
-    return jax.tree.map(lambda x: _of_parts(x).all() if x.ndim > 2 else _all_finite(x), params)
-
-
-def _of_parts(stack: jax.Array) -> jax.Array:
-    # Layer by layer: XLA for CPU takes as much memory again as what it looks at.
-    return jax.lax.map(_all_finite, stack)
-
-
-def _all_finite(x: jax.Array) -> jax.Array:
-    # 0 * inf and 0 * NaN are NaN; a maximum may pass over a NaN.
-    return (0 * x).sum() == 0
 
 
 def _check_tensors(

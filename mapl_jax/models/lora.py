@@ -34,9 +34,12 @@ class Lora:
     """Which matrices have adapters, and of what size: A [in, rank] and B [rank, out]."""
 
     rank: int = setting(
-        0, "rank of adapters beside a frozen model; 0: the whole model is trained", least=0
+        0,
+        "rank of adapters beside a frozen model; 0: the whole model is trained",
+        least=0,
+        most=2**16,
     )
-    alpha: float = setting(32.0, "adapters are scaled by alpha / rank", above=0)
+    alpha: float = setting(32.0, "adapters are scaled by alpha / rank", least=1e-6, most=1e6)
     targets: str = setting(
         ALL, "matrices with adapters: all, or of q,k,v,o,gate,up,down with commas between them"
     )

@@ -279,7 +279,9 @@ def _define(flags: type[F]) -> Callable[[], F]:
     def values() -> F:
         given = {name: holder.value for name, holder in holders.items()}
         lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
-        return flags(**given | lists)
+        made = flags(**given | lists)
+        settings.check(made, "--")
+        return made
 
     return values
 

@@ -46,11 +46,26 @@ class Together:
     coordinator: str = setting(
         "", "of several processes: address of process 0 and a free port there, HOST:PORT"
     )
-    num_processes: int = setting(-1, "of several processes: how many there are; -1: not given")
-    process_id: int = setting(-1, "of several processes: which one this is, from 0; -1: not given")
+    num_processes: int = setting(
+        -1,
+        "of several processes: how many there are; -1: not given",
+        least=1,
+        most=2**16,
+        besides=-1,
+    )
+    process_id: int = setting(
+        -1,
+        "of several processes: which one this is, from 0; -1: not given",
+        least=0,
+        most=2**16,
+        besides=-1,
+    )
     distributed: bool = setting(False, "one of several processes; the cluster knows the rest")
     lost_after: int = setting(
-        100, "seconds without a sign of life after which a process counts as lost", least=1
+        100,
+        "seconds without a sign of life after which a process counts as lost",
+        least=1,
+        most=10**6,
     )
 
     def __post_init__(self) -> None:

@@ -43,7 +43,7 @@ class Setting:
         above: a number that the value must exceed.
         most: the largest number.
         below: a number that the value must stay under.
-        besides: a number outside of these bounds with a meaning of its own.
+        besides: numbers outside of these bounds with a meaning of their own.
         choices: the texts to choose from; empty where every text is one.
         compared: whether a run folder belongs to one value. Not so where it decides no parameter,
             and where it only says where something lies whose content is compared.
@@ -55,7 +55,7 @@ class Setting:
     above: float | None = None
     most: float | None = None
     below: float | None = None
-    besides: float | None = None
+    besides: tuple[float, ...] = ()
     choices: tuple[str, ...] = ()
     compared: bool = True
     part_of_all: bool = False
@@ -77,23 +77,23 @@ class Setting:
         if kind not in (int, float):
             return None
         numbers = (int,) if kind is int else (int, float)
-        if type(value) in numbers and (value == self.besides or self._holds(value)):  # type: ignore[arg-type]
+        if type(value) in numbers and (value in self.besides or self._holds(value)):  # type: ignore[arg-type]
             return None
         return f"it must be {self._numbers(whole=kind is int)}"
 
     def _holds(self, value: float) -> bool:
         return (
-            math.isfinite(value)
-            and (self.least is None or value >= self.least)
+            (self.least is None or value >= self.least)
             and (self.above is None or value > self.above)
             and (self.most is None or value <= self.most)
             and (self.below is None or value < self.below)
+            and (isinstance(value, int) or math.isfinite(value))
         )
 
     def _numbers(self, whole: bool) -> str:
         """The numbers within the bounds, in words."""
         bounds = [
-            f"{word} {bound:g}" if abs(bound) < 1e6 else f"{word} {bound:.0f}"
+            f"{word} {bound}" if isinstance(bound, int) else f"{word} {bound:g}"
             for word, bound in (
                 ("at least", self.least),
                 ("above", self.above),
@@ -104,7 +104,7 @@ class Setting:
         ]
         kind = "a whole number" if whole else "a finite number"
         text = f"{kind}, {' and '.join(bounds)}" if bounds else kind
-        return text if self.besides is None else f"{text}, or {self.besides:g}"
+        return ", or ".join([text, *(f"{value:g}" for value in self.besides)])
 
 
 def setting(
@@ -115,12 +115,13 @@ def setting(
     above: float | None = None,
     most: float | None = None,
     below: float | None = None,
-    besides: float | None = None,
+    besides: float | tuple[float, ...] = (),
     choices: Collection[str] = (),
     compared: bool = True,
 ) -> T:
     """A field of a settings class; see `Setting` for the arguments."""
-    about = Setting(help, least, above, most, below, besides, tuple(choices), compared)
+    others = besides if isinstance(besides, tuple) else (besides,)
+    about = Setting(help, least, above, most, below, others, tuple(choices), compared)
     field: T = dataclasses.field(default=default, metadata={_KEY: about})
     return field
 

@@ -13,12 +13,13 @@ from mapl_jax.synthesis.settings import Settings as SynthesisSettings
 class DataSettings(SourceSettings):
     """The section `data` of a study: its pairs, and which of them it uses."""
 
-    test_pairs: int = setting(0, "held-out pairs that are used; 0: all", least=0)
+    test_pairs: int = setting(0, "held-out pairs that are used; 0: all", least=0, most=10**9)
     max_words: int = setting(
         120,
         "most words of a prompt and the longer response together, longer pairs are left out; "
         "0: none are",
         least=0,
+        most=10**6,
     )
 
 
@@ -43,8 +44,8 @@ class Settings:
     name: str = setting("study", "name; the study lies in studies/NAME unless --workdir is set")
     seed: int = setting(0, "seed of shares and of the bootstrap", least=0, most=2**32 - 1)
     arms: str = setting("", "names of arms with semicolons between them; empty: all")
-    seeds: int = setting(3, "runs of every arm", least=1)
-    resamples: int = setting(1000, "resamples of the bootstrap", least=1)
+    seeds: int = setting(3, "runs of every arm", least=1, most=1000)
+    resamples: int = setting(1000, "resamples of the bootstrap", least=1, most=10**6)
     keep: bool = setting(False, "keep checkpoints and caches of finished runs")
     data: DataSettings
     synthesis: SynthesisSettings

@@ -40,12 +40,14 @@ class Settings:
         "fewest instructions of a prompt; a pair that cannot have as many keeps its base "
         "comparison only",
         least=1,
+        most=1000,
     )
     k_max: int = setting(
         5,
         "most instructions of a prompt; their number is uniform between the two, as far as the "
         "pair allows",
         least=1,
+        most=1000,
     )
     families: str = setting(
         "train", '"train", "held_out", "all", or ids of families with commas between them'
@@ -69,6 +71,7 @@ class Settings:
         "pairs to learn from what responses of the data are like: which instructions say nothing, "
         "how to draw families evenly, and which way they lean; 0: nothing is learned",
         least=0,
+        most=10**7,
     )
     min_share: float = setting(
         0.05,

@@ -14,6 +14,7 @@ from typing import Any
 
 from orbax.checkpoint import v1 as ocp
 
+from mapl_jax.models import finite
 from mapl_jax.runtime import console, distributed, files
 from mapl_jax.runtime.errors import Stopped, Unwritten, UserError
 from mapl_jax.training.step import TrainState
@@ -154,12 +155,19 @@ class Checkpoints:
 
     def _load(self, step: int, parts: dict[str, Any]) -> dict[str, Any]:
         try:
-            return self._inner.load_checkpointables(step, parts)
+            found = self._inner.load_checkpointables(step, parts)
         except Exception as error:  # Orbax raises many kinds; all mean that it cannot be used
             raise UserError(
                 f"checkpoint {step} in {self._inner.directory} cannot be restored: "
                 f"{files.reason(error)}"
             ) from error
+        if where := finite.first_beyond(found):
+            raise UserError(
+                f"checkpoint {step} in {self._inner.directory} holds numbers that are not finite "
+                f"({where}), so no step can follow it; remove its folder to go on from the one "
+                "before it, or choose another --workdir"
+            )
+        return found
 
     def record(self, step: int) -> dict[str, Any]:
         """What was saved beside the state."""

@@ -24,6 +24,9 @@ from mapl_jax.training.preemption import Preemption
 from mapl_jax.training.settings import TrainSettings
 from mapl_jax.training.step import StepMetrics, TrainState, to_floats
 
+# Steps in a row that may be left out; with more, a run learns nothing any more.
+MOST_LEFT_OUT = 100
+
 
 class Writer(Protocol):
     """Where metrics go; see `mapl_jax.training.metrics.MetricsWriter`."""
@@ -91,8 +94,8 @@ def train(
         save: starts a checkpoint.
         epoch_at: epochs done after a number of steps.
         preemption: says when to stop; None never does.
-        on_nonfinite: called with a step, its metrics and `StepMetrics.rows` where the loss or the
-            gradient was not finite and the step changed nothing; raises, or lets training go on.
+        on_nonfinite: called with a step, its metrics and `StepMetrics.rows` where a number was not
+            finite and the step changed nothing; raises, or lets training go on.
         evaluate_first: evaluate before the first step, if that is due after step `start`: a run
             that was stopped may have left it out.
 
@@ -101,7 +104,7 @@ def train(
 
     Raises:
         Stopped: it was asked for; the state is being saved.
-        UserError: from `on_nonfinite`.
+        UserError: from `on_nonfinite`, or because too many steps in a row were left out.
     """
     stop = preemption or Preemption()
     log = _Log(writer, schedule, epoch_at, on_nonfinite)
@@ -153,6 +156,7 @@ class _Log:
         self._pending: tuple[int, StepMetrics] | None = None
         self._clock = self._window = time.perf_counter()
         self._samples = self._tokens = 0.0
+        self._left_out = 0
 
     def take(self, done: int, metrics: StepMetrics) -> None:
         """Keeps the metrics of a step, and reads those of the step before."""
@@ -182,8 +186,15 @@ class _Log:
         # The rows of all devices are not looked at unless something is wrong.
         rows, metrics = metrics.rows, jax.device_get(metrics._replace(rows=metrics.finite))
         values = to_floats(metrics)
+        self._left_out = 0 if metrics.finite else self._left_out + 1
         if not metrics.finite:
             self._on_nonfinite(done, values, rows)
+        if self._left_out == MOST_LEFT_OUT or metrics.skipped == self._schedule.steps:
+            raise UserError(
+                f"the last {self._left_out} steps were not finite, each of them was left out, and "
+                f"nothing is learned any more; lower train.learning_rate, look at the samples in "
+                f"nonfinite/, and begin in another --workdir"
+            )
         self._samples += sums.samples(metrics.sums)
         self._tokens += values["num_tokens"]
         if done % self._schedule.log_every == 0 or done == self._schedule.steps:
@@ -208,7 +219,7 @@ def write_nonfinite(
     stops: bool,
     say: Callable[..., None],
 ) -> None:
-    """Keeps which samples a step was made of whose loss or gradient was not finite.
+    """Keeps which samples a step was made of that was not finite.
 
     All processes call it; it brings together what they know of their rows.
 
@@ -235,9 +246,11 @@ def write_nonfinite(
         write_json(
             path, {"step": step, **numbers, "forward": bool(not finite.all()), "rows": found}
         )
+    of_step = [values["loss"], values["grad_norm"]]
+    after = "; the parameters after it would not be" if np.isfinite(of_step).all() else ""
     what = (
         f"step {step} is not finite (loss {numbers['loss']}, norm of the gradient "
-        f"{numbers['grad_norm']}); its samples stand in {shown(path)}"
+        f"{numbers['grad_norm']}{after}); its samples stand in {shown(path)}"
     )
     if stops:
         raise UserError(

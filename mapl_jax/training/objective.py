@@ -34,23 +34,27 @@ T = TypeVar("T")
 class LossSettings:
     """The section `loss` of a run."""
 
-    base: float = setting(1.0, "weight of the level base", above=0)
-    intra: float = setting(1.0, "weight of the level intra", least=0)
-    inter: float = setting(1.0, "weight of the level inter", least=0)
+    base: float = setting(1.0, "weight of the level base", least=1e-6, most=1e6)
+    intra: float = setting(1.0, "weight of the level intra", least=0, most=1e6)
+    inter: float = setting(1.0, "weight of the level inter", least=0, most=1e6)
     inter_form: str = setting(
         "margin",
         'form of the level inter: "margin", "plain", "fixed" or "stopgrad"',
         choices=tuple(losses.INTER_FORMS),
     )
-    inter_gamma: float = setting(0.0, 'margin of inter_form "fixed", for each added instruction')
-    center: float = setting(0.0, "keeps rewards near 0; TRL's center_rewards_coefficient", least=0)
-    beta: float = setting(0.1, "factor of the rewards of a policy", above=0)
+    inter_gamma: float = setting(
+        0.0, 'margin of inter_form "fixed", for each added instruction', least=-1e6, most=1e6
+    )
+    center: float = setting(
+        0.0, "keeps rewards near 0; TRL's center_rewards_coefficient", least=0, most=1e6
+    )
+    beta: float = setting(0.1, "factor of the rewards of a policy", least=1e-6, most=1e6)
     type: str = setting(
         "sigmoid", "loss of the base level of a policy; several with commas between them"
     )
     weights: str = setting("", "weights of these losses, with commas between them; empty: 1 each")
     label_smoothing: float = setting(
-        0.0, "chance that a label is wrong: sigmoid, robust, exo_pair", least=0, below=1
+        0.0, "chance that a label is wrong: sigmoid, robust, exo_pair", least=0, most=0.999
     )
     joint_logp: bool = setting(False, "prompt tokens count too (arXiv 2502.00814), for intra")
 

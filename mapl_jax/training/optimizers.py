@@ -17,25 +17,31 @@ SCHEDULES = ("cosine", "linear", "constant")
 class OptimizerSettings:
     """AdamW as TRL and `transformers` name its numbers; the decay is decoupled."""
 
-    learning_rate: float = setting(1e-3, "peak of the learning rate", above=0)
+    learning_rate: float = setting(1e-3, "peak of the learning rate", least=1e-30, most=1e3)
     schedule: str = setting(
         "cosine",
         'learning rate after warm-up: "cosine" or "linear" to min_ratio of the peak, or "constant"',
         choices=SCHEDULES,
     )
     warmup: float = setting(
-        0.0, "steps of linear warm-up; below 1, a fraction of all steps", least=0
+        0.0, "steps of linear warm-up; below 1, a fraction of all steps", least=0, most=10**9
     )
     min_ratio: float = setting(0.0, "last learning rate over the peak", least=0, most=1)
     weight_decay: float = setting(
-        0.0, "weight decay of matrices, not of norms, biases and the reward head", least=0
+        0.0, "weight decay of matrices, not of norms, biases and the reward head", least=0, most=1e3
     )
-    b1: float = setting(0.9, "Adam's decay of the first moment", least=0, below=1)
-    b2: float = setting(0.999, "Adam's decay of the second moment", least=0, below=1)
+    b1: float = setting(0.9, "Adam's decay of the first moment", least=0, most=0.999999)
+    b2: float = setting(0.999, "Adam's decay of the second moment", least=0, most=0.999999)
     # With 0, Adam divides nothing by nothing where a gradient is 0.
-    eps: float = setting(1e-8, "Adam's epsilon, added to the root of the second moment", above=0)
+    eps: float = setting(
+        1e-8, "Adam's epsilon, added to the root of the second moment", least=1e-20, most=1.0
+    )
     clip: float = setting(
-        1.0, "largest norm of a gradient, longer ones are scaled down; 0: any", least=0
+        1.0,
+        "largest norm of a gradient, longer ones are scaled down; 0: any",
+        least=1e-20,
+        most=1e20,
+        besides=0,
     )
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from mapl_jax.data.encode import TrieRecord
 from mapl_jax.data.loader import Batches, stream
 from mapl_jax.runtime.console import progress
+from mapl_jax.runtime.errors import UserError
 
 # (batch) -> a number for each leaf [1, R, L], of the whole global batch on every host.
 LeafFunction = Callable[[Any], Any]
@@ -22,6 +23,9 @@ def leaf_numbers(
         leaves: numbers of the leaves of a batch, made from this host's part.
         batches: one epoch of the tries, one part a batch.
         fields: fields of a batch that are read; see `Batch.keeping`.
+
+    Raises:
+        UserError: a number is not finite; names the sample.
     """
     # Results are fetched after all batches are under way.
     waiting = [leaves(batch) for batch in stream(batches, fields=fields)]
@@ -34,7 +38,14 @@ def leaf_numbers(
                 for member in members:
                     trie = batches.tries[member]
                     count = len(trie["leaf_end"])
-                    yield int(member), trie, row[first : first + count]
+                    numbers = row[first : first + count]
+                    if not np.isfinite(numbers).all():
+                        raise UserError(
+                            f"sample {trie['id']}: the model gives "
+                            f"{numbers[~np.isfinite(numbers)][0]}, and no finite number; look at "
+                            "its weights, which may be too large for its type of computation"
+                        )
+                    yield int(member), trie, numbers
                     first += count
 
 

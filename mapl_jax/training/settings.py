@@ -22,10 +22,14 @@ Run = TypeVar("Run", bound="RunSettings")
 class TrainSettings(OptimizerSettings):
     """The section `train` of a run: how long and how it trains, AdamW included."""
 
-    epochs: int = setting(1, "passes over the training data", least=1)
-    steps: int = setting(0, "steps, whatever the epochs come to; 0: those of the epochs", least=0)
-    rows_per_batch: int = setting(12, "rows of a step, over all devices", least=1)
-    accumulation: int = setting(1, "parts of a batch, one after the other", least=1, compared=False)
+    epochs: int = setting(1, "passes over the training data", least=1, most=10**6)
+    steps: int = setting(
+        0, "steps, whatever the epochs come to; 0: those of the epochs", least=0, most=10**9
+    )
+    rows_per_batch: int = setting(12, "rows of a step, over all devices", least=1, most=2**20)
+    accumulation: int = setting(
+        1, "parts of a batch, one after the other", compared=False, least=1, most=2**20
+    )
     dtype: str = setting(
         "float32", 'type of the computation: "float32" or "bfloat16"', choices=tuple(DTYPES)
     )
@@ -37,19 +41,29 @@ class TrainSettings(OptimizerSettings):
     )
     attention: str = setting("auto", "backend of the reach mask", choices=BACKENDS, compared=False)
     logp_chunk: int = setting(
-        256, "scored tokens of a row whose logits are held at once", least=1, compared=False
+        256,
+        "scored tokens of a row whose logits are held at once",
+        compared=False,
+        least=1,
+        most=2**20,
     )
-    log_every: int = setting(5, "steps between lines of metrics.jsonl", least=1, compared=False)
+    log_every: int = setting(
+        5, "steps between lines of metrics.jsonl", compared=False, least=1, most=10**9
+    )
     logger: str = setting(
         "tensorboard",
         '"tensorboard", "wandb", "trackio", several with commas between them; empty: none',
         compared=False,
     )
     eval_every: int = setting(
-        0, "steps between evaluations; 0: before and after training only", least=0, compared=False
+        0,
+        "steps between evaluations; 0: before and after training only",
+        compared=False,
+        least=0,
+        most=10**9,
     )
-    save_every: int = setting(100, "steps between checkpoints", least=0, compared=False)
-    keep: int = setting(2, "checkpoints that stay", least=1, compared=False)
+    save_every: int = setting(100, "steps between checkpoints", compared=False, least=0, most=10**9)
+    keep: int = setting(2, "checkpoints that stay", compared=False, least=1, most=10**6)
     on_nonfinite: str = setting(
         "stop",
         'a step whose loss or gradient is not finite ends the run ("stop") or is left out ("skip")',
@@ -66,18 +80,26 @@ class EvalSettings:
     """The section `eval` of a run: its evaluations on held-out data."""
 
     rows_per_batch: int = setting(
-        8, "rows scored at once, over all devices", least=1, compared=False
+        8, "rows scored at once, over all devices", compared=False, least=1, most=2**20
     )
     samples: int = setting(
-        200, "samples of an evaluation during training; 0: all", least=0, compared=False
+        200, "samples of an evaluation during training; 0: all", compared=False, least=0, most=10**9
     )
-    resamples: int = setting(1000, "resamples of the bootstrap", least=0, compared=False)
+    resamples: int = setting(
+        1000, "resamples of the bootstrap", compared=False, least=0, most=10**6
+    )
     generate: int = setting(
-        0, "held-out prompts with instructions that are answered; 0: none", least=0, compared=False
+        0,
+        "held-out prompts with instructions that are answered; 0: none",
+        compared=False,
+        least=0,
+        most=10**6,
     )
-    generate_rows: int = setting(32, "responses generated at once", least=1, compared=False)
+    generate_rows: int = setting(
+        32, "responses generated at once", compared=False, least=1, most=2**16
+    )
     max_new_tokens: int = setting(
-        160, "longest generated response, tokens", least=1, compared=False
+        160, "longest generated response, tokens", compared=False, least=1, most=2**20
     )
 
     def __post_init__(self) -> None:

@@ -33,19 +33,26 @@ class MeshSettings:
     data: int = setting(
         -1,
         "parts that rows alone are split into; -1: whatever the others leave",
-        least=1,
-        besides=-1,
         compared=False,
+        least=1,
+        most=2**20,
+        besides=-1,
     )
     fsdp: int = setting(
         1,
         "parts that parameters and rows are split into; -1: the rest",
-        least=1,
-        besides=-1,
         compared=False,
+        least=1,
+        most=2**20,
+        besides=-1,
     )
     tensor: int = setting(
-        1, "parts that matrices are split into; -1: the rest", least=1, besides=-1, compared=False
+        1,
+        "parts that matrices are split into; -1: the rest",
+        compared=False,
+        least=1,
+        most=2**20,
+        besides=-1,
     )
 
     def __post_init__(self) -> None:

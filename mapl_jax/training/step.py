@@ -51,7 +51,8 @@ class StepMetrics(NamedTuple):
         tokens: in the batch.
         sums: what else is logged.
         skipped: of the state after the step.
-        finite: whether loss and gradient were, and so whether the step changed anything.
+        finite: whether loss, gradient and what comes of them were, and so whether the step changed
+            anything.
         rows: whether all numbers of a row were: data and what the model makes of it.
     """
 
@@ -126,7 +127,8 @@ def make_train_step(
 ) -> Callable[..., tuple[TrainState, StepMetrics]]:
     """The step (state, batch, frozen), not yet compiled; `frozen` may be left out.
 
-    Where the loss or the gradient is not finite, parameters and moments stay as they were. That is
+    Where the loss, the gradient, a new parameter or a new moment is not finite, parameters and
+    moments stay as they were. That is
     decided on the device, so no state that is not finite ever exists, and the host need not wait
     to know: it reads `finite` when it reads the metrics.
 
@@ -165,6 +167,7 @@ def make_train_step(
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         finite = jnp.isfinite(total) & jnp.isfinite(norm)
+        finite &= _all_finite((params, opt_state))
         params, opt_state = jax.tree.map(
             lambda new, old: jnp.where(finite, new, old),
             (params, opt_state),
@@ -185,6 +188,12 @@ def make_train_step(
         return TrainState(state.step + 1, params, opt_state, skipped), metrics
 
     return step
+
+
+def _all_finite(tree: Any) -> Bool[Array, ""]:
+    """Whether all real numbers of a tree are finite."""
+    real = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
+    return jnp.stack([jnp.isfinite(x).all() for x in real]).all()
 
 
 def _finite_rows(numbers: Array, part: Batch) -> Bool[Array, "R"]:

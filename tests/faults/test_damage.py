@@ -5,11 +5,14 @@ import os
 import shutil
 import subprocess
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from mapl_jax.runtime import files
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import checkpoints
+from mapl_jax.training.step import TrainState
 
 
 def flip(path):
@@ -95,6 +98,25 @@ def test_a_damaged_checkpoint_is_removed_only_where_a_run_goes_on(saved, capsys)
     assert checkpoints.open_newest(saved) == 4
     assert checkpoints.saved_steps(saved) == [2, 4]
     assert "checkpoint 6 in" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_is_not_finite_is_refused_with_its_tensor(tmp_path):
+    """As versions could write that did not look at the parameters which a step makes."""
+    numbers = {"head": jnp.ones(3), "embed": jnp.asarray([1.0, jnp.nan])}
+    state = TrainState(jnp.int32(1), numbers, jnp.zeros(2), jnp.int32(0))
+    shapes = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state
+    )
+    with checkpoints.Checkpoints(tmp_path) as kept:
+        kept.save(1, state, {"steps": 1})
+        kept.wait()
+        for read in (
+            lambda: kept.restore(1, shapes),
+            lambda: kept.restore_params(1, shapes.params),
+        ):
+            said = r"checkpoint 1 in .* not finite \(params/embed\).* remove its folder"
+            with pytest.raises(UserError, match=said):
+                read()
 
 
 def test_one_checkpoint_is_not_enough(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mapl_jax import losses
-from mapl_jax.runtime.errors import Stopped
+from mapl_jax.runtime.errors import Stopped, UserError
 from mapl_jax.training import loop
 from mapl_jax.training.preemption import Preemption
 from mapl_jax.training.step import StepMetrics, TrainState
@@ -79,11 +79,11 @@ def run(schedule, start=0, loss=lambda step: 1.0, stops=True, preemption=None, *
         metrics = StepMetrics(
             *(np.float32(x) for x in (value, 1.0, 0.1, 7.0)),
             SUMS,
-            skipped=np.int32(0),
+            skipped=state.skipped + (not np.isfinite(value)),
             finite=np.isfinite(value),
             rows=None,
         )
-        return state._replace(step=state.step + 1), metrics
+        return state._replace(step=state.step + 1, skipped=metrics.skipped), metrics
 
     def trained():
         return loop.train(
@@ -105,7 +105,7 @@ def run(schedule, start=0, loss=lambda step: 1.0, stops=True, preemption=None, *
     with preemption or contextlib.nullcontext():
         try:
             state = trained()
-        except (Stopped, Bad) as error:
+        except (Stopped, Bad, UserError) as error:
             state = error
     return state, notes
 
@@ -157,6 +157,24 @@ def test_a_step_that_is_left_out_is_told_of_and_training_goes_on():
     )
     assert int(state.step) == 9
     assert [step for step, _ in notes.bad] == [3, 9]
+
+
+@pytest.mark.parametrize(
+    ("steps", "fine", "last"),
+    [
+        pytest.param(9, (), 9, id="every step of a short run"),
+        pytest.param(400, (7,), 7 + loop.MOST_LEFT_OUT, id="too many in a row"),
+    ],
+)
+def test_a_run_that_leaves_out_step_after_step_ends_and_says_so(steps, fine, last):
+    error, notes = run(
+        loop.Schedule(steps), loss=lambda step: 1.0 if step in fine else math.nan, stops=False
+    )
+    assert isinstance(error, UserError)
+    count = len(range(fine[-1] if fine else 0, last))
+    assert f"the last {count} steps were not finite" in str(error)
+    assert notes.bad[-1][0] == last
+    assert ("save", steps) not in notes.events
 
 
 def test_a_request_to_stop_saves_after_the_step_under_way():

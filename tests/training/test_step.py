@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from mapl_jax.data.loader import Batch
@@ -45,7 +46,7 @@ def batches(count, rows=ROWS, seed=0):
         )
 
 
-def run(shape, *, parts=1, steps=4, rows=ROWS, spoil=lambda _, batch: batch):
+def run(shape, *, parts=1, steps=4, rows=ROWS, spoil=lambda _, batch: batch, optimizer=None):
     """Metrics of a few steps on a mesh, and the last state.
 
     Args:
@@ -54,13 +55,14 @@ def run(shape, *, parts=1, steps=4, rows=ROWS, spoil=lambda _, batch: batch):
         steps: how many.
         rows: of a batch.
         spoil: (number, batch) -> the batch that is trained on, None for none.
+        optimizer: in place of AdamW.
     """
     devices = jax.devices()[: int(np.prod(list(shape.values())))]
     mesh = sharding.make_mesh(shape, devices)
     shapes = ScoreHead().abstract_params(MODEL)
     logical = axes.logical_axes(shapes)
     learning_rate = optimizers.schedule(SETTINGS, steps)
-    optimizer = optimizers.adamw(SETTINGS, learning_rate, logical)
+    optimizer = optimizer or optimizers.adamw(SETTINGS, learning_rate, logical)
     _, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
 
     def rewards(params, batch):
@@ -133,6 +135,14 @@ ALONE = {"data": 1, "fsdp": 1, "tensor": 1}
 
 def without_second(number, batch):
     return None if number == 1 else batch
+
+
+def test_a_step_whose_parameters_would_not_be_finite_changes_nothing():
+    state, log = run(ALONE, steps=2, optimizer=optax.chain(*[optax.scale(-3e38)] * 2))
+    assert [bool(x["finite"]) for x in log] == [False, False]
+    assert all(np.isfinite([x["loss"], x["grad_norm"]]).all() for x in log)
+    assert log[1]["skipped_steps"] == 2
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(jax.device_get(state.params)))
 
 
 @pytest.mark.parametrize(

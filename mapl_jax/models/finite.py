@@ -1,0 +1,42 @@
+"""Whether numbers on devices are finite, told by the name of the first tensor that is not."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+# Weights beyond this overflow fp32 and bf16 as soon as two of them are multiplied.
+LARGEST_WEIGHT = 1e18
+
+
+def first_beyond(tree: Any, most: float = float("inf")) -> str | None:
+    """The path of the first tensor with a number that is NaN, infinite or beyond a bound.
+
+    Args:
+        tree: of arrays; whole numbers are passed over.
+        most: the bound; infinity asks for finite numbers alone.
+
+    Returns:
+        The keys down to it, with slashes between them; None where there is none.
+    """
+    tensors = [
+        (key, x)
+        for key, x in jax.tree.leaves_with_path(tree)
+        if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.floating)
+    ]
+    fine = jax.device_get(_within([x for _, x in tensors], most))
+    for (key, _), each in zip(tensors, fine, strict=True):
+        if not each:
+            return jax.tree_util.keystr(key, simple=True, separator="/")
+    return None
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _within(tensors: list[jax.Array], most: float) -> list[jax.Array]:
+    def each(x: jax.Array) -> jax.Array:
+        # False for NaN as well.
+        return (jnp.abs(x) < most).all()
+
+    # Layer by layer: XLA for CPU takes as much memory again as what it looks at.
+    return [jax.lax.map(each, x).all() if x.ndim > 2 else each(x) for x in tensors]
