@@ -16,7 +16,8 @@ line, as one conversation:
     Begin like this: learn 20 common verbs.
 
 The checkpoint is a run, one of its checkpoints/STEP, a model folder or a hub name. Responses depend
-on the prompt, its number in the file and the seed, never on what else is in the batch.
+on the prompt, its number in the file and the seed, never on what else is in the batch. They are
+written as they come to OUTPUT.partial; a stopped command goes on when it is given again.
 """
 
 from ml_collections import ConfigDict

@@ -16,7 +16,8 @@ from mapl_jax.data.messages import Message, Prompt, as_messages
 from mapl_jax.data.records import read_prompts
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.evaluation import sampler
-from mapl_jax.evaluation.sampler import Response, SamplerSettings, load, with_responses
+from mapl_jax.evaluation.answers import Response, with_responses
+from mapl_jax.evaluation.sampler import SamplerSettings
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.generation import Sampling
@@ -24,7 +25,7 @@ from mapl_jax.models.initial import compute_in
 from mapl_jax.runtime import cli
 from mapl_jax.runtime.console import ask, result, say
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import check_target, write_lines
+from mapl_jax.runtime.files import check_target
 from mapl_jax.runtime.settings import from_section, setting
 from mapl_jax.training.restore import Model, loaded
 
@@ -145,7 +146,8 @@ def main(arguments: cli.Arguments[cli.NoFlags]) -> None:
     if config.output:
         check_target(config.output)
     records = read_prompts(config.input) if config.input else []
-    respond = load(config, rows_per_batch=config.rows_per_batch if config.input else 1)
+    rows = config.rows_per_batch if config.input else 1
+    respond, kept = sampler.load(config, rows_per_batch=rows, output=config.output)
     if not config.input:
         converse(respond, sys.stdin)
         return
@@ -158,8 +160,8 @@ def main(arguments: cli.Arguments[cli.NoFlags]) -> None:
     if jax.process_index() != 0:
         return
     lines = list(with_responses(records, found))
-    if config.output:
-        write_lines(config.output, lines)
+    if kept:
+        kept.finish(lines)
         say(f"{len(lines)} responses to {len(records)} prompts: {config.output}")
     else:
         for line in lines:

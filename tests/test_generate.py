@@ -9,6 +9,7 @@ import pytest
 from mapl_jax import generate
 from mapl_jax.data import demo, tokenization
 from mapl_jax.evaluation import sampler
+from mapl_jax.evaluation.answers import Kept, Response
 from mapl_jax.models import saving
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.generation import Sampling
@@ -171,7 +172,61 @@ def test_a_text_ends_before_its_end_of_turn(tokenizer):
         sampling=Sampling(5, sampler.stops(tokenizer)),
     )
     ((found,),) = respond(params, [[{"role": "user", "content": "Why?"}]])
-    assert found == sampler.Response(str(tokenizer.decode([word])), True)
+    assert found == Response(str(tokenizer.decode([word])), True)
+
+
+def test_a_stopped_command_loses_nothing_and_goes_on(model, tmp_path, monkeypatch, capsys):
+    prompts = write_lines(tmp_path / "prompts.jsonl", *PROMPTS * 4)
+    fields = {"checkpoint": model, "input": prompts, "max_new_tokens": 4}
+    answer(output=tmp_path / "whole.jsonl", **fields)
+    add, written = Kept.add, []
+
+    def stop(self, responses):
+        add(self, responses)
+        written.append(len(responses))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Kept, "add", stop)
+    with pytest.raises(KeyboardInterrupt):
+        answer(output=tmp_path / "out.jsonl", **fields)
+    left = tmp_path / "out.jsonl.partial"
+    assert len(left.read_text().splitlines()) == 1 + 8  # the first of two batches
+    assert not (tmp_path / "out.jsonl").exists()
+    with left.open("a") as file:
+        file.write('[0, 0, "cut o')
+    monkeypatch.setattr(
+        Kept, "add", lambda self, some: (add(self, some), written.append(len(some)))
+    )
+    answer(output=tmp_path / "out.jsonl", **fields)
+    assert "going on after 8 responses" in capsys.readouterr().out
+    assert written == [8, 4]
+    assert read_lines(tmp_path / "out.jsonl") == read_lines(tmp_path / "whole.jsonl")
+    assert not left.exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [({"seed": 1}, "seed"), ({"max_new_tokens": 5}, "max_new_tokens"), ({"n": 2}, "n, prompts")],
+)
+def test_another_command_does_not_go_on(model, tmp_path, fields, what):
+    """Of which anything differs that decides the responses."""
+    about = {"seed": 0, "max_new_tokens": 6, "prompts": ["a"], "n": 1}
+    kept = Kept(tmp_path / "out.jsonl", {name: about[name] for name in ("seed", "max_new_tokens")})
+    kept.resume({"prompts": ["a"], "n": 1})
+    kept.add({(0, 0): Response("a", True)})
+    other = {**about, **fields, **({"prompts": ["b"]} if "n" in fields else {})}
+    with pytest.raises(UserError, match=rf"out.jsonl.partial holds .* another {what};.*remove"):
+        Kept(tmp_path / "out.jsonl", {}).resume({"n": other.pop("n"), **other})
+
+
+def test_two_commands_do_not_write_the_same_responses(tmp_path):
+    first = Kept(tmp_path / "out.jsonl", {})
+    assert first.resume({}) == {}
+    first.add({(1, 0): Response("b", False), (0, 0): Response("a", True)})
+    with pytest.raises(UserError, match="is being written by another command"):
+        Kept(tmp_path / "out.jsonl", {}).resume({})
+    first.finish([{"response": "a"}])
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
 
 
 def test_a_prompt_too_long_for_the_model_is_named(model, tmp_path):

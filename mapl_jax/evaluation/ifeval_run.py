@@ -9,13 +9,14 @@ import numpy as np
 
 from mapl_jax.evaluation import ifeval, ifeval_files, sampler
 from mapl_jax.evaluation import rewards as judging
+from mapl_jax.evaluation.answers import with_responses
 from mapl_jax.evaluation.ifeval import IfevalSettings
 from mapl_jax.evaluation.ifeval_files import Task
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.config import DTYPES
 from mapl_jax.runtime.console import result, say, say_each
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import check_target, write_lines
+from mapl_jax.runtime.files import check_target
 from mapl_jax.training import restore, sharding
 
 
@@ -69,16 +70,16 @@ def score(config: IfevalSettings) -> None:
 
 def _answered(tasks: list[Task], config: IfevalSettings) -> list[list[str]]:
     """What a policy says to IFEval's prompts, kept beside the verdicts."""
-    output = Path(config.output).with_suffix(".responses.jsonl") if config.output else None
-    respond = sampler.load(config, rows_per_batch=config.rows_per_batch)
+    output = Path(config.output).with_suffix(".responses.jsonl") if config.output else ""
+    respond, kept = sampler.load(config, rows_per_batch=config.rows_per_batch, output=output)
     found = respond(
         [task.messages for task in tasks],
         samples=config.n,
         names=lambda number: f"{tasks[number].place}, key {tasks[number].key}:",
         progress=True,
     )
-    if output and jax.process_index() == 0:
-        write_lines(output, sampler.with_responses([(t.record, t.messages) for t in tasks], found))
+    if kept and jax.process_index() == 0:
+        kept.finish(list(with_responses([(t.record, t.messages) for t in tasks], found)))
         say(f"responses: {output}")
     cut = sum(not answer.ended for answers in found for answer in answers)
     if cut:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mapl_jax.data import tokenization
-from mapl_jax.data.messages import Message
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.evaluation import following
+from mapl_jax.evaluation.answers import Job, Kept, Response
 from mapl_jax.kernels.attention import BACKENDS
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import axes, generation
@@ -30,19 +32,6 @@ from mapl_jax.training.sharding import MeshSettings
 
 # Prompts of a batch are padded to the next power of two from here on: few programs to compile.
 SHORTEST = 64
-
-
-@dataclasses.dataclass(frozen=True)
-class Response:
-    """One response.
-
-    Attributes:
-        text: without the end of turn and white space around it.
-        ended: whether it came to an end of turn, or was cut at the longest length.
-    """
-
-    text: str
-    ended: bool
 
 
 class Responder:
@@ -109,6 +98,7 @@ class Responder:
         samples: int = 1,
         names: Callable[[int], str] = lambda number: f"prompt {number + 1}",
         progress: bool = False,
+        kept: Kept | None = None,
     ) -> list[list[Response]]:
         """Answers conversations, each as often as wanted.
 
@@ -120,6 +110,7 @@ class Responder:
             samples: responses to each.
             names: what messages call a prompt.
             progress: show how far it has come.
+            kept: what a stopped command left, and where responses are kept as they come.
 
         Raises:
             UserError: a prompt leaves no room for a response.
@@ -135,14 +126,21 @@ class Responder:
         # Longest first: a batch that is too big for the memory is the first one.
         order = sorted(range(len(prompts)), key=lambda number: -len(prompts[number]))
         jobs = [(number, sample) for number in order for sample in range(samples)]
-        found: dict[tuple[int, int], Response] = {}
+        told = [hashlib.blake2b(prompt.tobytes(), digest_size=8).hexdigest() for prompt in prompts]
+        found = kept.resume({"prompts": told, "n": samples}) if kept else {}
+        # The same batches as without a stop: whole ones are left out.
+        first = len(found) // self.rows * self.rows
         with console.progress("answering", "responses", shown=progress) as show:
-            for some, result in self._batches(params, prompts, jobs):
+            for some, result in self._batches(params, prompts, jobs[first:]):
                 tokens, lengths, ended = map(np.asarray, result)
+                new: dict[Job, Response] = {}
                 for job, row, length, end in zip(some, tokens, lengths, ended, strict=False):
                     said = row[: length - bool(end)]
                     text = self.tokenizer.decode(said, skip_special_tokens=True)
-                    found[job] = Response(str(text).strip(), bool(end))
+                    new[job] = Response(str(text).strip(), bool(end))
+                if kept:
+                    kept.add({job: new[job] for job in new if job not in found})
+                found = new | found
                 show(len(found), len(jobs))
         return [[found[number, i] for i in range(samples)] for number in range(len(prompts))]
 
@@ -284,12 +282,15 @@ class SamplerSettings:
         return Sampling(self.max_new_tokens, stops, temperature, self.top_p)
 
 
-def load(config: SamplerSettings, *, rows_per_batch: int) -> Callable[..., list[list[Response]]]:
-    """The policy of `config.checkpoint`, ready to answer.
+def load(
+    config: SamplerSettings, *, rows_per_batch: int, output: str | os.PathLike[str] = ""
+) -> tuple[Callable[..., list[list[Response]]], Kept | None]:
+    """The policy of `config.checkpoint`, ready to answer, and where its responses are kept.
 
     Args:
         config: what it answers with.
         rows_per_batch: responses at once.
+        output: the file that the responses end up in; empty to keep none.
 
     Raises:
         UserError: there is none.
@@ -309,20 +310,10 @@ def load(config: SamplerSettings, *, rows_per_batch: int) -> Callable[..., list[
         rows_per_batch=rows_per_batch,
         compute=Compute(DTYPES[config.dtype], backend=config.attention),
     )
-    return functools.partial(respond, policy_model.params)
-
-
-def with_responses(
-    records: Sequence[tuple[Mapping[str, Any], Sequence[Message]]],
-    found: Sequence[Sequence[Response]],
-) -> Iterator[dict[str, Any]]:
-    """A line for every response, with the fields of its prompt's record."""
-    for (record, messages), answers in zip(records, found, strict=True):
-        for number, answer in enumerate(answers):
-            line = {
-                **record,
-                "prompt": record.get("prompt") or messages[-1]["content"],
-                "response": answer.text,
-                "finish_reason": "stop" if answer.ended else "length",
-            }
-            yield line | ({"sample": number} if len(answers) > 1 else {})
+    kept = None
+    if output:
+        names = ("max_new_tokens", "temperature", "top_p", "seed", "dtype")
+        about = {name: getattr(config, name) for name in names}
+        about |= {"checkpoint": policy_model.fingerprint(), "ends": respond.sampling.stops}
+        kept = Kept(output, about)
+    return functools.partial(respond, policy_model.params, kept=kept), kept

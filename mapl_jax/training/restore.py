@@ -65,6 +65,14 @@ class Trained:
         """Whether it is a reward model; else a policy."""
         return "score" in self.params
 
+    def fingerprint(self) -> str:
+        """A hash that names the parameters of a checkpoint or a model folder."""
+        if self.run and self.step is not None:
+            sealed = self.run.checkpoints / str(self.step) / files.SEAL
+            return f"{sealed.parent} {files.checksum(sealed) if sealed.exists() else ''}"
+        folder = self.folder or (self.run and self.run.model)
+        return hub.fingerprint(folder) if folder else ""
+
     @property
     def config(self) -> Mapping[str, Any]:
         """The config of the run; empty for a model folder."""

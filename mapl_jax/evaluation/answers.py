@@ -1,0 +1,140 @@
+"""Responses of a policy, kept on the disk as they come: a stopped command loses none of them."""
+
+import dataclasses
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import BinaryIO
+
+from mapl_jax.data.messages import Message
+from mapl_jax.runtime import distributed
+from mapl_jax.runtime.console import say
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import check_target, write_lines
+
+# The number of a prompt, and that of one of its samples.
+Job = tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Response:
+    """One response.
+
+    Attributes:
+        text: without the end of turn and white space around it.
+        ended: whether it came to an end of turn, or was cut at the longest length.
+    """
+
+    text: str
+    ended: bool
+
+
+class Kept:
+    """The responses so far, in a file beside the one that they end up in.
+
+    Its first line says what decides them; a command of which anything differs does not go on.
+    """
+
+    def __init__(self, target: str | os.PathLike[str], about: Mapping[str, object]):
+        """Prepares; reads and writes nothing yet.
+
+        Args:
+            target: the file that the responses end up in.
+            about: what decides the responses, by a name for people, as values of JSON.
+        """
+        self.target = check_target(target)
+        self.path = self.target.with_name(f"{self.target.name}.partial")
+        self.about = dict(about)
+        self._file: BinaryIO | None = None
+
+    def resume(self, about: Mapping[str, object]) -> dict[Job, Response]:
+        """The responses that an earlier command left, in the order in which it wrote them.
+
+        Args:
+            about: what else decides the responses.
+
+        Raises:
+            UserError: another command left them, or is at it.
+        """
+        about = json.loads(json.dumps({**self.about, **about}))
+        content = self.path.read_bytes() if self.path.exists() else b""
+        lines = content.splitlines(keepends=True)
+        head, size = (_value(lines[0]) if lines else None), 0
+        found: dict[Job, Response] = {}
+        if isinstance(head, dict):
+            if other := [name for name in about if head.get(name) != about[name]]:
+                raise UserError(
+                    f"{self.path} holds the responses of a stopped command with another "
+                    f"{', '.join(other)}; repeat that command to go on, or remove the file"
+                )
+            size = len(lines[0])
+            for line in lines[1:]:
+                value = _value(line)
+                if not isinstance(value, list) or len(value) != 4:
+                    break  # cut off by the end of the command
+                number, sample, text, ended = value
+                found[number, sample] = Response(text, ended)
+                size += len(line)
+        first = distributed.broadcast_from_main(len(found))
+        if first > len(found):
+            raise UserError(f"{self.path} cannot be read here, but is read by process 0")
+        if distributed.is_main_process():
+            self._open(size, about)
+            if found:
+                say(f"going on after {len(found)} responses in {self.path}")
+        return dict(list(found.items())[:first])
+
+    def _open(self, size: int, about: Mapping[str, object]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = self.path.open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{self.path} is being written by another command") from None
+        except OSError:
+            pass  # a file system without locks
+        file.truncate(size)
+        self._file = file
+        if not size:
+            self._write(about)
+
+    def add(self, responses: Mapping[Job, Response]) -> None:
+        """Writes responses; they are on the disk when this returns."""
+        self._write(*([*job, some.text, some.ended] for job, some in responses.items()))
+
+    def _write(self, *values: object) -> None:
+        if self._file:
+            self._file.writelines(json.dumps(value).encode() + b"\n" for value in values)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def finish(self, lines: Sequence[object]) -> None:
+        """Writes the file that the responses end up in, and removes the one beside it."""
+        write_lines(self.target, lines)
+        if self._file:
+            self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+def _value(line: bytes) -> object:
+    try:
+        return json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
+
+
+def with_responses(
+    records: Sequence[tuple[Mapping[str, object], Sequence[Message]]],
+    found: Sequence[Sequence[Response]],
+) -> Iterator[dict[str, object]]:
+    """A line for every response, with the fields of its prompt's record."""
+    for (record, messages), answers in zip(records, found, strict=True):
+        for number, answer in enumerate(answers):
+            line = {
+                **record,
+                "prompt": record.get("prompt") or messages[-1]["content"],
+                "response": answer.text,
+                "finish_reason": "stop" if answer.ended else "length",
+            }
+            yield line | ({"sample": number} if len(answers) > 1 else {})
