@@ -54,6 +54,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.attention = "auto"  # backend of the reach mask
     config.resamples = 1000  # of the bootstrap
     config.seed = 0  # of the bootstrap
+    config.plugins = ""  # modules that register something of your own: docs/extending.md
 
     config.synthesis = ConfigDict()
     config.synthesis.mode = "compact"  # "compact": 5 comparisons of 6 leaves; "full": of 10 leaves
@@ -87,6 +88,7 @@ def _ifeval() -> ConfigDict:
     config.output = ""  # JSONL of verdicts; empty: print only
     config.resamples = 1000  # of the bootstrap
     config.seed = 0  # of the bootstrap
+    config.plugins = ""  # modules that register something of your own: docs/extending.md
 
     # Of the policy, as in configs/generate.py.
     config.n = 1  # responses to each prompt

@@ -41,6 +41,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.dtype = "float32"  # of the computation: "float32" or "bfloat16"
     config.attention = "auto"  # backend of the reach mask
     config.seed = 0  # of what is drawn
+    config.plugins = ""  # modules that register something of your own: docs/extending.md
 
     config.mesh = ConfigDict()
     config.mesh.data = -1  # whatever the others leave

@@ -61,6 +61,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.format = "jsonl"  # "jsonl" or "parquet"
     config.shard_size = 1024  # pairs of a file, and of a worker's task
     config.num_proc = 0  # processes; 0: one per core
+    config.plugins = ""  # modules that register constraints of your own: docs/extending.md
 
     if preset == "demo":
         config.input = "demo"

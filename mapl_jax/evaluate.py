@@ -26,7 +26,7 @@ from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.config import DTYPES
 from mapl_jax.models.initial import compute_in
 from mapl_jax.reports import comparison, run
-from mapl_jax.runtime import cli, files
+from mapl_jax.runtime import cli, files, plugins
 from mapl_jax.runtime.console import result, say, say_each
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import check_target, shown, write_json
@@ -170,6 +170,7 @@ def _reward_model(model: Model) -> Trained:
 class Settings:
     """What a config says of the evaluation of a reward model."""
 
+    plugins: str = setting("", plugins.HELP)
     checkpoint: str = setting(
         "", "a reward model: a run, one of its checkpoints/STEP, a model folder or a hub name"
     )

@@ -139,9 +139,46 @@ LOSSES: dict[str, PairLoss] = {
     )
 }
 # Functions of m alone: gamma means something in them, and prompt tokens cancel.
-OF_MARGIN = ("sigmoid", "hinge", "robust", "exo_pair")
+OF_MARGIN = ["sigmoid", "hinge", "robust", "exo_pair"]
 # The smoothing each takes: (lowest, is it allowed, highest); the highest never is.
 SMOOTHING = {"sigmoid": (0.0, True, 0.5), "robust": (0.0, True, 0.5), "exo_pair": (0.0, False, 1.0)}
+
+_OWN = frozenset(LOSSES)
+
+
+def register(loss: PairLoss, *, of_margin: bool = False) -> PairLoss:
+    """Adds a loss under the name of its function, or replaces one that was added.
+
+    Args:
+        loss: from the pairs, beta and the label smoothing to the loss of each pair.
+        of_margin: whether it is a function of the margin alone.
+
+    Raises:
+        ValueError: the name is one of the package's.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from mapl_jax import pair_losses
+        >>> def square(pair, beta, smoothing):
+        ...     return jnp.square(1 - pair.margin)
+        >>> pair_losses.register(square, of_margin=True) is pair_losses.LOSSES["square"]
+        True
+        >>> pair_losses.unregister("square")
+    """
+    name = loss.__name__
+    if name in _OWN:
+        raise ValueError(f"{name} is a loss of mapl_jax; give yours another name")
+    unregister(name)
+    LOSSES[name] = loss
+    OF_MARGIN.extend([name] * of_margin)
+    return loss
+
+
+def unregister(name: str) -> None:
+    """Takes a loss away that was added."""
+    if name in LOSSES.keys() - _OWN:
+        del LOSSES[name]
+        OF_MARGIN[:] = [other for other in OF_MARGIN if other != name]
 
 
 def combine(

@@ -22,7 +22,7 @@ from mapl_jax.data.samples import Sample
 from mapl_jax.data.settings import ON_ERROR
 from mapl_jax.data.sources import DEMO, Source
 from mapl_jax.reports import synthesis as report
-from mapl_jax.runtime import cli
+from mapl_jax.runtime import cli, plugins
 from mapl_jax.runtime.console import progress, say, say_each
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import local
@@ -227,6 +227,7 @@ class CommandSettings(Settings):
     )
     shard_size: int = setting(1024, "pairs of a file, and of a worker's task", least=1, most=10**7)
     num_proc: int = setting(0, "processes; 0: one per core", least=0, most=1024)
+    plugins: str = setting("", plugins.HELP)
 
     def of_samples(self) -> Settings:
         """What is said of the samples themselves."""

@@ -15,7 +15,7 @@ from mapl_jax.evaluation import held_out
 from mapl_jax.reports.model_card import card_of
 from mapl_jax.reports.pages import duration
 from mapl_jax.reports.run import finish
-from mapl_jax.runtime import cli
+from mapl_jax.runtime import cli, plugins
 from mapl_jax.runtime.console import detail, say
 from mapl_jax.runtime.files import shown
 from mapl_jax.runtime.run_folder import Config, RunFolder, opened, undone_on_mistake
@@ -92,6 +92,7 @@ def start(config: ConfigDict, folder: RunFolder, command: str) -> Trained:
         UserError: a setting means nothing, the data is bad, or the folder holds something else.
     """
     plain = config.to_dict()
+    plugins.load(plain["plugins"])
     check(from_section(Settings, plain))
     with Preemption() as preemption, undone_on_mistake(folder):
         for place, part in stages(folder, plain):

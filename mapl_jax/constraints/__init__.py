@@ -11,6 +11,7 @@ Everything goes through the functions of this module; a constraint is an id and 
     conflict(a, b) -> reason                   why no answer can keep both
     redundant(a, b) -> reason                  why one adds nothing to the other
     consistent(items, witness) -> bool         whether a response proves them, or none conflict
+    register(family, *forms)                   adds a family of your own
 
 Ids and parameters of 25 families are IFEval's (arXiv 2311.07911); the others are marked. The checks
 here mean what the sentences say, so they mend what is plainly a slip in IFEval's: keywords are
@@ -39,7 +40,9 @@ from mapl_jax.constraints.registry import (
     propose,
     redundant,
     redundant_together,
+    register,
     render,
+    unregister,
     validate,
 )
 
@@ -62,7 +65,9 @@ __all__: Sequence[str] = (
     "propose",
     "redundant",
     "redundant_together",
+    "register",
     "render",
+    "unregister",
     "validate",
     "verdict",
 )

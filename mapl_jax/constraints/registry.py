@@ -25,6 +25,8 @@ from mapl_jax.constraints.families import (
     punctuation,
     startend,
 )
+from mapl_jax.constraints.families.wordings import FORMS
+from mapl_jax.constraints.forms import Form
 from mapl_jax.constraints.parameters import Params
 from mapl_jax.constraints.templates import Template
 from mapl_jax.constraints.text.statistics import view
@@ -49,6 +51,48 @@ FAMILIES: dict[str, Family] = {
 }
 
 Item = tuple[str, Params]
+
+
+def register(family: Family, *forms: Form) -> None:
+    """Adds a family of constraints, or replaces one that was added.
+
+    Args:
+        family: with an id of its own, "group:name".
+        forms: its sentences, made by `constraints.forms.form`.
+
+    Raises:
+        ValueError: the id is one of the package's, or there are no sentences.
+
+    Example:
+        >>> from mapl_jax import constraints
+        >>> from mapl_jax.constraints.forms import form
+        >>> from mapl_jax.constraints.shapes import Flag
+        >>> family = Flag("my:question", lambda text: "?" in text.raw)
+        >>> constraints.register(
+        ...     family,
+        ...     form("Ask something back.", "Ask a question."),
+        ...     form("Ask nothing back.", "Ask no question.", negated=True),
+        ... )
+        >>> constraints.check("my:question", {}, "Why?"), constraints.parse("Ask nothing back.")
+        (True, ('my:question', {'negated': True}))
+        >>> constraints.unregister("my:question")
+    """
+    if family.id in _OWN or ":" not in family.id or not forms:
+        raise ValueError(f"{family.id!r}: give an id of its own, group:name, and sentences")
+    FORMS[family.id] = forms
+    FAMILIES[family.id] = family
+    _templates.cache_clear()
+
+
+def unregister(id: str) -> None:
+    """Takes a family away that was added."""
+    if id not in _OWN:
+        FAMILIES.pop(id, None)
+        FORMS.pop(id, None)
+        _templates.cache_clear()
+
+
+_OWN = frozenset(FAMILIES)
 
 
 def ids(*, held_out: bool | None = None, beyond_ifeval: bool | None = None) -> tuple[str, ...]:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from mapl_jax.runtime.errors import UserError
 
-SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+SUFFIXES = [".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"]  # `readers.register` adds
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")  # behind any of these but .parquet
-KINDS = f"{', '.join(SUFFIXES)}, and {', '.join(COMPRESSED)} behind them"
 # Files of a folder that are no records and no mistake.
 _BESIDE = (".md", ".txt", ".py", ".html", ".yaml", ".yml", ".lock", ".png", ".svg", ".pdf", "")
 _METADATA = re.compile(
@@ -52,6 +51,11 @@ def looks_like_hub_name(name: str) -> bool:
     return bool(HUB_NAME.fullmatch(name)) and not name.startswith(".") and not suffix(name)
 
 
+def kinds() -> str:
+    """The known endings, in words."""
+    return f"{', '.join(SUFFIXES)}, and {', '.join(COMPRESSED)} behind them"
+
+
 def suffix(name: str) -> str:
     """The known ending of a file name, without that of its compression, or an empty string."""
     name = name.lower()
@@ -76,7 +80,7 @@ def data_files(folder: Path) -> list[Path]:
     if strange := [x for x in own if not suffix(x.name) and x.suffix.lower() not in _BESIDE]:
         raise UserError(
             f"{folder} holds {strange[0].name}, of a kind that is not read; known endings: "
-            f"{KINDS}. Remove it, or give the files to read"
+            f"{kinds()}. Remove it, or give the files to read"
         )
     if not files:
         raise UserError(f"{folder} holds no data files; looked for *{', *'.join(SUFFIXES)}")

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import cast
 
 from mapl_jax.data.meaning import changes_meaning, is_missing, unread_fields
-from mapl_jax.data.readers import BadRecord, plain
+from mapl_jax.data.readers import BadRecord
+from mapl_jax.data.values import plain
 from mapl_jax.runtime.errors import UserError
 
 PROMPT = "prompt/messages/conversations/instruction/question/query/input"

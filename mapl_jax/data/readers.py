@@ -7,6 +7,7 @@ not be read, the `BadRecord` that says why.
 import bz2
 import contextlib
 import csv
+import functools
 import gzip
 import io
 import itertools
@@ -15,22 +16,22 @@ import lzma
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, cast
-
-import numpy as np
 
 from mapl_jax.data.folders import (
     BUCKET,
     HUB_NAME,
-    KINDS,
+    SUFFIXES,
     data_files,
+    kinds,
     looks_like_hub_name,
     names,
     shards,
     suffix,
 )
+from mapl_jax.data.values import plain
 from mapl_jax.runtime.errors import UserError
 
 LONGEST_LINE = 2**26  # bytes
@@ -126,7 +127,7 @@ def _bucket_entries(address: str) -> Iterator[Entry]:
     import fsspec
 
     if not suffix(address):
-        raise UserError(f"{address} is of no known kind; known endings: {KINDS}")
+        raise UserError(f"{address} is of no known kind; known endings: {kinds()}")
     try:
         with fsspec.open(address, "rb") as file:
             yield from _opened_entries(address, cast(IO[bytes], file))
@@ -137,7 +138,7 @@ def _bucket_entries(address: str) -> Iterator[Entry]:
 def _file_entries(file: Path) -> Iterator[Entry]:
     kind = suffix(file.name)
     if not kind:
-        raise UserError(f"{file} is of no known kind; known endings: {KINDS}")
+        raise UserError(f"{file} is of no known kind; known endings: {kinds()}")
     try:
         with file.open("rb") as opened:
             yield from _opened_entries(str(file), opened)
@@ -150,14 +151,7 @@ def _opened_entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
     kind = suffix(name)
     try:
         with contextlib.closing(_unpacked(name, file)) as lines:
-            if kind in (".csv", ".tsv"):
-                yield from _csv_entries(name, lines, "," if kind == ".csv" else "\t")
-            elif kind == ".json":
-                yield from _json_entries(name, lines)
-            elif kind == ".parquet":
-                yield from _parquet_entries(name, lines)
-            else:
-                yield from _line_entries(name, lines)
+            yield from _READERS[kind](name, lines)
     except (EOFError, zlib.error, lzma.LZMAError) as error:
         raise UserError(f"{name}: cut off or damaged ({error}); copy it again") from None
 
@@ -318,33 +312,63 @@ def _hub_entries(name: str) -> Iterator[Entry]:
     yield from _numbered(name, map(plain, rows))
 
 
+Reader = Callable[[str, IO[bytes]], Iterator[Entry]]
+_READERS: dict[str, Reader] = {
+    ".jsonl": _line_entries,
+    ".ndjson": _line_entries,
+    ".json": _json_entries,
+    ".csv": functools.partial(_csv_entries, delimiter=","),
+    ".tsv": functools.partial(_csv_entries, delimiter="\t"),
+    ".parquet": _parquet_entries,
+}
+_OWN = frozenset(_READERS)
+
+
+def register(suffix: str, read: Callable[[IO[bytes]], Iterable[object]]) -> None:
+    """Adds a reader of a kind of file, or replaces one that was added.
+
+    Args:
+        suffix: the ending of its files, in small letters, such as ".eml".
+        read: from an open file, unpacked if it was compressed, to its records as values of JSON. A
+            `BadRecord` in their place says what is wrong with one; an exception, with the file.
+
+    Raises:
+        ValueError: the ending is read by the package, or is none.
+
+    Example:
+        >>> import json, pathlib, tempfile
+        >>> from mapl_jax.data import readers
+        >>> readers.register(".deck", lambda file: map(json.loads, file.read().split(b"---")))
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "a.deck")
+        >>> _ = path.write_text('{"a": 1}---{"a": 2}')
+        >>> [value for _, value in readers.read_entries(path)]
+        [{'a': 1}, {'a': 2}]
+        >>> readers.unregister(".deck")
+    """
+    if suffix in _OWN or not re.fullmatch(r"\.[a-z0-9]+", suffix):
+        raise ValueError(f"{suffix!r}: give an ending of its own, such as '.eml'")
+
+    def entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
+        with _read_by_a_library(name, suffix):
+            yield from _numbered(name, map(plain, read(file)))
+
+    unregister(suffix)
+    _READERS[suffix] = entries
+    SUFFIXES.append(suffix)
+
+
+def unregister(suffix: str) -> None:
+    """Takes a reader away that was added."""
+    if suffix in _READERS.keys() - _OWN:
+        del _READERS[suffix]
+        SUFFIXES.remove(suffix)
+
+
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 # One record.
-
-
-def plain(value: object) -> object:
-    """A value of NumPy, pandas or Arrow as one of JSON; NaN is null."""
-    if value is None or type(value) in (str, int, bool):
-        return value
-    if isinstance(value, float):
-        return None if value != value else float(value)
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, Mapping):
-        return {name: plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
-    if type(value).__name__ in ("NAType", "NaTType"):
-        return None
-    for method in ("as_py", "to_dict", "to_pylist"):
-        if hasattr(value, method):
-            return plain(getattr(value, method)())
-    return value
 
 
 def as_object(value: object) -> dict[str, object]:

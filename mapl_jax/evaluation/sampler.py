@@ -22,7 +22,7 @@ from mapl_jax.models import axes, generation
 from mapl_jax.models.config import DTYPES, DecoderConfig
 from mapl_jax.models.generation import Sampling
 from mapl_jax.models.heads import LogpHead
-from mapl_jax.runtime import console, settings, storage
+from mapl_jax.runtime import console, plugins, settings, storage
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_json
 from mapl_jax.runtime.settings import setting
@@ -239,6 +239,7 @@ AUTO = -1.0
 class SamplerSettings:
     """What a config says of a policy that answers."""
 
+    plugins: str = setting("", plugins.HELP)
     checkpoint: str = setting(
         "", "a policy: a run, one of its checkpoints/STEP, a model folder or a hub name"
     )

@@ -30,6 +30,7 @@ from mapl_jax.runtime import (
     files,
     help,
     mistakes,
+    plugins,
     settings,
 )
 from mapl_jax.runtime.errors import Stopped, Unwritten, UserError
@@ -178,6 +179,7 @@ def _parsed(command: _Command[F], called: str) -> tuple[Arguments[F], Shared, di
                 f"not {kind}"
             )
         values = given.to_dict()
+        plugins.load(str(values.get("plugins", "")))
         if command.settings:
             settings.from_section(settings.closest(command.settings, values), values)
     if len(rest) > 1:

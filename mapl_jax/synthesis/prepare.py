@@ -25,7 +25,7 @@ from mapl_jax.data.samples import (
 from mapl_jax.data.settings import DataSettings, SourceSettings
 from mapl_jax.data.sources import DEMO, Source
 from mapl_jax.data.splits import Split, SplitWriter, check_sizes, is_held_out, write_split
-from mapl_jax.runtime import console
+from mapl_jax.runtime import console, plugins
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_json, write_json
 from mapl_jax.synthesis import pipeline, runners, shards
@@ -318,7 +318,8 @@ def _cached(
         data.format,
         data.columns,
     )
-    name = cache.key(*choices, seed, dataclasses.asdict(synthesis), _code_and_files(data))
+    code = _code_and_files(data)
+    name = cache.key(*choices, seed, dataclasses.asdict(synthesis), code, plugins.loaded())
     folder = Path(cache_dir) / f"{kind}-{name}"
 
     def fill(part: Path) -> None:

@@ -17,6 +17,7 @@ from typing import BinaryIO, TypedDict
 
 from mapl_jax.data.normalize import Pair
 from mapl_jax.data.samples import Sample
+from mapl_jax.runtime import plugins
 from mapl_jax.runtime.files import checksum, read_json, replacing, write_json
 from mapl_jax.synthesis import build
 from mapl_jax.synthesis.corpus import Corpus, Subset, hash_of
@@ -36,12 +37,13 @@ class Plan(TypedDict):
     """What a synthesis is of.
 
     `fingerprint` names everything that the samples depend on, `pairs` is their number, `settings`
-    are the fields of `Settings`.
+    are the fields of `Settings`, `plugins` the versions of those that are loaded.
     """
 
     fingerprint: str
     pairs: int
     settings: dict[str, object]
+    plugins: dict[str, str]
 
 
 class Counts(TypedDict):
@@ -109,6 +111,7 @@ def make(shard: Shard) -> int:
         The number of pairs.
     """
     plan = read_json(shard.work / PLAN)
+    plugins.load_as(plan["plugins"])
     settings = Settings(**plan["settings"])
     corpus = _corpus(str(shard.work / CORPUS), plan["fingerprint"])
     stats = Stats()
@@ -156,7 +159,7 @@ class Fingerprint:
             for file in sorted((package / folder).rglob("*.py")):
                 self._digest.update(file.relative_to(package).as_posix().encode() + b"\0")
                 self._digest.update(hashlib.blake2b(file.read_bytes()).digest())
-        choices = [dataclasses.asdict(settings), format, shard_size]
+        choices = [dataclasses.asdict(settings), format, shard_size, plugins.loaded()]
         self._digest.update(json.dumps(choices, sort_keys=True).encode() + b"\n")
 
     def add(self, line: bytes) -> None:
@@ -241,6 +244,7 @@ class Cut:
             fingerprint=self._fingerprint.name(),
             pairs=self.pairs,
             settings=dataclasses.asdict(self.settings),
+            plugins=plugins.loaded(),
         )
         write_json(self._own / PLAN, plan)
         return plan

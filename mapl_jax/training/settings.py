@@ -9,7 +9,7 @@ from mapl_jax.kernels.attention import BACKENDS
 from mapl_jax.models.config import DTYPES, ModelSettings
 from mapl_jax.models.decoder import REMAT
 from mapl_jax.models.lora import Lora
-from mapl_jax.runtime import settings
+from mapl_jax.runtime import plugins, settings
 from mapl_jax.runtime.settings import setting
 from mapl_jax.training.objective import OBJECTIVES, LossSettings
 from mapl_jax.training.optimizers import OptimizerSettings
@@ -129,6 +129,7 @@ class RunSettings:
         'what is trained: "reward" a reward model, "sft" and "dpo" a policy',
         choices=tuple(OBJECTIVES),
     )
+    plugins: str = setting("", plugins.HELP)
     data: DataSettings
     tokenizer: TokenizerSettings
     model: ModelSettings
