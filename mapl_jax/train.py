@@ -1,7 +1,6 @@
 """Trains a reward model or a policy: python -m mapl_jax.train --config=configs/rm.py
 
-Started again with the same command, a run goes on from its last checkpoint and ends with the same
-parameters.
+Started again with the same command, a run goes on and ends with the same parameters.
 """
 
 import dataclasses

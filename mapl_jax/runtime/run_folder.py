@@ -23,6 +23,7 @@ ORIGINS = {
     "test": "the held-out data is not what the run was evaluated on",
     "tokenizer": "the tokenizer, or its chat template, is not the one that the run began with",
     "base": "the run was trained on another base: the weights of model.path are others now",
+    "plugins": "the run began with other plugins, or with other versions of them",
     "reference": "the run was trained on another reference: its weights are others now",
 }
 # Fields that a message names one by one.

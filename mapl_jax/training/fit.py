@@ -13,7 +13,7 @@ from mapl_jax.data.rows import Plan
 from mapl_jax.data.run_data import RunData
 from mapl_jax.models import lora
 from mapl_jax.models.initial import InitialWeights
-from mapl_jax.runtime import distributed, plugins
+from mapl_jax.runtime import distributed
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.training import loggers, loop
@@ -71,7 +71,6 @@ class Fit:
     @functools.cached_property
     def record(self) -> dict[str, object]:
         """What a checkpoint says of its run; another run's must not be gone on from."""
-        loaded = plugins.loaded()
         lora_base = self.source.fingerprint if self.trainer.model.lora else None
         return {
             "data": self.data.train.fingerprint,
@@ -80,7 +79,6 @@ class Fit:
             "model": self.trainer.model.to_dict(),
             "base": lora_base,
             "reference": self.reference.fingerprint if self.reference else None,
-            **({"plugins": loaded} if loaded else {}),
         }
 
     def run(self) -> Trained:

@@ -1,9 +1,10 @@
 """The runs of one folder: the run itself, and before it one that makes the model to start from."""
 
+import json
 from collections.abc import Iterator
 
 from mapl_jax.data.sources import DEMO
-from mapl_jax.runtime import distributed
+from mapl_jax.runtime import distributed, plugins
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import shown
@@ -41,6 +42,8 @@ def stages(folder: RunFolder, config: Config) -> Iterator[tuple[RunFolder, Confi
         UserError: the folder holds something else.
     """
     claim(folder, config, RunSettings)
+    if distributed.is_main_process():
+        folder.begins_with(plugins={"fingerprint": json.dumps(plugins.loaded())})
     settled = folder.with_start(config)
     if settled is not config:
         first = RunFolder(folder.sft)

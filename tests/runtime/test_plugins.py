@@ -5,9 +5,12 @@ import sys
 import pytest
 
 from mapl_jax.runtime import plugins
+from mapl_jax.runtime.config import load_config
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.synthesis import pipeline, runners, shards
 from mapl_jax.synthesis.settings import Settings
+from mapl_jax.training.stages import stages
 
 FAMILY = """
 from mapl_jax import constraints
@@ -110,3 +113,14 @@ def test_workers_of_synthesis_load_plugins(module, tmp_path):
     constraints.unregister("its:own")
     assert made["samples_out"] == 2
     assert '"its:own"' in (tmp_path / "out" / made["files"][1]).read_text()
+
+
+def test_a_run_belongs_to_the_versions_that_it_began_with(module, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    config = load_config("rm").to_dict()
+    module("its_later", "")
+    next(stages(folder, config))
+    next(stages(folder, config))
+    plugins.load("its_later")
+    with pytest.raises(UserError, match="the run began with other plugins"):
+        next(stages(folder, config))
