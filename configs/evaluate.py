@@ -65,6 +65,8 @@ def get_config(preset: str = "") -> ConfigDict:
     # Shares of prompts whose instructions do not stand behind the request.
     config.synthesis.places = "before=0.1,inside=0.06,system=0.08,turns=0.04"
     config.synthesis.lists = 0.4  # share of prompts that list their instructions, a line each
+    config.synthesis.list_base = "all"  # of a list: "all" comparisons, or of the "best" alone
+    config.synthesis.list_pairs = 1  # pairs of responses of a list that get instructions
     config.synthesis.seed = 0  # another one draws other instructions
     config.synthesis.reference = 512  # pairs to learn from what the data's responses are like
     config.synthesis.min_share = 0.05  # drop instructions that fewer responses keep

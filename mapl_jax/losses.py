@@ -24,9 +24,10 @@ from typing import NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax import pair_losses
+from mapl_jax.token_losses import Leaves, negative_log_likelihood
 
 BASE, INTRA, INTER = 0, 1, 2
 LEVELS = ("base", "intra", "inter")
@@ -66,25 +67,24 @@ def is_tie(gap: Numbers) -> Numbers:
 
 
 def level_weights(
-    weights: Float[np.ndarray, "3"], counts: Int[np.ndarray, "3"]
+    weights: Float[np.ndarray, "3"], counts: Float[np.ndarray, "3"]
 ) -> Float[np.ndarray, "3"]:
     """The weight of a comparison of each level: lambda / count, and 0 where there is none.
 
     Args:
         weights: lambda of the levels.
-        counts: comparisons of each level in the whole global batch.
+        counts: comparisons of each level in the whole global batch, by their shares.
     """
-    return np.where(counts > 0, weights / np.maximum(counts, 1), 0.0)
+    return np.where(counts > 0, weights / np.where(counts > 0, counts, 1), 0.0)
 
 
-def token_weight(weight: float, tokens: int | np.integer) -> float:
-    """The weight of a demonstrated token, so that a sum over them is `weight` times their mean.
+def share(level: int, count: int) -> float:
+    """What one of a sample's comparisons of a level counts.
 
-    Args:
-        weight: lambda of the base level.
-        tokens: demonstrated ones in the whole global batch.
+    A sample counts as a pair does, which has one comparison of base and two of the others: those
+    of a list of responses share that.
     """
-    return weight / max(tokens, 1)
+    return min(1.0, (1 if level == BASE else 2) / count)
 
 
 class Comparisons(NamedTuple):
@@ -97,6 +97,8 @@ class Comparisons(NamedTuple):
         gamma: subtracted from the signed sum, in units of reward.
         level: `BASE`, `INTRA`, `INTER`, or `UNUSED`.
         weight: what the comparison's loss counts; 0 where unused.
+        share: of the weight of its level; see `share`.
+        tie: whether both sides should be equal (`pair_losses.with_ties`).
     """
 
     term_leaf: Int[Array, "R C 4"]
@@ -104,17 +106,20 @@ class Comparisons(NamedTuple):
     gamma: Float[Array, "R C"]
     level: Int[Array, "R C"]
     weight: Float[Array, "R C"]
+    share: Float[Array, "R C"]
+    tie: Bool[Array, "R C"]
 
 
 class LevelSums(NamedTuple):
-    """Sums over comparisons, by level; divided by `comparisons` once, at the very end.
+    """Sums over comparisons by their shares, by level; divided once, at the very end.
 
     Attributes:
         loss: unweighted losses.
-        correct: comparisons whose signed sum of rewards is positive; a tie is wrong.
+        correct: comparisons whose signed sum of rewards is positive; 0 is wrong.
         ties: comparisons whose signed sum is exactly 0.
         gap: signed sums of rewards, all terms, without gamma (TRL's `margin` for base).
         comparisons: how many.
+        ordered: how many are no ties in the data; `correct`, `ties` and `gap` are of these.
         reward: sum of the rewards of all terms of base comparisons.
         reward_min: smallest of those rewards (+inf where there is none).
         reward_max: largest of those rewards (-inf where there is none).
@@ -125,6 +130,7 @@ class LevelSums(NamedTuple):
     ties: Float[Array, "3"]
     gap: Float[Array, "3"]
     comparisons: Float[Array, "3"]
+    ordered: Float[Array, "3"]
     reward: Float[Array, ""]
     reward_min: Float[Array, ""]
     reward_max: Float[Array, ""]
@@ -198,6 +204,7 @@ def preference_loss(
     inter: str = "margin",
     center: float = 0.0,
     base_loss: Float[Array, "R C"] | None = None,
+    rankings: bool = False,
 ) -> tuple[Float[Array, ""], LevelSums]:
     """The training loss of a batch and what is to be logged about it.
 
@@ -210,16 +217,24 @@ def preference_loss(
             `center_rewards_coefficient`. It is weighted like the base loss.
         base_loss: losses of the base comparisons where they are others than -log sigmoid of the
             margin; see `mapl_jax.pair_losses`.
+        rankings: the base comparisons of a sample are a ranking, whose loss is that of Plackett
+            and Luce instead of the mean of theirs.
 
     Returns:
         The loss, and sums by level. Accuracy and gap are those of all terms whatever `inter` is,
         so that they mean the same in every run.
     """
     rewards = rewards.astype(jnp.float32)
-    loss = margin_loss(margins(rewards, comparisons, inter=inter))
+    margin = margins(rewards, comparisons, inter=inter)
+    tie, counts = comparisons.tie, comparisons.share
+    loss = pair_losses.with_ties(margin_loss, tie, margin, -margin)
     base = comparisons.level == BASE
     if base_loss is not None:
         loss = jnp.where(base, base_loss, loss)
+    if rankings:
+        winner = jnp.where(comparisons.term_sign > 0, comparisons.term_leaf, 0).sum(-1)
+        ranked = pair_losses.plackett_luce(margin, winner, base & ~tie)
+        loss = jnp.where(base & ~tie, ranked / jnp.where(counts > 0, counts, 1.0), loss)
     total = jnp.sum(comparisons.weight * loss)
     terms = term_rewards(rewards, comparisons.term_leaf)
     if center:
@@ -228,17 +243,18 @@ def preference_loss(
     gap = signed_sum(terms, comparisons.term_sign)
     member = (comparisons.level[None] == jnp.arange(3)[:, None, None]).astype(jnp.float32)
 
-    def by_level(values: Array) -> Array:
-        return jnp.einsum("vrc,rc->v", member, values.astype(jnp.float32))
+    def by_level(values: Array, of: Array = counts * ~tie) -> Array:
+        return jnp.einsum("vrc,rc->v", member, of * values.astype(jnp.float32))
 
     used = base[..., None] & (comparisons.term_sign != 0)
     sums = LevelSums(
-        loss=by_level(loss),
+        loss=by_level(loss, counts),
         correct=by_level(is_right(gap)),
         ties=by_level(is_tie(gap)),
         gap=by_level(gap),
-        comparisons=member.sum((1, 2)),
-        reward=jnp.sum(jnp.where(used, terms, 0.0)),
+        comparisons=by_level(jnp.ones_like(counts), counts),
+        ordered=by_level(jnp.ones_like(counts)),
+        reward=jnp.sum(jnp.where(used, terms, 0.0) * counts[..., None]),
         reward_min=jnp.min(jnp.where(used, terms, jnp.inf), initial=jnp.inf),
         reward_max=jnp.max(jnp.where(used, terms, -jnp.inf), initial=-jnp.inf),
     )
@@ -247,7 +263,6 @@ def preference_loss(
 
 # Policies by preferences.
 
-Leaves = Float[Array, "R L"]
 # As one number a leaf, or as two summands, of which one is exact and one small.
 LogProbabilities = Float[Array, "R L"] | Float[Array, "R L 2"]
 
@@ -296,6 +311,7 @@ def dpo_loss(
     inter: str = "margin",
     base_loss: Callable[[pair_losses.Pair], Array] | None = None,
     sft: float = 0.0,
+    rankings: bool = False,
 ) -> tuple[Float[Array, ""], PolicySums]:
     """The loss of a policy.
 
@@ -311,21 +327,23 @@ def dpo_loss(
         base_loss: of base comparisons; None for -log sigmoid of the margin.
         sft: weight of the mean of -log pi over all chosen tokens of the global batch, within the
             base level.
+        rankings: see `preference_loss`.
     """
     ratios, logps = joined(logps - ref_logps), joined(logps)
     rewards = beta * ratios
     chosen, rejected = sides(rewards, comparisons)
     lengths = sides(response_tokens.astype(jnp.float32), comparisons)
     pair = pair_losses.Pair(chosen, rejected, comparisons.gamma, *lengths)
+    of_base = base_loss and pair_losses.with_ties(base_loss, comparisons.tie, pair, pair.swapped)
     loss, levels = preference_loss(
-        rewards, comparisons, inter=inter, base_loss=None if base_loss is None else base_loss(pair)
+        rewards, comparisons, inter=inter, base_loss=of_base, rankings=rankings
     )
     if sft:
         loss += sft * negative_log_likelihood(logps, sft_weight)
     base = comparisons.level == BASE
 
     def total(values: Array) -> Array:
-        return jnp.sum(jnp.where(base, values, 0.0))
+        return jnp.sum(jnp.where(base, values, 0.0) * comparisons.share)
 
     sums = PolicySums(
         levels=levels,
@@ -340,59 +358,3 @@ def dpo_loss(
 def joined(logps: LogProbabilities) -> Leaves:
     """Sums of log-probabilities from their two summands, or as they are."""
     return jnp.sum(logps, axis=-1) if logps.ndim == 3 else logps
-
-
-# Policies by demonstrations.
-
-
-class TokenSums(NamedTuple):
-    """Sums over a part of a batch.
-
-    Attributes:
-        logp: log pi of the demonstrations.
-        tokens: of the demonstrations.
-        responses: how many demonstrations.
-    """
-
-    logp: Float[Array, ""]
-    tokens: Float[Array, ""]
-    responses: Float[Array, ""]
-
-    def joined(self) -> "TokenSums":
-        """The sums of a whole batch from those of its parts, stacked along a leading axis."""
-        return TokenSums(*(jnp.sum(x, axis=0) for x in self))
-
-
-def sft_loss(
-    logps: Leaves, response_tokens: Int[Array, "R L"], sft_weight: Float[Array, "R L"]
-) -> tuple[Float[Array, ""], TokenSums]:
-    """The mean of -log pi over all response tokens of the global batch.
-
-    Args:
-        logps: log pi of the leaves.
-        response_tokens: tokens of the response of each leaf.
-        sft_weight: what a demonstrated leaf's log-probability counts, and 0 of all others.
-    """
-    shown = sft_weight > 0
-    sums = TokenSums(
-        logp=jnp.sum(jnp.where(shown, logps, 0.0)),
-        tokens=jnp.sum(jnp.where(shown, response_tokens, 0)).astype(jnp.float32),
-        responses=jnp.sum(shown).astype(jnp.float32),
-    )
-    return negative_log_likelihood(logps, sft_weight), jax.lax.stop_gradient(sums)
-
-
-def negative_log_likelihood(logps: Leaves, weight: Float[Array, "R L"]) -> Float[Array, ""]:
-    """-sum of log pi of the leaves; `token_weight` makes it a mean over tokens."""
-    return -jnp.sum(weight * logps)
-
-
-def token_loss(logp: float, tokens: int | float) -> float:
-    """Mean of -log pi over tokens, nats, from the sum of log pi and how many there are."""
-    return -logp / tokens
-
-
-def perplexity(loss: float) -> float:
-    """exp of the mean loss of a token; infinite where that is too large."""
-    with np.errstate(over="ignore"):
-        return float(np.exp(loss))

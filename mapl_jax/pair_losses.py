@@ -14,12 +14,13 @@ likelihood should go one up and one down.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
+Numbers = TypeVar("Numbers")
 log_sigmoid, sigmoid_of = jax.nn.log_sigmoid, jax.nn.sigmoid
 
 
@@ -53,6 +54,12 @@ class Pair(NamedTuple):
             jnp.maximum(length, 1.0) for length in (self.chosen_length, self.rejected_length)
         )
         return self.chosen / chosen - self.rejected / rejected
+
+    @property
+    def swapped(self) -> "Pair":
+        """The pair with its sides exchanged."""
+        lengths = self.rejected_length, self.chosen_length
+        return Pair(self.rejected, self.chosen, -self.gamma, *lengths)
 
 
 PairLoss = Callable[[Pair, float, float], Float[Array, "*n"]]
@@ -179,6 +186,45 @@ def unregister(name: str) -> None:
     if name in LOSSES.keys() - _OWN:
         del LOSSES[name]
         OF_MARGIN[:] = [other for other in OF_MARGIN if other != name]
+
+
+def with_ties(
+    loss: Callable[[Numbers], Array], tie: Bool[Array, "*n"], pair: Numbers, swapped: Numbers
+) -> Float[Array, "*n"]:
+    """A loss of pairs, and of ties the mean over both orders.
+
+    Of a loss -log s(m) that is -1/2 [log s(m) + log s(-m)], which is least at m = 0.
+
+    Args:
+        loss: of a pair, or of its margin.
+        tie: where both responses are equally good.
+        pair: in one order.
+        swapped: in the other.
+    """
+    return jnp.where(tie, (loss(pair) + loss(swapped)) / 2, loss(pair))
+
+
+def plackett_luce(
+    margin: Float[Array, "R C"], winner: Int[Array, "R C"], among: Bool[Array, "R C"]
+) -> Float[Array, "R C"]:
+    """-log of the chance of a ranking (Plackett 1975, Luce 1959), spread over its comparisons.
+
+    The chance that response i comes before all that it beats is exp(r_i) / (exp(r_i) + sum_j
+    exp(r_j)), so -log of it is log(1 + sum over i's comparisons of exp(-m)). The ranking's is the
+    sum over all i that beat another (arXiv 2305.18290, equation 18); of one pair it is -log s(m).
+
+    Args:
+        margin: m of the comparisons.
+        winner: leaf of their better response; leaves of two rankings differ.
+        among: which comparisons belong to rankings.
+
+    Returns:
+        The part of i, divided by i's comparisons, at each of them; anything where not `among`.
+    """
+    same = (winner[..., :, None] == winner[..., None, :]) & among[..., None, :]
+    losing = jnp.where(same, -margin[..., None, :], -jnp.inf)
+    beaten = jax.nn.logsumexp(jnp.where(among[..., None], losing, 0.0), axis=-1)
+    return jnp.logaddexp(beaten, 0.0) / jnp.maximum(same.sum(-1), 1)
 
 
 def combine(

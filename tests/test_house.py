@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mapl_jax"
 VERBS = {"train", "synthesize", "evaluate", "generate", "export", "plan", "bench", "study"}
-FORMULAS = {"losses", "pair_losses"}
+FORMULAS = {"losses", "pair_losses", "token_losses"}
 ROOMS = {
     "constraints",
     "constraints.families",
@@ -49,8 +49,9 @@ NEVER = {
         if room.startswith("constraints")
     },
     "kernels": (ROOMS | FORMULAS) - {"kernels"},
-    "losses": (ROOMS | FORMULAS) - {"losses", "pair_losses"},
+    "losses": ROOMS,
     "pair_losses": (ROOMS | FORMULAS) - {"pair_losses"},
+    "token_losses": (ROOMS | FORMULAS) - {"token_losses"},
 }
 # Besides the verbs, where a ConfigDict is read: a verb turns it into settings and hands those on.
 READS_CONFIGS = {"runtime.config", "runtime.cli"}

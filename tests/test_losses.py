@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mapl_jax import losses
+from mapl_jax import losses, token_losses
 
 # Leaves of a compact sample: (x,w) (x,l) (x',w) (x',l) (x'',w) (x'',l)
 XW, XL, PW, PL, QW, QL = range(6)
@@ -32,9 +32,9 @@ def compact(rows=1, gamma=0.0, weights=(1.0, 1.0, 1.0)):
         level[:, c] = name
     count = np.asarray([1, 2, 2]) * rows
     weight = (np.asarray(weights) / count)[level].astype(np.float32)
-    return losses.Comparisons(
-        *map(jnp.asarray, (leaf, sign, np.full(level.shape, gamma, np.float32), level, weight))
-    )
+    gammas, share = np.full(level.shape, gamma, np.float32), np.ones(level.shape, np.float32)
+    tie = np.zeros(level.shape, bool)
+    return losses.Comparisons(*map(jnp.asarray, (leaf, sign, gammas, level, weight, share, tie)))
 
 
 def rewards(seed=0, rows=1, scale=2.0):
@@ -204,6 +204,8 @@ def test_unused_comparisons_and_leaves_count_nothing():
         jnp.pad(table.gamma, ((0, 0), (0, 3))),
         jnp.pad(table.level, ((0, 0), (0, 3)), constant_values=losses.UNUSED),
         jnp.pad(table.weight, ((0, 0), (0, 3))),
+        jnp.pad(table.share, ((0, 0), (0, 3))),
+        jnp.pad(table.tie, ((0, 0), (0, 3))),
     )
     loss, sums = losses.preference_loss(r, table)
     padded, padded_sums = losses.preference_loss(jnp.pad(r, ((0, 0), (0, 5))), wide)
@@ -266,10 +268,12 @@ def test_gaps_are_the_same_on_both_sides():
 def test_weights_make_a_sum_the_mean_of_each_level():
     weights = losses.level_weights(np.asarray([1.0, 0.5, 0.25]), np.asarray([4, 0, 10]))
     np.testing.assert_allclose(weights, [0.25, 0.0, 0.025])
-    assert losses.token_weight(0.5, 10) == 0.05
-    assert losses.token_weight(0.5, 0) == 0.5
+    assert token_losses.token_weight(0.5, 10) == 0.05
+    assert token_losses.token_weight(0.5, 0) == 0.5
 
 
 def test_perplexity_is_that_of_the_mean_token_and_may_be_infinite():
-    assert losses.perplexity(losses.token_loss(-4 * np.log(8.0), 4)) == pytest.approx(8.0)
-    assert losses.perplexity(1e4) == np.inf
+    assert token_losses.perplexity(token_losses.token_loss(-4 * np.log(8.0), 4)) == pytest.approx(
+        8.0
+    )
+    assert token_losses.perplexity(1e4) == np.inf

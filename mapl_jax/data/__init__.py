@@ -1,4 +1,4 @@
 """From preference pairs to batches of token tries.
 
-May import: runtime, constraints, kernels, losses.
+May import: runtime, constraints, kernels, losses, token_losses.
 """

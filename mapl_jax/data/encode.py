@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from mapl_jax.data import tokenization, tries
-from mapl_jax.data.samples import Comparison, Leaf, Sample, leaves_of, terms_of
+from mapl_jax.data.samples import Comparison, Leaf, Level, Sample, leaves_of, terms_of
 from mapl_jax.data.settings import TrieSettings
-from mapl_jax.losses import LEVELS
+from mapl_jax.losses import LEVELS, share
 from mapl_jax.runtime.errors import UserError
 
 # A prompt is never cut to fewer tokens than these: what is left must still be the question.
@@ -24,8 +24,8 @@ class TrieRecord(TypedDict):
     """A trie of n tokens, m leaves and c comparisons as it lies on disk.
 
     The arrays of `tries.Trie`; of every leaf its prompt, response and lengths in tokens; of every
-    comparison what the schema of samples has, with the places of its leaves, and the ids of its
-    instructions' families in one text.
+    comparison what the schema of samples has, with the places of its leaves, its share in what the
+    sample counts, and the ids of its instructions' families in one text.
     """
 
     id: str
@@ -44,7 +44,10 @@ class TrieRecord(TypedDict):
     term_leaf: Int[np.ndarray, "4c"]
     term_sign: Int[np.ndarray, "4c"]
     gamma: Float[np.ndarray, "c"]
+    share: Float[np.ndarray, "c"]
+    tie: Bool[np.ndarray, "c"]
     families: list[str]
+    subset: str
 
 
 def encode_samples(
@@ -138,12 +141,14 @@ def _encode_sample(
         differing = [c for c in comparisons if keep_alike or _differs(c, of_leaf)]
         if len(differing) < len(comparisons):
             counts["comparisons_dropped_alike"] += len(comparisons) - len(differing)
+        levels = collections.Counter(c["level"] for c in differing)
         groups = _fitting_groups(differing, of_leaf, settings.row_length, counts)
     else:
+        levels = collections.Counter()
         groups = [()]
         counts["demonstrations"] += 1
     for group in groups:
-        record = _record(sample, group, of_leaf)
+        record = _record(sample, group, of_leaf, levels)
         counts["tries"] += 1
         counts["trie_tokens"] += len(record["tokens"])
         counts["flat_tokens"] += sum(
@@ -246,7 +251,9 @@ def _record(
     sample: Sample,
     comparisons: Sequence[Comparison],
     of_leaf: Mapping[Leaf, tries.TokenPath],
+    levels: Mapping[Level, int],
 ) -> TrieRecord:
+    """A trie of some comparisons of a sample, which has so many of each level in all."""
     leaves = leaves_of(comparisons) or [DEMONSTRATED]
     index = {leaf: i for i, leaf in enumerate(leaves)}
     trie = tries.build([of_leaf[leaf] for leaf in leaves])
@@ -282,5 +289,10 @@ def _record(
         "term_leaf": term_leaf.reshape(-1),
         "term_sign": term_sign.reshape(-1),
         "gamma": np.asarray([c.get("gamma", 0.0) for c in comparisons], np.float32),
+        "share": np.asarray(
+            [share(LEVELS.index(c["level"]), levels[c["level"]]) for c in comparisons], np.float32
+        ),
+        "tie": np.asarray([bool(c.get("tie")) for c in comparisons], bool),
         "families": families,
+        "subset": sample.get("subset") or "",
     }

@@ -32,6 +32,10 @@ FIELDS = (
     "ranks",
     "strength",
     "choice",
+    "names",
+    "better",
+    "worse",
+    "subset",
 )
 
 
@@ -81,6 +85,18 @@ FORMS = {
     ),
     "ranks": Form(
         {**ASKED, "responses": "responses", "ranks": "ranks"}, ("responses", "ranks"), True
+    ),
+    "preference_graph": Form(
+        {
+            **ASKED,
+            "responses": "responses[].response",
+            "names": "responses[].response_id",
+            "better": "preference_graph[].chosen.response_id",
+            "worse": "preference_graph[].rejected.response_id",
+            "subset": "instruction_type/subset",
+        },
+        ("responses", "preference_graph"),
+        True,
     ),
     "helpsteer3": Form(
         {
@@ -150,7 +166,8 @@ _MEANING = frozenset(
 # What no text can stand for.
 _NEVER_TEXT = re.compile(r"tool|function|image|pixel|media|audio|video")
 _MORE_REPLIES = re.compile(r"(?:chosen|rejected)(?:_?\d+|s|_responses)")
-_MAY_LACK = ("id", "margin", "tools", "input", "system", "history")
+_ALWAYS = {name: name for name in ("id", "margin", "tools", "subset")}
+_MAY_LACK = (*_ALWAYS, "input", "system", "history")
 _STEP = re.compile(r"([^.\[\]]+)(?:\[(\d*)(:?)\])?")
 
 
@@ -220,7 +237,7 @@ def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dic
     found: dict[str, object] = {}
     used: set[str] = set()
     read: set[str] = set()
-    for ours, paths in {"id": "id", "margin": "margin", "tools": "tools", **form.columns}.items():
+    for ours, paths in {**_ALWAYS, **form.columns}.items():
         there = [(path, _at(record, path)) for path in paths.split("/")]
         if ours in ASKED:  # two of these are never read from one column
             there = [(path, value) for path, value in there if not _columns(path) & used]

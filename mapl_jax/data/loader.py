@@ -11,7 +11,7 @@ import grain
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from mapl_jax import losses
+from mapl_jax import losses, token_losses
 from mapl_jax.data.rows import Plan, make_plan
 from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels import tiles
@@ -134,11 +134,11 @@ class Batches:
     def __getitem__(self, step: int) -> Batch:
         rows = self.plan.batch(int(step))
         tries = np.concatenate([row for row in rows if len(row)])
-        count = self.tries.levels[tries].sum(0)
+        count = self.tries.mass[tries].sum(0)
         level_weight = losses.level_weights(self.weights, count)
         # The mean over all tokens of the global batch, weighted as the base level is.
         demonstrated = self.tries.demonstrated[tries].sum()
-        sft_weight = losses.token_weight(self.weights[losses.BASE], demonstrated)
+        sft_weight = token_losses.token_weight(self.weights[losses.BASE], demonstrated)
         shape = (self.accumulation, self.hosts, -1)
         index = np.arange(len(rows)).reshape(shape)[:, self.host]
         built = [[self._row(rows[i], level_weight, sft_weight) for i in part] for part in index]
@@ -185,7 +185,9 @@ class Batches:
                 level == losses.INTER, self.inter_gamma * trie["k"], 0.0
             )
             row["level"][at] = level
-            row["weight"][at] = level_weight[level]
+            row["weight"][at] = level_weight[level] * trie["share"]
+            row["share"][at] = trie["share"]
+            row["tie"][at] = trie["tie"]
             token, leaf, comparison = token + n, leaf + m, comparison + k
             score += len(scored)
         seen = tiles.seen(row["reach"])
@@ -224,6 +226,8 @@ def _empty_row(
         "gamma": np.zeros(c, np.float32),
         "level": np.full(c, losses.UNUSED, np.int32),
         "weight": np.zeros(c, np.float32),
+        "share": np.zeros(c, np.float32),
+        "tie": np.zeros(c, bool),
     }
     if reference is not None:
         row["ref_logp"] = np.zeros((l, *reference), np.float32)

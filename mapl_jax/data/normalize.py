@@ -1,8 +1,9 @@
-"""One record of any form as pairs or as a demonstration: columns to fields, fields to messages."""
+"""One record of any form as a preference or a demonstration: columns to fields to messages."""
 
 import contextlib
-from collections.abc import Mapping
-from typing import TypedDict, TypeGuard, cast
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import NotRequired, TypedDict, TypeGuard, cast
 
 import numpy as np
 
@@ -20,16 +21,26 @@ from mapl_jax.data.messages import (
 from mapl_jax.data.readers import BadRecord, as_object, kind_of
 
 LARGEST = float(np.finfo(np.float32).max)
+Edge = tuple[int, int]  # of two responses
 
 
 class Pair(TypedDict):
-    """A preference: the prompt's messages, the better and the worse reply, and how far apart."""
+    """A preference: the prompt's messages, the better and the worse reply, and how far apart.
+
+    Of more than two replies, or of two that are equally good, `responses` holds all, the best
+    first; `over` says which is better than which, and `tied` which are equally good. `subset` is
+    the part of the data that the record belongs to, where it says one.
+    """
 
     id: str
     prompt: list[Message]
     chosen: str
     rejected: str
     margin: float
+    responses: NotRequired[list[str]]
+    over: NotRequired[list[Edge]]
+    tied: NotRequired[list[Edge]]
+    subset: NotRequired[str]
 
 
 class Demonstration(TypedDict):
@@ -40,8 +51,8 @@ class Demonstration(TypedDict):
     completion: str
 
 
-def pairs_of(form: forms.Form | None, value: object, unread: set[str]) -> list[Pair]:
-    """The pairs of a record of any accepted form; their id is empty where none is given."""
+def pair_of(form: forms.Form | None, value: object, unread: set[str]) -> Pair:
+    """The preference of a record of any accepted form; its id is empty where none is given."""
     record = as_object(value)
     if "comparisons" in record:
         raise BadRecord("a sample", "holds a synthesized sample, but preference pairs are needed")
@@ -57,7 +68,7 @@ def pairs_of(form: forms.Form | None, value: object, unread: set[str]) -> list[P
             )
     fields = forms.fields_of(record, found, unread)
     if "responses" in fields:
-        return _of_scored(fields)
+        return _of_list(fields)
     if "conversation" in fields:
         turns = messages_of(fields.pop("conversation"), "messages")
         fields |= {"prompt": turns[:-1], "chosen": turns[-1:]}
@@ -65,33 +76,44 @@ def pairs_of(form: forms.Form | None, value: object, unread: set[str]) -> list[P
         if key not in fields:
             raise BadRecord(f"no {key}", f"has no {key!r}; name its column in data.columns")
     prompt = prompt_in(fields)
-    sides = {key: _several(fields[key], key) for key in ("chosen", "rejected")}
+    sides = [_several(fields[key], key) for key in ("chosen", "rejected")]
     if prompt is None:
-        if any(len(some) > 1 for some in sides.values()):
+        if any(len(some) > 1 for some in sides):
             raise BadRecord("no prompt", "has several replies on a side and no 'prompt'; add it")
-        prompt, chosen, rejected = split_conversations(fields["chosen"], fields["rejected"])
-        prompt = _with_system(prompt, fields)
-        texts = {"chosen": chosen, "rejected": rejected}
-        sides = {key: {key: None} for key in sides}
-    else:
-        prompt, texts = replies_of(prompt, sides["chosen"] | sides["rejected"])
-    return [
-        _pair(fields, prompt, texts[better], texts[worse])
-        for better in sides["chosen"]
-        for worse in sides["rejected"]
-    ]
+        prompt, *both = split_conversations(fields["chosen"], fields["rejected"])
+        return _pair(fields, _with_system(prompt, fields), both, [(0, 1)])
+    prompt, texts = replies_of(prompt, sides[0] | sides[1])
+    good, bad = (range(len(sides[0])), range(len(sides[0]), len(texts)))
+    return _pair(fields, prompt, list(texts.values()), [(i, j) for i in good for j in bad])
 
 
-def _pair(fields: Mapping[str, object], prompt: list[Message], chosen: str, rejected: str) -> Pair:
-    if chosen.strip() == rejected.strip():
+def _pair(
+    fields: Mapping[str, object],
+    prompt: list[Message],
+    responses: list[str],
+    over: list[Edge],
+    tied: Sequence[Edge] = (),
+) -> Pair:
+    """The first response and the worst, and where there are more or a tie, all of them."""
+    same = [text.strip() for text in responses]
+    if any(same[i] == same[j] for i, j in over):
         raise BadRecord("identical replies", "chosen and rejected are the same; remove the record")
-    return Pair(
+    ties = [(i, j) for i, j in tied if same[i] != same[j]]
+    if not over and not ties:
+        raise BadRecord("no preference", "prefers none of its responses; remove the record")
+    worst = max(i for i, text in enumerate(same) if text != same[0])
+    pair = Pair(
         id=_given_id(fields.get("id")),
         prompt=prompt,
-        chosen=chosen,
-        rejected=rejected,
+        chosen=responses[0],
+        rejected=responses[worst],
         margin=_margin(fields.get("margin")),
     )
+    if len(responses) > 2 or ties:
+        pair |= {"responses": responses, "over": over, "tied": ties}
+    if "subset" in fields:
+        pair["subset"] = _named(fields["subset"], "subset")
+    return pair
 
 
 def _several(value: object, name: str) -> dict[str, object]:
@@ -101,31 +123,46 @@ def _several(value: object, name: str) -> dict[str, object]:
     return {name: value}
 
 
-def _of_scored(fields: dict[str, object]) -> list[Pair]:
-    """All pairs of responses of which one is better, the best one's first."""
+def _of_list(fields: dict[str, object]) -> Pair:
+    """The preference of a list of responses, by a number for each or by what is over what."""
     responses = fields["responses"]
     if not isinstance(responses, list) or len(responses) < 2:
         raise BadRecord("bad responses", "responses must be a list of two or more")
-    worth = _worth(fields, len(responses))
     names = [f"response {number}" for number in range(1, len(responses) + 1)]
     prompt = prompt_in(fields)
     if prompt is None:
         if len(responses) != 2:
             raise BadRecord("no prompt", "has no 'prompt'; add what the responses answer")
-        prompt, *both = split_conversations(*responses)
-        texts = dict(zip(names, both, strict=True))
+        prompt, *texts = split_conversations(*responses)
     else:
-        prompt, texts = replies_of(prompt, dict(zip(names, responses, strict=True)))
-    order = sorted(range(len(names)), key=lambda i: -worth[i])
-    pairs = [
-        _pair(fields, prompt, texts[names[i]], texts[names[j]])
-        for i in order
-        for j in order
-        if worth[i] > worth[j] and texts[names[i]].strip() != texts[names[j]].strip()
-    ]
-    if not pairs:
-        raise BadRecord("a tie", "prefers none of its responses; remove the record")
-    return pairs
+        prompt, found = replies_of(prompt, dict(zip(names, responses, strict=True)))
+        texts = list(found.values())
+    every = list(itertools.combinations(range(len(texts)), 2))
+    if "better" in fields:
+        over, tied = _graph(fields, len(texts)), []
+        worth = [float(sum((i == a) - (i == b) for a, b in over)) for i in range(len(texts))]
+    else:
+        worth = _worth(fields, len(texts))
+        over = [(i, j) if worth[i] > worth[j] else (j, i) for i, j in every if worth[i] != worth[j]]
+        over = [(i, j) for i, j in over if texts[i].strip() != texts[j].strip()]
+        tied = [(i, j) for i, j in every if worth[i] == worth[j]]
+    order = sorted(range(len(texts)), key=lambda i: -worth[i])
+    place = {i: rank for rank, i in enumerate(order)}
+    ranked = [sorted((place[i], place[j]) for i, j in edges) for edges in (over, tied)]
+    return _pair(fields, prompt, [texts[i] for i in order], *ranked)
+
+
+def _graph(fields: Mapping[str, object], count: int) -> list[Edge]:
+    """What is over what, where two lists name the better and the worse response of every edge."""
+    better, worse = fields["better"], fields.get("worse")
+    names = fields.get("names", list(range(count)))
+    lists = [value for value in (better, worse, names) if isinstance(value, list)]
+    if len(lists) < 3 or len(lists[0]) != len(lists[1]) or len(lists[2]) != count:
+        raise BadRecord("bad preferences", "needs a better and a worse response of each preference")
+    for name in (*lists[0], *lists[1]):
+        if name not in lists[2]:
+            raise BadRecord("bad preferences", f"prefers a response {name!r} that it does not have")
+    return [(lists[2].index(a), lists[2].index(b)) for a, b in zip(*lists[:2], strict=True)]
 
 
 def _worth(fields: Mapping[str, object], count: int) -> list[float]:
@@ -201,9 +238,7 @@ def _with_system(prompt: list[Message], fields: Mapping[str, object]) -> list[Me
     return prompt
 
 
-def demonstrations_of(
-    form: forms.Form | None, value: object, unread: set[str]
-) -> list[Demonstration]:
+def demonstration_of(form: forms.Form | None, value: object, unread: set[str]) -> Demonstration:
     """A record of any accepted form as a demonstration; the id is empty where none is given."""
     record = as_object(value)
     if "comparisons" in record:
@@ -215,8 +250,10 @@ def demonstrations_of(
         known.automatic and forms.fits_form(record, known) for known in forms.FORMS.values()
     )
     if pairs_only and not {"completion", "chosen"} & record.keys():
-        best = pairs_of(form, value, unread)[0]
-        return [Demonstration(id=best["id"], prompt=best["prompt"], completion=best["chosen"])]
+        best = pair_of(form, value, unread)
+        if not best.get("over", True):
+            raise BadRecord("a tie", "prefers none of its responses; remove the record")
+        return Demonstration(id=best["id"], prompt=best["prompt"], completion=best["chosen"])
     name = found.columns.get("completion") or found.columns["conversation"]
     if name not in record:
         there = ", ".join(sorted(map(str, record))) or "nothing"
@@ -238,15 +275,17 @@ def demonstrations_of(
         value = next(iter(_several(fields["completion"], name).values()))
         prompt, texts = replies_of(prompt, {name: value})
         completion = texts[name]
-    return [Demonstration(id=_given_id(fields.get("id")), prompt=prompt, completion=completion)]
+    return Demonstration(id=_given_id(fields.get("id")), prompt=prompt, completion=completion)
 
 
 def _given_id(value: object) -> str:
-    if value is None or value == "":
-        return ""
+    return "" if value is None or value == "" else _named(value, "id")
+
+
+def _named(value: object, name: str) -> str:
     if type(value) not in (str, int):
-        raise BadRecord("bad id", f"id must be text or an integer, not {kind_of(value)}")
-    return encodable(str(value), "id")
+        raise BadRecord(f"bad {name}", f"{name} must be text or an integer, not {kind_of(value)}")
+    return encodable(str(value), name)
 
 
 def _margin(value: object) -> float:

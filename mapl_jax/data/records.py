@@ -150,7 +150,7 @@ def iter_pairs(
     Raises:
         UserError: as in `read_pairs`, at the record where the error stands.
     """
-    read = functools.partial(normalize.pairs_of, form)
+    read = functools.partial(normalize.pair_of, form)
     return _checked(entries, tally, on_error, read, ("pair", "preference pairs"))
 
 
@@ -173,7 +173,7 @@ def iter_demonstrations(
         UserError: the source cannot be read, a record is bad, or none is left.
     """
     names = ("demonstration", "demonstrations")
-    read = functools.partial(normalize.demonstrations_of, form)
+    read = functools.partial(normalize.demonstration_of, form)
     return _checked(entries, tally, on_error, read, names)
 
 
@@ -200,7 +200,7 @@ def _checked(
     entries: Entries,
     tally: Tally,
     on_error: str,
-    read: Callable[[object, set[str]], list[_Record]],
+    read: Callable[[object, set[str]], _Record],
     names: tuple[str, str],
 ) -> Iterator[_Record]:
     """Every record in one form, with an id of its own; `names` are what one and many are called."""
@@ -210,8 +210,8 @@ def _checked(
     for where, value in entries:
         tally.read += 1
         try:
-            found = read(value, tally.unread)
-            name = found[0]["id"] or ids.unused(_content_id(found[0]))
+            record = read(value, tally.unread)
+            name = record["id"] or ids.unused(_content_id(record))
             if earlier := ids.add(name, tally.read):
                 raise BadRecord(
                     "repeated id",
@@ -224,9 +224,8 @@ def _checked(
             tally.dropped[bad.reason] += 1
             continue
         kept += 1
-        for number, record in enumerate(found, 1):
-            record["id"] = name if len(found) == 1 else f"{name}#{number}"
-            yield record
+        record["id"] = name
+        yield record
     if not tally.read:
         raise UserError(f"{entries.name} holds no records; {names[1]} are needed")
     if not kept:
@@ -284,6 +283,6 @@ def asked_in_record(record: Mapping[str, object]) -> str:
 
 
 def _content_id(record: Mapping[str, object]) -> str:
-    keys = ("prompt", "chosen", "rejected", "completion")
+    keys = ("prompt", "chosen", "rejected", "completion", "responses")
     content = json.dumps([record[key] for key in keys if key in record], ensure_ascii=True)
     return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()

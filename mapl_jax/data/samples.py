@@ -4,13 +4,16 @@
      "prompts": [{"messages": [{"role", "content"}, ...],
                   "constraints": [{"id", "params", "text", "margins": [2.0, -5.0]}, ...]}, ...],
      "responses": ["chosen", "rejected"],
+     "subset": "...",
      "comparisons": [{"level": "inter", "prompt": [1, 1, 0, 0], "response": [0, 1, 0, 1],
                       "sign": [1, -1, -1, 1], "gamma": 0.0, "k": 3}, ...],
      "synthesis": {"mode", "seed", "families", "wordings"}}
 
 Prompt 0 is the pair's own. A comparison is the sum of sign * r(prompt, response) over its terms,
-which should exceed gamma; k is the number of instructions behind it, 0 for `base`. The margins of a
-constraint are the distances of the two responses to its threshold, >= 0 where it is kept.
+which should exceed gamma; k is the number of instructions behind it, 0 for `base`; with
+`"tie": true` the sum should be 0. There may be more than two responses, the best first, and then
+several base comparisons. The margins of a constraint are the distances of the responses to its
+threshold, >= 0 where it is kept. `subset`, where it is there, is the part of the data it is of.
 `synthesis` tells which families and wordings the instructions were drawn from.
 """
 
@@ -34,7 +37,7 @@ Leaf = tuple[int, int]  # indices of a prompt and of a response
 class Constraint(TypedDict):
     """One instruction of a prompt: which check, with what parameters, in what words.
 
-    `margins` holds the distance of either response to the threshold, in the family's own unit.
+    `margins` holds the distance of each response to the threshold, in the family's own unit.
     """
 
     id: str
@@ -51,7 +54,7 @@ class Prompt(TypedDict):
 
 
 class Comparison(TypedDict):
-    """A signed sum of rewards that should exceed gamma; three lists with one entry a term."""
+    """A signed sum of rewards that should exceed gamma, or be 0 of a tie; one entry a term."""
 
     level: Level
     prompt: list[int]
@@ -59,6 +62,7 @@ class Comparison(TypedDict):
     sign: list[int]
     gamma: NotRequired[float]
     k: NotRequired[int]
+    tie: NotRequired[bool]
 
 
 class Origin(TypedDict):
@@ -71,7 +75,7 @@ class Origin(TypedDict):
 
 
 class Sample(TypedDict):
-    """Prompts, the two responses (chosen first), and the comparisons between their leaves.
+    """Prompts, the responses (the best first), and the comparisons between their leaves.
 
     One without comparisons is a demonstration: its first response to its first prompt.
     """
@@ -81,11 +85,28 @@ class Sample(TypedDict):
     responses: list[str]
     comparisons: list[Comparison]
     synthesis: NotRequired[Origin]
+    subset: NotRequired[str]
 
 
-def base(gamma: float) -> Comparison:
-    """r(x, y_w) - r(x, y_l): the pair itself."""
-    return comparison("base", [0, 0], [0, 1], [1, -1], gamma=gamma)
+def base(gamma: float, better: int = 0, worse: int = 1) -> Comparison:
+    """r(x, y_w) - r(x, y_l): the pair itself, or two responses of a list."""
+    return comparison("base", [0, 0], [better, worse], [1, -1], gamma=gamma)
+
+
+def base_comparisons(pair: Pair, *, best_only: bool = False) -> list[Comparison]:
+    """What a pair or a list says itself: which response is better than which, and what is equal.
+
+    Args:
+        pair: of two responses or more.
+        best_only: of a list, compare only those that no other is better than with the rest.
+    """
+    over, tied = pair.get("over", [(0, 1)]), pair.get("tied", [])
+    if best_only:
+        beaten = {worse for _, worse in over}
+        over = [(i, j) for i, j in over if i not in beaten] or over
+        tied = [(i, j) for i, j in tied if not {i, j} & beaten]
+    ties = [Comparison(**base(0.0, *edge), tie=True) for edge in tied]
+    return [base(pair["margin"], *edge) for edge in over] + ties
 
 
 def comparison(
@@ -102,18 +123,37 @@ def comparison(
 
 
 def base_sample(pair: Pair) -> Sample:
-    """A pair as a sample with its base comparison alone."""
-    return Sample(
+    """A pair or a list as a sample with its base comparisons alone."""
+    bare = [Prompt(messages=pair["prompt"], constraints=[])]
+    return sample_of(pair, bare, base_comparisons(pair))
+
+
+def sample_of(pair: Pair, prompts: list[Prompt], comparisons: list[Comparison]) -> Sample:
+    """A sample of a pair's or a list's responses."""
+    sample = Sample(
         id=pair["id"],
-        prompts=[Prompt(messages=pair["prompt"], constraints=[])],
-        responses=[pair["chosen"], pair["rejected"]],
-        comparisons=[base(pair["margin"])],
+        prompts=prompts,
+        responses=responses_of(pair),
+        comparisons=comparisons,
     )
+    if "subset" in pair:
+        sample["subset"] = pair["subset"]
+    return sample
+
+
+def responses_of(pair: Pair) -> list[str]:
+    """All responses of a pair or a list, the best first."""
+    return pair.get("responses") or [pair["chosen"], pair["rejected"]]
 
 
 def demonstration(name: str, prompt: Prompt, response: str) -> Sample:
     """A response to learn from, as a sample without comparisons."""
     return Sample(id=name, prompts=[prompt], responses=[response], comparisons=[])
+
+
+def response_name(index: int, count: int) -> str:
+    """What one of a sample's responses is called."""
+    return ("chosen", "rejected")[index] if count == 2 else f"response {index + 1}"
 
 
 def leaves_of(comparisons: Iterable[Comparison]) -> list[Leaf]:
@@ -176,8 +216,8 @@ def check_sample(sample: Mapping[str, object]) -> Sample:
         raise ValueError("id must be a non-empty string")
     encodable(sample["id"], "id")
     responses = _filled_list(sample["responses"], "responses")
-    if len(responses) != 2 or not all(isinstance(text, str) and text.strip() for text in responses):
-        raise ValueError("responses must be two non-empty strings")
+    if len(responses) < 2 or not all(isinstance(text, str) and text.strip() for text in responses):
+        raise ValueError("responses must be two non-empty strings or more")
     for text in responses:
         encodable(cast(str, text), "a response")
     prompts = []
@@ -191,9 +231,11 @@ def check_sample(sample: Mapping[str, object]) -> Sample:
             raise ValueError(f"prompt {number}: {error}") from None
         prompts.append({"messages": messages, "constraints": instructions})
     for number, entry in enumerate(_filled_list(sample["comparisons"], "comparisons")):
-        problem = _comparison_problem(entry, len(prompts))
+        problem = _comparison_problem(entry, len(prompts), len(responses))
         if problem:
             raise ValueError(f"comparison {number}: {problem}")
+    if not isinstance(sample.get("subset", ""), str | None):
+        raise ValueError("subset must be text")
     return cast(Sample, {**sample, "prompts": prompts})
 
 
@@ -217,7 +259,7 @@ def _check_constraint(item: object) -> Constraint:
     return cast(Constraint, {**item, "params": params})
 
 
-def _comparison_problem(entry: object, prompts: int) -> str | None:
+def _comparison_problem(entry: object, prompts: int, responses: int) -> str | None:
     """What is wrong with a comparison, or None."""
     if not isinstance(entry, dict):
         return "must be an object"
@@ -230,11 +272,14 @@ def _comparison_problem(entry: object, prompts: int) -> str | None:
         return "prompt, response and sign must have one length, 2 or 4"
     if not all(type(value) is int for column in columns for value in column):
         return "prompt, response and sign must be integers"
-    for name, column, size in zip(("prompt", "response"), columns, (prompts, 2), strict=False):
+    sizes = (prompts, responses)
+    for name, column, size in zip(("prompt", "response"), columns, sizes, strict=False):
         if not all(0 <= value < size for value in column):
             return f"a {name} index is out of range"
     if sorted(columns[2]) != sorted([-1, 1] * (len(columns[2]) // 2)):
         return "signs must be as many +1 as -1"
+    if entry.get("tie") not in (None, True, False) or (entry.get("tie") and entry.get("gamma")):
+        return "tie must be true or false, and gamma of a tie 0"
     if not is_finite(entry.get("gamma")):
         return "gamma must be a finite number"
     k = entry.get("k", 0)

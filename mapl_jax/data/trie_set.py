@@ -31,7 +31,7 @@ from mapl_jax.runtime.errors import UserError
 if TYPE_CHECKING:
     import datasets
 
-FORMAT = 4
+FORMAT = 5
 SIZES = "sizes.safetensors"
 
 # In words for people: what encoding counts.
@@ -67,8 +67,10 @@ SCHEMA = pa.schema(
             for name in ("leaf_prompt", "leaf_response", "leaf_tokens", "response_tokens")
         ),
         *((name, pa.list_(pa.int32())) for name in ("level", "k", "term_leaf", "term_sign")),
-        ("gamma", pa.list_(pa.float32())),
+        *((name, pa.list_(pa.float32())) for name in ("gamma", "share")),
+        ("tie", pa.list_(pa.bool_())),
         ("families", pa.list_(pa.string())),
+        ("subset", pa.string()),
     ]
 )
 
@@ -87,6 +89,7 @@ class TrieSet:
             base comparison; 0 where it has neither, [n].
         has_gamma: whether a base comparison has a gamma other than 0.
         levels: comparisons of each trie by level, [n, 3].
+        mass: what these come to by their shares, [n, 3].
         counts: what happened while encoding.
         fingerprint: names the content.
         row_length: no trie is longer.
@@ -100,6 +103,7 @@ class TrieSet:
     demonstrated: np.ndarray
     has_gamma: bool
     levels: np.ndarray
+    mass: np.ndarray
     counts: dict[str, int]
     fingerprint: str
     row_length: int
@@ -201,6 +205,7 @@ def _sizes(records: Sequence[TrieRecord]) -> dict[str, np.ndarray]:
     """What `TrieSet` holds of every trie; read from here, starting takes no look at the tokens."""
     base = LEVELS.index("base")
     levels = np.stack([np.bincount(r["level"], minlength=len(LEVELS)) for r in records])
+    mass = [np.bincount(r["level"], r["share"], minlength=len(LEVELS)) for r in records]
     shown = (levels[:, base] > 0) | (levels.sum(1) == 0)
     leaf = [
         (r["leaf_prompt"] == DEMONSTRATED[0]) & (r["leaf_response"] == DEMONSTRATED[1])
@@ -216,7 +221,8 @@ def _sizes(records: Sequence[TrieRecord]) -> dict[str, np.ndarray]:
         "gamma": [r["gamma"][r["level"] == base].any() for r in records],
         "levels": levels,
     }
-    return {name: np.asarray(column, np.int64) for name, column in columns.items()}
+    found = {name: np.asarray(column, np.int64) for name, column in columns.items()}
+    return {**found, "mass": np.stack(mass).astype(np.float64)}
 
 
 def _write(

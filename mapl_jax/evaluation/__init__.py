@@ -1,6 +1,6 @@
 """Numbers about a trained model, and what they leave open: accuracies, intervals, rewards, samples.
 
-May import: runtime, constraints, kernels, losses, data, models, training.
+May import: runtime, constraints, kernels, losses, token_losses, data, models, training.
 """
 
 from mapl_jax.evaluation.evaluators import Evaluator as Evaluator

@@ -97,19 +97,18 @@ def _matched(first: Scored, second: Scored, a: np.ndarray, b: np.ndarray) -> np.
 
 
 def _columns(scored: Scored, members: np.ndarray) -> Columns:
-    margin = scored.margin[members]
-    right = losses.is_right(margin).astype(np.float64)
-    ones = np.ones(len(members))
-    loss = losses.margin_loss(margin - scored.gamma[members])
-    found = {"accuracy": (right, ones), "loss": (loss, ones)}
+    margin, share = scored.margin[members], scored.share[members]
+    right = losses.is_right(margin) * share
+    loss = losses.margin_loss(margin - scored.gamma[members]) * share
+    found = {"accuracy": (right, share), "loss": (loss, share)}
     families = [set(scored.families[i]) for i in members]
     for name in sorted(set().union(*families)):
         holds = np.asarray([name in some for some in families], np.float64)
-        found[f"family:{name}"] = (right * holds, holds)
+        found[f"family:{name}"] = (right * holds, share * holds)
     ks = scored.k[members]
     for k in sorted(set(ks.tolist()) - {0}):
         holds = (ks == k).astype(np.float64)
-        found[f"k:{k}"] = (right * holds, holds)
+        found[f"k:{k}"] = (right * holds, share * holds)
     return found
 
 
@@ -129,7 +128,7 @@ def _differences(
         own = seed + (0 if paired else number)
         drawn.append(statistics.ratios(top, bottom, seed=own, resamples=resamples))
         shares.append(top.sum(0) / bottom.sum(0))
-        counts.append(bottom.sum(0).astype(int))
+        counts.append(np.ceil(bottom.sum(0) - 1e-6).astype(int))
         spread.append((bottom > 0).sum(0))
     found = {}
     for column, name in enumerate(names):

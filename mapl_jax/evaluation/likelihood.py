@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mapl_jax import losses
+from mapl_jax import token_losses
 from mapl_jax.data.loader import Batches
 from mapl_jax.evaluation import statistics
 from mapl_jax.runtime.console import text_table
@@ -47,10 +47,10 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
         ValueError: a log-probability is not finite.
     """
     _check_finite(scored)
-    loss = losses.token_loss(float(scored.logp.sum()), int(scored.tokens.sum()))
+    loss = token_losses.token_loss(float(scored.logp.sum()), int(scored.tokens.sum()))
     summary: dict[str, Any] = {
         "loss": loss,
-        "perplexity": losses.perplexity(loss),
+        "perplexity": token_losses.perplexity(loss),
         "responses": len(scored.logp),
         "response_tokens": int(scored.tokens.sum()),
     }

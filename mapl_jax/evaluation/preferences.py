@@ -4,10 +4,12 @@ A comparison is right if its margin is above 0; an exact tie is wrong, so that a
 same of everything scores 0 and not 50 %.
 """
 
+import collections
 import dataclasses
+import functools
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,14 @@ import numpy as np
 from mapl_jax import losses
 from mapl_jax.data.encode import TrieRecord
 from mapl_jax.data.loader import Batches
-from mapl_jax.evaluation import statistics
+from mapl_jax.evaluation import listwise, statistics
+from mapl_jax.evaluation.listwise import Term
 from mapl_jax.losses import LEVELS
 from mapl_jax.runtime.console import text_table
+from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_lines
 from mapl_jax.training.objective import Kind
 from mapl_jax.training.scoring import LeafFunction, leaf_numbers
-
-Term = tuple[int, int, int, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Scored:
         families: constraint ids of the comparison.
         terms: (prompt index, response index, sign, reward) of each term.
         tokens: of the response of each term; None where files of an older version lack them.
+        subset: that the sample of each comparison belongs to, where the data has subsets.
     """
 
     sample_id: list[str]
@@ -51,6 +54,15 @@ class Scored:
     families: list[tuple[str, ...]]
     terms: list[list[Term]]
     tokens: list[tuple[int, ...]] | None = None
+    subset: list[str] | None = None
+
+    @functools.cached_property
+    def share(self) -> np.ndarray:
+        """What each comparison counts, so that a list of responses counts as a pair does."""
+        keys = list(zip(self.sample_id, self.level, strict=True))
+        counts = collections.Counter(keys)
+        shares = [losses.share(LEVELS.index(key[1]), counts[key]) for key in keys]
+        return np.asarray(shares, np.float64)
 
 
 def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
@@ -65,7 +77,8 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
     are those of base, under TRL's names.
 
     Intervals are 95 % percentile intervals of the bootstrap over whole samples, because the
-    comparisons of one sample share leaves and so are not independent.
+    comparisons of one sample share leaves and so are not independent. Comparisons count by their
+    shares. Of lists of responses and of subsets `lists` holds what `listwise.summarize` says.
 
     Args:
         scored: the comparisons.
@@ -78,22 +91,27 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
     _check_finite(scored)
     correct = losses.is_right(scored.margin)
     groups = _groups(scored)
-    intervals = _intervals(scored.sample_id, correct, groups, seed=seed, resamples=resamples)
+    intervals = _intervals(scored, correct, groups, seed=seed, resamples=resamples)
     loss = losses.margin_loss(scored.margin - scored.gamma)
     levels = [level for level in LEVELS if (level, "", "") in groups]
     summary: dict[str, Any] = {}
     for level in levels:
         members = groups[level, "", ""]
         margin, length = scored.margin[members], scored.length_margin[members]
-        summary |= {
-            f"{level}_accuracy": float(correct[members].mean()),
-            f"{level}_ties": float(losses.is_tie(margin).mean()),
-            f"{level}_margin": float(margin.mean()),
-            f"{level}_loss": float(loss[members].mean()),
-            f"{level}_count": len(members),
-            f"{level}_length_accuracy": float(losses.is_right(length).mean()),
-            f"{level}_length_ties": float(losses.is_tie(length).mean()),
+        means = {
+            "accuracy": correct[members],
+            "ties": losses.is_tie(margin),
+            "margin": margin,
+            "loss": loss[members],
+            "length_accuracy": losses.is_right(length),
+            "length_ties": losses.is_tie(length),
         }
+        share = scored.share[members]
+        summary |= {
+            f"{level}_{name}": float(np.average(values, weights=share))
+            for name, values in means.items()
+        }
+        summary[f"{level}_count"] = len(members)
         found = statistics.summarize(margin, length)
         # "base_length_accuracy" is of a rule; "base_longer_accuracy" is the model's.
         summary |= {f"{level}_{name}": value for name, value in found.items()}
@@ -117,12 +135,22 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
     by_family: dict[str, dict[str, Any]] = {level: {} for level in levels}
     for key, members in groups.items():
         level, kind, name = key
-        cell = {"accuracy": float(correct[members].mean()), "count": len(members)}
+        accuracy = float(np.average(correct[members], weights=scored.share[members]))
+        cell: dict[str, Any] = {"accuracy": accuracy, "count": len(members)}
         if resamples:
             cell["low"], cell["high"] = intervals[key]
         if kind:
             {"k": by_k, "family": by_family}[kind][level][name] = cell
+    if lists := listwise.summarize(ranked(scored)):
+        summary["lists"] = lists
     return {**summary, "by_k": by_k, "by_family": by_family}
+
+
+def ranked(scored: Scored) -> list[listwise.Ranked]:
+    """The responses of every sample as its base comparisons rank them."""
+    subsets = scored.subset or [""] * len(scored.level)
+    columns = zip(scored.sample_id, subsets, scored.terms, scored.level, strict=True)
+    return listwise.ranked(row[:3] for row in columns if row[3] == "base")
 
 
 def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
@@ -153,6 +181,8 @@ def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
             if scored.tokens is not None:
                 for term, tokens in zip(record["terms"], scored.tokens[i], strict=True):
                     term["tokens"] = tokens
+            if scored.subset is not None:
+                record["subset"] = scored.subset[i]
             lines.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
     os.replace(part, path)
 
@@ -167,9 +197,15 @@ def read_scores(path: str | os.PathLike[str]) -> Scored:
         # Older files do not say how long the leaves are.
         tokens = tuple(t.get("tokens") for t in record["terms"])
         name, level, k = str(record["id"]), str(record["level"]), int(np.int64(record["k"]))
-        return name, level, *numbers, k, families, terms, tokens
+        subset = str(record.get("subset", ""))
+        return name, level, *numbers, k, families, terms, tokens, subset
 
-    columns: list[Any] = list(zip(*read_lines(path, make), strict=True)) or [()] * 9
+    return _scored(read_lines(path, make))
+
+
+def _scored(rows: Iterable[tuple[Any, ...]]) -> Scored:
+    """Comparisons as the fields of `Scored`, in order."""
+    columns = list(zip(*rows, strict=True)) or [()] * 10
     known = all(count is not None for tokens in columns[8] for count in tokens)
     return Scored(
         sample_id=list(columns[0]),
@@ -181,6 +217,7 @@ def read_scores(path: str | os.PathLike[str]) -> Scored:
         families=list(columns[6]),
         terms=list(columns[7]),
         tokens=list(columns[8]) if known else None,
+        subset=list(columns[9]) if any(columns[9]) else None,
     )
 
 
@@ -191,7 +228,8 @@ def table(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str:
         before: summary before training; None leaves its column out.
         after: summary after training, or the only one.
     """
-    return text_table(table_cells(before, after), FOOTNOTES)
+    levels = text_table(table_cells(before, after), FOOTNOTES)
+    return f"{levels}\n\n{listwise.table(after['lists'])}" if "lists" in after else levels
 
 
 FOOTNOTES = (
@@ -270,7 +308,7 @@ def _groups(scored: Scored) -> dict[tuple[str, str, str], np.ndarray]:
 
 
 def _intervals(
-    sample_id: Sequence[str],
+    scored: Scored,
     correct: np.ndarray,
     groups: Mapping[tuple[str, str, str], np.ndarray],
     *,
@@ -284,12 +322,11 @@ def _intervals(
     keys = list(groups)
     if not resamples or not keys:
         return {}
-    cluster, n = statistics.clusters(list(sample_id))
+    cluster, n = statistics.clusters(list(scored.sample_id))
     # Accuracy of a resample is a ratio of sums over samples, so a sample is two numbers a group.
-    total = np.stack([np.bincount(cluster[groups[key]], minlength=n) for key in keys], axis=1)
-    right = np.stack(
-        [np.bincount(cluster[groups[key]], correct[groups[key]], minlength=n) for key in keys],
-        axis=1,
+    total, right = (
+        np.stack([np.bincount(cluster[m], values[m], n) for m in groups.values()], axis=1)
+        for values in (scored.share, scored.share * correct)
     )
     values = statistics.ratios(right, total, seed=seed, resamples=resamples)
     result = {}
@@ -302,67 +339,36 @@ def _intervals(
 
 def score_comparisons(rewards: LeafFunction, batches: Batches, fields: Collection[str]) -> Scored:
     """Scores every comparison of a plan; arguments as for `leaf_numbers`."""
-    columns: dict[str, list[Any]] = {
-        name: []
-        for name in (
-            "sample_id",
-            "level",
-            "margin",
-            "gamma",
-            "length_margin",
-            "k",
-            "families",
-            "tokens",
-        )
-    }
-    terms: list[Any] = []
-    for _, trie, values in leaf_numbers(rewards, batches, fields):
-        _add(columns, terms, trie, values.astype(np.float64))
-    return Scored(
-        sample_id=columns["sample_id"],
-        level=columns["level"],
-        margin=np.asarray(columns["margin"], np.float64),
-        gamma=np.asarray(columns["gamma"], np.float64),
-        length_margin=np.asarray(columns["length_margin"], np.float64),
-        k=np.asarray(columns["k"], np.int64),
-        families=columns["families"],
-        terms=terms,
-        tokens=columns["tokens"],
+    scored = _scored(
+        row
+        for _, trie, values in leaf_numbers(rewards, batches, fields)
+        for row in _rows(trie, values.astype(np.float64))
     )
+    if not scored.level:
+        raise UserError("the data to score holds ties alone, of which none can be right or wrong")
+    return scored
 
 
-def _add(
-    columns: dict[str, list[Any]],
-    terms: list[Any],
-    trie: TrieRecord,
-    reward: np.ndarray,
-) -> None:
+def _rows(trie: TrieRecord, reward: np.ndarray) -> Iterator[tuple[Any, ...]]:
+    """The fields of `Scored` of every comparison of a trie that is no tie in the data."""
     leaf = trie["term_leaf"].reshape(-1, 4)
     sign = trie["term_sign"].reshape(-1, 4)
+    prompt, response = trie["leaf_prompt"], trie["leaf_response"]
     margin = losses.signed_sum(reward[leaf], sign)
     length = losses.signed_sum(trie["leaf_tokens"][leaf], sign)
-    for i in range(len(leaf)):
-        columns["sample_id"].append(str(trie["id"]))
-        columns["level"].append(LEVELS[int(trie["level"][i])])
-        columns["margin"].append(float(margin[i]))
-        columns["gamma"].append(float(trie["gamma"][i]))
-        columns["length_margin"].append(float(length[i]))
-        columns["k"].append(int(trie["k"][i]))
-        columns["families"].append(tuple(str(trie["families"][i]).split()))
-        columns["tokens"].append(
-            tuple(int(trie["response_tokens"][leaf[i, t]]) for t in range(4) if sign[i, t])
-        )
-        terms.append(
-            [
-                (
-                    int(trie["leaf_prompt"][leaf[i, t]]),
-                    int(trie["leaf_response"][leaf[i, t]]),
-                    int(sign[i, t]),
-                    float(reward[leaf[i, t]]),
-                )
-                for t in range(4)
-                if sign[i, t]
-            ]
+    for i in np.flatnonzero(~trie["tie"]).tolist():
+        used = [(leaf[i, t], int(sign[i, t])) for t in range(4) if sign[i, t]]
+        yield (
+            str(trie["id"]),
+            LEVELS[int(trie["level"][i])],
+            float(margin[i]),
+            float(trie["gamma"][i]),
+            float(length[i]),
+            int(trie["k"][i]),
+            tuple(str(trie["families"][i]).split()),
+            [(int(prompt[at]), int(response[at]), way, float(reward[at])) for at, way in used],
+            tuple(int(trie["response_tokens"][at]) for at, _ in used),
+            str(trie["subset"]),
         )
 
 

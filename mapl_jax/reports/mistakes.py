@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from mapl_jax import constraints
+from mapl_jax.data.samples import response_name
 from mapl_jax.evaluation import likelihood
 from mapl_jax.evaluation.preferences import Scored
 from mapl_jax.losses import LEVELS
 
 Sample = Mapping[str, Any]  # in the schema of `mapl_jax.data.samples`
 SHOWN = 4  # of a level
-NAMES = ("chosen", "rejected")
 LETTERS = ("x", "x′", "x″", "x‴")
 RULES = {
     "base": "The chosen response should have the higher reward.",
@@ -142,10 +142,7 @@ def _mistake(scored: Scored, i: int, sample: Sample) -> Mistake:
         scored.level[i],
         f"{scored.level[i]}, margin {scored.margin[i]:+.3f}",
         _conversation(sample),
-        [
-            (NAMES[n] if n < len(NAMES) else f"response {n}", sample["responses"][n])
-            for n in responses
-        ],
+        [(response_name(n, len(sample["responses"])), sample["responses"][n]) for n in responses],
         prompts,
     )
 

@@ -4,11 +4,9 @@ import os
 from collections.abc import Sequence
 
 from mapl_jax import constraints
-from mapl_jax.data.samples import Comparison, Sample
+from mapl_jax.data.samples import Comparison, Sample, response_name
 from mapl_jax.reports.pages import number, write_page
 from mapl_jax.synthesis.pipeline import Summary
-
-NAMES = ("chosen", "rejected")
 
 
 def write(path: str | os.PathLike[str], summary: Summary, shown: Sequence[Sample]) -> None:
@@ -53,13 +51,15 @@ def _families(summary: Summary) -> list[tuple[str, int, str]]:
 def _sample(record: Sample) -> dict[str, object]:
     """A sample as the template shows it."""
     first, *others = record["prompts"]
+    count = len(record["responses"])
+    names = [response_name(index, count) for index in range(count)]
     return {
         "id": record["id"],
         "prompt": "\n\n".join(f"{m['role']}: {m['content']}" for m in first["messages"]),
-        "responses": list(zip(NAMES, record["responses"], strict=True)),
+        "responses": list(zip(names, record["responses"], strict=True)),
         "prompts": [
             {
-                "roles": ", ".join(_roles(record["comparisons"], index)),
+                "roles": ", ".join(_roles(record["comparisons"], index, names)),
                 "instructions": prompt["constraints"],
             }
             for index, prompt in enumerate(others, 1)
@@ -67,7 +67,7 @@ def _sample(record: Sample) -> dict[str, object]:
     }
 
 
-def _roles(comparisons: Sequence[Comparison], index: int) -> list[str]:
+def _roles(comparisons: Sequence[Comparison], index: int, names: Sequence[str]) -> list[str]:
     """What a prompt is there for, such as "better for chosen"."""
     roles = []
     for entry in comparisons:
@@ -77,7 +77,7 @@ def _roles(comparisons: Sequence[Comparison], index: int) -> list[str]:
             continue
         response, sign = used[0]
         if entry["level"] == "intra":
-            roles.append(f"{'better' if sign > 0 else 'worse'} for {NAMES[response]}")
+            roles.append(f"{'better' if sign > 0 else 'worse'} for {names[response]}")
         else:
             roles.append(f"{'widens' if sign > 0 else 'narrows'} the gap")
     return roles

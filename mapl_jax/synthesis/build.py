@@ -1,11 +1,21 @@
-"""One pair in, one sample out."""
+"""One pair or list of responses in, one sample out."""
 
 import dataclasses
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from mapl_jax import constraints
 from mapl_jax.data.normalize import Pair
-from mapl_jax.data.samples import Comparison, Prompt, Sample, base
+from mapl_jax.data.samples import (
+    Comparison,
+    Constraint,
+    Prompt,
+    Sample,
+    base,
+    base_comparisons,
+    sample_of,
+)
 from mapl_jax.synthesis import inter, intra
 from mapl_jax.synthesis.corpus import Arguments, Corpus, learn_corpus
 from mapl_jax.synthesis.draw import BrokenPromise, Draw, Twins, generator
@@ -37,16 +47,61 @@ def build(pair: Pair, settings: Settings, corpus: Corpus = EMPTY) -> Outcome:
     The base comparison is always there. What the pair cannot carry is left out and named.
 
     Args:
-        pair: a normalized pair.
+        pair: a normalized pair, or a list of responses.
         settings: what to build.
         corpus: what `learn` found of the data set's responses.
 
     Raises:
         BrokenPromise: a constraint family contradicts itself.
     """
-    if settings.mode == "compact":
-        return _compact(pair, settings, corpus)
-    return _full(pair, settings, corpus)
+    of_pair = _compact if settings.mode == "compact" else _full
+    if "responses" in pair:
+        return _of_list(pair, settings, lambda two: of_pair(two, settings, corpus))
+    return of_pair(pair, settings, corpus)
+
+
+def _of_list(pair: Pair, settings: Settings, of_pair: Callable[[Pair], Outcome]) -> Outcome:
+    """A list's own comparisons, and instructions between any two of its responses."""
+    responses, bare = pair["responses"], Prompt(messages=pair["prompt"], constraints=[])
+    prompts = [bare]
+    comparisons = base_comparisons(pair, best_only=settings.list_base == "best")
+    dropped: list[str] = []
+    refused: Counter[str] = Counter()
+    every = [
+        (i, j)
+        for i, j in itertools.combinations(range(len(responses)), 2)
+        if responses[i].strip() != responses[j].strip()
+    ]
+    rng = generator(settings.seed, pair["id"], "two of a list")
+    for number, place in enumerate(rng.permutation(len(every))[: settings.list_pairs].tolist()):
+        two = every[place]
+        chosen, rejected = (responses[index] for index in two)
+        name = f"{pair['id']}#{number + 1}"
+        made = of_pair(
+            Pair(id=name, prompt=pair["prompt"], chosen=chosen, rejected=rejected, margin=0.0)
+        )
+        dropped += made.dropped
+        refused += made.refused
+        offset = len(prompts) - 1
+        for prompt in made.sample["prompts"][1:]:
+            prompts.append(
+                {**prompt, "constraints": [_of_all(c, responses) for c in prompt["constraints"]]}
+            )
+        for entry in made.sample["comparisons"][1:]:
+            comparisons.append(
+                {
+                    **entry,
+                    "prompt": [p and p + offset for p in entry["prompt"]],
+                    "response": [two[y] for y in entry["response"]],
+                }
+            )
+    return _outcome(pair, settings, prompts, comparisons, dropped, refused.elements())
+
+
+def _of_all(made: Constraint, responses: Sequence[str]) -> Constraint:
+    """An instruction with the margins of all responses of a list."""
+    margins = [constraints.margin(made["id"], made["params"], each) for each in responses]
+    return {**made, "margins": margins}
 
 
 def learn(pairs: Sequence[Pair], settings: Settings) -> Corpus:
@@ -138,13 +193,8 @@ def _outcome(
     prompts: list[Prompt],
     comparisons: list[Comparison],
     dropped: Sequence[str],
-    refused: Sequence[str],
+    refused: Iterable[str],
 ) -> Outcome:
-    sample = Sample(
-        id=pair["id"],
-        prompts=prompts,
-        responses=[pair["chosen"], pair["rejected"]],
-        comparisons=comparisons,
-        synthesis=settings.record(),
-    )
+    sample = sample_of(pair, prompts, comparisons)
+    sample["synthesis"] = settings.record()
     return Outcome(sample, tuple(dropped), Counter(refused))

@@ -15,6 +15,7 @@ from mapl_jax.synthesis.placement import PLACES
 
 MODES = ("compact", "full")
 WORDINGS = ("train", "held_out")
+LIST_BASE = ("all", "best")
 _FAMILIES = {"train": False, "held_out": True, "all": None}
 
 
@@ -65,6 +66,14 @@ class Settings:
     )
     lists: float = setting(
         0.4, "share of the prompts that list their instructions, a line each", least=0, most=1
+    )
+    list_base: str = setting(
+        "all",
+        'base comparisons of a list of responses: "all", or of the "best" with the rest',
+        choices=LIST_BASE,
+    )
+    list_pairs: int = setting(
+        1, "pairs of responses of a list that get instructions, drawn from all", least=0
     )
     reference: int = setting(
         512,

@@ -301,6 +301,7 @@ def _write_parquet(path: Path, samples: Iterable[Sample]) -> None:
             **{name: pa.list_(number) for name in ("prompt", "response", "sign")},
             "gamma": real,
             "k": number,
+            "tie": pa.bool_(),
         }
     )
     synthesis = pa.struct({"mode": text, "seed": pa.int64(), "families": text, "wordings": text})
@@ -311,6 +312,7 @@ def _write_parquet(path: Path, samples: Iterable[Sample]) -> None:
             "responses": pa.list_(text),
             "comparisons": pa.list_(comparison),
             "synthesis": synthesis,
+            "subset": text,
         }
     )
     rows: list[Mapping[str, object]] = []

@@ -11,16 +11,17 @@ from typing import Literal, TypeVar
 
 from jaxtyping import Array, Float
 
-from mapl_jax import losses, pair_losses
+from mapl_jax import losses, pair_losses, token_losses
 from mapl_jax.data.loader import Batch
 from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels.compute import Compute
-from mapl_jax.losses import Comparisons, Leaves, LevelSums, LogProbabilities, PolicySums, TokenSums
+from mapl_jax.losses import Comparisons, LevelSums, LogProbabilities, PolicySums
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import Head, LogpHead, ScoreHead
 from mapl_jax.runtime import errors, settings
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.settings import setting
+from mapl_jax.token_losses import Leaves, TokenSums
 from mapl_jax.training.step import LossFunction, Params
 
 # What a model learns from, and what its evaluation therefore is of.
@@ -56,6 +57,12 @@ class LossSettings:
     label_smoothing: float = setting(
         0.0, "chance that a label is wrong: sigmoid, robust, exo_pair", least=0, most=0.999
     )
+    lists: str = setting(
+        "pairs",
+        'loss of a list of responses at the level base: "pairs", the mean over its comparisons, or '
+        '"plackett_luce", that of its ranking',
+        choices=("pairs", "plackett_luce"),
+    )
     joint_logp: bool = setting(False, "prompt tokens count too (arXiv 2502.00814), for intra")
 
     def __post_init__(self) -> None:
@@ -65,6 +72,11 @@ class LossSettings:
     def levels(self) -> tuple[float, float, float]:
         """Lambda of the levels, in the order of `losses.LEVELS`."""
         return self.base, self.intra, self.inter
+
+    @property
+    def rankings(self) -> bool:
+        """Whether lists of responses are learned as rankings."""
+        return self.lists == "plackett_luce"
 
     @property
     def fixed_gamma(self) -> float:
@@ -139,7 +151,9 @@ def reward_objective(loss: LossSettings, _: int) -> Objective:
     return Objective(
         kind="comparisons",
         head=ScoreHead(),
-        loss=functools.partial(reward_loss, inter=loss.inter_form, center=loss.center),
+        loss=functools.partial(
+            reward_loss, inter=loss.inter_form, center=loss.center, rankings=loss.rankings
+        ),
         score=lambda rewards, _: rewards,
         fields=("tiles", "comparisons"),
         weights=loss.levels,
@@ -157,6 +171,11 @@ def dpo_objective(loss: LossSettings, logp_chunk: int) -> Objective:
         raise UserError(f"loss: {error}") from error
     if not 0 <= sft < float("inf"):
         raise UserError(f"loss: the weight of sft is {sft}; it must be a number of 0 or more")
+    if loss.rankings and (list(weights) != ["sigmoid"] or loss.label_smoothing):
+        raise UserError(
+            "loss.lists=plackett_luce is a loss of its own; with it, loss.type is sigmoid (or "
+            "sigmoid,sft), without label smoothing"
+        )
     without_margins = tuple(name for name in weights if name not in pair_losses.OF_MARGIN)
     if loss.joint_logp and (without_margins or sft):
         raise UserError(
@@ -167,7 +186,12 @@ def dpo_objective(loss: LossSettings, logp_chunk: int) -> Objective:
         kind="comparisons",
         head=LogpHead(logp_chunk, parts=True),
         loss=functools.partial(
-            policy_loss, beta=loss.beta, inter=loss.inter_form, base_loss=base_loss, sft=sft
+            policy_loss,
+            beta=loss.beta,
+            inter=loss.inter_form,
+            base_loss=base_loss,
+            sft=sft,
+            rankings=loss.rankings,
         ),
         score=lambda logps, batch: losses.dpo_rewards(logps, present(batch.ref_logp), loss.beta),
         fields=("tiles", *PATHS, "comparisons", "ref_logp", "response_tokens", "sft_weight"),
@@ -201,11 +225,16 @@ OBJECTIVES: dict[str, Callable[[LossSettings, int], Objective]] = {
 
 
 def reward_loss(
-    rewards: Leaves, batch: Batch, *, inter: str = "margin", center: float = 0.0
+    rewards: Leaves,
+    batch: Batch,
+    *,
+    inter: str = "margin",
+    center: float = 0.0,
+    rankings: bool = False,
 ) -> tuple[Float[Array, ""], LevelSums]:
     """The loss of a reward model; see `losses.preference_loss`."""
     table: Comparisons = present(batch.comparisons)
-    return losses.preference_loss(rewards, table, inter=inter, center=center)
+    return losses.preference_loss(rewards, table, inter=inter, center=center, rankings=rankings)
 
 
 def policy_loss(
@@ -216,6 +245,7 @@ def policy_loss(
     inter: str = "margin",
     base_loss: Callable[[pair_losses.Pair], Array] | None = None,
     sft: float = 0.0,
+    rankings: bool = False,
 ) -> tuple[Float[Array, ""], PolicySums]:
     """The loss of a policy by preferences; see `losses.dpo_loss`."""
     return losses.dpo_loss(
@@ -228,12 +258,13 @@ def policy_loss(
         inter=inter,
         base_loss=base_loss,
         sft=sft,
+        rankings=rankings,
     )
 
 
 def demonstration_loss(logps: Leaves, batch: Batch) -> tuple[Float[Array, ""], TokenSums]:
-    """The loss of a policy by demonstrations; see `losses.sft_loss`."""
-    return losses.sft_loss(logps, present(batch.response_tokens), present(batch.sft_weight))
+    """The loss of a policy by demonstrations; see `token_losses.sft_loss`."""
+    return token_losses.sft_loss(logps, present(batch.response_tokens), present(batch.sft_weight))
 
 
 def present(array: T | None) -> T:

@@ -1,6 +1,7 @@
 """What is logged of the sums of a batch, under the names that TRL's trainers log."""
 
-from mapl_jax.losses import BASE, LEVELS, LevelSums, PolicySums, TokenSums, perplexity, token_loss
+from mapl_jax.losses import BASE, LEVELS, LevelSums, PolicySums
+from mapl_jax.token_losses import TokenSums, perplexity, token_loss
 
 # Of a reward model, of a policy by preferences, and of one by demonstrations.
 Sums = LevelSums | PolicySums | TokenSums
@@ -29,8 +30,7 @@ def reward_metrics(sums: LevelSums) -> dict[str, float]:
     """The names of TRL's `RewardTrainer`."""
     values = level_metrics(sums)
     if count := values.get("base_count"):
-        values["accuracy"] = values["base_accuracy"]
-        values["margin"] = values["base_margin"]
+        values |= {name: values[f"base_{name}"] for name in _ordered(values)}
         values["mean_reward"] = float(sums.reward) / (2 * count)
         values["min_reward"] = float(sums.reward_min)
         values["max_reward"] = float(sums.reward_max)
@@ -48,10 +48,15 @@ def policy_metrics(sums: PolicySums) -> dict[str, float]:
         for index, side in enumerate(("chosen", "rejected")):
             values[f"rewards/{side}"] = float(sums.rewards[index]) / count
             values[f"logps/{side}"] = float(sums.logps[index]) / count
-        values["rewards/accuracies"] = values["base_accuracy"]
-        values["rewards/margins"] = values["base_margin"]
+        names = {"accuracy": "rewards/accuracies", "margin": "rewards/margins"}
+        values |= {names[name]: values[f"base_{name}"] for name in _ordered(values)}
         values["drift"] = float(sums.drift) / float(sums.tokens)
     return values
+
+
+def _ordered(values: dict[str, float]) -> list[str]:
+    """What is known of base comparisons that are not all ties in the data."""
+    return [name for name in ("accuracy", "margin") if f"base_{name}" in values]
 
 
 def token_metrics(sums: TokenSums) -> dict[str, float]:
@@ -69,7 +74,8 @@ def level_metrics(sums: LevelSums) -> dict[str, float]:
         count = float(sums.comparisons[index])
         if count:
             values[f"{level}_loss"] = float(sums.loss[index]) / count
-            values[f"{level}_accuracy"] = float(sums.correct[index]) / count
-            values[f"{level}_margin"] = float(sums.gap[index]) / count
+            if ordered := float(sums.ordered[index]):
+                values[f"{level}_accuracy"] = float(sums.correct[index]) / ordered
+                values[f"{level}_margin"] = float(sums.gap[index]) / ordered
             values[f"{level}_count"] = count
     return values

@@ -155,24 +155,95 @@ def test_a_reply_may_be_json_that_was_asked_for(reply):
     assert load_pairs([{**PAIR, "chosen": reply}])[0]["chosen"] == reply
 
 
-def test_several_rejected_are_a_comparison_each():
-    record = {"id": "q", "prompt": "How are you?", "chosen": ["Fine."], "rejected": ["Bad.", "No."]}
-    pairs = load_pairs([record])
-    assert [(p["id"], p["chosen"], p["rejected"]) for p in pairs] == [
-        ("q#1", "Fine.", "Bad."),
-        ("q#2", "Fine.", "No."),
+def preferences(record, **settings):
+    """What a record says: its responses, and which is over which, which are equally good."""
+    (pair,) = load_pairs([record], **settings)
+    texts = pair["responses"]
+    return [
+        texts,
+        {texts[i] + texts[j] for i, j in pair["over"]},
+        {texts[i] + texts[j] for i, j in pair["tied"]},
     ]
 
 
+def test_several_rejected_are_one_record():
+    record = {"id": "q", "prompt": "How are you?", "chosen": ["Fine."], "rejected": ["Bad.", "No."]}
+    (pair,) = load_pairs([record])
+    assert (pair["id"], pair["chosen"], pair["rejected"]) == ("q", "Fine.", "No.")
+    assert preferences(record) == [["Fine.", "Bad.", "No."], {"Fine.Bad.", "Fine.No."}, set()]
+
+
+def test_several_chosen_are_not_compared_with_each_other():
+    record = {"prompt": "Q", "chosen": ["a", "b"], "rejected": ["c", "d"]}
+    assert preferences(record)[1:] == [{"ac", "ad", "bc", "bd"}, set()]
+
+
 @pytest.mark.parametrize("order", [{"scores": [1, 3, 2]}, {"ranks": [3, 1, 2]}])
-def test_scored_and_ranked_lists_give_all_their_pairs(order):
-    pairs = load_pairs([{"prompt": "Q", "responses": ["c", "a", "b"], **order}])
-    assert [p["chosen"] + p["rejected"] for p in pairs] == ["ab", "ac", "bc"]
+def test_scored_and_ranked_lists_have_the_best_first(order):
+    record = {"prompt": "Q", "responses": ["c", "a", "b"], **order}
+    assert preferences(record) == [["a", "b", "c"], {"ab", "ac", "bc"}, set()]
 
 
-def test_equal_scores_prefer_nothing():
-    pairs = load_pairs([{"prompt": "Q", "responses": ["a", "b", "c"], "scores": [2, 2, 1]}])
-    assert [p["chosen"] + p["rejected"] for p in pairs] == ["ac", "bc"]
+def test_equal_scores_are_ties():
+    record = {"prompt": "Q", "responses": ["a", "b", "c", "b"], "scores": [2, 2, 1, 2]}
+    assert preferences(record) == [["a", "b", "b", "c"], {"ac", "bc"}, {"ab"}]
+
+
+@pytest.mark.parametrize(
+    ("format", "record"),
+    [
+        ("arena", {"conversation_a": [ASK, BAD], "conversation_b": [ASK, GOOD], "winner": "tie"}),
+        ("helpsteer2", {"prompt": "Q", "response_1": "Bad.", "response_2": "Fine.",
+                        "preference_strength": 0}),
+    ],
+)  # fmt: skip
+def test_two_that_are_equally_good_are_a_tie(format, record):
+    assert preferences(record, format=format) == [["Bad.", "Fine."], set(), {"Bad.Fine."}]
+
+
+def test_a_list_of_one_text_prefers_nothing():
+    with pytest.raises(UserError, match="prefers none of its responses"):
+        load_pairs([{"prompt": "Q", "responses": ["a", "a "], "scores": [2, 1]}])
+
+
+OF_FOUR = {"id": "12", "prompt": "How are you?", "chosen": ["Fine."],
+           "rejected": ["Bad.", "No.", "Why?"], "num_correct": 1, "num_incorrect": 3,
+           "total_completions": 4, "models": ["a", "b", "c", "d"], "subset": "Math",
+           "additional_metadata": {"category": None, "correct": None}}  # fmt: skip
+GRAPH = {"id": 3, "response_generation_model": "m", "instruction_type": "Single_Turn",
+         "messages": [SYSTEM, ASK], "checklist": ["Be short."], "constraint_type": [],
+         "responses": [{"response_id": 7, "response": "Bad.", "labels": [0, 0]},
+                       {"response_id": 8, "response": "Fine.", "labels": [1, 1]},
+                       {"response_id": 9, "response": "So.", "labels": [1, 0]}],
+         "preference_graph": [
+             {"chosen": {"response_id": 9}, "rejected": {"response_id": 7}},
+             {"chosen": {"response_id": 8}, "rejected": {"response_id": 7}},
+         ]}  # fmt: skip
+
+
+def test_rewardbench_2_is_read_as_it_is_published():
+    (pair,) = load_pairs([OF_FOUR])
+    assert (pair["id"], pair["subset"]) == ("12", "Math")
+    assert [len(preferences(OF_FOUR)[i]) for i in (0, 1)] == [4, 3]
+
+
+def test_if_rewardbench_is_read_as_it_is_published():
+    (pair,) = load_pairs([GRAPH])
+    assert (pair["id"], pair["subset"], pair["prompt"]) == ("3", "Single_Turn", [SYSTEM, ASK])
+    assert preferences(GRAPH) == [["Fine.", "So.", "Bad."], {"Fine.Bad.", "So.Bad."}, set()]
+
+
+@pytest.mark.parametrize(
+    ("graph", "message"),
+    [
+        ([{"chosen": {"response_id": 1}, "rejected": {"response_id": 7}}], "response 1 that it"),
+        ([{"chosen": {"response_id": 9}, "rejected": {}}], "response None that it"),
+        ([{"chosen": {"response_id": 9}}], "response None that it"),
+    ],
+)
+def test_a_graph_names_its_own_responses(graph, message):
+    with pytest.raises(UserError, match=message):
+        load_pairs([{**GRAPH, "preference_graph": graph}])
 
 
 PUBLISHED = {

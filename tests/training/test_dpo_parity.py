@@ -10,13 +10,14 @@ import jax
 import numpy as np
 import pytest
 
-from mapl_jax import losses, pair_losses
+from mapl_jax import pair_losses
 from mapl_jax.data import tries
 from mapl_jax.data.loader import Batch
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.losses import BASE
 from mapl_jax.models import hub
 from mapl_jax.models.heads import LogpHead
+from mapl_jax.token_losses import negative_log_likelihood
 from mapl_jax.training import objective, sharding, step
 
 from support import SHARED
@@ -214,7 +215,7 @@ def test_a_loss_is_that_of_trl(ours, trainer, name):
     if name == "sft":
         lengths = batch.response_tokens[:, 0]
         weight = np.asarray([[1, 0]] * len(lengths)) / lengths.sum()
-        found = losses.negative_log_likelihood(logps, weight)
+        found = negative_log_likelihood(logps, weight)
     else:
         loss = pair_losses.combine({name: 1.0}, beta=PEER_BETA, smoothing=smoothing)
         found, _ = objective.policy_loss(logps, batch, beta=PEER_BETA, base_loss=loss)
