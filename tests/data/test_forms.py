@@ -237,8 +237,8 @@ def test_if_rewardbench_is_read_as_it_is_published():
     ("graph", "message"),
     [
         ([{"chosen": {"response_id": 1}, "rejected": {"response_id": 7}}], "response 1 that it"),
-        ([{"chosen": {"response_id": 9}, "rejected": {}}], "response None that it"),
-        ([{"chosen": {"response_id": 9}}], "response None that it"),
+        ([{"chosen": {"response_id": 9}, "rejected": {}}], "a better and a worse response"),
+        ([{"chosen": {"response_id": 9}}], "a better and a worse response"),
     ],
 )
 def test_a_graph_names_its_own_responses(graph, message):
