@@ -21,7 +21,7 @@ from mapl_jax.runtime.run_folder import Config, RunFolder, opened, undone_on_mis
 from mapl_jax.runtime.settings import from_section
 from mapl_jax.synthesis import run_data
 from mapl_jax.synthesis.settings import Settings as SynthesisSettings
-from mapl_jax.training import sharding, trainer
+from mapl_jax.training import sharding, trainer, trunk
 from mapl_jax.training.export import check_tokenizer, write_model
 from mapl_jax.training.fit import Fit
 from mapl_jax.training.preemption import Preemption
@@ -105,13 +105,11 @@ def run(config: Config, folder: RunFolder, command: str, preemption: Preemption)
     Raises:
         Stopped: it was asked for; the same command goes on.
     """
-    # -------- Settings ----------------------------------------------------------------------
+    # -------- Settings and mesh -------------------------------------------------------------
     began, preemption.where = time.perf_counter(), "before training"
     settings = from_section(Settings, config)
     objective = trainer.objective_of(settings)
     say(f"run folder: {folder.path}")
-
-    # -------- Mesh --------------------------------------------------------------------------
     mesh = sharding.make_mesh(settings.mesh)
     detail(sharding.describe(mesh))
 
@@ -130,6 +128,7 @@ def run(config: Config, folder: RunFolder, command: str, preemption: Preemption)
     # -------- Trainer -----------------------------------------------------------------------
     made = trainer.of_run(settings, source.model, objective, mesh, plan.steps, data.tokenizer)
     say(made.describe(plan))
+    data = trunk.kept(settings, made, source, data)
 
     # -------- Loop --------------------------------------------------------------------------
     evaluations = held_out.of_run(settings, folder, made, data)

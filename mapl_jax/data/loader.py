@@ -155,7 +155,10 @@ class Batches:
 
     def _row(self, members: np.ndarray, level_weight: np.ndarray, sft_weight: float) -> Arrays:
         kept = None if self.reference is None else self.reference.shape[1:]
+        states = self.tries.states
         row = _empty_row(self.plan, pad_token=self.pad_token, reference=kept)
+        if states is not None:
+            row["states"] = np.zeros((self.plan.row_length, states.width), states.dtype)
         token = leaf = comparison = score = 0
         for member in members:
             trie = self.tries[member]
@@ -164,6 +167,8 @@ class Batches:
             row["tokens"][at] = trie["tokens"]
             row["positions"][at] = trie["positions"]
             row["reach"][at] = trie["reach"] + token
+            if states is not None:
+                row["states"][at] = states[member]
             row["parent"][at] = np.where(trie["parent"] < 0, -1, trie["parent"] + token)
             scored = np.flatnonzero((trie["parent"] >= 0) & (self.joint | trie["scored"]))
             row["scored_at"][score : score + len(scored)] = scored + token

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import safetensors.numpy
+from jaxtyping import Int
 
 from mapl_jax.data import cache, tokenization
 from mapl_jax.data.encode import DEMONSTRATED, TrieRecord, encode_samples
 from mapl_jax.data.samples import Sample
 from mapl_jax.data.settings import TrieSettings
 from mapl_jax.data.splits import Split
+from mapl_jax.data.states import States
 from mapl_jax.losses import LEVELS
 from mapl_jax.runtime import files
 from mapl_jax.runtime.console import progress
@@ -93,6 +95,7 @@ class TrieSet:
         counts: what happened while encoding.
         fingerprint: names the content.
         row_length: no trie is longer.
+        states: hidden states below the layers with adapters, where they are kept.
     """
 
     dataset: "datasets.Dataset"
@@ -107,6 +110,7 @@ class TrieSet:
     counts: dict[str, int]
     fingerprint: str
     row_length: int
+    states: States | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -116,15 +120,20 @@ class TrieSet:
 
     def first(self, n: int) -> "TrieSet":
         """The first tries alone."""
+        return self.some(np.arange(n), f"first-{n}")
+
+    def some(self, which: Int[np.ndarray, "n"], name: str) -> "TrieSet":
+        """Some tries, by index, without kept states; their name goes into the fingerprint."""
         arrays: dict[str, Any] = {
-            field.name: value[:n]
+            field.name: value[which]
             for field in dataclasses.fields(self)
             if isinstance(value := getattr(self, field.name), np.ndarray)
         }
         return dataclasses.replace(
             self,
-            dataset=self.dataset.select(range(n)),
-            fingerprint=f"{self.fingerprint}-first-{n}",
+            dataset=self.dataset.select(which),
+            fingerprint=f"{self.fingerprint}-{name}",
+            states=None,
             **arrays,
         )
 
@@ -198,6 +207,7 @@ def _open(folder: Path, fingerprint: str, row_length: int) -> TrieSet:
         counts=counts,
         fingerprint=fingerprint,
         row_length=row_length,
+        states=None,
     )
 
 

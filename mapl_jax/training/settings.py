@@ -64,6 +64,12 @@ class TrainSettings(OptimizerSettings):
     )
     save_every: int = setting(100, "steps between checkpoints", compared=False, least=0, most=10**9)
     keep: int = setting(2, "checkpoints that stay", compared=False, least=1, most=10**6)
+    trunk: bool = setting(
+        False,
+        "hidden states below the layers with adapters (lora.layers) are computed once and kept in "
+        "the cache, for all runs that share it",
+        compared=False,
+    )
     on_nonfinite: str = setting(
         "stop",
         'a step whose loss or gradient is not finite ends the run ("stop") or is left out ("skip")',

@@ -9,7 +9,7 @@ from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import shown
 from mapl_jax.runtime.run_folder import Config, RunFolder, claim
-from mapl_jax.training import trainer
+from mapl_jax.training import trainer, trunk
 from mapl_jax.training.settings import RunSettings
 
 
@@ -25,9 +25,9 @@ def check(settings: RunSettings) -> None:
             "no model to start from, and only the demonstration makes one; set "
             "--config.model.path to a folder (configs/sft.py leaves one) or a hub name"
         )
-    if first:
-        trainer.check(first)
-    trainer.check(settings.settled())
+    for run in filter(None, (first, settings.settled())):
+        trainer.check(run)
+        trunk.check(run)
     distributed.check_joined()
 
 
