@@ -82,7 +82,7 @@ def generate_responses(
         raise UserError("this is a reward model, which answers nothing")
     sampling = Sampling(
         max_new_tokens,
-        sampler.stops(found.tokenizer, found.folder),
+        sampler.stops(found.tokenizer, found.model),
         float(n > 1) if temperature is None else temperature,
         top_p,
     )

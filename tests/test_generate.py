@@ -1,5 +1,6 @@
 """The generate command, as a user runs it."""
 
+import dataclasses
 import json
 
 import jax
@@ -10,7 +11,7 @@ from mapl_jax import generate
 from mapl_jax.data import demo, tokenization
 from mapl_jax.evaluation import sampler
 from mapl_jax.evaluation.answers import Kept, Response
-from mapl_jax.models import saving
+from mapl_jax.models import hf_config, hub, saving
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.generation import Sampling
 from mapl_jax.models.heads import LogpHead, ScoreHead
@@ -143,13 +144,15 @@ def test_the_size_of_a_batch_and_the_mesh_change_nothing(model, prompts, answere
 
 def test_ends_come_from_the_tokenizer_its_template_and_the_generation_config(tokenizer, tmp_path):
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
-    assert sampler.stops(tokenizer) == (end,)
+    model = DecoderConfig(448, 16, 1, 2, 1, 8, 16, eos_tokens=(7,))
+    assert sampler.stops(tokenizer, dataclasses.replace(model, eos_tokens=())) == (end,)
+    (tmp_path / "config.json").write_text(json.dumps(hf_config.to_hf(model) | {"eos_token_id": 7}))
     path = tmp_path / "generation_config.json"
     path.write_text('{"eos_token_id": [5, 9]}')
-    assert sampler.stops(tokenizer, tmp_path) == tuple(sorted({5, 9, end}))
+    assert sampler.stops(tokenizer, hub.load_config(tmp_path)) == tuple(sorted({5, 7, 9, end}))
     path.write_text('{"eos_token_id": "</s>"}')
     with pytest.raises(UserError, match=r"generation_config\.json.*eos_token_id"):
-        sampler.stops(tokenizer, tmp_path)
+        hub.load_config(tmp_path)
 
 
 def test_a_text_ends_before_its_end_of_turn(tokenizer):
@@ -169,7 +172,7 @@ def test_a_text_ends_before_its_end_of_turn(tokenizer):
         config,
         tokenizer,
         mesh,
-        sampling=Sampling(5, sampler.stops(tokenizer)),
+        sampling=Sampling(5, sampler.stops(tokenizer, config)),
     )
     ((found,),) = respond(params, [[{"role": "user", "content": "Why?"}]])
     assert found == Response(str(tokenizer.decode([word])), True)

@@ -5,7 +5,6 @@ import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -24,7 +23,6 @@ from mapl_jax.models.generation import Sampling
 from mapl_jax.models.heads import LogpHead
 from mapl_jax.runtime import console, plugins, settings, storage
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import read_json
 from mapl_jax.runtime.settings import setting
 from mapl_jax.training import restore, sharding
 from mapl_jax.training.settings import RunSettings
@@ -187,13 +185,11 @@ def of_run(
         mesh: of the run.
         compute: type and attention of the model.
     """
-    path = config.model.path
-    folder = storage.folder(path, weights=False) if path else None
     return Responder(
         model,
         tokenizer,
         mesh,
-        sampling=Sampling(config.eval.max_new_tokens, stops(tokenizer, folder)),
+        sampling=Sampling(config.eval.max_new_tokens, stops(tokenizer, model)),
         rows_per_batch=config.eval.generate_rows,
         compute=compute,
     )
@@ -210,26 +206,9 @@ def answers(
     ]
 
 
-def stops(tokenizer: Tokenizer, folder: Path | None = None) -> tuple[int, ...]:
-    """Ids that end a response: those of the tokenizer, and those that a model folder names.
-
-    Args:
-        tokenizer: of the policy.
-        folder: the model's, if it comes from one.
-
-    Raises:
-        UserError: `generation_config.json` is broken.
-    """
-    found = tokenization.end_tokens(tokenizer)
-    path = folder and folder / "generation_config.json"
-    if path and path.exists():
-        raw = read_json(path)
-        named = raw.get("eos_token_id") if isinstance(raw, Mapping) else None
-        named = named if isinstance(named, list) else [] if named is None else [named]
-        if not all(type(token) is int and token >= 0 for token in named):
-            raise UserError(f"{path}: eos_token_id must be an id or a list of ids, not {named!r}")
-        found |= set(named)
-    return tuple(sorted(found))
+def stops(tokenizer: Tokenizer, model: DecoderConfig) -> tuple[int, ...]:
+    """Ids that end a response: those of the tokenizer, and those that the model's files name."""
+    return tuple(sorted(tokenization.end_tokens(tokenizer) | {*model.eos_tokens}))
 
 
 AUTO = -1.0
@@ -306,7 +285,7 @@ def load(
         policy_model.model,
         policy_model.tokenizer,
         mesh,
-        sampling=config.sampling(stops(policy_model.tokenizer, policy_model.folder)),
+        sampling=config.sampling(stops(policy_model.tokenizer, policy_model.model)),
         seed=config.seed,
         rows_per_batch=rows_per_batch,
         compute=Compute(DTYPES[config.dtype], backend=config.attention),

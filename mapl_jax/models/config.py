@@ -107,7 +107,7 @@ class DecoderConfig:
         max_positions: longest sequence the model was made for; written on export.
         pad_token: id of padding, if known; written on export.
         bos_token: id that begins a text, if known; written on export.
-        eos_token: id that ends a text, if known; written on export.
+        eos_tokens: ids that end a text or a turn, as far as known; written on export.
         lora: adapters among the parameters, if there are any.
     """
 
@@ -138,12 +138,13 @@ class DecoderConfig:
     max_positions: int = 32_768
     pad_token: int | None = None
     bos_token: int | None = None
-    eos_token: int | None = None
+    eos_tokens: tuple[int, ...] = ()
     lora: Lora | None = None
 
     def __post_init__(self):
         # JSON has lists; a config is a key of caches, so it holds none.
-        object.__setattr__(self, "sliding", tuple(self.sliding))
+        for name in ("sliding", "eos_tokens"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("vocab_size", "width", "layers", "heads", "kv_heads", "head_dim", "mlp_width"):
             if getattr(self, name) < 1:
                 raise UserError(f"model: {name} must be at least 1, not {getattr(self, name)}")
@@ -182,7 +183,8 @@ class DecoderConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain JSON."""
-        return {**dataclasses.asdict(self), "sliding": list(self.sliding)}
+        lists = {"sliding": list(self.sliding), "eos_tokens": list(self.eos_tokens)}
+        return {**dataclasses.asdict(self), **lists}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "DecoderConfig":

@@ -112,13 +112,14 @@ CAPS = {
 TOKENS = {
     "pad_token_id": "pad_token",
     "bos_token_id": "bos_token",
-    "eos_token_id": "eos_token",
+    "eos_token_id": "eos_tokens",
 }
 INTEGERS = ("vocab_size", "width", "layers", "heads", "kv_heads", "mlp_width", "max_positions")
 NULLABLE = ("attention_softcap", "logit_softcap")
 # Far beyond any model; a number beyond it would only take time and memory.
 MOST_LAYERS = 10_000
 LAYER = "model.layers.{i}."
+EMBED = Tensor(("embed",), "model.embed_tokens.weight")
 SCORE = Tensor(("score",), "score.weight", ROW)
 LM_HEAD = Tensor(("lm_head",), "lm_head.weight", TRANSPOSED)
 
@@ -138,7 +139,7 @@ def _norms(**stored: str) -> tuple[Tensor, ...]:
 
 
 EMBED_AND_NORM = (
-    Tensor(("embed",), "model.embed_tokens.weight"),
+    EMBED,
     Tensor(("norm", "scale"), "model.norm.weight"),
 )
 KERNELS = (
@@ -172,9 +173,13 @@ DEFAULTS = {"rms_norm_eps": 1e-6, "tie_word_embeddings": False, "max_position_em
 ALL_HEADS = {"num_key_value_heads": "num_attention_heads"}
 # What no family here can do, whichever of them a file says it is.
 NEVER: dict[str, tuple[Any, ...]] = {
-    "quantization_config": (),
-    "num_experts": (),
-    "num_local_experts": (),
+    **dict.fromkeys(("quantization_config", "quantization", "compression_config"), ()),
+    **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts"), ()),
+    **dict.fromkeys(("q_lora_rank", "kv_lora_rank", "clip_qkv"), ()),
+    **dict.fromkeys(("is_encoder_decoder", "add_cross_attention"), (False,)),
+    # With these, `transformers` lets every token attend to all others.
+    "is_causal": (True,),
+    **dict.fromkeys(("use_bidirectional_attention", "is_bidirectional", "bidirectional"), (False,)),
 }
 SILU = {**NEVER, "hidden_act": ("silu",)}
 NO_BIAS = {"attention_bias": (False,)}
@@ -185,7 +190,6 @@ GEMMA_FIXED = {
     **NO_BIAS,
     "hidden_activation": ("gelu_pytorch_tanh",),
     "hidden_act": ("gelu_pytorch_tanh",),
-    "use_bidirectional_attention": (None, False),
 }
 
 FAMILIES: dict[str, Family] = {
@@ -261,7 +265,7 @@ FAMILIES: dict[str, Family] = {
             "final_logit_softcapping": None,
             "sliding_window": 4096,
         },
-        fixed={**GEMMA_FIXED, "use_bidirectional_attention": (False,)},
+        fixed=GEMMA_FIXED,
         constants={**GEMMA, "norms": "both", "qk_norm": "head"},
         windows=FIVE_OF_SIX,
         rope_theta=1_000_000.0,

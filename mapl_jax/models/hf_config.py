@@ -15,6 +15,7 @@ from mapl_jax.models.families import (
     INTEGERS,
     LATER,
     MOST_LAYERS,
+    NEVER,
     NOWHERE,
     NULLABLE,
     SLIDING,
@@ -48,7 +49,10 @@ def from_hf(raw: Json, where: str) -> DecoderConfig:
     fields: Json = {field: _value(raw, family, key, where) for key, field in family.fields.items()}
     if fields["layers"] > MOST_LAYERS:
         raise UserError(f"{where}: num_hidden_layers is {fields['layers']}; no model has so many")
-    fields |= {field: _token(raw.get(key), key, where) for key, field in TOKENS.items()}
+    for key, field in TOKENS.items():
+        # -1 is an older way to say that there is none.
+        ids = token_ids(None if raw.get(key) in (-1, [-1]) else raw.get(key), key, where)
+        fields[field] = ids if field == "eos_tokens" else next(iter(ids), None)
     if fields["heads"] % fields["kv_heads"]:
         raise UserError(f"{where}: num_attention_heads is no multiple of num_key_value_heads")
     head_dim = raw.get("head_dim", family.defaults.get("head_dim"))
@@ -85,7 +89,7 @@ def to_hf(config: DecoderConfig, dtype: str = "float32") -> Json:
     content = {
         "model_type": config.family,
         **{key: getattr(config, field) for key, field in family.fields.items()},
-        **{key: allowed[0] for key, allowed in family.fixed.items() if allowed},
+        **{key: ok[0] for key, ok in family.fixed.items() if ok and key not in NEVER},
         **_windows_to_hf(config, family),
         **_rope_to_hf(config),
         "head_dim": config.head_dim,
@@ -229,11 +233,17 @@ def _positive_integer(value: object, key: str, where: str) -> int:
     return value
 
 
-def _token(value: object, key: str, where: str) -> int | None:
-    """A token id; of several, the first. -1 is an older way to say that there is none."""
-    first = value[0] if isinstance(value, list) and value else value
-    if first in (None, -1, []):
-        return None
-    if type(first) is not int or not 0 <= first < 2**31:
-        raise UserError(f"{where}: {key} must be the id of a token, not {value!r}")
-    return first
+def token_ids(value: object, key: str, where: str) -> tuple[int, ...]:
+    """Token ids: one, a list, or none.
+
+    Raises:
+        UserError: it is something else.
+    """
+    ids: dict[int, None] = {}
+    for token in value if isinstance(value, list) else [value]:
+        if token is None:
+            continue
+        if type(token) is not int or not 0 <= token < 2**31:
+            raise UserError(f"{where}: {key} must be an id or a list of ids, not {value!r}")
+        ids[token] = None
+    return tuple(ids)

@@ -3,6 +3,7 @@
 No pickle and no code from a folder; torch is not needed.
 """
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -18,12 +19,12 @@ from jax.typing import DTypeLike
 
 from mapl_jax.models import finite, hf_config, tensors
 from mapl_jax.models.config import DecoderConfig
-from mapl_jax.models.families import LM_HEAD, SCORE
+from mapl_jax.models.families import EMBED, LM_HEAD, SCORE
 from mapl_jax.models.heads import LogpHead, ScoreHead, score_scale
-from mapl_jax.models.layout import CONFIG, Part, stored_parts, stored_shape
+from mapl_jax.models.layout import CONFIG, GENERATION_CONFIG, Part, stored_parts, stored_shape
 from mapl_jax.models.parameters import Params, at_path
 from mapl_jax.models.tensors import TensorFiles
-from mapl_jax.runtime import storage
+from mapl_jax.runtime import console, storage
 from mapl_jax.runtime.console import progress
 from mapl_jax.runtime.errors import UserError
 
@@ -36,15 +37,53 @@ def load_config(folder: Folder) -> DecoderConfig:
     Raises:
         UserError: there is none, or the model is of a kind that is not supported.
     """
-    path = storage.folder(folder, weights=False) / CONFIG
-    return hf_config.from_hf(tensors.read_json(path), str(path))
+    path = storage.folder(folder, weights=False)
+    where = str(path / CONFIG)
+    config = hf_config.from_hf(tensors.read_json(path / CONFIG), where)
+    generation = path / GENERATION_CONFIG
+    if generation.exists():
+        ends = tensors.read_json(generation).get("eos_token_id")
+        also = hf_config.token_ids(ends, "eos_token_id", str(generation))
+        both = dict.fromkeys((*config.eos_tokens, *also))
+        config = dataclasses.replace(config, eos_tokens=tuple(both))
+    if config.tie_embeddings and has_own_output(path):
+        config = dataclasses.replace(config, tie_embeddings=False)
+    return config
+
+
+def has_own_output(path: Path) -> bool:
+    """Whether weights hold an output matrix that is another one than the embedding.
+
+    `transformers` 5 uses it then, whatever `tie_word_embeddings` says.
+    """
+    weights = tensors.weights_of(path)
+    return weights is not None and _has_own_output(path, weights.stat().st_mtime_ns)
+
+
+@functools.lru_cache
+def _has_own_output(path: Path, _: int) -> bool:
+    files = TensorFiles(path)
+    both = {EMBED.name, LM_HEAD.name} <= files.names
+    return both and not files.same(EMBED.name, LM_HEAD.name)
+
+
+def _says_tied(path: Path) -> bool:
+    """What a config says of ties, or its family does."""
+    config = tensors.read_json(path / CONFIG)
+    return hf_config.from_hf(config, str(path / CONFIG)).tie_embeddings
 
 
 def is_reward_model(folder: Folder) -> bool:
-    """Whether a model folder, or a hub name, says that it holds a classifier and not a language
-    model.
+    """Whether a model folder, or a hub name, holds a reward model and not a language model.
+
+    A score among the weights decides; without weights, the name of the class does.
     """
-    path = storage.folder(folder, weights=False) / CONFIG
+    path = storage.folder(folder, weights=False)
+    says = _says_reward_model(path / CONFIG)
+    return says or (tensors.weights_of(path) is not None and SCORE.name in TensorFiles(path).names)
+
+
+def _says_reward_model(path: Path) -> bool:
     names = tensors.read_json(path).get("architectures") or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UserError(f"{path}: architectures must be a list of names, not {names!r}")
@@ -80,6 +119,11 @@ def load_params(
     """
     path, files, stored, abstract = _open(folder, config, head)
     fresh = head and SCORE.name not in stored
+    if not (head or config.tie_embeddings) and _says_tied(path):
+        console.notice(
+            f"{path} holds an {LM_HEAD.name} of its own, which is used as transformers does, "
+            f"though {CONFIG} says tie_word_embeddings"
+        )
     if places is None:
         first = SingleDeviceSharding(jax.local_devices()[0])
         places = jax.tree.map(lambda _: first, abstract)
@@ -133,6 +177,7 @@ def check(folder: Folder, *, head: bool) -> DecoderConfig:
     Raises:
         UserError: as in `load_config` and `load_params`.
     """
+    storage.folder(folder)
     config = load_config(folder)
     _open(folder, config, head)
     return config
@@ -144,10 +189,12 @@ def _open(
     """The folder, its tensors, which parameters are in which of them, and the shapes of these."""
     path = storage.folder(folder)
     files = TensorFiles(path)
+    if EMBED.name not in files.names and config.tie_embeddings and LM_HEAD.name in files.names:
+        files.alias(EMBED.name, LM_HEAD.name)
     _check_layers(path, files, config)
     abstract = (ScoreHead() if head else LogpHead()).abstract_params(config)
     stored = stored_parts(config, head, abstract)
-    if head and SCORE.name not in files.names and not is_reward_model(path):
+    if head and SCORE.name not in files.names and not _says_reward_model(path / CONFIG):
         del stored[SCORE.name]
     _check_tensors(path, files, config, stored, ignore_lm_head=head or config.tie_embeddings)
     return path, files, stored, abstract
@@ -223,6 +270,11 @@ def _check_tensors(
             f"{path}: missing {_listed(missing)}; is config.json that of these weights?"
         )
     if unexpected := sorted(found - expected.keys()):
+        if SCORE.name in unexpected:
+            raise UserError(
+                f"{path}: unexpected tensor {SCORE.name}; this is a reward model, and a policy is "
+                "needed"
+            )
         raise UserError(
             f"{path}: unexpected {_listed(unexpected)}; a {config.family} model has no such tensor"
         )

@@ -8,6 +8,7 @@ from mapl_jax.models.families import LM_HEAD, SCORE, Tensor
 from mapl_jax.models.parameters import Params, at_path
 
 CONFIG = "config.json"
+GENERATION_CONFIG = "generation_config.json"
 ADAPTER_CONFIG = "adapter_config.json"
 
 

@@ -89,8 +89,7 @@ def _write(
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     os.chmod(folder / WEIGHTS, 0o644)
     if tokenizer is not None:
-        tokenizer.save_pretrained(folder)
-        saving.check_saved_tokenizer(folder, tokenizer)
+        saving.save_tokenizer(folder, tokenizer)
 
 
 def load(folder: Path, config: DecoderConfig) -> Params:

@@ -20,7 +20,14 @@ from transformers import PreTrainedTokenizerBase
 from mapl_jax.models import families, hf_config, tensors
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.hub import Folder
-from mapl_jax.models.layout import ADAPTER_CONFIG, CONFIG, Part, stored_parts, stored_shape
+from mapl_jax.models.layout import (
+    ADAPTER_CONFIG,
+    CONFIG,
+    GENERATION_CONFIG,
+    Part,
+    stored_parts,
+    stored_shape,
+)
 from mapl_jax.models.parameters import Params, at_path
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import check_target
@@ -65,8 +72,7 @@ def save_params(
         if writes:
             _save_config(temporary, config, head, tokenizer, dtype.name)
             if tokenizer is not None:
-                tokenizer.save_pretrained(temporary)
-                check_saved_tokenizer(temporary, tokenizer)
+                save_tokenizer(temporary, tokenizer)
 
 
 def check_tokenizer(config: DecoderConfig, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -77,8 +83,7 @@ def check_tokenizer(config: DecoderConfig, tokenizer: PreTrainedTokenizerBase) -
     """
     with tempfile.TemporaryDirectory(prefix="mapl-") as folder:
         _save_config(Path(folder), config, True, tokenizer, "float32")
-        tokenizer.save_pretrained(folder)
-        check_saved_tokenizer(Path(folder), tokenizer)
+        save_tokenizer(Path(folder), tokenizer)
 
 
 @jax.jit
@@ -118,26 +123,63 @@ def _save_config(
     tokenizer: PreTrainedTokenizerBase | None,
     dtype: str,
 ) -> None:
-    special = {key: getattr(config, field) for key, field in families.TOKENS.items()}
-    for key in special:
-        if getattr(tokenizer, key, None) is not None:
-            special[key] = getattr(tokenizer, key)
+    special = special_tokens(config, tokenizer)
     content = {
         "architectures": [families.get(config.family).architecture(head)],
         **hf_config.to_hf(config, dtype),
         **special,
     }
-    if head:
+    if not head:
+        # What `generate` of transformers and vLLM stop at.
+        _write_json(folder / GENERATION_CONFIG, special)
+    else:
         # Without "regression", pipelines and servers return sigmoid(score).
         content |= {
             "id2label": {"0": "LABEL_0"},
             "label2id": {"LABEL_0": 0},
             "problem_type": "regression",
         }
-    (folder / CONFIG).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    _write_json(folder / CONFIG, content)
 
 
-def check_saved_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+def special_tokens(
+    config: DecoderConfig, tokenizer: PreTrainedTokenizerBase | None = None
+) -> tensors.Json:
+    """Ids of special tokens by their keys in a config; several that end a text are a list."""
+    ids = {key: getattr(config, field) for key, field in families.TOKENS.items()}
+    ends = config.eos_tokens
+    if tokenizer is not None:
+        named = {key: getattr(tokenizer, key, None) for key in ids}
+        ids |= {key: token for key, token in named.items() if token is not None}
+        also = named["eos_token_id"]
+        ends += () if also is None or also in ends else (also,)
+    return {**ids, "eos_token_id": list(ends) if len(ends) > 1 else next(iter(ends), None)}
+
+
+def _write_json(path: Path, content: tensors.Json) -> None:
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def save_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Writes the files of a tokenizer, for older programs too.
+
+    `transformers` 5 names classes and writes lists that 4 does not know.
+
+    Raises:
+        UserError: read again it would not read text as this one does.
+    """
+    tokenizer.save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    about = tensors.read_json(path)
+    if about.get("tokenizer_class") == "TokenizersBackend":
+        about["tokenizer_class"] = "PreTrainedTokenizerFast"
+    if isinstance(about.get("extra_special_tokens"), list):
+        about["additional_special_tokens"] = about.pop("extra_special_tokens")
+    _write_json(path, about)
+    _check_saved_tokenizer(folder, tokenizer)
+
+
+def _check_saved_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     """By model_type, `transformers` may open a tokenizer as another class and ignore its rules."""
     reloaded = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     text = SAMPLE + "".join(tokenizer.all_special_tokens)

@@ -4,6 +4,7 @@ Nothing is read but what is asked for, and no file stays mapped, so reading cost
 than what it fills.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,12 @@ from safetensors.numpy import save_file
 from mapl_jax.runtime.errors import UserError
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+# What says where the names of a decoder begin, and what stands beside it there.
+ANCHORS = ("embed_tokens.weight", "layers.0.self_attn.o_proj.weight")
+DECODER = "model."
+BODY = ("embed_tokens", "layers", "norm")
+# Parts of names that wrappers of torch put in, anywhere.
+WRAPPERS = ("_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 DTYPES = ("F32", "BF16", "F16")
 CHUNK_BYTES = 2**24
 # An object of a JSON file.
@@ -23,7 +30,10 @@ Json = dict[str, Any]
 
 
 class TensorFiles:
-    """The tensors of a folder, by name.
+    """The tensors of a folder, by the names that a model with a head has in `transformers`.
+
+    What stands before the embedding's name in the files decides what is cut off or put before the
+    names of all: `model.`, nothing, or what wrappers and PEFT leave there.
 
     Attributes:
         names: of all of them.
@@ -37,7 +47,9 @@ class TensorFiles:
             UserError: there are none, or a file or the index is broken.
         """
         self._folder = folder
-        self._files = self._find()
+        found = self._find()
+        self._stored = plain_names(found, folder)
+        self._files = {name: found[stored] for name, stored in self._stored.items()}
         self.names = frozenset(self._files)
         self.files = sorted(set(self._files.values()))
 
@@ -65,13 +77,14 @@ class TensorFiles:
 
     def _else(self) -> str:
         """What to do with weights of another kind that are there."""
-        pickles = sorted(
-            path.name for path in self._folder.iterdir() if path.suffix in (".bin", ".pt", ".pth")
-        )
-        if not pickles:
+        kinds = {".gguf": "of llama.cpp", ".msgpack": "of Flax", ".h5": "of TensorFlow"}
+        kinds |= dict.fromkeys((".bin", ".pt", ".pth"), "a pickle, which can run any code")
+        kinds[".safetensors"] = "in the names of another program"
+        there = sorted(path.name for path in self._folder.iterdir() if path.suffix in kinds)
+        if not there:
             return ""
         return (
-            f", and {pickles[0]} is a pickle, which can run any code; save the model anew with "
+            f", and {there[0]} is {kinds[Path(there[0]).suffix]}; save the model anew with "
             "transformers, save_pretrained(FOLDER)"
         )
 
@@ -88,9 +101,12 @@ class TensorFiles:
                 for name, shape in shapes.items():
                     if self._files[name] != file_name:
                         continue
-                    if name not in there:
-                        raise UserError(f"{path}: missing tensor {name}, which {INDEX} places here")
-                    part = file.get_slice(name)
+                    stored = self._stored[name]
+                    if stored not in there:
+                        raise UserError(
+                            f"{path}: missing tensor {stored}, which {INDEX} places here"
+                        )
+                    part = file.get_slice(stored)
                     if tuple(part.get_shape()) != shape:
                         raise UserError(
                             f"{path}: {name} has shape {tuple(part.get_shape())}, but config.json "
@@ -114,10 +130,72 @@ class TensorFiles:
         step = max(1, CHUNK_BYTES // row_bytes)
         # Mapped anew each time: pages of a file that stays mapped count as this process's memory.
         with _open(self._folder / self._files[name]) as file:
-            part = file.get_slice(name)
+            part = file.get_slice(self._stored[name])
             for start in range(rows.start, rows.stop, step):
                 stop = min(start + step, rows.stop)
                 out[start - rows.start : stop - rows.start] = part[(slice(start, stop), *others)]
+
+    def alias(self, name: str, other: str) -> None:
+        """Lets a name that is missing stand for another tensor."""
+        self._stored[name], self._files[name] = self._stored[other], self._files[other]
+        self.names |= {name}
+
+    def same(self, one: str, other: str) -> bool:
+        """Whether two tensors hold the same numbers."""
+        with contextlib.ExitStack() as stack:
+            parts = []
+            for name in (one, other):
+                file = stack.enter_context(_open(self._folder / self._files[name]))
+                parts.append(file.get_slice(self._stored[name]))
+            a, b = parts
+            if a.get_shape() != b.get_shape() or a.get_dtype() != b.get_dtype():
+                return False
+            rows = a.get_shape()[0]
+            step = max(1, CHUNK_BYTES // (4 * max(1, *a.get_shape()[1:])))
+            blocks = (slice(start, min(start + step, rows)) for start in range(0, rows, step))
+            return all(np.array_equal(a[block], b[block]) for block in blocks)
+
+
+def weights_of(folder: Path) -> Path | None:
+    """The file of weights in a folder, or their index; None if it has neither."""
+    return next((folder / x for x in (WEIGHTS, INDEX) if (folder / x).is_file()), None)
+
+
+def plain_names(stored: Iterable[str], folder: Path) -> dict[str, str]:
+    """Name in a model with a head -> name in the files.
+
+    Raises:
+        UserError: no name is that of an embedding, several are, or two tensors get one name.
+    """
+    bare = {name: ".".join(x for x in name.split(".") if x not in WRAPPERS) for name in stored}
+    if adapters := [name for name in stored if ".lora_" in name or ".base_layer." in name]:
+        raise UserError(
+            f"{folder}: {adapters[0]} belongs to adapters that are not merged; call "
+            "merge_and_unload() of PEFT and save the model anew"
+        )
+    for anchor in ANCHORS:
+        found = sorted({n for n in bare.values() if n == anchor or n.endswith(f".{anchor}")})
+        if len(found) > 1:
+            raise UserError(f"{folder}: holds several models ({', '.join(found[:3])}); save one")
+        if found:
+            break
+    else:
+        some = ", ".join(sorted(stored)[:3]) or "nothing"
+        raise UserError(
+            f"{folder}: no tensor is named {ANCHORS[0]}, with or without something before it; "
+            f"these are other weights than a decoder's ({some}, ...)"
+        )
+    prefix = found[0].removesuffix(anchor)
+    outer = prefix.removesuffix(DECODER)
+    plain: dict[str, str] = {}
+    for name, short in bare.items():
+        rest = short.removeprefix(prefix if short.startswith(prefix) else outer)
+        if short.startswith(prefix) and rest.split(".")[0] in BODY:
+            rest = DECODER + rest
+        if rest in plain:
+            raise UserError(f"{folder}: {plain[rest]} and {name} are the same tensor of a model")
+        plain[rest] = name
+    return plain
 
 
 def write(

@@ -238,7 +238,7 @@ def _sides(
     shapes = objective.head.abstract_params(source.model)
     places = jax.tree.map(lambda _: sharding.replicated(mesh), shapes)
     model = dataclasses.replace(
-        source.model, pad_token=tokenizer.pad_token_id, eos_token=tokenizer.eos_token_id
+        source.model, pad_token=tokenizer.pad_token_id, eos_tokens=(tokenizer.eos_token_id,)
     )
     params = source.make(places)
     if start.exists():

@@ -75,6 +75,10 @@ def write_model(
     target = local(folder).expanduser().absolute()
     # A score is read where a leaf ends; a policy goes on where the template says so.
     tokenizer = tokenization.closed(result.tokenizer) if result.head else result.tokenizer
+    ends = dict.fromkeys((*result.model.eos_tokens, *sorted(tokenization.end_tokens(tokenizer))))
+    result = dataclasses.replace(
+        result, model=dataclasses.replace(result.model, eos_tokens=tuple(ends))
+    )
     expected = _numbers(result.model, result.params, tries, mesh, tokenizer)
     with saving.replacing(target) as part:
         if adapter:
@@ -127,7 +131,7 @@ def _numbers(
         samples=CHECKED_TRIES,
     )
     # What the config says of special tokens is for others.
-    plain = dataclasses.replace(model, pad_token=None, bos_token=None, eos_token=None)
+    plain = dataclasses.replace(model, pad_token=None, bos_token=None, eos_tokens=())
     score = _scoring(plain, mesh, head)
     found = scoring.leaf_numbers(
         lambda batch: score(params, sharding.to_device(batch, mesh)),

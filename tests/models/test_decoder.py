@@ -148,7 +148,8 @@ def test_logits_are_products_with_the_embedding_or_the_head(tie):
 
 
 def test_the_config_is_plain_json_and_comes_back():
-    config = DecoderConfig(48, 16, 2, 4, 2, 8, 24, rope_theta=1e6, eos_token=3, max_positions=99)
+    shape = (48, 16, 2, 4, 2, 8, 24)
+    config = DecoderConfig(*shape, rope_theta=1e6, eos_tokens=(3, 4), max_positions=99)
     assert DecoderConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 

@@ -1,5 +1,6 @@
 """Model folders: what is written is what was there, and what is wrong is named."""
 
+import dataclasses
 import functools
 import json
 import shutil
@@ -15,14 +16,14 @@ from safetensors.numpy import load_file, save_file
 
 from mapl_jax.data import tokenization
 from mapl_jax.kernels.rows import Row
-from mapl_jax.models import heads, hub, saving
+from mapl_jax.models import families, heads, hf_config, hub, saving
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.runtime.errors import UserError
 
 from support import random_like
 
-CONFIG = DecoderConfig(512, 16, 2, 4, 2, 4, 24, rope_theta=5e4, max_positions=77, eos_token=1)
+CONFIG = DecoderConfig(512, 16, 2, 4, 2, 4, 24, rope_theta=5e4, max_positions=77, eos_tokens=(1,))
 UNTIED = DecoderConfig(**{**CONFIG.to_dict(), "tie_embeddings": False})
 
 
@@ -174,7 +175,7 @@ def test_a_tokenizer_travels_with_the_model(tmp_path, tokenizer):
     assert found.encode(text) == tokenizer.encode(text)
     config = hub.load_config(tmp_path / "model")
     assert config.pad_token == tokenizer.pad_token_id
-    assert config.eos_token == tokenizer.eos_token_id
+    assert config.eos_tokens == (tokenizer.eos_token_id,)
 
 
 def test_a_tokenizer_that_would_be_opened_as_another_one_is_refused(folder):
@@ -220,6 +221,117 @@ def test_a_config_the_decoder_cannot_do_is_refused_by_name(folder, changes, mess
     change_config(folder, **changes)
     with pytest.raises(UserError, match=message):
         hub.load_config(folder)
+
+
+NOT_CAUSAL = ("use_bidirectional_attention", "is_bidirectional", "is_encoder_decoder")
+
+
+@pytest.mark.parametrize("changes", [{"is_causal": False}, *({name: True} for name in NOT_CAUSAL)])
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_a_model_that_looks_ahead_is_refused_whatever_its_family(changes, family):
+    ((name, value),) = changes.items()
+    with pytest.raises(UserError, match=f"{name} = {value} is not supported for {family}"):
+        hf_config.from_hf({"model_type": family, **changes}, "config.json")
+
+
+# What `save_pretrained` of a model without a head, of wrapped models, and of PEFT writes.
+PREFIXES = {
+    "none": lambda name: name.removeprefix("model."),
+    "DataParallel": "module.{}".format,
+    "DataParallel without a head": lambda name: "module." + name.removeprefix("model."),
+    "torch.compile": "_orig_mod.{}".format,
+    "FSDP": lambda name: name.replace("model.", "model._fsdp_wrapped_module."),
+    "PEFT": "base_model.model.{}".format,
+    "PEFT without a head": lambda name: "base_model.model." + name.removeprefix("model."),
+    "several": "module._orig_mod.pretrained_model.{}".format,
+    "a text model of a larger one": "language_model.{}".format,
+}
+
+
+def rename(folder, change):
+    def renamed(tensors):
+        for name in list(tensors):
+            tensors[change(name)] = tensors.pop(name)
+
+    change_tensors(folder, renamed)
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_what_stands_before_the_embedding_decides_how_names_are_read(folder, prefix):
+    rename(folder, PREFIXES[prefix])
+    assert hub.is_reward_model(folder)
+    assert_same(hub.load_params(folder, CONFIG, head=True, seed=0), parameters())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda name: f"encoder.{name.replace('embed_tokens', 'wte').replace('o_proj', 'out')}",
+            "no tensor is named embed_tokens.weight.*other weights than a decoder's",
+        ),
+        (
+            lambda name: name.replace("q_proj.weight", "q_proj.base_layer.weight"),
+            "adapters that are not merged; call merge_and_unload",
+        ),
+    ],
+)
+def test_names_of_other_models_are_told_apart(folder, change, message):
+    rename(folder, change)
+    with pytest.raises(UserError, match=message):
+        hub.load_params(folder, CONFIG, head=True, seed=0)
+
+
+def test_two_models_in_one_file_are_refused(folder):
+    change_tensors(folder, lambda t: t.update({"ref.embed_tokens.weight": np.zeros((2, 2))}))
+    with pytest.raises(UserError, match="several models"):
+        hub.load_config(folder)
+
+
+def test_a_score_makes_a_reward_model_whatever_its_class_is_called(folder):
+    change_config(folder, architectures=["LlamaForRewardModel"])
+    assert hub.is_reward_model(folder)
+    change_tensors(folder, remove("score.weight"))
+    assert not hub.is_reward_model(folder)
+
+
+def test_an_output_matrix_of_its_own_is_used_and_said(tmp_path, capsys):
+    path, params = tmp_path / "model", parameters(UNTIED, LogpHead())
+    saving.save_params(path, UNTIED, params)
+    change_config(path, tie_word_embeddings=True)
+    assert hub.load_config(path) == UNTIED
+    assert_same(hub.load_params(path, UNTIED, head=False, seed=0), params)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "holds an lm_head.weight of its own, which is used as transformers does" in line
+    tensors = load_file(path / "model.safetensors")
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
+    save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
+    assert hub.load_config(path) == CONFIG, "a copy of the embedding is no matrix of its own"
+
+
+def test_a_tied_model_may_be_stored_under_the_name_of_its_output(tmp_path):
+    params = parameters(CONFIG, LogpHead())
+    saving.save_params(tmp_path / "model", CONFIG, params)
+    rename(tmp_path / "model", lambda x: x.replace("model.embed_tokens", "lm_head"))
+    assert_same(hub.load_params(tmp_path / "model", CONFIG, head=False, seed=0), params)
+
+
+def test_every_end_of_turn_is_kept(tmp_path, tokenizer):
+    config = dataclasses.replace(CONFIG, eos_tokens=(7, 9))
+    params = parameters(config, LogpHead())
+    saving.save_params(tmp_path / "model", config, params, tokenizer=tokenizer)
+    for name in ("config.json", "generation_config.json"):
+        content = json.loads((tmp_path / "model" / name).read_text())
+        assert content["eos_token_id"] == [7, 9, tokenizer.eos_token_id]
+        assert content["pad_token_id"] == tokenizer.pad_token_id
+    assert hub.load_config(tmp_path / "model").eos_tokens == (7, 9, tokenizer.eos_token_id)
+
+
+def test_older_programs_know_the_class_of_the_tokenizer(tmp_path, tokenizer):
+    saving.save_tokenizer(tmp_path, tokenizer)
+    content = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert content["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert not isinstance(content.get("extra_special_tokens"), list)
 
 
 def remove(*names):

@@ -336,7 +336,7 @@ def test_what_comes_in_goes_out_bit_for_bit(tmp_path, case, kind, dtype):
 
 
 def test_an_exported_reward_model_opens_in_transformers(tmp_path):
-    config = DecoderConfig(96, 32, 2, 4, 2, 8, 48, pad_token=PAD, eos_token=1)
+    config = DecoderConfig(96, 32, 2, 4, 2, 8, 48, pad_token=PAD, eos_tokens=(1,))
     params = parameters(config, ScoreHead())
     saving.save_params(tmp_path / "model", config, params)
     model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
