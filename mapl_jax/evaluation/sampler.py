@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -21,7 +21,7 @@ from mapl_jax.models import axes, generation
 from mapl_jax.models.config import DTYPES, DecoderConfig
 from mapl_jax.models.generation import Sampling
 from mapl_jax.models.heads import LogpHead
-from mapl_jax.runtime import console, plugins, settings, storage
+from mapl_jax.runtime import console, plugins, settings
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.settings import setting
 from mapl_jax.training import restore, sharding
