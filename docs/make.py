@@ -43,6 +43,11 @@ SPECIAL = (
     "| step | time |\n|---|---|\n| mix | 5 |\n\n```python\nprint('mix')\n```\n\n### Notes\n\nDon't wait.",
     "Meet me on 2020-05-01 or on 7 June 2022, in July at the latest.",
     "# One\n\nText 🙂🙂.\n\n```\na\n```\n\n```\nb\n```\n\nThat's what we've got, isn't it? They'll say it's fine.",
+    "Do you like tea? We do, and we drink a lot of it. We like it.\n\nIt is good.",
+    "It is tea, as far as I know.\n\nIt is hot! What do you like to drink? Say so.",
+    "Is it tea? Do you like it?",
+    "1. Wash it\n2. Dry it for as long as it takes",
+    "- Wash it with a lot of water\n- Dry it",
     "Repeat after me.\n\nRepeat after me.\n******\nA second response, my friend?",
 )
 MADE = demo.make_pairs(60)
@@ -66,7 +71,7 @@ Checks judge as a person reads the sentence, and `mapl_jax.constraints.verdict` 
 | markers of lists, `#`, `>`, rules, emphasis | Taken off: a bullet is no hyphen, `**Then**` begins with Then, `_tea_` is the word tea. | all that look at words and marks |
 | punctuation | Full-width, Arabic and ideographic marks are what they look like: \uff0c is a comma. `...` and \u2026 are no full stop. | `punctuation:*`, `full_stop_end`, `question_end` |
 
-Where two readers could differ (does code count, is "well-known" one word, does a line break begin a paragraph, is what breaks off a sentence, is "--" a hyphen, "VI" a word, the comma of 1,000 one?), an instruction is proposed only if it holds in each reading; `text/readings.py` and `text/marks.py` say which there are. Families of words are not offered where a script has no spaces, nor those of English words (persons, months, dates, case) where the answer is not English. Thresholds are round numbers wherever one lies between the two responses, and a sentence shows the round one ("at most 50", "fewer than 50"); too small ones (two characters) are not asked for. What an answer must end with is a whole sentence. Instructions that speak of the same thing, or of which one follows from another or from two others, stand in no prompt together.
+Where two readers could differ (does code count, is "well-known" one word, does a line break begin a paragraph, is what breaks off a sentence, is "--" a hyphen, "VI" a word, the comma of 1,000 one?), an instruction is proposed only if it holds in each reading; `text/readings.py` and `text/marks.py` say which there are. Families of words are not offered where a script has no spaces, nor those of English words (persons, months, dates, case) where the answer is not English. Thresholds are round numbers wherever one lies between the two responses, and a sentence shows the round one ("at most 50", "fewer than 50"); too small ones (two characters) are not asked for. What an answer must end with is a whole sentence. The families of `scope` speak of a part of the answer (its first sentence, its last paragraph), of every sentence or item, or under a condition; they are asked only of texts of plain sentences that all readers find alike. On HH's helpful pairs ten of them make up 20 % of the instructions; seven (of paragraphs, lists and the like), which fit too few pairs there, are held out. Instructions that speak of the same thing, or of which one follows from another or from two others, stand in no prompt together.
 
 Unicode's rules come from the library `regex`, which transformers brings along: it keeps up with Unicode, needs no data or compiler, and takes 0.3 ms for a page; PyICU needs ICU on the system, uniseg and grapheme are several times as slow. Texts in ASCII go through a pattern that finds the same words, which a test holds it to.
 """.splitlines()

@@ -56,7 +56,11 @@ NEVER = {
 # Besides the verbs, where a ConfigDict is read: a verb turns it into settings and hands those on.
 READS_CONFIGS = {"runtime.config", "runtime.cli"}
 # Tables and templates: long because there is much to list, not much to follow.
-TABLES = {"constraints.families.wordings.formats", "data.demo"}
+TABLES = {
+    "constraints.families.wordings.formats",
+    "constraints.families.wordings.scope",
+    "data.demo",
+}
 
 LONGEST_FUNCTION = 80
 LONGEST_FILE = 400

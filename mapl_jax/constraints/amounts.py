@@ -73,7 +73,7 @@ AT_LEAST = "at least"
 LESS_THAN = "less than"
 RELATIONS = (LESS_THAN, AT_LEAST)
 
-_SMALL = 12
+_SMALL = 10
 _STEPS = (100, 50, 20, 10, 5)
 
 

@@ -63,6 +63,7 @@ _ANY = (0, math.inf)
 
 # Groups and ids beyond IFEval that shape the text, and so have no place in JSON.
 _SHAPES = (
+    "scope:",
     "detectable_format:",
     "startend:",
     "length_constraints:blank_line_paragraphs",
@@ -91,8 +92,14 @@ AT_LEAST_AS_MANY = {
     "first sentence": ("words", "length_constraints:longest_sentence"),
     "longest word": ("characters",),
     "length_constraints:longest_sentence": ("words", "length_constraints:longest_paragraph"),
+    "last sentence": ("words", "length_constraints:longest_sentence"),
+    "sentences of the first paragraph": ("sentences",),
+    "sentences of the last paragraph": ("sentences",),
+    "sentences of a paragraph": ("sentences",),
+    "words of an item": ("words",),
     "length_constraints:shortest_sentence": (
         "first sentence",
+        "last sentence",
         "length_constraints:longest_sentence",
     ),
     "length_constraints:longest_paragraph": ("words",),

@@ -29,6 +29,7 @@ _SAME = {
 # What bounds the words of a sentence or paragraph; a text too short for as many brings it along.
 _SENTENCE_LENGTHS = (
     "first sentence",
+    "last sentence",
     "length_constraints:longest_sentence",
     "length_constraints:longest_paragraph",
 )

@@ -23,6 +23,7 @@ from mapl_jax.constraints.families import (
     markdown,
     paragraphs,
     punctuation,
+    scope,
     startend,
 )
 from mapl_jax.constraints.families.wordings import FORMS
@@ -45,6 +46,7 @@ FAMILIES: dict[str, Family] = {
         markdown,
         paragraphs,
         punctuation,
+        scope,
         startend,
     )
     for family in module.FAMILIES

@@ -80,6 +80,7 @@ class Count(Statistic[int]):
         least: int = 1,
         quantity: str | None = None,
         worth: int = 1,
+        about: tuple[str, ...] = (),
         readings: Sequence[Callable[[Text], int]] = (),
         **options: Unpack[Options],
     ):
@@ -89,6 +90,7 @@ class Count(Statistic[int]):
         self.statistic = statistic
         self.quantity = quantity or id
         self.worth = worth
+        self.about_too = about
         self.readings = tuple(readings)
 
     def judge(self, params: Params, value: int) -> float:
@@ -116,7 +118,8 @@ class Count(Statistic[int]):
 
     def demands(self, params: Params) -> Demands:
         """Bounds of the quantity counted."""
-        return Demands(bounds={self.quantity: self.threshold.bounds(params)})
+        bounds = {self.quantity: self.threshold.bounds(params)}
+        return Demands(bounds=bounds, about=self.about_too)
 
 
 class Flag(Statistic[bool]):

@@ -38,6 +38,7 @@ _PRIOR = 20  # pairs assumed of either direction, so that a handful of pairs dec
 _REPEATS = 4
 _ROUNDS = 40
 _STEP = 0.7
+_SEEN = 16  # instructions that tell what a family always speaks of
 
 
 class Subset:
@@ -195,11 +196,15 @@ def learn_corpus(
         min_share_named=settings.min_share_named,
         max_share=settings.max_share,
     )
+    topics: list[list[frozenset[str]]] = [[] for _ in families]
     leans = np.full((len(pairs), len(families)), np.nan)
     for row, pair in enumerate(pairs):
         for column, arguments in enumerate(draw(pair, bare)):
             if arguments is not None:
                 leans[row, column] = lean(*arguments)
+                if len(topics[column]) < _SEEN:
+                    family = families[column]
+                    topics[column] += [constraints.asked(family, it).topics for it in arguments]
     less, more = (_PRIOR + (leans == side).sum(0) for side in (-1, 1))
     chances = np.stack([np.minimum(1.0, more / less), np.minimum(1.0, less / more)], 1)
     fits = np.where(leans == 0, 1.0, np.where(leans < 0, chances[:, 0], chances[:, 1]))
@@ -208,15 +213,26 @@ def learn_corpus(
         family: (float(f"{low:.4g}"), float(f"{high:.4g}"))
         for family, (low, high) in zip(families, chances, strict=True)
     }
-    weights = _even_weights(fits, settings)
+    weights = _even_weights(fits, _apart(topics), settings)
     return dataclasses.replace(bare, weights=dict(zip(families, weights, strict=True)), keep=keep)
 
 
-def _even_weights(fits: np.ndarray, settings: Settings) -> list[float]:
+def _apart(topics: Sequence[Sequence[frozenset[str]]]) -> np.ndarray:
+    """Which families always speak of the same thing, and so stand in no prompt together.
+
+    Args:
+        topics: of each family, what some of its instructions speak of.
+    """
+    always = [frozenset.intersection(*each) if each else frozenset() for each in topics]
+    return np.array([[not one.isdisjoint(other) for other in always] for one in always])
+
+
+def _even_weights(fits: np.ndarray, apart: np.ndarray, settings: Settings) -> list[float]:
     """Weights under which the families come up equally often, as far as they fit.
 
     Args:
         fits: chance that a family fits a pair [pairs, families].
+        apart: which families are never taken together [families, families].
         settings: with the numbers of instructions.
     """
     rng = np.random.default_rng(0)
@@ -234,13 +250,17 @@ def _even_weights(fits: np.ndarray, settings: Settings) -> list[float]:
         level = (low + high) / 2
         low, high = (level, high) if np.minimum(often, level).sum() < k.mean() else (low, level)
     goal = np.minimum(often, high)
-    weights = np.ones(families)
+    weights, rows = np.ones(families), np.arange(pairs)
     for _ in range(_ROUNDS):
         keys = np.where(possible, uniform / weights, -np.inf)
-        places = np.argsort(-keys, axis=1, kind="stable")
-        used = np.zeros(fits.shape)
-        np.put_along_axis(used, places, np.arange(families) < k[:, None], axis=1)
-        usage = used.mean(0)
+        used = np.zeros(families)
+        for taken in range(settings.k_max):
+            best = keys.argmax(1)
+            new = (keys[rows, best] > -np.inf) & (taken < k)
+            used += np.bincount(best[new], minlength=families)
+            keys[rows, best] = -np.inf
+            keys[apart[best]] = -np.inf
+        usage = used / pairs
         weights *= ((goal + 1e-3) / (usage + 1e-3)) ** _STEP
         weights = np.clip(weights / np.median(weights), 1e-3, 1e3)
     return [float(f"{weight:.4g}") for weight in weights]

@@ -58,6 +58,14 @@ TEXTS = [
     "On 3 March 2024 we said **hello** to the people there; they said it again, and again.",
     "Bonjour à tous, voici une recette de cuisine qui est très facile à préparer ce soir.",
 ]
+# In parts that nobody doubts, which instructions for parts are asked of.
+PARTS = [
+    "Do you like tea? We do, and we drink a lot of it. We like it.\n\nIt is good.",
+    "It is tea, as far as I know.\n\nIt is hot! What is it that you like to drink? Say so.",
+    "Tea is good. Some of us have always been drinking it with milk.\n\nDo you?",
+    "Is it tea? Do you like it?",
+    "1. Wash it\n2. Dry it for as long as it takes",
+]
 texts = st.one_of(
     st.sampled_from(TEXTS),
     st.sampled_from([text for text in HOSTILE if len(text) < 1000]),
@@ -137,8 +145,8 @@ def test_some_pair_of_texts_is_told_apart_in_both_directions(id):
     for wanted in (True, False):
         assert any(
             constraints.propose(id, [(a, wanted), (b, not wanted)], rng) is not None
-            for a in TEXTS
-            for b in TEXTS
+            for a in (*TEXTS, *PARTS)
+            for b in (*TEXTS, *PARTS)
             if a != b
         )
 

@@ -11,6 +11,7 @@ a text whose verdict is another in any of them. Here alone it is decided what is
 The marks that are in doubt (a comma within a number, two hyphens as a dash) are told in `marks`.
 """
 
+import itertools
 import re
 import unicodedata
 from collections import Counter
@@ -21,6 +22,8 @@ from mapl_jax.constraints.text import markdown, marks, sentences, words
 from mapl_jax.constraints.text.statistics import Text
 
 T = TypeVar("T")
+# Dots that end a sentence or not, and sentences within a quotation or brackets.
+_ENDS_IN_DOUBT = re.compile(r"\.\.|\u2026|[\"\u201c][^\"\u201d\n]*[.?!]|\([^()\n]*[.?!][^()\n]*\)")
 
 
 def noted(read: Callable[[Text], T]) -> Callable[[Text], T]:
@@ -75,6 +78,35 @@ def opens_with_a_sentence(text: Text) -> bool:
 
 
 @noted
+def clear_sentences(text: Text) -> bool:
+    """Whether there are two sentences or more, and all readers find the same ones."""
+    count = len(text.sentence_list)
+    return (
+        count > 1
+        and count == len(ended_sentences(text)) == text.sentences
+        and is_plain(text)
+        and not text.unspaced
+        and not _ENDS_IN_DOUBT.search(text.prose)
+    )
+
+
+@noted
+def sure_order_of_lengths(text: Text) -> bool:
+    """Whether sentences come in the same order by their words and by their runs of letters."""
+    runs = [len(words.word_tokens(sentence)) for sentence in text.sentence_list]
+    return (
+        all(
+            (a < b) == (c < d) and (a > b) == (c > d)
+            for (a, c), (b, d) in itertools.combinations(
+                zip(text.sentence_lengths, runs, strict=True), 2
+            )
+        )
+        if len(runs) <= 40
+        else False
+    )
+
+
+@noted
 def sure_paragraphs(text: Text) -> int:
     """Paragraphs that nobody takes for a list, a heading or a scrap: those with a sentence."""
     return sum(
@@ -91,6 +123,19 @@ def sure_paragraphs(text: Text) -> int:
 def paragraphs(text: Text) -> tuple[int, ...]:
     """How many paragraphs there are in each reading."""
     return len(text.paragraphs), text.blocks, len(text.lines), sure_paragraphs(text)
+
+
+@noted
+def clear_paragraphs(text: Text) -> bool:
+    """Whether there are two paragraphs or more, the same for all readers, all of sentences."""
+    counts = {*paragraphs(text)}
+    return len(counts) == 1 and min(counts) > 1 and clear_sentences(text)
+
+
+@noted
+def sentences_of_paragraphs(text: Text) -> list[int]:
+    """How many sentences each paragraph has."""
+    return [len(sentences.with_words(paragraph)) for paragraph in text.paragraphs]
 
 
 @noted

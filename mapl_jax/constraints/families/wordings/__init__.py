@@ -14,6 +14,7 @@ from mapl_jax.constraints.families.wordings import (
     language,
     length,
     punctuation,
+    scope,
     startend,
 )
 from mapl_jax.constraints.forms import Form
@@ -27,6 +28,7 @@ _TABLES = (
     language,
     length,
     punctuation,
+    scope,
     startend,
 )
 

@@ -1,0 +1,324 @@
+"""Instructions for a part of the answer, for every part of a kind, or under a condition.
+
+They are asked only of texts whose parts nobody doubts (`readings.clear_sentences` and the like): of
+one whose first line may be a heading, readers find different first sentences. Those of paragraphs
+and lists, which few texts of a conversation have on both sides, are held out for evaluation.
+"""
+
+from collections.abc import Callable, Sequence
+
+from mapl_jax.constraints.base import Demands, Family
+from mapl_jax.constraints.parameters import NEGATED, NEGATION, Number, Params
+from mapl_jax.constraints.shapes import Count, Flag, Statistic
+from mapl_jax.constraints.text import markdown, marks, readings
+from mapl_jax.constraints.text.statistics import Text
+from mapl_jax.constraints.text.words import counted, word_tokens
+
+Verdicts = tuple[bool, bool]
+# Lengths from which people call a sentence a long one.
+_LONG = (8, 10, 12, 15, 20)
+
+
+class Either(Statistic[Verdicts]):
+    """Two opposites that a text may both keep, or both break.
+
+    The statistic says whether it keeps the plain form, and whether it keeps the negated one.
+    """
+
+    parameters = (NEGATION,)
+
+    def __init__(
+        self,
+        id: str,
+        statistic: Callable[[Text], Verdicts],
+        about: tuple[str, ...],
+        suits: Callable[[Text], bool],
+        held_out: bool = False,
+    ):
+        super().__init__(id, suits=suits, held_out=held_out)
+        self.statistic = statistic
+        self._demands = Demands(about=about)
+
+    def judge(self, params: Params, value: Verdicts) -> float:
+        """+1 or -1."""
+        return 1.0 if value[NEGATION.of(params)] else -1.0
+
+    def derive(self, kept, broken, rng):
+        """The form that fits."""
+        forms: list[Params] = [{}, dict(NEGATED)]
+        if rng.random() < 0.5:
+            forms.reverse()
+        return next((form for form in forms if self.fits(form, kept, broken)), None)
+
+    def demands(self, params: Params) -> Demands:
+        """What it speaks of."""
+        return self._demands
+
+
+class LongSentenceCommas(Family):
+    """A comma in every sentence of so many words; as `negated`, one such sentence without."""
+
+    number = Number("number", least=2)
+    parameters = (number, NEGATION)
+
+    def measure(self, params: Params, text: Text) -> float:
+        """+1 or -1."""
+        number = self.number.of(params)
+        kept = all(
+            _commas(sentence) > 0
+            for sentence in text.sentence_list
+            if len(counted(sentence)) >= number
+        )
+        return 1.0 if kept != NEGATION.of(params) else -1.0
+
+    def derive(self, kept, broken, rng):
+        """A number for which each text has such a sentence, and the form that fits."""
+        texts = [*kept, *broken]
+        forms: list[Params] = [{}, dict(NEGATED)]
+        for place in rng.permutation(len(_LONG)):
+            number = _LONG[int(place)]
+            if not all(_has_long(text, number) for text in texts):
+                continue
+            for form in forms:
+                params = {self.number.name: number, **form}
+                if self.fits(params, kept, broken):
+                    return params
+        return None
+
+    def demands(self, params: Params) -> Demands:
+        """What it speaks of."""
+        return Demands(about=("character:,", "length_constraints:longest_sentence"))
+
+
+def _has_long(text: Text, number: int) -> bool:
+    """Whether a sentence has so many words, and none has as many to some readers only."""
+    lengths = [(len(counted(each)), len(word_tokens(each))) for each in text.sentence_list]
+    return any(words >= number for words, _ in lengths) and all(
+        (words >= number) == (runs >= number) for words, runs in lengths
+    )
+
+
+# What is looked at in clear texts ------------------------------------------------------------
+
+
+def _commas(sentence: str) -> int:
+    return marks.count(sentence, marks.COMMAS)
+
+
+def _asks(sentence: str) -> bool:
+    return marks.count(sentence, marks.QUESTION_MARKS) > 0
+
+
+def _openings_differ(text: Text) -> bool:
+    openings = [counted(sentence)[0].lower() for sentence in text.sentence_list]
+    return len({*openings}) == len(openings)
+
+
+def _first_is_shortest(text: Text) -> bool:
+    first, *others = text.sentence_lengths or [0]
+    return all(first < other for other in others)
+
+
+def _lengths_of_ends(text: Text) -> Verdicts:
+    """Whether the last sentence is longer than the first, and whether it is shorter."""
+    lengths = text.sentence_lengths or [0]
+    return lengths[-1] > lengths[0], lengths[-1] < lengths[0]
+
+
+def _places_of_questions(text: Text) -> Verdicts:
+    """Whether no sentence but the last asks, and whether another one does if any does."""
+    *others, end = text.sentence_list or [""]
+    early, last = any(map(_asks, others)), _asks(end)
+    return not early, early or not last
+
+
+def _numbers_of_questions(text: Text) -> Verdicts:
+    """Whether there is one question if there is any, and whether there are several."""
+    questions = sum(map(_asks, text.sentence_list))
+    return questions < 2, questions != 1
+
+
+def _exclaims_late(text: Text) -> bool:
+    return any(marks.count(each, marks.EXCLAMATION_MARKS) for each in text.sentence_list[1:])
+
+
+def _marks_of_lists(text: Text) -> Verdicts:
+    """Whether no list has bullets, and whether none has numbers."""
+    numbers = text.kinds(markdown.NUMBERED) + text.kinds(markdown.LETTERED)
+    return not text.kinds(markdown.BULLET), not numbers
+
+
+def _items(text: Text) -> list[str]:
+    return [line.text for line in text.layout if line.kind in markdown.ITEMS]
+
+
+# Which texts they are asked of ----------------------------------------------------------------
+
+
+def _all_of(*conditions: Callable[[Text], bool]) -> Callable[[Text], bool]:
+    return lambda text: all(condition(text) for condition in conditions)
+
+
+def _sure_commas(text: Text) -> bool:
+    return marks.sure(text.marked, marks.COMMAS) == marks.count(text.raw, marks.COMMAS)
+
+
+def _has_questions(text: Text) -> bool:
+    return any(map(_asks, text.sentence_list))
+
+
+def _has_list(text: Text) -> bool:
+    return len(_items(text)) > 1
+
+
+_CLEAR = readings.clear_sentences
+
+
+def _count(
+    name: str,
+    statistic: Callable[[Text], int],
+    suits: Callable[[Text], bool],
+    quantity: str,
+    about: tuple[str, ...],
+    worth: int = 1,
+    readings: Sequence[Callable[[Text], int]] = (),
+    held_out: bool = False,
+) -> Count:
+    return Count(
+        f"scope:{name}",
+        statistic,
+        suits=suits,
+        quantity=quantity,
+        about=about,
+        worth=worth,
+        readings=readings,
+        held_out=held_out,
+    )
+
+
+def _flag(
+    name: str,
+    statistic: Callable[[Text], bool],
+    about: tuple[str, ...],
+    suits: Callable[[Text], bool] = _CLEAR,
+    held_out: bool = False,
+) -> Flag:
+    demands = Demands(about=about)
+    return Flag(
+        f"scope:{name}",
+        statistic,
+        suits=suits,
+        held_out=held_out,
+        plain_demands=demands,
+        negated_demands=demands,
+    )
+
+
+FAMILIES: tuple[Family, ...] = (
+    _count(
+        "last_sentence_words",
+        lambda text: text.sentence_lengths[-1] if text.sentence_lengths else 0,
+        _CLEAR,
+        "last sentence",
+        ("sentences",),
+        worth=3,
+        readings=readings.of_sentences(lambda lengths: lengths[-1] if lengths else 0),
+    ),
+    _count(
+        "first_paragraph_sentences",
+        lambda text: next(iter(readings.sentences_of_paragraphs(text)), 0),
+        readings.clear_paragraphs,
+        "sentences of the first paragraph",
+        ("paragraphs",),
+        held_out=True,
+    ),
+    _count(
+        "last_paragraph_sentences",
+        lambda text: readings.sentences_of_paragraphs(text)[-1] if text.paragraphs else 0,
+        readings.clear_paragraphs,
+        "sentences of the last paragraph",
+        ("paragraphs",),
+        held_out=True,
+    ),
+    _count(
+        "paragraph_sentences",
+        lambda text: max(readings.sentences_of_paragraphs(text), default=0),
+        readings.clear_paragraphs,
+        "sentences of a paragraph",
+        ("paragraphs",),
+        worth=2,
+        held_out=True,
+    ),
+    _count(
+        "sentence_commas",
+        lambda text: max(map(_commas, text.sentence_list), default=0),
+        _all_of(_CLEAR, _sure_commas),
+        "commas of a sentence",
+        ("character:,",),
+        worth=2,
+    ),
+    _count(
+        "list_item_words",
+        lambda text: max((len(counted(item)) for item in _items(text)), default=0),
+        _has_list,
+        "words of an item",
+        ("bullets", "numbered lines"),
+        worth=3,
+        readings=(lambda text: max((len(word_tokens(item)) for item in _items(text)), default=0),),
+        held_out=True,
+    ),
+    LongSentenceCommas("scope:long_sentence_commas", suits=_all_of(_CLEAR, _sure_commas)),
+    _flag(
+        "first_sentence_comma",
+        lambda text: any(map(_commas, text.sentence_list[:1])),
+        ("character:,",),
+        _all_of(_CLEAR, _sure_commas),
+    ),
+    _flag(
+        "first_sentence_question",
+        lambda text: any(map(_asks, text.sentence_list[:1])),
+        ("character:?",),
+    ),
+    _flag("sentence_openings", _openings_differ, ("first word", "sentences")),
+    _flag(
+        "first_sentence_shortest",
+        _first_is_shortest,
+        ("first sentence", "length_constraints:shortest_sentence", "sentences"),
+        _all_of(_CLEAR, readings.sure_order_of_lengths),
+    ),
+    _flag("late_exclamation", _exclaims_late, ("character:!", "sentences"), held_out=True),
+    _flag(
+        "sentence_full_stops",
+        lambda text: all(
+            each.rstrip("\"'\u201d\u2019) ")[-1:] in tuple(marks.FULL_STOPS)
+            for each in text.sentence_list
+        ),
+        ("character:!", "character:?", "ending"),
+    ),
+    Either(
+        "scope:last_sentence_longer",
+        _lengths_of_ends,
+        ("first sentence", "last sentence", "sentences"),
+        _all_of(_CLEAR, readings.sure_order_of_lengths),
+    ),
+    Either(
+        "scope:question_at_end",
+        _places_of_questions,
+        ("character:?", "ending"),
+        _all_of(_CLEAR, _has_questions),
+    ),
+    Either(
+        "scope:one_question",
+        _numbers_of_questions,
+        ("character:?",),
+        _all_of(_CLEAR, _has_questions),
+        held_out=True,
+    ),
+    Either(
+        "scope:list_numbers",
+        _marks_of_lists,
+        ("bullets", "numbered lines"),
+        _has_list,
+        held_out=True,
+    ),
+)
