@@ -87,6 +87,7 @@ def _ifeval() -> ConfigDict:
     config.on_error = "raise"  # what a prompt that cannot be judged does: "raise" or "skip"
     config.checkpoint = ""  # instead: a policy that answers, as in configs/generate.py
     config.selector = ""  # a reward model that chooses among the samples of a prompt
+    config.max_length = 0  # longest prompt and response the selector reads; 0: that of its run
     config.output = ""  # JSONL of verdicts; empty: print only
     config.resamples = 1000  # of the bootstrap
     config.seed = 0  # of the bootstrap

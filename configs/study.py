@@ -9,6 +9,11 @@ Pairs of your own, by path (hours on 2 CPU cores; the same command goes on where
     python -m mapl_jax.study --config=configs/study.py \
         --config.data.train=hh_helpful_train.jsonl --config.data.test=hh_helpful_test.jsonl
 
+SmolLM2-135M-Instruct, reward models with adapters on its last layers (docs/study.md):
+
+    python -m mapl_jax.study --config=configs/study.py:smollm2 \
+        --config.data.train=hh_helpful_train.jsonl --config.data.test=hh_helpful_test.jsonl
+
 A published model on a GPU or a TPU; every field of a run is one of `reward`, `sft` and `dpo`:
 
     python -m mapl_jax.study --config=configs/study.py --config.data.train=pairs.jsonl \
@@ -25,14 +30,15 @@ from mapl_jax.runtime.errors import UserError
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    """The config; there are no presets."""
-    if preset:
-        raise UserError(f"unknown preset {preset!r} of configs/study.py; it has none")
+    """The config of a preset; the empty name is the demonstration."""
+    if preset not in ("", "smollm2"):
+        raise UserError(f"unknown preset {preset!r} of configs/study.py; the only one is smollm2")
     config = ConfigDict()
     config.name = "study"  # the study lies in studies/NAME unless --workdir says otherwise
     config.seed = 0  # of shares and of the bootstrap
     config.arms = ""  # names with semicolons between them; empty: all
     config.seeds = 3  # runs of every arm
+    config.once = ""  # names of arms of which one run is enough, with semicolons between them
     config.resamples = 1000  # of the bootstrap
     config.keep = False  # keep checkpoints and caches of finished runs
 
@@ -93,4 +99,38 @@ def get_config(preset: str = "") -> ConfigDict:
     config.dpo.loss.update({"base": 0.2, "type": "sigmoid,sft", "weights": "1,5"})
     config.dpo.eval.update({"generate": 200, "generate_rows": 100, "max_new_tokens": 80})
     config.dpo.mesh.update({"data": -1, "fsdp": 1})
+    if preset == "smollm2":
+        _smollm2(config)
     return config
+
+
+def _smollm2(config: ConfigDict) -> None:
+    """Reward models from a pretrained one, as two cores can train them."""
+    config.name = "smollm2"
+    config.arms = "base; all; base + intra; base + inter; one-ended"
+    config.once = "base + intra; base + inter; one-ended"
+    config.data.max_words = 100
+    config.synthesis.update({"families": "train", "k_min": 1, "k_max": 3})
+    config.presets.reward = "rm:smollm2-135m"
+    config.reward = beside(__file__, "rm").get_config("smollm2-135m")
+    config.reward.model.path = "HuggingFaceTB/SmolLM2-135M-Instruct"
+    config.reward.data.update({"max_length": 384, "row_length": 1024})
+    # The 24 layers below the adapters are computed once for all runs.
+    config.reward.lora.update({"rank": 16, "layers": 6})
+    config.reward.train.update(
+        {
+            "trunk": True,
+            "steps": 300,
+            "rows_per_batch": 4,
+            "accumulation": 1,
+            "learning_rate": 1e-3,
+            "warmup": 0.1,
+            "dtype": "float32",
+            "remat": "none",
+            "eval_every": 0,
+            "save_every": 50,
+            "logger": "",
+        }
+    )
+    config.reward.eval.rows_per_batch = 4
+    config.reward.mesh.update({"data": -1, "fsdp": 1})

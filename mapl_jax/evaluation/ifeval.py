@@ -43,6 +43,13 @@ class IfevalSettings(SamplerSettings):
     selector: str = setting(
         "", "a reward model that chooses among the samples of a prompt; empty: none"
     )
+    max_length: int = setting(
+        0,
+        "longest prompt and response that the selector reads, tokens, longer ones are cut from the "
+        "left; 0: that of its run",
+        least=0,
+        most=10**6,
+    )
     output: str = setting("", "JSONL of verdicts; empty: print only")
     resamples: int = setting(1000, "resamples of the bootstrap", least=0, most=10**6)
 
@@ -170,10 +177,10 @@ def write(
 def table(summary: dict[str, Any]) -> str:
     """The accuracies for people: of all prompts, and by the number of their instructions."""
     lines = [f"{summary['prompts']} prompts, {summary['instructions']} instructions", ""]
-    lines += [f"{_title(field):<22}{_cell(summary, field)}" for field in FIELDS]
+    lines += [f"{_title(field):<22}{cell(summary, field)}" for field in FIELDS]
     cells = [["instructions of a prompt", "prompts", *map(_title, FIELDS)]]
     for count, part in summary["by_count"].items():
-        cells.append([count, str(part["prompts"]), *(_cell(part, field) for field in FIELDS)])
+        cells.append([count, str(part["prompts"]), *(cell(part, field) for field in FIELDS)])
     return "\n".join([*lines, "", text_table(cells, [])])
 
 
@@ -185,12 +192,12 @@ def choice_table(summaries: Mapping[str, dict[str, Any]]) -> str:
     """
     cells = [["", *map(_title, FIELDS)]]
     for name, summary in summaries.items():
-        cells.append([name, *(_cell(summary, field) for field in FIELDS)])
+        cells.append([name, *(cell(summary, field) for field in FIELDS)])
     first = next(iter(summaries.values()))
     by_count = [[f"{_title(FIELDS[0])}, by instructions of a prompt", "prompts", *summaries]]
     for count, part in first["by_count"].items():
         parts = [summary["by_count"][count] for summary in summaries.values()]
-        by_count.append([count, str(part["prompts"]), *(_cell(x, FIELDS[0]) for x in parts)])
+        by_count.append([count, str(part["prompts"]), *(cell(x, FIELDS[0]) for x in parts)])
     count = f"{first['prompts']} prompts, {first['instructions']} instructions"
     return "\n".join([count, "", text_table(cells, []), "", text_table(by_count, [])])
 
@@ -199,7 +206,8 @@ def _title(field: str) -> str:
     return field.replace("_", ", ")
 
 
-def _cell(summary: Mapping[str, Any], field: str) -> str:
+def cell(summary: Mapping[str, Any], field: str) -> str:
+    """A share, with its interval if there is one."""
     text = f"{summary[field]:7.1%}"
     if f"{field}_low" in summary:
         text += f"  [{summary[f'{field}_low']:.1%}, {summary[f'{field}_high']:.1%}]"

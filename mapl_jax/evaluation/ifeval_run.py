@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from mapl_jax.evaluation import ifeval, ifeval_files, sampler
+from mapl_jax.evaluation import ifeval, ifeval_files, kept_pairs, sampler
 from mapl_jax.evaluation import rewards as judging
 from mapl_jax.evaluation.answers import with_responses
 from mapl_jax.evaluation.ifeval import IfevalSettings
@@ -63,6 +63,11 @@ def score(config: IfevalSettings) -> None:
             ways["the reward model's choice"] = ifeval.picked(followed, choice)
         ways[f"the best of {most}"] = ifeval.best(followed)
         result(ifeval.choice_table({name: summarize(way) for name, way in ways.items()}))
+        if rewards:
+            pairs = kept_pairs.summarize(
+                followed, answers, rewards, seed=config.seed, resamples=config.resamples
+            )
+            result("", kept_pairs.table(pairs))
     if config.output:
         ifeval.write(config.output, followed, rewards)
         say("", f"verdicts: {config.output}")
@@ -102,4 +107,5 @@ def _rewards(
         mesh,
         rows_per_batch=config.rows_per_batch,
         compute=Compute(DTYPES[config.dtype], backend=config.attention),
+        max_length=config.max_length,
     )

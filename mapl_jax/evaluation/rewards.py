@@ -37,6 +37,7 @@ def rewards(
     *,
     rows_per_batch: int,
     compute: Compute = Compute(),
+    max_length: int = 0,
 ) -> list[list[float]]:
     """The reward of every response to every conversation.
 
@@ -50,11 +51,12 @@ def rewards(
         mesh: of the model's parameters.
         rows_per_batch: rows of tokens at once.
         compute: type and attention of the model; how it lies over devices the mesh decides.
+        max_length: longest conversation with its response, tokens; 0 for that of its run.
 
     Raises:
         UserError: a conversation is too long for the model.
     """
-    settings = encoding(found)
+    settings = encoding(found, max_length)
     texts = [list(dict.fromkeys(some)) for some in responses]
     samples = [
         Sample(

@@ -116,11 +116,18 @@ def chosen(names: str) -> tuple[Arm, ...]:
     Raises:
         UserError: there is no such arm.
     """
-    if not names:
-        return ARMS
+    return named(names) if names else ARMS
+
+
+def named(names: str) -> tuple[Arm, ...]:
+    """Arms by name, separated by semicolons; none for an empty text.
+
+    Raises:
+        UserError: there is no such arm.
+    """
     known = {arm.name: arm for arm in ARMS}
     found = []
-    for name in (part.strip() for part in names.split(";")):
+    for name in filter(None, (part.strip() for part in names.split(";"))):
         if name not in known:
             raise UserError(f"no arm {name!r}; choose from {'; '.join(known)}")
         found.append(known[name])

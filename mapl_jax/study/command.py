@@ -14,6 +14,7 @@ gets
 """
 
 import dataclasses
+import functools
 import json
 import platform
 from collections.abc import Sequence
@@ -144,29 +145,38 @@ def _runs(made: Sequence[Job], arm: Arm, budget: str) -> list[Job]:
 def _rows(
     config: ConfigDict, wanted: Sequence[Measure], by_arm: dict[Arm, list[Job]]
 ) -> list[tables.Row]:
-    drawn: dict[Arm, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
-    lengths: dict[str, Estimate] = {}
-    for arm, jobs in by_arm.items():
-        scored = [job.scored() for job in jobs]
-        parts: dict[str, list[Any]] = {
-            test: [measures.of_test(one, test) for one in scored]
-            for test in {measure.test for measure in wanted} - {ANSWERED}
-        }
-        if any(measure.test == ANSWERED for measure in wanted):
-            parts[ANSWERED] = [job.answers() for job in jobs]
-        drawn[arm] = {m.name: _drawn(config, m, parts[m.test]) for m in wanted}
-        lengths = lengths or _lengths(config, parts[LONGER.test])
+    tests = {arm: _tests(wanted, jobs) for arm, jobs in by_arm.items()}
     first = next(iter(by_arm))
+
+    @functools.cache
+    def drawn(arm: Arm, seeds: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        return {m.name: _drawn(config, m, tests[arm][m.test][:seeds]) for m in wanted}
+
+    lengths = _lengths(config, tests[first][LONGER.test])
     rows = [tables.Row("prefer longer", "always preferring the longer response", {}, lengths, {})]
     for arm, jobs in by_arm.items():
-        values = {name: measures.estimate(*both) for name, both in drawn[arm].items()}
+        own = drawn(arm, len(jobs))
+        values = {name: measures.estimate(*both) for name, both in own.items()}
+        # Seed by seed: an arm of fewer seeds is compared with the first one's runs of these.
         differences = {
-            name: measures.estimate(drawn[arm][name][0] - whole, drawn[arm][name][1] - resampled)
-            for name, (whole, resampled) in drawn[first].items()
+            name: measures.estimate(own[name][0] - whole, own[name][1] - resampled)
+            for name, (whole, resampled) in drawn(first, len(jobs)).items()
             if arm is not first
         }
         rows.append(tables.Row(arm.name, arm.says, running.seen(jobs[0]), values, differences))
     return rows
+
+
+def _tests(wanted: Sequence[Measure], jobs: Sequence[Job]) -> dict[str, list[Any]]:
+    """What the measures are taken of, for each run of an arm."""
+    scored = [job.scored() for job in jobs]
+    parts: dict[str, list[Any]] = {
+        test: [measures.of_test(one, test) for one in scored]
+        for test in {measure.test for measure in wanted} - {ANSWERED}
+    }
+    if any(measure.test == ANSWERED for measure in wanted):
+        parts[ANSWERED] = [job.answers() for job in jobs]
+    return parts
 
 
 def _drawn(

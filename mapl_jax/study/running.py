@@ -33,6 +33,7 @@ from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_json, write_text
 from mapl_jax.runtime.run_folder import RunFolder
+from mapl_jax.study import arms as all_arms
 from mapl_jax.study.arms import Arm
 from mapl_jax.study.corpora import Corpora
 from mapl_jax.synthesis.settings import Settings
@@ -168,8 +169,11 @@ def _jobs(
     config: ConfigDict, arms: Sequence[Arm], budget: str, data: Corpora, folder: Path
 ) -> Iterator[Job]:
     """The runs of arms of one objective under a budget, seed by seed."""
+    once = all_arms.named(config.once)
     for seed in range(config.seeds):
         for arm in arms:
+            if seed and arm in once:
+                continue
             rows = _rows(config, arm, arms, folder) if budget == "pairs" else 0
             if rows is not None:
                 yield _job(config, arm, seed, budget, data, folder, rows)

@@ -45,6 +45,9 @@ class Settings:
     seed: int = setting(0, "seed of shares and of the bootstrap", least=0, most=2**32 - 1)
     arms: str = setting("", "names of arms with semicolons between them; empty: all")
     seeds: int = setting(3, "runs of every arm", least=1, most=1000)
+    once: str = setting(
+        "", "names of arms of which one run is enough, with semicolons between them"
+    )
     resamples: int = setting(1000, "resamples of the bootstrap", least=1, most=10**6)
     keep: bool = setting(False, "keep checkpoints and caches of finished runs")
     data: DataSettings

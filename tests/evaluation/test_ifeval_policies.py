@@ -166,6 +166,9 @@ def test_a_reward_model_chooses_among_samples(models, prompts, tmp_path, capsys)
         output=tmp_path / "again.jsonl",
     )
     assert read_lines(tmp_path / "again.jsonl") == verdicts
+    assert "that keep" in capsys.readouterr().out, (
+        "pairs of kept and broken, or that there are none"
+    )
 
 
 def test_a_reward_is_that_of_the_model_on_the_text_alone(models, tokenizer):

@@ -88,6 +88,8 @@ def test_iopo_is_the_quadruple_of_both_prompts():
 def test_arms_are_chosen_by_name():
     assert arms.chosen("") == ARMS
     assert [arm.name for arm in arms.chosen("all; base")] == ["all", "base"]
+    assert [arm.name for arm in arms.named("all; base")] == ["all", "base"]
+    assert arms.named("") == ()
     with pytest.raises(UserError, match="no arm 'some'"):
         arms.chosen("all; some")
 

@@ -22,8 +22,8 @@ def config_of(**values):
     return load_config("study", values)
 
 
-def small(arms, seeds=1):
-    config = study.quick(config_of(arms=arms, seeds=seeds))
+def small(arms, seeds=1, once=""):
+    config = study.quick(config_of(arms=arms, seeds=seeds, once=once))
     with config.unlocked():
         config.reward.train.rows_per_batch = 32  # fewer for some arms, on eight devices
     return config
@@ -32,7 +32,7 @@ def small(arms, seeds=1):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study") / "one"
-    config = small("base; all; one-ended")
+    config = small("base; all; one-ended", seeds=2, once="all; one-ended")
     return config, folder, study.study(config, folder, "the command")
 
 
@@ -53,6 +53,11 @@ def test_a_study_gives_every_arm_under_both_budgets(finished):
     assert tokens["base"]["pairs"] > 1.5 * tokens["all"]["pairs"]
     assert pairs["base"]["tokens"] < tokens["base"]["tokens"]
     assert pairs["all"] == tokens["all"]
+    # An arm of one seed is compared with that seed of the first.
+    base, other = (next(r for r in parts[0].rows if r.name == name) for name in ("base", "all"))
+    values = [row.values["intra"].seeds for row in (base, other)]
+    assert [len(seeds) for seeds in values] == [2, 1]
+    assert other.differences["intra"].mean == pytest.approx(values[1][0] - values[0][0])
     results = json.loads((folder / "results.json").read_text())
     assert len(results["parts"]) == 2
     for name in ("study.md", "study.html", "study-1.svg", "study-2.svg"):
