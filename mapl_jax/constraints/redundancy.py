@@ -70,9 +70,11 @@ def follows(a: Demands, b: Demands) -> str | None:
     for name in _SENTENCE_LENGTHS:
         if most / _CHARACTERS_OF_A_WORD <= b.bounds.get(name, (0, 0))[1] < float("inf"):
             return f"in {most:g} characters there is no room for more words of {name}"
-    words = max((a.bounds.get(name, (0, 0))[0] for name in ("words", *_brings("words"))), default=0)
-    if 0 < b.bounds.get("characters", (0, 0))[0] <= _CHARACTERS_OF_A_WORD * words:
-        return f"{words:g} words have nearly as many characters"
+    low = b.bounds.get("characters", (0, 0))[0]
+    if low > 0 and a.bounds:
+        words = max(a.bounds.get(name, (0, 0))[0] for name in ("words", *_brings("words")))
+        if low <= _CHARACTERS_OF_A_WORD * words:
+            return f"{words:g} words have nearly as many characters"
     texts = (*a.phrases, *a.exact)
     if not texts:
         return None

@@ -217,19 +217,7 @@ def features(prompt, text):
 
 
 def probe(samples, level):
-    """Accuracy of the best of four probes at telling the better prompt from the worse, both ways.
-
-    One prompt by itself, and the two side by side; a linear probe on everything and trees on
-    what is no word. Cross-validated over samples.
-    """
-    from scipy.sparse import vstack
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.feature_extraction import DictVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GroupKFold
-    from sklearn.preprocessing import MaxAbsScaler
-    from threadpoolctl import threadpool_limits
-
+    """Accuracy of telling the better prompt of two by the prompts alone."""
     twins, groups = [], []
     for group, sample in enumerate(samples):
         entries = [entry for entry in sample["comparisons"] if entry["level"] == level]
@@ -247,9 +235,47 @@ def probe(samples, level):
             start = len(sample["prompts"][0]["messages"][-1]["content"])
             added = sample["prompts"][place]["messages"][-1]["content"][start:]
             sides[-1].append(features(sample["prompts"][place], added))
-    vectorizer = DictVectorizer().fit(sides[0] + sides[1])
-    scaler = MaxAbsScaler().fit(vectorizer.transform(sides[0] + sides[1]))
-    first, second = (scaler.transform(vectorizer.transform(side)).tocsr() for side in sides)
+    return accuracy(*sides, groups)
+
+
+def response_probe(samples, kept_by_chosen=(True, False)):
+    """Accuracy of telling the response that keeps the instructions by the responses alone.
+
+    Args:
+        samples: some.
+        kept_by_chosen: prompts to ask about: those that the chosen response keeps, the others.
+    """
+    sides, groups = ([], []), []
+    for group, sample in enumerate(samples):
+        for entry in sample["comparisons"]:
+            gains = entry["sign"][0] > 0
+            if entry["level"] == "inter" and gains in kept_by_chosen:
+                chosen, rejected = sample["responses"]
+                for side, text in zip(
+                    sides, (chosen, rejected) if gains else (rejected, chosen), strict=True
+                ):
+                    side.append(features({"constraints": []}, text))
+                groups.append(group)
+    return accuracy(*sides, groups)
+
+
+def accuracy(better, worse, groups):
+    """Accuracy of the best of four probes at telling the better of two, both ways.
+
+    One by itself, and the two side by side; a linear probe on everything and trees on what is no
+    word. Cross-validated over groups.
+    """
+    from scipy.sparse import vstack
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.feature_extraction import DictVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GroupKFold
+    from sklearn.preprocessing import MaxAbsScaler
+    from threadpoolctl import threadpool_limits
+
+    vectorizer = DictVectorizer().fit(better + worse)
+    scaler = MaxAbsScaler().fit(vectorizer.transform(better + worse))
+    first, second = (scaler.transform(vectorizer.transform(s)).tocsr() for s in (better, worse))
     names = vectorizer.get_feature_names_out()
     dense = [place for place, name in enumerate(names) if not name.startswith("word ")]
     right = collections.defaultdict(list)
@@ -283,6 +309,15 @@ def test_prompts_alone_do_not_tell_the_better_from_the_worse(real):
     samples = [outcome.sample for outcome in outcomes]
     assert probe(samples, "inter") < 0.55
     assert probe(samples[:1500], "intra") < 0.55
+
+
+@needs_shared
+def test_responses_alone_do_not_tell_which_keeps_the_instructions(real):
+    samples = [outcome.sample for outcome in real[3][:1000]]
+    alone = response_probe(samples)
+    assert alone < 0.55
+    # Chosen ones are told from rejected ones, so they would if all prompts were theirs.
+    assert response_probe(samples, kept_by_chosen=(True,)) > alone + 0.03
 
 
 @needs_shared

@@ -11,8 +11,8 @@ from mapl_jax.constraints.base import Demands, Family
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Number, Params
 from mapl_jax.constraints.shapes import Count, Flag, Statistic
 from mapl_jax.constraints.text import markdown, marks, readings
-from mapl_jax.constraints.text.statistics import Text
-from mapl_jax.constraints.text.words import counted, word_tokens
+from mapl_jax.constraints.text.statistics import Text, first_word
+from mapl_jax.constraints.text.words import bare, counted, word_tokens
 
 Verdicts = tuple[bool, bool]
 # Lengths from which people call a sentence a long one.
@@ -64,11 +64,8 @@ class LongSentenceCommas(Family):
     def measure(self, params: Params, text: Text) -> float:
         """+1 or -1."""
         number = self.number.of(params)
-        kept = all(
-            _commas(sentence) > 0
-            for sentence in text.sentence_list
-            if len(counted(sentence)) >= number
-        )
+        sentences = zip(text.sentence_lengths, _commas_of_sentences(text), strict=True)
+        kept = all(commas > 0 for length, commas in sentences if length >= number)
         return 1.0 if kept != NEGATION.of(params) else -1.0
 
     def derive(self, kept, broken, rng):
@@ -92,7 +89,7 @@ class LongSentenceCommas(Family):
 
 def _has_long(text: Text, number: int) -> bool:
     """Whether a sentence has so many words, and none has as many to some readers only."""
-    lengths = [(len(counted(each)), len(word_tokens(each))) for each in text.sentence_list]
+    lengths = [*zip(text.sentence_lengths, readings.sentence_lengths(text)[1], strict=True)]
     return any(words >= number for words, _ in lengths) and all(
         (words >= number) == (runs >= number) for words, runs in lengths
     )
@@ -105,12 +102,17 @@ def _commas(sentence: str) -> int:
     return marks.count(sentence, marks.COMMAS)
 
 
+@readings.noted
+def _commas_of_sentences(text: Text) -> list[int]:
+    return [_commas(sentence) for sentence in text.sentence_list]
+
+
 def _asks(sentence: str) -> bool:
     return marks.count(sentence, marks.QUESTION_MARKS) > 0
 
 
 def _openings_differ(text: Text) -> bool:
-    openings = [counted(sentence)[0].lower() for sentence in text.sentence_list]
+    openings = [bare(first_word(sentence)) for sentence in text.sentence_list]
     return len({*openings}) == len(openings)
 
 
@@ -251,7 +253,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _count(
         "sentence_commas",
-        lambda text: max(map(_commas, text.sentence_list), default=0),
+        lambda text: max(_commas_of_sentences(text), default=0),
         _all_of(_CLEAR, _sure_commas),
         "commas of a sentence",
         ("character:,",),

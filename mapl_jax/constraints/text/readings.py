@@ -11,7 +11,6 @@ a text whose verdict is another in any of them. Here alone it is decided what is
 The marks that are in doubt (a comma within a number, two hyphens as a dash) are told in `marks`.
 """
 
-import itertools
 import re
 import unicodedata
 from collections import Counter
@@ -92,17 +91,11 @@ def clear_sentences(text: Text) -> bool:
 
 @noted
 def sure_order_of_lengths(text: Text) -> bool:
-    """Whether sentences come in the same order by their words and by their runs of letters."""
-    runs = [len(words.word_tokens(sentence)) for sentence in text.sentence_list]
-    return (
-        all(
-            (a < b) == (c < d) and (a > b) == (c > d)
-            for (a, c), (b, d) in itertools.combinations(
-                zip(text.sentence_lengths, runs, strict=True), 2
-            )
-        )
-        if len(runs) <= 40
-        else False
+    """Whether all find the same sentences longer, and the same shorter, than the first one."""
+    first, *others = zip(text.sentence_lengths, sentence_lengths(text)[1], strict=True)
+    return all(
+        (length < first[0]) == (runs < first[1]) and (length > first[0]) == (runs > first[1])
+        for length, runs in others
     )
 
 

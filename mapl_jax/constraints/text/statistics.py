@@ -29,7 +29,7 @@ _CLOSING = "\"')*_]\u201d\u2019\u00bb\u300d\u300f\uff09"
 _TAIL = re.compile(r"'(?<=\w')\w+")
 
 
-def _first(text: str) -> str:
+def first_word(text: str) -> str:
     """The first word of a text as it stands there, marks around it included."""
     for piece in text.split(maxsplit=8):
         found = words.counted(piece.split(maxsplit=1)[0])
@@ -236,7 +236,7 @@ class Text:
     @kept
     def first_word(self) -> str:
         """The first word without marks around it; may be empty."""
-        return unmarked(_first(self.prose))
+        return unmarked(first_word(self.prose))
 
     @kept
     def last_word(self) -> str:
@@ -342,7 +342,7 @@ class Text:
     @kept
     def sentence_openings(self) -> frozenset[str]:
         """First words of the sentences."""
-        return frozenset(unmarked(_first(sentence)) for sentence in self.sentence_list) - {""}
+        return frozenset(unmarked(first_word(sentence)) for sentence in self.sentence_list) - {""}
 
     @kept
     def lines(self) -> list[str]:
@@ -369,7 +369,7 @@ class Text:
     @kept
     def paragraph_openings(self) -> list[str]:
         """First word of each paragraph; empty where there is none."""
-        return [unmarked(_first(paragraph)) for paragraph in self.paragraphs]
+        return [unmarked(first_word(paragraph)) for paragraph in self.paragraphs]
 
     @kept
     def longest_paragraph(self) -> int:
