@@ -298,7 +298,9 @@ def _pairs(config: CommandSettings, tally: Tally) -> Iterator[Pair]:
     name = _required(config.input, "input", "a file, a folder, a hub name, demo or demo:test")
     if name.split(":")[0] != DEMO:
         form = forms.chosen_form(columns=config.columns)
-        return iter_pairs(read_entries(name), tally, on_error=config.on_error, form=form)
+        return iter_pairs(
+            read_entries(name, seed=config.seed), tally, on_error=config.on_error, form=form
+        )
     split = name.partition(":")[2] or "train"
     if split not in demo.SPLITS:
         raise UserError(f"input {name!r} is unknown; use {' or '.join(_demo_names())}")

@@ -18,13 +18,14 @@ _METADATA = re.compile(
 _SPLIT = re.compile(r"(?<![a-z])(train|test|validation|valid|val|dev|eval)(?![a-z])", re.IGNORECASE)
 BUCKET = re.compile(r"[a-z][a-z0-9]*://")
 _SHARD = re.compile(r"samples-\d{5,}-of-(\d{5,})\.(?:jsonl|parquet)")
-HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?::(.+))?")
+HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?::([^?]+))?(?:\?(.+))?")
+_WEIGHT = re.compile(r"(.+):(\d+\.?\d*|\.\d+)")
 
 
 def files_of(path: str | os.PathLike[str]) -> list[Path]:
     """The local files that a source consists of; none for one on the hub."""
     files: list[Path] = []
-    for name in names(os.fspath(path)):
+    for name in (name for part, _ in parts(os.fspath(path)) for name in names(part)):
         local = Path(name)
         if local.is_dir():
             files += sorted(file for file in local.rglob("*") if file.is_file())
@@ -32,13 +33,38 @@ def files_of(path: str | os.PathLike[str]) -> list[Path]:
     return files
 
 
-def names(name: str) -> list[str]:
-    """The sources that a name stands for: itself, or those of a list or a pattern."""
-    name = os.path.expanduser(name)
+def parts(name: str) -> list[tuple[str, float]]:
+    """The sources of a list with commas, each with the weight behind it or 1.
+
+    Raises:
+        UserError: a weight is not above 0 and at most 1.
+    """
+    found = [part.strip() for part in name.split(",") if part.strip()]
+    if os.path.exists(os.path.expanduser(name)) or not found:
+        return [(name, 1.0)]
+    if BUCKET.match(name) and not all(suffix(_weighted(part)[0]) for part in found):
+        return [_weighted(name)]  # a comma may be part of an address
+    return [_weighted(part) for part in found]
+
+
+def _weighted(part: str) -> tuple[str, float]:
+    match = _WEIGHT.fullmatch(part)
+    if match is None or os.path.exists(os.path.expanduser(part)):
+        return part, 1.0
+    weight = float(match[2])
+    if not 0 < weight <= 1:
+        raise UserError(
+            f"{part}: the weight {match[2]} is the share of {match[1]} that is read; it must be "
+            "above 0 and at most 1"
+        )
+    return match[1], weight
+
+
+def names(part: str) -> list[str]:
+    """The sources that one of `parts` stands for: itself, or those of a pattern."""
+    name = os.path.expanduser(part)
     if os.path.exists(name) or BUCKET.match(name):
         return [name]
-    if "," in name:
-        return [each for part in name.split(",") if part.strip() for each in names(part.strip())]
     if glob.has_magic(name) and not looks_like_hub_name(name):
         if not (found := sorted(glob.glob(name))):
             raise UserError(f"no file or folder is like {name}")
@@ -47,8 +73,9 @@ def names(name: str) -> list[str]:
 
 
 def looks_like_hub_name(name: str) -> bool:
-    """Whether it is written org/name or org/name:split."""
-    return bool(HUB_NAME.fullmatch(name)) and not name.startswith(".") and not suffix(name)
+    """Whether it is written as a data set on the hub: org/name, org/name:split?config=en."""
+    path = name.partition("?")[0]
+    return bool(HUB_NAME.fullmatch(name)) and not name.startswith(".") and not suffix(path)
 
 
 def kinds() -> str:

@@ -20,14 +20,15 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, cast
 
+from mapl_jax.data import hub, mixtures
 from mapl_jax.data.folders import (
     BUCKET,
-    HUB_NAME,
     SUFFIXES,
     data_files,
     kinds,
     looks_like_hub_name,
     names,
+    parts,
     shards,
     suffix,
 )
@@ -53,11 +54,25 @@ class Entries(Iterator[Entry]):
 
     Attributes:
         name: of the source, for messages.
+        part: of a list of sources, the one that the last entry is of.
     """
 
-    def __init__(self, name: str, entries: Iterable[Entry]):
-        self.name = name
-        self._entries = iter(entries)
+    def __init__(
+        self,
+        name: str,
+        entries: Iterable[Entry] = (),
+        parts: Iterable[tuple[str, Iterable[Entry]]] = (),
+    ):
+        self.name, self.part = name, ""
+        self._entries = itertools.chain(entries, self._of(parts))
+
+    def _of(self, parts: Iterable[tuple[str, Iterable[Entry]]]) -> Iterator[Entry]:
+        for self.part, entries in parts:
+            yield from entries
+
+    def subset(self, own: str) -> str:
+        """What a record belongs to: its part of the list, and the subset that it names itself."""
+        return " / ".join(filter(None, (self.part, own)))
 
     def __next__(self) -> Entry:
         return next(self._entries)
@@ -70,27 +85,31 @@ class Entries(Iterator[Entry]):
         return None
 
 
-def read_entries(path: str | os.PathLike[str]) -> Entries:
+def read_entries(path: str | os.PathLike[str], *, seed: int = 0) -> Entries:
     """The entries of any source.
 
     Args:
         path: a .jsonl, .json, .csv, .tsv or .parquet file, compressed or not, on the disk or in a
-            bucket; a folder of such files or one written by `datasets.save_to_disk`; a hub name
-            `org/name` or `org/name:split`; a pattern; or several of these with commas between.
+            bucket; a folder of such files or one written by `datasets.save_to_disk`; a data set of
+            the hub, as `data.hub` has it; a pattern; or several of these with commas between. Of
+            one with a weight behind it, `a.jsonl:0.3`, that share of the records is read.
+        seed: decides which.
 
     Raises:
         UserError: the source cannot be read; while entries are taken.
     """
     name = os.fspath(path)
-    return Entries(name, _source_entries(name))
+
+    def several() -> Iterator[tuple[str, Iterator[Entry]]]:
+        found = parts(name)
+        for part, weight in found:
+            entries = itertools.chain.from_iterable(map(_one_source, names(part)))
+            yield part if len(found) > 1 else "", mixtures.share(entries, weight, f"{seed} {part}")
+
+    return Entries(name, parts=several())
 
 
 # Records of every kind of source.
-
-
-def _source_entries(source: str) -> Iterator[Entry]:
-    for name in names(source):
-        yield from _one_source(name)
 
 
 def _one_source(name: str) -> Iterator[Entry]:
@@ -102,7 +121,7 @@ def _one_source(name: str) -> Iterator[Entry]:
     elif local.is_file():
         yield from _file_entries(local)
     elif looks_like_hub_name(name):
-        yield from _hub_entries(name)
+        yield from _numbered(name, map(plain, hub.rows(name)))
     else:
         raise UserError(
             f"no such file or folder: {name} (a dataset on the hub is written org/name)"
@@ -294,22 +313,6 @@ def _read_by_a_library(name: str, kind: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise UserError(f"{name}: not readable as {kind} ({_first_line(error)})") from None
-
-
-def _hub_entries(name: str) -> Iterator[Entry]:
-    import datasets
-
-    match = HUB_NAME.fullmatch(name)
-    assert match is not None
-    repository, split = match.group(1), match.group(2) or "train"
-    try:
-        rows = datasets.load_dataset(repository, split=split)
-    except Exception as error:
-        raise UserError(
-            f"cannot load {repository!r} (split {split!r}) from the hub: {_first_line(error)}; "
-            "check name, split and network, or give a local file"
-        ) from None
-    yield from _numbered(name, map(plain, rows))
 
 
 Reader = Callable[[str, IO[bytes]], Iterator[Entry]]

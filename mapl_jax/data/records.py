@@ -33,15 +33,25 @@ class Tally:
         read: number of records read.
         dropped: reason -> number of records left out (only with `on_error="skip"`).
         unread: columns that nothing was read from.
+        parts: of a list of sources, the records that each of them gave.
     """
 
     read: int = 0
     dropped: Counter[str] = dataclasses.field(default_factory=Counter)
     unread: set[str] = dataclasses.field(default_factory=set)
+    parts: Counter[str] = dataclasses.field(default_factory=Counter)
+
+    def count(self, part: str) -> None:
+        """Counts a record of a part that is kept; of a source that is no list, nothing."""
+        if part:
+            self.parts[part] += 1
 
     def notes(self) -> list[str]:
-        """What was left out, a line each; empty where nothing was."""
+        """What was left out, and what each source gave, a line each; empty where nothing is."""
         lines = [self.describe()] if self.dropped else []
+        if self.parts:
+            counts = ", ".join(f"{count} of {part}" for part, count in self.parts.items())
+            lines.append(f"records kept: {counts}")
         if self.unread:
             lines.append(f"columns that are not read: {', '.join(sorted(self.unread))}")
         return lines
@@ -151,7 +161,10 @@ def iter_pairs(
         UserError: as in `read_pairs`, at the record where the error stands.
     """
     read = functools.partial(normalize.pair_of, form)
-    return _checked(entries, tally, on_error, read, ("pair", "preference pairs"))
+    for pair in _checked(entries, tally, on_error, read, ("pair", "preference pairs")):
+        if subset := entries.subset(pair.get("subset", "")):
+            pair["subset"] = subset
+        yield pair
 
 
 def iter_demonstrations(
@@ -225,6 +238,7 @@ def _checked(
             continue
         kept += 1
         record["id"] = name
+        tally.count(entries.part)
         yield record
     if not tally.read:
         raise UserError(f"{entries.name} holds no records; {names[1]} are needed")

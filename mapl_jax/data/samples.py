@@ -194,6 +194,8 @@ def iter_samples(entries: Entries) -> Iterator[Sample]:
                 raise ValueError(f"id {sample['id']!r} repeats that of record {earlier}")
         except ValueError as bad:
             raise UserError(f"{where}: {bad}; synthesize the samples anew") from None
+        if subset := entries.subset(sample.get("subset") or ""):
+            sample["subset"] = subset
         yield sample
     if not number:
         raise UserError(

@@ -26,7 +26,7 @@ def entries_of(
         split: of the demonstration, "train" or "test".
         demo_pairs: of the demonstration to train on; an eighth as many are there to test on,
             enough for intervals of a few points.
-        seed: of the demonstration.
+        seed: of the demonstration, and of what is drawn from sources with weights.
 
     Raises:
         UserError: the source cannot be read; while entries are taken.
@@ -37,7 +37,7 @@ def entries_of(
         )
         return Entries("the given records", named)
     if source != DEMO:
-        return read_entries(source)
+        return read_entries(source, seed=seed)
     if demo_pairs < 10:
         raise UserError(f"data.demo_pairs must be at least 10, not {demo_pairs}")
     size = demo_pairs if split == "train" else max(demo_pairs // 8, 10)

@@ -126,7 +126,10 @@ def samples_of(
     form = forms.chosen_form(columns=columns)
     entries = sources.entries_of(source, split=split, seed=seed)
     if is_sample(entries.peek()):
-        return write_split(iter_samples(entries), cache_dir)
+        tally = Tally()
+        given = write_split(_counted(entries, tally), cache_dir)
+        console.say_each(tally.notes())
+        return given
     if synthesis is None:
         tally = Tally()
         pairs = iter_pairs(entries, tally, on_error=on_error, form=form)
@@ -173,10 +176,12 @@ def _samples(
     with contextlib.ExitStack() as stack:
         if is_sample(entries.peek()):
             writers = [stack.enter_context(SplitWriter(_emptied(folder))) for folder in folders]
-            for sample in iter_samples(entries):
+            tally = Tally()
+            for sample in _counted(entries, tally):
                 writers[side_of(sample["prompts"][0]["messages"])].add(sample)
             check_sizes(data.test_fraction, *(writer.count for writer in writers))
-            return [writer.split() for writer in writers]
+            counts = [{"samples_read": writer.count, **_notes(tally)} for writer in writers]
+            return [writer.split(each) for writer, each in zip(writers, counts, strict=True)]
         cuts = [stack.enter_context(shards.Cut(folder, synthesis)) for folder in folders]
         tally = Tally()
         form = forms.chosen_form(data.format, data.columns)
@@ -190,6 +195,13 @@ def _samples(
                 summary = pipeline.make_samples(cut, cut.finish(), run, show, tally)
             splits.append(_split_of(summary, cut.folder, tally))
         return splits
+
+
+def _counted(entries: Entries, tally: Tally) -> Iterator[Sample]:
+    """The samples of a source, counted by the part of a list that they are of."""
+    for sample in iter_samples(entries):
+        tally.count(entries.part)
+        yield sample
 
 
 def _demonstrations(

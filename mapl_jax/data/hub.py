@@ -1,0 +1,38 @@
+"""Data sets on the hub: `org/name:split?config=NAME&data_dir=FOLDER&revision=NAME`."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from mapl_jax.data.folders import HUB_NAME
+from mapl_jax.runtime.errors import UserError
+
+OPTIONS = ("split", "config", "data_dir", "revision", "streaming")
+
+
+def rows(name: str) -> Iterator[Mapping[str, object]]:
+    """The rows of a data set; the same with `streaming=true`, which keeps nothing on the disk.
+
+    Raises:
+        UserError: an option is unknown, or there is no such data set.
+    """
+    import datasets
+
+    match = HUB_NAME.fullmatch(name)
+    assert match is not None
+    options: dict[str, Any] = {"split": match[2] or "train", **dict(parse_qsl(match[3] or ""))}
+    for key in options:
+        if key not in OPTIONS:
+            raise UserError(f"{name}: unknown option {key!r}; known are {', '.join(OPTIONS)}")
+    if "config" in options:
+        options["name"] = options.pop("config")
+    if "streaming" in options:
+        options["streaming"] = options["streaming"].lower() in ("true", "1")
+    try:
+        yield from datasets.load_dataset(match[1], **options)
+    except Exception as error:
+        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UserError(
+            f"cannot load {match[1]!r} (split {options['split']!r}) from the hub: {said}; "
+            "check name, split and network, or give a local file"
+        ) from None
