@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from mapl_jax.data import trie_set
-from mapl_jax.data.messages import Prompt, as_messages
+from mapl_jax.data.messages import Prompt, as_messages, as_text
 from mapl_jax.data.settings import ON_ERROR, TRUNCATION
 from mapl_jax.data.sources import Source
 from mapl_jax.data.splits import Split
@@ -27,6 +27,7 @@ from mapl_jax.models.config import DTYPES
 from mapl_jax.models.initial import compute_in
 from mapl_jax.reports import comparison, run
 from mapl_jax.runtime import cli, files, plugins
+from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import result, say, say_each
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import check_target, shown, write_json
@@ -56,114 +57,6 @@ class Evaluation:
 
     def __repr__(self) -> str:
         return preferences.table(None, self.summary)
-
-
-def evaluate_model(
-    model: Model,
-    data: Source,
-    *,
-    synthesis: Mapping[str, Any] | None = None,
-    max_length: int = 0,
-    rows_per_batch: int = 8,
-    dtype: str = "float32",
-    resamples: int = 1000,
-    seed: int = 0,
-) -> Evaluation:
-    """How often a reward model prefers what it should.
-
-    Args:
-        model: a reward model, or where it lies.
-        data: pairs or samples.
-        synthesis: settings to add instructions to pairs with, as `make_samples` takes them, {} for
-            the usual ones; None for pairs as they are.
-        max_length: longest prompt and response together, tokens; 0: that of the run, else 2048.
-        rows_per_batch: rows of tokens at once.
-        dtype: of the computation, "float32" or "bfloat16".
-        resamples: of the bootstrap behind the 95 % intervals.
-        seed: of the bootstrap.
-
-    Raises:
-        UserError: there is no reward model, or the data is bad.
-
-    Example:
-        >>> import mapl_jax
-        >>> pairs = mapl_jax.load_pairs("demo", limit=10)
-        >>> model = mapl_jax.build_model(mapl_jax.load_config("rm:tiny"), pairs)
-        >>> found = mapl_jax.evaluate_model(model, pairs)
-        >>> found.summary["base_count"]
-        10
-    """
-    found = _reward_model(model)
-    settings = judging.encoding(found, max_length)
-    with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
-        split = prepare.samples_of(
-            data, cache, synthesis=None if synthesis is None else SynthesisSettings(**synthesis)
-        )
-        tries = trie_set.encode_split(split, found.tokenizer, settings, cache)
-        say_each(trie_set.flaws(tries))
-        scored = judging.comparisons(
-            found, tries, found.mesh, rows_per_batch=rows_per_batch, compute=compute_in(dtype)
-        )
-    summary = preferences.summarize(scored, seed=seed, resamples=resamples)
-    return Evaluation(summary, scored, {**split.counts, "encoding": tries.counts})
-
-
-def score(
-    prompt: Prompt,
-    responses: Sequence[str],
-    model: Model,
-    *,
-    rows_per_batch: int = 1,
-    dtype: str = "float32",
-) -> list[float]:
-    """Rewards of responses to a prompt.
-
-    All responses are read together with the prompt, which is read once. Calls with one loaded
-    model compile once for texts of about the same length.
-
-    Args:
-        prompt: a text, or the messages of a conversation that ends with a user's turn.
-        responses: any number of texts.
-        model: a reward model from `load_model` or `train_model`, or where one lies (a run, an
-            exported model, a hub name), which is then loaded for this call.
-        rows_per_batch: rows of tokens at once.
-        dtype: of the computation, "float32" or "bfloat16".
-
-    Returns:
-        A reward for each response; what it means against others is all that it means.
-
-    Raises:
-        UserError: there is no reward model, or the prompt is too long for it.
-
-    Example:
-        >>> import mapl_jax
-        >>> pairs = mapl_jax.load_pairs("demo", limit=10)
-        >>> model = mapl_jax.build_model(mapl_jax.load_config("rm:tiny"), pairs)
-        >>> rewards = mapl_jax.score("Name a river.", ["The Nile.", "Bread.", "The Nile."], model)
-        >>> len(rewards), rewards[0] == rewards[2]
-        (3, True)
-    """
-    if isinstance(responses, str):
-        raise UserError("responses must be a list of texts, and not one text")
-    if not responses:
-        return []
-    found = _reward_model(model)
-    ((*rewards,),) = judging.rewards(
-        found,
-        [as_messages(prompt)],
-        [list(responses)],
-        found.mesh,
-        rows_per_batch=rows_per_batch,
-        compute=compute_in(dtype),
-    )
-    return rewards
-
-
-def _reward_model(model: Model) -> Trained:
-    found = loaded(model)
-    if not found.head:
-        raise UserError("this is a policy, which has no score; give a reward model")
-    return found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -202,6 +95,117 @@ class Settings:
     seed: int = setting(0, "seed of the bootstrap", least=0, most=2**32 - 1)
     synthesis: SynthesisSettings
     mesh: MeshSettings
+
+
+@checked(Settings)
+def evaluate_model(
+    model: Model,
+    data: Source,
+    *,
+    synthesis: Mapping[str, Any] | None = None,
+    max_length: int = 0,
+    rows_per_batch: int = 8,
+    dtype: str = "float32",
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Evaluation:
+    """How often a reward model prefers what it should.
+
+    Args:
+        model: a reward model, or where it lies.
+        data: pairs or samples.
+        synthesis: settings to add instructions to pairs with, as `make_samples` takes them, {} for
+            the usual ones; None for pairs as they are.
+        max_length: longest prompt and response together, tokens; 0: that of the run, else 2048.
+        rows_per_batch: rows of tokens at once.
+        dtype: of the computation, "float32" or "bfloat16".
+        resamples: of the bootstrap behind the 95 % intervals.
+        seed: of the bootstrap.
+
+    Raises:
+        UserError: there is no reward model, or the data is bad.
+
+    Example:
+        >>> import mapl_jax
+        >>> pairs = mapl_jax.load_pairs("demo", limit=10)
+        >>> model = mapl_jax.build_model(mapl_jax.load_config("rm:tiny"), pairs)
+        >>> found = mapl_jax.evaluate_model(model, pairs)
+        >>> found.summary["base_count"]
+        10
+    """
+    found = _reward_model(model)
+    settings = judging.encoding(found, max_length)
+    added = None
+    if synthesis is not None:
+        added = from_section(SynthesisSettings, synthesis, "synthesis")
+    with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
+        split = prepare.samples_of(data, cache, synthesis=added)
+        tries = trie_set.encode_split(split, found.tokenizer, settings, cache)
+        say_each(trie_set.flaws(tries))
+        scored = judging.comparisons(
+            found, tries, found.mesh, rows_per_batch=rows_per_batch, compute=compute_in(dtype)
+        )
+    summary = preferences.summarize(scored, seed=seed, resamples=resamples)
+    return Evaluation(summary, scored, {**split.counts, "encoding": tries.counts})
+
+
+@checked(Settings)
+def score(
+    prompt: Prompt,
+    responses: Sequence[str],
+    model: Model,
+    *,
+    rows_per_batch: int = 1,
+    dtype: str = "float32",
+) -> list[float]:
+    """Rewards of responses to a prompt.
+
+    All responses are read together with the prompt, which is read once. Calls with one loaded
+    model compile once for texts of about the same length.
+
+    Args:
+        prompt: a text, or the messages of a conversation that ends with a user's turn.
+        responses: any number of texts.
+        model: a reward model from `load_model` or `train_model`, or where one lies (a run, an
+            exported model, a hub name), which is then loaded for this call.
+        rows_per_batch: rows of tokens at once.
+        dtype: of the computation, "float32" or "bfloat16".
+
+    Returns:
+        A reward for each response; what it means against others is all that it means.
+
+    Raises:
+        UserError: there is no reward model, a text is empty, or the prompt is too long.
+
+    Example:
+        >>> import mapl_jax
+        >>> pairs = mapl_jax.load_pairs("demo", limit=10)
+        >>> model = mapl_jax.build_model(mapl_jax.load_config("rm:tiny"), pairs)
+        >>> rewards = mapl_jax.score("Name a river.", ["The Nile.", "Bread.", "The Nile."], model)
+        >>> len(rewards), rewards[0] == rewards[2]
+        (3, True)
+    """
+    messages = as_messages(prompt)
+    texts = [as_text(text, f"response {number}") for number, text in enumerate(responses, 1)]
+    found = _reward_model(model)
+    if not texts:
+        return []
+    ((*rewards,),) = judging.rewards(
+        found,
+        [messages],
+        [texts],
+        found.mesh,
+        rows_per_batch=rows_per_batch,
+        compute=compute_in(dtype),
+    )
+    return rewards
+
+
+def _reward_model(model: Model) -> Trained:
+    found = loaded(model)
+    if not found.head:
+        raise UserError("this is a policy, which has no score; give a reward model")
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ from mapl_jax.data.sources import Source
 from mapl_jax.data.trie_set import encode_split
 from mapl_jax.reports.model_card import card_of
 from mapl_jax.runtime import cli, errors, settings
+from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.settings import setting
@@ -26,6 +27,23 @@ from mapl_jax.training.export import TOLERANCE, write_model
 from mapl_jax.training.restore import Model, loaded
 
 
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """The plain flags of the command."""
+
+    checkpoint: str = setting("", "a run folder, one of its checkpoints/STEP, or a model folder")
+    output: str = setting("", "folder to write; a model that is there is replaced")
+    dtype: str = setting(
+        "float32", "type of the weights: float32 or bfloat16", choices=tuple(TOLERANCE)
+    )
+    adapter: bool = setting(False, "write a LoRA run's adapters as PEFT does, instead of merging")
+    data: str = setting("", "pairs or samples to check with; empty: the run's held-out rows")
+
+    def __post_init__(self) -> None:
+        settings.check(self, "--")
+
+
+@checked(Flags)
 def export_model(
     model: Model,
     folder: str | os.PathLike[str],
@@ -76,22 +94,6 @@ def export_model(
             dtype=dtype,
             adapter=adapter,
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class Flags:
-    """The plain flags of the command."""
-
-    checkpoint: str = setting("", "a run folder, one of its checkpoints/STEP, or a model folder")
-    output: str = setting("", "folder to write; a model that is there is replaced")
-    dtype: str = setting(
-        "float32", "type of the weights: float32 or bfloat16", choices=tuple(TOLERANCE)
-    )
-    adapter: bool = setting(False, "write a LoRA run's adapters as PEFT does, instead of merging")
-    data: str = setting("", "pairs or samples to check with; empty: the run's held-out rows")
-
-    def __post_init__(self) -> None:
-        settings.check(self, "--")
 
 
 def main(arguments: cli.Arguments[Flags]) -> None:

@@ -23,6 +23,7 @@ from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.generation import Sampling
 from mapl_jax.models.initial import compute_in
 from mapl_jax.runtime import cli
+from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import ask, result, say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import check_target
@@ -30,6 +31,7 @@ from mapl_jax.runtime.settings import from_section, setting
 from mapl_jax.training.restore import Model, loaded
 
 
+@checked(SamplerSettings)
 def generate_responses(
     prompts: Sequence[Prompt],
     model: Model,
@@ -71,10 +73,6 @@ def generate_responses(
         >>> [len(some) for some in answers]
         [2]
     """
-    if isinstance(prompts, str):
-        raise UserError("prompts must be a list of prompts, and not one text")
-    if n < 1:
-        raise UserError(f"n must be at least 1, not {n}")
     if n > 1 and temperature == 0:
         raise UserError(f"n={n} responses at temperature 0 are all the same")
     found = loaded(model)

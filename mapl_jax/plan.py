@@ -27,6 +27,7 @@ from mapl_jax.models.config import DecoderConfig
 from mapl_jax.performance import estimate
 from mapl_jax.performance.estimate import GB, Memory, Slice
 from mapl_jax.runtime import cli
+from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import result
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.settings import from_section, setting
@@ -228,6 +229,7 @@ def _memory(
     return Memory(**state, temporaries=temporaries), traffic
 
 
+@checked()
 def build_model(config: ConfigDict, data: Source | None = None) -> Trained:
     """The model that a config describes, as it is before training.
 

@@ -9,7 +9,7 @@ import itertools
 import os
 import shlex
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mapl_jax import constraints
@@ -23,6 +23,7 @@ from mapl_jax.data.settings import ON_ERROR
 from mapl_jax.data.sources import DEMO, Source
 from mapl_jax.reports import synthesis as report
 from mapl_jax.runtime import cli, plugins
+from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import progress, say, say_each
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import local
@@ -31,6 +32,7 @@ from mapl_jax.synthesis import draw, pipeline, prepare, runners
 from mapl_jax.synthesis.settings import Settings
 
 
+@checked(limit=(0, 10**9))
 def load_pairs(
     source: Source = DEMO,
     *,
@@ -61,8 +63,6 @@ def load_pairs(
         >>> pair["prompt"], pair["chosen"]
         ([{'role': 'user', 'content': 'Name a river.'}], 'The Nile.')
     """
-    if limit < 0:
-        raise UserError(f"limit must be at least 0, not {limit}")
     if not isinstance(source, str | os.PathLike):
         source = itertools.islice(forms.rows_of(source), limit or None)
     demo_pairs = max(limit, 10) if limit else 4000
@@ -73,6 +73,7 @@ def load_pairs(
     return pairs.records[: limit or None]
 
 
+@checked()
 def make_samples(pairs: Source, **settings: Any) -> list[Sample]:
     """Adds instructions to pairs: what `python -m mapl_jax.synthesize` does, in this process.
 
@@ -111,6 +112,7 @@ def make_samples(pairs: Source, **settings: Any) -> list[Sample]:
         return list(split.samples())
 
 
+@checked(Settings, k=(1, 1000))
 def propose_instructions(
     keeps: str,
     breaks: str | None = None,
@@ -144,8 +146,6 @@ def propose_instructions(
         >>> mapl_jax.check_instructions(found, "no")
         [False, False]
     """
-    if k < 1:
-        raise UserError(f"k must be at least 1, not {k}")
     rng = draw.generator(seed, f"{keeps}\n{breaks}", "propose_instructions")
     conditions = [(keeps, True)] + ([] if breaks is None else [(breaks, False)])
     items: list[registry.Item] = []
@@ -168,8 +168,9 @@ def propose_instructions(
     ]
 
 
+@checked()
 def check_instructions(
-    instructions: Iterable[str | Mapping[str, Any]], response: str
+    instructions: Sequence[str | Mapping[str, Any]], response: str
 ) -> list[bool]:
     """Whether a response keeps each of some instructions.
 

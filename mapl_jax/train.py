@@ -15,6 +15,7 @@ from mapl_jax.reports.model_card import card_of
 from mapl_jax.reports.pages import duration
 from mapl_jax.reports.run import finish
 from mapl_jax.runtime import cli, plugins
+from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import detail, say
 from mapl_jax.runtime.files import shown
 from mapl_jax.runtime.run_folder import Config, RunFolder, opened, undone_on_mistake
@@ -39,6 +40,7 @@ class Settings(RunSettings):
     sft: "Settings | None" = None
 
 
+@checked()
 def train_model(
     config: ConfigDict,
     train_data: Source | None = None,

@@ -194,7 +194,10 @@ def test_instructions_are_kept_by_the_one_text_and_broken_by_the_other():
             "nine://b/run cannot be reached: Protocol not known: nine",
         ),
         (lambda: mapl_jax.score("a", "b", "nowhere"), "must be a list of texts"),
-        (lambda: mapl_jax.generate_responses("a", "nowhere"), "must be a list of prompts"),
+        (
+            lambda: mapl_jax.generate_responses("a", "nowhere"),
+            "must be a list of texts or conversations",
+        ),
         (lambda: mapl_jax.set_verbosity("loud"), "choose one of quiet, normal, verbose"),
     ],
 )

@@ -350,4 +350,12 @@ def rows_of(source: object) -> Iterator[Mapping[str, object]]:
         source = source.to_dict("records")
     if not hasattr(source, "__iter__"):
         raise UserError(f"data must be a list of records, not {type(source).__name__}")
-    return (cast(Mapping[str, object], plain(row)) for row in source)
+    return map(_plain_or_bad, source)
+
+
+def _plain_or_bad(row: object) -> Mapping[str, object]:
+    """A record of plain values; one that has none is told of where it is read."""
+    try:
+        return cast(Mapping[str, object], plain(row))
+    except ValueError as error:
+        return cast(Mapping[str, object], BadRecord("nested too deep", str(error)))

@@ -55,6 +55,18 @@ def as_messages(prompt: Prompt) -> list[Message]:
         raise UserError(f"the prompt cannot be read: {bad}") from None
 
 
+def as_text(value: object, name: str) -> str:
+    """Text with something in it, for functions that are given one.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        return text_of(value, name)
+    except BadRecord as bad:
+        raise UserError(str(bad).replace("; fill it in or remove the record", "")) from None
+
+
 def unwritten(value: object, name: str) -> object:
     """Messages that stand as text, as the list they were; anything else as it is.
 

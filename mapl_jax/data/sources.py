@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mapl_jax.data import demo, forms
-from mapl_jax.data.readers import Entries, read_entries
+from mapl_jax.data.readers import BadRecord, Entries, as_object, read_entries
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import write_lines
 
@@ -55,10 +55,30 @@ def as_file(data: Source, folder: Path, name: str) -> str:
     """
     if isinstance(data, str | os.PathLike):
         return os.fspath(data)
-    records = list(forms.rows_of(data))
+    records = [_written(record, number) for number, record in enumerate(forms.rows_of(data), 1)]
     lines = "".join(json.dumps(record, sort_keys=True) for record in records)
     digest = hashlib.blake2b(lines.encode(), digest_size=8).hexdigest()
     path = folder / f"{name}-{digest}.jsonl"
     if not path.exists():
         write_lines(path, records)
     return str(path)
+
+
+def _written(record: object, number: int) -> dict[str, object]:
+    """A record in memory that a file can hold.
+
+    Raises:
+        UserError: it is no object, or holds what JSON has not; names the field.
+    """
+    try:
+        fields = as_object(record)
+    except BadRecord as bad:
+        raise UserError(f"record {number}: {bad}") from None
+    for name, value in fields.items():
+        try:
+            json.dumps({name: value}, ensure_ascii=False).encode()
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"record {number}: {name!r} cannot be written as JSON ({error}); leave it out"
+            ) from None
+    return fields

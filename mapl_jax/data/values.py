@@ -1,12 +1,22 @@
 """Values of libraries as values of JSON."""
 
+import datetime
 from collections.abc import Mapping
 
 import numpy as np
 
+# How deep a record may be nested.
+DEEPEST = 100
 
-def plain(value: object) -> object:
-    """A value of NumPy, pandas or Arrow as one of JSON; NaN is null."""
+
+def plain(value: object, depth: int = 0) -> object:
+    """A value of NumPy, pandas or Arrow as one of JSON; NaN is null, dates are text.
+
+    Raises:
+        ValueError: it is nested without end.
+    """
+    if depth > DEEPEST:
+        raise ValueError(f"is nested more than {DEEPEST} deep")
     if value is None or type(value) in (str, int, bool):
         return value
     if isinstance(value, float):
@@ -16,12 +26,14 @@ def plain(value: object) -> object:
     if isinstance(value, np.generic):
         return plain(value.item())
     if isinstance(value, Mapping):
-        return {name: plain(part) for name, part in value.items()}
+        return {str(name): plain(part, depth + 1) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
+        return [plain(part, depth + 1) for part in value]
     if type(value).__name__ in ("NAType", "NaTType"):
         return None
     for method in ("as_py", "to_dict", "to_pylist"):
         if hasattr(value, method):
-            return plain(getattr(value, method)())
+            return plain(getattr(value, method)(), depth + 1)
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
     return value

@@ -44,8 +44,10 @@ class Lora:
         ALL, "matrices with adapters: all, or of q,k,v,o,gate,up,down with commas between them"
     )
     layers: int = setting(
-        0, "last layers that have adapters; below them nothing is trained or kept; 0: all",
-        least=0, most=2**14
+        0,
+        "last layers that have adapters; below them nothing is trained or kept; 0: all",
+        least=0,
+        most=2**14,
     )
 
     def __post_init__(self) -> None:

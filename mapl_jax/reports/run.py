@@ -32,6 +32,7 @@ from mapl_jax.reports.figures import (
 from mapl_jax.reports.findings import SPLITS
 from mapl_jax.reports.pages import duration, number, write_page
 from mapl_jax.runtime import files
+from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_json, shown, write_json
@@ -44,6 +45,7 @@ from mapl_jax.training.restore import Model, Trained
 Scored = preferences.Scored | likelihood.Scored
 
 
+@checked()
 def report_pictures(model: Model) -> dict[str, Gallery]:
     """The pictures of a finished run's report; a notebook shows one, or some side by side.
 

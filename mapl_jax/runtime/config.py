@@ -8,6 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.errors import UserError
 
 # In the package where it is installed (setup.py puts it there), beside it in a clone.
@@ -18,6 +19,7 @@ FOLDER = next(
 )
 
 
+@checked()
 def load_config(name: str = "rm", values: Mapping[str, Any] | None = None) -> ConfigDict:
     """The config of a file of `configs/`, with some fields set.
 
@@ -96,6 +98,8 @@ def change(config: ConfigDict, values: Mapping[str, Any]) -> None:
     """
     known = dict(fields(config))
     for name, value in values.items():
+        if not isinstance(name, str):
+            raise UserError(f"a config field is called by text, not {name!r}")
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""

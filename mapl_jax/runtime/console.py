@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 import tqdm
 
+from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.errors import UserError
 
 
@@ -43,6 +44,7 @@ _COLUMNS = 100
 _level = LEVELS.index("normal")
 
 
+@checked()
 def set_verbosity(level: str) -> None:
     """Sets how much is said from now on.
 

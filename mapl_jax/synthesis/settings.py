@@ -73,7 +73,7 @@ class Settings:
         choices=LIST_BASE,
     )
     list_pairs: int = setting(
-        1, "pairs of responses of a list that get instructions, drawn from all", least=0
+        1, "pairs of responses of a list that get instructions, drawn from all", least=0, most=10**6
     )
     reference: int = setting(
         512,

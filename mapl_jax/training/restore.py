@@ -15,7 +15,8 @@ from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.models import axes, hub, initial, lora
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import Head, LogpHead, ScoreHead
-from mapl_jax.runtime import console, files, storage
+from mapl_jax.runtime import console, files, settings, storage
+from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_json
 from mapl_jax.runtime.run_folder import RunFolder
@@ -177,6 +178,7 @@ Model = Trained | str | os.PathLike[str]
 SPREAD = {"data": 1, "fsdp": -1, "tensor": 1}
 
 
+@checked()
 def load_model(path: str | os.PathLike[str], mesh: Mapping[str, int] | None = None) -> Trained:
     """Loads a model.
 
@@ -200,7 +202,8 @@ def load_model(path: str | os.PathLike[str], mesh: Mapping[str, int] | None = No
         >>> mapl_jax.load_model(folder).head
         True
     """
-    return load(os.fspath(path), sharding.make_mesh(mesh or SPREAD))
+    sizes = settings.from_section(sharding.MeshSettings, mesh or SPREAD, "mesh")
+    return load(os.fspath(path), sharding.make_mesh(sizes))
 
 
 def loaded(model: Model) -> Trained:
