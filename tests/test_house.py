@@ -60,6 +60,7 @@ TABLES = {
     "constraints.families.wordings.formats",
     "constraints.families.wordings.scope",
     "data.demo",
+    "models.families",
 }
 
 LONGEST_FUNCTION = 80

@@ -17,9 +17,13 @@ TABLE: dict[tuple[str, ...], tuple[str | None, ...]] = {
     ("v", "kernel"): ("embed", "kv_heads"),
     ("v", "bias"): ("kv_heads",),
     ("o", "kernel"): ("heads", "embed"),
+    ("o", "bias"): ("embed",),
     ("gate", "kernel"): ("embed", "mlp"),
     ("up", "kernel"): ("embed", "mlp"),
     ("down", "kernel"): ("mlp", "embed"),
+    ("gate", "bias"): ("mlp",),
+    ("up", "bias"): ("mlp",),
+    ("down", "bias"): ("embed",),
     ("scale",): (None,),
 }
 

@@ -20,10 +20,12 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "gelu_tanh": functools.partial(jax.nn.gelu, approximate=True),
 }
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+LISTS = ("sliding", "unrotated", "eos_tokens")
 CHOICES = {
     "activation": tuple(ACTIVATIONS),
     "norms": ("before", "after", "both"),
     "qk_norm": (None, "head", "projection"),
+    "rotary_pairs": ("halves", "neighbours"),
 }
 
 
@@ -90,18 +92,27 @@ class DecoderConfig:
         activation: of the feed-forward gate, "silu" or "gelu_tanh".
         rope_theta: base of the rotary angles.
         rope_scaling: of the rotary angles of layers without a window.
+        rotary_dim: how much of a head turns; None for all of it.
+        rotary_pairs: what turns together: "halves" (i, i + H/2) or "neighbours" (2i, 2i + 1).
+        unrotated: for each layer, whether nothing turns there; empty if it does everywhere.
         local_rope_theta: base in layers with a window, unscaled; None if it is the same there.
         norms: "before" attention and feed-forward, "after" them (before they are added), or "both".
         norm_eps: added to the mean square in norms.
         norm_offset: norms multiply by this plus their scale.
         qk_norm: queries and keys are normed by "head" or over the whole "projection"; None: not.
         qkv_bias: queries, keys and values have biases.
+        output_bias: what attention gives back has one.
+        mlp_bias: the feed-forward layers have biases.
         query_scalar: attention scores are divided by its square root; None for H.
+        attention_multiplier: attention scores are multiplied by it instead; None: see above.
         attention_softcap: c of c * tanh(score / c) on attention scores; None for no cap.
         logit_softcap: the same on a policy's logits.
         window: tokens attend to ancestors fewer than this many positions above them.
         sliding: for each layer, whether it has the window; empty without a window.
         scale_embeddings: embeddings are multiplied by sqrt(D).
+        embedding_multiplier: embeddings are multiplied by it.
+        residual_multiplier: what a part of a layer adds is multiplied by it.
+        logit_divisor: a policy's logits are divided by it.
         tie_embeddings: a policy's output matrix is its embedding.
         family: name of the table in `families` the model is read and written by.
         max_positions: longest sequence the model was made for; written on export.
@@ -121,18 +132,27 @@ class DecoderConfig:
     activation: str = "silu"
     rope_theta: float = 10_000.0
     rope_scaling: RopeScaling | None = None
+    rotary_dim: int | None = None
+    rotary_pairs: str = "halves"
+    unrotated: tuple[bool, ...] = ()
     local_rope_theta: float | None = None
     norms: str = "before"
     norm_eps: float = 1e-6
     norm_offset: float = 0.0
     qk_norm: str | None = None
     qkv_bias: bool = True
+    output_bias: bool = False
+    mlp_bias: bool = False
     query_scalar: float | None = None
+    attention_multiplier: float | None = None
     attention_softcap: float | None = None
     logit_softcap: float | None = None
     window: int | None = None
     sliding: tuple[bool, ...] = ()
     scale_embeddings: bool = False
+    embedding_multiplier: float = 1.0
+    residual_multiplier: float = 1.0
+    logit_divisor: float = 1.0
     tie_embeddings: bool = True
     family: str = "qwen2"
     max_positions: int = 32_768
@@ -143,7 +163,7 @@ class DecoderConfig:
 
     def __post_init__(self):
         # JSON has lists; a config is a key of caches, so it holds none.
-        for name in ("sliding", "eos_tokens"):
+        for name in LISTS:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("vocab_size", "width", "layers", "heads", "kv_heads", "head_dim", "mlp_width"):
             if getattr(self, name) < 1:
@@ -165,6 +185,17 @@ class DecoderConfig:
             )
         if self.head_dim % 2:
             raise UserError(f"model: head_dim ({self.head_dim}) must be even; angles come in pairs")
+        if self.turning % 2 or not 0 < self.turning <= self.head_dim:
+            raise UserError(
+                f"model: rotary_dim ({self.turning}) must be even and at most head_dim "
+                f"({self.head_dim})"
+            )
+        if self.unrotated and len(self.unrotated) != self.layers:
+            raise UserError(
+                f"model: unrotated names {len(self.unrotated)} layers; it must be all {self.layers}"
+            )
+        if self.rope_scaling is not None:
+            self.rope_scaling.check(self.turning)
         if len(self.sliding) != (self.layers if self.window else 0):
             raise UserError(
                 f"model: sliding names {len(self.sliding)} layers; with a window it must be all "
@@ -177,14 +208,20 @@ class DecoderConfig:
         return self.layers - self.lora.layers if self.lora and self.lora.layers else 0
 
     @property
+    def turning(self) -> int:
+        """How much of a head turns."""
+        return self.head_dim if self.rotary_dim is None else self.rotary_dim
+
+    @property
     def score_scale(self) -> float:
         """Of the scores of attention."""
+        if self.attention_multiplier is not None:
+            return self.attention_multiplier
         return (self.head_dim if self.query_scalar is None else self.query_scalar) ** -0.5
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain JSON."""
-        lists = {"sliding": list(self.sliding), "eos_tokens": list(self.eos_tokens)}
-        return {**dataclasses.asdict(self), **lists}
+        return {**dataclasses.asdict(self), **{name: list(getattr(self, name)) for name in LISTS}}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "DecoderConfig":

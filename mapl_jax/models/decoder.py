@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from mapl_jax.kernels.attention import attention
 from mapl_jax.kernels.compute import Compute
@@ -35,14 +35,13 @@ from mapl_jax.kernels.products import product
 from mapl_jax.kernels.rows import AnyArray, Row
 from mapl_jax.models import lora
 from mapl_jax.models.config import ACTIVATIONS, DecoderConfig
+from mapl_jax.models.layers import by_layer, layer_kinds
 from mapl_jax.models.lora import Linear
 from mapl_jax.models.parameters import Params
-from mapl_jax.models.rope import Rotary, rotary_angles, rotate
+from mapl_jax.models.rope import Rotary, rotate
 from mapl_jax.runtime.errors import UserError
 
 INIT_SCALE = 0.02
-# Of a window that is none: no two tokens of a trie lie so far apart.
-FAR = 2**30
 REMAT: dict[str, Callable[..., bool] | None] = {
     "none": None,
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
@@ -75,7 +74,8 @@ class Attention(nnx.Module):
         self.q = linear(config.width, inner, use_bias=config.qkv_bias)
         self.k = linear(config.width, inner_kv, use_bias=config.qkv_bias)
         self.v = linear(config.width, inner_kv, use_bias=config.qkv_bias)
-        self.o = linear(inner, config.width)
+        self.o = linear(inner, config.width, use_bias=config.output_bias)
+        self.rotate = functools.partial(rotate, neighbours=config.rotary_pairs == "neighbours")
         self.by_head = config.qk_norm == "head"
         q_width, k_width = (config.head_dim,) * 2 if self.by_head else (inner, inner_kv)
         self.q_norm = Norm(config, q_width, dtype) if config.qk_norm else None
@@ -85,8 +85,8 @@ class Attention(nnx.Module):
         self, x: Float[Array, "R S D"], rotary: Rotary, attend: Callable[..., Array]
     ) -> Float[Array, "R S D"]:
         """Attends; `attend` maps q, k, v to the output of the heads."""
-        q = rotate(self._heads(self.q(x), self.q_norm), rotary)
-        k = rotate(self._heads(self.k(x), self.k_norm), rotary)
+        q = self.rotate(self._heads(self.q(x), self.q_norm), rotary)
+        k = self.rotate(self._heads(self.k(x), self.k_norm), rotary)
         output = attend(q, k, self._heads(self.v(x), None))
         return self.o(output.reshape(*x.shape[:2], -1))
 
@@ -103,9 +103,9 @@ class Mlp(nnx.Module):
     def __init__(self, config: DecoderConfig, dtype: DTypeLike, *, rngs: nnx.Rngs):
         linear = functools.partial(_linear, dtype=dtype, rngs=rngs)
         self.activation = config.activation
-        self.gate = linear(config.width, config.mlp_width)
-        self.up = linear(config.width, config.mlp_width)
-        self.down = linear(config.mlp_width, config.width)
+        self.gate = linear(config.width, config.mlp_width, use_bias=config.mlp_bias)
+        self.up = linear(config.width, config.mlp_width, use_bias=config.mlp_bias)
+        self.down = linear(config.mlp_width, config.width, use_bias=config.mlp_bias)
 
     def __call__(self, x: Float[Array, "R S D"]) -> Float[Array, "R S D"]:
         """Applies it to every token."""
@@ -125,14 +125,18 @@ class Layer(nnx.Module):
         self.mlp_norm = norm("before", "both")
         self.mlp = Mlp(config, dtype, rngs=rngs)
         self.mlp_out_norm = norm("after", "both")
+        self.multiplier = config.residual_multiplier
 
     def __call__(
         self, x: Float[Array, "R S D"], rotary: Rotary, attend: Callable[..., Array]
     ) -> Float[Array, "R S D"]:
         """One layer."""
         seen = self.attention(_normed(self.attention_norm, x), rotary, attend)
-        x = x + _normed(self.attention_out_norm, seen)
-        return x + _normed(self.mlp_out_norm, self.mlp(_normed(self.mlp_norm, x)))
+        x = x + self._scaled(_normed(self.attention_out_norm, seen))
+        return x + self._scaled(_normed(self.mlp_out_norm, self.mlp(_normed(self.mlp_norm, x))))
+
+    def _scaled(self, x: Float[Array, "R S D"]) -> Float[Array, "R S D"]:
+        return x if self.multiplier == 1 else x * jnp.asarray(self.multiplier, x.dtype)
 
 
 class Part(NamedTuple):
@@ -156,6 +160,8 @@ class Decoder(nnx.Module):
         self.dtype = dtype
         self.adapted = config.lora.layers if config.frozen_layers and config.lora else 0
         self.embed_scale = config.width**0.5 if config.scale_embeddings else None
+        if config.embedding_multiplier != 1:
+            self.embed_scale = (self.embed_scale or 1.0) * config.embedding_multiplier
         embed = jax.random.normal(rngs.params(), (config.vocab_size, config.width), jnp.float32)
         self.embed = nnx.Param(INIT_SCALE * embed)
 
@@ -173,8 +179,8 @@ class Decoder(nnx.Module):
     def __call__(
         self,
         row: Row,
-        sliding: Bool[Array, "layers"],
-        context: Callable[[Bool[Array, ""]], tuple[Rotary, Callable[..., Array]]],
+        kinds: Int[Array, "layers"],
+        context: Callable[[Int[Array, ""]], tuple[Rotary, Callable[..., Array]]],
         policy: Callable[..., bool] | None,
         place: Callable[[Array], Array],
         *,
@@ -184,7 +190,7 @@ class Decoder(nnx.Module):
 
         Args:
             row: ids, or states below the layers with adapters.
-            sliding: which layers have the window.
+            kinds: of the layers, from `layer_kinds`.
             context: from that, a layer's rotary angles and attention.
             policy: what the backward pass need not find again.
             place: puts states where their rows lie.
@@ -193,12 +199,12 @@ class Decoder(nnx.Module):
 
         def run(x: Array, part: Part) -> Array:
             def layer(x: Array, scanned: tuple[Any, Array]) -> tuple[Array, None]:
-                params, slides = scanned
-                return place(nnx.merge(part.definition, params)(x, *context(slides))), None
+                params, kind = scanned
+                return place(nnx.merge(part.definition, params)(x, *context(kind))), None
 
             if policy is not None:
                 layer = jax.checkpoint(layer, policy=policy, prevent_cse=False)
-            return jax.lax.scan(layer, x, (part.stacked, sliding[part.layers]))[0]
+            return jax.lax.scan(layer, x, (part.stacked, kinds[part.layers]))[0]
 
         below, above = self._parts()
         x = place(self._embedded(row.tokens) if row.states is None else jnp.asarray(row.states))
@@ -222,7 +228,7 @@ class Decoder(nnx.Module):
     def remembering(
         self,
         tokens: Int[AnyArray, "R S"],
-        sliding: Bool[Array, "layers"],
+        kinds: Int[Array, "layers"],
         context: Callable[..., tuple[Rotary, Callable[..., tuple[Array, Any]]]],
         memory: Any,
     ) -> tuple[Float[Array, "R S D"], Any]:
@@ -230,7 +236,7 @@ class Decoder(nnx.Module):
 
         Args:
             tokens: ids.
-            sliding: which layers have the window.
+            kinds: of the layers, from `layer_kinds`.
             context: from that, the layer's number and the memory: its rotary angles, and attention
                 that also returns the memory it leaves.
             memory: what the first layer finds.
@@ -242,8 +248,8 @@ class Decoder(nnx.Module):
         def run(carried: tuple[Array, Any], part: Part) -> tuple[Array, Any]:
             def layer(carried: tuple[Array, Any], scanned: tuple[Any, Array, Array]) -> Any:
                 x, memory = carried
-                params, slides, number = scanned
-                rotary, attend = context(slides, number, memory)
+                params, kind, number = scanned
+                rotary, attend = context(kind, number, memory)
                 left = []
 
                 def attending(q: Array, k: Array, v: Array) -> Array:
@@ -254,8 +260,8 @@ class Decoder(nnx.Module):
                 x = nnx.merge(part.definition, params)(x, rotary, attending)
                 return (x, *left), None
 
-            numbers = jnp.arange(len(sliding))[part.layers]
-            return jax.lax.scan(layer, carried, (part.stacked, sliding[part.layers], numbers))[0]
+            numbers = jnp.arange(len(kinds))[part.layers]
+            return jax.lax.scan(layer, carried, (part.stacked, kinds[part.layers], numbers))[0]
 
         carried = (self._embedded(tokens), memory)
         for part in filter(None, self._parts()):
@@ -307,8 +313,8 @@ def hidden(
     decoder = bound(config, params, compute.dtype)
     of_layer = by_layer(config, row.positions)
 
-    def context(slides: Array) -> tuple[Rotary, Callable[..., Array]]:
-        rotary, window = of_layer(slides)
+    def context(kind: Array) -> tuple[Rotary, Callable[..., Array]]:
+        rotary, window = of_layer(kind)
 
         def attend(q: Array, k: Array, v: Array) -> Array:
             return attention(
@@ -326,37 +332,13 @@ def hidden(
 
     place = (lambda x: x) if compute.spread is None else compute.spread.by_row
     policy = REMAT[compute.remat]
-    return decoder(row, sliding_layers(config), context, policy, place, trunk=trunk)
+    return decoder(row, layer_kinds(config), context, policy, place, trunk=trunk)
 
 
 def bound(config: DecoderConfig, params: Params, dtype: DTypeLike) -> Decoder:
     """The decoder with its parameters; a head among them is left alone."""
     definition, empty = _definition(config, jnp.dtype(dtype))
     return nnx.merge(definition, nnx.State({name: params[name] for name in empty}))
-
-
-def sliding_layers(config: DecoderConfig) -> Bool[Array, "layers"]:
-    """Which layers have the window."""
-    return jnp.asarray(config.sliding or (False,) * config.layers)
-
-
-def by_layer(
-    config: DecoderConfig, positions: Int[AnyArray, "R S"]
-) -> Callable[[Bool[Array, ""]], tuple[Rotary, int | Int[Array, ""] | None]]:
-    """From whether a layer has the window: its rotary angles, and its window."""
-    angles = functools.partial(rotary_angles, positions, config.head_dim)
-    everywhere = angles(config.rope_theta, config.rope_scaling)
-    local = None if config.local_rope_theta is None else angles(config.local_rope_theta)
-
-    def of_layer(slides: Bool[Array, ""]) -> tuple[Rotary, int | Int[Array, ""] | None]:
-        rotary = everywhere
-        if local is not None:
-            rotary = jax.tree.map(functools.partial(jnp.where, slides), local, everywhere)
-        if config.window is None or all(config.sliding):
-            return rotary, config.window
-        return rotary, jnp.where(slides, config.window, FAR)
-
-    return of_layer
 
 
 def softcapped(x: Float[Array, "..."], cap: float | None) -> Float[Array, "..."]:

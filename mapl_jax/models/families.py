@@ -51,9 +51,10 @@ class Tensor:
         return array[None] if self.form == ROW else array
 
 
-# Which layers have a window: none; all; those from `max_window_layers` on, if
-# `use_sliding_window`; every other one from the first on; all but every sixth.
-NOWHERE, EVERYWHERE, LATER, ALTERNATING, FIVE_OF_SIX = range(5)
+# Which layers have a window where the file does not list them: none; all; those from
+# `max_window_layers` on, if `use_sliding_window`; every other one from the first on; all but every
+# sixth; all but every fourth; none either, if `use_sliding_window` (they must be listed).
+NOWHERE, EVERYWHERE, LATER, ALTERNATING, FIVE_OF_SIX, THREE_OF_FOUR, LISTED = range(7)
 FULL, SLIDING = "full_attention", "sliding_attention"
 
 
@@ -70,9 +71,15 @@ class Family:
         fixed: config key -> the values that the decoder can do; left out or null is one of them.
         constants: fields of `DecoderConfig` that are the same for the whole family.
         windows: which layers have a window where the file does not list them.
+        listed: whether a file of the family with windows everywhere lists its layers.
+        still: which layers do not turn: none; those of `no_rope_layers`; those without a window, if
+            there are windows.
+        output_bias: whether attention's output has a bias where queries have one.
         rope_theta: base of rotary angles if the file has none.
-        local_rope_theta: the same for layers with a window, where they have their own.
+        local_rope_theta: the same for layers with a window, where they have their own; "rope_theta"
+            for that of the model, unscaled.
         causal_prefix: `prefix` of the language model where it is another.
+        classifier: whether `transformers` has a reward model of the family.
     """
 
     prefix: str
@@ -82,12 +89,25 @@ class Family:
     fixed: Mapping[str, tuple[Any, ...]]
     constants: Mapping[str, Any]
     windows: int = NOWHERE
+    listed: bool = False
+    still: str = ""
+    output_bias: bool = False
     rope_theta: float = 10_000.0
-    local_rope_theta: float | None = None
+    local_rope_theta: float | str | None = None
     causal_prefix: str | None = None
+    classifier: bool = True
 
     def architecture(self, head: bool) -> str:
-        """Name of the class of a reward model, or of a language model without a head."""
+        """Name of the class of a reward model, or of a language model without a head.
+
+        Raises:
+            UserError: there is no such class.
+        """
+        if head and not self.classifier:
+            raise UserError(
+                f"transformers has no reward model of the family {self.prefix}, only policies; "
+                "start from a model of another family"
+            )
         if head:
             return f"{self.prefix}ForSequenceClassification"
         return f"{self.causal_prefix or self.prefix}ForCausalLM"
@@ -114,6 +134,7 @@ TOKENS = {
     "bos_token_id": "bos_token",
     "eos_token_id": "eos_tokens",
 }
+BOOLEANS = ("tie_embeddings", "qkv_bias", "mlp_bias")
 INTEGERS = ("vocab_size", "width", "layers", "heads", "kv_heads", "mlp_width", "max_positions")
 NULLABLE = ("attention_softcap", "logit_softcap")
 # Far beyond any model; a number beyond it would only take time and memory.
@@ -156,6 +177,11 @@ QKV_BIASES = tuple(
     Tensor(("layers", "attention", name, "bias"), f"{LAYER}self_attn.{name}_proj.bias")
     for name in "qkv"
 )
+OUTPUT_BIAS = (Tensor(("layers", "attention", "o", "bias"), f"{LAYER}self_attn.o_proj.bias"),)
+MLP_BIASES = tuple(
+    Tensor(("layers", "mlp", name, "bias"), f"{LAYER}mlp.{name}_proj.bias")
+    for name in ("gate", "up", "down")
+)
 QK_NORMS = tuple(
     Tensor(("layers", "attention", f"{name}_norm", "scale"), f"{LAYER}self_attn.{name}_norm.weight")
     for name in "qk"
@@ -183,6 +209,9 @@ NEVER: dict[str, tuple[Any, ...]] = {
 }
 SILU = {**NEVER, "hidden_act": ("silu",)}
 NO_BIAS = {"attention_bias": (False,)}
+ATTENTION_BIAS = {"attention_bias": "qkv_bias"}
+BIASES = {**ATTENTION_BIAS, "mlp_bias": "mlp_bias"}
+UNBIASED = {"attention_bias": False, "mlp_bias": False}
 GEMMA = {"qkv_bias": False, "activation": "gelu_tanh", "norm_offset": 1.0, "scale_embeddings": True}
 GEMMA_DEFAULTS = {**DEFAULTS, "tie_word_embeddings": True, "head_dim": 256}
 GEMMA_FIXED = {
@@ -195,11 +224,12 @@ GEMMA_FIXED = {
 FAMILIES: dict[str, Family] = {
     "llama": Family(
         prefix="Llama",
-        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS),
-        fields=FIELDS,
-        defaults={**DEFAULTS, **ALL_HEADS, "max_position_embeddings": 2048},
-        fixed={**SILU, **NO_BIAS, "mlp_bias": (False,)},
-        constants={"qkv_bias": False},
+        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS, *QKV_BIASES, *OUTPUT_BIAS, *MLP_BIASES),
+        fields={**FIELDS, **BIASES},
+        defaults={**DEFAULTS, **ALL_HEADS, **UNBIASED, "max_position_embeddings": 2048},
+        fixed=SILU,
+        constants={},
+        output_bias=True,
     ),
     "mistral": Family(
         prefix="Mistral",
@@ -209,6 +239,16 @@ FAMILIES: dict[str, Family] = {
         fixed={**SILU, "layer_types": ()},
         constants={"qkv_bias": False},
         windows=EVERYWHERE,
+    ),
+    "ministral": Family(
+        prefix="Ministral",
+        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS),
+        fields=FIELDS,
+        defaults={**DEFAULTS, "max_position_embeddings": 131_072, "sliding_window": 4096},
+        fixed=SILU,
+        constants={"qkv_bias": False},
+        windows=EVERYWHERE,
+        listed=True,
     ),
     "qwen2": Family(
         prefix="Qwen2",
@@ -221,12 +261,13 @@ FAMILIES: dict[str, Family] = {
     ),
     "qwen3": Family(
         prefix="Qwen3",
-        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS, *QK_NORMS),
-        fields=FIELDS,
-        defaults={**DEFAULTS, "head_dim": 128, "sliding_window": 4096},
-        fixed={**SILU, **NO_BIAS},
-        constants={"qkv_bias": False, "qk_norm": "head"},
+        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS, *QK_NORMS, *QKV_BIASES, *OUTPUT_BIAS),
+        fields={**FIELDS, **ATTENTION_BIAS},
+        defaults={**DEFAULTS, "head_dim": 128, "sliding_window": 4096, "attention_bias": False},
+        fixed=SILU,
+        constants={"qk_norm": "head"},
         windows=LATER,
+        output_bias=True,
     ),
     "gemma": Family(
         prefix="Gemma",
@@ -284,6 +325,104 @@ FAMILIES: dict[str, Family] = {
         },
         fixed={**SILU, **NO_BIAS},
         constants={"qkv_bias": False, "norms": "after", "qk_norm": "projection"},
+    ),
+    "olmo3": Family(
+        prefix="Olmo3",
+        tensors=(*EMBED_AND_NORM, *NORMS_AFTER, *KERNELS, *QK_NORMS),
+        fields=FIELDS,
+        defaults={
+            **DEFAULTS,
+            **ALL_HEADS,
+            "rms_norm_eps": 1e-5,
+            "max_position_embeddings": 2048,
+            "sliding_window": 4096,
+        },
+        fixed={**SILU, **NO_BIAS},
+        constants={"qkv_bias": False, "norms": "after", "qk_norm": "projection"},
+        windows=THREE_OF_FOUR,
+        rope_theta=500_000.0,
+        # The base of the whole model, unscaled.
+        local_rope_theta="rope_theta",
+    ),
+    "exaone4": Family(
+        prefix="Exaone4",
+        tensors=(*EMBED_AND_NORM, *NORMS_AFTER, *KERNELS, *QK_NORMS),
+        fields=FIELDS,
+        defaults={
+            **DEFAULTS,
+            "rms_norm_eps": 1e-5,
+            "max_position_embeddings": 2048,
+            "sliding_window": None,
+        },
+        fixed={**SILU, **NO_BIAS},
+        constants={"qkv_bias": False, "norms": "after", "qk_norm": "head"},
+        windows=THREE_OF_FOUR,
+        still="full",
+    ),
+    "smollm3": Family(
+        prefix="SmolLM3",
+        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS, *QKV_BIASES, *OUTPUT_BIAS, *MLP_BIASES),
+        fields={**FIELDS, **BIASES},
+        defaults={**DEFAULTS, **UNBIASED, "tie_word_embeddings": True, "sliding_window": None},
+        fixed=SILU,
+        constants={},
+        windows=LISTED,
+        still="no_rope_layers",
+        output_bias=True,
+        rope_theta=2_000_000.0,
+    ),
+    "granite": Family(
+        prefix="Granite",
+        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS, *QKV_BIASES, *OUTPUT_BIAS, *MLP_BIASES),
+        fields={
+            **FIELDS,
+            **BIASES,
+            "embedding_multiplier": "embedding_multiplier",
+            "residual_multiplier": "residual_multiplier",
+            "attention_multiplier": "attention_multiplier",
+            "logits_scaling": "logit_divisor",
+        },
+        defaults={
+            **DEFAULTS,
+            **ALL_HEADS,
+            **UNBIASED,
+            "max_position_embeddings": 2048,
+            "embedding_multiplier": 1.0,
+            "residual_multiplier": 1.0,
+            "attention_multiplier": 1.0,
+            "logits_scaling": 1.0,
+        },
+        fixed=SILU,
+        constants={},
+        output_bias=True,
+        classifier=False,
+    ),
+    "glm4": Family(
+        prefix="Glm4",
+        tensors=(
+            *EMBED_AND_NORM,
+            *_norms(
+                attention_norm="input_layernorm",
+                attention_out_norm="post_self_attn_layernorm",
+                mlp_norm="post_attention_layernorm",
+                mlp_out_norm="post_mlp_layernorm",
+            ),
+            *(_kernel("attention", name) for name in "qkvo"),
+            *(_kernel("mlp", name, "gate_up") for name in ("gate", "up")),
+            _kernel("mlp", "down"),
+            *QKV_BIASES,
+        ),
+        fields={**FIELDS, **ATTENTION_BIAS},
+        defaults={
+            **DEFAULTS,
+            "rms_norm_eps": 1.5625e-07,
+            "max_position_embeddings": 131_072,
+            "attention_bias": True,
+            "head_dim": 128,
+            "partial_rotary_factor": 0.5,
+        },
+        fixed=SILU,
+        constants={"norms": "both", "rotary_pairs": "neighbours"},
     ),
     "phi3": Family(
         prefix="Phi3",

@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float, Int
 from mapl_jax.kernels.attention import MASKED, attention
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.kernels.rows import Row
-from mapl_jax.models import decoder, heads
+from mapl_jax.models import decoder, heads, layers
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.parameters import Params
 from mapl_jax.models.rope import Rotary
@@ -164,12 +164,12 @@ def read(
     row = Row(tokens, positions, reach=jnp.where(real, tokens.shape[1], 0))
     # The cache says where rows lie.
     prompts = dataclasses.replace(compute, spread=None)
-    of_layer = decoder.by_layer(config, positions)
+    of_layer = layers.by_layer(config, positions)
 
     def context(
-        slides: Array, number: Array, cache: Cache
+        kind: Array, number: Array, cache: Cache
     ) -> tuple[Rotary, Callable[..., tuple[Array, Cache]]]:
-        rotary, window = of_layer(slides)
+        rotary, window = of_layer(kind)
 
         def attend(q: Array, k: Array, v: Array) -> tuple[Array, Cache]:
             output = attention(
@@ -187,7 +187,7 @@ def read(
         return rotary, attend
 
     model = decoder.bound(config, params, compute.dtype)
-    return model.remembering(tokens, decoder.sliding_layers(config), context, cache)
+    return model.remembering(tokens, layers.layer_kinds(config), context, cache)
 
 
 def extend(
@@ -213,14 +213,14 @@ def extend(
     Returns:
         Hidden states after the last norm, and the cache.
     """
-    of_layer = decoder.by_layer(config, (at - start)[:, None])
+    of_layer = layers.by_layer(config, (at - start)[:, None])
     index = jnp.arange(cache.keys.shape[3])[None]
     before = (index >= start[:, None]) & (index <= at)
 
     def context(
-        slides: Array, number: Array, cache: Cache
+        kind: Array, number: Array, cache: Cache
     ) -> tuple[Rotary, Callable[..., tuple[Array, Cache]]]:
-        rotary, window = of_layer(slides)
+        rotary, window = of_layer(kind)
         # Rows have no gaps, so that a difference of indices is one of positions.
         seen = before if window is None else before & (at - index < window)
 
@@ -232,8 +232,8 @@ def extend(
         return rotary, attend
 
     model = decoder.bound(config, params, compute.dtype)
-    sliding = decoder.sliding_layers(config)
-    states, cache = model.remembering(token[:, None], sliding, context, cache)
+    kinds = layers.layer_kinds(config)
+    states, cache = model.remembering(token[:, None], kinds, context, cache)
     return states[:, 0], cache
 
 

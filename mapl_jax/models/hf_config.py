@@ -8,17 +8,20 @@ from mapl_jax.models import rope
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.families import (
     ALTERNATING,
+    BOOLEANS,
     EVERYWHERE,
     FAMILIES,
     FIVE_OF_SIX,
     FULL,
     INTEGERS,
     LATER,
+    LISTED,
     MOST_LAYERS,
     NEVER,
     NOWHERE,
     NULLABLE,
     SLIDING,
+    THREE_OF_FOUR,
     TOKENS,
     Family,
     get,
@@ -62,14 +65,12 @@ def from_hf(raw: Json, where: str) -> DecoderConfig:
         head_dim = fields["width"] // fields["heads"]
     if _positive_integer(head_dim, "head_dim", where) % 2:
         raise UserError(f"{where}: head_dim is {head_dim}, and must be even: angles come in pairs")
-    return DecoderConfig(
-        **fields,
-        **family.constants,
-        **_windows(raw, family, fields["layers"], where),
-        **_rope(raw, family, fields["max_positions"], where),
-        family=model_type,
-        head_dim=head_dim,
-    )
+    fields |= {**family.constants, "family": model_type, "head_dim": head_dim}
+    if family.output_bias:
+        fields["output_bias"] = fields["qkv_bias"]
+    fields |= _windows(raw, family, fields["layers"], where)
+    fields["unrotated"] = _unrotated(raw, family, fields, where)
+    return DecoderConfig(**fields, **_rope(raw, family, fields, where))
 
 
 def to_hf(config: DecoderConfig, dtype: str = "float32") -> Json:
@@ -91,6 +92,7 @@ def to_hf(config: DecoderConfig, dtype: str = "float32") -> Json:
         **{key: getattr(config, field) for key, field in family.fields.items()},
         **{key: ok[0] for key, ok in family.fixed.items() if ok and key not in NEVER},
         **_windows_to_hf(config, family),
+        **_unrotated_to_hf(config, family),
         **_rope_to_hf(config),
         "head_dim": config.head_dim,
         "attention_dropout": 0.0,
@@ -118,7 +120,7 @@ def _value(raw: Json, family: Family, key: str, where: str) -> Any:
         value = default
     if field in INTEGERS:
         return _positive_integer(value, key, where)
-    if field == "tie_embeddings":
+    if field in BOOLEANS:
         if not isinstance(value, bool):
             raise UserError(f"{where}: {key} must be true or false, not {value!r}")
     elif value is not None and not rope.is_positive(value):
@@ -140,6 +142,8 @@ def _windows(raw: Json, family: Family, layers: int, where: str) -> Json:
     window = raw.get("sliding_window", family.defaults.get("sliding_window"))
     if family.windows == NOWHERE or (family.windows == LATER and not raw.get("use_sliding_window")):
         window = None
+    if family.windows == LISTED and not raw.get("use_sliding_window"):
+        return {}  # whatever the list says
     if window is None:
         if SLIDING in (kinds or ()) or family.windows in (ALTERNATING, FIVE_OF_SIX):
             raise UserError(f"{where}: {SLIDING!r} needs a sliding_window that is in use")
@@ -163,24 +167,29 @@ def _pattern(raw: Json, family: Family, layers: int, where: str) -> list[bool]:
         if not isinstance(full, int):
             raise UserError(f"{where}: max_window_layers must be an integer, not {full!r}")
         return [i >= full for i in range(layers)]
-    every = 2
-    if family.windows == FIVE_OF_SIX:
+    if family.windows == LISTED:
+        raise UserError(f"{where}: use_sliding_window needs layer_types")
+    every = {ALTERNATING: 2, FIVE_OF_SIX: 6, THREE_OF_FOUR: 4}[family.windows]
+    if family.windows != ALTERNATING:
         key = "sliding_window_pattern"
-        every = _positive_integer(raw.get(key, 6), key, where)
+        every = _positive_integer(every if raw.get(key) is None else raw[key], key, where)
     return [(i + 1) % every > 0 for i in range(layers)]
 
 
 def _windows_to_hf(config: DecoderConfig, family: Family) -> Json:
     if family.windows == NOWHERE:
         return {}
-    if family.windows == EVERYWHERE:
+    if family.windows == EVERYWHERE and not family.listed:
         return {"sliding_window": config.window}
     if config.window is None:
-        return {"use_sliding_window": False}
+        full = {"layer_types": [FULL] * config.layers, "sliding_window": None}
+        return {"use_sliding_window": False} if family.windows == LATER else full
     content: Json = {
         "sliding_window": config.window,
         "layer_types": [SLIDING if slides else FULL for slides in config.sliding],
     }
+    if family.windows == LISTED:
+        content["use_sliding_window"] = True
     if family.windows == LATER:
         # Older readers know no list; they take all layers from the first window on.
         first = [*config.sliding, True].index(True)
@@ -188,27 +197,73 @@ def _windows_to_hf(config: DecoderConfig, family: Family) -> Json:
     return content
 
 
-def _rope(raw: Json, family: Family, positions: int, where: str) -> Json:
-    """The fields `rope_theta`, `rope_scaling` and `local_rope_theta`."""
-    if raw.get("partial_rotary_factor") not in (None, 1):
-        raise UserError(f"{where}: partial_rotary_factor is not supported; heads turn as a whole")
+def _unrotated(raw: Json, family: Family, fields: Json, where: str) -> tuple[bool, ...]:
+    """Which layers do not turn; none of them if all do."""
+    layers = fields["layers"]
+    if family.still == "full" and fields.get("window"):
+        still = [not slides for slides in fields["sliding"]]
+    elif family.still == "no_rope_layers":
+        turning = raw.get("no_rope_layers")
+        if turning is None:
+            every = raw.get("no_rope_layer_interval", 4)
+            every = _positive_integer(every, "no_rope_layer_interval", where)
+            turning = [int((i + 1) % every != 0) for i in range(layers)]
+        if not isinstance(turning, list) or len(turning) != layers or set(turning) - {0, 1}:
+            raise UserError(f"{where}: no_rope_layers must be {layers} times 0 or 1")
+        still = [not turns for turns in turning]
+    else:
+        return ()
+    return tuple(still) if any(still) else ()
+
+
+def _unrotated_to_hf(config: DecoderConfig, family: Family) -> Json:
+    if family.still != "no_rope_layers":
+        return {}
+    still = config.unrotated or (False,) * config.layers
+    return {"no_rope_layers": [int(not x) for x in still]}
+
+
+def _rotary_dim(raw: Json, entry: object, family: Family, head_dim: int, where: str) -> int | None:
+    """How much of a head turns; None for all of it."""
+    share = family.defaults.get("partial_rotary_factor", 1.0)
+    for place in (raw, entry):
+        if isinstance(place, Mapping) and place.get("partial_rotary_factor") is not None:
+            share = place["partial_rotary_factor"]
+    if not rope.is_positive(share) or share > 1:
+        raise UserError(f"{where}: partial_rotary_factor must be above 0 and at most 1")
+    return None if share == 1 else int(head_dim * share)
+
+
+def _rope(raw: Json, family: Family, fields: Json, where: str) -> Json:
+    """The fields `rope_theta`, `rope_scaling`, `rotary_dim` and `local_rope_theta`."""
     key = "rope_scaling" if raw.get("rope_scaling") else "rope_parameters"
     entry = raw.get(key) or {}
     place = f"{where}: {key}"
     theta = raw.get("rope_theta", family.rope_theta)
+    longest = fields["max_positions"]
+    name = "original_max_position_embeddings"
+    lengths = {
+        "positions": _positive_integer(raw.get(name) or longest, name, where),
+        "longest": longest,
+    }
     if family.local_rope_theta is None:
-        theta, scaling = rope.from_hf(entry, place, theta=theta, positions=positions)
-        return {"rope_theta": theta, "rope_scaling": scaling}
+        turning = _rotary_dim(raw, entry, family, fields["head_dim"], where)
+        theta, scaling = rope.from_hf(entry, place, theta=theta, **lengths)
+        return {"rope_theta": theta, "rope_scaling": scaling, "rotary_dim": turning}
+    if _rotary_dim(raw, entry, family, fields["head_dim"], where) is not None:
+        raise UserError(f"{where}: partial_rotary_factor is not supported for {raw['model_type']}")
     local = raw.get("rope_local_base_freq", family.local_rope_theta)
+    if local == "rope_theta":
+        local = theta
     # The older key is for layers without a window only, the newer one has an entry for each kind.
     entries = entry if key == "rope_parameters" else {FULL: entry}
     if not isinstance(entries, Mapping) or set(entries) - {FULL, SLIDING}:
         raise UserError(f"{place} must be an object with {FULL} and {SLIDING}, not {entries!r}")
     theta, scaling = rope.from_hf(
-        entries.get(FULL) or {}, f"{place}.{FULL}", theta=theta, positions=positions
+        entries.get(FULL) or {}, f"{place}.{FULL}", theta=theta, **lengths
     )
     local, local_scaling = rope.from_hf(
-        entries.get(SLIDING) or {}, f"{place}.{SLIDING}", theta=local, positions=positions
+        entries.get(SLIDING) or {}, f"{place}.{SLIDING}", theta=local, **lengths
     )
     if local_scaling is not None:
         raise UserError(f"{place}.{SLIDING} is scaled, which is not supported")
@@ -218,6 +273,11 @@ def _rope(raw: Json, family: Family, positions: int, where: str) -> Json:
 def _rope_to_hf(config: DecoderConfig) -> Json:
     entry = rope.to_hf(config.rope_theta, config.rope_scaling)
     content: Json = {"rope_theta": config.rope_theta, "rope_parameters": entry}
+    if config.rotary_dim is not None:
+        share = config.rotary_dim / config.head_dim
+        content["partial_rotary_factor"] = entry["partial_rotary_factor"] = share
+    if config.rope_scaling is not None and config.rope_scaling.kind == "longrope":
+        content["original_max_position_embeddings"] = config.rope_scaling.positions
     if config.rope_scaling is not None:
         content["rope_scaling"] = {k: v for k, v in entry.items() if k != "rope_theta"}
     if config.local_rope_theta is not None:

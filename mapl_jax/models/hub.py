@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 from jax.typing import DTypeLike
 
-from mapl_jax.models import finite, hf_config, tensors
+from mapl_jax.models import families, finite, hf_config, tensors
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.families import EMBED, LM_HEAD, SCORE
 from mapl_jax.models.heads import LogpHead, ScoreHead, score_scale
@@ -117,6 +117,7 @@ def load_params(
         UserError: a file is missing or broken, or a tensor missing, unexpected, or of a wrong
             shape or type.
     """
+    families.get(config.family).architecture(head)  # or there is no such model
     path, files, stored, abstract = _open(folder, config, head)
     fresh = head and SCORE.name not in stored
     if not (head or config.tie_embeddings) and _says_tied(path):

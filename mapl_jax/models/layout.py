@@ -37,8 +37,14 @@ def stored_parts(config: DecoderConfig, head: bool, params: Params) -> dict[str,
         shape = tuple(at_path(params, tensor.path).shape)
         return Part(tensor, shape[1:] if tensor.stacked else shape)
 
+    # Biases that some models of a family have, and others not.
+    table = [tensor for tensor in table if tensor.path[-1] != "bias" or _has(params, tensor.path)]
     grouped = families.by_name(table)
     return {name: tuple(map(part, members)) for name, members in grouped.items()}
+
+
+def _has(params: Params, path: tuple[str, ...]) -> bool:
+    return path[-1] in at_path(params, path[:-1])
 
 
 def stored_shape(parts: tuple[Part, ...]) -> tuple[int, ...]:

@@ -1,9 +1,12 @@
 """Rotary position embeddings (arXiv 2104.09864): angles, scalings, and their names in configs."""
 
 import dataclasses
+import functools
+import math
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -19,20 +22,50 @@ class RopeScaling:
 
     Attributes:
         kind: "linear" divides every frequency by the factor (arXiv 2306.15595); "llama3" divides
-            low ones, leaves high ones, and passes smoothly from one to the other (Llama 3.1).
+            low ones, leaves high ones, and passes smoothly from one to the other (Llama 3.1);
+            "yarn" does so by index (arXiv 2309.00071); "dynamic" has a larger base for texts longer
+            than `positions`; "longrope" has a divisor for each frequency, and others for texts
+            longer than `positions` (arXiv 2402.13753).
         factor: how many times longer texts are.
-        low: llama3: of `positions` / wavelength; up to it frequencies count as low.
-        high: llama3: from it on they count as high.
-        positions: llama3: longest text before.
+        low: llama3: of `positions` / wavelength; up to it frequencies count as low. yarn: turns
+            within `positions` up to which they do.
+        high: from it on they count as high.
+        positions: longest text before.
+        attention_factor: of cosine and sine, and so the root of that of the scores.
+        truncate: yarn: the passage begins and ends at whole indices.
+        short: longrope: divisors of the frequencies.
+        long: longrope: those of longer texts.
     """
 
     kind: str
-    factor: float
+    factor: float = 1.0
     low: float = 1.0
     high: float = 4.0
     positions: int = 8192
+    attention_factor: float = 1.0
+    truncate: bool = True
+    short: tuple[float, ...] = ()
+    long: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        # JSON has lists; a config is a key of caches, so it holds none.
+        object.__setattr__(self, "short", tuple(self.short))
+        object.__setattr__(self, "long", tuple(self.long))
+
+    def check(self, width: int) -> None:
+        """Makes sure that it fits what turns of a head.
+
+        Raises:
+            UserError: it does not.
+        """
+        found = (len(self.short), len(self.long))
+        if self.kind == "longrope" and found != (width // 2,) * 2:
+            raise UserError(
+                f"model: longrope needs {width // 2} short and as many long factors, not {found}"
+            )
 
 
+_ORIGINAL = {"original_max_position_embeddings": "positions"}
 # Keys of each kind in a config.json, and the fields they are.
 KEYS = {
     "linear": {"factor": "factor"},
@@ -40,45 +73,131 @@ KEYS = {
         "factor": "factor",
         "low_freq_factor": "low",
         "high_freq_factor": "high",
-        "original_max_position_embeddings": "positions",
+        **_ORIGINAL,
+    },
+    "dynamic": {"factor": "factor"},
+    "yarn": {
+        "factor": "factor",
+        "beta_slow": "low",
+        "beta_fast": "high",
+        "attention_factor": "attention_factor",
+        "truncate": "truncate",
+        **_ORIGINAL,
+    },
+    "longrope": {
+        "factor": "factor",
+        "short_factor": "short",
+        "long_factor": "long",
+        "attention_factor": "attention_factor",
+        **_ORIGINAL,
     },
 }
+# Only with these does it matter how long a text is.
+BY_LENGTH = ("dynamic", "longrope")
 
 
 def frequencies(
-    head_dim: int, theta: float, scaling: RopeScaling | None = None
-) -> Float[Array, "H/2"]:
-    """Radians a position for each pair of a head: theta^(-2i/H), scaled."""
-    plain = theta ** (-jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
+    width: int,
+    theta: float,
+    scaling: RopeScaling | None = None,
+    lengths: Int[AnyArray, "R S 1 1"] | None = None,
+) -> Float[Array, "... H/2"]:
+    """Radians a position for each pair of a head: theta^(-2i/H), scaled.
+
+    Args:
+        width: H, of what is turned of a head.
+        theta: the base.
+        scaling: of the frequencies.
+        lengths: of the text of each token, for scalings that depend on it.
+    """
+    exponents = jnp.arange(0, width, 2, dtype=jnp.float32) / width
+    plain = theta**-exponents
     if scaling is None:
         return plain
-    slow = plain / scaling.factor
     if scaling.kind == "linear":
-        return slow
-    turns = scaling.positions * plain / (2 * jnp.pi)
-    fast = jnp.clip((turns - scaling.low) / (scaling.high - scaling.low), 0.0, 1.0)
-    return (1.0 - fast) * slow + fast * plain
+        return plain / scaling.factor
+    if scaling.kind in BY_LENGTH:
+        assert lengths is not None
+        if scaling.kind == "dynamic":
+            longer = jnp.maximum(lengths / scaling.positions, 1.0)
+            grown = scaling.factor * longer - (scaling.factor - 1)
+            return (theta * grown ** (width / (width - 2))) ** -exponents
+        long, short = (jnp.asarray(x, jnp.float32) for x in (scaling.long, scaling.short))
+        return plain / jnp.where(lengths > scaling.positions, long, short)
+    if scaling.kind == "llama3":
+        turns = scaling.positions * plain / (2 * jnp.pi)
+        fast = jnp.clip((turns - scaling.low) / (scaling.high - scaling.low), 0.0, 1.0)
+    else:
+        ends = (_index_of(turns, width, theta, scaling) for turns in (scaling.high, scaling.low))
+        first, last = ends
+        if scaling.truncate:
+            first, last = math.floor(first), math.ceil(last)
+        first, last = max(first, 0), min(last, width - 1)
+        index = jnp.arange(width // 2, dtype=jnp.float32)
+        fast = 1.0 - jnp.clip((index - first) / (last - first or 0.001), 0.0, 1.0)
+    return (1.0 - fast) * plain / scaling.factor + fast * plain
+
+
+def _index_of(turns: float, width: int, theta: float, scaling: RopeScaling) -> float:
+    """The index of the frequency that turns so often within the longest text before."""
+    return width * math.log(scaling.positions / (turns * 2 * math.pi)) / (2 * math.log(theta))
 
 
 def rotary_angles(
-    positions: Int[AnyArray, "R S"], head_dim: int, theta: float, scaling: RopeScaling | None = None
+    positions: Int[AnyArray, "R S"], width: int, theta: float, scaling: RopeScaling | None = None
 ) -> Rotary:
     """Cosine and sine of position times frequency, fp32, for `rotate`."""
-    steps = positions[..., None, None].astype(jnp.float32)
-    angles = steps * frequencies(head_dim, theta, scaling)
-    return jnp.cos(angles), jnp.sin(angles)
+    steps = jnp.asarray(positions)[..., None, None].astype(jnp.float32)
+    if scaling is None:
+        angles = steps * frequencies(width, theta)
+        return jnp.cos(angles), jnp.sin(angles)
+    lengths = text_lengths(positions)[..., None, None] if scaling.kind in BY_LENGTH else None
+    angles = steps * frequencies(width, theta, scaling, lengths)
+    return scaling.attention_factor * jnp.cos(angles), scaling.attention_factor * jnp.sin(angles)
 
 
-def rotate(x: Float[Array, "R S N H"], rotary: Rotary) -> Float[Array, "R S N H"]:
-    """Turns each pair (i, i + H/2) of a head by its angle, in fp32."""
+def text_lengths(positions: Int[AnyArray, "R S"]) -> Int[Array, "R S"]:
+    """For each token the number of positions of its trie, which begins where a position is 0.
+
+    `transformers` asks for the longest text of a batch instead, so that a text's states depend on
+    what stands beside it there; here the leaves of a trie are long together.
+    """
+    positions = jnp.asarray(positions)
+    trie = jnp.cumsum(positions == 0, axis=-1)
+    most = functools.partial(jax.ops.segment_max, num_segments=positions.shape[-1] + 1)
+    deepest = jax.vmap(most)(positions, trie)
+    return jnp.take_along_axis(deepest, trie, axis=-1) + 1
+
+
+def rotate(
+    x: Float[Array, "R S N H"], rotary: Rotary, *, neighbours: bool = False
+) -> Float[Array, "R S N H"]:
+    """Turns each pair of a head by its angle, in fp32; what the angles do not reach stays.
+
+    Args:
+        x: queries or keys.
+        rotary: cosine and sine of the angles of the first W <= H of a head.
+        neighbours: pairs are (2i, 2i + 1), not (i, i + W/2).
+    """
     cos, sin = rotary
-    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
-    turned = (first * cos - second * sin, second * cos + first * sin)
-    return jnp.concatenate(turned, axis=-1).astype(x.dtype)
+    width = 2 * cos.shape[-1]
+    turning = x[..., :width].astype(jnp.float32)
+    if neighbours:
+        first, second = turning[..., ::2], turning[..., 1::2]
+    else:
+        first, second = jnp.split(turning, 2, axis=-1)
+    pair = (first * cos - second * sin, second * cos + first * sin)
+    if neighbours:
+        turned = jnp.stack(pair, axis=-1).reshape(turning.shape).astype(x.dtype)
+    else:
+        turned = jnp.concatenate(pair, axis=-1).astype(x.dtype)
+    if width == x.shape[-1]:
+        return turned
+    return jnp.concatenate([turned, x[..., width:]], axis=-1)
 
 
 def from_hf(
-    entry: Any, where: str, *, theta: float, positions: int
+    entry: Any, where: str, *, theta: float, positions: int, longest: int
 ) -> tuple[float, RopeScaling | None]:
     """Base and scaling from an entry of a `config.json`.
 
@@ -87,6 +206,7 @@ def from_hf(
         where: its place, for messages.
         theta: base if the entry has none.
         positions: longest text before scaling if the entry has none.
+        longest: text that the model is made for.
 
     Raises:
         UserError: the entry asks for what `frequencies` cannot do.
@@ -94,6 +214,7 @@ def from_hf(
     if not isinstance(entry, Mapping):
         raise UserError(f"{where} must be an object, not {entry!r}")
     kind = entry.get("rope_type", entry.get("type", "default"))
+    kind = "longrope" if kind == "su" else kind
     if not isinstance(kind, str):
         raise UserError(f"{where}: rope_type must be a name, not {kind!r}")
     theta = entry.get("rope_theta", theta)
@@ -101,24 +222,50 @@ def from_hf(
         raise UserError(f"{where}: rope_theta must be a positive number, not {theta!r}")
     keys = KEYS.get(kind, {})
     known = {"rope_type", "type", "rope_theta", "partial_rotary_factor", *keys}
-    partial = entry.get("partial_rotary_factor") not in (None, 1)
-    if kind not in ("default", *KEYS) or partial or set(entry) - known:
+    if kind not in ("default", *KEYS) or set(entry) - known:
         raise UserError(
             f"{where} = {dict(entry)} is not supported; RoPE may be default, {', '.join(KEYS)}"
         )
     if kind == "default":
         return float(theta), None
-    values = {"original_max_position_embeddings": positions, **entry}
+    given = {key: value for key, value in entry.items() if value is not None}
+    values = {**_defaults(kind, positions, longest, given), **given}
     for key in keys:
         value = values.get(key)
-        if not is_positive(value):
+        if isinstance(value, list) and key.endswith(("short_factor", "long_factor")):
+            sound = all(map(is_positive, value)) and bool(value)
+        else:
+            sound = isinstance(value, bool) if key == "truncate" else is_positive(value)
+        if not sound:
             raise UserError(
                 f"{where} = {dict(entry)} is not supported; {kind} needs a positive number {key}"
             )
     scaling = RopeScaling(kind, **{field: values[key] for key, field in keys.items()})
+    if kind == "dynamic":
+        scaling = dataclasses.replace(scaling, positions=longest)
     if scaling.high <= scaling.low:
-        raise UserError(f"{where}: high_freq_factor must be above low_freq_factor")
+        names = (
+            "beta_fast must be above beta_slow"
+            if kind == "yarn"
+            else ("high_freq_factor must be above low_freq_factor")
+        )
+        raise UserError(f"{where}: {names}")
     return float(theta), scaling
+
+
+def _defaults(kind: str, positions: int, longest: int, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What an entry may leave out, as `transformers` fills it in."""
+    original = entry.get("original_max_position_embeddings", positions)
+    values: dict[str, Any] = {"original_max_position_embeddings": positions}
+    if kind not in ("yarn", "longrope") or not is_positive(original):
+        return values
+    factor = entry.get("factor", longest / original)
+    values |= {"factor": factor, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": True}
+    if not is_positive(factor) or factor <= 1:
+        return {**values, "attention_factor": 1.0}
+    if kind == "longrope":
+        return {**values, "attention_factor": math.sqrt(1 + math.log(factor) / math.log(original))}
+    return {**values, "attention_factor": 0.1 * math.log(factor) + 1.0}
 
 
 def is_positive(value: Any) -> bool:
@@ -131,4 +278,5 @@ def to_hf(theta: float, scaling: RopeScaling | None) -> dict[str, Any]:
     if scaling is None:
         return {"rope_theta": theta, "rope_type": "default"}
     values = {key: getattr(scaling, field) for key, field in KEYS[scaling.kind].items()}
+    values = {key: list(x) if isinstance(x, tuple) else x for key, x in values.items()}
     return {"rope_theta": theta, "rope_type": scaling.kind, **values}

@@ -129,8 +129,8 @@ MODELS = {
         "rope_theta must be a positive number",
     ),
     "unknown rope": (
-        config(rope_parameters={"rope_theta": 1e4, "rope_type": "yarn", "factor": 2}),
-        "'yarn'.* is not supported; RoPE may be default, linear, llama3",
+        config(rope_parameters={"rope_theta": 1e4, "rope_type": "ntk", "factor": 2}),
+        "'ntk'.* is not supported; RoPE may be default, linear, llama3",
     ),
     "rope of text": (config(rope_parameters="default"), "rope_parameters must be an object"),
     "pad token of text": (config(pad_token_id="<pad>"), "pad_token_id must be"),

@@ -11,7 +11,7 @@ from mapl_jax.kernels.rows import Row
 from mapl_jax.models import axes, decoder, families, hf_config, hub, saving
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import LogpHead, ScoreHead
-from mapl_jax.models.rope import RopeScaling, frequencies
+from mapl_jax.models.rope import RopeScaling, frequencies, rotate, text_lengths
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import sharding
 
@@ -126,6 +126,94 @@ PUBLISHED = {
         raw("phi3", 32064, 3072, 32, 32, 32, 8192, rope_scaling=None, sliding_window=2047),
         3_821_079_552,
     ),
+    "Phi-4-mini": (
+        raw(
+            "phi3",
+            200064,
+            3072,
+            32,
+            24,
+            8,
+            8192,
+            tie_word_embeddings=True,
+            partial_rotary_factor=0.75,
+            max_position_embeddings=131072,
+            original_max_position_embeddings=4096,
+            rope_scaling={
+                "type": "longrope",
+                "short_factor": [1.0] * 48,
+                "long_factor": [float(i) for i in range(1, 49)],
+            },
+            sliding_window=262144,
+        ),
+        3_836_021_760,
+    ),
+    "SmolLM3-3B": (
+        raw("smollm3", 128256, 2048, 36, 16, 4, 11008, rope_theta=5e6, tie_word_embeddings=True),
+        3_075_098_624,
+    ),
+    "OLMo-3-1025-7B": (
+        raw(
+            "olmo3",
+            100278,
+            4096,
+            32,
+            32,
+            32,
+            11008,
+            rope_theta=5e5,
+            sliding_window=4096,
+            max_position_embeddings=65536,
+            rope_scaling={
+                "rope_type": "yarn",
+                "factor": 8.0,
+                "original_max_position_embeddings": 8192,
+                "attention_factor": 1.2079441541679836,
+                "beta_fast": 32.0,
+                "beta_slow": 1.0,
+            },
+        ),
+        7_298_011_136,
+    ),
+    "EXAONE-4.0-1.2B": (
+        raw(
+            "exaone4",
+            102400,
+            2048,
+            30,
+            32,
+            8,
+            4096,
+            head_dim=64,
+            rope_theta=1e6,
+            tie_word_embeddings=True,
+            sliding_window=None,
+            sliding_window_pattern=None,
+        ),
+        1_279_391_488,
+    ),
+    "GLM-4-9B-0414": (
+        raw("glm4", 151552, 4096, 40, 32, 2, 13696, attention_bias=True, head_dim=128),
+        9_400_279_040,
+    ),
+    "granite-3.3-2b": (
+        raw(
+            "granite",
+            49159,
+            2048,
+            40,
+            32,
+            8,
+            8192,
+            rope_theta=1e7,
+            tie_word_embeddings=True,
+            embedding_multiplier=12.0,
+            residual_multiplier=0.22,
+            attention_multiplier=0.015625,
+            logits_scaling=8.0,
+        ),
+        2_533_539_840,
+    ),
 }
 
 
@@ -186,6 +274,49 @@ def test_linear_scaling_divides_and_llama3_divides_only_the_slow_ones():
     assert (scaled[between] < plain[between]).all() and (scaled[between] > plain[between] / 8).all()
 
 
+def test_yarn_leaves_the_fast_ones_divides_the_slow_ones_and_passes_between():
+    plain = np.asarray(frequencies(64, 1e4))
+    scaling = RopeScaling("yarn", 4.0, low=1.0, high=32.0, positions=4096)
+    scaled = np.asarray(frequencies(64, 1e4, scaling))
+    turns = 4096 * plain / (2 * np.pi)
+    np.testing.assert_allclose(scaled[turns > 40], plain[turns > 40], rtol=1e-6)
+    np.testing.assert_allclose(scaled[turns < 0.8], plain[turns < 0.8] / 4, rtol=1e-6)
+    assert (np.diff(scaled) < 0).all()
+
+
+def test_dynamic_and_longrope_change_at_the_longest_text_before():
+    plain = np.asarray(frequencies(8, 1e4))
+    lengths = np.asarray([[16, 17]])[..., None, None]
+    dynamic = np.asarray(frequencies(8, 1e4, RopeScaling("dynamic", 2.0, positions=16), lengths))
+    np.testing.assert_allclose(dynamic[0, 0, 0], plain, rtol=1e-6)
+    base = 1e4 * (2 * 17 / 16 - 1) ** (8 / 6)
+    np.testing.assert_allclose(dynamic[0, 1, 0], base ** (-np.arange(0, 8, 2) / 8), rtol=1e-5)
+    factors = RopeScaling("longrope", short=(1, 1, 2, 2), long=(2, 4, 8, 16), positions=16)
+    found = np.asarray(frequencies(8, 1e4, factors, lengths))
+    np.testing.assert_allclose(found[0, 0, 0], plain / [1, 1, 2, 2], rtol=1e-6)
+    np.testing.assert_allclose(found[0, 1, 0], plain / [2, 4, 8, 16], rtol=1e-6)
+
+
+def test_a_text_is_as_long_as_its_trie_is_deep():
+    positions = np.asarray([[0, 1, 2, 3, 2, 0, 1, 0, 0, 0]])
+    assert text_lengths(positions).tolist() == [[4, 4, 4, 4, 4, 2, 2, 1, 1, 1]]
+
+
+def test_what_turns_is_turned_in_pairs_and_the_rest_stays():
+    x = np.arange(8, dtype=np.float32).reshape(1, 1, 1, 8)
+    cos, sin = np.zeros((1, 1, 1, 2)), np.ones((1, 1, 1, 2))
+    halves = np.asarray(rotate(x, (cos, sin)))[0, 0, 0]
+    assert halves.tolist() == [-2, -3, 0, 1, 4, 5, 6, 7]
+    neighbours = np.asarray(rotate(x, (cos, sin), neighbours=True))[0, 0, 0]
+    assert neighbours.tolist() == [-1, 0, -3, 2, 4, 5, 6, 7]
+
+
+def test_a_family_without_a_reward_model_in_transformers_says_so():
+    with pytest.raises(UserError, match="no reward model of the family Granite"):
+        families.get("granite").architecture(head=True)
+    assert families.get("granite").architecture(head=False) == "GraniteForCausalLM"
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
@@ -197,10 +328,9 @@ def test_linear_scaling_divides_and_llama3_divides_only_the_slow_ones():
         ("Llama-3.1-8B", {"num_local_experts": 8}, "num_local_experts = 8"),
         ("Llama-3.1-8B", {"quantization_config": {"bits": 4}}, "quantization_config = {'bits': 4}"),
         # Parts of a layer.
-        ("Llama-3.1-8B", {"attention_bias": True}, "attention_bias = True is not supported"),
-        ("Llama-3.1-8B", {"mlp_bias": True}, "mlp_bias = True"),
+        ("Llama-3.1-8B", {"attention_bias": "yes"}, "attention_bias must be true or false"),
+        ("gemma-2-2b", {"attention_bias": True}, "attention_bias = True is not supported"),
         ("Llama-3.1-8B", {"hidden_act": "gelu"}, "hidden_act = 'gelu'"),
-        ("Qwen3-8B", {"attention_bias": True}, "attention_bias = True"),
         ("gemma-2-2b", {"hidden_activation": "silu"}, "hidden_activation = 'silu'"),
         ("gemma-3-1b", {"use_bidirectional_attention": True}, "use_bidirectional_attention = True"),
         ("gemma-2-2b", {"attn_logit_softcapping": "no"}, "attn_logit_softcapping must be a number"),
@@ -214,21 +344,32 @@ def test_linear_scaling_divides_and_llama3_divides_only_the_slow_ones():
         ("gemma-2-2b", {"sliding_window": 0}, "sliding_window must be a positive integer"),
         ("gemma-3-1b", {"sliding_window_pattern": 0}, "sliding_window_pattern must be a positive"),
         # Rotary angles.
-        ("Qwen2.5-7B", {"rope_scaling": {"type": "yarn", "factor": 4.0}}, "rope_scaling = .*yarn"),
+        ("Qwen2.5-7B", {"rope_scaling": {"type": "yarn", "factor": -1}}, "rope_scaling = .*yarn"),
+        (
+            "Qwen2.5-7B",
+            {"rope_scaling": {"type": "yarn", "factor": 4.0, "mscale": 1.0}},
+            "mscale.* is not supported",
+        ),
+        (
+            "Qwen2.5-7B",
+            {"rope_scaling": {"type": "yarn", "factor": 4.0, "beta_fast": 0.5}},
+            "beta_fast must be above beta_slow",
+        ),
         (
             "Phi-3-mini-4k",
             {"rope_scaling": {"type": "longrope", "short_factor": [1.0], "long_factor": [2.0]}},
-            "rope_scaling = .*longrope.* is not supported; RoPE may be default, linear, llama3",
+            r"longrope needs 48 short and as many long factors, not \(1, 1\)",
         ),
-        ("Llama-3.1-8B", {"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "dynamic"),
+        ("Llama-3.1-8B", {"rope_scaling": {"type": "ntk", "factor": 2.0}}, "ntk.*; RoPE may be"),
         ("Llama-3.1-8B", {"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "low_freq"),
         ("Llama-3.1-8B", {"rope_scaling": {**LLAMA3, "high_freq_factor": 1.0}}, "must be above"),
         ("Llama-3.1-8B", {"rope_scaling": {"type": "linear", "factor": -1}}, "number factor"),
-        ("Phi-3-mini-4k", {"partial_rotary_factor": 0.75}, "partial_rotary_factor"),
+        ("Phi-3-mini-4k", {"partial_rotary_factor": 1.5}, "partial_rotary_factor"),
+        ("gemma-3-1b", {"partial_rotary_factor": 0.5}, "partial_rotary_factor is not supported"),
         (
             "Phi-3-mini-4k",
-            {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}},
-            "partial_rotary_factor",
+            {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.01}},
+            "rotary_dim",
         ),
         ("gemma-3-1b", {"rope_parameters": {"rope_theta": 1e6}}, "an object with full_attention"),
         (
@@ -242,7 +383,9 @@ def test_what_the_decoder_cannot_do_is_refused_by_name(name, changes, message):
     content = {**PUBLISHED[name][0], **changes}
     with pytest.raises(UserError, match=message) as raised:
         hf_config.from_hf(content, "config.json")
-    assert str(raised.value).startswith("config.json: ") and "\n" not in str(raised.value)
+    assert str(raised.value).startswith(("config.json: ", "model: ")) and "\n" not in str(
+        raised.value
+    )
 
 
 @pytest.mark.parametrize(
@@ -264,11 +407,12 @@ def test_a_config_that_its_family_cannot_have_is_not_written(changes, message):
 
 
 def small(name, **changes):
-    content = {**PUBLISHED[name][0], **raw("", 48, 16, 3, 4, 2, 24), "head_dim": 8, **changes}
-    content["model_type"] = PUBLISHED[name][0]["model_type"]
+    kind = PUBLISHED[name][0]["model_type"]
+    content = {**PUBLISHED[name][0], **raw(kind, 48, 16, 3, 4, 2, 24), "head_dim": 8, **changes}
     return hf_config.from_hf(content, name)
 
 
+FULL, SLIDING = families.FULL, families.SLIDING
 CAPS = {"attn_logit_softcapping": 1.0, "final_logit_softcapping": 2.0, "query_pre_attn_scalar": 5}
 SMALL = {
     "llama": small("Llama-3.1-8B"),
@@ -286,6 +430,17 @@ SMALL = {
     ),
     "olmo2": small("OLMo-2-1124-7B"),
     "phi3": small("Phi-3-mini-4k", sliding_window=3),
+    "ministral": small(
+        "Mistral-7B-v0.1",
+        sliding_window=3,
+        layer_types=[SLIDING, FULL, SLIDING],
+        model_type="ministral",
+    ),
+    "olmo3": small("OLMo-3-1025-7B", sliding_window=3, layer_types=[FULL, SLIDING, SLIDING]),
+    "exaone4": small("EXAONE-4.0-1.2B", sliding_window=3, layer_types=[SLIDING, FULL, SLIDING]),
+    "smollm3": small("SmolLM3-3B", no_rope_layers=[1, 0, 1], attention_bias=True, mlp_bias=True),
+    "granite": small("granite-3.3-2b"),
+    "glm4": small("GLM-4-9B-0414"),
 }
 every_family = pytest.mark.parametrize("family", families.FAMILIES)
 

@@ -206,7 +206,7 @@ def test_a_tokenizer_that_would_be_opened_as_another_one_is_refused(folder):
         ({"layer_types": ["full_attention"]}, "layer_types must name 2 layers"),
         ({"layer_types": ["sliding_attention"] * 2}, "'sliding_attention' needs a sliding_window"),
         ({"layer_types": ["full_attention", "linear_attention"]}, "with 'linear_attention'"),
-        ({"rope_scaling": {"type": "yarn", "factor": 4.0}}, "rope_scaling = .*yarn"),
+        ({"rope_scaling": {"type": "ntk", "factor": 4.0}}, "rope_scaling = .*ntk"),
         ({"rope_parameters": {"rope_type": "llama3"}}, "rope_parameters = .*llama3"),
         ({"rope_parameters": [1]}, "rope_parameters must be an object"),
         ({"rope_parameters": "gone", "rope_theta": "big"}, "rope_theta must be a positive number"),
