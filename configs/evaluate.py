@@ -86,7 +86,7 @@ def _ifeval() -> ConfigDict:
     config.responses = ""  # records with prompt, response; several to a prompt are its samples
     config.on_error = "raise"  # what a prompt that cannot be judged does: "raise" or "skip"
     config.checkpoint = ""  # instead: a policy that answers, as in configs/generate.py
-    config.selector = ""  # a reward model that chooses among the samples of a prompt
+    config.selector = ""  # a reward model or a judge that chooses among the samples of a prompt
     config.max_length = 0  # longest prompt and response the selector reads; 0: that of its run
     config.output = ""  # JSONL of verdicts; empty: print only
     config.resamples = 1000  # of the bootstrap

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mapl_jax.evaluate import Evaluation as Evaluation
     from mapl_jax.evaluate import evaluate_model as evaluate_model
     from mapl_jax.evaluate import score as score
+    from mapl_jax.evaluation.reward_function import reward_function as reward_function
     from mapl_jax.export import export_model as export_model
     from mapl_jax.generate import generate_responses as generate_responses
     from mapl_jax.plan import build_model as build_model
@@ -67,6 +68,7 @@ PUBLIC = {
     "make_samples": "synthesize",
     "propose_instructions": "synthesize",
     "report_pictures": "reports.run",
+    "reward_function": "evaluation.reward_function",
     "score": "evaluate",
     "set_verbosity": "runtime.console",
     "train_model": "train",

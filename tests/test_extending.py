@@ -10,6 +10,8 @@ import pytest
 
 from mapl_jax import constraints, pair_losses
 from mapl_jax.data import folders, readers
+from mapl_jax.evaluation import judges
+from mapl_jax.evaluation.reward_function import reward_function
 from mapl_jax.runtime import plugins
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.synthesis.settings import Settings
@@ -33,12 +35,13 @@ def my_module(tmp_path_factory):
     constraints.unregister("my:shouting")
     pair_losses.unregister("exponential")
     readers.unregister(".cards")
+    judges.unregister("brief")
     del sys.modules["my_module"]
 
 
 @pytest.mark.parametrize(
     "function",
-    [constraints.register, pair_losses.register, readers.register],
+    [constraints.register, pair_losses.register, readers.register, judges.register],
     ids=lambda function: function.__module__,
 )
 def test_the_example_of_a_register_says_what_happens(function):
@@ -80,11 +83,16 @@ def test_a_reader_reads_files_of_its_ending_in_folders_and_compressed(tmp_path):
         list(readers.read_entries(tmp_path / "a.cards"))
 
 
+def test_a_judge_rewards_by_its_name():
+    assert reward_function("brief")(prompts=["a", "a"], completions=["No.", "Not so."]) == [-3, -7]
+
+
 @pytest.mark.parametrize(
     "again",
     [
         lambda: constraints.register(constraints.registry.family_of("punctuation:commas")),
         lambda: pair_losses.register(pair_losses.hinge),
+        lambda: judges.register("instructions", list),
         lambda: readers.register(".csv", list),
         lambda: readers.register("cards", list),
     ],

@@ -8,6 +8,7 @@ Everything goes through the functions of this module; a constraint is an id and 
     propose(id, conditions, rng) -> params     parameters that give these responses these verdicts
     render(id, params, rng) -> str             an English sentence
     parse(text) -> (id, params)                the sentence read back
+    read(text) -> [(id, params), ...]          the sentences of a whole prompt read back
     conflict(a, b) -> reason                   why no answer can keep both
     redundant(a, b) -> reason                  why one adds nothing to the other
     consistent(items, witness) -> bool         whether a response proves them, or none conflict
@@ -38,6 +39,7 @@ from mapl_jax.constraints.registry import (
     margin,
     parse,
     propose,
+    read,
     redundant,
     redundant_together,
     register,
@@ -63,6 +65,7 @@ __all__: Sequence[str] = (
     "margin",
     "parse",
     "propose",
+    "read",
     "redundant",
     "redundant_together",
     "register",

@@ -1,9 +1,11 @@
 """The families of constraints and what can be asked of them."""
 
+import contextlib
 import dataclasses
 import difflib
 import functools
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -200,6 +202,29 @@ def parse(text: str) -> tuple[str, Params]:
             continue
         return family.id, params
     raise ValueError(f"no constraint reads like this: {text!r}")
+
+
+_BULLET = re.compile(r"^\s*(?:[-*\u2022]|\(?\w{1,3}[.)])\s+")
+_END = re.compile(r"""[.!?]["'\u201d\u2019)*]*(?=\s|$)|$""")
+_LONGEST = 6  # ends of sentences within an instruction, which may quote some
+
+
+def read(text: str) -> list[Item]:
+    """The constraints that a text asks for, in sentences made by `render`; others are passed over.
+
+    They may stand anywhere in it, as prose or as lines of a list.
+    """
+    found: list[Item] = []
+    for line in text.splitlines():
+        left = _BULLET.sub("", line, count=1)
+        while left := left.strip():
+            ends = [match.end() for match in itertools.islice(_END.finditer(left), _LONGEST)]
+            for end in reversed(ends):
+                with contextlib.suppress(ValueError):
+                    found.append(parse(left[:end]))
+                    break
+            left = left[end:]
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

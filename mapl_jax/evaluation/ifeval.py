@@ -41,7 +41,9 @@ class IfevalSettings(SamplerSettings):
         "raise", 'what a prompt that cannot be judged does: "raise" or "skip"', choices=ON_ERROR
     )
     selector: str = setting(
-        "", "a reward model that chooses among the samples of a prompt; empty: none"
+        "",
+        "a reward model, or the name of a judge, that chooses among the samples of a prompt; "
+        "empty: none",
     )
     max_length: int = setting(
         0,

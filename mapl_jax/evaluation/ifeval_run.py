@@ -7,8 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from mapl_jax.evaluation import ifeval, ifeval_files, kept_pairs, sampler
-from mapl_jax.evaluation import rewards as judging
+from mapl_jax.evaluation import ifeval, ifeval_files, judges, kept_pairs, sampler
 from mapl_jax.evaluation.answers import with_responses
 from mapl_jax.evaluation.ifeval import IfevalSettings
 from mapl_jax.evaluation.ifeval_files import Task
@@ -17,7 +16,7 @@ from mapl_jax.models.config import DTYPES
 from mapl_jax.runtime.console import result, say, say_each
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import check_target
-from mapl_jax.training import restore, sharding
+from mapl_jax.training import sharding
 
 
 def score(config: IfevalSettings) -> None:
@@ -95,17 +94,12 @@ def _answered(tasks: list[Task], config: IfevalSettings) -> list[list[str]]:
 def _rewards(
     tasks: list[Task], texts: list[list[str]], config: IfevalSettings
 ) -> list[list[float]]:
-    """What a reward model thinks of responses to IFEval's prompts."""
-    mesh = sharding.make_mesh(config.mesh)
-    found = restore.load(config.selector, mesh)
-    if not found.head:
-        raise UserError(f"{config.selector} holds a policy, and so no score to select by")
-    return judging.rewards(
-        found,
-        [task.messages for task in tasks],
-        texts,
-        mesh,
+    """What a judge says of responses to IFEval's prompts."""
+    judge = judges.judge_of(
+        config.selector,
+        mesh=sharding.make_mesh(config.mesh),
         rows_per_batch=config.rows_per_batch,
         compute=Compute(DTYPES[config.dtype], backend=config.attention),
         max_length=config.max_length,
     )
+    return judge([task.messages for task in tasks], texts)

@@ -1,0 +1,113 @@
+"""Judges: whatever gives responses numbers, by which one is chosen or a policy is trained.
+
+A judge takes conversations and the responses to each, and gives a number for every response: a
+reward model, the verifiers of the instructions in the prompts, or a function of one's own.
+"""
+
+from collections.abc import Callable, Sequence
+
+from jax.sharding import Mesh
+
+from mapl_jax import constraints
+from mapl_jax.constraints.registry import Item
+from mapl_jax.data.messages import Message
+from mapl_jax.evaluation.rewards import rewards
+from mapl_jax.kernels.compute import Compute
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.training import restore
+from mapl_jax.training.restore import Model, loaded
+
+Judge = Callable[[Sequence[Sequence[Message]], Sequence[Sequence[str]]], list[list[float]]]
+
+
+def share_kept(items: Sequence[Item], response: str) -> float:
+    """The share of instructions that a response keeps; 0 of none."""
+    return sum(constraints.check(*item, response) for item in items) / max(len(items), 1)
+
+
+def instructions_in(messages: Sequence[Message]) -> list[Item]:
+    """The instructions that a conversation asks for, in sentences that the package writes."""
+    asked = (message["content"] for message in messages if message["role"] != "assistant")
+    return [item for text in asked for item in constraints.read(text)]
+
+
+def instructions(
+    conversations: Sequence[Sequence[Message]], responses: Sequence[Sequence[str]]
+) -> list[list[float]]:
+    """The share of the instructions in its prompt that a response keeps."""
+    return [
+        [share_kept(instructions_in(messages), text) for text in some]
+        for messages, some in zip(conversations, responses, strict=True)
+    ]
+
+
+JUDGES: dict[str, Judge] = {"instructions": instructions}
+
+
+def register(name: str, judge: Judge) -> None:
+    """Adds a judge under a name, or replaces one that was added.
+
+    Raises:
+        ValueError: the name is one of the package's.
+
+    Example:
+        >>> from mapl_jax.evaluation import judges
+        >>> judges.register("short", lambda _, responses: [[-len(x) for x in y] for y in responses])
+        >>> judges.judge_of("short")([[]], [["No.", "Not at all."]])
+        [[-3, -11]]
+        >>> judges.unregister("short")
+    """
+    if name == "instructions":
+        raise ValueError(f"{name} is a judge of mapl_jax; give yours another name")
+    JUDGES[name] = judge
+
+
+def unregister(name: str) -> None:
+    """Takes a judge away that was added."""
+    if name != "instructions":
+        JUDGES.pop(name, None)
+
+
+def judge_of(
+    model: Model | Judge,
+    *,
+    mesh: Mesh | None = None,
+    rows_per_batch: int = 8,
+    compute: Compute = Compute(),
+    max_length: int = 0,
+) -> Judge:
+    """A judge by its name, or what a reward model or a function says.
+
+    Args:
+        model: name of a judge, a judge, a reward model, or where one lies.
+        mesh: to load a model on; None spreads it over all devices.
+        rows_per_batch: rows of tokens at once, of a reward model.
+        compute: type and attention of a reward model.
+        max_length: longest prompt and response that it reads, tokens; 0: that of its run.
+
+    Raises:
+        UserError: there is no reward model.
+    """
+    if isinstance(model, str) and model in JUDGES:
+        return JUDGES[model]
+    if callable(model):
+        return model
+    found = restore.load(str(model), mesh) if mesh and isinstance(model, str) else loaded(model)
+    if not found.head:
+        what = "this is" if isinstance(model, restore.Trained) else f"{model} holds"
+        raise UserError(f"{what} a policy, and so no score; give a reward model")
+
+    def judge(
+        conversations: Sequence[Sequence[Message]], responses: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
+        return rewards(
+            found,
+            conversations,
+            responses,
+            mesh or found.mesh,
+            rows_per_batch=rows_per_batch,
+            compute=compute,
+            max_length=max_length,
+        )
+
+    return judge
