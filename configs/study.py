@@ -28,6 +28,15 @@ from ml_collections import ConfigDict
 from mapl_jax.runtime.config import beside
 from mapl_jax.runtime.errors import UserError
 
+# Families that a pretrained model can learn within an hour beside those that any model can.
+IN_REACH = (
+    "keywords:existence",
+    "keywords:forbidden_words",
+    "keywords:repeated_words",
+    "startend:first_word",
+    "startend:last_word",
+)
+
 
 def get_config(preset: str = "") -> ConfigDict:
     """The config of a preset; the empty name is the demonstration."""
@@ -110,7 +119,8 @@ def _smollm2(config: ConfigDict) -> None:
     config.arms = "base; all; base + intra; base + inter; one-ended"
     config.once = "base + intra; base + inter; one-ended"
     config.data.max_words = 100
-    config.synthesis.update({"families": "train", "k_min": 1, "k_max": 3})
+    families = ",".join((*beside(__file__, "rm").SURFACE, *IN_REACH))
+    config.synthesis.update({"families": families, "k_min": 1, "k_max": 3})
     config.presets.reward = "rm:smollm2-135m"
     config.reward = beside(__file__, "rm").get_config("smollm2-135m")
     config.reward.model.path = "HuggingFaceTB/SmolLM2-135M-Instruct"

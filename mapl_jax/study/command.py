@@ -29,12 +29,13 @@ from mapl_jax.evaluation.preferences import Scored
 from mapl_jax.runtime import cli, run_folder
 from mapl_jax.runtime.console import result, say
 from mapl_jax.runtime.files import write_json, write_text
-from mapl_jax.runtime.settings import setting
+from mapl_jax.runtime.settings import from_section, setting
 from mapl_jax.study import arms as all_arms
 from mapl_jax.study import measures, pages, running, tables
 from mapl_jax.study.arms import Arm
 from mapl_jax.study.measures import ANSWERED, LONGER, MEASURES, Estimate, Measure
 from mapl_jax.study.running import Job
+from mapl_jax.study.settings import Settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +95,7 @@ def study(config: ConfigDict, folder: Path, command: str) -> list[tables.Part]:
     Raises:
         UserError: a setting means nothing, or the folder holds another study.
     """
+    from_section(Settings, config.to_dict())
     arms = all_arms.chosen(config.arms)
     run_folder.RunFolder(folder).claim(config.to_dict())
     data = running.corpora(config, folder.absolute())
