@@ -48,7 +48,11 @@ run() {
 # parse "NAMES" ARGUMENTS: --name=value becomes opt_name, --flag makes opt_flag yes, and what
 # follows -- is left in the array `rest`.
 parse() {
-    local known=" $1 dry_run " argument name
+    local known=" $1 dry_run " switches=" " argument name default
+    for name in $known; do
+        default="opt_$name"
+        if [[ ${!default-} == no ]]; then switches+="$name "; fi
+    done
     shift
     while (($#)); do
         argument=$1
@@ -69,12 +73,12 @@ parse() {
             if [[ ! $name =~ ^[a-z_]+$ || $known != *" $name "* ]]; then
                 fail "unknown option $argument (see --help); options of training follow after --"
             fi
-            if [[ $argument == *=* ]]; then
-                printf -v "opt_$name" '%s' "${argument#*=}"
-            else
-                local default="opt_$name"
-                [[ ${!default} == no || ${!default} == yes ]] || fail "--${name//_/-} needs a value"
+            if [[ $switches == *" $name "* ]]; then
+                [[ $argument != *=* ]] || fail "--${name//_/-} takes no value"
                 printf -v "opt_$name" yes
+            else
+                [[ $argument == *=* ]] || fail "--${name//_/-} needs a value"
+                printf -v "opt_$name" '%s' "${argument#*=}"
             fi
             ;;
         *) fail "unexpected argument $argument; options of training follow after --" ;;

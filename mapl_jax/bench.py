@@ -24,10 +24,12 @@ from ml_collections import ConfigDict
 
 from mapl_jax.data import loader, tokenization, trie_set
 from mapl_jax.data.settings import DataSettings, TokenizerSettings
+from mapl_jax.data.sources import local_names
 from mapl_jax.models import lora
 from mapl_jax.performance import measure
-from mapl_jax.runtime import cli, errors, files, settings
+from mapl_jax.runtime import cli, errors, files, outputs, settings
 from mapl_jax.runtime.console import result, say
+from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.runtime.settings import from_section, setting
 from mapl_jax.synthesis import prepare
 from mapl_jax.synthesis.settings import Settings as SynthesisSettings
@@ -62,8 +64,10 @@ GB = 1e9
 def main(arguments: cli.Arguments[Flags]) -> None:
     """Measures, prints, saves."""
     config, flags = arguments.config, arguments.flags
+    inputs = [*local_names(config.data.train, config.data.test), config.model.path]
     if flags.output:
-        files.check_target(flags.output)
+        mark = outputs.lines("command", "device")
+        outputs.check_file(flags.output, mark, inputs)
     found: dict[str, Any]
     if flags.attention:
         found = {"attention_microseconds": measure.attention_by_length((1024, 8192), 1024)}
@@ -83,7 +87,9 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         )
     else:
         with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
-            found = run(config, Path(arguments.workdir or cache), flags.steps)
+            folder = RunFolder(arguments.workdir or cache)
+            folder.claim(config.to_dict(), inputs=inputs)
+            found = run(config, folder.path, flags.steps)
         result(table(found))
     found = {"command": arguments.command, "device": device(), **found}
     if flags.output:

@@ -16,7 +16,7 @@ import jax
 from mapl_jax.data import trie_set
 from mapl_jax.data.messages import Prompt, as_messages, as_text
 from mapl_jax.data.settings import ON_ERROR, TRUNCATION
-from mapl_jax.data.sources import Source
+from mapl_jax.data.sources import Source, local_names
 from mapl_jax.data.splits import Split
 from mapl_jax.evaluation import ifeval_run, preferences, stored
 from mapl_jax.evaluation import rewards as judging
@@ -30,7 +30,9 @@ from mapl_jax.runtime import cli, files, plugins
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import result, say, say_each
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import check_target, shown, write_json
+from mapl_jax.runtime.files import write_json
+from mapl_jax.runtime.outputs import check_file, check_folder, replacing, whole
+from mapl_jax.runtime.paths import local, shown
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.runtime.settings import from_section, setting
 from mapl_jax.synthesis import prepare
@@ -233,10 +235,11 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         if not getattr(config, field):
             raise UserError(f"no {field} given; set --config.{field}={what}")
     output = config.output or arguments.workdir
+    inputs = [config.checkpoint, *local_names(config.data)]
     if config.scores:
-        check_target(config.scores)
+        check_file(config.scores, preferences.SCORES, inputs)
     if output:
-        check_target(RunFolder(output).report)
+        check_folder(output, whole, [*inputs, config.scores])
     mesh = sharding.make_mesh(config.mesh)
     found = restore.load(config.checkpoint, mesh)
     if not found.head:
@@ -282,22 +285,24 @@ def _report(
     if config.scores:
         preferences.write_scores(Path(config.scores), scored)
         say("", f"scores: {config.scores}")
-    if output:
-        folder = RunFolder(output)
-        facts = {
-            "name": f"{config.checkpoint} on {config.data}",
-            "command": arguments.command,
-            "checkpoint": str(config.checkpoint),
-            "data": {**split.counts, "encoding": encoding},
-            "held_out": stored.digests(split.samples()),
-            "config": json.loads(json.dumps(arguments.config.to_dict())),
-            "eval": {"after": summary},
-        }
+    if not output:
+        return
+    facts = {
+        "name": f"{config.checkpoint} on {config.data}",
+        "command": arguments.command,
+        "checkpoint": str(config.checkpoint),
+        "data": {**split.counts, "encoding": encoding},
+        "held_out": stored.digests(split.samples()),
+        "config": json.loads(json.dumps(arguments.config.to_dict())),
+        "eval": {"after": summary},
+    }
+    made = found.summary.get("train", {}).get("comparisons", {})
+    with replacing(local(output)) as part:
+        folder = RunFolder(part)
         write_json(folder.summary, facts)
         # As in the folder of a run, for --compare.
         preferences.write_scores(folder.eval / "after.jsonl", scored)
         files.seal(folder.eval, ["after.jsonl"])
-        made = found.summary.get("train", {}).get("comparisons", {})
         run.write_report(
             folder.report,
             title=facts["name"],
@@ -310,7 +315,7 @@ def _report(
             device=f"{mesh.size} x {jax.devices()[0].device_kind}",
             samples=split.samples(),
         )
-        say("", f"report: {shown(folder.report)}")
+    say("", f"report: {shown(RunFolder(output).report)}")
 
 
 if __name__ == "__main__":

@@ -13,18 +13,19 @@ from pathlib import Path
 
 from mapl_jax.data import cache, trie_set
 from mapl_jax.data.settings import TrieSettings
-from mapl_jax.data.sources import Source
+from mapl_jax.data.sources import Source, local_names
 from mapl_jax.data.trie_set import encode_split
 from mapl_jax.reports.model_card import card_of
 from mapl_jax.runtime import cli, errors, settings
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.outputs import check_folder, whole
 from mapl_jax.runtime.settings import setting
 from mapl_jax.synthesis import prepare
 from mapl_jax.training import restore, sharding
 from mapl_jax.training.export import TOLERANCE, write_model
-from mapl_jax.training.restore import Model, loaded
+from mapl_jax.training.restore import Model, Trained, loaded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Flags:
     """The plain flags of the command."""
 
     checkpoint: str = setting("", "a run folder, one of its checkpoints/STEP, or a model folder")
-    output: str = setting("", "folder to write; a model that is there is replaced")
+    output: str = setting("", "folder to write; a model that this command wrote is replaced")
     dtype: str = setting(
         "float32", "type of the weights: float32 or bfloat16", choices=tuple(TOLERANCE)
     )
@@ -59,7 +60,7 @@ def export_model(
 
     Args:
         model: any model, or where it lies.
-        folder: to write; a model that is there is replaced.
+        folder: to write; a model that this wrote, unchanged since, is replaced.
         data: pairs or samples to check with; empty: the held-out rows of its run.
         dtype: of the weights, "float32" or "bfloat16".
         adapter: write the adapters of a LoRA run as PEFT does, instead of merging them.
@@ -80,6 +81,8 @@ def export_model(
         True
     """
     check(dtype=dtype, adapter=adapter)
+    place = (model.run.path if model.run else model.folder) if isinstance(model, Trained) else model
+    check_folder(folder, whole, [place or "", *local_names(data)])
     found = loaded(model)
     if adapter and found.model.lora is None:
         raise UserError("the model has no adapters; leave out adapter")
@@ -103,6 +106,7 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         if not getattr(options, name):
             raise UserError(f"no {name} given; set --{name}=DIR")
     check(dtype=options.dtype, adapter=options.adapter, flag="--")
+    check_folder(options.output, whole, [options.checkpoint, *local_names(options.data)])
     mesh = sharding.make_mesh({"data": 1, "fsdp": -1, "tensor": 1})
     found = restore.load(options.checkpoint, mesh)
     if options.adapter and found.model.lora is None:

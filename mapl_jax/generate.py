@@ -14,9 +14,10 @@ from jax.sharding import Mesh
 
 from mapl_jax.data.messages import Message, Prompt, as_messages
 from mapl_jax.data.records import read_prompts
+from mapl_jax.data.sources import local_names
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.evaluation import sampler
-from mapl_jax.evaluation.answers import Response, with_responses
+from mapl_jax.evaluation.answers import RESPONSES, Response, with_responses
 from mapl_jax.evaluation.sampler import SamplerSettings
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.config import DecoderConfig
@@ -26,7 +27,7 @@ from mapl_jax.runtime import cli
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import ask, result, say
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import check_target
+from mapl_jax.runtime.outputs import check_file
 from mapl_jax.runtime.settings import from_section, setting
 from mapl_jax.training.restore import Model, loaded
 
@@ -142,7 +143,7 @@ def main(arguments: cli.Arguments[cli.NoFlags]) -> None:
     if not config.input and (config.n > 1 or jax.process_count() > 1):
         raise UserError("one answer at a time and one process, please; or set --config.input=FILE")
     if config.output:
-        check_target(config.output)
+        check_file(config.output, RESPONSES, [config.checkpoint, *local_names(config.input)])
     records = read_prompts(config.input) if config.input else []
     rows = config.rows_per_batch if config.input else 1
     respond, kept = sampler.load(config, rows_per_batch=rows, output=config.output)

@@ -30,6 +30,7 @@ from mapl_jax.runtime import cli
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import result
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.paths import is_address, local
 from mapl_jax.runtime.settings import from_section, setting
 from mapl_jax.synthesis.prepare import samples_of
 from mapl_jax.train import Settings
@@ -273,7 +274,7 @@ def model_of(settings: RunSettings) -> DecoderConfig:
     name = fields.shape or fields.path
     if name in published.SHAPES:
         model = published.config(name)
-    elif name and Path(name).expanduser().is_dir():
+    elif name and not is_address(name) and local(name).is_dir():
         model = hub.load_config(name)
     elif name:
         raise UserError(

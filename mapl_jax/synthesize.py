@@ -26,7 +26,8 @@ from mapl_jax.runtime import cli, plugins
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import progress, say, say_each
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import local
+from mapl_jax.runtime.files import held
+from mapl_jax.runtime.paths import lock_of, shown
 from mapl_jax.runtime.settings import from_section, setting
 from mapl_jax.synthesis import draw, pipeline, prepare, runners
 from mapl_jax.synthesis.settings import Settings
@@ -259,11 +260,12 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         run = runners.beam(runner, shlex.split(arguments.flags.beam))
     else:
         run = runners.local(config.num_proc)
-    output = local(_required(config.output or arguments.workdir, "output", "a folder to write to"))
+    place = _required(config.output or arguments.workdir, "output", "a folder to write to")
+    output = pipeline.check_output(place, sources.local_names(config.input))
     tally = Tally()
     pairs = _pairs(config, tally)
     try:
-        with progress("synthesizing", "pairs") as shown:
+        with held(lock_of(output), str(place)), progress("synthesizing", "pairs") as show:
             summary = pipeline.synthesize(
                 pairs,
                 settings,
@@ -272,19 +274,19 @@ def main(arguments: cli.Arguments[Flags]) -> None:
                 format=config.format,
                 shard_size=config.shard_size,
                 overwrite=config.overwrite,
-                progress=shown,
+                progress=show,
                 source=tally,
                 report=lambda folder, *made: report.write(folder / REPORT, *made),
             )
     except OSError as error:
         raise UserError(f"cannot write to {output}: {error.strerror or error}") from None
     if not summary["made"]:
-        say(f"{output} is up to date")
+        say(f"{shown(output)} is up to date")
         return
     say(
         _table(summary),
-        f"wrote {len(summary['files'])} x {summary['files'][0]} to {output}",
-        f"report: {output / REPORT}",
+        f"wrote {len(summary['files'])} x {summary['files'][0]} to {shown(output)}",
+        f"report: {shown(output / REPORT)}",
     )
 
 

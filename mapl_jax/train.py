@@ -17,7 +17,7 @@ from mapl_jax.reports.run import finish
 from mapl_jax.runtime import cli, plugins
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import detail, say
-from mapl_jax.runtime.files import shown
+from mapl_jax.runtime.paths import shown
 from mapl_jax.runtime.run_folder import Config, RunFolder, opened, undone_on_mistake
 from mapl_jax.runtime.settings import from_section
 from mapl_jax.synthesis import run_data
@@ -73,10 +73,10 @@ def train_model(
         >>> mapl_jax.set_verbosity("normal")
     """
     changed = ConfigDict(config.to_dict())
-    with opened(config.name, workdir) as folder:
+    with opened(config.name, workdir) as folder, undone_on_mistake(folder):
         for name, data in (("train", train_data), ("test", test_data)):
             if data is not None:
-                changed.data[name] = as_file(data, folder.given, name)
+                changed.data[name] = as_file(data, folder.take().given, name)
         return start(changed.lock(), folder, f"mapl_jax.train_model({config.name!r})")
 
 

@@ -12,6 +12,7 @@ from filelock import FileLock
 
 from mapl_jax.runtime import console, files
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.paths import local
 
 
 def key(*parts: object) -> str:
@@ -37,7 +38,7 @@ def write(folder: Path, make: Callable[[Path], None], *, goes_on: bool = False) 
         goes_on: leave what an interrupted `make` wrote to the next one, which must know it.
     """
     # `files.sweep` removes those with a number.
-    part = folder.with_name(f"{folder.name}.part" + ("" if goes_on else f"-{os.getpid()}"))
+    part = folder.with_name(f".{folder.name}.part" + ("" if goes_on else f"-{os.getpid()}"))
     if not goes_on:
         shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True, exist_ok=True)
@@ -87,4 +88,4 @@ def filling(shared: str, own: Path) -> Iterator[Path]:
 
 def shared_folder(name: str) -> Path:
     """The folder that `data.cache` names."""
-    return files.local(name).expanduser().absolute()
+    return local(name).absolute()

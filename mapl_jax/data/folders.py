@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.paths import local
 
 SUFFIXES = [".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"]  # `readers.register` adds
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")  # behind any of these but .parquet
@@ -69,7 +70,7 @@ def names(part: str) -> list[str]:
         if not (found := sorted(glob.glob(name))):
             raise UserError(f"no file or folder is like {name}")
         return found
-    return [name]
+    return [str(local(name))]
 
 
 def looks_like_hub_name(name: str) -> bool:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mapl_jax.data import demo, forms
+from mapl_jax.data import demo, folders, forms
 from mapl_jax.data.readers import BadRecord, Entries, as_object, read_entries
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import write_lines
@@ -43,6 +43,19 @@ def entries_of(
     size = demo_pairs if split == "train" else max(demo_pairs // 8, 10)
     pairs = demo.make_pairs(size, seed, split)
     return Entries(DEMO, ((f"record {number}", pair) for number, pair in enumerate(pairs, 1)))
+
+
+def local_names(*sources: Source) -> list[str]:
+    """The names of files and folders among sources, those of patterns and lists one by one."""
+    given = [os.fspath(x) for x in sources if isinstance(x, str | os.PathLike)]
+    return [
+        name
+        for source in given
+        if source and source.partition(":")[0] != DEMO
+        for part, _ in folders.parts(source)
+        for name in folders.names(part)
+        if os.path.exists(name)
+    ]
 
 
 def as_file(data: Source, folder: Path, name: str) -> str:

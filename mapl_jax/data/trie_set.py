@@ -191,7 +191,7 @@ def open_cached(cache_dir: str | os.PathLike[str], fingerprint: str, row_length:
 
 
 def _open(folder: Path, fingerprint: str, row_length: int) -> TrieSet:
-    counts = json.loads((folder / "counts.json").read_text())
+    counts = files.read_json(folder / "counts.json")
     if not counts.get("tries"):
         raise UserError(
             f"no comparison is left after encoding: {_left_out(counts)}; look at "

@@ -8,11 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from mapl_jax.data.messages import Message
-from mapl_jax.runtime import distributed
+from mapl_jax.runtime import distributed, outputs
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import check_target, write_lines
+from mapl_jax.runtime.files import write_lines
 
+# The mark of a file of them, for `runtime.outputs`.
+RESPONSES = outputs.lines("prompt", "response", "finish_reason")
 # The number of a prompt, and that of one of its samples.
 Job = tuple[int, int]
 
@@ -43,8 +45,9 @@ class Kept:
             target: the file that the responses end up in.
             about: what decides the responses, by a name for people, as values of JSON.
         """
-        self.target = check_target(target)
-        self.path = self.target.with_name(f"{self.target.name}.partial")
+        self.target = outputs.check_file(target, RESPONSES)
+        part = self.target.with_name(f"{self.target.name}.partial")
+        self.path = outputs.check_file(part, outputs.lines(*about))
         self.about = dict(about)
         self._file: BinaryIO | None = None
 

@@ -9,16 +9,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mapl_jax.evaluation import differences, following, likelihood, preferences
+from mapl_jax.evaluation import differences, following, likelihood, preferences, stored
 from mapl_jax.evaluation.differences import Difference, Key
 from mapl_jax.evaluation.evaluators import evaluator_of, kind_of
 from mapl_jax.evaluation.preferences import percent
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.losses import LEVELS
-from mapl_jax.runtime import files, storage
+from mapl_jax.runtime import storage
 from mapl_jax.runtime.console import text_table
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import is_address, read_json
+from mapl_jax.runtime.files import read_json
+from mapl_jax.runtime.paths import is_address, local
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.training.metrics import read_metrics
 
@@ -119,21 +120,14 @@ def read(path: str, name: str) -> Run:
             else "give the folder of a run, or of an evaluation (--config.output)"
         )
         raise UserError(f"{path} has no {missing.relative_to(folder.path)}; {hint}")
-    summary = read_json(folder.summary)
-    if not isinstance(summary, Mapping) or "after" not in summary.get("eval", {}):
-        raise UserError(f"{folder.summary} is not the summary of a run")
-    # Evaluations of older versions have no checksums.
-    if (folder.eval / files.SEAL).exists():
-        names = [file.name for file in (scores, answers) if file.exists()]
-        if flaw := files.flaw(folder.eval, names):
-            raise UserError(f"{folder.eval} cannot be used: {flaw}")
+    summary = stored.read_summary(folder)
     evaluator = evaluator_of(kind_of(summary["eval"]["after"]))
     try:
-        scored = evaluator.read(scores)
+        scored = stored.read_scores(folder, "after", evaluator)
         after = evaluator.summarize(scored, seed=0, resamples=0) if scored.sample_id else {}
-        answered = following.read(answers) if answers.exists() else []
+        answered = stored.read_answers(folder, "after") if answers.exists() else []
         metrics = read_metrics(folder.metrics)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} is damaged: {error}") from error
     if not scored.sample_id:
         raise UserError(f"{scores} holds no scores")
@@ -172,7 +166,7 @@ def _kept(first: Run, other: Run, seed: int, resamples: int) -> Summary | None:
 
 def _names(folders: Sequence[str]) -> list[str]:
     """The shortest ends of paths that tell them apart."""
-    paths = [Path(folder).expanduser().absolute() for folder in folders]
+    paths = [Path(x) if is_address(x) else local(x).absolute() for x in folders]
     twice = [str(folder) for i, folder in enumerate(folders) if paths[i] in paths[:i]]
     if twice:
         raise UserError(f"{twice[0]} is given twice")

@@ -17,11 +17,14 @@ from mapl_jax.data.settings import ON_ERROR
 from mapl_jax.evaluation import statistics
 from mapl_jax.evaluation.ifeval_files import Task
 from mapl_jax.evaluation.sampler import SamplerSettings
+from mapl_jax.runtime import outputs
 from mapl_jax.runtime.console import text_table
-from mapl_jax.runtime.files import check_target, write_lines
+from mapl_jax.runtime.files import write_lines
 from mapl_jax.runtime.settings import setting
 
 MODES = ("strict", "loose")
+# The mark of a file of verdicts, for `runtime.outputs`.
+VERDICTS = outputs.lines("key", *(f"follow_instruction_list_{mode}" for mode in MODES))
 FIELDS = tuple(f"{name}_{mode}" for name in ("prompt", "instruction") for mode in MODES)
 
 
@@ -173,7 +176,7 @@ def write(
             if rewards is not None:
                 line["reward"] = rewards[number][index]
             lines.append(line)
-    write_lines(check_target(path), lines)
+    write_lines(path, lines)
 
 
 def table(summary: dict[str, Any]) -> str:

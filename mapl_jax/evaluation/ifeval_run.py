@@ -7,15 +7,17 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from mapl_jax.data.sources import local_names
 from mapl_jax.evaluation import ifeval, ifeval_files, judges, kept_pairs, sampler
-from mapl_jax.evaluation.answers import with_responses
+from mapl_jax.evaluation.answers import RESPONSES, with_responses
 from mapl_jax.evaluation.ifeval import IfevalSettings
 from mapl_jax.evaluation.ifeval_files import Task
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.config import DTYPES
 from mapl_jax.runtime.console import result, say, say_each
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import check_target
+from mapl_jax.runtime.outputs import check_file
+from mapl_jax.runtime.paths import local
 from mapl_jax.training import sharding
 
 
@@ -32,7 +34,11 @@ def score(config: IfevalSettings) -> None:
     if config.selector and config.checkpoint and config.n == 1:
         raise UserError("a selector needs several responses to choose from; set --config.n=8")
     if config.output:
-        check_target(config.output)
+        models = [config.checkpoint, config.selector]
+        inputs = [*local_names(config.prompts, config.responses), *models]
+        check_file(config.output, ifeval.VERDICTS, inputs)
+        if config.checkpoint:
+            check_file(_answers_path(config), RESPONSES, inputs)
     source = config.prompts or config.responses
     tasks, notes = ifeval_files.read_tasks(source, on_error=config.on_error)
     say_each(notes)
@@ -72,9 +78,13 @@ def score(config: IfevalSettings) -> None:
         say("", f"verdicts: {config.output}")
 
 
+def _answers_path(config: IfevalSettings) -> Path:
+    return local(config.output).with_suffix(".responses.jsonl")
+
+
 def _answered(tasks: list[Task], config: IfevalSettings) -> list[list[str]]:
     """What a policy says to IFEval's prompts, kept beside the verdicts."""
-    output = Path(config.output).with_suffix(".responses.jsonl") if config.output else ""
+    output = _answers_path(config) if config.output else ""
     respond, kept = sampler.load(config, rows_per_batch=config.rows_per_batch, output=output)
     found = respond(
         [task.messages for task in tasks],

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from mapl_jax import token_losses
 from mapl_jax.data.loader import Batches
 from mapl_jax.evaluation import statistics
 from mapl_jax.runtime.console import text_table
-from mapl_jax.runtime.files import read_lines
+from mapl_jax.runtime.files import read_lines, replacing
 from mapl_jax.training.objective import Kind
 from mapl_jax.training.scoring import LeafFunction, leaf_numbers
 
@@ -70,14 +69,10 @@ def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
         ValueError: a log-probability is not finite.
     """
     _check_finite(scored)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part-{os.getpid()}")
-    with part.open("w", encoding="utf-8") as lines:
+    with replacing(path) as part, part.open("w", encoding="utf-8") as lines:
         for name, logp, tokens in zip(scored.sample_id, scored.logp, scored.tokens, strict=True):
             record = {"id": name, "logp": float(logp), "tokens": int(tokens)}
             lines.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
-    os.replace(part, path)
 
 
 def read_scores(path: str | os.PathLike[str]) -> Scored:

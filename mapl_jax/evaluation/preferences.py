@@ -10,7 +10,6 @@ import functools
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,9 +20,10 @@ from mapl_jax.data.loader import Batches
 from mapl_jax.evaluation import listwise, statistics
 from mapl_jax.evaluation.listwise import Term
 from mapl_jax.losses import LEVELS
+from mapl_jax.runtime import outputs
 from mapl_jax.runtime.console import text_table
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import read_lines
+from mapl_jax.runtime.files import read_lines, replacing
 from mapl_jax.training.objective import Kind
 from mapl_jax.training.scoring import LeafFunction, leaf_numbers
 
@@ -153,6 +153,10 @@ def ranked(scored: Scored) -> list[listwise.Ranked]:
     return listwise.ranked(row[:3] for row in columns if row[3] == "base")
 
 
+# The mark of a file of scores, for `runtime.outputs`.
+SCORES = outputs.lines("id", "level", "margin", "terms")
+
+
 def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
     """Writes one JSON line a comparison, whole or not at all.
 
@@ -160,10 +164,7 @@ def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
         ValueError: a margin is not finite.
     """
     _check_finite(scored)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part-{os.getpid()}")
-    with part.open("w", encoding="utf-8") as lines:
+    with replacing(path) as part, part.open("w", encoding="utf-8") as lines:
         for i, sample_id in enumerate(scored.sample_id):
             record: dict[str, Any] = {
                 "id": sample_id,
@@ -184,7 +185,6 @@ def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
             if scored.subset is not None:
                 record["subset"] = scored.subset[i]
             lines.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
-    os.replace(part, path)
 
 
 def read_scores(path: str | os.PathLike[str]) -> Scored:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import jax
 from mapl_jax.evaluation import following
 from mapl_jax.evaluation.evaluators import Evaluator, S
 from mapl_jax.runtime import console, files
+from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.run_folder import RunFolder
 
 SIDES = ("before", "after")
@@ -46,6 +48,41 @@ def write_scores(folder: RunFolder, which: str, scored: S, evaluator: Evaluator[
     if jax.process_index() == 0:
         evaluator.write(folder.eval / f"{which}.jsonl", scored)
         files.seal(folder.eval, [f"{which}.jsonl"])
+
+
+def read_summary(folder: RunFolder) -> dict[str, Any]:
+    """The summary.json of a finished run or evaluation.
+
+    Raises:
+        UserError: it is none.
+    """
+    found = files.read_json(folder.summary)
+    sides = found.get("eval") if isinstance(found, dict) else None
+    if not isinstance(sides, dict) or not isinstance(sides.get("after"), dict):
+        raise UserError(f"{folder.summary} is not the summary of a run")
+    return dict(found)
+
+
+def read_scores(folder: RunFolder, which: str, evaluator: Evaluator[S]) -> S:
+    """The scores of an evaluation, "before" or "after", as they were written.
+
+    Raises:
+        UserError: they are missing, or not what their checksums say.
+    """
+    return evaluator.read(_checked(folder, f"{which}.jsonl"))
+
+
+def read_answers(folder: RunFolder, which: str) -> list[following.Answer]:
+    """The answers of an evaluation, as `read_scores` reads its scores."""
+    return following.read(_checked(folder, f"answers-{which}.jsonl"))
+
+
+def _checked(folder: RunFolder, name: str) -> Path:
+    if flaw := files.flaw(folder.eval, [name]):
+        raise UserError(
+            f"{folder.eval} cannot be used ({flaw}); the command that made it makes it anew"
+        )
+    return folder.eval / name
 
 
 def share_scores(of: RunFolder, to: RunFolder, which: str) -> None:

@@ -3,10 +3,8 @@
 import functools
 import json
 import math
-import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -20,17 +18,11 @@ from transformers import PreTrainedTokenizerBase
 from mapl_jax.models import families, hf_config, tensors
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.hub import Folder
-from mapl_jax.models.layout import (
-    ADAPTER_CONFIG,
-    CONFIG,
-    GENERATION_CONFIG,
-    Part,
-    stored_parts,
-    stored_shape,
-)
+from mapl_jax.models.layout import CONFIG, GENERATION_CONFIG, Part, stored_parts, stored_shape
 from mapl_jax.models.parameters import Params, at_path
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import check_target
+from mapl_jax.runtime.outputs import replacing
+from mapl_jax.runtime.paths import local
 
 SAMPLE = "It's 12:30, naïve café — 日本語 🙂?\n\n  if x_1 != 0:\n\treturn (x)  "
 SHARD_BYTES = 5 * 10**9
@@ -47,8 +39,8 @@ def save_params(
 ) -> None:
     """Writes a model folder that `transformers` opens: a reward model if `params` has a score.
 
-    All processes take part, the first one writes. The folder appears complete or not at all; one
-    that is there is replaced.
+    All processes take part, the first one writes. The folder appears complete and sealed, or not at
+    all; one that this wrote, in which nothing was changed since, is replaced.
 
     Args:
         folder: where to.
@@ -59,15 +51,14 @@ def save_params(
         max_shard_bytes: size of a file of weights; more are written in several, with an index.
 
     Raises:
-        UserError: the folder holds something other than a model, or the saved tokenizer would not
+        UserError: the folder holds anything else, or the saved tokenizer would not
             read text as this one does.
     """
-    target = Path(folder).expanduser().absolute()
     head = "score" in params
     writes = jax.process_index() == 0
     dtype = jnp.dtype(dtype)
     outward = _outward(config, head, params, dtype)
-    with replacing(target) as temporary:
+    with replacing(local(folder)) as temporary:
         tensors.write(temporary, outward, max_bytes=max_shard_bytes, writes=writes)
         if writes:
             _save_config(temporary, config, head, tokenizer, dtype.name)
@@ -194,42 +185,6 @@ def _check_saved_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase) -> 
             f"saved with this model, the tokenizer would be opened as {type(reloaded).__name__} "
             "and read text differently; use a tokenizer made for the model's family"
         )
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the target's place at the end; nothing is left after an error.
-
-    All processes see the same folder; the first one makes it and moves it, the others wait until
-    it has its name.
-
-    Raises:
-        UserError: the target holds something other than a model.
-    """
-    if target.exists() and not target.is_dir():
-        raise UserError(f"cannot save a model to {target}: a file is in the way")
-    models = any((target / name).exists() for name in (CONFIG, ADAPTER_CONFIG))
-    if target.is_dir() and any(target.iterdir()) and not models:
-        raise UserError(f"cannot save a model to {target}: it holds other files")
-    check_target(target / CONFIG)
-    temporary = target.with_name(f".{target.name}.new")
-    old = target.with_name(f".{target.name}.old")
-    if jax.process_index() != 0:
-        yield temporary
-    else:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        try:
-            yield temporary
-            if target.exists():
-                shutil.rmtree(old, ignore_errors=True)
-                target.rename(old)
-            temporary.rename(target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices("a folder of a model has its name")
 
 
 def gather(array: ArrayLike) -> np.ndarray:

@@ -15,6 +15,7 @@ import safetensors
 from safetensors.numpy import save_file
 
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import parse_json
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 # What says where the names of a decoder begin, and what stands beside it there.
@@ -250,10 +251,10 @@ def read_json(path: Path) -> Json:
         UserError: the file is missing or holds something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is no JSON: {error}") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error

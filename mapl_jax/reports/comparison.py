@@ -15,7 +15,7 @@ from mapl_jax.reports import charts
 from mapl_jax.reports.curves import curves_of_runs
 from mapl_jax.reports.families import Strip
 from mapl_jax.reports.pages import number, write_page
-from mapl_jax.runtime.files import check_target
+from mapl_jax.runtime.outputs import check_file, page
 
 COLORS = ("base", "intra", "inter", "fourth", "soft")
 
@@ -34,7 +34,7 @@ def compare_runs(
     Raises:
         UserError: a folder holds no finished run, or runs cannot be compared.
     """
-    target = check_target(output)
+    target = check_file(output, page, folders)
     found = compare.compare(folders, seed=seed, resamples=resamples)
     write(target, found)
     return compare.table(found)

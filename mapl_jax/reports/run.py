@@ -12,7 +12,8 @@ from typing import Any
 
 import jax
 
-from mapl_jax.evaluation import evaluator_of, following, likelihood, preferences
+from mapl_jax.evaluation import evaluator_of, following, likelihood, preferences, stored
+from mapl_jax.evaluation.evaluators import kind_of
 from mapl_jax.evaluation.preferences import percent
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.evaluation.stored import SIDES, digests
@@ -31,11 +32,11 @@ from mapl_jax.reports.figures import (
 )
 from mapl_jax.reports.findings import SPLITS
 from mapl_jax.reports.pages import duration, number, write_page
-from mapl_jax.runtime import files
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import read_json, shown, write_json
+from mapl_jax.runtime.files import write_json
+from mapl_jax.runtime.paths import shown
 from mapl_jax.runtime.provenance import stamp
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.training.metrics import read_metrics
@@ -297,16 +298,16 @@ def read_pictures(folder: RunFolder) -> dict[str, Gallery]:
     Raises:
         UserError: the run has not ended.
     """
-    summary = read_json(folder.summary)
-    before, after = (summary["eval"].get(side) for side in SIDES)
-    found = {"curves": Gallery(curves(read_metrics(folder.metrics), before, after))}
-    if "perplexity" in after:
-        scored = likelihood.read_scores(folder.eval / "after.jsonl")
-        return {**found, "length": Gallery(losses(scored))}
-    sides = {which: folder.eval / f"{which}.jsonl" for which in SIDES}
+    before, after = (stored.read_summary(folder)["eval"].get(side) for side in SIDES)
+    kind = kind_of(after)
     scores = {
-        which: preferences.read_scores(path) for which, path in sides.items() if path.exists()
+        which: stored.read_scores(folder, which, evaluator_of(kind))
+        for which in SIDES
+        if which == "after" or (folder.eval / f"{which}.jsonl").exists()
     }
+    found = {"curves": Gallery(curves(read_metrics(folder.metrics), before, after))}
+    if kind == "demonstrations":
+        return {**found, "length": Gallery(losses(scores["after"]))}
     return {
         **found,
         "accuracy": Gallery(_accuracy(before, after)),
@@ -334,18 +335,13 @@ def finish(
     """
     if jax.process_index() != 0:
         return
-    if flaw := files.flaw(folder.eval):
-        raise UserError(
-            f"{folder.eval} cannot be used ({flaw}); the same command makes it anew, from the last "
-            "checkpoint"
-        )
     evaluator, answered = evaluator_of(kind), config["eval"].get("generate", 0) > 0
     resampling = {"seed": config["seed"], "resamples": config["eval"]["resamples"]}
-    scored = {which: evaluator.read(folder.eval / f"{which}.jsonl") for which in SIDES}
+    scored = {which: stored.read_scores(folder, which, evaluator) for which in SIDES}
     sides = {which: evaluator.summarize(values, **resampling) for which, values in scored.items()}
     answers = []
     if answered:
-        answers = [following.read(folder.eval / f"answers-{which}.jsonl") for which in SIDES]
+        answers = [stored.read_answers(folder, which) for which in SIDES]
         sides["generation"] = following.summarize(*answers, **resampling)
     held_out = digests(samples())
     summary = {

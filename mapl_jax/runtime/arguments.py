@@ -3,13 +3,13 @@
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from mapl_jax.runtime import config, settings
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.paths import local
 
 # Suffix of a file of overrides -> what reads its text.
 _READERS: Mapping[str, Callable[[str], object]] = {
@@ -64,13 +64,13 @@ def overrides(file: str) -> list[str]:
     Raises:
         UserError: there is no such file, or it holds something else.
     """
-    path = Path(file).expanduser()
+    path = local(file)
     read = _READERS.get(path.suffix.lower())
     if read is None:
         raise UserError(f"--overrides={file}: name a file that ends in {', '.join(_READERS)}")
     try:
         found = read(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"--overrides={file}: {' '.join(str(error).split())}") from None
     if not isinstance(found, Mapping):
         raise UserError(f"--overrides={file}: it must hold fields with values, such as seed: 1")

@@ -216,17 +216,22 @@ def _run(
     except UserError as error:
         if debug:
             traceback.print_exc()
-        fail(str(error), at_once=several or isinstance(error, Unwritten) or files.full(error))
+        fail(
+            str(error),
+            at_once=several or isinstance(error, Unwritten) or bool(files.refused(error)),
+        )
     except Exception as error:
-        if debug or not files.full(error):
+        refused = files.refused(error)
+        if debug or not refused:
             if not several:
                 raise
             traceback.print_exc()
             os._exit(1)
         path = error.filename if isinstance(error, OSError) else None
+        where = f" ({path})" if path and str(path) not in refused else ""
         fail(
-            f"no space left on the disk{f' for {path}' if path else ''}; what was finished is as "
-            "it was; free some, and run the same command again",
+            f"{refused}{where}; what was finished is as it was; mend that, and run the same "
+            "command again",
             at_once=True,
         )
     except Stopped as stopped:

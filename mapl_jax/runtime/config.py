@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.paths import local
 
 # In the package where it is installed (setup.py puts it there), beside it in a clone.
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -79,7 +80,7 @@ def file_of(name: str) -> Path:
         name: the path of a file, else `NAME` or `configs/NAME.py` of those that come with the
             package; a preset after a colon is left out.
     """
-    file = Path(name.partition(":")[0]).expanduser()
+    file = local(name.partition(":")[0])
     stem = file.as_posix().removeprefix("configs/").removesuffix(".py")
     own = FOLDER / f"{stem}.py"
     return file if file.is_file() or "/" in stem or not own.is_file() else own

@@ -1,6 +1,7 @@
 """What a terminal shows: messages, tables, and how far work has come."""
 
 import contextlib
+import re
 import shutil
 import sys
 import threading
@@ -34,6 +35,8 @@ def text_table(cells: Sequence[Sequence[str]], footnotes: Sequence[str]) -> str:
     return "\n".join([lines[0], rule, *lines[1:], rule, *footnotes])
 
 
+# Control characters, what turns the direction of text, and halves of surrogate pairs.
+_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 LEVELS = ("quiet", "normal", "verbose")
 
 # Work that is done sooner needs no sign of life.
@@ -109,7 +112,7 @@ def notice(text: str) -> None:
 
 def error(text: str) -> None:
     """Prints what a user has to mend, to stderr, at every level and from every process."""
-    print(f"error: {text}", file=sys.stderr, flush=True)
+    print(f"error: {plain(text)}".replace("\n", "\\n"), file=sys.stderr, flush=True)
 
 
 def interrupted() -> None:
@@ -161,7 +164,7 @@ class Progress:
         what: str,
         unit: str = "",
         *,
-        patience: float = PATIENCE,
+        patience: float | None = None,
         pause: float = _LINE_SECONDS,
         parts: int = 0,
         leave: bool = False,
@@ -171,14 +174,14 @@ class Progress:
         Args:
             what: is being done, such as "scoring".
             unit: of what is counted, such as "rows".
-            patience: seconds before anything is shown.
+            patience: seconds before anything is shown; None for the usual two.
             pause: seconds between two lines.
             parts: a line also when another of so many parts of the whole is done; 0 for none.
             leave: whether the bar stays at the end.
         """
         self._what, self._unit = what, f" {unit}" if unit else ""
         self._pause, self._parts, self._leave = pause, parts, leave
-        self._due = time.perf_counter() + patience
+        self._due = time.perf_counter() + (PATIENCE if patience is None else patience)
         # How many were done at the first call, and when: the start may have been slow.
         self._first: tuple[int, float] | None = None
         self._last = ""  # the line that was shown last
@@ -307,8 +310,16 @@ def columns() -> int:
     return min(shutil.get_terminal_size().columns, _COLUMNS)
 
 
+def plain(text: str) -> str:
+    """A text of which a terminal shows every character and obeys none but ends of lines."""
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def _print(lines: Sequence[object], file: TextIO) -> None:
     if speaks():
-        text = "\n".join(map(str, lines or ("",)))
+        text = plain("\n".join(map(str, lines or ("",))))
+        text = text.encode(file.encoding or "utf-8", "backslashreplace").decode(
+            file.encoding or "utf-8"
+        )
         tqdm.tqdm.write(text, file=file)  # above a bar, if there is one
         file.flush()

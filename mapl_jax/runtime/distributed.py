@@ -252,6 +252,14 @@ def broadcast_from_main(value: int) -> int:
     return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
 
 
+def wait_for_all(what: str) -> None:
+    """Waits until every process has come to the same place."""
+    if process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(what)
+
+
 def lost(error: BaseException) -> bool:
     """Whether an error says that another process is gone."""
     return process_count() > 1 and any(sign in str(error) for sign in _SIGNS)

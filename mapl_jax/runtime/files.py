@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import math
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -13,8 +15,22 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 
 from mapl_jax.runtime.errors import UserError, chain
+from mapl_jax.runtime.paths import brief, local
 
 SEAL = "checksums.json"
+# Bounds of JSON that describes something; records are read line by line, elsewhere.
+LARGEST, _DEEPEST = 1 << 26, 100
+_HALF = re.compile(r"[\ud800-\udfff]")
+_FULL = "no space left on the disk"
+# Libraries tell what the system said in words.
+_REFUSED = {
+    "No space left on device": _FULL,
+    "Disk quota exceeded": _FULL,
+    "Read-only file system": "the file system is read-only",
+    "File too large": "a file would be larger than the system allows",
+    "Too many open files": "too many open files; raise the limit (ulimit -n)",
+    "Cannot allocate memory": "too little memory",
+}
 _Made = TypeVar("_Made")
 # What reading a value raises that is of another shape than it should be.
 _OTHER_SHAPE = (
@@ -32,9 +48,9 @@ _OTHER_SHAPE = (
 def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
     """Gives a name to write to, and puts what was written in the target's place at the end.
 
-    What an error leaves half-written is removed.
+    What an error leaves half-written is removed. A link stays, and what it leads to is replaced.
     """
-    target = Path(target)
+    target = Path(os.path.realpath(local(target)))
     part = target.with_name(f".{target.name}.part-{os.getpid()}")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -69,7 +85,7 @@ def held(lock: Path, what: str) -> Iterator[None]:
         holder = note.read_text() if note.exists() else ""
         raise UserError(
             f"{what} is in use by another process{f' ({holder})' if holder else ''}; wait for it "
-            "to end, or choose another --workdir"
+            "to end, or choose another folder"
         ) from None
     except (OSError, NotImplementedError):
         taken = nullcontext()
@@ -77,57 +93,25 @@ def held(lock: Path, what: str) -> Iterator[None]:
         yield
 
 
-def sweep(folder: str | os.PathLike[str]) -> None:
-    """Removes what writers that were killed left half-written in a folder."""
-    for path in Path(folder).glob("*.part-*"):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+def sweep(folder: str | os.PathLike[str], name: str = "") -> None:
+    """Removes what writers that were killed left half-written in a folder.
 
-
-def is_address(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is the address of something in a bucket, such as gs://NAME/runs/rm."""
-    return "://" in os.fspath(path)
-
-
-def local(path: str | os.PathLike[str]) -> Path:
-    """A path of a file system, whatever is mounted there.
-
-    Raises:
-        UserError: it is the address of a bucket, such as gs://NAME, which would become a folder of
-            that name.
+    Args:
+        folder: where nobody else is writing, or not what is named.
+        name: of what was being written; empty for anything.
     """
-    text = os.fspath(path)
-    if is_address(text):
-        raise UserError(
-            f"{text} is no path, and only runs and models may lie in a bucket; mount the bucket as "
-            "a folder (launch/mount_bucket.sh does) and give the folder"
-        )
-    return Path(text)
+    own = re.compile(rf"\.{re.escape(name) or '.+'}\.part-\d+")
+    for path in Path(folder).glob(".*.part-*"):
+        if own.fullmatch(path.name):
+            remove(path)
 
 
-def check_target(path: str | os.PathLike[str]) -> Path:
-    """Makes sure, before the work, that a file can be written; makes nothing yet.
-
-    Raises:
-        UserError: it cannot.
-    """
-    target = local(path).expanduser()
-    if target.is_dir():
-        raise UserError(f"{path} is a folder; name a file to write")
-    there = next(parent for parent in target.absolute().parents if parent.exists())
-    if not there.is_dir():
-        raise UserError(f"cannot write {path}: {there} is a file and no folder")
-    if not os.access(there, os.W_OK):
-        raise UserError(f"cannot write {path}: no permission for the folder {there}")
-    return target
-
-
-def shown(path: Path) -> str:
-    """A path as people read it: from the folder they are in, if it is below that."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+def remove(path: Path) -> None:
+    """Removes a file, a link or a folder; what is not there is no error."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -137,8 +121,20 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Writes a JSON file whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Writes a JSON file whole or not at all; a number that is not finite becomes null."""
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), indent=2, ensure_ascii=False)
+    write_text(path, text + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_lines(path: str | os.PathLike[str], records: Iterable[Any]) -> None:
@@ -147,18 +143,48 @@ def write_lines(path: str | os.PathLike[str], records: Iterable[Any]) -> None:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Reads a JSON file.
+    """Reads a small JSON file.
 
     Raises:
         UserError: it is missing or damaged.
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"it is larger than {LARGEST >> 20} MB")
+        return parse_json(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """A small JSON value, bounded in size and depth, of text and numbers that can be written again.
+
+    Raises:
+        ValueError: it is none; says why.
+    """
+    if len(text) > LARGEST:
+        raise ValueError(f"it is larger than {LARGEST >> 20} MB")
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    pending = [(value, 0)]
+    while pending:
+        each, depth = pending.pop()
+        if depth > _DEEPEST:
+            raise ValueError("it is nested too deeply")
+        if isinstance(each, dict):
+            pending += [(x, depth + 1) for pair in each.items() for x in pair]
+        elif isinstance(each, list):
+            pending += [(x, depth + 1) for x in each]
+        elif isinstance(each, float) and not math.isfinite(each):
+            raise ValueError(f"it holds a number that is not finite ({each})")
+        elif isinstance(each, str) and _HALF.search(each):
+            raise ValueError("it holds half of a surrogate pair, which is no text")
+    return value
 
 
 def checksum(path: str | os.PathLike[str]) -> str:
@@ -178,12 +204,9 @@ def seal(folder: str | os.PathLike[str], names: Iterable[str] | None = None) -> 
     """
     folder = Path(folder)
     if names is None:
-        found = (
-            path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
-        )
-        known, new = {}, sorted(name for name in found if name != SEAL)
+        known, new = {}, _unsealed(folder, {})
     else:
-        known, new = _known(folder) or {}, list(names)
+        known, new = sealed(folder) or {}, list(names)
     write_json(folder / SEAL, known | _checksums(folder, new))
 
 
@@ -192,12 +215,14 @@ def flaw(folder: str | os.PathLike[str], names: Iterable[str] | None = None) -> 
 
     Args:
         folder: with a seal.
-        names: files that are wanted; None for all that were sealed.
+        names: files that are wanted; None for all there are, each of which must be sealed.
     """
     folder = Path(folder)
-    known = _known(folder)
+    known = sealed(folder)
     if known is None:
         return f"{SEAL} is {'damaged' if (folder / SEAL).exists() else 'missing'}"
+    if names is None and (unknown := _unsealed(folder, known)):
+        return f"{SEAL} says nothing of {unknown[0]}"
     wanted = sorted(known) if names is None else list(names)
     for name in wanted:
         if name not in known:
@@ -211,13 +236,21 @@ def flaw(folder: str | os.PathLike[str], names: Iterable[str] | None = None) -> 
     return next((f"{name} is damaged" for name in wanted if found[name] != known[name]), None)
 
 
-def _known(folder: Path) -> dict[str, str] | None:
-    """What a seal says; None if there is none that can be read."""
+def sealed(folder: Path) -> dict[str, str] | None:
+    """The checksums that a seal notes, by name; None if there is none that can be read."""
     try:
-        known = json.loads((folder / SEAL).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        known = read_json(folder / SEAL)
+    except UserError:
         return None
-    return known if isinstance(known, dict) else None
+    if not isinstance(known, dict) or not all(isinstance(x, str) for x in known.values()):
+        return None
+    return known
+
+
+def _unsealed(folder: Path, known: Mapping[str, str]) -> list[str]:
+    """Files below a folder of which a seal says nothing."""
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in found if name not in known and name != SEAL)
 
 
 def _checksums(folder: Path, names: list[str]) -> dict[str, str]:
@@ -227,16 +260,26 @@ def _checksums(folder: Path, names: list[str]) -> dict[str, str]:
 
 
 def reason(error: BaseException) -> str:
-    """An error of another library in one line; of a full disk, just that."""
-    if full(error):
-        return "no space left on the disk"
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """An error of another library in one line; of what the system refused, just that."""
+    return refused(error) or (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def refused(error: BaseException | None) -> str | None:
+    """What the system refused, by an error or one behind it; None if that is not its cause."""
+    errors = list(chain(error))
+    for words, said in _REFUSED.items():
+        if any(words in str(each) for each in errors):
+            return said
+    for each in errors:
+        if isinstance(each, OSError) and each.errno and each.filename:
+            name = os.fsdecode(each.filename) if not isinstance(each.filename, int) else ""
+            return f"{brief(name)}: {each.strerror}"
+    return None
 
 
 def full(error: BaseException | None) -> bool:
-    """Whether an error, or one behind it, is that of a full disk. Libraries tell it in words."""
-    words = ("No space left on device", "Disk quota exceeded")
-    return any(word in str(each) for each in chain(error) for word in words)
+    """Whether an error, or one behind it, is that of a full disk."""
+    return refused(error) == _FULL
 
 
 def read_lines(path: str | os.PathLike[str], make: Callable[[Any], _Made]) -> list[_Made]:
@@ -254,7 +297,7 @@ def read_lines(path: str | os.PathLike[str], make: Callable[[Any], _Made]) -> li
         with Path(path).open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 try:
-                    found.append(make(json.loads(line)))
+                    found.append(make(parse_json(line)))
                 except _OTHER_SHAPE:
                     raise UserError(
                         f"{path}, line {number} is damaged; remove the file to have it made again"

@@ -3,17 +3,23 @@
 import contextlib
 import json
 import os
-import shutil
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import jax
 
-from mapl_jax.runtime import distributed, settings, storage
+from mapl_jax.runtime import distributed, outputs, settings, storage
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import held, is_address, local, read_json, shown, sweep, write_json
+from mapl_jax.runtime.files import held, read_json, remove, sweep, write_json
+from mapl_jax.runtime.paths import local, lock_of, shown
+
+# What Orbax takes for a pattern, and finds nothing by; what `data.sources.as_file` writes.
+_PATTERN = re.compile(r"[\[\]*?]")
+_GIVEN = re.compile(r"\.?(?:train|test)-[0-9a-f]{16}\.jsonl(?:\.part-\d+)?")
 
 # A config as plain values: section -> field -> value.
 Config = Mapping[str, Any]
@@ -42,9 +48,9 @@ class RunFolder:
         """Names the files of a folder, and makes nothing.
 
         Raises:
-            UserError: the path is the address of a bucket.
+            UserError: the path is the address of a bucket, or none.
         """
-        self.path = local(path).expanduser().absolute()
+        self.path = local(path).absolute()
         self.config = self.path / "config.json"
         self.origin = self.path / "origin.json"
         self.metrics = self.path / "metrics.jsonl"
@@ -58,6 +64,9 @@ class RunFolder:
         self.report = self.path / "report.html"
         self.sft = self.path / "sft"
         self.given = self.path / "data"
+        # What was there before this process took a folder that was free; None if it did not.
+        self._before: set[Path] | None = None
+        self._missing: list[Path] = []
 
     def with_start(self, config: Config) -> Config:
         """The config of a run that makes its start: with what `sft/` made, and with `demo`.
@@ -71,55 +80,86 @@ class RunFolder:
 
     @contextmanager
     def undone_on_mistake(self) -> Iterator[None]:
-        """What a run does in a new folder, from the claim on.
+        """What a run does in a folder, from `take` or `claim` on.
 
-        A user's mistake that ends it before its first step leaves the folder as it was, so that
-        the same command goes through once the mistake is mended, whatever was mended.
+        A user's mistake that ends a new one before its first step leaves the folder as it was, so
+        that the same command goes through once the mistake is mended, whatever was mended.
         """
-        new = not self.config.exists()
-        before = set(self.path.iterdir()) if self.path.is_dir() else set()
-        missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
         try:
             yield
         except UserError:
-            if new and self.config.exists() and not any(self.path.rglob(self.metrics.name)):
-                for path in set(self.path.iterdir()) - before:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-                for path in missing:
-                    path.rmdir()
+            if self._before is not None and not any(self.path.rglob(self.metrics.name)):
+                for path in sorted(set(self.path.rglob("*")) - self._before, reverse=True):
+                    remove(path)
+                for path in self._missing:
+                    with contextlib.suppress(OSError):
+                        path.rmdir()
             raise
 
-    def claim(self, config: Config, cls: type | None = None) -> None:
+    def take(self, inputs: Iterable[str] = ()) -> "RunFolder":
+        """Makes sure that the folder holds a run, or is free; then it is this process's.
+
+        Args:
+            inputs: what the run reads, which must not lie in the folder nor around it.
+
+        Returns:
+            This very folder.
+
+        Raises:
+            UserError: it holds something else, or cannot be made.
+        """
+        if self._before is not None or self.config.exists():
+            return self
+        if found := _PATTERN.search(str(self.path)):
+            raise UserError(
+                f"{self.path}: checkpoints cannot be kept in a folder with {found[0]} in its path, "
+                "which stands for other names; choose another --workdir"
+            )
+        outputs.check_folder(self.path, self._is_free, inputs)
+        missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot make the folder {self.path}: {error.strerror}") from error
+        self._missing, self._before = missing, set(self.path.rglob("*"))
+        return self
+
+    def _is_free(self, folder: Path) -> bool:
+        """Whether a folder holds nothing but what a kill leaves before it is claimed."""
+        own = f".{self.config.name}.part-"
+        rest = {path for path in folder.iterdir() if not path.name.startswith(own)}
+        if self.given in rest and self.given.is_dir() and not self.given.is_symlink():
+            rest -= {self.given}
+            rest |= {path for path in self.given.iterdir() if not _GIVEN.fullmatch(path.name)}
+        if rest:
+            raise UserError(f"{self.path} is not empty and holds no run; choose another --workdir")
+        return True
+
+    def claim(self, config: Config, cls: type | None = None, inputs: Iterable[str] = ()) -> None:
         """Takes the folder for a config, or goes on in it.
 
         Args:
             config: of the run.
             cls: its settings class, which says what may change (`Setting.compared`); None: nothing.
+            inputs: as for `take`.
 
         Raises:
             UserError: the folder holds the run of another config, or something else.
         """
         wanted = json.loads(json.dumps(config))
-        if self.config.exists():
-            changed = dict(_differences(read_json(self.config), wanted))
-            if compared := [text for name, text in changed.items() if _compared(cls, name)]:
-                raise UserError(
-                    f"{shown(self.path)} holds a run of another config ({_listed(compared)}); "
-                    f"choose another --workdir{self._further()}"
-                )
-            if changed:
-                say(f"goes on with {_listed(list(changed.values()))}")
-                write_json(self.config, wanted)
+        if not self.config.exists():
+            self.take(inputs)
+            write_json(self.config, wanted)
             return
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot make the folder {self.path}: {error.strerror}") from error
-        # A kill may have left the very first file half-written.
-        own = f".{self.config.name}.part-"
-        if any(x != self.given and not x.name.startswith(own) for x in self.path.iterdir()):
-            raise UserError(f"{self.path} is not empty and holds no run; choose another --workdir")
-        write_json(self.config, wanted)
+        changed = dict(_differences(read_json(self.config), wanted))
+        if compared := [text for name, text in changed.items() if _compared(cls, name)]:
+            raise UserError(
+                f"{shown(self.path)} holds a run of another config ({_listed(compared)}); "
+                f"choose another --workdir{self._further()}"
+            )
+        if changed:
+            say(f"goes on with {_listed(list(changed.values()))}")
+            write_json(self.config, wanted)
 
     def begins_with(self, **origins: Mapping[str, str]) -> None:
         """Notes what a run is made from, or makes sure that it is still the same.
@@ -210,9 +250,7 @@ def opened(run: str, workdir: str | os.PathLike[str] | None) -> Iterator[RunFold
     alone = jax.process_count() == 1
     with contextlib.ExitStack() as stack:
         if alone:
-            name = place if is_address(place) else os.path.realpath(os.path.expanduser(place))
-            lock = storage.cache_path(name, "locks").with_suffix(".lock")
-            stack.enter_context(held(lock, os.fspath(place)))
+            stack.enter_context(held(lock_of(place), os.fspath(place)))
         yield RunFolder(stack.enter_context(storage.working(place, alone=alone)))
 
 
@@ -221,13 +259,14 @@ def undone_on_mistake(folder: RunFolder) -> contextlib.AbstractContextManager[No
     return folder.undone_on_mistake() if jax.process_count() == 1 else contextlib.nullcontext()
 
 
-def claim(folder: RunFolder, config: Config, cls: type) -> None:
-    """Takes a run folder, once for all processes.
+def claim(folder: RunFolder, config: Config, cls: type, inputs: Iterable[str] = ()) -> None:
+    """Takes a run folder, once for all processes, as `RunFolder.claim` does.
 
     Args:
         folder: of the run.
         config: of the run.
         cls: its settings class.
+        inputs: what the run reads.
 
     Raises:
         UserError: it belongs to another config, or this process does not see it.
@@ -238,6 +277,6 @@ def claim(folder: RunFolder, config: Config, cls: type) -> None:
                 f"process {jax.process_index()} does not see what process 0 wrote to "
                 f"{folder.path}; --workdir must lie on a file system that all processes share"
             )
-        folder.claim(config, cls)
+        folder.claim(config, cls, inputs)
         if distributed.is_main_process():
             folder.sweep()

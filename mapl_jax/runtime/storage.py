@@ -12,7 +12,6 @@ a whole run whenever the writer is killed.
 
 import contextlib
 import functools
-import hashlib
 import json
 import os
 import re
@@ -30,7 +29,7 @@ from huggingface_hub import errors
 
 from mapl_jax.runtime import console, files
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import is_address
+from mapl_jax.runtime.paths import brief, cache_path, is_address, local
 
 CONTENTS = "contents.json"
 # Between two copies.
@@ -52,7 +51,7 @@ def working(path: str | os.PathLike[str], *, alone: bool = True) -> Iterator[Pat
     Raises:
         UserError: the bucket cannot be read or written, or another machine took the folder over.
     """
-    if not files.is_address(path):
+    if not is_address(path):
         yield Path(path)
         return
     if not alone:
@@ -94,13 +93,6 @@ def fetched(path: str) -> Path:
     return folder
 
 
-def cache_path(address: str | os.PathLike[str], kind: str) -> Path:
-    """The folder of this machine for an address."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    name = hashlib.sha256(os.fspath(address).rstrip("/").encode()).hexdigest()[:24]
-    return cache / "mapl_jax" / kind / name
-
-
 class _Bucket:
     """The files below an address."""
 
@@ -131,7 +123,7 @@ class _Bucket:
             except FileNotFoundError:
                 return None
         try:
-            found = json.loads(text)
+            found = files.parse_json(text)
             named = {str(name): str(value) for name, value in found["files"].items()}
             return {"writer": str(found["writer"]), "files": named}
         except (ValueError, LookupError, TypeError, AttributeError):
@@ -360,12 +352,13 @@ def folder(name: str | os.PathLike[str], *, weights: bool = True) -> Path:
     """
     if is_address(name):
         return fetched(os.fspath(name))
-    path = Path(name).expanduser()
+    path = local(name)
     if path.is_dir():
         return path
     if not HUB_NAME.fullmatch(os.fspath(name)):
         raise UserError(
-            f"no such folder: {name} (a local directory or a hub name, org/name, is needed)"
+            f"no such folder: {brief(os.fspath(name))} (a local directory or a hub "
+            "name, org/name, is needed)"
         )
     return _snapshot(os.fspath(name), weights)
 

@@ -25,6 +25,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from mapl_jax.data import sources
 from mapl_jax.evaluation.preferences import Scored
 from mapl_jax.runtime import cli, run_folder
 from mapl_jax.runtime.console import result, say
@@ -97,9 +98,13 @@ def study(config: ConfigDict, folder: Path, command: str) -> list[tables.Part]:
     """
     from_section(Settings, config.to_dict())
     arms = all_arms.chosen(config.arms)
-    run_folder.RunFolder(folder).claim(config.to_dict())
-    data = running.corpora(config, folder.absolute())
-    made = running.do_all(config, arms, data, folder.absolute())
+    own = run_folder.RunFolder(folder)
+    folder = own.path
+    inputs = sources.local_names(config.data.train, config.data.test)
+    with own.undone_on_mistake():
+        own.claim(config.to_dict(), inputs=[*inputs, config.dpo.model.path])
+        data = running.corpora(config, folder)
+        made = running.do_all(config, arms, data, folder)
     parts = summarize(config, arms, made)
     facts = _facts(config, made, command)
     write_json(folder / "results.json", {"facts": facts, "parts": tables.record(parts)})

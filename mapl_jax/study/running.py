@@ -11,7 +11,6 @@ a killed one had in hand is free.
 """
 
 import dataclasses
-import json
 import re
 import shlex
 import shutil
@@ -38,6 +37,7 @@ from mapl_jax.study.arms import Arm
 from mapl_jax.study.corpora import Corpora
 from mapl_jax.synthesis.settings import Settings
 from mapl_jax.training import sharding
+from mapl_jax.training.metrics import read_metrics
 
 BUDGETS = ("tokens", "pairs")
 # With this arm's batches others are made to agree in pairs.
@@ -84,11 +84,14 @@ class Job:
 
     def scored(self) -> preferences.Scored:
         """Its comparisons."""
-        return preferences.read_scores(self.folder.eval / "after.jsonl")
+        found: preferences.Scored = stored.read_scores(
+            self.folder, "after", preferences.Preferences()
+        )
+        return found
 
     def answers(self) -> list[following.Answer]:
         """Its answers to prompts with instructions."""
-        return following.read(self.folder.eval / "answers-after.jsonl")
+        return stored.read_answers(self.folder, "after")
 
 
 def corpora(config: ConfigDict, folder: Path) -> Corpora:
@@ -320,7 +323,7 @@ def seen(job: Job) -> dict[str, float]:
     counts = job.summary["train"]["encoding"]
     config = job.config
     places = job.summary["steps"] * config.train.rows_per_batch * config.data.row_length
-    metrics = [json.loads(line) for line in job.folder.metrics.read_text().splitlines()]
+    metrics = read_metrics(job.folder.metrics)
     epochs = max((line["epoch"] for line in metrics if "epoch" in line), default=0.0)
     return {
         "steps": job.summary["steps"],

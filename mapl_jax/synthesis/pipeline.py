@@ -19,7 +19,7 @@ from typing import TypedDict
 from mapl_jax.data.normalize import Pair
 from mapl_jax.data.records import Tally
 from mapl_jax.data.samples import Sample
-from mapl_jax.runtime import files
+from mapl_jax.runtime import files, outputs
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_json, write_json
 from mapl_jax.synthesis import build
@@ -27,6 +27,7 @@ from mapl_jax.synthesis.settings import Settings
 from mapl_jax.synthesis.shards import (
     CORPUS,
     FORMATS,
+    PLAN,
     SHARD_SIZE,
     WORK,
     Cut,
@@ -108,9 +109,7 @@ def synthesize(
         raise UserError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
     if shard_size < 1:
         raise UserError(f"shard_size must be at least 1, not {shard_size}")
-    folder = Path(folder).absolute()
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"output {folder} is a file; give a folder")
+    folder = check_output(folder)
     began = time.monotonic()
     with Cut(folder, settings, format, shard_size) as cut:
         for pair in pairs:
@@ -119,6 +118,36 @@ def synthesize(
         if not overwrite and not cut.goes_on(plan):
             _check_free(folder, plan)
         return make_samples(cut, plan, run, progress, source, report, began)
+
+
+def check_output(folder: str | os.PathLike[str], inputs: Iterable[str] = ()) -> Path:
+    """Makes sure that samples can be written to a folder.
+
+    Args:
+        folder: new, empty, or with samples or unfinished work in it.
+        inputs: what is read.
+
+    Returns:
+        Where it lies.
+
+    Raises:
+        UserError: it holds something else that would be replaced, or is read.
+    """
+    return outputs.check_folder(folder, _is_own, inputs)
+
+
+def _is_own(folder: Path) -> bool:
+    known = files.sealed(folder) or {}
+    if (folder / WORK / PLAN).is_file():
+        return True
+    made = {path for name in (SUMMARY, CORPUS, "samples-*") for path in folder.glob(name)}
+    return {SUMMARY, CORPUS} <= known.keys() and all(path.name in known for path in made)
+
+
+def _flaw(folder: Path) -> str | None:
+    """What is wrong with a finished folder: all samples there are must be as they were made."""
+    there = {path.name for path in folder.glob("samples-*")}
+    return files.flaw(folder, sorted({*(files.sealed(folder) or ()), CORPUS, SUMMARY, *there}))
 
 
 def _check_free(folder: Path, plan: Plan) -> None:
@@ -132,7 +161,7 @@ def _check_free(folder: Path, plan: Plan) -> None:
         return
     if not any(folder.glob("samples-*")) and not (folder / SUMMARY).exists():
         return
-    if flaw := files.flaw(folder):
+    if flaw := _flaw(folder):
         raise UserError(
             f"{folder} holds samples that cannot be used ({flaw}); "
             "--config.overwrite=true makes them anew"
@@ -164,6 +193,7 @@ def make_samples(
         began: when the reading did, on the monotonic clock, in seconds; None for now.
     """
     began = time.monotonic() if began is None else began
+    files.sweep(cut.folder)
     if cut.goes_on(plan):
         cut.renew()
     else:
@@ -188,7 +218,7 @@ def make_samples(
 
 def summary_of(folder: Path) -> Summary | None:
     """The summary of a finished folder; None if it is not finished, or not as it was made."""
-    if files.flaw(folder) is not None:
+    if _flaw(folder) is not None:
         return None
     try:
         summary: Summary = read_json(folder / SUMMARY)

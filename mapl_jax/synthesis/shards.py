@@ -18,7 +18,8 @@ from typing import BinaryIO, TypedDict
 from mapl_jax.data.normalize import Pair
 from mapl_jax.data.samples import Sample
 from mapl_jax.runtime import plugins
-from mapl_jax.runtime.files import checksum, read_json, replacing, write_json
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import checksum, read_json, replacing, sweep, write_json
 from mapl_jax.synthesis import build
 from mapl_jax.synthesis.corpus import Corpus, Subset, hash_of
 from mapl_jax.synthesis.settings import Settings
@@ -89,10 +90,10 @@ class Shard:
     def is_made(self) -> bool:
         """Whether it is there, in its place or on the way to it, as it was made."""
         try:
-            counts = json.loads(self.counts.read_text(encoding="utf-8"))
+            counts = read_json(self.counts)
             files = (self.work / self.name, Path(self.folder) / self.name)
             return any(path.is_file() and checksum(path) == counts["checksum"] for path in files)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, UserError, KeyError, TypeError):
             return False
 
     def read_counts(self) -> Counts:
@@ -209,9 +210,10 @@ class Cut:
         self.format, self.shard_size = format, shard_size
         self.subset = Subset(settings.reference, settings.seed)
         self.pairs = 0
-        self._own, self._work = folder.with_name(f".{folder.name}.cut"), folder / WORK
+        sweep(folder.parent, folder.name)
+        self._own = folder.with_name(f".{folder.name}.part-{os.getpid()}")
+        self._work = folder / WORK
         self._fingerprint = Fingerprint(settings, format, shard_size)
-        shutil.rmtree(self._own, ignore_errors=True)
         self._own.mkdir(parents=True)
         self._file: BinaryIO | None = None
 
@@ -252,8 +254,8 @@ class Cut:
     def goes_on(self, plan: Plan) -> bool:
         """Whether the output folder holds unfinished work on just these pairs."""
         try:
-            return json.loads((self._work / PLAN).read_text(encoding="utf-8")) == plan
-        except (OSError, ValueError):
+            return bool(read_json(self._work / PLAN) == plan)
+        except UserError:
             return False
 
     def keep(self) -> None:

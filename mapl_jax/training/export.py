@@ -23,8 +23,9 @@ from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import hub, lora, peft, saving
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import Head, LogpHead, ScoreHead
+from mapl_jax.runtime import outputs
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import local
+from mapl_jax.runtime.paths import local
 from mapl_jax.training import objective, restore, scoring, sharding, step
 from mapl_jax.training.restore import Trained
 
@@ -58,7 +59,7 @@ def write_model(
     """Writes a model, checked, or nothing.
 
     Args:
-        folder: where to; a model that is there is replaced.
+        folder: where to; a model that this wrote is replaced.
         result: the model and what is known of it.
         tries: some of them are scored before and after.
         mesh: of the parameters.
@@ -72,7 +73,6 @@ def write_model(
     Raises:
         UserError: the folder holds something else, or what was written does not hold.
     """
-    target = local(folder).expanduser().absolute()
     # A score is read where a leaf ends; a policy goes on where the template says so.
     tokenizer = tokenization.closed(result.tokenizer) if result.head else result.tokenizer
     ends = dict.fromkeys((*result.model.eos_tokens, *sorted(tokenization.end_tokens(tokenizer))))
@@ -80,7 +80,7 @@ def write_model(
         result, model=dataclasses.replace(result.model, eos_tokens=tuple(ends))
     )
     expected = _numbers(result.model, result.params, tries, mesh, tokenizer)
-    with saving.replacing(target) as part:
+    with outputs.replacing(local(folder), outputs.named) as part:
         if adapter:
             base = result.config["model"]["path"]
             peft.save(part, result.model, result.params, base=base, tokenizer=tokenizer)

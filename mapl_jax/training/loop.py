@@ -17,7 +17,8 @@ from mapl_jax.data.loader import Batch
 from mapl_jax.models import saving
 from mapl_jax.runtime import console
 from mapl_jax.runtime.errors import Stopped, UserError
-from mapl_jax.runtime.files import shown, write_json
+from mapl_jax.runtime.files import write_json
+from mapl_jax.runtime.paths import shown
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.training import sums
 from mapl_jax.training.preemption import Preemption

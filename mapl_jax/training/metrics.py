@@ -11,11 +11,14 @@ from typing import Any, Self, TextIO
 
 from mapl_jax.runtime import console
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import parse_json, write_lines
 from mapl_jax.training import loggers
 
 # Values that differ between two runs that are otherwise the same.
 TIMING_KEYS = frozenset({"samples_per_second", "tokens_per_second", "seconds"})
 
+METRICS = "metrics.jsonl"
+SPLITS = ("train", "eval")
 _SHOWN = {
     "loss": "loss {:.3f}",
     "base_accuracy": "base {:.2f}",
@@ -71,7 +74,7 @@ class MetricsWriter:
         if not self._enabled:
             return self
         self._workdir.mkdir(parents=True, exist_ok=True)
-        path = self._workdir / "metrics.jsonl"
+        path = self._workdir / METRICS
         kept = _cut(path, self._resume)
         self.evaluated = max((line["step"] for line in kept if line["split"] == "eval"), default=0)
         self._lines = path.open("a", encoding="utf-8")
@@ -108,11 +111,26 @@ class MetricsWriter:
         line = json.dumps({"step": step, "split": split, **plain}, allow_nan=False)
         self._lines.write(line + "\n")
         self._lines.flush()
+        self._check_there()
         points = {f"{split}/{name}": value for name, value in plain.items() if value is not None}
         for logger in self._loggers:
             logger.write(step, points)
         if split == "train" and _RATE in values:
             self._last[_RATE] = values[_RATE]
+
+    def _check_there(self) -> None:
+        """A file that was removed takes lines without a word.
+
+        Raises:
+            UserError: the run folder is gone.
+        """
+        path = self._workdir / METRICS
+        assert self._lines is not None
+        if not path.exists() or not os.path.samestat(path.stat(), os.fstat(self._lines.fileno())):
+            raise UserError(
+                f"{path} was removed or replaced while the run wrote to it; the run folder has to "
+                "stay as it is until the run ends"
+            )
 
     def progress(self, step: int, values: Mapping[str, float]) -> None:
         """Shows how far training is: a bar on a terminal, else a line every tenth of the way."""
@@ -141,10 +159,10 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     records = []
     for number, line in enumerate(lines, 1):
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
+            record = parse_json(line)
+        except ValueError:
             record = None
-        if not isinstance(record, dict) or type(record.get("step")) is not int:
+        if not isinstance(record, dict) or not _is_line(record):
             if number == len(lines):
                 break
             raise UserError(
@@ -154,12 +172,14 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     return records
 
 
+def _is_line(record: Mapping[str, object]) -> bool:
+    return type(record.get("step")) is int and record.get("split") in SPLITS
+
+
 def _cut(path: Path, step: int) -> list[dict[str, Any]]:
     """Keeps the lines up to a step, none for step 0, and returns them."""
     kept = [record for record in read_metrics(path) if record["step"] <= step] if step else []
-    part = path.with_name(f"{path.name}.part-{os.getpid()}")
-    part.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
-    os.replace(part, path)
+    write_lines(path, kept)
     return kept
 
 

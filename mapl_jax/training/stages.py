@@ -3,11 +3,11 @@
 import json
 from collections.abc import Iterator
 
-from mapl_jax.data.sources import DEMO
-from mapl_jax.runtime import distributed, plugins
+from mapl_jax.data.sources import DEMO, local_names
+from mapl_jax.runtime import distributed, outputs, plugins
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import shown
+from mapl_jax.runtime.paths import local, shown
 from mapl_jax.runtime.run_folder import Config, RunFolder, claim
 from mapl_jax.training import trainer, trunk
 from mapl_jax.training.settings import RunSettings
@@ -31,6 +31,14 @@ def check(settings: RunSettings) -> None:
     distributed.check_joined()
 
 
+def inputs(folder: RunFolder, config: Config) -> list[str]:
+    """What a run reads, but for records from memory, which lie in its folder."""
+    names = local_names(config["data"]["train"], config["data"]["test"])
+    names = [name for name in names if not local(name).absolute().is_relative_to(folder.given)]
+    models = (config["model"]["path"], config["model"].get("reference"))
+    return [*names, *filter(None, (*models, config["tokenizer"]["path"]))]
+
+
 def stages(folder: RunFolder, config: Config) -> Iterator[tuple[RunFolder, Config]]:
     """Each run of a folder with its config, once its own folder is taken; the last is the run.
 
@@ -41,7 +49,8 @@ def stages(folder: RunFolder, config: Config) -> Iterator[tuple[RunFolder, Confi
     Raises:
         UserError: the folder holds something else.
     """
-    claim(folder, config, RunSettings)
+    claim(folder, config, RunSettings, inputs(folder, config))
+    outputs.check_folder(folder.model, outputs.named)
     if distributed.is_main_process():
         folder.begins_with(plugins={"fingerprint": json.dumps(plugins.loaded())})
     settled = folder.with_start(config)

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sized
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -25,6 +24,7 @@ from mapl_jax.models.heads import Head
 from mapl_jax.models.initial import InitialWeights
 from mapl_jax.runtime import storage
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.paths import is_address, local
 from mapl_jax.training import loggers, optimizers, sharding, step
 from mapl_jax.training import objective as objectives
 from mapl_jax.training.checkpoints import check_keep
@@ -280,7 +280,7 @@ def objective_of(settings: RunSettings) -> Objective:
     """
     path = settings.model.path
     if settings.objective == "dpo" and not settings.makes_start:
-        there = bool(path) and Path(path).expanduser().is_dir()
+        there = bool(path) and (is_address(path) or local(path).is_dir())
         if not there and not storage.HUB_NAME.fullmatch(path):
             raise UserError(
                 f"no such folder: {path or '(none)'}, to start from; make one with "

@@ -196,13 +196,13 @@ COMMANDS = {
         "export",
         "",
         ("--checkpoint={good}/reward", "--data={good}/pairs.jsonl", "--output={full}"),
-        "cannot save a model to .*full: it holds other files",
+        "full holds other files than those that this command wrote",
     ),
     "export over a file": (
         "export",
         "",
         ("--checkpoint={good}/reward", "--data={good}/pairs.jsonl", "--output={full}/file"),
-        "cannot save a model to .*file: a file is in the way",
+        "full/file is a file; name a folder to write",
     ),
     "export below a file": (
         "export",
@@ -343,7 +343,7 @@ COMMANDS = {
         "synthesize",
         "synthesize",
         ("--config.input={good}/pairs.jsonl", "--config.output={full}/file"),
-        "output .*full/file is a file; give a folder",
+        "full/file is a file; name a folder to write",
     ),
     "synthesize from too few families": (
         "synthesize",

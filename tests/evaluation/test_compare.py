@@ -12,6 +12,7 @@ from mapl_jax.evaluation.preferences import Scored
 from mapl_jax.reports import comparison
 from mapl_jax.runtime import files
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.run_folder import RunFolder
 
 EVIL = "<script>alert(1)</script>"
 
@@ -37,6 +38,7 @@ def scored(n, seed=0, shift=0.0, noise=0.3):
 def folder(path, values, held_out=None, config=None, **summary):
     path.mkdir(parents=True)
     preferences.write_scores(path / "eval" / "after.jsonl", values)
+    files.seal(path / "eval")
     after = preferences.summarize(values, seed=0, resamples=0)
     facts = {"command": f"train {EVIL}", "eval": {"after": after}, **summary}
     if held_out is not None:
@@ -162,6 +164,7 @@ def test_answers_and_demonstrations_are_compared_too(tmp_path):
             for i in range(40)
         ]
         following.write(path / "eval" / "answers-after.jsonl", answers)
+        files.seal(path / "eval")
         paths.append(str(path))
     text = comparison.compare_runs(paths, tmp_path / "compare.html")
     assert "-1.000 [-1.000, -1.000]" in text
@@ -176,12 +179,22 @@ def test_answers_and_demonstrations_are_compared_too(tmp_path):
 
 def test_scores_that_are_not_as_they_were_written_are_refused(tmp_path):
     paths = [folder(tmp_path / name, scored(5), SAME) for name in ("a", "b")]
-    files.seal(tmp_path / "b" / "eval", ["after.jsonl"])
     comparison.compare_runs(paths, tmp_path / "compare.html")
     scores = tmp_path / "b" / "eval" / "after.jsonl"
     scores.write_text(scores.read_text().replace('"margin": ', '"margin": 1', 1))
-    with pytest.raises(UserError, match=r"cannot be used: after\.jsonl is damaged"):
-        comparison.compare_runs(paths, tmp_path / "compare.html")
+    for flaw, content in (
+        ("after.jsonl is damaged", None),
+        ("checksums.json is damaged", "[" * 200_000),
+        ("after.jsonl was never finished", "{}"),
+        ("checksums.json is missing", ""),
+    ):
+        seal = tmp_path / "b" / "eval" / files.SEAL
+        if content is not None:
+            seal.write_text(content) if content else seal.unlink()
+        with pytest.raises(UserError, match=rf"cannot be used \({flaw}\)"):
+            comparison.compare_runs(paths, tmp_path / "compare.html")
+    with pytest.raises(UserError, match=r"checksums\.json is missing"):
+        stored.read_scores(RunFolder(paths[1]), "after", preferences.Preferences())
 
 
 def test_folders_that_hold_no_finished_run_are_named(tmp_path):
@@ -192,8 +205,10 @@ def test_folders_that_hold_no_finished_run_are_named(tmp_path):
     (half / "config.json").write_text("{}")
     bad = folder(tmp_path / "bad", scored(5))
     (tmp_path / "bad" / "eval" / "after.jsonl").write_text('{"id": "s"}\n')
+    files.seal(tmp_path / "bad" / "eval")
     none = folder(tmp_path / "none", scored(5))
     (tmp_path / "none" / "eval" / "after.jsonl").write_text("")
+    files.seal(tmp_path / "none" / "eval")
     for other, words in (
         (str(tmp_path / "missing"), "no such folder"),
         (str(tmp_path / "empty"), "has no summary.json; give the folder"),

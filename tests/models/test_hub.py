@@ -156,7 +156,7 @@ def test_saving_over_other_files_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="other files"):
         saving.save_params(tmp_path, CONFIG, parameters())
-    with pytest.raises(UserError, match="in the way"):
+    with pytest.raises(UserError, match="is a file; name a folder to write"):
         saving.save_params(tmp_path / "notes.txt", CONFIG, parameters())
 
 

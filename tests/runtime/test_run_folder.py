@@ -100,12 +100,17 @@ def test_what_a_kill_left_half_written_is_in_nobodys_way(tmp_path):
     folder.path.mkdir()
     (folder.path / ".config.json.part-1").write_text("{")
     folder.claim(config())
-    (folder.cache / "tries-0.part-7").mkdir(parents=True)
-    (folder.cache / "tries-0.part-7" / "tries.arrow").write_text("")
-    (folder.path / "metrics.jsonl.part-7").write_text("")
+    (folder.cache / ".tries-0.part-7").mkdir(parents=True)
+    (folder.cache / ".tries-0.part-7" / "tries.arrow").write_text("")
+    (folder.path / ".metrics.jsonl.part-7").write_text("")
+    (folder.path / "thesis.part-7").write_text("mine")
     folder.claim(config())
     folder.sweep()
-    assert sorted(path.name for path in folder.path.rglob("*")) == ["cache", "config.json"]
+    assert sorted(path.name for path in folder.path.rglob("*")) == [
+        "cache",
+        "config.json",
+        "thesis.part-7",
+    ]
     assert json.loads(folder.config.read_text())["seed"] == 0
 
 
