@@ -45,6 +45,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.scores = ""  # file for one line per comparison; empty: none
     config.columns = ""  # which column is which, or a published form: docs/data.md
     config.on_error = "raise"  # what a bad record does: "raise" or "skip"
+    config.template_args = ""  # arguments of the chat template: '{"enable_thinking": false}'
     config.synthesize = False  # add instructions to raw pairs
     config.max_length = 0  # longest leaf in tokens; 0: that of the run, else 2048
     config.row_length = 0  # tokens of a row; 0: that of the run, else twice max_length
@@ -101,6 +102,7 @@ def _ifeval() -> ConfigDict:
     config.rows_per_batch = 16  # responses at once; of the reward model rows
     config.dtype = "float32"  # of the computation: "float32" or "bfloat16"
     config.attention = "auto"  # backend of the reach mask
+    config.template_args = ""  # arguments of the chat template: '{"enable_thinking": false}'
 
     config.mesh = ConfigDict()
     config.mesh.data = -1  # parts that rows alone are split into; -1: whatever the others leave

@@ -40,6 +40,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.rows_per_batch = 16  # responses at once
     config.dtype = "float32"  # of the computation: "float32" or "bfloat16"
     config.attention = "auto"  # backend of the reach mask
+    config.template_args = ""  # arguments of the chat template: '{"enable_thinking": false}'
     config.seed = 0  # of what is drawn
     config.plugins = ""  # modules that register something of your own: docs/extending.md
 

@@ -15,7 +15,7 @@ import jax
 
 from mapl_jax.data import trie_set
 from mapl_jax.data.messages import Prompt, as_messages, as_text
-from mapl_jax.data.settings import ON_ERROR, TRUNCATION
+from mapl_jax.data.settings import ON_ERROR, TEMPLATE_ARGS, TRUNCATION
 from mapl_jax.data.sources import Source, local_names
 from mapl_jax.data.splits import Split
 from mapl_jax.evaluation import ifeval_run, preferences, stored
@@ -74,6 +74,7 @@ class Settings:
     scores: str = setting("", "file for one line per comparison; empty: none")
     on_error: str = setting("raise", 'what a bad record does: "raise" or "skip"', choices=ON_ERROR)
     columns: str = setting("", "as docs/data.md says: which column is which, or a published form")
+    template_args: str = setting("", TEMPLATE_ARGS)
     synthesize: bool = setting(False, "add instructions to raw pairs")
     max_length: int = setting(
         0, "longest leaf in tokens; 0: that of the run, else 2048", least=32, most=2**20, besides=0
@@ -141,7 +142,7 @@ def evaluate_model(
     if synthesis is not None:
         added = from_section(SynthesisSettings, synthesis, "synthesis")
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
-        split = prepare.samples_of(data, cache, synthesis=added)
+        split = prepare.samples_of(data, cache, synthesis=added, tokenizer=found.tokenizer)
         tries = trie_set.encode_split(split, found.tokenizer, settings, cache)
         say_each(trie_set.flaws(tries))
         scored = judging.comparisons(
@@ -241,7 +242,7 @@ def main(arguments: cli.Arguments[Flags]) -> None:
     if output:
         check_folder(output, whole, [*inputs, config.scores])
     mesh = sharding.make_mesh(config.mesh)
-    found = restore.load(config.checkpoint, mesh)
+    found = restore.load(config.checkpoint, mesh, config.template_args)
     if not found.head:
         raise UserError(f"{config.checkpoint} holds a policy, and so no score")
     settings = judging.encoding(found, config.max_length, config.row_length, config.truncation)
@@ -254,6 +255,7 @@ def main(arguments: cli.Arguments[Flags]) -> None:
             seed=config.seed,
             synthesis=synthesis,
             columns=config.columns,
+            tokenizer=found.tokenizer,
         )
         tries = trie_set.encode_split(split, found.tokenizer, settings, cache)
         say(trie_set.describe(str(config.data), tries))

@@ -76,6 +76,7 @@ def generate_responses(
     """
     if n > 1 and temperature == 0:
         raise UserError(f"n={n} responses at temperature 0 are all the same")
+    conversations = [as_messages(x, f"prompt {number}") for number, x in enumerate(prompts, 1)]
     found = loaded(model)
     if found.head:
         raise UserError("this is a reward model, which answers nothing")
@@ -94,9 +95,7 @@ def generate_responses(
         rows_per_batch,
         compute=compute_in(dtype),
     )
-    answers = respond(
-        found.params, [as_messages(prompt) for prompt in prompts], samples=n, progress=True
-    )
+    answers = respond(found.params, conversations, samples=n, progress=True)
     return [[answer.text for answer in some] for some in answers]
 
 

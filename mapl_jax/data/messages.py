@@ -43,8 +43,8 @@ class Message(TypedDict):
 Prompt = str | Sequence[Message]
 
 
-def as_messages(prompt: Prompt) -> list[Message]:
-    """The messages of a prompt, in any form that files have.
+def as_messages(prompt: Prompt, name: str = "the prompt") -> list[Message]:
+    """The messages of a prompt, in any form that files have; `name` is what messages call it.
 
     Raises:
         UserError: it is none.
@@ -52,7 +52,7 @@ def as_messages(prompt: Prompt) -> list[Message]:
     try:
         return prompt_of(prompt)
     except BadRecord as bad:
-        raise UserError(f"the prompt cannot be read: {bad}") from None
+        raise UserError(f"{name} cannot be read: {bad}") from None
 
 
 def as_text(value: object, name: str) -> str:

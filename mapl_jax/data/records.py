@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -23,6 +23,14 @@ from mapl_jax.runtime.errors import UserError
 
 _Record = TypeVar("_Record", Pair, Demonstration)
 _Made_co = TypeVar("_Made_co", Pair, Demonstration, covariant=True)
+
+
+# Raises `BadRecord` for a prompt, and the id it was given, that cannot be used.
+Accept = Callable[[Sequence[Message], str], None]
+
+
+def takes_all(messages: Sequence[Message], name: str) -> None:
+    """Every prompt can be used."""
 
 
 @dataclasses.dataclass
@@ -147,7 +155,12 @@ def read_pairs(path: str | os.PathLike[str], *, on_error: str = "raise") -> Pair
 
 
 def iter_pairs(
-    entries: Entries, tally: Tally, *, on_error: str = "raise", form: forms.Form | None = None
+    entries: Entries,
+    tally: Tally,
+    *,
+    on_error: str = "raise",
+    form: forms.Form | None = None,
+    accept: Accept = takes_all,
 ) -> Iterator[Pair]:
     """`read_pairs` one by one; memory grows by 16 bytes a record, for its id.
 
@@ -156,19 +169,26 @@ def iter_pairs(
         tally: counts what is read and dropped.
         on_error: as in `read_pairs`.
         form: what the columns are; None where their names say it.
+        accept: raises `BadRecord` for a prompt that cannot be used.
 
     Raises:
         UserError: as in `read_pairs`, at the record where the error stands.
     """
     read = functools.partial(normalize.pair_of, form)
-    for pair in _checked(entries, tally, on_error, read, ("pair", "preference pairs")):
+    names = ("pair", "preference pairs")
+    for pair in _checked(entries, tally, on_error, read, accept, names):
         if subset := entries.subset(pair.get("subset", "")):
             pair["subset"] = subset
         yield pair
 
 
 def iter_demonstrations(
-    entries: Entries, tally: Tally, *, on_error: str = "raise", form: forms.Form | None = None
+    entries: Entries,
+    tally: Tally,
+    *,
+    on_error: str = "raise",
+    form: forms.Form | None = None,
+    accept: Accept = takes_all,
 ) -> Iterator[Demonstration]:
     """Prompts with a reply to learn from, one by one.
 
@@ -181,18 +201,25 @@ def iter_demonstrations(
         tally: counts what is read and dropped.
         on_error: "raise" stops at the first bad record; "skip" leaves it out and counts it.
         form: what the columns are; None where their names say it.
+        accept: raises `BadRecord` for a prompt that cannot be used.
 
     Raises:
         UserError: the source cannot be read, a record is bad, or none is left.
     """
     names = ("demonstration", "demonstrations")
     read = functools.partial(normalize.demonstration_of, form)
-    return _checked(entries, tally, on_error, read, names)
+    return _checked(entries, tally, on_error, read, accept, names)
 
 
 class _Iterate(Protocol[_Made_co]):
     def __call__(
-        self, entries: Entries, tally: Tally, *, on_error: str, form: forms.Form | None
+        self,
+        entries: Entries,
+        tally: Tally,
+        *,
+        on_error: str,
+        form: forms.Form | None,
+        accept: Accept,
     ) -> Iterator[_Made_co]: ...
 
 
@@ -202,10 +229,11 @@ def collect(
     *,
     on_error: str = "raise",
     form: forms.Form | None = None,
+    accept: Accept = takes_all,
 ) -> Records[_Record]:
     """All that `iter_pairs` or `iter_demonstrations` makes of a source, in memory."""
     tally = Tally()
-    records = list(iterate(entries, tally, on_error=on_error, form=form))
+    records = list(iterate(entries, tally, on_error=on_error, form=form, accept=accept))
     return Records(records, tally)
 
 
@@ -214,6 +242,7 @@ def _checked(
     tally: Tally,
     on_error: str,
     read: Callable[[object, set[str]], _Record],
+    accept: Accept,
     names: tuple[str, str],
 ) -> Iterator[_Record]:
     """Every record in one form, with an id of its own; `names` are what one and many are called."""
@@ -224,6 +253,7 @@ def _checked(
         tally.read += 1
         try:
             record = read(value, tally.unread)
+            accept(record["prompt"], record["id"])
             name = record["id"] or ids.unused(_content_id(record))
             if earlier := ids.add(name, tally.read):
                 raise BadRecord(

@@ -83,6 +83,9 @@ class DataSettings(TrieSettings, SourceSettings):
     )
 
 
+TEMPLATE_ARGS = """arguments of the chat template, as JSON: '{"enable_thinking": false}'"""
+
+
 @dataclasses.dataclass(frozen=True)
 class TokenizerSettings:
     """The section `tokenizer` of a run."""
@@ -96,6 +99,7 @@ class TokenizerSettings:
     chat_template: str = setting(
         "", "replaces the tokenizer's chat template: a template or its file", compared=False
     )
+    template_args: str = setting("", TEMPLATE_ARGS, compared=False)
 
     def __post_init__(self) -> None:
         settings.check(self, "tokenizer")

@@ -1,12 +1,15 @@
 """Chat templates: conversations as the text that a model reads."""
 
+import json
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from transformers import PreTrainedTokenizerBase
 
 from mapl_jax.data.messages import Message
+from mapl_jax.data.readers import BadRecord
 from mapl_jax.runtime.errors import UserError
 
 CHATML = (
@@ -47,6 +50,48 @@ def read_template(text_or_path: str) -> str:
     return text_or_path
 
 
+# What is said of every conversation anew.
+_OF_A_CONVERSATION = ("messages", "add_generation_prompt", "continue_final_message")
+
+
+def with_arguments(template: str, arguments: str) -> str:
+    """A chat template that finds its arguments in itself, unless it is given others.
+
+    Args:
+        template: in Jinja.
+        arguments: an object of JSON, such as {"enable_thinking": false}; empty for none.
+
+    Raises:
+        UserError: it is no object, or names something that the template does not know.
+    """
+    try:
+        given = json.loads(arguments or "{}")
+    except ValueError as error:
+        raise UserError(f"template_args is no JSON: {arguments!r} ({error})") from None
+    if not isinstance(given, dict):
+        raise UserError(f"template_args must be an object of JSON, not {arguments!r}")
+    code = " ".join(re.findall(r"\{[{%].*?[%}]\}", template, re.DOTALL))
+    code = re.sub(r"'[^']*'|\"[^\"]*\"", "", code)
+    known = set(re.findall(r"(?<![\w.])[a-z_]\w*", code)) - set(_OF_A_CONVERSATION)
+    for name, value in reversed(given.items()):
+        if name not in known:
+            raise UserError(f"template_args: the chat template knows no argument {name!r}")
+        template = (
+            f"{{%- if {name} is not defined or {name} is none %}}"
+            f"{{%- set {name} = {_literal(value)} %}}{{%- endif %}}{{{{- '' }}}}{template}"
+        )
+    return template
+
+
+def _literal(value: object) -> str:
+    """A value of JSON as Jinja writes it."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_literal(k)}: {_literal(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)
+
+
 def check_template(tokenizer: PreTrainedTokenizerBase) -> None:
     """Makes sure that a template shows question and answer, or no model could learn from them.
 
@@ -81,6 +126,29 @@ def check_prefix(
             f"prompt is no beginning of the whole: {full[:60]!r}...; give another one with "
             "--config.tokenizer.chat_template=FILE"
         )
+
+
+def acceptance(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[Message], str], None]:
+    """Makes sure that the template takes a prompt and its answer; raises `BadRecord` if not.
+
+    Templates go by the roles, so every sequence of them is tried until it was taken once.
+    """
+    taken: set[tuple[str, ...]] = set()
+
+    def accept(messages: Sequence[Message], name: str) -> None:
+        roles = tuple(message["role"] for message in messages)
+        if roles in taken:
+            return
+        answered = [*messages, Message(role="assistant", content=SAMPLE[1])]
+        try:
+            render(tokenizer, messages, add_generation_prompt=True)
+            render(tokenizer, answered, add_generation_prompt=False)
+        except UserError as error:
+            given = f" (id {name})" if name else ""
+            raise BadRecord("refused by the chat template", f"{error}{given}") from None
+        taken.add(roles)
+
+    return accept
 
 
 def render(

@@ -17,7 +17,7 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,7 @@ from mapl_jax.data.templates import (
     check_template,
     read_template,
     render,
+    with_arguments,
 )
 from mapl_jax.data.tries import TokenPath
 from mapl_jax.runtime import storage
@@ -103,13 +104,16 @@ def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     )
 
 
-def load(name_or_path: str, *, chat_template: str | None = None) -> Tokenizer:
+def load(
+    name_or_path: str, *, chat_template: str | None = None, template_args: str = ""
+) -> Tokenizer:
     """Loads a tokenizer from a local directory or by its hub name; runs no code from there.
 
     Args:
         name_or_path: directory, or hub name `org/name`.
         chat_template: a Jinja template, or the path of a file that holds one; replaces the
             tokenizer's own.
+        template_args: arguments of the chat template, as an object of JSON.
 
     Raises:
         UserError: if there is no tokenizer, it is not a fast one, has no eos token, or nothing in
@@ -137,9 +141,23 @@ def load(name_or_path: str, *, chat_template: str | None = None) -> Tokenizer:
         # A model that was trained with a beginning of text has to see it.
         begins = tokenizer.encode("a")[0] == tokenizer.bos_token_id
         tokenizer.chat_template = ("{{- bos_token }}" if begins else "") + PLAIN
+    tokenizer.chat_template = with_arguments(str(tokenizer.chat_template), template_args)
     check_template(tokenizer)
     _choose_pad(tokenizer, name_or_path)
     return tokenizer
+
+
+def with_template_args(tokenizer: Tokenizer, arguments: str) -> Tokenizer:
+    """A copy whose chat template has other arguments; the same one where none are given.
+
+    Raises:
+        UserError: the template does not know them.
+    """
+    if not arguments:
+        return tokenizer
+    copied = copy.deepcopy(tokenizer)
+    copied.chat_template = with_arguments(str(tokenizer.chat_template), arguments)
+    return copied
 
 
 def closed(tokenizer: Tokenizer) -> Tokenizer:
@@ -215,14 +233,26 @@ def encode_leaves(
 
 
 def encode_prompts(
-    tokenizer: Tokenizer, conversations: Sequence[Sequence[Message]]
+    tokenizer: Tokenizer,
+    conversations: Sequence[Sequence[Message]],
+    names: Callable[[int], str] = "prompt {}".format,
 ) -> list[np.ndarray]:
     """Tokens of conversations up to where an answer begins.
+
+    Args:
+        tokenizer: with a chat template.
+        conversations: messages of each.
+        names: what messages call a conversation, by its number.
 
     Raises:
         UserError: if the chat template refuses a conversation.
     """
-    texts = [render(tokenizer, messages, add_generation_prompt=True) for messages in conversations]
+    texts = []
+    for number, messages in enumerate(conversations):
+        try:
+            texts.append(render(tokenizer, messages, add_generation_prompt=True))
+        except UserError as error:
+            raise UserError(f"{names(number)} {error}") from None
     return _encode(tokenizer, texts)
 
 
@@ -325,9 +355,7 @@ def make_tokenizer(
     def make(part: Path) -> None:
         tokenizer = named(settings, model_path)
         if tokenizer is None:
-            tokenizer = train(_texts(split.samples()), settings.vocab_size)
-            if settings.chat_template:
-                tokenizer.chat_template = read_template(settings.chat_template)
+            tokenizer = _trained(settings, _texts(split.samples()), settings.vocab_size)
         tokenizer.save_pretrained(str(part))
 
     cache.ensure(folder, make)
@@ -337,15 +365,29 @@ def make_tokenizer(
 def named(settings: TokenizerSettings, model_path: str) -> Tokenizer | None:
     """The tokenizer that settings name, or the model's; None where one is trained."""
     path = settings.path or model_path
-    return load(path, chat_template=settings.chat_template or None) if path else None
+    template, arguments = settings.chat_template or None, settings.template_args
+    return load(path, chat_template=template, template_args=arguments) if path else None
+
+
+def _trained(settings: TokenizerSettings, texts: Iterable[str], vocab_size: int) -> Tokenizer:
+    tokenizer = train(texts, vocab_size)
+    template = read_template(settings.chat_template) if settings.chat_template else CHATML
+    tokenizer.chat_template = with_arguments(template, settings.template_args)
+    return tokenizer
+
+
+def templated(settings: TokenizerSettings, model_path: str) -> Tokenizer:
+    """A tokenizer with the chat template of a run, before one is trained."""
+    return named(settings, model_path) or _trained(settings, (), 300)
 
 
 def origin(settings: TokenizerSettings, model_path: str) -> dict[str, str]:
     """What a run notes of its tokenizer: a fingerprint of what settings name."""
     if tokenizer := named(settings, model_path):
         return {"fingerprint": fingerprint(tokenizer)}
-    template = settings.chat_template
-    return {"fingerprint": cache.key(read_template(template) if template else "")}
+    template, arguments = settings.chat_template, settings.template_args
+    given = (read_template(template) if template else "", *([arguments] if arguments else []))
+    return {"fingerprint": cache.key(*given)}
 
 
 def _texts(samples: Iterable[Sample]) -> Iterator[str]:

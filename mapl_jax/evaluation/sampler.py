@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mapl_jax.data import tokenization
+from mapl_jax.data.settings import TEMPLATE_ARGS
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.evaluation import following
 from mapl_jax.evaluation.answers import Job, Kept, Response
@@ -113,7 +114,7 @@ class Responder:
         Raises:
             UserError: a prompt leaves no room for a response.
         """
-        prompts = tokenization.encode_prompts(self.tokenizer, conversations)
+        prompts = tokenization.encode_prompts(self.tokenizer, conversations, names)
         room = self.model.max_positions - self.sampling.max_new_tokens
         for number, prompt in enumerate(prompts):
             if len(prompt) > room:
@@ -242,6 +243,7 @@ class SamplerSettings:
         "float32", 'type of the computation: "float32" or "bfloat16"', choices=tuple(DTYPES)
     )
     attention: str = setting("auto", "backend of the reach mask", choices=BACKENDS)
+    template_args: str = setting("", TEMPLATE_ARGS)
     seed: int = setting(0, "seed of what is drawn", least=0, most=2**32 - 1)
     mesh: MeshSettings = dataclasses.field(default_factory=MeshSettings)
 
@@ -278,7 +280,7 @@ def load(
     if not config.checkpoint:
         raise UserError("no checkpoint given; set --config.checkpoint=DIR")
     mesh = sharding.make_mesh(config.mesh)
-    policy_model = restore.load(config.checkpoint, mesh)
+    policy_model = restore.load(config.checkpoint, mesh, config.template_args)
     if policy_model.head:
         raise UserError(f"{config.checkpoint} holds a reward model, which answers nothing")
     respond = Responder(

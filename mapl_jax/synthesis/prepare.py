@@ -10,10 +10,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mapl_jax import constraints
-from mapl_jax.data import cache, folders, forms, sources
+from mapl_jax.data import cache, folders, forms, sources, templates
 from mapl_jax.data.messages import Message
 from mapl_jax.data.readers import Entries
-from mapl_jax.data.records import Pairs, Tally, collect, iter_demonstrations, iter_pairs
+from mapl_jax.data.records import (
+    Accept,
+    Pairs,
+    Tally,
+    collect,
+    iter_demonstrations,
+    iter_pairs,
+    takes_all,
+)
 from mapl_jax.data.samples import (
     Prompt,
     Sample,
@@ -25,6 +33,7 @@ from mapl_jax.data.samples import (
 from mapl_jax.data.settings import DataSettings, SourceSettings
 from mapl_jax.data.sources import DEMO, Source
 from mapl_jax.data.splits import Split, SplitWriter, check_sizes, is_held_out, write_split
+from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.runtime import console, plugins
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_json, write_json
@@ -37,7 +46,11 @@ _SPLITS = "splits.json"
 
 
 def samples(
-    data: SourceSettings, synthesis: Settings, seed: int, cache_dir: str | os.PathLike[str]
+    data: SourceSettings,
+    synthesis: Settings,
+    seed: int,
+    cache_dir: str | os.PathLike[str],
+    tokenizer: Tokenizer | None = None,
 ) -> Splits:
     """The training samples and the held-out ones: synthesized from pairs, or samples as they are.
 
@@ -50,19 +63,25 @@ def samples(
         synthesis: of the run.
         seed: of the run; decides the demonstration set.
         cache_dir: folder of the caches.
+        tokenizer: its chat template has to take every prompt; None for any prompt.
 
     Raises:
         UserError: a source cannot be read, a record is bad, or a side is empty.
     """
 
     def make(folder: Path) -> Splits:
-        return _from_sources(data, seed, functools.partial(_samples, data, synthesis), folder)
+        fill = functools.partial(_samples, data, synthesis, _accept(tokenizer))
+        return _from_sources(data, seed, fill, folder)
 
-    return _cached("samples", data, synthesis, seed, cache_dir, make)
+    return _cached("samples", data, synthesis, seed, cache_dir, tokenizer, make)
 
 
 def demonstrations(
-    data: DataSettings, synthesis: Settings, seed: int, cache_dir: str | os.PathLike[str]
+    data: DataSettings,
+    synthesis: Settings,
+    seed: int,
+    cache_dir: str | os.PathLike[str],
+    tokenizer: Tokenizer | None = None,
 ) -> Splits:
     """The demonstrations to train on and the held-out ones; parted as `samples` are.
 
@@ -75,12 +94,13 @@ def demonstrations(
         synthesis: of the run; used with `data.instructions`.
         seed: of the run; decides the demonstration set.
         cache_dir: folder of the caches.
+        tokenizer: its chat template has to take every prompt; None for any prompt.
 
     Raises:
         UserError: a source cannot be read, a record is bad, or a side is empty.
     """
     if data.instructions:
-        sides = samples(data, synthesis, seed, cache_dir)
+        sides = samples(data, synthesis, seed, cache_dir, tokenizer)
 
         def make(folder: Path) -> Splits:
             train, test = (
@@ -91,10 +111,11 @@ def demonstrations(
     else:
 
         def make(folder: Path) -> Splits:
-            return _from_sources(data, seed, functools.partial(_demonstrations, data), folder)
+            fill = functools.partial(_demonstrations, data, _accept(tokenizer))
+            return _from_sources(data, seed, fill, folder)
 
     kind = "answers" if data.instructions else "demonstrations"
-    return _cached(kind, data, synthesis, seed, cache_dir, make)
+    return _cached(kind, data, synthesis, seed, cache_dir, tokenizer, make)
 
 
 def samples_of(
@@ -107,6 +128,7 @@ def samples_of(
     split: str = "test",
     num_proc: int = 0,
     columns: str = "",
+    tokenizer: Tokenizer | None = None,
 ) -> Split:
     """Samples as they are, pairs as base comparisons, or with instructions added to them.
 
@@ -119,6 +141,7 @@ def samples_of(
         split: of the demonstration set.
         num_proc: processes that synthesize; 0 for one per core.
         columns: which column is which, or the name of a form; empty where their names say it.
+        tokenizer: its chat template has to take every prompt; None for any prompt.
 
     Raises:
         UserError: the source cannot be read or a record is bad.
@@ -132,12 +155,13 @@ def samples_of(
         return given
     if synthesis is None:
         tally = Tally()
-        pairs = iter_pairs(entries, tally, on_error=on_error, form=form)
+        pairs = iter_pairs(entries, tally, on_error=on_error, form=form, accept=_accept(tokenizer))
         base = write_split(map(base_sample, pairs), cache_dir)
         counts = {"pairs_read": tally.read, "pairs_dropped": dict(tally.dropped.most_common())}
         console.say_each(tally.notes())
         return dataclasses.replace(base, counts={**counts, **base.counts})
-    held = collect(iter_pairs, entries, on_error=on_error, form=form)
+    accept = _accept(tokenizer)
+    held = collect(iter_pairs, entries, on_error=on_error, form=form, accept=accept)
     console.say_each(held.tally.notes())
     return _synthesized(held, synthesis, cache_dir, num_proc)
 
@@ -165,9 +189,14 @@ def _entries(name: str, data: SourceSettings, seed: int, split: str) -> Entries:
     return sources.entries_of(name, split=split, demo_pairs=data.demo_pairs, seed=seed)
 
 
+def _accept(tokenizer: Tokenizer | None) -> Accept:
+    return templates.acceptance(tokenizer) if tokenizer else takes_all
+
+
 def _samples(
     data: SourceSettings,
     synthesis: Settings,
+    accept: Accept,
     entries: Entries,
     folders: Sequence[Path],
     side_of: Callable[[Sequence[Message]], int],
@@ -185,7 +214,8 @@ def _samples(
         cuts = [stack.enter_context(shards.Cut(folder, synthesis)) for folder in folders]
         tally = Tally()
         form = forms.chosen_form(data.format, data.columns)
-        for pair in iter_pairs(entries, tally, on_error=data.on_error, form=form):
+        pairs = iter_pairs(entries, tally, on_error=data.on_error, form=form, accept=accept)
+        for pair in pairs:
             cuts[side_of(pair["prompt"])].add(pair)
         check_sizes(data.test_fraction, *(cut.pairs for cut in cuts))
         run = runners.local(data.num_proc)
@@ -206,6 +236,7 @@ def _counted(entries: Entries, tally: Tally) -> Iterator[Sample]:
 
 def _demonstrations(
     data: SourceSettings,
+    accept: Accept,
     entries: Entries,
     folders: Sequence[Path],
     side_of: Callable[[Sequence[Message]], int],
@@ -220,7 +251,10 @@ def _demonstrations(
                 bare = Prompt(messages=sample["prompts"][0]["messages"], constraints=[])
                 yield demonstration(sample["id"], bare, sample["responses"][0])
             return
-        for record in iter_demonstrations(entries, tally, on_error=data.on_error, form=form):
+        found = iter_demonstrations(
+            entries, tally, on_error=data.on_error, form=form, accept=accept
+        )
+        for record in found:
             bare = Prompt(messages=record["prompt"], constraints=[])
             yield demonstration(record["id"], bare, record["completion"])
 
@@ -307,6 +341,7 @@ def _cached(
     synthesis: Settings,
     seed: int,
     cache_dir: str | os.PathLike[str],
+    tokenizer: Tokenizer | None,
     make: Callable[[Path], Splits],
 ) -> Splits:
     """Both sides from the cache, made first if they are not there.
@@ -317,11 +352,12 @@ def _cached(
         synthesis: as for `samples`.
         seed: as for `samples`.
         cache_dir: as for `samples`.
+        tokenizer: as for `samples`.
         make: writes them into a folder, where an interrupted one may have left something.
     """
     if not data.train:
         raise UserError("no training data given; set --config.data.train=FILE")
-    choices = (
+    choices: tuple[object, ...] = (
         data.train,
         data.test,
         data.test_fraction,
@@ -330,8 +366,10 @@ def _cached(
         data.format,
         data.columns,
     )
-    code = _code_and_files(data)
-    name = cache.key(*choices, seed, dataclasses.asdict(synthesis), code, plugins.loaded())
+    # Which records are left out may depend on the template.
+    template = [str(tokenizer.chat_template)] if tokenizer and data.on_error == "skip" else []
+    code = [_code_and_files(data), plugins.loaded()]
+    name = cache.key(*choices, *template, seed, dataclasses.asdict(synthesis), *code)
     folder = Path(cache_dir) / f"{kind}-{name}"
 
     def fill(part: Path) -> None:

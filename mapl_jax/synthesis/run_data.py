@@ -50,7 +50,10 @@ def load(folder: RunFolder, settings: RunSettings, model: str, kind: str) -> Run
         cache.filling(settings.data.cache, folder.cache) as cache_dir,
         console.timed("data"),
     ):
-        train, test = samples(settings.data, settings.synthesis, settings.seed, cache_dir)
+        rendering = tokenization.templated(settings.tokenizer, model)
+        train, test = samples(
+            settings.data, settings.synthesis, settings.seed, cache_dir, rendering
+        )
         origin = tokenization.origin(settings.tokenizer, model)
         folder.begins_with(train=train.origin, test=test.origin, tokenizer=origin)
         made = tokenization.make_tokenizer(settings.tokenizer, model, train, folder.tokenizer)

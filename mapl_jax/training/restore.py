@@ -89,12 +89,23 @@ class Trained:
         return summary if known and self.step in (None, summary["steps"]) else {}
 
 
-def load(path: str, mesh: Mesh) -> Trained:
+def load(path: str, mesh: Mesh, template_args: str = "") -> Trained:
     """Loads a model: of a run the newest checkpoint, or `model/` if there is none any more.
+
+    Args:
+        path: a run, one of its checkpoints, a model folder or a hub name.
+        mesh: to lay the parameters on.
+        template_args: arguments of its chat template, as JSON; empty for those it has.
 
     Raises:
         UserError: there is nothing of the kind.
     """
+    found = _load(path, mesh)
+    tokenizer = tokenization.with_template_args(found.tokenizer, template_args)
+    return dataclasses.replace(found, tokenizer=tokenizer)
+
+
+def _load(path: str, mesh: Mesh) -> Trained:
     folder = storage.folder(path)
     root, at = folder, None
     if re.fullmatch(r"\d+", folder.name) and folder.parent.name == "checkpoints":
@@ -179,13 +190,19 @@ SPREAD = {"data": 1, "fsdp": -1, "tensor": 1}
 
 
 @checked()
-def load_model(path: str | os.PathLike[str], mesh: Mapping[str, int] | None = None) -> Trained:
+def load_model(
+    path: str | os.PathLike[str],
+    mesh: Mapping[str, int] | None = None,
+    *,
+    template_args: str = "",
+) -> Trained:
     """Loads a model.
 
     Args:
         path: a run folder, one of its checkpoints/STEP, an exported model, or a hub name.
         mesh: how to spread it over the devices, such as {"data": -1, "fsdp": 1, "tensor": 1};
             None gives every device a part.
+        template_args: arguments of the chat template, as JSON: '{"enable_thinking": false}'.
 
     Returns:
         The model; `model.head` tells a reward model from a policy.
@@ -203,7 +220,7 @@ def load_model(path: str | os.PathLike[str], mesh: Mapping[str, int] | None = No
         True
     """
     sizes = settings.from_section(sharding.MeshSettings, mesh or SPREAD, "mesh")
-    return load(os.fspath(path), sharding.make_mesh(sizes))
+    return load(os.fspath(path), sharding.make_mesh(sizes), template_args)
 
 
 def loaded(model: Model) -> Trained:

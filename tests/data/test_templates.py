@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 
 from mapl_jax.data import templates, tokenization
+from mapl_jax.data.readers import read_entries
+from mapl_jax.data.records import Tally, iter_demonstrations, iter_pairs
+from mapl_jax.data.settings import TokenizerSettings
 from mapl_jax.runtime.errors import UserError
+
+from support import write_lines
 
 QUESTION = [{"role": "user", "content": "How do I bake bread?"}]
 DIALOGUE = [
@@ -382,3 +387,90 @@ def test_a_response_that_was_stored_with_its_end_has_it_once(loaded, name):
     response = loaded[name].convert_ids_to_tokens(ended.tokens[ended.prompt_length :])
     assert response[-1] == STYLES[name].end
     assert response.count(STYLES[name].end) == 1
+
+
+THINKING = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}"
+    "{% for name in names or [] %}{{ name }},{% endfor %}{% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def thinking(tmp_path_factory):
+    """The folder of a tokenizer whose template takes arguments."""
+    tokenizer = tokenization.train(["a"], 300)
+    tokenizer.chat_template = THINKING
+    folder = tmp_path_factory.mktemp("thinking")
+    tokenizer.save_pretrained(str(folder))
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "tail"),
+    [
+        ("", "assistant\n"),
+        ('{"enable_thinking": true}', "assistant\n"),
+        ('{"enable_thinking": false}', "<think>\n\n</think>\n\n"),
+        ('{"names": ["\\u00e9\\"", "b"]}', 'assistant\né",b,'),
+        ('{"enable_thinking": null}', "<think>\n\n</think>\n\n"),
+    ],
+)
+def test_arguments_of_a_template_stay_with_the_tokenizer(thinking, tmp_path, arguments, tail):
+    tokenizer = tokenization.load(thinking, template_args=arguments)
+    tokenizer.save_pretrained(str(tmp_path))
+    for again in (tokenizer, tokenization.load(str(tmp_path)), tokenization.closed(tokenizer)):
+        assert templates.render(again, QUESTION, add_generation_prompt=True).endswith(tail)
+
+
+def test_given_arguments_go_before_those_of_the_tokenizer(thinking):
+    first = tokenization.load(thinking, template_args='{"enable_thinking": false}')
+    second = tokenization.with_template_args(first, '{"enable_thinking": true}')
+    assert "<think>" not in templates.render(second, QUESTION, add_generation_prompt=True)
+    assert tokenization.fingerprint(first) != tokenization.fingerprint(second)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("{", "template_args is no JSON"),
+        ("[1]", "must be an object of JSON"),
+        ('{"enable_thinkin": true}', "knows no argument 'enable_thinkin'"),
+        ('{"messages": []}', "knows no argument 'messages'"),
+        ('{"assistant": 1}', "knows no argument 'assistant'"),
+        ('{"a b": 1}', "knows no argument 'a b'"),
+    ],
+)
+def test_arguments_that_mean_nothing_are_refused(thinking, arguments, message):
+    with pytest.raises(UserError, match=message):
+        tokenization.load(thinking, template_args=arguments)
+
+
+ONE_TURN = TokenizerSettings(chat_template=ALTERNATE + "{{ m['content'] }}{% endfor %}")
+TWICE = [{"role": "user", "content": "Hello"}, {"role": "user", "content": "Hi?"}]
+
+
+def test_a_record_that_the_template_refuses_is_named_or_left_out(tmp_path):
+    records = [
+        {"prompt": "Q", "chosen": "a", "rejected": "b"},
+        {"id": "two-users", "prompt": TWICE, "chosen": "c", "rejected": "d"},
+    ]
+    accept = templates.acceptance(tokenization.templated(ONE_TURN, ""))
+    path = write_lines(tmp_path / "a.jsonl", *records)
+    with pytest.raises(UserError, match=r"a.jsonl, record 2: .*\(user, user\).*id two-users"):
+        list(iter_pairs(read_entries(path), Tally(), accept=accept))
+    tally = Tally()
+    kept = list(iter_pairs(read_entries(path), tally, on_error="skip", accept=accept))
+    assert [pair["chosen"] for pair in kept] == ["a"]
+    assert tally.notes()[0].endswith("1 dropped (refused by the chat template 1)")
+    demonstrations = iter_demonstrations(
+        read_entries(path), Tally(), on_error="skip", accept=accept
+    )
+    assert [record["completion"] for record in demonstrations] == ["a"]
+
+
+def test_a_prompt_to_answer_that_the_template_refuses_is_named():
+    tokenizer = tokenization.templated(ONE_TURN, "")
+    with pytest.raises(UserError, match=r"^prompt 2 the chat template refuses"):
+        tokenization.encode_prompts(tokenizer, [QUESTION, TWICE], lambda i: f"prompt {i + 1}")
