@@ -10,18 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mapl_jax import constraints
-from mapl_jax.data import cache, folders, forms, sources, templates
+from mapl_jax.data import cache, folders, forms, sources
 from mapl_jax.data.messages import Message
 from mapl_jax.data.readers import Entries
-from mapl_jax.data.records import (
-    Accept,
-    Pairs,
-    Tally,
-    collect,
-    iter_demonstrations,
-    iter_pairs,
-    takes_all,
-)
+from mapl_jax.data.records import Accept, Pairs, Tally, collect, iter_demonstrations, iter_pairs
 from mapl_jax.data.samples import (
     Prompt,
     Sample,
@@ -33,6 +25,7 @@ from mapl_jax.data.samples import (
 from mapl_jax.data.settings import DataSettings, SourceSettings
 from mapl_jax.data.sources import DEMO, Source
 from mapl_jax.data.splits import Split, SplitWriter, check_sizes, is_held_out, write_split
+from mapl_jax.data.templates import acceptance
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.runtime import console, plugins
 from mapl_jax.runtime.errors import UserError
@@ -70,7 +63,7 @@ def samples(
     """
 
     def make(folder: Path) -> Splits:
-        fill = functools.partial(_samples, data, synthesis, _accept(tokenizer))
+        fill = functools.partial(_samples, data, synthesis, acceptance(tokenizer))
         return _from_sources(data, seed, fill, folder)
 
     return _cached("samples", data, synthesis, seed, cache_dir, tokenizer, make)
@@ -111,7 +104,7 @@ def demonstrations(
     else:
 
         def make(folder: Path) -> Splits:
-            fill = functools.partial(_demonstrations, data, _accept(tokenizer))
+            fill = functools.partial(_demonstrations, data, acceptance(tokenizer))
             return _from_sources(data, seed, fill, folder)
 
     kind = "answers" if data.instructions else "demonstrations"
@@ -155,12 +148,14 @@ def samples_of(
         return given
     if synthesis is None:
         tally = Tally()
-        pairs = iter_pairs(entries, tally, on_error=on_error, form=form, accept=_accept(tokenizer))
+        pairs = iter_pairs(
+            entries, tally, on_error=on_error, form=form, accept=acceptance(tokenizer)
+        )
         base = write_split(map(base_sample, pairs), cache_dir)
         counts = {"pairs_read": tally.read, "pairs_dropped": dict(tally.dropped.most_common())}
         console.say_each(tally.notes())
         return dataclasses.replace(base, counts={**counts, **base.counts})
-    accept = _accept(tokenizer)
+    accept = acceptance(tokenizer)
     held = collect(iter_pairs, entries, on_error=on_error, form=form, accept=accept)
     console.say_each(held.tally.notes())
     return _synthesized(held, synthesis, cache_dir, num_proc)
@@ -187,10 +182,6 @@ def _from_sources(data: SourceSettings, seed: int, fill: _Fill, folder: Path) ->
 
 def _entries(name: str, data: SourceSettings, seed: int, split: str) -> Entries:
     return sources.entries_of(name, split=split, demo_pairs=data.demo_pairs, seed=seed)
-
-
-def _accept(tokenizer: Tokenizer | None) -> Accept:
-    return templates.acceptance(tokenizer) if tokenizer else takes_all
 
 
 def _samples(
