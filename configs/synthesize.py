@@ -50,6 +50,7 @@ def get_config(preset: str = "") -> ConfigDict:
     # Shares of prompts whose instructions do not stand behind the request.
     config.places = "before=0.1,inside=0.06,system=0.08,turns=0.04"
     config.lists = 0.4  # share of prompts that list their instructions, a line each
+    config.woven = 0.5  # share of the others that say all in one sentence, where all are commands
     # Of records with more than two responses.
     config.list_base = "all"  # base comparisons: "all", or of the "best" with the rest
     config.list_pairs = 1  # pairs of responses that get instructions

@@ -59,6 +59,13 @@ _EARLIER = (
     "One thing to keep in mind for my next question.",
 )
 
+# What one sentence of several instructions is made of: commands that end in no other sentence.
+_COMMAND = re.compile(
+    r"(?:Use|Don't use|Do not use|Write|Don't write|Include|Avoid|Leave|Keep|Limit|Make|Mention|Put"
+    r"|Start|Begin|Don't start|Don't begin|Do not begin|End|Finish|Close|Don't end|Do not end"
+    r"|Do not finish|Give|Split|Don't repeat|Never use)\b[^.?!:\n]*\."
+)
+_NAMED = re.compile(r"\b(?:answer|response|reply)\b")
 _LAST_SENTENCE = re.compile(r"(?<=[.!?])[ ]+(?=[A-Z\"'][^.!?\n]*[.!?]\s*$)")
 
 
@@ -71,6 +78,7 @@ class Style:
         mark: what begins each line of a list; None for prose.
         lead: what introduces them.
         inline: prose goes on in the line of the request.
+        woven: prose is one sentence, if its instructions are commands (`can_weave`).
         earlier: how many stand in the turn before, in `turns`, and what introduces them there.
     """
 
@@ -78,6 +86,7 @@ class Style:
     mark: str | None
     lead: str = ""
     inline: bool = False
+    woven: bool = False
     earlier: tuple[int, str] = (0, "")
 
     @property
@@ -87,6 +96,8 @@ class Style:
 
     def text(self, sentences: Sequence[str]) -> str:
         """The instructions as one text; the sentences stay as they are."""
+        if self.woven:
+            return f"{self.lead} {_woven(sentences)}" if self.lead else _woven(sentences)
         if self.mark is None:
             return " ".join([self.lead, *sentences] if self.lead else sentences)
         lines = [
@@ -129,6 +140,7 @@ def draw_style(
     count: int,
     shares: Mapping[str, float],
     list_share: float,
+    woven_share: float,
     rng: Random,
     *,
     held_out: bool = False,
@@ -141,6 +153,7 @@ def draw_style(
         shares: place -> share of the prompts that have their instructions there. The others, and
             those that leave no room at the place drawn, have them behind the request.
         list_share: share of prompts of two instructions or more that list them.
+        woven_share: share of the others that make one sentence of them, where they can.
         rng: decides.
         held_out: use the leads and marks kept apart for evaluation.
     """
@@ -152,10 +165,23 @@ def draw_style(
         earlier = 1 + int(rng.random() * (count - 1))
         return Style(place, None, inline=inline, earlier=(earlier, pick(_EARLIER, rng)))
     if not listed:
+        woven = rng.random() < woven_share and count > 1
         lead = "You are a helpful assistant." if place == SYSTEM and rng.random() < 0.5 else ""
-        return Style(place, None, lead, inline)
+        return Style(place, None, lead, inline, woven)
     mark = pick(_HELD_OUT_MARKS if held_out else _MARKS, rng)
     return Style(place, mark, pick(_leads(place, held_out), rng))
+
+
+def can_weave(sentences: Sequence[str]) -> bool:
+    """Whether instructions can be joined into one sentence."""
+    return len(sentences) > 1 and all(map(_COMMAND.fullmatch, sentences))
+
+
+def _woven(sentences: Sequence[str]) -> str:
+    *parts, last = (sentence[0].lower() + sentence[1:-1] for sentence in sentences)
+    between = ", and " if len(parts) > 1 or "," in parts[0] + last else " and "
+    text = f"{', '.join(parts)}{between}{last}."
+    return text[0].upper() + text[1:] if _NAMED.search(text) else f"When you answer, {text}"
 
 
 def _leads(place: str, held_out: bool) -> Sequence[str]:

