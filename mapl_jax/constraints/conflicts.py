@@ -77,7 +77,7 @@ _SHAPES = (
 AT_LEAST_AS_MANY = {
     "sentences": ("words",),
     "bullets": ("words", "lines"),
-    "paragraphs": ("words", "lines"),
+    "paragraphs": ("words", "lines", "sentences"),
     "divided paragraphs": ("words",),
     "numbered lines": ("words", "lines", "numbers"),
     "headings": ("words", "lines"),

@@ -6,6 +6,7 @@ nor do two of which one brings the other along.
 """
 
 import functools
+import math
 import re
 from collections.abc import Sequence
 
@@ -34,6 +35,8 @@ _SENTENCE_LENGTHS = (
     "length_constraints:longest_paragraph",
 )
 _CHARACTERS_OF_A_WORD = 6
+_WORDS_OF_A_SENTENCE = 4
+_SHARE_OF_A_LETTER = 0.01
 _LENGTHS = {"words": lambda text: len(text.words), "characters": lambda text: len(text.stripped)}
 _PLACE = re.compile(r"(.*) is ")
 
@@ -70,11 +73,8 @@ def follows(a: Demands, b: Demands) -> str | None:
     for name in _SENTENCE_LENGTHS:
         if most / _CHARACTERS_OF_A_WORD <= b.bounds.get(name, (0, 0))[1] < float("inf"):
             return f"in {most:g} characters there is no room for more words of {name}"
-    low = b.bounds.get("characters", (0, 0))[0]
-    if low > 0 and a.bounds:
-        words = max(a.bounds.get(name, (0, 0))[0] for name in ("words", *_brings("words")))
-        if low <= _CHARACTERS_OF_A_WORD * words:
-            return f"{words:g} words have nearly as many characters"
+    if reason := _nearly(a, b):
+        return reason
     texts = (*a.phrases, *a.exact)
     if not texts:
         return None
@@ -123,6 +123,29 @@ def brought_together(many: Sequence[Demands]) -> str | None:
                 return f"with so few {number} of so few words there are no more {name}"
         if 0 < bounds.get(whole, (0, 0))[0] <= low:
             return f"so many {number} of so many words are so many {whole}"
+    return None
+
+
+def _nearly(a: Demands, b: Demands) -> str | None:
+    """Why hardly any text of the length that `a` asks for breaks `b`."""
+    wanted = {name: low for name, (low, _) in b.bounds.items() if low > 0}
+    if not wanted or not a.bounds:
+        return None
+    least = {name: low for name, (low, _) in a.bounds.items()}
+    sentences, words = (
+        max(least.get(each, 0) for each in (name, *_brings(name)))
+        for name in ("sentences", "words")
+    )
+    words = max(words, _WORDS_OF_A_SENTENCE * sentences)
+    characters = max(least.get("characters", 0), _CHARACTERS_OF_A_WORD * words)
+    if wanted.get("words", math.inf) <= words and sentences:
+        return f"{sentences:g} sentences have nearly as many words"
+    if wanted.get("characters", math.inf) <= characters and "characters" not in least:
+        return f"{words:g} words have nearly as many characters"
+    for name, low in wanted.items():
+        is_letter = name.startswith("character:") and name[-1].isalpha()
+        if is_letter and low <= _SHARE_OF_A_LETTER * characters:
+            return f"{characters:g} characters hold about as many of {name}"
     return None
 
 

@@ -95,6 +95,10 @@ def test_a_sentence_shows_the_round_number(number):
     [
         ((FORMAT + "lines", 3, "at least"), (LENGTH + "blank_line_paragraphs", 2, "less than")),
         ((LENGTH + "characters", 300, "at least"), (LENGTH + "longest_paragraph", 60, "at least")),
+        (
+            (LENGTH + "blank_line_paragraphs", 3, "at least"),
+            (LENGTH + "characters", 70, "at least"),
+        ),
         ((LENGTH + "characters", 50, "less than"), (LENGTH + "longest_sentence", 10, "less than")),
     ],
 )
@@ -112,6 +116,34 @@ def test_an_answer_has_one_ending():
         (("startend:question_end", {}), ("startend:end_checker", {"end_phrase": "Is it so?"})),
     ):
         assert constraints.redundant(constraints.asked(*one), constraints.asked(*other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            ("startend:end_checker", {"end_phrase": "That is all."}),
+            ("scope:last_sentence_words", {"number": 3, "relation": "at least"}),
+        ),
+        (
+            ("combination:repeat_prompt", {"prompt_to_repeat": "Well, here it is."}),
+            ("scope:first_sentence_comma", {}),
+        ),
+        (
+            (LENGTH + "number_sentences", {"num_sentences": 5, "relation": "at least"}),
+            (LENGTH + "number_words", {"num_words": 20, "relation": "at least"}),
+        ),
+        (
+            (LENGTH + "characters", {"number": 700, "relation": "at least"}),
+            (
+                "keywords:letter_frequency",
+                {"letter": "a", "let_frequency": 3, "let_relation": "at least"},
+            ),
+        ),
+    ],
+)
+def test_what_a_given_sentence_or_length_brings_along_is_not_asked_for(one, other):
+    assert constraints.redundant(constraints.asked(*one), constraints.asked(*other))
 
 
 def test_links_and_colons_stand_in_no_prompt_together():

@@ -63,10 +63,13 @@ class RepeatPrompt(Family):
 
     def demands(self, params: Params) -> Demands:
         """The text, at the start."""
+        about = ("first sentence",)
         if NEGATION.of(params):
-            return Demands()
+            return Demands(about=about)
         text = self.text.of(params).strip()
-        return Demands(exact=(text,), values=word_at("first word", bare(text.split()[0])))
+        return Demands(
+            exact=(text,), values=word_at("first word", bare(text.split()[0])), about=about
+        )
 
 
 FAMILIES: tuple[Family, ...] = (

@@ -273,13 +273,13 @@ FAMILIES: tuple[Family, ...] = (
     _flag(
         "first_sentence_comma",
         lambda text: any(map(_commas, text.sentence_list[:1])),
-        ("character:,",),
+        ("character:,", "first sentence"),
         _all_of(_CLEAR, _sure_commas),
     ),
     _flag(
         "first_sentence_question",
         lambda text: any(map(_asks, text.sentence_list[:1])),
-        ("character:?",),
+        ("character:?", "first sentence"),
     ),
     _flag("sentence_openings", _openings_differ, ("first word", "sentences")),
     _flag(

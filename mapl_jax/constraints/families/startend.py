@@ -56,7 +56,7 @@ class EndPhrase(Family):
         phrase = self.phrase.of(params).strip()
         values: dict[str, Fact] = {f"ends with {mark}": phrase.endswith(mark) for mark in ".?"}
         values |= word_at("last word", bare(phrase.split()[-1]))
-        return Demands(exact=(phrase,), values={**values, _AROUND: False})
+        return Demands(exact=(phrase,), values={**values, _AROUND: False}, about=("last sentence",))
 
 
 class Member(Family):
