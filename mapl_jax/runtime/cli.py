@@ -33,7 +33,7 @@ from mapl_jax.runtime import (
     plugins,
     settings,
 )
-from mapl_jax.runtime.errors import Stopped, Unwritten, UserError
+from mapl_jax.runtime.errors import Stopped, Unjoined, Unwritten, UserError
 from mapl_jax.runtime.settings import setting
 
 EXIT_USER_ERROR = 2
@@ -218,7 +218,9 @@ def _run(
             traceback.print_exc()
         fail(
             str(error),
-            at_once=several or isinstance(error, Unwritten) or bool(files.refused(error)),
+            at_once=several
+            or isinstance(error, Unwritten | Unjoined)
+            or bool(files.refused(error)),
         )
     except Exception as error:
         refused = files.refused(error)

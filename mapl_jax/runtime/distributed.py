@@ -9,6 +9,7 @@ JAX is imported by the functions that use it: commands that need none begin at o
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import os
 import subprocess
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from mapl_jax.runtime import settings
-from mapl_jax.runtime.errors import Stopped, UserError
+from mapl_jax.runtime.errors import Stopped, Unjoined, UserError
 from mapl_jax.runtime.settings import setting
 
 EXIT_LOST = 3
@@ -102,9 +103,9 @@ def start(together: Together, environment: Mapping[str, str] = os.environ) -> bo
     waits = {"heartbeat_timeout_seconds": seconds, "shutdown_timeout_seconds": seconds}
     if coordinator or set(numbers.values()) != {-1}:
         _check(coordinator, **numbers)
-        _initialize(coordinator, coordinator_address=coordinator, **numbers, **waits)
+        _initialize(coordinator, seconds, coordinator_address=coordinator, **numbers, **waits)
     elif together.distributed or _in_cluster(environment):
-        _initialize("the cluster", **waits)
+        _initialize("the cluster", seconds, **waits)
     else:
         return False
     _take_preemption_sync()
@@ -137,17 +138,60 @@ def _in_cluster(environment: Mapping[str, str]) -> bool:
     return slurm or several("OMPI_COMM_WORLD_SIZE") or tpu or slices
 
 
-def _initialize(where: str, **arguments: Any) -> None:
+def _initialize(where: str, seconds: int, **arguments: Any) -> None:
     import jax
 
     try:
-        jax.distributed.initialize(**arguments)
+        with _raising(), _silent():
+            jax.distributed.initialize(initialization_timeout=seconds, **arguments)
+    except jax.errors.JaxRuntimeError as error:
+        raise Unjoined(_unjoined(where, seconds)) from error
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        if "bad_cast" in str(error):
+            raise Unjoined(_unjoined(where, seconds)) from error
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(
             f"cannot join the other processes ({where}): {reason[0]}; or tell each process with "
             "--coordinator, --num_processes and --process_id"
         ) from error
+
+
+def _unjoined(where: str, seconds: int) -> str:
+    return (
+        f"cannot join the other processes ({where}) within {seconds} seconds: one of them did not "
+        "start, cannot reach that address, or has the --process_id of another; start all of them "
+        "again, or give them longer with --lost_after"
+    )
+
+
+@contextlib.contextmanager
+def _raising() -> Iterator[None]:
+    """Within, a process that cannot join raises, where JAX would abort it."""
+    from jax._src.lib import _jax
+
+    plain = _jax.get_distributed_runtime_client
+    # JAX cannot pass its reason to a function of Python; that it tries is an error of `connect`.
+    _jax.get_distributed_runtime_client = functools.partial(
+        plain, missed_heartbeat_callback=lambda _: None
+    )
+    try:
+        yield
+    finally:
+        _jax.get_distributed_runtime_client = plain
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Within, what C++ says of its connections is not printed; an exception says it."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 # What JAX agrees with when a process is asked to stop (SIGTERM).

@@ -38,6 +38,13 @@ class Unwritten(UserError):
     """
 
 
+class Unjoined(UserError):
+    """The other processes of a run could not be joined, and JAX would still wait for them at exit.
+
+    A command ends its process at once.
+    """
+
+
 class Stopped(BaseException):
     """A run ends early because it was asked to; nothing is lost.
 

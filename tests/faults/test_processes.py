@@ -97,6 +97,31 @@ def test_one_that_dies_ends_the_other_with_a_line_that_says_so(tmp_path, victim)
     assert "python -m mapl_jax.talk" in line
 
 
+JOIN = """
+from mapl_jax.runtime import cli
+cli.launch(lambda _: print("joined"), name="join", distributed=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "process"),
+    [
+        pytest.param("127.0.0.1:{port}", 0, id="the others never start"),
+        pytest.param("no.such.host.invalid:1", 1, id="no such address", marks=pytest.mark.slow),
+    ],
+)
+def test_one_that_cannot_join_ends_in_one_line(address, process):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        where = address.format(port=free.getsockname()[1])
+    flags = ["--num_processes=2", f"--process_id={process}", "--lost_after=1"]
+    command = [sys.executable, "-c", JOIN, f"--coordinator={where}", *flags]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    (line,) = found.stderr.splitlines()
+    assert line.startswith(f"error: cannot join the other processes ({where}) within 1 seconds")
+    assert found.returncode == 2
+
+
 def start(environment=None, **options):
     return distributed.start(distributed.Together(**options), environment or {})
 
