@@ -13,11 +13,14 @@ Where the original has no verdict of its own, this module says what it does inst
 * A missing response follows nothing. langdetect is seeded.
 """
 
+import contextlib
 import functools
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
+
+import regex
 
 from mapl_jax.constraints.amounts import RELATIONS, holds
 from mapl_jax.constraints.families.formats import FIXED_ANSWERS
@@ -146,8 +149,30 @@ def _compared(count: int, arguments: Arguments, number: str, relation: str) -> b
     return holds(count, arguments[relation], arguments[number])
 
 
+# Seconds that a pattern of a file may look at a response; one that backtracks would never end.
+PATIENCE = 5.0
+Pattern: TypeAlias = "re.Pattern[str] | regex.Pattern[str]"
+
+
+def _found(pattern: Pattern, method: str, text: str) -> Any:
+    """What a method of a pattern finds in a text.
+
+    Raises:
+        ValueError: it takes too long.
+    """
+    if isinstance(pattern, re.Pattern):
+        return getattr(pattern, method)(text)
+    try:
+        return getattr(pattern, method)(text, timeout=PATIENCE)
+    except TimeoutError:
+        raise ValueError(
+            f"the pattern {pattern.pattern!r} takes more than {PATIENCE:g} seconds on a response; "
+            "write it without repetitions inside repetitions"
+        ) from None
+
+
 @functools.lru_cache(maxsize=4096)
-def _pattern(before: str, word: str, after: str, literally: str, flags: int = 0) -> re.Pattern[str]:
+def _pattern(before: str, word: str, after: str, literally: str, flags: int = 0) -> Pattern:
     """IFEval takes words for regular expressions; one that is none is taken literally.
 
     Args:
@@ -158,25 +183,34 @@ def _pattern(before: str, word: str, after: str, literally: str, flags: int = 0)
         flags: of `re`.
     """
     try:
-        return re.compile(before + word + after, flags)
+        plain = re.compile(before + word + after, flags)
     except (re.error, OverflowError, RecursionError):
         return re.compile(literally.format(re.escape(word)), flags)
+    if not re.search(r"[*+?{]", word):
+        return plain
+    # What repeats may backtrack without end. Braces around words are fuzzy matching in `regex`.
+    literal = re.sub(r"(?<!\\)\{(?!\d*,?\d*\})", r"\\{", word)
+    with contextlib.suppress(regex.error):
+        return regex.compile(before + literal + after, flags)
+    return plain
 
 
 def _existence(text: str, arguments: Arguments) -> bool:
     # No word boundaries: "le" is found in "letter".
-    return all(_pattern("", word, "", "{}", re.I).search(text) for word in arguments["keywords"])
+    return all(
+        _found(_pattern("", word, "", "{}", re.I), "search", text) for word in arguments["keywords"]
+    )
 
 
 def _frequency(text: str, arguments: Arguments) -> bool:
     pattern = _pattern("", arguments["keyword"].strip(), "", "{}", re.I)
-    return _compared(len(pattern.findall(text)), arguments, "frequency", "relation")
+    return _compared(len(_found(pattern, "findall", text)), arguments, "frequency", "relation")
 
 
 def _forbidden(text: str, arguments: Arguments) -> bool:
     # With word boundaries, unlike the two above.
     return not any(
-        _pattern(r"\b", word, r"\b", r"(?<!\w){}(?!\w)", re.I).search(text)
+        _found(_pattern(r"\b", word, r"\b", r"(?<!\w){}(?!\w)", re.I), "search", text)
         for word in arguments["forbidden_words"]
     )
 
@@ -242,7 +276,7 @@ def _postscript(text: str, arguments: Arguments) -> bool:
     # it is found whenever the marker is.
     marker = arguments["postscript_marker"].strip()
     pattern = _POSTSCRIPTS.get(marker) or _pattern("", marker.lower(), "", "{}", re.M)
-    return pattern.search(text.lower()) is not None
+    return _found(pattern, "search", text.lower()) is not None
 
 
 def _bullets(text: str, arguments: Arguments) -> bool:
@@ -268,7 +302,7 @@ def _sections(text: str, arguments: Arguments) -> bool:
         r"\s?", arguments["section_spliter"].strip(), r"\s?\d+\s?", r"\s?{}\s?\d+\s?"
     )
     # Not the number of matches: groups of the pattern add to the parts.
-    return len(pattern.split(text)) - 1 >= arguments["num_sections"]
+    return len(_found(pattern, "split", text)) - 1 >= arguments["num_sections"]
 
 
 def _json(text: str, arguments: Arguments) -> bool:

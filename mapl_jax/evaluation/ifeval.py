@@ -19,6 +19,7 @@ from mapl_jax.evaluation.ifeval_files import Task
 from mapl_jax.evaluation.sampler import SamplerSettings
 from mapl_jax.runtime import outputs
 from mapl_jax.runtime.console import text_table
+from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import write_lines
 from mapl_jax.runtime.settings import setting
 
@@ -102,13 +103,16 @@ def best(samples: Sequence[Sequence[Followed]]) -> list[list[Followed]]:
 
 def _judge(task: Task, response: str) -> Followed:
     instructions = list(zip(task.ids, task.kwargs, strict=True))
-    strict, loose = (
-        tuple(
-            constraints.verdict(id, kwargs, task.text, response, mode)
-            for id, kwargs in instructions
+    try:
+        strict, loose = (
+            tuple(
+                constraints.verdict(id, kwargs, task.text, response, mode)
+                for id, kwargs in instructions
+            )
+            for mode in MODES
         )
-        for mode in MODES
-    )
+    except ValueError as error:
+        raise UserError(f"key {task.key}: {error}") from None
     return Followed(task.key, strict, loose)
 
 

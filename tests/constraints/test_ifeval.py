@@ -204,3 +204,17 @@ def test_all_25_types_are_there():
 def test_what_cannot_be_judged_is_refused(id, kwargs, mode, message):
     with pytest.raises(ValueError, match=message):
         verdict(id, kwargs, "", "text", mode)
+
+
+def test_a_pattern_that_backtracks_ends(monkeypatch):
+    monkeypatch.setattr(ifeval, "PATIENCE", 0.2)
+    text = "a" * 40 + "!"
+
+    def keeps(word):
+        return verdict("keywords:existence", {"keywords": [word]}, "", text)
+
+    for word in ("(a+)+$", "(a|a)*b", "(a+)+${x}"):
+        assert not keeps(word)
+    assert keeps("a{3}!") and not keeps("{e<=3}") and keeps("colou?r|!")
+    with pytest.raises(ValueError, match=r"the pattern '.*' takes more than 0\.2 seconds"):
+        keeps("(?:a|aa)+(?:a|aa)+(?:a|aa)+$")
