@@ -1,0 +1,232 @@
+"""Malformed inputs: of a command or a function, the input, and the line that is expected of it."""
+
+WHOLE, FINITE = "a whole number, ", "a finite number, "
+BILLION = 10**9
+TOO_LONG = "1" + "0" * 400
+
+
+def whole(least, most, besides=""):
+    """What is said of a whole number, and values that are none or out of bounds."""
+    # 0 and -1 mean something where they stand beside the bounds.
+    below = least - 1 if not besides else -5
+    values = [below, most + 1, 1.5, "many", TOO_LONG]
+    return f"{WHOLE}at least {least} and at most {most}{besides}", values
+
+
+def finite(least, most, *values, besides=""):
+    """What is said of a number, and values that are none or out of bounds."""
+    shown = [f"{x}" if isinstance(x, int) else f"{x:g}" for x in (least, most)]
+    said = f"{FINITE}at least {shown[0]} and at most {shown[1]}{besides}"
+    return said, ["nan", "inf", "1e39", "-1e39", "many", *values]
+
+
+# Command and config -> field -> what is said, and values that are refused.
+SETTINGS = {
+    ("train", "rm:tiny"): {
+        "seed": whole(0, 2**32 - 1),
+        "train.learning_rate": finite(1e-30, 1000, 0, -1, 1e-60, 1e30),
+        "train.warmup": finite(0, BILLION, -1),
+        "train.weight_decay": finite(0, 1000, -1),
+        "train.min_ratio": finite(0, 1, 1.5),
+        "train.b1": finite(0, 0.999999, 1, 0.99999999),
+        "train.b2": finite(0, 0.999999, 1, 0.99999999),
+        "train.eps": finite(1e-20, 1, 0, 1e-60),
+        "train.clip": finite(1e-20, 1e20, -1, 1e-40, besides=", or 0"),
+        "train.epochs": whole(1, 10**6),
+        "train.steps": whole(0, BILLION),
+        "train.rows_per_batch": whole(1, 2**20),
+        "train.accumulation": whole(1, 2**20),
+        "train.logp_chunk": whole(1, 2**20),
+        "train.log_every": whole(1, BILLION),
+        "train.save_every": whole(0, BILLION),
+        "data.demo_pairs": whole(10, 10**8),
+        "data.num_proc": whole(0, 1024),
+        "data.workers": whole(0, 1024),
+        "data.threads": whole(0, 1024),
+        "data.max_length": whole(32, 2**20),
+        "data.row_length": whole(1, 2**20),
+        "tokenizer.vocab_size": whole(300, 2**22),
+        "model.width": whole(1, 2**20),
+        "model.layers": whole(1, 2**14),
+        "model.mlp_width": whole(1, 2**22),
+        "model.rope_theta": finite(1, 1e12, 0),
+        "lora.rank": whole(0, 2**16),
+        "lora.alpha": finite(1e-6, 1e6, 0),
+        "loss.base": finite(1e-6, 1e6, 0),
+        "loss.inter": finite(0, 1e6, -1),
+        "loss.center": finite(0, 1e6, -1),
+        "eval.resamples": whole(0, 10**6),
+        "eval.samples": whole(0, BILLION),
+        "synthesis.k_max": whole(1, 1000),
+        "synthesis.lists": finite(0, 1, 1.5),
+        "mesh.fsdp": whole(1, 2**20, ", or -1"),
+    },
+    ("train", "dpo"): {"loss.beta": finite(1e-6, 1e6, 0), "eval.max_new_tokens": whole(1, 2**20)},
+    ("evaluate", "evaluate"): {
+        "max_length": whole(32, 2**20, ", or 0"),
+        "rows_per_batch": whole(1, 2**20),
+        "resamples": whole(0, 10**6),
+    },
+    ("generate", "generate"): {
+        "n": whole(1, 10**6),
+        "max_new_tokens": whole(1, 2**20),
+        "temperature": finite(0.001, 1000, -2, 1e-40, besides=", or 0, or -1"),
+        "top_p": finite(1e-6, 1, 0, 1.5),
+        "rows_per_batch": whole(1, 2**16),
+    },
+    ("synthesize", "synthesize"): {
+        "shard_size": whole(1, 10**7),
+        "num_proc": whole(0, 1024),
+        "k_min": whole(1, 1000),
+        "min_share": finite(0, 1, -1),
+    },
+}
+# Texts that must be one of a few: command and config -> field -> what is said.
+CHOICES = {
+    ("train", "rm:tiny"): {
+        "objective": "choose one of reward, ",
+        "train.dtype": "choose one of float32, bfloat16",
+        "train.schedule": "choose one of cosine, linear, constant",
+        "train.remat": "choose one of none, ",
+        "train.on_nonfinite": "choose one of stop, skip",
+        "data.truncation": "choose one of truncate, drop, error",
+        "data.on_error": "choose one of raise, skip",
+    },
+    ("evaluate", "evaluate"): {"dtype": "choose one of float32, bfloat16"},
+    ("synthesize", "synthesize"): {"format": "choose one of jsonl, parquet"},
+}
+# Plain flags: command, config, flag, what is said.
+FLAGS = [
+    ("plan", "rm", "--trie_tokens=0", "--trie_tokens is 0; it must be a whole number, at least 1"),
+    ("bench", "bench", "--steps=0", "--steps is 0; it must be a whole number, at least 1"),
+    ("bench", "bench", "--pairs=-5", "--pairs is -5; it must be a whole number, at least 1"),
+    ("bench", "bench", "--repeats=1001", "--repeats is 1001; it must be a whole number"),
+    ("train", "rm:tiny", "--lost_after=0", "--lost_after is 0; it must be a whole number"),
+    ("train", "rm:tiny", "--num_processes=0", "--num_processes is 0; it must be a whole number"),
+    ("train", "rm:tiny", "--process_id=-7", "--process_id is -7; it must be a whole number"),
+]
+
+
+class Circle(dict):
+    """A record that holds itself."""
+
+    def __init__(self):
+        super().__init__(prompt="a", chosen="b", rejected="c")
+        self["x"] = self
+
+
+USER = {"role": "user", "content": "q"}
+PAIR = {"prompt": "Name a river.", "chosen": "The Nile.", "rejected": "Bread."}
+MODELS = (None, 5, [], b"x")
+WRONG_TEXTS = ("a", None, 5, [None], [5], [b"a"], {"a": 1})
+NO_NUMBER = (1.5, "2", None, True, -1, 0)
+# Function, its arguments, what is said. REWARD and POLICY stand for models that are there.
+REWARD, POLICY = "the reward model", "the policy"
+
+
+def calls():
+    """Rows of the table of functions."""
+    for prompt, said in (
+        ("", "prompt is empty"),
+        (" ", "prompt is empty"),
+        ([], "prompt is an empty list"),
+        ([USER, {"role": "assistant", "content": "z"}], "it must end with a user's"),
+        ([{"role": "tool", "content": "x"}], "has role 'tool'; known are system, user, assistant"),
+        ([{"role": "user"}], 'must be an object with "role" and "content"'),
+        ([{"role": "user", "content": ""}], "content is empty"),
+        ("a\ud800", "surrogate"),
+        (None, "prompt is None; it must be text or a list of messages"),
+        (5, "prompt is 5; it must be text or a list of messages"),
+        ({}, "it must be text or a list of messages"),
+    ):
+        yield "score", (prompt, ["a"], REWARD), {}, said
+        if isinstance(prompt, str | list):
+            yield "generate_responses", ([prompt], POLICY), {}, said
+    for responses in WRONG_TEXTS:
+        yield "score", ("q", responses, REWARD), {}, "responses is .*; it must be a list of texts"
+    for text, said in (("", "response 2 is empty"), ("a\ud800", "response 2 .*surrogate")):
+        yield "score", ("q", ["a", text], REWARD), {}, said
+    for prompts in WRONG_TEXTS:
+        said = "prompts is .*; it must be a list of texts or conversations"
+        yield "generate_responses", (prompts, POLICY), {}, said
+    for model in MODELS:
+        said = "model is .*; it must be a Trained, text or a path"
+        yield "score", ("q", ["a"], model), {}, said
+        yield "generate_responses", (["q"], model), {}, said
+        yield "evaluate_model", (model, [PAIR]), {}, said
+        yield "export_model", (model, "out", [PAIR]), {}, said
+        yield "report_pictures", (model,), {}, said
+    yield "score", ("q", ["a"], POLICY), {}, "this is a policy, which has no score"
+    yield "generate_responses", (["q"], REWARD), {}, "this is a reward model"
+    for value in NO_NUMBER:
+        said = f"it must be {WHOLE}at least 1|it must be a whole number"
+        yield "score", ("q", ["a"], REWARD), {"rows_per_batch": value}, said
+        yield "evaluate_model", (REWARD, [PAIR]), {"rows_per_batch": value}, said
+        for name in ("n", "max_new_tokens", "rows_per_batch"):
+            yield "generate_responses", (["q"], POLICY), {name: value}, f"{name} is .*{said}"
+        yield "propose_instructions", ("Yes!",), {"k": value}, said
+    for value in (float("nan"), float("inf"), "x", -0.5, 1e-40, 1e39):
+        said = "temperature is .*; it must be a finite number"
+        yield "generate_responses", (["q"], POLICY), {"temperature": value}, said
+        said = "top_p is .*; it must be a finite number"
+        yield "generate_responses", (["q"], POLICY), {"top_p": value}, said
+    yield "generate_responses", (["q"], POLICY), {"n": 2, "temperature": 0.0}, "are all the same"
+    for value in (-1, 1.5, None, "x", 2**70):
+        said = "seed is .*; it must be a whole number"
+        yield "evaluate_model", (REWARD, [PAIR]), {"seed": value}, said
+        yield "generate_responses", (["q"], POLICY), {"seed": value}, said
+        yield "propose_instructions", ("Yes!",), {"seed": value}, said
+    for added, said in ((5, "must be a mapping or None"), ({"x": 1}, "unknown field synthesis.x")):
+        yield "evaluate_model", (REWARD, [PAIR]), {"synthesis": added}, said
+    for data, said in (
+        (5, "source is 5; it must be text, a path or records"),
+        (None, "source is None; it must be text, a path or records"),
+        ([5], "record 1: must be an object with named fields, not a number"),
+        ([{**PAIR, "chosen": "Bread."}], "record 1: chosen and rejected are the same"),
+        ([{"prompt": "a"}], "record 1: "),
+        ([Circle()], "record 1: is nested more than 100 deep"),
+        ([{**PAIR, "prompt": "a\ud800"}], "record 1: .*surrogate"),
+        ("nowhere.jsonl", "nowhere.jsonl"),
+    ):
+        yield "load_pairs", (data,), {}, said
+    for name, value in (("limit", -1), ("limit", 1.5), ("limit", "x"), ("limit", 10**15)):
+        yield "load_pairs", ("demo",), {name: value}, "limit is .*; it must be a whole number"
+    for name in ("on_error", "format", "columns"):
+        yield "load_pairs", ("demo",), {name: 5}, f"{name} is 5; it must be text"
+    for values, said in (
+        ({"k": 1}, "settings are "),
+        ({"k_min": 0}, "k_min is 0; it must be a whole number, at least 1"),
+        ({"k_min": 5, "k_max": 2}, "k_m"),
+        ({"families": "x:y"}, "unknown family 'x:y'"),
+        ({"families": 5}, "families is 5; it must be text"),
+        ({"lists": float("nan")}, "lists is nan; it must be a finite number"),
+    ):
+        yield "make_samples", ([PAIR],), values, said
+    for value in (None, 5, b"a", ["b"]):
+        yield "propose_instructions", (value,), {}, "keeps is .*; it must be text"
+        yield "check_instructions", (["Use no commas."], value), {}, "response is .*; it must be te"
+        yield "check_instructions", ([value], "a"), {}, "no instruction|it must be a list of"
+    for config in (None, 5, "rm", {}, []):
+        said = "config is .*; it must be a ConfigDict"
+        yield "build_model", (config, [PAIR]), {}, said
+        yield "train_model", (config, [PAIR]), {}, said
+    for value in (5, [], b"x"):
+        yield "load_config", (value,), {}, "name is .*; it must be text"
+        said = "path is .*; it must be text or a path"
+        yield "load_model", (value,), {}, said
+        yield "set_verbosity", (value,), {}, "level is .*; it must be text"
+    for values, said in (
+        (5, "values is 5; it must be a mapping or None"),
+        ({5: 1}, "a config field is called by text, not 5"),
+        ({"train.step": 1}, "unknown config field 'train.step'; did you mean 'train.steps'"),
+        ({"train.steps": "x"}, "the config field train.steps is a int, and not 'x'"),
+    ):
+        yield "load_config", ("rm", values), {}, said
+    for mesh, said in (
+        ({"x": 1}, "unknown field mesh.x"),
+        ({"data": 0}, "mesh.data is 0; it must be a whole number"),
+        ({"data": "a"}, "mesh.data is 'a'; it must be a whole number"),
+        ({"data": -1, "fsdp": -1}, "one of them may be -1"),
+        (5, "mesh is 5; it must be a mapping or None"),
+    ):
+        yield "load_model", ("nowhere", mesh), {}, said

@@ -1,0 +1,67 @@
+"""Every malformed input of the table ends in its line, with status 2 and nothing written."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+import mapl_jax
+
+spec = importlib.util.spec_from_file_location("table", Path(__file__).with_name("table.py"))
+table = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(table)
+
+
+def lines():
+    """Command, config, argument and what is said of it."""
+    for (name, config), fields in table.SETTINGS.items():
+        for field, (said, values) in fields.items():
+            for value in values:
+                shown = f"{field} is .*; it must be {re.escape(said)}$"
+                yield name, config, f"--config.{field}={value}", shown
+    for (name, config), fields in table.CHOICES.items():
+        for field, said in fields.items():
+            yield name, config, f"--config.{field}=nonsense", f"{field} is 'nonsense'; {said}"
+    yield from table.FLAGS
+
+
+def test_there_are_hundreds():
+    assert len(list(lines())) > 200 and len(list(table.calls())) > 150
+
+
+@pytest.mark.parametrize("command_name", ["train", "evaluate", "generate", "synthesize", "other"])
+def test_a_command_says_its_line(command_name, bench, preset):
+    known = ("train", "evaluate", "generate", "synthesize")
+    wrong = []
+    for name, config, argument, said in lines():
+        if (name if name in known else "other") == command_name:
+            try:
+                bench.refuses(said, name, preset(config), argument, f"--workdir={bench.out}")
+            except AssertionError as error:
+                wrong.append(f"{name} {argument[:80]}: {str(error)[:200]}, not {said}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.fixture(scope="module")
+def models(shared):
+    named = {table.REWARD: "reward", table.POLICY: "policy"}
+    return {words: mapl_jax.load_model(shared / name) for words, name in named.items()}
+
+
+def test_a_function_says_its_line(models, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wrong = []
+    for name, arguments, options, said in table.calls():
+        given = [models.get(x, x) if isinstance(x, str) else x for x in arguments]
+        try:
+            found = f"returned {getattr(mapl_jax, name)(*given, **options)!r}"
+        except mapl_jax.UserError as error:
+            found = str(error)
+            if "\n" not in found and re.search(said, found):
+                continue
+        except Exception as error:
+            found = repr(error)
+        wrong.append(f"{name}{arguments!r:.80} {options}: {found:.200}, not {said}")
+    assert not wrong, "\n".join(wrong)
+    assert not list(tmp_path.iterdir())
