@@ -65,8 +65,9 @@ def kept(settings: RunSettings, trainer: Trainer, source: InitialWeights, data: 
 
     def of(tries: TrieSet) -> TrieSet:
         keys = [states.keys(tries[i]) for i in range(len(tries))]
-        known = states.known(folders)
-        missing = np.asarray([i for i, some in enumerate(keys) if not np.isin(some, known).all()])
+        there = np.isin(np.concatenate(keys), states.known(folders))
+        by_trie = np.split(there, np.cumsum(tries.lengths)[:-1])
+        missing = np.asarray([i for i, some in enumerate(by_trie) if not some.all()])
         if len(missing):
             say(f"states below the adapters: {len(missing)} of {len(tries)} samples")
             some = tries.some(missing, "missing")
