@@ -254,7 +254,7 @@ def test_a_prompt_too_long_for_the_model_is_named(model, tmp_path):
         ({"attention": "flash"}, "flash"),
         ({"input": "", "output": "out.jsonl"}, "no input"),
         ({"input": "", "n": 2, "temperature": 1.0}, "--config.input"),
-        ({"output": "/"}, "is a folder"),
+        ({"output": "/"}, "is a folder|which is read"),
     ],
 )
 def test_a_mistake_gives_one_line(model, prompts, fields, message):

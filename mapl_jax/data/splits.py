@@ -52,6 +52,22 @@ class Split:
                 for line in lines:
                     yield json.loads(line)
 
+    def beside(self, train: "Split") -> "Split":
+        """This held-out side, with a note of how many of its prompts are also trained on."""
+
+        def asked(split: Split) -> Iterator[str]:
+            for sample in split.samples():
+                prompt = json.dumps(sample["prompts"][0]["messages"], sort_keys=True)
+                yield hashlib.blake2b(prompt.encode(), digest_size=8).hexdigest()
+
+        held_out = list(asked(self))
+        shared = set(held_out).intersection(asked(train))
+        if not shared:
+            return self
+        count = sum(prompt in shared for prompt in held_out)
+        note = f"held-out samples whose prompt is also trained on: {count} of {len(held_out)}"
+        return dataclasses.replace(self, counts={**self.counts, "notes": [*self.notes, note]})
+
 
 class SplitWriter:
     """Writes samples into a file that is named by their content.

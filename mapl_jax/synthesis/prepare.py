@@ -174,7 +174,7 @@ def _from_sources(data: SourceSettings, seed: int, fill: _Fill, folder: Path) ->
             fill(_entries(name, data, seed, side), [target], lambda _: 0)
             for name, side, target in zip(names, _SIDES, folders, strict=True)
         )
-        return train, test
+        return train, test.beside(train) if data.test else test
     entries = _entries(data.train, data, seed, "train")
     train, test = fill(entries, folders, lambda messages: is_held_out(messages, data.test_fraction))
     return train, test

@@ -11,7 +11,9 @@ from mapl_jax.data.loader import Batches
 from mapl_jax.data.readers import read_entries
 from mapl_jax.data.records import collect, iter_demonstrations
 from mapl_jax.data.rows import make_plan
+from mapl_jax.data.samples import base_sample
 from mapl_jax.data.settings import DataSettings, TrieSettings
+from mapl_jax.data.splits import write_split
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.synthesis import prepare
 from mapl_jax.synthesis.settings import Settings
@@ -178,3 +180,19 @@ def test_weights_of_the_tokens_of_a_global_batch_add_up_to_one(tokenizer, tmp_pa
         parts = [Batches(tries, plan, host=host, hosts=2)[step] for host in range(2)]
         total = sum((part.sft_weight * part.response_tokens).sum() for part in parts)
         assert total == pytest.approx(1, rel=1e-6)
+
+
+def test_held_out_prompts_that_are_trained_on_are_counted(tmp_path):
+    def side(name, *prompts):
+        made = [
+            base_sample({"id": p, "prompt": [{"role": "user", "content": p}], "chosen": name,
+                         "rejected": "no", "margin": 0.0})
+            for p in prompts
+        ]  # fmt: skip
+        return write_split(made, tmp_path / name)
+
+    train = side("train", "a", "b")
+    assert side("test", "b", "c", "d").beside(train).notes == (
+        "held-out samples whose prompt is also trained on: 1 of 3",
+    )
+    assert side("other", "c").beside(train).notes == ()
