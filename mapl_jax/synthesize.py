@@ -283,6 +283,7 @@ def main(arguments: cli.Arguments[Flags]) -> None:
     if not summary["made"]:
         say(f"{shown(output)} is up to date")
         return
+    say_each(tally.notes())
     say(
         _table(summary),
         f"wrote {len(summary['files'])} x {summary['files'][0]} to {shown(output)}",
