@@ -184,6 +184,8 @@ def test_families_come_up_nearly_alike_where_they_fit(real):
     frequent = [count / total for count in used.values() if count > 0.01 * total]
     assert len(frequent) >= 25
     assert max(frequent) < 2 * float(np.median(frequent))
+    # Those of parts of the answer and of conditions among them.
+    assert sum(id.startswith("scope:") for id in used) >= 10
     # Drawn without a reference, what fits nearly every pair comes up far more often than the rest.
     assert uneven(used) < 0.3 < 2 * 0.3 < uneven(plain)
 
