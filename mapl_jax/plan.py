@@ -260,7 +260,15 @@ def build_model(config: ConfigDict, data: Source | None = None) -> Trained:
             settings.tokenizer, settings.model.path, split, Path(folder) / "tokenizer"
         )
     source = trainer.first_parameters(settings, tokenizer, head)
-    params = source.make(restore.placement(source.model, mesh, head.scores))
+    places = restore.placement(source.model, mesh, head.scores)
+    shapes = head.abstract_params(source.model)
+    sharding.check_memory(
+        jax.tree.map(
+            lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), shapes, places
+        ),
+        "this model",
+    )
+    params = source.make(places)
     return Trained(source.model, params, tokenizer)
 
 

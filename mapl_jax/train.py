@@ -130,6 +130,7 @@ def run(config: Config, folder: RunFolder, command: str, preemption: Preemption)
     # -------- Trainer -----------------------------------------------------------------------
     made = trainer.of_run(settings, source.model, objective, mesh, plan.steps, data.tokenizer)
     say(made.describe(plan))
+    sharding.check_memory([made.abstract, made.abstract.params], "training this model")
     data = trunk.kept(settings, made, source, data)
 
     # -------- Loop --------------------------------------------------------------------------

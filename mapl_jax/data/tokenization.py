@@ -137,6 +137,11 @@ def load(
         tokenizer.chat_template = read_template(chat_template)
     if tokenizer.eos_token_id is None:
         raise UserError(f"the tokenizer in {name_or_path} names no eos token")
+    if not tokenizer.encode("Why? Because.", add_special_tokens=False):
+        raise UserError(
+            f"the tokenizer in {name_or_path} makes no tokens of text: its vocabulary is empty; "
+            "copy tokenizer.json again"
+        )
     if not tokenizer.chat_template:
         # A model that was trained with a beginning of text has to see it.
         begins = tokenizer.encode("a")[0] == tokenizer.bos_token_id

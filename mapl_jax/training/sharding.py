@@ -1,6 +1,8 @@
 """One mesh and one table: which logical axis of a parameter lies on which axis of the mesh."""
 
 import dataclasses
+import math
+import os
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -163,3 +165,30 @@ def to_device(batch: Tree, mesh: Mesh) -> Tree:
     """Puts this host's part [A, R, ...] of a global batch on its devices, as global arrays."""
     sharding = rows(mesh)
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), batch)
+
+
+def check_memory(arrays: Any, what: str) -> None:
+    """Makes sure that arrays have room on the devices of this process, before they are made.
+
+    Args:
+        arrays: shapes with their shardings; there must be room for at least these.
+        what: they are.
+
+    Raises:
+        UserError: a device has less memory.
+    """
+    needed = sum(
+        math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize
+        for x in jax.tree.leaves(arrays)
+    )
+    device = jax.local_devices()[0]
+    there = (device.memory_stats() or {}).get("bytes_limit", 0)
+    if device.platform == "cpu":
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        there = memory // jax.local_device_count()
+    if there and needed > there:
+        raise UserError(
+            f"{what} takes at least {needed / 1e9:,.0f} GB of a device's memory, and there are "
+            f"{there / 1e9:.0f}; make it smaller (model.width, model.layers, model.mlp_width, "
+            "tokenizer.vocab_size, lora.rank), or split it over more devices with mesh.fsdp"
+        )

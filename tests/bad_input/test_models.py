@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from mapl_jax.data import tokenization
+from mapl_jax.runtime.errors import UserError
+
 WEIGHTS = "model.safetensors"
 
 
@@ -362,3 +365,13 @@ def test_a_model_larger_than_memory_is_refused_by_its_files(bench):
         f"--data={bench.shared / 'pairs.jsonl'}",
         f"--output={bench.out}",
     )
+
+
+def test_a_tokenizer_without_a_vocabulary(bench):
+    shutil.copytree(bench.shared / "reward", bench.path / "model")
+    path = bench.path / "model" / "tokenizer.json"
+    raw = json.loads(path.read_text())
+    raw["model"].update(vocab={}, merges=[])
+    path.write_text(json.dumps(raw))
+    with pytest.raises(UserError, match="makes no tokens of text: its vocabulary is empty"):
+        tokenization.load(str(path.parent))

@@ -16,6 +16,7 @@ from mapl_jax.models import axes
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import ScoreHead
 from mapl_jax.performance import estimate
+from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import optimizers, sharding, step, trainer
 from mapl_jax.training.objective import LossSettings, make
 
@@ -175,3 +176,11 @@ def test_moments_are_updated_where_they_lie():
     params = run.abstract.params
     text = update.lower(params, run.abstract.opt_state, params).compile().as_text()
     assert sum(estimate.collective_bytes(text).values()) == 0
+
+
+def test_what_has_no_room_is_refused_before_it_is_made():
+    place = sharding.replicated(sharding.make_mesh({"data": -1, "fsdp": 1, "tensor": 1}))
+    small, huge = (jax.ShapeDtypeStruct((n, 1024), np.float32, sharding=place) for n in (4, 2**36))
+    sharding.check_memory({"a": small}, "this model")
+    with pytest.raises(UserError, match=r"this model takes at least 281,475 GB of a device's"):
+        sharding.check_memory({"a": small, "b": huge}, "this model")
