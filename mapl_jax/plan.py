@@ -26,12 +26,12 @@ from mapl_jax.models import hub, initial, lora, published
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.performance import estimate
 from mapl_jax.performance.estimate import GB, Memory, Slice
-from mapl_jax.runtime import cli
+from mapl_jax.runtime import cli, storage
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import result
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.paths import is_address, local
-from mapl_jax.runtime.settings import from_section, setting
+from mapl_jax.runtime.settings import from_section, replace, setting
 from mapl_jax.synthesis.prepare import samples_of
 from mapl_jax.train import Settings
 from mapl_jax.training import restore, sharding, trainer
@@ -254,6 +254,9 @@ def build_model(config: ConfigDict, data: Source | None = None) -> Trained:
     head = trainer.objective_of(settings).head
     if data is None and not (settings.tokenizer.path or settings.model.path):
         raise UserError("no tokenizer is named; give data to learn one from")
+    path = settings.model.path
+    path = restore.model_folder(path, storage.cache_path(path, "starts"), mesh)
+    settings = replace(settings, {"model": {"path": path}})
     with tempfile.TemporaryDirectory(prefix="mapl-") as folder:
         split = Split((), "", {}) if data is None else samples_of(data, folder)
         tokenizer = tokenization.make_tokenizer(

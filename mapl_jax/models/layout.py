@@ -10,6 +10,8 @@ from mapl_jax.models.parameters import Params, at_path
 CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
 ADAPTER_CONFIG = "adapter_config.json"
+# Folder beside adapters, of a base whose config they need.
+BASE = "base"
 
 
 @dataclasses.dataclass(frozen=True)

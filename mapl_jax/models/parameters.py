@@ -10,3 +10,9 @@ def at_path(tree: Params, path: tuple[str, ...]) -> Any:
     for key in path:
         tree = tree[key]
     return tree
+
+
+def with_value(tree: Params, path: tuple[str, ...], value: Any) -> Params:
+    """The same with another value at a path."""
+    first, *rest = path
+    return {**tree, first: with_value(tree[first], tuple(rest), value) if rest else value}

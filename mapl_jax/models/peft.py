@@ -2,20 +2,28 @@
 
 import json
 import os
+import re
+import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 
 from mapl_jax.models import families, layout, saving
 from mapl_jax.models.config import DecoderConfig
-from mapl_jax.models.families import SCORE
-from mapl_jax.models.parameters import Params, at_path
+from mapl_jax.models.families import EMBED, SCORE
+from mapl_jax.models.layout import Part
+from mapl_jax.models.parameters import Params, at_path, with_value
+from mapl_jax.models.tensors import INDEX, TensorFiles, read_json
+from mapl_jax.runtime import storage
 from mapl_jax.runtime.errors import UserError
 
 WEIGHTS = "adapter_model.safetensors"
@@ -90,6 +98,186 @@ def _write(
     os.chmod(folder / WEIGHTS, 0o644)
     if tokenizer is not None:
         saving.save_tokenizer(folder, tokenizer)
+
+
+def base_of(folder: Path) -> str:
+    """The base that adapters are for: a folder, as PEFT finds it or beside the adapters, or a name.
+
+    Raises:
+        UserError: the adapters name none, or a folder that is not there.
+    """
+    path = folder / layout.ADAPTER_CONFIG
+    name = read_json(path).get("base_model_name_or_path")
+    if not isinstance(name, str) or not name:
+        raise UserError(f"{path} names no base (base_model_name_or_path); write it there")
+    places = (Path(name).expanduser(), folder / name, folder / layout.BASE)
+    if found := next((place for place in places if place.is_dir()), None):
+        return str(found)
+    if not storage.HUB_NAME.fullmatch(name):
+        raise UserError(
+            f"{folder} holds adapters for {name}, which is not here; write where it is into "
+            f"{path.name} (base_model_name_or_path)"
+        )
+    return name
+
+
+def merged(folder: Path, config: DecoderConfig, params: Params) -> Params:
+    """The parameters of a base with the adapters of a folder merged, and with its head.
+
+    Every matrix that a tensor of the folder belongs to is changed, whichever were chosen, so that
+    ranks and scales may differ between them.
+
+    Args:
+        folder: adapters as PEFT or `save` wrote them.
+        config: of the base.
+        params: of the base; the arrays are left alone.
+
+    Raises:
+        UserError: PEFT would do something else with them than what is done here.
+    """
+    about = read_json(folder / layout.ADAPTER_CONFIG)
+    _check(folder, about)
+    tensors = _read(folder)
+    head = SCORE.name in tensors or SCORE.path[0] in params
+    if head:
+        new = jnp.zeros((config.width,), jnp.float32)
+        params = {SCORE.path[0]: new, **params}
+        params.pop(families.LM_HEAD.path[0], None)
+    elif config.tie_embeddings and EMBED.name in tensors:
+        raise UserError(
+            f"{folder}: an embedding of its own beside tied ones is not read; merge with PEFT "
+            "(merge_and_unload) and save the model"
+        )
+    for name, parts in layout.stored_parts(config, head, params).items():
+        row = 0
+        for part in parts:
+            rows, row = slice(row, row + part.rows), row + part.rows
+            old = at_path(params, part.tensor.path)
+            layers = config.layers if part.tensor.stacked else 1
+            keep = np.ones((layers, *(1 for _ in part.shape)), np.float32)
+            added = np.zeros((layers, *part.shape), np.float32)
+            found = 0
+            for i in range(layers):
+                change = _change(about, tensors, name.format(i=i), rows, part)
+                if change is not None:
+                    keep[i], part.tensor.view(added[i])[...] = change
+                    found += 1
+            if found:
+                new = _sum(old, *((keep, added) if part.tensor.stacked else (keep[0], added[0])))
+                params = with_value(params, part.tensor.path, new)
+        for i in range(config.layers):
+            for end in ("weight", "lora_A.weight", "lora_B.weight"):
+                tensors.pop(name.format(i=i).removesuffix("weight") + end, None)
+    if tensors:
+        raise UserError(
+            f"{folder}: {min(tensors)} is no adapter that can be read here for a {config.family} "
+            "model; merge with PEFT (merge_and_unload) and save the model"
+        )
+    return params
+
+
+def _change(
+    about: Mapping[str, Any], tensors: Mapping[str, np.ndarray], name: str, rows: slice, part: Part
+) -> tuple[float, np.ndarray] | None:
+    """What stays of rows of a tensor, 1 or 0, and what is added; None if nothing changes."""
+    module = name.removesuffix(".weight")
+    shape = part.tensor.shape(part.shape)
+    if name in tensors:
+        keep, added = 0.0, tensors[name]
+    elif f"{module}.lora_A.weight" in tensors and f"{module}.lora_B.weight" in tensors:
+        a, b = (tensors[f"{module}.lora_{side}.weight"].astype(np.float32) for side in "AB")
+        keep, added = 1.0, _scale(about, module, len(a)) * (b @ a)
+    else:
+        return None
+    if added[rows].shape != shape:
+        raise UserError(
+            f"the adapters of {module} have the shape {added.shape}, and its base has not; "
+            "is it the base that they were trained beside?"
+        )
+    return keep, added[rows]
+
+
+def _scale(about: Mapping[str, Any], module: str, rank: int) -> float:
+    patterns = about.get("alpha_pattern") or {}
+    own = (value for key, value in patterns.items() if re.fullmatch(rf"(.*\.)?({key})", module))
+    alpha = float(next(own, about.get("lora_alpha", 8)))
+    return alpha / (rank**0.5 if about.get("use_rslora") else rank)
+
+
+# Keys of adapter_config.json by what they may say, if they say anything.
+PLAIN = {
+    "peft_type": ("LORA",),
+    "bias": ("none",),
+    "init_lora_weights": (True, False, "gaussian", "orthogonal", "eva"),
+    **dict.fromkeys(("use_dora", "fan_in_fan_out", "lora_bias", "use_qalora"), (False,)),
+    **dict.fromkeys(("layer_replication", "alora_invocation_tokens", "arrow_config"), ()),
+}
+
+
+def _check(folder: Path, about: Mapping[str, Any]) -> None:
+    for key, allowed in PLAIN.items():
+        if about.get(key) is not None and about[key] not in allowed:
+            raise UserError(
+                f"{folder}: adapters with {key} = {about[key]!r} are not read; merge with PEFT "
+                "(merge_and_unload) and save the model"
+            )
+
+
+def _read(folder: Path) -> dict[str, np.ndarray]:
+    """The tensors of a folder of adapters, by the names that models have."""
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise UserError(
+            f"{folder} has no {WEIGHTS}; save the adapters anew with PEFT, save_pretrained(FOLDER)"
+        )
+    try:
+        found = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is broken or cut off ({error}); copy it again") from error
+
+    def plain(name: str) -> str:
+        short = name.replace(".modules_to_save.default.", ".").replace(".default.", ".")
+        # What stands before is what wrappers left there.
+        begin = re.search(r"(^|\.)(layers|embed_tokens|norm)\.", short)
+        if begin:
+            return "model." + short[begin.end() - len(begin[2]) - 1 :]
+        return ".".join(short.split(".")[-2:])
+
+    return {plain(name): tensor for name, tensor in found.items()}
+
+
+def _sum(old: jax.Array, keep: np.ndarray, added: np.ndarray) -> jax.Array:
+    """On the devices of the old value."""
+    add = jax.jit(lambda x, keep, added: x * keep + added, out_shardings=old.sharding)
+    return add(old.astype(jnp.float32), keep, added)
+
+
+def needs_base(base: str, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a reward is another one beside a base as it is, or not beside it without arguments.
+
+    A base on the hub that pads as the tokenizer does stays a name, for others; PEFT is then to be
+    given `num_labels=1`.
+    """
+    about = read_json(storage.folder(base, weights=False) / layout.CONFIG)
+    alike = about.get("pad_token_id") == tokenizer.pad_token_id
+    return not (alike and (len(about.get("id2label") or "no") == 1 or not Path(base).is_dir()))
+
+
+def write_base(folder: Path, base: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    """A base whose config says what a reward needs; its weights are linked if possible."""
+    source = storage.folder(base)
+    folder.mkdir()
+    content = read_json(source / layout.CONFIG) | saving.ONE_LABEL
+    content |= {"pad_token_id": tokenizer.pad_token_id}
+    content.pop("auto_map", None)
+    saving.write_json(folder / layout.CONFIG, content)
+    saving.save_tokenizer(folder, tokenizer)
+    names = TensorFiles(source).files
+    for name in [*names, INDEX] if (source / INDEX).exists() else names:
+        try:
+            os.link((source / name).resolve(), folder / name)
+        except OSError:  # on another disk
+            shutil.copyfile(source / name, folder / name)
 
 
 def load(folder: Path, config: DecoderConfig) -> Params:

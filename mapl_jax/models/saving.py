@@ -26,6 +26,12 @@ from mapl_jax.runtime.paths import local
 
 SAMPLE = "It's 12:30, naïve café — 日本語 🙂?\n\n  if x_1 != 0:\n\treturn (x)  "
 SHARD_BYTES = 5 * 10**9
+# Without "regression", pipelines and servers return sigmoid(score).
+ONE_LABEL = {
+    "id2label": {"0": "LABEL_0"},
+    "label2id": {"LABEL_0": 0},
+    "problem_type": "regression",
+}
 
 
 def save_params(
@@ -122,15 +128,10 @@ def _save_config(
     }
     if not head:
         # What `generate` of transformers and vLLM stop at.
-        _write_json(folder / GENERATION_CONFIG, special)
+        write_json(folder / GENERATION_CONFIG, special)
     else:
-        # Without "regression", pipelines and servers return sigmoid(score).
-        content |= {
-            "id2label": {"0": "LABEL_0"},
-            "label2id": {"LABEL_0": 0},
-            "problem_type": "regression",
-        }
-    _write_json(folder / CONFIG, content)
+        content |= ONE_LABEL
+    write_json(folder / CONFIG, content)
 
 
 def special_tokens(
@@ -147,7 +148,8 @@ def special_tokens(
     return {**ids, "eos_token_id": list(ends) if len(ends) > 1 else next(iter(ends), None)}
 
 
-def _write_json(path: Path, content: tensors.Json) -> None:
+def write_json(path: Path, content: tensors.Json) -> None:
+    """A file of a model folder as `transformers` writes it."""
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
@@ -166,7 +168,7 @@ def save_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         about["tokenizer_class"] = "PreTrainedTokenizerFast"
     if isinstance(about.get("extra_special_tokens"), list):
         about["additional_special_tokens"] = about.pop("extra_special_tokens")
-    _write_json(path, about)
+    write_json(path, about)
     _check_saved_tokenizer(folder, tokenizer)
 
 

@@ -41,7 +41,8 @@ class RunFolder:
 
     config.json, origin.json (what it is made from), metrics.jsonl, tensorboard/, cache/,
     tokenizer/, checkpoints/STEP, eval/, model/, nonfinite/, summary.json, report.html; sft/, the
-    run before, if this one makes the model it starts from; and data/, if the data came from memory.
+    run before, if this one makes the model it starts from; start/, models merged to start from; and
+    data/, if the data came from memory.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -63,6 +64,7 @@ class RunFolder:
         self.summary = self.path / "summary.json"
         self.report = self.path / "report.html"
         self.sft = self.path / "sft"
+        self.start = self.path / "start"
         self.given = self.path / "data"
         # What was there before this process took a folder that was free; None if it did not.
         self._before: set[Path] | None = None

@@ -329,11 +329,11 @@ def _keep(folder: Path, wanted: Mapping[str, str]) -> None:
 
 # No code, no pickle; weights only when they are asked for.
 SMALL_FILES = (
-    "config.json", "generation_config.json", "model.safetensors.index.json",
+    "config.json", "generation_config.json", "model.safetensors.index.json", "adapter_config.json",
     "tokenizer*.json", "tokenizer.model", "vocab.json", "merges.txt",
     "special_tokens_map.json", "added_tokens.json", "chat_template.json", "chat_template.jinja",
 )  # fmt: skip
-WEIGHTS = ("model*.safetensors",)
+WEIGHTS = ("model*.safetensors", "adapter_model.safetensors")
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 

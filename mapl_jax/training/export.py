@@ -20,10 +20,11 @@ from mapl_jax.data import loader, tokenization
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels.compute import Compute
-from mapl_jax.models import hub, lora, peft, saving
+from mapl_jax.models import hub, layout, lora, peft, saving
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import Head, LogpHead, ScoreHead
 from mapl_jax.runtime import outputs
+from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.paths import local
 from mapl_jax.training import objective, restore, scoring, sharding, step
@@ -82,8 +83,9 @@ def write_model(
     expected = _numbers(result.model, result.params, tries, mesh, tokenizer)
     with outputs.replacing(local(folder), outputs.named) as part:
         if adapter:
-            base = result.config["model"]["path"]
-            peft.save(part, result.model, result.params, base=base, tokenizer=tokenizer)
+            assert result.run is not None  # who else has adapters
+            config = restore.with_folders(result.config, result.run, mesh)
+            _write_adapters(part, local(folder).resolve(), result, config["model"]["path"], tokenizer)
             model, params = result.model, peft.load(part, result.model)
             params = lora.join(params, lora.split(result.params, result.model.lora)[1])
             params = jax.device_put(params, restore.placement(model, mesh, result.head))
@@ -101,6 +103,24 @@ def write_model(
             _check_tokens(part, tokenizer, tries)
             (part / "README.md").write_text(card, encoding="utf-8")
     return difference
+
+
+def _write_adapters(
+    part: Path, target: Path, result: Trained, base: str, tokenizer: Tokenizer
+) -> None:
+    """Adapters, and for a reward model the base as its rewards need it.
+
+    The config of a base says which token is padding and how many labels there are, and PEFT can
+    correct neither: with another padding token the score is read elsewhere, without a word.
+    """
+    corrected = result.head and peft.needs_base(base, tokenizer)
+    name = str(target / layout.BASE) if corrected else base
+    peft.save(part, result.model, result.params, base=name, tokenizer=tokenizer)
+    if corrected and jax.process_index() == 0:
+        peft.write_base(part / layout.BASE, base, tokenizer)
+        say(
+            f"{target.name}/{layout.BASE}: the base, with the padding and the label of the adapters"
+        )
 
 
 @functools.lru_cache(maxsize=4)

@@ -10,16 +10,17 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from mapl_jax.data import tokenization
+from mapl_jax.data import cache, tokenization
 from mapl_jax.data.tokenization import Tokenizer
-from mapl_jax.models import axes, hub, initial, lora
+from mapl_jax.models import axes, hub, initial, lora, peft, saving, tensors
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import Head, LogpHead, ScoreHead
-from mapl_jax.runtime import console, files, settings, storage
+from mapl_jax.models.layout import ADAPTER_CONFIG, CONFIG
+from mapl_jax.runtime import console, distributed, files, settings, storage
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_json
-from mapl_jax.runtime.run_folder import RunFolder
+from mapl_jax.runtime.run_folder import RunFolder, merged
 from mapl_jax.training import sharding
 from mapl_jax.training.checkpoints import Checkpoints, choose, saved_steps
 from mapl_jax.training.settings import run_settings
@@ -72,6 +73,8 @@ class Trained:
             sealed = self.run.checkpoints / str(self.step) / files.SEAL
             return f"{sealed.parent} {files.checksum(sealed) if sealed.exists() else ''}"
         folder = self.folder or (self.run and self.run.model)
+        if folder and not (folder / CONFIG).exists():
+            return Place(folder).digest
         return hub.fingerprint(folder) if folder else ""
 
     @property
@@ -87,6 +90,86 @@ class Trained:
         summary = read_json(self.run.summary)
         known = isinstance(summary, dict) and {"steps", "command"} <= summary.keys()
         return summary if known and self.step in (None, summary["steps"]) else {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """What lies at a path: the checkpoint of a run, a model folder, or adapters beside a base.
+
+    Attributes:
+        folder: of the model, of the adapters, or `model/` of a run.
+        run: that it belongs to.
+        step: of the checkpoint; None for a folder.
+        adapters: whether the folder holds adapters alone.
+    """
+
+    folder: Path
+    run: RunFolder | None = None
+    step: int | None = None
+    adapters: bool = False
+
+    @property
+    def digest(self) -> str:
+        """Names the content of a checkpoint or of adapters."""
+        if self.run and self.step is not None:
+            parts = [self.run.checkpoints / str(self.step) / files.SEAL]
+        else:
+            parts = [self.folder / ADAPTER_CONFIG, self.folder / peft.WEIGHTS]
+        sums = [files.checksum(part) if part.exists() else str(part) for part in parts]
+        return cache.key(*sums)
+
+
+def find(path: str, *, weights: bool = True) -> Place:
+    """What lies at a path: a run, one of its checkpoints, adapters or a model; or on the hub.
+
+    Raises:
+        UserError: nothing of these, or it is damaged; says what it is instead.
+    """
+    folder = storage.folder(path, weights=weights)
+    root, at = folder, None
+    if re.fullmatch(r"\d+", folder.name) and folder.parent.name == "checkpoints":
+        root, at = folder.parent.parent, int(folder.name)
+    elif folder.name == "checkpoints":
+        root = folder.parent
+    run = RunFolder(root)
+    if run.config.exists() and run.checkpoints.is_dir():
+        return _of_run(path, run, at)
+    if (folder / ADAPTER_CONFIG).exists() and tensors.weights_of(folder) is None:
+        return Place(folder, adapters=True)
+    if (run.model / CONFIG).exists() and run.config.exists():
+        return Place(run.model, run)
+    if not (folder / CONFIG).exists():
+        raise UserError(f"{path} holds neither a run nor a model (no {CONFIG}){_instead(folder)}")
+    return Place(folder)
+
+
+def _of_run(path: str, run: RunFolder, at: int | None) -> Place:
+    if at is None:
+        chosen = choose(run.checkpoints)
+        at = chosen.step
+        for step, flaw in sorted(chosen.flaws.items()):
+            console.notice(f"checkpoint {step} of {path} is passed over: {flaw}")
+        if at is None and not (run.model / CONFIG).exists():
+            raise UserError(f"{path} has no complete checkpoint yet")
+    elif at not in saved_steps(run.checkpoints):
+        raise UserError(f"{path} is no complete checkpoint")
+    elif (sealed := run.checkpoints / str(at) / files.SEAL).exists():
+        if damage := files.flaw(sealed.parent):
+            raise UserError(f"{path} cannot be used: {damage}")
+    return Place(run.model, run, at)
+
+
+def _instead(folder: Path) -> str:
+    """What a folder that holds no model holds, and what to do."""
+    inner = [path.parent.name for path in sorted(folder.glob(f"*/{CONFIG}"))]
+    inner += [path.parent.name for path in sorted(folder.glob(f"*/{ADAPTER_CONFIG}"))]
+    if inner:
+        return f"; give one of the folders in it: {', '.join(inner[:3])}"
+    if tensors.weights_of(folder):
+        return "; copy the config of these weights beside them"
+    if any(folder.glob("*.gguf")):
+        return "; a GGUF file is no model for training: give the model that it was made from"
+    return ""
 
 
 def load(path: str, mesh: Mesh, template_args: str = "") -> Trained:
@@ -106,30 +189,52 @@ def load(path: str, mesh: Mesh, template_args: str = "") -> Trained:
 
 
 def _load(path: str, mesh: Mesh) -> Trained:
-    folder = storage.folder(path)
-    root, at = folder, None
-    if re.fullmatch(r"\d+", folder.name) and folder.parent.name == "checkpoints":
-        root, at = folder.parent.parent, int(folder.name)
-    run = RunFolder(root)
-    if not run.config.exists() or not run.checkpoints.is_dir():
-        if not (folder / "config.json").exists():
-            raise UserError(f"{path} holds neither a run nor a model (no config.json)")
-        return _from_folder(folder, mesh)
-    if at is None:
-        chosen = choose(run.checkpoints)
-        at = chosen.step
-        for step, flaw in sorted(chosen.flaws.items()):
-            console.notice(f"checkpoint {step} of {path} is passed over: {flaw}")
-    elif at not in saved_steps(run.checkpoints):
-        raise UserError(f"{path} is no complete checkpoint")
-    elif (sealed := run.checkpoints / str(at) / files.SEAL).exists():
-        if damage := files.flaw(sealed.parent):
-            raise UserError(f"{path} cannot be used: {damage}")
-    if at is not None:
-        return _from_step(run, at, mesh)
-    if not (run.model / "config.json").exists():
-        raise UserError(f"{path} has no complete checkpoint yet")
-    return dataclasses.replace(_from_folder(run.model, mesh), run=run)
+    place = find(path)
+    if place.adapters:
+        return _from_adapters(place.folder, mesh)
+    if place.run and place.step is not None:
+        return _from_step(place.run, place.step, mesh)
+    return dataclasses.replace(_from_folder(place.folder, mesh), run=place.run)
+
+
+def model_folder(path: str, kept: Path, mesh: Mesh) -> str:
+    """The model at a path as a folder that `transformers` reads, or as a hub name.
+
+    What a run made lies in its `model/`. A checkpoint, and adapters, are merged and written once.
+
+    Args:
+        path: of anything that `load` takes; or nothing, which comes back.
+        kept: folder for what is written, under a name for its content.
+        mesh: to load on.
+    """
+    if not path:
+        return path
+    place = find(path, weights=False)
+    if not place.adapters and place.run is None:
+        return path
+    if place.run and (place.folder / CONFIG).exists() and place.step in (None, _last(place.run)):
+        return str(place.folder)
+    target = kept / place.digest
+    if not distributed.broadcast_from_main((target / CONFIG).exists()):
+        model = load(path, mesh)
+        console.say(f"{path} is merged into {files.shown(target)}")
+        plain = dataclasses.replace(model.model, lora=None)
+        params = lora.merge(model.params, model.model.lora)
+        saving.save_params(target, plain, params, tokenizer=model.tokenizer)
+    return str(target)
+
+
+def _last(run: RunFolder) -> int | None:
+    """The last step of a finished run, whose model is in `model/`."""
+    return read_json(run.summary).get("steps") if run.summary.exists() else None
+
+
+def with_folders(config: Mapping[str, Any], run: RunFolder, mesh: Mesh) -> Mapping[str, Any]:
+    """The config of a run with folders in place of runs, checkpoints and adapters to start from."""
+    model = config.get("model", {})
+    named = {key: model[key] for key in ("path", "reference") if model.get(key)}
+    found = {key: model_folder(path, run.start, mesh) for key, path in named.items()}
+    return merged(config, {"model": found}) if found != named else config
 
 
 def placement(model: DecoderConfig, mesh: Mesh, head: bool) -> Any:
@@ -155,6 +260,17 @@ def _from_folder(folder: Path, mesh: Mesh) -> Trained:
     return Trained(model, params, tokenizer, folder=folder)
 
 
+def _from_adapters(folder: Path, mesh: Mesh) -> Trained:
+    base = load(peft.base_of(folder), mesh)
+    plain = dataclasses.replace(base.model, lora=None)
+    params = peft.merged(folder, plain, lora.merge(base.params, base.model.lora))
+    params = jax.device_put(params, placement(plain, mesh, "score" in params))
+    own = any((folder / name).exists() for name in tokenization.VOCABULARIES)
+    tokenizer = tokenization.load(str(folder)) if own else base.tokenizer
+    initial.fitting(plain, str(folder), tokenizer)
+    return Trained(plain, params, tokenizer, folder=folder)
+
+
 def _from_step(run: RunFolder, at: int, mesh: Mesh) -> Trained:
     tokenizer = tokenization.load(str(run.tokenizer))
     settings = run_settings(_config(run))
@@ -173,6 +289,7 @@ def _from_step(run: RunFolder, at: int, mesh: Mesh) -> Trained:
         )
         params = checkpoints.restore_params(at, targets)
     if model.lora:
+        settings = run_settings(with_folders(_config(run), run, mesh))
         source = first_parameters(settings, tokenizer, head)
         if source.fingerprint != record["base"]:
             raise UserError(
@@ -199,7 +316,8 @@ def load_model(
     """Loads a model.
 
     Args:
-        path: a run folder, one of its checkpoints/STEP, an exported model, or a hub name.
+        path: a run folder, one of its checkpoints/STEP, an exported model, adapters as PEFT writes
+            them, or a hub name.
         mesh: how to spread it over the devices, such as {"data": -1, "fsdp": 1, "tensor": 1};
             None gives every device a part.
         template_args: arguments of the chat template, as JSON: '{"enable_thinking": false}'.

@@ -9,7 +9,7 @@ from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.paths import local, shown
 from mapl_jax.runtime.run_folder import Config, RunFolder, claim
-from mapl_jax.training import trainer, trunk
+from mapl_jax.training import restore, sharding, trainer, trunk
 from mapl_jax.training.settings import RunSettings
 
 
@@ -53,15 +53,15 @@ def stages(folder: RunFolder, config: Config) -> Iterator[tuple[RunFolder, Confi
     outputs.check_folder(folder.model, outputs.named)
     if distributed.is_main_process():
         folder.begins_with(plugins={"fingerprint": json.dumps(plugins.loaded())})
-    settled = folder.with_start(config)
+    settled, mesh = folder.with_start(config), sharding.make_mesh(config["mesh"])
     if settled is not config:
         first = RunFolder(folder.sft)
         if distributed.broadcast_from_main((first.model / "config.json").exists()):
             say(f"the model to start from is there: {shown(first.model)}")
         else:
             claim(first, config["sft"], RunSettings)
-            yield first, config["sft"]
+            yield first, restore.with_folders(config["sft"], first, mesh)
             say()
         if "demo" in config:
             say(f"settings of the demonstration: demo in {shown(folder.config)}")
-    yield folder, settled
+    yield folder, restore.with_folders(settled, folder, mesh)
