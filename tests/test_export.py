@@ -1,23 +1,27 @@
 """From a run to a folder for others: complete, checked, or not there at all."""
 
+import dataclasses
 import json
 import re
 import shutil
 import subprocess
 import sys
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from safetensors.numpy import load_file, save_file
 
+import mapl_jax
 from mapl_jax import train
 from mapl_jax.data import tokenization
-from mapl_jax.models import hub
+from mapl_jax.models import hub, lora
 from mapl_jax.runtime import cli
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import export as outputs
+from mapl_jax.training import restore, sharding
 
 from support import ROOT, config_of, run_export
 
@@ -150,6 +154,48 @@ def test_adapters_alone(adapted, tmp_path):
     assert tensors[name].shape == (4, 64)
     assert "PeftModel.from_pretrained" in (out / "README.md").read_text()
     run_export(adapted, out, adapter=True)
+
+
+def same(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=1e-6), a, b)
+
+
+def test_adapters_alone_are_read_again(adapted, tmp_path):
+    out = run_export(adapted, tmp_path / "out", adapter=True)
+    found, run = mapl_jax.load_model(out), mapl_jax.load_model(adapted)
+    assert found.head and found.model == dataclasses.replace(run.model, lora=None)
+    same(found.params, lora.merge(run.params, run.model.lora))
+    assert found.fingerprint() != run.fingerprint()
+
+
+def test_what_a_model_can_start_from(trained, adapted, tmp_path):
+    mesh, kept = sharding.make_mesh({"data": -1, "fsdp": 1, "tensor": 1}), tmp_path / "start"
+    assert restore.model_folder("", kept, mesh) == ""
+    for path in (trained, trained / "checkpoints", trained / "checkpoints" / "2"):
+        assert restore.model_folder(str(path), kept, mesh) == str(trained / "model")
+    assert restore.model_folder(str(trained / "model"), kept, mesh) == str(trained / "model")
+    assert not kept.exists(), "a model folder is read where it lies"
+    out = run_export(adapted, tmp_path / "out", adapter=True)
+    first = trained / "checkpoints" / "1"
+    for path, model in (
+        (first, restore.load(str(first), mesh)),
+        (out, restore.load(str(out), mesh)),
+    ):
+        folder = restore.model_folder(str(path), kept, mesh)
+        assert folder == restore.model_folder(str(path), kept, mesh), "it is written once"
+        hub.check(folder, head=True)
+        same(hub.load_params(folder, model.model, head=True, seed=0), model.params)
+    assert len(list(kept.iterdir())) == 2
+
+
+def test_a_folder_of_something_else_says_what_it_holds(trained, tmp_path):
+    with pytest.raises(UserError, match=r"give one of the folders in it: .*model"):
+        restore.find(str(shutil.copytree(trained / "model", tmp_path / "all" / "model").parent))
+    (tmp_path / "gguf").mkdir()
+    (tmp_path / "gguf" / "m.gguf").touch()
+    with pytest.raises(UserError, match=r"neither a run nor a model.*GGUF"):
+        restore.find(str(tmp_path / "gguf"))
 
 
 def test_a_lora_run_goes_on_bit_for_bit(adapted, tmp_path):

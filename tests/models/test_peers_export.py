@@ -2,12 +2,15 @@
 
 import dataclasses
 import functools
+import json
 import re
+import shutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from mapl_jax.data import tokenization
 from mapl_jax.kernels.rows import Row
@@ -193,3 +196,81 @@ def test_the_code_of_the_card_of_adapters_runs(exported, tmp_path, monkeypatch, 
         heads.rewards(model, lora.join(added, frozen), row, np.asarray([[n - 1]]))[0, 0]
     )
     np.testing.assert_allclose(found, [expected, expected], atol=1e-4)
+
+
+# Exports, opened as others open them.
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory):
+    """A language model whose padding token ends its turns, and its tokenizer with another one."""
+    folder = tmp_path_factory.mktemp("policy") / "model"
+    texts = ["Name two colours.", "Red and blue.", "What is the time? It is noon.", "Yes, no."]
+    tokenizer = tokenization.train(texts * 4, 400)
+    model = DecoderConfig(448, 32, 2, 4, 2, 8, 48, eos_tokens=(7,))
+    params = random(LogpHead().abstract_params(model))
+    saving.save_params(folder, model, params, tokenizer=tokenizer)
+    path = folder / "config.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "pad_token_id": tokenizer.eos_token_id}))
+    return folder, tokenizer
+
+
+@pytest.mark.parametrize("arguments", [{}, {"num_labels": 1}])
+def test_adapters_open_as_the_documentation_of_peft_says(policy, tmp_path, arguments):
+    folder, tokenizer = policy
+    plain = hub.load_config(folder)
+    model = dataclasses.replace(plain, lora=Lora(rank=2, alpha=4.0))
+    added = random(lora.split(ScoreHead().abstract_params(model), model.lora)[0], seed=1)
+    closed = tokenization.closed(tokenizer)
+    assert adapters.needs_base(str(folder), closed)
+    adapters.save(tmp_path, model, added, base=str(tmp_path / "base"), tokenizer=closed)
+    adapters.write_base(tmp_path / "base", str(folder), closed)
+    theirs = peft.AutoPeftModelForSequenceClassification.from_pretrained(tmp_path, **arguments)
+    theirs.eval()
+    base = hub.load_params(folder, plain, head=True, seed=0)
+    params = lora.join(added, lora.split(base, model.lora)[1])
+    prompt = [{"role": "user", "content": "Name two colours."}]
+    opened = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    for answer in ("Red and blue.", "Yes, no."):
+        (path,) = tokenization.encode_leaves(tokenizer, [(prompt, answer)])
+        n = len(path)
+        row = Row(path.tokens[None], np.arange(n)[None], np.full((1, n), n))
+        expected = float(heads.rewards(model, params, row, np.asarray([[n - 1]]))[0, 0])
+        talk = [*prompt, {"role": "assistant", "content": answer}]
+        text = opened.apply_chat_template(talk, tokenize=False)
+        inputs = opened(text, add_special_tokens=False, return_tensors="pt")
+        with torch.no_grad():
+            assert theirs(**inputs).logits[0, 0].item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_generation_of_others_ends_where_ours_does(policy):
+    folder, tokenizer = policy
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    assert theirs.generation_config.eos_token_id == [7, tokenizer.eos_token_id]
+    assert hub.load_config(folder).eos_tokens == (7, tokenizer.eos_token_id)
+
+
+def test_names_and_matrices_are_read_as_others_read_them(policy, tmp_path):
+    """Weights without `model.` before their names, and an output matrix beside a tie."""
+    folder, _ = policy
+    shutil.copytree(folder, tmp_path / "model")
+    path = tmp_path / "model" / "model.safetensors"
+    tensors = load_file(path)
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"][::-1].copy()
+    save_file(tensors, path, metadata={"format": "pt"})
+    model = hub.load_config(path.parent)
+    params = hub.load_params(path.parent, model, head=False, seed=0)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(path.parent).eval()
+    with torch.no_grad():
+        expected = theirs(input_ids=torch.tensor(IDS, dtype=torch.long)).logits.numpy()
+    np.testing.assert_allclose(ours("logits", model, params), expected, atol=1e-4)
+    del tensors["lm_head.weight"]
+    bare = {name.removeprefix("model."): tensor for name, tensor in tensors.items()}
+    save_file(bare, path, metadata={"format": "pt"})
+    model = hub.load_config(path.parent)
+    params = hub.load_params(path.parent, model, head=False, seed=0)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(path.parent).eval()
+    with torch.no_grad():
+        expected = theirs(input_ids=torch.tensor(IDS, dtype=torch.long)).logits.numpy()
+    np.testing.assert_allclose(ours("logits", model, params), expected, atol=1e-4)
