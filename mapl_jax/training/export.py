@@ -85,7 +85,9 @@ def write_model(
         if adapter:
             assert result.run is not None  # who else has adapters
             config = restore.with_folders(result.config, result.run, mesh)
-            _write_adapters(part, local(folder).resolve(), result, config["model"]["path"], tokenizer)
+            _write_adapters(
+                part, local(folder).resolve(), result, config["model"]["path"], tokenizer
+            )
             model, params = result.model, peft.load(part, result.model)
             params = lora.join(params, lora.split(result.params, result.model.lora)[1])
             params = jax.device_put(params, restore.placement(model, mesh, result.head))

@@ -20,6 +20,7 @@ from mapl_jax.runtime import console, distributed, files, settings, storage
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_json
+from mapl_jax.runtime.paths import shown
 from mapl_jax.runtime.run_folder import RunFolder, merged
 from mapl_jax.training import sharding
 from mapl_jax.training.checkpoints import Checkpoints, choose, saved_steps
@@ -217,7 +218,7 @@ def model_folder(path: str, kept: Path, mesh: Mesh) -> str:
     target = kept / place.digest
     if not distributed.broadcast_from_main((target / CONFIG).exists()):
         model = load(path, mesh)
-        console.say(f"{path} is merged into {files.shown(target)}")
+        console.say(f"{path} is merged into {shown(target)}")
         plain = dataclasses.replace(model.model, lora=None)
         params = lora.merge(model.params, model.model.lora)
         saving.save_params(target, plain, params, tokenizer=model.tokenizer)
