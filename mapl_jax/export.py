@@ -32,7 +32,9 @@ from mapl_jax.training.restore import Model, Trained, loaded
 class Flags:
     """The plain flags of the command."""
 
-    checkpoint: str = setting("", "a run folder, one of its checkpoints/STEP, or a model folder")
+    checkpoint: str = setting(
+        "", "a run folder, one of its checkpoints/STEP, adapters, or a model folder"
+    )
     output: str = setting("", "folder to write; a model that this command wrote is replaced")
     dtype: str = setting(
         "float32", "type of the weights: float32 or bfloat16", choices=tuple(TOLERANCE)

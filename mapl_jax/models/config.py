@@ -34,7 +34,9 @@ class ModelSettings:
     """The section `model` of a config: where the first parameters come from, or their shape."""
 
     path: str = setting(
-        "", "a folder with config.json and safetensors, or a hub name", compared=False
+        "",
+        "a model folder, a run, one of its checkpoints/STEP, adapters of PEFT, or a hub name",
+        compared=False,
     )
     reference: str = setting(
         "",

@@ -46,7 +46,7 @@ MAY_CHANGE = {
     *("tokenizer.path", "tokenizer.chat_template", "model.path", "model.reference"),
     *("train.accumulation", "train.remat", "train.attention", "train.logp_chunk"),
     *("train.log_every", "train.logger", "train.eval_every", "train.save_every", "train.keep"),
-    *("train.on_nonfinite", "mesh.data", "mesh.fsdp", "mesh.tensor"),
+    *("train.trunk", "train.on_nonfinite", "mesh.data", "mesh.fsdp", "mesh.tensor"),
     *(f"eval.{field.name}" for field in dataclasses.fields(EvalSettings)),
 }
 
