@@ -1,4 +1,4 @@
-"""AdamW, its learning rate, and the clipping of gradients."""
+"""Optimizers by optax's names, their learning rate, and the clipping of gradients."""
 
 import dataclasses
 from typing import Any
@@ -10,13 +10,20 @@ import optax
 from mapl_jax.runtime import settings
 from mapl_jax.runtime.settings import setting
 
+OPTIMIZERS = ("adamw", "lion", "adafactor", "sgd", "muon")
 SCHEDULES = ("cosine", "linear", "constant")
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerSettings:
-    """AdamW as TRL and `transformers` name its numbers; the decay is decoupled."""
+    """An optimizer, with numbers as TRL and `transformers` name them; the decay is decoupled."""
 
+    optimizer: str = setting(
+        "adamw",
+        '"adamw", "lion", "adafactor" (without b1, b2, eps), "sgd" (b1 is its momentum), or "muon" '
+        "(b1 is its momentum), which leaves to adamw what is no matrix within a layer",
+        choices=OPTIMIZERS,
+    )
     learning_rate: float = setting(1e-3, "peak of the learning rate", least=1e-30, most=1e3)
     schedule: str = setting(
         "cosine",
@@ -66,29 +73,65 @@ def schedule(numbers: OptimizerSettings, total_steps: int) -> optax.Schedule:
     return optax.join_schedules([start, after], [steps])
 
 
-def adamw(
+def make(
     numbers: OptimizerSettings, learning_rate: optax.Schedule, logical: Any
 ) -> optax.GradientTransformation:
-    """AdamW.
+    """The optimizer of a run.
 
     Args:
         numbers: its settings.
         learning_rate: by step.
         logical: pytree of logical axis names, which tells matrices from norms and biases.
     """
-    matrices = jax.tree.map(
+    n, decay = numbers, numbers.weight_decay
+    mask = _matrices(logical) if decay else None
+    if n.optimizer == "lion":
+        return optax.lion(learning_rate, n.b1, n.b2, weight_decay=decay, mask=mask)
+    if n.optimizer == "muon":
+        return optax.contrib.muon(
+            learning_rate,
+            beta=n.b1,
+            eps=n.eps,
+            weight_decay=decay,
+            weight_decay_mask=mask,
+            adam_b1=n.b1,
+            adam_b2=n.b2,
+            muon_weight_dimension_numbers=jax.tree.map(_muon, logical, is_leaf=_is_names),
+        )
+    if n.optimizer == "adafactor":
+        # As in transformers with relative_step=False: learning rates mean what they say.
+        return optax.adafactor(
+            learning_rate,
+            multiply_by_parameter_scale=False,
+            weight_decay_rate=decay or None,
+            weight_decay_mask=mask,
+        )
+    if n.optimizer == "sgd":
+        decayed = optax.add_decayed_weights(decay, mask) if decay else optax.identity()
+        trace = optax.trace(n.b1) if n.b1 else optax.identity()
+        return optax.chain(trace, decayed, optax.scale_by_learning_rate(learning_rate))
+    return optax.adamw(learning_rate, b1=n.b1, b2=n.b2, eps=n.eps, weight_decay=decay, mask=mask)
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, tuple)
+
+
+def _matrices(logical: Any) -> Any:
+    """Which parameters are matrices, also those that are stacked over layers."""
+    return jax.tree.map(
         lambda names: len([name for name in names if name != "layers"]) > 1,
         logical,
-        is_leaf=lambda x: isinstance(x, tuple),
+        is_leaf=_is_names,
     )
-    return optax.adamw(
-        learning_rate,
-        b1=numbers.b1,
-        b2=numbers.b2,
-        eps=numbers.eps,
-        weight_decay=numbers.weight_decay,
-        mask=matrices if numbers.weight_decay else None,
-    )
+
+
+def _muon(names: tuple[str | None, ...]) -> optax.contrib.MuonDimensionNumbers | None:
+    """The axes of a hidden matrix: into it, and out of it; None for what is left to AdamW."""
+    axes = [axis for axis, name in enumerate(names) if name != "layers"]
+    if len(axes) < 2 or "vocab" in names:
+        return None
+    return optax.contrib.MuonDimensionNumbers(axes[0], tuple(axes[1:]))
 
 
 def clip(gradients: Any, max_norm: float) -> tuple[Any, jax.Array]:

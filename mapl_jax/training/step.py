@@ -82,14 +82,22 @@ def state_shapes(
     """
     places = sharding.parameters(mesh, params, logical)
     replicated = sharding.replicated(mesh)
-    # Left to itself, jit would replicate the moments on every device.
-    moments = optax.tree_map_params(
-        optimizer,
-        lambda _, place: place,
-        jax.eval_shape(optimizer.init, params),
-        places,
-        transform_non_params=lambda _: replicated,
-    )
+    # Left to itself, jit would replicate the moments on every device. What an optimizer keeps for a
+    # parameter has its path at the end, whatever is around it, and mostly its shape.
+    known = {
+        path: (shape.shape, place)
+        for (path, shape), place in zip(
+            jax.tree.leaves_with_path(params), jax.tree.leaves(places), strict=True
+        )
+    }
+
+    def place_of(path: tuple[Any, ...], moment: jax.ShapeDtypeStruct) -> Any:
+        found = (known.get(path[start:]) for start in range(len(path)))
+        return next(
+            (place for shape, place in filter(None, found) if shape == moment.shape), replicated
+        )
+
+    moments = jax.tree.map_with_path(place_of, jax.eval_shape(optimizer.init, params))
     parts: tuple[Any, Any, Any, Any] = (replicated, places, moments, replicated)
     shardings = TrainState(*parts)
     shapes = jax.eval_shape(lambda values: first_state(values, optimizer), params)

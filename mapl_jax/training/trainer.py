@@ -206,7 +206,7 @@ def make_trainer(
     trainable_logical, _ = lora.split(logical, model.lora)
     frozen = lora.split(places, model.lora)[1]
     learning_rate = optimizers.schedule(settings, steps)
-    optimizer = optimizers.adamw(settings, learning_rate, trainable_logical)
+    optimizer = optimizers.make(settings, learning_rate, trainable_logical)
     abstract, shardings = step.state_shapes(trainable, optimizer, mesh, trainable_logical)
     train_step = step.make_train_step(
         leaves, objective.loss, optimizer, learning_rate, clip=settings.clip

@@ -47,7 +47,7 @@ def compiled(leaves, model, shape=(1, 1, 1), rows=1, tokens=TOKENS):
     logical = axes.logical_axes(shapes)
     settings = optimizers.OptimizerSettings(learning_rate=1e-5)
     rate = optimizers.schedule(settings, 10)
-    optimizer = optimizers.adamw(settings, rate, logical)
+    optimizer = optimizers.make(settings, rate, logical)
     abstract, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
     loss = functools.partial(objective.policy_loss, beta=0.1)
     take = step.compile_train_step(

@@ -62,7 +62,7 @@ def run(shape, *, parts=1, steps=4, rows=ROWS, spoil=lambda _, batch: batch, opt
     shapes = ScoreHead().abstract_params(MODEL)
     logical = axes.logical_axes(shapes)
     learning_rate = optimizers.schedule(SETTINGS, steps)
-    optimizer = optimizer or optimizers.adamw(SETTINGS, learning_rate, logical)
+    optimizer = optimizer or optimizers.make(SETTINGS, learning_rate, logical)
     _, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
 
     def rewards(params, batch):
@@ -191,7 +191,7 @@ def test_the_second_step_compiles_nothing():
     shapes = ScoreHead().abstract_params(MODEL)
     logical = axes.logical_axes(shapes)
     rate = optimizers.schedule(SETTINGS, 3)
-    optimizer = optimizers.adamw(SETTINGS, rate, logical)
+    optimizer = optimizers.make(SETTINGS, rate, logical)
     _, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
 
     def rewards(params, batch):
@@ -213,7 +213,7 @@ def test_the_old_state_is_given_up():
     state, _ = run({"data": 1, "fsdp": 1, "tensor": 1}, steps=1)
     mesh = sharding.make_mesh({"data": 1, "fsdp": 1, "tensor": 1}, jax.devices()[:1])
     logical = axes.logical_axes(state.params)
-    optimizer = optimizers.adamw(SETTINGS, optimizers.schedule(SETTINGS, 1), logical)
+    optimizer = optimizers.make(SETTINGS, optimizers.schedule(SETTINGS, 1), logical)
     params = jax.tree.map(jnp.copy, state.params)
     _, shardings = step.state_shapes(jax.eval_shape(lambda: params), optimizer, mesh, logical)
     step.compile_first_state(optimizer, shardings)(params)
@@ -240,7 +240,7 @@ def test_weight_decay_spares_norms_biases_and_the_head():
     settings = optimizers.OptimizerSettings(
         learning_rate=0.1, schedule="constant", weight_decay=0.5
     )
-    optimizer = optimizers.adamw(settings, optimizers.schedule(settings, 1), logical)
+    optimizer = optimizers.make(settings, optimizers.schedule(settings, 1), logical)
     ones = jax.tree.map(lambda x: jnp.ones(x.shape), shapes)
     zeros = jax.tree.map(jnp.zeros_like, ones)
     updates, _ = optimizer.update(zeros, optimizer.init(ones), ones)
