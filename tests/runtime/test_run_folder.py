@@ -43,7 +43,8 @@ FIELDS = dict(settings.every_field(train.Settings))
 MAY_CHANGE = {
     *("name", "data.num_proc", "data.threads", "data.workers", "data.cache"),
     *("data.train", "data.test", "data.on_error", "data.format", "data.columns"),
-    *("tokenizer.path", "tokenizer.chat_template", "model.path", "model.reference"),
+    *("tokenizer.path", "tokenizer.chat_template", "tokenizer.template_args"),
+    *("model.path", "model.reference"),
     *("train.accumulation", "train.remat", "train.attention", "train.logp_chunk"),
     *("train.log_every", "train.logger", "train.eval_every", "train.save_every", "train.keep"),
     *("train.trunk", "train.on_nonfinite", "mesh.data", "mesh.fsdp", "mesh.tensor"),
