@@ -170,11 +170,14 @@ def converse(respond: Callable[..., list[list[Response]]], lines: Iterable[str])
     """Answers line after line as one conversation, until an empty one or the end."""
     say(f"Ask something. {NEW} begins a new conversation, an empty line ends.")
     messages: list[Message] = []
-    typed = iter(lines)
+    typed = iter(lines or ())  # without standard input, Python has none
     try:
         while True:
             ask("> ")
-            line = next(typed, "").strip()
+            try:
+                line = next(typed, "").strip()
+            except UnicodeDecodeError:
+                raise UserError("what was typed is no UTF-8 text") from None
             if not line:
                 break
             if line == NEW:

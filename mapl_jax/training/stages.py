@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 from mapl_jax.data.sources import DEMO, local_names
-from mapl_jax.runtime import distributed, outputs, plugins
-from mapl_jax.runtime.console import say
+from mapl_jax.runtime import distributed, files, outputs, plugins
+from mapl_jax.runtime.console import notice, say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.paths import local, shown
 from mapl_jax.runtime.run_folder import Config, RunFolder, claim
@@ -29,6 +30,14 @@ def check(settings: RunSettings) -> None:
         trainer.check(run)
         trunk.check(run)
     distributed.check_joined()
+
+
+def _is_whole(model: Path) -> bool:
+    """Whether a model is there as it was written; a notice tells of one that is damaged."""
+    flaw = files.flaw(model)
+    if flaw and model.exists() and distributed.is_main_process():
+        notice(f"{shown(model)} cannot be used ({flaw}) and is made anew")
+    return flaw is None
 
 
 def inputs(folder: RunFolder, config: Config) -> list[str]:
@@ -56,7 +65,7 @@ def stages(folder: RunFolder, config: Config) -> Iterator[tuple[RunFolder, Confi
     settled, mesh = folder.with_start(config), sharding.make_mesh(config["mesh"])
     if settled is not config:
         first = RunFolder(folder.sft)
-        if distributed.broadcast_from_main((first.model / "config.json").exists()):
+        if distributed.broadcast_from_main(_is_whole(first.model)):
             say(f"the model to start from is there: {shown(first.model)}")
         else:
             claim(first, config["sft"], RunSettings)

@@ -148,3 +148,12 @@ def test_nothing_else_of_the_package_prints():
 
 def is_call(node):
     return isinstance(node, ast.Call)
+
+
+def test_a_terminal_obeys_no_text(capsys):
+    console.say("a\x1b[31m\r\x9b\u202eb\ud800", "two\nlines\tand a tab é")
+    console.error("one\nline\x07")
+    printed = capsys.readouterr()
+    shown = r"a\u001b[31m\u000d\u009b\u202eb\ud800"
+    assert printed.out == f"{shown}\ntwo\nlines\tand a tab é\n"
+    assert printed.err == "error: one\\nline\\u0007\n"

@@ -1,6 +1,7 @@
 """Errors are read to their end, and a folder is worked on by one process at a time."""
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -76,3 +77,73 @@ def test_where_no_lock_can_be_written_none_is_held(tmp_path):
     (tmp_path / "file").touch()
     with files.held(tmp_path / "file" / "a.lock", "runs/rm"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[" * 200_000, "nested too deeply"),
+        ("[" * 101 + "]" * 101, "nested too deeply"),
+        ('{"a": NaN}', "not finite"),
+        ("[1e999]", "not finite"),
+        (r'{"\ud800": 1}', "half of a surrogate pair"),
+        ("{'a': 1}", ""),
+        (b"\xff", ""),
+        ("1" * 5000, ""),
+    ],
+)
+def test_small_json_has_bounds(text, why, tmp_path):
+    with pytest.raises(ValueError, match=why):
+        files.parse_json(text)
+    path = tmp_path / "a.json"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=rf"a\.json cannot be read: .*{why}"):
+        files.read_json(path)
+
+
+def test_what_is_written_can_be_read(tmp_path):
+    value = {"a": [1, 0.5, "é\n", None, True], "b": {"c": [[]]}}
+    files.write_json(tmp_path / "a.json", value)
+    assert files.read_json(tmp_path / "a.json") == value
+    files.write_json(tmp_path / "a.json", {"a": (float("nan"), 1.0)})
+    assert files.read_json(tmp_path / "a.json") == {"a": [None, 1.0]}
+
+
+def test_a_seal_speaks_for_every_file(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    files.seal(tmp_path)
+    known = files.read_json(tmp_path / files.SEAL)
+    assert files.flaw(tmp_path) is None
+    for seal, flaw in (
+        ({"a": known["a"]}, "checksums.json says nothing of b"),
+        ({}, "checksums.json says nothing of a"),
+        ({**known, "b": known["a"]}, "b is damaged"),
+        ({**known, "c": known["a"]}, "c is missing"),
+        ({**known, "b": None}, "checksums.json is damaged"),
+        ([], "checksums.json is damaged"),
+    ):
+        files.write_json(tmp_path / files.SEAL, seal)
+        assert files.flaw(tmp_path) == flaw
+
+
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    files.write_text(tmp_path / "link", "text")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_text() == "text"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "x"), "no space left on the disk"),
+        (ValueError("RESOURCE: Read-only file system: 'x'"), "the file system is read-only"),
+        (OSError(errno.EFBIG, "File too large"), "a file would be larger than the system allows"),
+        (OSError(errno.EMFILE, "Too many open files"), "too many open files; raise the limit"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "run/x"), "run/x: No such"),
+        (circle("one", "two"), None),
+    ],
+)
+def test_what_the_system_refused_is_said(error, said):
+    refused = files.refused(error)
+    assert refused is None if said is None else refused.startswith(said)

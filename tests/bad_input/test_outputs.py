@@ -1,0 +1,114 @@
+"""Whatever lies where a command writes: refused before any work, and all of it stays."""
+
+import os
+import shutil
+
+import pytest
+
+PROMPT = {"key": 1, "prompt": "Hi", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
+MINE = b"mine\n"
+
+# Command, its config, its arguments but the output, what it reads, and the flag of the output.
+FILES = {
+    "responses": (
+        "generate",
+        "generate",
+        ("--config.checkpoint=in/policy", "--config.input=in/prompts.jsonl"),
+        "--config.output",
+    ),
+    "verdicts": (
+        "evaluate",
+        "evaluate:ifeval",
+        ("--config.prompts=in/prompts.jsonl", "--config.responses=in/answers.jsonl"),
+        "--config.output",
+    ),
+    "scores": (
+        "evaluate",
+        "evaluate",
+        ("--config.checkpoint=in/reward", "--config.data=in/pairs.jsonl"),
+        "--config.scores",
+    ),
+    "compared": ("evaluate", "", ("--compare", "in/reward", "in/policy"), "--output"),
+    "measured": ("bench", "rm:tiny", ("--config.data.train=in/pairs.jsonl",), "--output"),
+}
+FOLDERS = {
+    "evaluation": (
+        "evaluate",
+        "evaluate",
+        ("--config.checkpoint=in/reward", "--config.data=in/pairs.jsonl"),
+        "--config.output",
+    ),
+    "model": ("export", "", ("--checkpoint=in/reward", "--data=in/pairs.jsonl"), "--output"),
+    "samples": ("synthesize", "synthesize", ("--config.input=in/pairs.jsonl",), "--config.output"),
+    "run": ("train", "rm:tiny", ("--config.data.train=in/pairs.jsonl",), "--workdir"),
+    "study": ("study", "study", ("--config.data.train=in/pairs.jsonl",), "--workdir"),
+}
+
+
+@pytest.fixture
+def laid(bench):
+    """Inputs in `in/`, and things of the user's around them."""
+    for name in ("policy", "reward"):
+        shutil.copytree(bench.shared / name, bench.path / "in" / name)
+    shutil.copy(bench.shared / "pairs.jsonl", bench.path / "in" / "pairs.jsonl")
+    bench.lines("in/prompts.jsonl", PROMPT)
+    bench.lines("in/answers.jsonl", {"prompt": "Hi", "response": "Ho"})
+    bench.write("thesis.txt", MINE)
+    bench.write("project/config.json", b"{}\n")
+    bench.write("project/src/code.py", MINE)
+    bench.write("project/data/pairs.jsonl", MINE)
+    os.symlink("project", bench.path / "link")
+    os.symlink("thesis.txt", bench.path / "paper")
+    return bench
+
+
+def refuses(bench, preset, case, output, pattern):
+    command, config, arguments, flag = case
+    given = [preset(config)] if config else []
+    bench.refuses(pattern, command, *given, *arguments, f"{flag}={output}")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_of_the_users_stays(name, laid, preset):
+    for output, pattern in (
+        ("thesis.txt", "thesis.txt is there and was not written by this command"),
+        ("paper", "paper is there and was not written by this command"),
+        ("new/../thesis.txt", "was not written by this command"),
+        ("project", "project is a folder"),
+        ("thesis.txt/new", "is a file and no folder"),
+        ("in/reward/new.jsonl" if name in ("scores", "compared") else "in/pairs.jsonl", ""),
+        ("~nosuchuser/x", "no such user"),
+        ("a" * 300, "File name too long"),
+    ):
+        refuses(laid, preset, FILES[name], output, pattern)
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_of_the_users_stays(name, laid, preset):
+    for output, pattern in (
+        ("project", "project (is not empty|holds)"),
+        ("link", "(is not empty|holds)"),
+        ("new/../project", "project (is not empty|holds)"),
+        ("project/src/code.py", "is a file"),
+        ("thesis.txt/new", "is a file and no folder"),
+        (".", "(is not empty|holds)"),
+        ("/", "(is not empty|holds)"),
+        ("in", "(is not empty|holds)"),
+        ("gs://bucket/out" if name in ("samples", "model") else "~nosuchuser/x", ""),
+        ("a" * 300, "File name too long"),
+    ):
+        refuses(laid, preset, FOLDERS[name], output, pattern)
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_no_output_lies_within_an_input(name, laid, preset):
+    command, config, arguments, flag = FOLDERS[name]
+    within = [x.replace("in/pairs.jsonl", "in") for x in arguments]
+    refuses(laid, preset, (command, config, within, flag), "in/new", "in/new lies in in, which is")
+
+
+def test_a_mistake_leaves_a_study_and_a_run_as_if_they_had_never_begun(laid, preset):
+    for name in ("run", "study"):
+        command, config, _, flag = FOLDERS[name]
+        case = (command, config, ("--config.data.train=project/data/pairs.jsonl",), flag)
+        refuses(laid, preset, case, "new/../out/deep", r"pairs\.jsonl, record 1: not JSON")
