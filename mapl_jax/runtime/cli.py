@@ -218,9 +218,7 @@ def _run(
             traceback.print_exc()
         fail(
             str(error),
-            at_once=several
-            or isinstance(error, Unwritten | Unjoined)
-            or bool(files.refused(error)),
+            at_once=several or isinstance(error, Unwritten | Unjoined) or files.full(error),
         )
     except Exception as error:
         refused = files.refused(error)

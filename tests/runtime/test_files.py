@@ -83,7 +83,7 @@ def test_where_no_lock_can_be_written_none_is_held(tmp_path):
     ("text", "why"),
     [
         ("[" * 200_000, "nested too deeply"),
-        ("[" * 101 + "]" * 101, "nested too deeply"),
+        ("[" * 102 + "]" * 102, "nested too deeply"),
         ('{"a": NaN}', "not finite"),
         ("[1e999]", "not finite"),
         (r'{"\ud800": 1}', "half of a surrogate pair"),
