@@ -16,7 +16,15 @@ from mapl_jax.training.step import StepMetrics, TrainState
 
 LEVEL = np.zeros(3)
 SUMS = losses.LevelSums(
-    LEVEL, LEVEL, LEVEL, LEVEL, np.asarray([2.0, 0.0, 0.0]), np.zeros(()), np.inf, -np.inf
+    LEVEL,
+    LEVEL,
+    LEVEL,
+    LEVEL,
+    np.asarray([2.0, 0.0, 0.0]),
+    LEVEL,
+    np.zeros(()),
+    np.inf,
+    -np.inf,
 )
 
 
