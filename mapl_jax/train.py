@@ -131,11 +131,11 @@ def run(config: Config, folder: RunFolder, command: str, preemption: Preemption)
     made = trainer.of_run(settings, source.model, objective, mesh, plan.steps, data.tokenizer)
     say(made.describe(plan))
     sharding.check_memory([made.abstract, made.abstract.params], "training this model")
-    data = trunk.kept(settings, made, source, data)
+    kept = trunk.kept(settings, made, source, data)
 
     # -------- Loop --------------------------------------------------------------------------
-    evaluations = held_out.of_run(settings, folder, made, data)
-    fit = Fit(made, settings, folder, data, plan, source, reference, evaluations, preemption)
+    evaluations = held_out.of_run(settings, folder, made, kept)
+    fit = Fit(made, settings, folder, kept, plan, source, reference, evaluations, preemption)
     trained = fit.run()
 
     # -------- Report and model --------------------------------------------------------------

@@ -207,6 +207,8 @@ class Decoder(nnx.Module):
             return jax.lax.scan(layer, x, (part.stacked, kinds[part.layers]))[0]
 
         below, above = self._parts()
+        if row.states is not None and below is None:
+            raise ValueError("states are given, and no layer lies below those with adapters")
         x = place(self._embedded(row.tokens) if row.states is None else jnp.asarray(row.states))
         if below and row.states is None:
             x = run(x, below)

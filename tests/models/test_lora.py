@@ -231,6 +231,8 @@ def test_states_of_the_layers_below_may_be_given(last):
     garbled = ROW._replace(tokens=0 * TOKENS, states=states)
     given = jax.jit(functools.partial(heads.rewards, LAST))(last, garbled, ENDS)
     np.testing.assert_allclose(given, score(LAST, last), atol=1e-6)
+    with pytest.raises(ValueError, match="no layer lies below"):
+        heads.rewards(DEEP, lora.merge(last, LAST.lora), garbled, ENDS)
 
 
 def compiled(layers, adapted=0, states=False, backward=True, tokens=64):
