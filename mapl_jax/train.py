@@ -122,12 +122,11 @@ def run(config: Config, folder: RunFolder, command: str, preemption: Preemption)
     plan = trainer.make_plan(settings, data.train, objective, mesh)
     say(*data.describe())
 
-    # -------- Model -------------------------------------------------------------------------
+    # -------- Model and trainer -------------------------------------------------------------
     source = trainer.first_parameters(settings, data.tokenizer, objective.head)
     check_tokenizer(source.model, data.tokenizer, objective.head)
     reference = reference_of(settings, source, data.tokenizer, objective)
 
-    # -------- Trainer -----------------------------------------------------------------------
     made = trainer.of_run(settings, source.model, objective, mesh, plan.steps, data.tokenizer)
     say(made.describe(plan))
     sharding.check_memory([made.abstract, made.abstract.params], "training this model")
