@@ -22,7 +22,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mapl_jax.data import loader, tokenization, trie_set
+from mapl_jax.data import loader, run_tokenizer, tokenization, trie_set
 from mapl_jax.data.settings import DataSettings, TokenizerSettings
 from mapl_jax.data.sources import local_names
 from mapl_jax.models import lora
@@ -112,7 +112,7 @@ def _data(
     load = prepare.samples if synthesized else prepare.demonstrations
     split, _ = load(data, SynthesisSettings(**config.synthesis), config.seed, folder / "cache")
     settings = from_section(TokenizerSettings, config.tokenizer.to_dict(), "tokenizer")
-    tokenizer = tokenization.make_tokenizer(
+    tokenizer = run_tokenizer.make_tokenizer(
         settings, config.model.path, split, folder / "tokenizer"
     )
     return tokenizer, trie_set.encode_split(split, tokenizer, data, folder / "cache")

@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from mapl_jax.data import loader, rows, tokenization
+from mapl_jax.data import loader, rows, run_tokenizer
 from mapl_jax.data.sources import Source
 from mapl_jax.data.splits import Split
 from mapl_jax.kernels import tiles
@@ -259,7 +259,7 @@ def build_model(config: ConfigDict, data: Source | None = None) -> Trained:
     settings = replace(settings, {"model": {"path": path}})
     with tempfile.TemporaryDirectory(prefix="mapl-") as folder:
         split = Split((), "", {}) if data is None else samples_of(data, folder)
-        tokenizer = tokenization.make_tokenizer(
+        tokenizer = run_tokenizer.make_tokenizer(
             settings.tokenizer, settings.model.path, split, Path(folder) / "tokenizer"
         )
     source = trainer.first_parameters(settings, tokenizer, head)

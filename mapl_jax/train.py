@@ -102,10 +102,8 @@ def start(config: ConfigDict, folder: RunFolder, command: str) -> Trained:
 
 
 def run(config: Config, folder: RunFolder, command: str, preemption: Preemption) -> Trained:
-    """One run, from its data to its report and its model, which it returns.
-
-    Raises:
-        Stopped: it was asked for; the same command goes on.
+    """One run, from its data to its report and its model, which it returns. Asked to stop, it
+    raises `Stopped`, and the same command goes on.
     """
     # -------- Settings and mesh -------------------------------------------------------------
     began, preemption.where = time.perf_counter(), "before training"

@@ -24,7 +24,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from mapl_jax.data import loader, rows, tokenization, trie_set
+from mapl_jax.data import loader, rows, run_tokenizer, trie_set
 from mapl_jax.data.loader import Batch
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.data.trie_set import TrieRecord, TrieSet
@@ -96,7 +96,7 @@ def compare(
             split = prepare.samples_of(
                 data.train, cache, on_error=data.on_error, seed=settings.seed, synthesis=made
             )
-            tokenizer = tokenizer or tokenization.make_tokenizer(
+            tokenizer = tokenizer or run_tokenizer.make_tokenizer(
                 settings.tokenizer, settings.model.path, split, folder / "tokenizer"
             )
             tries = trie_set.encode_split(split, tokenizer, data, cache)

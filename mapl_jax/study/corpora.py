@@ -9,7 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from mapl_jax import constraints
-from mapl_jax.data import tokenization
+from mapl_jax.data import run_tokenizer
 from mapl_jax.data.records import Pairs
 from mapl_jax.data.samples import Prompt, Sample, base, comparison
 from mapl_jax.data.settings import TokenizerSettings
@@ -93,7 +93,7 @@ class Corpora:
         if not (folder / "tokenizer.json").exists():
             split = self._split(self.train, self._settings(TRAIN["compact"]))
             settings = from_section(TokenizerSettings, config.tokenizer.to_dict(), "tokenizer")
-            tokenization.make_tokenizer(settings, config.model.path, split, folder)
+            run_tokenizer.make_tokenizer(settings, config.model.path, split, folder)
         return str(folder)
 
     def _test(self, name: str) -> Iterator[Mapping[str, Any]]:

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from mapl_jax.data import cache, templates, tokenization, trie_set
+from mapl_jax.data import cache, run_tokenizer, templates, trie_set
 from mapl_jax.data.run_data import RunData
 from mapl_jax.data.settings import DataSettings, TokenizerSettings
 from mapl_jax.runtime import console, distributed
@@ -50,13 +50,13 @@ def load(folder: RunFolder, settings: RunSettings, model: str, kind: str) -> Run
         cache.filling(settings.data.cache, folder.cache) as cache_dir,
         console.timed("data"),
     ):
-        rendering = tokenization.templated(settings.tokenizer, model)
+        rendering = run_tokenizer.templated(settings.tokenizer, model)
         train, test = samples(
             settings.data, settings.synthesis, settings.seed, cache_dir, rendering
         )
-        origin = tokenization.origin(settings.tokenizer, model)
+        origin = run_tokenizer.origin(settings.tokenizer, model)
         folder.begins_with(train=train.origin, test=test.origin, tokenizer=origin)
-        made = tokenization.make_tokenizer(settings.tokenizer, model, train, folder.tokenizer)
+        made = run_tokenizer.make_tokenizer(settings.tokenizer, model, train, folder.tokenizer)
         if str(made.chat_template).endswith(templates.PLAIN):
             say("the tokenizer has no chat template; turns are written as plain text (User: ...)")
         train_tries = trie_set.encode_split(train, made, settings.data, cache_dir)

@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-from mapl_jax.data import demo, loader, tokenization, trie_set
+from mapl_jax.data import demo, loader, run_tokenizer, trie_set
 from mapl_jax.runtime.settings import from_section
 from mapl_jax.synthesis import prepare
 from mapl_jax.train import Settings
@@ -125,7 +125,7 @@ def read_rows(folder: Path) -> dict[str, object]:
     objective = trainer.objective_of(settings)
     cache = folder / "run" / "cache"
     split, _ = prepare.samples(settings.data, settings.synthesis, settings.seed, cache)
-    tokenizer = tokenization.make_tokenizer(
+    tokenizer = run_tokenizer.make_tokenizer(
         settings.tokenizer, settings.model.path, split, folder / "run" / "tokenizer"
     )
     tries = trie_set.encode_split(split, tokenizer, settings.data, cache)

@@ -1,0 +1,70 @@
+"""The tokenizer of a run: the one its settings name, its model's, or one trained on its samples."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mapl_jax.data import cache
+from mapl_jax.data.samples import Sample
+from mapl_jax.data.settings import TokenizerSettings
+from mapl_jax.data.splits import Split
+from mapl_jax.data.templates import CHATML, read_template, with_arguments
+from mapl_jax.data.tokenization import Tokenizer, fingerprint, load, train
+
+
+def make_tokenizer(
+    settings: TokenizerSettings, model_path: str, split: Split, folder: Path
+) -> Tokenizer:
+    """The tokenizer of a run: the one named, the model's, or one trained on the training samples.
+
+    Args:
+        settings: of the run.
+        model_path: folder or hub name of the model that the run starts from; empty for none.
+        split: the training samples; never the held-out ones.
+        folder: where the run keeps it; read back if it is there already.
+    """
+
+    def make(part: Path) -> None:
+        tokenizer = named(settings, model_path)
+        if tokenizer is None:
+            tokenizer = _trained(settings, _texts(split.samples()), settings.vocab_size)
+        tokenizer.save_pretrained(str(part))
+
+    cache.ensure(folder, make)
+    return load(str(folder))
+
+
+def named(settings: TokenizerSettings, model_path: str) -> Tokenizer | None:
+    """The tokenizer that settings name, or the model's; None where one is trained."""
+    path = settings.path or model_path
+    template, arguments = settings.chat_template or None, settings.template_args
+    return load(path, chat_template=template, template_args=arguments) if path else None
+
+
+def _trained(settings: TokenizerSettings, texts: Iterable[str], vocab_size: int) -> Tokenizer:
+    tokenizer = train(texts, vocab_size)
+    template = read_template(settings.chat_template) if settings.chat_template else CHATML
+    tokenizer.chat_template = with_arguments(template, settings.template_args)
+    return tokenizer
+
+
+def templated(settings: TokenizerSettings, model_path: str) -> Tokenizer:
+    """A tokenizer with the chat template of a run, before one is trained."""
+    return named(settings, model_path) or _trained(settings, (), 300)
+
+
+def origin(settings: TokenizerSettings, model_path: str) -> dict[str, str]:
+    """What a run notes of its tokenizer: a fingerprint of what settings name."""
+    if tokenizer := named(settings, model_path):
+        return {"fingerprint": fingerprint(tokenizer)}
+    template, arguments = settings.chat_template, settings.template_args
+    given = (read_template(template) if template else "", *([arguments] if arguments else []))
+    return {"fingerprint": cache.key(*given)}
+
+
+def _texts(samples: Iterable[Sample]) -> Iterator[str]:
+    for sample in samples:
+        for message in sample["prompts"][0]["messages"]:
+            yield message["content"]
+        for prompt in sample["prompts"][1:]:
+            yield from (constraint["text"] for constraint in prompt["constraints"])
+        yield from sample["responses"]
