@@ -124,7 +124,6 @@ def run(config: Config, folder: RunFolder, command: str, preemption: Preemption)
     source = trainer.first_parameters(settings, data.tokenizer, objective.head)
     check_tokenizer(source.model, data.tokenizer, objective.head)
     reference = reference_of(settings, source, data.tokenizer, objective)
-
     made = trainer.of_run(settings, source.model, objective, mesh, plan.steps, data.tokenizer)
     say(made.describe(plan))
     sharding.check_memory([made.abstract, made.abstract.params], "training this model")
