@@ -100,8 +100,8 @@ def number_slot(key: str, less: int = 0, *, digits: bool = False) -> Slot:
         """ "At most 159" is for nobody to ask: where the other number is round, that is shown."""
         number = parameter.of(params)
         at_most = amounts.LESS_THAN in params.values()
-        if not less and not at_most:
-            return True
+        if not at_most:  # "more than one" is "at least two"
+            return not less or number > 2
         shown, other = (number - 1, number) if less else (number, number - 1)
         return shown > 0 and (amounts.is_round(shown) or not amounts.is_round(other))
 

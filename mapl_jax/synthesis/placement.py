@@ -54,9 +54,9 @@ _SYSTEM_LEADS = (
 # An instruction in an earlier turn is for the answer to the last one: the reply between them was
 # written without it.
 _EARLIER = (
-    "When you answer my next question, please remember this.",
-    "Here is a rule for your answer to my next question.",
-    "One thing to keep in mind for my next question.",
+    "Please keep the following in mind when you answer my next question.",
+    "Here is how I want you to answer my next question.",
+    "When you answer my next question, please do as follows.",
 )
 
 # What one sentence of several instructions is made of: commands that end in no other sentence.
@@ -66,7 +66,11 @@ _COMMAND = re.compile(
     r"|Do not finish|Give|Split|Don't repeat|Never use)\b[^.?!:\n]*\."
 )
 _NAMED = re.compile(r"\b(?:answer|response|reply)\b")
-_LAST_SENTENCE = re.compile(r"(?<=[.!?])[ ]+(?=[A-Z\"'][^.!?\n]*[.!?]\s*$)")
+# Not behind "Mr." and the like, nor behind initials.
+_LAST_SENTENCE = re.compile(
+    r"(?<=[.!?])(?<!\b(?:Mr|Ms|Dr|St|Jr|Sr|vs|No)\.)(?<!\bMrs\.)(?<!\bProf\.)(?<!\b[A-Z]\.)[ ]+"
+    r"(?=[A-Z\"'][^.!?\n]*[.!?]\s*$)"
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -55,6 +55,7 @@ TEXTS = [
     "part one\n***\npart two",
     "My answer is no. On Tuesday in April we left. 😀",
     "it's so, it was so: it'll be (mostly) so, well-known",
+    "Tea keeps for years. Water does not keep as long.",
     "On 3 March 2024 we said **hello** to the people there; they said it again, and again.",
     "Bonjour à tous, voici une recette de cuisine qui est très facile à préparer ce soir.",
 ]

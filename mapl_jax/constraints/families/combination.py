@@ -3,6 +3,7 @@
 from mapl_jax.constraints.base import Demands, Family, word_at
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params, Phrase
 from mapl_jax.constraints.shapes import Flag
+from mapl_jax.constraints.text.sentences import may_be_given
 from mapl_jax.constraints.text.statistics import Text
 from mapl_jax.constraints.text.words import bare
 from mapl_jax.constraints.wording import pick
@@ -51,7 +52,7 @@ class RepeatPrompt(Family):
                 phrase = texts[0].sentence_list[0].strip() if texts[0].sentence_list else ""
                 # Nobody asks for "Hmm." word for word, or for all of the answer and then it.
                 whole = len(texts[0].sentence_list) < 2 or len(phrase.split()) < 3
-                good = not whole and len(phrase) <= 200 and "\n" not in phrase
+                good = not whole and len(phrase) <= 200 and may_be_given(phrase)
                 phrases = [phrase] if good else []
             else:
                 phrases = [pick(_STOCK_REQUESTS, rng)]

@@ -111,6 +111,9 @@ def _unless_in(words: Sequence[str], texts: Sequence[Text]) -> Sequence[str]:
     return words
 
 
+_MOST_LETTERS = 10
+
+
 class WordFrequency(Family):
     """How often one word or letter occurs, compared with a threshold."""
 
@@ -148,6 +151,9 @@ class WordFrequency(Family):
             )
             if found is None and not kept and not broken:
                 found = pick(RELATIONS, rng), between(2, 4, rng)
+            # Nobody asks for, or counts, more than a few of a letter.
+            if found is not None and self.letters and found[1] > _MOST_LETTERS:
+                continue
             if found is not None:
                 return {
                     self.word.name: word,
@@ -252,8 +258,9 @@ FAMILIES: tuple[Family, ...] = (
         letters=False,
     ),
     Count(
-        "keywords:repeated_words",
+        "keywords:repeated_words",  # readers found its sentences hard to follow
         lambda text: text.repeated_words,
+        held_out=True,
         suits=spaced,
         readings=(
             lambda text: sum(n > 1 and len(w) > 3 for w, n in text.lower_runs.items()),

@@ -121,6 +121,12 @@ def _first_is_shortest(text: Text) -> bool:
     return all(first < other for other in others)
 
 
+def _has_one_shortest(text: Text) -> bool:
+    """Whether the first sentence is not as short as another one that is the shortest."""
+    first, *others = text.sentence_lengths or [0]
+    return not others or first != min(others)
+
+
 def _lengths_of_ends(text: Text) -> Verdicts:
     """Whether the last sentence is longer than the first, and whether it is shorter."""
     lengths = text.sentence_lengths or [0]
@@ -286,7 +292,7 @@ FAMILIES: tuple[Family, ...] = (
         "first_sentence_shortest",
         _first_is_shortest,
         ("first sentence", "length_constraints:shortest_sentence", "sentences"),
-        _all_of(_CLEAR, readings.sure_order_of_lengths),
+        _all_of(_CLEAR, readings.sure_order_of_lengths, _has_one_shortest),
     ),
     _flag("late_exclamation", _exclaims_late, ("character:!", "sentences"), held_out=True),
     _flag(

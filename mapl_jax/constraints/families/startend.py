@@ -8,7 +8,7 @@ from mapl_jax.constraints.base import Demands, Fact, Family, Options, spaced, wo
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params, Phrase
 from mapl_jax.constraints.shapes import Flag
 from mapl_jax.constraints.text import marks, readings
-from mapl_jax.constraints.text.sentences import is_ended
+from mapl_jax.constraints.text.sentences import is_ended, may_be_given
 from mapl_jax.constraints.text.statistics import Text
 from mapl_jax.constraints.text.words import bare, folded, is_simple, parts_of
 from mapl_jax.constraints.wording import pick
@@ -47,7 +47,11 @@ class EndPhrase(Family):
         last = sentences[-1].strip() if sentences else ""
         # Nobody asks for the tail of a sentence, or for a single word in this way.
         whole = is_ended(last) and 2 <= len(last.split()) <= 14 and len(last) <= 80
-        if not whole or not all(text.stripped.endswith(last) for text in kept):
+        if (
+            not whole
+            or not may_be_given(last)
+            or not all(text.stripped.endswith(last) for text in kept)
+        ):
             return None
         return {"end_phrase": last}
 

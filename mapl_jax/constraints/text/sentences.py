@@ -85,6 +85,19 @@ def with_words(text: str) -> list[str]:
     return found
 
 
+_PERSONAL = re.compile(r"\b(?:I|me|my|mine|you|your|yours|sorry|sure|okay|ok|hmm)\b", re.I)
+
+
+def may_be_given(sentence: str) -> bool:
+    """Whether a person could ask for a sentence word for word.
+
+    Nobody dictates what the assistant says of itself, asks or answers the person, nor what has
+    quotation marks or line breaks of its own.
+    """
+    marks = set('"\u201c\u201d\n\t\r\\?')
+    return not marks & set(sentence) and not _PERSONAL.search(sentence)
+
+
 def is_ended(sentence: str) -> bool:
     """Whether a sentence has the mark that ends it: no heading, no scrap, not broken off."""
     return sentence.rstrip("\"')*_]\u201d\u2019\u00bb\u300d\u300f\uff09")[-1:] in _END_MARKS

@@ -313,7 +313,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Do not begin {answer} with the shortest sentence of all.
             Can you start with a sentence that isn't the shortest?
             I don't want the first sentence to be the shortest one.
-            Begin with a sentence that is not shorter than all the others.
+            Don't put the shortest sentence first.
             """,
             """
             Not the shortest sentence first, please.
@@ -576,21 +576,21 @@ FORMS: dict[str, tuple[Form, ...]] = {
             """
             If you ask a question, ask it before the last sentence.
             Ask at least one question before the last sentence, if you ask any.
-            If there is a question in {answer}, one should come before the last sentence.
+            If there is a question in {answer}, don't leave it for the last sentence alone.
             Please don't leave your only question for the last sentence.
             If you ask anything, don't wait until the last sentence.
             If {answer} contains a question, there must be one before the last sentence.
             The last sentence must not be the only one that asks a question.
             If you want to ask something, can you do it before the last sentence?
             I don't want the only question in the last sentence.
-            Don't make the last sentence the only question.
+            If you have questions, don't save all of them for the last sentence.
             """,
             """
             If there are questions, one before the last sentence, please.
             Could you ask any question before the last sentence?
             If there is a question, don't keep it for the very end.
             Please don't ask your only question in the last sentence.
-            The only question should not be in the last sentence.
+            Not all the questions should come in the last sentence.
             """,
             negated=True,
         ),
