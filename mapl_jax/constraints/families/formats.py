@@ -98,7 +98,8 @@ def _sections(text: Text, name: str) -> int:
 
 
 FAMILIES: tuple[Family, ...] = (
-    Sections("detectable_format:multiple_sections", beyond_ifeval=False),
+    # Held out, as few answers have any.
+    Sections("detectable_format:multiple_sections", beyond_ifeval=False, held_out=True),
     presence(
         "detectable_format:constrained_response",
         lambda text: any(answer in text.raw for answer in FIXED_ANSWERS),

@@ -102,7 +102,13 @@ FAMILIES: tuple[Family, ...] = (
         ),
         quantity="paragraphs",
     ),
-    NthParagraph("length_constraints:nth_paragraph_first_word", beyond_ifeval=False, suits=spaced),
+    # Held out, as it fits few pairs: only paragraphs that nobody doubts count.
+    NthParagraph(
+        "length_constraints:nth_paragraph_first_word",
+        beyond_ifeval=False,
+        suits=spaced,
+        held_out=True,
+    ),
     Count(
         "length_constraints:longest_paragraph",
         lambda text: text.longest_paragraph,

@@ -85,13 +85,13 @@ def with_words(text: str) -> list[str]:
     return found
 
 
-_PERSONAL = re.compile(r"\b(?:I|me|my|mine|you|your|yours|sorry|sure|okay|ok|hmm)\b", re.I)
+_PERSONAL = re.compile(r"\b(?:I|me|my|mine|sorry|sure|okay|ok|hmm)\b", re.I)
 
 
 def may_be_given(sentence: str) -> bool:
     """Whether a person could ask for a sentence word for word.
 
-    Nobody dictates what the assistant says of itself, asks or answers the person, nor what has
+    Nobody dictates what the assistant says of itself or asks the person, nor what has
     quotation marks or line breaks of its own.
     """
     marks = set('"\u201c\u201d\n\t\r\\?')
