@@ -206,7 +206,8 @@ def parse(text: str) -> tuple[str, Params]:
 
 _BULLET = re.compile(r"^\s*(?:[-*\u2022]|\(?\w{1,3}[.)])\s+")
 _END = re.compile(r"""[.!?]["'\u201d\u2019)*]*(?=\s|$)|$""")
-_LONGEST = 6  # ends of sentences within an instruction, which may quote some
+_JOINT = re.compile(r",? and |, ")
+_LONGEST = 12  # ends of sentences within an instruction, which may quote some; joints
 
 
 def read(text: str) -> list[Item]:
@@ -220,11 +221,30 @@ def read(text: str) -> list[Item]:
         while left := left.strip():
             ends = [match.end() for match in itertools.islice(_END.finditer(left), _LONGEST)]
             for end in reversed(ends):
-                with contextlib.suppress(ValueError):
-                    found.append(parse(left[:end]))
+                if items := _parsed(left[:end]) or _unwoven(left[:end]):
+                    found += items
                     break
             left = left[end:]
     return found
+
+
+def _parsed(sentence: str) -> list[Item]:
+    with contextlib.suppress(ValueError):
+        return [parse(sentence)]
+    return []
+
+
+def _unwoven(sentence: str) -> list[Item]:
+    """Commands that were joined into one sentence; none if any part of it is none."""
+    text = sentence.removeprefix("When you answer, ").removesuffix(".")
+    joints = [match.span() for match in itertools.islice(_JOINT.finditer(text), _LONGEST)]
+    # Parts hold "and" and commas of their own, so the longest that can be read comes first.
+    for start, end in reversed(joints):
+        first = _parsed(f"{text[0].upper()}{text[1:start]}.")
+        rest = text[end:]
+        if first and (others := _parsed(f"{rest[0].upper()}{rest[1:]}.") or _unwoven(rest)):
+            return [*first, *others]
+    return []
 
 
 @dataclasses.dataclass(frozen=True)

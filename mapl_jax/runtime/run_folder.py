@@ -96,6 +96,7 @@ class RunFolder:
                 for path in self._missing:
                     with contextlib.suppress(OSError):
                         path.rmdir()
+                self._missing, self._before = [], None  # who takes it again looks again
             raise
 
     def take(self, inputs: Iterable[str] = ()) -> "RunFolder":

@@ -385,7 +385,7 @@ COMMANDS = {
         "plan",
         "rm",
         ("--topology=gpu:1", "--trie_tokens=0"),
-        "--trie_tokens is 0; it must lie between 1 and data.row_length",
+        "--trie_tokens is 0; it must be a whole number, at least 1",
     ),
     "plan of an unknown model": (
         "plan",

@@ -12,7 +12,7 @@ from flax import nnx
 from mapl_jax.kernels import attention as kernel
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.kernels.rows import Row
-from mapl_jax.models import axes, decoder, heads
+from mapl_jax.models import axes, decoder, heads, rope
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.runtime.errors import UserError
@@ -85,7 +85,7 @@ def test_scan_is_one_layer_after_the_other():
     params = parameters()
     layer = nnx.eval_shape(lambda: decoder.Layer(CONFIG, jnp.float32, rngs=nnx.Rngs(0)))
     definition = nnx.graphdef(layer)
-    rotary = decoder.rotary_angles(POSITIONS, CONFIG.head_dim, CONFIG.rope_theta)
+    rotary = rope.rotary_angles(POSITIONS, CONFIG.head_dim, CONFIG.rope_theta)
     x = params["embed"][TOKENS]
     for i in range(CONFIG.layers):
         layer = nnx.merge(
@@ -219,7 +219,7 @@ def test_every_dimension_has_a_name_and_only_matrices_decay():
     assert jax.tree.structure(places) == jax.tree.structure(abstract)
 
     settings = optimizers.OptimizerSettings(learning_rate=1.0, weight_decay=0.5)
-    optimizer = optimizers.adamw(settings, optimizers.schedule(settings, 1), logical)
+    optimizer = optimizers.make(settings, optimizers.schedule(settings, 1), logical)
     ones = jax.tree.map(lambda x: jnp.ones(x.shape), abstract)
     zeros = jax.tree.map(jnp.zeros_like, ones)
     updates, _ = jax.jit(optimizer.update)(zeros, jax.jit(optimizer.init)(ones), ones)

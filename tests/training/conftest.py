@@ -31,7 +31,7 @@ def replayed_steps(leaves, loss, shapes, params, batches):
     logical = axes.logical_axes(params)
     mesh = sharding.make_mesh({"data": 1, "fsdp": 1, "tensor": 1}, jax.devices()[:1])
     learning_rate = optimizers.schedule(SETTINGS, STEPS)
-    optimizer = optimizers.adamw(SETTINGS, learning_rate, logical)
+    optimizer = optimizers.make(SETTINGS, learning_rate, logical)
     _, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
     take = step.compile_train_step(
         step.make_train_step(leaves, loss, optimizer, learning_rate, clip=SETTINGS.clip),

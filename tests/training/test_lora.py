@@ -36,6 +36,8 @@ def batch(parts, seed):
         "gamma": np.zeros((ROWS, 1)),
         "level": np.zeros((ROWS, 1), int),
         "weight": np.full((ROWS, 1), 1 / ROWS),
+        "share": np.ones((ROWS, 1)),
+        "tie": np.zeros((ROWS, 1), bool),
     }
     return Batch.of(
         {
@@ -56,7 +58,7 @@ def run(shape, parts=1, steps=3):
     places = sharding.parameters(mesh, shapes, logical)
     rate = optimizers.schedule(SETTINGS, steps)
     trainable = lora.split(logical, MODEL.lora)[0]
-    optimizer = optimizers.adamw(SETTINGS, rate, trainable)
+    optimizer = optimizers.make(SETTINGS, rate, trainable)
     abstract, shardings = step.state_shapes(
         lora.split(shapes, MODEL.lora)[0], optimizer, mesh, trainable
     )

@@ -70,6 +70,8 @@ def compiled(leaves, model, shape=(1, 1, 1), rows=1, tokens=TOKENS):
         "gamma": array(COMPARISONS, dtype=np.float32),
         "level": array(COMPARISONS),
         "weight": array(COMPARISONS, dtype=np.float32),
+        "share": array(COMPARISONS, dtype=np.float32),
+        "tie": array(COMPARISONS, dtype=bool),
     }
     return take.lower(abstract, Batch.of(arrays)).compile()
 

@@ -156,7 +156,7 @@ def take(objective, batches, shape=ONE, steps=2):
     logical = axes.logical_axes(shapes)
     settings = optimizers.OptimizerSettings(learning_rate=1e-3, schedule="constant")
     rate = optimizers.schedule(settings, steps)
-    optimizer = optimizers.adamw(settings, rate, logical)
+    optimizer = optimizers.make(settings, rate, logical)
     _, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
     compute = Compute(spread=sharding.spread(mesh))
     leaves = functools.partial(objective.leaves, MODEL, compute=compute)

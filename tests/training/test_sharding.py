@@ -61,6 +61,8 @@ def make_batch(seed=0):
         "term_sign": np.asarray([[1, -1, 0, 0]] * 2, np.float32),
         "level": np.asarray([0, 1], np.int32),
         "weight": np.full(2, 1 / ROWS, np.float32),
+        "share": np.ones(2, np.float32),
+        "tie": np.zeros(2, bool),
         "response_tokens": np.full(LEAVES, 36, np.int32),
         "sft_weight": np.zeros(LEAVES, np.float32),
     }

@@ -42,6 +42,8 @@ def batches(count, rows=ROWS, seed=0):
                 "gamma": rng.normal(size=(1, rows, 2)).astype(np.float32),
                 "level": np.tile(np.asarray([0, 1], np.int32), (1, rows, 1)),
                 "weight": np.full((1, rows, 2), 1 / rows, np.float32),
+                "share": np.ones((1, rows, 2), np.float32),
+                "tie": np.zeros((1, rows, 2), bool),
             }
         )
 
