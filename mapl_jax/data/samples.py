@@ -206,7 +206,7 @@ def iter_samples(entries: Entries) -> Iterator[Sample]:
 def check_sample(sample: Mapping[str, object]) -> Sample:
     """Checks one sample and returns it.
 
-    Parameters that are None are left out: Parquet gives every constraint all others' fields.
+    What is None is left out: Parquet gives every constraint and comparison all others' fields.
 
     Raises:
         ValueError: says which part breaks the schema.
@@ -232,13 +232,20 @@ def check_sample(sample: Mapping[str, object]) -> Sample:
         except ValueError as error:
             raise ValueError(f"prompt {number}: {error}") from None
         prompts.append({"messages": messages, "constraints": instructions})
+    comparisons = []
     for number, entry in enumerate(_filled_list(sample["comparisons"], "comparisons")):
         problem = _comparison_problem(entry, len(prompts), len(responses))
         if problem:
             raise ValueError(f"comparison {number}: {problem}")
+        comparisons.append(_filled(cast(dict[str, object], entry)))
     if not isinstance(sample.get("subset", ""), str | None):
         raise ValueError("subset must be text")
-    return cast(Sample, {**sample, "prompts": prompts})
+    known = {**sample, "prompts": prompts, "comparisons": comparisons}
+    return cast(Sample, _filled(known))
+
+
+def _filled(record: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in record.items() if value is not None}
 
 
 def _filled_list(value: object, name: str) -> list[object]:
@@ -256,7 +263,7 @@ def _check_constraint(item: object) -> Constraint:
         params = parse_json(params.encode("utf-8", "replace"))
     if not isinstance(params, dict):
         raise ValueError(f"params of {item['id']!r} must be an object")
-    params = {key: value for key, value in params.items() if value is not None}
+    params = _filled(params)
     constraints.validate(item["id"], params)
     return cast(Constraint, {**item, "params": params})
 

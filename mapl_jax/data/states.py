@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Float, UInt64
+from numpy.lib.format import open_memmap
 
 from mapl_jax.data import cache
 from mapl_jax.data.encode import TrieRecord
@@ -40,7 +41,7 @@ class States:
             dtype: of a state.
         """
         self._files = [folder / STATES for folder in folders]
-        keys = [np.load(folder / KEYS) for folder in folders]
+        keys = [open_memmap(folder / KEYS, mode="r") for folder in folders]
         self._starts = np.cumsum([0, *map(len, keys)])
         order = np.argsort(known := np.concatenate(keys))
         ends = np.cumsum([len(trie) for trie in tries])
@@ -50,7 +51,7 @@ class States:
 
     @functools.cached_property
     def _mapped(self) -> list[np.ndarray]:
-        return [np.load(file, mmap_mode="r") for file in self._files]
+        return [open_memmap(file, mode="r") for file in self._files]
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process, such as one that loads data, maps the files itself.

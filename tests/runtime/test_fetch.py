@@ -60,7 +60,7 @@ def test_only_data_is_asked_for_and_weights_only_when_needed(name, tmp_path, mon
     storage.folder(name)
     (_, first, small), (_, then, all_files) = asked
     assert first is None and then == COMMIT, "weights come from the snapshot of the config"
-    assert all_files - small == {"model*.safetensors"}
+    assert all_files - small == {"model*.safetensors", "adapter_model.safetensors"}
     assert not [pattern for pattern in all_files if pattern.endswith((".py", ".bin", ".pt", "*"))]
 
 

@@ -63,6 +63,8 @@ def batch_of(recorded, number):
             "gamma": np.zeros((pairs, 1), np.float32),
             "level": np.full((pairs, 1), BASE, np.int32),
             "weight": np.full((pairs, 1), 1 / pairs, np.float32),
+            "share": np.ones((pairs, 1), np.float32),
+            "tie": np.zeros((pairs, 1), bool),
         }
     )
 

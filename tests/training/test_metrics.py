@@ -119,7 +119,8 @@ def test_a_line_that_only_lacks_its_end_is_kept(tmp_path):
 
 def test_a_damaged_line_in_the_middle_is_named(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1}\nrubbish\n{"step": 2}\n', encoding="utf-8")
+    line = '{"step": 1, "split": "train"}\n'
+    path.write_text(f"{line}rubbish\n{line}", encoding="utf-8")
     with pytest.raises(UserError, match=r"line 2 is damaged; remove the line"):
         read_metrics(path)
 

@@ -56,6 +56,8 @@ def batch_of(recorded, number):
         "gamma": margin[:, None].astype(np.float32),
         "level": np.full((pairs, 1), BASE, np.int32),
         "weight": np.full((pairs, 1), 1 / pairs, np.float32),
+        "share": np.ones((pairs, 1), np.float32),
+        "tie": np.zeros((pairs, 1), bool),
     }
     return Batch.of({name: jnp.asarray(value)[None] for name, value in batch.items()})
 
