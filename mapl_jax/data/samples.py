@@ -263,7 +263,7 @@ def _check_constraint(item: object) -> Constraint:
         params = parse_json(params.encode("utf-8", "replace"))
     if not isinstance(params, dict):
         raise ValueError(f"params of {item['id']!r} must be an object")
-    params = _filled(params)
+    params = {key: value for key, value in params.items() if value is not None}
     constraints.validate(item["id"], params)
     return cast(Constraint, {**item, "params": params})
 
