@@ -12,6 +12,7 @@ import pytest
 from mapl_jax.evaluation import following, statistics
 from mapl_jax.evaluation.preferences import Scored, summarize
 from mapl_jax.reports.run import write_report
+from mapl_jax.runtime import provenance
 
 EVIL = "<script>alert(1)</script>"
 VOID = {"input", "meta", "wbr"}
@@ -343,3 +344,9 @@ def test_all_answers_are_shown_and_marked_better_or_worse(tmp_path):
     marks = [value for name, value in reader.attributes if name == "data-words"]
     assert [marks.count("worse"), marks.count("better")] == [10, 10]
     assert "new 19" in " ".join(reader.text)
+
+
+def test_an_installation_that_knows_no_commit_has_pages_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "commit", lambda: "")
+    words = " ".join(report(tmp_path / "report.html", scored(5)).text)
+    assert re.search(r"mapl_jax \d[\w.]+; page written", " ".join(words.split()))
