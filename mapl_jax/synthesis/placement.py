@@ -54,9 +54,9 @@ _SYSTEM_LEADS = (
 # An instruction in an earlier turn is for the answer to the last one: the reply between them was
 # written without it.
 _EARLIER = (
-    "Please keep the following in mind when you answer my next question.",
-    "Here is how I want you to answer my next question.",
-    "When you answer my next question, please do as follows.",
+    "Please keep the following in mind when you answer my next message.",
+    "Here is how I want you to answer my next message.",
+    "When you answer my next message, please do as follows.",
 )
 
 # What one sentence of several instructions is made of: commands that end in no other sentence.

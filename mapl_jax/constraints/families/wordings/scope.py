@@ -292,7 +292,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Begin {answer} with its shortest sentence.
             Can you make the first sentence the shortest?
             I want the first sentence to have fewer words than any other sentence.
-            Every other sentence should be longer than the first one.
+            All the other sentences should be longer than the first one.
             """,
             """
             The shortest sentence first, please.
@@ -306,10 +306,10 @@ FORMS: dict[str, tuple[Form, ...]] = {
             """
             Don't make the first sentence the shortest one.
             The first sentence should not be the shortest one.
-            Write a later sentence that is no longer than the first one.
+            The shortest sentence should not come first.
             Please don't start with the shortest sentence.
-            Another sentence of {answer} must be as short as the first one, or shorter.
-            At least one later sentence should be as short as the first one or shorter.
+            Put the shortest sentence of {answer} anywhere but first.
+            Don't let the first sentence be the shortest of all.
             Do not begin {answer} with the shortest sentence of all.
             Can you start with a sentence that isn't the shortest?
             I don't want the first sentence to be the shortest one.
@@ -319,7 +319,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Not the shortest sentence first, please.
             Could you open with something other than the shortest sentence?
             The opening sentence should not be shorter than all the others.
-            Please let a later sentence be as short as the first one or shorter.
+            Please put the shortest sentence somewhere else than first.
             {Answer} should not begin with its shortest sentence.
             """,
             negated=True,
