@@ -85,7 +85,9 @@ def usable(place: Path) -> list[Path]:
 
 def known(folders: Sequence[Path]) -> UInt64[np.ndarray, "n"]:
     """Keys of the states in folders."""
-    return np.concatenate([np.zeros(0, np.uint64), *(np.load(f / KEYS) for f in folders)])
+    return np.concatenate(
+        [np.zeros(0, np.uint64), *(open_memmap(f / KEYS, mode="r") for f in folders)]
+    )
 
 
 def write(place: Path, parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> Path:
