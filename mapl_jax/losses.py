@@ -27,7 +27,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax import pair_losses
-from mapl_jax.token_losses import Leaves, negative_log_likelihood
 
 BASE, INTRA, INTER = 0, 1, 2
 LEVELS = ("base", "intra", "inter")
@@ -35,6 +34,7 @@ UNUSED = -1
 
 INTER_FORMS = ("margin", "plain", "fixed", "stopgrad")
 
+Leaves = Float[Array, "R L"]
 # An array of the device, or of NumPy.
 Numbers = TypeVar("Numbers", Array, np.ndarray)
 
@@ -353,6 +353,11 @@ def dpo_loss(
         tokens=total(jnp.add(*lengths)),
     )
     return loss, jax.lax.stop_gradient(sums)
+
+
+def negative_log_likelihood(logps: Leaves, weight: Float[Array, "R L"]) -> Float[Array, ""]:
+    """-sum of log pi of the leaves; `token_losses.token_weight` makes it a mean over tokens."""
+    return -jnp.sum(weight * logps)
 
 
 def joined(logps: LogProbabilities) -> Leaves:

@@ -201,7 +201,8 @@ def with_ties(
         pair: in one order.
         swapped: in the other.
     """
-    return jnp.where(tie, (loss(pair) + loss(swapped)) / 2, loss(pair))
+    of_order = loss(pair)
+    return jnp.where(tie, (of_order + loss(swapped)) / 2, of_order)
 
 
 def plackett_luce(

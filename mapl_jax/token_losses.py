@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-Leaves = Float[Array, "R L"]
+from mapl_jax.losses import Leaves, negative_log_likelihood
 
 
 def token_weight(weight: float, tokens: int | np.integer) -> float:
@@ -55,11 +55,6 @@ def sft_loss(
         responses=jnp.sum(shown).astype(jnp.float32),
     )
     return negative_log_likelihood(logps, sft_weight), jax.lax.stop_gradient(sums)
-
-
-def negative_log_likelihood(logps: Leaves, weight: Float[Array, "R L"]) -> Float[Array, ""]:
-    """-sum of log pi of the leaves; `token_weight` makes it a mean over tokens."""
-    return -jnp.sum(weight * logps)
 
 
 def token_loss(logp: float, tokens: int | float) -> float:

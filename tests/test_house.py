@@ -49,9 +49,9 @@ NEVER = {
         if room.startswith("constraints")
     },
     "kernels": (ROOMS | FORMULAS) - {"kernels"},
-    "losses": ROOMS,
+    "losses": (ROOMS | FORMULAS) - {"losses", "pair_losses"},
     "pair_losses": (ROOMS | FORMULAS) - {"pair_losses"},
-    "token_losses": (ROOMS | FORMULAS) - {"token_losses"},
+    "token_losses": (ROOMS | FORMULAS) - {"token_losses", "losses"},
 }
 # Besides the verbs, where a ConfigDict is read: a verb turns it into settings and hands those on.
 READS_CONFIGS = {"runtime.config", "runtime.cli"}

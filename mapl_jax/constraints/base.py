@@ -11,7 +11,7 @@ import numpy as np
 
 from mapl_jax.constraints.amounts import AT_LEAST, RELATIONS, Random, distance
 from mapl_jax.constraints.families.wordings import FORMS
-from mapl_jax.constraints.parameters import Choice, Number, Parameter, Params
+from mapl_jax.constraints.parameters import NEGATED, Choice, Number, Parameter, Params
 from mapl_jax.constraints.templates import Sentences
 from mapl_jax.constraints.text.statistics import Text, view
 from mapl_jax.constraints.wording import Slot, pick, slots_of
@@ -217,6 +217,17 @@ class Family:
             if self.measure(params, text) < 0:
                 return False
         return all(self.measure(params, text) < 0 for text in broken)
+
+    def fitting_form(
+        self, kept: Sequence[Text], broken: Sequence[Text], rng: Random
+    ) -> Params | None:
+        """The plain form of a constraint without other parameters, or the negated one; drawn where
+        both fit.
+        """
+        forms: list[Params] = [{}, dict(NEGATED)]
+        if rng.random() < 0.5:
+            forms.reverse()
+        return next((form for form in forms if self.fits(form, kept, broken)), None)
 
     @functools.cached_property
     def forms(self) -> Sequence[Sentences]:

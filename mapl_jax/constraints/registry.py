@@ -33,6 +33,7 @@ from mapl_jax.constraints.forms import Form
 from mapl_jax.constraints.parameters import Params
 from mapl_jax.constraints.templates import Template
 from mapl_jax.constraints.text.statistics import view
+from mapl_jax.constraints.wording import JOINED
 
 FAMILIES: dict[str, Family] = {
     family.id: family
@@ -236,7 +237,7 @@ def _parsed(sentence: str) -> list[Item]:
 
 def _unwoven(sentence: str) -> list[Item]:
     """Commands that were joined into one sentence; none if any part of it is none."""
-    text = sentence.removeprefix("When you answer, ").removesuffix(".")
+    text = sentence.removeprefix(JOINED).removesuffix(".")
     joints = [match.span() for match in itertools.islice(_JOINT.finditer(text), _LONGEST)]
     # Parts hold "and" and commas of their own, so the longest that can be read comes first.
     for start, end in reversed(joints):

@@ -172,6 +172,9 @@ def ordinal_slot(key: str) -> Slot:
     return Slot("|".join(_ORDINALS.values()) + "|[0-9]{1,18}(?:st|nd|rd|th)", write, read)
 
 
+# What begins commands that are joined into one sentence and do not name the answer.
+JOINED = "When you answer, "
+
 # Texts ----------------------------------------------------------------------------------------
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"' + r"|'(?:[^'\\]|\\.)*'"

@@ -26,7 +26,7 @@ def make_tokenizer(
     def make(part: Path) -> None:
         tokenizer = named(settings, model_path)
         if tokenizer is None:
-            tokenizer = _trained(settings, _texts(split.samples()), settings.vocab_size)
+            tokenizer = trained(settings, _texts(split.samples()), settings.vocab_size)
         tokenizer.save_pretrained(str(part))
 
     cache.ensure(folder, make)
@@ -40,22 +40,20 @@ def named(settings: TokenizerSettings, model_path: str) -> Tokenizer | None:
     return load(path, chat_template=template, template_args=arguments) if path else None
 
 
-def _trained(settings: TokenizerSettings, texts: Iterable[str], vocab_size: int) -> Tokenizer:
+def trained(
+    settings: TokenizerSettings, texts: Iterable[str] = (), vocab_size: int = 300
+) -> Tokenizer:
+    """A tokenizer trained on texts, with the chat template of a run; without texts, for that."""
     tokenizer = train(texts, vocab_size)
     template = read_template(settings.chat_template) if settings.chat_template else CHATML
     tokenizer.chat_template = with_arguments(template, settings.template_args)
     return tokenizer
 
 
-def templated(settings: TokenizerSettings, model_path: str) -> Tokenizer:
-    """A tokenizer with the chat template of a run, before one is trained."""
-    return named(settings, model_path) or _trained(settings, (), 300)
-
-
-def origin(settings: TokenizerSettings, model_path: str) -> dict[str, str]:
-    """What a run notes of its tokenizer: a fingerprint of what settings name."""
-    if tokenizer := named(settings, model_path):
-        return {"fingerprint": fingerprint(tokenizer)}
+def origin(settings: TokenizerSettings, known: Tokenizer | None) -> dict[str, str]:
+    """What a run notes of its tokenizer: a fingerprint of what settings name (`named`)."""
+    if known:
+        return {"fingerprint": fingerprint(known)}
     template, arguments = settings.chat_template, settings.template_args
     given = (read_template(template) if template else "", *([arguments] if arguments else []))
     return {"fingerprint": cache.key(*given)}

@@ -35,9 +35,10 @@ def instructions(
     conversations: Sequence[Sequence[Message]], responses: Sequence[Sequence[str]]
 ) -> list[list[float]]:
     """The share of the instructions in its prompt that a response keeps."""
+    asked = map(instructions_in, conversations)
     return [
-        [share_kept(instructions_in(messages), text) for text in some]
-        for messages, some in zip(conversations, responses, strict=True)
+        [share_kept(items, text) for text in some]
+        for items, some in zip(asked, responses, strict=True)
     ]
 
 

@@ -42,7 +42,9 @@ def normal(arguments: Sequence[str], plain: Collection[str], classes: Sequence[t
     rest: list[str] = []
     left = iter(arguments)
     for argument in left:
-        dashes, name, value = _FLAG.fullmatch(argument).groups()  # type: ignore[union-attr]
+        match = _FLAG.fullmatch(argument)
+        assert match is not None  # of any text
+        dashes, name, value = match.groups()
         if dashes and name in ("config", "overrides"):
             value = next(left, "") if value is None else value[1:]
             if name == "config":

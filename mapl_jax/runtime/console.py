@@ -13,6 +13,7 @@ import tqdm
 
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.paths import OBEYED
 
 
 def text_table(cells: Sequence[Sequence[str]], footnotes: Sequence[str]) -> str:
@@ -35,8 +36,7 @@ def text_table(cells: Sequence[Sequence[str]], footnotes: Sequence[str]) -> str:
     return "\n".join([lines[0], rule, *lines[1:], rule, *footnotes])
 
 
-# Control characters, what turns the direction of text, and halves of surrogate pairs.
-_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_OBEYED = re.compile(rf"(?![\t\n])[{OBEYED}]")
 LEVELS = ("quiet", "normal", "verbose")
 
 # Work that is done sooner needs no sign of life.
@@ -318,8 +318,7 @@ def plain(text: str) -> str:
 def _print(lines: Sequence[object], file: TextIO) -> None:
     if speaks():
         text = plain("\n".join(map(str, lines or ("",))))
-        text = text.encode(file.encoding or "utf-8", "backslashreplace").decode(
-            file.encoding or "utf-8"
-        )
+        encoding = file.encoding or "utf-8"
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
         tqdm.tqdm.write(text, file=file)  # above a bar, if there is one
         file.flush()

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from mapl_jax.runtime.errors import UserError
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters, what turns the direction of text, and halves of surrogate pairs.
+OBEYED = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+_CONTROL = re.compile(f"[{OBEYED}]")
 _LONG = 120
 
 

@@ -24,7 +24,7 @@ import math
 import types
 import typing
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from mapl_jax.runtime.errors import UserError
 
@@ -77,7 +77,8 @@ class Setting:
         if kind not in (int, float):
             return None
         numbers = (int,) if kind is int else (int, float)
-        if type(value) in numbers and (value in self.besides or self._holds(value)):  # type: ignore[arg-type]
+        number = cast(float, value)
+        if type(value) in numbers and (number in self.besides or self._holds(number)):
             return None
         return f"it must be {self._numbers(whole=kind is int)}"
 

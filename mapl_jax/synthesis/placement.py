@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from mapl_jax.constraints.amounts import Random
-from mapl_jax.constraints.wording import pick
+from mapl_jax.constraints.wording import JOINED, pick
 from mapl_jax.data.messages import Message
 
 AFTER, BEFORE, INSIDE, SYSTEM, TURNS = "after", "before", "inside", "system", "turns"
@@ -185,7 +185,7 @@ def _woven(sentences: Sequence[str]) -> str:
     *parts, last = (sentence[0].lower() + sentence[1:-1] for sentence in sentences)
     between = ", and " if len(parts) > 1 or "," in parts[0] + last else " and "
     text = f"{', '.join(parts)}{between}{last}."
-    return text[0].upper() + text[1:] if _NAMED.search(text) else f"When you answer, {text}"
+    return text[0].upper() + text[1:] if _NAMED.search(text) else JOINED + text
 
 
 def _leads(place: str, held_out: bool) -> Sequence[str]:

@@ -50,11 +50,12 @@ def load(folder: RunFolder, settings: RunSettings, model: str, kind: str) -> Run
         cache.filling(settings.data.cache, folder.cache) as cache_dir,
         console.timed("data"),
     ):
-        rendering = run_tokenizer.templated(settings.tokenizer, model)
+        known = run_tokenizer.named(settings.tokenizer, model)
+        rendering = known or run_tokenizer.trained(settings.tokenizer)
         train, test = samples(
             settings.data, settings.synthesis, settings.seed, cache_dir, rendering
         )
-        origin = run_tokenizer.origin(settings.tokenizer, model)
+        origin = run_tokenizer.origin(settings.tokenizer, known)
         folder.begins_with(train=train.origin, test=test.origin, tokenizer=origin)
         made = run_tokenizer.make_tokenizer(settings.tokenizer, model, train, folder.tokenizer)
         if str(made.chat_template).endswith(templates.PLAIN):

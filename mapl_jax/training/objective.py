@@ -15,13 +15,13 @@ from mapl_jax import losses, pair_losses, token_losses
 from mapl_jax.data.loader import Batch
 from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels.compute import Compute
-from mapl_jax.losses import Comparisons, LevelSums, LogProbabilities, PolicySums
+from mapl_jax.losses import Comparisons, Leaves, LevelSums, LogProbabilities, PolicySums
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import Head, LogpHead, ScoreHead
 from mapl_jax.runtime import errors, settings
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.settings import setting
-from mapl_jax.token_losses import Leaves, TokenSums
+from mapl_jax.token_losses import TokenSums
 from mapl_jax.training.step import LossFunction, Params
 
 # What a model learns from, and what its evaluation therefore is of.

@@ -456,7 +456,7 @@ def test_a_record_that_the_template_refuses_is_named_or_left_out(tmp_path):
         {"prompt": "Q", "chosen": "a", "rejected": "b"},
         {"id": "two-users", "prompt": TWICE, "chosen": "c", "rejected": "d"},
     ]
-    accept = templates.acceptance(run_tokenizer.templated(ONE_TURN, ""))
+    accept = templates.acceptance(run_tokenizer.trained(ONE_TURN))
     path = write_lines(tmp_path / "a.jsonl", *records)
     with pytest.raises(UserError, match=r"a.jsonl, record 2: .*\(user, user\).*id two-users"):
         list(iter_pairs(read_entries(path), Tally(), accept=accept))
@@ -471,6 +471,6 @@ def test_a_record_that_the_template_refuses_is_named_or_left_out(tmp_path):
 
 
 def test_a_prompt_to_answer_that_the_template_refuses_is_named():
-    tokenizer = run_tokenizer.templated(ONE_TURN, "")
+    tokenizer = run_tokenizer.trained(ONE_TURN)
     with pytest.raises(UserError, match=r"^prompt 2 the chat template refuses"):
         tokenization.encode_prompts(tokenizer, [QUESTION, TWICE], lambda i: f"prompt {i + 1}")

@@ -259,6 +259,15 @@ def test_generation_of_others_ends_where_ours_does(policy):
     assert hub.load_config(folder).eos_tokens == (7, tokenizer.eos_token_id)
 
 
+def check_logits(folder):
+    model = hub.load_config(folder)
+    params = hub.load_params(folder, model, head=False, seed=0)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+    with torch.no_grad():
+        expected = theirs(input_ids=torch.tensor(IDS, dtype=torch.long)).logits.numpy()
+    np.testing.assert_allclose(ours("logits", model, params), expected, atol=1e-4)
+
+
 def test_names_and_matrices_are_read_as_others_read_them(policy, tmp_path):
     """Weights without `model.` before their names, and an output matrix beside a tie."""
     folder, _ = policy
@@ -267,18 +276,8 @@ def test_names_and_matrices_are_read_as_others_read_them(policy, tmp_path):
     tensors = load_file(path)
     tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"][::-1].copy()
     save_file(tensors, path, metadata={"format": "pt"})
-    model = hub.load_config(path.parent)
-    params = hub.load_params(path.parent, model, head=False, seed=0)
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(path.parent).eval()
-    with torch.no_grad():
-        expected = theirs(input_ids=torch.tensor(IDS, dtype=torch.long)).logits.numpy()
-    np.testing.assert_allclose(ours("logits", model, params), expected, atol=1e-4)
+    check_logits(path.parent)
     del tensors["lm_head.weight"]
     bare = {name.removeprefix("model."): tensor for name, tensor in tensors.items()}
     save_file(bare, path, metadata={"format": "pt"})
-    model = hub.load_config(path.parent)
-    params = hub.load_params(path.parent, model, head=False, seed=0)
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(path.parent).eval()
-    with torch.no_grad():
-        expected = theirs(input_ids=torch.tensor(IDS, dtype=torch.long)).logits.numpy()
-    np.testing.assert_allclose(ours("logits", model, params), expected, atol=1e-4)
+    check_logits(path.parent)

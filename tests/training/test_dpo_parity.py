@@ -14,10 +14,9 @@ from mapl_jax import pair_losses
 from mapl_jax.data import tries
 from mapl_jax.data.loader import Batch
 from mapl_jax.kernels.compute import Compute
-from mapl_jax.losses import BASE
+from mapl_jax.losses import BASE, negative_log_likelihood
 from mapl_jax.models import hub
 from mapl_jax.models.heads import LogpHead
-from mapl_jax.token_losses import negative_log_likelihood
 from mapl_jax.training import objective, sharding, step
 
 from support import SHARED

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 
 from mapl_jax.constraints.base import Demands, Family, in_english
-from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params
+from mapl_jax.constraints.parameters import NEGATION, Params
 from mapl_jax.constraints.shapes import Count
 from mapl_jax.constraints.text.statistics import Text
 from mapl_jax.constraints.text.words import is_capital, unmarked, word_tokens
@@ -39,10 +39,7 @@ class Case(Family):
 
     def derive(self, kept, broken, rng):
         """The form that fits."""
-        forms: list[Params] = [{}, dict(NEGATED)]
-        if rng.random() < 0.5:
-            forms.reverse()
-        return next((form for form in forms if self.fits(form, kept, broken)), None)
+        return self.fitting_form(kept, broken, rng)
 
     def demands(self, params: Params) -> Demands:
         """One case for all letters."""

@@ -45,10 +45,7 @@ class Either(Statistic[Verdicts]):
 
     def derive(self, kept, broken, rng):
         """The form that fits."""
-        forms: list[Params] = [{}, dict(NEGATED)]
-        if rng.random() < 0.5:
-            forms.reverse()
-        return next((form for form in forms if self.fits(form, kept, broken)), None)
+        return self.fitting_form(kept, broken, rng)
 
     def demands(self, params: Params) -> Demands:
         """What it speaks of."""
