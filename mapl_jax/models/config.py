@@ -23,7 +23,7 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 LISTS = ("sliding", "unrotated", "eos_tokens")
 CHOICES = {
     "activation": tuple(ACTIVATIONS),
-    "norms": ("before", "after", "both"),
+    "norms": ("before", "after", "both", "shared"),
     "qk_norm": (None, "head", "projection"),
     "rotary_pairs": ("halves", "neighbours"),
 }
@@ -98,9 +98,11 @@ class DecoderConfig:
         rotary_pairs: what turns together: "halves" (i, i + H/2) or "neighbours" (2i, 2i + 1).
         unrotated: for each layer, whether nothing turns there; empty if it does everywhere.
         local_rope_theta: base in layers with a window, unscaled; None if it is the same there.
-        norms: "before" attention and feed-forward, "after" them (before they are added), or "both".
+        norms: "before" attention and feed-forward, "after" them (before they are added), or "both";
+            "shared": one before the two, which then stand side by side.
         norm_eps: added to the mean square in norms.
         norm_offset: norms multiply by this plus their scale.
+        norm_centered: norms take off the mean first, as layer norms do.
         qk_norm: queries and keys are normed by "head" or over the whole "projection"; None: not.
         qkv_bias: queries, keys and values have biases.
         output_bias: what attention gives back has one.
@@ -115,6 +117,7 @@ class DecoderConfig:
         embedding_multiplier: embeddings are multiplied by it.
         residual_multiplier: what a part of a layer adds is multiplied by it.
         logit_divisor: a policy's logits are divided by it.
+        logit_multiplier: a policy's logits are multiplied by it.
         tie_embeddings: a policy's output matrix is its embedding.
         family: name of the table in `families` the model is read and written by.
         max_positions: longest sequence the model was made for; written on export.
@@ -141,6 +144,7 @@ class DecoderConfig:
     norms: str = "before"
     norm_eps: float = 1e-6
     norm_offset: float = 0.0
+    norm_centered: bool = False
     qk_norm: str | None = None
     qkv_bias: bool = True
     output_bias: bool = False
@@ -155,6 +159,7 @@ class DecoderConfig:
     embedding_multiplier: float = 1.0
     residual_multiplier: float = 1.0
     logit_divisor: float = 1.0
+    logit_multiplier: float = 1.0
     tie_embeddings: bool = True
     family: str = "qwen2"
     max_positions: int = 32_768

@@ -4,7 +4,8 @@ Parameters are a plain nested dict of arrays, fp32, with the layers stacked alon
 
     embed [V, D]
     layers
-      attention_norm, mlp_norm            scale [layers, D]: of what goes into the two parts
+      attention_norm, mlp_norm            scale [layers, D]: of what goes into the two parts; the
+                                          first alone where they stand side by side
       attention_out_norm, mlp_out_norm    scale [layers, D]: of what comes out of them
       attention  q, k, v, o               kernel [layers, in, out], bias [layers, out]
                  q_norm, k_norm           scale [layers, H] or [layers, out]
@@ -50,15 +51,18 @@ REMAT: dict[str, Callable[..., bool] | None] = {
 
 
 class Norm(nnx.Module):
-    """Division by the root mean square, in fp32 (arXiv 1910.07467)."""
+    """Division by the root mean square, in fp32 (arXiv 1910.07467), of what is centered or not."""
 
     def __init__(self, config: DecoderConfig, width: int, dtype: DTypeLike):
         self.epsilon, self.offset, self.dtype = config.norm_eps, config.norm_offset, dtype
+        self.centered = config.norm_centered
         self.scale = nnx.Param(jnp.full(width, 1.0 - config.norm_offset, jnp.float32))
 
     def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
         """Norms the last axis."""
         x = x.astype(jnp.float32)
+        if self.centered:
+            x = x - jnp.mean(x, -1, keepdims=True)
         inverse = jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + self.epsilon)
         # Scaled first: XLA 0.10 for CPU has wrong batched gradients of (x * inverse) * scale.
         return (x * (inverse * (self.offset + self.scale[...]))).astype(self.dtype)
@@ -113,26 +117,33 @@ class Mlp(nnx.Module):
 
 
 class Layer(nnx.Module):
-    """Attention and feed-forward, each added to its input, with norms before, after or both."""
+    """Attention and feed-forward, each added to its input, with norms before, after or both.
+
+    Or both of one input and norm, added to it together.
+    """
 
     def __init__(self, config: DecoderConfig, dtype: DTypeLike, *, rngs: nnx.Rngs):
         def norm(*places: str) -> Norm | None:
             return Norm(config, config.width, dtype) if config.norms in places else None
 
-        self.attention_norm = norm("before", "both")
+        self.attention_norm = norm("before", "both", "shared")
         self.attention = Attention(config, dtype, rngs=rngs)
         self.attention_out_norm = norm("after", "both")
         self.mlp_norm = norm("before", "both")
         self.mlp = Mlp(config, dtype, rngs=rngs)
         self.mlp_out_norm = norm("after", "both")
         self.multiplier = config.residual_multiplier
+        self.side_by_side = config.norms == "shared"
 
     def __call__(
         self, x: Float[Array, "R S D"], rotary: Rotary, attend: Callable[..., Array]
     ) -> Float[Array, "R S D"]:
         """One layer."""
-        seen = self.attention(_normed(self.attention_norm, x), rotary, attend)
+        normed = _normed(self.attention_norm, x)
+        seen = self.attention(normed, rotary, attend)
         x = x + self._scaled(_normed(self.attention_out_norm, seen))
+        if self.side_by_side:
+            return x + self._scaled(self.mlp(normed))
         return x + self._scaled(_normed(self.mlp_out_norm, self.mlp(_normed(self.mlp_norm, x))))
 
     def _scaled(self, x: Float[Array, "R S D"]) -> Float[Array, "R S D"]:

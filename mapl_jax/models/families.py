@@ -72,8 +72,8 @@ class Family:
         constants: fields of `DecoderConfig` that are the same for the whole family.
         windows: which layers have a window where the file does not list them.
         listed: whether a file of the family with windows everywhere lists its layers.
-        still: which layers do not turn: none; those of `no_rope_layers`; those without a window, if
-            there are windows.
+        still: which layers do not turn: none; those of `no_rope_layers`; "full": those without a
+            window, if there are windows; "windowless": those without a window.
         output_bias: whether attention's output has a bias where queries have one.
         rope_theta: base of rotary angles if the file has none.
         local_rope_theta: the same for layers with a window, where they have their own; "rope_theta"
@@ -214,6 +214,36 @@ BIASES = {**ATTENTION_BIAS, "mlp_bias": "mlp_bias"}
 UNBIASED = {"attention_bias": False, "mlp_bias": False}
 GEMMA = {"qkv_bias": False, "activation": "gelu_tanh", "norm_offset": 1.0, "scale_embeddings": True}
 GEMMA_DEFAULTS = {**DEFAULTS, "tie_word_embeddings": True, "head_dim": 256}
+COHERE = Family(
+    prefix="Cohere",
+    tensors=(
+        *EMBED_AND_NORM,
+        *_norms(attention_norm="input_layernorm"),
+        *KERNELS,
+        *QKV_BIASES,
+        *OUTPUT_BIAS,
+    ),
+    fields={
+        **{key: field for key, field in FIELDS.items() if field != "norm_eps"},
+        **ATTENTION_BIAS,
+        "layer_norm_eps": "norm_eps",
+        "logit_scale": "logit_multiplier",
+    },
+    defaults={
+        **DEFAULTS,
+        **ALL_HEADS,
+        "layer_norm_eps": 1e-5,
+        "tie_word_embeddings": True,
+        "max_position_embeddings": 8192,
+        "attention_bias": False,
+        "logit_scale": 0.0625,
+        "sliding_window": 4096,
+    },
+    fixed={**SILU, "use_qk_norm": (False,)},
+    constants={"norm_centered": True, "norms": "shared", "rotary_pairs": "neighbours"},
+    output_bias=True,
+    classifier=False,
+)
 GEMMA_FIXED = {
     **NEVER,
     **NO_BIAS,
@@ -300,6 +330,9 @@ FAMILIES: dict[str, Family] = {
         fields={**FIELDS, **CAPS},
         defaults={
             **GEMMA_DEFAULTS,
+            "vocab_size": 262_208,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 4,
             "max_position_embeddings": 131_072,
             "query_pre_attn_scalar": 256,
             "attn_logit_softcapping": None,
@@ -424,6 +457,10 @@ FAMILIES: dict[str, Family] = {
         fixed=SILU,
         constants={"norms": "both", "rotary_pairs": "neighbours"},
     ),
+    "cohere": COHERE,
+    "cohere2": dataclasses.replace(
+        COHERE, prefix="Cohere2", fixed=SILU, windows=THREE_OF_FOUR, still="windowless"
+    ),
     "phi3": Family(
         prefix="Phi3",
         tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *FUSED_KERNELS),
@@ -440,6 +477,11 @@ FAMILIES: dict[str, Family] = {
         windows=EVERYWHERE,
     ),
 }
+
+# Models of images and text whose language model is one of these: read alone, without the names
+# that begin so.
+WRAPPED = {"gemma3": "gemma3_text", "mistral3": "mistral"}
+BESIDE = ("vision_tower.", "multi_modal_projector.")
 
 
 def get(name: str) -> Family:

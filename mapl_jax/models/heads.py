@@ -178,12 +178,14 @@ def project(
 ) -> Float[Array, "... V"]:
     """Logits of hidden states, fp32, in the precision of the states, capped where the model is."""
     matrix = output_matrix(config, params).astype(states.dtype)
-    states = _divided(config, jnp.asarray(states))
+    states = _scaled(config, jnp.asarray(states))
     logits = jnp.einsum("...d,dv->...v", states, matrix, preferred_element_type=jnp.float32)
     return decoder.softcapped(logits, config.logit_softcap)
 
 
-def _divided(config: DecoderConfig, states: Array) -> Array:
+def _scaled(config: DecoderConfig, states: Array) -> Array:
+    if config.logit_multiplier != 1:
+        states = states * jnp.asarray(config.logit_multiplier, states.dtype)
     divisor = config.logit_divisor
     return states if divisor == 1 else states / jnp.asarray(divisor, states.dtype)
 
@@ -231,7 +233,7 @@ def leaf_logps(
         logps = compute.spread.over_rows(logps)
     values = logps(
         # Logits are divided where the states are: by powers of two in most models, and so exactly.
-        _divided(config, jnp.take_along_axis(states, source[..., None], axis=1)),
+        _scaled(config, jnp.take_along_axis(states, source[..., None], axis=1)),
         output_matrix(config, params),
         jnp.take_along_axis(row.tokens, at, axis=1),
     )

@@ -23,6 +23,7 @@ from mapl_jax.models.families import (
     SLIDING,
     THREE_OF_FOUR,
     TOKENS,
+    WRAPPED,
     Family,
     get,
 )
@@ -40,6 +41,7 @@ def from_hf(raw: Json, where: str) -> DecoderConfig:
     Raises:
         UserError: a key is missing or has a value the decoder cannot do.
     """
+    raw = _text_part(raw)
     model_type = raw.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise UserError(
@@ -71,6 +73,19 @@ def from_hf(raw: Json, where: str) -> DecoderConfig:
     fields |= _windows(raw, family, fields["layers"], where)
     fields["unrotated"] = _unrotated(raw, family, fields, where)
     return DecoderConfig(**fields, **_rope(raw, family, fields, where))
+
+
+def _text_part(raw: Json) -> Json:
+    """What a config says of the language model in a model of images and text."""
+    text, wrapped = raw.get("text_config"), WRAPPED.get(str(raw.get("model_type")))
+    if (
+        wrapped is None
+        or not isinstance(text, dict)
+        or text.get("model_type") not in (None, wrapped)
+    ):
+        return raw
+    of_all = {k: raw[k] for k in (*NEVER, *TOKENS, "tie_word_embeddings") if raw.get(k) is not None}
+    return {**text, **of_all, "model_type": wrapped}
 
 
 def to_hf(config: DecoderConfig, dtype: str = "float32") -> Json:
@@ -145,7 +160,8 @@ def _windows(raw: Json, family: Family, layers: int, where: str) -> Json:
     if family.windows == LISTED and not raw.get("use_sliding_window"):
         return {}  # whatever the list says
     if window is None:
-        if SLIDING in (kinds or ()) or family.windows in (ALTERNATING, FIVE_OF_SIX):
+        patterned = family.windows in (ALTERNATING, FIVE_OF_SIX) or family.still == "windowless"
+        if SLIDING in (kinds or ()) or (patterned and kinds is None):
             raise UserError(f"{where}: {SLIDING!r} needs a sliding_window that is in use")
         return {}
     if kinds is not None:
@@ -200,8 +216,8 @@ def _windows_to_hf(config: DecoderConfig, family: Family) -> Json:
 def _unrotated(raw: Json, family: Family, fields: Json, where: str) -> tuple[bool, ...]:
     """Which layers do not turn; none of them if all do."""
     layers = fields["layers"]
-    if family.still == "full" and fields.get("window"):
-        still = [not slides for slides in fields["sliding"]]
+    if family.still == "windowless" or (family.still == "full" and fields.get("window")):
+        still = [not slides for slides in fields.get("sliding", (False,) * layers)]
     elif family.still == "no_rope_layers":
         turning = raw.get("no_rope_layers")
         if turning is None:

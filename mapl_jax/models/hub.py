@@ -265,7 +265,14 @@ def _check_tensors(
         for i in range(config.layers if parts[0].tensor.stacked else 1)
     }
     ignored = {LM_HEAD.name} if ignore_lm_head else set()
-    found = {name for name in files.names if not name.endswith("rotary_emb.inv_freq")} - ignored
+    wrapped = tensors.read_json(path / CONFIG).get("model_type") in families.WRAPPED
+    beside = families.BESIDE if wrapped else ()
+    found = {
+        name
+        for name in files.names - ignored
+        if not name.endswith("rotary_emb.inv_freq")
+        and not name.removeprefix(tensors.DECODER).startswith(beside)
+    }
     if missing := sorted(expected.keys() - found):
         raise UserError(
             f"{path}: missing {_listed(missing)}; is config.json that of these weights?"

@@ -252,6 +252,20 @@ def _sum(old: jax.Array, keep: np.ndarray, added: np.ndarray) -> jax.Array:
     return add(old.astype(jnp.float32), keep, added)
 
 
+def check_base(base: str) -> None:
+    """Makes sure that PEFT would find the modules of adapters beside a base.
+
+    Raises:
+        UserError: the base is a model of images and text, whose modules have other names.
+    """
+    kind = read_json(storage.folder(base, weights=False) / layout.CONFIG).get("model_type")
+    if kind in families.WRAPPED:
+        raise UserError(
+            f"{base} is a {kind} model, of which only the text part was read; PEFT finds no place "
+            "for its adapters there: export without --adapter, which merges them"
+        )
+
+
 def needs_base(base: str, tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether a reward is another one beside a base as it is, or not beside it without arguments.
 

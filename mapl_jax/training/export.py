@@ -115,6 +115,7 @@ def _write_adapters(
     The config of a base says which token is padding and how many labels there are, and PEFT can
     correct neither: with another padding token the score is read elsewhere, without a word.
     """
+    peft.check_base(base)
     corrected = result.head and peft.needs_base(base, tokenizer)
     name = str(target / layout.BASE) if corrected else base
     peft.save(part, result.model, result.params, base=name, tokenizer=tokenizer)

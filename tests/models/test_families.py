@@ -118,6 +118,97 @@ PUBLISHED = {
         ),
         999_885_952,
     ),
+    "gemma-3-270m": (
+        raw(
+            "gemma3_text",
+            262144,
+            640,
+            18,
+            4,
+            1,
+            2048,
+            head_dim=256,
+            hidden_activation="gelu_pytorch_tanh",
+            query_pre_attn_scalar=256,
+            use_bidirectional_attention=False,
+            rope_theta=1_000_000.0,
+            rope_local_base_freq=10_000.0,
+            rope_scaling=None,
+            sliding_window=512,
+            _sliding_window_pattern=6,
+            layer_types=([families.SLIDING] * 5 + [families.FULL]) * 3,
+        ),
+        268_098_176,
+    ),
+    # Of images and text; what is not there is as in all of the family.
+    "gemma-3-4b": (
+        {
+            "model_type": "gemma3",
+            "text_config": {
+                "model_type": "gemma3_text",
+                "hidden_size": 2560,
+                "intermediate_size": 10240,
+                "num_hidden_layers": 34,
+                "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
+                "sliding_window": 1024,
+            },
+            "vision_config": {"model_type": "siglip_vision_model"},
+        },
+        3_880_263_168,
+    ),
+    "Mistral-Small-3.1-24B": (
+        {
+            "model_type": "mistral3",
+            "text_config": raw(
+                "mistral", 131072, 5120, 40, 32, 8, 32768, head_dim=128, sliding_window=None
+            ),
+            "vision_config": {"model_type": "pixtral"},
+        },
+        23_572_403_200,
+    ),
+    "Falcon3-1B": (
+        raw(
+            "llama",
+            131072,
+            2048,
+            18,
+            8,
+            4,
+            8192,
+            head_dim=256,
+            activation="swiglu",
+            rope_theta=1_000_042,
+            attention_bias=False,
+            mlp_bias=False,
+        ),
+        1_669_408_768,
+    ),
+    "c4ai-command-r7b": (
+        raw(
+            "cohere2",
+            256000,
+            4096,
+            32,
+            32,
+            8,
+            14336,
+            head_dim=128,
+            layer_norm_eps=1e-5,
+            logit_scale=0.25,
+            order_of_interleaved_layers="local_attn_first",
+            position_embedding_type="rope_gptj",
+            rope_theta=50_000,
+            rotary_pct=1.0,
+            sliding_window=4096,
+            sliding_window_pattern=4,
+            use_parallel_block=True,
+        ),
+        8_028_033_024,
+    ),
+    "aya-23-8B": (
+        raw("cohere", 256000, 4096, 32, 32, 8, 14336, logit_scale=0.0625, use_qk_norm=False),
+        8_028_033_024,
+    ),
     "OLMo-2-1124-7B": (
         raw("olmo2", 100352, 4096, 32, 32, 32, 11008, rope_theta=5e5, rms_norm_eps=1e-6),
         7_298_617_344,
@@ -250,9 +341,21 @@ def test_windows_are_where_each_family_has_them():
     later = config_of("Qwen2.5-0.5B", use_sliding_window=True, max_window_layers=20)
     assert later.sliding == (False,) * 20 + (True,) * 4
     assert config_of("gemma-2-2b").sliding == (True, False) * 13
+    assert config_of("c4ai-command-r7b").sliding == (True, True, True, False) * 8
+    assert config_of("c4ai-command-r7b").unrotated == (False, False, False, True) * 8
+    full = {"sliding_window": None, "layer_types": ["full_attention"] * 32}
+    assert config_of("c4ai-command-r7b", **full).unrotated == (True,) * 32
     assert config_of("gemma-3-1b").sliding == ((True,) * 5 + (False,)) * 4 + (True, True)
     listed = ["full_attention", "sliding_attention"] * 13
     assert config_of("gemma-3-1b", layer_types=listed).sliding == (False, True) * 13
+
+
+def test_the_text_part_of_a_model_of_images_is_read_as_a_model_of_text():
+    config = config_of("gemma-3-4b", eos_token_id=[1, 106])
+    assert config.family == "gemma3_text" and config.eos_tokens == (1, 106)
+    assert config.rope_scaling == RopeScaling("linear", 8.0) and config.window == 1024
+    assert hf_config.to_hf(config)["model_type"] == "gemma3_text"
+    assert config_of("Mistral-Small-3.1-24B").family == "mistral"
 
 
 def test_rotary_angles_are_what_each_family_has():
@@ -324,6 +427,16 @@ def test_a_family_without_a_reward_model_in_transformers_says_so():
         ("Mistral-7B-v0.1", {"model_type": "mixtral"}, "model_type 'mixtral' is not supported"),
         ("Qwen3-8B", {"model_type": "qwen3_moe"}, "model_type 'qwen3_moe' is not supported"),
         ("gemma-3-1b", {"model_type": "gemma3"}, "model_type 'gemma3' is not supported; choose"),
+        (
+            "gemma-3-4b",
+            {"text_config": {"model_type": "gemma3n_text"}},
+            "model_type 'gemma3' is not supported",
+        ),
+        ("gemma-3-4b", {"quantization_config": {"bits": 4}}, "quantization_config = {'bits': 4}"),
+        ("gemma-3-4b", {"text_config": {"hidden_size": 8}}, "the key num_hidden_layers is missing"),
+        ("aya-23-8B", {"use_qk_norm": True}, "use_qk_norm = True is not supported for cohere"),
+        ("c4ai-command-r7b", {"sliding_window": None}, "'sliding_attention' needs a sliding_win"),
+        ("c4ai-command-r7b", {"logit_scale": "no"}, "logit_scale must be a number above 0"),
         ("Qwen2.5-7B", {"num_experts": 8}, "num_experts = 8 is not supported for qwen2"),
         ("Llama-3.1-8B", {"num_local_experts": 8}, "num_local_experts = 8"),
         ("Llama-3.1-8B", {"quantization_config": {"bits": 4}}, "quantization_config = {'bits': 4}"),
@@ -440,6 +553,8 @@ SMALL = {
     "exaone4": small("EXAONE-4.0-1.2B", sliding_window=3, layer_types=[SLIDING, FULL, SLIDING]),
     "smollm3": small("SmolLM3-3B", no_rope_layers=[1, 0, 1], attention_bias=True, mlp_bias=True),
     "granite": small("granite-3.3-2b"),
+    "cohere": small("aya-23-8B"),
+    "cohere2": small("c4ai-command-r7b", sliding_window=3, layer_types=[SLIDING, FULL, SLIDING]),
     "glm4": small("GLM-4-9B-0414"),
 }
 every_family = pytest.mark.parametrize("family", families.FAMILIES)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from mapl_jax.data import tries
 from mapl_jax.kernels.rows import Row
@@ -143,8 +143,19 @@ CASES = {
         },
     ),
     "glm4": ("glm4", {"head_dim": 16, "partial_rotary_factor": 0.5}),
+    "falcon 3": ("llama", {"head_dim": 16, "rope_theta": 1_000_042, "num_key_value_heads": 1}),
+    "cohere": ("cohere", {"logit_scale": 0.3, "rope_theta": 5e2}),
+    "cohere2": (
+        "cohere2",
+        {
+            "sliding_window": 5,
+            "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+            "logit_scale": 0.3,
+            "rope_theta": 5e2,
+        },
+    ),
 }
-POLICIES = {"granite"}  # of which transformers has no classifier
+POLICIES = {"granite", "cohere", "cohere2"}  # of which transformers has no classifier
 BY_LENGTH = {"phi3 longrope", "llama dynamic"}
 every_case = pytest.mark.parametrize("case", CASES)
 
@@ -302,6 +313,8 @@ def test_logits_are_those_of_transformers_alone_padded_packed_and_in_a_trie(tmp_
         ("gemma3", {"rope_scaling": None}),
         ("gemma3", {"local_rope_theta": None}),
         ("gemma", {"activation": "silu"}),
+        ("cohere2", {"unrotated": ()}),
+        ("cohere2", {"norm_centered": False}),
     ],
 )
 def test_the_special_features_of_these_models_matter_to_their_logits(tmp_path, case, off):
@@ -355,16 +368,21 @@ def test_a_checkpoint_in_bf16_scores_as_its_rounded_weights_do(tmp_path):
     np.testing.assert_allclose(scores(config, params, *packed(texts()))[0], expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("case", ["qwen2", "gemma2", "gemma3", "olmo2"])
+@pytest.mark.parametrize("case", ["qwen2", "gemma2", "gemma3", "olmo2", "cohere2"])
 def test_gradients_are_those_of_torch(tmp_path, case):
-    model = peer(CLASSIFIER, case)
+    model = peer(CAUSAL if case in POLICIES else CLASSIFIER, case)
     model.save_pretrained(tmp_path / "in")
     ids, mask = padded(texts())
-    model(input_ids=ids, attention_mask=mask).logits[:, 0].sin().sum().backward()
-    config, params = load(tmp_path / "in", head=True)
+    at = mask.bool() if case in POLICIES else (slice(None), 0)
+    model(input_ids=ids, attention_mask=mask).logits[at].sin().sum().backward()
+    config, params = load(tmp_path / "in", head=case not in POLICIES)
 
     def total(params):
-        return jnp.sum(jnp.sin(scores(config, params, *packed(texts()))))
+        if case not in POLICIES:
+            return jnp.sum(jnp.sin(scores(config, params, *packed(texts()))))
+        row = Row(*packed(texts())[:3])
+        every = heads.logits(config, params, row)[0, : sum(LENGTHS)]
+        return jnp.sum(jnp.sin(every))
 
     # Gradients have the forms of parameters, so a folder of them has the names of torch.
     saving.save_params(tmp_path / "slopes", config, jax.jit(jax.grad(total))(params))
@@ -445,6 +463,51 @@ def test_an_exported_policy_opens_in_transformers(tmp_path, tie):
         found = model.eval()(input_ids=ids).logits.numpy()
     expected = logits(config, params, *one_a_row(texts()[2:3])[:3])
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("older", [False, True])
+@pytest.mark.parametrize("kind", [CAUSAL, CLASSIFIER])
+def test_the_text_part_of_gemma_3_is_read_and_comes_out_as_a_model_of_text(tmp_path, kind, older):
+    text = peer_config("gemma3").to_dict()
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    vision |= {"num_attention_heads": 2, "image_size": 8, "patch_size": 4}
+    whole = transformers.Gemma3Config(
+        text_config=text, vision_config=vision, mm_tokens_per_image=4, image_token_index=95
+    )
+    whole.num_labels, whole.pad_token_id, whole.eos_token_id = 1, PAD, [1, 7]
+    name = "ForConditionalGeneration" if kind is CAUSAL else "ForSequenceClassification"
+    torch.manual_seed(0)
+    model = getattr(transformers, f"Gemma3{name}")._from_config(whole, attn_implementation="eager")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.2)
+    model.eval().save_pretrained(tmp_path / "in")
+    if older:  # as the published folders name their tensors
+        path = tmp_path / "in" / "model.safetensors"
+        renamed = {
+            name.replace("model.language_model.", "language_model.model.")
+            .replace("model.vision_tower.", "vision_tower.")
+            .replace("model.multi_modal", "multi_modal"): tensor
+            for name, tensor in load_file(path).items()
+        }
+        save_file(renamed, path, metadata={"format": "pt"})
+    head = kind is CLASSIFIER
+    assert hub.is_reward_model(tmp_path / "in") == head
+    config, params = load(tmp_path / "in", head=head)
+    assert config.eos_tokens[:2] == (1, 7)
+    saving.save_params(tmp_path / "out", config, params)
+    opened = kind.from_pretrained(tmp_path / "out", attn_implementation="eager").eval()
+    assert opened.config.model_type == "gemma3_text"
+    for text in texts():
+        ids = torch.tensor(text[None])
+        with torch.no_grad():
+            expected, after = (x(input_ids=ids).logits[0].numpy() for x in (model, opened))
+        np.testing.assert_allclose(after, expected, atol=1e-4)
+        if head:
+            found = scores(config, params, *one_a_row([text]))[0]
+        else:
+            found = logits(config, params, *one_a_row([text])[:3])[0]
+        np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_a_classifier_with_two_labels_is_refused(tmp_path):
