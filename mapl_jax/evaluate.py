@@ -144,7 +144,7 @@ def evaluate_model(
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
         split = prepare.samples_of(data, cache, synthesis=added, tokenizer=found.tokenizer)
         tries = trie_set.encode_split(split, found.tokenizer, settings, cache)
-        say_each(trie_set.flaws(tries))
+        say_each(trie_set.flaws(tries.counts))
         scored = judging.comparisons(
             found, tries, found.mesh, rows_per_batch=rows_per_batch, compute=compute_in(dtype)
         )

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from mapl_jax.data import tokenization, tries
+from mapl_jax.data.messages import Message
 from mapl_jax.data.samples import Comparison, Leaf, Level, Sample, leaves_of, terms_of
 from mapl_jax.data.settings import TrieSettings
 from mapl_jax.losses import LEVELS, share
@@ -101,7 +102,8 @@ def _encode_chunk(
     for sample, leaves in zip(samples, used, strict=True):
         of_leaf = {leaf: next(paths) for leaf in leaves}
         counts["samples"] += 1
-        _count_flaws(sample, of_leaf, marks, counts)
+        messages = sample["prompts"][0]["messages"]
+        count_flaws(messages, sample["responses"], of_leaf.values(), marks, counts)
         yield from _encode_sample(sample, of_leaf, bos, settings, counts, keep_alike)
 
 
@@ -125,7 +127,7 @@ def _encode_sample(
             counts["samples_dropped_too_long"] += 1
             return
         counts["samples_truncated"] += 1
-        kept, whole = _truncate(of_leaf, bos, settings.max_length)
+        kept, whole = truncate(of_leaf, bos, settings.max_length)
         if kept is None:
             counts["samples_dropped_prompt_too_long"] += 1
             return
@@ -169,26 +171,40 @@ def _differs(comparison: Comparison, of_leaf: Mapping[Leaf, tries.TokenPath]) ->
     return any(sides.values())
 
 
-def _count_flaws(
-    sample: Sample,
-    of_leaf: Mapping[Leaf, tries.TokenPath],
+def count_flaws(
+    messages: Iterable[Message],
+    responses: Iterable[str],
+    paths: Iterable[tries.TokenPath],
     marks: re.Pattern[str],
     counts: collections.Counter[str],
 ) -> None:
-    """Counts samples of which the template leaves something out, or that hold its marks already."""
-    if not all(path.whole for path in of_leaf.values()):
+    """Counts a sample of which the template leaves something out, or that holds its marks already.
+
+    Args:
+        messages: of its prompt.
+        responses: to it.
+        paths: of its leaves.
+        marks: of chat templates, as `tokenization.marks` finds them.
+        counts: receives what was found.
+    """
+    if not all(path.whole for path in paths):
         counts["samples_shortened_by_template"] += 1
-    texts = [message["content"] for message in sample["prompts"][0]["messages"]]
+    texts = [message["content"] for message in messages]
     # A response that is stored with its end is understood.
-    texts += [re.sub(r"<[^<>]*>\s*$", "", response) for response in sample["responses"]]
+    texts += [re.sub(r"<[^<>]*>\s*$", "", response) for response in responses]
     if any(marks.search(text) for text in texts):
         counts["samples_with_marks"] += 1
 
 
-def _truncate(
-    of_leaf: dict[Leaf, tries.TokenPath], bos: int | None, max_length: int
+def truncate(
+    of_leaf: Mapping[Leaf, tries.TokenPath], bos: int | None, max_length: int
 ) -> tuple[dict[Leaf, tries.TokenPath] | None, bool]:
     """Cuts the same number of tokens from the beginning of every prompt, so that sharing stays.
+
+    Args:
+        of_leaf: paths, one of them longer than the longest length.
+        bos: the token that begins a text, which stays.
+        max_length: longest leaf, tokens.
 
     Returns:
         The cut paths, None if not even that is enough; and whether all responses are whole.

@@ -25,7 +25,7 @@ _SPEAKERS = {"human": "user"} | dict.fromkeys(
 _TEXTS = (None, "text", "input_text", "output_text")
 # A list of messages, or one, that was written as text: JSON or the printed form of a data frame.
 _WRITTEN = re.compile(
-    r"""\s*(?:array\()?\s*\[?\s*\{(?=.*['"](?:role|from)['"]\s*:)(?=.*['"](?:content|value)['"]\s*:)""",
+    r"""\s*+(?:array\()?\s*+\[?\s*+\{(?=.*['"](?:role|from)['"]\s*:)(?=.*['"](?:content|value)['"]\s*:)""",
     re.DOTALL,
 )
 # A reply in the text form of HH-RLHF that repeats the dialogue, or names its speaker.

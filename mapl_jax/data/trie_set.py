@@ -262,9 +262,9 @@ def _write(
     (folder / "counts.json").write_text(json.dumps(counts, indent=2, sort_keys=True))
 
 
-def flaws(tries: TrieSet) -> list[str]:
+def flaws(counts: Mapping[str, int]) -> list[str]:
     """What was left out or cut while encoding, in one line; none where nothing was."""
-    parts = _left_out_parts(tries.counts)
+    parts = _left_out_parts(counts)
     return ["; ".join(parts)] if parts else []
 
 

@@ -8,7 +8,7 @@ sees whom: `reach[k]` is the index just past the last token that may attend to t
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -70,14 +70,7 @@ def build(paths: Sequence[TokenPath]) -> Trie:
     """
     if not paths or not all(len(path) for path in paths):
         raise ValueError("a trie needs at least one path, and paths of at least one token")
-    keys = []
-    for path in paths:
-        key = np.asarray(path.tokens, np.int64) * 2
-        key[path.prompt_length :] += 1
-        keys.append(key)
-    # Big-endian bytes sort like the keys themselves, a prefix before what it is a prefix of.
-    order = sorted(range(len(keys)), key=lambda i: keys[i].astype(">i8").tobytes())
-
+    keys, order = _sorted(paths)
     longest = max(map(len, keys))
     total = sum(map(len, keys))
     node_at_depth = np.zeros(longest, np.int32)
@@ -108,6 +101,30 @@ def build(paths: Sequence[TokenPath]) -> Trie:
     return Trie(
         tokens[:size], positions[:size], reach[:size], parent[:size], scored[:size], leaf_end
     )
+
+
+def arrange(paths: Sequence[TokenPath]) -> Iterator[tuple[int, int]]:
+    """Paths in the order in which `build` lays them out, so that neighbours share beginnings.
+
+    Yields:
+        The index of a path, and how many of its tokens the one before does not have.
+    """
+    keys, order = _sorted(paths)
+    previous = np.zeros(0, np.int64)
+    for index in order:
+        yield index, len(keys[index]) - _common_prefix(previous, keys[index])
+        previous = keys[index]
+
+
+def _sorted(paths: Sequence[TokenPath]) -> tuple[list[np.ndarray], list[int]]:
+    """What nodes are told apart by, and the depth-first order of the paths."""
+    keys = []
+    for path in paths:
+        key = np.asarray(path.tokens, np.int64) * 2
+        key[path.prompt_length :] += 1
+        keys.append(key)
+    # Big-endian bytes sort like the keys themselves, a prefix before what it is a prefix of.
+    return keys, sorted(range(len(keys)), key=lambda i: keys[i].astype(">i8").tobytes())
 
 
 def flat_length(paths: Sequence[TokenPath]) -> int:

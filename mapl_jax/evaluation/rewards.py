@@ -1,32 +1,143 @@
 """Rewards of any responses to any prompts."""
 
+import collections
 import dataclasses
 import functools
-import tempfile
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
-from mapl_jax.data import loader, trie_set
-from mapl_jax.data.loader import Batches
+from mapl_jax.data import encode, loader, tokenization, trie_set
+from mapl_jax.data.loader import Batch
 from mapl_jax.data.messages import Message
-from mapl_jax.data.samples import Prompt, Sample, comparison
 from mapl_jax.data.settings import TrieSettings
-from mapl_jax.data.splits import write_split
-from mapl_jax.data.trie_set import encode_split
+from mapl_jax.data.tries import TokenPath, arrange, build
 from mapl_jax.evaluation import preferences
 from mapl_jax.evaluation.preferences import score_comparisons
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import ScoreHead
+from mapl_jax.runtime import console
 from mapl_jax.runtime.console import say_each
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.training import restore, scoring, sharding, step
+from mapl_jax.training import restore, sharding, step
 from mapl_jax.training.restore import Trained
 
+# Rows have this many tokens, or twice, four times, ... as many: few shapes to compile.
 SHORTEST = 256
+# Tokens of a row to each of its leaves: a row with more leaves is closed before it is full.
+_TOKENS_A_LEAF = 8
+
+
+class Scorer:
+    """Rewards of any texts, in batches of few shapes, each of which is compiled once.
+
+    Texts that share a beginning lie beside each other, and the beginning is read once. What a text
+    gets does not depend on what lies beside it.
+    """
+
+    def __init__(
+        self,
+        found: Trained,
+        mesh: Mesh,
+        *,
+        max_length: int,
+        rows_per_batch: int = 1,
+        compute: Compute = Compute(),
+    ):
+        """Prepares; compiles nothing yet.
+
+        Args:
+            found: the reward model.
+            mesh: of its parameters.
+            max_length: longest text, tokens.
+            rows_per_batch: rows of tokens at once; made a multiple of the mesh's data parts.
+            compute: type and attention of the model.
+        """
+        parts = sharding.data_parts(mesh)
+        self.rows = -(-max(rows_per_batch, 1) // parts) * parts
+        # The length of a row grows with what there is to score, up to that of the longest text.
+        doublings = max(0, (max_length - 1).bit_length() - (SHORTEST - 1).bit_length())
+        self.lengths = [SHORTEST << i for i in range(doublings + 1)]
+        self._found, self._mesh = found, mesh
+        self._score = _compiled(found.model, mesh, compute)
+        self._pad = found.tokenizer.pad_token_id or 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the largest batch."""
+        return self.rows * self.lengths[-1]
+
+    def warm_up(self) -> None:
+        """Compiles all shapes."""
+        for length in self.lengths:
+            np.asarray(self._start([], [], length))
+
+    def __call__(self, paths: Sequence[TokenPath], *, progress: bool = False) -> list[float]:
+        """The reward of each text; what the model says, also where that is no finite number.
+
+        Args:
+            paths: tokens of the texts, none longer than the longest length.
+            progress: show how far it has come.
+        """
+        if not paths:
+            return []
+        order = list(arrange(paths))
+        length, rows = self._pack(paths, order)
+        batches = [rows[i : i + self.rows] for i in range(0, len(rows), self.rows)]
+        # Results are fetched after all batches are under way.
+        waiting = [self._start(paths, batch, length) for batch in batches]
+        values: dict[int, float] = {}
+        with console.progress("scoring", "batches", shown=progress) as show:
+            for number, (batch, result) in enumerate(zip(batches, waiting, strict=True)):
+                show(number, len(batches))
+                for row, members in zip(np.asarray(result)[0], batch, strict=False):
+                    values |= zip(members, map(float, row), strict=False)
+        return [values[i] for i in range(len(paths))]
+
+    def _pack(
+        self, paths: Sequence[TokenPath], order: Sequence[tuple[int, int]]
+    ) -> tuple[int, list[list[int]]]:
+        """The shortest rows of which one batch holds all, or else the longest; and their paths."""
+        longest = max(map(len, paths))
+        least = max(longest, -(-sum(fresh for _, fresh in order) // self.rows))
+        rows: list[list[int]] = []
+        for length in self.lengths:
+            if length < min(least, self.lengths[-1]):
+                continue
+            rows, room = [], 0
+            for index, fresh in order:
+                if not rows or fresh > room or len(rows[-1]) == length // _TOKENS_A_LEAF:
+                    rows.append([])
+                    room, fresh = length, len(paths[index])
+                rows[-1].append(index)
+                room -= fresh
+            if len(rows) <= self.rows:
+                break
+        return length, rows
+
+    def _start(
+        self, paths: Sequence[TokenPath], rows: Sequence[Sequence[int]], length: int
+    ) -> jax.Array:
+        """Puts a batch on its way; the result is [1, R, L]."""
+        tokens = np.full((1, self.rows, length), self._pad, np.int32)
+        positions, reach = np.zeros_like(tokens), np.zeros_like(tokens)
+        ends = np.full((1, self.rows, length // _TOKENS_A_LEAF), -1, np.int32)
+        for row, members in enumerate(rows):
+            trie = build([paths[index] for index in members])
+            for array, part in ((tokens, trie.tokens), (positions, trie.positions)):
+                array[0, row, : len(trie)] = part
+            reach[0, row, : len(trie)] = trie.reach
+            ends[0, row, : len(members)] = trie.leaf_end
+        share, shares = sharding.host_of(self._mesh)
+        own = slice(share * self.rows // shares, (share + 1) * self.rows // shares)
+        arrays = {"tokens": tokens, "positions": positions, "reach": reach, "leaf_end": ends}
+        batch = Batch.of({name: array[:, own] for name, array in arrays.items()})
+        return self._score(self._found.params, sharding.to_device(batch, self._mesh))
 
 
 def rewards(
@@ -41,8 +152,7 @@ def rewards(
 ) -> list[list[float]]:
     """The reward of every response to every conversation.
 
-    All responses to a conversation are one trie, so that it is read once; what is too long is cut
-    as in training.
+    What is too long loses the beginning of its prompt, as in training.
 
     Args:
         found: the reward model.
@@ -54,41 +164,38 @@ def rewards(
         max_length: longest conversation with its response, tokens; 0 for that of its run.
 
     Raises:
-        UserError: a conversation is too long for the model.
+        UserError: a conversation is too long for the model, or the model gives no finite number.
     """
-    settings = encoding(found, max_length)
-    texts = [list(dict.fromkeys(some)) for some in responses]
-    samples = [
-        Sample(
-            id=str(number),
-            prompts=[Prompt(messages=list(messages), constraints=[])],
-            responses=some,
-            comparisons=[
-                comparison("base", [0, 0], [0, other], [1, -1]) for other in range(1, len(some))
-            ],
-        )
-        for number, (messages, some) in enumerate(zip(conversations, texts, strict=True))
-    ]
-    known: dict[tuple[int, str], float] = {}
-    with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
-        split = write_split(samples, cache)
-        tries = encode_split(split, found.tokenizer, settings, cache, keep_alike=True)
-        say_each(trie_set.flaws(tries))
-        # Rows no longer than needed, but of few lengths.
-        needed = max(SHORTEST, 1 << (int(tries.lengths.max()) - 1).bit_length())
-        tries = dataclasses.replace(tries, row_length=min(needed, tries.row_length))
-        scored = scoring.leaf_numbers(*_scoring(found, tries, mesh, rows_per_batch, compute), ())
-        for _, trie, values in scored:
-            number = int(trie["id"])
-            for index, value in zip(trie["leaf_response"], values, strict=True):
-                known[number, texts[number][index]] = float(value)
-    for number, some in enumerate(responses):
-        if any((number, text) not in known for text in some):
+    longest = encoding(found, max_length).max_length
+    scorer = Scorer(found, mesh, max_length=longest, rows_per_batch=rows_per_batch, compute=compute)
+    leaves = [(number, text) for number, some in enumerate(responses) for text in some]
+    paths = tokenization.encode_leaves(
+        found.tokenizer, [(conversations[number], text) for number, text in leaves]
+    )
+    counts: collections.Counter[str] = collections.Counter()
+    marks = tokenization.marks(found.tokenizer)
+    for place, (number, text) in enumerate(leaves):
+        encode.count_flaws(conversations[number], [text], [paths[place]], marks, counts)
+        if len(paths[place]) > longest:
+            # Each by itself: how much is cut of one does not hang on the others.
+            kept, _ = encode.truncate({(0, 0): paths[place]}, found.tokenizer.bos_token_id, longest)
+            if kept is None:
+                raise UserError(
+                    f"prompt {number + 1} with its response does not fit the {longest} tokens of "
+                    "the reward model"
+                )
+            paths[place] = kept[0, 0]
+            counts["samples_truncated"] += 1
+    say_each(trie_set.flaws(counts))
+    values = scorer(paths, progress=True)
+    for (number, _), value in zip(leaves, values, strict=True):
+        if not math.isfinite(value):
             raise UserError(
-                f"prompt {number + 1} with its response does not fit the {settings.max_length} "
-                "tokens of the reward model"
+                f"prompt {number + 1}: the model gives {value}, and no finite number; look at its "
+                "weights, which may be too large for its type of computation"
             )
-    return [[known[number, text] for text in some] for number, some in enumerate(responses)]
+    given = iter(values)
+    return [[next(given) for _ in some] for some in responses]
 
 
 def encoding(
@@ -98,12 +205,13 @@ def encoding(
 
     Args:
         found: the model.
-        max_length: longest leaf, tokens; 0 for that of its run, or else 2048.
+        max_length: longest leaf, tokens; 0 for that of its run, or else 2048 or the
+            model's positions.
         row_length: tokens of a row; 0 for that of its run, or else twice the longest leaf.
         truncation: "truncate", "drop" or "error".
     """
     data = found.config.get("data", {})
-    max_length = max_length or data.get("max_length", 2048)
+    max_length = max_length or data.get("max_length", min(2048, found.model.max_positions))
     row_length = row_length or max(data.get("row_length", 0), 2 * max_length)
     return TrieSettings(max_length, row_length, truncation)
 
@@ -117,13 +225,6 @@ def comparisons(
     compute: Compute = Compute(),
 ) -> preferences.Scored:
     """Every comparison of a set of tries, with the rewards that a model gives; see `rewards`."""
-    return score_comparisons(*_scoring(found, tries, mesh, rows_per_batch, compute), ())
-
-
-def _scoring(
-    found: Trained, tries: trie_set.TrieSet, mesh: Mesh, rows_per_batch: int, compute: Compute
-) -> tuple[scoring.LeafFunction, Batches]:
-    """Rewards of the leaves of a batch, and the batches."""
     score = _compiled(found.model, mesh, compute)
     batches = loader.eval_batches(
         tries,
@@ -132,7 +233,9 @@ def _scoring(
         host=sharding.host_of(mesh),
         pad_token=found.tokenizer.pad_token_id or 0,
     )
-    return lambda batch: score(found.params, sharding.to_device(batch, mesh)), batches
+    return score_comparisons(
+        lambda batch: score(found.params, sharding.to_device(batch, mesh)), batches, ()
+    )
 
 
 @functools.lru_cache(maxsize=8)
