@@ -21,6 +21,13 @@ and the best one there was.
         --config.prompts=input_data.jsonl --config.checkpoint=runs/dpo-demo \
         --config.n=8 --config.selector=runs/rm-demo
 
+Rewards of a file of responses (`prompt` with `response` or `responses`, or `messages`), a line a
+record; a command that was stopped goes on:
+
+    python -m mapl_jax.evaluate --config=configs/evaluate.py:score \
+        --config.checkpoint=runs/rm-demo --config.input=responses.jsonl \
+        --config.output=rewards.jsonl
+
 Finished runs, or the folders of evaluations (`--config.output`), side by side, with paired
 differences where they were tested on the same data; writes compare.html:
 
@@ -33,11 +40,15 @@ from mapl_jax.runtime.errors import UserError
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    """The config of a reward model's evaluation, or with "ifeval" of IFEval's scores."""
+    """The config of a reward model's evaluation, of IFEval's scores, or of a file of responses."""
     if preset == "ifeval":
         return _ifeval()
+    if preset == "score":
+        return _score()
     if preset:
-        raise UserError(f"unknown preset {preset!r} of configs/evaluate.py; the only one is ifeval")
+        raise UserError(
+            f"unknown preset {preset!r} of configs/evaluate.py; choose one of ifeval, score"
+        )
     config = ConfigDict()
     config.checkpoint = ""  # a run, one of its checkpoints/STEP, a model folder or a hub name
     config.data = ""  # pairs or samples: a file, a folder, a hub name, or "demo"
@@ -104,6 +115,25 @@ def _ifeval() -> ConfigDict:
     config.dtype = "float32"  # of the computation: "float32" or "bfloat16"
     config.attention = "auto"  # backend of the reach mask
     config.template_args = ""  # arguments of the chat template: '{"enable_thinking": false}'
+
+    config.mesh = ConfigDict()
+    config.mesh.data = -1  # parts that rows alone are split into; -1: whatever the others leave
+    config.mesh.fsdp = 1  # parts that parameters and rows are split into
+    config.mesh.tensor = 1  # parts that matrices are split into
+    return config
+
+
+def _score() -> ConfigDict:
+    config = ConfigDict()
+    config.checkpoint = ""  # a run, one of its checkpoints/STEP, a model folder or a hub name
+    config.input = ""  # records with prompt and response or responses, or messages
+    config.output = ""  # JSONL of the records with reward; empty: print
+    config.max_length = 0  # longest text in tokens; 0: that of the run, else 2048
+    config.rows_per_batch = 8  # rows of tokens at once, over all devices
+    config.dtype = "float32"  # of the computation: "float32" or "bfloat16"
+    config.attention = "auto"  # backend of the reach mask
+    config.template_args = ""  # arguments of the chat template: '{"enable_thinking": false}'
+    config.plugins = ""  # modules that register something of your own: docs/extending.md
 
     config.mesh = ConfigDict()
     config.mesh.data = -1  # parts that rows alone are split into; -1: whatever the others leave

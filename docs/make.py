@@ -14,7 +14,7 @@ import numpy as np
 
 from mapl_jax import constraints, evaluate, generate, synthesize, train
 from mapl_jax.data import demo
-from mapl_jax.evaluation import ifeval
+from mapl_jax.evaluation import ifeval, scored_file
 from mapl_jax.runtime import config, files, settings
 
 FOLDER = Path(__file__).parent
@@ -25,10 +25,12 @@ CONFIGS = {
     "sft": ("A policy by demonstrations", train.Settings),
     "synthesize": ("Synthesis", synthesize.CommandSettings),
     "evaluate": ("Evaluation of a reward model", evaluate.Settings),
+    "evaluate:score": ("Rewards of a file of responses", scored_file.ScoreSettings),
     "evaluate:ifeval": ("IFEval's scores", ifeval.IfevalSettings),
     "generate": ("Responses of a policy", generate.Settings),
 }
-COMMANDS = {"rm": "train", "dpo": "train", "sft": "train", "evaluate:ifeval": "evaluate"}
+COMMANDS = {"rm": "train", "dpo": "train", "sft": "train"}
+COMMANDS |= dict.fromkeys(("evaluate:score", "evaluate:ifeval"), "evaluate")
 # Texts that have what few responses have.
 SPECIAL = (
     'P.S. Bring a map.\n\n***\n\n"Where to?" <<A Walk>> [city] [date]\n\n* one\n* two\n\n1. Go.\n2. Stop.',

@@ -1,6 +1,7 @@
-"""Scores any preference file with any reward model, or responses by IFEval's rules.
+"""Scores any preference file or file of responses with any reward model, or by IFEval's rules.
 
 python -m mapl_jax.evaluate --config=configs/evaluate.py --config.checkpoint=DIR --config.data=FILE
+python -m mapl_jax.evaluate --config=configs/evaluate.py:score --config.input=FILE ...
 python -m mapl_jax.evaluate --compare RUN OTHER_RUN
 """
 
@@ -18,9 +19,10 @@ from mapl_jax.data.messages import Prompt, as_messages, as_text
 from mapl_jax.data.settings import ON_ERROR, TEMPLATE_ARGS, TRUNCATION
 from mapl_jax.data.sources import Source, local_names
 from mapl_jax.data.splits import Split
-from mapl_jax.evaluation import ifeval_run, preferences, stored
+from mapl_jax.evaluation import ifeval_run, preferences, scored_file, stored
 from mapl_jax.evaluation import rewards as judging
 from mapl_jax.evaluation.ifeval import IfevalSettings
+from mapl_jax.evaluation.scored_file import ScoreSettings
 from mapl_jax.kernels.attention import BACKENDS
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.config import DTYPES
@@ -228,6 +230,9 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         say("", f"page: {arguments.flags.output}")
         return
     values = arguments.config.to_dict()
+    if "input" in values:
+        scored_file.score(from_section(ScoreSettings, values))
+        return
     if "responses" in values:
         ifeval_run.score(from_section(IfevalSettings, values))
         return
@@ -325,6 +330,6 @@ if __name__ == "__main__":
         main,
         name="evaluate",
         config="configs/evaluate.py",
-        settings=[Settings, IfevalSettings],
+        settings=[Settings, IfevalSettings, ScoreSettings],
         flags=Flags,
     )

@@ -1,11 +1,11 @@
-"""Responses of a policy, kept on the disk as they come: a stopped command loses none of them."""
+"""Responses and rewards, kept on the disk as they come: a stopped command loses none of them."""
 
 import dataclasses
 import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, Generic, TypeVar
 
 from mapl_jax.data.messages import Message
 from mapl_jax.runtime import distributed, outputs
@@ -13,8 +13,10 @@ from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import write_lines
 
-# The mark of a file of them, for `runtime.outputs`.
+# The marks of files of them, for `runtime.outputs`.
 RESPONSES = outputs.lines("prompt", "response", "finish_reason")
+REWARDS = outputs.lines("reward")
+MARKS = {"responses": RESPONSES, "rewards": REWARDS}
 # The number of a prompt, and that of one of its samples.
 Job = tuple[int, int]
 
@@ -32,27 +34,45 @@ class Response:
     ended: bool
 
 
-class Kept:
-    """The responses so far, in a file beside the one that they end up in.
+@dataclasses.dataclass(frozen=True)
+class Reward:
+    """What a reward model says of one response."""
+
+    value: float
+
+
+T = TypeVar("T", bound=Response | Reward)
+
+
+class Kept(Generic[T]):
+    """The responses so far, or their rewards, in a file beside the one that they end up in.
 
     Its first line says what decides them; a command of which anything differs does not go on.
     """
 
-    def __init__(self, target: str | os.PathLike[str], about: Mapping[str, object]):
+    def __init__(
+        self,
+        target: str | os.PathLike[str],
+        about: Mapping[str, object],
+        kind: type[T] = Response,  # type: ignore[assignment]
+    ):
         """Prepares; reads and writes nothing yet.
 
         Args:
             target: the file that the responses end up in.
             about: what decides the responses, by a name for people, as values of JSON.
+            kind: what is kept.
         """
-        self.target = outputs.check_file(target, RESPONSES)
+        self.kind: type[T] = kind
+        self.what = f"{kind.__name__.lower()}s"
+        self.target = outputs.check_file(target, MARKS[self.what])
         part = self.target.with_name(f"{self.target.name}.partial")
         self.path = outputs.check_file(part, outputs.lines(*about))
         self.about = dict(about)
         self._file: BinaryIO | None = None
 
-    def resume(self, about: Mapping[str, object]) -> dict[Job, Response]:
-        """The responses that an earlier command left, in the order in which it wrote them.
+    def resume(self, about: Mapping[str, object]) -> dict[Job, T]:
+        """What an earlier command left, in the order in which it wrote it.
 
         Args:
             about: what else decides the responses.
@@ -64,20 +84,21 @@ class Kept:
         content = self.path.read_bytes() if self.path.exists() else b""
         lines = content.splitlines(keepends=True)
         head, size = (_value(lines[0]) if lines else None), 0
-        found: dict[Job, Response] = {}
+        found: dict[Job, T] = {}
+        columns = 2 + len(dataclasses.fields(self.kind))
         if isinstance(head, dict):
             if other := [name for name in about if head.get(name) != about[name]]:
                 raise UserError(
-                    f"{self.path} holds the responses of a stopped command with another "
+                    f"{self.path} holds the {self.what} of a stopped command with another "
                     f"{', '.join(other)}; repeat that command to go on, or remove the file"
                 )
             size = len(lines[0])
             for line in lines[1:]:
                 value = _value(line)
-                if not isinstance(value, list) or len(value) != 4:
+                if not isinstance(value, list) or len(value) != columns:
                     break  # cut off by the end of the command
-                number, sample, text, ended = value
-                found[number, sample] = Response(text, ended)
+                number, sample, *fields = value
+                found[number, sample] = self.kind(*fields)
                 size += len(line)
         first = distributed.broadcast_from_main(len(found))
         if first > len(found):
@@ -85,7 +106,7 @@ class Kept:
         if distributed.is_main_process():
             self._open(size, about)
             if found:
-                say(f"going on after {len(found)} responses in {self.path}")
+                say(f"going on after {len(found)} {self.what} in {self.path}")
         return dict(list(found.items())[:first])
 
     def _open(self, size: int, about: Mapping[str, object]) -> None:
@@ -102,9 +123,10 @@ class Kept:
         if not size:
             self._write(about)
 
-    def add(self, responses: Mapping[Job, Response]) -> None:
-        """Writes responses; they are on the disk when this returns."""
-        self._write(*([*job, some.text, some.ended] for job, some in responses.items()))
+    def add(self, new: Mapping[Job, T]) -> None:
+        """Writes responses or rewards; they are on the disk when this returns."""
+        lines = [[*job, *dataclasses.astuple(some)] for job, some in new.items()]
+        self._write(*lines)
 
     def _write(self, *values: object) -> None:
         if self._file:

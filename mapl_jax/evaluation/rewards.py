@@ -167,35 +167,68 @@ def rewards(
         UserError: a conversation is too long for the model, or the model gives no finite number.
     """
     longest = encoding(found, max_length).max_length
-    scorer = Scorer(found, mesh, max_length=longest, rows_per_batch=rows_per_batch, compute=compute)
     leaves = [(number, text) for number, some in enumerate(responses) for text in some]
-    paths = tokenization.encode_leaves(
-        found.tokenizer, [(conversations[number], text) for number, text in leaves]
-    )
+    texts = [(conversations[number], text) for number, text in leaves]
+
+    def names(place: int) -> str:
+        return f"prompt {leaves[place][0] + 1}"
+
+    paths = encode_texts(found, texts, longest, names)
+    scorer = Scorer(found, mesh, max_length=longest, rows_per_batch=rows_per_batch, compute=compute)
+    given = iter(finite(scorer(paths, progress=True), names))
+    return [[next(given) for _ in some] for some in responses]
+
+
+def encode_texts(
+    found: Trained,
+    texts: Sequence[tuple[Sequence[Message], str]],
+    max_length: int,
+    names: Callable[[int], str],
+) -> list[TokenPath]:
+    """Conversations with their responses as tokens; says how many are cut, and how.
+
+    Each is cut by itself: how much is cut of one does not hang on the others.
+
+    Args:
+        found: the reward model.
+        texts: conversations and a response to each.
+        max_length: longest text, tokens.
+        names: what messages call a text, by its number.
+
+    Raises:
+        UserError: a prompt is so long that cutting it is of no use.
+    """
+    paths = tokenization.encode_leaves(found.tokenizer, texts)
     counts: collections.Counter[str] = collections.Counter()
-    marks = tokenization.marks(found.tokenizer)
-    for place, (number, text) in enumerate(leaves):
-        encode.count_flaws(conversations[number], [text], [paths[place]], marks, counts)
-        if len(paths[place]) > longest:
-            # Each by itself: how much is cut of one does not hang on the others.
-            kept, _ = encode.truncate({(0, 0): paths[place]}, found.tokenizer.bos_token_id, longest)
+    marks, bos = tokenization.marks(found.tokenizer), found.tokenizer.bos_token_id
+    for place, (messages, response) in enumerate(texts):
+        encode.count_flaws(messages, [response], [paths[place]], marks, counts)
+        if len(paths[place]) > max_length:
+            kept, _ = encode.truncate({(0, 0): paths[place]}, bos, max_length)
             if kept is None:
                 raise UserError(
-                    f"prompt {number + 1} with its response does not fit the {longest} tokens of "
-                    "the reward model"
+                    f"{names(place)} with its response does not fit the {max_length} tokens of the "
+                    "reward model"
                 )
             paths[place] = kept[0, 0]
             counts["samples_truncated"] += 1
     say_each(trie_set.flaws(counts))
-    values = scorer(paths, progress=True)
-    for (number, _), value in zip(leaves, values, strict=True):
+    return paths
+
+
+def finite(values: Sequence[float], names: Callable[[int], str]) -> Sequence[float]:
+    """Rewards, which are all finite numbers.
+
+    Raises:
+        UserError: one is not; names it.
+    """
+    for place, value in enumerate(values):
         if not math.isfinite(value):
             raise UserError(
-                f"prompt {number + 1}: the model gives {value}, and no finite number; look at its "
+                f"{names(place)}: the model gives {value}, and no finite number; look at its "
                 "weights, which may be too large for its type of computation"
             )
-    given = iter(values)
-    return [[next(given) for _ in some] for some in responses]
+    return values
 
 
 def encoding(

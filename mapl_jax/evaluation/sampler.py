@@ -97,7 +97,7 @@ class Responder:
         samples: int = 1,
         names: Callable[[int], str] = lambda number: f"prompt {number + 1}",
         progress: bool = False,
-        kept: Kept | None = None,
+        kept: Kept[Response] | None = None,
     ) -> list[list[Response]]:
         """Answers conversations, each as often as wanted.
 
@@ -266,7 +266,7 @@ class SamplerSettings:
 
 def load(
     config: SamplerSettings, *, rows_per_batch: int, output: str | os.PathLike[str] = ""
-) -> tuple[Callable[..., list[list[Response]]], Kept | None]:
+) -> tuple[Callable[..., list[list[Response]]], Kept[Response] | None]:
     """The policy of `config.checkpoint`, ready to answer, and where its responses are kept.
 
     Args:
@@ -297,5 +297,5 @@ def load(
         names = ("max_new_tokens", "temperature", "top_p", "seed", "dtype")
         about = {name: getattr(config, name) for name in names}
         about |= {"checkpoint": policy_model.fingerprint(), "ends": respond.sampling.stops}
-        kept = Kept(output, about)
+        kept = Kept[Response](output, about)
     return functools.partial(respond, policy_model.params, kept=kept), kept

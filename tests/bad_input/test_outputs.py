@@ -22,6 +22,12 @@ FILES = {
         ("--config.prompts=in/prompts.jsonl", "--config.responses=in/answers.jsonl"),
         "--config.output",
     ),
+    "rewards": (
+        "evaluate",
+        "evaluate:score",
+        ("--config.checkpoint=in/reward", "--config.input=in/answers.jsonl"),
+        "--config.output",
+    ),
     "scores": (
         "evaluate",
         "evaluate",

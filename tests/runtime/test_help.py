@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mapl_jax import evaluate, generate, synthesize, train
-from mapl_jax.evaluation import ifeval
+from mapl_jax.evaluation import ifeval, scored_file
 from mapl_jax.runtime import config, settings
 from mapl_jax.study.settings import Settings as StudySettings
 
@@ -26,6 +26,7 @@ CONFIGS = {
     **dict.fromkeys(SYNTHESES, synthesize.CommandSettings),
     "evaluate": evaluate.Settings,
     "evaluate:ifeval": ifeval.IfevalSettings,
+    "evaluate:score": scored_file.ScoreSettings,
     "generate": generate.Settings,
     "study": StudySettings,
 }

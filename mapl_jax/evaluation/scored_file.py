@@ -1,0 +1,181 @@
+"""A file of responses with the reward of each: what a reward model says, from settings to lines."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+import jax
+
+from mapl_jax.data.messages import Message, replies_of, split_conversation
+from mapl_jax.data.readers import BadRecord, as_object, kind_of, read_entries
+from mapl_jax.data.records import prompt_in_record
+from mapl_jax.data.settings import TEMPLATE_ARGS
+from mapl_jax.data.sources import local_names
+from mapl_jax.data.values import plain
+from mapl_jax.evaluation import rewards
+from mapl_jax.evaluation.answers import REWARDS, Job, Kept, Reward
+from mapl_jax.kernels.attention import BACKENDS
+from mapl_jax.kernels.compute import Compute
+from mapl_jax.models.config import DTYPES
+from mapl_jax.runtime import console, plugins
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.outputs import check_file
+from mapl_jax.runtime.settings import setting
+from mapl_jax.training import restore, sharding
+from mapl_jax.training.sharding import MeshSettings
+
+# Columns of one response and of several; without them, `messages` ends with the response.
+ONE, SEVERAL = ("response", "completion"), ("responses",)
+REWARD = "reward"
+# Responses that are scored together, and kept together.
+TOGETHER = 256
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScoreSettings:
+    """What a config says of the rewards of a file of responses."""
+
+    plugins: str = setting("", plugins.HELP)
+    checkpoint: str = setting(
+        "", "a reward model: a run, one of its checkpoints/STEP, a model folder or a hub name"
+    )
+    input: str = setting(
+        "", "records of a prompt with response or responses: a file, a folder or a hub name"
+    )
+    output: str = setting("", "JSONL file to write, the records with reward; empty: print")
+    max_length: int = setting(
+        0, "longest text in tokens; 0: that of the run, else 2048", least=32, most=2**20, besides=0
+    )
+    rows_per_batch: int = setting(
+        8, "rows of tokens at once, over all devices", least=1, most=2**20
+    )
+    dtype: str = setting(
+        "float32", 'type of the computation: "float32" or "bfloat16"', choices=tuple(DTYPES)
+    )
+    attention: str = setting("auto", "backend of the reach mask", choices=BACKENDS)
+    template_args: str = setting("", TEMPLATE_ARGS)
+    mesh: MeshSettings = dataclasses.field(default_factory=MeshSettings)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scorable:
+    """A record with what there is to score in it.
+
+    Attributes:
+        record: as it stands.
+        messages: of its prompt.
+        responses: one or more.
+        single: whether it has one response, and not a list.
+    """
+
+    record: Mapping[str, object]
+    messages: Sequence[Message]
+    responses: Sequence[str]
+    single: bool
+
+
+def score(config: ScoreSettings) -> None:
+    """Scores a file; one that was stopped goes on.
+
+    Raises:
+        UserError: there is no reward model, or a record is bad.
+    """
+    for name, what in (("checkpoint", "DIR"), ("input", "FILE")):
+        if not getattr(config, name):
+            raise UserError(f"no {name} given; set --config.{name}={what}")
+    if config.output:
+        check_file(config.output, REWARDS, [config.checkpoint, *local_names(config.input)])
+    records = read(config.input)
+    mesh = sharding.make_mesh(config.mesh)
+    found = restore.load(config.checkpoint, mesh, config.template_args)
+    if not found.head:
+        raise UserError(f"{config.checkpoint} holds a policy, and so no score")
+    jobs = [(number, i) for number, it in enumerate(records) for i in range(len(it.responses))]
+    texts = [(records[number].messages, records[number].responses[i]) for number, i in jobs]
+    longest = rewards.encoding(found, config.max_length).max_length
+
+    def names(place: int) -> str:
+        return f"{config.input}, record {jobs[place][0] + 1}"
+
+    paths = rewards.encode_texts(found, texts, longest, names)
+    scorer = rewards.Scorer(
+        found,
+        mesh,
+        max_length=longest,
+        rows_per_batch=config.rows_per_batch,
+        compute=Compute(DTYPES[config.dtype], backend=config.attention),
+    )
+    kept, known = None, dict[Job, Reward]()
+    if config.output:
+        about = {"checkpoint": found.fingerprint(), "dtype": config.dtype, "max_length": longest}
+        digest = hashlib.blake2b(b"".join(path.tokens.tobytes() + b"|" for path in paths))
+        kept = Kept(config.output, about, Reward)
+        known = kept.resume({"records": digest.hexdigest()})
+    places = [place for place, job in enumerate(jobs) if job not in known]
+    with console.progress("scoring", "responses") as show:
+        for first in range(0, len(places), TOGETHER):
+            show(len(known), len(jobs))
+            some = places[first : first + TOGETHER]
+            values = scorer([paths[place] for place in some])
+            rewards.finite(values, lambda i, some=some: names(some[i]))  # type: ignore[misc]
+            new = {jobs[place]: Reward(value) for place, value in zip(some, values, strict=True)}
+            known |= new
+            if kept:
+                kept.add(new)
+    if jax.process_index() != 0:
+        return
+    lines = [
+        {**it.record, REWARD: values[0] if it.single else values}
+        for number, it in enumerate(records)
+        for values in [[known[number, i].value for i in range(len(it.responses))]]
+    ]
+    if kept:
+        kept.finish(lines)
+        console.say(f"rewards of {len(jobs)} responses to {len(records)} prompts: {config.output}")
+    else:
+        for line in lines:
+            console.result(json.dumps(line, ensure_ascii=False))
+
+
+def read(path: str) -> list[Scorable]:
+    """The records of a source, with what there is to score in each.
+
+    Raises:
+        UserError: it cannot be read, a record is bad, or there is none.
+    """
+    found = []
+    for where, value in read_entries(path):
+        try:
+            found.append(scorable(as_object(value)))
+        except BadRecord as bad:
+            raise UserError(f"{where}: {bad}") from None
+    if not found:
+        raise UserError(f"{path} holds no records; prompts with responses are needed")
+    return found
+
+
+def scorable(record: Mapping[str, object]) -> Scorable:
+    """What there is to score in a record.
+
+    Raises:
+        BadRecord: there is nothing, or it cannot be read.
+    """
+    if REWARD in record:
+        raise BadRecord("a reward", f"has a field {REWARD!r} already; rename it or take it out")
+    column = next((name for name in (*ONE, *SEVERAL) if record.get(name) is not None), None)
+    if column is None and record.get("messages") is not None and not record.get("prompt"):
+        messages, response = split_conversation(plain(record["messages"]), "messages")
+        return Scorable(record, messages, [response], True)
+    if column is None:
+        known = ", ".join((*ONE, *SEVERAL))
+        raise BadRecord("no response", f"has no response (known columns: {known}, messages)")
+    value = plain(record[column])
+    if column in SEVERAL and not isinstance(value, list):
+        raise BadRecord(f"bad {column}", f"{column} must be a list, not {kind_of(value)}")
+    if value == []:
+        raise BadRecord(f"empty {column}", f"{column} is an empty list")
+    several = value if column in SEVERAL and isinstance(value, list) else [value]
+    sides = {column if len(several) == 1 else f"{column}[{i}]": x for i, x in enumerate(several)}
+    messages, texts = replies_of(prompt_in_record(record), sides)
+    return Scorable(record, messages, list(texts.values()), column in ONE)
