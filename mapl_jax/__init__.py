@@ -25,7 +25,7 @@ Words with one meaning throughout:
 
 import importlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mapl_jax.evaluate import Evaluation as Evaluation
@@ -77,7 +77,7 @@ PUBLIC = {
 __all__ = tuple(PUBLIC)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"mapl_jax.{PUBLIC[name]}"), name)

@@ -118,7 +118,7 @@ def _data(
     return tokenizer, trie_set.encode_split(split, tokenizer, data, folder / "cache")
 
 
-def run(config: ConfigDict, folder: Path, steps: int) -> dict[str, Any]:
+def run(config: ConfigDict, folder: Path, steps: int) -> dict[str, object]:
     """Measures the steps of a config.
 
     Args:

@@ -10,9 +10,9 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 from mapl_jax.data import trie_set
 from mapl_jax.data.messages import Prompt, as_messages, as_text
@@ -23,6 +23,7 @@ from mapl_jax.evaluation import ifeval_run, preferences, scored_file, stored
 from mapl_jax.evaluation import rewards as judging
 from mapl_jax.evaluation.ifeval import IfevalSettings
 from mapl_jax.evaluation.scored_file import ScoreSettings
+from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.kernels.attention import BACKENDS
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.config import DTYPES
@@ -55,9 +56,9 @@ class Evaluation:
         counts: what was read, dropped and cut.
     """
 
-    summary: dict[str, Any]
+    summary: Summary
     scored: preferences.Scored
-    counts: dict[str, Any]
+    counts: dict[str, object]
 
     def __repr__(self) -> str:
         return preferences.table(None, self.summary)
@@ -107,7 +108,7 @@ def evaluate_model(
     model: Model,
     data: Source,
     *,
-    synthesis: Mapping[str, Any] | None = None,
+    synthesis: Mapping[str, object] | None = None,
     max_length: int = 0,
     rows_per_batch: int = 8,
     dtype: str = "float32",
@@ -282,7 +283,7 @@ def _report(
     split: Split,
     encoding: Mapping[str, int],
     scored: preferences.Scored,
-    mesh: Any,
+    mesh: Mesh,
 ) -> None:
     """Prints the table, and writes what is asked for."""
     output = config.output or arguments.workdir

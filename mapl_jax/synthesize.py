@@ -122,7 +122,7 @@ def propose_instructions(
     families: str = "train",
     seed: int = 0,
     held_out_wordings: bool = False,
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Instructions that one text keeps and another breaks, no two of which conflict.
 
     Args:

@@ -49,7 +49,7 @@ class Batch(NamedTuple):
     comparisons: losses.Comparisons | None = None
 
     @classmethod
-    def of(cls, arrays: Mapping[str, Any]) -> Self:
+    def of(cls, arrays: Mapping[str, object]) -> Self:
         """A batch of arrays by their names, those of rows and comparisons included."""
 
         def named(part: type[NamedTuple]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jax.typing import DTypeLike
@@ -53,7 +52,7 @@ class States:
     def _mapped(self) -> list[np.ndarray]:
         return [open_memmap(file, mode="r") for file in self._files]
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         # Another process, such as one that loads data, maps the files itself.
         return {name: value for name, value in vars(self).items() if name != "_mapped"}
 

@@ -7,7 +7,6 @@ summary.json and eval/after.jsonl. Nothing is loaded or scored anew.
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from mapl_jax.evaluation import differences, following, likelihood, preferences, stored
 from mapl_jax.evaluation.differences import Difference, Key
@@ -43,7 +42,7 @@ class Run:
     path: str
     summary: Summary
     after: Summary
-    config: Mapping[str, Any]
+    config: Mapping[str, object]
     scored: preferences.Scored | likelihood.Scored
     metrics: Sequence[Summary]
     answers: Sequence[following.Answer]

@@ -8,11 +8,13 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 
 from mapl_jax import constraints
+from mapl_jax.data.messages import Message
+from mapl_jax.data.samples import Constraint, Sample
 from mapl_jax.evaluation import statistics
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.runtime.console import text_table
@@ -24,21 +26,13 @@ FOOTNOTES = (
 )
 
 
-class Instruction(TypedDict):
-    """An instruction of a prompt, as samples hold it."""
-
-    id: str
-    params: dict[str, Any]
-    text: str
-
-
 @dataclasses.dataclass(frozen=True)
 class Probe:
     """A prompt to answer: its messages, and its instructions (id, params, text)."""
 
     id: str
-    messages: Sequence[Mapping[str, str]]
-    constraints: Sequence[Instruction]
+    messages: Sequence[Message]
+    constraints: Sequence[Constraint]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +52,7 @@ class Answer:
     kept: tuple[bool, ...]
 
 
-def probes(samples: Iterable[Mapping[str, Any]], count: int) -> list[Probe]:
+def probes(samples: Iterable[Sample], count: int) -> list[Probe]:
     """Prompts with instructions from held-out samples: one of each, then another of each.
 
     A hash of the sample's id says with which of its prompts to begin: data may have an order, and

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -44,7 +43,7 @@ class HeldOut:
     respond: Responder | None = None
 
     @property
-    def evaluator(self) -> Evaluator[Any]:
+    def evaluator(self) -> Evaluator[object]:
         """The evaluation of what the run trains."""
         return evaluator_of(self.trainer.objective.kind)
 
@@ -65,7 +64,7 @@ class HeldOut:
         summary = self.evaluator.summarize(scored, seed=self.seed, resamples=0)
         return {name: value for name, value in summary.items() if isinstance(value, int | float)}
 
-    def _score(self, params: Params, samples: int) -> Any:
+    def _score(self, params: Params, samples: int) -> object:
         batches = self.trainer.held_out(
             self.tries,
             rows_per_batch=self.settings.rows_per_batch,

@@ -8,7 +8,6 @@ its samples: scores are then means over them, what one response may be expected 
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from mapl_jax.data.settings import ON_ERROR
 from mapl_jax.evaluation import statistics
 from mapl_jax.evaluation.ifeval_files import Task
 from mapl_jax.evaluation.sampler import SamplerSettings
+from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.runtime import outputs
 from mapl_jax.runtime.console import text_table
 from mapl_jax.runtime.errors import UserError
@@ -116,9 +116,7 @@ def _judge(task: Task, response: str) -> Followed:
     return Followed(task.key, strict, loose)
 
 
-def summarize(
-    samples: Sequence[Sequence[Followed]], *, seed: int, resamples: int
-) -> dict[str, Any]:
+def summarize(samples: Sequence[Sequence[Followed]], *, seed: int, resamples: int) -> Summary:
     """The four accuracies, `{prompt,instruction}_{strict,loose}`, with 95 % intervals.
 
     Of all prompts, and under `by_count` of those with one instruction, two, and so on. Intervals
@@ -183,7 +181,7 @@ def write(
     write_lines(path, lines)
 
 
-def table(summary: dict[str, Any]) -> str:
+def table(summary: Summary) -> str:
     """The accuracies for people: of all prompts, and by the number of their instructions."""
     lines = [f"{summary['prompts']} prompts, {summary['instructions']} instructions", ""]
     lines += [f"{_title(field):<22}{cell(summary, field)}" for field in FIELDS]
@@ -193,7 +191,7 @@ def table(summary: dict[str, Any]) -> str:
     return "\n".join([*lines, "", text_table(cells, [])])
 
 
-def choice_table(summaries: Mapping[str, dict[str, Any]]) -> str:
+def choice_table(summaries: Mapping[str, Summary]) -> str:
     """Ways to choose one of several responses, side by side.
 
     Args:
@@ -215,7 +213,7 @@ def _title(field: str) -> str:
     return field.replace("_", ", ")
 
 
-def cell(summary: Mapping[str, Any], field: str) -> str:
+def cell(summary: Summary, field: str) -> str:
     """A share, with its interval if there is one."""
     text = f"{summary[field]:7.1%}"
     if f"{field}_low" in summary:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from mapl_jax import token_losses
 from mapl_jax.data.loader import Batches
 from mapl_jax.evaluation import statistics
+from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.runtime.console import text_table
 from mapl_jax.runtime.files import read_lines, replacing
 from mapl_jax.training.objective import Kind
@@ -34,7 +35,7 @@ class Scored:
     tokens: np.ndarray
 
 
-def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
+def summarize(scored: Scored, *, seed: int, resamples: int) -> Summary:
     """Perplexity and mean loss per token, with 95 % percentile intervals over responses.
 
     Args:
@@ -47,7 +48,7 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
     """
     _check_finite(scored)
     loss = token_losses.token_loss(float(scored.logp.sum()), int(scored.tokens.sum()))
-    summary: dict[str, Any] = {
+    summary: dict[str, object] = {
         "loss": loss,
         "perplexity": token_losses.perplexity(loss),
         "responses": len(scored.logp),
@@ -87,12 +88,12 @@ def read_scores(path: str | os.PathLike[str]) -> Scored:
     )
 
 
-def table(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str:
+def table(before: Summary | None, after: Summary) -> str:
     """Summaries as a text table; without `before`, its column is left out."""
     return text_table(table_cells(before, after), FOOTNOTES)
 
 
-def table_cells(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[list[str]]:
+def table_cells(before: Summary | None, after: Summary) -> list[list[str]]:
     """The header and the row of the table, cell by cell."""
     interval = "perplexity_low" in after
     name = "perplexity" if before is None else "after"

@@ -19,6 +19,7 @@ from mapl_jax.data.encode import TrieRecord
 from mapl_jax.data.loader import Batches
 from mapl_jax.evaluation import listwise, statistics
 from mapl_jax.evaluation.listwise import Term
+from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.losses import LEVELS
 from mapl_jax.runtime import outputs
 from mapl_jax.runtime.console import text_table
@@ -65,7 +66,7 @@ class Scored:
         return np.asarray(shares, np.float64)
 
 
-def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
+def summarize(scored: Scored, *, seed: int, resamples: int) -> Summary:
     """The numbers of an evaluation, as plain floats, ints and dicts.
 
     For each level that occurs: `{level}_accuracy`, `_ties` (fraction of exact ties), `_margin`
@@ -131,12 +132,12 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> dict[str, Any]:
             }
     if levels:
         summary["loss"] = sum(summary[f"{level}_loss"] for level in levels)
-    by_k: dict[str, dict[str, Any]] = {level: {} for level in levels}
-    by_family: dict[str, dict[str, Any]] = {level: {} for level in levels}
+    by_k: dict[str, dict[str, object]] = {level: {} for level in levels}
+    by_family: dict[str, dict[str, object]] = {level: {} for level in levels}
     for key, members in groups.items():
         level, kind, name = key
         accuracy = float(np.average(correct[members], weights=scored.share[members]))
-        cell: dict[str, Any] = {"accuracy": accuracy, "count": len(members)}
+        cell: dict[str, object] = {"accuracy": accuracy, "count": len(members)}
         if resamples:
             cell["low"], cell["high"] = intervals[key]
         if kind:
@@ -190,7 +191,7 @@ def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
 def read_scores(path: str | os.PathLike[str]) -> Scored:
     """Reads what `write_scores` wrote, bit for bit."""
 
-    def make(record: Any) -> tuple[Any, ...]:
+    def make(record: Any) -> tuple[object, ...]:
         terms = [(t["prompt"], t["response"], t["sign"], t["reward"]) for t in record["terms"]]
         numbers = (float(record[name]) for name in ("margin", "gamma", "length_margin"))
         families = tuple(map(str, record["families"]))
@@ -203,7 +204,7 @@ def read_scores(path: str | os.PathLike[str]) -> Scored:
     return _scored(read_lines(path, make))
 
 
-def _scored(rows: Iterable[tuple[Any, ...]]) -> Scored:
+def _scored(rows: Iterable[tuple[object, ...]]) -> Scored:
     """Comparisons as the fields of `Scored`, in order."""
     columns = list(zip(*rows, strict=True)) or [()] * 10
     known = all(count is not None for tokens in columns[8] for count in tokens)
@@ -221,7 +222,7 @@ def _scored(rows: Iterable[tuple[Any, ...]]) -> Scored:
     )
 
 
-def table(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str:
+def table(before: Summary | None, after: Summary) -> str:
     """Summaries as a text table of at most 100 columns.
 
     Args:
@@ -238,7 +239,7 @@ FOOTNOTES = (
 )
 
 
-def table_cells(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[list[str]]:
+def table_cells(before: Summary | None, after: Summary) -> list[list[str]]:
     """The header and the rows of `table`, cell by cell."""
     has_interval = any(f"{level}_accuracy_low" in after for level in LEVELS)
     accuracy = "accuracy" if before is None else "after"
@@ -349,7 +350,7 @@ def score_comparisons(rewards: LeafFunction, batches: Batches, fields: Collectio
     return scored
 
 
-def _rows(trie: TrieRecord, reward: np.ndarray) -> Iterator[tuple[Any, ...]]:
+def _rows(trie: TrieRecord, reward: np.ndarray) -> Iterator[tuple[object, ...]]:
     """The fields of `Scored` of every comparison of a trie that is no tie in the data."""
     leaf = trie["term_leaf"].reshape(-1, 4)
     sign = trie["term_sign"].reshape(-1, 4)

@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import numpy as np
@@ -21,6 +20,7 @@ from mapl_jax.evaluation.preferences import score_comparisons
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import ScoreHead
+from mapl_jax.models.parameters import Params
 from mapl_jax.runtime import console
 from mapl_jax.runtime.console import say_each
 from mapl_jax.runtime.errors import UserError
@@ -274,11 +274,11 @@ def comparisons(
 @functools.lru_cache(maxsize=8)
 def _compiled(
     model: DecoderConfig, mesh: Mesh, compute: Compute
-) -> Callable[[Any, step.Batch], jax.Array]:
+) -> Callable[[Params, step.Batch], jax.Array]:
     """One program for all calls of the same shapes: a notebook scores a text at a time."""
     compute = dataclasses.replace(compute, spread=sharding.spread(mesh))
 
-    def leaves(params: Any, batch: step.Batch) -> jax.Array:
+    def leaves(params: Params, batch: step.Batch) -> jax.Array:
         return ScoreHead().leaves(model, params, batch, compute)
 
     return step.compile_scoring(leaves, mesh, restore.placement(model, mesh, True))

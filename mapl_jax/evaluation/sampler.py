@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mapl_jax.data import tokenization
+from mapl_jax.data.messages import Message
 from mapl_jax.data.settings import TEMPLATE_ARGS
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.evaluation import following
@@ -22,6 +23,7 @@ from mapl_jax.models import axes, generation
 from mapl_jax.models.config import DTYPES, DecoderConfig
 from mapl_jax.models.generation import Sampling
 from mapl_jax.models.heads import LogpHead
+from mapl_jax.models.parameters import Params
 from mapl_jax.runtime import console, plugins, settings
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.settings import setting
@@ -91,8 +93,8 @@ class Responder:
 
     def __call__(
         self,
-        params: Any,
-        conversations: Sequence[Sequence[Any]],
+        params: Params,
+        conversations: Sequence[Sequence[Message]],
         *,
         samples: int = 1,
         names: Callable[[int], str] = lambda number: f"prompt {number + 1}",
@@ -144,7 +146,7 @@ class Responder:
         return [[found[number, i] for i in range(samples)] for number in range(len(prompts))]
 
     def _batches(
-        self, params: Any, prompts: Sequence[np.ndarray], jobs: Sequence[tuple[int, int]]
+        self, params: Params, prompts: Sequence[np.ndarray], jobs: Sequence[tuple[int, int]]
     ) -> Iterator[tuple[Sequence[tuple[int, int]], generation.Responses]]:
         """Batches with their results, each read while the next one is under way."""
         waiting: list[Any] = []
@@ -157,7 +159,7 @@ class Responder:
         yield from waiting
 
     def _start(
-        self, params: Any, prompts: Sequence[np.ndarray], draws: Sequence[tuple[int, int]]
+        self, params: Params, prompts: Sequence[np.ndarray], draws: Sequence[tuple[int, int]]
     ) -> generation.Responses:
         longest = max(map(len, prompts))
         width = max(SHORTEST, 1 << (longest - 1).bit_length())
@@ -197,7 +199,7 @@ def of_run(
 
 
 def answers(
-    respond: Responder, params: Any, probes: Sequence[following.Probe]
+    respond: Responder, params: Params, probes: Sequence[following.Probe]
 ) -> list[following.Answer]:
     """Responses to prompts with instructions, and what they keep."""
     found = respond(params, [probe.messages for probe in probes])

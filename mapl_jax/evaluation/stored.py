@@ -3,14 +3,15 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import jax
 
+from mapl_jax.data.samples import Sample
 from mapl_jax.evaluation import following
 from mapl_jax.evaluation.evaluators import Evaluator, S
+from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.runtime import console, files
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.run_folder import RunFolder
@@ -50,7 +51,7 @@ def write_scores(folder: RunFolder, which: str, scored: S, evaluator: Evaluator[
         files.seal(folder.eval, [f"{which}.jsonl"])
 
 
-def read_summary(folder: RunFolder) -> dict[str, Any]:
+def read_summary(folder: RunFolder) -> Summary:
     """The summary.json of a finished run or evaluation.
 
     Raises:
@@ -104,7 +105,7 @@ def share_scores(of: RunFolder, to: RunFolder, which: str) -> None:
     files.seal(to.eval, names)
 
 
-def digests(samples: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def digests(samples: Iterable[Sample]) -> dict[str, str]:
     """Names what held-out samples say, level by level, whatever tokenizer reads them.
 
     Two runs with the same digest of a level were tested on the same comparisons, text by text.
@@ -112,6 +113,7 @@ def digests(samples: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     does not matter.
     """
     found: dict[str, list[bytes]] = {}
+    parts: list[tuple[str, object]]
     for sample in samples:
         prompts = [prompt["messages"] for prompt in sample["prompts"]]
         parts = [

@@ -226,7 +226,7 @@ class DecoderConfig:
             return self.attention_multiplier
         return (self.head_dim if self.query_scalar is None else self.query_scalar) ** -0.5
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """The fields as plain JSON."""
         return {**dataclasses.asdict(self), **{name: list(getattr(self, name)) for name in LISTS}}
 

@@ -22,13 +22,13 @@ Flax NNX modules say how they are used; a module is split once, and only plain d
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from mapl_jax.kernels.attention import attention
 from mapl_jax.kernels.compute import Compute
@@ -159,8 +159,8 @@ class Part(NamedTuple):
         layers: which of all layers they are.
     """
 
-    definition: Any
-    stacked: Any
+    definition: nnx.GraphDef
+    stacked: nnx.State
     layers: slice
 
 
@@ -209,7 +209,7 @@ class Decoder(nnx.Module):
         """
 
         def run(x: Array, part: Part) -> Array:
-            def layer(x: Array, scanned: tuple[Any, Array]) -> tuple[Array, None]:
+            def layer(x: Array, scanned: tuple[nnx.State, Array]) -> tuple[Array, None]:
                 params, kind = scanned
                 return place(nnx.merge(part.definition, params)(x, *context(kind))), None
 
@@ -242,9 +242,9 @@ class Decoder(nnx.Module):
         self,
         tokens: Int[AnyArray, "R S"],
         kinds: Int[Array, "layers"],
-        context: Callable[..., tuple[Rotary, Callable[..., tuple[Array, Any]]]],
-        memory: Any,
-    ) -> tuple[Float[Array, "R S D"], Any]:
+        context: Callable[..., tuple[Rotary, Callable[..., tuple[Array, PyTree]]]],
+        memory: PyTree,
+    ) -> tuple[Float[Array, "R S D"], PyTree]:
         """Runs the layers by scan, with a memory that each of them reads and changes.
 
         Args:
@@ -258,8 +258,10 @@ class Decoder(nnx.Module):
             The states, and the memory that the last layer leaves.
         """
 
-        def run(carried: tuple[Array, Any], part: Part) -> tuple[Array, Any]:
-            def layer(carried: tuple[Array, Any], scanned: tuple[Any, Array, Array]) -> Any:
+        def run(carried: tuple[Array, PyTree], part: Part) -> tuple[Array, PyTree]:
+            def layer(
+                carried: tuple[Array, PyTree], scanned: tuple[nnx.State, Array, Array]
+            ) -> tuple[tuple[Array, PyTree], None]:
                 x, memory = carried
                 params, kind, number = scanned
                 rotary, attend = context(kind, number, memory)
@@ -360,7 +362,7 @@ def softcapped(x: Float[Array, "..."], cap: float | None) -> Float[Array, "..."]
 
 
 @functools.cache
-def _definition(config: DecoderConfig, dtype: DTypeLike) -> tuple[Any, Any]:
+def _definition(config: DecoderConfig, dtype: DTypeLike) -> tuple[nnx.GraphDef[Decoder], Params]:
     """How a decoder is put together from parameters, and their shapes."""
     abstract = nnx.eval_shape(lambda: Decoder(config, dtype, rngs=nnx.Rngs(0)))
     definition, state = nnx.split(abstract)
@@ -381,7 +383,7 @@ def _linear(
     )
 
 
-def _product(x: Array, matrix: Array, *_: Any, **__: Any) -> Array:
+def _product(x: Array, matrix: Array, *_: object, **__: object) -> Array:
     """What a linear layer asks for: the last axis of the states with the first of the matrix."""
     return product(x, matrix)
 

@@ -86,8 +86,8 @@ class Family:
     tensors: tuple[Tensor, ...]
     fields: Mapping[str, str]
     defaults: Mapping[str, Any]
-    fixed: Mapping[str, tuple[Any, ...]]
-    constants: Mapping[str, Any]
+    fixed: Mapping[str, tuple[object, ...]]
+    constants: Mapping[str, object]
     windows: int = NOWHERE
     listed: bool = False
     still: str = ""
@@ -198,7 +198,7 @@ NORMS_BOTH = (
 DEFAULTS = {"rms_norm_eps": 1e-6, "tie_word_embeddings": False, "max_position_embeddings": 32_768}
 ALL_HEADS = {"num_key_value_heads": "num_attention_heads"}
 # What no family here can do, whichever of them a file says it is.
-NEVER: dict[str, tuple[Any, ...]] = {
+NEVER: dict[str, tuple[object, ...]] = {
     **dict.fromkeys(("quantization_config", "quantization", "compression_config"), ()),
     **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts"), ()),
     **dict.fromkeys(("q_lora_rank", "kv_lora_rank", "clip_qkv"), ()),

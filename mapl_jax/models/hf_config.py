@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 from mapl_jax.models import rope
 from mapl_jax.models.config import DecoderConfig
@@ -124,7 +123,7 @@ def to_hf(config: DecoderConfig, dtype: str = "float32") -> Json:
     return content
 
 
-def _value(raw: Json, family: Family, key: str, where: str) -> Any:
+def _value(raw: Json, family: Family, key: str, where: str) -> object:
     field, default = family.fields[key], family.defaults.get(key)
     if isinstance(default, str):
         default = raw.get(default)

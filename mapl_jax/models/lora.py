@@ -11,11 +11,12 @@ alone, `base`, is the reference of a policy at no extra memory: the same arrays,
 """
 
 import dataclasses
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.sharding import PartitionSpec
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
@@ -27,6 +28,8 @@ from mapl_jax.runtime.settings import setting
 TARGETS = ("q", "k", "v", "o", "gate", "up", "down")
 ALL = "all"
 HEADS = ("score",)
+
+Layer = TypeVar("Layer", bound=nnx.Module)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,13 +98,13 @@ class Linear(nnx.Linear):
 
     lora: Adapter | None = None
 
-    def __call__(self, inputs: Array, out_sharding: Any = None) -> Array:
+    def __call__(self, inputs: Array, out_sharding: PartitionSpec | None = None) -> Array:
         """Applies it to every token."""
         outputs = super().__call__(inputs, out_sharding)
         return outputs if self.lora is None else outputs + self.lora(inputs)
 
 
-def adapt(layer: nnx.Module, lora: Lora | None, dtype: DTypeLike, *, rngs: nnx.Rngs) -> Any:
+def adapt(layer: Layer, lora: Lora | None, dtype: DTypeLike, *, rngs: nnx.Rngs) -> Layer:
     """Gives the targets among a layer's matrices their adapters; returns the layer."""
     if lora is not None:
         for path, module in list(nnx.iter_modules(layer)):
@@ -120,7 +123,7 @@ def adapters_of_last(layers: nnx.Module, count: int) -> None:
             module.b = nnx.Param(module.b[...][-count:])
 
 
-def without_adapters(layer: nnx.Module) -> Any:
+def without_adapters(layer: Layer) -> Layer:
     """A layer, or a stack of them, that has none."""
     plain = nnx.clone(layer)
     for _, module in nnx.iter_modules(plain):

@@ -177,7 +177,11 @@ def merged(folder: Path, config: DecoderConfig, params: Params) -> Params:
 
 
 def _change(
-    about: Mapping[str, Any], tensors: Mapping[str, np.ndarray], name: str, rows: slice, part: Part
+    about: Mapping[str, object],
+    tensors: Mapping[str, np.ndarray],
+    name: str,
+    rows: slice,
+    part: Part,
 ) -> tuple[float, np.ndarray] | None:
     """What stays of rows of a tensor, 1 or 0, and what is added; None if nothing changes."""
     module = name.removesuffix(".weight")
@@ -214,7 +218,7 @@ PLAIN = {
 }
 
 
-def _check(folder: Path, about: Mapping[str, Any]) -> None:
+def _check(folder: Path, about: Mapping[str, object]) -> None:
     for key, allowed in PLAIN.items():
         if about.get(key) is not None and about[key] not in allowed:
             raise UserError(

@@ -3,8 +3,6 @@
 The keys are hub names. A model made from one of these has the published shape and random weights.
 """
 
-from typing import Any
-
 from mapl_jax.models import hf_config
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.runtime.errors import UserError
@@ -26,7 +24,7 @@ _LLAMA_ROPE = {
     "original_max_position_embeddings": 8192,
 }
 
-SHAPES: dict[str, dict[str, Any]] = {
+SHAPES: dict[str, dict[str, object]] = {
     "HuggingFaceTB/SmolLM2-135M": {
         "model_type": "llama",
         "vocab_size": 49_152,

@@ -197,7 +197,7 @@ def rotate(
 
 
 def from_hf(
-    entry: Any, where: str, *, theta: float, positions: int, longest: int
+    entry: object, where: str, *, theta: float, positions: int, longest: int
 ) -> tuple[float, RopeScaling | None]:
     """Base and scaling from an entry of a `config.json`.
 
@@ -253,10 +253,12 @@ def from_hf(
     return float(theta), scaling
 
 
-def _defaults(kind: str, positions: int, longest: int, entry: Mapping[str, Any]) -> dict[str, Any]:
+def _defaults(
+    kind: str, positions: int, longest: int, entry: Mapping[str, Any]
+) -> dict[str, object]:
     """What an entry may leave out, as `transformers` fills it in."""
     original = entry.get("original_max_position_embeddings", positions)
-    values: dict[str, Any] = {"original_max_position_embeddings": positions}
+    values: dict[str, object] = {"original_max_position_embeddings": positions}
     if kind not in ("yarn", "longrope") or not is_positive(original):
         return values
     factor = entry.get("factor", longest / original)
@@ -273,7 +275,7 @@ def is_positive(value: Any) -> bool:
     return type(value) in (int, float) and 0 < value < 1e300
 
 
-def to_hf(theta: float, scaling: RopeScaling | None) -> dict[str, Any]:
+def to_hf(theta: float, scaling: RopeScaling | None) -> dict[str, object]:
     """An entry that `from_hf` reads back."""
     if scaling is None:
         return {"rope_theta": theta, "rope_type": "default"}

@@ -263,6 +263,7 @@ def train_seconds(
     compiled = run.train_step.lower(state, batch, frozen).compile()
     compile_seconds = time.perf_counter() - start
     memory = compiled.memory_analysis()
+    assert memory is not None  # CPUs, GPUs and TPUs all have one
     for step in range(warm + steps):
         if step == warm:
             jax.block_until_ready(state)

@@ -62,7 +62,7 @@ def compare(
     batch: int,
     repeats: int,
     say: Say,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Trains on every side, by turns.
 
     Args:
@@ -124,7 +124,7 @@ def compare(
 
 def _by_turns(
     kind: str, sides: dict[str, Side], pairs: int, repeats: int, say: Say
-) -> dict[str, Any]:
+) -> dict[str, object]:
     checks = {name: side.check() for name, side in sides.items()}
     say(f"\n{kind}: loss and gradient norm of the first pairs, before any step")
     for name, (loss, norm) in checks.items():

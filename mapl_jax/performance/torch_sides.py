@@ -201,12 +201,12 @@ def _trainer(
     batch: int,
     tokenizer: Tokenizer,
     folder: Path,
-    clock: Any,
+    clock: object,
 ) -> Any:
     import datasets
     import trl
 
-    own: dict[str, Any] = {}
+    own: dict[str, object] = {}
     if kind == "reward":
         records = [
             {"chosen_ids": p.prompt + p.chosen, "rejected_ids": p.prompt + p.rejected}
@@ -252,25 +252,25 @@ def _clock() -> Any:
     class Clock(transformers.TrainerCallback):
         """Seconds from the beginning of the first step to the end of the last."""
 
-        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        def on_step_begin(self, args: object, state: Any, control: object, **_: object) -> None:
             """Starts the clock."""
             if state.global_step == 0:
                 self.start = time.perf_counter()
 
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        def on_step_end(self, args: object, state: object, control: object, **_: object) -> None:
             """Reads the clock."""
             self.seconds = time.perf_counter() - self.start
 
     return Clock()
 
 
-def _dpo_trainer() -> Any:
+def _dpo_trainer() -> object:
     import trl
 
     class Tokenized(trl.DPOTrainer):
         """Takes the tokens as they are, the same as on the other sides."""
 
-        def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+        def _prepare_dataset(self, dataset: object, *_: object) -> object:
             return dataset
 
     return Tokenized

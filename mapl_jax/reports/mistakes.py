@@ -1,18 +1,16 @@
 """The samples that a model gets most wrong, ready to be shown."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from mapl_jax import constraints
-from mapl_jax.data.samples import response_name
+from mapl_jax.data.samples import Constraint, Sample, response_name
 from mapl_jax.evaluation import likelihood
 from mapl_jax.evaluation.preferences import Scored
 from mapl_jax.losses import LEVELS
 
-Sample = Mapping[str, Any]  # in the schema of `mapl_jax.data.samples`
 SHOWN = 4  # of a level
 LETTERS = ("x", "x′", "x″", "x‴")
 RULES = {
@@ -147,7 +145,7 @@ def _mistake(scored: Scored, i: int, sample: Sample) -> Mistake:
     )
 
 
-def _verdict(entry: Mapping[str, Any], response: str) -> bool | None:
+def _verdict(entry: Constraint, response: str) -> bool | None:
     try:
         return constraints.check(entry["id"], entry["params"], response)
     except (KeyError, TypeError, ValueError):

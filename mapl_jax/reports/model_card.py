@@ -4,19 +4,18 @@ import html
 import importlib.resources
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
 from mapl_jax.evaluation import evaluator_of, kind_of
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.losses import LEVELS
+from mapl_jax.runtime.run_folder import Config
 from mapl_jax.runtime.storage import HUB_NAME
 from mapl_jax.training.restore import Trained
 
-Config = Mapping[str, Any]
 SAYS = {
     "base": "which of two responses is better",
     "intra": "which of two prompts one response keeps",

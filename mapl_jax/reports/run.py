@@ -8,10 +8,10 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 import jax
 
+from mapl_jax.data.samples import Sample
 from mapl_jax.evaluation import evaluator_of, following, likelihood, preferences, stored
 from mapl_jax.evaluation.evaluators import kind_of
 from mapl_jax.evaluation.preferences import percent
@@ -38,7 +38,7 @@ from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import write_json
 from mapl_jax.runtime.paths import shown
 from mapl_jax.runtime.provenance import stamp
-from mapl_jax.runtime.run_folder import RunFolder
+from mapl_jax.runtime.run_folder import Config, RunFolder
 from mapl_jax.training.metrics import read_metrics
 from mapl_jax.training.objective import Kind
 from mapl_jax.training.restore import Model, Trained
@@ -118,7 +118,7 @@ def write_report(
     notes: Sequence[str] = (),
     device: str = "",
     answers: Sequence[Sequence[following.Answer]] = (),
-    samples: Iterable[Mapping[str, Any]] = (),
+    samples: Iterable[Sample] = (),
     links: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Writes the report, whole or not at all.
@@ -319,10 +319,10 @@ def read_pictures(folder: RunFolder) -> dict[str, Gallery]:
 
 def finish(
     folder: RunFolder,
-    config: Mapping[str, Any],
-    facts: Mapping[str, Any],
+    config: Config,
+    facts: Config,
     kind: Kind,
-    samples: Callable[[], Iterable[Mapping[str, Any]]],
+    samples: Callable[[], Iterable[Sample]],
 ) -> None:
     """Writes summary.json and report.html, and prints the table.
 

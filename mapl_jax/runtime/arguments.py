@@ -3,7 +3,6 @@
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any
 
 import yaml
 
@@ -79,7 +78,9 @@ def overrides(file: str) -> list[str]:
     return [f"--config.{name}={text}" for name, text in _texts(found, f"--overrides={file}: ")]
 
 
-def _texts(values: Mapping[Any, Any], where: str, section: str = "") -> Iterator[tuple[str, str]]:
+def _texts(
+    values: Mapping[object, object], where: str, section: str = ""
+) -> Iterator[tuple[str, str]]:
     """Full names of fields and their values as a command line has them."""
     for key, value in values.items():
         name = f"{section}{key}"

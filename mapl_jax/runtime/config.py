@@ -21,7 +21,7 @@ FOLDER = next(
 
 
 @checked()
-def load_config(name: str = "rm", values: Mapping[str, Any] | None = None) -> ConfigDict:
+def load_config(name: str = "rm", values: Mapping[str, object] | None = None) -> ConfigDict:
     """The config of a file of `configs/`, with some fields set.
 
     Args:
@@ -53,7 +53,7 @@ def presets(name: str) -> tuple[str, ...]:
     return tuple(getattr(_module(file_of(name)), "PRESETS", ()))
 
 
-def beside(file: str, name: str) -> Any:
+def beside(file: str, name: str) -> object:
     """A config file that another one builds on.
 
     Args:
@@ -91,7 +91,7 @@ def located(name: str) -> str:
     return f"{file_of(name)}{''.join(name.partition(':')[1:])}" if name else name
 
 
-def change(config: ConfigDict, values: Mapping[str, Any]) -> None:
+def change(config: ConfigDict, values: Mapping[str, object]) -> None:
     """Sets fields of a config, as `--config.FIELD=VALUE` does.
 
     Raises:
@@ -117,7 +117,7 @@ def change(config: ConfigDict, values: Mapping[str, Any]) -> None:
             ) from None
 
 
-def fields(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def fields(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, object]]:
     """Every field of a config with its value, sections as `section.field`."""
     for name in config:
         value = config[name]

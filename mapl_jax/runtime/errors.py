@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 
-def choice(name: str, value: str, allowed: Collection[str] | Mapping[str, Any]) -> Any:
+def choice(name: str, value: str, allowed: Collection[str] | Mapping[str, object]) -> Any:
     """A config value that must be one of a few; with a mapping, what it stands for.
 
     Raises:

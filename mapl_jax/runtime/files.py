@@ -120,7 +120,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         part.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_json(path: str | os.PathLike[str], value: Any) -> None:
+def write_json(path: str | os.PathLike[str], value: object) -> None:
     """Writes a JSON file whole or not at all; a number that is not finite becomes null."""
     try:
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
@@ -129,7 +129,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, text + "\n")
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> object:
     if isinstance(value, dict):
         return {key: _finite(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -137,7 +137,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_lines(path: str | os.PathLike[str], records: Iterable[Any]) -> None:
+def write_lines(path: str | os.PathLike[str], records: Iterable[object]) -> None:
     """Writes a JSONL file, one value a line, whole or not at all."""
     write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
 

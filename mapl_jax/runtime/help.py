@@ -3,7 +3,6 @@
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from mapl_jax.runtime import settings
 
@@ -39,7 +38,7 @@ def of_flags(classes: Sequence[type]) -> Iterator[str]:
     yield from _entry("help", "print this (default: False)", switch=True)
 
 
-def of_fields(cls: type, values: Mapping[str, Any]) -> Iterator[str]:
+def of_fields(cls: type, values: Mapping[str, object]) -> Iterator[str]:
     """The fields of a config with their defaults.
 
     Args:

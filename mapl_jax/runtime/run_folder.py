@@ -17,7 +17,8 @@ from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import held, read_json, remove, sweep, write_json
 from mapl_jax.runtime.paths import local, lock_of, shown
 
-# What Orbax takes for a pattern, and finds nothing by; what `data.sources.as_file` writes.
+# What Orbax (0.12) takes for a pattern, and finds nothing by: tests/test_upstream.py fails once it
+# finds it. Then what `data.sources.as_file` writes.
 _PATTERN = re.compile(r"[\[\]*?]")
 _GIVEN = re.compile(r"\.?(?:train|test)-[0-9a-f]{16}\.jsonl(?:\.part-\d+)?")
 
@@ -201,7 +202,7 @@ def makes_start(config: Config) -> bool:
     return config.get("sft") is not None and not config["model"]["path"]
 
 
-def merged(values: Config, other: Config) -> dict[str, Any]:
+def merged(values: Config, other: Config) -> dict[str, object]:
     """Nested values with other ones in place of those of the same names."""
     result = dict(values)
     for name, value in other.items():
@@ -212,7 +213,7 @@ def merged(values: Config, other: Config) -> dict[str, Any]:
     return result
 
 
-def _differences(found: Any, wanted: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+def _differences(found: object, wanted: object, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Names of the fields that differ, each with what it was and is."""
     if isinstance(found, dict) or isinstance(wanted, dict):
         old, new = (side if isinstance(side, dict) else {} for side in (found, wanted))

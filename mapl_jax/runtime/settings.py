@@ -144,7 +144,7 @@ class Field:
 
     name: str
     kind: Any
-    default: Any
+    default: object
     about: Setting
 
     @property
@@ -153,7 +153,7 @@ class Field:
         return dataclasses.is_dataclass(self.kind)
 
 
-def fields_of(cls: Any) -> Mapping[str, Field]:
+def fields_of(cls: object) -> Mapping[str, Field]:
     """The fields of a settings class by name, sections as one field each."""
     return _fields_of(cls)
 
@@ -202,7 +202,7 @@ def check(settings: object, section: str) -> None:
             _check_one(field, getattr(settings, name), _joined(section, name))
 
 
-def check_values(cls: type, values: Mapping[str, Any], section: str = "") -> None:
+def check_values(cls: type, values: Mapping[str, object], section: str = "") -> None:
     """Makes sure that every value belongs to a field and means something by itself.
 
     Args:
@@ -216,7 +216,7 @@ def check_values(cls: type, values: Mapping[str, Any], section: str = "") -> Non
     _check_values(cls, values, section, cls)
 
 
-def _check_values(cls: type, values: Mapping[str, Any], section: str, whole: type) -> None:
+def _check_values(cls: type, values: Mapping[str, object], section: str, whole: type) -> None:
     fields = fields_of(cls)
     for key, value in values.items():
         name = _joined(section, key)
@@ -240,7 +240,7 @@ def _check_one(field: Field, value: object, name: str) -> None:
         raise UserError(f"{name} is {value!r}; {problem}")
 
 
-def from_section(cls: type[S], section: Mapping[str, Any], name: str = "") -> S:
+def from_section(cls: type[S], section: Mapping[str, object], name: str = "") -> S:
     """Settings from the section of a config.
 
     Args:
@@ -269,7 +269,7 @@ def _made(cls: type[S], section: Mapping[str, Any], name: str) -> S:
     return cls(**values)
 
 
-def replace(settings: S, values: Mapping[str, Any]) -> S:
+def replace(settings: S, values: Mapping[str, object]) -> S:
     """The same settings with other values.
 
     Args:
@@ -283,7 +283,7 @@ def replace(settings: S, values: Mapping[str, Any]) -> S:
     return _replaced(settings, values)
 
 
-def _replaced(settings: Any, values: Mapping[str, Any]) -> Any:
+def _replaced(settings: Any, values: Mapping[str, object]) -> Any:
     fields = fields_of(type(settings))
     changed = {
         key: _replaced(getattr(settings, key), value)
@@ -344,7 +344,7 @@ def _whole(field: Field) -> bool:
     return any(inner.section for inner in fields_of(field.kind).values())
 
 
-def defaults(cls: type) -> dict[str, Any]:
+def defaults(cls: type) -> dict[str, object]:
     """A config with every field of a settings class at its default; sections as mappings.
 
     Whole configs inside it, and fields without a default, are left out.

@@ -2,8 +2,8 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
+from mapl_jax.data.samples import Comparison, Sample
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.synthesis.corpus import hash_of
 
@@ -34,7 +34,7 @@ class Arm:
     levels: tuple[str, ...] = _ALL
     change: str = ""
     share: float = 1.0
-    loss: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    loss: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
     @property
     def data(self) -> str:
@@ -134,7 +134,7 @@ def named(names: str) -> tuple[Arm, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def changed(sample: Mapping[str, Any], arm: Arm, seed: int) -> dict[str, Any]:
+def changed(sample: Sample, arm: Arm, seed: int) -> Sample:
     """A sample with the comparisons of an arm.
 
     Args:
@@ -144,14 +144,14 @@ def changed(sample: Mapping[str, Any], arm: Arm, seed: int) -> dict[str, Any]:
             the samples of a smaller one.
     """
     base = [c for c in sample["comparisons"] if c["level"] == "base"]
-    others: list[dict[str, Any]] = []
+    others: list[Comparison] = []
     if hash_of(seed, sample["id"], "study share") < arm.share * _HASHES:
         others = [c for c in sample["comparisons"] if c["level"] in arm.levels]
         others = _CHANGES[arm.change](others)
     return {**sample, "comparisons": base + others}
 
 
-def _one_ended(comparisons: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _one_ended(comparisons: list[Comparison]) -> list[Comparison]:
     """The prompt whose instructions the response keeps, over the one without any."""
     return [
         {**c, "prompt": [c["prompt"][0], 0], "response": [c["response"][0]] * 2, "sign": [1, -1]}
@@ -159,7 +159,7 @@ def _one_ended(comparisons: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _iopo(comparisons: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _iopo(comparisons: list[Comparison]) -> list[Comparison]:
     """r(x', y_w) - r(x', y_l) - r(x'', y_w) + r(x'', y_l), once for both inter comparisons."""
     if len(comparisons) < 2:
         return []

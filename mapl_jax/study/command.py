@@ -19,14 +19,12 @@ import json
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from mapl_jax.data import sources
-from mapl_jax.evaluation.preferences import Scored
 from mapl_jax.runtime import cli, run_folder
 from mapl_jax.runtime.console import result, say
 from mapl_jax.runtime.files import write_json, write_text
@@ -34,7 +32,7 @@ from mapl_jax.runtime.settings import from_section, setting
 from mapl_jax.study import arms as all_arms
 from mapl_jax.study import measures, pages, running, tables
 from mapl_jax.study.arms import Arm
-from mapl_jax.study.measures import ANSWERED, LONGER, MEASURES, Estimate, Measure
+from mapl_jax.study.measures import ANSWERED, LONGER, MEASURES, Estimate, Measure, Test
 from mapl_jax.study.running import Job
 from mapl_jax.study.settings import Settings
 
@@ -174,10 +172,10 @@ def _rows(
     return rows
 
 
-def _tests(wanted: Sequence[Measure], jobs: Sequence[Job]) -> dict[str, list[Any]]:
+def _tests(wanted: Sequence[Measure], jobs: Sequence[Job]) -> dict[str, list[Test]]:
     """What the measures are taken of, for each run of an arm."""
     scored = [job.scored() for job in jobs]
-    parts: dict[str, list[Any]] = {
+    parts: dict[str, list[Test]] = {
         test: [measures.of_test(one, test) for one in scored]
         for test in {measure.test for measure in wanted} - {ANSWERED}
     }
@@ -187,13 +185,13 @@ def _tests(wanted: Sequence[Measure], jobs: Sequence[Job]) -> dict[str, list[Any
 
 
 def _drawn(
-    config: ConfigDict, measure: Measure, tests: Sequence[Any]
+    config: ConfigDict, measure: Measure, tests: Sequence[Test]
 ) -> tuple[np.ndarray, np.ndarray]:
     moments = [measure.moments(one) for one in tests]
     return measures.resampled(measure, moments, seed=config.seed, resamples=config.resamples)
 
 
-def _lengths(config: ConfigDict, tests: Sequence[Scored]) -> dict[str, Estimate]:
+def _lengths(config: ConfigDict, tests: Sequence[Test]) -> dict[str, Estimate]:
     return {LONGER.name: measures.estimate(*_drawn(config, LONGER, tests))}
 
 

@@ -22,12 +22,12 @@ from mapl_jax.synthesis.prompts import write_instructions
 from mapl_jax.synthesis.settings import Settings
 
 # What differs from the study's own synthesis, by the name of a corpus.
-TRAIN: Mapping[str, Mapping[str, Any]] = {
+TRAIN: Mapping[str, Mapping[str, object]] = {
     "compact": {"mode": "compact"},
     "full": {"mode": "full"},
     "length": {"families": "length_constraints:number_words", "k_min": 1, "k_max": 1},
 }
-TEST: Mapping[str, Mapping[str, Any]] = {
+TEST: Mapping[str, Mapping[str, object]] = {
     "test": {"mode": "compact"},
     # Families and wordings that no arm has seen; they are few, and so are asked for fewer at once.
     "held_out": {
@@ -74,7 +74,7 @@ class Corpora:
     def tests(self) -> Path:
         """Samples of all of `TESTS`, each with the name of its test before its id."""
 
-        def records() -> Iterator[Mapping[str, Any]]:
+        def records() -> Iterator[Sample]:
             for name in TESTS:
                 for sample in self._test(name):
                     yield {**sample, "id": f"{name}:{sample['id']}"}
@@ -96,7 +96,7 @@ class Corpora:
             run_tokenizer.make_tokenizer(settings, config.model.path, split, folder)
         return str(folder)
 
-    def _test(self, name: str) -> Iterator[Mapping[str, Any]]:
+    def _test(self, name: str) -> Iterator[Sample]:
         if name == KEPT_BY_BOTH:
             return _kept_by_both(self.test, self.settings)
         return self._split(self.test, self._settings(TEST[name])).samples()
@@ -109,7 +109,7 @@ class Corpora:
             pairs.records, self.cache, synthesis=settings, num_proc=self.num_proc
         )
 
-    def _file(self, name: str, records: Callable[[], Iterator[Mapping[str, Any]]]) -> Path:
+    def _file(self, name: str, records: Callable[[], Iterator[Sample]]) -> Path:
         path = self.folder / f"{name}.jsonl"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,7 @@ class Corpora:
         return path
 
 
-def _kept_by_both(pairs: Pairs, settings: Settings) -> Iterator[Mapping[str, Any]]:
+def _kept_by_both(pairs: Pairs, settings: Settings) -> Iterator[Sample]:
     """Samples whose instructions both responses keep, so that no gap should move."""
     for pair in pairs.records:
         rng = draw.generator(settings.seed, pair["id"], "kept by both")

@@ -17,6 +17,7 @@ from mapl_jax.evaluation.following import Answer
 from mapl_jax.evaluation.preferences import Scored
 from mapl_jax.study.corpora import KEPT_BY_BOTH
 
+Test = Scored | list[Answer]  # what a measure is taken of
 Moments = tuple[list[str], np.ndarray]
 ANSWERED = "answers"
 

@@ -65,7 +65,7 @@ class Job:
     command: str
 
     @property
-    def start(self) -> tuple[Any, ...]:
+    def start(self) -> tuple[object, ...]:
         """Runs that agree in this score alike before training: of one seed, or one given model."""
         loss = self.config.loss
         seed = self.seed if self.arm.objective == "reward" else None
@@ -79,7 +79,7 @@ class Job:
     @property
     def summary(self) -> dict[str, Any]:
         """What the run wrote."""
-        found: dict[str, Any] = read_json(self.folder.summary)
+        found: dict[str, object] = read_json(self.folder.summary)
         return found
 
     def scored(self) -> preferences.Scored:
@@ -243,7 +243,7 @@ def _job(
 ) -> Job:
     own = config[arm.objective]
     run = RunFolder(folder / "runs" / f"{_slug(arm.name)}-{budget}-{seed}")
-    values: dict[str, Any] = {
+    values: dict[str, object] = {
         "name": arm.name,
         "seed": seed,
         "data.cache": str(data.cache),
@@ -262,7 +262,7 @@ def _job(
     return Job(arm, seed, budget, run, made, _command(preset, made, run))
 
 
-def _with(config: ConfigDict, values: dict[str, Any]) -> ConfigDict:
+def _with(config: ConfigDict, values: dict[str, object]) -> ConfigDict:
     copied = ConfigDict(config.to_dict())
     change(copied, values)
     return copied.lock()

@@ -116,7 +116,7 @@ class Corpus:
             return True
         return bool(rng.random() < self.keep[family][side > 0])
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As plain lists and numbers; everything that samples depend on besides their pair."""
         return dataclasses.asdict(self) | {"responses": list(self.responses)}
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxtyping import PyTree
 from orbax.checkpoint import v1 as ocp
 
 from mapl_jax.models import finite
@@ -20,7 +21,7 @@ from mapl_jax.runtime.errors import Stopped, Unwritten, UserError
 from mapl_jax.training.step import TrainState
 
 
-def check_record(at: int, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def check_record(at: int, found: Mapping[str, object], wanted: Mapping[str, object]) -> None:
     """Makes sure that a checkpoint is one of this very run.
 
     Raises:
@@ -98,7 +99,7 @@ class Checkpoints:
             if kind is None or issubclass(kind, Stopped):
                 raise
 
-    def save(self, step: int, state: TrainState, record: dict[str, Any]) -> None:
+    def save(self, step: int, state: TrainState, record: dict[str, object]) -> None:
         """Starts to write a checkpoint; a step that is there already is left as it is.
 
         Raises:
@@ -149,11 +150,11 @@ class Checkpoints:
         parts = self._load(step, {"params": abstract.params, "rest": _rest(abstract)})
         return TrainState(params=parts["params"], **parts["rest"])
 
-    def restore_params(self, step: int, abstract: Any) -> Any:
+    def restore_params(self, step: int, abstract: PyTree) -> PyTree:
         """Reads the parameters alone, as `restore` does."""
         return self._load(step, {"params": abstract})["params"]
 
-    def _load(self, step: int, parts: dict[str, Any]) -> dict[str, Any]:
+    def _load(self, step: int, parts: dict[str, object]) -> dict[str, Any]:
         try:
             found = self._inner.load_checkpointables(step, parts)
         except Exception as error:  # Orbax raises many kinds; all mean that it cannot be used

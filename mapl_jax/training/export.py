@@ -23,6 +23,7 @@ from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import hub, layout, lora, peft, saving
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import Head, LogpHead, ScoreHead
+from mapl_jax.models.parameters import Params
 from mapl_jax.runtime import outputs
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
@@ -129,19 +130,19 @@ def _write_adapters(
 @functools.lru_cache(maxsize=4)
 def _scoring(
     model: DecoderConfig, mesh: Mesh, head: bool
-) -> Callable[[Any, step.Batch], jax.Array]:
+) -> Callable[[Params, step.Batch], jax.Array]:
     """The compiled scoring, which before and after is the same unless adapters were merged."""
     of = ScoreHead() if head else LogpHead(CHUNK)
     compute = Compute(spread=sharding.spread(mesh))
 
-    def leaves(params: Any, batch: step.Batch) -> jax.Array:
+    def leaves(params: Params, batch: step.Batch) -> jax.Array:
         return of.leaves(model, params, batch, compute)
 
     return step.compile_scoring(leaves, mesh, restore.placement(model, mesh, head))
 
 
 def _numbers(
-    model: DecoderConfig, params: Any, tries: TrieSet, mesh: Mesh, tokenizer: Any
+    model: DecoderConfig, params: Params, tries: TrieSet, mesh: Mesh, tokenizer: Tokenizer
 ) -> np.ndarray:
     """Rewards of the leaves of the first tries, or log-probabilities, fp32."""
     head = "score" in params
@@ -176,7 +177,7 @@ def _check_numbers(expected: np.ndarray, found: np.ndarray, dtype: str) -> float
     return difference
 
 
-def _check_tokens(folder: Path, tokenizer: Any, tries: TrieSet) -> None:
+def _check_tokens(folder: Path, tokenizer: Tokenizer, tries: TrieSet) -> None:
     reloaded = tokenization.load(str(folder))
     for text in itertools.islice(_texts(tokenizer, tries), CHECKED_TRIES):
         before, after = (t.encode(text, add_special_tokens=False) for t in (tokenizer, reloaded))
@@ -187,7 +188,7 @@ def _check_tokens(folder: Path, tokenizer: Any, tries: TrieSet) -> None:
             )
 
 
-def _texts(tokenizer: Any, tries: TrieSet) -> Iterator[str]:
+def _texts(tokenizer: Tokenizer, tries: TrieSet) -> Iterator[str]:
     """The first leaf of every trie."""
     for index in range(len(tries)):
         trie: Mapping[str, Any] = tries[index]

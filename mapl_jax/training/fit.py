@@ -102,11 +102,11 @@ class Fit:
             if start:
                 check_record(start, checkpoints.record(start), self.record)
             new = distributed.broadcast_from_main(not self.evaluations(None).has("before"))
-            first: Params = None
+            first: Params = {}
             frozen: Params = {}
             if not start or model.lora or new:
                 first, frozen = lora.split(self.source.make(trainer.places), model.lora)
-            own = self.reference is self.source and first is not None
+            own = self.reference is self.source and bool(first)
             references = reference_logps(
                 self.reference,
                 trainer.objective,

@@ -47,7 +47,7 @@ class About:
     workdir: Path
     resume_step: int
     name: str = ""
-    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    config: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
     @property
     def id(self) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 
 from mapl_jax.data.loader import Batch
 from mapl_jax.models import saving
+from mapl_jax.models.parameters import Params
 from mapl_jax.runtime import console
 from mapl_jax.runtime.errors import Stopped, UserError
 from mapl_jax.runtime.files import write_json
@@ -74,7 +75,7 @@ def train(
     start: int,
     to_device: Callable[[Batch], Batch],
     writer: Writer,
-    evaluate: Callable[[Any, int], Mapping[str, float]],
+    evaluate: Callable[[Params, int], Mapping[str, float]],
     save: Callable[[int, TrainState], None],
     epoch_at: Callable[[int], float],
     preemption: Preemption | None = None,

@@ -55,7 +55,7 @@ class MetricsWriter:
         enabled: bool = True,
         to: Sequence[str] = ("tensorboard",),
         name: str = "",
-        config: Mapping[str, Any] | None = None,
+        config: Mapping[str, object] | None = None,
     ):
         self._workdir = Path(workdir)
         self._total = total_steps

@@ -1,11 +1,11 @@
 """Optimizers by optax's names, their learning rate, and the clipping of gradients."""
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import PyTree
 
 from mapl_jax.runtime import settings
 from mapl_jax.runtime.settings import setting
@@ -74,7 +74,7 @@ def schedule(numbers: OptimizerSettings, total_steps: int) -> optax.Schedule:
 
 
 def make(
-    numbers: OptimizerSettings, learning_rate: optax.Schedule, logical: Any
+    numbers: OptimizerSettings, learning_rate: optax.Schedule, logical: PyTree
 ) -> optax.GradientTransformation:
     """The optimizer of a run.
 
@@ -117,7 +117,7 @@ def _is_names(value: object) -> bool:
     return isinstance(value, tuple)
 
 
-def _matrices(logical: Any) -> Any:
+def _matrices(logical: PyTree) -> PyTree:
     """Which parameters are matrices, also those that are stacked over layers."""
     return jax.tree.map(
         lambda names: len([name for name in names if name != "layers"]) > 1,
@@ -134,7 +134,7 @@ def _muon(names: tuple[str | None, ...]) -> optax.contrib.MuonDimensionNumbers |
     return optax.contrib.MuonDimensionNumbers(axes[0], tuple(axes[1:]))
 
 
-def clip(gradients: Any, max_norm: float) -> tuple[Any, jax.Array]:
+def clip(gradients: PyTree, max_norm: float) -> tuple[PyTree, jax.Array]:
     """Scales gradients by min(1, max_norm / (norm + 1e-6)), as PyTorch does.
 
     Returns:

@@ -4,7 +4,6 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -19,10 +18,12 @@ from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import axes
 from mapl_jax.models.initial import InitialWeights, from_folder
+from mapl_jax.models.parameters import Params
 from mapl_jax.runtime import distributed
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import scoring, sharding, step
 from mapl_jax.training.objective import Objective
+from mapl_jax.training.scoring import LeafFunction
 from mapl_jax.training.settings import RunSettings
 
 FORMAT = 4
@@ -102,7 +103,7 @@ def reference_logps(
     objective: Objective,
     sets: list[TrieSet],
     *,
-    params: Any,
+    params: Params | None,
     mesh: Mesh,
     cache_dir: Path,
     rows_per_batch: int,
@@ -132,7 +133,7 @@ def reference_logps(
     fields = tuple(name for name in objective.fields if name != "ref_logp")
 
     @functools.cache
-    def ready() -> Callable[[Any], Any]:
+    def ready() -> LeafFunction:
         values = source.make(places) if params is None else params
         score = step.compile_scoring(
             functools.partial(objective.leaves, source.model, compute=compute), mesh, places

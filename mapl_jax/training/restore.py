@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 from jax.sharding import Mesh
+from jaxtyping import PyTree
 
 from mapl_jax.data import cache, tokenization
 from mapl_jax.data.tokenization import Tokenizer
@@ -16,12 +17,13 @@ from mapl_jax.models import axes, hub, initial, lora, peft, saving, tensors
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import Head, LogpHead, ScoreHead
 from mapl_jax.models.layout import ADAPTER_CONFIG, CONFIG
+from mapl_jax.models.parameters import Params
 from mapl_jax.runtime import console, distributed, files, settings, storage
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_json
 from mapl_jax.runtime.paths import shown
-from mapl_jax.runtime.run_folder import RunFolder, merged
+from mapl_jax.runtime.run_folder import Config, RunFolder, merged
 from mapl_jax.training import sharding
 from mapl_jax.training.checkpoints import Checkpoints, choose, saved_steps
 from mapl_jax.training.settings import run_settings
@@ -43,7 +45,7 @@ class Trained:
     """
 
     model: DecoderConfig
-    params: Any
+    params: Params
     tokenizer: Tokenizer
     run: RunFolder | None = None
     step: int | None = None
@@ -79,7 +81,7 @@ class Trained:
         return hub.fingerprint(folder) if folder else ""
 
     @property
-    def config(self) -> Mapping[str, Any]:
+    def config(self) -> Config:
         """The config of the run; empty for a model folder."""
         return _config(self.run) if self.run else {}
 
@@ -230,7 +232,7 @@ def _last(run: RunFolder) -> int | None:
     return read_json(run.summary).get("steps") if run.summary.exists() else None
 
 
-def with_folders(config: Mapping[str, Any], run: RunFolder, mesh: Mesh) -> Mapping[str, Any]:
+def with_folders(config: Config, run: RunFolder, mesh: Mesh) -> Config:
     """The config of a run with folders in place of runs, checkpoints and adapters to start from."""
     model = config.get("model", {})
     named = {key: model[key] for key in ("path", "reference") if model.get(key)}
@@ -238,13 +240,13 @@ def with_folders(config: Mapping[str, Any], run: RunFolder, mesh: Mesh) -> Mappi
     return merged(config, {"model": found}) if found != named else config
 
 
-def placement(model: DecoderConfig, mesh: Mesh, head: bool) -> Any:
+def placement(model: DecoderConfig, mesh: Mesh, head: bool) -> PyTree:
     """Shardings of the parameters of a reward model (with a head) or a policy."""
     shapes = (ScoreHead() if head else LogpHead()).abstract_params(model)
     return sharding.parameters(mesh, shapes, axes.logical_axes(shapes))
 
 
-def _config(run: RunFolder) -> Mapping[str, Any]:
+def _config(run: RunFolder) -> Config:
     """The config of a run as plain values, with the model that it made to start from."""
     config = read_json(run.config)
     if not isinstance(config, dict):

@@ -1,17 +1,17 @@
 """Numbers of leaves of held-out tries: rewards or log-probabilities."""
 
 from collections.abc import Callable, Collection, Iterator
-from typing import Any
 
+import jax
 import numpy as np
 
 from mapl_jax.data.encode import TrieRecord
-from mapl_jax.data.loader import Batches, stream
+from mapl_jax.data.loader import Batch, Batches, stream
 from mapl_jax.runtime.console import progress
 from mapl_jax.runtime.errors import UserError
 
 # (batch) -> a number for each leaf [1, R, L], of the whole global batch on every host.
-LeafFunction = Callable[[Any], Any]
+LeafFunction = Callable[[Batch], jax.Array]
 
 
 def leaf_numbers(

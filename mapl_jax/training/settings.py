@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from mapl_jax.data.settings import DataSettings, TokenizerSettings
 from mapl_jax.kernels.attention import BACKENDS
@@ -144,7 +144,9 @@ class RunSettings:
     train: TrainSettings
     eval: EvalSettings
     mesh: MeshSettings
-    demo: Mapping[str, Any] = dataclasses.field(default_factory=dict, metadata=settings.OVERRIDES)
+    demo: Mapping[str, object] = dataclasses.field(
+        default_factory=dict, metadata=settings.OVERRIDES
+    )
     sft: "RunSettings | None" = None
 
     def __post_init__(self) -> None:
@@ -160,7 +162,7 @@ class RunSettings:
         return settings.replace(self, self.demo) if self.makes_start else self
 
 
-def run_settings(config: Mapping[str, Any]) -> RunSettings:
+def run_settings(config: Mapping[str, object]) -> RunSettings:
     """The settings of a run, from its config as plain values.
 
     The section `synthesis`, which nothing of training reads, is left out.
@@ -171,7 +173,7 @@ def run_settings(config: Mapping[str, Any]) -> RunSettings:
     return settings.from_section(RunSettings, _without_synthesis(config))
 
 
-def _without_synthesis(config: Mapping[str, Any]) -> dict[str, Any]:
+def _without_synthesis(config: Mapping[str, object]) -> dict[str, object]:
     parts = ("sft", "demo")
     return {
         name: _without_synthesis(value) if name in parts and isinstance(value, Mapping) else value

@@ -4,11 +4,12 @@ import dataclasses
 import math
 import os
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
 
 from mapl_jax.kernels.compute import Spread
 from mapl_jax.runtime import settings
@@ -64,7 +65,9 @@ class MeshSettings:
             raise UserError(f"mesh sizes must be positive, one of them may be -1; got {sizes}")
 
 
-def make_mesh(shape: MeshSettings | Mapping[str, int], devices: list[Any] | None = None) -> Mesh:
+def make_mesh(
+    shape: MeshSettings | Mapping[str, int], devices: list[jax.Device] | None = None
+) -> Mesh:
     """A mesh over all devices.
 
     Args:
@@ -134,7 +137,7 @@ def rows(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, ROWS)
 
 
-def parameters(mesh: Mesh, abstract: Any, logical: Any) -> Any:
+def parameters(mesh: Mesh, abstract: PyTree, logical: PyTree) -> PyTree:
     """Shardings of parameters.
 
     Args:
@@ -144,7 +147,7 @@ def parameters(mesh: Mesh, abstract: Any, logical: Any) -> Any:
             sharded where its size divides evenly, and replicated where it does not.
     """
 
-    def place(leaf: Any, names: tuple[str | None, ...]) -> NamedSharding:
+    def place(leaf: jax.ShapeDtypeStruct, names: tuple[str | None, ...]) -> NamedSharding:
         spec: list[str | None] = []
         for size, name in zip(leaf.shape, names, strict=True):
             axis = RULES.get(name)
@@ -167,7 +170,7 @@ def to_device(batch: Tree, mesh: Mesh) -> Tree:
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), batch)
 
 
-def check_memory(arrays: Any, what: str) -> None:
+def check_memory(arrays: PyTree, what: str) -> None:
     """Makes sure that arrays have room on the devices of this process, before they are made.
 
     Args:

@@ -5,20 +5,20 @@ beside the state into every step and is never given up.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int
+from jax.sharding import Mesh, NamedSharding
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from mapl_jax.data.loader import Batch
 from mapl_jax.models import lora
+from mapl_jax.models.parameters import Params
 from mapl_jax.training import optimizers, sharding, sums
 from mapl_jax.training.sums import Sums
 
-Params = Any
 # Of a part of a batch: a number for each leaf, such as its reward.
 LeafFunction = Callable[[Params, Batch], Float[Array, "R L"]]
 # From the numbers of leaves of a part of a batch to its share of the loss and its sums.
@@ -37,7 +37,7 @@ class TrainState(NamedTuple):
 
     step: Int[Array, ""]
     params: Params
-    opt_state: Any
+    opt_state: optax.OptState
     skipped: Int[Array, ""]
 
 
@@ -67,7 +67,7 @@ class StepMetrics(NamedTuple):
 
 
 def state_shapes(
-    params: Params, optimizer: optax.GradientTransformation, mesh: Mesh, logical: Any
+    params: Params, optimizer: optax.GradientTransformation, mesh: Mesh, logical: PyTree
 ) -> tuple[TrainState, TrainState]:
     """What the state of a run looks like and where it lies.
 
@@ -91,14 +91,14 @@ def state_shapes(
         )
     }
 
-    def place_of(path: tuple[Any, ...], moment: jax.ShapeDtypeStruct) -> Any:
+    def place_of(path: jax.tree_util.KeyPath, moment: jax.ShapeDtypeStruct) -> NamedSharding:
         found = (known.get(path[start:]) for start in range(len(path)))
         return next(
             (place for shape, place in filter(None, found) if shape == moment.shape), replicated
         )
 
     moments = jax.tree.map_with_path(place_of, jax.eval_shape(optimizer.init, params))
-    parts: tuple[Any, Any, Any, Any] = (replicated, places, moments, replicated)
+    parts: tuple[PyTree[NamedSharding], ...] = (replicated, places, moments, replicated)
     shardings = TrainState(*parts)
     shapes = jax.eval_shape(lambda values: first_state(values, optimizer), params)
     abstract = jax.tree.map(
@@ -148,16 +148,20 @@ def make_train_step(
         clip: largest gradient norm; 0 for none.
     """
 
-    def loss_of(trainable: Params, frozen: Params, part: Batch) -> tuple[Array, Any]:
+    def loss_of(
+        trainable: Params, frozen: Params, part: Batch
+    ) -> tuple[Array, tuple[Sums, Bool[Array, "R"]]]:
         params = lora.join(trainable, frozen) if frozen else trainable
         numbers = leaves(params, part)
         share, totals = loss(numbers, part)
         return share, (totals, _finite_rows(jax.lax.stop_gradient(numbers), part))
 
     def step(
-        state: TrainState, batch: Batch, frozen: Params = None
+        state: TrainState, batch: Batch, frozen: Params | None = None
     ) -> tuple[TrainState, StepMetrics]:
-        def add_part(total: Params, part: Batch) -> tuple[Params, Any]:
+        def add_part(
+            total: Params, part: Batch
+        ) -> tuple[Params, tuple[Array, Sums, Bool[Array, "R"]]]:
             values, gradients = jax.value_and_grad(loss_of, has_aux=True)(
                 state.params, frozen, part
             )
@@ -198,7 +202,7 @@ def make_train_step(
     return step
 
 
-def _all_finite(tree: Any) -> Bool[Array, ""]:
+def _all_finite(tree: PyTree) -> Bool[Array, ""]:
     """Whether all real numbers of a tree are finite."""
     real = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
     return jnp.stack([jnp.isfinite(x).all() for x in real]).all()
@@ -215,8 +219,8 @@ def compile_train_step(
     step: Callable[..., tuple[TrainState, StepMetrics]],
     mesh: Mesh,
     shardings: TrainState,
-    frozen: Any = None,
-) -> Callable[..., tuple[TrainState, StepMetrics]]:
+    frozen: PyTree = None,
+) -> jax.stages.Wrapped:
     """Compiles a step for a mesh; the old state is given up to the new one.
 
     Args:
@@ -226,10 +230,9 @@ def compile_train_step(
         frozen: shardings of the frozen parameters, of a step that is given some.
     """
     beside = () if frozen is None else (frozen,)
-    alike = sharding.replicated(mesh)
-    places: tuple[Any, ...] = (alike,) * len(StepMetrics._fields)
+    places: dict[str, PyTree] = dict.fromkeys(StepMetrics._fields, sharding.replicated(mesh))
     # Rows stay where they are: nobody looks at them unless something is wrong.
-    metrics = StepMetrics(*places)._replace(rows=cast(Any, sharding.rows(mesh)))
+    metrics = StepMetrics(**{**places, "rows": sharding.rows(mesh)})
     return jax.jit(
         step,
         in_shardings=(shardings, sharding.rows(mesh), *beside),
@@ -239,7 +242,7 @@ def compile_train_step(
 
 
 def compile_scoring(
-    leaves: LeafFunction, mesh: Mesh, params: Any
+    leaves: LeafFunction, mesh: Mesh, params: PyTree
 ) -> Callable[[Params, Batch], Float[Array, "A R L"]]:
     """Compiles numbers of the leaves of a batch [A, R, ...], the same on every device afterwards.
 

@@ -3,12 +3,12 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sized
-from typing import Any
 
 import jax
 import numpy as np
 import optax
 from jax.sharding import Mesh
+from jax.typing import DTypeLike
 from jaxtyping import Float
 
 from mapl_jax.data import loader, rows
@@ -66,7 +66,7 @@ class Trainer:
     abstract: TrainState
     shardings: TrainState
     frozen: Params
-    train_step: Any
+    train_step: jax.stages.Wrapped
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -362,7 +362,7 @@ def make_plan(settings: RunSettings, tries: TrieSet, objective: Objective, mesh:
 
 
 def rounded_first(
-    leaves: Callable[[Params, Batch], LogProbabilities], places: Params, dtype: Any
+    leaves: Callable[[Params, Batch], LogProbabilities], places: Params, dtype: DTypeLike
 ) -> Callable[[Params, Batch], LogProbabilities]:
     """Rounds the matrices of layers to the type of the computation where they lie.
 
@@ -375,7 +375,7 @@ def rounded_first(
         dtype: type of the computation.
     """
 
-    def change(path: tuple[Any, ...], x: jax.Array, place: Any) -> jax.Array:
+    def change(path: tuple[object, ...], x: jax.Array, place: object) -> jax.Array:
         names = [getattr(key, "key", None) for key in path]
         if names[0] != "layers" or names[-1] != "kernel" or x.dtype == dtype:
             return x
