@@ -27,6 +27,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING
 
+from mapl_jax.runtime import signals
+
 if TYPE_CHECKING:
     from mapl_jax.evaluate import Evaluation as Evaluation
     from mapl_jax.evaluate import evaluate_model as evaluate_model
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from mapl_jax.synthesize import propose_instructions as propose_instructions
     from mapl_jax.train import train_model as train_model
     from mapl_jax.training.restore import load_model as load_model
+
+signals.listen()
 
 # transformers says at its import that torch is missing, and nothing here needs torch. Set before
 # any module of the package can import it.

@@ -176,7 +176,8 @@ def converse(respond: Callable[..., list[list[Response]]], lines: Iterable[str])
             ask("> ")
             try:
                 line = next(typed, "").strip()
-            except UnicodeDecodeError:
+                line.encode()  # where the locale is not UTF-8, Python lets any byte in
+            except UnicodeError:
                 raise UserError("what was typed is no UTF-8 text") from None
             if not line:
                 break

@@ -11,8 +11,9 @@ import re
 from collections.abc import Sequence
 from typing import TypedDict
 
+from mapl_jax.data.fields import encodable, kind_of
 from mapl_jax.data.meaning import changes_meaning, is_spoken, refuse_meaning
-from mapl_jax.data.readers import BadRecord, kind_of
+from mapl_jax.data.readers import BadRecord
 from mapl_jax.runtime.errors import UserError
 
 ROLES = ("system", "user", "assistant")
@@ -117,21 +118,6 @@ def _content(item: dict[str, object], part: str) -> object:
             )
         texts.append(piece)
     return "".join(texts)
-
-
-def encodable(text: str, name: str) -> str:
-    """Text that UTF-8 can hold.
-
-    Raises:
-        BadRecord: it cannot.
-    """
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise BadRecord(
-            "broken text", f"{name} holds half of a surrogate pair; save it as valid Unicode"
-        ) from None
-    return text
 
 
 def text_of(value: object, name: str) -> str:

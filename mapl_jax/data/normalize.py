@@ -8,9 +8,9 @@ from typing import NotRequired, TypedDict, TypeGuard, cast
 import numpy as np
 
 from mapl_jax.data import forms
+from mapl_jax.data.fields import as_object, encodable, kind_of
 from mapl_jax.data.messages import (
     Message,
-    encodable,
     messages_of,
     prompt_of,
     replies_of,
@@ -18,7 +18,7 @@ from mapl_jax.data.messages import (
     split_conversations,
     text_of,
 )
-from mapl_jax.data.readers import BadRecord, as_object, kind_of
+from mapl_jax.data.readers import BadRecord
 
 LARGEST = float(np.finfo(np.float32).max)
 Edge = tuple[int, int]  # of two responses

@@ -369,28 +369,3 @@ def unregister(suffix: str) -> None:
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
-# One record.
-
-
-def as_object(value: object) -> dict[str, object]:
-    """The value of an entry, which must be an object with named fields.
-
-    Raises:
-        BadRecord: it is not, or could not be read.
-    """
-    if isinstance(value, BadRecord):
-        raise value
-    if not isinstance(value, dict):
-        raise BadRecord(
-            "not an object", f"must be an object with named fields, not {kind_of(value)}"
-        )
-    return value
-
-
-def kind_of(value: object) -> str:
-    """What a value is, in words for messages."""
-    names = {str: "text", list: "a list", dict: "an object", bool: "true/false", float: "a number"}
-    names |= {int: "a number", type(None): "null"}
-    return names.get(type(value), type(value).__name__)

@@ -16,9 +16,10 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from mapl_jax.data import forms, normalize
+from mapl_jax.data.fields import as_object
 from mapl_jax.data.messages import Message, prompt_of
 from mapl_jax.data.normalize import Demonstration, Pair
-from mapl_jax.data.readers import BadRecord, Entries, as_object, read_entries
+from mapl_jax.data.readers import BadRecord, Entries, read_entries
 from mapl_jax.runtime.errors import UserError
 
 _Record = TypeVar("_Record", Pair, Demonstration)

@@ -7,7 +7,7 @@ from mapl_jax.data import cache
 from mapl_jax.data.samples import Sample
 from mapl_jax.data.settings import TokenizerSettings
 from mapl_jax.data.splits import Split
-from mapl_jax.data.templates import CHATML, read_template, with_arguments
+from mapl_jax.data.templates import CHATML, check_template, read_template, with_arguments
 from mapl_jax.data.tokenization import Tokenizer, fingerprint, load, train
 
 
@@ -47,6 +47,7 @@ def trained(
     tokenizer = train(texts, vocab_size)
     template = read_template(settings.chat_template) if settings.chat_template else CHATML
     tokenizer.chat_template = with_arguments(template, settings.template_args)
+    check_template(tokenizer)
     return tokenizer
 
 

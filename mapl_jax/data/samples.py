@@ -23,9 +23,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NotRequired, TypedDict, cast, get_args
 
 from mapl_jax import constraints
-from mapl_jax.data.messages import Message, encodable, prompt_of
+from mapl_jax.data.fields import as_object, encodable
+from mapl_jax.data.messages import Message, prompt_of
 from mapl_jax.data.normalize import Pair, is_finite
-from mapl_jax.data.readers import Entries, as_object, parse_json, read_entries
+from mapl_jax.data.readers import Entries, parse_json, read_entries
 from mapl_jax.data.records import Ids
 from mapl_jax.runtime.errors import UserError
 

@@ -3,14 +3,20 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import cast
 
 from transformers import PreTrainedTokenizerBase
 
-from mapl_jax.data.messages import Message
+from mapl_jax.data import template_trial
+from mapl_jax.data.messages import ROLES, Message
 from mapl_jax.data.readers import BadRecord
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import parse_json
+from mapl_jax.runtime.paths import brief
 
 CHATML = (
     "{%- for message in messages %}"
@@ -27,8 +33,11 @@ PLAIN = (
     "{%- endfor %}"
     "{%- if add_generation_prompt %}{{- 'Assistant:' }}{%- endif %}"
 )
+# Before it where the model was trained with a beginning of text.
+BEGINS = "{{- bos_token }}"
 # What templates that tell the model the date fall back on; today's would change tokens every day.
 DATE = "26 Jul 2024"
+_LONGEST = 1 << 18
 # A conversation to try templates with: the prompt and the answer.
 SAMPLE = ([Message(role="user", content="Why?")], "Because.")
 
@@ -39,15 +48,18 @@ def read_template(text_or_path: str) -> str:
     Raises:
         UserError: it is neither a file nor a template.
     """
+    text = text_or_path
     if os.path.isfile(text_or_path):
         try:
             with open(text_or_path, encoding="utf-8") as file:
-                return file.read()
+                text = file.read(_LONGEST + 1)
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"chat template {text_or_path} cannot be read: {error}") from None
-    if "{" not in text_or_path:
-        raise UserError(f"chat template file not found: {text_or_path}")
-    return text_or_path
+    elif "{" not in text_or_path:
+        raise UserError(f"chat template file not found: {brief(text_or_path)}")
+    if len(text) > _LONGEST:
+        raise UserError(f"the chat template is longer than {_LONGEST} characters")
+    return text
 
 
 # What is said of every conversation anew.
@@ -64,12 +76,14 @@ def with_arguments(template: str, arguments: str) -> str:
     Raises:
         UserError: it is no object, or names something that the template does not know.
     """
+    if not arguments:
+        return template
     try:
-        given = json.loads(arguments or "{}")
+        given = parse_json(arguments)
     except ValueError as error:
-        raise UserError(f"template_args is no JSON: {arguments!r} ({error})") from None
+        raise UserError(f"template_args is no JSON: {brief(arguments)!r} ({error})") from None
     if not isinstance(given, dict):
-        raise UserError(f"template_args must be an object of JSON, not {arguments!r}")
+        raise UserError(f"template_args must be an object of JSON, not {brief(arguments)!r}")
     code = " ".join(re.findall(r"\{[{%].*?[%}]\}", template, re.DOTALL))
     code = re.sub(r"'[^']*'|\"[^\"]*\"", "", code)
     known = set(re.findall(r"(?<![\w.])[a-z_]\w*", code)) - set(_OF_A_CONVERSATION)
@@ -92,12 +106,40 @@ def _literal(value: object) -> str:
     return "none" if value is None else json.dumps(value, ensure_ascii=False)
 
 
+@lru_cache
+def check_bounds(template: str, specials: tuple[tuple[str, str], ...]) -> None:
+    """Makes sure, in a process of its own, that a template comes to an end.
+
+    Args:
+        template: in Jinja.
+        specials: names and texts of the special tokens.
+
+    Raises:
+        UserError: for conversations of usual lengths it takes too much time or memory.
+    """
+    own = template.removeprefix(BEGINS) in (CHATML, PLAIN)
+    turns = [Message(role=ROLES[1 + i % 2], content="Why? Because. " * 40) for i in range(40)]
+    system, long = Message(role="system", content="Be brief."), "Why? Because. " * 1000
+    some = [turns[:1], [system, *turns[:3]], turns, [Message(role="user", content=long)]]
+    values = {"date_string": DATE, "tools": None, "documents": None, **dict(specials)}
+    given = json.dumps({"template": template, "conversations": some, "values": values})
+    command = [sys.executable, "-P", template_trial.__file__]
+    if not own and subprocess.run(command, input=given.encode(), capture_output=True).returncode:
+        raise UserError(
+            f"the chat template takes more than {template_trial.SECONDS} seconds or "
+            f"{template_trial.MEGABYTES} MB of memory for a conversation; give another one with "
+            "--config.tokenizer.chat_template=FILE"
+        )
+
+
 def check_template(tokenizer: PreTrainedTokenizerBase) -> None:
     """Makes sure that a template shows question and answer, or no model could learn from them.
 
     Raises:
-        UserError: it leaves one out.
+        UserError: it leaves one out, or comes to no end.
     """
+    specials = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+    check_bounds(str(tokenizer.chat_template), tuple(specials.items()))
     messages, response = SAMPLE
     answered = [*messages, Message(role="assistant", content=response)]
     text = render(tokenizer, answered, add_generation_prompt=False)

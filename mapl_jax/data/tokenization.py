@@ -26,6 +26,7 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
 from mapl_jax.data.messages import Message
 from mapl_jax.data.templates import (
+    BEGINS,
     CHATML,
     DATE,
     PLAIN,
@@ -140,7 +141,7 @@ def load(
     if not tokenizer.chat_template:
         # A model that was trained with a beginning of text has to see it.
         begins = tokenizer.encode("a")[0] == tokenizer.bos_token_id
-        tokenizer.chat_template = ("{{- bos_token }}" if begins else "") + PLAIN
+        tokenizer.chat_template = (BEGINS if begins else "") + PLAIN
     tokenizer.chat_template = with_arguments(str(tokenizer.chat_template), template_args)
     check_template(tokenizer)
     _choose_pad(tokenizer, name_or_path)
@@ -157,6 +158,7 @@ def with_template_args(tokenizer: Tokenizer, arguments: str) -> Tokenizer:
         return tokenizer
     copied = copy.deepcopy(tokenizer)
     copied.chat_template = with_arguments(str(tokenizer.chat_template), arguments)
+    check_template(copied)
     return copied
 
 

@@ -13,8 +13,9 @@ from typing import cast
 from mapl_jax import constraints
 from mapl_jax.constraints.ifeval import IDS
 from mapl_jax.data import records
+from mapl_jax.data.fields import as_object, kind_of
 from mapl_jax.data.messages import Message
-from mapl_jax.data.readers import BadRecord, as_object, kind_of, plain, read_entries
+from mapl_jax.data.readers import BadRecord, plain, read_entries
 from mapl_jax.data.records import Tally
 from mapl_jax.evaluation.thinking import without_thinking
 from mapl_jax.runtime.errors import UserError

@@ -32,6 +32,7 @@ from mapl_jax.runtime import (
     mistakes,
     plugins,
     settings,
+    signals,
 )
 from mapl_jax.runtime.errors import Stopped, Unjoined, Unwritten, UserError
 from mapl_jax.runtime.settings import setting
@@ -205,6 +206,7 @@ def _run(
 ) -> None:
     """Calls a command, and says in one line what a user can mend."""
     several = False
+    signals.leave()
     try:
         several = command.distributed and distributed.start(together)
         console.detail(f"command: {given.command}", _versions())
@@ -242,7 +244,7 @@ def _run(
             )
     except KeyboardInterrupt:
         console.interrupted()
-        os._exit(130)
+        os._exit(signals.INTERRUPTED)
 
 
 def _versions() -> str:

@@ -186,6 +186,8 @@ def calls():
         ([{"prompt": "a"}], "record 1: "),
         ([Circle()], "record 1: is nested more than 100 deep"),
         ([{**PAIR, "prompt": "a\ud800"}], "record 1: .*surrogate"),
+        ([{**PAIR, "note": [{"a": "a\ud800"}]}], "record 1: note holds half of a surrogate"),
+        ([{**PAIR, "a\ud800": 1}], r"record 1: a\\ud800 holds half of a surrogate"),
         ("nowhere.jsonl", "nowhere.jsonl"),
     ):
         yield "load_pairs", (data,), {}, said

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapl_jax.data.readers import Entries, as_object, read_entries
+from mapl_jax.data.fields import as_object
+from mapl_jax.data.readers import Entries, read_entries
 from mapl_jax.data.records import Ids, collect, iter_pairs, read_pairs
 from mapl_jax.data.samples import check_sample, is_sample, read_samples
 from mapl_jax.runtime.errors import UserError

@@ -474,3 +474,32 @@ def test_a_prompt_to_answer_that_the_template_refuses_is_named():
     tokenizer = run_tokenizer.trained(ONE_TURN)
     with pytest.raises(UserError, match=r"^prompt 2 the chat template refuses"):
         tokenization.encode_prompts(tokenizer, [QUESTION, TWICE], lambda i: f"prompt {i + 1}")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{{ 'a' * 10 ** 10 }}",
+        "{{ '%9999999999d' % 5 }}",
+        "{{ (range(99999) | list * 99999) | length }}",
+        "{% if messages | length > 30 %}{{ 'a' | center(10 ** 11) }}{% endif %}",
+    ],
+)
+def test_a_template_without_bounds_is_refused_in_one_line(part):
+    with pytest.raises(UserError, match=r"takes more than 3 seconds or 1024 MB"):
+        templates.check_bounds(templates.PLAIN + part, (("eos_token", "</s>"),))
+
+
+def test_a_template_that_says_no_is_within_bounds():
+    for part in ("{{ raise_exception('no') }}", "{% generation %}a{% endgeneration %}", "{{ (("):
+        templates.check_bounds(part + templates.PLAIN, ())
+
+
+def test_a_template_and_its_arguments_are_short(tmp_path):
+    path = tmp_path / "long.jinja"
+    path.write_text("{{ messages }}" + " " * 2**18)
+    with pytest.raises(UserError, match="longer than 262144 characters"):
+        templates.read_template(str(path))
+    with pytest.raises(UserError, match=r"is no JSON.*nested too deeply"):
+        templates.with_arguments(templates.PLAIN, "[" * 10**5)

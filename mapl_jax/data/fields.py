@@ -1,0 +1,48 @@
+"""One record: an object with named fields, of text that can be written again."""
+
+import json
+
+from mapl_jax.data.readers import BadRecord
+
+
+def as_object(value: object) -> dict[str, object]:
+    """The value of an entry, which must be an object with named fields.
+
+    Raises:
+        BadRecord: it is not, or could not be read.
+    """
+    if isinstance(value, BadRecord):
+        raise value
+    if not isinstance(value, dict):
+        raise BadRecord(
+            "not an object", f"must be an object with named fields, not {kind_of(value)}"
+        )
+    for name, part in value.items():
+        try:
+            text = json.dumps([name, part], ensure_ascii=False, default=str)
+        except (ValueError, RecursionError):
+            continue  # nested without end, which is said elsewhere
+        encodable(text, repr(name)[1:-1])
+    return value
+
+
+def encodable(text: str, name: str) -> str:
+    """Text that UTF-8 can hold.
+
+    Raises:
+        BadRecord: it cannot.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise BadRecord(
+            "broken text", f"{name} holds half of a surrogate pair; save it as valid Unicode"
+        ) from None
+    return text
+
+
+def kind_of(value: object) -> str:
+    """What a value is, in words for messages."""
+    names = {str: "text", list: "a list", dict: "an object", bool: "true/false", float: "a number"}
+    names |= {int: "a number", type(None): "null"}
+    return names.get(type(value), type(value).__name__)
