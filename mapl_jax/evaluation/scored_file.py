@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import jax
 
-from mapl_jax.data.messages import Message, replies_of, split_conversation
 from mapl_jax.data.fields import as_object, kind_of
+from mapl_jax.data.messages import Message, replies_of, split_conversation
 from mapl_jax.data.readers import BadRecord, read_entries
 from mapl_jax.data.records import prompt_in_record
 from mapl_jax.data.settings import TEMPLATE_ARGS
