@@ -131,7 +131,7 @@ def evaluate_model(
     Raises:
         UserError: there is no reward model, or the data is bad.
 
-    Example:
+    Examples:
         >>> import mapl_jax
         >>> pairs = mapl_jax.load_pairs("demo", limit=10)
         >>> model = mapl_jax.build_model(mapl_jax.load_config("rm:tiny"), pairs)
@@ -183,7 +183,7 @@ def score(
     Raises:
         UserError: there is no reward model, a text is empty, or the prompt is too long.
 
-    Example:
+    Examples:
         >>> import mapl_jax
         >>> pairs = mapl_jax.load_pairs("demo", limit=10)
         >>> model = mapl_jax.build_model(mapl_jax.load_config("rm:tiny"), pairs)

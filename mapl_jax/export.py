@@ -73,7 +73,7 @@ def export_model(
     Raises:
         UserError: the folder holds something else, or there is nothing to check with.
 
-    Example:
+    Examples:
         >>> import mapl_jax, os, tempfile
         >>> pairs = mapl_jax.load_pairs("demo", limit=10)
         >>> model = mapl_jax.build_model(mapl_jax.load_config("rm:tiny"), pairs)

@@ -64,7 +64,7 @@ def generate_responses(
     Raises:
         UserError: there is no policy, or a prompt leaves no room for a response.
 
-    Example:
+    Examples:
         >>> import mapl_jax
         >>> config = mapl_jax.load_config(
         ...     "sft", {"model.width": 32, "model.layers": 1, "tokenizer.vocab_size": 320}

@@ -163,7 +163,7 @@ def register(loss: PairLoss, *, of_margin: bool = False) -> PairLoss:
     Raises:
         ValueError: the name is one of the package's.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from mapl_jax import pair_losses
         >>> def square(pair, beta, smoothing):

@@ -242,7 +242,7 @@ def build_model(config: ConfigDict, data: Source | None = None) -> Trained:
     Raises:
         UserError: there is no such model, or nothing to learn a tokenizer from.
 
-    Example:
+    Examples:
         >>> import mapl_jax
         >>> config = mapl_jax.load_config("rm:tiny", {"model.width": 64})
         >>> model = mapl_jax.build_model(config, mapl_jax.load_pairs("demo", limit=10))

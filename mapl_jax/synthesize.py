@@ -56,7 +56,7 @@ def load_pairs(
     Raises:
         UserError: the source cannot be read, a record is bad, or none is left.
 
-    Example:
+    Examples:
         >>> import mapl_jax
         >>> pair, = mapl_jax.load_pairs(
         ...     [{"prompt": "Name a river.", "chosen": "The Nile.", "rejected": "Bread."}]
@@ -90,7 +90,7 @@ def make_samples(pairs: Source, **settings: Any) -> list[Sample]:
     Raises:
         UserError: a pair is bad or a setting is not possible.
 
-    Example:
+    Examples:
         >>> import mapl_jax
         >>> sample, *_ = mapl_jax.make_samples(mapl_jax.load_pairs("demo", limit=10))
         >>> sorted({comparison["level"] for comparison in sample["comparisons"]})
@@ -139,7 +139,7 @@ def propose_instructions(
     Raises:
         UserError: there is no such family.
 
-    Example:
+    Examples:
         >>> import mapl_jax
         >>> found = mapl_jax.propose_instructions("Yes! It is, of course.", "no", k=2, seed=3)
         >>> len(found)
@@ -183,7 +183,7 @@ def check_instructions(
     Raises:
         UserError: an instruction is unknown.
 
-    Example:
+    Examples:
         >>> import mapl_jax
         >>> mapl_jax.check_instructions(["Use fewer than 3 commas."], "a, b, c")
         [True]

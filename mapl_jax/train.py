@@ -62,7 +62,7 @@ def train_model(
     Raises:
         UserError: a setting means nothing, the data is bad, or the folder holds something else.
 
-    Example:
+    Examples:
         >>> import mapl_jax, tempfile
         >>> mapl_jax.set_verbosity("quiet")
         >>> config, folder = mapl_jax.load_config("rm:tiny"), tempfile.mkdtemp()

@@ -2,11 +2,15 @@
 
 import importlib.util
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mapl_jax import constraints
+from mapl_jax.__main__ import COMMANDS
+from mapl_jax.runtime import config
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
@@ -14,12 +18,21 @@ PAGES += [ROOT / "launch" / "README.md"]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 
 
-@pytest.fixture(scope="module")
-def make():
-    spec = importlib.util.spec_from_file_location("make_docs", ROOT / "docs" / "make.py")
+def script(name):
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", ROOT / "docs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def make():
+    return script("make")
+
+
+@pytest.fixture(scope="module")
+def hooks():
+    return script("hooks")
 
 
 @pytest.mark.parametrize("name", ["constraints.md", "configuration.md"])
@@ -64,3 +77,76 @@ def test_the_first_screen_leads_on():
     for name in ("method", "constraints", "configuration", "speed"):
         assert f"(docs/{name}.md)" in text
     assert "(launch/README.md)" in text
+
+
+def commands():
+    """(page, command, config, the names of its flags) of every command in a block of a page."""
+    for page in PAGES:
+        for block in re.findall(r"^```bash\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+            for line in block.replace("\\\n", " ").splitlines():
+                words = shlex.split(line, comments=True)
+                starts = [i for i, word in enumerate(words) if word in ("mapl", "-m")]
+                for start in starts:
+                    name = words[start + 1].removeprefix("mapl_jax.")
+                    end = words.index("&&", start) if "&&" in words[start:] else len(words)
+                    flags = dict(
+                        w[2:].partition("=")[::2] for w in words[start:end] if w[:2] == "--"
+                    )
+                    if name in COMMANDS and "config" in flags:
+                        yield page, name, flags.pop("config"), tuple(flags)
+
+
+@pytest.mark.parametrize(
+    ("page", "command", "name", "flags"),
+    [pytest.param(*found, id=f"{found[0].name}-{i}") for i, found in enumerate(commands())],
+)
+def test_what_a_command_on_a_page_sets_is_there(page, command, name, flags):
+    known = {field for field, _ in config.fields(config.load_config(name))}
+    # Flags beside the config: of the command, and of every run.
+    known |= set(re.findall(r"^    (\w+): .*setting\(", source(command), re.MULTILINE))
+    known |= {"workdir", "overrides", "quiet", "coordinator", "num_processes", "process_id"}
+    assert {flag.removeprefix("config.") for flag in flags} <= known
+
+
+def source(command):
+    return (ROOT / "mapl_jax" / COMMANDS[command]).read_text()
+
+
+def test_commands_are_found_on_the_pages():
+    assert {page.name for page, *_ in commands()} >= {"README.md", "recipes.md", "start.md"}
+
+
+def test_every_page_is_in_the_navigation_of_the_site_once(hooks):
+    settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
+    shown = [page for entry in settings["nav"] for page in entry.values()]
+    here = {path.name for path in (ROOT / "docs").glob("*.md")}
+    assert sorted(shown) == sorted(here | {*hooks.OUTSIDE, "api.md"})
+    assert settings["theme"]["font"] is False
+
+
+def test_links_between_pages_hold_on_github_and_on_the_site(hooks):
+    pages = {path.name for path in (ROOT / "docs").iterdir()} | {*hooks.OUTSIDE}
+    text = "[a](docs/data.md#files) [b](launch/README.md) [c](CITATION.cff) [d](https://x.y/z)"
+    expected = (
+        "[a](data.md#files) [b](launch.md) [c](URL/blob/main/CITATION.cff) [d](https://x.y/z)"
+    )
+    assert hooks.linked(text, "index.md", pages) == expected.replace("URL", hooks.URL)
+    text = "[a](data.md) [b](../README.md) [c](#here) ![d](idea.svg) [e](../configs/rm.py)"
+    expected = (
+        "[a](data.md) [b](index.md) [c](#here) ![d](idea.svg) [e](URL/blob/main/configs/rm.py)"
+    )
+    assert hooks.linked(text, "method.md", pages) == expected.replace("URL", hooks.URL)
+    assert hooks.linked("[a](../docs/data.md)", "launch.md", pages) == "[a](data.md)"
+
+
+def test_the_page_of_the_api_has_every_public_name(hooks):
+    page = hooks.api()
+    for name, module in hooks.PUBLIC.items():
+        assert f"::: mapl_jax.{module}.{name}\n" in page
+
+
+def test_pictures_follow_a_dark_theme():
+    pictures = sorted((ROOT / "docs").glob("*.svg"))
+    assert len(pictures) >= 6
+    for picture in pictures:
+        assert "prefers-color-scheme" in picture.read_text(), picture.name

@@ -68,7 +68,7 @@ def register(family: Family, *forms: Form) -> None:
     Raises:
         ValueError: the id is one of the package's, or there are no sentences.
 
-    Example:
+    Examples:
         >>> from mapl_jax import constraints
         >>> from mapl_jax.constraints.forms import form
         >>> from mapl_jax.constraints.shapes import Flag

@@ -338,7 +338,7 @@ def register(suffix: str, read: Callable[[IO[bytes]], Iterable[object]]) -> None
     Raises:
         ValueError: the ending is read by the package, or is none.
 
-    Example:
+    Examples:
         >>> import json, pathlib, tempfile
         >>> from mapl_jax.data import readers
         >>> readers.register(".deck", lambda file: map(json.loads, file.read().split(b"---")))

@@ -51,7 +51,7 @@ def register(name: str, judge: Judge) -> None:
     Raises:
         ValueError: the name is one of the package's.
 
-    Example:
+    Examples:
         >>> from mapl_jax.evaluation import judges
         >>> judges.register("short", lambda _, responses: [[-len(x) for x in y] for y in responses])
         >>> judges.judge_of("short")([[]], [["No.", "Not at all."]])

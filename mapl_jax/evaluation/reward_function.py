@@ -53,7 +53,7 @@ def reward_function(
     Raises:
         UserError: there is no reward model, or the arguments do not go together.
 
-    Example:
+    Examples:
         >>> import mapl_jax
         >>> reward = mapl_jax.reward_function(constraints="prompt")
         >>> reward(prompts=["Hi! Use at least one comma."] * 2, completions=["Hello.", "Well, hi."])

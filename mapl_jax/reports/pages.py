@@ -33,9 +33,10 @@ def write_page(path: str | os.PathLike[str], template: str, **values: object) ->
     write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
 
 
-def drawing_style() -> str:
-    """The style of drawings, for those that stand alone."""
-    return f"<style>\n{_ENVIRONMENT.get_template('drawing.css').render()}</style>"
+def drawing_style(*, dark: bool = False) -> str:
+    """The style of drawings that stand alone; with `dark` they follow the reader's dark theme."""
+    names = ("drawing.css", "dark.css") if dark else ("drawing.css",)
+    return f"<style>\n{''.join(_ENVIRONMENT.get_template(name).render() for name in names)}</style>"
 
 
 def anchor(title: str) -> str:

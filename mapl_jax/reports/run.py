@@ -59,7 +59,7 @@ def report_pictures(model: Model) -> dict[str, Gallery]:
     Raises:
         UserError: there is no finished run.
 
-    Example:
+    Examples:
         >>> import mapl_jax, tempfile
         >>> mapl_jax.set_verbosity("quiet")
         >>> samples = mapl_jax.make_samples(mapl_jax.load_pairs("demo", limit=20))

@@ -32,7 +32,7 @@ def load_config(name: str = "rm", values: Mapping[str, object] | None = None) ->
     Raises:
         UserError: there is no such file, preset or field, or a value is of another type.
 
-    Example:
+    Examples:
         >>> import mapl_jax
         >>> config = mapl_jax.load_config("rm:small", {"train.learning_rate": 5e-4})
         >>> config.train.learning_rate, config.data.row_length

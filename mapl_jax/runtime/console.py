@@ -57,7 +57,7 @@ def set_verbosity(level: str) -> None:
     Raises:
         UserError: it is none of them.
 
-    Example:
+    Examples:
         >>> import mapl_jax
         >>> mapl_jax.set_verbosity("quiet")
     """

@@ -131,8 +131,8 @@ _ROW, _HEAD, _NAMES, _PANEL, _GAP, _NUMBER = 20, 44, 144, 118, 16, 36
 
 def write_figure(path: str | os.PathLike[str], part: Part) -> None:
     """Draws shares among the main measures of a part; an SVG file of its own."""
-    paper = '<rect width="100%" height="100%" fill="#fff"/>'
-    write_text(path, _svg(part, drawing_style() + paper) + "\n")
+    paper = '<rect width="100%" height="100%" style="fill: var(--paper)"/>'
+    write_text(path, _svg(part, drawing_style(dark=True) + paper) + "\n")
 
 
 def _svg(part: Part, first: str = "") -> str:

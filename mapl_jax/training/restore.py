@@ -331,7 +331,7 @@ def load_model(
     Raises:
         UserError: there is no model.
 
-    Example:
+    Examples:
         >>> import mapl_jax, tempfile
         >>> pairs = mapl_jax.load_pairs("demo", limit=10)
         >>> built = mapl_jax.build_model(mapl_jax.load_config("rm:tiny"), pairs)
