@@ -30,9 +30,15 @@ def _forward(x: Array, matrix: Array) -> tuple[Array, tuple[Array, Array]]:
 
 def _backward(saved: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
     x, matrix = saved
-    of_x = jnp.einsum("rso,oi->rsi", slope, _laid_out(lambda m: m.T, matrix))
-    of_matrix = jnp.einsum("irs,rso->io", _laid_out(lambda m: m.transpose(2, 0, 1), x), slope)
-    return of_x, of_matrix
+    of_x = jnp.einsum("rso,oi->rsi", slope, _laid_out(jnp.transpose, matrix))
+    # The thinner of the two is transposed, so that the wide side of an adapter stays as it lies.
+    if x.shape[-1] <= slope.shape[-1]:
+        return of_x, jnp.einsum("irs,rso->io", _laid_out(_by_feature, x), slope)
+    return of_x, jnp.einsum("ors,rsi->oi", _laid_out(_by_feature, slope), x).T
+
+
+def _by_feature(x: Float[Array, "R S in"]) -> Float[Array, "in R S"]:
+    return x.transpose(2, 0, 1)
 
 
 def _laid_out(change: Callable[[Array], Array], x: Array) -> Array:

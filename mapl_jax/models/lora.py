@@ -20,6 +20,7 @@ from jax.sharding import PartitionSpec
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from mapl_jax.kernels.products import product
 from mapl_jax.models.parameters import Params
 from mapl_jax.runtime import settings
 from mapl_jax.runtime.errors import UserError
@@ -90,7 +91,7 @@ class Adapter(nnx.Module):
     def __call__(self, x: Float[Array, "R S in"]) -> Float[Array, "R S out"]:
         """Applies it to every token."""
         a, b = self.a[...].astype(self.dtype), self.b[...].astype(self.dtype)
-        return ((x.astype(self.dtype) @ a) @ b) * self.scale
+        return product(product(x.astype(self.dtype), a), b) * self.scale
 
 
 class Linear(nnx.Linear):
