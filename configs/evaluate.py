@@ -1,10 +1,13 @@
-"""Scores any preference file with any reward model.
+"""Scores any preference file with any reward model, or with a policy.
 
     python -m mapl_jax.evaluate --config=configs/evaluate.py \
         --config.checkpoint=runs/rm-demo --config.data=pairs.jsonl
 
 Prints accuracy by level with 95 % intervals, beside what length alone would reach. Raw pairs have
 the base level only, unless `--config.synthesize=True` adds instructions to them first.
+
+A policy is judged by its implicit reward, beta * (log pi - log pi_ref). A DPO run knows its
+reference; for any other policy `--config.reference=DIR` names it.
 
 IFEval's scores from its own files, by its own rules (`mapl_jax.constraints.verdict`):
 
@@ -40,7 +43,7 @@ from mapl_jax.runtime.errors import UserError
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    """The config of a reward model's evaluation, of IFEval's scores, or of a file of responses."""
+    """The config of a model's evaluation, of IFEval's scores, or of a file of responses."""
     if preset == "ifeval":
         return _ifeval()
     if preset == "score":
@@ -51,6 +54,8 @@ def get_config(preset: str = "") -> ConfigDict:
         )
     config = ConfigDict()
     config.checkpoint = ""  # a run, one of its checkpoints/STEP, a model folder or a hub name
+    config.reference = ""  # of a policy: what it is compared with; empty: as its run says
+    config.beta = 0.0  # of a policy: factor of its rewards; 0: that of its run, else 0.1
     config.data = ""  # pairs or samples: a file, a folder, a hub name, or "demo"
     config.output = ""  # folder for summary.json and report.html; empty: print only
     config.scores = ""  # file for one line per comparison; empty: none

@@ -1,4 +1,4 @@
-"""Scores any preference file or file of responses with any reward model, or by IFEval's rules.
+"""Scores any preference file with any model, or responses with a reward model or IFEval's rules.
 
 python -m mapl_jax.evaluate --config=configs/evaluate.py --config.checkpoint=DIR --config.data=FILE
 python -m mapl_jax.evaluate --config=configs/evaluate.py:score --config.input=FILE ...
@@ -6,7 +6,9 @@ python -m mapl_jax.evaluate --compare RUN OTHER_RUN
 """
 
 import dataclasses
+import functools
 import json
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +21,7 @@ from mapl_jax.data.messages import Prompt, as_messages, as_text
 from mapl_jax.data.settings import ON_ERROR, TEMPLATE_ARGS, TRUNCATION
 from mapl_jax.data.sources import Source, local_names
 from mapl_jax.data.splits import Split
-from mapl_jax.evaluation import ifeval_run, preferences, scored_file, stored
+from mapl_jax.evaluation import ifeval_run, implicit, preferences, scored_file, stored
 from mapl_jax.evaluation import rewards as judging
 from mapl_jax.evaluation.ifeval import IfevalSettings
 from mapl_jax.evaluation.scored_file import ScoreSettings
@@ -47,7 +49,7 @@ from mapl_jax.training.sharding import MeshSettings
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Evaluation:
-    """How a reward model did on held-out comparisons; shows itself as a table.
+    """How a model did on held-out comparisons; shows itself as a table.
 
     Attributes:
         summary: accuracies, margins, ... by level, by number of instructions and by family, as
@@ -66,11 +68,21 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a config says of the evaluation of a reward model."""
+    """What a config says of the evaluation of a reward model, or of a policy by its reference."""
 
     plugins: str = setting("", plugins.HELP)
     checkpoint: str = setting(
-        "", "a reward model: a run, one of its checkpoints/STEP, a model folder or a hub name"
+        "", "a model: a run, one of its checkpoints/STEP, a model folder or a hub name"
+    )
+    reference: str = setting(
+        "", "of a policy: what its log-probabilities are compared with; empty: as its run says"
+    )
+    beta: float = setting(
+        0.0,
+        "of a policy: factor of its rewards; 0: that of its run, else 0.1",
+        least=1e-6,
+        most=1e6,
+        besides=0,
     )
     data: str = setting("", 'pairs or samples: a file, a folder, a hub name, or "demo"')
     output: str = setting("", "folder for summary.json and report.html; empty: print only")
@@ -109,19 +121,24 @@ def evaluate_model(
     data: Source,
     *,
     synthesis: Mapping[str, object] | None = None,
+    reference: str | os.PathLike[str] = "",
+    beta: float = 0.0,
     max_length: int = 0,
     rows_per_batch: int = 8,
     dtype: str = "float32",
     resamples: int = 1000,
     seed: int = 0,
 ) -> Evaluation:
-    """How often a reward model prefers what it should.
+    """How often a reward model prefers what it should, or a policy by its implicit reward.
 
     Args:
-        model: a reward model, or where it lies.
+        model: a reward model or a policy, or where it lies.
         data: pairs or samples.
         synthesis: settings to add instructions to pairs with, as `make_samples` takes them, {} for
             the usual ones; None for pairs as they are.
+        reference: of a policy, where that lies which its log-probabilities are compared with; empty
+            for that of the DPO run that made it.
+        beta: of a policy, factor of its rewards; 0: that of its run, else 0.1.
         max_length: longest prompt and response together, tokens; 0: that of the run, else 2048.
         rows_per_batch: rows of tokens at once.
         dtype: of the computation, "float32" or "bfloat16".
@@ -129,7 +146,7 @@ def evaluate_model(
         seed: of the bootstrap.
 
     Raises:
-        UserError: there is no reward model, or the data is bad.
+        UserError: there is no model, a policy has no reference, or the data is bad.
 
     Examples:
         >>> import mapl_jax
@@ -139,7 +156,8 @@ def evaluate_model(
         >>> found.summary["base_count"]
         10
     """
-    found = _reward_model(model)
+    found = loaded(model)
+    against = _reference(found, os.fspath(reference), beta)
     settings = judging.encoding(found, max_length)
     added = None
     if synthesis is not None:
@@ -148,11 +166,38 @@ def evaluate_model(
         split = prepare.samples_of(data, cache, synthesis=added, tokenizer=found.tokenizer)
         tries = trie_set.encode_split(split, found.tokenizer, settings, cache)
         say_each(trie_set.flaws(tries.counts))
-        scored = judging.comparisons(
-            found, tries, found.mesh, rows_per_batch=rows_per_batch, compute=compute_in(dtype)
-        )
+        scored = _score(found, against, tries, found.mesh, rows_per_batch, compute_in(dtype))
     summary = preferences.summarize(scored, seed=seed, resamples=resamples)
     return Evaluation(summary, scored, {**split.counts, "encoding": tries.counts})
+
+
+def _reference(found: Trained, named: str, beta: float) -> implicit.Reference | None:
+    """The reference of a policy; None of a reward model.
+
+    Raises:
+        UserError: there is none, or a reward model is given one.
+    """
+    if not found.head:
+        return implicit.reference_of(found, named, beta)
+    if named or beta:
+        raise UserError("reference and beta are of a policy, and this is a reward model")
+    return None
+
+
+def _score(
+    found: Trained,
+    against: implicit.Reference | None,
+    tries: trie_set.TrieSet,
+    mesh: Mesh,
+    rows_per_batch: int,
+    compute: Compute,
+) -> preferences.Scored:
+    """Every comparison with the rewards of a reward model, or a policy's against its reference."""
+    if against is None:
+        score = judging.comparisons
+    else:
+        score = functools.partial(implicit.comparisons, against=against)
+    return score(found, tries, mesh, rows_per_batch=rows_per_batch, compute=compute)
 
 
 @checked(Settings)
@@ -242,15 +287,14 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         if not getattr(config, field):
             raise UserError(f"no {field} given; set --config.{field}={what}")
     output = config.output or arguments.workdir
-    inputs = [config.checkpoint, *local_names(config.data)]
+    inputs = [config.checkpoint, config.reference, *local_names(config.data)]
     if config.scores:
         check_file(config.scores, preferences.SCORES, inputs)
     if output:
         check_folder(output, whole, [*inputs, config.scores])
     mesh = sharding.make_mesh(config.mesh)
     found = restore.load(config.checkpoint, mesh, config.template_args)
-    if not found.head:
-        raise UserError(f"{config.checkpoint} holds a policy, and so no score")
+    against = _reference(found, config.reference, config.beta)
     settings = judging.encoding(found, config.max_length, config.row_length, config.truncation)
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
         synthesis = config.synthesis if config.synthesize else None
@@ -265,21 +309,18 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         )
         tries = trie_set.encode_split(split, found.tokenizer, settings, cache)
         say(trie_set.describe(str(config.data), tries))
-        scored = judging.comparisons(
-            found,
-            tries,
-            mesh,
-            rows_per_batch=config.rows_per_batch,
-            compute=Compute(DTYPES[config.dtype], backend=config.attention),
-        )
+        say_each([str(against)] if against else [])
+        compute = Compute(DTYPES[config.dtype], backend=config.attention)
+        scored = _score(found, against, tries, mesh, config.rows_per_batch, compute)
         if jax.process_index() == 0:
-            _report(config, arguments, found, split, tries.counts, scored, mesh)
+            _report(config, arguments, found, against, split, tries.counts, scored, mesh)
 
 
 def _report(
     config: Settings,
     arguments: cli.Arguments[Flags],
-    found: restore.Trained,
+    found: Trained,
+    against: implicit.Reference | None,
     split: Split,
     encoding: Mapping[str, int],
     scored: preferences.Scored,
@@ -299,6 +340,7 @@ def _report(
         "name": f"{config.checkpoint} on {config.data}",
         "command": arguments.command,
         "checkpoint": str(config.checkpoint),
+        **({"reference": against.name, "beta": against.beta} if against else {}),
         "data": {**split.counts, "encoding": encoding},
         "held_out": stored.digests(split.samples()),
         "config": json.loads(json.dumps(arguments.config.to_dict())),

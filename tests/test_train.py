@@ -10,11 +10,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, load_file
 
+from mapl_jax import evaluate as evaluation
+from mapl_jax import evaluate_model, load_pairs
 from mapl_jax.evaluation import preferences
 from mapl_jax.losses import LEVELS
+from mapl_jax.reports.comparison import compare_runs
+from mapl_jax.runtime import cli
+from mapl_jax.runtime.errors import UserError
 from mapl_jax.training.metrics import TIMING_KEYS, read_metrics
 
-from support import ROOT, command, run
+from support import ROOT, command, config_of, run
 
 TINY = [
     "--config.data.demo_pairs=40",
@@ -370,15 +375,60 @@ def test_the_reference_is_kept_for_both_splits_and_read_again(taught, preferring
         np.testing.assert_array_equal(made[name], values)
 
 
-def test_evaluate_refuses_a_policy(taught):
-    for path in (taught[0], taught[0] / "model"):
-        result = run(
-            "evaluate",
-            f"--config.checkpoint={path}",
-            "--config.data=demo",
-            config="evaluate",
-        )
-        assert "holds a policy, and so no score" in one_line_error(result)
+def held_out_samples(folder):
+    """The file of a run's held-out samples."""
+    (listed,) = (folder / "cache").glob("samples-*/splits.json")
+    (name,) = json.loads(listed.read_text())[1]["paths"]
+    return listed.parent / name
+
+
+def evaluate(model, data, **settings):
+    changes = {"checkpoint": str(model), "data": str(data), "rows_per_batch": 16, **settings}
+    config = config_of("evaluate", changes).lock()
+    evaluation.main(cli.Arguments(config, None, "evaluate", evaluation.Flags()))
+
+
+@pytest.mark.parametrize("part", ["", "checkpoints/8", "model"])
+def test_a_policy_is_judged_by_the_reward_that_its_run_gives_it(preferring, tmp_path, part, capsys):
+    folder, _ = preferring
+    out = tmp_path / "found"
+    rows = json.loads((folder / "config.json").read_text())["data"]["row_length"]
+    evaluate(folder / part, held_out_samples(folder), output=str(out), row_length=rows)
+    printed = capsys.readouterr().out
+    assert "rewards are 0.1 * (log pi - log pi_ref); the reference is " in printed
+    # Two of the training, and one of this data, however often it is scored.
+    assert len(list((folder / "cache").glob("reference-*"))) == 3
+    kept, made = (preferences.read_scores(path / "eval" / "after.jsonl") for path in (folder, out))
+    assert (kept.sample_id, kept.level) == (made.sample_id, made.level)
+    np.testing.assert_allclose(made.margin, kept.margin, atol=2e-6)
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["beta"] == 0.1 and summary["reference"].endswith("model")
+    assert summary["held_out"] == json.loads((folder / "summary.json").read_text())["held_out"]
+    assert "Accuracy by level" in (out / "report.html").read_text()
+    if part == "model":
+        table = compare_runs([str(folder), str(out)], tmp_path / "page.html")
+        (line,) = [line for line in table.splitlines() if line.startswith("base accuracy")]
+        assert "+0.0 [+0.0, +0.0]" in line and not line.endswith("*")
+
+
+def test_a_policy_of_no_dpo_run_needs_a_reference(
+    taught, preferring, finished, tmp_path, monkeypatch
+):
+    data = held_out_samples(preferring[0])
+    with pytest.raises(UserError, match=r"against a reference alone.*--config\.reference=DIR"):
+        evaluate(taught[0], data)
+    with pytest.raises(UserError, match="this is a reward model"):
+        evaluate(finished[0], data, beta=0.3)
+    with pytest.raises(UserError, match="reward model"):
+        evaluate(taught[0], data, reference=str(finished[0]))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    pairs = load_pairs("demo", limit=4)
+    found = [
+        evaluate_model(str(preferring[0]), pairs, reference=reference, beta=beta).scored.margin
+        for reference, beta in (("", 0.0), (taught[0] / "model", 0.3), (preferring[0], 0.0))
+    ]
+    np.testing.assert_allclose(found[1], 3 * found[0], atol=1e-5)
+    assert not found[2].any()  # against itself
 
 
 @pytest.mark.slow

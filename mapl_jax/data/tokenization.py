@@ -148,6 +148,24 @@ def load(
     return tokenizer
 
 
+def check_tokens(name_or_path: str, tokenizer: Tokenizer) -> None:
+    """Makes sure that a model reads a tokenizer's tokens as they are, where its folder says how.
+
+    Raises:
+        UserError: the same number is another token there.
+    """
+    path = storage.folder(name_or_path, weights=False) / VOCABULARIES[0]
+    if not path.is_file():
+        return
+    own = {number: token for token, number in tokenizer.get_vocab().items()}
+    other = tokenizers.Tokenizer.from_file(str(path)).get_vocab()
+    if differing := [token for token, number in other.items() if own.get(number, token) != token]:
+        raise UserError(
+            f"{name_or_path} reads other tokens than the tokenizer here ({differing[0]!r} and "
+            f"{len(differing) - 1} more); a reference must have the vocabulary of its policy"
+        )
+
+
 def with_template_args(tokenizer: Tokenizer, arguments: str) -> Tokenizer:
     """A copy whose chat template has other arguments; the same one where none are given.
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from safetensors.numpy import load_file, save_file
 
 from mapl_jax.data import cache, loader
-from mapl_jax.data.tokenization import Tokenizer
+from mapl_jax.data.tokenization import Tokenizer, check_tokens
 from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import axes
@@ -95,6 +95,7 @@ def reference_of(
         return None
     if not settings.model.reference:
         return source
+    check_tokens(settings.model.reference, tokenizer)
     return from_folder(settings.model.reference, tokenizer, objective.head, settings.seed)
 
 

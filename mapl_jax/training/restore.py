@@ -83,7 +83,7 @@ class Trained:
     @property
     def config(self) -> Config:
         """The config of the run; empty for a model folder."""
-        return _config(self.run) if self.run else {}
+        return config_of(self.run) if self.run else {}
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -143,7 +143,8 @@ def find(path: str, *, weights: bool = True) -> Place:
         return Place(run.model, run)
     if not (folder / CONFIG).exists():
         raise UserError(f"{path} holds neither a run nor a model (no {CONFIG}){_instead(folder)}")
-    return Place(folder)
+    around = RunFolder(folder.parent)
+    return Place(folder, around if around.model == folder and around.config.exists() else None)
 
 
 def _of_run(path: str, run: RunFolder, at: int | None) -> Place:
@@ -246,7 +247,7 @@ def placement(model: DecoderConfig, mesh: Mesh, head: bool) -> PyTree:
     return sharding.parameters(mesh, shapes, axes.logical_axes(shapes))
 
 
-def _config(run: RunFolder) -> Config:
+def config_of(run: RunFolder) -> Config:
     """The config of a run as plain values, with the model that it made to start from."""
     config = read_json(run.config)
     if not isinstance(config, dict):
@@ -276,7 +277,7 @@ def _from_adapters(folder: Path, mesh: Mesh) -> Trained:
 
 def _from_step(run: RunFolder, at: int, mesh: Mesh) -> Trained:
     tokenizer = tokenization.load(str(run.tokenizer))
-    settings = run_settings(_config(run))
+    settings = run_settings(config_of(run))
     head: Head = ScoreHead() if settings.objective == "reward" else LogpHead()
     with Checkpoints(run.checkpoints, keep=None) as checkpoints:
         record = checkpoints.record(at)
@@ -292,7 +293,7 @@ def _from_step(run: RunFolder, at: int, mesh: Mesh) -> Trained:
         )
         params = checkpoints.restore_params(at, targets)
     if model.lora:
-        settings = run_settings(with_folders(_config(run), run, mesh))
+        settings = run_settings(with_folders(config_of(run), run, mesh))
         source = first_parameters(settings, tokenizer, head)
         if source.fingerprint != record["base"]:
             raise UserError(

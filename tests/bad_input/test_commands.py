@@ -276,7 +276,7 @@ COMMANDS = {
         "evaluate",
         "evaluate",
         ("--config.checkpoint={good}/policy", "--config.data={good}/pairs.jsonl"),
-        "holds a policy, and so no score",
+        "give the policy that it was trained from: --config.reference=DIR",
     ),
     "evaluate on a missing file": (
         "evaluate",

@@ -1,0 +1,144 @@
+"""Implicit rewards of a policy, beta * (log pi - log pi_ref) (arXiv 2305.18290, equation 5)."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import jax
+from jax.sharding import Mesh
+
+from mapl_jax.data import loader
+from mapl_jax.data.loader import Batch
+from mapl_jax.data.tokenization import check_tokens
+from mapl_jax.data.trie_set import TrieSet
+from mapl_jax.evaluation.preferences import Scored, score_comparisons
+from mapl_jax.kernels.compute import Compute
+from mapl_jax.models import hub
+from mapl_jax.models.initial import InitialWeights, from_folder
+from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.paths import cache_path
+from mapl_jax.training import objective, reference, restore, sharding, step, trainer
+from mapl_jax.training.objective import LossSettings, Objective
+from mapl_jax.training.restore import Trained
+from mapl_jax.training.settings import run_settings
+from mapl_jax.training.step import Params
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """What decides the implicit rewards of a policy.
+
+    Attributes:
+        source: parameters of the reference policy.
+        objective: gives log-probabilities, and rewards from those of both policies.
+        beta: factor of the rewards.
+        name: of the reference policy, for people.
+        cache: folder that keeps the reference's log-probabilities.
+    """
+
+    source: InitialWeights
+    objective: Objective
+    beta: float
+    name: str
+    cache: Path
+
+    def __str__(self) -> str:
+        return f"rewards are {self.beta:g} * (log pi - log pi_ref); the reference is {self.name}"
+
+
+def reference_of(found: Trained, named: str = "", beta: float = 0.0) -> Reference:
+    """The reference of a policy: one that is named, or that of the DPO run that made the policy.
+
+    Args:
+        found: the policy.
+        named: a run, a checkpoint, a model folder or a hub name; empty for that of the run.
+        beta: factor of the rewards; 0 for that of the run, or else 0.1.
+
+    Raises:
+        UserError: there is none, or it reads other tokens than the policy.
+    """
+    run = found.run
+    config = restore.config_of(run) if run else {}
+    loss, kept = LossSettings(), None
+    settings = run_settings(config) if config else None
+    if settings and settings.objective == "dpo":
+        loss = LossSettings(beta=settings.loss.beta, joint_logp=settings.loss.joint_logp)
+    elif not named:
+        raise UserError(
+            "a policy has a reward against a reference alone, and this one comes from no DPO run "
+            "that names it; give the policy that it was trained from: --config.reference=DIR"
+        )
+    loss = dataclasses.replace(loss, beta=beta or loss.beta)
+    made = objective.make("dpo", loss)
+    if run and os.access(run.cache, os.W_OK):
+        kept = run.cache
+    if named:
+        folder = restore.model_folder(named, cache_path(named, "start"), found.mesh)
+        source = from_folder(folder, found.tokenizer, made.head, 0)
+        hub.check(folder, head=False)
+        check_tokens(folder, found.tokenizer)
+        name = named
+    else:
+        assert run and settings
+        try:
+            settings = run_settings(restore.with_folders(config, run, found.mesh))
+        except UserError as error:
+            raise UserError(
+                f"the reference of this policy: {error}; where it lies elsewhere now: "
+                "--config.reference=DIR"
+            ) from error
+        first = trainer.first_parameters(settings, found.tokenizer, made.head)
+        source = reference.reference_of(settings, first, found.tokenizer, made) or first
+        name = settings.model.reference or settings.model.path
+    return Reference(source, made, loss.beta, name, kept or cache_path(name, "references"))
+
+
+def comparisons(
+    found: Trained,
+    tries: TrieSet,
+    mesh: Mesh,
+    *,
+    against: Reference,
+    rows_per_batch: int,
+    compute: Compute = Compute(),
+) -> Scored:
+    """Every comparison of a set of tries, with the implicit rewards of a policy.
+
+    Args:
+        found: the policy.
+        tries: what to score.
+        mesh: of the policy's parameters.
+        against: its reference; what it says of the tries is kept in its cache.
+        rows_per_batch: rows of tokens at once.
+        compute: type and attention of the models; how they lie over devices the mesh decides.
+    """
+    compute = dataclasses.replace(compute, spread=sharding.spread(mesh))
+    made, pad_token = against.objective, found.tokenizer.pad_token_id or 0
+    (logps,) = reference.reference_logps(
+        against.source,
+        made,
+        [tries],
+        params=None,
+        mesh=mesh,
+        cache_dir=against.cache,
+        rows_per_batch=rows_per_batch,
+        pad_token=pad_token,
+        compute=compute,
+    )
+    batches = loader.eval_batches(
+        tries,
+        rows_per_batch=rows_per_batch,
+        parts=sharding.data_parts(mesh),
+        host=sharding.host_of(mesh),
+        pad_token=pad_token,
+        joint=made.joint,
+        reference=logps,
+    )
+
+    def rewards(params: Params, batch: Batch) -> jax.Array:
+        return made.score(made.leaves(found.model, params, batch, compute), batch)
+
+    score = step.compile_scoring(rewards, mesh, restore.placement(found.model, mesh, False))
+    return score_comparisons(
+        lambda batch: score(found.params, sharding.to_device(batch, mesh)), batches, made.fields
+    )
