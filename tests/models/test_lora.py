@@ -63,7 +63,7 @@ def test_an_adapted_matrix_adds_a_scaled_product_of_thin_ones():
     layer.lora = lora.Adapter(5, 7, settings, jnp.float32, rngs=decoder.nnx.Rngs(1))
     rng = np.random.default_rng(0)
     layer.lora.b[...] = jnp.asarray(rng.normal(size=(2, 7)), jnp.float32)
-    x = rng.normal(size=(3, 5)).astype(np.float32)
+    x = rng.normal(size=(1, 3, 5)).astype(np.float32)
     matrix = layer.kernel[...] + 4.0 * layer.lora.a[...] @ layer.lora.b[...]
     np.testing.assert_allclose(layer(x), x @ matrix + layer.bias[...], atol=1e-5)
 
