@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from math import ceil
+from math import ceil, inf
 from typing import Protocol
 
 _ONES = (
@@ -85,9 +85,23 @@ class Random(Protocol):
         ...
 
 
+def _step(number: int) -> int:
+    """Of what people choose multiples, about so far up."""
+    return next(
+        step
+        for last, step in ((_SMALL, 1), (100, 5), (200, 10), (1000, 50), (inf, 100))
+        if number <= last
+    )
+
+
 def is_round(number: int) -> bool:
     """Whether people would choose such a number."""
-    return number <= _SMALL or number % 5 == 0
+    return number % _step(number) == 0
+
+
+def is_natural(relation: str, number: int) -> bool:
+    """Whether people would choose such a threshold: "at most 50" is "fewer than 51"."""
+    return is_round(number) or (relation == LESS_THAN and is_round(number - 1))
 
 
 def holds(count: float, relation: str, number: float) -> bool:
@@ -110,9 +124,11 @@ def between(low: int, high: int, rng: Random) -> int:
         # A threshold hugging one of the two counts is hard to tell from its neighbour.
         inset = int(0.15 * (high - low))
         ranges.insert(0, (low + inset, high - inset))
-    for first, last in ranges:
+    for (first, last), finest in [*((ends, _step(ends[1])) for ends in ranges), (ranges[-1], 1)]:
         chosen: range | None = None
         for step in _STEPS:
+            if step < finest:
+                break
             level = range(-(-first // step) * step, last + 1, step)
             if level:
                 chosen = level
@@ -127,7 +143,11 @@ def between(low: int, high: int, rng: Random) -> int:
 
 
 def propose(
-    kept: Sequence[int], broken: Sequence[int], rng: Random, least: int = 1
+    kept: Sequence[int],
+    broken: Sequence[int],
+    rng: Random,
+    least: int = 1,
+    most: float = inf,
 ) -> tuple[str, int] | None:
     """Draws (relation, number >= `least`) that all of `kept` satisfy and none of `broken`.
 
@@ -138,6 +158,7 @@ def propose(
         broken: the same of those to break.
         rng: decides between the possible thresholds.
         least: the smallest threshold that is worth asking for.
+        most: the largest.
     """
     choices = []
     if kept and broken:
@@ -156,7 +177,11 @@ def propose(
         over = (high + 1, max(high + 1, int(1.3 * high) + 1))
         choices.append((AT_LEAST, *(under if kept else over)))
         choices.append((LESS_THAN, *(over if kept else under)))
-    choices = [(which, max(low, least), high) for which, low, high in choices]
+    # "At most three" is "fewer than four".
+    choices = [
+        (which, max(low, least), int(min(high, most + (which == LESS_THAN and most > 1))))
+        for which, low, high in choices
+    ]
     choices = [choice for choice in choices if choice[2] >= choice[1]]
     if not choices:
         return None

@@ -9,7 +9,14 @@ from typing import ClassVar, TypedDict
 
 import numpy as np
 
-from mapl_jax.constraints.amounts import AT_LEAST, RELATIONS, Random, distance
+from mapl_jax.constraints.amounts import (
+    AT_LEAST,
+    LESS_THAN,
+    RELATIONS,
+    Random,
+    distance,
+    is_natural,
+)
 from mapl_jax.constraints.families.wordings import FORMS
 from mapl_jax.constraints.parameters import NEGATED, Choice, Number, Parameter, Params
 from mapl_jax.constraints.templates import Sentences
@@ -197,6 +204,15 @@ class Family:
         """Signed distance to the threshold; >= 0 exactly when `check` is true."""
         self.validate(params)
         return float(self.measure(params, view(response)))
+
+    def is_natural(self, params: Params) -> bool:
+        """Whether its numbers, if it has any, are such as people would choose."""
+        relation = LESS_THAN if LESS_THAN in params.values() else AT_LEAST
+        return all(
+            is_natural(relation, each.of(params))
+            for each in self.parameters
+            if isinstance(each, Number)
+        )
 
     def propose(self, conditions: Conditions, rng: np.random.Generator) -> Params | None:
         """Parameters that give each response its wanted verdict, or None."""

@@ -6,6 +6,7 @@ A template is a sentence with slots:
     {n} {m}             the number; the number less one, as in "at most {m}". A template with {m} is
                         left out where that would be nothing
     {n:word|words}      the number with a noun that agrees with it
+    {more}              the number as in "three or more", where that is not one
     {times} {times_m}   once, twice, three times; the same of the number less one
     {word} {plain}      a text of the parameters in quotes; a plain word also without
 

@@ -114,6 +114,10 @@ _PRODUCTS = (
 def brought_together(many: Sequence[Demands]) -> str | None:
     """Why one of several constraints has nothing to add to the others, though to any one it has."""
     bounds = {name: bound for demands in many for name, bound in demands.bounds.items()}
+    longest = max((bounds.get(name, (0, 0))[0] for name in _SENTENCE_LENGTHS[:3]), default=0)
+    shortest = bounds.get("length_constraints:shortest_sentence", (0, math.inf))[1]
+    if shortest < longest and bounds.get("sentences", (0, 0))[0] == 2:
+        return "a long sentence and a short one are two"
     for number, size, whole in _PRODUCTS:
         if number not in bounds or size not in bounds:
             continue

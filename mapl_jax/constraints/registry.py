@@ -161,6 +161,15 @@ def propose(id: str, conditions: Conditions, rng: np.random.Generator) -> Params
     return family_of(id).propose(conditions, rng)
 
 
+def is_natural(id: str, params: Params) -> bool:
+    """Whether the number of a constraint, if it has one, is one that people would choose.
+
+    Raises:
+        ValueError: unknown id.
+    """
+    return family_of(id).is_natural(params)
+
+
 def render(
     id: str,
     params: Params,

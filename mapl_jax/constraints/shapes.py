@@ -1,5 +1,6 @@
 """The common shapes of families: a count, an exact number, a bound on one, a yes or no."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar, Unpack
 
@@ -80,6 +81,7 @@ class Count(Statistic[int]):
         least: int = 1,
         quantity: str | None = None,
         worth: int = 1,
+        most: float = math.inf,
         about: tuple[str, ...] = (),
         readings: Sequence[Callable[[Text], int]] = (),
         **options: Unpack[Options],
@@ -90,6 +92,7 @@ class Count(Statistic[int]):
         self.statistic = statistic
         self.quantity = quantity or id
         self.worth = worth
+        self.most = most
         self.about_too = about
         self.readings = tuple(readings)
 
@@ -105,7 +108,7 @@ class Count(Statistic[int]):
     def derive(self, kept, broken, rng):
         """A threshold between the counts of both sides."""
         least = max(self.worth, self.threshold.number.least)
-        found = amounts.propose(self.values(kept), self.values(broken), rng, least)
+        found = amounts.propose(self.values(kept), self.values(broken), rng, least, self.most)
         if found is None and not kept and not broken:
             found = pick(RELATIONS, rng), amounts.between(least, least + 4, rng)
         if found is None:

@@ -66,24 +66,35 @@ COMMON_SLOTS: Mapping[str, Slot] = {
 
 def write_number(number: int, rng: Random) -> str:
     """Writes a number in digits or, more often for small ones, in words."""
-    share = 0.8 if number < 3 else 0.5 if number <= 10 else 0.2 if number <= 20 else 0.0
+    share = (
+        1
+        if number == 1
+        else 0.8
+        if number == 2
+        else 0.5
+        if number <= 10
+        else 0.2
+        if number <= 20
+        else 0.0
+    )
     return amounts.spell(number) if rng.random() < share else str(number)
 
 
-def number_slot(key: str, less: int = 0, *, digits: bool = False) -> Slot:
+def number_slot(key: str, less: int = 0, *, digits: bool = False, behind: str = "") -> Slot:
     """A number, {n}, or with `less` = 1 the one before it, {m}.
 
     Args:
         key: parameter that holds the number.
         less: what to take away from it before it is shown.
         digits: never in words, where two numbers of a sentence should look alike.
+        behind: words that follow it.
     """
 
     parameter = Number(key)
 
     def shown(params: Params, rng: Random) -> str:
         number = parameter.of(params) - less
-        return str(number) if digits else write_number(number, rng)
+        return (str(number) if digits else write_number(number, rng)) + behind
 
     def with_noun(one: str, many: str) -> Slot:
         return Slot(
@@ -97,18 +108,25 @@ def number_slot(key: str, less: int = 0, *, digits: bool = False) -> Slot:
         )
 
     def possible(params: Params) -> bool:
-        """ "At most 159" is for nobody to ask: where the other number is round, that is shown."""
+        """Whether people say it so: not "one or more", "fewer than two", "more than one".
+
+        Nor "at most 159": where the other number is round, that is shown.
+        """
         number = parameter.of(params)
         at_most = amounts.LESS_THAN in params.values()
-        if not at_most:  # "more than one" is "at least two"
-            return not less or number > 2
+        if behind and number == 1:
+            return False
+        if not at_most:
+            return not less or (number > 2 and (number <= 10 or not amounts.is_round(number)))
+        if number == 2 and not less:
+            return False
         shown, other = (number - 1, number) if less else (number, number - 1)
         return shown > 0 and (amounts.is_round(shown) or not amounts.is_round(other))
 
     return Slot(
-        pattern=amounts.PATTERN,
+        pattern=amounts.PATTERN + behind,
         write=shown,
-        read=lambda text: {key: amounts.read(text) + less},
+        read=lambda text: {key: amounts.read(text.removesuffix(behind)) + less},
         possible=possible,
         capital=True,
         noun=with_noun,
@@ -340,6 +358,7 @@ def _number_slots(name: str, slot: str) -> dict[str, Slot]:
     return {
         "n": number_slot(name),
         "m": number_slot(name, 1),
+        "more": number_slot(name, behind=" or more"),
         "times": times_slot(name),
         "times_m": times_slot(name, 1),
     }

@@ -48,13 +48,13 @@ class Draw:
     def contrast(self, family: str, kept_by: str, broken_by: str) -> Params | None:
         """Parameters that one response keeps and the other breaks, or None if there are none.
 
-        Those that say nothing of responses in general (`Corpus.informative`) are drawn anew
-        once.
+        There are none with a number that nobody would choose. Those that say nothing of responses
+        in general (`Corpus.informative`) are drawn anew once.
         """
         promises = ((kept_by, True), (broken_by, False))
         for _ in range(_TRIES):
             params = constraints.propose(family, promises, self.rng)
-            if params is None:
+            if params is None or not constraints.is_natural(family, params):
                 return None
             if self.corpus.informative(family, params):
                 return params

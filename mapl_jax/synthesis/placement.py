@@ -122,17 +122,21 @@ class Style:
         if self.place == SYSTEM:
             return _with_system(messages, self.text(sentences))
         if self.place == BEFORE:
-            text = self.text(sentences)
-            between = " " if self.inline and "\n" not in text + request else "\n\n"
-            return [*earlier, _user(f"{text}{between}{request}")]
+            return [*earlier, _user(f"{self.text(sentences)}\n\n{request}")]
         if self.place == INSIDE:
             head, between, tail = _parts(request)
             return [*earlier, _user(f"{head}{between}{self.text(sentences)}{between}{tail}")]
         number, lead = self.earlier
         if number:
             place = max(i for i, message in enumerate(earlier) if message["role"] == "user")
-            text = " ".join([earlier[place]["content"], lead, *sentences[:number]])
-            earlier = [*earlier[:place], _user(text), *earlier[place + 1 :]]
+            before = earlier[place]["content"]
+            between = " " if _ends(before) else "\n\n"
+            text = " ".join([lead, *sentences[:number]])
+            earlier = [
+                *earlier[:place],
+                _user(f"{before}{between}{text}"),
+                *earlier[place + 1 :],
+            ]
             sentences = sentences[number:]
         text = self.text(sentences)
         between = " " if self.inline and "\n" not in text else "\n\n"
@@ -163,8 +167,10 @@ def draw_style(
     """
     place = _draw_place(messages, count, shares, rng.random())
     listed = rng.random() < list_share and count > 1 and place not in (INSIDE, TURNS)
-    ends = messages[-1]["content"].rstrip().endswith((".", "?", "!"))
-    inline = rng.random() < 0.5 and (ends or place == BEFORE)
+    request = messages[-1]["content"]
+    # "Yes. Use a comma." would be the answer and a rule in one breath.
+    ends = _ends(request) and len(request.split()) > 3
+    inline = rng.random() < 0.5 and ends and place != BEFORE
     if place == TURNS:
         earlier = 1 + int(rng.random() * (count - 1))
         return Style(place, None, inline=inline, earlier=(earlier, pick(_EARLIER, rng)))
@@ -210,7 +216,8 @@ def _possible(place: str, messages: Sequence[Message], count: int) -> bool:
         # A later turn answers the reply before it ("It must have ..."), and would answer the rules.
         return first
     if place == INSIDE:
-        return first and _parts(messages[-1]["content"]) != ("", "", "")
+        # Many would part what belongs together.
+        return first and count <= 3 and _parts(messages[-1]["content"]) != ("", "", "")
     if place == TURNS:
         return count > 1 and any(message["role"] == "user" for message in messages[:-1])
     return True
@@ -233,6 +240,10 @@ def _with_system(messages: Sequence[Message], text: str) -> list[Message]:
         joined = f"{first['content']}\n\n{text}"
         return [Message(role="system", content=joined), *messages[1:]]
     return [Message(role="system", content=text), *messages]
+
+
+def _ends(text: str) -> bool:
+    return text.rstrip().endswith((".", "?", "!"))
 
 
 def _user(content: str) -> Message:

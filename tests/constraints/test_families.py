@@ -66,6 +66,9 @@ PARTS = [
     "Tea is good. Some of us have always been drinking it with milk.\n\nDo you?",
     "Is it tea? Do you like it?",
     "1. Wash it\n2. Dry it for as long as it takes",
+    "Tea it is, as it was for a long time and for all of us who came here to drink some of it at "
+    "four. I had a cup. Have one!",
+    "Tea is good. So say my friends.",
 ]
 texts = st.one_of(
     st.sampled_from(TEXTS),

@@ -60,6 +60,7 @@ FAMILIES: tuple[Family, ...] = (
         number_key="capital_frequency",
         relation_key="capital_relation",
         quantity="capital words",
+        most=2,
         # Numerals (VI), parts of words (TV's) and a word used again are some to some.
         readings=(
             lambda text: sum(is_capital(word) for word in text.raw.split() if word.isupper()),

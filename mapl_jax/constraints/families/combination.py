@@ -50,9 +50,8 @@ class RepeatPrompt(Family):
             if texts:
                 # Only texts that start the same can all repeat something.
                 phrase = texts[0].sentence_list[0].strip() if texts[0].sentence_list else ""
-                # Nobody asks for "Hmm." word for word, or for all of the answer and then it.
-                whole = len(texts[0].sentence_list) < 2 or len(phrase.split()) < 3
-                good = not whole and len(phrase) <= 200 and may_be_given(phrase)
+                # Nobody asks for "Hmm." word for word, for much more, or for all of the answer.
+                good = len(texts[0].sentence_list) > 1 and may_be_given(phrase)
                 phrases = [phrase] if good else []
             else:
                 phrases = [pick(_STOCK_REQUESTS, rng)]

@@ -62,17 +62,13 @@ class Words(Family):
         if self.forbidden:
             # To do without a rare word is no effort.
             words = [word for word in words if word in COMMON_WORDS] or words
+        elif holders:
+            words = _things(words, holders)
+            if not words:
+                return None
         count = min(len(words), 1 + int(3 * rng.random()))
         chosen = [words[int(place)] for place in rng.permutation(len(words))[:count]]
-        # As the text writes them that they come from.
-        forms = holders[0].surface if holders else {}
-        return {
-            self.words.name: [
-                # A common word has its capital from the sentence that it opens.
-                word if word in COMMON_WORDS else forms.get(word, word)
-                for word in chosen
-            ]
-        }
+        return {self.words.name: [_written(word, holders) for word in chosen]}
 
     def demands(self, params: Params) -> Demands:
         """Words that must or must not appear."""
@@ -88,6 +84,29 @@ class Words(Family):
     def about(self, params: Params) -> Sequence[str]:
         """All of the words."""
         return _plain_words(self.words.of(params))
+
+
+def _written(word: str, texts: Sequence[Text]) -> str:
+    """A word as the texts write it; a common one has its capital from the sentence it opens."""
+    forms = [text.surface[word] for text in texts[:1] if word in text.surface]
+    return forms[0] if forms and word not in COMMON_WORDS else word
+
+
+def _things(words: Sequence[str], texts: Sequence[Text]) -> Sequence[str]:
+    """Those that people name as what an answer should mention.
+
+    Not "easily", "working" or "used"; nor a word of which only the first of a sentence shows
+    whether it is a name.
+    """
+    opening = {word.lower() for text in texts for word in text.sentence_openings}
+    return [
+        word
+        for word in words
+        if len(word) > 3
+        and word not in COMMON_WORDS
+        and word not in opening
+        and not word.endswith(("ly", "ing", "ed"))
+    ]
 
 
 def _plain_words(words: Sequence[str]) -> Sequence[str]:
@@ -111,7 +130,8 @@ def _unless_in(words: Sequence[str], texts: Sequence[Text]) -> Sequence[str]:
     return words
 
 
-_MOST_LETTERS = 10
+# Nobody asks for, or counts, more of a letter or a word.
+_MOST_LETTERS, _MOST_WORDS = 1, 3
 
 
 class WordFrequency(Family):
@@ -148,15 +168,13 @@ class WordFrequency(Family):
                 [count for text in broken for count in self._counts(text, word)],
                 rng,
                 1 if self.letters else 2,
+                _MOST_LETTERS if self.letters else _MOST_WORDS,
             )
             if found is None and not kept and not broken:
                 found = pick(RELATIONS, rng), between(2, 4, rng)
-            # Nobody asks for, or counts, more than a few of a letter.
-            if found is not None and self.letters and found[1] > _MOST_LETTERS:
-                continue
             if found is not None:
                 return {
-                    self.word.name: word,
+                    self.word.name: word if self.letters else _written(word, [*kept, *broken]),
                     self.threshold.relation.name: found[0],
                     self.threshold.number.name: found[1],
                 }
@@ -191,7 +209,7 @@ class WordFrequency(Family):
             word for text in texts for word in text.content_words if text.word_counts[word] > 1
         ]
         once = [word for text in texts for word in text.content_words[:20]]
-        return list(dict.fromkeys(often or once or STOCK))
+        return list(dict.fromkeys(_things(often or once, texts) or STOCK))
 
 
 class WordOrder(Family):

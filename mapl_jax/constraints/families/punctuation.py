@@ -3,8 +3,9 @@
 import re
 from collections.abc import Callable, Sequence
 
-from mapl_jax.constraints.amounts import AT_LEAST
+from mapl_jax.constraints.amounts import AT_LEAST, LESS_THAN
 from mapl_jax.constraints.base import Demands, Family
+from mapl_jax.constraints.parameters import Params
 from mapl_jax.constraints.shapes import Count, Flag
 from mapl_jax.constraints.text import marks
 from mapl_jax.constraints.text.statistics import Text
@@ -19,13 +20,18 @@ def _mark(
     statistic: Callable[[Text], int] | None = None,
     readings: Sequence[Callable[[Text], int]] = (),
     least: int = 1,
+    most: int = 1,
     held_out: bool = False,
 ) -> Count:
-    """Marks of punctuation; those of code, of addresses and of Markdown are none."""
+    """Marks of punctuation; those of code, of addresses and of Markdown are none.
+
+    Of most marks people ask for none or for one; a number is for those that end sentences.
+    """
     return Count(
         f"punctuation:{name}",
         statistic or (lambda text: marks.count(text.marked, characters)),
         least=least,
+        most=most,
         quantity=f"character:{characters[0]}",
         readings=(
             lambda text: marks.count(text.raw, characters),
@@ -36,18 +42,25 @@ def _mark(
 
 
 class _Pairs(Count):
-    """Marks that come in pairs: nobody asks for one, or for an odd number of them."""
+    """Marks that come in pairs: nobody asks for more than to have some, or none."""
 
     def derive(self, kept, broken, rng):
-        """A threshold that an even number keeps and the next one breaks, or none at all."""
-        params = super().derive(kept, broken, rng)
-        if params is None:
-            return None
-        number = self.threshold.number.of(params)
-        odd = number % 2 == 1
-        if self.threshold.relation.of(params) == AT_LEAST:
-            return {**params, self.threshold.number.name: number + odd}
-        return {**params, self.threshold.number.name: number + (not odd)}
+        """One pair at least, or none."""
+        forms: list[Params] = [
+            {"number": 2, "relation": AT_LEAST},
+            {"number": 1, "relation": LESS_THAN},
+        ]
+        counts = [(self.values(texts), texts is kept) for texts in (kept, broken)]
+        if rng.random() < 0.5:
+            forms.reverse()
+        for params in forms:
+            if all(
+                (self.judge(params, count) >= 0) == wanted
+                for values, wanted in counts
+                for count in values
+            ):
+                return params
+        return None
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -62,8 +75,8 @@ FAMILIES: tuple[Family, ...] = (
         plain_demands=Demands(bounds={"character:,": (0, 0)}),
         negated_demands=Demands(bounds={"character:,": (1, float("inf"))}),
     ),
-    _mark("question_marks", marks.QUESTION_MARKS),
-    _mark("exclamation_marks", marks.EXCLAMATION_MARKS),
+    _mark("question_marks", marks.QUESTION_MARKS, most=3),
+    _mark("exclamation_marks", marks.EXCLAMATION_MARKS, most=3),
     _mark("colons", marks.COLONS),
     _mark(
         "hyphens",
@@ -79,6 +92,7 @@ FAMILIES: tuple[Family, ...] = (
         "'\u2019",
         statistic=lambda text: marks.apostrophes(text.marked),
         readings=(lambda text: text.raw.count("'") + text.raw.count("\u2019"),),
+        held_out=True,
     ),
     _mark(
         "parentheses",
@@ -90,9 +104,12 @@ FAMILIES: tuple[Family, ...] = (
     _Pairs(
         "punctuation:quotation_marks",
         lambda text: marks.count(text.marked, marks.QUOTATION_MARKS),
-        readings=(lambda text: marks.count(text.raw, marks.QUOTATION_MARKS),),
+        readings=(
+            lambda text: marks.count(text.raw, marks.QUOTATION_MARKS),
+            lambda text: 2 * marks.quotations(text.marked),
+        ),
         quantity="quotation marks",
     ),
     # Whether there is any comma is asked above.
-    _mark("commas", marks.COMMAS, least=2),
+    _mark("commas", marks.COMMAS, least=2, most=10, held_out=True),
 )

@@ -5,9 +5,11 @@ one whose first line may be a heading, readers find different first sentences. T
 and lists, which few texts of a conversation have on both sides, are held out for evaluation.
 """
 
+import math
+import re
 from collections.abc import Callable, Sequence
 
-from mapl_jax.constraints.base import Demands, Family
+from mapl_jax.constraints.base import Demands, Family, in_english
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Number, Params
 from mapl_jax.constraints.shapes import Count, Flag, Statistic
 from mapl_jax.constraints.text import markdown, marks, readings
@@ -108,8 +110,43 @@ def _asks(sentence: str) -> bool:
     return marks.count(sentence, marks.QUESTION_MARKS) > 0
 
 
+def _exclaims(sentence: str) -> bool:
+    return marks.count(sentence, marks.EXCLAMATION_MARKS) > 0
+
+
+# What all call the first person or the second, and what some do.
+_ME = re.compile(r"\b(?:I|[Mm]e|[Mm]y)\b")
+_US = re.compile(r"\b(?:i|me|my|mine|myself|we|us|our|ours|ourselves|let's)\b", re.I)
+_YOU = re.compile(r"\byour?\b", re.I)
+_YOURS = re.compile(r"\b(?:your?|yours|yourself|yourselves|ya|u)\b", re.I)
+_NUMERAL = re.compile(r"\b[A-Z]\w+ I\b(?!')")
+
+
+def _speaks_of(pronouns: re.Pattern[str]) -> Callable[[str], bool]:
+    return lambda sentence: pronouns.search(sentence) is not None
+
+
+def _surely_speaks_of(pronouns: re.Pattern[str]) -> Callable[[str], bool]:
+    """The same, what stands in quotation marks and the I of World War I left out."""
+    return lambda sentence: (
+        pronouns.search(_NUMERAL.sub("", marks.without_quotations(sentence))) is not None
+    )
+
+
+def _of_first(look: Callable[[str], object]) -> Callable[[Text], bool]:
+    return lambda text: any(map(look, text.sentence_list[:1]))
+
+
+def _of_last(look: Callable[[str], object]) -> Callable[[Text], bool]:
+    return lambda text: any(map(look, text.sentence_list[-1:]))
+
+
+def _openings(text: Text) -> list[str]:
+    return [bare(first_word(sentence)) for sentence in text.sentence_list]
+
+
 def _openings_differ(text: Text) -> bool:
-    openings = [bare(first_word(sentence)) for sentence in text.sentence_list]
+    openings = _openings(text)
     return len({*openings}) == len(openings)
 
 
@@ -186,6 +223,7 @@ def _count(
     quantity: str,
     about: tuple[str, ...],
     worth: int = 1,
+    most: float = math.inf,
     readings: Sequence[Callable[[Text], int]] = (),
     held_out: bool = False,
 ) -> Count:
@@ -196,6 +234,7 @@ def _count(
         quantity=quantity,
         about=about,
         worth=worth,
+        most=most,
         readings=readings,
         held_out=held_out,
     )
@@ -206,6 +245,7 @@ def _flag(
     statistic: Callable[[Text], bool],
     about: tuple[str, ...],
     suits: Callable[[Text], bool] = _CLEAR,
+    readings: Sequence[Callable[[Text], bool]] = (),
     held_out: bool = False,
 ) -> Flag:
     demands = Demands(about=about)
@@ -213,6 +253,7 @@ def _flag(
         f"scope:{name}",
         statistic,
         suits=suits,
+        readings=readings,
         held_out=held_out,
         plain_demands=demands,
         negated_demands=demands,
@@ -226,7 +267,8 @@ FAMILIES: tuple[Family, ...] = (
         _CLEAR,
         "last sentence",
         ("sentences",),
-        worth=3,
+        worth=4,
+        most=15,
         readings=readings.of_sentences(lambda lengths: lengths[-1] if lengths else 0),
     ),
     _count(
@@ -261,6 +303,7 @@ FAMILIES: tuple[Family, ...] = (
         "commas of a sentence",
         ("character:,",),
         worth=2,
+        most=2,
     ),
     _count(
         "list_item_words",
@@ -272,24 +315,47 @@ FAMILIES: tuple[Family, ...] = (
         readings=(lambda text: max((len(word_tokens(item)) for item in _items(text)), default=0),),
         held_out=True,
     ),
-    LongSentenceCommas("scope:long_sentence_commas", suits=_all_of(_CLEAR, _sure_commas)),
+    LongSentenceCommas(
+        "scope:long_sentence_commas", suits=_all_of(_CLEAR, _sure_commas), held_out=True
+    ),
     _flag(
         "first_sentence_comma",
-        lambda text: any(map(_commas, text.sentence_list[:1])),
+        _of_first(_commas),
         ("character:,", "first sentence"),
         _all_of(_CLEAR, _sure_commas),
     ),
+    _flag("first_sentence_question", _of_first(_asks), ("character:?", "first sentence")),
+    _flag("first_sentence_exclamation", _of_first(_exclaims), ("character:!", "first sentence")),
     _flag(
-        "first_sentence_question",
-        lambda text: any(map(_asks, text.sentence_list[:1])),
-        ("character:?", "first sentence"),
+        "last_sentence_exclamation",
+        _of_last(_exclaims),
+        ("character:!", "last sentence", "ending"),
     ),
-    _flag("sentence_openings", _openings_differ, ("first word", "sentences")),
+    *(
+        _flag(
+            f"{name}_sentence_{who}_person",
+            of(_speaks_of(pronouns)),
+            (f"{who} person", f"{name} sentence"),
+            _all_of(_CLEAR, in_english),
+            readings=(of(_speaks_of(also)), of(_surely_speaks_of(pronouns))),
+        )
+        for name, of in (("first", _of_first), ("last", _of_last))
+        for who, pronouns, also in (("first", _ME, _US), ("second", _YOU, _YOURS))
+    ),
+    _flag(
+        "sentences_with_i",
+        lambda text: any(opening == "i" for opening in _openings(text)),
+        ("first person", "first word"),
+        _all_of(_CLEAR, in_english),
+        readings=(lambda text: any(each.partition("'")[0] == "i" for each in _openings(text)),),
+    ),
+    _flag("sentence_openings", _openings_differ, ("first word", "sentences"), held_out=True),
     _flag(
         "first_sentence_shortest",
         _first_is_shortest,
         ("first sentence", "length_constraints:shortest_sentence", "sentences"),
         _all_of(_CLEAR, readings.sure_order_of_lengths, _has_one_shortest),
+        held_out=True,
     ),
     _flag("late_exclamation", _exclaims_late, ("character:!", "sentences"), held_out=True),
     _flag(
@@ -305,12 +371,14 @@ FAMILIES: tuple[Family, ...] = (
         _lengths_of_ends,
         ("first sentence", "last sentence", "sentences"),
         _all_of(_CLEAR, readings.sure_order_of_lengths),
+        held_out=True,
     ),
     Either(
         "scope:question_at_end",
         _places_of_questions,
         ("character:?", "ending"),
         _all_of(_CLEAR, _has_questions),
+        held_out=True,
     ),
     Either(
         "scope:one_question",

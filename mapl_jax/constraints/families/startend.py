@@ -1,14 +1,14 @@
 """How the answer, or its sentences, begin and end."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Unpack
 
 from mapl_jax.constraints.base import Demands, Fact, Family, Options, spaced, word_at
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params, Phrase
 from mapl_jax.constraints.shapes import Flag
 from mapl_jax.constraints.text import marks, readings
-from mapl_jax.constraints.text.sentences import is_ended, may_be_given
+from mapl_jax.constraints.text.sentences import may_be_given
 from mapl_jax.constraints.text.statistics import Text
 from mapl_jax.constraints.text.words import bare, folded, is_simple, parts_of
 from mapl_jax.constraints.wording import pick
@@ -24,6 +24,14 @@ STOCK_ENDINGS = (
 )
 STOCK_WORDS = ("yes", "sure", "certainly", "today", "first", "thanks", "perhaps", "indeed")
 
+# What people ask an answer to begin with; other words they only ask to leave out there.
+OPENERS = frozenset(
+    """
+    yes no sure well ok okay thanks thank great good hi hello hey sorry absolutely certainly
+    definitely unfortunately actually first yeah yep nope ah oh wow congratulations maybe perhaps
+    generally basically usually sometimes indeed today
+    """.split()
+)
 
 _AROUND = "quotation marks around everything"
 
@@ -46,12 +54,7 @@ class EndPhrase(Family):
         sentences = kept[0].sentence_list
         last = sentences[-1].strip() if sentences else ""
         # Nobody asks for the tail of a sentence, or for a single word in this way.
-        whole = is_ended(last) and 2 <= len(last.split()) <= 14 and len(last) <= 80
-        if (
-            not whole
-            or not may_be_given(last)
-            or not all(text.stripped.endswith(last) for text in kept)
-        ):
+        if not may_be_given(last) or not all(text.stripped.endswith(last) for text in kept):
             return None
         return {"end_phrase": last}
 
@@ -77,11 +80,13 @@ class Member(Family):
         id: str,
         places: Callable[[Text], frozenset[str]],
         quantity: str = "",
+        asked: Container[str] | None = None,
         **options: Unpack[Options],
     ):
         super().__init__(id, **options)
         self.places = places
         self.quantity = quantity
+        self.asked = asked
 
     def measure(self, params: Params, text: Text) -> float:
         """+1 or -1."""
@@ -95,6 +100,8 @@ class Member(Family):
             forms.reverse()
         for with_word, without, form in forms:
             words = self._words(with_word, without)
+            if not form and self.asked is not None:
+                words = [word for word in words if word.lower() in self.asked]
             if words:
                 return {"word": pick(words, rng), **form}
         return None
@@ -171,6 +178,7 @@ FAMILIES: tuple[Family, ...] = (
         "startend:first_word",
         lambda text: _one(text.first_word),
         quantity="first word",
+        asked=OPENERS,
         suits=lambda text: spaced(text) and readings.opens_plainly(text),
     ),
     Member(
@@ -178,6 +186,7 @@ FAMILIES: tuple[Family, ...] = (
         lambda text: _one(text.last_word),
         quantity="last word",
         suits=spaced,
+        held_out=True,
     ),
     Member(
         "startend:sentence_opening",

@@ -96,6 +96,11 @@ def hyphens_and_dashes(text: str) -> int:
     return sum(map(text.count, HYPHENS + "\u2012\u2013\u2014\u2015\u2212"))
 
 
+def quotations(text: str) -> int:
+    """What stands in double quotation marks within a line."""
+    return sum(1 for _ in _QUOTATION.finditer(text)) if count(text, QUOTATION_MARKS) > 1 else 0
+
+
 def without_quotations(text: str) -> str:
     """A text without what stands in double quotation marks within a line."""
     if '"' in text or "\u201c" in text:

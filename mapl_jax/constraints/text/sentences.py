@@ -85,6 +85,7 @@ def with_words(text: str) -> list[str]:
     return found
 
 
+_FEW, _MANY = 2, 10  # words
 _PERSONAL = re.compile(r"\b(?:I|me|my|mine|sorry|sure|okay|ok|hmm)\b", re.I)
 
 
@@ -92,10 +93,15 @@ def may_be_given(sentence: str) -> bool:
     """Whether a person could ask for a sentence word for word.
 
     Nobody dictates what the assistant says of itself or asks the person, nor what has
-    quotation marks or line breaks of its own.
+    quotation marks or line breaks of its own, is a word or two, or longer than a phrase.
     """
-    marks = set('"\u201c\u201d\n\t\r\\?')
-    return not marks & set(sentence) and not _PERSONAL.search(sentence)
+    marks = set('"\u201c\u201d\n\t\r\\?:')
+    return (
+        is_ended(sentence)
+        and _FEW <= len(sentence.split()) <= _MANY
+        and not marks & set(sentence)
+        and not _PERSONAL.search(sentence)
+    )
 
 
 def is_ended(sentence: str) -> bool:

@@ -51,44 +51,44 @@ FORMS: dict[str, tuple[Form, ...]] = {
     "combination:repeat_prompt": (
         form(
             """
-            First repeat this sentence word for word, then give {answer}: {text}.
-            Start {answer} by repeating this sentence exactly: {text}.
-            Before you answer, repeat the following word for word: {text}.
-            Begin by repeating {text} without changing anything, then go on.
-            {Answer} should start by repeating this, word for word: {text}.
-            Please repeat this first, without any changes: {text}.
-            At the start of {answer}, repeat {text} exactly.
-            Can you start by repeating {text} word for word?
-            I want {answer} to begin with this sentence, unchanged: {text}.
-            Copy this sentence to the very beginning of {answer}: {text}.
+            Start {answer} with exactly this sentence: {text}.
+            Begin with this sentence, word for word: {text}.
+            {Answer} should start with this exact sentence: {text}.
+            Please begin {answer} with the sentence {text}.
+            The first sentence of {answer} must be {text}.
+            Make {text} the first sentence of {answer}.
+            Open with the sentence {text} and then go on.
+            Can you start with the sentence {text}?
+            I want {answer} to begin with this sentence: {text}.
+            Use {text} as the first sentence of {answer}.
             """,
             """
-            {Answer} must open with this sentence, repeated word for word: {text}.
-            Could you first repeat {text} exactly, and only then answer?
-            Say this again, word for word, before anything else: {text}.
-            Please begin {answer} by copying this sentence exactly: {text}.
-            Repeat the following before answering, and don't change a word of it: {text}.
+            {Answer} must open with this sentence, word for word: {text}.
+            Could you open with exactly this sentence: {text}?
+            Put this sentence at the very beginning of {answer}: {text}.
+            Please let {answer} start with the sentence {text}.
+            I'd like the first sentence to be {text}.
             """,
         ),
         form(
             """
-            Don't start {answer} by repeating this sentence: {text}.
-            Don't repeat {text} at the beginning of {answer}.
-            {Answer} should not begin by repeating this: {text}.
-            Please don't repeat this sentence before you answer: {text}.
-            Don't open by copying {text}.
+            Don't start {answer} with this sentence: {text}.
+            Don't use {text} as the first sentence of {answer}.
+            {Answer} should not begin with this sentence: {text}.
+            Please don't begin with the sentence {text}.
+            Don't open with the sentence {text}.
             {Answer} must not start with this sentence: {text}.
-            Just answer, without repeating {text} first.
+            Start {answer} with any sentence except {text}.
             I don't want {answer} to begin with this sentence: {text}.
-            Can you answer without repeating {text} first?
-            Do not copy this sentence to the beginning of {answer}: {text}.
+            Can you start with a sentence other than {text}?
+            The first sentence of {answer} should not be {text}.
             """,
             """
-            There's no need to repeat this first, so don't: {text}.
-            Could you avoid repeating {text} at the start?
-            Get to the point without repeating {text} first.
-            Please don't begin {answer} by copying this: {text}.
-            Don't say this again before you answer: {text}.
+            The first sentence of {answer} must be another one than {text}.
+            Could you avoid starting with the sentence {text}?
+            Get to the point without starting with {text}.
+            Please don't open {answer} with this sentence: {text}.
+            Do not put this sentence at the beginning of {answer}: {text}.
             """,
             negated=True,
         ),

@@ -102,13 +102,13 @@ FORMS: dict[str, tuple[Form, ...]] = {
         form(
             """
             Divide {answer} into at least {n:section|sections}, labeled {label1} and so on.
-            Split {answer} into {n} or more sections and label them {label1} and so on.
+            Split {answer} into {more} sections and label them {label1} and so on.
             Please use at least {n:section|sections} labeled {label1} and so on.
             {Answer} should have at least {n:section|sections} labeled {label1} and so on.
-            {Answer} must have {n} or more sections, labeled {label1} and so on.
+            {Answer} must have {more} sections, labeled {label1} and so on.
             Organize {answer} into at least {n:section|sections}, labeled {label1} and so on.
             Can you use at least {n:section|sections}, labeled {label1} and so on?
-            I want {n} or more sections, labeled {label1} and so on.
+            I want {more} sections, labeled {label1} and so on.
             Write at least {n:section|sections} and label them {label1} and so on.
             Use more than {m:section|sections}, labeled {label1} and so on.
             """,
@@ -116,7 +116,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             At least {n:section|sections} labelled {label1} and so on, please.
             Could you organise {answer} into at least {n:section|sections}, labelled {label1} and \
 so on?
-            There should be {n} or more sections, labelled {label1} and so on.
+            There should be {more} sections, labelled {label1} and so on.
             Please divide {answer} into no fewer than {n:section|sections}, labelled {label1} and \
 so on.
             Structure {answer} in at least {n:section|sections}, labelled {label1} and so on.
@@ -299,7 +299,7 @@ maybe."?
             Use at least one line break.
             {Answer} should contain at least one line break.
             Please use at least one line break in {answer}.
-            Don't write {answer} on a single line.
+            Break {answer} up into two lines or more.
             {Answer} must have at least one line break.
             Put at least one line break into {answer}.
             Can you use at least one line break in {answer}?
@@ -342,11 +342,11 @@ maybe."?
         form(
             """
             Write at least {n:line|lines}, not counting blank ones.
-            Use {n} or more lines, not counting blank ones.
+            Use {more} lines, not counting blank ones.
             Please write at least {n:line|lines}, blank ones aside.
             Let {answer} run to at least {n:line|lines}, not counting blank ones.
             {Answer} should have at least {n:line|lines}, not counting blank ones.
-            {Answer} must have {n} or more lines (blank lines don't count).
+            {Answer} must have {more} lines (blank lines don't count).
             Spread {answer} over at least {n:line|lines}, not counting blank ones.
             Can you write at least {n:line|lines}, not counting blank ones?
             I want at least {n:line|lines} (blank lines don't count).
@@ -354,7 +354,7 @@ maybe."?
             """,
             """
             At least {n:line|lines}, please, not counting blank ones.
-            Could you spread {answer} over {n} or more lines, blank ones aside?
+            Could you spread {answer} over {more} lines, blank ones aside?
             There should be at least {n:line|lines} with text in {answer}.
             Please use at least {n:line|lines} (blank lines don't count).
             {Answer} needs at least {n:line|lines}, not counting blank ones.

@@ -141,20 +141,20 @@ FORMS: dict[str, tuple[Form, ...]] = {
     "keywords:word_length": (
         form(
             """
-            Don't use any word of {n} or more letters.
+            Don't use any word of {more} letters.
             Use only words with fewer than {n:letter|letters}.
             Keep every word shorter than {n:letter|letters}.
-            Please don't use any word with {n} or more letters.
+            Please don't use any word with {more} letters.
             Every word of {answer} should have fewer than {n:letter|letters}.
-            No word of {answer} may have {n} or more letters.
-            {Answer} must not contain any word of {n} or more letters.
+            No word of {answer} may have {more} letters.
+            {Answer} must not contain any word of {more} letters.
             Can you use only words of fewer than {n:letter|letters}?
-            I don't want any words with {n} or more letters.
+            I don't want any words with {more} letters.
             Use words of at most {m:letter|letters} only.
             """,
             """
-            No words of {n} or more letters, please.
-            Could you avoid words with {n} or more letters?
+            No words of {more} letters, please.
+            Could you avoid words with {more} letters?
             Stick to words of at most {m:letter|letters}.
             Please keep each word of {answer} under {n:letter|letters}.
             The longest word of {answer} may have at most {m:letter|letters}.
@@ -163,21 +163,21 @@ FORMS: dict[str, tuple[Form, ...]] = {
         ),
         form(
             """
-            Use at least one word of {n} or more letters.
+            Use at least one word of {more} letters.
             Include at least one word with at least {n:letter|letters}.
-            Please use at least one word of {n} or more letters.
+            Please use at least one word of {more} letters.
             {Answer} should contain a word with at least {n:letter|letters}.
-            {Answer} must have at least one word of {n} or more letters.
+            {Answer} must have at least one word of {more} letters.
             Make sure to include a word of at least {n:letter|letters}.
             Can you use a word with at least {n:letter|letters}?
-            I'd like to see at least one word with {n} or more letters.
+            I'd like to see at least one word with {more} letters.
             Use a word with more than {m:letter|letters} somewhere in {answer}.
             The longest word of {answer} should have at least {n:letter|letters}.
             """,
             """
-            At least one word of {n} or more letters, please.
+            At least one word of {more} letters, please.
             Could you include a word with {n:letter|letters} or more?
-            There should be at least one word with {n} or more letters in {answer}.
+            There should be at least one word with {more} letters in {answer}.
             Please work in a word of at least {n:letter|letters}.
             {Answer} needs a word that has at least {n:letter|letters}.
             """,
@@ -236,7 +236,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             At least {n:word|words} of four or more letters should appear more than once.
             Please use at least {n:word|words} of four or more letters more than once.
             {Answer} should use at least {n:word|words} of four or more letters more than once.
-            {Answer} must use {n} or more words of four or more letters more than once.
+            {Answer} must use {more} words of four or more letters more than once.
             Make sure to use at least {n:word|words} of four or more letters more than once.
             Can you use at least {n:word|words} of four or more letters more than once?
             I want at least {n:word|words} of four or more letters to appear more than once.

@@ -7,18 +7,18 @@ from mapl_jax.constraints.forms import Form, form
 _ALL_SHORT = form(
     """
     Keep every THING under {n:word|words}.
-    No THING should have {n} or more words.
+    No THING should have {more} words.
     Each THING of {answer} should have fewer than {n:word|words}.
     Please keep each THING under {n:word|words}.
     Every THING must be shorter than {n:word|words}.
-    Don't write any THING of {n} or more words.
+    Don't write any THING of {more} words.
     Use only THINGS with fewer than {n:word|words}.
     Can you keep every THING under {n:word|words}?
-    I don't want any THING of {n} or more words.
+    I don't want any THING of {more} words.
     Limit each THING to {m:word|words}.
     """,
     """
-    No THING of {n} or more words, please.
+    No THING of {more} words, please.
     Could you write THINGS of no more than {m:word|words} each?
     All THINGS in {answer} should stay below {n:word|words}.
     Please don't let any THING run to {n:word|words} or more.
@@ -28,21 +28,21 @@ _ALL_SHORT = form(
 )
 _ONE_LONG = form(
     """
-    Include at least one THING of {n} or more words.
-    Write at least one THING with {n} or more words.
+    Include at least one THING of {more} words.
+    Write at least one THING with {more} words.
     {Answer} should contain a THING of at least {n:word|words}.
     Please include a THING with at least {n:word|words}.
-    At least one THING must have {n} or more words.
+    At least one THING must have {more} words.
     Make at least one THING {n:word|words} long or longer.
-    Make sure at least one THING has {n} or more words.
-    Can you write at least one THING of {n} or more words?
-    I want at least one THING to have {n} or more words.
-    {Answer} must have at least one THING with {n} or more words.
+    Make sure at least one THING has {more} words.
+    Can you write at least one THING of {more} words?
+    I want at least one THING to have {more} words.
+    {Answer} must have at least one THING with {more} words.
     """,
     """
-    At least one THING of {n} or more words, please.
+    At least one THING of {more} words, please.
     Could you include a THING that has at least {n:word|words}?
-    There should be at least one THING of {n} or more words.
+    There should be at least one THING of {more} words.
     Please write one or more THINGS of at least {n:word|words}.
     {Answer} needs a THING that is at least {n:word|words} long.
     """,
@@ -74,19 +74,19 @@ _ALL_LONG = form(
     """
     Every THING should have at least {n:word|words}.
     No THING should have fewer than {n:word|words}.
-    Each THING of {answer} should have {n} or more words.
+    Each THING of {answer} should have {more} words.
     Please make each THING at least {n:word|words} long.
     Every THING must be at least {n:word|words} long.
     Don't write any THING of fewer than {n:word|words}.
-    Use only THINGS with {n} or more words.
+    Use only THINGS with {more} words.
     Can you make every THING at least {n:word|words} long?
     I don't want any THING of fewer than {n:word|words}.
     Write THINGS of at least {n:word|words} each.
     """,
     """
     No THING of fewer than {n:word|words}, please.
-    Could you write only THINGS of {n} or more words?
-    All THINGS in {answer} should have {n} or more words.
+    Could you write only THINGS of {more} words?
+    All THINGS in {answer} should have {more} words.
     Please don't let any THING be shorter than {n:word|words}.
     Each THING needs at least {n:word|words}.
     """,
@@ -217,11 +217,11 @@ FORMS: dict[str, tuple[Form, ...]] = {
         form(
             """
             Write at least {n:paragraph|paragraphs}, separated by blank lines.
-            Use {n} or more paragraphs, with a blank line between them.
+            Use {more} paragraphs, with a blank line between them.
             Please write at least {n:paragraph|paragraphs} with blank lines in between.
             Split {answer} into at least {n:paragraph|paragraphs}, separated by blank lines.
             {Answer} should have at least {n:paragraph|paragraphs}, separated by blank lines.
-            {Answer} must have {n} or more paragraphs, with blank lines between them.
+            {Answer} must have {more} paragraphs, with blank lines between them.
             Break {answer} up into at least {n:paragraph|paragraphs}, separated by blank lines.
             Can you write at least {n:paragraph|paragraphs}, separated by blank lines?
             I want at least {n:paragraph|paragraphs}, with a blank line between them.
@@ -229,7 +229,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             """,
             """
             At least {n:paragraph|paragraphs} with blank lines between them, please.
-            Could you split {answer} into {n} or more paragraphs, separated by blank lines?
+            Could you split {answer} into {more} paragraphs, separated by blank lines?
             There should be at least {n:paragraph|paragraphs}, with blank lines between them.
             Please organise {answer} into at least {n:paragraph|paragraphs}, separated by blank \
 lines.
@@ -327,20 +327,20 @@ and begin the {ordinal} one with {word}.
             """
             Make the first sentence at least {n:word|words} long.
             The first sentence should have at least {n:word|words}.
-            Start with a sentence of {n} or more words.
+            Start with a sentence of {more} words.
             Please use at least {n:word|words} in your first sentence.
-            The first sentence of {answer} must have {n} or more words.
+            The first sentence of {answer} must have {more} words.
             Begin with a sentence of at least {n:word|words}.
             Use more than {m:word|words} in the first sentence.
             Can you make the first sentence at least {n:word|words} long?
             I want the first sentence to have at least {n:word|words}.
-            Let the first sentence run to {n} or more words.
+            Write a first sentence of at least {n:word|words}.
             """,
             """
             At least {n:word|words} in the first sentence, please.
-            Could you open with a sentence of {n} or more words?
+            Could you open with a sentence of {more} words?
             The opening sentence should be at least {n:word|words} long.
-            Please write a first sentence of at least {n:word|words}.
+            Please write a first sentence of {more} words.
             The first sentence of {answer} needs at least {n:word|words}.
             """,
             relation="at least",

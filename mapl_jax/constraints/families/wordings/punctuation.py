@@ -58,5 +58,30 @@ FORMS: dict[str, tuple[Form, ...]] = {
     "punctuation:apostrophes": count("apostrophe", "apostrophes"),
     "punctuation:parentheses": count("opening parenthesis", "opening parentheses"),
     "punctuation:semicolons": count("semicolon", "semicolons"),
-    "punctuation:quotation_marks": count("double quotation mark", "double quotation marks"),
+    "punctuation:quotation_marks": (
+        form(
+            """
+            Put at least one word or phrase in double quotation marks.
+            Use double quotation marks at least once in {answer}.
+            Please put something in double quotation marks.
+            {Answer} should have at least one word or phrase in double quotation marks.
+            {Answer} must have something in double quotation marks.
+            Include at least one quotation in double quotation marks.
+            Make sure to put at least one word in double quotation marks.
+            Can you put at least one word or phrase in double quotation marks?
+            I want to see something in double quotation marks in {answer}.
+            Use double quotation marks around at least one word or phrase.
+            """,
+            """
+            Something in double quotation marks, please.
+            Could you use double quotation marks at least once?
+            There should be at least one word in double quotation marks.
+            Please use double quotation marks somewhere in {answer}.
+            Quote something in {answer} with double quotation marks.
+            """,
+            relation="at least",
+            number=2,
+        ),
+        *count("double quotation mark", "double quotation marks"),
+    ),
 }

@@ -30,17 +30,17 @@ _LARGE_PART = form(
     Make the PART at least {n:UNIT|UNITS} long.
     The PART should have at least {n:UNIT|UNITS}.
     Use at least {n:UNIT|UNITS} in the PART.
-    Please use {n} or more UNITS in the PART.
+    Please use {more} UNITS in the PART.
     Use more than {m:UNIT|UNITS} in the PART.
     The PART of {answer} must have at least {n:UNIT|UNITS}.
-    Don't use fewer than {n:UNIT|UNITS} in the PART.
+    Write {more} UNITS in the PART.
     Can you make the PART at least {n:UNIT|UNITS} long?
-    I want the PART to have {n} or more UNITS.
-    Give the PART at least {n:UNIT|UNITS}.
+    I want the PART to have {more} UNITS.
+    The PART must be at least {n:UNIT|UNITS} long.
     """,
     """
     At least {n:UNIT|UNITS} in the PART, please.
-    Could you write a PART of {n} or more UNITS?
+    Could you write a PART of {more} UNITS?
     The PART of {answer} needs at least {n:UNIT|UNITS}.
     Please write a PART with at least {n:UNIT|UNITS}.
     The PART must be no shorter than {n:UNIT|UNITS}.
@@ -59,36 +59,36 @@ _ALL_FEW = form(
     Limit every THING to {m:UNIT|UNITS}.
     Can you keep every THING to {m:UNIT|UNITS} at most?
     I don't want any THING to have more than {m:UNIT|UNITS}.
-    Don't put {n} or more UNITS into one THING.
+    Don't put {more} UNITS into one THING.
     """,
     """
     No more than {m:UNIT|UNITS} in any THING, please.
     Could you use fewer than {n:UNIT|UNITS} in each THING?
     Each THING may have up to {m:UNIT|UNITS}, but no more.
     Please keep each THING to {m:UNIT|UNITS} or fewer.
-    There should be no THING with {n} or more UNITS.
+    There should be no THING with {more} UNITS.
     """,
     relation="less than",
 )
 _ONE_MANY = form(
     """
-    At least one THING should have {n} or more UNITS.
+    At least one THING should have {more} UNITS.
     Include a THING with at least {n:UNIT|UNITS}.
-    Write at least one THING that has {n} or more UNITS.
+    Write at least one THING that has {more} UNITS.
     Please include at least one THING with more than {m:UNIT|UNITS}.
     {Answer} must contain a THING with at least {n:UNIT|UNITS}.
     Use at least {n:UNIT|UNITS} in one of the THINGS.
-    Make sure that one THING has {n} or more UNITS.
-    Can you write at least one THING with {n} or more UNITS?
+    Make sure that one THING has {more} UNITS.
+    Can you write at least one THING with {more} UNITS?
     I want at least one THING with more than {m:UNIT|UNITS}.
-    {Answer} should have a THING with {n} or more UNITS.
+    {Answer} should have a THING with {more} UNITS.
     """,
     """
-    At least one THING with {n} or more UNITS, please.
+    At least one THING with {more} UNITS, please.
     Could you include a THING that has more than {m:UNIT|UNITS}?
     There should be a THING with at least {n:UNIT|UNITS}.
     Please write one or more THINGS with at least {n:UNIT|UNITS}.
-    {Answer} needs a THING with {n} or more UNITS.
+    {Answer} needs a THING with {more} UNITS.
     """,
     relation="at least",
 )
@@ -119,6 +119,56 @@ _ONE_SENTENCE = form(
 )
 
 
+# WHAT stands in the PART, or does not.
+_IN_PART = form(
+    """
+    Use WHAT in the PART.
+    The PART should contain WHAT.
+    Include WHAT in the PART.
+    Please use WHAT in the PART of {answer}.
+    The PART of {answer} must contain WHAT.
+    Put WHAT in the PART.
+    Make sure the PART has WHAT in it.
+    Can you use WHAT in the PART?
+    I want to see WHAT in the PART.
+    {Answer} should have WHAT in the PART.
+    """,
+    """
+    Could you include WHAT in the PART?
+    Please make sure the PART contains WHAT.
+    There should be WHAT in the PART.
+    The PART of {answer} needs to have WHAT.
+    Please put WHAT somewhere in the PART.
+    """,
+)
+_NOT_IN_PART = form(
+    """
+    Don't use WHAT in the PART.
+    The PART should not contain WHAT.
+    Avoid using WHAT in the PART.
+    Please don't use WHAT in the PART of {answer}.
+    The PART of {answer} must not contain WHAT.
+    Write the PART without WHAT.
+    Do not put WHAT in the PART.
+    Can you write the PART without WHAT?
+    I don't want to see WHAT in the PART.
+    {Answer} should not have WHAT in the PART.
+    """,
+    """
+    Could you avoid WHAT in the PART?
+    Please make sure the PART doesn't contain WHAT.
+    Please write the PART without using WHAT.
+    The PART of {answer} should do without WHAT.
+    Do not include WHAT in the PART.
+    """,
+    negated=True,
+)
+
+
+def _in_part(part: str, what: str) -> tuple[Form, ...]:
+    return tuple(each.replaced(WHAT=what, PART=part) for each in (_IN_PART, _NOT_IN_PART))
+
+
 def _part(part: str, one: str, many: str) -> tuple[Form, ...]:
     return tuple(
         each.replaced(PART=part, UNITS=many, UNIT=one) for each in (_SMALL_PART, _LARGE_PART)
@@ -145,47 +195,58 @@ FORMS: dict[str, tuple[Form, ...]] = {
     "scope:paragraph_sentences": _each("paragraphs", "paragraph", "sentence", "sentences"),
     "scope:sentence_commas": _each("sentences", "sentence", "comma", "commas"),
     "scope:list_item_words": _each("list items", "list item", "word", "words"),
-    "scope:first_sentence_comma": (
+    **{
+        f"scope:{part}_sentence_{name}": _in_part(f"{part} sentence", what)
+        for part in ("first", "last")
+        for name, what in (
+            ("comma", "a comma"),
+            ("exclamation", "an exclamation mark"),
+            ("first_person", 'the word "I", "me" or "my"'),
+            ("second_person", 'the word "you" or "your"'),
+        )
+        if (part, name) != ("last", "comma")
+    },
+    "scope:sentences_with_i": (
         form(
             """
-            Use at least one comma in the first sentence.
-            The first sentence should contain at least one comma.
-            Start with a sentence that has a comma in it.
-            Please use at least one comma in the first sentence of {answer}.
-            The first sentence of {answer} must have a comma.
-            Put a comma somewhere in the first sentence.
-            Make sure the first sentence has at least one comma.
-            Can you use at least one comma in the first sentence?
-            I want to see at least one comma in the first sentence.
-            Begin {answer} with a sentence that contains a comma.
+            Start at least one sentence with "I".
+            At least one sentence should start with "I".
+            Begin at least one sentence of {answer} with "I".
+            Please start at least one sentence with "I".
+            At least one sentence of {answer} must begin with "I".
+            Include a sentence that starts with "I".
+            Make sure at least one sentence starts with "I".
+            Can you start at least one sentence with "I"?
+            I want at least one sentence to start with "I".
+            {Answer} should have a sentence that begins with "I".
             """,
             """
-            At least one comma in the first sentence, please.
-            Could you open with a sentence that has a comma in it?
-            There should be a comma in the first sentence.
-            Please write a first sentence with at least one comma.
-            The opening sentence of {answer} needs at least one comma.
+            At least one sentence that starts with "I", please.
+            Could you begin at least one sentence with "I"?
+            There should be a sentence that starts with "I".
+            Please include a sentence that begins with "I".
+            {Answer} needs at least one sentence starting with "I".
             """,
         ),
         form(
             """
-            Don't use any commas in the first sentence.
-            The first sentence should not contain any commas.
-            Start with a sentence that has no commas.
-            Please don't use commas in the first sentence of {answer}.
-            The first sentence of {answer} must not have a comma.
-            Avoid commas in the first sentence.
-            Write the first sentence without a comma.
-            Can you write the first sentence without commas?
-            I don't want any commas in the first sentence.
-            Begin {answer} with a sentence without commas.
+            Don't start any sentence with "I".
+            No sentence should start with "I".
+            Do not begin any sentence of {answer} with "I".
+            Please don't start your sentences with "I".
+            No sentence of {answer} may begin with "I".
+            Avoid starting sentences with "I".
+            Make sure no sentence starts with "I".
+            Can you answer without starting a sentence with "I"?
+            I don't want any sentence to start with "I".
+            {Answer} should have no sentences that begin with "I".
             """,
             """
-            No commas in the first sentence, please.
-            Could you open with a sentence that has no commas?
-            There should be no comma in the first sentence.
-            Please keep the first sentence free of commas.
-            The opening sentence of {answer} should have no commas.
+            No sentences that start with "I", please.
+            Could you avoid beginning sentences with "I"?
+            There should be no sentence that starts with "I".
+            Please never begin a sentence with "I".
+            None of the sentences in {answer} should start with "I".
             """,
             negated=True,
         ),
@@ -238,44 +299,44 @@ FORMS: dict[str, tuple[Form, ...]] = {
     "scope:long_sentence_commas": (
         form(
             """
-            If a sentence has {n} or more words, use a comma in it.
-            Use a comma in every sentence of {n} or more words.
-            Every sentence of {n} or more words should have a comma.
-            Please put at least one comma into each sentence of {n} or more words.
-            Each sentence of {answer} that has {n} or more words must contain a comma.
-            Don't write any sentence of {n} or more words without a comma.
-            No sentence of {n} or more words should be without a comma.
-            If you write a sentence of {n} or more words, can you use a comma in it?
-            I want a comma in every sentence that has {n} or more words.
-            Sentences of {n} or more words must have at least one comma.
+            If a sentence has {more} words, use a comma in it.
+            Use a comma in every sentence of {more} words.
+            Every sentence of {more} words should have a comma.
+            Please put at least one comma into each sentence of {more} words.
+            Each sentence of {answer} that has {more} words must contain a comma.
+            Don't write any sentence of {more} words without a comma.
+            No sentence of {more} words should be without a comma.
+            If you write a sentence of {more} words, can you use a comma in it?
+            I want a comma in every sentence that has {more} words.
+            Sentences of {more} words must have at least one comma.
             """,
             """
-            A comma in every sentence of {n} or more words, please.
-            Could you use a comma in each sentence that has {n} or more words?
-            There should be a comma in every sentence of {n} or more words.
-            If a sentence runs to {n} or more words, please give it a comma.
-            Any sentence of {n} or more words needs a comma.
+            A comma in every sentence of {more} words, please.
+            Could you use a comma in each sentence that has {more} words?
+            There should be a comma in every sentence of {more} words.
+            If a sentence runs to {more} words, please give it a comma.
+            Any sentence of {more} words needs a comma.
             """,
         ),
         form(
             """
-            Write at least one sentence of {n} or more words without a comma.
-            Include a sentence of {n} or more words that has no comma.
-            At least one sentence of {n} or more words should have no commas.
-            Please include at least one sentence of {n} or more words without commas.
-            {Answer} must contain a sentence of {n} or more words that has no comma.
-            Use no comma in at least one sentence of {n} or more words.
-            Make sure one sentence of {n} or more words has no commas.
-            Can you write a sentence of {n} or more words without a comma?
-            I want at least one sentence of {n} or more words without a comma.
-            {Answer} should have a sentence of {n} or more words with no comma in it.
+            Write at least one sentence of {more} words without a comma.
+            Include a sentence of {more} words that has no comma.
+            At least one sentence of {more} words should have no commas.
+            Please include at least one sentence of {more} words without commas.
+            {Answer} must contain a sentence of {more} words that has no comma.
+            Use no comma in at least one sentence of {more} words.
+            Make sure one sentence of {more} words has no commas.
+            Can you write a sentence of {more} words without a comma?
+            I want at least one sentence of {more} words without a comma.
+            {Answer} should have a sentence of {more} words with no comma in it.
             """,
             """
-            At least one sentence of {n} or more words without a comma, please.
-            Could you include a sentence that has {n} or more words and no comma?
-            There should be a sentence of {n} or more words with no commas.
-            Please write one or more sentences of {n} or more words without commas.
-            {Answer} needs a sentence of {n} or more words that does without commas.
+            At least one sentence of {more} words without a comma, please.
+            Could you include a sentence that has {more} words and no comma?
+            There should be a sentence of {more} words with no commas.
+            Please write one or more sentences of {more} words without commas.
+            {Answer} needs a sentence of {more} words that does without commas.
             """,
             negated=True,
         ),
@@ -378,11 +439,11 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Each sentence of {answer} should end with a period.
             Please end each sentence with a full stop.
             Every sentence of {answer} must end with a period.
-            Don't end any sentence with anything but a period.
-            Use only full stops at the end of sentences.
+            Use a period at the end of every sentence.
+            Use nothing but full stops to end your sentences.
             Can you end every sentence with a period?
             I want every sentence to end with a full stop.
-            No sentence should end with a mark other than a period.
+            All of your sentences should end with a period.
             """,
             """
             A period at the end of every sentence, please.
@@ -397,12 +458,12 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Don't end every sentence with a period.
             At least one sentence should end with a question mark or an exclamation mark.
             End at least one sentence of {answer} with an exclamation mark or a question mark.
-            Please don't end all of the sentences with a full stop.
-            At least one sentence of {answer} must not end with a period.
-            End one or more sentences with something other than a full stop.
+            Please end at least one sentence with an exclamation mark or a question mark.
+            At least one sentence of {answer} must end with an exclamation mark or a question mark.
+            Use a question mark or an exclamation mark to end at least one sentence.
             Include a sentence that ends with an exclamation mark or a question mark.
             Can you end at least one sentence with a question mark or an exclamation mark?
-            I want at least one sentence to end with something other than a period.
+            I want at least one sentence to end with a question mark or an exclamation mark.
             Not every sentence should end with a full stop.
             """,
             """

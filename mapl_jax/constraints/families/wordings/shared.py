@@ -55,18 +55,18 @@ _LEAST = form(
     Include at least {n:THING|THINGS} in {answer}.
     Please include at least {n:THING|THINGS} in {answer}.
     {Answer} should contain at least {n:THING|THINGS}.
-    {Answer} must have {n} or more THINGS.
+    {Answer} must have {more} THINGS.
     Use more than {m:THING|THINGS}.
     Make sure to use at least {n:THING|THINGS}.
     Can you include at least {n:THING|THINGS} in {answer}?
     I'd like at least {n:THING|THINGS} in {answer}.
     A minimum of {n:THING|THINGS}, please.
-    Write {answer} with {n} or more THINGS.
+    Write {answer} with {more} THINGS.
     """,
     """
     There should be at least {n:THING|THINGS} in {answer}.
     At least {n:THING|THINGS}, please.
-    Could you use {n} or more THINGS in {answer}?
+    Could you use {more} THINGS in {answer}?
     Please use at least {n:THING|THINGS}.
     I want to see at least {n:THING|THINGS} in {answer}.
     {Answer} needs at least {n:THING|THINGS}.
@@ -124,14 +124,14 @@ _LONG = form(
     Write at least {n:THING|THINGS}NOTE.
     Use at least {n:THING|THINGS}NOTE in {answer}.
     {Answer} should be at least {n:THING|THINGS} longNOTE.
-    {Answer} must have {n} or more THINGSNOTE.
+    {Answer} must have {more} THINGSNOTE.
     Please write more than {m:THING|THINGS}NOTE.
     Can you write at least {n:THING|THINGS}NOTE?
     I need at least {n:THING|THINGS}NOTE.
-    Let {answer} run to at least {n:THING|THINGS}NOTE.
+    {Answer} should have at least {n:THING|THINGS}NOTE.
     Make {answer} at least {n:THING|THINGS} longNOTE.
     A minimum of {n:THING|THINGS}NOTE, please.
-    Answer in {n} or more THINGSNOTE.
+    Answer in {more} THINGSNOTE.
     Give me more than {m:THING|THINGS}NOTE.
     """,
     """

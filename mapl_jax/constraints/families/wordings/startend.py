@@ -15,7 +15,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Can you finish {answer} with {phrase}?
             I want {answer} to end with {phrase}.
             The last words of {answer} should be {phrase}.
-            Make {phrase} the very end of {answer}.
+            Let {answer} end with {phrase}.
             """,
             """
             Conclude {answer} with these words: {phrase}.
