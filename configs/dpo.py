@@ -38,8 +38,8 @@ SURFACE = (
     "detectable_format:number_bullet_lists",
     "length_constraints:number_sentences",
     "length_constraints:number_words",
-    "punctuation:commas",
     "punctuation:exclamation_marks",
+    "punctuation:no_comma",
     "punctuation:question_marks",
     "startend:question_end",
 )

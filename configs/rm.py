@@ -80,14 +80,14 @@ SURFACE = (
     "length_constraints:longest_sentence",
     "length_constraints:number_sentences",
     "length_constraints:number_words",
-    "punctuation:apostrophes",
     "punctuation:colons",
-    "punctuation:commas",
     "punctuation:exclamation_marks",
     "punctuation:hyphens",
     "punctuation:no_comma",
     "punctuation:question_marks",
+    "punctuation:quotation_marks",
     "startend:end_checker",
+    "startend:full_stop_end",
     "startend:question_end",
 )
 

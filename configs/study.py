@@ -32,9 +32,9 @@ from mapl_jax.runtime.errors import UserError
 IN_REACH = (
     "keywords:existence",
     "keywords:forbidden_words",
-    "keywords:repeated_words",
+    "keywords:initial_letter",
     "startend:first_word",
-    "startend:last_word",
+    "scope:sentence_full_stops",
 )
 
 

@@ -141,12 +141,8 @@ def _of_last(look: Callable[[str], object]) -> Callable[[Text], bool]:
     return lambda text: any(map(look, text.sentence_list[-1:]))
 
 
-def _openings(text: Text) -> list[str]:
-    return [bare(first_word(sentence)) for sentence in text.sentence_list]
-
-
 def _openings_differ(text: Text) -> bool:
-    openings = _openings(text)
+    openings = [bare(first_word(sentence)) for sentence in text.sentence_list]
     return len({*openings}) == len(openings)
 
 
@@ -341,13 +337,6 @@ FAMILIES: tuple[Family, ...] = (
         )
         for name, of in (("first", _of_first), ("last", _of_last))
         for who, pronouns, also in (("first", _ME, _US), ("second", _YOU, _YOURS))
-    ),
-    _flag(
-        "sentences_with_i",
-        lambda text: any(opening == "i" for opening in _openings(text)),
-        ("first person", "first word"),
-        _all_of(_CLEAR, in_english),
-        readings=(lambda text: any(each.partition("'")[0] == "i" for each in _openings(text)),),
     ),
     _flag("sentence_openings", _openings_differ, ("first word", "sentences"), held_out=True),
     _flag(

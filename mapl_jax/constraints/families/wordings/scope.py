@@ -206,51 +206,6 @@ FORMS: dict[str, tuple[Form, ...]] = {
         )
         if (part, name) != ("last", "comma")
     },
-    "scope:sentences_with_i": (
-        form(
-            """
-            Start at least one sentence with "I".
-            At least one sentence should start with "I".
-            Begin at least one sentence of {answer} with "I".
-            Please start at least one sentence with "I".
-            At least one sentence of {answer} must begin with "I".
-            Include a sentence that starts with "I".
-            Make sure at least one sentence starts with "I".
-            Can you start at least one sentence with "I"?
-            I want at least one sentence to start with "I".
-            {Answer} should have a sentence that begins with "I".
-            """,
-            """
-            At least one sentence that starts with "I", please.
-            Could you begin at least one sentence with "I"?
-            There should be a sentence that starts with "I".
-            Please include a sentence that begins with "I".
-            {Answer} needs at least one sentence starting with "I".
-            """,
-        ),
-        form(
-            """
-            Don't start any sentence with "I".
-            No sentence should start with "I".
-            Do not begin any sentence of {answer} with "I".
-            Please don't start your sentences with "I".
-            No sentence of {answer} may begin with "I".
-            Avoid starting sentences with "I".
-            Make sure no sentence starts with "I".
-            Can you answer without starting a sentence with "I"?
-            I don't want any sentence to start with "I".
-            {Answer} should have no sentences that begin with "I".
-            """,
-            """
-            No sentences that start with "I", please.
-            Could you avoid beginning sentences with "I"?
-            There should be no sentence that starts with "I".
-            Please never begin a sentence with "I".
-            None of the sentences in {answer} should start with "I".
-            """,
-            negated=True,
-        ),
-    ),
     "scope:first_sentence_question": (
         form(
             """
