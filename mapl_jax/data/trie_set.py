@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 FORMAT = 5
 SIZES = "sizes.safetensors"
 
-# In words for people: what encoding counts.
+# What encoding counts, in words.
 _LEFT_OUT = {
     "samples": {
         "samples_dropped_too_long": "too long",
@@ -49,11 +49,22 @@ _LEFT_OUT = {
     },
 }
 _CUT = {
-    "samples_split": "samples split",
+    "samples_split": "samples split into several tries",
     "samples_truncated": "samples cut to max_length",
-    "samples_shortened_by_template": "samples of which the chat template leaves out a part of a "
-    "reply",
+    "samples_shortened_by_template": "samples with a reply that the chat template shortens",
     "samples_with_marks": "samples whose text already holds marks of a chat template",
+}
+# Every count by its name, for a table.
+COUNTS = {
+    "trie_tokens": "tokens",
+    "flat_tokens": "tokens without shared prefixes",
+    **{f"comparisons_{level}": f"{level} comparisons encoded" for level in LEVELS},
+    **{
+        key: f"{what} left out: {why}"
+        for what, reasons in _LEFT_OUT.items()
+        for key, why in reasons.items()
+    },
+    **_CUT,
 }
 
 SCHEMA = pa.schema(
@@ -194,8 +205,8 @@ def _open(folder: Path, fingerprint: str, row_length: int) -> TrieSet:
     counts = files.read_json(folder / "counts.json")
     if not counts.get("tries"):
         raise UserError(
-            f"no comparison is left after encoding: {_left_out(counts)}; look at "
-            "data.max_length and data.row_length"
+            f"no comparison is left after encoding ({'; '.join(left_out(counts)) or counts}); look "
+            "at data.max_length and data.row_length"
         )
     sizes = safetensors.numpy.load_file(folder / SIZES)
     import datasets  # takes over a second, which no mistake need wait for
@@ -264,7 +275,7 @@ def _write(
 
 def flaws(counts: Mapping[str, int]) -> list[str]:
     """What was left out or cut while encoding, in one line; none where nothing was."""
-    parts = _left_out_parts(counts)
+    parts = left_out(counts)
     return ["; ".join(parts)] if parts else []
 
 
@@ -274,14 +285,10 @@ def describe(name: str, tries: TrieSet) -> str:
     first = f"{name}: {counts['samples']} samples, {counts['trie_tokens']} tokens"
     if counts["flat_tokens"] != counts["trie_tokens"]:
         first += f" ({counts['flat_tokens']} without shared prefixes)"
-    return "; ".join([first, *_left_out_parts(counts)])
+    return "; ".join([first, *left_out(counts)])
 
 
-def _left_out(counts: Mapping[str, int]) -> str:
-    return "; ".join(_left_out_parts(counts)) or json.dumps(counts)
-
-
-def _left_out_parts(counts: Mapping[str, int]) -> list[str]:
+def left_out(counts: Mapping[str, int]) -> list[str]:
     """What was left out or cut while encoding, in words."""
     parts = []
     for what, reasons in _LEFT_OUT.items():

@@ -137,7 +137,7 @@ def _disagreements(found: Comparison) -> list[list[str]]:
             counts = compare.disagreements(first, run, level)
             if counts is not None:
                 rows.append([f"{run.name}, {level}", *(f"{count:,}" for count in counts)])
-    return [["", f"only {first.name} right", "only the other right"], *rows] if rows else []
+    return [["", f"only {first.name} right", "only the other run right"], *rows] if rows else []
 
 
 def _configs(runs: Sequence[Run]) -> list[list[str]]:

@@ -149,7 +149,7 @@ def _curve(
     if dotted:
         legend.append(("dot soft", "held out"))
     if chance is not None or share:
-        legend.append(("chance", "no knowledge"))
+        legend.append(("chance", "a guess"))
     plot = Plot(
         (0.0, max(float(every[:, 0].max()), 1.0)),
         y,

@@ -40,7 +40,7 @@ def without_ties(before: Summary | None) -> Summary | None:
     kept = {name: value for name, value in before.items() if name not in dropped}
     for name in ("by_k", "by_family"):
         cells = before.get(name, {})
-        kept[name] = {level: some for level, some in cells.items() if level not in tied}
+        kept[name] = {level: cell for level, cell in cells.items() if level not in tied}
     return kept
 
 
@@ -97,8 +97,8 @@ def accuracy_by_level(before: Summary | None, after: Summary) -> Picture | None:
             plot.diamond(i + middle + 0.22, length, f"prefer longer: {100 * length:.1f} %")
         words.append(note)
     caption = (
-        "Bars begin at chance; with 95 % intervals. A diamond well below its bar: the model does "
-        "more than prefer what is longer."
+        "Bars start at chance and carry 95 % intervals. Diamonds: always preferring the longer "
+        "response. A bar well above its diamond has learned more than length."
     )
     return plot.picture("Accuracy by level", caption, "; ".join(words))
 
@@ -145,7 +145,7 @@ def accuracy_by_k(before: Summary | None, after: Summary) -> Picture | None:
         notes = [f"{level}, {k} instructions: {cells[str(k)]['accuracy']:.1%}" for k in known]
         plot.dots(points, level, notes)
         words += notes
-    caption = "A line that falls to the right: many instructions at once are harder than few."
+    caption = "A line that falls to the right means that many instructions are harder than few."
     return plot.picture("Accuracy by number of instructions", caption, "; ".join(words))
 
 
@@ -207,27 +207,29 @@ def calibration(after: preferences.Scored) -> list[Picture]:
         plot = Plot(
             (0.5, 1.0),
             (0.0, 1.0),
-            x_label="how sure: sigmoid(|margin|)",
+            x_label="confidence: sigmoid(|margin|)",
             x_format=charts.percent,
             y_format=charts.percent,
             x_ticks=[(x, charts.percent(x)) for x in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)],
             y_ticks=QUARTERS,
-            legend=[(f"dot {level}", "how often right"), ("chance", "calibrated")],
+            legend=[(f"dot {level}", "accuracy"), ("chance", "calibrated")],
         )
         plot.diagonal()
         bins = statistics.reliability(margin)
-        for some in bins:
-            ends = stats.binomtest(some.right, some.count).proportion_ci(method="wilson")
-            plot.whisker(some.confidence, (ends.low, ends.high))
-        plot.curve([(some.confidence, some.accuracy) for some in bins], f"{level} thin")
+        for each in bins:
+            ends = stats.binomtest(each.right, each.count).proportion_ci(method="wilson")
+            plot.whisker(each.confidence, (ends.low, ends.high))
+        points = [(each.confidence, each.accuracy) for each in bins]
+        plot.curve(points, f"{level} thin")
         notes = [
-            f"{some.count:,} comparisons: {some.confidence:.1%} sure, {some.accuracy:.1%} right"
-            for some in bins
+            f"{each.count:,} comparisons: confidence {each.confidence:.1%}, "
+            f"accuracy {each.accuracy:.1%}"
+            for each in bins
         ]
-        plot.dots([(some.confidence, some.accuracy) for some in bins], level, notes)
+        plot.dots(points, level, notes)
         caption = (
             f"Expected calibration error {100 * statistics.calibration_error(margin):.1f} %, "
-            f"Brier score {statistics.brier(margin):.3f} (knowing nothing: 0.250)."
+            f"Brier score {statistics.brier(margin):.3f} (a guess at 50 %: 0.250)."
         )
         words = f"{caption} {'; '.join(notes)}"
         found.append(plot.picture(f"Calibration: {level}", caption, words))
@@ -244,7 +246,7 @@ def length(after: preferences.Scored) -> list[Picture]:
     plot = _cloud(x, y, "base", "tokens of chosen minus rejected", "margin")
     plot.level(0.0)
     plot.upright(0.0)
-    found.append(plot.picture("Margin against difference of length", _correlated(x, y)))
+    found.append(plot.picture("Margin against difference in length", _correlated(x, y)))
     if after.tokens is not None:
         leaves = [
             (token, term[3], term[2] > 0)
@@ -264,8 +266,8 @@ def length(after: preferences.Scored) -> list[Picture]:
         found.append(
             plot.picture(
                 "Reward against length",
-                f"{_correlated(tokens, rewards, independent=False)} Rewards of other prompts are "
-                "mixed here, which Bradley-Terry does not compare; the picture beside is of pairs.",
+                f"{_correlated(tokens, rewards, independent=False)} Rewards of different "
+                "prompts are mixed here, though Bradley-Terry compares only those of one prompt.",
             )
         )
     return found
@@ -287,19 +289,19 @@ def _cloud(
         x_label=x_label,
         legend=[*legend, ("curve ink", "mean of a tenth")],
     )
-    for color, _, some in parts or [(kind, "", np.ones(len(x), bool))]:
-        plot.cloud(charts.thinned(np.stack([x[some], y[some]], axis=1), _CLOUD), color)
+    for color, _, members in parts or [(kind, "", np.ones(len(x), bool))]:
+        plot.cloud(charts.thinned(np.stack([x[members], y[members]], axis=1), _CLOUD), color)
     order = np.argsort(x, kind="stable")
     if len(order) >= 30:
         tenths = np.array_split(order, 10)
-        plot.curve([(x[some].mean(), y[some].mean()) for some in tenths], "ink")
+        plot.curve([(x[tenth].mean(), y[tenth].mean()) for tenth in tenths], "ink")
     return plot
 
 
 def _correlated(x: np.ndarray, y: np.ndarray, *, independent: bool = True) -> str:
     r = statistics.correlation(x, y)
     if r is None:
-        return "No correlation: one of the two does not vary."
+        return "No correlation: one of the two is constant."
     text = f"Correlation r = {_signed(r)}"
     if independent:
         low, high = statistics.correlation_interval(x, y)
@@ -308,7 +310,7 @@ def _correlated(x: np.ndarray, y: np.ndarray, *, independent: bool = True) -> st
 
 
 def losses(scored: likelihood.Scored) -> list[Picture]:
-    """Of demonstrations: how their loss spreads, and how it goes with length."""
+    """The spread of the loss of demonstrations, and their loss against length."""
     loss = -scored.logp / np.maximum(scored.tokens, 1)
     edges = np.histogram_bin_edges(loss, 30)
     heights = np.histogram(loss, edges)[0]

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from mapl_jax.data.trie_set import left_out
 from mapl_jax.evaluation.preferences import percent
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.losses import LEVELS
@@ -60,19 +61,16 @@ def _length(after: Summary) -> Iterator[str]:
 
 
 def _data(summary: Summary) -> Iterator[str]:
-    """Records that were dropped or cut."""
+    """Records, comparisons and texts that were left out or cut."""
     for key, name in SPLITS.items():
         if isinstance(summary.get(key), Mapping) and (lost := list(_lost(summary[key]))):
             yield f"Data, {name}: {'; '.join(lost)}."
 
 
 def _lost(counts: Summary) -> Iterator[str]:
-    for name, value in counts.items():
-        words = str(name).replace("_", " ")
-        if isinstance(value, Mapping):
-            if "dropped" in name:
-                yield from (f"{n:,} {words} ({reason})" for reason, n in value.items() if n)
-            elif name in ("records", "encoding"):
-                yield from _lost(value)
-        elif value and isinstance(value, int) and ("dropped" in name or "truncated" in name):
-            yield f"{value:,} {words}"
+    for reason, n in counts.get("records", {}).get("dropped", {}).items():
+        yield f"{n:,} records left out ({reason})"
+    for reason, n in counts.get("dropped", {}).items():
+        levels, _, why = reason.partition(": ")
+        yield f"{n:,} times no {levels} comparisons ({why})"
+    yield from left_out({**counts.get("encoding", {}), "samples_split": 0})

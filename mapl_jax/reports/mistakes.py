@@ -15,8 +15,9 @@ SHOWN = 4  # of a level
 LETTERS = ("x", "x′", "x″", "x‴")
 RULES = {
     "base": "The chosen response should have the higher reward.",
-    "intra": "One response, two prompts: it keeps the instructions of the first better.",
-    "inter": "The instructions of the first prompt should move the gap between the responses.",
+    "intra": "One response to two prompts. The reward should be higher with the first prompt, "
+    "whose instructions it follows.",
+    "inter": "The chosen response should lead by more with the first prompt than with the second.",
 }
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 import jax
 
+from mapl_jax.data import trie_set
 from mapl_jax.data.samples import Sample
 from mapl_jax.evaluation import evaluator_of, following, likelihood, preferences, stored
 from mapl_jax.evaluation.evaluators import kind_of
@@ -84,6 +85,19 @@ LINKS = {
     "metrics": "metrics.jsonl",
     "scores": "eval/after.jsonl",
     "summary": "summary.json",
+}
+
+
+# Counts of the data, in words where their names are not.
+COUNT_NAMES = {
+    "pairs_in": "pairs",
+    "samples_out": "samples made",
+    "all_five": "pairs that gave all five comparisons",
+    "families_applied": "families of instructions",
+    "level": "of level",
+    "k": "by number of instructions",
+    "dropped": "left out",
+    **trie_set.COUNTS,
 }
 
 
@@ -231,7 +245,7 @@ def _tiles(before: Summary | None, after: Summary, summary: Summary) -> list[Til
     generation = summary.get("eval", {}).get("generation")
     if generation:
         lines = [
-            "instructions kept in its own responses",
+            "instructions followed in its own responses",
             f"before: {percent(generation['instruction_before'])}",
         ]
         if "instruction_difference_low" in generation:
@@ -250,7 +264,9 @@ def _accuracy(before: Summary | None, after: Summary) -> list[Picture]:
 
 def _by_length(after: Summary) -> list[list[str]]:
     """Accuracy where length is on the right side and where it is not."""
-    cells = [["level", "longer side right", "n", "shorter side right", "n", "r"]]
+    cells = [
+        ["level", "accuracy, better side longer", "n", "accuracy, better side shorter", "n", "r"]
+    ]
     for level in levels_of(after):
         if not after.get(f"{level}_longer_count") and not after.get(f"{level}_shorter_count"):
             continue
@@ -264,7 +280,7 @@ def _by_length(after: Summary) -> list[list[str]]:
 
 
 def _counts(summary: Summary) -> list[list[str]]:
-    """What was read, kept, cut and dropped, one column a split."""
+    """What was read, made, cut and left out, a column a split."""
     columns = {
         title: dict(_flat(summary[name]))
         for name, title in SPLITS.items()
@@ -283,9 +299,9 @@ def _counts(summary: Summary) -> list[list[str]]:
 def _flat(counts: Summary, prefix: str = "") -> Iterator[tuple[str, object]]:
     for name, value in counts.items():
         # By constraint there are dozens; the pictures and "All numbers" have them.
-        if name in ("constraint", "kept_by", "uninformative"):
+        if name in ("constraint", "kept_by_chosen", "uninformative"):
             continue
-        words = str(name).replace("_", " ")
+        words = COUNT_NAMES.get(name, str(name).replace("_", " "))
         if isinstance(value, Mapping):
             yield from _flat(value, prefix if name == "encoding" else f"{prefix}{words}: ")
         else:

@@ -255,9 +255,10 @@ def test_a_split_is_told_in_a_line():
     assert line() == "train: 40 samples, 9 tokens"
     assert line(**cut_short) == (
         "train: 40 samples, 9 tokens; 51 comparisons longer than a row left out; "
-        "2 samples split, 3 samples cut to max_length"
+        "2 samples split into several tries, 3 samples cut to max_length"
     )
     assert line(**lost) == (
         "train: 40 samples, 5 tokens (9 without shared prefixes); 63 comparisons left out: 51 "
-        "longer than a row, 12 with a cut response; 2 samples split, 3 samples cut to max_length"
+        "longer than a row, 12 with a cut response; 2 samples split into several tries, "
+        "3 samples cut to max_length"
     )

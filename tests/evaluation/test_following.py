@@ -118,4 +118,4 @@ def test_a_report_shows_responses_side_by_side(tmp_path):
     assert "Yes, sure." in page and "No &amp; never" in page and "No …" in page
     assert "Use no comma &lt;at all&gt;." in page
     # Four kept of both sides together, one broken before: "Yes, sure." has a comma.
-    assert page.count('title="kept"') == 5 and page.count('title="broken"') == 1
+    assert page.count('title="followed"') == 5 and page.count('title="not followed"') == 1

@@ -55,9 +55,12 @@ def test_overfitting_is_found_out():
 
 def test_lost_data_is_named():
     summary = {
-        "train": {"pairs_dropped": {"empty": 2}, "encoding": {"samples_truncated": 3}},
+        "train": {
+            "records": {"dropped": {"empty": 2}},
+            "encoding": {"samples_truncated": 3, "samples_split": 9},
+        },
         "test": {"pairs_read": 5, "encoding": {"tries": 5}},
     }
     assert findings.warnings(summary, {}, []) == [
-        "Data, train: 2 pairs dropped (empty); 3 samples truncated."
+        "Data, train: 2 records left out (empty); 3 samples cut to max_length."
     ]

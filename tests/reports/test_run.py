@@ -145,7 +145,11 @@ def test_a_full_report_is_whole_and_reaches_for_nothing(tmp_path):
         "parameters": 1234567,
         "steps": 10,
         "seconds": 321.0,
-        "train": {"pairs_read": 40, "pairs_dropped": {"empty reply": 3}, "encoding": {"tries": 37}},
+        "train": {
+            "records": {"read": 40, "dropped": {"empty reply": 3}},
+            "dropped": {"intra: too few": 2},
+            "encoding": {"tries": 37},
+        },
         "test": {"samples_out": 9, "encoding": {"samples_truncated": 2}},
         "config": {"train": {"learning_rate": 0.002}},
     }
@@ -188,12 +192,12 @@ def test_a_full_report_is_whole_and_reaches_for_nothing(tmp_path):
     assert len(pictures(reader)) == 3 + 2 + 3 + 3 + 2
     assert reader.tags.count("figcaption") == len(pictures(reader))
     words = " ".join(reader.text)
-    for wanted in ("1,234,567", "5 min", "pairs dropped: empty reply", "samples truncated"):
+    for wanted in ("1,234,567", "5 min", "left out: empty reply", "samples cut"):
         assert wanted in words
     for wanted in ("learning_rate", "A note.", "1 x cpu", "python -m mapl_jax.train"):
         assert wanted in words
-    assert "3 pairs dropped (empty reply)" in words
-    assert "2 samples truncated" in words
+    assert "3 records left out (empty reply); 2 times no intra comparisons (too few)." in words
+    assert "2 samples cut to max_length" in words
 
 
 def test_drawings_are_well_formed_with_words_for_those_who_cannot_see_them(tmp_path):
