@@ -189,24 +189,24 @@ def run(config: ConfigDict, folder: Path, steps: int) -> dict[str, object]:
     }
 
 
-def table(found: dict[str, Any]) -> str:
+def table(measured: dict[str, Any]) -> str:
     """The numbers for their reader."""
     rows = [
-        ("parameters", f"{found['parameters'] / 1e6:.1f} M"),
-        ("type, attention", f"{found['dtype']}, {found['attention']}"),
-        ("compile", f"{found['compile_seconds']:.1f} s"),
-        ("step", f"{found['step_seconds']:.3f} s"),
-        ("samples/s", f"{found['samples_per_second']:.2f}"),
-        ("comparisons/s", f"{found['comparisons_per_second']:.2f}"),
-        ("trie tokens/s", f"{found['tokens_per_second']:.0f}"),
-        ("flat tokens they stand for/s", f"{found['flat_tokens_per_second']:.0f}"),
-        ("rows filled", f"{found['filled']:.1%}"),
-        ("model FLOP/s", f"{found['flops_per_second'] / 1e9:.1f} G"),
-        ("matmul peak", f"{found['matmul_peak'] / 1e9:.1f} G"),
-        ("MFU", f"{found['mfu']:.1%}"),
-        ("memory of the step", f"{found['peak_bytes'] / GB:.2f} GB"),
-        ("time in attention", f"{found['attention_share']:.1%}"),
-        ("loader over training", f"{found['loader_over_training']:.0f} x"),
+        ("parameters", f"{measured['parameters'] / 1e6:.1f} M"),
+        ("type, attention", f"{measured['dtype']}, {measured['attention']}"),
+        ("compile", f"{measured['compile_seconds']:.1f} s"),
+        ("step", f"{measured['step_seconds']:.3f} s"),
+        ("samples/s", f"{measured['samples_per_second']:.2f}"),
+        ("comparisons/s", f"{measured['comparisons_per_second']:.2f}"),
+        ("trie tokens/s", f"{measured['tokens_per_second']:.0f}"),
+        ("flat tokens they stand for/s", f"{measured['flat_tokens_per_second']:.0f}"),
+        ("rows filled", f"{measured['filled']:.1%}"),
+        ("model FLOP/s", f"{measured['flops_per_second'] / 1e9:.1f} G"),
+        ("matmul peak", f"{measured['matmul_peak'] / 1e9:.1f} G"),
+        ("MFU", f"{measured['mfu']:.1%}"),
+        ("memory of the step", f"{measured['peak_bytes'] / GB:.2f} GB"),
+        ("time in attention", f"{measured['attention_share']:.1%}"),
+        ("loader over training", f"{measured['loader_over_training']:.0f} x"),
     ]
     return "\n".join(f"{name:<30}{value:>16}" for name, value in rows)
 

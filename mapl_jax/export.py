@@ -85,17 +85,17 @@ def export_model(
     check(dtype=dtype, adapter=adapter)
     place = (model.run.path if model.run else model.folder) if isinstance(model, Trained) else model
     check_folder(folder, whole, [place or "", *local_names(data)])
-    found = loaded(model)
-    if adapter and found.model.lora is None:
+    trained = loaded(model)
+    if adapter and trained.model.lora is None:
         raise UserError("the model has no adapters; leave out adapter")
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
-        tries = rows(found, data, cache)
+        tries = rows(trained, data, cache)
         return write_model(
             Path(folder),
-            found,
+            trained,
             tries,
-            found.mesh,
-            card=card_of(found, adapter=adapter),
+            trained.mesh,
+            card=card_of(trained, adapter=adapter),
             dtype=dtype,
             adapter=adapter,
         )
@@ -110,20 +110,20 @@ def main(arguments: cli.Arguments[Flags]) -> None:
     check(dtype=options.dtype, adapter=options.adapter, flag="--")
     check_folder(options.output, whole, [options.checkpoint, *local_names(options.data)])
     mesh = sharding.make_mesh({"data": 1, "fsdp": -1, "tensor": 1})
-    found = restore.load(options.checkpoint, mesh)
-    if options.adapter and found.model.lora is None:
+    trained = restore.load(options.checkpoint, mesh)
+    if options.adapter and trained.model.lora is None:
         raise UserError(f"{options.checkpoint} has no adapters; leave out --adapter")
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
         difference = write_model(
             Path(options.output),
-            found,
-            rows(found, options.data, cache),
+            trained,
+            rows(trained, options.data, cache),
             mesh,
-            card=card_of(found, adapter=options.adapter),
+            card=card_of(trained, adapter=options.adapter),
             dtype=options.dtype,
             adapter=options.adapter,
         )
-    numbers = "rewards" if found.head else "log-probabilities"
+    numbers = "rewards" if trained.head else "log-probabilities"
     say(f"{numbers} of held-out rows: the same to {difference:.2g}", f"model: {options.output}")
 
 
@@ -143,30 +143,30 @@ def check(*, dtype: str, adapter: bool, flag: str = "") -> None:
         raise UserError(f"adapters are written as float32; leave out {flag}dtype")
 
 
-def rows(found: restore.Trained, data: Source, cache_dir: str) -> trie_set.TrieSet:
+def rows(trained: restore.Trained, data: Source, cache_dir: str) -> trie_set.TrieSet:
     """What an export is checked with: some data, or the held-out rows of the run.
 
     Args:
-        found: the model.
+        trained: the model.
         data: pairs or samples; empty for the run's held-out rows.
         cache_dir: folder of the caches.
 
     Raises:
         UserError: there are none.
     """
-    lengths = found.config.get("data", {"max_length": 2048, "row_length": 4096})
+    lengths = trained.config.get("data", {"max_length": 2048, "row_length": 4096})
     if isinstance(data, str) and not data:
-        if found.run is None or found.held_out is None:
+        if trained.run is None or trained.held_out is None:
             raise UserError("no held-out rows to check with; give some with --data=FILE")
         try:
             shared = lengths.get("cache")
-            kept = cache.shared_folder(shared) if shared else found.run.cache
-            return trie_set.open_cached(kept, found.held_out, lengths["row_length"])
+            kept = cache.shared_folder(shared) if shared else trained.run.cache
+            return trie_set.open_cached(kept, trained.held_out, lengths["row_length"])
         except UserError as error:
             raise UserError(f"{error}; give rows to check with by --data=FILE") from error
     encoding = TrieSettings(lengths["max_length"], lengths["row_length"])
     split = prepare.samples_of(data, cache_dir)
-    return encode_split(split, found.tokenizer, encoding, cache_dir)
+    return encode_split(split, trained.tokenizer, encoding, cache_dir)
 
 
 if __name__ == "__main__":

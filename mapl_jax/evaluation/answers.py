@@ -84,7 +84,7 @@ class Kept(Generic[T]):
         content = self.path.read_bytes() if self.path.exists() else b""
         lines = content.splitlines(keepends=True)
         head, size = (_value(lines[0]) if lines else None), 0
-        found: dict[Job, T] = {}
+        known_responses: dict[Job, T] = {}
         columns = 2 + len(dataclasses.fields(self.kind))
         if isinstance(head, dict):
             if other := [name for name in about if head.get(name) != about[name]]:
@@ -98,16 +98,16 @@ class Kept(Generic[T]):
                 if not isinstance(value, list) or len(value) != columns:
                     break  # cut off by the end of the command
                 number, sample, *fields = value
-                found[number, sample] = self.kind(*fields)
+                known_responses[number, sample] = self.kind(*fields)
                 size += len(line)
-        first = distributed.broadcast_from_main(len(found))
-        if first > len(found):
+        first = distributed.broadcast_from_main(len(known_responses))
+        if first > len(known_responses):
             raise UserError(f"{self.path} cannot be read here, but is read by process 0")
         if distributed.is_main_process():
             self._open(size, about)
-            if found:
-                say(f"going on after {len(found)} {self.what} in {self.path}")
-        return dict(list(found.items())[:first])
+            if known_responses:
+                say(f"going on after {len(known_responses)} {self.what} in {self.path}")
+        return dict(list(known_responses.items())[:first])
 
     def _open(self, size: int, about: Mapping[str, object]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ class Kept(Generic[T]):
 
     def add(self, new: Mapping[Job, T]) -> None:
         """Writes responses or rewards; they are on the disk when this returns."""
-        lines = [[*job, *dataclasses.astuple(some)] for job, some in new.items()]
+        lines = [[*job, *dataclasses.astuple(response)] for job, response in new.items()]
         self._write(*lines)
 
     def _write(self, *values: object) -> None:
@@ -151,10 +151,10 @@ def _value(line: bytes) -> object:
 
 def with_responses(
     records: Sequence[tuple[Mapping[str, object], Sequence[Message]]],
-    found: Sequence[Sequence[Response]],
+    responses: Sequence[Sequence[Response]],
 ) -> Iterator[dict[str, object]]:
     """A line for every response, with the fields of its prompt's record."""
-    for (record, messages), answers in zip(records, found, strict=True):
+    for (record, messages), answers in zip(records, responses, strict=True):
         for number, answer in enumerate(answers):
             line = {
                 **record,

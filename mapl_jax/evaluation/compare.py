@@ -71,8 +71,8 @@ class Comparison:
 
     def keys(self, level: str) -> list[Key]:
         """Level and quantity of every difference of a level."""
-        found = dict.fromkeys(key for one in self.differences for key in one)
-        return [key for key in found if key[0] == level]
+        keys = dict.fromkeys(key for one in self.differences for key in one)
+        return [key for key in keys if key[0] == level]
 
 
 def compare(folders: Sequence[str], *, seed: int = 0, resamples: int = 1000) -> Comparison:
@@ -180,19 +180,19 @@ def _names(folders: Sequence[str]) -> list[str]:
 # The table.
 
 
-def table(found: Comparison) -> str:
+def table(comparison: Comparison) -> str:
     """The table as text, with its footnotes."""
-    return text_table(table_cells(found), footnotes(found))
+    return text_table(table_cells(comparison), footnotes(comparison))
 
 
-def table_cells(found: Comparison) -> list[list[str]]:
+def table_cells(comparison: Comparison) -> list[list[str]]:
     """Numbers of all runs, and differences of all others to the first."""
-    first, *others = found.runs
-    head = ["", *(run.name for run in found.runs)]
+    first, *others = comparison.runs
+    head = ["", *(run.name for run in comparison.runs)]
     head += [f"{run.name} - {first.name} [95 % interval]" for run in others]
     cells = [head]
     for title, field, key, is_share in _rows(first):
-        values = [run.after.get(field) for run in found.runs]
+        values = [run.after.get(field) for run in comparison.runs]
         if all(value is None for value in values):
             continue
         texts = [
@@ -200,12 +200,12 @@ def table_cells(found: Comparison) -> list[list[str]]:
             for value in values
         ]
         if key:
-            texts += [difference_text(one.get(key), is_share) for one in found.differences]
+            texts += [difference_text(one.get(key), is_share) for one in comparison.differences]
         else:
             texts += [""] * len(others)
         cells.append([title, *texts])
-    if any(run.answers for run in found.runs):
-        cells.append(_kept_row(found))
+    if any(run.answers for run in comparison.runs):
+        cells.append(_kept_row(comparison))
     return cells
 
 
@@ -223,12 +223,12 @@ def _rows(first: Run) -> list[tuple[str, str, Key | None, bool]]:
     return [*rows, ("length correlation (base)", "base_length_correlation", None, False)]
 
 
-def _kept_row(found: Comparison) -> list[str]:
+def _kept_row(comparison: Comparison) -> list[str]:
     row = ["instructions kept"]
-    for run in found.runs:
+    for run in comparison.runs:
         verdicts = [kept for answer in run.answers for kept in answer.kept]
         row.append(percent(sum(verdicts) / max(len(verdicts), 1)) if run.answers else "-")
-    for kept in found.kept:
+    for kept in comparison.kept:
         ends = (
             [100 * kept[f"instruction_difference{end}"] for end in ("", "_low", "_high")]
             if kept
@@ -248,14 +248,14 @@ def difference_text(difference: Difference | None, is_share: bool) -> str:
     return f"{value} [{low}, {high}]{'' if difference.paired else ' *'}"
 
 
-def footnotes(found: Comparison) -> list[str]:
+def footnotes(comparison: Comparison) -> list[str]:
     """What the table does not say itself."""
     lines = [
         "Differences of shares are in points; intervals are of the bootstrap over held-out "
         "samples.",
     ]
-    first, *others = found.runs
-    for run, one in zip(others, found.differences, strict=True):
+    first, *others = comparison.runs
+    for run, one in zip(others, comparison.differences, strict=True):
         unpaired = list(dict.fromkeys(level for (level, _), x in one.items() if not x.paired))
         if not unpaired:
             continue
@@ -265,7 +265,7 @@ def footnotes(found: Comparison) -> list[str]:
             else "a summary.json of an older version does not say which held-out data it is of"
         )
         lines.append(f"* {run.name}, {', '.join(unpaired)}: {why}; compared unpaired.")
-    tokens = {run.after.get("response_tokens") for run in found.runs}
+    tokens = {run.after.get("response_tokens") for run in comparison.runs}
     if first.kind == "demonstrations" and len(tokens) > 1:
         lines.append(
             "The runs split texts into different tokens: their losses per token do not compare."

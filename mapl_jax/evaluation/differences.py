@@ -55,7 +55,7 @@ def of_comparisons(
         seed: of the bootstrap.
         resamples: of the bootstrap.
     """
-    found: dict[Key, Difference] = {}
+    differences: dict[Key, Difference] = {}
     for level in LEVELS:
         members = [_members(scored, level) for scored in (first, second)]
         if not all(map(len, members)):
@@ -64,12 +64,12 @@ def of_comparisons(
         if level in same and len(pairs := _matched(first, second, *members)):
             members, paired = [pairs[:, 0], pairs[:, 1]], True
         sides = [
-            _Side([scored.sample_id[i] for i in some], _columns(scored, some))
-            for scored, some in zip((first, second), members, strict=True)
+            _Side([scored.sample_id[i] for i in at], _columns(scored, at))
+            for scored, at in zip((first, second), members, strict=True)
         ]
         values = _differences(*sides, paired=paired, seed=seed, resamples=resamples)
-        found |= {(level, name): value for name, value in values.items()}
-    return found
+        differences |= {(level, name): value for name, value in values.items()}
+    return differences
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,16 +100,16 @@ def _columns(scored: Scored, members: np.ndarray) -> Columns:
     margin, share = scored.margin[members], scored.share[members]
     right = losses.is_right(margin) * share
     loss = losses.margin_loss(margin - scored.gamma[members]) * share
-    found = {"accuracy": (right, share), "loss": (loss, share)}
+    columns = {"accuracy": (right, share), "loss": (loss, share)}
     families = [set(scored.families[i]) for i in members]
     for name in sorted(set().union(*families)):
-        holds = np.asarray([name in some for some in families], np.float64)
-        found[f"family:{name}"] = (right * holds, share * holds)
+        holds = np.asarray([name in names for names in families], np.float64)
+        columns[f"family:{name}"] = (right * holds, share * holds)
     ks = scored.k[members]
     for k in sorted(set(ks.tolist()) - {0}):
         holds = (ks == k).astype(np.float64)
-        found[f"k:{k}"] = (right * holds, share * holds)
-    return found
+        columns[f"k:{k}"] = (right * holds, share * holds)
+    return columns
 
 
 def _differences(
@@ -130,16 +130,16 @@ def _differences(
         shares.append(top.sum(0) / bottom.sum(0))
         counts.append(np.ceil(bottom.sum(0) - 1e-6).astype(int))
         spread.append((bottom > 0).sum(0))
-    found = {}
+    differences = {}
     for column, name in enumerate(names):
         low, high = statistics.interval(drawn[1][:, column] - drawn[0][:, column])
         # A single sample says nothing about others.
-        if min(some[column] for some in spread) < 2 or np.isnan(low):
+        if min(counts_of_side[column] for counts_of_side in spread) < 2 or np.isnan(low):
             low, high = -np.inf, np.inf
         sizes = tuple(int(count[column]) for count in counts)
         value = float(shares[1][column] - shares[0][column])
-        found[name] = Difference(value, low, high, paired, sizes[:1] if paired else sizes)
-    return found
+        differences[name] = Difference(value, low, high, paired, sizes[:1] if paired else sizes)
+    return differences
 
 
 def of_responses(
@@ -169,15 +169,15 @@ def of_responses(
             members = list(np.asarray(both, np.int64).T)
     sides = [
         _Side(
-            [scored.sample_id[i] for i in some],
-            {"loss": (-scored.logp[some], scored.tokens[some].astype(np.float64))},
+            [scored.sample_id[i] for i in at],
+            {"loss": (-scored.logp[at], scored.tokens[at].astype(np.float64))},
         )
-        for scored, some in zip((first, second), members, strict=True)
+        for scored, at in zip((first, second), members, strict=True)
     ]
-    found = _differences(*sides, paired=paired, seed=seed, resamples=resamples)
+    differences = _differences(*sides, paired=paired, seed=seed, resamples=resamples)
     # The ratio counts tokens; readers are told the number of responses.
     sizes = tuple(map(len, members))
-    loss = dataclasses.replace(found["loss"], count=sizes[:1] if paired else sizes)
+    loss = dataclasses.replace(differences["loss"], count=sizes[:1] if paired else sizes)
     return {("responses", "loss"): loss}
 
 

@@ -64,9 +64,9 @@ def probes(samples: Iterable[Sample], count: int) -> list[Probe]:
     rounds: list[list[Probe]] = []
     for sample in samples:
         first = hashlib.blake2b(str(sample["id"]).encode(), digest_size=1).digest()[0]
-        some = [prompt for prompt in sample["prompts"] if prompt.get("constraints")]
-        for turn in range(len(some)):
-            prompt = some[(first + turn) % len(some)]
+        prompts = [prompt for prompt in sample["prompts"] if prompt.get("constraints")]
+        for turn in range(len(prompts)):
+            prompt = prompts[(first + turn) % len(prompts)]
             if turn == len(rounds):
                 rounds.append([])
             rounds[turn].append(Probe(str(sample["id"]), prompt["messages"], prompt["constraints"]))
@@ -75,7 +75,7 @@ def probes(samples: Iterable[Sample], count: int) -> list[Probe]:
             "eval.generate: no held-out prompt has instructions; set it to 0, or (configs/sft.py) "
             "--config.data.instructions=True"
         )
-    return [probe for some in rounds for probe in some][:count]
+    return [probe for turn in rounds for probe in turn][:count]
 
 
 def judge(probe: Probe, response: str, ended: bool) -> Answer:
@@ -117,7 +117,7 @@ def summarize(
     parts = {}
     for k in sorted(set(counts)):
         sides = [
-            [x for x, n in zip(some, counts, strict=True) if n == k] for some in (before, after)
+            [x for x, n in zip(side, counts, strict=True) if n == k] for side in (before, after)
         ]
         parts[str(k)] = _shares(*sides, seed=seed, resamples=resamples)
     return {
@@ -132,7 +132,7 @@ def _shares(
     before: Sequence[Answer], after: Sequence[Answer], *, seed: int, resamples: int
 ) -> dict[str, float]:
     count = np.asarray([len(answer.kept) for answer in before], np.float64)
-    found: dict[str, float] = {"prompts": len(before), "instructions": int(count.sum())}
+    shares: dict[str, float] = {"prompts": len(before), "instructions": int(count.sum())}
     for name, value, whole in (("prompt", all, np.ones(len(before))), ("instruction", sum, count)):
         one, other = (
             np.asarray([value(answer.kept) for answer in side], np.float64)
@@ -143,8 +143,8 @@ def _shares(
             f"{name}_after": other,
             f"{name}_difference": other - one,
         }
-        found |= statistics.shares(parts, whole, seed=seed, resamples=resamples)
-    return found
+        shares |= statistics.shares(parts, whole, seed=seed, resamples=resamples)
+    return shares
 
 
 def table(summary: Summary) -> str:

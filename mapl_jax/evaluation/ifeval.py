@@ -90,14 +90,14 @@ def judge(tasks: Sequence[Task], responses: Sequence[Sequence[str]]) -> list[lis
 
 def picked(samples: Sequence[Sequence[Followed]], choice: Sequence[int]) -> list[list[Followed]]:
     """One sample of each prompt."""
-    return [[some[index]] for some, index in zip(samples, choice, strict=True)]
+    return [[entries[index]] for entries, index in zip(samples, choice, strict=True)]
 
 
 def best(samples: Sequence[Sequence[Followed]]) -> list[list[Followed]]:
     """Of each prompt the sample that follows most, under either reading: no choice does better."""
     return [
-        [Followed(some[0].key, *(max((getattr(x, m) for x in some), key=sum) for m in MODES))]
-        for some in samples
+        [Followed(entries[0].key, *(max((getattr(x, m) for x in entries), key=sum) for m in MODES))]
+        for entries in samples
     ]
 
 
@@ -129,8 +129,8 @@ def summarize(samples: Sequence[Sequence[Followed]], *, seed: int, resamples: in
         resamples: of the bootstrap; 0 for no intervals.
     """
     by_count: dict[int, list[Sequence[Followed]]] = {}
-    for some in samples:
-        by_count.setdefault(len(some[0].strict), []).append(some)
+    for entries in samples:
+        by_count.setdefault(len(entries[0].strict), []).append(entries)
     parts = {str(n): _accuracies(by_count[n], seed, resamples) for n in sorted(by_count)}
     return {**_accuracies(samples, seed, resamples), "by_count": parts}
 
@@ -138,19 +138,19 @@ def summarize(samples: Sequence[Sequence[Followed]], *, seed: int, resamples: in
 def _accuracies(
     samples: Sequence[Sequence[Followed]], seed: int, resamples: int
 ) -> dict[str, float]:
-    counts = np.asarray([len(some[0].strict) for some in samples], np.float64)
-    found: dict[str, float] = {"prompts": len(samples), "instructions": int(counts.sum())}
+    counts = np.asarray([len(entries[0].strict) for entries in samples], np.float64)
+    accuracies: dict[str, float] = {"prompts": len(samples), "instructions": int(counts.sum())}
     for mode in MODES:
-        verdicts = [[getattr(entry, mode) for entry in some] for some in samples]
-        kept = np.asarray([np.mean([sum(entry) for entry in some]) for some in verdicts])
-        every = np.asarray([np.mean([all(entry) for entry in some]) for some in verdicts])
+        verdicts = [[getattr(entry, mode) for entry in entries] for entries in samples]
+        kept = np.asarray([np.mean([sum(entry) for entry in entries]) for entries in verdicts])
+        every = np.asarray([np.mean([all(entry) for entry in entries]) for entries in verdicts])
         for name, part, whole in (
             ("prompt", every, np.ones(len(samples))),
             ("instruction", kept, counts),
         ):
             field = f"{name}_{mode}"
-            found |= statistics.shares({field: part}, whole, seed=seed, resamples=resamples)
-    return found
+            accuracies |= statistics.shares({field: part}, whole, seed=seed, resamples=resamples)
+    return accuracies
 
 
 def write(
@@ -166,14 +166,14 @@ def write(
         rewards: of the same responses, if a reward model judged them.
     """
     lines = []
-    for number, some in enumerate(samples):
-        for index, entry in enumerate(some):
+    for number, entries in enumerate(samples):
+        for index, entry in enumerate(entries):
             line = {
                 "key": entry.key,
                 "follow_instruction_list_strict": list(entry.strict),
                 "follow_instruction_list_loose": list(entry.loose),
             }
-            if len(some) > 1:
+            if len(entries) > 1:
                 line["sample"] = index
             if rewards is not None:
                 line["reward"] = rewards[number][index]

@@ -149,7 +149,7 @@ def read_responses(path: str | os.PathLike[str]) -> dict[str, list[str | None]]:
     Raises:
         UserError: the source cannot be read, or a record is bad.
     """
-    found: dict[str, list[str | None]] = {}
+    responses: dict[str, list[str | None]] = {}
     answered, first = False, ""
     for where, value in read_entries(path):
         first = first or where
@@ -158,15 +158,15 @@ def read_responses(path: str | os.PathLike[str]) -> dict[str, list[str | None]]:
             column = next((name for name in RESPONSE if name in record), None)
             answered = answered or column is not None
             prompt = records.asked_in_record(_document(record))
-            some = list(_texts(plain(record.get(column or "")), column or ""))
+            texts = list(_texts(plain(record.get(column or "")), column or ""))
         except BadRecord as bad:
             raise UserError(f"{where}: {bad}") from None
-        found.setdefault(prompt.strip(), []).extend(some or [None])
-    if not found:
+        responses.setdefault(prompt.strip(), []).extend(texts or [None])
+    if not responses:
         raise UserError(f"{os.fspath(path)} holds no records")
     if not answered:
         raise UserError(f"{first}: has no response (known columns: {', '.join(RESPONSE)})")
-    return found
+    return responses
 
 
 def _texts(value: object, column: str) -> Iterator[str | None]:
@@ -213,7 +213,11 @@ def matched(
     texts = [list(responses[task.text.strip()]) for task in known]
     counts = sorted(set(map(len, texts)))
     if len(counts) > 1:
-        most = next(t for t, some in zip(known, texts, strict=True) if len(some) == counts[-1])
+        most = next(
+            t
+            for t, responses_of_task in zip(known, texts, strict=True)
+            if len(responses_of_task) == counts[-1]
+        )
         notes.append(
             f"prompts have {counts[0]} to {counts[-1]} responses, and each counts as the mean of "
             f"its own; {counts[-1]} has key {most.key}"
@@ -233,12 +237,12 @@ def answers_alone(
     empty: list[object] = []
     thought: list[object] = []
     endless: list[object] = []
-    found: list[list[str]] = []
-    for task, some in zip(tasks, responses, strict=True):
-        found.append([])
-        for text in some:
+    alone: list[list[str]] = []
+    for task, texts in zip(tasks, responses, strict=True):
+        alone.append([])
+        for text in texts:
             answer, reasoned = without_thinking(text or "")
-            found[-1].append(answer)
+            alone[-1].append(answer)
             if reasoned:
                 (thought if answer.strip() else endless).append(task.key)
             elif not answer.strip():
@@ -248,4 +252,4 @@ def answers_alone(
         (thought, "responses that begin with reasoning (<think>), which is not judged"),
         (endless, "responses of reasoning (<think>) without an answer, which follow nothing"),
     )
-    return found, [f"{what}: {len(keys)} (first: key {keys[0]})" for keys, what in lines if keys]
+    return alone, [f"{what}: {len(keys)} (first: key {keys[0]})" for keys, what in lines if keys]

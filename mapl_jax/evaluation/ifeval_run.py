@@ -44,8 +44,8 @@ def score(config: IfevalSettings) -> None:
     say_each(notes)
     texts: Sequence[Sequence[str | None]]
     if config.responses:
-        found = ifeval_files.read_responses(config.responses)
-        tasks, texts, notes = ifeval_files.matched(tasks, found, config.responses)
+        responses = ifeval_files.read_responses(config.responses)
+        tasks, texts, notes = ifeval_files.matched(tasks, responses, config.responses)
         say_each(notes)
         if config.selector and max(map(len, texts)) == 1:
             raise UserError(f"{config.responses} has one response to a prompt, nothing to select")
@@ -86,19 +86,19 @@ def _answered(tasks: list[Task], config: IfevalSettings) -> list[list[str]]:
     """What a policy says to IFEval's prompts, kept beside the verdicts."""
     output = _answers_path(config) if config.output else ""
     respond, kept = sampler.load(config, rows_per_batch=config.rows_per_batch, output=output)
-    found = respond(
+    responses = respond(
         [task.messages for task in tasks],
         samples=config.n,
         names=lambda number: f"{tasks[number].place}, key {tasks[number].key}:",
         progress=True,
     )
     if kept and jax.process_index() == 0:
-        kept.finish(list(with_responses([(t.record, t.messages) for t in tasks], found)))
+        kept.finish(list(with_responses([(t.record, t.messages) for t in tasks], responses)))
         say(f"responses: {output}")
-    cut = sum(not answer.ended for answers in found for answer in answers)
+    cut = sum(not answer.ended for answers in responses for answer in answers)
     if cut:
         say(f"{cut} responses were cut at {config.max_new_tokens} tokens")
-    return [[answer.text for answer in answers] for answers in found]
+    return [[answer.text for answer in answers] for answers in responses]
 
 
 def _rewards(

@@ -93,8 +93,10 @@ def judge_of(
         return JUDGES[model]
     if callable(model):
         return model
-    found = restore.load(str(model), mesh) if mesh and isinstance(model, str) else loaded(model)
-    if not found.head:
+    reward_model = (
+        restore.load(str(model), mesh) if mesh and isinstance(model, str) else loaded(model)
+    )
+    if not reward_model.head:
         what = "this is" if isinstance(model, restore.Trained) else f"{model} holds"
         raise UserError(f"{what} a policy, and so no score; give a reward model")
 
@@ -102,10 +104,10 @@ def judge_of(
         conversations: Sequence[Sequence[Message]], responses: Sequence[Sequence[str]]
     ) -> list[list[float]]:
         return rewards(
-            found,
+            reward_model,
             conversations,
             responses,
-            mesh or found.mesh,
+            mesh or reward_model.mesh,
             rows_per_batch=rows_per_batch,
             compute=compute,
             max_length=max_length,

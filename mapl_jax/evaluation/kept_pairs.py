@@ -42,20 +42,20 @@ def summarize(
         Name of the pairs -> their number, and the shares `right` and `longer`. A tie is half of
         one where lengths are equal, and wrong where rewards are.
     """
-    found = [
-        _pairs([all(one.strict) for one in some], words, values)
-        for some, words, values in zip(
+    cells = [
+        _pairs([all(one.strict) for one in kept], words, values)
+        for kept, words, values in zip(
             samples, ([len(t.split()) for t in ts] for ts in texts), rewards, strict=True
         )
     ]
-    counts = np.asarray([len(some[0].strict) for some in samples])
+    counts = np.asarray([len(kept[0].strict) for kept in samples])
     parts = {"all pairs": (np.ones(len(counts), bool), False)}
     for count in sorted(set(counts.tolist())):
         name = f"{count} instruction{'s' if count > 1 else ''}"
         parts[name] = (counts == count, False)
     parts["about as long"] = (np.ones(len(counts), bool), True)
     return {
-        name: _shares([found[i] for i in np.flatnonzero(of)], alike, seed, resamples)
+        name: _shares([cells[i] for i in np.flatnonzero(of)], alike, seed, resamples)
         for name, (of, alike) in parts.items()
     }
 

@@ -129,11 +129,11 @@ def _check_finite(scored: Scored) -> None:
 
 def score_responses(logps: LeafFunction, batches: Batches, fields: Collection[str]) -> Scored:
     """Scores every demonstration of a plan; arguments as for `leaf_numbers`."""
-    found = [
+    rows = [
         (str(trie["id"]), float(values[0]), int(trie["response_tokens"][0]))
         for _, trie, values in leaf_numbers(logps, batches, fields)
     ]
-    names, logp, tokens = zip(*found, strict=True)
+    names, logp, tokens = zip(*rows, strict=True)
     return Scored(list(names), np.asarray(logp, np.float64), np.asarray(tokens, np.int64))
 
 

@@ -47,13 +47,13 @@ def ranked(comparisons: Iterable[tuple[str, str, Sequence[Term]]]) -> list[Ranke
         comparisons: of the base level; id and subset of the sample, and the terms: prompt,
             response, sign and reward.
     """
-    found: dict[str, Ranked] = {}
+    lists: dict[str, Ranked] = {}
     for name, subset, terms in comparisons:
-        one = found.setdefault(name, Ranked(name, subset, {}, []))
+        one = lists.setdefault(name, Ranked(name, subset, {}, []))
         one.rewards.update({response: reward for _, response, _, reward in terms})
         better, worse = (next((t[1] for t in terms if t[2] == sign), -1) for sign in (1, -1))
         one.edges.append((better, worse))
-    return list(found.values())
+    return list(lists.values())
 
 
 def best_first(ranked: Ranked) -> float:
@@ -114,21 +114,26 @@ def summarize(lists: Sequence[Ranked]) -> Summary:
     subsets: dict[str, list[Ranked]] = {}
     for ranked in lists:
         subsets.setdefault(ranked.subset or ALL, []).append(ranked)
-    found = {name: _of_subset(subsets[name]) for name in sorted(subsets)}
-    if len(found) > 1:
+    summaries = {name: _of_subset(subsets[name]) for name in sorted(subsets)}
+    if len(summaries) > 1:
         names = ("score", "kendall_tau")
-        mean = {name: float(np.mean([one[name] for one in found.values()])) for name in names}
-        found[MEAN] = {"samples": float(len(lists)), **mean}
-    return found
+        mean = {name: float(np.mean([one[name] for one in summaries.values()])) for name in names}
+        summaries[MEAN] = {"samples": float(len(lists)), **mean}
+    return summaries
 
 
 def _of_subset(lists: Sequence[Ranked]) -> dict[str, float]:
     first = float(np.mean([best_first(ranked) for ranked in lists]))
     tau = float(np.mean([kendall_tau(ranked) for ranked in lists]))
-    found = {"samples": float(len(lists)), "best_first": first, "kendall_tau": tau, "score": first}
+    summary = {
+        "samples": float(len(lists)),
+        "best_first": first,
+        "kendall_tau": tau,
+        "score": first,
+    }
     if all(_OF_TIES.fullmatch(ranked.id) for ranked in lists):
-        found["score"] = found["ties_score"] = ties_score(lists)
-    return found
+        summary["score"] = summary["ties_score"] = ties_score(lists)
+    return summary
 
 
 def table(summary: Summary) -> str:

@@ -113,9 +113,9 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> Summary:
             for name, values in means.items()
         }
         summary[f"{level}_count"] = len(members)
-        found = statistics.summarize(margin, length)
+        diagnostics = statistics.summarize(margin, length)
         # "base_length_accuracy" is of a rule; "base_longer_accuracy" is the model's.
-        summary |= {f"{level}_{name}": value for name, value in found.items()}
+        summary |= {f"{level}_{name}": value for name, value in diagnostics.items()}
         if resamples:
             low, high = intervals[level, "", ""]
             summary |= {f"{level}_accuracy_low": low, f"{level}_accuracy_high": high}
@@ -294,18 +294,18 @@ def _check_finite(scored: Scored) -> None:
 
 def _groups(scored: Scored) -> dict[tuple[str, str, str], np.ndarray]:
     """(level, "" | "k" | "family", name) -> indices of its comparisons, in a fixed order."""
-    found: dict[tuple[str, str, str], list[int]] = {}
+    groups: dict[tuple[str, str, str], list[int]] = {}
     for i, level in enumerate(scored.level):
-        found.setdefault((level, "", ""), []).append(i)
-        found.setdefault((level, "k", str(int(scored.k[i]))), []).append(i)
+        groups.setdefault((level, "", ""), []).append(i)
+        groups.setdefault((level, "k", str(int(scored.k[i]))), []).append(i)
         for name in dict.fromkeys(scored.families[i]):
-            found.setdefault((level, "family", name), []).append(i)
+            groups.setdefault((level, "family", name), []).append(i)
 
     def order(key: tuple[str, str, str]) -> tuple[int, str, int, str]:
         level, kind, name = key
         return LEVELS.index(level), kind, int(name) if kind == "k" else 0, name
 
-    return {key: np.asarray(found[key]) for key in sorted(found, key=order)}
+    return {key: np.asarray(groups[key]) for key in sorted(groups, key=order)}
 
 
 def _intervals(

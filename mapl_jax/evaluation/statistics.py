@@ -18,8 +18,8 @@ _CHUNK = 4_000_000
 
 def clusters(names: list[str]) -> tuple[np.ndarray, int]:
     """The number of the sample that each entry belongs to, [n], and how many samples there are."""
-    found, cluster = np.unique(np.asarray(names, dtype=str), return_inverse=True)
-    return cluster, len(found)
+    samples, cluster = np.unique(np.asarray(names, dtype=str), return_inverse=True)
+    return cluster, len(samples)
 
 
 def resampled_sums(values: np.ndarray, *, seed: int, resamples: int) -> np.ndarray:
@@ -92,13 +92,13 @@ def shares(
     """
     top = np.stack(list(parts.values()), 1).astype(np.float64)
     bottom = np.broadcast_to(whole[:, None], top.shape)
-    found: dict[str, float] = {}
+    summary: dict[str, float] = {}
     drawn = ratios(top, bottom, seed=seed, resamples=resamples) if resamples else None
     for column, name in enumerate(parts):
-        found[name] = float(top[:, column].sum() / whole.sum())
+        summary[name] = float(top[:, column].sum() / whole.sum())
         if drawn is not None:
-            found[f"{name}_low"], found[f"{name}_high"] = interval(drawn[:, column])
-    return found
+            summary[f"{name}_low"], summary[f"{name}_high"] = interval(drawn[:, column])
+    return summary
 
 
 BINS = 10
@@ -134,16 +134,16 @@ def reliability(margin: np.ndarray, bins: int = BINS) -> list[Bin]:
     sure, right = confidence(margin), losses.is_right(margin)
     place = np.minimum(((sure - 0.5) * 2 * bins).astype(int), bins - 1)
     return [
-        Bin(float(sure[some].mean()), int(right[some].sum()), int(some.sum()))
-        for some in (place == i for i in range(bins))
-        if some.any()
+        Bin(float(sure[members].mean()), int(right[members].sum()), int(members.sum()))
+        for members in (place == i for i in range(bins))
+        if members.any()
     ]
 
 
 def calibration_error(margin: np.ndarray) -> float:
     """Expected calibration error: mean of |confidence - accuracy| over bins, by their counts."""
-    found = reliability(margin)
-    return sum(x.count * abs(x.confidence - x.accuracy) for x in found) / len(margin)
+    bins = reliability(margin)
+    return sum(x.count * abs(x.confidence - x.accuracy) for x in bins) / len(margin)
 
 
 def brier(margin: np.ndarray) -> float:
@@ -162,8 +162,8 @@ def correlation_interval(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """95 % interval of Pearson's r by Fisher's transformation, for independent pairs."""
     if len(x) < 4:
         return -1.0, 1.0
-    found = stats.pearsonr(x, y).confidence_interval(0.95)
-    return float(found.low), float(found.high)
+    interval = stats.pearsonr(x, y).confidence_interval(0.95)
+    return float(interval.low), float(interval.high)
 
 
 def summarize(margin: np.ndarray, length_margin: np.ndarray) -> dict[str, float | int]:

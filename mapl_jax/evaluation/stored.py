@@ -57,11 +57,11 @@ def read_summary(folder: RunFolder) -> Summary:
     Raises:
         UserError: it is none.
     """
-    found = files.read_json(folder.summary)
-    sides = found.get("eval") if isinstance(found, dict) else None
+    summary = files.read_json(folder.summary)
+    sides = summary.get("eval") if isinstance(summary, dict) else None
     if not isinstance(sides, dict) or not isinstance(sides.get("after"), dict):
         raise UserError(f"{folder.summary} is not the summary of a run")
-    return dict(found)
+    return dict(summary)
 
 
 def read_scores(folder: RunFolder, which: str, evaluator: Evaluator[S]) -> S:
@@ -112,7 +112,7 @@ def digests(samples: Iterable[Sample]) -> dict[str, str]:
     Demonstrations, which have no comparisons, are the level "responses". The order of the samples
     does not matter.
     """
-    found: dict[str, list[bytes]] = {}
+    hashes: dict[str, list[bytes]] = {}
     parts: list[tuple[str, object]]
     for sample in samples:
         prompts = [prompt["messages"] for prompt in sample["prompts"]]
@@ -130,10 +130,10 @@ def digests(samples: Iterable[Sample]) -> dict[str, str]:
         ] or [("responses", [prompts[0], sample["responses"][0]])]
         for level, part in parts:
             text = json.dumps([str(sample["id"]), part], sort_keys=True)
-            found.setdefault(level, []).append(
+            hashes.setdefault(level, []).append(
                 hashlib.blake2b(text.encode(), digest_size=16).digest()
             )
     return {
         level: hashlib.blake2b(b"".join(sorted(parts)), digest_size=8).hexdigest()
-        for level, parts in sorted(found.items())
+        for level, parts in sorted(hashes.items())
     }

@@ -146,8 +146,8 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 def memory_of_failure(message: str) -> float | None:
     """Bytes that a program would have taken, from the compiler's complaint; None if it is none."""
-    if found := _TOO_MUCH.search(message):
-        return float(found[1]) * _UNITS[found[2].upper()]
+    if match := _TOO_MUCH.search(message):
+        return float(match[1]) * _UNITS[match[2].upper()]
     return None
 
 
@@ -175,12 +175,12 @@ def collective_bytes(program: str) -> dict[str, float]:
     computations: dict[str, list[str]] = {}
     entry = name = ""
     for line in program.splitlines():
-        if line.rstrip().endswith("{") and (found := _COMPUTATION.match(line.rstrip())):
-            name = found[1]
+        if line.rstrip().endswith("{") and (match := _COMPUTATION.match(line.rstrip())):
+            name = match[1]
             computations[name] = []
             entry = name if line.startswith("ENTRY") else entry
-        elif name and (found := _INSTRUCTION.match(line)):
-            computations[name].append(found[1])
+        elif name and (match := _INSTRUCTION.match(line)):
+            computations[name].append(match[1])
 
     received: dict[tuple[str, str], float] = {}
 
@@ -188,8 +188,8 @@ def collective_bytes(program: str) -> dict[str, float]:
         """How often a loop runs whose counter is compared with a constant; 1 if with none."""
         condition = re.search(r"condition=%?([\w.\-]+)", text)
         lines = computations.get(condition[1], []) if condition else []
-        found = [int(x) for line in lines for x in _BOUND.findall(line)]
-        return max(found, default=1)
+        bounds = [int(x) for line in lines for x in _BOUND.findall(line)]
+        return max(bounds, default=1)
 
     def visit(name: str, times: float) -> None:
         for text in computations.get(name, ()):
@@ -237,13 +237,13 @@ def _received(kind: str, shape: str, text: str) -> float:
 
 def _members(text: str) -> int:
     """How many devices take part, from the groups of a collective."""
-    if found := re.search(r"replica_groups=\[(\d+),(\d+)\]", text):
-        return int(found[2])
-    if found := re.search(r"replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}", text):
-        sizes = dict(re.findall(r"'(\w+)'=(\d+)", found[1]))
-        return math.prod(int(sizes[axis]) for axis in re.findall(r"'(\w+)'", found[2]))
-    if found := re.search(r"replica_groups=\{\{([\d,]*)\}", text):
-        return max(1, found[1].count(",") + 1)
+    if match := re.search(r"replica_groups=\[(\d+),(\d+)\]", text):
+        return int(match[2])
+    if match := re.search(r"replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}", text):
+        sizes = dict(re.findall(r"'(\w+)'=(\d+)", match[1]))
+        return math.prod(int(sizes[axis]) for axis in re.findall(r"'(\w+)'", match[2]))
+    if match := re.search(r"replica_groups=\{\{([\d,]*)\}", text):
+        return max(1, match[1].count(",") + 1)
     return 2
 
 

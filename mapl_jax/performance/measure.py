@@ -206,7 +206,7 @@ def attention_by_length(lengths: tuple[int, ...], dense: int, repeats: int = 3) 
         repeats: the fastest of which counts.
     """
     rng = np.random.default_rng(0)
-    found = {}
+    microseconds = {}
     for backend, length in [*(("blocks", n) for n in lengths), ("dense", dense)]:
         rows = max(1, 2048 // length)
         reach = jnp.asarray(np.stack([packed_row(length, rng) for _ in range(rows)]))
@@ -227,8 +227,8 @@ def attention_by_length(lengths: tuple[int, ...], dense: int, repeats: int = 3) 
         call = functools.partial(both, q, k, k, reach, lists, backend)
         call()
         seconds = min(_seconds(call) for _ in range(repeats))
-        found[f"{backend} {length}"] = 1e6 * seconds / (rows * length)
-    return found
+        microseconds[f"{backend} {length}"] = 1e6 * seconds / (rows * length)
+    return microseconds
 
 
 def train_seconds(

@@ -85,7 +85,7 @@ def compare(
         import trl  # noqa: F401
     except ImportError as error:
         raise UserError("--versus=trl needs torch; pip install 'mapl_jax[peers]'") from error
-    found: dict[str, Any] = {"threads": torch.get_num_threads(), "pairs": pairs}
+    result: dict[str, Any] = {"threads": torch.get_num_threads(), "pairs": pairs}
     with tempfile.TemporaryDirectory(prefix="mapl-") as name:
         folder = Path(name)
         data, cache = settings.data, folder / "cache"
@@ -106,20 +106,20 @@ def compare(
             return tries.first(pairs), tokenizer
 
         base, tokenizer = tries_of(None)
-        those = [_pair(base[i]) for i in range(pairs)]
+        chosen_pairs = [_pair(base[i]) for i in range(pairs)]
         for kind in ("reward", "dpo"):
-            sides = _sides(kind, settings, base, those, tokenizer, folder, batch)
-            found[kind] = _by_turns(kind, sides, len(those), repeats, say)
+            sides = _sides(kind, settings, base, chosen_pairs, tokenizer, folder, batch)
+            result[kind] = _by_turns(kind, sides, len(chosen_pairs), repeats, say)
         # A quarter of the pairs: each stands for fourteen sequences and not for two.
         few, part = max(1, pairs // 4), max(1, batch // 4)
         tries, _ = tries_of(synthesis, tokenizer)
         terms = [_terms(tries[i]) for i in range(few)]
         sides = _sides("all", settings, tries, terms, tokenizer, folder, part)
-        found["all"] = _by_turns("all", sides, few, repeats, say)
+        result["all"] = _by_turns("all", sides, few, repeats, say)
     for short, kind in (("rm", "reward"), ("dpo", "dpo"), ("all", "all")):
-        found[f"ratio_{short}"] = found[kind]["ratio"]
-    say(", ".join(f"{key} {value:.2f}" for key, value in found.items() if "ratio" in key))
-    return found
+        result[f"ratio_{short}"] = result[kind]["ratio"]
+    say(", ".join(f"{key} {value:.2f}" for key, value in result.items() if "ratio" in key))
+    return result
 
 
 def _by_turns(
@@ -183,7 +183,7 @@ def _terms(trie: TrieRecord) -> list[Term]:
     leaves = [
         trie["tokens"][(index <= end) & (end < trie["reach"])].tolist() for end in trie["leaf_end"]
     ]
-    found = []
+    terms = []
     for level, leaf, sign in zip(
         trie["level"],
         trie["term_leaf"].reshape(-1, 4),
@@ -191,8 +191,8 @@ def _terms(trie: TrieRecord) -> list[Term]:
         strict=True,
     ):
         used = sign != 0
-        found.append(Term(int(level), [leaves[i] for i in leaf[used]], sign[used].tolist()))
-    return found
+        terms.append(Term(int(level), [leaves[i] for i in leaf[used]], sign[used].tolist()))
+    return terms
 
 
 def _settings_of(kind: str, settings: RunSettings) -> RunSettings:

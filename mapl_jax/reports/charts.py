@@ -95,20 +95,20 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 def span(values: Sequence[float] | np.ndarray, *, room: float = 0.06) -> Span:
     """The span of finite values with some room around; never empty."""
-    found = np.asarray(values, np.float64)
-    found = found[np.isfinite(found)]
-    if not len(found):
+    finite = np.asarray(values, np.float64)
+    finite = finite[np.isfinite(finite)]
+    if not len(finite):
         return 0.0, 1.0
-    low, high = float(found.min()), float(found.max())
+    low, high = float(finite.min()), float(finite.max())
     extra = (high - low) * room or abs(high) * 0.1 or 1.0
     return low - extra, high + extra
 
 
 def share_span(values: Sequence[float] | np.ndarray) -> Span:
     """The span of an axis of accuracies: whole tenths around the values and around chance."""
-    found = np.asarray(values, np.float64)
-    found = np.append(found[np.isfinite(found)], 0.5)
-    low, high = math.floor(10 * found.min() - 0.3), math.ceil(10 * found.max() + 0.3)
+    finite = np.asarray(values, np.float64)
+    finite = np.append(finite[np.isfinite(finite)], 0.5)
+    low, high = math.floor(10 * finite.min() - 0.3), math.ceil(10 * finite.max() + 0.3)
     return max(low, 0) / 10, min(high, 10) / 10
 
 

@@ -35,9 +35,9 @@ def compare_runs(
         UserError: a folder holds no finished run, or runs cannot be compared.
     """
     target = check_file(output, page, folders)
-    found = compare.compare(folders, seed=seed, resamples=resamples)
-    write(target, found)
-    return compare.table(found)
+    comparison = compare.compare(folders, seed=seed, resamples=resamples)
+    write(target, comparison)
+    return compare.table(comparison)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,59 +48,59 @@ class Forest:
     rows: Sequence[tuple[str, Sequence[Strip | None]]]
 
 
-def write(path: str | os.PathLike[str], found: Comparison) -> None:
+def write(path: str | os.PathLike[str], comparison: Comparison) -> None:
     """Writes the page, whole or not at all."""
-    first, *others = found.runs
+    first, *others = comparison.runs
     write_page(
         path,
         "comparison.html",
-        title=" / ".join(run.name for run in found.runs),
+        title=" / ".join(run.name for run in comparison.runs),
         first=first.name,
         others=[run.name for run in others],
-        cells=compare.table_cells(found),
-        footnotes=compare.footnotes(found),
-        differences=_by_level(found),
-        disagreements=_disagreements(found),
+        cells=compare.table_cells(comparison),
+        footnotes=compare.footnotes(comparison),
+        differences=_by_level(comparison),
+        disagreements=_disagreements(comparison),
         curves=curves_of_runs(
             [
                 (run.name, COLORS[i % len(COLORS)], run.metrics, run.after)
-                for i, run in enumerate(found.runs)
+                for i, run in enumerate(comparison.runs)
             ]
         ),
-        families=_by_family(found),
-        configs=_configs(found.runs),
-        runs=[_facts(run) for run in found.runs],
+        families=_by_family(comparison),
+        configs=_configs(comparison.runs),
+        runs=[_facts(run) for run in comparison.runs],
     )
 
 
-def _by_level(found: Comparison) -> Forest | None:
+def _by_level(comparison: Comparison) -> Forest | None:
     """Differences of accuracy by level and by number of instructions."""
     names = {}
     for level in LEVELS:
-        for key in found.keys(level):
+        for key in comparison.keys(level):
             if key[1] == "accuracy":
                 names[key] = level
             elif key[1].startswith("k:"):
                 names[key] = f"{level}, {key[1].removeprefix('k:')} instructions"
-    return _forest(found, names)
+    return _forest(comparison, names)
 
 
-def _by_family(found: Comparison) -> dict[str, Forest]:
+def _by_family(comparison: Comparison) -> dict[str, Forest]:
     """Differences of accuracy by family, for each level that has some, the worst first."""
     forests = {}
     for level in LEVELS:
-        keys = [key for key in found.keys(level) if key[1].startswith("family:")]
-        first = found.differences[0]
+        keys = [key for key in comparison.keys(level) if key[1].startswith("family:")]
+        first = comparison.differences[0]
         keys.sort(key=lambda key: first[key].value if key in first else 0.0)
-        forest = _forest(found, {key: key[1].removeprefix("family:") for key in keys})
+        forest = _forest(comparison, {key: key[1].removeprefix("family:") for key in keys})
         if forest:
             forests[level] = forest
     return forests
 
 
-def _forest(found: Comparison, names: Mapping[Key, str]) -> Forest | None:
+def _forest(comparison: Comparison, names: Mapping[Key, str]) -> Forest | None:
     """A strip a difference, zero in the middle."""
-    shown = [x[key] for x in found.differences for key in names if key in x]
+    shown = [x[key] for x in comparison.differences for key in names if key in x]
     shown = [x for x in shown if math.isfinite(x.low)]
     if not shown:
         return None
@@ -108,7 +108,7 @@ def _forest(found: Comparison, names: Mapping[Key, str]) -> Forest | None:
     middle = float(np.median([max(abs(x.low), abs(x.high)) for x in shown]))
     reach = max(0.03, middle, *(abs(x.value) for x in shown))
     rows = [
-        (name, [_strip(x.get(key), i + 1, reach) for i, x in enumerate(found.differences)])
+        (name, [_strip(x.get(key), i + 1, reach) for i, x in enumerate(comparison.differences)])
         for key, name in names.items()
     ]
     return Forest(100 * reach, [row for row in rows if any(row[1])])
@@ -125,11 +125,11 @@ def _strip(difference: Difference | None, index: int, reach: float) -> Strip | N
     return Strip(strip, f"{100 * difference.value:+.1f}", f"n = {count}")
 
 
-def _disagreements(found: Comparison) -> list[list[str]]:
+def _disagreements(comparison: Comparison) -> list[list[str]]:
     """How many of the same comparisons only one of two runs gets right."""
-    first, *others = found.runs
+    first, *others = comparison.runs
     rows = []
-    for run, differences in zip(others, found.differences, strict=True):
+    for run, differences in zip(others, comparison.differences, strict=True):
         for level in LEVELS:
             accuracy = differences.get((level, "accuracy"))
             if accuracy is None or not accuracy.paired:
@@ -153,10 +153,10 @@ def _configs(runs: Sequence[Run]) -> list[list[str]]:
 
 def _flat(value: object, prefix: str = "") -> dict[str, str]:
     if isinstance(value, Mapping):
-        found: dict[str, str] = {}
+        fields: dict[str, str] = {}
         for name, inside in value.items():
-            found |= _flat(inside, f"{prefix}.{name}" if prefix else str(name))
-        return found
+            fields |= _flat(inside, f"{prefix}.{name}" if prefix else str(name))
+        return fields
     return {prefix: value if isinstance(value, str) else json.dumps(value)}
 
 

@@ -27,9 +27,9 @@ def curves(metrics: Lines, before: Summary | None, after: Summary) -> list[Pictu
         for level in LEVELS
         if any(f"{level}_loss" in line for line in (*train, *held_out))
     ]
-    found = []
+    pictures = []
     if of_levels:
-        found += [
+        pictures += [
             _curve(
                 "Loss", train, held_out, [(f"{x}_loss", x, x) for x in LEVELS], chance=math.log(2)
             ),
@@ -39,8 +39,8 @@ def curves(metrics: Lines, before: Summary | None, after: Summary) -> list[Pictu
             _curve("Mean margin", train, held_out, [(f"{x}_margin", x, x) for x in LEVELS]),
         ]
     else:
-        found.append(_curve("Loss per token", train, held_out, [("loss", "base", "loss")]))
-    found += [
+        pictures.append(_curve("Loss per token", train, held_out, [("loss", "base", "loss")]))
+    pictures += [
         _curve(
             "Implicit rewards",
             train,
@@ -68,7 +68,7 @@ def curves(metrics: Lines, before: Summary | None, after: Summary) -> list[Pictu
         _curve("Gradient norm, before clipping", train, [], [("grad_norm", "base", "")]),
         _curve("Tokens a second", train, [], [("tokens_per_second", "base", "")]),
     ]
-    return [picture for picture in found if picture is not None]
+    return [picture for picture in pictures if picture is not None]
 
 
 def curves_of_runs(
@@ -89,7 +89,7 @@ def curves_of_runs(
         ("grad_norm", "Gradient norm, before clipping"),
         ("tokens_per_second", "Tokens a second"),
     ]
-    found = []
+    pictures = []
     for quantity, title in quantities:
         train: list[dict[str, float]] = []
         held_out: list[dict[str, float]] = []
@@ -106,8 +106,10 @@ def curves_of_runs(
             names.append((key, color, name))
         share = quantity.endswith("accuracy")
         smooth = quantity != "learning_rate"
-        found.append(_curve(title, train, held_out, names, share=share, smooth=smooth, thin=False))
-    return [picture for picture in found if picture is not None]
+        pictures.append(
+            _curve(title, train, held_out, names, share=share, smooth=smooth, thin=False)
+        )
+    return [picture for picture in pictures if picture is not None]
 
 
 def _start(before: Summary | None) -> list[dict[str, float]]:
@@ -181,12 +183,12 @@ def _curve(
 
 
 def _points(lines: Lines, name: str) -> np.ndarray:
-    found = [
+    points = [
         (line["step"], line[name])
         for line in lines
         if isinstance(line.get(name), int | float) and math.isfinite(line[name])
     ]
-    return np.asarray(found, np.float64).reshape(-1, 2)
+    return np.asarray(points, np.float64).reshape(-1, 2)
 
 
 def _average(points: np.ndarray) -> np.ndarray:

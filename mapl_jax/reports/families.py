@@ -40,9 +40,9 @@ def by_family(after: Summary, summary: Summary) -> Families | None:
     trained = _trained_families(summary)
 
     def order(name: str) -> float:
-        found = [cells[name] for cells in by_level.values() if name in cells]
-        total = sum(cell["count"] for cell in found)
-        return float(sum(cell["accuracy"] * cell["count"] for cell in found) / total)
+        cells_of_family = [cells[name] for cells in by_level.values() if name in cells]
+        total = sum(cell["count"] for cell in cells_of_family)
+        return float(sum(cell["accuracy"] * cell["count"] for cell in cells_of_family) / total)
 
     names = list(dict.fromkeys(name for cells in by_level.values() for name in cells))
     ends = charts.share_span([c["accuracy"] for cells in by_level.values() for c in cells.values()])

@@ -105,22 +105,24 @@ def accuracy_by_level(before: Summary | None, after: Summary) -> Picture | None:
 
 def accuracy_by_k(before: Summary | None, after: Summary) -> Picture | None:
     """Accuracy against the number of instructions."""
-    found = {
+    by_level = {
         level: cells for level, cells in after.get("by_k", {}).items() if level != "base" and cells
     }
-    if not found:
+    if not by_level:
         return None
     before = without_ties(before)
     if before is not None and not any(before.get("by_k", {}).values()):
         before = None
-    ks = sorted({int(k) for cells in found.values() for k in cells})
-    counts = {k: sum(cells.get(str(k), {}).get("count", 0) for cells in found.values()) for k in ks}
-    legend = [(f"dot {level}", level) for level in found]
+    ks = sorted({int(k) for cells in by_level.values() for k in cells})
+    counts = {
+        k: sum(cells.get(str(k), {}).get("count", 0) for cells in by_level.values()) for k in ks
+    }
+    legend = [(f"dot {level}", level) for level in by_level]
     if before is not None:
         legend += [("hollow soft", "before")]
     plot = Plot(
         (ks[0] - 0.5, ks[-1] + 0.5),
-        charts.share_span(_shares(found.values(), (before or {}).get("by_k", {}).values())),
+        charts.share_span(_shares(by_level.values(), (before or {}).get("by_k", {}).values())),
         x_ticks=[(k, f"{k}\nn = {counts[k]:,}") for k in ks],
         x_label="instructions added to the prompt",
         y_format=charts.percent,
@@ -128,8 +130,8 @@ def accuracy_by_k(before: Summary | None, after: Summary) -> Picture | None:
     )
     plot.level(0.5)
     words = []
-    for i, (level, cells) in enumerate(found.items()):
-        shift = 0.12 * (i - (len(found) - 1) / 2)
+    for i, (level, cells) in enumerate(by_level.items()):
+        shift = 0.12 * (i - (len(by_level) - 1) / 2)
         old = (before or {}).get("by_k", {}).get(level, {})
         known = [k for k in ks if str(k) in old]
         if known:
@@ -160,7 +162,7 @@ def _shares(*groups: Iterable[Mapping[str, Summary]]) -> list[float]:
 
 def margins(before: preferences.Scored | None, after: preferences.Scored) -> list[Picture]:
     """Histograms, a level each."""
-    found = []
+    pictures = []
     for level in LEVELS:
         new = after.margin[members(after, level)]
         if not len(new):
@@ -193,13 +195,13 @@ def margins(before: preferences.Scored | None, after: preferences.Scored) -> lis
             + (f", before {_signed(np.median(old))}" if len(old) else "")
             + "."
         )
-        found.append(plot.picture(f"Margins: {level}", caption))
-    return found
+        pictures.append(plot.picture(f"Margins: {level}", caption))
+    return pictures
 
 
 def calibration(after: preferences.Scored) -> list[Picture]:
     """Reliability diagrams, a level each."""
-    found = []
+    pictures = []
     for level in LEVELS:
         margin = after.margin[members(after, level)]
         if not len(margin):
@@ -232,8 +234,8 @@ def calibration(after: preferences.Scored) -> list[Picture]:
             f"Brier score {statistics.brier(margin):.3f} (a guess at 50 %: 0.250)."
         )
         words = f"{caption} {'; '.join(notes)}"
-        found.append(plot.picture(f"Calibration: {level}", caption, words))
-    return found
+        pictures.append(plot.picture(f"Calibration: {level}", caption, words))
+    return pictures
 
 
 def length(after: preferences.Scored) -> list[Picture]:
@@ -241,12 +243,12 @@ def length(after: preferences.Scored) -> list[Picture]:
     base = members(after, "base")
     if not len(base):
         return []
-    found = []
+    pictures = []
     x, y = after.length_margin[base], after.margin[base]
     plot = _cloud(x, y, "base", "tokens of chosen minus rejected", "margin")
     plot.level(0.0)
     plot.upright(0.0)
-    found.append(plot.picture("Margin against difference in length", _correlated(x, y)))
+    pictures.append(plot.picture("Margin against difference in length", _correlated(x, y)))
     if after.tokens is not None:
         leaves = [
             (token, term[3], term[2] > 0)
@@ -263,14 +265,14 @@ def length(after: preferences.Scored) -> list[Picture]:
             "reward",
             parts=[("inter", "chosen", chosen), ("intra", "rejected", ~chosen)],
         )
-        found.append(
+        pictures.append(
             plot.picture(
                 "Reward against length",
                 f"{_correlated(tokens, rewards, independent=False)} Rewards of different "
                 "prompts are mixed here, though Bradley-Terry compares only those of one prompt.",
             )
         )
-    return found
+    return pictures
 
 
 def _cloud(

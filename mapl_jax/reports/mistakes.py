@@ -85,7 +85,7 @@ def worst(scored: Scored, samples: Iterable[Sample]) -> dict[str, list[Mistake]]
                 chosen[level].append(i)
                 taken.add(scored.sample_id[i])
     by_id = _named(samples, taken)
-    found = {
+    of_level = {
         level: [
             _mistake(scored, i, by_id[name])
             for i in members
@@ -93,7 +93,7 @@ def worst(scored: Scored, samples: Iterable[Sample]) -> dict[str, list[Mistake]]
         ]
         for level, members in chosen.items()
     }
-    return {level: mistakes for level, mistakes in found.items() if mistakes}
+    return {level: mistakes for level, mistakes in of_level.items() if mistakes}
 
 
 def unlikely(scored: likelihood.Scored, samples: Iterable[Sample]) -> list[Unlikely]:

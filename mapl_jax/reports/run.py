@@ -321,11 +321,11 @@ def read_pictures(folder: RunFolder) -> dict[str, Gallery]:
         for which in SIDES
         if which == "after" or (folder.eval / f"{which}.jsonl").exists()
     }
-    found = {"curves": Gallery(curves(read_metrics(folder.metrics), before, after))}
+    pictures = {"curves": Gallery(curves(read_metrics(folder.metrics), before, after))}
     if kind == "demonstrations":
-        return {**found, "length": Gallery(losses(scores["after"]))}
+        return {**pictures, "length": Gallery(losses(scores["after"]))}
     return {
-        **found,
+        **pictures,
         "accuracy": Gallery(_accuracy(before, after)),
         "margins": Gallery(margins(scores.get("before"), scores["after"])),
         "length": Gallery(length(scores["after"])),

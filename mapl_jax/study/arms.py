@@ -126,12 +126,12 @@ def named(names: str) -> tuple[Arm, ...]:
         UserError: there is no such arm.
     """
     known = {arm.name: arm for arm in ARMS}
-    found = []
+    arms = []
     for name in filter(None, (part.strip() for part in names.split(";"))):
         if name not in known:
             raise UserError(f"no arm {name!r}; choose from {'; '.join(known)}")
-        found.append(known[name])
-    return tuple(dict.fromkeys(found))
+        arms.append(known[name])
+    return tuple(dict.fromkeys(arms))
 
 
 def changed(sample: Sample, arm: Arm, seed: int) -> Sample:

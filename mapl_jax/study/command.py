@@ -123,7 +123,7 @@ def summarize(config: ConfigDict, arms: Sequence[Arm], made: Sequence[Job]) -> l
 
     Arms whose batches are the same under both budgets show the same run in both tables.
     """
-    found = []
+    parts = []
     for objective, title in TITLES.items():
         own = [arm for arm in arms if arm.objective == objective]
         if not own:
@@ -133,8 +133,8 @@ def summarize(config: ConfigDict, arms: Sequence[Arm], made: Sequence[Job]) -> l
             if budget == "pairs" and not any(j.budget == budget for j in _flat(by_arm)):
                 continue
             rows = _rows(config, MEASURES[objective], by_arm)
-            found.append(tables.Part(f"{title}, equal {budget}", says, MEASURES[objective], rows))
-    return found
+            parts.append(tables.Part(f"{title}, equal {budget}", says, MEASURES[objective], rows))
+    return parts
 
 
 def _flat(by_arm: dict[Arm, list[Job]]) -> list[Job]:

@@ -211,9 +211,9 @@ def sums_by_sample(moments: Moments, names: Sequence[str]) -> np.ndarray:
     """What each of the named samples adds, [names, moments]."""
     whose, values = moments
     place = {name: index for index, name in enumerate(names)}
-    found = np.zeros((len(names), values.shape[1]))
-    np.add.at(found, [place[name] for name in whose], values)
-    return found
+    sums = np.zeros((len(names), values.shape[1]))
+    np.add.at(sums, [place[name] for name in whose], values)
+    return sums
 
 
 def resampled(

@@ -93,18 +93,18 @@ def _forest(part: Part, measure: Measure) -> Forest:
 
 
 def _strip(row: Row, measure: Measure) -> Strip:
-    found = row.values[measure.name]
+    estimate = row.values[measure.name]
     drawing = ""
     if measure.percent:
         note = f"{row.name}: {cell(row, measure)}"
-        drawing = charts.track(found.mean, found.low, found.high, _color(measure), note)
+        drawing = charts.track(estimate.mean, estimate.low, estimate.high, _color(measure), note)
     return Strip(
         row.name,
-        _number(found.mean, measure),
-        f"[{_number(found.low, measure)}, {_number(found.high, measure)}]",
+        _number(estimate.mean, measure),
+        f"[{_number(estimate.low, measure)}, {_number(estimate.high, measure)}]",
         drawing,
         _difference(row.differences.get(measure.name), measure),
-        ", ".join(_number(value, measure) for value in found.seeds),
+        ", ".join(_number(value, measure) for value in estimate.seeds),
     )
 
 
@@ -112,11 +112,11 @@ def _number(value: float, measure: Measure) -> str:
     return f"{100 * value:.1f} %" if measure.percent else f"{value:.3f}"
 
 
-def _difference(found: Estimate | None, measure: Measure) -> str:
-    if found is None:
+def _difference(estimate: Estimate | None, measure: Measure) -> str:
+    if estimate is None:
         return ""
     scale, form = (100, "+.1f") if measure.percent else (1, "+.3f")
-    value, low, high = (f"{scale * x:{form}}" for x in (found.mean, found.low, found.high))
+    value, low, high = (f"{scale * x:{form}}" for x in (estimate.mean, estimate.low, estimate.high))
     return f"{value} [{low}, {high}]"
 
 
@@ -144,19 +144,19 @@ def _svg(part: Part, first: str = "") -> str:
     ]
     width = _NAMES + len(shown) * (_PANEL + _GAP)
     height = _HEAD + _ROW * len(part.rows) + 12
-    found = []
+    panels = []
     for index, row in enumerate(part.rows):
         y = _HEAD + _ROW * index + _ROW / 2
-        found.append(
+        panels.append(
             f'<text x="{_NAMES - 10}" y="{y + 4}" text-anchor="end">{html.escape(row.name)}</text>'
         )
     for column, measure in enumerate(shown):
         left = _NAMES + column * (_PANEL + _GAP)
-        found.append(_panel(part, measure, left, height))
+        panels.append(_panel(part, measure, left, height))
     label = html.escape(f"{part.title}: " + ", ".join(m.name for m in shown))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        f'width="{width}" role="img" aria-label="{label}">{first}{"".join(found)}</svg>'
+        f'width="{width}" role="img" aria-label="{label}">{first}{"".join(panels)}</svg>'
     )
 
 
@@ -164,8 +164,8 @@ def _panel(part: Part, measure: Measure, left: float, height: float) -> str:
     values = [
         x
         for row in part.rows
-        if (found := row.values.get(measure.name)) and not math.isnan(found.mean)
-        for x in (found.low, found.high, 0.5)
+        if (estimate := row.values.get(measure.name)) and not math.isnan(estimate.mean)
+        for x in (estimate.low, estimate.high, 0.5)
     ]
     low, high = max(min(values) - 0.02, 0.0), min(max(values) + 0.02, 1.0)
 
@@ -191,13 +191,13 @@ def _panel(part: Part, measure: Measure, left: float, height: float) -> str:
                 f"{100 * tick:g} %</text>"
             )
     for index, row in enumerate(part.rows):
-        found = row.values.get(measure.name)
-        if found is None or math.isnan(found.mean):
+        estimate = row.values.get(measure.name)
+        if estimate is None or math.isnan(estimate.mean):
             continue
         y = _HEAD + _ROW * index + _ROW / 2
         parts.append(
-            f'<line class="whisker" x1="{at(found.low):.1f}" x2="{at(found.high):.1f}" '
+            f'<line class="whisker" x1="{at(estimate.low):.1f}" x2="{at(estimate.high):.1f}" '
             f'y1="{y}" y2="{y}"/><circle class="dot {_color(measure)}" '
-            f'cx="{at(found.mean):.1f}" cy="{y}" r="4.5"/>'
+            f'cx="{at(estimate.mean):.1f}" cy="{y}" r="4.5"/>'
         )
     return "".join(parts)

@@ -79,15 +79,15 @@ class Job:
     @property
     def summary(self) -> dict[str, Any]:
         """What the run wrote."""
-        found: dict[str, object] = read_json(self.folder.summary)
-        return found
+        summary: dict[str, object] = read_json(self.folder.summary)
+        return summary
 
     def scored(self) -> preferences.Scored:
         """Its comparisons."""
-        found: preferences.Scored = stored.read_scores(
+        scored: preferences.Scored = stored.read_scores(
             self.folder, "after", preferences.Preferences()
         )
-        return found
+        return scored
 
     def answers(self) -> list[following.Answer]:
         """Its answers to prompts with instructions."""

@@ -66,7 +66,7 @@ def text(part: Part) -> str:
 
 def conclusions(part: Part) -> list[str]:
     """A sentence an arm: where it differs from base alone by more than the interval, where not."""
-    found = []
+    lines = []
     for row in part.rows:
         differs: list[str] = []
         alike: list[str] = []
@@ -77,13 +77,13 @@ def conclusions(part: Part) -> list[str]:
             if math.isnan(difference.mean):
                 continue
             value, low, high = (100 * x for x in (difference.mean, difference.low, difference.high))
-            told = f"{measure.name} {value:+.1f} [{low:+.1f}, {high:+.1f}]"
-            (differs if sign(difference) else alike).append(told)
+            line = f"{measure.name} {value:+.1f} [{low:+.1f}, {high:+.1f}]"
+            (differs if sign(difference) else alike).append(line)
         if differs or alike:
             parts = [", ".join(differs) + " points"] if differs else []
             parts += ["no difference shown in " + ", ".join(alike)] if alike else []
-            found.append(f"{row.name} against base alone: {'; '.join(parts)}.")
-    return found
+            lines.append(f"{row.name} against base alone: {'; '.join(parts)}.")
+    return lines
 
 
 def main_table(part: Part) -> list[list[str]]:
@@ -101,11 +101,11 @@ NOTES = (
 
 def cell(row: Row, measure: Measure) -> str:
     """A measure of an arm."""
-    found = row.values.get(measure.name)
-    if found is None or math.isnan(found.mean):
+    estimate = row.values.get(measure.name)
+    if estimate is None or math.isnan(estimate.mean):
         return "-"
     scale, form = (100, ".1f") if measure.percent else (1, ".2f")
-    value, low, high = (f"{scale * x:{form}}" for x in (found.mean, found.low, found.high))
+    value, low, high = (f"{scale * x:{form}}" for x in (estimate.mean, estimate.low, estimate.high))
     return f"{value} [{low}, {high}]{sign(row.differences.get(measure.name)) or ' '}"
 
 
@@ -118,8 +118,8 @@ def sign(difference: Estimate | None) -> str:
 
 def mean(row: Row, measure: Measure) -> float:
     """The mean of a measure over seeds; nan where there is none."""
-    found = row.values.get(measure.name)
-    return math.nan if found is None else found.mean
+    estimate = row.values.get(measure.name)
+    return math.nan if estimate is None else estimate.mean
 
 
 def markdown(parts: Sequence[Part], facts: Sequence[str]) -> str:
@@ -138,13 +138,13 @@ def markdown(parts: Sequence[Part], facts: Sequence[str]) -> str:
 def record(parts: Sequence[Part]) -> list[dict[str, object]]:
     """Everything as plain JSON; null where there is nothing to measure."""
 
-    def plain(found: Mapping[str, Estimate]) -> dict[str, object]:
+    def plain(estimates: Mapping[str, Estimate]) -> dict[str, object]:
         return {
             name: {
                 field: None if isinstance(value, float) and math.isnan(value) else value
                 for field, value in dataclasses.asdict(estimate).items()
             }
-            for name, estimate in found.items()
+            for name, estimate in estimates.items()
             if not math.isnan(estimate.mean)
         }
 

@@ -21,7 +21,7 @@ from mapl_jax.runtime.errors import Stopped, Unwritten, UserError
 from mapl_jax.training.step import TrainState
 
 
-def check_record(at: int, found: Mapping[str, object], wanted: Mapping[str, object]) -> None:
+def check_record(at: int, record: Mapping[str, object], wanted: Mapping[str, object]) -> None:
     """Makes sure that a checkpoint is one of this very run.
 
     Raises:
@@ -33,10 +33,10 @@ def check_record(at: int, found: Mapping[str, object], wanted: Mapping[str, obje
         "model": "another model",
         "data": "other data",
     }
-    if found == wanted:
+    if record == wanted:
         return
     kind = next(
-        (kind for key, kind in kinds.items() if found.get(key) != wanted[key]), "other data"
+        (kind for key, kind in kinds.items() if record.get(key) != wanted[key]), "other data"
     )
     raise UserError(
         f"the checkpoint at step {at} was trained on {kind} than what is given now; "
@@ -156,19 +156,19 @@ class Checkpoints:
 
     def _load(self, step: int, parts: dict[str, object]) -> dict[str, Any]:
         try:
-            found = self._inner.load_checkpointables(step, parts)
+            restored = self._inner.load_checkpointables(step, parts)
         except Exception as error:  # Orbax raises many kinds; all mean that it cannot be used
             raise UserError(
                 f"checkpoint {step} in {self._inner.directory} cannot be restored: "
                 f"{files.reason(error)}"
             ) from error
-        if where := finite.first_beyond(found):
+        if where := finite.first_beyond(restored):
             raise UserError(
                 f"checkpoint {step} in {self._inner.directory} holds numbers that are not finite "
                 f"({where}), so no step can follow it; remove its folder to go on from the one "
                 "before it, or choose another --workdir"
             )
-        return found
+        return restored
 
     def record(self, step: int) -> dict[str, Any]:
         """What was saved beside the state."""
@@ -204,18 +204,18 @@ def choose(directory: str | os.PathLike[str]) -> Choice:
     flaws: dict[int, str] = {}
     steps = saved_steps(directory)
     for step in reversed(steps):
-        found = files.flaw(Path(directory) / str(step))
-        if found is None:
+        damage = files.flaw(Path(directory) / str(step))
+        if damage is None:
             return Choice(step, flaws)
-        flaws[step] = found
+        flaws[step] = damage
     unsealed = [step for step in steps if not (Path(directory) / str(step) / files.SEAL).exists()]
     if unsealed:
         newest = max(unsealed)
         return Choice(newest, {step: flaw for step, flaw in flaws.items() if step > newest})
     if flaws:
-        told = ", ".join(f"{step} ({flaw})" for step, flaw in sorted(flaws.items()))
+        listed = ", ".join(f"{step} ({flaw})" for step, flaw in sorted(flaws.items()))
         raise UserError(
-            f"every checkpoint in {directory} is damaged: {told}; bring one back from a copy, or "
+            f"every checkpoint in {directory} is damaged: {listed}; bring one back from a copy, or "
             "remove the folder to train from the beginning"
         )
     return Choice(None, {})

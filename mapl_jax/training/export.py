@@ -100,8 +100,8 @@ def write_model(
             model = hub.load_config(part)
             places = restore.placement(model, mesh, result.head)
             params = hub.load_params(part, model, head=result.head, seed=0, places=places)
-        found = _numbers(model, params, tries, mesh, tokenizer)
-        difference = _check_numbers(expected, found, dtype)
+        written = _numbers(model, params, tries, mesh, tokenizer)
+        difference = _check_numbers(expected, written, dtype)
         if jax.process_index() == 0:
             _check_tokens(part, tokenizer, tries)
             (part / "README.md").write_text(card, encoding="utf-8")
@@ -157,16 +157,16 @@ def _numbers(
     # What the config says of special tokens is for others.
     plain = dataclasses.replace(model, pad_token=None, bos_token=None, eos_tokens=())
     score = _scoring(plain, mesh, head)
-    found = scoring.leaf_numbers(
+    numbers = scoring.leaf_numbers(
         lambda batch: score(params, sharding.to_device(batch, mesh)),
         batches,
         () if head else objective.PATHS,
     )
-    return np.concatenate([values for _, _, values in found])
+    return np.concatenate([values for _, _, values in numbers])
 
 
-def _check_numbers(expected: np.ndarray, found: np.ndarray, dtype: str) -> float:
-    difference = float(np.abs(found - expected).max())
+def _check_numbers(expected: np.ndarray, written: np.ndarray, dtype: str) -> float:
+    difference = float(np.abs(written - expected).max())
     allowed = TOLERANCE[dtype] * max(1.0, float(np.abs(expected).max()))
     if not difference <= allowed:
         raise UserError(

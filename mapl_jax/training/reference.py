@@ -160,7 +160,7 @@ def reference_logps(
             )
             return scoring.all_leaves(ready(), batches, fields)
 
-        found = cached(
+        result = cached(
             name,
             cache_dir,
             logps,
@@ -170,6 +170,6 @@ def reference_logps(
         if jax.process_count() > 1:
             # Or a slower process could find the file and wait for others to compute with it.
             multihost_utils.sync_global_devices(f"reference {name}")
-        return found
+        return result
 
     return [of(tries) for tries in sets]

@@ -160,8 +160,8 @@ def parameters(mesh: Mesh, abstract: PyTree, logical: PyTree) -> PyTree:
 
 def spread(mesh: Mesh) -> Spread | None:
     """How states and attention lie over the devices of a mesh; None for one device that is here."""
-    found = Spread(mesh, DATA_AXES, "tensor")
-    return found if mesh.size > 1 or found.platform != jax.default_backend() else None
+    spread_over = Spread(mesh, DATA_AXES, "tensor")
+    return spread_over if mesh.size > 1 or spread_over.platform != jax.default_backend() else None
 
 
 def to_device(batch: Tree, mesh: Mesh) -> Tree:

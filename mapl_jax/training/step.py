@@ -92,9 +92,10 @@ def state_shapes(
     }
 
     def place_of(path: jax.tree_util.KeyPath, moment: jax.ShapeDtypeStruct) -> NamedSharding:
-        found = (known.get(path[start:]) for start in range(len(path)))
+        candidates = (known.get(path[start:]) for start in range(len(path)))
         return next(
-            (place for shape, place in filter(None, found) if shape == moment.shape), replicated
+            (place for shape, place in filter(None, candidates) if shape == moment.shape),
+            replicated,
         )
 
     moments = jax.tree.map_with_path(place_of, jax.eval_shape(optimizer.init, params))

@@ -67,11 +67,13 @@ def kept(settings: RunSettings, trainer: Trainer, source: InitialWeights, data: 
         keys = [states.keys(tries[i]) for i in range(len(tries))]
         there = np.isin(np.concatenate(keys), states.known(folders))
         by_trie = np.split(there, np.cumsum(tries.lengths)[:-1])
-        missing = np.asarray([i for i, some in enumerate(by_trie) if not some.all()])
+        missing = np.asarray(
+            [i for i, without_states in enumerate(by_trie) if not without_states.all()]
+        )
         if len(missing):
             say(f"states below the adapters: {len(missing)} of {len(tries)} samples")
-            some = tries.some(missing, "missing")
-            parts = computed(trainer, params(), some, settings.eval.rows_per_batch)
+            without_states = tries.some(missing, "missing")
+            parts = computed(trainer, params(), without_states, settings.eval.rows_per_batch)
             folders.extend(_write(place, parts))
         return dataclasses.replace(tries, states=States(folders, keys, dtype))
 
