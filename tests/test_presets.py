@@ -153,5 +153,5 @@ def test_a_shape_without_weights_starts_from_scratch(monkeypatch):
     params = make(jax.tree.map(lambda _: alone, shapes))
     assert jax.tree.map(lambda x: x.shape, params) == jax.tree.map(lambda x: x.shape, shapes)
     config.model.shape = "org/other"
-    with pytest.raises(UserError, match="no shape is known by the name 'org/other'"):
+    with pytest.raises(UserError, match="no model shape is called 'org/other'"):
         first(config, tokenizer)

@@ -68,7 +68,7 @@ def names(part: str) -> list[str]:
         return [name]
     if glob.has_magic(name) and not looks_like_hub_name(name):
         if not (found := sorted(glob.glob(name))):
-            raise UserError(f"no file or folder is like {name}")
+            raise UserError(f"no file or folder matches {name}")
         return found
     return [str(local(name))]
 
@@ -107,7 +107,7 @@ def data_files(folder: Path) -> list[Path]:
     files = [file for file in own if suffix(file.name)]
     if strange := [x for x in own if not suffix(x.name) and x.suffix.lower() not in _BESIDE]:
         raise UserError(
-            f"{folder} holds {strange[0].name}, of a kind that is not read; known endings: "
+            f"{folder} holds {strange[0].name}, which cannot be read; known endings: "
             f"{kinds()}. Remove it, or give the files to read"
         )
     if not files:

@@ -146,7 +146,7 @@ def _bucket_entries(address: str) -> Iterator[Entry]:
     import fsspec
 
     if not suffix(address):
-        raise UserError(f"{address} is of no known kind; known endings: {kinds()}")
+        raise UserError(f"{address} has an unknown ending; known endings: {kinds()}")
     try:
         with fsspec.open(address, "rb") as file:
             yield from _opened_entries(address, cast(IO[bytes], file))
@@ -157,7 +157,7 @@ def _bucket_entries(address: str) -> Iterator[Entry]:
 def _file_entries(file: Path) -> Iterator[Entry]:
     kind = suffix(file.name)
     if not kind:
-        raise UserError(f"{file} is of no known kind; known endings: {kinds()}")
+        raise UserError(f"{file} has an unknown ending; known endings: {kinds()}")
     try:
         with file.open("rb") as opened:
             yield from _opened_entries(str(file), opened)

@@ -81,7 +81,7 @@ def with_arguments(template: str, arguments: str) -> str:
     try:
         given = parse_json(arguments)
     except ValueError as error:
-        raise UserError(f"template_args is no JSON: {brief(arguments)!r} ({error})") from None
+        raise UserError(f"template_args is not JSON: {brief(arguments)!r} ({error})") from None
     if not isinstance(given, dict):
         raise UserError(f"template_args must be an object of JSON, not {brief(arguments)!r}")
     code = " ".join(re.findall(r"\{[{%].*?[%}]\}", template, re.DOTALL))

@@ -346,7 +346,7 @@ def score_comparisons(rewards: LeafFunction, batches: Batches, fields: Collectio
         for row in _rows(trie, values.astype(np.float64))
     )
     if not scored.level:
-        raise UserError("the data to score holds ties alone, of which none can be right or wrong")
+        raise UserError("the data to score holds only ties, and a tie cannot be right or wrong")
     return scored
 
 

@@ -225,8 +225,8 @@ def finite(values: Sequence[float], names: Callable[[int], str]) -> Sequence[flo
     for place, value in enumerate(values):
         if not math.isfinite(value):
             raise UserError(
-                f"{names(place)}: the model gives {value}, and no finite number; look at its "
-                "weights, which may be too large for its type of computation"
+                f"{names(place)}: the model gives {value} instead of a finite number; its "
+                "weights may be too large for the type that it computes in"
             )
     return values
 

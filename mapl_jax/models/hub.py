@@ -205,7 +205,7 @@ def _check_layers(path: Path, files: TensorFiles, config: DecoderConfig) -> None
     if config.layers > len(files.names):
         raise UserError(
             f"{path}: {CONFIG} says {config.layers} layers, and there are {len(files.names)} "
-            "tensors in all; is it that of these weights?"
+            "tensors in all; does it belong to these weights?"
         )
 
 
@@ -275,7 +275,7 @@ def _check_tensors(
     }
     if missing := sorted(expected.keys() - found):
         raise UserError(
-            f"{path}: missing {_listed(missing)}; is config.json that of these weights?"
+            f"{path}: missing {_listed(missing)}; does config.json belong to these weights?"
         )
     if unexpected := sorted(found - expected.keys()):
         if SCORE.name in unexpected:

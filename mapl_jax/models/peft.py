@@ -195,8 +195,8 @@ def _change(
         return None
     if added[rows].shape != shape:
         raise UserError(
-            f"the adapters of {module} have the shape {added.shape}, and its base has not; "
-            "is it the base that they were trained beside?"
+            f"the adapters of {module} have the shape {added.shape}, which does not fit the "
+            "base; were they trained beside another one?"
         )
     return keep, added[rows]
 

@@ -116,5 +116,5 @@ def config(name: str) -> DecoderConfig:
         UserError: it is not among `SHAPES`.
     """
     if name not in SHAPES:
-        raise UserError(f"no shape is known by the name {name!r}; choose {', '.join(SHAPES)}")
+        raise UserError(f"no model shape is called {name!r}; choose {', '.join(SHAPES)}")
     return hf_config.from_hf(SHAPES[name], name)

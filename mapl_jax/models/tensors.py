@@ -184,7 +184,7 @@ def plain_names(stored: Iterable[str], folder: Path) -> dict[str, str]:
         some = ", ".join(sorted(stored)[:3]) or "nothing"
         raise UserError(
             f"{folder}: no tensor is named {ANCHORS[0]}, with or without something before it; "
-            f"these are other weights than a decoder's ({some}, ...)"
+            f"these are not the weights of a decoder ({some}, ...)"
         )
     prefix = found[0].removesuffix(anchor)
     outer = prefix.removesuffix(DECODER)
@@ -255,7 +255,7 @@ def read_json(path: Path) -> Json:
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing") from error
     except ValueError as error:
-        raise UserError(f"{path} is no JSON: {error}") from error
+        raise UserError(f"{path} is not JSON: {error}") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
     if not isinstance(content, dict):

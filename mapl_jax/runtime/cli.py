@@ -191,7 +191,7 @@ def _parsed(command: _Command[F], called: str) -> tuple[Arguments[F], Shared, di
             f"no config given; try: python -m mapl_jax.{command.name} --config={command.config}"
         )
     if shared().quiet and shared().verbose:
-        raise UserError("--quiet and --verbose exclude each other")
+        raise UserError("give --quiet or --verbose, not both")
     found = Arguments(
         config=ConfigDict() if given is None else given,
         workdir=absl_flags.FLAGS.workdir if command.config else None,

@@ -67,7 +67,7 @@ def beside(file: str, name: str) -> object:
 def _module(path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(f"mapl_config_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise UserError(f"{path} is no Python file")
+        raise UserError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -100,7 +100,7 @@ def change(config: ConfigDict, values: Mapping[str, object]) -> None:
     known = dict(fields(config))
     for name, value in values.items():
         if not isinstance(name, str):
-            raise UserError(f"a config field is called by text, not {name!r}")
+            raise UserError(f"the name of a config field must be text, not {name!r}")
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""

@@ -42,8 +42,8 @@ def leaf_numbers(
                     if not np.isfinite(numbers).all():
                         raise UserError(
                             f"sample {trie['id']}: the model gives "
-                            f"{numbers[~np.isfinite(numbers)][0]}, and no finite number; look at "
-                            "its weights, which may be too large for its type of computation"
+                            f"{numbers[~np.isfinite(numbers)][0]} instead of a finite number; its "
+                            "weights may be too large for the type that it computes in"
                         )
                     yield int(member), trie, numbers
                     first += count

@@ -219,7 +219,7 @@ def calls():
         yield "set_verbosity", (value,), {}, "level is .*; it must be text"
     for values, said in (
         (5, "values is 5; it must be a mapping or None"),
-        ({5: 1}, "a config field is called by text, not 5"),
+        ({5: 1}, "the name of a config field must be text, not 5"),
         ({"train.step": 1}, "unknown config field 'train.step'; did you mean 'train.steps'"),
         ({"train.steps": "x"}, "the config field train.steps is a int, and not 'x'"),
     ):

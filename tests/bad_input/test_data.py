@@ -22,7 +22,11 @@ PARQUET = {key: [value] * 500 for key, value in PAIR.items() if key != "id"}
 FILES = {
     "empty": ("a.jsonl", b"", r"a\.jsonl holds no records"),
     "blank lines": ("a.jsonl", b"\n \n\n", r"a\.jsonl holds no records"),
-    "unknown ending": ("a.txt", LINE, r"a\.txt is of no known kind; known endings: \.jsonl"),
+    "unknown ending": (
+        "a.txt",
+        LINE,
+        r"a\.txt has an unknown ending; known endings: \.jsonl",
+    ),
     "latin-1": ("a.jsonl", '{"prompt": "café"}'.encode("latin-1"), "record 1: not UTF-8 .*byte"),
     "UTF-16": ("a.jsonl", LINE.decode().encode("utf-16"), "record 1: not UTF-8 text"),
     "NUL bytes": ("a.jsonl", LINE + b"\0" * 64, r"record 2: not JSON"),

@@ -96,10 +96,10 @@ NORM = "model.norm.weight"
 LAST = "model.layers.1.mlp.up_proj.weight"
 MODELS = {
     "no config": (without("config.json"), r"holds neither a run nor a model \(no config\.json\)"),
-    "empty config": (text("config.json", b""), r"config\.json is no JSON"),
+    "empty config": (text("config.json", b""), r"config\.json is not JSON"),
     "config of a list": (text("config.json", b"[]"), r"config\.json holds no JSON object"),
     "config in UTF-16": (text("config.json", "{}".encode("utf-16")), "model_type None is not"),
-    "deep config": (text("config.json", b"[" * 100_000), r"config\.json is no JSON"),
+    "deep config": (text("config.json", b"[" * 100_000), r"config\.json is not JSON"),
     "no model_type": (config(model_type=...), "model_type None is not supported; choose llama"),
     "another family": (config(model_type="bert"), "model_type 'bert' is not supported; choose"),
     "model_type of a list": (config(model_type=["llama"]), "model_type .* is not supported"),

@@ -101,7 +101,7 @@ def test_several_names_patterns_and_the_home_folder(tmp_path, monkeypatch):
     a, b = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     for name, count in {f"{a},{b}": 3, f"{tmp_path}/*.jsonl": 3, "~/b.jsonl": 2}.items():
         assert len(list(read_entries(name))) == count, name
-    with pytest.raises(UserError, match="no file or folder is like"):
+    with pytest.raises(UserError, match="no file or folder matches"):
         list(read_entries(f"{tmp_path}/*.csv"))
 
 

@@ -434,7 +434,7 @@ def test_given_arguments_go_before_those_of_the_tokenizer(thinking):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("{", "template_args is no JSON"),
+        ("{", "template_args is not JSON"),
         ("[1]", "must be an object of JSON"),
         ('{"enable_thinkin": true}', "knows no argument 'enable_thinkin'"),
         ('{"messages": []}', "knows no argument 'messages'"),

@@ -268,7 +268,7 @@ def test_what_stands_before_the_embedding_decides_how_names_are_read(folder, pre
     [
         (
             lambda name: f"encoder.{name.replace('embed_tokens', 'wte').replace('o_proj', 'out')}",
-            "no tensor is named embed_tokens.weight.*other weights than a decoder's",
+            "no tensor is named embed_tokens.weight.*not the weights of a decoder",
         ),
         (
             lambda name: name.replace("q_proj.weight", "q_proj.base_layer.weight"),
@@ -392,7 +392,7 @@ def misplace(folder):
     [
         (shutil.rmtree, "no such folder"),
         (lambda folder: (folder / "config.json").unlink(), "config.json is missing"),
-        (lambda folder: (folder / "config.json").write_text("{"), "config.json is no JSON"),
+        (lambda folder: (folder / "config.json").write_text("{"), "config.json is not JSON"),
         (lambda folder: (folder / "config.json").write_text("[]"), "holds no JSON object"),
         (lambda folder: (folder / "model.safetensors").unlink(), "only safetensors are read"),
         (cut, "model.safetensors is broken or cut off"),

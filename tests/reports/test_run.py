@@ -241,8 +241,8 @@ def test_the_worst_mistakes_are_shown_with_their_instructions_ticked_and_crossed
     assert len(cards) == 4
     for card in cards:
         # The chosen response has no comma: kept with the first prompt, broken with the second.
-        verdicts = re.findall(r'title="(kept|broken|not known here)"', card)
-        assert verdicts == ["kept", "broken", "not known here"]
+        verdicts = re.findall(r'title="(followed|not followed|unknown)"', card)
+        assert verdicts == ["followed", "not followed", "unknown"]
         assert "Well, Answer" not in card
     shown = re.findall(r"<small>(s\d+)</small>", page)
     assert len(shown) == len(set(shown)) == 12
