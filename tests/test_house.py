@@ -59,7 +59,6 @@ READS_CONFIGS = {"runtime.config", "runtime.cli"}
 TABLES = {
     "constraints.families.wordings.formats",
     "constraints.families.wordings.scope",
-    "data.demo",
     "models.families",
 }
 
