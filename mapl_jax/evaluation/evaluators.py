@@ -1,59 +1,69 @@
 """The two evaluations of a run: of comparisons, and of demonstrations."""
 
+import dataclasses
 import os
-from collections.abc import Collection
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Collection
+from typing import Any, Generic, TypeVar
 
 from mapl_jax.data.loader import Batches
-from mapl_jax.evaluation.likelihood import Likelihood
-from mapl_jax.evaluation.preferences import Preferences
+from mapl_jax.evaluation import likelihood, preferences
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.training.objective import Kind
 from mapl_jax.training.scoring import LeafFunction
 
-# What an evaluation scored: `preferences.Scored` or `likelihood.Scored`.
-S = TypeVar("S")
+S = TypeVar("S")  # what an evaluation scored: `preferences.Scored` or `likelihood.Scored`
 
 
-class Evaluator(Protocol[S]):
+@dataclasses.dataclass(frozen=True)
+class Evaluator(Generic[S]):
     """Scores held-out tries, sums the scores up, and shows, writes and reads them.
 
     Attributes:
         kind: what it is of.
         footnotes: what a reader of its table has to know.
+        score: scores everything that a plan holds; arguments as for `leaf_numbers`.
+        summarize: the numbers of an evaluation, with bootstrap intervals.
+        table: summaries before (None without one) and after training as a text table.
+        table_cells: the table, cell by cell.
+        write: writes scores, whole or not at all.
+        read: reads scores, bit for bit.
     """
 
     kind: Kind
     footnotes: tuple[str, ...]
-
-    def score(self, leaves: LeafFunction, batches: Batches, fields: Collection[str]) -> S:
-        """Scores everything that a plan holds; arguments as for `leaf_numbers`."""
-
-    def summarize(self, scored: S, *, seed: int, resamples: int) -> Summary:
-        """The numbers of an evaluation, with bootstrap intervals."""
-
-    def table(self, before: Summary | None, after: Summary) -> str:
-        """Summaries before and after training as a text table."""
-
-    def table_cells(self, before: Summary | None, after: Summary) -> list[list[str]]:
-        """The table, cell by cell."""
-
-    def write(self, path: str | os.PathLike[str], scored: S) -> None:
-        """Writes scores, whole or not at all."""
-
-    def read(self, path: str | os.PathLike[str]) -> S:
-        """Reads scores, bit for bit."""
+    score: Callable[[LeafFunction, Batches, Collection[str]], S]
+    summarize: Callable[..., Summary]
+    table: Callable[[Summary | None, Summary], str]
+    table_cells: Callable[[Summary | None, Summary], list[list[str]]]
+    write: Callable[[str | os.PathLike[str], S], None]
+    read: Callable[[str | os.PathLike[str]], S]
 
 
-_EVALUATORS: dict[Kind, Evaluator[Any]] = {
-    "comparisons": Preferences(),
-    "demonstrations": Likelihood(),
-}
+PREFERENCES = Evaluator(
+    "comparisons",
+    preferences.FOOTNOTES,
+    preferences.score_comparisons,
+    preferences.summarize,
+    preferences.table,
+    preferences.table_cells,
+    preferences.write_scores,
+    preferences.read_scores,
+)
+LIKELIHOOD = Evaluator(
+    "demonstrations",
+    likelihood.FOOTNOTES,
+    likelihood.score_responses,
+    likelihood.summarize,
+    likelihood.table,
+    likelihood.table_cells,
+    likelihood.write_scores,
+    likelihood.read_scores,
+)
 
 
 def evaluator_of(kind: Kind) -> Evaluator[Any]:
     """The evaluation of what a model learns from."""
-    return _EVALUATORS[kind]
+    return PREFERENCES if kind == "comparisons" else LIKELIHOOD
 
 
 def kind_of(summary: Summary) -> Kind:

@@ -14,7 +14,6 @@ from mapl_jax.evaluation import statistics
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.runtime.console import text_table
 from mapl_jax.runtime.files import read_lines, replacing
-from mapl_jax.training.objective import Kind
 from mapl_jax.training.scoring import LeafFunction, leaf_numbers
 
 FOOTNOTES = ("Perplexity: exp of the mean of -log pi over all response tokens; lower is better.",)
@@ -135,16 +134,3 @@ def score_responses(logps: LeafFunction, batches: Batches, fields: Collection[st
     ]
     names, logp, tokens = zip(*rows, strict=True)
     return Scored(list(names), np.asarray(logp, np.float64), np.asarray(tokens, np.int64))
-
-
-class Likelihood:
-    """How likely demonstrated responses are."""
-
-    kind: Kind = "demonstrations"
-    footnotes: tuple[str, ...] = FOOTNOTES
-    score = staticmethod(score_responses)
-    summarize = staticmethod(summarize)
-    table = staticmethod(table)
-    table_cells = staticmethod(table_cells)
-    write = staticmethod(write_scores)
-    read = staticmethod(read_scores)

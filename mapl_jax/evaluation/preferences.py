@@ -25,7 +25,6 @@ from mapl_jax.runtime import outputs
 from mapl_jax.runtime.console import text_table
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_lines, replacing
-from mapl_jax.training.objective import Kind
 from mapl_jax.training.scoring import LeafFunction, leaf_numbers
 
 
@@ -371,16 +370,3 @@ def _rows(trie: TrieRecord, reward: np.ndarray) -> Iterator[tuple[object, ...]]:
             tuple(int(trie["response_tokens"][at]) for at, _ in used),
             str(trie["subset"]),
         )
-
-
-class Preferences:
-    """How often, and by how much, comparisons come out the right way."""
-
-    kind: Kind = "comparisons"
-    footnotes: tuple[str, ...] = FOOTNOTES
-    score = staticmethod(score_comparisons)
-    summarize = staticmethod(summarize)
-    table = staticmethod(table)
-    table_cells = staticmethod(table_cells)
-    write = staticmethod(write_scores)
-    read = staticmethod(read_scores)

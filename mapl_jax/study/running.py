@@ -27,6 +27,7 @@ from mapl_jax import train
 from mapl_jax.data import forms, sources, splits
 from mapl_jax.data.records import Pairs, collect, iter_pairs
 from mapl_jax.evaluation import following, preferences, stored
+from mapl_jax.evaluation.evaluators import PREFERENCES
 from mapl_jax.runtime.config import change, fields, load_config
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
@@ -84,9 +85,7 @@ class Job:
 
     def scored(self) -> preferences.Scored:
         """Its comparisons."""
-        scored: preferences.Scored = stored.read_scores(
-            self.folder, "after", preferences.Preferences()
-        )
+        scored: preferences.Scored = stored.read_scores(self.folder, "after", PREFERENCES)
         return scored
 
     def answers(self) -> list[following.Answer]:

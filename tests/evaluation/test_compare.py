@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mapl_jax.evaluation import differences, following, likelihood, preferences, stored
+from mapl_jax.evaluation.evaluators import PREFERENCES
 from mapl_jax.evaluation.preferences import Scored
 from mapl_jax.reports import comparison
 from mapl_jax.runtime import files
@@ -194,7 +195,7 @@ def test_scores_that_are_not_as_they_were_written_are_refused(tmp_path):
         with pytest.raises(UserError, match=rf"cannot be used \({flaw}\)"):
             comparison.compare_runs(paths, tmp_path / "compare.html")
     with pytest.raises(UserError, match=r"checksums\.json is missing"):
-        stored.read_scores(RunFolder(paths[1]), "after", preferences.Preferences())
+        stored.read_scores(RunFolder(paths[1]), "after", PREFERENCES)
 
 
 def test_folders_that_hold_no_finished_run_are_named(tmp_path):
