@@ -204,9 +204,10 @@ def open_cached(cache_dir: str | os.PathLike[str], fingerprint: str, row_length:
 def _open(folder: Path, fingerprint: str, row_length: int) -> TrieSet:
     counts = files.read_json(folder / "counts.json")
     if not counts.get("tries"):
+        lost = "; ".join(left_out(counts)) or counts
         raise UserError(
-            f"no comparison is left after encoding ({'; '.join(left_out(counts)) or counts}); look "
-            "at data.max_length and data.row_length"
+            f"no comparison is left after encoding: {lost}; look at data.max_length and "
+            "data.row_length"
         )
     sizes = safetensors.numpy.load_file(folder / SIZES)
     import datasets  # takes over a second, which no mistake need wait for

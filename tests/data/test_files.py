@@ -91,7 +91,7 @@ def test_splits_beside_other_files_have_to_be_chosen(tmp_path):
 def test_a_file_of_an_unread_kind_is_named(tmp_path):
     pairs(tmp_path, a_jsonl=1)
     (tmp_path / "b.arrow").write_bytes(b"?")
-    with pytest.raises(UserError, match=r"holds b.arrow, of a kind that is not read"):
+    with pytest.raises(UserError, match=r"holds b.arrow, which cannot be read"):
         read_pairs(tmp_path)
 
 
