@@ -253,8 +253,6 @@ def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dic
             found[ours] = filled[0][1]
             used |= _columns(filled[0][0])
             read.add(filled[0][0])
-    if "tools" in found:
-        raise BadRecord("column tools", "has tools, which are not read; remove the record")
     left = {name: value for name, value in record.items() if name not in used} | _beside(
         record, read
     )

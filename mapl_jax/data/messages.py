@@ -9,19 +9,21 @@ import contextlib
 import json
 import re
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import NotRequired, TypedDict, cast
 
+from mapl_jax.data import tools
 from mapl_jax.data.fields import encodable, kind_of
 from mapl_jax.data.meaning import changes_meaning, is_spoken, refuse_meaning
 from mapl_jax.data.readers import BadRecord
 from mapl_jax.runtime.errors import UserError
 
-ROLES = ("system", "user", "assistant")
+ROLES = ("system", "user", "assistant", "tool")
 
 # ShareGPT writes {"from": "human", "value": ...}.
 _SPEAKERS = {"human": "user"} | dict.fromkeys(
     ("gpt", "chatgpt", "bing", "bard", "bot", "model"), "assistant"
 )
+_ROLE = {"developer": "system", tools.CALL: "assistant"} | dict.fromkeys(tools.RESULTS, "tool")
 # Kinds of a part of a message that are its text; one without a kind is too.
 _TEXTS = (None, "text", "input_text", "output_text")
 # A list of messages, or one, that was written as text: JSON or the printed form of a data frame.
@@ -39,6 +41,10 @@ class Message(TypedDict):
 
     role: str
     content: str
+    tools: NotRequired[list[dict[str, object]]]
+    tool_calls: NotRequired[list[dict[str, object]]]
+    tool_call_id: NotRequired[str]
+    name: NotRequired[str]
 
 
 Prompt = str | Sequence[Message]
@@ -134,7 +140,7 @@ def text_of(value: object, name: str) -> str:
 
 
 def messages_of(value: object, name: str) -> list[Message]:
-    """A checked list of messages, of which role and content are kept.
+    """A checked list of messages, of which role, content and what they say of tools are kept.
 
     Raises:
         BadRecord: it is no such list.
@@ -158,20 +164,23 @@ def messages_of(value: object, name: str) -> list[Message]:
             speaker = item["from"]
             read = {"role": _SPEAKERS.get(str(speaker), speaker), "content": item["value"]}
             item = {key: x for key, x in item.items() if key not in ("from", "value")} | read
+        if isinstance(item, dict) and item.get("tool_calls"):
+            item = {"content": None, **item}
         if not isinstance(item, dict) or "role" not in item or "content" not in item:
             raise BadRecord(f"bad {name}", f'{part} must be an object with "role" and "content"')
-        role = "system" if item["role"] == "developer" else item["role"]
+        role = _ROLE.get(str(item["role"]), item["role"])
         if role not in ROLES:
             known = ", ".join(ROLES)
             raise BadRecord("unknown role", f"{part} has role {item['role']!r}; known are {known}")
-        if item.get("tool_calls"):
-            raise BadRecord("tool calls", f"{part} calls tools, which are not supported; remove it")
-        refuse_meaning(item, part)
-        content = _content(item, part)
+        about = tools.fields_of(item, part)
+        refuse_meaning({k: v for k, v in item.items() if k not in (*about, tools.CALL)}, part)
+        content = None if item["role"] == tools.CALL else _content(item, part)
         if role == "system" and (content is None or not str(content).strip()):
             continue  # it says nothing
         try:
-            messages.append(Message(role=role, content=text_of(content, "content")))
+            silent = "tool_calls" in about and (content is None or content == "")
+            text = "" if silent else text_of(content, "content")
+            messages.append(cast(Message, {"role": role, "content": text, **about}))
         except BadRecord as bad:
             raise BadRecord(bad.reason, f"{part}: {bad}") from None
     if not messages:
@@ -180,7 +189,7 @@ def messages_of(value: object, name: str) -> list[Message]:
 
 
 def prompt_of(value: object) -> list[Message]:
-    """The messages of a prompt, which must end with a user's turn.
+    """The messages of a prompt, which must end with a user's turn, or with what a tool brought.
 
     Args:
         value: text, a dialogue in the text form of HH-RLHF, or messages.
@@ -199,12 +208,19 @@ def prompt_of(value: object) -> list[Message]:
         messages = messages_of(messages, "prompt")
     else:
         messages = messages_of(value, "prompt")
+    if messages[-1]["role"] == "tool" and any(turn["role"] == "user" for turn in messages):
+        return messages
     if messages[-1]["role"] != "user":
         raise BadRecord(
             "prompt ends with no user turn",
             f"prompt ends with a turn of role {messages[-1]['role']!r}; it must end with a user's",
         )
     return messages
+
+
+def last_asked(prompt: Sequence[Message]) -> str:
+    """What the user said last."""
+    return next(turn["content"] for turn in reversed(prompt) if turn["role"] == "user")
 
 
 def replies_of(
@@ -229,19 +245,16 @@ def replies_of(
             texts[name] = text_of(value, name)
             continue
         messages = messages_of(value, name)
-        if messages[-1]["role"] != "assistant":
-            raise BadRecord(f"bad {name}", f"{name} must end with a turn of role 'assistant'")
-        texts[name] = messages[-1]["content"]
+        texts[name] = _reply(messages, name)
         if len(messages) > 1:
             leads[name] = messages[:-1]
     whole = prompt
+    later = next((lead for lead in leads.values() if lead[0]["role"] == "assistant"), None)
+    if later and leads.keys() == texts.keys() and all(_same(x, later) for x in leads.values()):
+        return prompt_of([*prompt, *later]), texts  # turns that all sides share
     for name, lead in leads.items():
         if lead[0]["role"] == "assistant":
-            raise BadRecord(
-                f"several turns in {name}",
-                f"{name} has {len(lead) + 1} turns after the prompt; each side may hold one reply "
-                "only, so put the turns that both share into the prompt",
-            )
+            raise _several_turns(name, len(lead) + 1, "the prompt")
         if len(lead) > len(whole) and _is_within(prompt, lead):
             whole = lead
     for name, lead in leads.items():
@@ -258,10 +271,30 @@ def replies_of(
 def _same(left: Sequence[Message], right: Sequence[Message]) -> bool:
     """Whether two conversations differ in white space at most."""
 
-    def bare(messages: Sequence[Message]) -> list[tuple[str, list[str]]]:
-        return [(message["role"], message["content"].split()) for message in messages]
+    def bare(messages: Sequence[Message]) -> list[tuple[object, ...]]:
+        return [(m["role"], m["content"].split(), m.get("tool_calls")) for m in messages]
 
     return bare(left) == bare(right)
+
+
+def _reply(messages: Sequence[Message], name: str) -> str:
+    """The text of the last turn, which must be the assistant's and no call of a tool."""
+    last = messages[-1]
+    if last["role"] != "assistant":
+        raise BadRecord(f"bad {name}", f"{name} must end with a turn of role 'assistant'")
+    if "tool_calls" in last:
+        raise BadRecord(
+            "tool calls", f"{name} ends with a call of a tool; only replies in text are compared"
+        )
+    return last["content"]
+
+
+def _several_turns(name: str, count: int, shared: str) -> BadRecord:
+    return BadRecord(
+        f"several turns in {name}",
+        f"{name} has {count} turns after {shared}; each side may hold one reply only: what comes "
+        "before it must be the same on both, and a later reply is a record of its own",
+    )
 
 
 def _is_within(prompt: Sequence[Message], lead: Sequence[Message]) -> bool:
@@ -282,13 +315,12 @@ def split_conversation(value: object, name: str) -> tuple[list[Message], str]:
             raise BadRecord("no prompt", "has no 'prompt'; add a prompt column, or give messages")
         value = _turns(value, name)
     messages = messages_of(value, name)
-    if messages[-1]["role"] != "assistant":
-        raise BadRecord(f"bad {name}", f"{name} must end with a turn of role 'assistant'")
+    reply = _reply(messages, name)
     if len(messages) == 1:
         raise BadRecord(
             "no prompt", f"{name} holds the assistant's reply alone; add what it answers"
         )
-    return prompt_of(messages[:-1]), messages[-1]["content"]
+    return prompt_of(messages[:-1]), reply
 
 
 def split_conversations(chosen: object, rejected: object) -> tuple[list[Message], str, str]:
@@ -316,7 +348,7 @@ def split_conversations(chosen: object, rejected: object) -> tuple[list[Message]
             )
         chosen, rejected = _turns(chosen, "chosen"), _turns(rejected, "rejected")
     sides = {"chosen": messages_of(chosen, "chosen"), "rejected": messages_of(rejected, "rejected")}
-    shared = 0
+    shared, texts = 0, list[str]()
     for left, right in zip(*sides.values(), strict=False):
         if left != right:
             break
@@ -324,18 +356,19 @@ def split_conversations(chosen: object, rejected: object) -> tuple[list[Message]
     if shared == len(sides["chosen"]) == len(sides["rejected"]):
         raise BadRecord("identical replies", "chosen and rejected are the same; remove the record")
     for name, messages in sides.items():
-        if len(messages) - shared != 1 or messages[-1]["role"] != "assistant":
+        if len(messages) == shared:
             raise BadRecord(
-                "conversations part early",
-                f"{name} has {len(messages) - shared} messages after the {shared} that both "
-                "share; each side needs exactly one, the assistant's reply",
+                f"bad {name}", f"{name} ends where the other side goes on; each needs a reply"
             )
+        if len(messages) - shared > 1:
+            raise _several_turns(name, len(messages) - shared, f"the {shared} that both share")
+        texts.append(_reply(messages, name))
     prompt = sides["chosen"][:shared]
     if not prompt:
         raise BadRecord(
             "no prompt", "the two conversations share no messages, so there is no prompt"
         )
-    return prompt_of(prompt), sides["chosen"][-1]["content"], sides["rejected"][-1]["content"]
+    return prompt_of(prompt), texts[0], texts[1]
 
 
 def _turns(text: str, name: str) -> list[Message]:

@@ -7,7 +7,7 @@ from typing import NotRequired, TypedDict, TypeGuard, cast
 
 import numpy as np
 
-from mapl_jax.data import forms
+from mapl_jax.data import forms, tools
 from mapl_jax.data.fields import as_object, encodable, kind_of
 from mapl_jax.data.messages import (
     Message,
@@ -104,7 +104,7 @@ def _pair(
     worst = max(i for i, text in enumerate(same) if text != same[0])
     pair = Pair(
         id=_given_id(fields.get("id")),
-        prompt=prompt,
+        prompt=with_tools(prompt, fields),
         chosen=responses[0],
         rejected=responses[worst],
         margin=_margin(fields.get("margin")),
@@ -134,6 +134,7 @@ def _of_list(fields: dict[str, object]) -> Pair:
         if len(responses) != 2:
             raise BadRecord("no prompt", "has no 'prompt'; add what the responses answer")
         prompt, *texts = split_conversations(*responses)
+        prompt = _with_system(prompt, fields)
     else:
         prompt, found = replies_of(prompt, dict(zip(names, responses, strict=True)))
         texts = list(found.values())
@@ -238,6 +239,15 @@ def _with_system(prompt: list[Message], fields: Mapping[str, object]) -> list[Me
     return prompt
 
 
+def with_tools(prompt: list[Message], fields: Mapping[str, object]) -> list[Message]:
+    """A prompt with the tools of a column, where its first message holds them."""
+    if "tools" not in fields:
+        return prompt
+    first = prompt[0].copy()
+    first["tools"] = tools.tools_of(fields["tools"], "tools")
+    return [first, *prompt[1:]]
+
+
 def demonstration_of(form: forms.Form | None, value: object, unread: set[str]) -> Demonstration:
     """A record of any accepted form as a demonstration; the id is empty where none is given."""
     record = as_object(value)
@@ -275,6 +285,7 @@ def demonstration_of(form: forms.Form | None, value: object, unread: set[str]) -
         value = next(iter(_several(fields["completion"], name).values()))
         prompt, texts = replies_of(prompt, {name: value})
         completion = texts[name]
+    prompt = with_tools(prompt, fields)
     return Demonstration(id=_given_id(fields.get("id")), prompt=prompt, completion=completion)
 
 

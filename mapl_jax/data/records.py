@@ -17,7 +17,7 @@ import numpy as np
 
 from mapl_jax.data import forms, normalize
 from mapl_jax.data.fields import as_object
-from mapl_jax.data.messages import Message, prompt_of
+from mapl_jax.data.messages import Message, last_asked, prompt_of
 from mapl_jax.data.normalize import Demonstration, Pair
 from mapl_jax.data.readers import BadRecord, Entries, read_entries
 from mapl_jax.runtime.errors import UserError
@@ -312,7 +312,8 @@ def prompt_in_record(record: Mapping[str, object]) -> list[Message]:
     if not any(name in record for name in forms.PROMPT.split("/")):
         raise BadRecord("no prompt", "has no 'prompt' and no 'messages'; add one of them")
     fields = forms.fields_of(record, forms.Form(forms.ASKED, ()), set())
-    return normalize.prompt_in(fields) or prompt_of(record.get("prompt"))
+    prompt = normalize.prompt_in(fields) or prompt_of(record.get("prompt"))
+    return normalize.with_tools(prompt, fields)
 
 
 def asked_in_record(record: Mapping[str, object]) -> str:
@@ -324,7 +325,7 @@ def asked_in_record(record: Mapping[str, object]) -> str:
     value = next((record[name] for name in forms.PROMPT.split("/") if record.get(name)), None)
     if value is None:
         raise BadRecord("no prompt", "has no prompt")
-    return prompt_of(value)[-1]["content"]
+    return last_asked(prompt_of(value))
 
 
 def _content_id(record: Mapping[str, object]) -> str:

@@ -11,7 +11,7 @@ from typing import cast
 
 from transformers import PreTrainedTokenizerBase
 
-from mapl_jax.data import template_trial
+from mapl_jax.data import template_trial, tools
 from mapl_jax.data.messages import ROLES, Message
 from mapl_jax.data.readers import BadRecord
 from mapl_jax.runtime.errors import UserError
@@ -181,7 +181,8 @@ def acceptance(
 
     def accept(messages: Sequence[Message], name: str) -> None:
         roles = tuple(message["role"] for message in messages)
-        if tokenizer is None or roles in taken:
+        calls = any(message.keys() - {"role", "content"} for message in messages)
+        if tokenizer is None or (roles in taken and not calls):
             return
         answered = [*messages, Message(role="assistant", content=SAMPLE[1])]
         try:
@@ -203,16 +204,22 @@ def render(
     Raises:
         UserError: the template refuses it.
     """
+    given = next((message["tools"] for message in messages if "tools" in message), None)
 
     def apply(messages: Sequence[Message]) -> str:
-        return str(
+        said = [{k: v for k, v in message.items() if k != "tools"} for message in messages]
+        text = str(
             tokenizer.apply_chat_template(
-                cast(list[dict[str, str]], list(messages)),
+                cast(list[dict[str, str]], said),
+                tools=cast(list[dict | Callable] | None, given),
                 tokenize=False,
                 add_generation_prompt=add_generation_prompt,
                 date_string=DATE,
             )
         )
+        if lost := next(tools.left_out(messages, text), None):
+            raise BadRecord("refused by the chat template", f"it leaves out {lost}")
+        return text
 
     folded = _without_system(messages)
     try:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO, Generic, TypeVar
 
-from mapl_jax.data.messages import Message
+from mapl_jax.data.messages import Message, last_asked
 from mapl_jax.runtime import distributed, outputs
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
@@ -158,7 +158,7 @@ def with_responses(
         for number, answer in enumerate(answers):
             line = {
                 **record,
-                "prompt": record.get("prompt") or messages[-1]["content"],
+                "prompt": record.get("prompt") or last_asked(messages),
                 "response": answer.text,
                 "finish_reason": "stop" if answer.ended else "length",
             }

@@ -14,7 +14,7 @@ from mapl_jax import constraints
 from mapl_jax.constraints.ifeval import IDS
 from mapl_jax.data import records
 from mapl_jax.data.fields import as_object, kind_of
-from mapl_jax.data.messages import Message
+from mapl_jax.data.messages import Message, last_asked
 from mapl_jax.data.readers import BadRecord, plain, read_entries
 from mapl_jax.data.records import Tally
 from mapl_jax.evaluation.thinking import without_thinking
@@ -47,7 +47,7 @@ class Task:
     @property
     def text(self) -> str:
         """What the user says last: what responses are found by."""
-        return self.messages[-1]["content"]
+        return last_asked(self.messages)
 
 
 def read_tasks(
@@ -116,7 +116,7 @@ def _task(where: str, value: object) -> Task:
     given = tuple(cast(Mapping[str, object] | None, _written(item)) for item in kwargs)
     for number, (name, arguments) in enumerate(zip(ids, given, strict=True), 1):
         try:
-            constraints.verdict(cast(str, name), arguments, messages[-1]["content"], "")
+            constraints.verdict(cast(str, name), arguments, last_asked(messages), "")
         except (ValueError, TypeError, AttributeError) as error:
             reason = "bad kwargs" if name in IDS else "unknown instruction"
             raise BadRecord(reason, f"instruction {number}: {error}") from None

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mapl_jax import constraints as families
-from mapl_jax.data.messages import Message, Prompt, as_messages
+from mapl_jax.data.messages import Message, Prompt, as_messages, last_asked
 from mapl_jax.data.values import plain
 from mapl_jax.evaluation import judges
 from mapl_jax.evaluation.judges import Judge
@@ -146,7 +146,7 @@ def _share(
     try:
         listed = _list(given)
         if source == IFEVAL:
-            prompt = messages[-1]["content"]
+            prompt = last_asked(messages)
             verdicts = [
                 families.verdict(id, arguments, prompt, text)
                 for id, arguments in zip(listed, _list(row["kwargs"]), strict=True)

@@ -14,6 +14,7 @@ The more of a prompt stands before its instructions, the more tokens its prompts
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from mapl_jax.constraints.amounts import Random
 from mapl_jax.constraints.wording import JOINED, pick
@@ -117,6 +118,14 @@ class Style:
             messages: a prompt for which `draw_style` gave this style.
             sentences: the instructions.
         """
+        messages, results = _asked(messages)
+        found = [*self._put(messages, sentences), *results]
+        if "tools" in messages[0]:
+            found[0] = cast(Message, {**found[0], "tools": messages[0]["tools"]})
+        return found
+
+    def _put(self, messages: Sequence[Message], sentences: Sequence[str]) -> list[Message]:
+        """`put` where the prompt ends with the user's turn."""
         *earlier, last = messages
         request = last["content"]
         if self.place == SYSTEM:
@@ -156,7 +165,7 @@ def draw_style(
     """Draws how to write instructions into a prompt.
 
     Args:
-        messages: the prompt; its last turn is the user's.
+        messages: the prompt.
         count: of instructions.
         shares: place -> share of the prompts that have their instructions there. The others, and
             those that leave no room at the place drawn, have them behind the request.
@@ -165,6 +174,7 @@ def draw_style(
         rng: decides.
         held_out: use the leads and marks kept apart for evaluation.
     """
+    messages, _ = _asked(messages)
     place = _draw_place(messages, count, shares, rng.random())
     listed = rng.random() < list_share and count > 1 and place not in (INSIDE, TURNS)
     request = messages[-1]["content"]
@@ -221,6 +231,12 @@ def _possible(place: str, messages: Sequence[Message], count: int) -> bool:
     if place == TURNS:
         return count > 1 and any(message["role"] == "user" for message in messages[:-1])
     return True
+
+
+def _asked(messages: Sequence[Message]) -> tuple[Sequence[Message], Sequence[Message]]:
+    """A prompt up to the user's last turn, and the calls of tools and results behind it."""
+    end = max(i for i, message in enumerate(messages, 1) if message["role"] == "user")
+    return messages[:end], messages[end:]
 
 
 def _parts(request: str) -> tuple[str, str, str]:

@@ -131,7 +131,7 @@ def calls():
         (" ", "prompt is empty"),
         ([], "prompt is an empty list"),
         ([USER, {"role": "assistant", "content": "z"}], "it must end with a user's"),
-        ([{"role": "tool", "content": "x"}], "has role 'tool'; known are system, user, assistant"),
+        ([{"role": "tool", "content": "x"}], "it must end with a user's"),
         ([{"role": "user"}], 'must be an object with "role" and "content"'),
         ([{"role": "user", "content": ""}], "content is empty"),
         ("a\ud800", "surrogate"),

@@ -234,7 +234,7 @@ PAIRS = {
         {**PAIR, "prompt": [{"role": "user", "content": [{"type": "image"}]}]},
         "message 1 of prompt holds a part of type 'image'; only text is read",
     ),
-    "tool call": ({**PAIR, "prompt": [USER, {**GOOD, "tool_calls": [{}]}]}, "calls tools"),
+    "tool call": ({**PAIR, "prompt": [USER, {**GOOD, "tool_calls": [{}]}]}, "has tools or calls"),
     "prompt ends with a system turn": (
         {**PAIR, "prompt": [USER, {"role": "system", "content": "Be kind."}]},
         "prompt ends with a turn of role 'system'; it must end with a user's",
@@ -252,7 +252,7 @@ PAIRS = {
     "mixed forms": ({"chosen": [USER, GOOD], "rejected": "Bad."}, "use one form"),
     "conversations part early": (
         {"chosen": [USER, GOOD, USER, GOOD], "rejected": [USER, BAD, USER, BAD]},
-        "chosen has 3 messages after the 1 that both share",
+        "chosen has 3 turns after the 1 that both share",
     ),
     "no shared turn": ({"chosen": [GOOD], "rejected": [BAD]}, "share no messages"),
     "half a surrogate pair": ({**PAIR, "chosen": "\ud83d"}, "half of a surrogate pair"),
@@ -451,7 +451,7 @@ PROMPTS = {
     "empty prompt": ({"prompt": ""}, "prompt is empty"),
     "prompt of null": ({"prompt": None}, "has no 'prompt' and no 'messages'|prompt must be"),
     "ends with the assistant": ({"messages": [USER, GOOD]}, "must end with a user's"),
-    "unknown role": ({"messages": [{"role": "tool", "content": "q"}]}, "has role 'tool'"),
+    "unknown role": ({"messages": [{"role": "critic", "content": "q"}]}, "has role 'critic'"),
     "a number": (3, "must be an object"),
 }
 

@@ -73,6 +73,51 @@ def test_every_form_reads_the_same(name):
     assert (pair["chosen"], pair["rejected"]) == ("Fine.", "Bad.")
 
 
+# A prompt with a call of a tool and its result, in every form that people write it in.
+ARGUMENTS = {"place": "Brest"}
+FUNCTION = {"name": "tide", "arguments": ARGUMENTS}
+WRITTEN = json.dumps(FUNCTION | {"arguments": json.dumps(ARGUMENTS)})
+TOOLS = [{"type": "function", "function": {"name": "tide", "parameters": {}}}]
+CALLS = {
+    "openai": [{"role": "assistant", "content": None, "tool_calls": [
+                    {"type": "function", "function": json.loads(WRITTEN)}]},
+               turn("tool", "6 m")],
+    "no content": [{"role": "assistant", "tool_calls": [{"function": FUNCTION}]},
+                   turn("ipython", "6 m")],
+    "before tools had ids": [{"role": "assistant", "content": "", "function_call": FUNCTION},
+                             turn("function", "6 m")],
+    "sharegpt": [{"from": "function_call", "value": WRITTEN},
+                 {"from": "observation", "value": "6 m"}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("tools", [TOOLS, json.dumps(TOOLS)])
+def test_calls_of_tools_and_their_results_stand_in_the_prompt(name, tools):
+    (pair,) = load_pairs([{**PAIR, "prompt": [ASK, *CALLS[name]], "tools": tools}])
+    called = {"role": "assistant", "content": "",
+              "tool_calls": [{"type": "function", "function": FUNCTION}]}  # fmt: skip
+    assert pair["prompt"] == [{**ASK, "tools": TOOLS}, called, turn("tool", "6 m")]
+    (whole,) = load_pairs(
+        [{"chosen": [ASK, *CALLS[name], GOOD], "rejected": [ASK, *CALLS[name], BAD]}]
+    )
+    assert whole["prompt"] == [ASK, called, turn("tool", "6 m")]
+
+
+def test_turns_that_both_sides_share_are_of_the_prompt():
+    later = [GOOD, turn("user", "And now?")]
+    (pair,) = load_pairs([{"prompt": [ASK], "chosen": [*later, GOOD], "rejected": [*later, BAD]}])
+    assert pair["prompt"] == [ASK, *later]
+    assert (pair["chosen"], pair["rejected"]) == ("Fine.", "Bad.")
+
+
+def test_a_system_column_stands_before_two_conversations():
+    form = "responses=a|b,choice=best,system=how"
+    record = {"a": [ASK, GOOD], "b": [ASK, BAD], "best": "a", "how": "Be kind."}
+    (pair,) = iter_pairs(entries_of([record]), Tally(), form=forms.chosen_form(columns=form))
+    assert pair["prompt"] == [SYSTEM, ASK]
+
+
 def test_an_empty_system_message_says_nothing():
     (pair,) = load_pairs([{**PAIR, "prompt": [turn("system", ""), ASK]}])
     assert pair["prompt"] == [ASK]
@@ -95,13 +140,20 @@ def test_a_prompt_text_may_be_the_first_or_the_last_turn(text):
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ({"tools": [{"name": "f"}]}, "has tools"),
+        ({"tools": [{"what": "f"}]}, "tools has tools or calls that are no objects with a 'name'"),
+        ({"tools": "f, g"}, "tools has tools or calls that are no objects with a 'name'"),
+        ({"chosen": [{**GOOD, "tool_calls": [{"name": "f"}]}]}, "ends with a call of a tool"),
+        ({"functions": [{"name": "f"}]}, "column 'functions'"),
         ({"images": ["a.png"]}, "'images'"),
         ({"reasoning_content": "Hm."}, "'reasoning_content'"),
         ({"context": "In 1900."}, "'context'"),
         ({"chosen": [{**GOOD, "reasoning_content": "Hm."}]}, "'reasoning_content'"),
         ({"chosen": "[{'role': 'assistant', 'content': }]"}, "cannot be read back"),
-        ({"chosen": [GOOD, ASK, GOOD]}, "each side may hold one reply only"),
+        ({"chosen": [GOOD, ASK, GOOD]}, "chosen has 3 turns after the prompt; each side may hold"),
+        (
+            {"prompt": None, "chosen": [ASK, GOOD], "rejected": [ASK, BAD, ASK, BAD]},
+            "rejected has 3 turns after the 1 that both share; each side may hold one reply only",
+        ),
         ({"prompt": [SYSTEM, ASK], "system": "Be rude."}, "another system message"),
         ({"prompt": "See images.", "images": ["images"]}, "column 'images'"),
         ({"prompt": "The cart.", "context": "car"}, "column 'context'"),

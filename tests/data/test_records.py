@@ -202,8 +202,8 @@ BAD_RECORDS = {
         "message 1 of prompt holds a part of type 'image'; only text is read",
     ),
     "tool call": (
-        {**PAIR, "prompt": [USER, {**GOOD, "tool_calls": [{"name": "f"}]}]},
-        "calls tools",
+        {**PAIR, "prompt": [USER, {**GOOD, "tool_calls": [{"what": "f"}]}]},
+        "has tools or calls that are no objects",
     ),
     "prompt ends with the assistant": (
         {**PAIR, "prompt": [USER, GOOD]},
@@ -221,11 +221,11 @@ BAD_RECORDS = {
     "mixed forms": ({"chosen": [USER, GOOD], "rejected": "Bad."}, "use one form"),
     "conversations part early": (
         {"chosen": [USER, GOOD, USER, GOOD], "rejected": [USER, BAD, USER, BAD]},
-        "chosen has 3 messages after the 1 that both share",
+        "chosen has 3 turns after the 1 that both share",
     ),
     "one conversation begins the other": (
         {"chosen": [USER, GOOD], "rejected": [USER, GOOD, USER, BAD]},
-        "chosen has 0 messages after the 2",
+        "chosen ends where the other side goes on",
     ),
     "identical conversations": ({"chosen": [USER, GOOD], "rejected": [USER, GOOD]}, "the same"),
     "no shared turn": ({"chosen": [GOOD], "rejected": [BAD]}, "share no messages"),

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 
 from mapl_jax.data import run_tokenizer, templates, tokenization
-from mapl_jax.data.readers import read_entries
+from mapl_jax.data.readers import BadRecord, read_entries
 from mapl_jax.data.records import Tally, iter_demonstrations, iter_pairs
 from mapl_jax.data.settings import TokenizerSettings
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.synthesis import placement
 
 from support import write_lines
 
@@ -468,6 +469,47 @@ def test_a_record_that_the_template_refuses_is_named_or_left_out(tmp_path):
         read_entries(path), Tally(), on_error="skip", accept=accept
     )
     assert [record["completion"] for record in demonstrations] == ["a"]
+
+
+WITH_TOOLS = (
+    "{%- if tools %}{{ tools | tojson }}{% endif %}{%- for m in messages %}<s>{{ m.role }}: "
+    "{{ m.content }}{% for call in m.tool_calls or [] %}{{ call.function | tojson }}{% endfor %}"
+    "</s>{%- endfor %}{%- if add_generation_prompt %}<s>assistant: {%- endif %}"
+)
+TOOLS = [{"function": {"name": "clock"}}, {"function": {"name": "tide"}}]
+CALL = {"type": "function", "function": {"name": "tide", "arguments": {"place": "Brest"}}}
+CALLED = [
+    {"role": "user", "content": "High?", "tools": TOOLS},
+    {"role": "assistant", "content": "", "tool_calls": [CALL]},
+    {"role": "tool", "content": '6 "metres"'},
+]
+
+
+def test_a_template_that_knows_tools_is_given_them(thinking):
+    tokenizer = tokenization.load(thinking)
+    tokenizer.chat_template = WITH_TOOLS
+    text = templates.render(tokenizer, CALLED, add_generation_prompt=True)
+    for part in ('"clock"', '{"name": "tide", "arguments": {"place": "Brest"}}', '6 "metres"'):
+        assert part in text
+    # Instructions belong to what the user asked, and the tools stay.
+    put = placement.Style(placement.AFTER, None, inline=True).put(CALLED, ["Use one word."])
+    assert put == [{**CALLED[0], "content": "High? Use one word."}, *CALLED[1:]]
+    put = placement.Style(placement.SYSTEM, None).put(CALLED, ["Use one word."])
+    assert put[0] == {"role": "system", "content": "Use one word.", "tools": TOOLS}
+
+
+@pytest.mark.parametrize("lost", ["tool 'clock'", "call of 'tide'", "result of a tool"])
+def test_a_template_that_leaves_out_what_is_said_of_tools_refuses_the_record(thinking, lost):
+    tokenizer = tokenization.load(thinking)
+    left_out = {
+        "tool 'clock'": "{{ tools | tojson }}",
+        "call of 'tide'": "{{ call.function | tojson }}",
+        "result of a tool": "{{ m.content }}",
+    }[lost]
+    tokenizer.chat_template = WITH_TOOLS.replace(left_out, "x")
+    bare = [{"role": "user", "content": "x"}, *CALLED[1:]]
+    with pytest.raises(BadRecord, match=f"leaves out the {lost}"):
+        templates.acceptance(tokenizer)(CALLED if "clock" in lost else bare, "a")
 
 
 def test_a_prompt_to_answer_that_the_template_refuses_is_named():
