@@ -126,7 +126,8 @@ def run(config: Config, folder: RunFolder, command: str, preemption: Preemption)
     reference = reference_of(settings, source, data.tokenizer, objective)
     made = trainer.of_run(settings, source.model, objective, mesh, plan.steps, data.tokenizer)
     say(made.describe(plan))
-    sharding.check_memory([made.abstract, made.abstract.params], "training this model")
+    layers = made.activations(plan, settings.train.accumulation)
+    sharding.check_memory([made.abstract, made.abstract.params, layers], "training this model")
     kept = trunk.kept(settings, made, source, data)
 
     # -------- Loop --------------------------------------------------------------------------

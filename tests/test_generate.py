@@ -226,7 +226,7 @@ def test_two_commands_do_not_write_the_same_responses(tmp_path):
     first = Kept(tmp_path / "out.jsonl", {})
     assert first.resume({}) == {}
     first.add({(1, 0): Response("b", False), (0, 0): Response("a", True)})
-    with pytest.raises(UserError, match="is being written by another command"):
+    with pytest.raises(UserError, match=r"out.jsonl.partial is in use by another process"):
         Kept(tmp_path / "out.jsonl", {}).resume({})
     first.finish([{"response": "a"}])
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]

@@ -45,11 +45,22 @@ def write(folder: Path, make: Callable[[Path], None], *, goes_on: bool = False) 
     try:
         make(part)
         files.seal(part)
-        shutil.rmtree(folder, ignore_errors=True)
+        _clear(folder)
         os.replace(part, folder)
     finally:
         if not goes_on:
             shutil.rmtree(part, ignore_errors=True)
+
+
+def _clear(folder: Path) -> None:
+    """Removes a folder that is made anew; keeps it aside if it holds files of others."""
+    known = files.sealed(folder)
+    if known is None or not files.unsealed(folder, known):
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    kept = folder.with_name(f"{folder.name}.kept-{os.getpid()}")
+    folder.rename(kept)
+    console.notice(f"what {folder} held is kept in {kept}, as it has files that no cache has")
 
 
 def ensure(folder: Path, make: Callable[[Path], None], *, goes_on: bool = False) -> None:
@@ -75,9 +86,12 @@ def filling(shared: str, own: Path) -> Iterator[Path]:
         yield own
         return
     folder = shared_folder(shared)
+    lock = folder / "lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        held = FileLock(folder / "lock").acquire()
+        if lock.exists() and (not lock.is_file() or lock.stat().st_size):
+            raise UserError(f"{lock} is not of this package, which would write over it; move it")
+        held = FileLock(lock).acquire()
     except OSError as error:
         raise UserError(
             f"cannot use the folder {folder} of data.cache: {error.strerror or error}"

@@ -1,7 +1,7 @@
 """Responses and rewards, kept on the disk as they come: a stopped command loses none of them."""
 
+import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,8 @@ from mapl_jax.data.messages import Message, last_asked
 from mapl_jax.runtime import distributed, outputs
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import write_lines
+from mapl_jax.runtime.files import held, parse_json, write_lines
+from mapl_jax.runtime.paths import lock_of
 
 # The marks of files of them, for `runtime.outputs`.
 RESPONSES = outputs.lines("prompt", "response", "finish_reason")
@@ -70,6 +71,7 @@ class Kept(Generic[T]):
         self.path = outputs.check_file(part, outputs.lines(*about))
         self.about = dict(about)
         self._file: BinaryIO | None = None
+        self._held = contextlib.ExitStack()
 
     def resume(self, about: Mapping[str, object]) -> dict[Job, T]:
         """What an earlier command left, in the order in which it wrote it.
@@ -85,7 +87,7 @@ class Kept(Generic[T]):
         lines = content.splitlines(keepends=True)
         head, size = (_value(lines[0]) if lines else None), 0
         known_responses: dict[Job, T] = {}
-        columns = 2 + len(dataclasses.fields(self.kind))
+        types = [int, int, *(field.type for field in dataclasses.fields(self.kind))]
         if isinstance(head, dict):
             if other := [name for name in about if head.get(name) != about[name]]:
                 raise UserError(
@@ -95,7 +97,7 @@ class Kept(Generic[T]):
             size = len(lines[0])
             for line in lines[1:]:
                 value = _value(line)
-                if not isinstance(value, list) or len(value) != columns:
+                if not isinstance(value, list) or [type(x) for x in value] != types:
                     break  # cut off by the end of the command
                 number, sample, *fields = value
                 known_responses[number, sample] = self.kind(*fields)
@@ -111,13 +113,8 @@ class Kept(Generic[T]):
 
     def _open(self, size: int, about: Mapping[str, object]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._held.enter_context(held(lock_of(self.path), str(self.path)))
         file = self.path.open("ab")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{self.path} is being written by another command") from None
-        except OSError:
-            pass  # a file system without locks
         file.truncate(size)
         self._file = file
         if not size:
@@ -140,11 +137,12 @@ class Kept(Generic[T]):
         if self._file:
             self._file.close()
         self.path.unlink(missing_ok=True)
+        self._held.close()
 
 
 def _value(line: bytes) -> object:
     try:
-        return json.loads(line) if line.endswith(b"\n") else None
+        return parse_json(line) if line.endswith(b"\n") else None
     except ValueError:
         return None
 

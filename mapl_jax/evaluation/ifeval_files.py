@@ -5,7 +5,6 @@ A record is IFEval's own (`key`, `prompt`, `instruction_id_list`, `kwargs`; or `
 """
 
 import dataclasses
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
@@ -19,6 +18,7 @@ from mapl_jax.data.readers import BadRecord, plain, read_entries
 from mapl_jax.data.records import Tally
 from mapl_jax.evaluation.thinking import without_thinking
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import parse_json
 
 # Columns of a response, or of several to one prompt.
 RESPONSE = ("response", "responses", "filtered_resps", "resps", "completion", "output")
@@ -137,8 +137,8 @@ def _written(value: object) -> object:
     """A value, also where it stands as JSON text, as tables hold it."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
+            return parse_json(value)
+        except ValueError:
             return value
     return plain(value)
 

@@ -12,6 +12,7 @@ from mapl_jax.evaluation.judges import Judge
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.initial import compute_in
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import parse_json
 from mapl_jax.training.restore import Model
 
 RewardFunction = Callable[..., list[float]]
@@ -166,7 +167,7 @@ def _share(
 
 def _list(value: object) -> list[Any]:
     """A list that may stand as JSON, as an array or as nothing."""
-    found = json.loads(value) if isinstance(value, str) else plain(value) or []
+    found = parse_json(value) if isinstance(value, str) else plain(value) or []
     if not isinstance(found, list):
         raise ValueError("it is no list")
     return found

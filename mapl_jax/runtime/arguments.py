@@ -1,6 +1,7 @@
 """Command lines in the one form that absl and ml_collections read."""
 
 import re
+import reprlib
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
@@ -8,7 +9,7 @@ import yaml
 
 from mapl_jax.runtime import config, settings
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.paths import local
+from mapl_jax.runtime.paths import brief, local
 
 # Suffix of a file of overrides -> what reads its text.
 _READERS: Mapping[str, Callable[[str], object]] = {
@@ -16,6 +17,8 @@ _READERS: Mapping[str, Callable[[str], object]] = {
     ".yaml": yaml.safe_load,
     ".yml": yaml.safe_load,
 }
+# Characters of a line of overrides; lines and values of a file; points in the name of a field.
+_LONGEST, _MOST, _DEEPEST = 1 << 12, 2000, 10
 _FLAG = re.compile(r"(-{0,2})([^=]*)(=.*)?", re.DOTALL)
 _PREFIXED = re.compile(r"(no)?config\.")
 
@@ -70,25 +73,43 @@ def overrides(file: str) -> list[str]:
     if read is None:
         raise UserError(f"--overrides={file}: name a file that ends in {', '.join(_READERS)}")
     try:
-        found = read(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no regular file")
+        with path.open(encoding="utf-8") as opened:
+            lines = [opened.readline(_LONGEST) for _ in range(_MOST)]
+            if opened.read(1) or any(len(line) == _LONGEST for line in lines):
+                raise ValueError(f"it has more than {_MOST} lines, or {_LONGEST} characters in one")
+        found = read("".join(lines))
+        if not isinstance(found, Mapping):
+            raise ValueError("it must hold fields with values, such as seed: 1")
+        texts = _texts(found, f"--overrides={file}: ", iter(range(_MOST)))
+        return [f"--config.{name}={text}" for name, text in texts]
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"--overrides={file}: {' '.join(str(error).split())}") from None
-    if not isinstance(found, Mapping):
-        raise UserError(f"--overrides={file}: it must hold fields with values, such as seed: 1")
-    return [f"--config.{name}={text}" for name, text in _texts(found, f"--overrides={file}: ")]
 
 
 def _texts(
-    values: Mapping[object, object], where: str, section: str = ""
+    values: Mapping[object, object], where: str, left: Iterator[int], section: str = ""
 ) -> Iterator[tuple[str, str]]:
-    """Full names of fields and their values as a command line has them."""
+    """Full names of fields and their values as a command line has them.
+
+    Args:
+        values: field or section -> its value.
+        where: they stand, for messages.
+        left: an item for each value that may follow; by aliases, a small file of YAML holds more
+            than any memory does.
+        section: they are of, with a point at its end.
+    """
     for key, value in values.items():
         name = f"{section}{key}"
+        if next(left, None) is None or name.count(".") > _DEEPEST:
+            raise UserError(f"{where}it holds more than {_MOST} fields, or sections in sections")
         if isinstance(value, Mapping):
-            yield from _texts(value, where, f"{name}.")
+            yield from _texts(value, where, left, f"{name}.")
         elif isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):
             yield name, ",".join(map(str, value))
         elif isinstance(value, str | int | float):
             yield name, str(value)
         else:
-            raise UserError(f"{where}{name} is {value!r}; it must be text, a number or true, false")
+            shown = brief(reprlib.repr(value))
+            raise UserError(f"{where}{name} is {shown}; it must be text, a number or true, false")

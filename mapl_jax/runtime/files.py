@@ -85,7 +85,7 @@ def held(lock: Path, what: str) -> Iterator[None]:
         holder = note.read_text() if note.exists() else ""
         raise UserError(
             f"{what} is in use by another process{f' ({holder})' if holder else ''}; wait for it "
-            "to end, or choose another folder"
+            "to end, or choose another place"
         ) from None
     except (OSError, NotImplementedError):
         taken = nullcontext()
@@ -204,7 +204,7 @@ def seal(folder: str | os.PathLike[str], names: Iterable[str] | None = None) -> 
     """
     folder = Path(folder)
     if names is None:
-        known, new = {}, _unsealed(folder, {})
+        known, new = {}, unsealed(folder, {})
     else:
         known, new = sealed(folder) or {}, list(names)
     write_json(folder / SEAL, known | _checksums(folder, new))
@@ -221,7 +221,7 @@ def flaw(folder: str | os.PathLike[str], names: Iterable[str] | None = None) -> 
     known = sealed(folder)
     if known is None:
         return f"{SEAL} is {'damaged' if (folder / SEAL).exists() else 'missing'}"
-    if names is None and (unknown := _unsealed(folder, known)):
+    if names is None and (unknown := unsealed(folder, known)):
         return f"{SEAL} says nothing of {unknown[0]}"
     wanted = sorted(known) if names is None else list(names)
     for name in wanted:
@@ -247,7 +247,7 @@ def sealed(folder: Path) -> dict[str, str] | None:
     return known
 
 
-def _unsealed(folder: Path, known: Mapping[str, str]) -> list[str]:
+def unsealed(folder: Path, known: Mapping[str, str]) -> list[str]:
     """Files below a folder of which a seal says nothing."""
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return sorted(name for name in found if name not in known and name != SEAL)

@@ -9,6 +9,7 @@ seal (`files.SEAL`) that names all that is in them.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -145,6 +146,7 @@ def replacing(target: Path, own: Mark = whole) -> Iterator[Path]:
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
         files.sweep(target.parent, target.name)
+        _bring_back(target)
         part.mkdir()
         try:
             yield part
@@ -157,3 +159,14 @@ def replacing(target: Path, own: Mark = whole) -> Iterator[Path]:
             if target.exists():
                 shutil.rmtree(old, ignore_errors=True)
     distributed.wait_for_all("a folder has its name")
+
+
+def _bring_back(target: Path) -> None:
+    """Gives a folder its name again where a kill came between two, and removes what is left."""
+    own = re.compile(rf"\.{re.escape(target.name)}\.old-\d+")
+    for path in target.parent.iterdir():
+        if own.fullmatch(path.name) and path.is_dir() and named(path):
+            if target.exists():
+                files.remove(path)
+            else:
+                path.rename(target)

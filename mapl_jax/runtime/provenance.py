@@ -2,10 +2,11 @@
 
 import datetime
 import importlib.metadata
-import json
 import re
 from functools import cache
 from pathlib import Path
+
+from mapl_jax.runtime.files import parse_json
 
 _SHA = re.compile(r"[0-9a-f]{40}")
 
@@ -57,7 +58,7 @@ def _installed_from() -> str:
     """What pip wrote down of an installation from a repository (PEP 610)."""
     try:
         text = importlib.metadata.distribution("mapl_jax").read_text("direct_url.json")
-        info = json.loads(text or "{}")
+        info = parse_json(text or "{}")
         return str(info.get("vcs_info", {}).get("commit_id", ""))
-    except (importlib.metadata.PackageNotFoundError, ValueError):
+    except (importlib.metadata.PackageNotFoundError, AttributeError, ValueError):
         return ""

@@ -46,8 +46,12 @@ class RunFolder:
     data/, if the data came from memory.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(self, path: str | os.PathLike[str], further: Iterable[str] = ()):
         """Names the files of a folder, and makes nothing.
+
+        Args:
+            path: of the folder.
+            further: what else whoever works in it makes there, by name.
 
         Raises:
             UserError: the path is the address of a bucket, or none.
@@ -66,6 +70,8 @@ class RunFolder:
         self.report = self.path / "report.html"
         self.sft = self.path / "sft"
         self.start = self.path / "start"
+        own = {path.name for path in vars(self).values() if path.parent == self.path}
+        self._own = {*own, "tensorboard", *further}
         self.given = self.path / "data"
         # What was there before this process took a folder that was free; None if it did not.
         self._before: set[Path] | None = None
@@ -93,9 +99,10 @@ class RunFolder:
         except UserError:
             if self._before is not None and not any(self.path.rglob(self.metrics.name)):
                 for path in sorted(set(self.path.rglob("*")) - self._before, reverse=True):
-                    remove(path)
-                for path in self._missing:
-                    with contextlib.suppress(OSError):
+                    if self._is_own(path):
+                        remove(path)
+                for path in (*({self.given} - self._before), *self._missing):
+                    with contextlib.suppress(OSError):  # not empty, or not there
                         path.rmdir()
                 self._missing, self._before = [], None  # who takes it again looks again
             raise
@@ -127,6 +134,13 @@ class RunFolder:
             raise UserError(f"cannot make the folder {self.path}: {error.strerror}") from error
         self._missing, self._before = missing, set(self.path.rglob("*"))
         return self
+
+    def _is_own(self, path: Path) -> bool:
+        """Whether something in the folder is of this package; others may write there too."""
+        if path.parent == self.given and "data" not in self._own:
+            return bool(_GIVEN.fullmatch(path.name))
+        name = path.relative_to(self.path).parts[0]
+        return re.sub(r"^\.(.+)\.part-\d+$", r"\1", name) in self._own
 
     def _is_free(self, folder: Path) -> bool:
         """Whether a folder holds nothing but what a kill leaves before it is claimed."""

@@ -96,7 +96,7 @@ def study(config: ConfigDict, folder: Path, command: str) -> list[tables.Part]:
     """
     from_section(Settings, config.to_dict())
     arms = all_arms.chosen(config.arms)
-    own = run_folder.RunFolder(folder)
+    own = run_folder.RunFolder(folder, ["data", "data.lock", "runs"])
     folder = own.path
     inputs = sources.local_names(config.data.train, config.data.test)
     with own.undone_on_mistake():

@@ -160,6 +160,8 @@ def _of_run(path: str, run: RunFolder, at: int | None) -> Place:
     elif (sealed := run.checkpoints / str(at) / files.SEAL).exists():
         if damage := files.flaw(sealed.parent):
             raise UserError(f"{path} cannot be used: {damage}")
+    if at is not None and not (run.checkpoints / str(at) / files.SEAL).exists():
+        console.notice(f"checkpoint {at} of {path} has no checksums; it is used unchecked")
     return Place(run.model, run, at)
 
 

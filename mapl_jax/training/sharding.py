@@ -193,5 +193,6 @@ def check_memory(arrays: PyTree, what: str) -> None:
         raise UserError(
             f"{what} takes at least {needed / 1e9:,.0f} GB of a device's memory, and there are "
             f"{there / 1e9:.0f}; make it smaller (model.width, model.layers, model.mlp_width, "
-            "tokenizer.vocab_size, lora.rank), or split it over more devices with mesh.fsdp"
+            "tokenizer.vocab_size, lora.rank, train.rows_per_batch, data.row_length), or split it "
+            "over more devices with mesh.fsdp"
         )

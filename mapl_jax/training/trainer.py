@@ -87,6 +87,15 @@ class Trainer:
         """How many devices of which kind."""
         return f"{self.mesh.size} x {jax.devices()[0].device_kind}"
 
+    def activations(self, plan: rows.Plan, accumulation: int) -> jax.ShapeDtypeStruct:
+        """What the trained layers hand on, all of which a step holds before its way back."""
+        layers = self.model.layers - self.model.frozen_layers
+        return jax.ShapeDtypeStruct(
+            (1, plan.rows_per_batch // accumulation, plan.row_length, layers * self.model.width),
+            self.compute.dtype,
+            sharding=sharding.rows(self.mesh),
+        )
+
     def describe(self, plan: rows.Plan) -> str:
         """What is trained, on what, in how many steps, in words."""
         size, trained = self.sizes

@@ -87,6 +87,21 @@ def test_only_a_run_that_never_began_gives_its_folder_back(tmp_path):
     assert [path.name for path in mine.path.rglob("*")] == ["data", "pairs.jsonl"]
 
 
+def test_what_others_write_into_a_new_run_stays(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    own = ("cache/tries/a", f"data/train-{'0' * 16}.jsonl", ".config.json.part-12")
+    others = ("notes.txt", "data/mine.jsonl", ".notes.part-12")
+    with pytest.raises(UserError), folder.undone_on_mistake():
+        folder.claim({"seed": 0})
+        for name in own + others:
+            path = folder.path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        raise UserError("a mistake")
+    left = (path for path in folder.path.rglob("*") if path.is_file())
+    assert {path.relative_to(folder.path).as_posix() for path in left} == set(others)
+
+
 @pytest.mark.slow
 def test_a_mended_mistake_goes_through_with_the_same_folder(bench, preset, command):
     """A folder is not taken by a run that never began."""

@@ -11,7 +11,8 @@ import pytest
 
 from mapl_jax.runtime import files
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.training import checkpoints
+from mapl_jax.runtime.run_folder import RunFolder
+from mapl_jax.training import checkpoints, restore
 from mapl_jax.training.step import TrainState
 
 
@@ -81,6 +82,22 @@ def test_a_checkpoint_without_checksums_is_passed_over_unless_there_is_no_other(
     for step in (2, 4):
         (saved / str(step) / "checksums.json").unlink()
     assert checkpoints.choose(saved) == checkpoints.Choice(6, {})
+
+
+def test_a_checkpoint_that_is_used_unchecked_is_said_to_be(saved, tmp_path, capsys):
+    """Whichever command uses it."""
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    saved.joinpath("6", "checksums.json").unlink()
+    for step in (2, 4):
+        shutil.rmtree(saved / str(step))
+    run.checkpoints.mkdir()
+    (saved / "6").rename(run.checkpoints / "6")
+    files.write_json(run.config, {})
+    for path in (run.path, run.checkpoints / "6"):
+        assert restore.find(str(path)).step == 6
+        said = capsys.readouterr().err
+        assert said == f"notice: checkpoint 6 of {path} has no checksums; it is used unchecked\n"
 
 
 def test_damaged_checkpoints_alone_are_an_error_and_stay(saved):

@@ -101,6 +101,17 @@ def test_a_file_of_overrides_stands_between_the_config_and_the_command_line(name
     ]
 
 
+def laughs(first, opens, closes):
+    """A file of YAML of which aliases make 9 ** 11 values."""
+    lines = [f"a0: &a0 {first}"]
+    for i in range(1, 12):
+        names = ("" if opens == "[" else f"b{j}: " for j in range(9))
+        lines.append(
+            f"a{i}: &a{i} {opens}{', '.join(f'{name}*a{i - 1}' for name in names)}{closes}"
+        )
+    return "\n".join(lines)
+
+
 @pytest.mark.parametrize(
     "name, text, message",
     [
@@ -112,6 +123,14 @@ def test_a_file_of_overrides_stands_between_the_config_and_the_command_line(name
         ("a.yaml", "a: {b: [{}]}", r"a.yaml: a.b is \[{}\]"),
         ("a.yaml", b"\xff", "a.yaml: .*utf-8"),
         ("a.json", "{}", "a.json: name a file that ends in .toml, .yaml, .yml"),
+        ("a.toml", "a" + ".a" * 12 + " = 1", "a.toml: it holds .* sections in sections"),
+        ("a.yaml", "a: &a {b: *a}", "a.yaml: it holds .* sections in sections"),
+        ("a.yaml", laughs("{x: 1}", "{", "}"), "a.yaml: it holds more than 2000 fields"),
+        ("a.yaml", laughs("[x]", "[", "]"), r"a.yaml: a1 is \[\['x'\]"),
+        ("a.yaml", "a: &a\n  - *a", r"a.yaml: a is \[\[\["),
+        ("a.yaml", "seed: 0x" + "f" * 4000, "a.yaml: Exceeds the limit"),
+        ("a.toml", "a = " + "[" * 5000, "a.toml: it has more than 2000 lines, or 4096 characters"),
+        ("a.yaml", "#\n" * 2001, "a.yaml: it has more than 2000 lines"),
         ("none.toml", None, "none.toml: .*No such file"),
     ],
 )

@@ -1,6 +1,8 @@
 """What a command may write: whatever lies where, nothing of its user is lost."""
 
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -137,3 +139,42 @@ def test_marks_of_files(tmp_path):
     assert not outputs.page(path)
     path.write_text(f"<!doctype html>\n{outputs.PAGE}\n")
     assert outputs.page(path)
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from mapl_jax.runtime import distributed, files, outputs
+
+alone = {"broadcast_from_main": int, "is_main_process": lambda: True, "wait_for_all": str}
+vars(distributed).update(alone)
+left = iter(range(int(sys.argv[2])))
+
+def dies(function):
+    def call(*arguments, **options):
+        if next(left, None) is None:
+            os._exit(9)
+        return function(*arguments, **options)
+    return call
+
+Path.mkdir, Path.rename = dies(Path.mkdir), dies(Path.rename)
+files.seal, outputs.shutil.rmtree = dies(files.seal), dies(outputs.shutil.rmtree)
+with outputs.replacing(Path(sys.argv[1])) as part:
+    (part / "model").write_text("new")
+"""
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_a_kill_at_any_step_leaves_the_old_folder_or_the_new_one(tmp_path, steps):
+    """What `export` and the model of a run go through; the next command finds one of them."""
+    target = tmp_path / "out"
+    with outputs.replacing(target) as part:
+        (part / "model").write_text("old")
+    command = [sys.executable, "-c", KILLED, target, str(steps)]
+    assert subprocess.run(command).returncode == 9
+    with pytest.raises(ZeroDivisionError), outputs.replacing(target):
+        raise ZeroDivisionError  # a next command, which fails
+    assert outputs.whole(target) and (target / "model").read_text() in ("old", "new")
+    with outputs.replacing(target) as part:
+        (part / "model").write_text("next")
+    assert outputs.whole(target) and [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -126,6 +126,25 @@ def test_the_cache_is_free_after_an_error(tmp_path):
         pass
 
 
+def test_files_of_others_in_a_shared_cache_are_kept(tmp_path, capsys):
+    (tmp_path / "lock").write_text("mine")
+    with pytest.raises(UserError, match=r"lock is not of this package.*move it"):
+        cache.filling(str(tmp_path), tmp_path / "own").__enter__()
+    assert (tmp_path / "lock").read_text() == "mine"
+    folder = tmp_path / "samples-0"
+
+    def make(part):
+        (part / "a").write_text("a")
+
+    cache.ensure(folder, make)
+    (folder / "notes").write_text("mine")
+    cache.ensure(folder, make)
+    assert [path.name for path in folder.iterdir() if path.name != "checksums.json"] == ["a"]
+    (kept,) = tmp_path.glob("samples-0.kept-*")
+    assert (kept / "notes").read_text() == "mine"
+    assert f"is kept in {kept}" in capsys.readouterr().err
+
+
 def test_a_cache_that_cannot_be_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     config = str(tmp_path / "file" / "shared")

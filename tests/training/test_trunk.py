@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mapl_jax.data import tokenization, trie_set
+from mapl_jax.data.rows import Plan
 from mapl_jax.data.run_data import RunData
 from mapl_jax.data.settings import TrieSettings
 from mapl_jax.data.splits import Split
@@ -46,6 +47,16 @@ def made():
     found = trainer.of_run(settings, MODEL, trainer.objective_of(settings), mesh, 4)
     source = InitialWeights(MODEL, lambda _: random_like(found.shapes, 0.3), lambda: "weights")
     return settings, found, source
+
+
+def test_what_a_step_holds_counts_before_a_run(made):
+    _, found, _ = made
+    none = np.zeros(0, np.int64)
+    plan = Plan(none, none, 2**20, 2**17, 1, 1, 1, 1, ())
+    layers = found.activations(plan, 2)
+    assert layers.shape == (1, 2**19, 2**17, MODEL.width)  # one layer has adapters
+    with pytest.raises(UserError, match=r"takes at least .* train.rows_per_batch"):
+        sharding.check_memory([found.abstract, layers], "training this model")
 
 
 @pytest.fixture(scope="module")
