@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": "evaluate.py",
     "generate": "generate.py",
     "export": "export.py",
+    "serve": "serve.py",
     "plan": "plan.py",
     "bench": "bench.py",
     "study": "study/command.py",

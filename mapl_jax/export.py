@@ -3,7 +3,8 @@
 A folder with config, safetensors, tokenizer with its chat template and a model card, by the
 conventions of transformers (AutoModelForSequenceClassification, pipelines), which vLLM and
 reward-bench read too. It appears only after it was read back and gave the rewards of the checkpoint
-on held-out rows.
+on held-out rows. --push=org/name writes it to the hub, with the token in HF_TOKEN or that of
+`hf auth login`.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ from mapl_jax.data.settings import TrieSettings
 from mapl_jax.data.sources import Source, local_names
 from mapl_jax.data.trie_set import encode_split
 from mapl_jax.reports.model_card import card_of
-from mapl_jax.runtime import cli, errors, settings
+from mapl_jax.runtime import cli, distributed, errors, publish, settings
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
@@ -36,6 +37,8 @@ class Flags:
         "", "a run folder, one of its checkpoints/STEP, adapters, or a model folder"
     )
     output: str = setting("", "folder to write; a model that this command wrote is replaced")
+    push: str = setting("", "org/name on the hub to write to as well, or instead of a folder")
+    private: bool = setting(False, "with --push: only its owners may read what is made")
     dtype: str = setting(
         "float32", "type of the weights: float32 or bfloat16", choices=tuple(TOLERANCE)
     )
@@ -44,6 +47,8 @@ class Flags:
 
     def __post_init__(self) -> None:
         settings.check(self, "--")
+        if self.private and not self.push:
+            raise UserError("--private is for the hub; give --push=org/name with it")
 
 
 @checked(Flags)
@@ -104,18 +109,23 @@ def export_model(
 def main(arguments: cli.Arguments[Flags]) -> None:
     """Loads, writes, checks."""
     options = arguments.flags
-    for name in ("checkpoint", "output"):
-        if not getattr(options, name):
-            raise UserError(f"no {name} given; set --{name}=DIR")
+    if not options.checkpoint:
+        raise UserError("no checkpoint given; set --checkpoint=DIR")
+    if not options.output and not options.push:
+        raise UserError("no output given; set --output=DIR, or --push=org/name")
     check(dtype=options.dtype, adapter=options.adapter, flag="--")
-    check_folder(options.output, whole, [options.checkpoint, *local_names(options.data)])
+    if options.output:
+        check_folder(options.output, whole, [options.checkpoint, *local_names(options.data)])
+    if options.push:
+        publish.check(options.push)
     mesh = sharding.make_mesh({"data": 1, "fsdp": -1, "tensor": 1})
     trained = restore.load(options.checkpoint, mesh)
     if options.adapter and trained.model.lora is None:
         raise UserError(f"{options.checkpoint} has no adapters; leave out --adapter")
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
+        output = Path(options.output or f"{cache}/model")
         difference = write_model(
-            Path(options.output),
+            output,
             trained,
             rows(trained, options.data, cache),
             mesh,
@@ -123,8 +133,13 @@ def main(arguments: cli.Arguments[Flags]) -> None:
             dtype=options.dtype,
             adapter=options.adapter,
         )
-    numbers = "rewards" if trained.head else "log-probabilities"
-    say(f"{numbers} of held-out rows: the same to {difference:.2g}", f"model: {options.output}")
+        numbers = "rewards" if trained.head else "log-probabilities"
+        say(f"{numbers} of held-out rows: the same to {difference:.2g}")
+        if options.output:
+            say(f"model: {options.output}")
+        if options.push and distributed.is_main_process():
+            address = publish.push(output, options.push, private=options.private)
+            say(f"on the hub: {address}")
 
 
 def check(*, dtype: str, adapter: bool, flag: str = "") -> None:

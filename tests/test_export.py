@@ -7,10 +7,12 @@ import shutil
 import subprocess
 import sys
 
+import fake_hub
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard
 from ml_collections import ConfigDict
 from safetensors.numpy import load_file, save_file
 
@@ -292,6 +294,27 @@ def test_a_mistake_is_said(trained, tmp_path, flags, message):
     with pytest.raises(UserError, match=message):
         run_export(**values)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_goes_to_the_hub_with_its_evaluation(trained, tmp_path, monkeypatch, capsys):
+    with fake_hub.running(monkeypatch) as hub:
+        run_export(trained, "", push="org/rm")
+        assert f"on the hub: {hub.address}/org/rm" in capsys.readouterr().out
+        files = hub.repos["org/rm"]
+        assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= files.keys()
+        data = ModelCard(files["README.md"].decode()).data
+        summary = json.loads((trained / "summary.json").read_text())["eval"]["after"]
+        found = {result.metric_name: result.metric_value for result in data.eval_results}
+        assert found == {
+            f"accuracy, {level}": pytest.approx(summary[f"{level}_accuracy"], abs=1e-4)
+            for level in ("base", "intra", "inter")
+        }
+        # Nothing is loaded for a hub that does not take it.
+        hub.answers["/api/whoami-v2"] = 401
+        with pytest.raises(UserError, match="does not accept the token"):
+            run_export("nowhere", tmp_path / "out", push="org/rm")
+    with pytest.raises(UserError, match="--private is for the hub"):
+        run_export(trained, tmp_path / "out", private=True)
 
 
 def test_a_folder_of_other_things_is_left_alone(trained, tmp_path):

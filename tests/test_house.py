@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mapl_jax"
-VERBS = {"train", "synthesize", "evaluate", "generate", "export", "plan", "bench", "study"}
+VERBS = {"train", "synthesize", "evaluate", "generate", "export", "serve", "plan", "bench", "study"}
 FORMULAS = {"losses", "pair_losses", "token_losses"}
 ROOMS = {
     "constraints",
@@ -32,6 +32,7 @@ ROOMS = {
     "performance",
     "reports",
     "runtime",
+    "serving",
     "study",
     "synthesis",
     "training",

@@ -276,6 +276,37 @@ def encode_prompts(
     return _encode(tokenizer, texts)
 
 
+def encode_rendered(
+    tokenizer: Tokenizer, texts: Sequence[str], names: Callable[[int], str]
+) -> list[TokenPath]:
+    """Tokens of conversations with an answer that a chat template has written, as text.
+
+    White space behind the end of the answer counts for nothing. The token that begins a text stands
+    there once, whether or not it was sent.
+
+    Args:
+        tokenizer: with the template.
+        texts: whole conversations.
+        names: what messages call a text, by its number.
+
+    Raises:
+        UserError: a text does not end as an answer does, where its reward is read.
+    """
+    leaf = _leaves(tokenizer, [SAMPLE])[0].tokens
+    paths = []
+    for number, ids in enumerate(_encode(tokenizer, [text.rstrip() for text in texts])):
+        if leaf[0] == tokenizer.bos_token_id and not (len(ids) and ids[0] == leaf[0]):
+            ids = np.append(leaf[:1], ids)
+        if not len(ids) or ids[-1] != leaf[-1]:
+            end = tokenizer.convert_ids_to_tokens(int(leaf[-1]))
+            raise UserError(
+                f"{names(number)} does not end in {end}, where the chat template ends an answer "
+                "and the reward is read; apply the template, or give messages"
+            )
+        paths.append(TokenPath(ids, len(ids) - 1))
+    return paths
+
+
 def end_tokens(tokenizer: Tokenizer) -> set[int]:
     """Tokens that end an answer: the template's end of turn and the eos token."""
     return {int(_leaves(tokenizer, [SAMPLE])[0].tokens[-1]), int(tokenizer.eos_token_id)}

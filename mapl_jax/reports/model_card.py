@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from mapl_jax.evaluation import evaluator_of, kind_of
 from mapl_jax.evaluation.statistics import Summary
@@ -102,7 +102,7 @@ def write(
         footnotes = "\n".join(tables.footnotes)
     template = importlib.resources.files("mapl_jax.reports") / "templates" / "model_card.md"
     card = ModelCard.from_template(
-        _data(base, config, adapter, policy),
+        _data(base, config, adapter, policy, evaluations),
         template_str=template.read_text(encoding="utf-8"),
         title=" ".join(title.split()),
         about=_about(config, adapter, policy),
@@ -118,15 +118,51 @@ def write(
     return re.sub(r"\n{3,}", "\n\n", str(card).rstrip()) + "\n"
 
 
-def _data(base: str, config: Config, adapter: bool, policy: bool) -> ModelCardData:
+def _data(
+    base: str, config: Config, adapter: bool, policy: bool, evaluations: Summary
+) -> ModelCardData:
     data = str(config.get("data", {}).get("train", "")).split(":")[0]
+    task = "text-generation" if policy else "text-classification"
+    results = _results(task, config, evaluations)
     return ModelCardData(
+        model_name=" ".join(str(config.get("name") or "model").split()) if results else None,
+        eval_results=results or None,
         library_name="peft" if adapter else "transformers",
-        pipeline_tag="text-generation" if policy else "text-classification",
+        pipeline_tag=task,
         tags=["policy" if policy else "reward-model", "mapl"],
         base_model=base if _is_hub_name(base) else None,
         datasets=[data] if _is_hub_name(data) else None,
     )
+
+
+def _results(task: str, config: Config, evaluations: Summary) -> list[EvalResult]:
+    """What the evaluation after training found, as the hub shows it beside a model."""
+    after, kept = evaluations.get("after") or {}, evaluations.get("generation") or {}
+    found = [
+        ("accuracy", f"accuracy, {level}", after[f"{level}_accuracy"])
+        for level in LEVELS
+        if after.get(f"{level}_count")
+    ]
+    found += [("perplexity", "perplexity", after["perplexity"])] if "perplexity" in after else []
+    for what in ("prompt", "instruction"):
+        if f"{what}_after" in kept:
+            found.append(("accuracy", f"{what}s kept", kept[f"{what}_after"]))
+    source = config.get("data", {})
+    name = str(source.get("test") or source.get("train") or "held-out data")
+    name = " ".join((Path(name).name if not _is_hub_name(name.split(":")[0]) else name).split())
+    known = name.split(":")[0] if _is_hub_name(name.split(":")[0]) else "other"
+    return [
+        EvalResult(
+            task_type=task,
+            dataset_type=known,
+            dataset_name=name,
+            dataset_split="test",
+            metric_type=kind,
+            metric_name=label,
+            metric_value=round(float(value), 4),
+        )
+        for kind, label, value in found
+    ]
 
 
 def _is_hub_name(name: str) -> bool:
