@@ -1,4 +1,4 @@
-"""Scores any preference file with any model, or responses with a reward model or IFEval's rules.
+"""Scores pairs or responses with any reward model, or responses by IFEval's rules.
 
 python -m mapl_jax.evaluate --config=configs/evaluate.py --config.checkpoint=DIR --config.data=FILE
 python -m mapl_jax.evaluate --config=configs/evaluate.py:score --config.input=FILE ...
