@@ -5,8 +5,10 @@
 #   launch/box.sh [OPTIONS] -- --config=configs/rm.py:qwen2.5-0.5b --config.data.train=train.jsonl
 #
 #   --venv=DIR         environment to make or reuse; default: .venv in the repository
-#   --extra=NAME       what to install beside the package: cuda, tpu or none; default: cuda where
-#                      nvidia-smi is found, else none
+#   --extra=NAMES      what to install beside the package: none, or extras such as cuda,gs; default:
+#                      cuda where nvidia-smi is found, else none
+#   --env-file=FILE    file of lines NAME=value, quoted as for bash, that is read into the environment
+#                      of the run and removed
 #   --apt              install Python with apt-get where there is none of 3.11 or later
 #   --no-install       take the environment, or without --venv the python in PATH, as it is
 #   --setup-only       install, and train nothing
@@ -27,10 +29,10 @@ here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 source "$here/lib.sh"
 root="$(dirname "$here")"
 
-opt_venv="" opt_extra="" opt_apt=no opt_no_install=no opt_setup_only=no opt_command=train
+opt_venv="" opt_extra="" opt_env_file="" opt_apt=no opt_no_install=no opt_setup_only=no opt_command=train
 opt_max_restarts=3 opt_detach=no opt_log="" opt_follow=no opt_running=no opt_stop=no
 arguments=("$@")
-parse "venv extra apt no_install setup_only command max_restarts detach log follow running stop" "$@"
+parse "venv extra env_file apt no_install setup_only command max_restarts detach log follow running stop" "$@"
 number max_restarts
 [[ $opt_command =~ ^[a-z]+$ ]] || fail "--command must be one word, not $opt_command"
 for flag in detach follow running stop; do
@@ -109,7 +111,7 @@ install() {
         extra=none
         if command -v nvidia-smi >/dev/null; then extra=cuda; fi
     fi
-    [[ $extra =~ ^[a-z0-9_]+$ ]] || fail "--extra must be one word, not $extra"
+    extras "$extra"
     local what=$root
     [[ $extra == none ]] || what="${root}[$extra]"
     # The package is installed as it lies here, so only a change of what it needs counts.
@@ -160,6 +162,13 @@ train() {
         return
     fi
     trap end_child TERM INT
+    if [[ -n $opt_env_file ]]; then
+        set -a
+        # shellcheck disable=SC1090
+        source "$env_file"
+        set +a
+        rm -f "$env_file"
+    fi
     while true; do
         "${command[@]}" &
         child=$!
@@ -201,6 +210,8 @@ elif [[ $opt_detach == yes ]]; then
 fi
 venv=${opt_venv:-$root/.venv}
 [[ $venv == /* ]] || venv="$PWD/$venv"
+env_file=$opt_env_file
+[[ $env_file == /* ]] || env_file="$PWD/$env_file"
 if [[ $opt_no_install == yes ]]; then
     python=python
     if [[ -n $opt_venv ]]; then python="$venv/bin/python"; fi

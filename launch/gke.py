@@ -9,7 +9,9 @@
 The image is that of launch/Dockerfile. JobSet (https://jobset.sigs.k8s.io) starts all pods anew, up
 to --max-restarts times, when one of them ends with anything but success; a run then goes on from
 its last checkpoint. A mistake in arguments or data (exit status 2) ends it at once. Called again
-with the same arguments it changes nothing. Needs Python alone, nothing of the package.
+with the same arguments it changes nothing. Values of --env never pass through here: they lie in a
+secret of the cluster, made once by `kubectl create secret generic mapl-jax --from-env-file=FILE`
+with a line HF_TOKEN=... in the file. Needs Python alone, nothing of the package.
 """
 
 import argparse
@@ -108,6 +110,15 @@ def parser() -> Parser:
         "--grace", type=int, default=300, help="seconds to save when a pod has to go (default: 300)"
     )
     add("--spot", action="store_true", help="on nodes that may be taken away")
+    add(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="variable of every pod, such as HF_TOKEN, whose value the secret has under this name; "
+        "may come several times",
+    )
+    add("--secret", default="mapl-jax", help="Kubernetes secret of --env (default: mapl-jax)")
     add("--queue", default="", help="local queue of Kueue, if the cluster has it")
     add("--namespace", default="default", help="of Kubernetes (default: default)")
     add("--context", default="", help="of kubectl (default: its current one)")
@@ -127,6 +138,8 @@ def check(options: argparse.Namespace, training: list[str]) -> None:
         fail(f"--tpu is {options.tpu!r}; choose one of {', '.join(CHIPS)}")
     if options.tpu and not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){1,2}", options.topology):
         fail(f"--topology is {options.topology!r}; such as 2x4 or 4x4x8 is needed")
+    if not all(re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) for name in options.env):
+        fail("--env takes the name of a variable; its value is in the secret, see --secret")
     for name in ("slices", "gpus", "nodes", "grace"):
         if getattr(options, name) < 1:
             fail(f"--{name} must be at least 1")
@@ -177,6 +190,10 @@ def manifest(options: argparse.Namespace, training: list[str]) -> dict[str, Any]
         attributes = {"bucketName": options.bucket, "mountOptions": "implicit-dirs"}
         driver = {"driver": "gcsfuse.csi.storage.gke.io", "volumeAttributes": attributes}
         pod["volumes"].append({"name": "bucket", "csi": driver})
+    container["env"] += [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": options.secret, "key": name}}}
+        for name in options.env
+    ]
     if options.gpu and several:
         container["env"] += joining(options.name, hosts)
     metadata: dict[str, Any] = {"name": options.name}

@@ -46,7 +46,8 @@ run() {
 }
 
 # parse "NAMES" ARGUMENTS: --name=value becomes opt_name, --flag makes opt_flag yes, and what
-# follows -- is left in the array `rest`.
+# follows -- is left in the array `rest`. --env and --extra may come several times, which joins
+# their values with commas, and with a space in place of =.
 parse() {
     local known=" $1 dry_run " switches=" " argument name default
     for name in $known; do
@@ -77,8 +78,15 @@ parse() {
                 [[ $argument != *=* ]] || fail "--${name//_/-} takes no value"
                 printf -v "opt_$name" yes
             else
+                if [[ $argument != *=* && $name =~ ^(env|extra)$ && ${1-} == [A-Za-z_]* ]]; then
+                    argument+="=$1"
+                    shift
+                fi
                 [[ $argument == *=* ]] || fail "--${name//_/-} needs a value"
-                printf -v "opt_$name" '%s' "${argument#*=}"
+                argument=${argument#*=}
+                default="opt_$name"
+                [[ ! $name =~ ^(env|extra)$ ]] || argument="${!default:+${!default},}$argument"
+                printf -v "opt_$name" '%s' "$argument"
             fi
             ;;
         *) fail "unexpected argument $argument; options of training follow after --" ;;
@@ -96,4 +104,22 @@ number() {
 required() {
     local name="opt_$1"
     [[ -n ${!name} ]] || fail "no ${1//_/-} given; set --${1//_/-}=$2"
+}
+
+# extras WORDS: names of extras with commas between them.
+extras() {
+    [[ $1 =~ ^[a-z0-9_]+(,[a-z0-9_]+)*$ ]] || fail "--extra has names of extras, not $1"
+}
+
+# secrets NAMES: variables of this environment, by name. A value is never printed, nor an argument
+# of a program, which everybody on the machine could read.
+secrets() {
+    local name
+    for name in ${1//,/ }; do
+        [[ $name =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] ||
+            fail "--env takes names of variables; their values are read from the environment"
+        if [[ -z ${!name-} ]] || ! printenv "$name" >/dev/null; then
+            fail "--env=$name: it is not set in the environment, or not exported"
+        fi
+    done
 }

@@ -17,7 +17,9 @@
 #                           time limit; default: 100
 #   --venv=DIR              environment to make or reuse, on a file system that all nodes share;
 #                           default: .venv in the repository
-#   --extra=NAME            as in launch/box.sh
+#   --extra=NAMES           as in launch/box.sh
+#   --env=NAMES             variables of this environment that the job gets, such as HF_TOKEN, also
+#                           where sbatch is set to export none
 #   --no-install            take the environment as it is
 #   --logs=DIR              default: slurm-logs in the repository
 #   --dry-run               print what would be run, and run nothing
@@ -33,11 +35,13 @@ root="$(dirname "$here")"
 opt_name=mapl_jax opt_nodes=1 opt_ntasks_per_node=1 opt_gpus_per_node="" opt_cpus_per_task=""
 # shellcheck disable=SC2034
 opt_time="" opt_partition="" opt_account="" opt_qos="" opt_grace=300 opt_max_restarts=100
-opt_venv="" opt_extra="" opt_no_install=no opt_logs="$root/slurm-logs"
+opt_venv="" opt_extra="" opt_env="" opt_no_install=no opt_logs="$root/slurm-logs"
 parse "name nodes ntasks_per_node gpus_per_node cpus_per_task time partition account qos grace \
-max_restarts venv extra no_install logs" "$@"
+max_restarts venv extra env no_install logs" "$@"
 for name in nodes ntasks_per_node grace max_restarts; do number "$name"; done
 [[ $opt_name =~ ^[A-Za-z0-9._-]+$ ]] || fail "--name has letters, digits, ., _ and -, not $opt_name"
+[[ -z $opt_extra ]] || extras "$opt_extra"
+secrets "$opt_env"
 ((${#rest[@]})) || fail "no options of training given; they follow after --"
 
 if [[ $opt_dry_run == no ]]; then
@@ -57,6 +61,7 @@ for name in gpus_per_node cpus_per_task time partition account qos; do
     value="opt_$name"
     [[ -z ${!value} ]] || options+=("--${name//_/-}=${!value}")
 done
+[[ -z $opt_env ]] || options+=("--export=ALL,$opt_env")
 box=()
 [[ -z $opt_venv ]] || box+=("--venv=$opt_venv")
 [[ -z $opt_extra ]] || box+=("--extra=$opt_extra")

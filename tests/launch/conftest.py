@@ -23,6 +23,7 @@ case "$*" in
     next="$(head -n 1 "$FAKE/plan")"
     sed -i 1d "$FAKE/plan"
     echo "training: $next"
+    echo "${HF_TOKEN-}" >>"$FAKE/token"
     case "$next" in
     long)
         trap 'echo saved; exit 0' TERM

@@ -47,6 +47,23 @@ def test_an_extra_is_installed_beside_the_package(box):
     assert installed(box)[-1].endswith(f"{ROOT}[tpu]")
 
 
+def test_several_extras_are_installed_together(box):
+    box.plan(0)
+    given = "--extra=cuda", "--extra=gs,s3"
+    assert box.run("box.sh", "--venv=v", *given, "--", "--config=c").returncode == 0
+    assert installed(box)[-1].endswith(f"{ROOT}[cuda,gs,s3]")
+
+
+def test_a_file_of_secrets_is_read_and_removed(box):
+    box.plan(1, 0)
+    file = box.folder / "env"
+    file.write_text("HF_TOKEN=a\\ b\n")
+    given = "--venv=v", "--extra=none", "--env-file=env"
+    assert box.run("box.sh", *given, "--", "--config=c").returncode == 0
+    assert box.lines("token") == ["a b", "a b"]
+    assert not file.exists()
+
+
 def test_a_crash_starts_it_again_and_a_mistake_does_not(box):
     box.plan(1, 139, 0)
     run = box.run("box.sh", "--venv=v", "--extra=none", "--", "--config=c")
@@ -127,7 +144,7 @@ def test_a_dry_run_prints_what_would_run_and_runs_nothing(box):
         (["--config=c"], "unknown option --config=c (see --help); options of training follow"),
         (["train"], "unexpected argument train"),
         (["--command=train;ls"], "--command must be one word"),
-        (["--extra=a b", "--", "--config=c"], "--extra must be one word"),
+        (["--extra=a b", "--", "--config=c"], "--extra has names of extras"),
         (["--detach", "--", "--config=c"], "--detach needs --log=FILE"),
         (["--a[$(touch pwned)]=1"], "unknown option"),
     ],

@@ -70,6 +70,7 @@ def only(found):
         ["--tpu=tpu-v5-lite-device", "--topology=2x4"],
         GPU,
         ["--gpu=nvidia-l4", "--gpus=1"],
+        [*GPU, "--env=HF_TOKEN"],
     ],
 )
 def test_a_manifest_has_the_shape_of_a_jobset(fake, options):
@@ -123,6 +124,14 @@ def test_gpu_nodes_are_told_how_to_join(fake):
     assert "--distributed" not in container["args"]
 
 
+def test_secrets_are_references(fake):
+    _, job = only(manifest(fake, *TPU, "--env", "HF_TOKEN", "--env=WANDB_API_KEY", "--secret=mine"))
+    (container,) = job["template"]["spec"]["containers"]
+    for name in ("HF_TOKEN", "WANDB_API_KEY"):
+        reference = {"secretKeyRef": {"name": "mine", "key": name}}
+        assert {"name": name, "valueFrom": reference} in container["env"]
+
+
 def test_crashes_restart_all_and_mistakes_end_all(fake):
     found = manifest(fake, *TPU, "--max-restarts=7")
     assert found["spec"]["failurePolicy"]["maxRestarts"] == 7
@@ -139,6 +148,7 @@ def test_crashes_restart_all_and_mistakes_end_all(fake):
         (["--name=a", "--tpu=tpu-v9", "--topology=2x2"], "choose one of tpu-v4-podslice"),
         (["--name=a", "--tpu=tpu-v6e-slice", "--topology=16"], "such as 2x4"),
         (["--name=a", "--tpu=tpu-v6e-slice", "--topology=3x2"], "does not divide into hosts"),
+        (["--name=a", *GPU, "--env=A-B"], "--env takes the name of a variable"),
         (["--name=a", *GPU, "--gpus=0"], "--gpus must be at least 1"),
         (["--name=a", *GPU, "--nodez=2"], "unrecognized arguments: --nodez=2"),
     ],

@@ -169,12 +169,21 @@ def test_a_dry_run_prints_what_would_be_submitted(cluster):
     assert not cluster.lines("squeue")
 
 
+def test_a_secret_is_passed_on_by_name(cluster):
+    cluster.environment["HF_TOKEN"] = "hf_a"
+    run = submit(cluster, "--dry-run", "--env=HF_TOKEN", "--extra=cuda,gs")
+    assert "--export=ALL,HF_TOKEN" in run.stdout
+    assert "--extra=cuda,gs" in run.stdout
+    assert "hf_a" not in run.stdout + run.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "training", "message"),
     [
         (["--nodes=two"], ["--config=c"], "--nodes must be a number, not two"),
         (["--name=a;b"], ["--config=c"], "--name has letters"),
         ([], [], "no options of training given"),
+        (["--env=NOT_SET"], ["--config=c"], "--env=NOT_SET: it is not set"),
     ],
 )
 def test_a_mistake_is_one_line(cluster, options, training, message):

@@ -16,15 +16,43 @@ import os, shutil, subprocess, sys
 from pathlib import Path
 
 fake = Path(os.environ["FAKE"])
-assert sys.argv[1:4] == ["compute", "tpus", "tpu-vm"], sys.argv
+assert sys.argv[1:3] == ["compute", "tpus"] and sys.argv[3] in ("tpu-vm", "queued-resources")
+queued = sys.argv[3] == "queued-resources"
 verb, *rest = sys.argv[4:]
-with (fake / "gcloud").open("a") as log:
+with (fake / ("queue-log" if queued else "gcloud")).open("a") as log:
     print(verb, *rest, file=log)
 options = dict(arg[2:].partition("=")[::2] for arg in rest if arg.startswith("--"))
 names = [arg for arg in rest if not arg.startswith("--")]
 assert options["zone"] == "zone-a"
 state, homes = fake / "state", [fake / "worker-0", fake / "worker-1"]
-if verb == "describe":
+# A request passes through the states of the file `queue`, one at each look, and stays in the last.
+queue, requests = fake / "queue", fake / "requests"
+if queued and verb == "describe":
+    if not queue.exists():
+        print("ERROR: NOT_FOUND: Resource was not found", file=sys.stderr)
+        sys.exit(1)
+    if state.exists() and state.read_text().strip() == "PREEMPTED":
+        queue.write_text("SUSPENDED\n")
+    now, *later = queue.read_text().split()
+    queue.write_text("\n".join(later or [now]))
+    print(now)
+    if now == "ACTIVE" and not state.exists():
+        for home in homes:
+            home.mkdir()
+        state.write_text("READY\n")
+elif queued and verb == "create":
+    assert options["node-id"] == names[0] and options["runtime-version"]
+    waits = requests.read_text().splitlines() if requests.exists() else []
+    queue.write_text(waits.pop(0) if waits else "ACTIVE")
+    requests.write_text("".join(f"{line}\n" for line in waits))
+elif queued:
+    assert verb == "delete" and "force" in options and "quiet" in options
+    queue.unlink()
+    if state.exists():
+        state.unlink()
+        for home in homes:
+            shutil.rmtree(home)
+elif verb == "describe":
     if not state.exists():
         print("ERROR: NOT_FOUND: Resource was not found", file=sys.stderr)
         sys.exit(1)
@@ -52,6 +80,8 @@ elif verb in ("scp", "ssh"):
             shutil.copy(names[0], home / names[1].partition(":")[2])
             continue
         environment = {**os.environ, "HOME": str(home), "FAKE": str(home)}
+        # The environment here does not reach a host by itself.
+        environment.pop("HF_TOKEN", None)
         # What a slice tells its hosts.
         environment |= {
             "JAX_COORDINATOR_ADDRESS": os.environ.get("FAKE_COORDINATOR", ""),
@@ -65,12 +95,16 @@ else:
     sys.exit(f"unknown verb {verb}")
 """
 NAME = ("--name=rm", "--zone=zone-a")
-UP = ("up", *NAME, "--type=v6e-16", "--poll=0.05", "--", "--config=c", "--x=a b;c")
+SHARED = "--workdir=bucket/r"
+OWN = ("--type=v6e-16", "--poll=0.05", "--bucket=b")
+UP = ("up", *NAME, *OWN, "--", "--config=c", "--x=a b;c", SHARED)
 
 
 @pytest.fixture
 def cloud(fake):
     fake.program("gcloud", GCLOUD)
+    for name, text in (("mountpoint", "exit 1"), ("gcsfuse", "true")):
+        fake.program(name, f"#!/usr/bin/env bash\n{text}\n")
     # Each worker has its own plan, and the TPU one state.
     plan = fake.PYTHON.replace("$FAKE/plan", "$FAKE/../plan-${FAKE##*/}")
     fake.program("python3.13", plan.replace("$FAKE/state", "$FAKE/../state"))
@@ -93,7 +127,7 @@ def test_up_makes_the_tpu_and_trains_on_all_workers(cloud):
     assert verbs(cloud).count("create") == 1
     for worker in (0, 1):
         calls = cloud.lines(f"worker-{worker}/python")
-        assert calls[-1] == "-m mapl_jax.train --config=c --x=a b;c --distributed"
+        assert calls[-1] == f"-m mapl_jax.train --config=c --x=a b;c {SHARED} --distributed"
         assert any(line.endswith("mapl_jax[tpu]") for line in calls)
         assert (cloud.folder / f"worker-{worker}" / "mapl_jax" / "configs" / "rm.py").exists()
     assert "training: 0" in run.stdout
@@ -174,7 +208,7 @@ def follow_up(cloud):
 
 
 def test_a_dry_run_prints_every_command_and_runs_none(cloud):
-    run = cloud.run("tpu_vm.sh", "up", "--dry-run", "--spot", "--bucket=b", *UP[1:])
+    run = cloud.run("tpu_vm.sh", "up", "--dry-run", "--spot", *UP[1:])
     assert run.returncode == 0, run.stderr
     assert not cloud.lines("gcloud")
     lines = run.stdout.splitlines()
@@ -195,6 +229,12 @@ def test_a_dry_run_prints_every_command_and_runs_none(cloud):
         (["--name=a;b", "--zone=z"], "--name has small letters"),
         ([*NAME, "--", "--config=c"], "the TPU rm is not there; set --type=TYPE"),
         ([*NAME, "--tpye=v6e-8"], "unknown option --tpye=v6e-8"),
+        (["up", *NAME, "--type=v6e-16", "--", "--config=c", SHARED], "set --bucket=NAME"),
+        (["up", *NAME, *OWN, "--", "--config=c"], "--workdir=bucket/runs/rm after --"),
+        (["up", *NAME, "--type=v5p-16", "--", "--workdir=runs/a"], "v5p-16 has several hosts"),
+        ([*NAME, "--env=NOT_SET"], "--env=NOT_SET: it is not set"),
+        ([*NAME, "--env"], "--env needs a value"),
+        ([*NAME, "--extra=a b"], "--extra has names of extras"),
     ],
 )
 def test_a_mistake_is_one_line(cloud, arguments, message):
@@ -202,6 +242,72 @@ def test_a_mistake_is_one_line(cloud, arguments, message):
     assert run.returncode == 2
     assert run.stderr.splitlines()[-1].startswith("error: ")
     assert message in run.stderr
+    assert not {"create", "scp"} & set(verbs(cloud))
+
+
+def test_one_host_needs_no_bucket(cloud):
+    for kind in ("v6e-8", "v5litepod-4", "v4-8"):
+        run = cloud.run("tpu_vm.sh", "up", *NAME, f"--type={kind}", "--dry-run", "--", "--config=c")
+        assert run.returncode == 0, run.stderr
+
+
+def test_a_queued_tpu_is_waited_for_and_given_back_with_its_request(cloud):
+    plan(cloud, 0)
+    (cloud.folder / "requests").write_text(
+        "WAITING_FOR_RESOURCES FAILED\nACCEPTED PROVISIONING ACTIVE\n"
+    )
+    run = cloud.run("tpu_vm.sh", "up", "--queued", "--spot", *UP[1:])
+    assert run.returncode == 0, run.stderr
+    assert "the TPU is WAITING_FOR_RESOURCES" in run.stderr
+    assert "the request failed" in run.stderr
+    assert "launch/tpu_vm.sh delete --name=rm --zone=zone-a --queued" in run.stderr
+    created = [line for line in cloud.lines("queue-log") if line.startswith("create")]
+    assert created == 2 * [
+        "create rm --node-id=rm --accelerator-type=v6e-16 "
+        "--runtime-version=v2-alpha-tpuv6e --spot --zone=zone-a"
+    ]
+    assert "create" not in verbs(cloud)
+    assert cloud.run("tpu_vm.sh", "delete", "--queued", *NAME).returncode == 0
+    assert not (cloud.folder / "queue").exists()
+
+
+def test_a_queued_tpu_that_is_taken_away_is_asked_for_again(cloud):
+    plan(cloud, "taken", 0)
+    run = cloud.run("tpu_vm.sh", "up", "--queued", *UP[1:], timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert "the TPU was taken away" in run.stderr
+    asked = [line.split()[0] for line in cloud.lines("queue-log")]
+    assert (asked.count("create"), asked.count("delete")) == (2, 1)
+
+
+def test_secrets_reach_training_and_nothing_that_others_can_read(cloud):
+    plan(cloud, 0)
+    value = "hf_a b'$(c)\"d\\e"
+    run = cloud.run("tpu_vm.sh", "up", "--env", "HF_TOKEN", *UP[1:], HF_TOKEN=value)
+    assert run.returncode == 0, run.stderr
+    for worker in (0, 1):
+        home = cloud.folder / f"worker-{worker}"
+        assert cloud.lines(f"worker-{worker}/token") == [value]
+        assert (home / "mapl_jax.private").stat().st_mode & 0o077 == 0
+        assert not list((home / "mapl_jax.private").iterdir())
+        assert "hf_a" not in (home / "python").read_text() + (home / "mapl_jax.log").read_text()
+    assert "hf_a" not in (cloud.folder / "gcloud").read_text() + run.stdout + run.stderr
+    assert not list(cloud.folder.glob("mapl_jax.*"))
+
+
+@pytest.mark.parametrize("script", ["tpu_vm.sh", "slurm.sh", "gke.py"])
+def test_a_value_in_place_of_a_name_is_refused_and_not_repeated(cloud, script):
+    given = "--image=i", "--gpu=h100"
+    options = {"tpu_vm.sh": NAME, "slurm.sh": (), "gke.py": ("--name=a", *given)}[script]
+    run = cloud.run(script, *options, "--env=HF_TOKEN=hf_a", "--", "--config=c", HF_TOKEN="hf_a")
+    assert run.returncode == 2
+    assert run.stderr.startswith("error: --env takes")
+    assert "hf_a" not in run.stdout + run.stderr
+
+
+def test_extras_are_installed_beside_that_of_the_tpu(cloud):
+    run = cloud.run("tpu_vm.sh", "up", "--dry-run", "--extra=gs", "--extra", "beam", *UP[1:])
+    assert run.stdout.replace("\\", "").count("--extra=tpu,gs,beam") == 2
 
 
 def test_a_bucket_is_mounted_once(fake):
@@ -246,7 +352,9 @@ def test_two_workers_train_lose_their_tpu_and_go_on_on_a_new_one(cloud):
     process = subprocess.Popen(
         cloud.command(
             "tpu_vm.sh",
-            *UP[:5],
+            "up",
+            *NAME,
+            *OWN,
             "--bucket=storage",
             "--",
             "--config=configs/rm.py:tiny",
