@@ -25,7 +25,7 @@ def main(names: list[str]) -> None:
         notebook = nbformat.read(path, as_version=4)
         with tempfile.TemporaryDirectory(prefix="mapl-") as folder:
             place = {"metadata": {"path": folder}}
-            NotebookClient(notebook, timeout=900, kernel_name="python3", resources=place).execute()
+            NotebookClient(notebook, timeout=3600, kernel_name="python3", resources=place).execute()
             tidy(notebook, Path(folder).resolve())
         nbformat.validate(notebook)
         text = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True)

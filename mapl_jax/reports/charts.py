@@ -7,7 +7,6 @@ import dataclasses
 import html
 import math
 from collections.abc import Callable, Sequence
-from typing import SupportsIndex, overload
 
 import numpy as np
 
@@ -41,15 +40,10 @@ class Picture:
 class Gallery(list[Picture]):
     """Pictures that a notebook shows side by side, two in a row."""
 
-    @overload
-    def __getitem__(self, index: SupportsIndex) -> Picture: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> "Gallery": ...
-
-    def __getitem__(self, index: SupportsIndex | slice) -> "Picture | Gallery":
-        found = super().__getitem__(index)
-        return Gallery(found) if isinstance(found, list) else found
+    def titled(self, *titles: str) -> "Gallery":
+        """The pictures of these titles, in this order."""
+        found = {picture.title: picture for picture in self}
+        return Gallery(found[title] for title in titles)
 
     def _repr_svg_(self) -> str:
         cell = WIDTH + _GAP, HEIGHT + _TITLE + _GAP
