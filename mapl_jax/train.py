@@ -6,6 +6,7 @@ Started again with the same command, a run goes on and ends with the same parame
 import dataclasses
 import os
 import time
+from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
@@ -23,6 +24,7 @@ from mapl_jax.runtime.settings import from_section
 from mapl_jax.synthesis import run_data
 from mapl_jax.synthesis.settings import Settings as SynthesisSettings
 from mapl_jax.training import sharding, trainer, trunk
+from mapl_jax.training.callbacks import named
 from mapl_jax.training.export import check_tokenizer, write_model
 from mapl_jax.training.fit import Fit
 from mapl_jax.training.preemption import Preemption
@@ -47,6 +49,7 @@ def train_model(
     test_data: Source | None = None,
     *,
     workdir: str | os.PathLike[str] | None = None,
+    callbacks: Sequence[object] = (),
 ) -> Trained:
     """Trains a model: what `python -m mapl_jax.train` does, in this process.
 
@@ -55,6 +58,7 @@ def train_model(
         train_data: pairs or samples; None for what `config.data.train` says.
         test_data: held-out ones; None for what `config.data.test` says, or a part of the others.
         workdir: run folder, or one in a bucket (s3://), to start or go on in; None: `runs/NAME`.
+        callbacks: objects that see metrics and may stop the training; see docs/extending.md.
 
     Returns:
         The trained model; `model.run` is its folder on this machine.
@@ -73,7 +77,8 @@ def train_model(
         >>> mapl_jax.set_verbosity("normal")
     """
     changed = ConfigDict(config.to_dict())
-    with opened(config.name, workdir) as folder, undone_on_mistake(folder):
+    with named(callbacks) as own, opened(config.name, workdir) as folder, undone_on_mistake(folder):
+        changed.train.callbacks += own
         for name, data in (("train", train_data), ("test", test_data)):
             if data is not None:
                 changed.data[name] = as_file(data, folder.take().given, name)
@@ -87,11 +92,7 @@ def main(arguments: cli.Arguments[cli.NoFlags]) -> None:
 
 
 def start(config: ConfigDict, folder: RunFolder, command: str) -> Trained:
-    """A run in its folder, or the rest of it, after the run that makes its start if it has none.
-
-    Raises:
-        UserError: a setting means nothing, the data is bad, or the folder holds something else.
-    """
+    """A run in its folder, or the rest of it, after the run that makes its start if it has none."""
     plain = config.to_dict()
     plugins.load(plain["plugins"])
     check(from_section(Settings, plain))
@@ -137,10 +138,11 @@ def run(config: Config, folder: RunFolder, command: str, preemption: Preemption)
 
     # -------- Report and model --------------------------------------------------------------
     facts = {"command": command, **made.facts(plan), **data.counts, "device": made.device}
-    facts["seconds"] = time.perf_counter() - began
+    facts |= {"seconds": time.perf_counter() - began, **trained.ended}
     finish(folder, config, facts, objective.kind, data.test_samples.samples)
     write_model(folder.model, trained, data.test, mesh, card=card_of(trained))
     say(f"model: {shown(folder.model)}", f"done in {duration(time.perf_counter() - began)}")
+    fit.callbacks.end(folder, trained.step)
     return trained
 
 

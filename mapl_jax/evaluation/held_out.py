@@ -1,7 +1,7 @@
 """The evaluations of a run on its held-out tries: before, during and after training."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +12,9 @@ from mapl_jax.evaluation import following, sampler, stored
 from mapl_jax.evaluation.evaluators import Evaluator, evaluator_of
 from mapl_jax.evaluation.following import Probe
 from mapl_jax.evaluation.sampler import Responder
+from mapl_jax.evaluation.statistics import NotFiniteError
+from mapl_jax.runtime import distributed
+from mapl_jax.runtime.console import notice
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.training.settings import EvalSettings, RunSettings
 from mapl_jax.training.step import Params
@@ -59,10 +62,23 @@ class HeldOut:
             stored.write_answers(self.folder, which, answers)
 
     def metrics(self, params: Params) -> Mapping[str, float]:
-        """The numbers of an evaluation during training, of as many tries as the settings say."""
+        """The numbers of an evaluation during training, of as many tries as the settings say.
+
+        None at all where they are not finite, which a notice says.
+        """
         scored = self._score(params, self.settings.samples)
-        summary = self.evaluator.summarize(scored, seed=self.seed, resamples=0)
+        try:
+            summary = self.evaluator.summarize(scored, seed=self.seed, resamples=0)
+        except NotFiniteError as error:
+            if distributed.is_main_process():
+                notice(f"an evaluation during training gives no numbers: {error}")
+            return {}
         return {name: value for name, value in summary.items() if isinstance(value, int | float)}
+
+    def names(self) -> Collection[str]:
+        """What the numbers of the evaluation before training are called."""
+        scored = stored.read_scores(self.folder, "before", self.evaluator)
+        return self.evaluator.summarize(scored, seed=self.seed, resamples=0).keys()
 
     def _score(self, params: Params, samples: int) -> object:
         batches = self.trainer.held_out(

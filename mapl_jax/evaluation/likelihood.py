@@ -43,7 +43,7 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> Summary:
         resamples: of the bootstrap; 0 for no interval.
 
     Raises:
-        ValueError: a log-probability is not finite.
+        NotFiniteError: a log-probability is not finite.
     """
     _check_finite(scored)
     loss = token_losses.token_loss(float(scored.logp.sum()), int(scored.tokens.sum()))
@@ -66,7 +66,7 @@ def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
     """Writes one JSON line a response, whole or not at all.
 
     Raises:
-        ValueError: a log-probability is not finite.
+        NotFiniteError: a log-probability is not finite.
     """
     _check_finite(scored)
     with replacing(path) as part, part.open("w", encoding="utf-8") as lines:
@@ -120,7 +120,7 @@ def _check_finite(scored: Scored) -> None:
     bad = np.flatnonzero(~np.isfinite(scored.logp))
     if len(bad):
         i = int(bad[0])
-        raise ValueError(
+        raise statistics.NotFiniteError(
             f"the log-probability of {scored.sample_id[i]} is {scored.logp[i]} "
             f"({len(bad)} of {len(scored.logp)} are not finite)"
         )

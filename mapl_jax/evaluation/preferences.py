@@ -86,7 +86,7 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> Summary:
         resamples: of the bootstrap; 0 for no intervals.
 
     Raises:
-        ValueError: a margin is not finite.
+        NotFiniteError: a margin is not finite.
     """
     _check_finite(scored)
     correct = losses.is_right(scored.margin)
@@ -161,7 +161,7 @@ def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
     """Writes one JSON line a comparison, whole or not at all.
 
     Raises:
-        ValueError: a margin is not finite.
+        NotFiniteError: a margin is not finite.
     """
     _check_finite(scored)
     with replacing(path) as part, part.open("w", encoding="utf-8") as lines:
@@ -285,7 +285,7 @@ def _check_finite(scored: Scored) -> None:
     bad = np.flatnonzero(~np.isfinite(scored.margin))
     if len(bad):
         i = int(bad[0])
-        raise ValueError(
+        raise statistics.NotFiniteError(
             f"the {scored.level[i]} margin of sample {scored.sample_id[i]} is {scored.margin[i]}"
             f" ({len(bad)} of {len(scored.margin)} comparisons are not finite)"
         )

@@ -8,12 +8,17 @@ import numpy as np
 from scipy import special, stats
 
 from mapl_jax import losses
+from mapl_jax.runtime.errors import UserError
 
 # The numbers of an evaluation as summary.json holds them: plain floats, ints, texts and mappings.
 Summary = Mapping[str, Any]
 
 # Resampled samples held in memory at once.
 _CHUNK = 4_000_000
+
+
+class NotFiniteError(UserError, ValueError):
+    """What was scored is not finite, so that nothing can be said of it."""
 
 
 def clusters(names: list[str]) -> tuple[np.ndarray, int]:

@@ -177,7 +177,7 @@ class Progress:
             patience: seconds before anything is shown; None for the usual two.
             pause: seconds between two lines.
             parts: a line also when another of so many parts of the whole is done; 0 for none.
-            leave: whether the bar stays at the end.
+            leave: whether the bar stays at the end, as far as it came.
         """
         self._what, self._unit = what, f" {unit}" if unit else ""
         self._pause, self._parts, self._leave = pause, parts, leave
@@ -208,7 +208,7 @@ class Progress:
     def finish(self) -> None:
         """Shows that all is done, if it was shown that it began."""
         done, total, note = self._now
-        self._now = (total or done, total, note)
+        self._now = (done if self._leave else total or done, total, note)
         if self._last:
             self._write(time.perf_counter())
 

@@ -296,6 +296,30 @@ def broadcast_from_main(value: int) -> int:
     return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
 
 
+def tell(key: str, value: int) -> None:
+    """Tells all other processes a number, without waiting for them; each key once."""
+    from jax._src import distributed
+
+    client = distributed.global_state.client
+    assert client is not None  # see check_joined
+    client.key_value_set(key, str(value))
+
+
+def told(key: str) -> int | None:
+    """The number that a process has told under a key; None as long as it has not."""
+    import jax
+    from jax._src import distributed
+
+    client = distributed.global_state.client
+    assert client is not None  # see check_joined
+    try:
+        return int(client.key_value_try_get(key))
+    except jax.errors.JaxRuntimeError as error:
+        if "NOT_FOUND" not in str(error):
+            raise
+        return None
+
+
 def wait_for_all(what: str) -> None:
     """Waits until every process has come to the same place."""
     if process_count() > 1:

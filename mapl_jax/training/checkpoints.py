@@ -8,9 +8,9 @@ import dataclasses
 import os
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from jaxtyping import PyTree
 from orbax.checkpoint import v1 as ocp
@@ -57,6 +57,29 @@ def check_keep(keep: int | None) -> None:
         )
 
 
+class _Saved(Protocol):
+    """What Orbax says of a checkpoint."""
+
+    step: int
+
+
+class _Kept:
+    """Which checkpoints stay: the newest, and the best.
+
+    Attributes:
+        newest: how many of them.
+        best: step of the best one; 0 for none.
+    """
+
+    def __init__(self, newest: int):
+        self.newest, self.best = newest, 0
+
+    def should_preserve(self, checkpoints: Sequence[_Saved], *, context: object) -> list[bool]:
+        """Whether each checkpoint stays, the oldest first."""
+        first = len(checkpoints) - self.newest
+        return [i >= first or x.step == self.best for i, x in enumerate(checkpoints)]
+
+
 class Checkpoints:
     """The checkpoints of one run, `DIR/STEP`; use as a context manager.
 
@@ -76,16 +99,16 @@ class Checkpoints:
         """
         check_keep(keep)
         self._path = Path(os.path.abspath(directory))
+        self._kept = None if keep is None else _Kept(keep)
         self._inner = ocp.training.Checkpointer(
             str(self._path),
-            preservation_policy=(
-                None if keep is None else ocp.training.preservation_policies.LatestN(keep)
-            ),
+            preservation_policy=self._kept,
             # What a kill left half-written; a reader must not touch what a run is writing.
             cleanup_tmp_directories=keep is not None,
         )
         self._sealing: threading.Thread | None = None
         self._failure: BaseException | None = None
+        self._new: list[int] = []
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -99,8 +122,16 @@ class Checkpoints:
             if kind is None or issubclass(kind, Stopped):
                 raise
 
-    def save(self, step: int, state: TrainState, record: dict[str, object]) -> None:
+    def save(
+        self, step: int, state: TrainState, record: dict[str, object], *, best: int = 0
+    ) -> None:
         """Starts to write a checkpoint; a step that is there already is left as it is.
+
+        Args:
+            step: steps done.
+            state: of the run.
+            record: what is kept beside it.
+            best: step of the checkpoint that stays beside the newest; 0 for none.
 
         Raises:
             UserError: the checkpoint before it could not be written.
@@ -109,6 +140,8 @@ class Checkpoints:
         newest = self._inner.latest
         if newest is not None and newest.step == step:
             return
+        assert self._kept is not None  # opened to write
+        self._kept.best = best
         parts = {"params": state.params, "rest": _rest(state), "record": record}
         response = self._inner.save_checkpointables_async(step, parts, force=True)
         assert response is not None  # forced
@@ -120,8 +153,14 @@ class Checkpoints:
             response.result()
             if distributed.is_main_process():
                 files.seal(self._path / str(step))
+            self._new.append(step)
         except BaseException as error:  # told by `wait`, in the thread that can end the run
             self._failure = error
+
+    def new(self) -> list[int]:
+        """Steps of the checkpoints that were completed since this was last called."""
+        found, self._new = self._new, []
+        return found
 
     def wait(self) -> None:
         """Waits for the checkpoint that is being written.

@@ -2,9 +2,10 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
@@ -13,11 +14,13 @@ from mapl_jax.data.rows import Plan
 from mapl_jax.data.run_data import RunData
 from mapl_jax.models import lora
 from mapl_jax.models.initial import InitialWeights
-from mapl_jax.runtime import distributed
-from mapl_jax.runtime.console import say
+from mapl_jax.runtime import distributed, files
+from mapl_jax.runtime.console import notice, say
+from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.training import loggers, loop
-from mapl_jax.training.checkpoints import Checkpoints, check_record, open_newest
+from mapl_jax.training.callbacks import Callbacks
+from mapl_jax.training.checkpoints import Checkpoints, check_record, open_newest, saved_steps
 from mapl_jax.training.metrics import MetricsWriter
 from mapl_jax.training.preemption import Preemption
 from mapl_jax.training.reference import reference_logps
@@ -25,6 +28,7 @@ from mapl_jax.training.restore import Trained
 from mapl_jax.training.settings import RunSettings
 from mapl_jax.training.step import Params, TrainState
 from mapl_jax.training.trainer import Trainer
+from mapl_jax.training.watch import METRICS, Watch
 
 Logps = Float[np.ndarray, "n 2"]
 
@@ -40,6 +44,9 @@ class Evaluations(Protocol):
 
     def metrics(self, params: Params) -> Mapping[str, float]:
         """The numbers of an evaluation during training."""
+
+    def names(self) -> Collection[str]:
+        """What the numbers of the evaluation before training are called."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +74,11 @@ class Fit:
     reference: InitialWeights | None
     evaluations: Callable[[Logps | None], Evaluations]
     preemption: Preemption
+
+    @functools.cached_property
+    def callbacks(self) -> Callbacks:
+        """They see metrics, and may end the training."""
+        return Callbacks(self.settings.train.callbacks)
 
     @functools.cached_property
     def record(self) -> dict[str, object]:
@@ -99,8 +111,7 @@ class Fit:
             )
         start = open_newest(self.folder.checkpoints)
         with Checkpoints(self.folder.checkpoints, keep=self.settings.train.keep) as checkpoints:
-            if start:
-                check_record(start, checkpoints.record(start), self.record)
+            watch = self._watch(checkpoints, start)
             new = distributed.broadcast_from_main(not self.evaluations(None).has("before"))
             first: Params = {}
             frozen: Params = {}
@@ -123,25 +134,85 @@ class Fit:
             if new:
                 evaluations.keep("before", lora.join(first, frozen))
             self.preemption.check()
+            self._check_best()
             if start:
                 state = checkpoints.restore(start, trainer.abstract)
-                say(f"going on from the checkpoint at step {start} of {self.plan.steps}")
+                at = f"step {start} of {self.plan.steps}"
+                ended = f"training ended early, after {at}, and does not go on: {watch.reason}"
+                say(ended if watch.reason else f"going on from the checkpoint at {at}")
             else:
                 state = trainer.first_state(first)
             del first
-            state = self._loop(state, frozen, start, references[0], evaluations, checkpoints)
+            state = self._loop(state, frozen, start, references[0], evaluations, checkpoints, watch)
             self.preemption.where = "after training"
             self.preemption.check()
-            params = lora.join(state.params, frozen)
+            last = int(jax.device_get(state.step))
+            if watch.reason and last > start:
+                say(f"training ends early, after step {last} of {self.plan.steps}: {watch.reason}")
+            checkpoints.wait()
+            watch.tell_of_saved()
+            trained, step = state.params, watch.progress["best"] or last
+            if step != last:
+                del state, trained
+                trained = self._best(checkpoints, step, watch.metric)
+            params = lora.join(trained, frozen)
             evaluations.keep("after", params)
         return Trained(
             model,
             params,
             self.data.tokenizer,
             self.folder,
-            self.plan.steps,
+            step,
             held_out=self.data.test.fingerprint,
+            ended=watch.ended(last),
         )
+
+    def _watch(self, checkpoints: Checkpoints, start: int) -> Watch:
+        """What watches the training, as the checkpoint that it goes on from has left it."""
+        train = self.settings.train
+        watch = Watch(
+            train.best, train.patience, self.callbacks, checkpoints.new, self.folder.checkpoints
+        )
+        if start:
+            found = checkpoints.record(start)
+            progress = found.pop("progress", {})
+            check_record(start, found, self.record)
+            if not watch.goes_on(progress, saved_steps(self.folder.checkpoints)):
+                notice(
+                    f"the best checkpoint so far, that of step {progress['best']}, is gone; the "
+                    "best of the evaluations from here on is kept"
+                )
+        return watch
+
+    def _check_best(self) -> None:
+        """Makes sure that there is the metric that a checkpoint can be best by.
+
+        Raises:
+            UserError: the held-out data has nothing of the kind.
+        """
+        best = self.settings.train.best
+        if best and distributed.is_main_process():
+            found = self.evaluations(None).names()
+            known = [name for name in METRICS[self.trainer.objective.kind] if name in found]
+            if best not in known:
+                raise UserError(
+                    f"train.best is {best}, and the held-out data has nothing to measure that by; "
+                    f"choose one of {', '.join(known)}"
+                )
+
+    def _best(self, checkpoints: Checkpoints, step: int, metric: str) -> Params:
+        """The parameters of the best checkpoint.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        if flaw := files.flaw(self.folder.checkpoints / str(step)):
+            raise UserError(
+                f"the best checkpoint, that of step {step}, cannot be used ({flaw}); bring it "
+                "back from a copy, or take the last one with --config.train.best="
+            )
+        say(f"the best checkpoint by {metric} is that of step {step}")
+        return checkpoints.restore_params(step, self.trainer.abstract.params)
 
     def _loop(
         self,
@@ -151,9 +222,11 @@ class Fit:
         reference: Logps | None,
         evaluations: Evaluations,
         checkpoints: Checkpoints,
+        watch: Watch,
     ) -> TrainState:
         """The state after the last step."""
         trainer, train = self.trainer, self.settings.train
+        seen = watch.progress["evaluated"]
         batches = trainer.batches(
             self.data.train, self.plan, reference=reference, accumulation=train.accumulation
         )
@@ -181,7 +254,12 @@ class Fit:
                 to_device=trainer.to_device,
                 writer=writer,
                 evaluate=lambda params, _: evaluations.metrics(lora.join(params, frozen)),
-                save=lambda done, state: checkpoints.save(done, state, self.record),
+                save=lambda done, state: checkpoints.save(
+                    done,
+                    state,
+                    self.record | {"progress": watch.progress.copy()},
+                    best=watch.progress["best"],
+                ),
                 epoch_at=self.plan.epoch_at,
                 preemption=self.preemption,
                 on_nonfinite=functools.partial(
@@ -191,5 +269,10 @@ class Fit:
                     stops=train.on_nonfinite == "stop",
                     say=say,
                 ),
-                evaluate_first=bool(distributed.broadcast_from_main(writer.evaluated < start)),
+                evaluate_first=bool(
+                    distributed.broadcast_from_main(
+                        min(writer.evaluated, seen if watch.metric else start) < start
+                    )
+                ),
+                watch=watch,
             )

@@ -25,6 +25,7 @@ from mapl_jax.training import sums
 from mapl_jax.training.preemption import Preemption
 from mapl_jax.training.settings import TrainSettings
 from mapl_jax.training.step import StepMetrics, TrainState, to_floats
+from mapl_jax.training.watch import Watch
 
 # Steps in a row that may be left out; with more, a run learns nothing any more.
 MOST_LEFT_OUT = 100
@@ -65,6 +66,11 @@ class Schedule:
         """Whether something is due once `step` steps are done."""
         return bool(every) and step % every == 0 and step < self.steps
 
+    def evaluates(self, step: int, watch: Watch, last: bool = False) -> bool:
+        """Whether there is an evaluation then; the last step has one where it may be the best."""
+        last = (last or step == self.steps) and bool(watch.metric)
+        return last or self.due(self.eval_every, step)
+
 
 def train(
     state: TrainState,
@@ -81,8 +87,9 @@ def train(
     preemption: Preemption | None = None,
     on_nonfinite: Callable[[int, Mapping[str, float], jax.Array], None],
     evaluate_first: bool = False,
+    watch: Watch | None = None,
 ) -> TrainState:
-    """Trains from step `start` to the end of the schedule.
+    """Trains from step `start` to the end, or until the watch says so; gives the last state.
 
     Args:
         state: donated; do not use it afterwards.
@@ -100,44 +107,46 @@ def train(
             finite and the step changed nothing; raises, or lets training go on.
         evaluate_first: evaluate before the first step, if that is due after step `start`: a run
             that was stopped may have left it out.
-
-    Returns:
-        The last state.
+        watch: sees all metrics; may stop the training, and asks for checkpoints of its own.
 
     Raises:
         Stopped: it was asked for; the state is being saved.
         UserError: from `on_nonfinite`, or because too many steps in a row were left out.
     """
-    stop = preemption or Preemption()
-    log = _Log(writer, schedule, epoch_at, on_nonfinite)
-    if evaluate_first and schedule.due(schedule.eval_every, start):
-        writer.write(start, evaluate(state.params, start), "eval")
+    stop, watch = preemption or Preemption(), watch or Watch()
+    log = _Log(writer, schedule, epoch_at, on_nonfinite, watch)
+    if evaluate_first and schedule.evaluates(start, watch, last=bool(watch.reason)):
+        log.evaluated(start, evaluate(state.params, start))
+    if watch.agreed():
+        return state
     with stop.held():
         for step in range(start, schedule.steps):
             batch = to_device(next(batches))
-            # The first call compiles.
             sign = log.compiling() if step == start else nullcontext()
             # Nothing else may move between host and device inside a step.
             with sign, jax.transfer_guard("disallow"):
                 state, metrics = step_function(state, batch)
             done = step + 1
             log.take(done, metrics)
-            stops = stop.reached()
-            evaluates = schedule.due(schedule.eval_every, done) and not stops
+            stops, ends = stop.reached(), watch.ends(done)
             saves = schedule.due(schedule.save_every, done) or done == schedule.steps
-            if not (evaluates or saves or stops):
+            if not (saves or stops or ends or schedule.evaluates(done, watch)):
                 continue
             with log.paused():
+                ends = watch.agreed()
                 # Evaluated first: a run that goes on from the checkpoint then has both.
-                if evaluates:
+                if schedule.evaluates(done, watch, last=ends) and not stops:
                     try:
                         with stop.released():
                             values = evaluate(state.params, done)
-                        writer.write(done, values, "eval")
+                        log.evaluated(done, values)
                     except Stopped:
                         stops = True
-                if saves or stops:
+                ends = ends or watch.agreed()
+                if saves or stops or ends or done == watch.progress["best"]:
                     save(done, state)
+            if ends:
+                break
             if stops:
                 raise Stopped(f"after step {done} of {schedule.steps}")
     return state
@@ -152,8 +161,9 @@ class _Log:
         schedule: Schedule,
         epoch_at: Callable[[int], float],
         on_nonfinite: Callable[[int, Mapping[str, float], jax.Array], None],
+        watch: Watch,
     ):
-        self._writer, self._schedule = writer, schedule
+        self._writer, self._schedule, self._watch = writer, schedule, watch
         self._epoch_at, self._on_nonfinite = epoch_at, on_nonfinite
         self._pending: tuple[int, StepMetrics] | None = None
         self._clock = self._window = time.perf_counter()
@@ -165,6 +175,11 @@ class _Log:
         self._read()
         self._pending = (done, metrics)
 
+    def evaluated(self, done: int, values: Mapping[str, float]) -> None:
+        """Writes the metrics of an evaluation, and shows them to the watch."""
+        self._writer.write(done, values, "eval")
+        self._watch.evaluated(done, values)
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Reads what is pending; what is done within does not count as training."""
@@ -175,7 +190,7 @@ class _Log:
 
     @contextmanager
     def compiling(self) -> Iterator[None]:
-        """Says that a step is compiled, which does not count as training."""
+        """Says that a step is compiled, as the first one is; that does not count as training."""
         began = time.perf_counter()
         with console.waiting("compiling the step", "compiled the step"):
             yield
@@ -197,6 +212,7 @@ class _Log:
                 f"nothing is learned any more; lower train.learning_rate, look at the samples in "
                 f"nonfinite/, and begin in another --workdir"
             )
+        self._watch.stepped(done, values)
         self._samples += sums.samples(metrics.sums)
         self._tokens += values["num_tokens"]
         if done % self._schedule.log_every == 0 or done == self._schedule.steps:

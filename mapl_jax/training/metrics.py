@@ -103,9 +103,9 @@ class MetricsWriter:
         Args:
             step: steps done.
             values: a value that is not finite is written as null.
-            split: "train" or "eval".
+            split: "train" or "eval"; an evaluation that the file has already is left as it is.
         """
-        if self._lines is None:
+        if self._lines is None or (split == "eval" and step <= self.evaluated):
             return
         plain = {name: _plain(value) for name, value in values.items()}
         line = json.dumps({"step": step, "split": split, **plain}, allow_nan=False)

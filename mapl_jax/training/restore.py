@@ -42,6 +42,7 @@ class Trained:
         step: of the run, if it comes from a checkpoint.
         held_out: fingerprint of the run's held-out tries, if it comes from a checkpoint.
         folder: of the model; None for a checkpoint.
+        ended: of a run, its best checkpoint and why it ended early, for its summary.
     """
 
     model: DecoderConfig
@@ -51,6 +52,7 @@ class Trained:
     step: int | None = None
     held_out: str | None = None
     folder: Path | None = None
+    ended: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:
         kind = "reward model" if self.head else "policy"
@@ -92,7 +94,7 @@ class Trained:
             return {}
         summary = read_json(self.run.summary)
         known = isinstance(summary, dict) and {"steps", "command"} <= summary.keys()
-        return summary if known and self.step in (None, summary["steps"]) else {}
+        return summary if known and self.step in (None, _reported(summary)) else {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,6 +155,7 @@ def _of_run(path: str, run: RunFolder, at: int | None) -> Place:
         at = chosen.step
         for step, flaw in sorted(chosen.flaws.items()):
             console.notice(f"checkpoint {step} of {path} is passed over: {flaw}")
+        at = _finished(run, at)
         if at is None and not (run.model / CONFIG).exists():
             raise UserError(f"{path} has no complete checkpoint yet")
     elif at not in saved_steps(run.checkpoints):
@@ -231,8 +234,23 @@ def model_folder(path: str, kept: Path, mesh: Mesh) -> str:
 
 
 def _last(run: RunFolder) -> int | None:
-    """The last step of a finished run, whose model is in `model/`."""
-    return read_json(run.summary).get("steps") if run.summary.exists() else None
+    """The step of a finished run whose model is in `model/`."""
+    return _reported(read_json(run.summary)) if run.summary.exists() else None
+
+
+def _reported(summary: Mapping[str, Any]) -> int | None:
+    """The step that the summary of a run is of: the best one, or else the last."""
+    best, stopped = summary.get("best"), summary.get("stopped")
+    found: int | None = (best or stopped or {"step": summary.get("steps")})["step"]
+    return found
+
+
+def _finished(run: RunFolder, newest: int | None) -> int | None:
+    """The step of a run's model, where training has not gone on since; else the newest step."""
+    summary = read_json(run.summary) if run.summary.exists() else {}
+    last = (summary.get("stopped") or {"step": summary.get("steps")})["step"]
+    step = _reported(summary) if newest == last else None
+    return step if step in saved_steps(run.checkpoints) else newest
 
 
 def with_folders(config: Config, run: RunFolder, mesh: Mesh) -> Config:

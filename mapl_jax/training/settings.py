@@ -64,6 +64,22 @@ class TrainSettings(OptimizerSettings):
     )
     save_every: int = setting(100, "steps between checkpoints", compared=False, least=0, most=10**9)
     keep: int = setting(2, "checkpoints that stay", compared=False, least=1, most=10**6)
+    best: str = setting(
+        "",
+        "metric of the evaluations during training, such as inter_accuracy or loss; its best "
+        "checkpoint is kept, and is what the last evaluation and model/ are of; empty: the last",
+        compared=False,
+    )
+    patience: int = setting(
+        0,
+        "evaluations without a better train.best after which training stops; 0: it never does",
+        compared=False,
+        least=0,
+        most=10**6,
+    )
+    callbacks: str = setting(
+        "", "names of callbacks that plugins register, with commas between", compared=False
+    )
     trunk: bool = setting(
         False,
         "hidden states below the layers with adapters (lora.layers) are computed once and kept in "

@@ -25,7 +25,7 @@ from mapl_jax.models.initial import InitialWeights
 from mapl_jax.runtime import storage
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.paths import is_address, local
-from mapl_jax.training import loggers, optimizers, sharding, step
+from mapl_jax.training import callbacks, loggers, optimizers, sharding, step, watch
 from mapl_jax.training import objective as objectives
 from mapl_jax.training.checkpoints import check_keep
 from mapl_jax.training.objective import Objective
@@ -278,7 +278,8 @@ def check(settings: RunSettings) -> None:
     sharding.make_mesh(dataclasses.asdict(settings.mesh))
     check_keep(settings.train.keep)
     loggers.parse(settings.train.logger)
-    objective_of(settings)
+    callbacks.names_in(settings.train.callbacks)
+    watch.check(settings.train, objective_of(settings).kind)
 
 
 def objective_of(settings: RunSettings) -> Objective:

@@ -23,6 +23,23 @@ import jax
 from orbax.checkpoint._src.multihost.multihost import reached_preemption
 from mapl_jax.runtime import cli, distributed
 from mapl_jax.runtime.settings import setting
+from mapl_jax.training import callbacks
+from mapl_jax.training.watch import Watch
+
+class Five:
+    def on_step(self, step, metrics):
+        return "five is enough" if step == 5 else None
+
+def ended():
+    # The step after which a callback of process 0 ends a loop of which every step needs both.
+    callbacks.register("five", Five)
+    watch = Watch(callbacks=callbacks.Callbacks("five"))
+    for done in range(1, 20):
+        distributed.broadcast_from_main(done)
+        if done > 1:
+            watch.stepped(done - 1, {"loss": 1.0})
+        if watch.ends(done):
+            return done, watch.agreed()
 
 def main(arguments):
     place, victim = Path(arguments.flags.place), arguments.flags.victim
@@ -34,6 +51,7 @@ def main(arguments):
     assert distributed.broadcast_from_main(jax.process_index() + 7) == 7
     print("agreed", flush=True)
     if victim == -1:
+        print("ended", *ended(), flush=True)
         if not distributed.is_main_process():
             os.kill(os.getpid(), signal.SIGTERM)
         place = 0
@@ -81,6 +99,7 @@ def test_processes_prepare_agree_and_stop_at_the_same_place(tmp_path):
     statuses, said = talk(tmp_path, victim=-1)
     assert statuses == [0, 0], said
     assert all("agreed" in text and "error" not in text for text in said)
+    assert all("ended 8 True" in text for text in said)
     places = [[x for x in text.splitlines() if x.startswith("stopped at")] for text in said]
     assert len(places[0]) == 1
     assert places[0] == places[1]

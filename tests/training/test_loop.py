@@ -10,9 +10,11 @@ import pytest
 
 from mapl_jax import losses
 from mapl_jax.runtime.errors import Stopped, UserError
-from mapl_jax.training import loop
+from mapl_jax.training import callbacks, loop
+from mapl_jax.training.callbacks import Callbacks
 from mapl_jax.training.preemption import Preemption
 from mapl_jax.training.step import StepMetrics, TrainState
+from mapl_jax.training.watch import Watch
 
 LEVEL = np.zeros(3)
 SUMS = losses.LevelSums(
@@ -31,7 +33,8 @@ SUMS = losses.LevelSums(
 class Notes:
     """A writer, an evaluation and a checkpointer that remember what they were asked."""
 
-    def __init__(self):
+    def __init__(self, held_out=lambda step: 0.0):
+        self.held_out = held_out
         self.lines: list[tuple[int, str]] = []
         self.shown: list[int] = []
         self.events: list[tuple[str, int]] = []
@@ -45,7 +48,7 @@ class Notes:
 
     def evaluate(self, _: Any, step):
         self.events.append(("eval", step))
-        return {"loss": 0.0}
+        return {"loss": self.held_out(step)}
 
     def save(self, step, _: Any):
         self.events.append(("save", step))
@@ -67,8 +70,16 @@ class Asked(Preemption):
         return super().reached() or self.done == self.step
 
 
-def run(schedule, start=0, loss=lambda step: 1.0, stops=True, preemption=None, **options):
-    notes = Notes()
+def run(
+    schedule,
+    start=0,
+    loss=lambda step: 1.0,
+    stops=True,
+    preemption=None,
+    held_out=lambda step: 0.0,
+    **options,
+):
+    notes = Notes(held_out)
     notes.bad = []
 
     def on_nonfinite(step, values, rows):
@@ -217,3 +228,110 @@ def test_a_request_that_is_held_is_told_of_later():
             signal.raise_signal(signal.SIGTERM)
         with pytest.raises(Stopped):
             preemption.check()
+
+
+DOWN_AND_UP = {2: 0.7, 4: 0.5, 6: math.nan, 8: 0.6, 9: 0.4}.__getitem__
+
+
+def test_every_evaluation_that_is_the_best_so_far_has_a_checkpoint_and_the_last_step_is_one():
+    schedule = loop.Schedule(9, eval_every=2, save_every=3)
+    state, notes = run(schedule, held_out=DOWN_AND_UP, watch=Watch("loss"))
+    assert int(state.step) == 9
+    assert [step for event, step in notes.events if event == "save"] == [2, 3, 4, 6, 9]
+    assert notes.events[-2:] == [("eval", 9), ("save", 9)]
+
+
+def test_patience_ends_the_training_and_saves_where_it_ended():
+    schedule = loop.Schedule(9, eval_every=2)
+    watch = Watch("loss", patience=2)
+    state, notes = run(schedule, held_out=DOWN_AND_UP, watch=watch)
+    assert int(state.step) == 8
+    assert notes.events[-2:] == [("eval", 8), ("save", 8)]
+    again, notes = run(schedule, start=8, held_out=DOWN_AND_UP, watch=watch)
+    assert int(again.step) == 8
+    assert notes.events == notes.shown == []
+
+
+def test_a_best_evaluation_that_was_made_up_for_counts_though_its_checkpoint_is_there():
+    schedule, watch = loop.Schedule(9, eval_every=2), Watch("loss")
+    state, notes = run(schedule, held_out=DOWN_AND_UP, watch=watch, preemption=Asked(evaluation=4))
+    assert isinstance(state, Stopped)
+    assert watch.progress["evaluated"] == 2
+    _, notes = run(schedule, start=4, evaluate_first=True, held_out=DOWN_AND_UP, watch=watch)
+    assert watch.progress["best"] == 9
+    assert notes.events[:2] == [("eval", 4), ("eval", 6)]
+
+
+class Ends:
+    """Ends the training at a moment, after it has noted all moments."""
+
+    def __init__(self, *moment):
+        self.moment, self.told = moment, []
+
+    def on_step(self, step, metrics):
+        assert {type(value) for value in metrics.values()} == {float}
+        assert "seconds" not in metrics
+        return self.tell("step", step)
+
+    def on_evaluate(self, step, metrics):
+        return self.tell("eval", step)
+
+    def tell(self, *moment):
+        self.told.append(moment)
+        return "enough" if moment == self.moment else None
+
+
+@pytest.mark.parametrize(
+    ("moment", "last"),
+    [
+        pytest.param(("step", 3), 4, id="the step under way is the last"),
+        pytest.param(("step", 4), 4, id="no step is under way where training pauses"),
+        pytest.param(("eval", 4), 4, id="an evaluation ends it at once"),
+        pytest.param(("step", 9), 9, id="the last step"),
+        pytest.param((), 9, id="never"),
+    ],
+)
+def test_a_callback_sees_every_step_and_evaluation_and_ends_the_training(moment, last):
+    ends = Ends(*moment)
+    with callbacks.named([ends]) as names:
+        watch = Watch(callbacks=Callbacks(names))
+        state, notes = run(loop.Schedule(9, eval_every=2, log_every=2), watch=watch)
+    assert int(state.step) == last
+    assert notes.events[-1] == ("save", last)
+    steps = [("step", step) for step in range(1, last + 1)]
+    assert [moment for moment in ends.told if moment[0] == "step"] == steps
+    assert ends.told.index(("eval", 2)) == 2
+
+
+def test_the_last_step_of_a_run_that_a_callback_ended_may_be_the_best():
+    with callbacks.named([Ends("step", 4)]) as names:
+        watch = Watch("loss", callbacks=Callbacks(names))
+        _, notes = run(loop.Schedule(9, eval_every=3), held_out=lambda step: -step, watch=watch)
+    assert notes.events == [("eval", 3), ("save", 3), ("eval", 5), ("save", 5)]
+    assert watch.progress["best"] == 5
+
+
+def test_a_callback_adds_nothing_to_what_is_fetched_from_the_device(monkeypatch):
+    fetched = []
+    real = loop.jax.device_get
+    monkeypatch.setattr(loop.jax, "device_get", lambda x: fetched.append(1) or real(x))
+    counts = []
+    for given in ([], [Ends()]):
+        with callbacks.named(given) as names:
+            run(loop.Schedule(7, eval_every=2), watch=Watch(callbacks=Callbacks(names)))
+        counts.append(len(fetched))
+        fetched.clear()
+    assert counts == [7, 7]
+
+
+def test_a_callback_that_fails_leaves_the_checkpoints_before_it():
+    class Fails:
+        def on_step(self, step, metrics):
+            if step == 5:
+                raise RuntimeError("no space in my database")
+
+    with callbacks.named([Fails()]) as names:
+        error, notes = run(loop.Schedule(9, save_every=2), watch=Watch(callbacks=Callbacks(names)))
+    assert isinstance(error, UserError)
+    assert "callback Fails: on_step failed at step 5 with RuntimeError: no space" in str(error)
+    assert notes.events == [("save", 2), ("save", 4)]
