@@ -50,6 +50,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.once = ""  # names of arms of which one run is enough, with semicolons between them
     config.resamples = 1000  # of the bootstrap
     config.keep = False  # keep checkpoints and caches of finished runs
+    config.plugins = ""  # modules that register something of your own: docs/extending.md
 
     config.data = ConfigDict()
     config.data.train = "demo"  # pairs: a file, a folder, a hub name, or "demo"
@@ -110,6 +111,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.dpo.mesh.update({"data": -1, "fsdp": 1})
     if preset == "smollm2":
         _smollm2(config)
+    for name in ("reward", "sft", "dpo"):
+        config[name].plugins = config.get_ref("plugins")
     return config
 
 

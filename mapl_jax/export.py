@@ -17,7 +17,7 @@ from mapl_jax.data.settings import TrieSettings
 from mapl_jax.data.sources import Source, local_names
 from mapl_jax.data.trie_set import encode_split
 from mapl_jax.reports.model_card import card_of
-from mapl_jax.runtime import cli, distributed, errors, publish, settings
+from mapl_jax.runtime import cli, distributed, errors, plugins, publish, settings
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
@@ -44,6 +44,7 @@ class Flags:
     )
     adapter: bool = setting(False, "write a LoRA run's adapters as PEFT does, instead of merging")
     data: str = setting("", "pairs or samples to check with; empty: the run's held-out rows")
+    plugins: str = setting("", plugins.HELP)
 
     def __post_init__(self) -> None:
         settings.check(self, "--")

@@ -16,6 +16,9 @@ from mapl_jax.runtime import plugins
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.synthesis.settings import Settings
 from mapl_jax.synthesize import make_samples
+from mapl_jax.training import callbacks
+from mapl_jax.training.callbacks import Callbacks
+from mapl_jax.training.watch import Watch
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -36,12 +39,19 @@ def my_module(tmp_path_factory):
     pair_losses.unregister("exponential")
     readers.unregister(".cards")
     judges.unregister("brief")
+    callbacks.unregister("enough")
     del sys.modules["my_module"]
 
 
 @pytest.mark.parametrize(
     "function",
-    [constraints.register, pair_losses.register, readers.register, judges.register],
+    [
+        constraints.register,
+        pair_losses.register,
+        readers.register,
+        judges.register,
+        callbacks.register,
+    ],
     ids=lambda function: function.__module__,
 )
 def test_the_example_of_a_register_says_what_happens(function):
@@ -85,6 +95,14 @@ def test_a_reader_reads_files_of_its_ending_in_folders_and_compressed(tmp_path):
 
 def test_a_judge_rewards_by_its_name():
     assert reward_function("brief")(prompts=["a", "a"], completions=["No.", "Not so."]) == [-3, -7]
+
+
+def test_a_callback_ends_the_training():
+    watch = Watch(callbacks=Callbacks("enough"))
+    for step, accuracy, ends in ((10, 0.5, False), (20, 0.93, True)):
+        watch.evaluated(step, {"base_accuracy": accuracy})
+        assert watch.agreed() == ends
+    assert watch.reason == "callback enough: base_accuracy is 0.93"
 
 
 @pytest.mark.parametrize(

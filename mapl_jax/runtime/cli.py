@@ -186,6 +186,7 @@ def _parsed(command: _Command[F], called: str) -> tuple[Arguments[F], Shared, di
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}; options are written --name=value")
     flags = plain()
+    plugins.load(getattr(flags, "plugins", ""))
     if given is None and not any(getattr(flags, name) for name in command.lists):
         raise UserError(
             f"no config given; try: python -m mapl_jax.{command.name} --config={command.config}"

@@ -25,7 +25,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from mapl_jax.data import sources
-from mapl_jax.runtime import cli, run_folder
+from mapl_jax.runtime import cli, plugins, run_folder
 from mapl_jax.runtime.console import result, say
 from mapl_jax.runtime.files import write_json, write_text
 from mapl_jax.runtime.settings import from_section, setting
@@ -101,6 +101,7 @@ def study(config: ConfigDict, folder: Path, command: str) -> list[tables.Part]:
     inputs = sources.local_names(config.data.train, config.data.test)
     with own.undone_on_mistake():
         own.claim(config.to_dict(), inputs=[*inputs, config.dpo.model.path])
+        own.begins_with(plugins={"fingerprint": json.dumps(plugins.loaded())})
         data = running.corpora(config, folder)
         made = running.do_all(config, arms, data, folder)
     parts = summarize(config, arms, made)

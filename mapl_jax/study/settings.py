@@ -4,7 +4,7 @@ import dataclasses
 
 from mapl_jax import train
 from mapl_jax.data.settings import SourceSettings
-from mapl_jax.runtime import settings
+from mapl_jax.runtime import plugins, settings
 from mapl_jax.runtime.settings import setting
 from mapl_jax.synthesis.settings import Settings as SynthesisSettings
 
@@ -50,6 +50,7 @@ class Settings:
     )
     resamples: int = setting(1000, "resamples of the bootstrap", least=1, most=10**6)
     keep: bool = setting(False, "keep checkpoints and caches of finished runs")
+    plugins: str = setting("", plugins.HELP)
     data: DataSettings
     synthesis: SynthesisSettings
     presets: Presets

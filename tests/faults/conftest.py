@@ -103,6 +103,8 @@ class Running:
 class Runs:
     """Starts runs."""
 
+    tiny = TINY
+
     def __init__(self, folder):
         self.folder = folder
         self.logs = itertools.count()

@@ -1,9 +1,12 @@
 """A run that is killed anywhere, again and again, ends as the one that was not."""
 
+import json
 import os
 import signal
 
 import pytest
+
+from mapl_jax.training import restore
 
 
 def test_three_kills_and_a_request_to_stop_change_nothing(runs, undisturbed, tools, tmp_path):
@@ -58,6 +61,43 @@ def test_a_request_to_stop_outside_of_training_ends_in_good_order(
     assert "Traceback" not in running.output
     runs.finish(folder)
     tools.same(undisturbed, folder)
+
+
+# Small, and stopped early, so that the best checkpoint is none of the newest.
+WATCHED = [
+    "train.best=base_accuracy",
+    "train.patience=2",
+    "train.eval_every=2",
+    "train.save_every=3",
+]
+
+
+@pytest.mark.slow
+def test_a_killed_run_keeps_and_uses_the_same_best_checkpoint(runs, tools, tmp_path):
+    alone, folder = tmp_path / "alone", tmp_path / "killed"
+    arguments = [f"--config.{setting}" for setting in WATCHED]
+    said = runs.finish(alone, *arguments)
+    assert "training ends early, after step " in said
+    summary = json.loads((alone / "summary.json").read_text())
+    best, stopped = summary["best"]["step"], summary["stopped"]["step"]
+    assert best < stopped < summary["steps"]
+
+    rng = tools.random(2)
+    options = {"settings": [*runs.tiny, *arguments], "pace": 0.5, "delays": [0.0, 0.1]}
+    for aim in ("a good checkpoint", "evaluation", "a checkpoint"):
+        tools.killed(runs, folder, aim, rng, where={"evaluates": best + 1}, **options)
+    runs.finish(folder, *arguments)
+    tools.same(alone, folder)
+    killed = json.loads((folder / "summary.json").read_text())
+    assert [killed[key] for key in ("best", "stopped")] == [summary["best"], summary["stopped"]]
+    steps = [{path.name for path in (x / "checkpoints").iterdir()} for x in (alone, folder)]
+    assert steps[0] == steps[1] >= {str(best), str(stopped)}
+
+    again = runs.finish(folder, *arguments)
+    assert f"training ended early, after step {stopped} of 10, and does not go on" in again
+    assert "compiling the step" not in again
+    tools.same(alone, folder)
+    assert restore.find(str(folder)).step == best
 
 
 BEGINNING = ["synthesis", "tokenizer", "encoding", "before training", "a checkpoint"]

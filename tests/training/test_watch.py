@@ -211,7 +211,7 @@ def test_the_best_checkpoint_stays_beside_the_newest(tmp_path):
     state = TrainState(zero, {"a": zero}, {"b": zero}, zero)
     with Checkpoints(tmp_path, keep=2) as kept:
         for step, best in ((1, 0), (2, 2), (3, 2), (4, 2), (5, 5), (6, 5)):
-            kept.save(step, state, {}, best=best)
+            kept.save(step, state, {"steps": 6}, best=best)
             kept.wait()
             assert kept.new() == [step]
             assert set(saved_steps(tmp_path)) >= {best, step} - {0}
