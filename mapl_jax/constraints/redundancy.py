@@ -34,6 +34,18 @@ _SENTENCE_LENGTHS = (
     "length_constraints:longest_sentence",
     "length_constraints:longest_paragraph",
 )
+# Of what has one sentence or paragraph only, nothing is said of the first or of each.
+_SINGLE = {
+    ("sentences", "sentence"): (
+        *_SENTENCE_LENGTHS[:3],
+        "length_constraints:shortest_sentence",
+        "commas of a sentence",
+        "ending",
+    ),
+    ("paragraphs", "paragraph"): ("length_constraints:longest_paragraph",),
+    ("lines", "line"): ("length_constraints:longest_paragraph",),
+}
+_ON_ONE_LINE = {"characters": 150, "words": 25, "sentences": 2}
 _CHARACTERS_OF_A_WORD = 6
 _WORDS_OF_A_SENTENCE = 4
 _SHARE_OF_A_LETTER = 0.01
@@ -73,6 +85,14 @@ def follows(a: Demands, b: Demands) -> str | None:
     for name in _SENTENCE_LENGTHS:
         if most / _CHARACTERS_OF_A_WORD <= b.bounds.get(name, (0, 0))[1] < float("inf"):
             return f"in {most:g} characters there is no room for more words of {name}"
+    for name in ("lines", "paragraphs"):
+        if b.bounds.get(name, (0, 0))[1] == 1 and any(
+            a.bounds.get(unit, (0, math.inf))[1] <= most for unit, most in _ON_ONE_LINE.items()
+        ):
+            return f"so short an answer has few {name}"
+    for (whole, part), parts in _SINGLE.items():
+        if a.bounds.get(whole, (0, 0))[1] == 1 and not topics(b).isdisjoint(parts):
+            return f"of a single {part} nobody names one"
     if reason := _nearly(a, b):
         return reason
     texts = (*a.phrases, *a.exact)

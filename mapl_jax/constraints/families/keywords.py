@@ -4,7 +4,6 @@ Mended against IFEval: keywords are whole words, taken literally ("war" is not i
 "c++" is found); a letter may be any character and is never replaced by a random one.
 """
 
-import string
 from collections.abc import Sequence
 
 from mapl_jax.constraints.amounts import RELATIONS, between, propose
@@ -130,6 +129,7 @@ def _unless_in(words: Sequence[str], texts: Sequence[Text]) -> Sequence[str]:
     return words
 
 
+_RARE_LETTERS = "bcfgjkmpqvwxyz"  # of which people write texts without
 # Nobody asks for, or counts, more of a letter or a word.
 _MOST_LETTERS, _MOST_WORDS = 1, 3
 
@@ -203,7 +203,7 @@ class WordFrequency(Family):
 
     def _words(self, texts: Sequence[Text]) -> Sequence[str]:
         if self.letters:
-            return string.ascii_lowercase
+            return _RARE_LETTERS
         # Words that occur more than once somewhere leave room for a threshold above one.
         often = [
             word for text in texts for word in text.content_words if text.word_counts[word] > 1

@@ -99,7 +99,7 @@ FAMILIES: tuple[Family, ...] = (
             lambda text: len(text.stripped),
             lambda text: len(text.stripped) - text.stripped.count("\n"),
         ),
-        worth=50,
+        worth=20,
         quantity="characters",
     ),
     Count(

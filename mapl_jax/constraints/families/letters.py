@@ -13,8 +13,6 @@ from mapl_jax.constraints.text.statistics import Text
 from mapl_jax.constraints.text.words import unmarked
 from mapl_jax.constraints.wording import Slot, pick, text_slot
 
-_MOST = 3  # words that people would count
-
 
 class InitialLetter(Family):
     """How many words start with a letter, compared with a threshold."""
@@ -36,7 +34,7 @@ class InitialLetter(Family):
                 [n.get(letter, 0) for text in side for n in (text.initials, text.initials_of_runs)]
                 for side in (kept, broken)
             ]
-            found = propose(counts[0], counts[1], rng, 1, _MOST)
+            found = propose(counts[0], counts[1], rng, most=1)
             if found is None and not kept and not broken:
                 found = pick(RELATIONS, rng), between(1, 4, rng)
             if found is not None:

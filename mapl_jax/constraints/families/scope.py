@@ -314,13 +314,21 @@ FAMILIES: tuple[Family, ...] = (
     LongSentenceCommas(
         "scope:long_sentence_commas", suits=_all_of(_CLEAR, _sure_commas), held_out=True
     ),
-    _flag(
-        "first_sentence_comma",
-        _of_first(_commas),
-        ("character:,", "first sentence"),
-        _all_of(_CLEAR, _sure_commas),
+    *(
+        _flag(
+            f"{name}_sentence_comma",
+            of(_commas),
+            ("character:,", f"{name} sentence"),
+            _all_of(_CLEAR, _sure_commas),
+        )
+        for name, of in (("first", _of_first), ("last", _of_last))
     ),
-    _flag("first_sentence_question", _of_first(_asks), ("character:?", "first sentence")),
+    _flag(
+        "first_sentence_question",
+        _of_first(_asks),
+        ("character:?", "first sentence"),
+        held_out=True,
+    ),
     _flag("first_sentence_exclamation", _of_first(_exclaims), ("character:!", "first sentence")),
     _flag(
         "last_sentence_exclamation",
@@ -331,7 +339,7 @@ FAMILIES: tuple[Family, ...] = (
         _flag(
             f"{name}_sentence_{who}_person",
             of(_speaks_of(pronouns)),
-            (f"{who} person", f"{name} sentence"),
+            (f"{who} person", f"{name} sentence", f"{name} word"),
             _all_of(_CLEAR, in_english),
             readings=(of(_speaks_of(also)), of(_surely_speaks_of(pronouns))),
         )

@@ -33,6 +33,7 @@ OPENERS = frozenset(
     """.split()
 )
 
+_PERSONS = {"first": ("i", "me", "my"), "second": ("you", "your")}
 _AROUND = "quotation marks around everything"
 
 
@@ -103,7 +104,9 @@ class Member(Family):
             if not form and self.asked is not None:
                 words = [word for word in words if word.lower() in self.asked]
             if words:
-                return {"word": pick(words, rng), **form}
+                word = pick(words, rng)
+                # "OK" would ask for capital letters, too.
+                return {"word": word.capitalize() if word.isupper() else word, **form}
         return None
 
     def demands(self, params: Params) -> Demands:
@@ -112,9 +115,11 @@ class Member(Family):
         if not self.quantity:
             phrases = () if NEGATION.of(params) else (self.word.of(params),)
             return Demands(phrases, about=("first word",))
+        # "Don't begin with I" follows where there is no first person.
+        about = tuple(f"{person} person" for person, words in _PERSONS.items() if word in words)
         if NEGATION.of(params):
-            return Demands(values={f"{self.quantity} is {word}": False})
-        return Demands((self.word.of(params),), values=word_at(self.quantity, word))
+            return Demands(values={f"{self.quantity} is {word}": False}, about=about)
+        return Demands((self.word.of(params),), values=word_at(self.quantity, word), about=about)
 
     def _folded(self, text: Text) -> frozenset[str]:
         """The words at the places as they are compared, which the text keeps."""

@@ -85,7 +85,7 @@ def with_words(text: str) -> list[str]:
     return found
 
 
-_FEW, _MANY = 2, 10  # words
+_FEW, _MANY = 2, 14  # words
 _PERSONAL = re.compile(r"\b(?:I|me|my|mine|sorry|sure|okay|ok|hmm)\b", re.I)
 
 

@@ -204,7 +204,6 @@ FORMS: dict[str, tuple[Form, ...]] = {
             ("first_person", 'the word "I", "me" or "my"'),
             ("second_person", 'the word "you" or "your"'),
         )
-        if (part, name) != ("last", "comma")
     },
     "scope:first_sentence_question": (
         form(
