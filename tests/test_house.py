@@ -325,6 +325,14 @@ RULES = (
 COUNTS = ((lines, MOST_LINES), (any_lines, MOST_ANY))
 
 
+def test_the_tree_of_the_readme_names_every_folder_and_verb():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    tree = text.partition("## Where things are")[2].split("```")[1]
+    folders = {name for name in ROOMS if "." not in name} | {"configs", "launch", "notebooks"}
+    assert folders | {"tests", "docs"} == set(re.findall(r"(\w+)/", tree)) - {PACKAGE.name}
+    assert VERBS | FORMULAS <= set(re.findall(r"\w+", tree))
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_the_house_keeps_its_rules(rule):
     broken = set(rule()) - LEFT.get(rule.__name__, set())

@@ -368,7 +368,7 @@ def test_folder_written_by_datasets_is_read(tmp_path):
         ("broken.json", b'[{"id": 1}, {', "not JSON"),
         ("broken.parquet", b"PAR1 not really", "not readable as Parquet"),
         ("latin.csv", "prompt,chosen\nq,caf\xe9\n".encode("latin-1"), "not readable as UTF-8 CSV"),
-        ("data.txt", b"hello", "of no known kind"),
+        ("data.txt", b"hello", "an unknown ending"),
         ("broken.jsonl.gz", b"not gzip", "cannot read"),
     ],
 )
