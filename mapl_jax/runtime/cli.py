@@ -323,7 +323,7 @@ def _quiet_libraries() -> None:
 
     def unraisable(error: Any) -> None:
         # Orbax ends the event loop of Tensorstore after the first file that cannot be written,
-        # which is an error of its own.
+        # which is an error of its own (0.12; the slow test of a full disk in tests/faults).
         if str(error.exc_value) != "Event loop is closed":
             sys.__unraisablehook__(error)
 

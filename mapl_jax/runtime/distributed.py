@@ -167,6 +167,7 @@ def _unjoined(where: str, seconds: int) -> str:
 @contextlib.contextmanager
 def _raising() -> Iterator[None]:
     """Within, a process that cannot join raises, where JAX would abort it."""
+    # `jax.distributed.initialize` takes no callback (tests/test_upstream.py).
     from jax._src.lib import _jax
 
     plain = _jax.get_distributed_runtime_client
@@ -203,9 +204,10 @@ def _take_preemption_sync() -> None:
 
     It knows one count of how far a process is. Orbax tells it the step with every checkpoint, also
     from threads of its own, and two counts in one would name a place that nobody comes by again.
-    Without it Orbax takes it that nothing was asked.
+    Without it Orbax (since google/orbax#3458) takes it that nothing was asked.
     """
     global _preemption_sync
+    # JAX has no public name for one manager beside another (tests/test_upstream.py).
     from jax._src import distributed
 
     state = distributed.global_state
@@ -265,7 +267,8 @@ _meetings = itertools.count()
 
 def _meet() -> None:
     """Waits for all other processes, which come by the same meetings in the same order."""
-    # Not with a collective: those give up after some minutes, and this may take hours.
+    # Not with a collective: those give up after some minutes, and this may take hours. JAX has no
+    # public barrier of another kind (tests/test_upstream.py).
     from jax._src import distributed
 
     client = distributed.global_state.client

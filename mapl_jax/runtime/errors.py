@@ -32,7 +32,8 @@ class UserError(Exception):
 
 
 class Unwritten(UserError):
-    """A checkpoint could not be written; Orbax then waits for it in threads that do not end.
+    """A checkpoint could not be written; Orbax (0.12) then waits for it in threads that do not
+    end, as the slow test of a full disk in tests/faults shows.
 
     A command ends its process at once.
     """
