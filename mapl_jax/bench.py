@@ -63,16 +63,16 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         mark = outputs.lines("command", "device")
         outputs.check_file(flags.output, mark, inputs)
     own = from_section(Settings, config.to_dict())
-    found: dict[str, Any]
+    measured: dict[str, Any]
     if flags.attention:
-        found = {"attention_microseconds": measure.attention_by_length((1024, 8192), 1024)}
-        for name, value in found["attention_microseconds"].items():
+        measured = {"attention_microseconds": measure.attention_by_length((1024, 8192), 1024)}
+        for name, value in measured["attention_microseconds"].items():
             result(f"{name:<14}{value:>10.1f} microseconds a token")
     elif flags.versus:
         errors.choice("--versus", flags.versus, ("trl",))
         from mapl_jax.performance import peers
 
-        found = peers.compare(
+        measured = peers.compare(
             own,
             own.synthesis,
             pairs=flags.pairs,
@@ -84,11 +84,11 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
             folder = RunFolder(arguments.workdir or cache)
             folder.claim(config.to_dict(), inputs=inputs)
-            found = run(own, folder, flags.steps)
-        result(table(found))
-    found = {"command": arguments.command, "device": device(), **found}
+            measured = run(own, folder, flags.steps)
+        result(table(measured))
+    measured = {"command": arguments.command, "device": device(), **measured}
     if flags.output:
-        files.write_json(flags.output, found)
+        files.write_json(flags.output, measured)
         say("", flags.output)
 
 

@@ -77,26 +77,26 @@ def generate_responses(
     if n > 1 and temperature == 0:
         raise UserError(f"n={n} responses at temperature 0 are all the same")
     conversations = [as_messages(x, f"prompt {number}") for number, x in enumerate(prompts, 1)]
-    found = loaded(model)
-    if found.head:
+    policy = loaded(model)
+    if policy.head:
         raise UserError("this is a reward model, which answers nothing")
     sampling = Sampling(
         max_new_tokens,
-        sampler.stops(found.tokenizer, found.model),
+        sampler.stops(policy.tokenizer, policy.model),
         float(n > 1) if temperature is None else temperature,
         top_p,
     )
     respond = _responder(
-        found.model,
-        found.tokenizer,
-        found.mesh,
+        policy.model,
+        policy.tokenizer,
+        policy.mesh,
         sampling,
         seed,
         rows_per_batch,
         compute=compute_in(dtype),
     )
-    answers = respond(found.params, conversations, samples=n, progress=True)
-    return [[answer.text for answer in some] for some in answers]
+    answers = respond(policy.params, conversations, samples=n, progress=True)
+    return [[answer.text for answer in responses] for responses in answers]
 
 
 @functools.lru_cache(maxsize=8)
@@ -149,7 +149,7 @@ def main(arguments: cli.Arguments[cli.NoFlags]) -> None:
     if not config.input:
         converse(respond, sys.stdin)
         return
-    found = respond(
+    answers = respond(
         [messages for _, messages in records],
         samples=config.n,
         names=lambda number: f"{config.input}, record {number + 1}:",
@@ -157,7 +157,7 @@ def main(arguments: cli.Arguments[cli.NoFlags]) -> None:
     )
     if jax.process_index() != 0:
         return
-    lines = list(with_responses(records, found))
+    lines = list(with_responses(records, answers))
     if kept:
         kept.finish(lines)
         say(f"{len(lines)} responses to {len(records)} prompts: {config.output}")

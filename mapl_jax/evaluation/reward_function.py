@@ -167,7 +167,7 @@ def _share(
 
 def _list(value: object) -> list[Any]:
     """A list that may stand as JSON, as an array or as nothing."""
-    found = parse_json(value) if isinstance(value, str) else plain(value) or []
-    if not isinstance(found, list):
+    values = parse_json(value) if isinstance(value, str) else plain(value) or []
+    if not isinstance(values, list):
         raise ValueError("it is no list")
-    return found
+    return values

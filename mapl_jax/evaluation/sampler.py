@@ -127,23 +127,27 @@ class Responder:
         # Longest first: a batch that is too big for the memory is the first one.
         order = sorted(range(len(prompts)), key=lambda number: -len(prompts[number]))
         jobs = [(number, sample) for number in order for sample in range(samples)]
-        told = [hashlib.blake2b(prompt.tobytes(), digest_size=8).hexdigest() for prompt in prompts]
-        found = kept.resume({"prompts": told, "n": samples}) if kept else {}
+        digests = [
+            hashlib.blake2b(prompt.tobytes(), digest_size=8).hexdigest() for prompt in prompts
+        ]
+        known_responses = kept.resume({"prompts": digests, "n": samples}) if kept else {}
         # The same batches as without a stop: whole ones are left out.
-        first = len(found) // self.rows * self.rows
+        first = len(known_responses) // self.rows * self.rows
         with console.progress("answering", "responses", shown=progress) as show:
-            for some, result in self._batches(params, prompts, jobs[first:]):
+            for batch, result in self._batches(params, prompts, jobs[first:]):
                 tokens, lengths, ended = map(np.asarray, result)
                 new: dict[Job, Response] = {}
-                for job, row, length, end in zip(some, tokens, lengths, ended, strict=False):
+                for job, row, length, end in zip(batch, tokens, lengths, ended, strict=False):
                     said = row[: length - bool(end)]
                     text = self.tokenizer.decode(said, skip_special_tokens=True)
                     new[job] = Response(str(text).strip(), bool(end))
                 if kept:
-                    kept.add({job: new[job] for job in new if job not in found})
-                found = new | found
-                show(len(found), len(jobs))
-        return [[found[number, i] for i in range(samples)] for number in range(len(prompts))]
+                    kept.add({job: new[job] for job in new if job not in known_responses})
+                known_responses = new | known_responses
+                show(len(known_responses), len(jobs))
+        return [
+            [known_responses[number, i] for i in range(samples)] for number in range(len(prompts))
+        ]
 
     def _batches(
         self, params: Params, prompts: Sequence[np.ndarray], jobs: Sequence[tuple[int, int]]
@@ -151,9 +155,9 @@ class Responder:
         """Batches with their results, each read while the next one is under way."""
         waiting: list[Any] = []
         for first in range(0, len(jobs), self.rows):
-            some = jobs[first : first + self.rows]
-            result = self._start(params, [prompts[number] for number, _ in some], some)
-            waiting.append((some, result))
+            batch = jobs[first : first + self.rows]
+            result = self._start(params, [prompts[number] for number, _ in batch], batch)
+            waiting.append((batch, result))
             if len(waiting) == 2:
                 yield waiting.pop(0)
         yield from waiting
@@ -202,10 +206,10 @@ def answers(
     respond: Responder, params: Params, probes: Sequence[following.Probe]
 ) -> list[following.Answer]:
     """Responses to prompts with instructions, and what they keep."""
-    found = respond(params, [probe.messages for probe in probes])
+    responses = respond(params, [probe.messages for probe in probes])
     return [
         following.judge(probe, answer.text, answer.ended)
-        for probe, (answer,) in zip(probes, found, strict=True)
+        for probe, (answer,) in zip(probes, responses, strict=True)
     ]
 
 

@@ -89,19 +89,19 @@ def score(config: ScoreSettings) -> None:
         check_file(config.output, REWARDS, [config.checkpoint, *local_names(config.input)])
     records = read(config.input)
     mesh = sharding.make_mesh(config.mesh)
-    found = restore.load(config.checkpoint, mesh, config.template_args)
-    if not found.head:
+    trained = restore.load(config.checkpoint, mesh, config.template_args)
+    if not trained.head:
         raise UserError(f"{config.checkpoint} holds a policy, and so no score")
     jobs = [(number, i) for number, it in enumerate(records) for i in range(len(it.responses))]
     texts = [(records[number].messages, records[number].responses[i]) for number, i in jobs]
-    longest = rewards.encoding(found, config.max_length).max_length
+    longest = rewards.encoding(trained, config.max_length).max_length
 
     def names(place: int) -> str:
         return f"{config.input}, record {jobs[place][0] + 1}"
 
-    paths = rewards.encode_texts(found, texts, longest, names)
+    paths = rewards.encode_texts(trained, texts, longest, names)
     scorer = rewards.Scorer(
-        found,
+        trained,
         mesh,
         max_length=longest,
         rows_per_batch=config.rows_per_batch,
@@ -109,7 +109,7 @@ def score(config: ScoreSettings) -> None:
     )
     kept, known = None, dict[Job, Reward]()
     if config.output:
-        about = {"checkpoint": found.fingerprint(), "dtype": config.dtype, "max_length": longest}
+        about = {"checkpoint": trained.fingerprint(), "dtype": config.dtype, "max_length": longest}
         digest = hashlib.blake2b(b"".join(path.tokens.tobytes() + b"|" for path in paths))
         kept = Kept(config.output, about, Reward)
         known = kept.resume({"records": digest.hexdigest()})
@@ -117,10 +117,10 @@ def score(config: ScoreSettings) -> None:
     with console.progress("scoring", "responses") as show:
         for first in range(0, len(places), TOGETHER):
             show(len(known), len(jobs))
-            some = places[first : first + TOGETHER]
-            values = scorer([paths[place] for place in some])
-            rewards.finite(values, lambda i, some=some: names(some[i]))  # type: ignore[misc]
-            new = {jobs[place]: Reward(value) for place, value in zip(some, values, strict=True)}
+            part = places[first : first + TOGETHER]
+            values = scorer([paths[place] for place in part])
+            rewards.finite(values, lambda i, part=part: names(part[i]))  # type: ignore[misc]
+            new = {jobs[place]: Reward(value) for place, value in zip(part, values, strict=True)}
             known |= new
             if kept:
                 kept.add(new)
@@ -145,15 +145,15 @@ def read(path: str) -> list[Scorable]:
     Raises:
         UserError: it cannot be read, a record is bad, or there is none.
     """
-    found = []
+    records = []
     for where, value in read_entries(path):
         try:
-            found.append(scorable(as_object(value)))
+            records.append(scorable(as_object(value)))
         except BadRecord as bad:
             raise UserError(f"{where}: {bad}") from None
-    if not found:
+    if not records:
         raise UserError(f"{path} holds no records; prompts with responses are needed")
-    return found
+    return records
 
 
 def scorable(record: Mapping[str, object]) -> Scorable:

@@ -192,9 +192,9 @@ def load(path: str, mesh: Mesh, template_args: str = "") -> Trained:
     Raises:
         UserError: there is nothing of the kind.
     """
-    found = _load(path, mesh)
-    tokenizer = tokenization.with_template_args(found.tokenizer, template_args)
-    return dataclasses.replace(found, tokenizer=tokenizer)
+    trained = _load(path, mesh)
+    tokenizer = tokenization.with_template_args(trained.tokenizer, template_args)
+    return dataclasses.replace(trained, tokenizer=tokenizer)
 
 
 def _load(path: str, mesh: Mesh) -> Trained:
@@ -257,8 +257,8 @@ def with_folders(config: Config, run: RunFolder, mesh: Mesh) -> Config:
     """The config of a run with folders in place of runs, checkpoints and adapters to start from."""
     model = config.get("model", {})
     named = {key: model[key] for key in ("path", "reference") if model.get(key)}
-    found = {key: model_folder(path, run.start, mesh) for key, path in named.items()}
-    return merged(config, {"model": found}) if found != named else config
+    folders = {key: model_folder(path, run.start, mesh) for key, path in named.items()}
+    return merged(config, {"model": folders}) if folders != named else config
 
 
 def placement(model: DecoderConfig, mesh: Mesh, head: bool) -> PyTree:

@@ -108,5 +108,5 @@ def computed(
             rows = np.asarray(compiled(params, trainer.to_device(batch)))[0]
             for row, members in zip(rows, batches.plan.batch(number), strict=True):
                 ends = np.cumsum(tries.lengths[members])
-                for member, found in zip(members, np.split(row, ends)[:-1], strict=True):
-                    yield states.keys(tries[member]), found
+                for member, part in zip(members, np.split(row, ends)[:-1], strict=True):
+                    yield states.keys(tries[member]), part
