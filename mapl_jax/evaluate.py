@@ -156,36 +156,36 @@ def evaluate_model(
         >>> found.summary["base_count"]
         10
     """
-    found = loaded(model)
-    against = _reference(found, os.fspath(reference), beta)
-    settings = judging.encoding(found, max_length)
+    trained = loaded(model)
+    against = _reference(trained, os.fspath(reference), beta)
+    settings = judging.encoding(trained, max_length)
     added = None
     if synthesis is not None:
         added = from_section(SynthesisSettings, synthesis, "synthesis")
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
-        split = prepare.samples_of(data, cache, synthesis=added, tokenizer=found.tokenizer)
-        tries = trie_set.encode_split(split, found.tokenizer, settings, cache)
+        split = prepare.samples_of(data, cache, synthesis=added, tokenizer=trained.tokenizer)
+        tries = trie_set.encode_split(split, trained.tokenizer, settings, cache)
         say_each(trie_set.flaws(tries.counts))
-        scored = _score(found, against, tries, found.mesh, rows_per_batch, compute_in(dtype))
+        scored = _score(trained, against, tries, trained.mesh, rows_per_batch, compute_in(dtype))
     summary = preferences.summarize(scored, seed=seed, resamples=resamples)
     return Evaluation(summary, scored, {**split.counts, "encoding": tries.counts})
 
 
-def _reference(found: Trained, named: str, beta: float) -> implicit.Reference | None:
+def _reference(trained: Trained, named: str, beta: float) -> implicit.Reference | None:
     """The reference of a policy; None of a reward model.
 
     Raises:
         UserError: there is none, or a reward model is given one.
     """
-    if not found.head:
-        return implicit.reference_of(found, named, beta)
+    if not trained.head:
+        return implicit.reference_of(trained, named, beta)
     if named or beta:
         raise UserError("reference and beta are of a policy, and this is a reward model")
     return None
 
 
 def _score(
-    found: Trained,
+    trained: Trained,
     against: implicit.Reference | None,
     tries: trie_set.TrieSet,
     mesh: Mesh,
@@ -197,7 +197,7 @@ def _score(
         score = judging.comparisons
     else:
         score = functools.partial(implicit.comparisons, against=against)
-    return score(found, tries, mesh, rows_per_batch=rows_per_batch, compute=compute)
+    return score(trained, tries, mesh, rows_per_batch=rows_per_batch, compute=compute)
 
 
 @checked(Settings)
@@ -238,14 +238,14 @@ def score(
     """
     messages = as_messages(prompt)
     texts = [as_text(text, f"response {number}") for number, text in enumerate(responses, 1)]
-    found = _reward_model(model)
+    reward_model = _reward_model(model)
     if not texts:
         return []
     ((*rewards,),) = judging.rewards(
-        found,
+        reward_model,
         [messages],
         [texts],
-        found.mesh,
+        reward_model.mesh,
         rows_per_batch=rows_per_batch,
         compute=compute_in(dtype),
     )
@@ -253,10 +253,10 @@ def score(
 
 
 def _reward_model(model: Model) -> Trained:
-    found = loaded(model)
-    if not found.head:
+    trained = loaded(model)
+    if not trained.head:
         raise UserError("this is a policy, which has no score; give a reward model")
-    return found
+    return trained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -293,9 +293,9 @@ def main(arguments: cli.Arguments[Flags]) -> None:
     if output:
         check_folder(output, whole, [*inputs, config.scores])
     mesh = sharding.make_mesh(config.mesh)
-    found = restore.load(config.checkpoint, mesh, config.template_args)
-    against = _reference(found, config.reference, config.beta)
-    settings = judging.encoding(found, config.max_length, config.row_length, config.truncation)
+    trained = restore.load(config.checkpoint, mesh, config.template_args)
+    against = _reference(trained, config.reference, config.beta)
+    settings = judging.encoding(trained, config.max_length, config.row_length, config.truncation)
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
         synthesis = config.synthesis if config.synthesize else None
         split = prepare.samples_of(
@@ -305,21 +305,21 @@ def main(arguments: cli.Arguments[Flags]) -> None:
             seed=config.seed,
             synthesis=synthesis,
             columns=config.columns,
-            tokenizer=found.tokenizer,
+            tokenizer=trained.tokenizer,
         )
-        tries = trie_set.encode_split(split, found.tokenizer, settings, cache)
+        tries = trie_set.encode_split(split, trained.tokenizer, settings, cache)
         say(trie_set.describe(str(config.data), tries))
         say_each([str(against)] if against else [])
         compute = Compute(DTYPES[config.dtype], backend=config.attention)
-        scored = _score(found, against, tries, mesh, config.rows_per_batch, compute)
+        scored = _score(trained, against, tries, mesh, config.rows_per_batch, compute)
         if jax.process_index() == 0:
-            _report(config, arguments, found, against, split, tries.counts, scored, mesh)
+            _report(config, arguments, trained, against, split, tries.counts, scored, mesh)
 
 
 def _report(
     config: Settings,
     arguments: cli.Arguments[Flags],
-    found: Trained,
+    trained: Trained,
     against: implicit.Reference | None,
     split: Split,
     encoding: Mapping[str, int],
@@ -346,7 +346,7 @@ def _report(
         "config": json.loads(json.dumps(arguments.config.to_dict())),
         "eval": {"after": summary},
     }
-    made = found.summary.get("train", {}).get("comparisons", {})
+    made = trained.summary.get("train", {}).get("comparisons", {})
     with replacing(local(output)) as part:
         folder = RunFolder(part)
         write_json(folder.summary, facts)

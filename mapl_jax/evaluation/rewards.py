@@ -42,7 +42,7 @@ class Scorer:
 
     def __init__(
         self,
-        found: Trained,
+        trained: Trained,
         mesh: Mesh,
         *,
         max_length: int,
@@ -52,7 +52,7 @@ class Scorer:
         """Prepares; compiles nothing yet.
 
         Args:
-            found: the reward model.
+            trained: the reward model.
             mesh: of its parameters.
             max_length: longest text, tokens.
             rows_per_batch: rows of tokens at once; made a multiple of the mesh's data parts.
@@ -63,9 +63,9 @@ class Scorer:
         # The length of a row grows with what there is to score, up to that of the longest text.
         doublings = max(0, (max_length - 1).bit_length() - (SHORTEST - 1).bit_length())
         self.lengths = [SHORTEST << i for i in range(doublings + 1)]
-        self._found, self._mesh = found, mesh
-        self._score = _compiled(found.model, mesh, compute)
-        self._pad = found.tokenizer.pad_token_id or 0
+        self._trained, self._mesh = trained, mesh
+        self._score = _compiled(trained.model, mesh, compute)
+        self._pad = trained.tokenizer.pad_token_id or 0
 
     @property
     def tokens(self) -> int:
@@ -137,11 +137,11 @@ class Scorer:
         own = slice(share * self.rows // shares, (share + 1) * self.rows // shares)
         arrays = {"tokens": tokens, "positions": positions, "reach": reach, "leaf_end": ends}
         batch = Batch.of({name: array[:, own] for name, array in arrays.items()})
-        return self._score(self._found.params, sharding.to_device(batch, self._mesh))
+        return self._score(self._trained.params, sharding.to_device(batch, self._mesh))
 
 
 def rewards(
-    found: Trained,
+    trained: Trained,
     conversations: Sequence[Sequence[Message]],
     responses: Sequence[Sequence[str]],
     mesh: Mesh,
@@ -155,7 +155,7 @@ def rewards(
     What is too long loses the beginning of its prompt, as in training.
 
     Args:
-        found: the reward model.
+        trained: the reward model.
         conversations: messages that end with a user's turn.
         responses: to each of them.
         mesh: of the model's parameters.
@@ -166,21 +166,23 @@ def rewards(
     Raises:
         UserError: a conversation is too long for the model, or the model gives no finite number.
     """
-    longest = encoding(found, max_length).max_length
+    longest = encoding(trained, max_length).max_length
     leaves = [(number, text) for number, some in enumerate(responses) for text in some]
     texts = [(conversations[number], text) for number, text in leaves]
 
     def names(place: int) -> str:
         return f"prompt {leaves[place][0] + 1}"
 
-    paths = encode_texts(found, texts, longest, names)
-    scorer = Scorer(found, mesh, max_length=longest, rows_per_batch=rows_per_batch, compute=compute)
+    paths = encode_texts(trained, texts, longest, names)
+    scorer = Scorer(
+        trained, mesh, max_length=longest, rows_per_batch=rows_per_batch, compute=compute
+    )
     given = iter(finite(scorer(paths, progress=True), names))
-    return [[next(given) for _ in some] for some in responses]
+    return [[next(given) for _ in texts] for texts in responses]
 
 
 def encode_texts(
-    found: Trained,
+    trained: Trained,
     texts: Sequence[tuple[Sequence[Message], str]],
     max_length: int,
     names: Callable[[int], str],
@@ -190,7 +192,7 @@ def encode_texts(
     Each is cut by itself: how much is cut of one does not hang on the others.
 
     Args:
-        found: the reward model.
+        trained: the reward model.
         texts: conversations and a response to each.
         max_length: longest text, tokens.
         names: what messages call a text, by its number.
@@ -198,9 +200,9 @@ def encode_texts(
     Raises:
         UserError: a prompt is so long that cutting it is of no use.
     """
-    paths = tokenization.encode_leaves(found.tokenizer, texts)
+    paths = tokenization.encode_leaves(trained.tokenizer, texts)
     counts: collections.Counter[str] = collections.Counter()
-    marks, bos = tokenization.marks(found.tokenizer), found.tokenizer.bos_token_id
+    marks, bos = tokenization.marks(trained.tokenizer), trained.tokenizer.bos_token_id
     for place, (messages, response) in enumerate(texts):
         encode.count_flaws(messages, [response], [paths[place]], marks, counts)
         if len(paths[place]) > max_length:
@@ -232,25 +234,25 @@ def finite(values: Sequence[float], names: Callable[[int], str]) -> Sequence[flo
 
 
 def encoding(
-    found: Trained, max_length: int = 0, row_length: int = 0, truncation: str = "truncate"
+    trained: Trained, max_length: int = 0, row_length: int = 0, truncation: str = "truncate"
 ) -> TrieSettings:
     """How texts become tries for a model.
 
     Args:
-        found: the model.
+        trained: the model.
         max_length: longest leaf, tokens; 0 for that of its run, or else 2048 or the
             model's positions.
         row_length: tokens of a row; 0 for that of its run, or else twice the longest leaf.
         truncation: "truncate", "drop" or "error".
     """
-    data = found.config.get("data", {})
-    max_length = max_length or data.get("max_length", min(2048, found.model.max_positions))
+    data = trained.config.get("data", {})
+    max_length = max_length or data.get("max_length", min(2048, trained.model.max_positions))
     row_length = row_length or max(data.get("row_length", 0), 2 * max_length)
     return TrieSettings(max_length, row_length, truncation)
 
 
 def comparisons(
-    found: Trained,
+    trained: Trained,
     tries: trie_set.TrieSet,
     mesh: Mesh,
     *,
@@ -258,16 +260,16 @@ def comparisons(
     compute: Compute = Compute(),
 ) -> preferences.Scored:
     """Every comparison of a set of tries, with the rewards that a model gives; see `rewards`."""
-    score = _compiled(found.model, mesh, compute)
+    score = _compiled(trained.model, mesh, compute)
     batches = loader.eval_batches(
         tries,
         rows_per_batch=rows_per_batch,
         parts=sharding.data_parts(mesh),
         host=sharding.host_of(mesh),
-        pad_token=found.tokenizer.pad_token_id or 0,
+        pad_token=trained.tokenizer.pad_token_id or 0,
     )
     return score_comparisons(
-        lambda batch: score(found.params, sharding.to_device(batch, mesh)), batches, ()
+        lambda batch: score(trained.params, sharding.to_device(batch, mesh)), batches, ()
     )
 
 
