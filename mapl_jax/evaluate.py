@@ -152,8 +152,8 @@ def evaluate_model(
         >>> import mapl_jax
         >>> pairs = mapl_jax.load_pairs("demo", limit=10)
         >>> model = mapl_jax.build_model(mapl_jax.load_config("rm:tiny"), pairs)
-        >>> found = mapl_jax.evaluate_model(model, pairs)
-        >>> found.summary["base_count"]
+        >>> evaluation = mapl_jax.evaluate_model(model, pairs)
+        >>> evaluation.summary["base_count"]
         10
     """
     trained = loaded(model)

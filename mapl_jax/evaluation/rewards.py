@@ -167,7 +167,7 @@ def rewards(
         UserError: a conversation is too long for the model, or the model gives no finite number.
     """
     longest = encoding(trained, max_length).max_length
-    leaves = [(number, text) for number, some in enumerate(responses) for text in some]
+    leaves = [(number, text) for number, group in enumerate(responses) for text in group]
     texts = [(conversations[number], text) for number, text in leaves]
 
     def names(place: int) -> str:
@@ -178,7 +178,7 @@ def rewards(
         trained, mesh, max_length=longest, rows_per_batch=rows_per_batch, compute=compute
     )
     given = iter(finite(scorer(paths, progress=True), names))
-    return [[next(given) for _ in texts] for texts in responses]
+    return [[next(given) for _ in group] for group in responses]
 
 
 def encode_texts(
