@@ -22,7 +22,7 @@ def key(*parts: object) -> str:
 
 
 def is_usable(folder: Path, *, notify: bool = True) -> bool:
-    """Whether a folder is there as it was made; a notice tells of one that is damaged."""
+    """Whether a folder is there as it was made; a notice names one that is damaged."""
     flaw = files.flaw(folder)
     if flaw and notify and folder.exists():
         console.notice(f"the cache {folder} cannot be used ({flaw}) and is made anew")

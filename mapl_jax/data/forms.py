@@ -352,7 +352,7 @@ def rows_of(source: object) -> Iterator[Mapping[str, object]]:
 
 
 def _plain_or_bad(row: object) -> Mapping[str, object]:
-    """A record of plain values; one that has none is told of where it is read."""
+    """A record of plain values; one that has none is reported where it is read."""
     try:
         return cast(Mapping[str, object], plain(row))
     except ValueError as error:

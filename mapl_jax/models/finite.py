@@ -1,4 +1,4 @@
-"""Whether numbers on devices are finite, told by the name of the first tensor that is not."""
+"""Whether numbers on devices are finite, and the name of the first tensor that is not."""
 
 import functools
 

@@ -49,7 +49,7 @@ class Read(TypedDict):
 
 
 class Summary(Counted):
-    """What is told of a synthesis: counts, times, and where they come from."""
+    """The summary of a synthesis: counts, times, and where they come from."""
 
     records: Read
     seconds: float
@@ -235,7 +235,7 @@ def _publish(
     began: float,
     report: Report | None,
 ) -> Summary:
-    """Puts finished shards in their place, tells of them and seals the folder."""
+    """Puts finished shards in their place, reports them and seals the folder."""
     work = folder / WORK
     stats = Stats()
     shown: list[tuple[int, Sample]] = []

@@ -48,7 +48,7 @@ class Plan(TypedDict):
 
 
 class Counts(TypedDict):
-    """What is told of a finished shard."""
+    """The record of a finished shard."""
 
     stats: dict[str, dict[str, int]]
     shown: list[tuple[int, Sample]]
@@ -97,7 +97,7 @@ class Shard:
             return False
 
     def read_counts(self) -> Counts:
-        """What is told of it once it is made."""
+        """Its record, once it is made."""
         counts: Counts = read_json(self.counts)
         return counts
 
@@ -265,7 +265,7 @@ class Cut:
         os.replace(self._own, self._work)
 
     def renew(self) -> None:
-        """Goes on with the work: its pairs are as they were just read, whatever befell the disk."""
+        """Goes on with the work: its pairs are as they were just read, whatever happened to the disk."""
         for file in self._own.glob("pairs-*"):
             os.replace(file, self._work / file.name)
 

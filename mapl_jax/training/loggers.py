@@ -35,7 +35,7 @@ class Logger(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What a logger is told of a run.
+    """What a logger gets to know of a run.
 
     Attributes:
         workdir: of the run.

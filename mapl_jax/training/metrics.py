@@ -119,7 +119,7 @@ class MetricsWriter:
             self._last[_RATE] = values[_RATE]
 
     def _check_there(self) -> None:
-        """A file that was removed takes lines without a word.
+        """Writing to a file that was removed raises no error.
 
         Raises:
             UserError: the run folder is gone.

@@ -79,7 +79,7 @@ class Preemption:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Within, a request is noted and not acted on; only `reached` tells of it."""
+        """Within, a request is noted and not acted on; only `reached` reports it."""
         with self._mode(interrupts=False):
             yield
 

@@ -33,7 +33,7 @@ def check(settings: RunSettings) -> None:
 
 
 def _is_whole(model: Path) -> bool:
-    """Whether a model is there as it was written; a notice tells of one that is damaged."""
+    """Whether a model is there as it was written; a notice names one that is damaged."""
     flaw = files.flaw(model)
     if flaw and model.exists() and distributed.is_main_process():
         notice(f"{shown(model)} cannot be used ({flaw}) and is made anew")
