@@ -265,7 +265,7 @@ class Cut:
         os.replace(self._own, self._work)
 
     def renew(self) -> None:
-        """Goes on with the work: its pairs are as they were just read, whatever happened to the disk."""
+        """Goes on; its pairs are as they were just read, whatever happened to the disk."""
         for file in self._own.glob("pairs-*"):
             os.replace(file, self._work / file.name)
 
