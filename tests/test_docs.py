@@ -74,7 +74,7 @@ def test_what_a_page_names_is_there(page):
 
 def test_the_first_screen_leads_on():
     text = (ROOT / "README.md").read_text()
-    for name in ("method", "constraints", "configuration", "speed"):
+    for name in ("start", "recipes", "trl", "method", "constraints", "configuration", "speed"):
         assert f"(docs/{name}.md)" in text
     assert "(launch/README.md)" in text
 
