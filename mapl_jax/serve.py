@@ -30,12 +30,12 @@ def main(arguments: cli.Arguments[ServeSettings]) -> None:
         raise UserError("no model given; set --model=DIR")
     with bound(options.host, options.port) as listener:
         mesh = sharding.make_mesh(restore.SPREAD)
-        found = restore.load(options.model, mesh, options.template_args)
-        if not found.head:
+        trained = restore.load(options.model, mesh, options.template_args)
+        if not trained.head:
             raise UserError(f"{options.model} holds a policy, and so no score")
-        longest = rewards.encoding(found, options.max_length).max_length
+        longest = rewards.encoding(trained, options.max_length).max_length
         scorer = rewards.Scorer(
-            found,
+            trained,
             mesh,
             max_length=longest,
             rows_per_batch=options.rows_per_batch,
@@ -44,7 +44,7 @@ def main(arguments: cli.Arguments[ServeSettings]) -> None:
         with console.waiting("compiling", "compiled"):
             scorer.warm_up()
         name = options.name or called(options.model)
-        server = app.server(app.create(scorer, found.tokenizer, options, name, longest))
+        server = app.server(app.create(scorer, trained.tokenizer, options, name, longest))
         # uvicorn ends well and then raises the signal again, which has done its work.
         signal.signal(signal.SIGTERM, lambda *_: None)
         listener.listen(app.CONNECTIONS)

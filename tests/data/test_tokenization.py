@@ -1,5 +1,7 @@
 """Where a response begins, and that it ends in the end of its turn exactly once."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -128,3 +130,20 @@ def test_a_template_that_refuses_a_conversation_says_so(tokenizer, tmp_path):
         tokenization.load(
             str(tmp_path), chat_template="{{ raise_exception('roles must alternate') }}"
         )
+
+
+def test_rendered_text_is_the_leaf_with_or_without_its_first_token_and_white_space(tokenizer):
+    (leaf,) = tokenization.encode_leaves(tokenizer, [(HELLO, TEXTS[0])])
+    talk = [*HELLO, {"role": "assistant", "content": TEXTS[0]}]
+    text = templates.render(tokenizer, talk, add_generation_prompt=False)
+    forms = [text, text.rstrip(), f"{text} \n"]
+    # Servers whose tokenizers add the first token are sent text without it.
+    beginning = copy.deepcopy(tokenizer)
+    beginning.bos_token = "<|im_start|>"
+    forms_without = [form.removeprefix("<|im_start|>") for form in forms]
+    for known, texts in ((tokenizer, forms), (beginning, [*forms, *forms_without])):
+        for path in tokenization.encode_rendered(known, texts, str):
+            np.testing.assert_array_equal(path.tokens, leaf.tokens)
+    for bad in ("", "Fine.", text + "Fine.", text.replace("<|im_end|>", "<|endoftext|>")):
+        with pytest.raises(UserError, match=r"text 1 does not end in <\|im_end\|>"):
+            tokenization.encode_rendered(tokenizer, [text, bad], "text {}".format)

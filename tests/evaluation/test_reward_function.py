@@ -1,8 +1,10 @@
 """Rewards as trainers of policies call them."""
 
+import inspect
 import json
 import re
 
+import numpy as np
 import pytest
 
 import mapl_jax
@@ -143,7 +145,23 @@ def test_other_sentences_are_passed_over(text, ids):
 
 
 def test_tunix_calls_it_as_its_documentation_says():
-    """`reward_fn(prompts=..., completions=..., **columns)` gives as many numbers as prompts."""
-    reward = reward_function(constraints="prompt")
-    values = reward(prompts=[PROMPT], completions=TEXTS[2:3], mode="train", answer=["-"])
-    assert isinstance(values, list) and values == [1.0]
+    """`reward_fn(prompts=..., completions=..., **columns)` gives as many numbers as prompts.
+
+    Tunix passes arrays as well as lists, the settings that the signature names, and every column
+    of the data; it shows the name in its metrics (`tunix/rl/reward_manager.py`, of 2026).
+    """
+    reward = reward_function(constraints="rules")
+    named = inspect.signature(reward).parameters
+    assert [name for name in named if name not in ("prompts", "completions")] == ["columns"]
+    assert named["columns"].kind is inspect.Parameter.VAR_KEYWORD
+    rules = [json.dumps([{"id": "punctuation:no_comma", "params": {"negated": True}}])] * 2
+    values = reward(
+        prompts=np.asarray([PROMPT] * 2),
+        completions=TEXTS[1:3],
+        mode="train",
+        rules=np.asarray(rules, object),
+        answer=np.asarray(["-", "-"]),
+    )
+    assert values == [1.0, 1.0] and isinstance(values, list)
+    np.testing.assert_array_equal(np.asarray(values, np.float32), [1, 1])
+    assert reward.__name__ == "mapl_reward"

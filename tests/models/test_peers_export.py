@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+import mapl_jax
 from mapl_jax.data import tokenization
 from mapl_jax.kernels.rows import Row
 from mapl_jax.models import families, heads, hub, lora, saving
@@ -158,6 +159,26 @@ def test_templated_text_scores_the_same_in_transformers(exported, side):
         inputs = tokenizer.apply_chat_template(talk, return_tensors="pt", return_dict=True)
         with torch.no_grad():
             assert model(**inputs).logits[0, 0].item() == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_transformers_reads_the_score_of_the_library_alone_and_in_any_batch(exported, side):
+    folder, conversations, _ = exported
+    talks = [talk for talk in conversations if talk[-1]["content"]] * 3
+    known = mapl_jax.load_model(folder)
+    expected = [mapl_jax.score(talk[:-1], [talk[-1]["content"]], known)[0] for talk in talks]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, padding_side=side)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    texts = [tokenizer.apply_chat_template(talk, tokenize=False) for talk in talks]
+    for size in (1, 2, len(texts)):
+        for first in range(0, len(texts), size):
+            some = slice(first, first + size)
+            inputs = tokenizer(
+                texts[some], add_special_tokens=False, padding=True, return_tensors="pt"
+            )
+            with torch.no_grad():
+                logits = model(**inputs).logits[:, 0].numpy()
+            np.testing.assert_allclose(logits, expected[some], atol=1e-4)
 
 
 def test_a_pipeline_returns_the_raw_reward(exported):

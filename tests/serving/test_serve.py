@@ -1,5 +1,6 @@
 """Clients of every kind get the rewards that the library gives, alone and under load."""
 
+import ast
 import concurrent.futures
 import contextlib
 import http.client
@@ -10,6 +11,7 @@ import subprocess
 import threading
 import time
 import urllib.parse
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -329,6 +331,29 @@ def test_a_client_that_breaks_off_harms_nobody(port):
     connection.endheaders(b'{"prompt": "a"')
     connection.close()
     assert ask(port, "/health", method="GET")[0] == 200
+
+
+def test_a_client_that_sends_nothing_is_not_waited_for(port, monkeypatch):
+    monkeypatch.setattr(app, "BODY_SECONDS", 0.2)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.putrequest("POST", "/score")
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Content-Length", "1000")
+    connection.endheaders(b'{"prompt": "a"')
+    response = connection.getresponse()
+    assert response.status == 408
+    assert "did not come" in json.loads(response.read())["error"]["message"]
+    connection.close()
+
+
+def test_nothing_that_answers_requests_opens_files():
+    """But for the JSON of a body, what a request holds is given to the tokenizer alone."""
+    for path in Path(app.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in getattr(node, "names", ()) if isinstance(a, ast.alias)]
+            assert not {"os", "io", "pathlib", "Path", "shutil", "storage"} & set(names), path
+            if isinstance(node, ast.Call):
+                assert ast.unparse(node.func).rpartition(".")[2] not in ("open", "local"), path
 
 
 # The command.
