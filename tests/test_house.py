@@ -6,6 +6,7 @@ prints what is left to do.
 """
 
 import ast
+import graphlib
 import io
 import re
 import sys
@@ -161,6 +162,21 @@ def unannounced_imports() -> Iterator[str]:
                 yield f"{module} -> {target}"
 
 
+def arrows_up() -> Iterator[str]:
+    """Folders, formulas and verbs stand on floors: no import leads back to where it came from."""
+    below: dict[str, set[str]] = {}
+    for module in modules():
+        home = room(module).partition(".")[0]
+        below.setdefault(home, set()).update(
+            room(target).partition(".")[0] for target, _ in imports(module)
+        )
+    graph = {home: rooms - {home, ""} for home, rooms in below.items() if home}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        yield " -> ".join(error.args[1])
+
+
 def imported_private_names() -> Iterator[str]:
     """`from module import _name` and `module._name`."""
     for module in modules():
@@ -312,6 +328,7 @@ RULES = (
     imports_of_verbs,
     forbidden_imports,
     unannounced_imports,
+    arrows_up,
     imported_private_names,
     configs_below_verbs,
     modules_as_objects,
