@@ -15,15 +15,11 @@ gradients (extra `peers`; see `mapl_jax/performance/peers.py`).
 import dataclasses
 import os
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
-from mapl_jax.data import loader, run_tokenizer, tokenization, trie_set
-from mapl_jax.data.settings import DataSettings, TokenizerSettings
 from mapl_jax.data.sources import local_names
 from mapl_jax.models import lora
 from mapl_jax.performance import measure
@@ -31,12 +27,10 @@ from mapl_jax.runtime import cli, errors, files, outputs, settings
 from mapl_jax.runtime.console import result, say
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.runtime.settings import from_section, setting
-from mapl_jax.synthesis import prepare
-from mapl_jax.synthesis.settings import Settings as SynthesisSettings
+from mapl_jax.synthesis import run_data
 from mapl_jax.train import Settings
 from mapl_jax.training import reference as weights
 from mapl_jax.training import sharding, step, trainer
-from mapl_jax.training.settings import run_settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,18 +62,19 @@ def main(arguments: cli.Arguments[Flags]) -> None:
     if flags.output:
         mark = outputs.lines("command", "device")
         outputs.check_file(flags.output, mark, inputs)
-    found: dict[str, Any]
+    own = from_section(Settings, config.to_dict())
+    measured: dict[str, Any]
     if flags.attention:
-        found = {"attention_microseconds": measure.attention_by_length((1024, 8192), 1024)}
-        for name, value in found["attention_microseconds"].items():
+        measured = {"attention_microseconds": measure.attention_by_length((1024, 8192), 1024)}
+        for name, value in measured["attention_microseconds"].items():
             result(f"{name:<14}{value:>10.1f} microseconds a token")
     elif flags.versus:
         errors.choice("--versus", flags.versus, ("trl",))
         from mapl_jax.performance import peers
 
-        found = peers.compare(
-            run_settings(config.to_dict()),
-            SynthesisSettings(**config.synthesis),
+        measured = peers.compare(
+            own,
+            own.synthesis,
             pairs=flags.pairs,
             batch=flags.batch,
             repeats=flags.repeats,
@@ -89,11 +84,11 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
             folder = RunFolder(arguments.workdir or cache)
             folder.claim(config.to_dict(), inputs=inputs)
-            found = run(config, folder.path, flags.steps)
-        result(table(found))
-    found = {"command": arguments.command, "device": device(), **found}
+            measured = run(own, folder, flags.steps)
+        result(table(measured))
+    measured = {"command": arguments.command, "device": device(), **measured}
     if flags.output:
-        files.write_json(flags.output, found)
+        files.write_json(flags.output, measured)
         say("", flags.output)
 
 
@@ -104,60 +99,37 @@ def device() -> str:
     return f"{jax.device_count()} x {kind}{cores}"
 
 
-def _data(
-    config: ConfigDict, folder: Path, *, synthesized: bool
-) -> tuple[tokenization.Tokenizer, trie_set.TrieSet]:
-    """The tokenizer of a config and its training data."""
-    data = from_section(DataSettings, config.data.to_dict(), "data")
-    load = prepare.samples if synthesized else prepare.demonstrations
-    split, _ = load(data, SynthesisSettings(**config.synthesis), config.seed, folder / "cache")
-    settings = from_section(TokenizerSettings, config.tokenizer.to_dict(), "tokenizer")
-    tokenizer = run_tokenizer.make_tokenizer(
-        settings, config.model.path, split, folder / "tokenizer"
-    )
-    return tokenizer, trie_set.encode_split(split, tokenizer, data, folder / "cache")
-
-
-def run(config: ConfigDict, folder: Path, steps: int) -> dict[str, object]:
-    """Measures the steps of a config.
+def run(own: Settings, folder: RunFolder, steps: int) -> dict[str, object]:
+    """Measures the steps of a run.
 
     Args:
-        config: as for training.
+        own: settings of the run.
         folder: for caches and the tokenizer.
         steps: how many.
     """
-    chosen = run_settings(config.to_dict())
-    mesh = sharding.make_mesh(chosen.mesh)
-    compute = trainer.compute_of(chosen.train, mesh)
-    objective = trainer.objective_of(chosen)
-    tokenizer, tries = _data(config, folder, synthesized=objective.kind == "comparisons")
-    chosen = settings.replace(chosen, {"train": {"steps": steps + WARM}})
-    plan = trainer.make_plan(chosen, tries, objective, mesh)
-    source = trainer.first_parameters(chosen, tokenizer, objective.head)
-    made = trainer.of_run(chosen, source.model, objective, mesh, plan.steps)
+    own = settings.replace(own, {"train": {"steps": steps + WARM}})
+    mesh = sharding.make_mesh(own.mesh)
+    objective = trainer.objective_of(own)
+    data = run_data.load(folder, own, own.model.path, objective.kind)
+    plan = trainer.make_plan(own, data.train, objective, mesh)
+    source = trainer.first_parameters(own, data.tokenizer, objective.head)
+    made = trainer.of_run(own, source.model, objective, mesh, plan.steps, data.tokenizer)
+    compute = made.compute
     first, frozen = lora.split(source.make(made.places), source.model.lora)
-    pad = tokenizer.pad_token_id or 0
-    reference = weights.reference_of(chosen, source, tokenizer, objective)
+    reference = weights.reference_of(own, source, data.tokenizer, objective)
     numbers = weights.reference_logps(
         reference,
         objective,
-        [tries],
+        [data.train],
         params=lora.join(first, frozen) if reference is source else None,
         mesh=mesh,
-        cache_dir=folder / "cache",
-        rows_per_batch=config.eval.rows_per_batch,
-        pad_token=pad,
+        cache_dir=data.cache_dir,
+        rows_per_batch=own.eval.rows_per_batch,
+        pad_token=made.pad_token,
         compute=compute,
     )
-    batches = loader.Batches(
-        tries,
-        plan,
-        weights=objective.weights,
-        inter_gamma=objective.inter_gamma,
-        joint=objective.joint,
-        reference=numbers[0],
-        pad_token=pad,
-        accumulation=config.train.accumulation,
+    batches = made.batches(
+        data.train, plan, reference=numbers[0], accumulation=own.train.accumulation
     )
     state = step.compile_first_state(made.optimizer, made.shardings)(first)
     peak = measure.matmul_peak(compute.dtype)
@@ -174,7 +146,7 @@ def run(config: ConfigDict, folder: Path, steps: int) -> dict[str, object]:
         **timed,
         "parameters": sum(x.size for x in jax.tree.leaves(made.shapes)),
         "dtype": np.dtype(compute.dtype).name,
-        "attention": trainer.attention_of(source.model, compute, chosen.data.row_length),
+        "attention": trainer.attention_of(source.model, compute, own.data.row_length),
         "samples_per_second": work.samples / seconds,
         "comparisons_per_second": work.comparisons / seconds,
         "tokens_per_second": work.tokens / seconds,
