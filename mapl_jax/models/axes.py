@@ -25,6 +25,12 @@ TABLE: dict[tuple[str, ...], tuple[str | None, ...]] = {
     ("up", "bias"): ("mlp",),
     ("down", "bias"): ("embed",),
     ("scale",): (None,),
+    ("alpha_p",): (None,),
+    ("alpha_n",): (None,),
+    ("router",): ("embed", None),
+    ("mlp", "gate"): ("experts", "embed", "mlp"),
+    ("mlp", "up"): ("experts", "embed", "mlp"),
+    ("mlp", "down"): ("experts", "mlp", "embed"),
 }
 
 

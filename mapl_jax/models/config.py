@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from mapl_jax.models.lora import Lora
+from mapl_jax.models.lora import ALL, Lora
 from mapl_jax.models.rope import RopeScaling
 from mapl_jax.runtime import settings
 from mapl_jax.runtime.errors import UserError
@@ -19,10 +19,14 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "silu": jax.nn.silu,
     "gelu_tanh": functools.partial(jax.nn.gelu, approximate=True),
 }
+# Of experts, without adapters.
+EXPERT_MATRICES = ("gate", "up", "down")
+# Has parameters, and no gate.
+XIELU = "xielu"
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 LISTS = ("sliding", "unrotated", "eos_tokens")
 CHOICES = {
-    "activation": tuple(ACTIVATIONS),
+    "activation": (*ACTIVATIONS, XIELU),
     "norms": ("before", "after", "both", "shared"),
     "qk_norm": (None, "head", "projection"),
     "rotary_pairs": ("halves", "neighbours"),
@@ -90,8 +94,12 @@ class DecoderConfig:
         heads: N, query heads.
         kv_heads: K, key/value heads.
         head_dim: H.
-        mlp_width: F.
-        activation: of the feed-forward gate, "silu" or "gelu_tanh".
+        mlp_width: F, of each expert where there are several.
+        experts: E, feed-forward layers that tokens choose among; 0 for one that all take.
+        experts_per_token: how many of them a token takes.
+        expert_weights_to_one: the weights of those are made to sum to 1.
+        activation: of the feed-forward gate, "silu" or "gelu_tanh"; or "xielu" without a gate, with
+            two parameters of its own.
         rope_theta: base of the rotary angles.
         rope_scaling: of the rotary angles of layers without a window.
         rotary_dim: how much of a head turns; None for all of it.
@@ -134,6 +142,9 @@ class DecoderConfig:
     kv_heads: int
     head_dim: int
     mlp_width: int
+    experts: int = 0
+    experts_per_token: int = 0
+    expert_weights_to_one: bool = False
     activation: str = "silu"
     rope_theta: float = 10_000.0
     rope_scaling: RopeScaling | None = None
@@ -182,6 +193,18 @@ class DecoderConfig:
                 )
         if self.lora is not None and not self.lora.rank:
             raise UserError("model: lora.rank must be at least 1, not 0")
+        if self.experts and not 1 <= self.experts_per_token <= self.experts:
+            raise UserError(
+                f"model: experts_per_token ({self.experts_per_token}) must be at least 1 and at "
+                f"most experts ({self.experts})"
+            )
+        if self.experts and self.lora is not None and {*self.lora.names} & {*EXPERT_MATRICES}:
+            raise UserError(
+                "lora.targets: experts cannot have adapters; set lora.targets to q,k,v,o"
+            )
+        chosen = self.lora.names if self.lora is not None and self.lora.targets != ALL else ()
+        if self.activation == XIELU and "gate" in chosen:
+            raise UserError("lora.targets has gate, and this model has none; leave it out")
         if self.lora is not None and self.lora.layers > self.layers:
             raise UserError(
                 f"lora.layers is {self.lora.layers}, and the model has {self.layers} layers"

@@ -9,7 +9,8 @@ Parameters are a plain nested dict of arrays, fp32, with the layers stacked alon
       attention_out_norm, mlp_out_norm    scale [layers, D]: of what comes out of them
       attention  q, k, v, o               kernel [layers, in, out], bias [layers, out]
                  q_norm, k_norm           scale [layers, H] or [layers, out]
-      mlp        gate, up, down           kernel [layers, in, out]
+      mlp        gate, up, down           kernel [layers, in, out], or those of
+                                          `feedforward`
     norm                                  scale [D]
     lm_head [D, V]                of an untied policy
     score [D]                     of a reward model
@@ -31,18 +32,17 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PyTree
 
 from mapl_jax.kernels.attention import attention
-from mapl_jax.kernels.compute import Compute
-from mapl_jax.kernels.products import product
+from mapl_jax.kernels.compute import Compute, Spread
 from mapl_jax.kernels.rows import AnyArray, Row
 from mapl_jax.models import lora
-from mapl_jax.models.config import ACTIVATIONS, DecoderConfig
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.feedforward import Experts, Mlp
 from mapl_jax.models.layers import by_layer, layer_kinds
-from mapl_jax.models.lora import Linear
+from mapl_jax.models.lora import INIT_SCALE
 from mapl_jax.models.parameters import Params
 from mapl_jax.models.rope import Rotary, rotate
 from mapl_jax.runtime.errors import UserError
 
-INIT_SCALE = 0.02
 REMAT: dict[str, Callable[..., bool] | None] = {
     "none": None,
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
@@ -73,7 +73,7 @@ class Attention(nnx.Module):
     """Grouped-query attention under the reach mask."""
 
     def __init__(self, config: DecoderConfig, dtype: DTypeLike, *, rngs: nnx.Rngs):
-        linear = functools.partial(_linear, dtype=dtype, rngs=rngs)
+        linear = functools.partial(lora.linear, dtype=dtype, rngs=rngs)
         inner, inner_kv = config.heads * config.head_dim, config.kv_heads * config.head_dim
         self.head_dim = config.head_dim
         self.q = linear(config.width, inner, use_bias=config.qkv_bias)
@@ -102,28 +102,15 @@ class Attention(nnx.Module):
         return _normed(norm, x).reshape(split)
 
 
-class Mlp(nnx.Module):
-    """A gated feed-forward layer (arXiv 2002.05202)."""
-
-    def __init__(self, config: DecoderConfig, dtype: DTypeLike, *, rngs: nnx.Rngs):
-        linear = functools.partial(_linear, dtype=dtype, rngs=rngs)
-        self.activation = config.activation
-        self.gate = linear(config.width, config.mlp_width, use_bias=config.mlp_bias)
-        self.up = linear(config.width, config.mlp_width, use_bias=config.mlp_bias)
-        self.down = linear(config.mlp_width, config.width, use_bias=config.mlp_bias)
-
-    def __call__(self, x: Float[Array, "R S D"]) -> Float[Array, "R S D"]:
-        """Applies it to every token."""
-        return self.down(ACTIVATIONS[self.activation](self.gate(x)) * self.up(x))
-
-
 class Layer(nnx.Module):
     """Attention and feed-forward, each added to its input, with norms before, after or both.
 
     Or both of one input and norm, added to it together.
     """
 
-    def __init__(self, config: DecoderConfig, dtype: DTypeLike, *, rngs: nnx.Rngs):
+    def __init__(
+        self, config: DecoderConfig, dtype: DTypeLike, spread: Spread | None, *, rngs: nnx.Rngs
+    ):
         def norm(*places: str) -> Norm | None:
             return Norm(config, config.width, dtype) if config.norms in places else None
 
@@ -131,7 +118,11 @@ class Layer(nnx.Module):
         self.attention = Attention(config, dtype, rngs=rngs)
         self.attention_out_norm = norm("after", "both")
         self.mlp_norm = norm("before", "both")
-        self.mlp = Mlp(config, dtype, rngs=rngs)
+        self.mlp = (
+            Experts(config, dtype, spread, rngs=rngs)
+            if config.experts
+            else Mlp(config, dtype, rngs=rngs)
+        )
         self.mlp_out_norm = norm("after", "both")
         self.multiplier = config.residual_multiplier
         self.side_by_side = config.norms == "shared"
@@ -168,7 +159,14 @@ class Part(NamedTuple):
 class Decoder(nnx.Module):
     """Tokens to hidden states."""
 
-    def __init__(self, config: DecoderConfig, dtype: DTypeLike = jnp.float32, *, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        config: DecoderConfig,
+        dtype: DTypeLike = jnp.float32,
+        spread: Spread | None = None,
+        *,
+        rngs: nnx.Rngs,
+    ):
         self.dtype = dtype
         self.adapted = config.lora.layers if config.frozen_layers and config.lora else 0
         self.embed_scale = config.width**0.5 if config.scale_embeddings else None
@@ -179,7 +177,7 @@ class Decoder(nnx.Module):
 
         def make(key: Array) -> Layer:
             layer_rngs = nnx.Rngs(key)
-            layer = Layer(config, dtype, rngs=layer_rngs)
+            layer = Layer(config, dtype, spread, rngs=layer_rngs)
             return lora.adapt(layer, config.lora, dtype, rngs=layer_rngs)
 
         stack = nnx.vmap(make)
@@ -326,7 +324,7 @@ def hidden(
     """
     if compute.remat not in REMAT:
         raise UserError(f"remat is {compute.remat!r}; choose one of {', '.join(REMAT)}")
-    decoder = bound(config, params, compute.dtype)
+    decoder = bound(config, params, compute.dtype, compute.spread)
     of_layer = by_layer(config, row.positions)
 
     def context(kind: Array) -> tuple[Rotary, Callable[..., Array]]:
@@ -351,9 +349,11 @@ def hidden(
     return decoder(row, layer_kinds(config), context, policy, place, trunk=trunk)
 
 
-def bound(config: DecoderConfig, params: Params, dtype: DTypeLike) -> Decoder:
+def bound(
+    config: DecoderConfig, params: Params, dtype: DTypeLike, spread: Spread | None = None
+) -> Decoder:
     """The decoder with its parameters; a head among them is left alone."""
-    definition, empty = _definition(config, jnp.dtype(dtype))
+    definition, empty = _definition(config, jnp.dtype(dtype), spread)
     return nnx.merge(definition, nnx.State({name: params[name] for name in empty}))
 
 
@@ -363,30 +363,13 @@ def softcapped(x: Float[Array, "..."], cap: float | None) -> Float[Array, "..."]
 
 
 @functools.cache
-def _definition(config: DecoderConfig, dtype: DTypeLike) -> tuple[nnx.GraphDef[Decoder], Params]:
+def _definition(
+    config: DecoderConfig, dtype: DTypeLike, spread: Spread | None
+) -> tuple[nnx.GraphDef[Decoder], Params]:
     """How a decoder is put together from parameters, and their shapes."""
-    abstract = nnx.eval_shape(lambda: Decoder(config, dtype, rngs=nnx.Rngs(0)))
+    abstract = nnx.eval_shape(lambda: Decoder(config, dtype, spread, rngs=nnx.Rngs(0)))
     definition, state = nnx.split(abstract)
     return definition, nnx.to_pure_dict(state)
-
-
-def _linear(
-    inputs: int, outputs: int, *, dtype: DTypeLike, rngs: nnx.Rngs, use_bias: bool = False
-) -> Linear:
-    return Linear(
-        inputs,
-        outputs,
-        use_bias=use_bias,
-        dtype=dtype,
-        kernel_init=nnx.initializers.normal(INIT_SCALE),
-        dot_general=_product,
-        rngs=rngs,
-    )
-
-
-def _product(x: Array, matrix: Array, *_: object, **__: object) -> Array:
-    """What a linear layer asks for: the last axis of the states with the first of the matrix."""
-    return product(x, matrix)
 
 
 def _normed(norm: Norm | None, x: Array) -> Array:

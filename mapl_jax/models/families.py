@@ -23,7 +23,7 @@ class Tensor:
 
     Attributes:
         path: keys in the parameters.
-        name: in the checkpoint; `{i}` is the layer, one tensor for each.
+        name: in the checkpoint; `{i}` is the layer and `{e}` the expert, one tensor for each.
         form: of the checkpoint's tensor: the same, transposed, or with a first axis of size 1.
     """
 
@@ -35,6 +35,11 @@ class Tensor:
     def stacked(self) -> bool:
         """Whether the parameter holds one tensor for each layer."""
         return "{i}" in self.name
+
+    @property
+    def by_expert(self) -> bool:
+        """Whether the parameter (of one layer) holds one tensor for each expert."""
+        return "{e}" in self.name
 
     def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape in the checkpoint of a parameter (of one layer) of some shape."""
@@ -78,6 +83,7 @@ class Family:
         rope_theta: base of rotary angles if the file has none.
         local_rope_theta: the same for layers with a window, where they have their own; "rope_theta"
             for that of the model, unscaled.
+        written: tensors of a checkpoint, one a layer, that are no parameters: name -> number.
         causal_prefix: `prefix` of the language model where it is another.
         classifier: whether `transformers` has a reward model of the family.
     """
@@ -94,6 +100,7 @@ class Family:
     output_bias: bool = False
     rope_theta: float = 10_000.0
     local_rope_theta: float | str | None = None
+    written: Mapping[str, float] = dataclasses.field(default_factory=dict)
     causal_prefix: str | None = None
     classifier: bool = True
 
@@ -134,14 +141,19 @@ TOKENS = {
     "bos_token_id": "bos_token",
     "eos_token_id": "eos_tokens",
 }
-BOOLEANS = ("tie_embeddings", "qkv_bias", "mlp_bias")
-INTEGERS = ("vocab_size", "width", "layers", "heads", "kv_heads", "mlp_width", "max_positions")
+BOOLEANS = ("tie_embeddings", "qkv_bias", "mlp_bias", "expert_weights_to_one")
+INTEGERS = (
+    *("vocab_size", "width", "layers", "heads", "kv_heads", "mlp_width", "max_positions"),
+    *("experts", "experts_per_token"),
+)
 NULLABLE = ("attention_softcap", "logit_softcap")
 # Far beyond any model; a number beyond it would only take time and memory.
-MOST_LAYERS = 10_000
+MOST = {"layers": 10_000, "experts": 10_000}
 LAYER = "model.layers.{i}."
 EMBED = Tensor(("embed",), "model.embed_tokens.weight")
 SCORE = Tensor(("score",), "score.weight", ROW)
+# Numbers of xIELU that are the same in all models.
+XIELU_BETA, XIELU_EPS = 0.5, -1e-6
 LM_HEAD = Tensor(("lm_head",), "lm_head.weight", TRANSPOSED)
 
 
@@ -197,10 +209,11 @@ NORMS_BOTH = (
 
 DEFAULTS = {"rms_norm_eps": 1e-6, "tie_word_embeddings": False, "max_position_embeddings": 32_768}
 ALL_HEADS = {"num_key_value_heads": "num_attention_heads"}
-# What no family here can do, whichever of them a file says it is.
+EXPERTS = ("num_experts", "num_local_experts")
+# What no family here can do, whichever of them a file says it is; those with experts have EXPERTS.
 NEVER: dict[str, tuple[object, ...]] = {
     **dict.fromkeys(("quantization_config", "quantization", "compression_config"), ()),
-    **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts"), ()),
+    **dict.fromkeys((*EXPERTS, "n_routed_experts"), ()),
     **dict.fromkeys(("q_lora_rank", "kv_lora_rank", "clip_qkv"), ()),
     **dict.fromkeys(("is_encoder_decoder", "add_cross_attention"), (False,)),
     # With these, `transformers` lets every token attend to all others.
@@ -295,6 +308,52 @@ FAMILIES: dict[str, Family] = {
         fields={**FIELDS, **ATTENTION_BIAS},
         defaults={**DEFAULTS, "head_dim": 128, "sliding_window": 4096, "attention_bias": False},
         fixed=SILU,
+        constants={"qk_norm": "head"},
+        windows=LATER,
+        output_bias=True,
+    ),
+    "qwen3_moe": Family(
+        prefix="Qwen3Moe",
+        tensors=(
+            *EMBED_AND_NORM,
+            *NORMS_BEFORE,
+            *(_kernel("attention", name) for name in "qkvo"),
+            *QK_NORMS,
+            *QKV_BIASES,
+            *OUTPUT_BIAS,
+            Tensor(("layers", "mlp", "router"), f"{LAYER}mlp.gate.weight", TRANSPOSED),
+            *(
+                Tensor(
+                    ("layers", "mlp", name),
+                    f"{LAYER}mlp.experts.{{e}}.{name}_proj.weight",
+                    TRANSPOSED,
+                )
+                for name in ("gate", "up", "down")
+            ),
+        ),
+        fields={
+            **{key: field for key, field in FIELDS.items() if field != "mlp_width"},
+            **ATTENTION_BIAS,
+            "moe_intermediate_size": "mlp_width",
+            "num_experts": "experts",
+            "num_experts_per_tok": "experts_per_token",
+            "norm_topk_prob": "expert_weights_to_one",
+        },
+        defaults={
+            **DEFAULTS,
+            "head_dim": 128,
+            "sliding_window": 4096,
+            "attention_bias": False,
+            "num_experts": "num_local_experts",
+            "norm_topk_prob": False,
+        },
+        fixed={
+            **{key: known for key, known in SILU.items() if key not in EXPERTS},
+            # Layers without experts among the others; a loss that balances experts.
+            "mlp_only_layers": ([],),
+            "decoder_sparse_step": (1,),
+            "output_router_logits": (False,),
+        },
         constants={"qk_norm": "head"},
         windows=LATER,
         output_bias=True,
@@ -456,6 +515,46 @@ FAMILIES: dict[str, Family] = {
         },
         fixed=SILU,
         constants={"norms": "both", "rotary_pairs": "neighbours"},
+    ),
+    "apertus": Family(
+        prefix="Apertus",
+        tensors=(
+            *EMBED_AND_NORM,
+            *_norms(attention_norm="attention_layernorm", mlp_norm="feedforward_layernorm"),
+            *(_kernel("attention", name) for name in "qkvo"),
+            *(_kernel("mlp", name) for name in ("up", "down")),
+            *(
+                Tensor(("layers", "mlp", name), f"{LAYER}mlp.act_fn.{name}")
+                for name in ("alpha_p", "alpha_n")
+            ),
+            *QKV_BIASES,
+            *OUTPUT_BIAS,
+            *QK_NORMS,
+        ),
+        fields={**FIELDS, **ATTENTION_BIAS},
+        defaults={
+            **DEFAULTS,
+            **ALL_HEADS,
+            "rms_norm_eps": 1e-5,
+            "max_position_embeddings": 65_536,
+            "attention_bias": False,
+            "rope_parameters": {
+                "rope_type": "llama3",
+                "factor": 8.0,
+                "original_max_position_embeddings": 8192,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+            },
+        },
+        fixed={**NEVER, "hidden_act": ("xielu",)},
+        constants={"activation": "xielu", "qk_norm": "head"},
+        output_bias=True,
+        rope_theta=12_000_000.0,
+        written={
+            f"{LAYER}mlp.act_fn.beta": XIELU_BETA,
+            f"{LAYER}mlp.act_fn.eps": XIELU_EPS,
+        },
+        classifier=False,
     ),
     "cohere": COHERE,
     "cohere2": dataclasses.replace(

@@ -300,10 +300,12 @@ def _write(cache: Cache, number: Array, at: int | Array, k: Array, v: Array) -> 
 
 
 def _cast(params: Params, dtype: DTypeLike) -> Params:
-    """Parameters in the type of the computation once, and not at every step; norms stay fp32."""
+    """Parameters in the type of the computation once, and not at every step; norms and routers stay
+    fp32.
+    """
 
     def cast(path: tuple[DictKey, ...], leaf: Array) -> Array:
-        return leaf if path[-1].key == "scale" else leaf.astype(dtype)
+        return leaf if path[-1].key in ("scale", "router") else leaf.astype(dtype)
 
     return jax.tree_util.tree_map_with_path(cast, params)
 

@@ -15,7 +15,7 @@ from mapl_jax.models.families import (
     INTEGERS,
     LATER,
     LISTED,
-    MOST_LAYERS,
+    MOST,
     NEVER,
     NOWHERE,
     NULLABLE,
@@ -51,8 +51,9 @@ def from_hf(raw: Json, where: str) -> DecoderConfig:
         if raw.get(key) is not None and raw[key] not in allowed:
             raise UserError(f"{where}: {key} = {raw[key]!r} is not supported for {model_type}")
     fields: Json = {field: _value(raw, family, key, where) for key, field in family.fields.items()}
-    if fields["layers"] > MOST_LAYERS:
-        raise UserError(f"{where}: num_hidden_layers is {fields['layers']}; no model has so many")
+    for key, field in family.fields.items():
+        if fields[field] is not None and field in MOST and fields[field] > MOST[field]:
+            raise UserError(f"{where}: {key} is {fields[field]}; no model has so many")
     for key, field in TOKENS.items():
         # -1 is an older way to say that there is none.
         ids = token_ids(None if raw.get(key) in (-1, [-1]) else raw.get(key), key, where)
@@ -252,7 +253,7 @@ def _rotary_dim(raw: Json, entry: object, family: Family, head_dim: int, where: 
 def _rope(raw: Json, family: Family, fields: Json, where: str) -> Json:
     """The fields `rope_theta`, `rope_scaling`, `rotary_dim` and `local_rope_theta`."""
     key = "rope_scaling" if raw.get("rope_scaling") else "rope_parameters"
-    entry = raw.get(key) or {}
+    entry = raw.get(key) or family.defaults.get("rope_parameters", {})
     place = f"{where}: {key}"
     theta = raw.get("rope_theta", family.rope_theta)
     longest = fields["max_positions"]

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,7 +22,15 @@ from mapl_jax.models import families, finite, hf_config, tensors
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.families import EMBED, LM_HEAD, SCORE
 from mapl_jax.models.heads import LogpHead, ScoreHead, score_scale
-from mapl_jax.models.layout import CONFIG, GENERATION_CONFIG, Part, stored_parts, stored_shape
+from mapl_jax.models.layout import (
+    CONFIG,
+    GENERATION_CONFIG,
+    Part,
+    indices,
+    named,
+    stored_parts,
+    stored_shape,
+)
 from mapl_jax.models.parameters import Params, at_path
 from mapl_jax.models.tensors import TensorFiles
 from mapl_jax.runtime import console, storage
@@ -165,7 +174,7 @@ def _placed(
         return jax.make_array_from_callback(part.shape, place, functools.partial(read, name))
     value = jnp.zeros((config.layers, *part.shape), kind, device=place)
     for i in range(config.layers):
-        of_layer = functools.partial(read, name.format(i=i))
+        of_layer = functools.partial(read, name.replace("{i}", str(i)))
         layer = jax.make_array_from_callback(part.shape, _of_layer(place), of_layer)
         # Waiting keeps the disk from running ahead and holding many layers.
         value = jax.block_until_ready(_filler(place)(value, layer, i))
@@ -230,9 +239,14 @@ def _read(
     """What a device holds of a parameter (of one layer), which begins at a row of a tensor."""
     index = tuple(slice(*s.indices(n)[:2]) for s, n in zip(index, part.shape, strict=True))
     out = np.empty([s.stop - s.start for s in index], dtype)
+    pieces = [(name, out)]
+    if part.tensor.by_expert:
+        experts, index = index[0], index[1:]
+        pieces = [(name.format(e=experts.start + e), each) for e, each in enumerate(out)]
     first, *others = part.tensor.index(index)
     rows = slice(first.start + row, first.stop + row)
-    files.read(name, (rows, *others), part.tensor.view(out))
+    for each, piece in pieces:
+        files.read(each, (rows, *others), part.tensor.view(piece))
     return out
 
 
@@ -260,11 +274,16 @@ def _check_tensors(
 ) -> None:
     """All that can be wrong is found before anything is read."""
     expected = {
-        name.format(i=i): stored_shape(parts)
+        named(name, at): stored_shape(parts)
         for name, parts in stored.items()
-        for i in range(config.layers if parts[0].tensor.stacked else 1)
+        for at in indices(config, parts[0].tensor)
     }
-    ignored = {LM_HEAD.name} if ignore_lm_head else set()
+    written = {
+        name.format(i=i): value
+        for name, value in families.get(config.family).written.items()
+        for i in range(config.layers)
+    }
+    ignored = {*written, *((LM_HEAD.name,) if ignore_lm_head else ())}
     wrapped = tensors.read_json(path / CONFIG).get("model_type") in families.WRAPPED
     beside = families.BESIDE if wrapped else ()
     found = {
@@ -287,6 +306,10 @@ def _check_tensors(
             f"{path}: unexpected {_listed(unexpected)}; a {config.family} model has no such tensor"
         )
     files.check(expected)
+    for name, value in written.items():
+        found_value = files.number(name) if name in files.names else value
+        if not math.isclose(found_value, value, rel_tol=0.01):
+            raise UserError(f"{path}: {name} is {found_value:g}; only {value:g} is supported")
 
 
 def _listed(names: list[str]) -> str:

@@ -16,19 +16,29 @@ BASE = "base"
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A parameter as a part of a checkpoint's tensor: its shape (of one layer) in either form."""
+    """A parameter as a part of a checkpoint's tensor.
+
+    Attributes:
+        tensor: the parameter and the tensor's name.
+        shape: of the parameter, of one layer.
+    """
 
     tensor: Tensor
     shape: tuple[int, ...]
 
     @property
+    def stored(self) -> tuple[int, ...]:
+        """Its shape in the checkpoint, of one expert."""
+        return self.tensor.shape(self.shape[1:] if self.tensor.by_expert else self.shape)
+
+    @property
     def rows(self) -> int:
         """How many rows of the tensor it takes."""
-        return self.tensor.shape(self.shape)[0]
+        return self.stored[0]
 
 
 def stored_parts(config: DecoderConfig, head: bool, params: Params) -> dict[str, tuple[Part, ...]]:
-    """The parameters in each tensor of a checkpoint; `{i}` in a name is the layer."""
+    """The parameters in each tensor of a checkpoint; `{i}` is the layer, `{e}` the expert."""
     table = list(families.get(config.family).tensors)
     if head:
         table.append(SCORE)
@@ -51,5 +61,19 @@ def _has(params: Params, path: tuple[str, ...]) -> bool:
 
 def stored_shape(parts: tuple[Part, ...]) -> tuple[int, ...]:
     """Shape of a checkpoint's tensor."""
-    _, *others = parts[0].tensor.shape(parts[0].shape)
+    _, *others = parts[0].stored
     return (sum(part.rows for part in parts), *others)
+
+
+def indices(config: DecoderConfig, tensor: Tensor) -> list[tuple[int, ...]]:
+    """Where the tensors of one name lie in their parameter: (), of a layer, or of its expert."""
+    if not tensor.stacked:
+        return [()]
+    if not tensor.by_expert:
+        return [(i,) for i in range(config.layers)]
+    return [(i, e) for i in range(config.layers) for e in range(config.experts)]
+
+
+def named(name: str, at: tuple[int, ...]) -> str:
+    """The name of a tensor at one of its `indices`."""
+    return name.format(**dict(zip("ie", at, strict=False)))

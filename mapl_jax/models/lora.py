@@ -29,6 +29,8 @@ from mapl_jax.runtime.settings import setting
 TARGETS = ("q", "k", "v", "o", "gate", "up", "down")
 ALL = "all"
 HEADS = ("score",)
+# Standard deviation of random matrices.
+INIT_SCALE = 0.02
 
 Layer = TypeVar("Layer", bound=nnx.Module)
 
@@ -103,6 +105,26 @@ class Linear(nnx.Linear):
         """Applies it to every token."""
         outputs = super().__call__(inputs, out_sharding)
         return outputs if self.lora is None else outputs + self.lora(inputs)
+
+
+def linear(
+    inputs: int, outputs: int, *, dtype: DTypeLike, rngs: nnx.Rngs, use_bias: bool = False
+) -> Linear:
+    """A matrix of a layer, without an adapter."""
+    return Linear(
+        inputs,
+        outputs,
+        use_bias=use_bias,
+        dtype=dtype,
+        kernel_init=nnx.initializers.normal(INIT_SCALE),
+        dot_general=_product,
+        rngs=rngs,
+    )
+
+
+def _product(x: Array, matrix: Array, *_: object, **__: object) -> Array:
+    """What a linear layer asks for: the last axis of the states with the first of the matrix."""
+    return product(x, matrix)
 
 
 def adapt(layer: Layer, lora: Lora | None, dtype: DTypeLike, *, rngs: nnx.Rngs) -> Layer:

@@ -149,6 +149,8 @@ def merged(folder: Path, config: DecoderConfig, params: Params) -> Params:
             "(merge_and_unload) and save the model"
         )
     for name, parts in layout.stored_parts(config, head, params).items():
+        if parts[0].tensor.by_expert:
+            continue
         row = 0
         for part in parts:
             rows, row = slice(row, row + part.rows), row + part.rows
@@ -339,7 +341,8 @@ def _modules(config: DecoderConfig) -> dict[tuple[str, ...], str]:
     }
     wanted = {path: name for path, name in modules.items() if path[-1] in config.lora.names}
     found = {path[-1] for path in wanted}
-    if missing := [name for name in config.lora.names if name not in found]:
+    there = {tensor.path[-2] for tensor in tensors if tensor.path[-1] == "kernel"}
+    if missing := [name for name in config.lora.names if name in there - found]:
         raise UserError(
             f"{config.family} models keep {', '.join(missing)} in one matrix with others, for "
             "which PEFT has no such adapters; export without --adapter, which merges them"

@@ -18,7 +18,15 @@ from transformers import PreTrainedTokenizerBase
 from mapl_jax.models import families, hf_config, tensors
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.hub import Folder
-from mapl_jax.models.layout import CONFIG, GENERATION_CONFIG, Part, stored_parts, stored_shape
+from mapl_jax.models.layout import (
+    CONFIG,
+    GENERATION_CONFIG,
+    Part,
+    indices,
+    named,
+    stored_parts,
+    stored_shape,
+)
 from mapl_jax.models.parameters import Params, at_path
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.outputs import replacing
@@ -84,8 +92,8 @@ def check_tokenizer(config: DecoderConfig, tokenizer: PreTrainedTokenizerBase) -
 
 
 @jax.jit
-def _layer(stack: jax.Array, i: int) -> jax.Array:
-    return jax.lax.dynamic_index_in_dim(stack, i, keepdims=False)
+def _at(stack: jax.Array, at: tuple[int, ...]) -> jax.Array:
+    return stack[at]
 
 
 def _outward(
@@ -94,23 +102,29 @@ def _outward(
     """Name, bytes and maker of every tensor, those of a layer together."""
     stored = stored_parts(config, head, params)
 
-    def make(parts: tuple[Part, ...], i: int | None) -> np.ndarray:
+    def make(parts: tuple[Part, ...], at: tuple[int, ...]) -> np.ndarray:
         arrays = []
         for part in parts:
             value = at_path(params, part.tensor.path)
-            array = gather(value if i is None else _layer(value, i))
+            array = gather(_at(value, at) if at else value)
             arrays.append(part.tensor.view(array).astype(dtype))
         return np.ascontiguousarray(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
 
-    def entry(name: str, i: int | None) -> tuple[str, int, Callable[[], np.ndarray]]:
+    def entry(name: str, at: tuple[int, ...]) -> tuple[str, int, Callable[[], np.ndarray]]:
         parts = stored[name]
         size = math.prod(stored_shape(parts)) * dtype.itemsize
-        return name.format(i=i), size, functools.partial(make, parts, i)
+        return named(name, at), size, functools.partial(make, parts, at)
 
-    stacked = [name for name, parts in stored.items() if parts[0].tensor.stacked]
-    single = [name for name in stored if name not in stacked]
-    layers = [entry(name, i) for i in range(config.layers) for name in stacked]
-    return [entry(single[0], None), *layers, *(entry(name, None) for name in single[1:])]
+    tensors = {name: parts[0].tensor for name, parts in stored.items()}
+    every = [(name, at) for name, tensor in tensors.items() for at in indices(config, tensor)]
+    single = [entry(name, at) for name, at in every if not at]
+    layers = [entry(name, at) for name, at in sorted(every, key=lambda x: x[1][:1]) if at]
+    numbers = [
+        (name.format(i=i), dtype.itemsize, functools.partial(np.asarray, value, dtype))
+        for name, value in families.get(config.family).written.items()
+        for i in range(config.layers)
+    ]
+    return [single[0], *layers, *numbers, *single[1:]]
 
 
 def _save_config(

@@ -6,6 +6,7 @@ than what it fills.
 
 import contextlib
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,12 @@ class TensorFiles:
             for start in range(rows.start, rows.stop, step):
                 stop = min(start + step, rows.stop)
                 out[start - rows.start : stop - rows.start] = part[(slice(start, stop), *others)]
+
+    def number(self, name: str) -> float:
+        """The number in a tensor that has only one."""
+        with _open(self._folder / self._files[name]) as file:
+            found = np.asarray(file.get_tensor(self._stored[name]), np.float32)
+        return float(found.ravel()[0]) if found.size == 1 else math.nan
 
     def alias(self, name: str, other: str) -> None:
         """Lets a name that is missing stand for another tensor."""

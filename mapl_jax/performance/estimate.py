@@ -258,7 +258,8 @@ def product_flops(function: Callable[..., object], *arguments: object) -> float:
     return _flops(jax.make_jaxpr(function)(*arguments).jaxpr)
 
 
-def _flops(jaxpr: Any) -> float:
+def _flops(jaxpr: Any, tensor: int = 1) -> float:
+    """Operations of a device; `tensor` devices share the groups of a product of groups."""
     total = 0.0
     for equation in jaxpr.eqns:
         name, params = equation.primitive.name, equation.params
@@ -266,12 +267,22 @@ def _flops(jaxpr: Any) -> float:
             (contracted, _), _ = params["dimension_numbers"]
             inner = math.prod(equation.invars[0].aval.shape[i] for i in contracted)
             total += 2.0 * inner * equation.outvars[0].aval.size
+        elif name == "ragged_dot_general":
+            # Every row of the left side meets one group of the right one.
+            numbers = params["ragged_dot_dimension_numbers"]
+            (contracted, _), _ = numbers.dot_dimension_numbers
+            inner = math.prod(equation.invars[0].aval.shape[i] for i in contracted)
+            groups = equation.invars[2].aval.size
+            summed = set(numbers.lhs_ragged_dimensions) <= set(contracted)
+            outputs = equation.outvars[0].aval.size / (groups if summed else 1)
+            total += 2.0 * inner * outputs / tensor
         elif name == "scan":
-            total += params["length"] * _flops(params["jaxpr"].jaxpr)
+            total += params["length"] * _flops(params["jaxpr"].jaxpr, tensor)
         elif name not in ("while", "pallas_call"):
-            inner_total = sum(_flops(getattr(x, "jaxpr", x)) for x in _jaxprs(params))
-            if name == "shard_map":
-                inner_total *= _parts(params)
+            axes = _axes(params) if name == "shard_map" else {}
+            share = axes.get("tensor", tensor)
+            inner_total = sum(_flops(getattr(x, "jaxpr", x), share) for x in _jaxprs(params))
+            inner_total *= math.prod(axes.values())
             total += inner_total
     return total
 
@@ -280,11 +291,11 @@ def _jaxprs(params: Mapping[str, Any]) -> list[Jaxpr]:
     return [x for x in params.values() if hasattr(x, "eqns") or hasattr(x, "jaxpr")]
 
 
-def _parts(params: Mapping[str, Any]) -> int:
-    """How many devices each run the body of a `shard_map` on a part of their own."""
+def _axes(params: Mapping[str, Any]) -> dict[str, int]:
+    """Axes whose devices each run the body of a `shard_map` on a part of their own, with sizes."""
     mesh = params["mesh"]
     axes = {a for spec in params["in_specs"] for part in spec if part for a in _tuple(part)}
-    return math.prod(mesh.shape[a] for a in axes)
+    return {a: mesh.shape[a] for a in axes}
 
 
 def _tuple(x: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -343,9 +354,8 @@ def memory_traffic(
     # The state is read and written once, the gradients three times.
     state = 2 * (memory.parameters + memory.optimizer) + 3 * memory.parameters
     # Of a layer: inputs and outputs of its products and norms, 2 bytes each.
-    layer = (
-        2.0 * tokens * (8 * model.width + 4 * model.heads * model.head_dim + 3 * model.mlp_width)
-    )
+    inner = model.mlp_width * max(model.experts_per_token, 1)
+    layer = 2.0 * tokens * (8 * model.width + 4 * model.heads * model.head_dim + 3 * inner)
     return state + parts * passes * (2 * weights + layer * model.layers)
 
 

@@ -128,7 +128,7 @@ def _matrices(logical: PyTree) -> PyTree:
 
 def _muon(names: tuple[str | None, ...]) -> optax.contrib.MuonDimensionNumbers | None:
     """The axes of a hidden matrix: into it, and out of it; None for what is left to AdamW."""
-    axes = [axis for axis, name in enumerate(names) if name != "layers"]
+    axes = [axis for axis, name in enumerate(names) if name not in ("layers", "experts")]
     if len(axes) < 2 or "vocab" in names:
         return None
     return optax.contrib.MuonDimensionNumbers(axes[0], tuple(axes[1:]))

@@ -25,6 +25,7 @@ RULES: dict[str | None, str | None] = {
     "embed": "fsdp",
     "heads": "tensor",
     "kv_heads": "tensor",
+    "experts": "tensor",
     "mlp": "tensor",
 }
 

@@ -19,7 +19,7 @@ from mapl_jax.kernels import attention
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.losses import LogProbabilities
 from mapl_jax.models import axes, hub, initial, lora
-from mapl_jax.models.config import DTYPES, DecoderConfig
+from mapl_jax.models.config import DTYPES, EXPERT_MATRICES, DecoderConfig
 from mapl_jax.models.heads import Head
 from mapl_jax.models.initial import InitialWeights
 from mapl_jax.runtime import storage
@@ -387,7 +387,8 @@ def rounded_first(
 
     def change(path: tuple[object, ...], x: jax.Array, place: object) -> jax.Array:
         names = [getattr(key, "key", None) for key in path]
-        if names[0] != "layers" or names[-1] != "kernel" or x.dtype == dtype:
+        matrix = names[-1] in ("kernel", *EXPERT_MATRICES)
+        if names[0] != "layers" or not matrix or x.dtype == dtype:
             return x
         return jax.lax.with_sharding_constraint(x.astype(dtype), place)
 

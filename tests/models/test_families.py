@@ -9,7 +9,7 @@ import pytest
 
 from mapl_jax.kernels.rows import Row
 from mapl_jax.models import axes, decoder, families, hf_config, hub, saving
-from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.config import EXPERT_MATRICES, DecoderConfig
 from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.models.rope import RopeScaling, frequencies, rotate, text_lengths
 from mapl_jax.runtime.errors import UserError
@@ -73,6 +73,30 @@ PUBLISHED = {
     "Qwen3-8B": (
         raw("qwen3", 151936, 4096, 36, 32, 8, 12288, head_dim=128, rope_theta=1e6),
         8_190_735_360,
+    ),
+    "Qwen3-30B-A3B": (
+        raw(
+            "qwen3_moe",
+            151936,
+            2048,
+            48,
+            32,
+            4,
+            6144,
+            head_dim=128,
+            rope_theta=1e6,
+            decoder_sparse_step=1,
+            mlp_only_layers=[],
+            moe_intermediate_size=768,
+            norm_topk_prob=True,
+            num_experts=128,
+            num_experts_per_tok=8,
+            output_router_logits=False,
+            router_aux_loss_coef=0.001,
+            max_window_layers=48,
+            use_sliding_window=False,
+        ),
+        30_532_122_624,
     ),
     "gemma-2b": (
         raw("gemma", 256000, 2048, 18, 8, 1, 16384, head_dim=256, hidden_act="gelu"),
@@ -182,6 +206,22 @@ PUBLISHED = {
             mlp_bias=False,
         ),
         1_669_408_768,
+    ),
+    "Apertus-8B": (
+        raw(
+            "apertus",
+            131072,
+            4096,
+            32,
+            32,
+            8,
+            21504,
+            hidden_act="xielu",
+            rope_theta=12_000_000,
+            rope_scaling=LLAMA3,
+            max_position_embeddings=65536,
+        ),
+        8_053_338_176,
     ),
     "c4ai-command-r7b": (
         raw(
@@ -360,6 +400,8 @@ def test_the_text_part_of_a_model_of_images_is_read_as_a_model_of_text():
 
 def test_rotary_angles_are_what_each_family_has():
     assert config_of("Llama-3.1-8B").rope_scaling == RopeScaling("llama3", 8.0, 1.0, 4.0, 8192)
+    apertus = config_of("Apertus-8B")
+    assert apertus == config_of("Apertus-8B", rope_scaling=None, rope_theta=12_000_000.0)
     gemma = config_of("gemma-3-1b", rope_scaling={"rope_type": "linear", "factor": 8.0})
     assert gemma.rope_theta == 1e6 and gemma.local_rope_theta == 1e4
     assert gemma.rope_scaling == RopeScaling("linear", 8.0)
@@ -425,7 +467,12 @@ def test_a_family_without_a_reward_model_in_transformers_says_so():
     [
         # Kinds of model.
         ("Mistral-7B-v0.1", {"model_type": "mixtral"}, "model_type 'mixtral' is not supported"),
-        ("Qwen3-8B", {"model_type": "qwen3_moe"}, "model_type 'qwen3_moe' is not supported"),
+        ("Qwen3-30B-A3B", {"mlp_only_layers": [0]}, r"mlp_only_layers = \[0\] is not supported"),
+        ("Qwen3-30B-A3B", {"decoder_sparse_step": 2}, "decoder_sparse_step = 2"),
+        ("Qwen3-30B-A3B", {"output_router_logits": True}, "output_router_logits = True"),
+        ("Qwen3-30B-A3B", {"num_experts": None}, "num_experts must be a positive integer"),
+        ("Qwen3-30B-A3B", {"num_experts": 10**6}, "num_experts is 1000000; no model has so many"),
+        ("Qwen3-30B-A3B", {"num_experts_per_tok": 129}, "experts_per_token .129. must be at least"),
         ("gemma-3-1b", {"model_type": "gemma3"}, "model_type 'gemma3' is not supported; choose"),
         (
             "gemma-3-4b",
@@ -445,6 +492,7 @@ def test_a_family_without_a_reward_model_in_transformers_says_so():
         ("gemma-2-2b", {"attention_bias": True}, "attention_bias = True is not supported"),
         ("Llama-3.1-8B", {"hidden_act": "gelu"}, "hidden_act = 'gelu'"),
         ("gemma-2-2b", {"hidden_activation": "silu"}, "hidden_activation = 'silu'"),
+        ("Apertus-8B", {"hidden_act": "silu"}, "hidden_act = 'silu' is not supported for apertus"),
         ("gemma-3-1b", {"use_bidirectional_attention": True}, "use_bidirectional_attention = True"),
         ("gemma-2-2b", {"attn_logit_softcapping": "no"}, "attn_logit_softcapping must be a number"),
         ("Qwen3-8B", {"head_dim": 0}, "head_dim must be a positive integer"),
@@ -532,6 +580,9 @@ SMALL = {
     "mistral": small("Mistral-7B-v0.1", sliding_window=3),
     "qwen2": small("Qwen2.5-7B", use_sliding_window=True, sliding_window=3, max_window_layers=1),
     "qwen3": small("Qwen3-8B"),
+    "qwen3_moe": small(
+        "Qwen3-30B-A3B", num_experts=4, num_experts_per_tok=2, moe_intermediate_size=24
+    ),
     "gemma": small("gemma-2b"),
     "gemma2": small("gemma-2-2b", sliding_window=3, **CAPS),
     "gemma3_text": small(
@@ -554,6 +605,7 @@ SMALL = {
     "smollm3": small("SmolLM3-3B", no_rope_layers=[1, 0, 1], attention_bias=True, mlp_bias=True),
     "granite": small("granite-3.3-2b"),
     "cohere": small("aya-23-8B"),
+    "apertus": small("Apertus-8B"),
     "cohere2": small("c4ai-command-r7b", sliding_window=3, layer_types=[SLIDING, FULL, SLIDING]),
     "glm4": small("GLM-4-9B-0414"),
 }
@@ -580,7 +632,7 @@ def test_matrices_of_every_family_are_spread_over_both_axes_of_a_mesh(family):
     mesh = sharding.make_mesh({"data": 2, "fsdp": 2, "tensor": 2})
     places = sharding.parameters(mesh, shapes, axes.logical_axes(shapes))
     for path, place in jax.tree_util.tree_leaves_with_path(places):
-        matrix = path[-1].key in ("kernel", "embed", "lm_head")
+        matrix = path[-1].key in ("kernel", "embed", "lm_head", *EXPERT_MATRICES)
         assert ({"fsdp", "tensor"} <= set(place.spec)) == matrix
 
 

@@ -155,7 +155,11 @@ CASES = {
         },
     ),
 }
-POLICIES = {"granite", "cohere", "cohere2"}  # of which transformers has no classifier
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "head_dim": 16}
+CASES["qwen3 experts"] = ("qwen3_moe", EXPERTS)
+CASES["qwen3 experts to 1"] = ("qwen3_moe", {**EXPERTS, "norm_topk_prob": True})
+CASES["apertus"] = ("apertus", {"rope_parameters": LLAMA3, "attention_bias": True})
+POLICIES = {"apertus", "granite", "cohere", "cohere2"}  # of which transformers has no classifier
 BY_LENGTH = {"phi3 longrope", "llama dynamic"}
 every_case = pytest.mark.parametrize("case", CASES)
 
@@ -314,6 +318,8 @@ def test_logits_are_those_of_transformers_alone_padded_packed_and_in_a_trie(tmp_
         ("gemma3", {"local_rope_theta": None}),
         ("gemma", {"activation": "silu"}),
         ("cohere2", {"unrotated": ()}),
+        ("qwen3 experts to 1", {"expert_weights_to_one": False}),
+        ("qwen3 experts", {"experts_per_token": 1}),
         ("cohere2", {"norm_centered": False}),
     ],
 )
@@ -368,7 +374,9 @@ def test_a_checkpoint_in_bf16_scores_as_its_rounded_weights_do(tmp_path):
     np.testing.assert_allclose(scores(config, params, *packed(texts()))[0], expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("case", ["qwen2", "gemma2", "gemma3", "olmo2", "cohere2"])
+@pytest.mark.parametrize(
+    "case", ["qwen2", "gemma2", "gemma3", "olmo2", "cohere2", "qwen3 experts", "apertus"]
+)
 def test_gradients_are_those_of_torch(tmp_path, case):
     model = peer(CAUSAL if case in POLICIES else CLASSIFIER, case)
     model.save_pretrained(tmp_path / "in")
@@ -384,13 +392,17 @@ def test_gradients_are_those_of_torch(tmp_path, case):
         every = heads.logits(config, params, row)[0, : sum(LENGTHS)]
         return jnp.sum(jnp.sin(every))
 
-    # Gradients have the forms of parameters, so a folder of them has the names of torch.
+    # Gradients have the forms of parameters, so folders of them have the same names.
     saving.save_params(tmp_path / "slopes", config, jax.jit(jax.grad(total))(params))
-    slopes = load_file(tmp_path / "slopes" / "model.safetensors")
-    for name, parameter in model.named_parameters():
-        expected = parameter.grad.numpy()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.grad)
+    model.save_pretrained(tmp_path / "expected")
+    found, slopes = (load_file(tmp_path / x / "model.safetensors") for x in ("slopes", "expected"))
+    assert found.keys() == slopes.keys()
+    for name, expected in slopes.items():
         scale = max(np.abs(expected).max(), 1.0)
-        np.testing.assert_allclose(slopes[name] / scale, expected / scale, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(found[name] / scale, expected / scale, atol=1e-4, err_msg=name)
 
 
 def bits(folder):
@@ -402,8 +414,11 @@ def bits(folder):
     }
 
 
-@pytest.mark.parametrize("case", sorted(set(CASES) - POLICIES))
-@pytest.mark.parametrize(("kind", "dtype"), [(CLASSIFIER, "bfloat16"), (CAUSAL, "float32")])
+@pytest.mark.parametrize(
+    ("case", "kind", "dtype"),
+    [(case, CLASSIFIER, "bfloat16") for case in sorted(set(CASES) - POLICIES)]
+    + [(case, CAUSAL, "float32") for case in sorted(CASES)],
+)
 def test_what_comes_in_goes_out_bit_for_bit(tmp_path, case, kind, dtype):
     model = peer(kind, case).to(getattr(torch, dtype))
     model.save_pretrained(tmp_path / "in", max_shard_size="20KB")
@@ -417,6 +432,8 @@ def test_what_comes_in_goes_out_bit_for_bit(tmp_path, case, kind, dtype):
     unlike = {"_name_or_path", "problem_type", "id2label", "label2id"}
     # A pattern is written as the list of layers that it stands for.
     unlike |= {"sliding_window_pattern", "_sliding_window_pattern"}
+    if config.experts:
+        unlike |= {"intermediate_size"}  # of layers without experts, of which there are none
     differ = {k: v for k, v in old.to_dict().items() if new.to_dict().get(k) != v}
     assert not set(differ) - unlike
 
@@ -508,6 +525,17 @@ def test_the_text_part_of_gemma_3_is_read_and_comes_out_as_a_model_of_text(tmp_p
         else:
             found = logits(config, params, *one_a_row([text])[:3])[0]
         np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_numbers_of_an_activation_that_are_not_those_of_all_models_are_refused(tmp_path):
+    peer(CAUSAL, "apertus").save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    name = "model.layers.1.mlp.act_fn.beta"
+    save_file(
+        {**load_file(path), name: np.asarray(0.7, np.float32)}, path, metadata={"format": "pt"}
+    )
+    with pytest.raises(hub.UserError, match=r"layers\.1\.mlp\.act_fn\.beta is 0\.7; only 0\.5 is"):
+        load(tmp_path, head=False)
 
 
 def test_a_classifier_with_two_labels_is_refused(tmp_path):
