@@ -53,7 +53,7 @@ METRICS = rows_of("trainer", "only in TRL")
 
 def same(said, value):
     """Whether a cell says this default."""
-    if said in WORDS and (WORDS[said] == value or (WORDS[said] is None and value == [])):
+    if said in WORDS and (WORDS[said] == value or (WORDS[said] is None and value in ([], ""))):
         return True
     try:
         return float(said) == value
