@@ -20,7 +20,7 @@ from mapl_jax.data import trie_set
 from mapl_jax.data.messages import Prompt, as_messages, as_text
 from mapl_jax.data.settings import ON_ERROR, TEMPLATE_ARGS, TRUNCATION
 from mapl_jax.data.sources import Source, local_names
-from mapl_jax.data.splits import Split
+from mapl_jax.data.splits import Split, beside_training
 from mapl_jax.evaluation import ifeval_run, implicit, preferences, scored_file, stored
 from mapl_jax.evaluation import rewards as judging
 from mapl_jax.evaluation.ifeval import IfevalSettings
@@ -164,6 +164,7 @@ def evaluate_model(
         added = from_section(SynthesisSettings, synthesis, "synthesis")
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
         split = prepare.samples_of(data, cache, synthesis=added, tokenizer=trained.tokenizer)
+        split = beside_training(split, trained.run, trained.config)
         tries = trie_set.encode_split(split, trained.tokenizer, settings, cache)
         say_each(trie_set.flaws(tries.counts))
         scored = _score(trained, against, tries, trained.mesh, rows_per_batch, compute_in(dtype))
@@ -307,6 +308,7 @@ def main(arguments: cli.Arguments[Flags]) -> None:
             columns=config.columns,
             tokenizer=trained.tokenizer,
         )
+        split = beside_training(split, trained.run, trained.config)
         tries = trie_set.encode_split(split, trained.tokenizer, settings, cache)
         say(trie_set.describe(str(config.data), tries))
         say_each([str(against)] if against else [])

@@ -16,7 +16,11 @@ _METADATA = re.compile(
     r"dataset_infos?\.json|dataset_dict\.json|state\.json|summary\.json"
     r"|reference\.json|metadata\.json"
 )
-_SPLIT = re.compile(r"(?<![a-z])(train|test|validation|valid|val|dev|eval)(?![a-z])", re.IGNORECASE)
+_SPLIT = re.compile(
+    r"(?<![a-z])(train|test|validation|valid|val|dev|eval)(?![a-z])"
+    r"(?:[_-](?!part|shard|chunk|split|data|of)([a-z]+))?",
+    re.IGNORECASE,
+)
 BUCKET = re.compile(r"[a-z][a-z0-9]*://")
 _SHARD = re.compile(r"samples-\d{5,}-of-(\d{5,})\.(?:jsonl|parquet)")
 HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?::([^?]+))?(?:\?(.+))?")
@@ -115,18 +119,21 @@ def data_files(folder: Path) -> list[Path]:
     splits = {file: _split_of(file, folder) for file in files}
     if len(set(splits.values())) == 1:
         return files
-    train = [file for file in files if splits[file] == "train"]
-    if not train or not all(splits.values()):
+    train = [file for file in files if splits[file].partition("_")[0] == "train"]
+    # train_prefs and train_sft are not one split.
+    if not train or not all(splits.values()) or len({splits[file] for file in train}) > 1:
         shown = ", ".join(str(file.relative_to(folder)) for file in files)
         raise UserError(f"{folder} holds files of several splits ({shown}); give the one to read")
     return train
 
 
 def _split_of(file: Path, folder: Path) -> str:
-    """The split that the name of a file or of a folder above it says; empty if none does."""
+    """The split that the name of a file or of a folder above it says, such as "test" or
+    "train_prefs"; empty if none does.
+    """
     parts = (file.name, *reversed(file.relative_to(folder).parts[:-1]))
     found = (_SPLIT.search(part) for part in parts)
-    return next((match[1].lower() for match in found if match), "")
+    return next(("_".join(filter(None, match.groups())).lower() for match in found if match), "")
 
 
 def shards(folder: Path) -> list[Path]:

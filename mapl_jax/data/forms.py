@@ -165,7 +165,10 @@ _MEANING = frozenset(
 )
 # What no text can stand for.
 _NEVER_TEXT = re.compile(r"tool|function|image|pixel|media|audio|video")
-_MORE_REPLIES = re.compile(r"(?:chosen|rejected)(?:_?\d+|s|_responses)")
+_MORE_REPLIES = re.compile(
+    r"(?:chosen|rejected)_?(?:\d+|s|(?:response|reply|answer|completion|output|message|text|content)s?)"
+    r"|(?:response|reply|answer|completion|output)_?(?:chosen|rejected)"
+)
 _ALWAYS = {name: name for name in ("id", "margin", "tools", "subset")}
 _MAY_LACK = (*_ALWAYS, "input", "system", "history")
 _STEP = re.compile(r"([^.\[\]]+)(?:\[(\d*)(:?)\])?")

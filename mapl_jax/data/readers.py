@@ -229,6 +229,8 @@ def parse_json(line: bytes) -> object:
             "not UTF-8", f"not UTF-8 text (byte {error.start} of the line); save it as UTF-8"
         )
     except json.JSONDecodeError as error:
+        if line.startswith(b"version https://git-lfs."):
+            return BadRecord("Git LFS", "a pointer of Git LFS and not the data; run git lfs pull")
         complete = line.rstrip().endswith((b"}", b"]"))
         hint = "mend or remove the line" if complete else "the line looks cut off"
         return BadRecord("not JSON", f"not JSON ({error.msg}, column {error.colno}); {hint}")
@@ -249,9 +251,12 @@ def _json_entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
             raise UserError(f"{name}: {value}")
         yield from _line_entries(name, io.BytesIO(content))
         return
-    if isinstance(value, dict) and len(value) == 1:
-        (inner,) = value.values()
-        if isinstance(inner, list) and all(isinstance(item, dict) for item in inner):
+    if isinstance(value, dict):  # which may wrap a list, perhaps beside a version or a name
+        lists = [inner for inner in value.values() if isinstance(inner, list | dict)]
+        inner = lists[0] if len(lists) == 1 and isinstance(lists[0], list) else []
+        known = {"chosen", "rejected", "comparisons", "prompt"}
+        objects = all(isinstance(item, dict) for item in inner)
+        if objects and inner and (len(value) == 1 or known & inner[0].keys()):
             value = inner
     yield from _numbered(name, value if isinstance(value, list) else [value])
 
@@ -312,7 +317,8 @@ def _read_by_a_library(name: str, kind: str) -> Iterator[None]:
     except (UserError, GeneratorExit):
         raise
     except Exception as error:
-        raise UserError(f"{name}: not readable as {kind} ({_first_line(error)})") from None
+        lfs = "; if it is a pointer of Git LFS, run git lfs pull" if "magic" in str(error) else ""
+        raise UserError(f"{name}: not readable as {kind} ({_first_line(error)}{lfs})") from None
 
 
 Reader = Callable[[str, IO[bytes]], Iterator[Entry]]

@@ -190,7 +190,13 @@ def iter_samples(entries: Entries) -> Iterator[Sample]:
     number = 0
     for number, (where, value) in enumerate(entries, 1):
         try:
-            sample = check_sample(as_object(value))
+            record = as_object(value)
+            if not {"prompts", "comparisons"} & record.keys():
+                raise UserError(
+                    f"{where}: is no sample, but the records before it are; keep samples and pairs "
+                    "in sources of their own"
+                )
+            sample = check_sample(record)
             if earlier := ids.add(sample["id"], number):
                 raise ValueError(f"id {sample['id']!r} repeats that of record {earlier}")
         except ValueError as bad:

@@ -11,10 +11,14 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from mapl_jax.data import cache
 from mapl_jax.data.messages import Message
 from mapl_jax.data.records import Pairs
 from mapl_jax.data.samples import Sample
+from mapl_jax.runtime import console
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import read_json, write_json
+from mapl_jax.runtime.run_folder import Config, RunFolder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +71,10 @@ class Split:
         count = sum(prompt in shared for prompt in held_out)
         note = f"held-out samples whose prompt is also trained on: {count} of {len(held_out)}"
         return dataclasses.replace(self, counts={**self.counts, "notes": [*self.notes, note]})
+
+
+Splits = tuple[Split, Split]
+_SIDES = "splits.json"
 
 
 class SplitWriter:
@@ -123,6 +131,50 @@ def write_split(
         for sample in samples:
             writer.add(sample)
     return writer.split(counts)
+
+
+def write_sides(folder: Path, sides: Splits) -> None:
+    """Notes which files in a folder are the two sides, and what was counted."""
+    splits = [
+        {
+            "paths": [path.relative_to(folder).as_posix() for path in split.paths],
+            "fingerprint": split.fingerprint,
+            "counts": split.counts,
+        }
+        for split in sides
+    ]
+    write_json(folder / _SIDES, splits)
+
+
+def read_sides(folder: Path) -> Splits:
+    """What `write_sides` noted."""
+    train, test = (
+        Split(tuple(folder / path for path in side["paths"]), side["fingerprint"], side["counts"])
+        for side in read_json(folder / _SIDES)
+    )
+    return train, test
+
+
+def beside_training(split: Split, run: RunFolder | None, config: Config) -> Split:
+    """A split to judge the model of a run on, which says how much of it the run trained on.
+
+    Args:
+        split: what the model is judged on.
+        run: that made the model; what it trained on is known as long as it is in its cache.
+        config: of the run, which may name a cache that runs share.
+    """
+    noted = read_json(run.origin) if run and run.origin.exists() else {}
+    if not run or "train" not in noted:
+        return split
+    shared = config.get("data", {}).get("cache", "")
+    for listed in (cache.shared_folder(shared) if shared else run.cache).glob(f"*/{_SIDES}"):
+        train, _ = read_sides(listed.parent)
+        known = train.fingerprint == noted["train"]["fingerprint"]
+        if known and all(map(Path.exists, train.paths)):
+            found = split.beside(train)
+            console.say_each([note for note in found.notes if note not in split.notes])
+            return found
+    return split
 
 
 def hold_out(pairs: Pairs, fraction: float) -> tuple[Pairs, Pairs]:

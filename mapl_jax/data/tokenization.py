@@ -43,7 +43,10 @@ from mapl_jax.runtime.errors import UserError
 
 Tokenizer = transformers.PreTrainedTokenizerBase
 # What chat templates of other models write around turns.
-MARKS = ("<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "[INST]", "<|user|>")
+MARKS = (
+    *("<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "<|start_of_role|>", "<|user|>"),
+    *("[INST]", "<｜User｜>", "### Response:", "\n\nAssistant:"),
+)
 # Names of tokens that only pad, best first.
 PADS = ("<pad>", "<|pad|>", "[PAD]", "<|finetune_right_pad_id|>", "<unk>")
 # Any of these holds a vocabulary; without one, `transformers` makes a tokenizer that knows nothing.

@@ -17,6 +17,7 @@ from mapl_jax.data.messages import Message
 from mapl_jax.data.samples import Constraint, Sample
 from mapl_jax.evaluation import statistics
 from mapl_jax.evaluation.statistics import Summary
+from mapl_jax.evaluation.thinking import without_thinking
 from mapl_jax.runtime.console import text_table
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_lines, write_lines
@@ -79,8 +80,14 @@ def probes(samples: Iterable[Sample], count: int) -> list[Probe]:
 
 
 def judge(probe: Probe, response: str, ended: bool) -> Answer:
-    """The verdicts on a response."""
-    kept = tuple(constraints.check(c["id"], c["params"], response) for c in probe.constraints)
+    """The verdicts on a response; reasoning before its answer is not judged, and no answer is kept
+    for nothing.
+    """
+    answer, _ = without_thinking(response)
+    kept = tuple(
+        bool(answer.strip()) and constraints.check(c["id"], c["params"], answer)
+        for c in probe.constraints
+    )
     return Answer(probe, response, ended, kept)
 
 

@@ -141,7 +141,7 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> Summary:
             cell["low"], cell["high"] = intervals[key]
         if kind:
             {"k": by_k, "family": by_family}[kind][level][name] = cell
-    if lists := listwise.summarize(ranked(scored)):
+    if lists := listwise.summarize(ranked(scored), seed=seed, resamples=resamples):
         summary["lists"] = lists
     return {**summary, "by_k": by_k, "by_family": by_family}
 

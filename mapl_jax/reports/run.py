@@ -13,7 +13,7 @@ import jax
 
 from mapl_jax.data import trie_set
 from mapl_jax.data.samples import Sample
-from mapl_jax.evaluation import evaluator_of, following, likelihood, preferences, stored
+from mapl_jax.evaluation import evaluator_of, following, likelihood, listwise, preferences, stored
 from mapl_jax.evaluation.evaluators import kind_of
 from mapl_jax.evaluation.preferences import percent
 from mapl_jax.evaluation.statistics import Summary
@@ -112,7 +112,7 @@ class Tile:
 
 @dataclasses.dataclass(frozen=True)
 class Kept:
-    """Instructions kept in own responses: a table and its footnotes."""
+    """A table and its footnotes: of instructions kept in own responses, or of lists."""
 
     cells: Sequence[Sequence[str]]
     footnotes: Sequence[str]
@@ -161,12 +161,12 @@ def write_report(
         kept = Kept(cells, following.FOOTNOTES)
     values: dict[str, object] = {
         "curves": curves(metrics, before, after),
-        **dict.fromkeys(("accuracy", "families", "margins", "length", "lengths"), ()),
+        **dict.fromkeys(("accuracy", "families", "lists", "margins", "length", "lengths"), ()),
         **dict.fromkeys(("calibration", "mistakes", "unlikely"), ()),
     }
     if compares:
-        values["accuracy"] = _accuracy(before, after)
-        values["families"] = by_family(after, summary)
+        values |= {"accuracy": _accuracy(before, after), "families": by_family(after, summary)}
+        values["lists"] = _lists(after)
     if isinstance(scored_after, preferences.Scored):
         assert not isinstance(scored_before, likelihood.Scored)
         values["margins"] = margins(scored_before, scored_after)
@@ -260,6 +260,12 @@ def _tiles(before: Summary | None, after: Summary, summary: Summary) -> list[Til
 def _accuracy(before: Summary | None, after: Summary) -> list[Picture]:
     pictures = (accuracy_by_level(before, after), accuracy_by_k(before, after))
     return [picture for picture in pictures if picture is not None]
+
+
+def _lists(after: Summary) -> Kept | None:
+    """How lists of responses are ranked, by subset; None where there are none."""
+    lists = after.get("lists")
+    return Kept(listwise.table_cells(lists), listwise.FOOTNOTES) if lists else None
 
 
 def _by_length(after: Summary) -> list[list[str]]:

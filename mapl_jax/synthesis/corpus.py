@@ -20,6 +20,7 @@ import dataclasses
 import functools
 import hashlib
 import heapq
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -189,7 +190,8 @@ def learn_corpus(
     if not pairs:
         return Corpus()
     families = settings.family_ids
-    responses = [pair[side] for pair in pairs for side in ("chosen", "rejected")]
+    two = [pair.get("responses") or [pair["chosen"], pair["rejected"]] for pair in pairs]
+    responses = list(itertools.chain.from_iterable(two))
     bare = Corpus(
         responses=tuple(responses[:RESPONSES]),
         min_share=settings.min_share,

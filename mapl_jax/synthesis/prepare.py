@@ -24,18 +24,24 @@ from mapl_jax.data.samples import (
 )
 from mapl_jax.data.settings import DataSettings, SourceSettings
 from mapl_jax.data.sources import DEMO, Source
-from mapl_jax.data.splits import Split, SplitWriter, check_sizes, is_held_out, write_split
+from mapl_jax.data.splits import (
+    Split,
+    Splits,
+    SplitWriter,
+    check_sizes,
+    is_held_out,
+    read_sides,
+    write_sides,
+    write_split,
+)
 from mapl_jax.data.templates import acceptance
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.runtime import console, plugins
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import read_json, write_json
 from mapl_jax.synthesis import pipeline, runners, shards
 from mapl_jax.synthesis.settings import Settings
 
-Splits = tuple[Split, Split]
 _SIDES = ("train", "test")
-_SPLITS = "splits.json"
 
 
 def samples(
@@ -364,22 +370,10 @@ def _cached(
     folder = Path(cache_dir) / f"{kind}-{name}"
 
     def fill(part: Path) -> None:
-        splits = [
-            {
-                "paths": [path.relative_to(part).as_posix() for path in split.paths],
-                "fingerprint": split.fingerprint,
-                "counts": split.counts,
-            }
-            for split in make(part)
-        ]
-        write_json(part / _SPLITS, splits)
+        write_sides(part, make(part))
 
     cache.ensure(folder, fill, goes_on=True)
-    train, test = (
-        Split(tuple(folder / path for path in side["paths"]), side["fingerprint"], side["counts"])
-        for side in read_json(folder / _SPLITS)
-    )
-    return train, test
+    return read_sides(folder)
 
 
 def _code_and_files(data: SourceSettings) -> str:

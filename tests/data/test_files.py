@@ -29,6 +29,7 @@ SAME = {
     "a.csv.bz2": bz2.compress(TSV.replace(b"\t", b",")),
     "one.json": json.dumps(PAIR, indent=1).encode(),
     "wrapped.json": b'\xef\xbb\xbf{"data": [' + LINE + b"]}",
+    "versioned.json": b'{"version": "1.0", "data": [' + LINE + b"]}",
     "lines.json": LINE,
 }
 
@@ -38,6 +39,22 @@ def test_every_kind_of_file_reads_the_same(name, tmp_path):
     (tmp_path / name).write_bytes(SAME[name])
     (pair,) = read_pairs(tmp_path / name).records
     assert (pair["id"], pair["chosen"], pair["margin"]) == ("a", "Fine.", 1.5)
+
+
+def test_of_several_splits_to_train_on_none_is_guessed(tmp_path):
+    (tmp_path / "data").mkdir()
+    for name in ("train_prefs", "train_sft", "test_prefs"):
+        write_lines(tmp_path / f"data/{name}-00000-of-00001.jsonl", PAIR)
+    with pytest.raises(UserError, match=r"several splits.*train_sft"):
+        read_pairs(tmp_path)
+    (tmp_path / "data/train_sft-00000-of-00001.jsonl").unlink()
+    assert len(read_pairs(tmp_path).records) == 1
+
+
+def test_a_pointer_is_not_the_data(tmp_path):
+    (tmp_path / "a.jsonl").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:aa\n")
+    with pytest.raises(UserError, match="run git lfs pull"):
+        read_pairs(tmp_path / "a.jsonl")
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "b[1].parquet", "b?.parquet"])

@@ -162,6 +162,8 @@ def test_a_prompt_text_may_be_the_first_or_the_last_turn(text):
         ({"image_path": "a.png"}, "column 'image_path'"),
         ({"chosen_reasoning": "Hm."}, "column 'chosen_reasoning'"),
         ({"chat_template_kwargs": {"enable_thinking": True}}, "column 'chat_template_kwargs'"),
+        ({"chosen_response": "Yes."}, "column 'chosen_response' beside 'chosen' and 'rejected'"),
+        ({"response_rejected": "No."}, "column 'response_rejected' beside"),
         ({"rejected_2": "No."}, "column 'rejected_2' beside 'chosen' and 'rejected'"),
         ({"prompt": {"messages": [ASK], "tools": [1]}}, "prompt has 'tools'"),
         ({"chosen": [{**GOOD, "thought": "Hm."}]}, "'thought', which is not read"),

@@ -40,6 +40,10 @@ def answers(*texts):
 
 def test_each_instruction_is_checked_by_its_family():
     assert following.judge(BOTH, "Yes, sure.", True).kept == (True, False)
+    # Reasoning is kept as it was answered, and not judged; no answer keeps nothing.
+    thought = following.judge(BOTH, "<think>Yes, no.</think>\nYes, sure.", True)
+    assert thought.kept == (True, False) and thought.response.startswith("<think>")
+    assert following.judge(BOTH, "<think>Yes, sure.", False).kept == (False, False)
     assert following.judge(BOTH, "That is so", False) == Answer(
         BOTH, "That is so", False, (False, True)
     )

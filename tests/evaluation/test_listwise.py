@@ -78,6 +78,31 @@ def test_subsets_stand_alone_and_their_mean_takes_ties_by_its_score():
     assert max(map(len, shown.splitlines())) <= 100
 
 
+def test_lists_and_their_mean_have_intervals():
+    math = [of_four([i % 2, 1 - i % 2, 0, 0], f"m{i}", "Math") for i in range(40)]
+    ties = [
+        answers
+        for i in range(20)
+        for answers in (
+            of_answers(f"ref:{i}", [3.0], [1.0 + i % 4]),
+            of_answers(f"tied:{i}", [4.0, 3.9], [0.1 * i + i % 3]),
+        )
+    ]
+    summary = listwise.summarize([*math, *ties], seed=1, resamples=200)
+    for name, part in summary.items():
+        for key in {"score", "kendall_tau", "ties_score"} & part.keys():
+            low, high = part[f"{key}_low"], part[f"{key}_high"]
+            assert low < part[key] < high, (name, key)
+    # Of 40 even draws: half, and 1.96 standard deviations of a mean of 40.
+    ends = [summary["Math"][f"score_{end}"] for end in ("low", "high")]
+    assert ends == pytest.approx([0.345, 0.655], abs=0.05)
+    width = [summary[name]["score_high"] - summary[name]["score_low"] for name in summary]
+    assert width[2] < max(width[:2])  # a mean of two
+    shown = listwise.table(summary)
+    assert "50.0 % [" in shown
+    assert max(map(len, shown.splitlines())) <= 100
+
+
 def test_pairs_have_no_lists():
     assert "lists" not in summarize(scored([1.0, -1.0]), seed=0, resamples=0)
 

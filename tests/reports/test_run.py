@@ -1,6 +1,7 @@
 """The report stands on its own, whatever its words and however little there is to show."""
 
 import base64
+import dataclasses
 import hashlib
 import html.parser
 import re
@@ -354,3 +355,12 @@ def test_an_installation_that_knows_no_commit_has_pages_too(tmp_path, monkeypatc
     monkeypatch.setattr(provenance, "commit", lambda: "")
     words = " ".join(report(tmp_path / "report.html", scored(5)).text)
     assert re.search(r"mapl_jax \d[\w.]+; page written", " ".join(words.split()))
+
+
+def test_subsets_have_a_table_of_their_own(tmp_path):
+    after = scored(40)
+    report(tmp_path / "a.html", after)
+    assert "Lists and subsets" not in (tmp_path / "a.html").read_text()
+    report(tmp_path / "b.html", dataclasses.replace(after, subset=["Math"] * len(after.level)))
+    page = (tmp_path / "b.html").read_text()
+    assert "Lists and subsets" in page and ">Math</th>" in page

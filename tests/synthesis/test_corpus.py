@@ -340,3 +340,9 @@ def test_the_probe_finds_a_shortcut_that_is_there(real):
         for both in [(pair["chosen"], pair["rejected"])]
     ]
     assert probe(samples_of(pairs, Settings(), Corpus()), "inter") > 0.75
+
+
+def test_of_a_list_all_responses_are_learned():
+    texts = ["One.", "One two.", "One two three."]
+    pair = {**PAIRS[0], "chosen": texts[0], "rejected": texts[2], "responses": texts}
+    assert learn([pair], Settings()).responses == tuple(texts)

@@ -11,7 +11,9 @@ from filelock import FileLock, Timeout
 
 from mapl_jax.data import cache, demo, sources
 from mapl_jax.data.settings import DataSettings
+from mapl_jax.data.splits import beside_training
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.synthesis import prepare, shards
 from mapl_jax.synthesis.settings import Settings
 
@@ -207,3 +209,24 @@ def pairs(folder):
     )
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def test_what_a_run_trained_on_is_counted_where_its_model_is_judged(data, tmp_path, capsys):
+    run = RunFolder(tmp_path / "run")
+    run.cache.mkdir(parents=True)
+    train, _ = prepare.samples(data, SETTINGS, 0, run.cache)
+    run.begins_with(train=train.origin)
+    seen = list(train.samples())[:3]
+    new = demo.make_pairs(10, 5, "test")
+    pairs = [{**pair, "id": f"new-{i}"} for i, pair in enumerate(new)]
+    pairs += [
+        {"prompt": x["prompts"][0]["messages"], "chosen": "Yes.", "rejected": "No."} for x in seen
+    ]
+    split = prepare.samples_of(pairs, tmp_path / "other")
+    found = beside_training(split, run, {})
+    note = "held-out samples whose prompt is also trained on: 3 of 13"
+    assert found.counts["notes"] == [note]
+    assert note in capsys.readouterr().out
+    for path in train.paths:
+        path.unlink()
+    assert beside_training(split, run, {}) is split
