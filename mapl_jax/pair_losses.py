@@ -172,7 +172,9 @@ def register(loss: PairLoss, *, of_margin: bool = False) -> PairLoss:
         True
         >>> pair_losses.unregister("square")
     """
-    name = loss.__name__
+    name = getattr(loss, "__name__", "")
+    if not callable(loss) or not name.isidentifier():
+        raise ValueError(f"{loss!r} is no function with a name to call it by")
     if name in _OWN:
         raise ValueError(f"{name} is a loss of mapl_jax; give yours another name")
     unregister(name)

@@ -150,3 +150,14 @@ def test_pictures_follow_a_dark_theme():
     assert len(pictures) >= 6
     for picture in pictures:
         assert "prefers-color-scheme" in picture.read_text(), picture.name
+
+
+def test_every_promise_names_tests_that_are_there():
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    promises = re.findall(r"^\| (?!\||---)([^|]*) \| [^|]* \| ([^|]*) \|$", text, re.M)
+    assert len(promises) > 20
+    for promise, held_by in promises:
+        tests = re.findall(r"`(tests/\S+\.py)::(\w+)`", held_by)
+        assert tests, promise
+        for path, name in tests:
+            assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"

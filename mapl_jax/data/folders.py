@@ -98,13 +98,16 @@ def suffix(name: str) -> str:
 
 def data_files(folder: Path) -> list[Path]:
     """The files of a folder that hold records; of several splits, those of train alone."""
-    within = [
-        file
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-        and not any(part.startswith((".", "__")) for part in file.relative_to(folder).parts)
-        and not _METADATA.fullmatch(file.name)
-    ]
+    try:
+        within = [
+            file
+            for file in sorted(folder.rglob("*"))
+            if file.is_file()
+            and not any(part.startswith((".", "__")) for part in file.relative_to(folder).parts)
+            and not _METADATA.fullmatch(file.name)
+        ]
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read: {error.strerror}") from None
     own = [file for file in within if file.parent == folder]
     if not any(suffix(file.name) for file in own) and any(suffix(file.name) for file in within):
         own = within  # as the hub leaves it: data/train-00000-of-00001.parquet

@@ -4,6 +4,9 @@ A judge takes conversations and the responses to each, and gives a number for ev
 reward model, the verifiers of the instructions in the prompts, or a function of one's own.
 """
 
+import itertools
+import math
+import reprlib
 from collections.abc import Callable, Sequence
 
 from jax.sharding import Mesh
@@ -55,11 +58,13 @@ def register(name: str, judge: Judge) -> None:
         >>> from mapl_jax.evaluation import judges
         >>> judges.register("short", lambda _, responses: [[-len(x) for x in y] for y in responses])
         >>> judges.judge_of("short")([[]], [["No.", "Not at all."]])
-        [[-3, -11]]
+        [[-3.0, -11.0]]
         >>> judges.unregister("short")
     """
     if name == "instructions":
         raise ValueError(f"{name} is a judge of mapl_jax; give yours another name")
+    if not name or not callable(judge):
+        raise ValueError(f"{judge!r} as {name!r}: give a function and a name")
     JUDGES[name] = judge
 
 
@@ -67,6 +72,29 @@ def unregister(name: str) -> None:
     """Takes a judge away that was added."""
     if name != "instructions":
         JUDGES.pop(name, None)
+
+
+def _numbers_of(judge: Judge) -> Judge:
+    """A judge of others that gives a finite number for every response, or is said not to."""
+
+    def checked(
+        conversations: Sequence[Sequence[Message]], responses: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
+        values = judge(conversations, responses)
+        try:
+            numbers = [[float(x) for x in some] for some in values]
+        except (TypeError, ValueError):
+            numbers = []
+        counts = [len(some) for some in responses]
+        finite = all(map(math.isfinite, itertools.chain(*numbers)))
+        if [len(some) for some in numbers] != counts or not finite:
+            raise UserError(
+                f"the judge {getattr(judge, '__name__', judge)} must give a finite number for "
+                f"every response, {counts}, not {reprlib.repr(values)}"
+            )
+        return numbers
+
+    return checked
 
 
 def judge_of(
@@ -90,9 +118,9 @@ def judge_of(
         UserError: there is no reward model.
     """
     if isinstance(model, str) and model in JUDGES:
-        return JUDGES[model]
+        return _numbers_of(JUDGES[model])
     if callable(model):
-        return model
+        return _numbers_of(model)
     reward_model = (
         restore.load(str(model), mesh) if mesh and isinstance(model, str) else loaded(model)
     )

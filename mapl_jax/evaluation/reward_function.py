@@ -1,16 +1,20 @@
 """Rewards as trainers of policies call them: TRL's `reward_funcs`, Tunix's `reward_fns`."""
 
 import json
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mapl_jax import constraints as families
+from mapl_jax.data.fields import encodable
 from mapl_jax.data.messages import Message, Prompt, as_messages, last_asked
+from mapl_jax.data.readers import BadRecord
 from mapl_jax.data.values import plain
 from mapl_jax.evaluation import judges
 from mapl_jax.evaluation.judges import Judge
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.initial import compute_in
+from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import parse_json
 from mapl_jax.training.restore import Model
@@ -23,6 +27,7 @@ IFEVAL = "instruction_id_list"
 ABOVE, BELOW = 1.0, -0.5
 
 
+@checked(rows_per_batch=(1, 2**20))
 def reward_function(
     model: Model | Judge | None = None,
     *,
@@ -94,14 +99,18 @@ def _rewards(
     columns: Mapping[str, Sequence[object]],
 ) -> list[float]:
     """What `reward_function` gives; see there."""
-    if len(prompts) != len(completions):
-        raise UserError(f"{len(prompts)} prompts, but {len(completions)} completions")
-    conversations = [as_messages(prompt) for prompt in prompts]
-    texts = [each if isinstance(each, str) else each[-1]["content"] for each in completions]
+    used = columns.keys() & {constraints, "kwargs"}
+    given = {"prompts": prompts, "completions": completions, **{x: columns[x] for x in used}}
+    for name, values in given.items():
+        if isinstance(values, str) or not hasattr(values, "__len__"):
+            raise UserError(f"{name} is {reprlib.repr(values)}; it must be a list")
+        if len(values) != len(prompts):
+            raise UserError(f"{len(prompts)} prompts, but {len(values)} {name}")
+    conversations = [as_messages(x, f"prompt {number}") for number, x in enumerate(prompts, 1)]
+    texts = [_text(each, f"completion {number}") for number, each in enumerate(completions, 1)]
     scores = _grouped(judge, conversations, texts) if judge else []
     if not constraints:
         return scores
-    used = columns.keys() & {constraints, "kwargs"}
     shares = [
         _share(constraints, messages, text, {name: columns[name][place] for name in used})
         for place, (messages, text) in enumerate(zip(conversations, texts, strict=True))
@@ -112,6 +121,23 @@ def _rewards(
         share if share == 0 else (share or 0.0) + (ABOVE if score > gate else BELOW)
         for share, score in zip(shares, scores, strict=True)
     ]
+
+
+def _text(completion: Completion, name: str) -> str:
+    """The text of a completion, which may be empty.
+
+    Raises:
+        UserError: it is none.
+    """
+    last = completion[-1] if isinstance(completion, list | tuple) and completion else completion
+    text = last.get("content") if isinstance(last, Mapping) else last
+    if not isinstance(text, str):
+        shown = reprlib.repr(completion)
+        raise UserError(f"{name} is {shown}; it must be text or a list of messages")
+    try:
+        return encodable(text, name)
+    except BadRecord as bad:
+        raise UserError(str(bad)) from None
 
 
 def _grouped(

@@ -32,6 +32,7 @@ _WORDS = {
     float: "a finite number",
     os.PathLike: "a path",
     type(None): "None",
+    collections.abc.Callable: "a function",
     collections.abc.Mapping: "a mapping",
     collections.abc.Iterable: "records",
 }

@@ -208,6 +208,22 @@ def calls():
         yield "propose_instructions", (value,), {}, "keeps is .*; it must be text"
         yield "check_instructions", (["Use no commas."], value), {}, "response is .*; it must be te"
         yield "check_instructions", ([value], "a"), {}, "no instruction|it must be a list of"
+    for options, said in (
+        ({}, "give a model, constraints or both"),
+        ({"constraints": 5}, "constraints is 5; it must be text"),
+        ({"model": 5}, "model is 5; it must be a Trained, text, a path, a function or None"),
+        ({"model": REWARD, "gate": 0.0}, "gate is the level of the reward"),
+        ({"model": REWARD, "constraints": "prompt"}, "gate is the level of the reward"),
+        ({"model": REWARD, "rows_per_batch": 0}, "rows_per_batch is 0; it must be a whole number"),
+        ({"model": REWARD, "dtype": "f8"}, "f8"),
+        ({"model": POLICY}, "this is a policy"),
+        ({"model": "nowhere"}, "nowhere"),
+        *(
+            ({"model": REWARD, "constraints": "prompt", "gate": gate}, "gate is .*; it must be a f")
+            for gate in (float("nan"), "x", True)
+        ),
+    ):
+        yield "reward_function", (), options, said
     for config in (None, 5, "rm", {}, []):
         said = "config is .*; it must be a ConfigDict"
         yield "build_model", (config, [PAIR]), {}, said

@@ -55,7 +55,10 @@ def test_a_function_says_its_line(models, tmp_path, monkeypatch):
     for name, arguments, options, said in table.calls():
         given = [models.get(x, x) if isinstance(x, str) else x for x in arguments]
         try:
-            found = f"returned {getattr(mapl_jax, name)(*given, **options)!r}"
+            named = {
+                key: models.get(x, x) if isinstance(x, str) else x for key, x in options.items()
+            }
+            found = f"returned {getattr(mapl_jax, name)(*given, **named)!r}"
         except mapl_jax.UserError as error:
             found = str(error)
             if "\n" not in found and re.search(said, found):

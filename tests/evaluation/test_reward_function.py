@@ -165,3 +165,41 @@ def test_tunix_calls_it_as_its_documentation_says():
     assert values == [1.0, 1.0] and isinstance(values, list)
     np.testing.assert_array_equal(np.asarray(values, np.float32), [1, 1])
     assert reward.__name__ == "mapl_reward"
+
+
+ONE = {"prompts": ["Use no commas."], "completions": ["a"]}
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"prompts": None}, "prompts is None; it must be a list"),
+        ({"prompts": "a"}, "prompts is 'a'; it must be a list"),
+        ({"completions": []}, "1 prompts, but 0 completions"),
+        ({"prompts": [5]}, "prompt 1 cannot be read"),
+        *(
+            ({"completions": [bad]}, "completion 1 is .*; it must be text or a list of messages")
+            for bad in (5, None, [], [{"role": "assistant"}], [5], {"content": 5})
+        ),
+        ({"completions": ["a\ud800"]}, "completion 1 holds half of a surrogate pair"),
+        ({"column": None}, "column is None; it must be a list"),
+        ({"column": []}, "1 prompts, but 0 column"),
+        ({"column": ["[" * 1000]}, "column 'column': no instructions"),
+        ({"column": [[{"id": "punctuation:no_comma", "params": None}]]}, "no instructions in"),
+    ],
+)
+def test_what_cannot_be_rewarded_is_named(given, message):
+    reward = reward_function(constraints="column" if "column" in given else "prompt")
+    with pytest.raises(UserError, match=message):
+        reward(**ONE | given)
+
+
+@pytest.mark.parametrize("said", [None, [], [["x"]], [[float("nan")]], [[[1]]], [[1, 2]], 5])
+def test_a_judge_gives_a_finite_number_for_every_response(said):
+    def judge(conversations, responses):
+        return said
+
+    with pytest.raises(UserError, match=r"the judge judge must give a finite number for every"):
+        reward_function(judge)(**ONE)
+    with pytest.raises(ValueError, match="give a function and a name"):
+        judges.register("five", 5)
