@@ -289,10 +289,10 @@ def main(arguments: cli.Arguments[Flags]) -> None:
             raise UserError(f"no {field} given; set --config.{field}={what}")
     output = config.output or arguments.workdir
     inputs = [config.checkpoint, config.reference, *local_names(config.data)]
-    if config.scores:
-        check_file(config.scores, preferences.SCORES, inputs)
-    if output:
-        check_folder(output, whole, [*inputs, config.scores])
+    scores = check_file(config.scores, preferences.SCORES, inputs) if config.scores else None
+    folder = check_folder(output, whole, inputs) if output else None
+    if scores and folder and (scores in (folder, *folder.parents) or folder in scores.parents):
+        raise UserError(f"output ({output}) and scores ({config.scores}) must be beside each other")
     mesh = sharding.make_mesh(config.mesh)
     trained = restore.load(config.checkpoint, mesh, config.template_args)
     against = _reference(trained, config.reference, config.beta)

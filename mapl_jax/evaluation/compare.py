@@ -168,7 +168,7 @@ def _names(folders: Sequence[str]) -> list[str]:
     paths = [Path(x) if is_address(x) else local(x).absolute() for x in folders]
     twice = [str(folder) for i, folder in enumerate(folders) if paths[i] in paths[:i]]
     if twice:
-        raise UserError(f"{twice[0]} is given twice")
+        raise UserError(f"{twice[0] or 'an empty name'} is given twice")
     longest = max(len(path.parts) for path in paths)
     for count in range(1, longest + 1):
         names = ["/".join(path.parts[-count:]) for path in paths]

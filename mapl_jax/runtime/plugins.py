@@ -72,7 +72,7 @@ def _import(name: str) -> str:
         ) from None
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"plugin {name}: {type(error).__name__}: {error}") from error
     return module
 

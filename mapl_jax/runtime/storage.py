@@ -98,6 +98,8 @@ class _Bucket:
 
     def __init__(self, address: str):
         self.address = address.rstrip("/")
+        if not address.partition("://")[2].strip("/"):
+            raise UserError(f"{address} names no bucket; write gs://BUCKET/FOLDER")
         try:
             system, root = fsspec.core.url_to_fs(self.address)
         except (ImportError, ValueError) as error:  # fsspec says which package is missing

@@ -51,7 +51,8 @@ class Settings:
         most=1000,
     )
     families: str = setting(
-        "train", '"train", "held_out", "all", or ids of families with commas between them'
+        "train",
+        '"train", "held_out", "all", ids of families, or several of these with commas between them',
     )
     wordings: str = setting(
         "train",
@@ -147,13 +148,16 @@ class Settings:
     @functools.cached_property
     def family_ids(self) -> tuple[str, ...]:
         """The ids that instructions may come from, sorted."""
-        if self.families in _FAMILIES:
-            return tuple(sorted(constraints.ids(held_out=_FAMILIES[self.families])))
+        chosen: set[str] = set()
         known = set(constraints.ids())
         names = [name.strip() for name in self.families.split(",") if name.strip()]
         for name in names:
-            if name not in known:
+            if name in _FAMILIES:
+                chosen |= set(constraints.ids(held_out=_FAMILIES[name]))
+            elif name in known:
+                chosen.add(name)
+            else:
                 close = difflib.get_close_matches(name, [*known, *_FAMILIES], 1)
                 hint = f"did you mean {close[0]!r}?" if close else f"try {', '.join(_FAMILIES)}"
                 raise UserError(f"unknown family {name!r} in families; {hint}")
-        return tuple(sorted(set(names)))
+        return tuple(sorted(chosen))

@@ -276,3 +276,10 @@ def test_real_pairs_yield_all_five_comparisons():
     pairs = read_pairs(str(SHARED / "hh_helpful_test.jsonl")).records
     complete = [len(build(pair, Settings()).sample["comparisons"]) == 5 for pair in pairs]
     assert np.mean(complete) >= 0.98
+
+
+def test_groups_and_ids_of_families_go_together():
+    groups = {name: set(Settings(families=name).family_ids) for name in ("train", "held_out")}
+    assert set(Settings(families="train,held_out").family_ids) == set.union(*groups.values())
+    one = min(groups["held_out"])
+    assert set(Settings(families=f"train, {one}").family_ids) == {*groups["train"], one}
