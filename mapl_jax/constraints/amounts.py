@@ -87,11 +87,9 @@ class Random(Protocol):
 
 def _step(number: int) -> int:
     """Of what people choose multiples, about so far up."""
-    return next(
-        step
-        for last, step in ((_SMALL, 1), (100, 5), (200, 10), (1000, 50), (inf, 100))
-        if number <= last
-    )
+    if number <= 100:
+        return 1 if number <= _SMALL else 5
+    return 10 if number <= 200 else 50 if number <= 1000 else 100
 
 
 def is_round(number: int) -> bool:

@@ -71,8 +71,8 @@ def _topic(name: str) -> str:
     return _SAME.get(topic, topic)
 
 
-def follows(a: Demands, b: Demands) -> str | None:
-    """Why every text that meets the demands of `a` meets those of `b`, or None."""
+def _by_bounds(a: Demands, b: Demands) -> str | None:
+    """Why the limits of `a` bring those of `b` along, or None."""
     for name, (low, _) in b.bounds.items():
         for fewer in _brings(name) if low > 0 else ():
             if a.bounds.get(fewer, (0, 0))[0] >= low:
@@ -90,11 +90,16 @@ def follows(a: Demands, b: Demands) -> str | None:
             a.bounds.get(unit, (0, math.inf))[1] <= most for unit, most in _ON_ONE_LINE.items()
         ):
             return f"so short an answer has few {name}"
+    return _nearly(a, b)
+
+
+def follows(a: Demands, b: Demands) -> str | None:
+    """Why every text that meets the demands of `a` meets those of `b`, or None."""
+    if a.bounds and b.bounds and (reason := _by_bounds(a, b)):
+        return reason
     for (whole, part), parts in _SINGLE.items():
         if a.bounds.get(whole, (0, 0))[1] == 1 and not topics(b).isdisjoint(parts):
             return f"of a single {part} nobody names one"
-    if reason := _nearly(a, b):
-        return reason
     texts = (*a.phrases, *a.exact)
     if not texts:
         return None

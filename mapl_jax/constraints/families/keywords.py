@@ -162,10 +162,16 @@ class WordFrequency(Family):
         words = self._words([*kept, *broken])
         for place in rng.permutation(len(words)):
             word = words[int(place)]
+            counts, others = (
+                [count for text in side for count in self._counts(text, word)]
+                for side in (kept, broken)
+            )
+            if counts and others and max(others) >= min(counts) and max(counts) >= min(others):
+                continue
             # Whether a word is there at all is asked by families of their own.
             found = propose(
-                [count for text in kept for count in self._counts(text, word)],
-                [count for text in broken for count in self._counts(text, word)],
+                counts,
+                others,
                 rng,
                 1 if self.letters else 2,
                 _MOST_LETTERS if self.letters else _MOST_WORDS,
