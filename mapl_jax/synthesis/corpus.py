@@ -264,5 +264,5 @@ def _even_weights(fits: np.ndarray, apart: np.ndarray, settings: Settings) -> li
             keys[apart[best]] = -np.inf
         usage = used / pairs
         weights *= ((goal + 1e-3) / (usage + 1e-3)) ** _STEP
-        weights = np.clip(weights / np.median(weights), 1e-3, 1e3)
+        weights = np.clip(weights / np.median(weights), 1e-4, 1e4)
     return [float(f"{weight:.4g}") for weight in weights]

@@ -80,8 +80,10 @@ FAMILIES: tuple[Family, ...] = (
         plain_demands=Demands(values={"two responses": True}),
         negated_demands=Demands(values={"two responses": False}),
     ),
+    # Held out, as few answers begin with a sentence that a person could ask for.
     RepeatPrompt(
         "combination:repeat_prompt",
         beyond_ifeval=False,
+        held_out=True,
     ),
 )
