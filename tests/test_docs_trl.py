@@ -112,7 +112,7 @@ def test_every_field_of_trl_is_there_with_its_default(tmp_path):
     made = [kind(str(tmp_path), use_cpu=True) for kind in (trl.RewardConfig, trl.DPOConfig)]
     for field, default, *_ in SETTINGS:
         owner, _, name = names(field)[0].rpartition(".")
-        if name == "output_dir" or "(" in name:
+        if name == "output_dir" or "=" in names(field)[0]:
             continue
         configs = [one for one in (*made, LoraConfig()) if type(one).__name__ == owner]
         for one in configs or made:
