@@ -1,13 +1,28 @@
 """What --help prints of flags and of the fields of a config."""
 
+import itertools
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mapl_jax.runtime import settings
 
 _COLUMNS = 92
 _LONGEST = 60
+# What most runs set: which data, which model, how long, how fast, on what.
+_FIRST = (
+    "data.train",
+    "data.test",
+    "data.max_length",
+    "model.path",
+    "lora.rank",
+    "train.epochs",
+    "train.learning_rate",
+    "train.rows_per_batch",
+    "train.accumulation",
+    "train.dtype",
+    "mesh.fsdp",
+)
 
 
 def of_config(config: str, lists: Sequence[str]) -> Iterator[str]:
@@ -39,13 +54,25 @@ def of_flags(classes: Sequence[type]) -> Iterator[str]:
 
 
 def of_fields(cls: type, values: Mapping[str, object]) -> Iterator[str]:
-    """The fields of a config with their defaults.
+    """The fields of a config with their defaults: first those that most runs set, then by section.
 
     Args:
         cls: the settings class of the config.
         values: the config.
     """
-    for field in settings.described(cls, values):
+    fields = {field.name: field for field in settings.described(cls, values)}
+    first = [fields.pop(name) for name in _FIRST if name in fields]
+    if first:
+        yield from ("", "the few that most runs set:")
+    yield from _fields(first)
+    for section, group in itertools.groupby(fields.values(), lambda x: x.name.rpartition(".")[0]):
+        if first or section:
+            yield from ("", f"{section or 'of the whole run'}:")
+        yield from _fields(group)
+
+
+def _fields(fields: Iterable[settings.Field]) -> Iterator[str]:
+    for field in fields:
         default = repr(field.default)
         if len(default) > _LONGEST:
             default = f"{default[:_LONGEST]}..."
