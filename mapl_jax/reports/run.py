@@ -208,6 +208,10 @@ def _facts(summary: Summary, device: str) -> list[str]:
         facts.append(f"{number(trained)} trained")
     if "steps" in summary:
         facts.append(f"{number(summary['steps'])} steps")
+    if "stopped" in summary:
+        facts.append("ended early, after step {step}: {why}".format(**summary["stopped"]))
+    if "best" in summary:
+        facts.append("best checkpoint by {metric}: step {step}".format(**summary["best"]))
     if "seconds" in summary:
         facts.append(duration(float(summary["seconds"])))
     facts.append(device)

@@ -338,6 +338,17 @@ def test_a_page_says_seed_version_and_date(tmp_path):
     assert re.search(r"mapl_jax \d[\w.]+.*page written 20\d\d-\d\d-\d\d", words)
 
 
+def test_a_page_says_which_checkpoint_it_is_of_and_that_training_ended_early(tmp_path):
+    summary = {
+        "steps": 10,
+        "best": {"metric": "inter_loss", "step": 4, "value": 0.5},
+        "stopped": {"step": 8, "why": "callback <enough>: 0.9"},
+    }
+    text = " ".join("".join(report(tmp_path / "a.html", scored(3), summary=summary).text).split())
+    assert "best checkpoint by inter_loss: step 4" in text
+    assert "ended early, after step 8: callback <enough>: 0.9" in text
+
+
 def test_all_answers_are_shown_and_marked_better_or_worse(tmp_path):
     probe = following.Probe("p", [{"role": "user", "content": "Hi."}], [{"text": "Be kind."}])
     sides = [

@@ -83,6 +83,18 @@ def test_help_shows_the_config_that_is_named(monkeypatch, capsys):
 
 
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+def test_help_begins_with_what_most_runs_set_and_goes_on_by_section(monkeypatch, capsys):
+    text = help_of("train", monkeypatch, capsys)
+    few, rest = text.partition("the few that most runs set:")[2].split("of the whole run:")
+    assert 5 < few.count("--config.") < 15
+    for name in ("data.train", "model.path", "train.learning_rate"):
+        assert f"--config.{name}=" in few and f"--config.{name}=" not in rest
+    heads = re.findall(r"^(\w+):$", rest, re.M)
+    assert heads[:2] == ["data", "tokenizer"]
+    assert len(heads) == len(set(heads))
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
 def test_configs_are_found_from_anywhere(monkeypatch, capsys, tmp_path):
     def shown(config):
         return help_of("train", monkeypatch, capsys, f"--config={config}", folder=tmp_path)
