@@ -30,7 +30,7 @@ pytestmark = pytest.mark.peers
 
 IDS = np.random.default_rng(0).integers(3, 96, (2, 11)).astype(np.int32)
 ROW = Row(IDS, np.tile(np.arange(11), (2, 1)), np.full((2, 11), 11))
-EXPERTS = {"qwen3_moe": {"num_experts": 4, "moe_intermediate_size": 24}}
+EXPERTS = {"qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24}}
 HEADS = {
     "score": (ScoreHead(), transformers.AutoModelForSequenceClassification),
     "logits": (LogpHead(), transformers.AutoModelForCausalLM),
