@@ -109,9 +109,8 @@ def run(config: Config, folder: RunFolder, command: str, preemption: Preemption)
     # -------- Settings and mesh -------------------------------------------------------------
     began, preemption.where = time.perf_counter(), "before training"
     settings = from_section(Settings, config)
-    objective = trainer.objective_of(settings)
+    objective, mesh = trainer.objective_of(settings), sharding.make_mesh(settings.mesh)
     say(f"run folder: {folder.path}")
-    mesh = sharding.make_mesh(settings.mesh)
     detail(sharding.describe(mesh))
 
     # -------- Data: pairs, samples, tries, rows ---------------------------------------------
