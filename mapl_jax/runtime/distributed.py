@@ -267,7 +267,7 @@ _meetings = itertools.count()
 
 def _meet() -> None:
     """Waits for all other processes, which come by the same meetings in the same order."""
-    # No collective: those give up after minutes. JAX has no public barrier (tests/test_upstream.py).
+    # No collective: those give up after minutes. JAX has no public barrier (test_upstream.py).
     from jax._src import distributed
 
     client = distributed.global_state.client
