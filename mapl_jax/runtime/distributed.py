@@ -230,11 +230,16 @@ def process_count() -> int:
     return jax.process_count()
 
 
-def is_main_process() -> bool:
-    """Whether this is process 0, which writes what is written once."""
+def process_index() -> int:
+    """Which of them this process is, from 0."""
     import jax
 
-    return jax.process_index() == 0
+    return jax.process_index()
+
+
+def is_main_process() -> bool:
+    """Whether this is process 0, which writes what is written once."""
+    return process_index() == 0
 
 
 def check_joined() -> None:
@@ -353,10 +358,8 @@ class Witness:
         Args:
             command: the command line that goes on.
         """
-        import jax
-
         self.message = (
-            f"error: process {jax.process_index()} of {process_count()} ends: it was killed, "
+            f"error: process {process_index()} of {process_count()} ends: it was killed, "
             "or another process of this run is lost (each says why it ended, if it could). The "
             f"same command in all processes goes on from the last checkpoint: {command}"
         )

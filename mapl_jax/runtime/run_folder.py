@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from mapl_jax.runtime import distributed, outputs, settings, storage
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
@@ -265,7 +263,7 @@ def opened(run: str, workdir: str | os.PathLike[str] | None) -> Iterator[RunFold
         UserError: a run that is not part of this one works in it on this machine.
     """
     place = workdir or f"runs/{run}"
-    alone = jax.process_count() == 1
+    alone = distributed.process_count() == 1
     with contextlib.ExitStack() as stack:
         if alone:
             stack.enter_context(held(lock_of(place), os.fspath(place)))
@@ -274,7 +272,9 @@ def opened(run: str, workdir: str | os.PathLike[str] | None) -> Iterator[RunFold
 
 def undone_on_mistake(folder: RunFolder) -> contextlib.AbstractContextManager[None]:
     """Leaves no trace of a new run that a mistake ends, unless other processes write too."""
-    return folder.undone_on_mistake() if jax.process_count() == 1 else contextlib.nullcontext()
+    return (
+        folder.undone_on_mistake() if distributed.process_count() == 1 else contextlib.nullcontext()
+    )
 
 
 def claim(folder: RunFolder, config: Config, cls: type, inputs: Iterable[str] = ()) -> None:
@@ -292,7 +292,7 @@ def claim(folder: RunFolder, config: Config, cls: type, inputs: Iterable[str] = 
     with distributed.main_process_first():
         if not distributed.is_main_process() and not folder.config.exists():
             raise UserError(
-                f"process {jax.process_index()} does not see what process 0 wrote to "
+                f"process {distributed.process_index()} does not see what process 0 wrote to "
                 f"{folder.path}; --workdir must lie on a file system that all processes share"
             )
         folder.claim(config, cls, inputs)

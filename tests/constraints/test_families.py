@@ -69,6 +69,7 @@ PARTS = [
     "Tea it is, as it was for a long time and for all of us who came here to drink some of it at "
     "four. I had a cup. Have one!",
     "Tea is good. So say my friends.",
+    "Tea is good. Have some milk with it, if you like.",
 ]
 texts = st.one_of(
     st.sampled_from(TEXTS),
