@@ -7,6 +7,7 @@ import numpy as np
 from scipy import stats
 
 from mapl_jax.evaluation import likelihood, preferences, statistics
+from mapl_jax.evaluation.preferences import percent
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.losses import LEVELS
 from mapl_jax.reports import charts
@@ -342,3 +343,20 @@ def _edges(values: np.ndarray, bins: int = 40) -> np.ndarray:
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
     width = (high - low) / bins or 1.0
     return width * np.arange(math.floor(low / width) - 1, math.ceil(high / width) + 2)
+
+
+def by_length(after: Summary) -> list[list[str]]:
+    """Accuracy where length is on the right side and where it is not."""
+    cells = [
+        ["level", "accuracy, better side longer", "n", "accuracy, better side shorter", "n", "r"]
+    ]
+    for level in levels_of(after):
+        if not after.get(f"{level}_longer_count") and not after.get(f"{level}_shorter_count"):
+            continue
+        row = [level]
+        for side in ("longer", "shorter"):
+            value = after.get(f"{level}_{side}_accuracy")
+            row += ["-" if value is None else percent(value), f"{after[f'{level}_{side}_count']:,}"]
+        r = after.get(f"{level}_length_correlation")
+        cells.append([*row, "-" if r is None else f"{r:+.2f}"])
+    return cells if len(cells) > 1 else []

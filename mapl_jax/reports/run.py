@@ -25,6 +25,7 @@ from mapl_jax.reports.families import by_family
 from mapl_jax.reports.figures import (
     accuracy_by_k,
     accuracy_by_level,
+    by_length,
     calibration,
     length,
     levels_of,
@@ -171,7 +172,7 @@ def write_report(
         assert not isinstance(scored_before, likelihood.Scored)
         values["margins"] = margins(scored_before, scored_after)
         values["length"] = length(scored_after)
-        values["lengths"] = _by_length(after)
+        values["lengths"] = by_length(after)
         values["calibration"] = calibration(scored_after)
         values["mistakes"] = mistakes.worst(scored_after, samples)
     elif scored_after is not None:
@@ -270,23 +271,6 @@ def _lists(after: Summary) -> Kept | None:
     """How lists of responses are ranked, by subset; None where there are none."""
     lists = after.get("lists")
     return Kept(listwise.table_cells(lists), listwise.FOOTNOTES) if lists else None
-
-
-def _by_length(after: Summary) -> list[list[str]]:
-    """Accuracy where length is on the right side and where it is not."""
-    cells = [
-        ["level", "accuracy, better side longer", "n", "accuracy, better side shorter", "n", "r"]
-    ]
-    for level in levels_of(after):
-        if not after.get(f"{level}_longer_count") and not after.get(f"{level}_shorter_count"):
-            continue
-        row = [level]
-        for side in ("longer", "shorter"):
-            value = after.get(f"{level}_{side}_accuracy")
-            row += ["-" if value is None else percent(value), f"{after[f'{level}_{side}_count']:,}"]
-        r = after.get(f"{level}_length_correlation")
-        cells.append([*row, "-" if r is None else f"{r:+.2f}"])
-    return cells if len(cells) > 1 else []
 
 
 def _counts(summary: Summary) -> list[list[str]]:
