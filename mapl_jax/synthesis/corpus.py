@@ -33,13 +33,14 @@ from mapl_jax.data.samples import Params
 from mapl_jax.synthesis.settings import Settings
 
 Arguments = tuple[Params, Params]  # of one family, for the two prompts that are set side by side
+_Asked = tuple[constraints.Asked, ...]
 
 RESPONSES = 128  # that shares are measured on; a share of 5 % is then known to 2 points
 _PRIOR = 20  # pairs assumed of either direction, so that a handful of pairs decides nothing
 _REPEATS = 4
 _ROUNDS = 40
 _STEP = 0.7
-_SEEN = 16  # instructions that tell what a family always speaks of
+_SEEN = 256  # pairs that tell which families go together
 
 
 class Subset:
@@ -198,15 +199,20 @@ def learn_corpus(
         min_share_named=settings.min_share_named,
         max_share=settings.max_share,
     )
-    topics: list[list[frozenset[str]]] = [[] for _ in families]
+    asked: list[list[_Asked | None]] = []
     leans = np.full((len(pairs), len(families)), np.nan)
     for row, pair in enumerate(pairs):
-        for column, arguments in enumerate(draw(pair, bare)):
+        drawn = draw(pair, bare)
+        for column, arguments in enumerate(drawn):
             if arguments is not None:
                 leans[row, column] = lean(*arguments)
-                if len(topics[column]) < _SEEN:
-                    family = families[column]
-                    topics[column] += [constraints.asked(family, it).topics for it in arguments]
+        if row < _SEEN:
+            asked.append(
+                [
+                    two and tuple(constraints.asked(family, params) for params in two)
+                    for family, two in zip(families, drawn, strict=True)
+                ]
+            )
     less, more = (_PRIOR + (leans == side).sum(0) for side in (-1, 1))
     chances = np.stack([np.minimum(1.0, more / less), np.minimum(1.0, less / more)], 1)
     fits = np.where(leans == 0, 1.0, np.where(leans < 0, chances[:, 0], chances[:, 1]))
@@ -215,18 +221,27 @@ def learn_corpus(
         family: (float(f"{low:.4g}"), float(f"{high:.4g}"))
         for family, (low, high) in zip(families, chances, strict=True)
     }
-    weights = _even_weights(fits, _apart(topics), settings)
+    weights = _even_weights(fits, _apart(asked), settings)
     return dataclasses.replace(bare, weights=dict(zip(families, weights, strict=True)), keep=keep)
 
 
-def _apart(topics: Sequence[Sequence[frozenset[str]]]) -> np.ndarray:
-    """Which families always speak of the same thing, and so stand in no prompt together.
+def _apart(asked: Sequence[Sequence[_Asked | None]]) -> np.ndarray:
+    """How often two families that fit a pair stand in no prompt together [families, families].
 
     Args:
-        topics: of each family, what some of its instructions speak of.
+        asked: of some pairs, what each family that fits asks for in the two prompts.
     """
-    always = [frozenset.intersection(*each) if each else frozenset() for each in topics]
-    return np.array([[not one.isdisjoint(other) for other in always] for one in always])
+    both, apart = np.zeros((2, len(asked[0]), len(asked[0])))
+    for of_pair in asked:
+        fitting = [(place, sides) for place, sides in enumerate(of_pair) if sides]
+        for (one, ones), (other, others) in itertools.combinations(fitting, 2):
+            both[one, other] += 1
+            apart[one, other] += any(
+                constraints.clash(a, b) or constraints.redundant(a, b)
+                for a, b in zip(ones, others, strict=True)
+            )
+    share = apart / np.maximum(both, 1)
+    return share + share.T
 
 
 def _even_weights(fits: np.ndarray, apart: np.ndarray, settings: Settings) -> list[float]:
@@ -234,7 +249,7 @@ def _even_weights(fits: np.ndarray, apart: np.ndarray, settings: Settings) -> li
 
     Args:
         fits: chance that a family fits a pair [pairs, families].
-        apart: which families are never taken together [families, families].
+        apart: chance that two families are not taken together [families, families].
         settings: with the numbers of instructions.
     """
     rng = np.random.default_rng(0)
@@ -243,6 +258,7 @@ def _even_weights(fits: np.ndarray, apart: np.ndarray, settings: Settings) -> li
     pairs, families = fits.shape
     possible = rng.random(fits.shape) < fits
     uniform = np.log(rng.random(fits.shape))
+    chance = rng.random((settings.k_max, *fits.shape), dtype=np.float32)
     k = rng.integers(settings.k_min, settings.k_max + 1, pairs)
     k = np.minimum(k, possible.sum(1))
     often = possible.mean(0)
@@ -261,8 +277,8 @@ def _even_weights(fits: np.ndarray, apart: np.ndarray, settings: Settings) -> li
             new = (keys[rows, best] > -np.inf) & (taken < k)
             used += np.bincount(best[new], minlength=families)
             keys[rows, best] = -np.inf
-            keys[apart[best]] = -np.inf
+            keys[chance[taken] < apart[best]] = -np.inf
         usage = used / pairs
         weights *= ((goal + 1e-3) / (usage + 1e-3)) ** _STEP
-        weights = np.clip(weights / np.median(weights), 1e-4, 1e4)
+        weights = np.clip(weights / np.median(weights), 1e-6, 1e6)
     return [float(f"{weight:.4g}") for weight in weights]

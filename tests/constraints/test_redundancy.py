@@ -69,7 +69,25 @@ REDUNDANT += [
         count("length_constraints:longest_sentence", 12, LT),
     ),
 ]
+ONE_SENTENCE = count("length_constraints:number_sentences", 2, LT, "num_sentences")
+ONE_LINE = count("detectable_format:lines", 2, LT)
+FIRST_PERSON = ("scope:first_sentence_first_person", {})
+REDUNDANT += [
+    # Of what has one part only, nothing is said of that part.
+    (ONE_SENTENCE, count("length_constraints:longest_sentence", 10, LT)),
+    (ONE_SENTENCE, count("scope:sentence_commas", 2, LT)),
+    (ONE_SENTENCE, QUESTION),
+    (ONE_LINE, count("length_constraints:longest_paragraph", 30, LT)),
+    # So short an answer stands on one line.
+    (ONE_LINE, words(21, LT)),
+    (ONE_LINE, count("length_constraints:characters", 151, LT)),
+    (("startend:first_word", {"word": "I'm", "negated": True}), FIRST_PERSON),
+]
 NOT_REDUNDANT = [
+    (count("length_constraints:number_sentences", 3, LT, "num_sentences"), QUESTION),
+    (ONE_LINE, words(41, LT)),
+    (FIRST, FIRST_PERSON),
+    (("scope:last_sentence_first_person", {}), ("startend:full_stop_end", {})),
     (START, words(40)),
     (START, count("punctuation:apostrophes", 2)),
     (START, ("detectable_content:second_person", {})),
@@ -101,3 +119,34 @@ def test_one_adds_nothing(a, b):
 def test_both_have_a_say(a, b):
     assert redundant(a, b) is None
     assert redundant(b, a) is None
+
+
+def test_of_two_sentences_a_long_one_and_a_short_one_are_all():
+    long = count("length_constraints:longest_sentence", 15)
+    short = count("length_constraints:shortest_sentence", 6, LT)
+
+    def together(sentences):
+        many = (count("length_constraints:number_sentences", sentences, AL, "num_sentences"),)
+        return constraints.redundant_together(
+            [constraints.asked(*it) for it in (*many, long, short)]
+        )
+
+    assert together(2)
+    assert together(3) is None
+
+
+@pytest.mark.parametrize(
+    ("constraint", "natural"),
+    [
+        (words(50), True),
+        (words(51), False),
+        (words(51, LT), True),  # at most 50
+        (words(52, LT), False),
+        (words(105), False),
+        (count("length_constraints:characters", 225), False),
+        (count("length_constraints:characters", 250), True),
+        (NO_COMMA, True),
+    ],
+)
+def test_numbers_are_natural_that_people_choose(constraint, natural):
+    assert constraints.is_natural(*constraint) is natural

@@ -342,7 +342,7 @@ FAMILIES: tuple[Family, ...] = (
         _flag(
             f"{name}_sentence_{who}_person",
             of(_speaks_of(pronouns)),
-            (f"{who} person", f"{name} sentence", f"{name} word"),
+            (f"{who} person", f"{name} sentence"),
             _all_of(_CLEAR, in_english),
             readings=(of(_speaks_of(also)), of(_surely_speaks_of(pronouns))),
         )

@@ -115,8 +115,9 @@ class Member(Family):
         if not self.quantity:
             phrases = () if NEGATION.of(params) else (self.word.of(params),)
             return Demands(phrases, about=("first word",))
-        # "Don't begin with I" follows where there is no first person.
-        about = tuple(f"{person} person" for person, words in _PERSONS.items() if word in words)
+        # "Don't begin with I", or with I'm, follows where there is no first person.
+        start = re.split("['\u2019]", word)[0]
+        about = tuple(f"{person} person" for person, words in _PERSONS.items() if start in words)
         if NEGATION.of(params):
             return Demands(values={f"{self.quantity} is {word}": False}, about=about)
         return Demands((self.word.of(params),), values=word_at(self.quantity, word), about=about)
