@@ -80,7 +80,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.synthesis.families = "train"  # "held_out" shows what was never trained on
     config.synthesis.wordings = "train"  # "train" or "held_out"
     # Shares of prompts whose instructions do not stand behind the request.
-    config.synthesis.places = "before=0.1,inside=0.06,system=0.08,turns=0.04"
+    config.synthesis.places = "before=0.1,inside=0.06,system=0.08,turns=0.01"
     config.synthesis.woven = 0.5  # share of the others that say all in one sentence of commands
     config.synthesis.lists = 0.4  # share of prompts that list their instructions, a line each
     config.synthesis.list_base = "all"  # of a list: "all" comparisons, or of the "best" alone

@@ -86,7 +86,6 @@ SURFACE = (
     "punctuation:no_comma",
     "punctuation:question_marks",
     "punctuation:quotation_marks",
-    "startend:end_checker",
     "startend:full_stop_end",
     "startend:question_end",
 )

@@ -48,7 +48,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.families = "train"  # "train", "held_out", "all", or ids with commas between
     config.wordings = "train"  # "train" or "held_out"
     # Shares of prompts whose instructions do not stand behind the request.
-    config.places = "before=0.1,inside=0.06,system=0.08,turns=0.04"
+    config.places = "before=0.1,inside=0.06,system=0.08,turns=0.01"
     config.lists = 0.4  # share of prompts that list their instructions, a line each
     config.woven = 0.5  # share of the others that say all in one sentence, where all are commands
     # Of records with more than two responses.

@@ -167,6 +167,16 @@ class Family:
         """Parameters that fit all of `kept` and none of `broken`, if it finds some."""
         return None
 
+    def derive_for(
+        self,
+        prompt: Text | None,
+        kept: Sequence[Text],
+        broken: Sequence[Text],
+        rng: np.random.Generator,
+    ) -> Params | None:
+        """`derive` of what suits the prompt as well, where one is given."""
+        return self.derive(kept, broken, rng)
+
     def demands(self, params: Params) -> Demands:
         """What keeping the constraint asks of a text."""
         return Demands()
@@ -214,7 +224,9 @@ class Family:
             if isinstance(each, Number)
         )
 
-    def propose(self, conditions: Conditions, rng: np.random.Generator) -> Params | None:
+    def propose(
+        self, conditions: Conditions, rng: np.random.Generator, prompt: str | None = None
+    ) -> Params | None:
         """Parameters that give each response its wanted verdict, or None."""
         kept = [view(response) for response, wanted in conditions if wanted]
         broken = [view(response) for response, wanted in conditions if not wanted]
@@ -224,7 +236,8 @@ class Family:
                     return None
         if self.suits is not everywhere and not all(map(self.suits, (*kept, *broken))):
             return None
-        params = self.derive(kept, broken, rng)
+        asked = None if prompt is None else view(prompt)
+        params = self.derive_for(asked, kept, broken, rng)
         return params if params is not None and self.fits(params, kept, broken) else None
 
     def fits(self, params: Params, kept: Sequence[Text], broken: Sequence[Text]) -> bool:

@@ -55,7 +55,9 @@ _PLACE = re.compile(r"(.*) is ")
 
 def topics(demands: Demands) -> frozenset[str]:
     """What a constraint speaks of, in words that constraints on the same thing share."""
-    return frozenset(map(_topic, (*demands.bounds, *demands.values, *demands.about)))
+    found = frozenset(map(_topic, (*demands.bounds, *demands.values, *demands.about)))
+    # All of "you" and "your" begin with it.
+    return found | {"letter y"} if "second person" in found else found
 
 
 @functools.lru_cache(maxsize=4096)
@@ -66,6 +68,10 @@ def _topic(name: str) -> str:
         return "sections"
     if name.startswith("in "):
         return "language"
+    # A word that begins with a letter holds it.
+    kind, _, letter = name.partition(":")
+    if kind in ("initial", "character") and letter.isalpha():
+        return f"letter {letter}"
     match = _PLACE.match(name)
     topic = match[1] if match else name
     return _SAME.get(topic, topic)
@@ -81,6 +87,12 @@ def _by_bounds(a: Demands, b: Demands) -> str | None:
         for more in _closure(_kind(name)):
             if a.bounds.get(more, (0, float("inf")))[1] <= high < float("inf"):
                 return f"with so few {more} there are no more {name}"
+    for name, (_, high) in b.bounds.items():
+        kind, _, word = name.partition(":")
+        of_word = (f"initial:{word[:1]}", *(f"character:{letter}" for letter in word))
+        for letters in of_word if kind == "word" and high < math.inf else ():
+            if a.bounds.get(letters, (0, math.inf))[1] <= high:
+                return f"with so few of {letters} there are no more of {name}"
     most = a.bounds.get("characters", (0, float("inf")))[1]
     for name in _SENTENCE_LENGTHS:
         if most / _CHARACTERS_OF_A_WORD <= b.bounds.get(name, (0, 0))[1] < float("inf"):
@@ -103,6 +115,9 @@ def follows(a: Demands, b: Demands) -> str | None:
     texts = (*a.phrases, *a.exact)
     if not texts:
         return None
+    shortest = b.bounds.get("length_constraints:shortest_sentence", (0, math.inf))[1]
+    if any(len(Text(text).words) <= shortest < math.inf for text in a.exact):
+        return "the required sentence is as short"
     for name, length in _LENGTHS.items():
         low = b.bounds.get(name, (0, 0))[0]
         if 0 < low <= 1.2 * length(Text(" ".join(a.exact))):

@@ -143,22 +143,21 @@ def margin(id: str, params: Params, response: str) -> float:
     return family_of(id).margin(params, response)
 
 
-def propose(id: str, conditions: Conditions, rng: np.random.Generator) -> Params | None:
-    """Parameters derived from responses, so that each has the wanted verdict.
+def propose(
+    id: str, conditions: Conditions, rng: np.random.Generator, prompt: str | None = None
+) -> Params | None:
+    """Parameters derived from responses, for which `check` gives each its verdict, or None.
 
     Args:
         id: of the family.
         conditions: (response, whether it should keep the constraint), any number of them.
         rng: decides between the possible parameters.
-
-    Returns:
-        Parameters for which `check` gives every response its verdict, or None if the family finds
-        none.
+        prompt: what the responses answer; words to use are of its topic then.
 
     Raises:
         ValueError: unknown id.
     """
-    return family_of(id).propose(conditions, rng)
+    return family_of(id).propose(conditions, rng, prompt)
 
 
 def is_natural(id: str, params: Params) -> bool:

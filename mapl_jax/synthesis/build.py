@@ -168,7 +168,8 @@ def _start(pair: Pair, settings: Settings, purpose: str, corpus: Corpus) -> tupl
     """One draw of instructions, and how many to aim for."""
     rng = generator(settings.seed, pair["id"], purpose)
     k = int(rng.integers(settings.k_min, settings.k_max + 1))
-    return Draw(settings.family_ids, rng, corpus), k
+    prompt = "\n".join(message["content"] for message in pair["prompt"])
+    return Draw(settings.family_ids, rng, corpus, prompt), k
 
 
 def _write(pair: Pair, settings: Settings, purpose: str, twins: Twins, draw: Draw) -> list[Prompt]:

@@ -37,12 +37,14 @@ class Draw:
         families: ids to draw from.
         rng: decides everything.
         corpus: says which families to try first and which arguments to leave out.
+        prompt: what the responses answer, if that is known.
         refused: families whose arguments said nothing, once for every time.
     """
 
     families: Sequence[str]
     rng: np.random.Generator
     corpus: Corpus
+    prompt: str | None = None
     refused: list[str] = dataclasses.field(default_factory=list)
 
     def contrast(self, family: str, kept_by: str, broken_by: str) -> Params | None:
@@ -53,7 +55,7 @@ class Draw:
         """
         promises = ((kept_by, True), (broken_by, False))
         for _ in range(_TRIES):
-            params = constraints.propose(family, promises, self.rng)
+            params = constraints.propose(family, promises, self.rng, self.prompt)
             if params is None or not constraints.is_natural(family, params):
                 return None
             if self.corpus.informative(family, params):

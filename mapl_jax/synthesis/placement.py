@@ -55,9 +55,9 @@ _SYSTEM_LEADS = (
 # An instruction in an earlier turn is for the answer to the last one: the reply between them was
 # written without it.
 _EARLIER = (
-    "Please keep the following in mind when you answer my next message.",
-    "Here is how I want you to answer my next message.",
-    "When you answer my next message, please do as follows.",
+    "In your next answer, please stick to this.",
+    "Please keep this in mind for your next answer.",
+    "For your next answer, I have a request.",
 )
 
 # What one sentence of several instructions is made of: commands that end in no other sentence.

@@ -10,7 +10,7 @@ from mapl_jax.constraints.wording import ANSWERS, pick
 from mapl_jax.data.messages import Message
 from mapl_jax.data.samples import Constraint, Prompt
 from mapl_jax.synthesis.draw import Item
-from mapl_jax.synthesis.placement import SYSTEM, can_weave, draw_style
+from mapl_jax.synthesis.placement import SYSTEM, TURNS, can_weave, draw_style
 from mapl_jax.synthesis.settings import Settings
 
 
@@ -56,12 +56,17 @@ def write_instructions(
     """
     held_out = settings.wordings == "held_out"
     count = len(twins[0])
+    shares = settings.shares
+    if any(constraints.asked(*item).demands.phrases for items in twins for item in items):
+        # Words to use are of what is asked last; before that they would speak of nothing.
+        shares = {place: 0.0 if place in (SYSTEM, TURNS) else s for place, s in shares.items()}
     style = draw_style(
-        messages, count, settings.shares, settings.lists, settings.woven, rng, held_out=held_out
+        messages, count, shares, settings.lists, settings.woven, rng, held_out=held_out
     )
     answer = pick(ANSWERS, rng)
-    # People ask for one thing politely and state the others; in a list they state them all.
-    stated = style.is_list or style.woven or style.place == SYSTEM
+    # People ask for one thing politely and state the others; in a list they state them all, as
+    # they do where something introduces them.
+    stated = style.is_list or style.woven or style.place in (SYSTEM, TURNS)
     polite = -1 if stated else int(rng.random() * count)
     written: list[list[Constraint]] = [[] for _ in twins]
     for place, entries in enumerate(zip(*twins, strict=True)):

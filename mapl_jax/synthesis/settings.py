@@ -60,7 +60,7 @@ class Settings:
         choices=WORDINGS,
     )
     places: str = setting(
-        "before=0.1,inside=0.06,system=0.08,turns=0.04",
+        "before=0.1,inside=0.06,system=0.08,turns=0.01",
         "shares of the prompts whose instructions stand before the request, inside it, in a system "
         "message, or over the turns of a conversation; the others have them behind the request, "
         "where all prompts of a sample share the tokens of the request",

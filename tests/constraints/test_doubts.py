@@ -171,3 +171,36 @@ def test_two_limits_bring_a_third_along():
 
 def test_every_doubt_is_of_a_family():
     assert {id for id, *_ in DOUBTS} <= {*FAMILIES}
+
+
+def for_prompt(id, prompt, text, other, seeds=20):
+    conditions = [(text, True), (other, False)]
+    found = (
+        constraints.propose(id, conditions, np.random.default_rng(seed), prompt)
+        for seed in range(seeds)
+    )
+    return [params for params in found if params is not None]
+
+
+@pytest.mark.parametrize(
+    ("ending", "offered"),
+    [
+        ("Good luck!", True),
+        ("Serve immediately.", True),
+        ("Yes, heat can cause metal fatigue.", False),
+        ("Metals tire.", False),
+        ("Ask for Paul.", False),
+        ("It takes 20 minutes.", False),
+    ],
+)
+def test_an_ending_that_is_dictated_fits_any_answer(ending, offered):
+    text = f"There are many ways. {ending}"
+    found = for_prompt("startend:end_checker", "Why does metal tire?", text, "It is so.")
+    assert bool(found) == offered
+
+
+def test_words_to_use_are_of_the_topic():
+    text = "The bakery has ovens, a whir, and a processor; the processor bakes bread."
+    found = for_prompt("keywords:existence", "Where is there an oven?", text, "It is so.", 40)
+    assert {word for params in found for word in params["keywords"]} == {"ovens", "processor"}
+    assert not for_prompt("keywords:existence", "Hi!", "It has a whir.", "It is so.")

@@ -140,7 +140,8 @@ def test_a_hostile_megabyte_is_checked_in_linear_time(unit):
 def test_both_verdicts_can_be_asked_of_some_text(id):
     rng = np.random.default_rng(0)
     for wanted in (True, False):
-        found = [constraints.propose(id, [(text, wanted)], rng) for text in TEXTS]
+        texts = (*TEXTS, "It is so. Good luck!")
+        found = [constraints.propose(id, [(text, wanted)], rng) for text in texts]
         assert any(params is not None for params in found)
 
 

@@ -83,11 +83,34 @@ REDUNDANT += [
     (ONE_LINE, count("length_constraints:characters", 151, LT)),
     (("startend:first_word", {"word": "I'm", "negated": True}), FIRST_PERSON),
 ]
+NO_Y = count("keywords:letter_frequency", 1, LT, "let_frequency", "let_relation")
+NO_Y[1]["letter"] = "y"
+NONE_WITH_Y = ("keywords:initial_letter", {"letter": "y", "number": 1, "relation": LT})
+NO_YOU = ("detectable_content:second_person", {"negated": True})
+CLOSER = ("startend:end_checker", {"end_phrase": "Good luck with it!"})
+
+
+def forbidden(*names):
+    return ("keywords:forbidden_words", {"forbidden_words": list(names)})
+
+
+REDUNDANT += [
+    (NO_Y, NONE_WITH_Y),
+    (NO_Y, NO_YOU),
+    (NONE_WITH_Y, NO_YOU),
+    (NO_Y, forbidden("tea", "easily")),
+    (NONE_WITH_Y, forbidden("yes")),
+    (NO_Y, ("keywords:frequency", {"keyword": "joy", "frequency": 2, "relation": LT})),
+    (CLOSER, count("length_constraints:shortest_sentence", 5, LT)),
+]
 NOT_REDUNDANT = [
     (count("length_constraints:number_sentences", 3, LT, "num_sentences"), QUESTION),
     (ONE_LINE, words(41, LT)),
     (FIRST, FIRST_PERSON),
     (("scope:last_sentence_first_person", {}), ("startend:full_stop_end", {})),
+    (NO_Y, forbidden("tea")),
+    (NONE_WITH_Y, forbidden("easily")),
+    (CLOSER, count("length_constraints:shortest_sentence", 4, LT)),
     (START, words(40)),
     (START, count("punctuation:apostrophes", 2)),
     (START, ("detectable_content:second_person", {})),

@@ -283,3 +283,17 @@ def test_groups_and_ids_of_families_go_together():
     assert set(Settings(families="train,held_out").family_ids) == set.union(*groups.values())
     one = min(groups["held_out"])
     assert set(Settings(families=f"train, {one}").family_ids) == {*groups["train"], one}
+
+
+def test_words_to_use_stand_with_the_request_and_leads_introduce_no_question():
+    for places in ("system=1", "turns=1"):
+        for pair in PAIRS[:20]:
+            talk = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]
+            pair = {**pair, "prompt": [*talk, *pair["prompt"]]}
+            chosen = Settings(places=places, k_min=2)
+            for prompt in build(pair, chosen).sample["prompts"][1:]:
+                before = "".join(message["content"] for message in prompt["messages"][:-1])
+                for made in prompt["constraints"]:
+                    if made["id"] == "keywords:existence":
+                        assert made["text"] not in before
+                    assert made["text"] not in before or not made["text"].endswith("?")

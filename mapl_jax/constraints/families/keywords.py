@@ -13,7 +13,7 @@ from mapl_jax.constraints.shapes import Count
 from mapl_jax.constraints.text import readings
 from mapl_jax.constraints.text.common_words import COMMON_WORDS
 from mapl_jax.constraints.text.statistics import Text
-from mapl_jax.constraints.text.words import plain_word
+from mapl_jax.constraints.text.words import plain_word, root
 from mapl_jax.constraints.wording import pick
 
 # Enough repetitions of a word to see what it brings along.
@@ -52,6 +52,10 @@ class Words(Family):
 
     def derive(self, kept, broken, rng):
         """Words that all of one side hold and the other side lacks."""
+        return self.derive_for(None, kept, broken, rng)
+
+    def derive_for(self, prompt, kept, broken, rng):
+        """The same; those to use are of the prompt, or come up in the text more than once."""
         holders, lackers = (broken, kept) if self.forbidden else (kept, broken)
         shared = _shared_words(holders) if holders else STOCK
         # One side must lack every word, or else at least one; lacking all makes both sure.
@@ -63,6 +67,10 @@ class Words(Family):
             words = [word for word in words if word in COMMON_WORDS] or words
         elif holders:
             words = _things(words, holders)
+            if prompt is not None:
+                topic = set(map(root, prompt.lower_runs))
+                counts = holders[0].word_counts
+                words = [word for word in words if counts[word] > 1 or root(word) in topic]
             if not words:
                 return None
         count = min(len(words), 1 + int(3 * rng.random()))

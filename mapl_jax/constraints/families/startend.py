@@ -10,7 +10,7 @@ from mapl_jax.constraints.shapes import Flag
 from mapl_jax.constraints.text import marks, readings
 from mapl_jax.constraints.text.sentences import may_be_given
 from mapl_jax.constraints.text.statistics import Text
-from mapl_jax.constraints.text.words import bare, folded, is_simple, parts_of
+from mapl_jax.constraints.text.words import bare, folded, is_simple, parts_of, root
 from mapl_jax.constraints.wording import pick
 
 # Endings for instructions that no given answer keeps.
@@ -34,6 +34,7 @@ OPENERS = frozenset(
 )
 
 _PERSONS = {"first": ("i", "me", "my"), "second": ("you", "your")}
+_CLOSER = 5  # words
 _AROUND = "quotation marks around everything"
 
 
@@ -57,7 +58,16 @@ class EndPhrase(Family):
         # Nobody asks for the tail of a sentence, or for a single word in this way.
         if not may_be_given(last) or not all(text.stripped.endswith(last) for text in kept):
             return None
-        return {"end_phrase": last}
+        return {"end_phrase": last} if _fits_any_answer(last) else None
+
+    def derive_for(self, prompt, kept, broken, rng):
+        """Nothing that tells what to answer."""
+        params = self.derive(kept, broken, rng)
+        if params is None or prompt is None:
+            return params
+        topic = set(map(root, prompt.content_words))
+        words = Text(self.phrase.of(params)).content_words
+        return params if topic.isdisjoint(map(root, words)) else None
 
     def demands(self, params: Params) -> Demands:
         """The phrase, and the last word it brings."""
@@ -143,6 +153,16 @@ class Member(Family):
         )
 
 
+def _fits_any_answer(ending: str) -> bool:
+    """Whether it is a few words without a name or a number, as "Good luck!" is."""
+    _, *others = ending.split()
+    return (
+        len(others) < _CLOSER
+        and not re.search(r"\d", ending)
+        and not any(word[:1].isupper() for word in others)
+    )
+
+
 def _one(word: str) -> frozenset[str]:
     return frozenset((word,)) if word else frozenset()
 
@@ -167,8 +187,9 @@ def _is_quoted(text: Text) -> bool:
 
 FAMILIES: tuple[Family, ...] = (
     EndPhrase(
-        "startend:end_checker",
+        "startend:end_checker",  # readers found that most endings dictate the answer
         beyond_ifeval=False,
+        held_out=True,
     ),
     Flag(
         "startend:quotation",

@@ -35,6 +35,7 @@ _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\uff66-\uff9f\U00020000-\U0003ffff]"
 )
+_FORM = re.compile(r"(?:ies|ing|es|ed|er|s|y|e)$")
 _CONTRACTION = re.compile(r"(.+)'(?:s|re|ve|ll|d|m)")
 
 
@@ -48,6 +49,11 @@ def stem(word: str) -> str:
     """What a contraction or possessive in small letters begins with: "you" of "you're"."""
     match = _CONTRACTION.fullmatch(word) if "'" in word else None
     return match[1] if match else ""
+
+
+def root(word: str) -> str:
+    """What a word has in common with its other forms: "cook" of "cooking" and "cooks"."""
+    return _FORM.sub("", word.lower()) if len(word) > 4 else word.lower()
 
 
 def counted(text: str) -> list[str]:

@@ -28,7 +28,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
         ),
         form(
             """
-            Write {answer} with at least one capital letter.
+            Use a capital letter at least once in {answer}.
             Use at least one capital letter.
             {Answer} should contain at least one capital letter.
             Please use at least one capital letter in {answer}.
@@ -73,7 +73,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
         ),
         form(
             """
-            Write {answer} with at least one lowercase letter.
+            Use a lowercase letter at least once in {answer}.
             Use at least one lowercase letter.
             {Answer} should contain at least one lowercase letter.
             Please use at least one lowercase letter in {answer}.

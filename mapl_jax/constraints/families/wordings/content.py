@@ -23,7 +23,7 @@ def _person(name: str, example: str) -> tuple[Form, ...]:
             Make sure to use the PERSON person (EXAMPLE) at some point.
             Can you use the PERSON person (EXAMPLE) in {answer}?
             I'd like {answer} to use the PERSON person (EXAMPLE).
-            Write {answer} with at least one pronoun in the PERSON person (EXAMPLE).
+            Use the PERSON person (EXAMPLE) somewhere in {answer}.
             """,
             """
             There should be a PERSON-person pronoun (EXAMPLE) somewhere in {answer}.
@@ -109,7 +109,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             negated=True,
         ),
     ),
-    "detectable_content:digits": thing("number written in digits", "numbers written in digits"),
+    "detectable_content:digits": thing("number written in digits", "digits"),
     "detectable_content:links": thing("link to a web page", "links to web pages"),
     "detectable_content:dates": thing(
         "date with a day and a month (like March 5)", "dates with a day and a month (like March 5)"

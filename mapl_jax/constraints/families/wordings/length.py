@@ -334,13 +334,13 @@ and begin the {ordinal} one with {word}.
             Use more than {m:word|words} in the first sentence.
             Can you make the first sentence at least {n:word|words} long?
             I want the first sentence to have at least {n:word|words}.
-            Write a first sentence of at least {n:word|words}.
+            Your first sentence should be at least {n:word|words} long.
             """,
             """
             At least {n:word|words} in the first sentence, please.
             Could you open with a sentence of {more} words?
             The opening sentence should be at least {n:word|words} long.
-            Please write a first sentence of {more} words.
+            Please make the first sentence {more} words long.
             The first sentence of {answer} needs at least {n:word|words}.
             """,
             relation="at least",

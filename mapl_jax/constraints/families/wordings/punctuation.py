@@ -35,7 +35,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             {Answer} must have a comma somewhere.
             Make sure to use at least one comma.
             Can you use at least one comma in {answer}?
-            Write {answer} with at least one comma in it.
+            Use a comma at least once in {answer}.
             I want to see at least one comma in {answer}.
             Put a comma somewhere in {answer}.
             """,
@@ -63,21 +63,21 @@ FORMS: dict[str, tuple[Form, ...]] = {
             """
             Put at least one word or phrase in double quotation marks.
             Use double quotation marks at least once in {answer}.
-            Please put something in double quotation marks.
+            Please use double quotation marks at least once.
             {Answer} should have at least one word or phrase in double quotation marks.
-            {Answer} must have something in double quotation marks.
+            {Answer} must have at least one word or phrase in double quotation marks.
             Include at least one quotation in double quotation marks.
             Make sure to put at least one word in double quotation marks.
             Can you put at least one word or phrase in double quotation marks?
-            I want to see something in double quotation marks in {answer}.
+            I want at least one word or phrase in double quotation marks.
             Use double quotation marks around at least one word or phrase.
             """,
             """
-            Something in double quotation marks, please.
+            At least one word in double quotation marks, please.
             Could you use double quotation marks at least once?
             There should be at least one word in double quotation marks.
             Please use double quotation marks somewhere in {answer}.
-            Quote something in {answer} with double quotation marks.
+            Quote at least one word or phrase with double quotation marks.
             """,
             relation="at least",
             number=2,

@@ -128,7 +128,7 @@ _IN_PART = form(
     Please use WHAT in the PART of {answer}.
     The PART of {answer} must contain WHAT.
     Put WHAT in the PART.
-    Make sure the PART has WHAT in it.
+    Make sure the PART has WHAT.
     Can you use WHAT in the PART?
     I want to see WHAT in the PART.
     {Answer} should have WHAT in the PART.
@@ -409,7 +409,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
         ),
         form(
             """
-            Don't end every sentence with a period.
+            Include at least one question or exclamation.
             At least one sentence should end with a question mark or an exclamation mark.
             End at least one sentence of {answer} with an exclamation mark or a question mark.
             Please end at least one sentence with an exclamation mark or a question mark.
@@ -418,14 +418,14 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Include a sentence that ends with an exclamation mark or a question mark.
             Can you end at least one sentence with a question mark or an exclamation mark?
             I want at least one sentence to end with a question mark or an exclamation mark.
-            Not every sentence should end with a full stop.
+            {Answer} should have at least one question or exclamation.
             """,
             """
             A question mark or an exclamation mark at the end of at least one sentence, please.
-            Could you end one or more sentences with something other than a period?
-            There should be a sentence that doesn't end with a full stop.
+            Could you end one or more sentences with a question mark or an exclamation mark?
+            There should be at least one question or exclamation in {answer}.
             Please let at least one sentence end with a question mark or an exclamation mark.
-            {Answer} needs at least one sentence that ends without a period.
+            {Answer} needs at least one question or exclamation.
             """,
             negated=True,
         ),

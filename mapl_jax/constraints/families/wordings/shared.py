@@ -13,7 +13,7 @@ _NONE = form(
     No THINGS in {answer}, please.
     Can you write {answer} without any THINGS?
     I don't want any THINGS in {answer}.
-    Leave THINGS out of {answer}.
+    Leave out any THINGS.
     """,
     """
     No THINGS, please.

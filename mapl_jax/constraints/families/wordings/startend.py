@@ -238,7 +238,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Make sure the last sentence doesn't end with a period.
             Can you end {answer} without a period?
             I don't want {answer} to end with a full stop.
-            End {answer} with anything but a full stop.
+            End {answer} without a full stop.
             Don't put a period at the very end of {answer}.
             """,
             """
