@@ -57,6 +57,7 @@ def test_model_flops_are_the_formula_counted_by_hand(measured):
     config = small("rm")
     model = type("Model", (), {"width": 32, "vocab_size": 50, "heads": 2, "head_dim": 16})()
     model.layers = config.model.layers
+    model.experts = model.experts_per_token = 0
     kernels = [(32, 32), (32, 16), (32, 16), (32, 32), (32, 48), (32, 48), (48, 32)]
     shapes = {"layers": [{"kernel": np.zeros(shape)} for shape in kernels]}
     body = sum(a * b for a, b in kernels)

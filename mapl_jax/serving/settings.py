@@ -18,7 +18,9 @@ class ServeSettings:
     )
     name: str = setting("", "what clients call the model; empty: the last part of --model")
     host: str = setting("127.0.0.1", "address to listen at; 0.0.0.0 lets other machines in")
-    port: int = setting(8000, "port to listen at; 0: any free one, which is printed", most=65535)
+    port: int = setting(
+        8000, "port to listen at; 0: any free one, which is printed", least=0, most=65535
+    )
     max_length: int = setting(
         0, "longest text in tokens; 0: that of the run, else 2048", least=32, most=2**20, besides=0
     )

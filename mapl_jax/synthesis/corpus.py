@@ -130,11 +130,15 @@ class Corpus:
 
 
 def names_words(params: Params) -> bool:
-    """Whether an instruction names words that a response holds: a keyword, a phrase."""
+    """Whether an instruction names words that a response holds: a keyword, a phrase.
+
+    The name of a language is none: it has to fit as many responses as other instructions.
+    """
     relations = constraints.RELATIONS
     return any(
         isinstance(value, list) or (isinstance(value, str) and value not in relations)
-        for value in params.values()
+        for name, value in params.items()
+        if name != "language"
     )
 
 

@@ -428,7 +428,10 @@ SAMPLES = {
     ),
     "parameters of a list": (constrained(params=[1]), "prompt 1: params of .* must be an object"),
     "unknown parameter": (constrained(params={"commas": 3}), "prompt 1: .*commas"),
-    "pairs among samples": (PAIR, "sample without 'prompts'"),
+    "pairs among samples": (
+        PAIR,
+        "is no sample, but the records before it are; keep samples and pairs",
+    ),
 }
 
 

@@ -227,7 +227,7 @@ MODELS = {
     ),
     "an index of text": (
         both(index(), text(f"{WEIGHTS}.index.json", b"{")),
-        r"index\.json is no J",
+        r"index\.json is not JSON",
     ),
     "weights that are a folder": (
         both(without(WEIGHTS), lambda folder: (folder / WEIGHTS).mkdir()),

@@ -543,5 +543,5 @@ def test_a_template_and_its_arguments_are_short(tmp_path):
     path.write_text("{{ messages }}" + " " * 2**18)
     with pytest.raises(UserError, match="longer than 262144 characters"):
         templates.read_template(str(path))
-    with pytest.raises(UserError, match=r"is no JSON.*nested too deeply"):
+    with pytest.raises(UserError, match=r"is not JSON.*nested too deeply"):
         templates.with_arguments(templates.PLAIN, "[" * 10**5)

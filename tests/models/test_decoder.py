@@ -83,7 +83,7 @@ def test_positions_count_only_by_their_differences():
 
 def test_scan_is_one_layer_after_the_other():
     params = parameters()
-    layer = nnx.eval_shape(lambda: decoder.Layer(CONFIG, jnp.float32, rngs=nnx.Rngs(0)))
+    layer = nnx.eval_shape(lambda: decoder.Layer(CONFIG, jnp.float32, None, rngs=nnx.Rngs(0)))
     definition = nnx.graphdef(layer)
     rotary = rope.rotary_angles(POSITIONS, CONFIG.head_dim, CONFIG.rope_theta)
     x = params["embed"][TOKENS]

@@ -135,7 +135,7 @@ def test_sizes_say_their_units(name):
         r"(max|row)_length|max_new_tokens|logp_chunk": "token",
         r"(log|eval|save)_every|warmup": "step",
         r"rows_per_batch": "rows|responses",
-        r"reference|shard_size": "[Pp]airs|another",
+        r"reference|shard_size": "[Pp]airs|another|compared with",
     }
     for field in settings.described(CONFIGS[name], config.load_config(name).to_dict()):
         for pattern, unit in units.items():

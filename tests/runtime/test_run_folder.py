@@ -47,6 +47,7 @@ MAY_CHANGE = {
     *("model.path", "model.reference"),
     *("train.accumulation", "train.remat", "train.attention", "train.logp_chunk"),
     *("train.log_every", "train.logger", "train.eval_every", "train.save_every", "train.keep"),
+    *("train.best", "train.patience", "train.callbacks"),
     *("train.trunk", "train.on_nonfinite", "mesh.data", "mesh.fsdp", "mesh.tensor"),
     *(f"eval.{field.name}" for field in dataclasses.fields(EvalSettings)),
 }
