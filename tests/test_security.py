@@ -36,7 +36,7 @@ FORBIDDEN_MODULES = {
     *("subprocess", "pty", "commands", "code", "codeop"),
     *("tarfile", "zipfile"),
 }
-# This Python with a program of the package: the watcher of a run of several processes, and the trial
+# This Python with a program of the package: the watcher of several processes, and the trial
 # of a chat template, which reads JSON and has little time and memory.
 ALLOWED = {"distributed.py": {"subprocess"}, "templates.py": {"subprocess"}}
 FORBIDDEN_CALLS = {

@@ -26,15 +26,8 @@ from mapl_jax.runtime.settings import setting
 EXIT_LOST = 3
 # What JAX says when another process is gone: the sockets of collectives on CPUs, or its service.
 _SIGNS = (
-    "Gloo",
-    "NCCL",
-    "Connection closed by peer",
-    "Connection reset by peer",
-    "Socket closed",
-    "heartbeat",
-    "coordination service",
-    "CoordinationService",
-    "Barrier",
+    *("Gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Socket closed"),
+    *("heartbeat", "coordination service", "CoordinationService", "Barrier"),
 )
 # The longest wait for process 0 to prepare data. A process that is gone is noticed long before.
 _PATIENCE_MS = 7 * 24 * 3600 * 1000

@@ -428,10 +428,6 @@ SAMPLES = {
     ),
     "parameters of a list": (constrained(params=[1]), "prompt 1: params of .* must be an object"),
     "unknown parameter": (constrained(params={"commas": 3}), "prompt 1: .*commas"),
-    "pairs among samples": (
-        PAIR,
-        "is no sample, but the records before it are; keep samples and pairs",
-    ),
 }
 
 
@@ -441,6 +437,17 @@ def test_bad_sample(name, bench, preset):
     bench.lines("a.jsonl", {**SAMPLE, "id": "first"}, record)
     bench.refuses(
         rf"a\.jsonl, record 2: .*{pattern}.*synthesize the samples anew",
+        "train",
+        preset("rm:small"),
+        "--config.data.train=a.jsonl",
+        f"--workdir={bench.out}",
+    )
+
+
+def test_pairs_among_samples(bench, preset):
+    bench.lines("a.jsonl", {**SAMPLE, "id": "first"}, PAIR)
+    bench.refuses(
+        r"a\.jsonl, record 2: is no sample, but the records before it are; keep samples and pairs",
         "train",
         preset("rm:small"),
         "--config.data.train=a.jsonl",
