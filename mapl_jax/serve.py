@@ -30,9 +30,7 @@ def main(arguments: cli.Arguments[ServeSettings]) -> None:
         raise UserError("no model given; set --model=DIR")
     with bound(options.host, options.port) as listener:
         mesh = sharding.make_mesh(restore.SPREAD)
-        trained = restore.load(options.model, mesh, options.template_args)
-        if not trained.head:
-            raise UserError(f"{options.model} holds a policy, and so no score")
+        trained = rewards.load(options.model, mesh, options.template_args)
         longest = rewards.encoding(trained, options.max_length).max_length
         scorer = rewards.Scorer(
             trained,

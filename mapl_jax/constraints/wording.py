@@ -64,19 +64,13 @@ COMMON_SLOTS: Mapping[str, Slot] = {
 # Numbers --------------------------------------------------------------------------------------
 
 
+# The share of numbers up to so many that people write in words.
+_IN_WORDS = ((1, 1.0), (2, 0.8), (10, 0.5), (20, 0.2))
+
+
 def write_number(number: int, rng: Random) -> str:
     """Writes a number in digits or, more often for small ones, in words."""
-    share = (
-        1
-        if number == 1
-        else 0.8
-        if number == 2
-        else 0.5
-        if number <= 10
-        else 0.2
-        if number <= 20
-        else 0.0
-    )
+    share = next((share for most, share in _IN_WORDS if number <= most), 0.0)
     return amounts.spell(number) if rng.random() < share else str(number)
 
 

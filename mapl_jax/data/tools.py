@@ -93,9 +93,11 @@ def left_out(messages: Sequence[Mapping[str, object]], text: str) -> Iterator[st
         for call in _listed(message.get("tool_calls")):
             if _name(call, "") not in text:
                 yield f"the call of {_name(call, '')!r}"
+        if message["role"] != "tool":
+            continue
         content = str(message["content"]).strip()
         shown = (content, json.dumps(content)[1:-1], json.dumps(content, ensure_ascii=False)[1:-1])
-        if message["role"] == "tool" and not any(form in text for form in shown):
+        if not any(form in text for form in shown):
             yield "the result of a tool"
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import jax
 from jax.sharding import Mesh
 
-from mapl_jax.data import loader
 from mapl_jax.data.loader import Batch
 from mapl_jax.data.tokenization import check_tokens
 from mapl_jax.data.trie_set import TrieSet
@@ -17,7 +16,7 @@ from mapl_jax.models import hub
 from mapl_jax.models.initial import InitialWeights, from_folder
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.paths import cache_path
-from mapl_jax.training import objective, reference, restore, sharding, step, trainer
+from mapl_jax.training import objective, reference, restore, scoring, sharding, step, trainer
 from mapl_jax.training.objective import LossSettings, Objective
 from mapl_jax.training.restore import Trained
 from mapl_jax.training.settings import run_settings
@@ -125,11 +124,10 @@ def comparisons(
         pad_token=pad_token,
         compute=compute,
     )
-    batches = loader.eval_batches(
+    batches = scoring.held_out(
         tries,
+        mesh,
         rows_per_batch=rows_per_batch,
-        parts=sharding.data_parts(mesh),
-        host=sharding.host_of(mesh),
         pad_token=pad_token,
         joint=made.joint,
         reference=logps,

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from mapl_jax.data import encode, loader, tokenization, trie_set
+from mapl_jax.data import encode, tokenization, trie_set
 from mapl_jax.data.loader import Batch
 from mapl_jax.data.messages import Message
 from mapl_jax.data.settings import TrieSettings
@@ -24,13 +24,25 @@ from mapl_jax.models.parameters import Params
 from mapl_jax.runtime import console
 from mapl_jax.runtime.console import say_each
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.training import restore, sharding, step
+from mapl_jax.training import restore, scoring, sharding, step
 from mapl_jax.training.restore import Trained
 
 # Rows have this many tokens, or twice, four times, ... as many: few shapes to compile.
 SHORTEST = 256
 # Tokens of a row to each of its leaves: a row with more leaves is closed before it is full.
 _TOKENS_A_LEAF = 8
+
+
+def load(path: str, mesh: Mesh, template_args: str = "") -> Trained:
+    """The reward model at a path, as `restore.load` finds it.
+
+    Raises:
+        UserError: there is none, or a policy.
+    """
+    trained = restore.load(path, mesh, template_args)
+    if not trained.head:
+        raise UserError(f"{path} holds a policy, and so no score")
+    return trained
 
 
 class Scorer:
@@ -261,11 +273,10 @@ def comparisons(
 ) -> preferences.Scored:
     """Every comparison of a set of tries, with the rewards that a model gives; see `rewards`."""
     score = _compiled(trained.model, mesh, compute)
-    batches = loader.eval_batches(
+    batches = scoring.held_out(
         tries,
+        mesh,
         rows_per_batch=rows_per_batch,
-        parts=sharding.data_parts(mesh),
-        host=sharding.host_of(mesh),
         pad_token=trained.tokenizer.pad_token_id or 0,
     )
     return score_comparisons(

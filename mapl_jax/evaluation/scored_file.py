@@ -23,7 +23,7 @@ from mapl_jax.runtime import console, plugins
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.outputs import check_file
 from mapl_jax.runtime.settings import setting
-from mapl_jax.training import restore, sharding
+from mapl_jax.training import sharding
 from mapl_jax.training.sharding import MeshSettings
 
 # Columns of one response and of several; without them, `messages` ends with the response.
@@ -89,9 +89,7 @@ def score(config: ScoreSettings) -> None:
         check_file(config.output, REWARDS, [config.checkpoint, *local_names(config.input)])
     records = read(config.input)
     mesh = sharding.make_mesh(config.mesh)
-    trained = restore.load(config.checkpoint, mesh, config.template_args)
-    if not trained.head:
-        raise UserError(f"{config.checkpoint} holds a policy, and so no score")
+    trained = rewards.load(config.checkpoint, mesh, config.template_args)
     jobs = [(number, i) for number, it in enumerate(records) for i in range(len(it.responses))]
     texts = [(records[number].messages, records[number].responses[i]) for number, i in jobs]
     longest = rewards.encoding(trained, config.max_length).max_length
@@ -119,7 +117,7 @@ def score(config: ScoreSettings) -> None:
             show(len(known), len(jobs))
             part = places[first : first + TOGETHER]
             values = scorer([paths[place] for place in part])
-            rewards.finite(values, lambda i, part=part: names(part[i]))  # type: ignore[misc]
+            rewards.finite(values, [names(place) for place in part].__getitem__)
             new = {jobs[place]: Reward(value) for place, value in zip(part, values, strict=True)}
             known |= new
             if kept:

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from mapl_jax.data import loader, tokenization
+from mapl_jax.data import tokenization
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels.compute import Compute
@@ -146,11 +146,10 @@ def _numbers(
 ) -> np.ndarray:
     """Rewards of the leaves of the first tries, or log-probabilities, fp32."""
     head = "score" in params
-    batches = loader.eval_batches(
+    batches = scoring.held_out(
         tries,
+        mesh,
         rows_per_batch=1,
-        parts=sharding.data_parts(mesh),
-        host=sharding.host_of(mesh),
         pad_token=tokenizer.pad_token_id or 0,
         samples=CHECKED_TRIES,
     )

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from jaxtyping import Float
 from safetensors.numpy import load_file, save_file
 
-from mapl_jax.data import cache, loader
+from mapl_jax.data import cache
 from mapl_jax.data.tokenization import Tokenizer, check_tokens
 from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels.compute import Compute
@@ -150,11 +150,10 @@ def reference_logps(
         )
 
         def logps() -> Float[np.ndarray, "n 2"]:
-            batches = loader.eval_batches(
+            batches = scoring.held_out(
                 tries,
+                mesh,
                 rows_per_batch=rows_per_batch,
-                parts=sharding.data_parts(mesh),
-                host=sharding.host_of(mesh),
                 pad_token=pad_token,
                 joint=objective.joint,
             )

@@ -240,16 +240,20 @@ def _last(run: RunFolder) -> int | None:
 
 def _reported(summary: Mapping[str, Any]) -> int | None:
     """The step that the summary of a run is of: the best one, or else the last."""
-    best, stopped = summary.get("best"), summary.get("stopped")
-    found: int | None = (best or stopped or {"step": summary.get("steps")})["step"]
-    return found
+    best = summary.get("best")
+    return best["step"] if best else _ended(summary)
+
+
+def _ended(summary: Mapping[str, Any]) -> int | None:
+    """The step that training ended at."""
+    stopped = summary.get("stopped")
+    return stopped["step"] if stopped else summary.get("steps")
 
 
 def _finished(run: RunFolder, newest: int | None) -> int | None:
     """The step of a run's model, where training has not gone on since; else the newest step."""
     summary = read_json(run.summary) if run.summary.exists() else {}
-    last = (summary.get("stopped") or {"step": summary.get("steps")})["step"]
-    step = _reported(summary) if newest == last else None
+    step = _reported(summary) if newest == _ended(summary) else None
     return step if step in saved_steps(run.checkpoints) else newest
 
 

@@ -4,14 +4,50 @@ from collections.abc import Callable, Collection, Iterator
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from mapl_jax.data.encode import TrieRecord
-from mapl_jax.data.loader import Batch, Batches, stream
+from mapl_jax.data.loader import Batch, Batches, eval_batches, stream
+from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.runtime.console import progress
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.training import sharding
 
 # (batch) -> a number for each leaf [1, R, L], of the whole global batch on every host.
 LeafFunction = Callable[[Batch], jax.Array]
+
+
+def held_out(
+    tries: TrieSet,
+    mesh: Mesh,
+    *,
+    rows_per_batch: int,
+    pad_token: int,
+    samples: int = 0,
+    joint: bool = False,
+    reference: np.ndarray | None = None,
+) -> Batches:
+    """Batches that visit every trie once, of which this process brings its share.
+
+    Args:
+        tries: what to score.
+        mesh: over whose data parts rows are split.
+        rows_per_batch: rows of a batch; and the others as for `loader.eval_batches`.
+        pad_token: what unused places hold.
+        samples: only the first that many tries; 0 for all.
+        joint: score prompt tokens too.
+        reference: log-probabilities of all leaves under the reference.
+    """
+    return eval_batches(
+        tries,
+        rows_per_batch=rows_per_batch,
+        parts=sharding.data_parts(mesh),
+        host=sharding.host_of(mesh),
+        pad_token=pad_token,
+        samples=samples,
+        joint=joint,
+        reference=reference,
+    )
 
 
 def leaf_numbers(

@@ -25,7 +25,7 @@ from mapl_jax.models.initial import InitialWeights
 from mapl_jax.runtime import storage
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.paths import is_address, local
-from mapl_jax.training import callbacks, loggers, optimizers, sharding, step, watch
+from mapl_jax.training import callbacks, loggers, optimizers, scoring, sharding, step, watch
 from mapl_jax.training import objective as objectives
 from mapl_jax.training.checkpoints import check_keep
 from mapl_jax.training.objective import Objective
@@ -172,11 +172,10 @@ class Trainer:
             reference: log-probabilities of all leaves under the reference; None without one.
             samples: only the first that many tries; 0 for all.
         """
-        return loader.eval_batches(
+        return scoring.held_out(
             tries,
+            self.mesh,
             rows_per_batch=rows_per_batch,
-            parts=sharding.data_parts(self.mesh),
-            host=sharding.host_of(self.mesh),
             pad_token=self.pad_token,
             samples=samples,
             joint=self.objective.joint,
