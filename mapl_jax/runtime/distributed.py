@@ -351,17 +351,21 @@ class Witness:
         Args:
             command: the command line that goes on.
         """
-        self.message = (
+        message = (
             f"error: process {process_index()} of {process_count()} ends: it was killed, "
             "or another process of this run is lost (each says why it ended, if it could). The "
             f"same command in all processes goes on from the last checkpoint: {command}"
         )
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _LAST_WORDS, self.message],
+            [sys.executable, "-I", "-S", "-c", _LAST_WORDS, message],
             stdin=subprocess.PIPE,
             # The signals of a terminal and of a scheduler are for the process that it watches.
             start_new_session=True,
         )
+
+    def speak(self) -> None:
+        """Lets it say so now, once, even if a thread of JAX ends this process meanwhile."""
+        self._process.communicate()
 
     def dismiss(self) -> None:
         """This process ends by itself, and says why."""
@@ -388,8 +392,7 @@ def run_together(main: Callable[[], None], command: str) -> None:
     except Exception as error:
         if not lost(error):
             raise
-        witness.dismiss()
-        print(witness.message, file=sys.stderr, flush=True)
+        witness.speak()
         # Not sys.exit: on its way out JAX would wait for the processes that are gone.
         os._exit(EXIT_LOST)
     finally:
