@@ -103,9 +103,7 @@ def run(own: Settings, folder: RunFolder, steps: int) -> dict[str, object]:
     """Measures the steps of a run.
 
     Args:
-        own: settings of the run.
         folder: for caches and the tokenizer.
-        steps: how many.
     """
     own = settings.replace(own, {"train": {"steps": steps + WARM}})
     mesh = sharding.make_mesh(own.mesh)

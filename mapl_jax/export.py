@@ -147,7 +147,6 @@ def check(*, dtype: str, adapter: bool, flag: str = "") -> None:
     """Makes sure that a model can be written so.
 
     Args:
-        dtype: of the weights.
         adapter: whether only the adapters are written.
         flag: what stands before the names of the options in messages.
 
@@ -163,9 +162,7 @@ def rows(trained: restore.Trained, data: Source, cache_dir: str) -> trie_set.Tri
     """What an export is checked with: some data, or the held-out rows of the run.
 
     Args:
-        trained: the model.
         data: pairs or samples; empty for the run's held-out rows.
-        cache_dir: folder of the caches.
 
     Raises:
         UserError: there are none.

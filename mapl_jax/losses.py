@@ -118,7 +118,6 @@ class LevelSums(NamedTuple):
         correct: comparisons whose signed sum of rewards is positive; 0 is wrong.
         ties: comparisons whose signed sum is exactly 0.
         gap: signed sums of rewards, all terms, without gamma (TRL's `margin` for base).
-        comparisons: how many.
         ordered: how many are no ties in the data; `correct`, `ties` and `gap` are of these.
         reward: sum of the rewards of all terms of base comparisons.
         reward_min: smallest of those rewards (+inf where there is none).
@@ -271,11 +270,9 @@ class PolicySums(NamedTuple):
     """Sums over a part of a batch.
 
     Attributes:
-        levels: of the implicit rewards.
         rewards: of base comparisons, (chosen, rejected).
         logps: log pi of base comparisons, (chosen, rejected).
         drift: log pi - log pi_ref over the responses of base comparisons.
-        tokens: of these responses.
     """
 
     levels: LevelSums
@@ -295,7 +292,6 @@ def dpo_rewards(logps: LogProbabilities, ref_logps: LogProbabilities, beta: floa
     Args:
         logps: log pi of the leaves, fp32.
         ref_logps: log pi_ref of the leaves, of the same shape.
-        beta: of the rewards.
     """
     return beta * joined(logps - ref_logps)
 
@@ -322,7 +318,6 @@ def dpo_loss(
         comparisons: the table; its weights make the result a plain sum.
         response_tokens: tokens of the response of each leaf.
         sft_weight: what a chosen leaf's log-probability counts, and 0 of all others.
-        beta: of the rewards.
         inter: form of the inter level.
         base_loss: of base comparisons; None for -log sigmoid of the margin.
         sft: weight of the mean of -log pi over all chosen tokens of the global batch, within the

@@ -236,7 +236,6 @@ def combine(
     """A weighted sum of losses, as with TRL's `loss_type` and `loss_weights`.
 
     Args:
-        weights: weight by name.
         beta: b, above 0.
         smoothing: e.
 

@@ -58,16 +58,11 @@ class Plan:
     Attributes:
         where: the slice.
         mesh: sizes of its axes.
-        parameters: of the model.
         attention: its backend.
-        rows: of a batch.
         parts: of a batch, one after the other.
-        memory: of one device.
         traffic: bytes that one device receives, by kind of collective; None where the program did
             not compile.
         flops: of a step, all devices.
-        roofline: of a step.
-        samples: of a step.
     """
 
     where: Slice
@@ -141,8 +136,6 @@ def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
     """Compiles the train step of a config for a slice.
 
     Args:
-        config: of the run.
-        where: the hardware.
         trie: tokens of a sample, on average.
 
     Raises:

@@ -25,7 +25,6 @@ class TokenSums(NamedTuple):
 
     Attributes:
         logp: log pi of the demonstrations.
-        tokens: of the demonstrations.
         responses: how many demonstrations.
     """
 

@@ -120,8 +120,6 @@ def types(a: str, b: str, beyond_ifeval: bool) -> str | None:
     """Why two types never go together whatever their arguments, in their plain forms.
 
     Args:
-        a: an id.
-        b: another.
         beyond_ifeval: whether one of them is not of IFEval, whose table says nothing of it.
     """
     if frozenset((a, b)) in _PAIRS:

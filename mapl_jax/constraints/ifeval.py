@@ -46,7 +46,6 @@ def verdict(
         instruction_id: one of `IDS`.
         kwargs: its arguments, as in IFEval's input file; None stands for a missing one.
         prompt: of the response; what `combination:repeat_prompt` repeats if it names no text.
-        response: to judge.
         mode: "strict", or "loose": any of eight texts may pass, namely the response with or
             without its first line, its last line and its asterisks.
 
@@ -111,7 +110,6 @@ def _pattern(before: str, word: str, after: str, literally: str, flags: int = 0)
 
     Args:
         before: pattern before the word.
-        word: of the arguments.
         after: pattern behind it.
         literally: the whole pattern for a word that is no regular expression; `{}` is the word.
         flags: of `re`.

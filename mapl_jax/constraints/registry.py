@@ -149,7 +149,6 @@ def propose(
     """Parameters derived from responses, for which `check` gives each its verdict, or None.
 
     Args:
-        id: of the family.
         conditions: (response, whether it should keep the constraint), any number of them.
         rng: decides between the possible parameters.
         prompt: what the responses answer; words to use are of its topic then.
@@ -181,9 +180,6 @@ def render(
     """Puts a constraint into a sentence.
 
     Args:
-        id: of the family.
-        params: its parameters.
-        rng: decides the wording.
         held_out: use the wordings kept for evaluation.
         terse: no question and no "please", as in a line of a list.
         answer: what to call the answer, one of `wording.ANSWERS`; drawn if there is none.
@@ -350,7 +346,6 @@ def consistent(items: Sequence[Item], witness: str | None = None) -> bool:
     such a witness no two of them may conflict.
 
     Args:
-        items: ids and parameters.
         witness: a response that may keep all of them.
 
     Raises:

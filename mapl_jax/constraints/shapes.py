@@ -175,7 +175,6 @@ def presence(
     """A thing that is there, or as `negated` is not.
 
     Args:
-        id: of the family.
         statistic: whether a text has it.
         value: what the demands call it.
         beyond_ifeval: not one of IFEval's types.

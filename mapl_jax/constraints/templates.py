@@ -67,7 +67,6 @@ class Template:
         """Fills the slots.
 
         Args:
-            params: of the constraint.
             rng: decides what may be said in several ways.
             answer: what to call the answer, one of ANSWERS; drawn if there is none.
         """
@@ -128,7 +127,6 @@ class Sentences:
 
         Args:
             form: as it stands in the tables.
-            slots: of the family.
             names: "number" and "relation" -> the parameter of the family that is meant.
         """
         fixed: dict[str, Value | None] = {}
@@ -150,7 +148,6 @@ class Sentences:
         """Templates that can say these parameters.
 
         Args:
-            params: of the kind.
             held_out: those kept for evaluation.
             terse: only those fit for a list, if there are any.
         """

@@ -181,9 +181,7 @@ def count_flaws(
     """Counts a sample of which the template leaves something out, or that holds its marks already.
 
     Args:
-        messages: of its prompt.
         responses: to it.
-        paths: of its leaves.
         marks: of chat templates, as `tokenization.marks` finds them.
         counts: receives what was found.
     """
@@ -204,7 +202,6 @@ def truncate(
     Args:
         of_leaf: paths, one of them longer than the longest length.
         bos: the token that begins a text, which stays.
-        max_length: longest leaf, tokens.
 
     Returns:
         The cut paths, None if not even that is enough; and whether all responses are whole.

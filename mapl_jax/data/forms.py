@@ -230,7 +230,6 @@ def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dic
     """The fields of a record that are there; nulls and empty lists are missing.
 
     Args:
-        record: of the form.
         form: says where they are.
         unread: receives the names of columns that are not read.
 

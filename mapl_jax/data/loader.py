@@ -96,17 +96,12 @@ class Batches:
         """Serves `plan` over `tries`.
 
         Args:
-            tries: the tries.
-            plan: the rows.
             weights: lambda of the levels base, intra, inter.
             inter_gamma: added to gamma of an inter comparison, per added instruction.
             joint: score prompt tokens too, all but the first, which nothing predicts.
             reference: log-probabilities of all leaves under the reference, trie after trie, [n] or
                 in two parts, [n, 2].
-            pad_token: what unused places of a row hold.
             accumulation: A, parts of a batch whose gradients are summed.
-            host: index of this host.
-            hosts: number of hosts.
 
         Raises:
             UserError: if the rows do not divide evenly.
@@ -212,7 +207,6 @@ def _empty_row(
 
     Args:
         plan: says how long they are.
-        pad_token: what unused places hold.
         reference: shape of what is kept of a leaf under the reference; None if there is none.
     """
     s, l, c = plan.row_length, plan.max_leaves, plan.max_comparisons  # noqa: E741
@@ -251,7 +245,6 @@ def stream(
     """Batches of steps [start, stop), read ahead.
 
     Args:
-        batches: the source.
         start: first step.
         stop: one past the last step; None for all.
         threads: reading threads of this process.
@@ -305,11 +298,9 @@ def eval_batches(
     """Batches that visit every trie once, in a fixed order.
 
     Args:
-        tries: what to score.
         rows_per_batch: rows of a batch; made a multiple of `parts`.
         parts: over how many data parts of the mesh the rows are split.
         host: which share of the rows this process brings, of how many.
-        pad_token: what unused places hold.
         samples: only the first that many tries; 0 for all.
         joint: score prompt tokens too.
         reference: log-probabilities of all leaves under the reference.

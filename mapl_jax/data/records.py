@@ -168,7 +168,6 @@ def iter_pairs(
     Args:
         entries: records in any form that `read_pairs` accepts.
         tally: counts what is read and dropped.
-        on_error: as in `read_pairs`.
         form: what the columns are; None where their names say it.
         accept: raises `BadRecord` for a prompt that cannot be used.
 

@@ -94,7 +94,6 @@ def make_plan(
         scored: tokens of each trie whose log-probabilities count; None for all.
         row_length: S, tokens.
         rows_per_batch: B, rows of the global batch.
-        seed: of the shuffling.
         epochs: passes over all tries. With `max_steps` as many as those steps need.
         max_steps: number of steps, whatever the epochs come to.
         shuffle: False keeps near the given order, for evaluation.

@@ -18,7 +18,6 @@ class RunData(NamedTuple):
         tokenizer: tokenizer of the run.
         train: training samples as tries.
         test: held-out samples as tries.
-        cache_dir: folder of the caches.
     """
 
     train_samples: Split

@@ -22,12 +22,7 @@ KEYS, STATES = "keys.npy", "states.npy"
 
 
 class States:
-    """Hidden states of the tokens of a set of tries, read by the index of a trie.
-
-    Attributes:
-        width: of a state.
-        dtype: of a state.
-    """
+    """Hidden states of the tokens of a set of tries, read by the index of a trie."""
 
     def __init__(
         self, folders: Sequence[Path], tries: Sequence[UInt64[np.ndarray, "n"]], dtype: DTypeLike
@@ -37,7 +32,6 @@ class States:
         Args:
             folders: what `write` made.
             tries: keys of the tokens of each trie, all of which are kept.
-            dtype: of a state.
         """
         self._files = [folder / STATES for folder in folders]
         keys = [open_memmap(folder / KEYS, mode="r") for folder in folders]

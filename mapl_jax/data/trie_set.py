@@ -186,8 +186,6 @@ def open_cached(cache_dir: str | os.PathLike[str], fingerprint: str, row_length:
     """Tries that were encoded before.
 
     Args:
-        cache_dir: folder of the caches.
-        fingerprint: of the tries.
         row_length: no trie is longer.
 
     Raises:

@@ -29,7 +29,6 @@ class Run:
 
     Attributes:
         name: short, and no other run's.
-        path: of its folder.
         summary: summary.json.
         after: numbers of the evaluation after training, from its scores.
         config: of the run, or of the evaluation.
@@ -80,8 +79,6 @@ def compare(folders: Sequence[str], *, seed: int = 0, resamples: int = 1000) -> 
 
     Args:
         folders: of at least two runs.
-        seed: of the bootstrap.
-        resamples: of the bootstrap.
 
     Raises:
         UserError: a folder holds no finished run, or runs cannot be compared.

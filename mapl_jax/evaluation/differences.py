@@ -49,11 +49,7 @@ def of_comparisons(
     of instructions.
 
     Args:
-        first: scores of one model.
-        second: scores of the other.
         same: levels whose comparisons are the same, text by text.
-        seed: of the bootstrap.
-        resamples: of the bootstrap.
     """
     differences: dict[Key, Difference] = {}
     for level in LEVELS:
@@ -153,11 +149,7 @@ def of_responses(
     """The difference of the loss of demonstrations, in nats a token.
 
     Args:
-        first: scores of one model.
-        second: scores of the other.
         same: whether the demonstrations are the same.
-        seed: of the bootstrap.
-        resamples: of the bootstrap.
     """
     members = [np.arange(len(first.sample_id)), np.arange(len(second.sample_id))]
     paired = False

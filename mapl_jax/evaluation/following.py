@@ -115,9 +115,6 @@ def summarize(
     same prompts for both sides. `by_count` holds the same by number of instructions.
 
     Args:
-        before: answers before training.
-        after: answers to the same prompts afterwards.
-        seed: of the bootstrap.
         resamples: of the bootstrap; 0 for no intervals.
     """
     counts = [len(answer.kept) for answer in before]

@@ -27,7 +27,6 @@ class HeldOut:
 
     Attributes:
         folder: folder of the run, which keeps the scores.
-        trainer: scores the leaves.
         tries: held-out tries.
         reference: log-probabilities of their leaves under the reference; None without one.
         settings: how much is evaluated at once.
@@ -98,9 +97,6 @@ def of_run(
     """What a run evaluates itself on.
 
     Args:
-        settings: of the run.
-        folder: of the run.
-        trainer: scores the leaves.
         data: data of the run; a policy answers held-out prompts if the settings say so.
 
     Returns:

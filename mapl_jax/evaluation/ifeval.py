@@ -65,7 +65,6 @@ class Followed:
     """What a response followed.
 
     Attributes:
-        key: of the prompt.
         strict: one verdict an instruction.
         loose: the same under the loose reading.
     """
@@ -79,7 +78,6 @@ def judge(tasks: Sequence[Task], responses: Sequence[Sequence[str]]) -> list[lis
     """Verdicts on every response to every prompt.
 
     Args:
-        tasks: prompts.
         responses: to each, without their reasoning.
     """
     return [
@@ -124,8 +122,6 @@ def summarize(samples: Sequence[Sequence[Followed]], *, seed: int, resamples: in
     a prompt are judged on one response.
 
     Args:
-        samples: verdicts on the responses to each prompt.
-        seed: of the bootstrap.
         resamples: of the bootstrap; 0 for no intervals.
     """
     by_count: dict[int, list[Sequence[Followed]]] = {}
@@ -161,8 +157,6 @@ def write(
     """Writes one JSON line a response, under IFEval's field names, whole or not at all.
 
     Args:
-        path: of the file.
-        samples: verdicts on the responses to each prompt.
         rewards: of the same responses, if a reward model judged them.
     """
     lines = []

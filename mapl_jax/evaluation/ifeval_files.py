@@ -32,7 +32,6 @@ class Task:
         place: where it stands, for messages.
         key: what verdicts call it.
         messages: of the prompt, which ends with a user's turn.
-        ids: of its instructions.
         kwargs: their arguments.
         record: as it stands in the file.
     """
@@ -229,10 +228,6 @@ def answers_alone(
     tasks: Sequence[Task], responses: Sequence[Sequence[str | None]]
 ) -> tuple[list[list[str]], list[str]]:
     """Responses without their reasoning, empty where there is none, and what is to be said of it.
-
-    Args:
-        tasks: prompts.
-        responses: to each.
     """
     empty: list[object] = []
     thought: list[object] = []

@@ -49,7 +49,6 @@ def reference_of(found: Trained, named: str = "", beta: float = 0.0) -> Referenc
     """The reference of a policy: one that is named, or that of the DPO run that made the policy.
 
     Args:
-        found: the policy.
         named: a run, a checkpoint, a model folder or a hub name; empty for that of the run.
         beta: factor of the rewards; 0 for that of the run, or else 0.1.
 
@@ -104,11 +103,7 @@ def comparisons(
     """Every comparison of a set of tries, with the implicit rewards of a policy.
 
     Args:
-        found: the policy.
-        tries: what to score.
-        mesh: of the policy's parameters.
         against: its reference; what it says of the tries is kept in its cache.
-        rows_per_batch: rows of tokens at once.
         compute: type and attention of the models; how they lie over devices the mesh decides.
     """
     compute = dataclasses.replace(compute, spread=sharding.spread(mesh))

@@ -110,8 +110,6 @@ def judge_of(
     Args:
         model: name of a judge, a judge, a reward model, or where one lies.
         mesh: to load a model on; None spreads it over all devices.
-        rows_per_batch: rows of tokens at once, of a reward model.
-        compute: type and attention of a reward model.
         max_length: longest prompt and response that it reads, tokens; 0: that of its run.
 
     Raises:

@@ -33,9 +33,6 @@ def summarize(
 
     Args:
         samples: verdicts on the answers to each prompt.
-        texts: the answers.
-        rewards: of the answers.
-        seed: of the bootstrap.
         resamples: of the bootstrap; 0 for no intervals.
 
     Returns:

@@ -24,9 +24,7 @@ class Scored:
     """Responses with their log-probabilities; lists and arrays of one length, [n].
 
     Attributes:
-        sample_id: of the demonstration.
         logp: log pi of the response, nats, float64.
-        tokens: of the response.
     """
 
     sample_id: list[str]
@@ -38,8 +36,6 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> Summary:
     """Perplexity and mean loss per token, with 95 % percentile intervals over responses.
 
     Args:
-        scored: the responses.
-        seed: of the bootstrap.
         resamples: of the bootstrap; 0 for no interval.
 
     Raises:

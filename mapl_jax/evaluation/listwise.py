@@ -24,7 +24,6 @@ class Ranked(NamedTuple):
     """A list of responses with their rewards.
 
     Attributes:
-        id: of the sample.
         subset: that it belongs to; empty where the data has none.
         rewards: of each response that is compared.
         edges: (better, worse), indices of responses.
@@ -123,8 +122,6 @@ def summarize(lists: Sequence[Ranked], *, seed: int = 0, resamples: int = 0) -> 
     numbers).
 
     Args:
-        lists: the lists.
-        seed: of the bootstrap.
         resamples: of the bootstrap; 0 for no intervals.
     """
     if not any(ranked.subset or len(ranked.rewards) > 2 for ranked in lists):

@@ -81,8 +81,6 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> Summary:
     shares. Of lists of responses and of subsets `lists` holds what `listwise.summarize` says.
 
     Args:
-        scored: the comparisons.
-        seed: of the bootstrap.
         resamples: of the bootstrap; 0 for no intervals.
 
     Raises:

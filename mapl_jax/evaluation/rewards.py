@@ -64,11 +64,7 @@ class Scorer:
         """Prepares; compiles nothing yet.
 
         Args:
-            trained: the reward model.
-            mesh: of its parameters.
-            max_length: longest text, tokens.
             rows_per_batch: rows of tokens at once; made a multiple of the mesh's data parts.
-            compute: type and attention of the model.
         """
         parts = sharding.data_parts(mesh)
         self.rows = -(-max(rows_per_batch, 1) // parts) * parts
@@ -94,7 +90,6 @@ class Scorer:
 
         Args:
             paths: tokens of the texts, none longer than the longest length.
-            progress: show how far it has come.
         """
         if not paths:
             return []
@@ -167,11 +162,7 @@ def rewards(
     What is too long loses the beginning of its prompt, as in training.
 
     Args:
-        trained: the reward model.
         conversations: messages that end with a user's turn.
-        responses: to each of them.
-        mesh: of the model's parameters.
-        rows_per_batch: rows of tokens at once.
         compute: type and attention of the model; how it lies over devices the mesh decides.
         max_length: longest conversation with its response, tokens; 0 for that of its run.
 
@@ -204,9 +195,7 @@ def encode_texts(
     Each is cut by itself: how much is cut of one does not hang on the others.
 
     Args:
-        trained: the reward model.
         texts: conversations and a response to each.
-        max_length: longest text, tokens.
         names: what messages call a text, by its number.
 
     Raises:
@@ -251,7 +240,6 @@ def encoding(
     """How texts become tries for a model.
 
     Args:
-        trained: the model.
         max_length: longest leaf, tokens; 0 for that of its run, or else 2048 or the
             model's positions.
         row_length: tokens of a row; 0 for that of its run, or else twice the longest leaf.

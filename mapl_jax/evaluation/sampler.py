@@ -52,13 +52,9 @@ class Responder:
         """Prepares; compiles nothing yet.
 
         Args:
-            model: config of the policy.
-            tokenizer: of the policy.
             mesh: rows are spread over its data axes.
             sampling: how tokens are chosen, and when to stop.
-            seed: of the random numbers.
             rows_per_batch: responses at once; made a multiple of the mesh's data parts.
-            compute: type and attention of the model.
 
         Raises:
             UserError: there are no rows in a batch.
@@ -108,9 +104,7 @@ class Responder:
         Args:
             params: of the policy, on the mesh.
             conversations: messages that end with a user's turn.
-            samples: responses to each.
             names: what messages call a prompt.
-            progress: show how far it has come.
             kept: what a stopped command left, and where responses are kept as they come.
 
         Raises:
@@ -187,10 +181,6 @@ def of_run(
 
     Args:
         config: what the run says of its model's folder and of the responses.
-        model: config of the model.
-        tokenizer: of the run.
-        mesh: of the run.
-        compute: type and attention of the model.
     """
     return Responder(
         model,
@@ -277,7 +267,6 @@ def load(
 
     Args:
         config: what it answers with.
-        rows_per_batch: responses at once.
         output: the file that the responses end up in; empty to keep none.
 
     Raises:

@@ -65,7 +65,6 @@ class Scorable:
 
     Attributes:
         record: as it stands.
-        messages: of its prompt.
         responses: one or more.
         single: whether it has one response, and not a list.
     """

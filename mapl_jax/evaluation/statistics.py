@@ -32,8 +32,6 @@ def resampled_sums(values: np.ndarray, *, seed: int, resamples: int) -> np.ndarr
 
     Args:
         values: what each sample adds, [samples, ...]; all that belongs to it has the same draws.
-        seed: of the draws.
-        resamples: number of draws.
 
     Returns:
         float64 [resamples, ...].
@@ -62,8 +60,6 @@ def ratios(top: np.ndarray, bottom: np.ndarray, *, seed: int, resamples: int) ->
     Args:
         top: what each sample adds above, [samples, columns].
         bottom: what it adds below, [samples, columns].
-        seed: of the draws.
-        resamples: number of draws.
 
     Returns:
         [resamples, columns]; nan where nothing below was drawn.
@@ -89,7 +85,6 @@ def shares(
     Args:
         parts: name -> what each entry adds, [n].
         whole: what each entry counts for, [n].
-        seed: of the bootstrap.
         resamples: of the bootstrap; 0 for no intervals.
 
     Returns:

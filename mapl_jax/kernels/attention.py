@@ -113,7 +113,6 @@ def choose(
         backend: one of `BACKENDS`.
         length: S.
         platform: "cpu", "gpu" or "tpu".
-        dtype: of queries and keys.
         width: H.
         softcap: whether scores are capped.
 

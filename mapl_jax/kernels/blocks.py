@@ -63,9 +63,6 @@ def attend(
         reach: index just past the last token that may attend to the token; 0 for padding.
         positions: depth in the trie.
         lists: of tiles of `tile` tokens.
-        window: of positions.
-        softcap: of scores.
-        scale: of scores.
         tile: tokens of a tile.
     """
     if window is not None:

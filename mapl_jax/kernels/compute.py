@@ -19,7 +19,6 @@ class Spread:
     """How rows and heads lie over devices.
 
     Attributes:
-        mesh: the devices.
         rows: axes of the mesh that rows are split over.
         heads: axis of the mesh that attention heads are split over.
     """

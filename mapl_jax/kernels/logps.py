@@ -30,9 +30,7 @@ def token_logps(
     the matrix over chunks: rounded after every chunk, it would be biased.
 
     Args:
-        states: of the token before each target.
         matrix: from states to logits; cast to the states' type.
-        targets: ids.
         chunk: most tokens of a row whose logits are held at once.
         softcap: logits become softcap * tanh(logits / softcap).
 

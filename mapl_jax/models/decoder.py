@@ -247,7 +247,6 @@ class Decoder(nnx.Module):
         """Runs the layers by scan, with a memory that each of them reads and changes.
 
         Args:
-            tokens: ids.
             kinds: of the layers, from `layer_kinds`.
             context: from that, the layer's number and the memory: its rotary angles, and attention
                 that also returns the memory it leaves.
@@ -312,10 +311,7 @@ def hidden(
     """Hidden states after the last norm.
 
     Args:
-        config: config of the model.
         params: parameters; a head among them is ignored.
-        row: the rows.
-        compute: how to compute them.
         trunk: gives those below the layers with adapters instead.
 
     Raises:

@@ -90,13 +90,11 @@ def generate(
     """Responses to prompts, for `jit`.
 
     Args:
-        config: of the model.
         params: its parameters, adapters among them if the config has some.
         tokens: prompts, padded on the left.
         lengths: tokens of each prompt; 0 for a row that fills up the batch.
         draws: what the random numbers of a row depend on besides the seed: the number of the prompt
             and that of the sample. A response so never depends on what it is batched with.
-        seed: of the random numbers.
         sampling: how tokens are chosen, and when to stop.
         compute: type of the computation, and backend of attention over the prompts.
         place: puts the arrays of the cache where they should lie.
@@ -148,8 +146,6 @@ def read(
     """Reads prompts into a cache.
 
     Args:
-        config: of the model.
-        params: its parameters.
         tokens: padded on the left.
         start: index of each row's first token.
         cache: receives their keys and values, from its first place on.
@@ -202,13 +198,9 @@ def extend(
     """Reads one more token of every row.
 
     Args:
-        config: of the model.
-        params: its parameters.
-        token: ids.
         start: index of each row's first token.
         at: index of these tokens, the same in all rows.
         cache: with everything before.
-        compute: type of the computation.
 
     Returns:
         Hidden states after the last norm, and the cache.
@@ -249,7 +241,6 @@ def choose(
         logits: fp32.
         keys: of the random numbers of each row, [B].
         at: number of the token in the response.
-        sampling: how to choose.
     """
     if sampling.temperature == 0:
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)

@@ -148,9 +148,7 @@ def rewards(
     """Rewards of leaves, fp32 from the last hidden state on.
 
     Args:
-        config: config of the model.
         params: parameters, with `score`.
-        row: the rows.
         leaf_end: index of each leaf's last token; -1 for an unused leaf, whose reward is 0.
         compute: how the decoder below the head is computed.
     """
@@ -213,9 +211,7 @@ def leaf_logps(
     from the branching point itself, its parent.
 
     Args:
-        config: config of the model.
         params: parameters, with `lm_head` unless embeddings are tied.
-        row: the rows.
         parent: index of the token that predicts each token; -1 at a root.
         scored_at: indices of the tokens that count, none of them a root; -1 where unused.
         leaf_end: index of each leaf's last token; -1 for an unused leaf, whose sum is 0.

@@ -34,7 +34,6 @@ def from_hf(raw: Json, where: str) -> DecoderConfig:
     """A config from the content of a `config.json`.
 
     Args:
-        raw: its content.
         where: its path, for messages.
 
     Raises:
@@ -93,10 +92,6 @@ def to_hf(config: DecoderConfig, dtype: str = "float32") -> Json:
 
     Older readers know only `rope_theta`, `rope_scaling` and `torch_dtype`, newer ones write
     `rope_parameters` and `dtype`; both are given.
-
-    Args:
-        config: of the model.
-        dtype: of the weights.
 
     Raises:
         UserError: models of the family cannot be so.

@@ -118,7 +118,6 @@ def load_params(
         config: what `load_config` says.
         head: True for a reward model, with `score`: the folder's own, or a fresh one if the folder
             holds a language model. False for a policy.
-        seed: of a fresh head.
         places: pytree of shardings like the parameters; None for the first device.
         dtype: of the parameters, but for `score`, which is fp32.
 

@@ -64,7 +64,6 @@ def first(
         settings: where they come from, or the shape of random ones.
         adapters: adapters beside them; of rank 0 for none.
         tokenizer: the model must know all of its tokens.
-        head: head of the model.
         seed: seed of random ones.
         dtype: type of the computation, which frozen ones have.
     """

@@ -43,7 +43,6 @@ def save(
     All processes take part, the first one writes.
 
     Args:
-        folder: where to.
         config: of the model, with its adapters.
         params: its parameters; the base among them is left alone.
         base: folder or hub name of the base, for the config.
@@ -129,7 +128,6 @@ def merged(folder: Path, config: DecoderConfig, params: Params) -> Params:
 
     Args:
         folder: adapters as PEFT or `save` wrote them.
-        config: of the base.
         params: of the base; the arrays are left alone.
 
     Raises:

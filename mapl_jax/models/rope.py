@@ -107,7 +107,6 @@ def frequencies(
     Args:
         width: H, of what is turned of a head.
         theta: the base.
-        scaling: of the frequencies.
         lengths: of the text of each token, for scalings that depend on it.
     """
     exponents = jnp.arange(0, width, 2, dtype=jnp.float32) / width
@@ -175,7 +174,6 @@ def rotate(
     """Turns each pair of a head by its angle, in fp32; what the angles do not reach stays.
 
     Args:
-        x: queries or keys.
         rotary: cosine and sine of the angles of the first W <= H of a head.
         neighbours: pairs are (2i, 2i + 1), not (i, i + W/2).
     """

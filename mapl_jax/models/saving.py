@@ -57,11 +57,8 @@ def save_params(
     all; one that this wrote, in which nothing was changed since, is replaced.
 
     Args:
-        folder: where to.
-        config: of the model.
         params: its parameters, sharded or not.
         tokenizer: saved beside the weights; None to leave it out.
-        dtype: of the weights in the files.
         max_shard_bytes: size of a file of weights; more are written in several, with an index.
 
     Raises:

@@ -38,7 +38,6 @@ class TensorFiles:
     names of all: `model.`, nothing, or what wrappers and PEFT leave there.
 
     Attributes:
-        names: of all of them.
         files: that they are in, sorted.
     """
 
@@ -123,9 +122,7 @@ class TensorFiles:
         """Fills an array with a part of a tensor, cast to the type of the array.
 
         Args:
-            name: of the tensor.
             index: the part, with start and stop in each dimension.
-            out: of the part's shape.
         """
         rows, *others = index
         row_bytes = 4 * max(1, out[:1].size)

@@ -60,7 +60,6 @@ class Slice:
 
     Attributes:
         kind: key of `CHIPS`.
-        chips: how many.
         shape: of a TPU slice, such as "4x4"; the number of a GPU.
     """
 
@@ -310,9 +309,6 @@ def attention_flops(
     A token of a trie of n tokens meets half of them, and a tile more.
 
     Args:
-        model: of the run.
-        tokens: of a step.
-        trie: tokens of a trie.
         tile: tokens of a tile.
         passes: products of the forward pass that one step does: 1, and 2.5 backward, and 1 more if
             the forward pass is computed again.
@@ -344,8 +340,6 @@ def memory_traffic(
     """Bytes of HBM that one device reads and writes in a step, estimated.
 
     Args:
-        memory: of the device.
-        model: of the run.
         weights: bytes of the weights that a pass reads, whole, as they are computed with.
         tokens: of a part of the batch on one device.
         parts: of the batch, one after the other.

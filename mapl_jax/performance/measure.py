@@ -47,7 +47,6 @@ class Work:
 
     Attributes:
         samples: pairs.
-        comparisons: of all levels.
         tokens: of tries, without padding.
         flat_tokens: that one sequence for every term of every comparison would have.
         predicted: tokens whose log-probabilities are needed.
@@ -247,12 +246,9 @@ def train_seconds(
     """Compiles the step and takes it again and again, loader and all.
 
     Args:
-        run: the step.
         state: given up.
         frozen: frozen parameters.
         batches: at least `warm + steps` of them.
-        fields: of a batch.
-        mesh: of the run.
         warm: steps that are not counted.
         steps: steps that are.
 

@@ -70,8 +70,6 @@ def compare(
         synthesis: how instructions are made for the comparison on all levels.
         pairs: how many every side trains on in a repeat.
         batch: pairs of a step of the peers, and about as many of ours.
-        repeats: how often.
-        say: prints a line.
 
     Returns:
         All numbers; `ratio_rm`, `ratio_dpo` and `ratio_all` are ours over the faster peer, in

@@ -27,9 +27,6 @@ def compare_runs(
 
     Args:
         folders: of at least two runs; all others are compared with the first.
-        output: of the page.
-        seed: of the bootstrap.
-        resamples: of the bootstrap.
 
     Raises:
         UserError: a folder holds no finished run, or runs cannot be compared.

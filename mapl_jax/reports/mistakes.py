@@ -27,7 +27,6 @@ class Instruction:
 
     Attributes:
         text: as the prompt has it.
-        id: of its family.
         kept: by each response; None where that cannot be checked.
     """
 

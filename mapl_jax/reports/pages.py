@@ -21,9 +21,7 @@ def write_page(path: str | os.PathLike[str], template: str, **values: object) ->
     """Writes a page, whole or not at all.
 
     Args:
-        path: of the HTML file.
         template: name of a template of this package, such as "run.html".
-        **values: what the template shows.
     """
     digest = hashlib.sha256(_SCRIPT.encode()).digest()
     page = _ENVIRONMENT.get_template(template).render(

@@ -139,7 +139,6 @@ def write_report(
     """Writes the report, whole or not at all.
 
     Args:
-        path: of the HTML file.
         title: name of the run.
         command: that started it.
         summary: facts of the run (parameters, steps, seconds, counts), and its config.

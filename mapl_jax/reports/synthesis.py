@@ -13,8 +13,6 @@ def write(path: str | os.PathLike[str], summary: Summary, shown: Sequence[Sample
     """Writes the report, whole or not at all.
 
     Args:
-        path: of the HTML file.
-        summary: of the synthesis.
         shown: samples to show, in the schema of `mapl_jax.data.samples`.
     """
     made, pairs = summary["comparisons"], summary["pairs_in"]

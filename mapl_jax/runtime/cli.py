@@ -109,7 +109,6 @@ def launch(
     """Runs a command: parses flags, loads the config, calls `main`, reports errors in one line.
 
     Args:
-        main: the command.
         name: how the command is called, `mapl_jax.NAME`.
         config: the config file to suggest where none was given; empty for a command without one.
         settings: the settings class of its configs, or those of several kinds of config.

@@ -17,12 +17,7 @@ from mapl_jax.runtime.paths import OBEYED
 
 
 def text_table(cells: Sequence[Sequence[str]], footnotes: Sequence[str]) -> str:
-    """A table with its first column to the left and all others to the right.
-
-    Args:
-        cells: the header and the rows.
-        footnotes: lines below the table.
-    """
+    """A table with its first column to the left and all others to the right."""
     header, *rows = cells
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = [

@@ -199,7 +199,6 @@ def seal(folder: str | os.PathLike[str], names: Iterable[str] | None = None) -> 
     The note, `SEAL`, appears last and whole: a folder without it was never finished.
 
     Args:
-        folder: of the files.
         names: of the new ones, beside those that were noted before; None for all there are.
     """
     folder = Path(folder)
@@ -286,7 +285,6 @@ def read_lines(path: str | os.PathLike[str], make: Callable[[Any], _Made]) -> li
     """What `write_lines` wrote, every line made into something.
 
     Args:
-        path: of the file.
         make: from the value of a line; may raise what a value of another shape makes it raise.
 
     Raises:

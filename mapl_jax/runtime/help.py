@@ -55,10 +55,6 @@ def of_flags(classes: Sequence[type]) -> Iterator[str]:
 
 def of_fields(cls: type, values: Mapping[str, object]) -> Iterator[str]:
     """The fields of a config with their defaults: first those that most runs set, then by section.
-
-    Args:
-        cls: the settings class of the config.
-        values: the config.
     """
     fields = {field.name: field for field in settings.described(cls, values)}
     first = [fields.pop(name) for name in _FIRST if name in fields]

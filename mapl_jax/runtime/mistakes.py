@@ -15,7 +15,6 @@ def explain(
 
     Args:
         error: what absl, ml_collections or the config file raised.
-        arguments: of the command line.
         config: the config file to suggest.
         classes: the settings classes that the config may have.
     """

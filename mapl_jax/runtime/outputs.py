@@ -65,7 +65,6 @@ def check_file(path: Name, own: Mark, inputs: Iterable[Name] = ()) -> Path:
     """Makes sure, before the work, that a file can be written; makes nothing yet.
 
     Args:
-        path: of the file.
         own: tells whether a file that is there is one that this command wrote.
         inputs: what the command reads; names of the hub, addresses and what is not there count for
             nothing.
@@ -132,7 +131,6 @@ def replacing(target: Path, own: Mark = whole) -> Iterator[Path]:
 
     Args:
         target: where all links are followed.
-        own: as for `check_folder`.
 
     Raises:
         UserError: the target holds something else.

@@ -48,7 +48,6 @@ class RunFolder:
         """Names the files of a folder, and makes nothing.
 
         Args:
-            path: of the folder.
             further: what else whoever works in it makes there, by name.
 
         Raises:
@@ -155,9 +154,7 @@ class RunFolder:
         """Takes the folder for a config, or goes on in it.
 
         Args:
-            config: of the run.
             cls: its settings class, which says what may change (`Setting.compared`); None: nothing.
-            inputs: as for `take`.
 
         Raises:
             UserError: the folder holds the run of another config, or something else.
@@ -281,9 +278,6 @@ def claim(folder: RunFolder, config: Config, cls: type, inputs: Iterable[str] = 
     """Takes a run folder, once for all processes, as `RunFolder.claim` does.
 
     Args:
-        folder: of the run.
-        config: of the run.
-        cls: its settings class.
         inputs: what the run reads.
 
     Raises:

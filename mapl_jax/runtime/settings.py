@@ -65,7 +65,6 @@ class Setting:
 
         Args:
             kind: the type of the field: `str`, `bool`, `int`, `float`, or a tuple of texts.
-            value: the value.
         """
         if self.choices:
             names = ", ".join(self.choices)
@@ -190,7 +189,6 @@ def check(settings: object, section: str) -> None:
     """Makes sure that every field means something by itself; for `__post_init__`.
 
     Args:
-        settings: of a settings class.
         section: the section of a config that it stands for; empty for fields without one, "--"
             for plain flags.
 
@@ -206,7 +204,6 @@ def check_values(cls: type, values: Mapping[str, object], section: str = "") -> 
     """Makes sure that every value belongs to a field and means something by itself.
 
     Args:
-        cls: a settings class.
         values: field -> value, sections as mappings; fields may be missing.
         section: where the values stand in a config; empty for the config itself.
 
@@ -244,7 +241,6 @@ def from_section(cls: type[S], section: Mapping[str, object], name: str = "") ->
     """Settings from the section of a config.
 
     Args:
-        cls: a settings class.
         section: field -> value, sections as mappings; a field that is missing has its default.
         name: the section's name in the config, for errors; empty for the config itself.
 
@@ -273,7 +269,6 @@ def replace(settings: S, values: Mapping[str, object]) -> S:
     """The same settings with other values.
 
     Args:
-        settings: of a settings class.
         values: field -> value, those of sections as mappings.
 
     Raises:
@@ -298,7 +293,6 @@ def flag_problem(cls: type, name: str, text: str) -> str | None:
     """What is wrong with a field's name or value as they stand on a command line.
 
     Args:
-        cls: the settings class of the config.
         name: of the field, `section.field`.
         text: the value; None is returned where it means something.
     """
@@ -325,7 +319,6 @@ def described(cls: type, values: Mapping[str, Any], section: str = "") -> Iterat
     Whole configs inside it are left out; they have files of their own.
 
     Args:
-        cls: the settings class of the config.
         values: the config; fields that it lacks are left out.
         section: put before names.
     """

@@ -141,7 +141,6 @@ class _Bucket:
         """Makes a folder hold the files named, and no others.
 
         Args:
-            folder: of this machine.
             wanted: their checksums by name; "" where that is not known.
 
         Raises:
@@ -295,7 +294,6 @@ def finished(folder: Path, names: set[str] | None = None) -> list[str]:
     """Files of a run that are whole: those that vouch for others come last.
 
     Args:
-        folder: of the run.
         names: to choose from, if they are in the folder; None for all there are.
     """
     there = set(_names(folder))

@@ -40,10 +40,8 @@ def create(
 
     Args:
         scorer: of the model, warmed up.
-        tokenizer: of the model.
         settings: limits.
         name: what clients call the model.
-        max_length: longest text, tokens.
     """
     queue = Queue(scorer, settings.max_waiting)
     encoding = ThreadPoolExecutor(1, "encoding")
@@ -113,7 +111,6 @@ def encoded(asked: forms.Request, tokenizer: Tokenizer, max_length: int) -> list
 
     Args:
         asked: the request.
-        tokenizer: of the model.
         max_length: longest text, tokens; nothing is cut.
 
     Raises:

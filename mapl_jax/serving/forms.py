@@ -65,7 +65,6 @@ def request_of(form: Form, body: object, name: str, most: int) -> Request:
     Args:
         form: of the address that it was sent to.
         body: a value of JSON.
-        name: of the model.
         most: texts of a request.
 
     Raises:

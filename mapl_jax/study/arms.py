@@ -17,7 +17,6 @@ class Arm:
     """One way to train.
 
     Attributes:
-        name: of the arm.
         says: what it is, for the reader.
         objective: "reward" or "dpo".
         corpus: which synthesis, a name of `corpora.TRAIN`.
@@ -139,7 +138,6 @@ def changed(sample: Sample, arm: Arm, seed: int) -> Sample:
 
     Args:
         sample: with all comparisons that its synthesis gave.
-        arm: of the study.
         seed: decides, with the sample's id, which samples belong to a share; a larger share holds
             the samples of a smaller one.
     """

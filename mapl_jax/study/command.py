@@ -84,7 +84,6 @@ def study(config: ConfigDict, folder: Path, command: str) -> list[tables.Part]:
     """A whole study, or the rest of it.
 
     Args:
-        config: of the study.
         folder: for everything.
         command: that started it, for its records.
 

@@ -48,7 +48,6 @@ class Corpora:
 
     Attributes:
         folder: for everything.
-        settings: of the study's synthesis.
         train: pairs to train on.
         test: held-out pairs.
         num_proc: processes that synthesize.

@@ -27,7 +27,6 @@ class Measure:
     """One number of a trained model.
 
     Attributes:
-        name: of the measure.
         says: what it is, for the reader.
         test: where it is taken: one of `corpora.TESTS`, or `ANSWERED` for a policy's own answers.
         moments: scores or answers -> the sample of each entry, and what it adds, [n, moments].
@@ -53,7 +52,6 @@ class Estimate:
         mean: over the seeds, each on all samples.
         low: end of the 95 % interval.
         high: the other end.
-        seeds: of each seed.
     """
 
     mean: float
@@ -227,8 +225,6 @@ def resampled(
     Args:
         measure: to take.
         runs: moments of one run a seed.
-        seed: of the draws.
-        resamples: how many.
 
     Returns:
         [runs] and [resamples].

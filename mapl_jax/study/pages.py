@@ -49,11 +49,6 @@ def write_html(
     """Writes the page, whole or not at all.
 
     Args:
-        path: of the page.
-        title: of the page.
-        parts: tables of the study.
-        facts: lines below the title.
-        commands: of all runs.
         settings: the config of the study, as text.
     """
     shown = []

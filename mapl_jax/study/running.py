@@ -50,11 +50,8 @@ class Job:
     """One run.
 
     Attributes:
-        arm: what is trained.
         seed: of the run: first weights and order of the data.
         budget: "tokens" or "pairs".
-        folder: of the run.
-        config: of the run.
         command: that makes the same run by itself.
     """
 
@@ -146,12 +143,6 @@ def do_all(config: ConfigDict, arms: Sequence[Arm], data: Corpora, folder: Path)
     """Makes the runs of a study, or what is left of them.
 
     Reward models come first, and those of `pairs` after what they are measured by.
-
-    Args:
-        config: of the study.
-        arms: of the study.
-        data: of the study.
-        folder: of the study.
 
     Returns:
         All of them, done.

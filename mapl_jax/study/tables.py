@@ -27,7 +27,6 @@ class Row:
     """What is known of an arm under a budget.
 
     Attributes:
-        name: of the arm.
         says: what it is.
         seen: steps, tokens and pairs of a run; empty for what was not trained.
         values: measure -> estimate.
@@ -46,10 +45,8 @@ class Part:
     """Arms that are compared with one another.
 
     Attributes:
-        title: of the part.
         says: what is the same for all of them.
         measures: all that were taken.
-        rows: of the arms.
     """
 
     title: str

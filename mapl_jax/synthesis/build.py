@@ -48,7 +48,6 @@ def build(pair: Pair, settings: Settings, corpus: Corpus = EMPTY) -> Outcome:
 
     Args:
         pair: a normalized pair, or a list of responses.
-        settings: what to build.
         corpus: what `learn` found of the data set's responses.
 
     Raises:

@@ -185,7 +185,6 @@ def learn_corpus(
 
     Args:
         pairs: as `Subset` gives them.
-        settings: of the synthesis.
         draw: (pair, corpus) -> for each family of the settings arguments of x' and x'', or None
             where it cannot part the responses.
 

@@ -35,7 +35,6 @@ class Draw:
 
     Attributes:
         families: ids to draw from.
-        rng: decides everything.
         corpus: says which families to try first and which arguments to leave out.
         prompt: what the responses answer, if that is known.
         refused: families whose arguments said nothing, once for every time.

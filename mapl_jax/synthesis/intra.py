@@ -24,7 +24,6 @@ def instructions(response: str, partner: str, k: int, draw: Draw) -> Twins:
         response: the response that x_w must fit better.
         partner: the pair's other response.
         k: how many instructions to aim for.
-        draw: decides everything.
     """
     rng = draw.rng
     all_kept = bool(rng.random() < 0.5)

@@ -88,7 +88,6 @@ def synthesize(
 
     Args:
         pairs: normalized pairs with unique ids; read once, never all in memory.
-        settings: what to build.
         folder: gets samples-*, reference.json, summary.json and, last, a seal.
         run: makes shards, and gives the number of pairs of each as it is done (see `runners`).
         format: "jsonl" or "parquet".
@@ -125,7 +124,6 @@ def check_output(folder: str | os.PathLike[str], inputs: Iterable[str] = ()) -> 
 
     Args:
         folder: new, empty, or with samples or unfinished work in it.
-        inputs: what is read.
 
     Returns:
         Where it lies.

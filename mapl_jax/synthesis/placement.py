@@ -166,12 +166,10 @@ def draw_style(
 
     Args:
         messages: the prompt.
-        count: of instructions.
         shares: place -> share of the prompts that have their instructions there. The others, and
             those that leave no room at the place drawn, have them behind the request.
         list_share: share of prompts of two instructions or more that list them.
         woven_share: share of the others that make one sentence of them, where they can.
-        rng: decides.
         held_out: use the leads and marks kept apart for evaluation.
     """
     messages, _ = _asked(messages)

@@ -58,10 +58,7 @@ def samples(
     memory does not grow with it; samples of the same files and settings are not made again.
 
     Args:
-        data: of the run.
-        synthesis: of the run.
         seed: of the run; decides the demonstration set.
-        cache_dir: folder of the caches.
         tokenizer: its chat template has to take every prompt; None for any prompt.
 
     Raises:
@@ -89,10 +86,8 @@ def demonstrations(
     also answers the prompts whose instructions it keeps.
 
     Args:
-        data: of the run.
         synthesis: of the run; used with `data.instructions`.
         seed: of the run; decides the demonstration set.
-        cache_dir: folder of the caches.
         tokenizer: its chat template has to take every prompt; None for any prompt.
 
     Raises:
@@ -135,9 +130,7 @@ def samples_of(
         source: pairs or samples; with instructions, the pairs are held in memory.
         cache_dir: folder of the caches; samples of the same pairs and settings are not made again.
         on_error: what a bad pair does, "raise" or "skip".
-        seed: of the demonstration set.
         synthesis: of the instructions; None for none.
-        split: of the demonstration set.
         num_proc: processes that synthesize; 0 for one per core.
         columns: which column is which, or the name of a form; empty where their names say it.
         tokenizer: its chat template has to take every prompt; None for any prompt.
@@ -345,11 +338,6 @@ def _cached(
 
     Args:
         kind: begins the name of their folder.
-        data: as for `samples`.
-        synthesis: as for `samples`.
-        seed: as for `samples`.
-        cache_dir: as for `samples`.
-        tokenizer: as for `samples`.
         make: writes them into a folder, where an interrupted one may have left something.
     """
     if not data.train:

@@ -36,8 +36,6 @@ def load(folder: RunFolder, settings: RunSettings, model: str, kind: str) -> Run
     """Reads and prepares the data of a run; what one process made the others find.
 
     Args:
-        folder: folder of the run.
-        settings: settings of the run.
         model: folder or hub name of the model to start from, which has a tokenizer; or empty.
         kind: what the run learns from, "comparisons" or "demonstrations".
 

@@ -60,7 +60,6 @@ class Shard:
     """One shard to make; all that a worker on another machine needs to know.
 
     Attributes:
-        folder: of the output.
         index: from 0.
         count: number of shards.
         format: "jsonl" or "parquet".
@@ -202,8 +201,6 @@ class Cut:
 
         Args:
             folder: of the output; the cut lies beside it.
-            settings: of the synthesis.
-            format: of the shards of samples.
             shard_size: pairs of a shard.
         """
         self.folder, self.settings = folder, settings

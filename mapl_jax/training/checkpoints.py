@@ -129,7 +129,6 @@ class Checkpoints:
 
         Args:
             step: steps done.
-            state: of the run.
             record: what is kept beside it.
             best: step of the checkpoint that stays beside the newest; 0 for none.
 

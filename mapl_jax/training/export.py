@@ -64,7 +64,6 @@ def write_model(
         folder: where to; a model that this wrote is replaced.
         result: the model and what is known of it.
         tries: some of them are scored before and after.
-        mesh: of the parameters.
         card: text of README.md, which is read on the hub.
         dtype: of the weights: "float32" or "bfloat16".
         adapter: write the adapters alone, as PEFT does, instead of merging them.

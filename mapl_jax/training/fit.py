@@ -55,8 +55,6 @@ class Fit:
 
     Attributes:
         trainer: compiled steps.
-        settings: settings of the run.
-        folder: folder of the run.
         data: training and held-out tries.
         plan: rows of all steps.
         source: first parameters.

@@ -38,9 +38,7 @@ class About:
     """What a logger gets to know of a run.
 
     Attributes:
-        workdir: of the run.
         resume_step: step that training goes on from; 0 at the beginning.
-        name: of the run.
         config: of the run, as plain values.
     """
 

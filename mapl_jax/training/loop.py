@@ -98,7 +98,6 @@ def train(
         schedule: when to do what.
         start: steps done so far.
         to_device: makes a global batch of this host's part.
-        writer: of the log.
         evaluate: metrics of parameters at a step.
         save: starts a checkpoint.
         epoch_at: epochs done after a number of steps.
@@ -248,7 +247,6 @@ def write_nonfinite(
         values: its metrics.
         rows: whether the numbers of each row were finite, [A, R].
         stops: whether the run ends; else it goes on without the step.
-        say: prints.
 
     Raises:
         UserError: with `stops`.

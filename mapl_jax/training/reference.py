@@ -52,7 +52,6 @@ def cached(
 
     Args:
         name: what `fingerprint` says.
-        cache_dir: folder of the caches.
         compute: makes them, trie after trie, fp32.
         writes: False leaves writing to another process.
         agreed: whether all processes compute, from whether this one would.
@@ -81,12 +80,6 @@ def reference_of(
     settings: RunSettings, source: InitialWeights, tokenizer: Tokenizer, objective: Objective
 ) -> InitialWeights | None:
     """The reference of a policy: the model that the settings name, or the one it starts from.
-
-    Args:
-        settings: of the run.
-        source: first parameters of the run.
-        tokenizer: of the run.
-        objective: of the run.
 
     Returns:
         Its parameters, not yet made; None where the objective needs no reference.
@@ -118,14 +111,7 @@ def reference_logps(
 
     Args:
         source: of the reference; None for no reference, and so no numbers.
-        objective: of the run.
-        sets: the tries.
         params: the reference's parameters if they are loaded already; None to make them.
-        mesh: of the run.
-        cache_dir: folder of the caches.
-        rows_per_batch: rows that are computed at once.
-        pad_token: what unused places of a row hold.
-        compute: how the model is computed.
     """
     if source is None:
         return [None] * len(sets)

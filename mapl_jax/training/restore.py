@@ -35,9 +35,7 @@ class Trained:
     """A model and what is known of where it comes from.
 
     Attributes:
-        model: its config.
         params: its parameters on the mesh, adapters beside their base.
-        tokenizer: its tokenizer.
         run: folder of the run that made it; None for a model folder.
         step: of the run, if it comes from a checkpoint.
         held_out: fingerprint of the run's held-out tries, if it comes from a checkpoint.

@@ -30,10 +30,8 @@ def held_out(
     """Batches that visit every trie once, of which this process brings its share.
 
     Args:
-        tries: what to score.
         mesh: over whose data parts rows are split.
         rows_per_batch: rows of a batch; and the others as for `loader.eval_batches`.
-        pad_token: what unused places hold.
         samples: only the first that many tries; 0 for all.
         joint: score prompt tokens too.
         reference: log-probabilities of all leaves under the reference.

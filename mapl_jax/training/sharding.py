@@ -142,7 +142,6 @@ def parameters(mesh: Mesh, abstract: PyTree, logical: PyTree) -> PyTree:
     """Shardings of parameters.
 
     Args:
-        mesh: the mesh.
         abstract: pytree of shapes.
         logical: pytree of tuples of logical axis names, one a dimension; an axis of the table is
             sharded where its size divides evenly, and replicated where it does not.

@@ -52,7 +52,6 @@ def stages(folder: RunFolder, config: Config) -> Iterator[tuple[RunFolder, Confi
     """Each run of a folder with its config, once its own folder is taken; the last is the run.
 
     Args:
-        folder: folder of the run.
         config: its config as plain values.
 
     Raises:

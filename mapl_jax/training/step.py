@@ -45,12 +45,9 @@ class StepMetrics(NamedTuple):
     """What a step reports; stays on the device until it is read, one step late.
 
     Attributes:
-        loss: of the batch.
         grad_norm: before clipping.
-        learning_rate: of the step.
         tokens: in the batch.
         sums: what else is logged.
-        skipped: of the state after the step.
         finite: whether loss, gradient and what comes of them were, and so whether the step changed
             anything.
         rows: whether all numbers of a row were: data and what the model makes of it.
@@ -72,9 +69,6 @@ def state_shapes(
     """What the state of a run looks like and where it lies.
 
     Args:
-        params: shapes of the parameters.
-        optimizer: of the run.
-        mesh: of the run.
         logical: logical axes of the parameters.
 
     Returns:
@@ -225,9 +219,6 @@ def compile_train_step(
     """Compiles a step for a mesh; the old state is given up to the new one.
 
     Args:
-        step: the step.
-        mesh: of the run.
-        shardings: of the state.
         frozen: shardings of the frozen parameters, of a step that is given some.
     """
     beside = () if frozen is None else (frozen,)
@@ -249,7 +240,6 @@ def compile_scoring(
 
     Args:
         leaves: numbers of the leaves of a part of the batch.
-        mesh: of the run.
         params: shardings of the parameters.
     """
 

@@ -39,11 +39,6 @@ class Trainer:
     """What lies between the settings of a run and its compiled steps.
 
     Attributes:
-        model: config of the model.
-        objective: what is trained.
-        mesh: the devices.
-        compute: how the model is computed.
-        pad_token: id in the unused places of rows.
         leaves: (parameters, part of a batch) -> a number for each leaf.
         shapes: shapes of all parameters.
         places: shardings of all parameters.
@@ -138,7 +133,6 @@ class Trainer:
 
         Args:
             tries: what the plan is of.
-            plan: the rows.
             reference: log-probabilities of all leaves under the reference; None without one.
             accumulation: parts of a batch whose gradients are summed.
         """
@@ -167,8 +161,6 @@ class Trainer:
         """Batches that visit every trie once.
 
         Args:
-            tries: what is scored.
-            rows_per_batch: rows that are scored at once.
             reference: log-probabilities of all leaves under the reference; None without one.
             samples: only the first that many tries; 0 for all.
         """
@@ -193,17 +185,7 @@ def make_trainer(
     compute: Compute,
     pad_token: int = 0,
 ) -> Trainer:
-    """Joins what makes a step; nothing is computed.
-
-    Args:
-        model: config of the model.
-        objective: what is trained.
-        mesh: the devices.
-        settings: settings of the optimizer.
-        steps: steps of the whole run.
-        compute: how the model is computed.
-        pad_token: id in the unused places of rows.
-    """
+    """Joins what makes a step; nothing is computed."""
     shapes = objective.head.abstract_params(model)
     logical = axes.logical_axes(shapes)
     places = sharding.parameters(mesh, shapes, logical)
@@ -250,11 +232,6 @@ def of_run(
     """The trainer of a run; with LoRA its state holds adapters and head, the base lies beside it.
 
     Args:
-        settings: of the run.
-        model: config of the model.
-        objective: what is trained.
-        mesh: the devices.
-        steps: steps of the whole run.
         tokenizer: of the run, for the unused places of rows.
     """
     return make_trainer(
@@ -381,7 +358,6 @@ def rounded_first(
     Args:
         leaves: (parameters, part of a batch) -> a number for each leaf.
         places: shardings of the parameters.
-        dtype: type of the computation.
     """
 
     def change(path: tuple[object, ...], x: jax.Array, place: object) -> jax.Array:

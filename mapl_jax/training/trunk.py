@@ -50,10 +50,7 @@ def kept(settings: RunSettings, trainer: Trainer, source: InitialWeights, data: 
     """The data with the states of its tokens, if the settings ask for them.
 
     Args:
-        settings: of the run.
-        trainer: of the run.
         source: first parameters of the run; the frozen ones are its last as well.
-        data: of the run.
     """
     if not settings.train.trunk:
         return data

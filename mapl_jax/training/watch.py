@@ -57,7 +57,6 @@ class Progress(TypedDict):
     Attributes:
         metric: that a checkpoint is best by; empty for none.
         best: step of the best evaluation; 0 before there is one.
-        value: of the metric then.
         waited: evaluations since then.
         evaluated: step of the last evaluation.
         by: name of the callback that stopped the training; empty where none did.
@@ -96,7 +95,6 @@ class Watch:
         patience: evaluations without a better one after which training stops; 0 for no limit.
         callbacks: see every metric.
         saved: takes the steps of checkpoints that were completed since it was last called.
-        folder: of the checkpoints.
         progress: what a checkpoint keeps.
     """
 

@@ -59,7 +59,6 @@ def split(text: str, abbreviations: frozenset[str] = ABBREVIATIONS) -> list[str]
     """The sentences of a text.
 
     Args:
-        text: any.
         abbreviations: in small letters, without the full stop; NEWSPAPER_ABBREVIATIONS for IFEval.
     """
     return [text[start:stop] for start, stop in _realigned(text, abbreviations)]
