@@ -173,11 +173,7 @@ def evaluate_model(
 
 
 def _reference(trained: Trained, named: str, beta: float) -> implicit.Reference | None:
-    """The reference of a policy; None of a reward model.
-
-    Raises:
-        UserError: there is none, or a reward model is given one.
-    """
+    """The reference of a policy; None of a reward model."""
     if not trained.head:
         return implicit.reference_of(trained, named, beta)
     if named or beta:

@@ -149,9 +149,6 @@ def check(*, dtype: str, adapter: bool, flag: str = "") -> None:
     Args:
         adapter: whether only the adapters are written.
         flag: what stands before the names of the options in messages.
-
-    Raises:
-        UserError: it cannot.
     """
     errors.choice(f"{flag}dtype", dtype, TOLERANCE)
     if adapter and dtype != "float32":
@@ -163,9 +160,6 @@ def rows(trained: restore.Trained, data: Source, cache_dir: str) -> trie_set.Tri
 
     Args:
         data: pairs or samples; empty for the run's held-out rows.
-
-    Raises:
-        UserError: there are none.
     """
     lengths = trained.config.get("data", {"max_length": 2048, "row_length": 4096})
     if isinstance(data, str) and not data:

@@ -191,11 +191,7 @@ class Family:
     # The same for all -------------------------------------------------------------------------
 
     def validate(self, params: Params) -> None:
-        """Makes sure that `params` are parameters of this family.
-
-        Raises:
-            ValueError: they are not.
-        """
+        """Makes sure that `params` are parameters of this family."""
         good = isinstance(params, dict) and params.keys() <= self._names
         for parameter in self.parameters if good else ():
             if parameter.name in params:

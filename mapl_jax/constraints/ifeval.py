@@ -88,11 +88,7 @@ Pattern: TypeAlias = "re.Pattern[str] | regex.Pattern[str]"
 
 
 def _found(pattern: Pattern, method: str, text: str) -> Any:
-    """What a method of a pattern finds in a text.
-
-    Raises:
-        ValueError: it takes too long.
-    """
+    """What a method of a pattern finds in a text."""
     if isinstance(pattern, re.Pattern):
         return getattr(pattern, method)(text)
     try:

@@ -57,11 +57,7 @@ _ARGUMENTS: dict[str, tuple[Callable[[object], bool], str]] = {
 
 
 def validate(instruction_id: str, arguments: Arguments, wanted: tuple[str, ...]) -> None:
-    """Makes sure that an instruction has the arguments that it wants, and no others.
-
-    Raises:
-        ValueError: it has not.
-    """
+    """Makes sure that an instruction has the arguments that it wants, and no others."""
     missing = [name for name in wanted if name not in arguments]
     if missing:
         raise ValueError(f"{instruction_id} needs {', '.join(missing)}")

@@ -6,11 +6,7 @@ from mapl_jax.data.readers import BadRecord
 
 
 def as_object(value: object) -> dict[str, object]:
-    """The value of an entry, which must be an object with named fields.
-
-    Raises:
-        BadRecord: it is not, or could not be read.
-    """
+    """The value of an entry, which must be an object with named fields."""
     if isinstance(value, BadRecord):
         raise value
     if not isinstance(value, dict):
@@ -27,11 +23,7 @@ def as_object(value: object) -> dict[str, object]:
 
 
 def encodable(text: str, name: str) -> str:
-    """Text that UTF-8 can hold.
-
-    Raises:
-        BadRecord: it cannot.
-    """
+    """Text that UTF-8 can hold."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -181,9 +181,6 @@ def chosen_form(format: str = "", columns: str = "") -> Form | None:
         format: a name of `FORMS`, or empty.
         columns: our fields and their paths, "prompt=context,chosen=good,rejected=bad"; a name of
             `FORMS`; or empty.
-
-    Raises:
-        UserError: there is no such form or field.
     """
     if format and columns:
         raise UserError("set data.format or data.columns, not both")

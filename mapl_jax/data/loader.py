@@ -203,12 +203,7 @@ def empty_row(plan: Plan, *, reference: tuple[int, ...] | None = None) -> Batch:
 def _empty_row(
     plan: Plan, *, pad_token: int = 0, reference: tuple[int, ...] | None = None
 ) -> Arrays:
-    """Arrays of a row that holds nothing, to be filled.
-
-    Args:
-        plan: says how long they are.
-        reference: shape of what is kept of a leaf under the reference; None if there is none.
-    """
+    """Arrays of an empty row; `reference` is the shape of what is kept of a leaf, if anything."""
     s, l, c = plan.row_length, plan.max_leaves, plan.max_comparisons  # noqa: E741
     row: Arrays = {
         "tokens": np.full(s, pad_token, np.int32),

@@ -36,11 +36,7 @@ def changes_meaning(name: str, value: object) -> bool:
 
 
 def refuse_meaning(fields: Mapping[str, object], owner: str) -> None:
-    """Refuses an object with a field that changes what it says.
-
-    Raises:
-        BadRecord: there is one.
-    """
+    """Refuses an object with a field that changes what it says."""
     for field, value in fields.items():
         if changes_meaning(field, value):
             raise BadRecord(field, f"{owner} has {field!r}, which is not read; remove it")

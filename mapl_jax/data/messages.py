@@ -51,11 +51,7 @@ Prompt = str | Sequence[Message]
 
 
 def as_messages(prompt: Prompt, name: str = "the prompt") -> list[Message]:
-    """The messages of a prompt, in any form that files have; `name` is what messages call it.
-
-    Raises:
-        UserError: it is none.
-    """
+    """The messages of a prompt, in any form that files have; `name` is what messages call it."""
     try:
         return prompt_of(prompt)
     except BadRecord as bad:
@@ -63,11 +59,7 @@ def as_messages(prompt: Prompt, name: str = "the prompt") -> list[Message]:
 
 
 def as_text(value: object, name: str) -> str:
-    """Text with something in it, for functions that are given one.
-
-    Raises:
-        UserError: it is none.
-    """
+    """Text with something in it, for functions that are given one."""
     try:
         return text_of(value, name)
     except BadRecord as bad:
@@ -75,11 +67,7 @@ def as_text(value: object, name: str) -> str:
 
 
 def unwritten(value: object, name: str) -> object:
-    """Messages that stand as text, as the list they were; anything else as it is.
-
-    Raises:
-        BadRecord: they cannot be read back.
-    """
+    """Messages that stand as text, as the list they were; anything else as it is."""
     if not isinstance(value, str):
         return value
     if value.lstrip()[:2] in ('"[', '"{'):  # written twice
@@ -127,11 +115,7 @@ def _content(item: dict[str, object], part: str) -> object:
 
 
 def text_of(value: object, name: str) -> str:
-    """Text with something in it.
-
-    Raises:
-        BadRecord: it is no text, or empty.
-    """
+    """Text with something in it."""
     if not isinstance(value, str):
         raise BadRecord(f"{name} is not text", f"{name} must be text, not {kind_of(value)}")
     if not value.strip():
@@ -140,11 +124,7 @@ def text_of(value: object, name: str) -> str:
 
 
 def messages_of(value: object, name: str) -> list[Message]:
-    """A checked list of messages, of which role, content and what they say of tools are kept.
-
-    Raises:
-        BadRecord: it is no such list.
-    """
+    """A checked list of messages, of which role, content and what they say of tools are kept."""
     value = unwritten(value, name)
     if isinstance(value, dict):
         beside = {key: part for key, part in value.items() if key != "messages"}
@@ -193,9 +173,6 @@ def prompt_of(value: object) -> list[Message]:
 
     Args:
         value: text, a dialogue in the text form of HH-RLHF, or messages.
-
-    Raises:
-        BadRecord: it is none of them.
     """
     value = unwritten(value, "prompt")
     if isinstance(value, str):

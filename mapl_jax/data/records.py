@@ -303,11 +303,7 @@ def read_prompts(
 
 
 def prompt_in_record(record: Mapping[str, object]) -> list[Message]:
-    """The messages of what is to be answered, which end with a user's turn.
-
-    Raises:
-        BadRecord: there is none.
-    """
+    """The messages of what is to be answered, which end with a user's turn."""
     if not any(name in record for name in forms.PROMPT.split("/")):
         raise BadRecord("no prompt", "has no 'prompt' and no 'messages'; add one of them")
     fields = forms.fields_of(record, forms.Form(forms.ASKED, ()), set())
@@ -316,11 +312,7 @@ def prompt_in_record(record: Mapping[str, object]) -> list[Message]:
 
 
 def asked_in_record(record: Mapping[str, object]) -> str:
-    """What the user said last, of a record that may hold much else.
-
-    Raises:
-        BadRecord: it does not say.
-    """
+    """What the user said last, of a record that may hold much else."""
     value = next((record[name] for name in forms.PROMPT.split("/") if record.get(name)), None)
     if value is None:
         raise BadRecord("no prompt", "has no prompt")

@@ -79,11 +79,7 @@ def as_file(data: Source, folder: Path, name: str) -> str:
 
 
 def _written(record: object, number: int) -> dict[str, object]:
-    """A record in memory that a file can hold.
-
-    Raises:
-        UserError: it is no object, or holds what JSON has not; names the field.
-    """
+    """A record in memory that a file can hold."""
     try:
         fields = as_object(record)
     except BadRecord as bad:

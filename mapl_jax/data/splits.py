@@ -178,11 +178,7 @@ def beside_training(split: Split, run: RunFolder | None, config: Config) -> Spli
 
 
 def hold_out(pairs: Pairs, fraction: float) -> tuple[Pairs, Pairs]:
-    """Pairs to train on and held-out ones.
-
-    Raises:
-        UserError: one side would be empty.
-    """
+    """Pairs to train on and held-out ones."""
     sides: tuple[list, list] = ([], [])
     for pair in pairs.records:
         sides[is_held_out(pair["prompt"], fraction)].append(pair)
@@ -207,11 +203,7 @@ def is_held_out(messages: Sequence[Message], fraction: float) -> bool:
 
 
 def check_sizes(fraction: float, *sizes: int) -> None:
-    """Makes sure that no side is empty.
-
-    Raises:
-        UserError: one is.
-    """
+    """Makes sure that no side is empty."""
     if not all(sizes):
         raise UserError(
             f"data.test_fraction={fraction} leaves nothing to train or to test on; "

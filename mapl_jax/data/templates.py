@@ -43,11 +43,7 @@ SAMPLE = ([Message(role="user", content="Why?")], "Because.")
 
 
 def read_template(text_or_path: str) -> str:
-    """A chat template from its file, or as it is.
-
-    Raises:
-        UserError: it is neither a file nor a template.
-    """
+    """A chat template from its file, or as it is."""
     text = text_or_path
     if os.path.isfile(text_or_path):
         try:
@@ -157,9 +153,6 @@ def check_prefix(
     """Makes sure that an answered conversation begins with what it was before.
 
     Only the opening of the answer may differ.
-
-    Raises:
-        UserError: it does not.
     """
     before = render(tokenizer, messages, add_generation_prompt=False).rstrip()
     if not full.startswith(before.removesuffix(str(tokenizer.eos_token)).rstrip()):
@@ -199,11 +192,7 @@ def acceptance(
 def render(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, add_generation_prompt: bool
 ) -> str:
-    """The text of a conversation; a template that knows no system role gets it in the first turn.
-
-    Raises:
-        UserError: the template refuses it.
-    """
+    """The text of a conversation; the system turn joins the first one where a template has none."""
     given = next((message["tools"] for message in messages if "tools" in message), None)
 
     def apply(messages: Sequence[Message]) -> str:

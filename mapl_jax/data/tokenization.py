@@ -170,11 +170,7 @@ def check_tokens(name_or_path: str, tokenizer: Tokenizer) -> None:
 
 
 def with_template_args(tokenizer: Tokenizer, arguments: str) -> Tokenizer:
-    """A copy whose chat template has other arguments; the same one where none are given.
-
-    Raises:
-        UserError: the template does not know them.
-    """
+    """A copy whose chat template has other arguments; the same one where none are given."""
     if not arguments:
         return tokenizer
     copied = copy.deepcopy(tokenizer)
@@ -188,9 +184,6 @@ def closed(tokenizer: Tokenizer) -> Tokenizer:
 
     With it, `apply_chat_template` gives others the text that a reward model was trained on, not one
     with white space behind its end, where they would read the score.
-
-    Raises:
-        UserError: the template does not allow it.
     """
     copied = copy.deepcopy(tokenizer)
     messages, response = SAMPLE

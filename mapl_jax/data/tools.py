@@ -33,11 +33,7 @@ def fields_of(item: Mapping[str, object], part: str) -> dict[str, object]:
 
 
 def tools_of(value: object, part: str) -> list[dict[str, object]]:
-    """The tools that there are to call, each a description with a name.
-
-    Raises:
-        BadRecord: they are in no form that is known.
-    """
+    """The tools that there are to call, each a description with a name."""
     found = _objects(value, part)
     for tool in found:
         _name(tool, part)

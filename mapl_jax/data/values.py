@@ -10,11 +10,7 @@ DEEPEST = 100
 
 
 def plain(value: object, depth: int = 0) -> object:
-    """A value of NumPy, pandas or Arrow as one of JSON; NaN is null, dates are text.
-
-    Raises:
-        ValueError: it is nested without end.
-    """
+    """A value of NumPy, pandas or Arrow as one of JSON; NaN is null, dates are text."""
     if depth > DEEPEST:
         raise ValueError(f"is nested more than {DEEPEST} deep")
     if value is None or type(value) in (str, int, bool):

@@ -227,8 +227,7 @@ def matched(
 def answers_alone(
     tasks: Sequence[Task], responses: Sequence[Sequence[str | None]]
 ) -> tuple[list[list[str]], list[str]]:
-    """Responses without their reasoning, empty where there is none, and what is to be said of it.
-    """
+    """Responses without their reasoning, empty where there is none, and a remark about it."""
     empty: list[object] = []
     thought: list[object] = []
     endless: list[object] = []

@@ -111,9 +111,6 @@ def judge_of(
         model: name of a judge, a judge, a reward model, or where one lies.
         mesh: to load a model on; None spreads it over all devices.
         max_length: longest prompt and response that it reads, tokens; 0: that of its run.
-
-    Raises:
-        UserError: there is no reward model.
     """
     if isinstance(model, str) and model in JUDGES:
         return _numbers_of(JUDGES[model])

@@ -124,11 +124,7 @@ def _rewards(
 
 
 def _text(completion: Completion, name: str) -> str:
-    """The text of a completion, which may be empty.
-
-    Raises:
-        UserError: it is none.
-    """
+    """The text of a completion, which may be empty."""
     last = completion[-1] if isinstance(completion, list | tuple) and completion else completion
     text = last.get("content") if isinstance(last, Mapping) else last
     if not isinstance(text, str):

@@ -34,11 +34,7 @@ _TOKENS_A_LEAF = 8
 
 
 def load(path: str, mesh: Mesh, template_args: str = "") -> Trained:
-    """The reward model at a path, as `restore.load` finds it.
-
-    Raises:
-        UserError: there is none, or a policy.
-    """
+    """The reward model at a path, as `restore.load` finds it."""
     trained = restore.load(path, mesh, template_args)
     if not trained.head:
         raise UserError(f"{path} holds a policy, and so no score")

@@ -55,9 +55,6 @@ class Responder:
             mesh: rows are spread over its data axes.
             sampling: how tokens are chosen, and when to stop.
             rows_per_batch: responses at once; made a multiple of the mesh's data parts.
-
-        Raises:
-            UserError: there are no rows in a batch.
         """
         if rows_per_batch < 1:
             raise UserError(f"rows_per_batch must be at least 1, not {rows_per_batch}")
@@ -268,9 +265,6 @@ def load(
     Args:
         config: what it answers with.
         output: the file that the responses end up in; empty to keep none.
-
-    Raises:
-        UserError: there is none.
     """
     if not config.checkpoint:
         raise UserError("no checkpoint given; set --config.checkpoint=DIR")

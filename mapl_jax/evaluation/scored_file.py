@@ -154,11 +154,7 @@ def read(path: str) -> list[Scorable]:
 
 
 def scorable(record: Mapping[str, object]) -> Scorable:
-    """What there is to score in a record.
-
-    Raises:
-        BadRecord: there is nothing, or it cannot be read.
-    """
+    """What there is to score in a record."""
     if REWARD in record:
         raise BadRecord("a reward", f"has a field {REWARD!r} already; rename it or take it out")
     column = next((name for name in (*ONE, *SEVERAL) if record.get(name) is not None), None)

@@ -51,11 +51,7 @@ def write_scores(folder: RunFolder, which: str, scored: S, evaluator: Evaluator[
 
 
 def read_summary(folder: RunFolder) -> Summary:
-    """The summary.json of a finished run or evaluation.
-
-    Raises:
-        UserError: it is none.
-    """
+    """The summary.json of a finished run or evaluation."""
     summary = files.read_json(folder.summary)
     sides = summary.get("eval") if isinstance(summary, dict) else None
     if not isinstance(sides, dict) or not isinstance(sides.get("after"), dict):

@@ -105,11 +105,7 @@ class Family:
     classifier: bool = True
 
     def architecture(self, head: bool) -> str:
-        """Name of the class of a reward model, or of a language model without a head.
-
-        Raises:
-            UserError: there is no such class.
-        """
+        """Name of the class of a reward model, or of a language model without a head."""
         if head and not self.classifier:
             raise UserError(
                 f"transformers has no reward model of the family {self.prefix}, only policies; "
@@ -584,11 +580,7 @@ BESIDE = ("vision_tower.", "multi_modal_projector.")
 
 
 def get(name: str) -> Family:
-    """A family by its `model_type`.
-
-    Raises:
-        UserError: it is not supported.
-    """
+    """A family by its `model_type`."""
     if name not in FAMILIES:
         raise UserError(f"model family {name!r} is not supported; choose {', '.join(FAMILIES)}")
     return FAMILIES[name]

@@ -291,9 +291,7 @@ def _write(cache: Cache, number: Array, at: int | Array, k: Array, v: Array) -> 
 
 
 def _cast(params: Params, dtype: DTypeLike) -> Params:
-    """Parameters in the type of the computation once, and not at every step; norms and routers stay
-    fp32.
-    """
+    """Parameters in the type of the computation, cast once; norms and routers stay fp32."""
 
     def cast(path: tuple[DictKey, ...], leaf: Array) -> Array:
         return leaf if path[-1].key in ("scale", "router") else leaf.astype(dtype)

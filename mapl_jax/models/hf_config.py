@@ -305,11 +305,7 @@ def _positive_integer(value: object, key: str, where: str) -> int:
 
 
 def token_ids(value: object, key: str, where: str) -> tuple[int, ...]:
-    """Token ids: one, a list, or none.
-
-    Raises:
-        UserError: it is something else.
-    """
+    """Token ids: one, a list, or none."""
     ids: dict[int, None] = {}
     for token in value if isinstance(value, list) else [value]:
         if token is None:

@@ -20,11 +20,7 @@ from mapl_jax.runtime.errors import UserError
 
 
 def compute_in(dtype: str) -> Compute:
-    """Computation in a type that is given by its name.
-
-    Raises:
-        UserError: there is no such type.
-    """
+    """Computation in a type that is given by its name."""
     return Compute(errors.choice("dtype", dtype, DTYPES))
 
 
@@ -144,11 +140,7 @@ def described(fields: ModelSettings, tokens: int) -> DecoderConfig:
 
 
 def fitting(model: DecoderConfig, name: str, tokenizer: Sized) -> DecoderConfig:
-    """The model, if it knows every token of a tokenizer.
-
-    Raises:
-        UserError: it does not.
-    """
+    """The model, if it knows every token of a tokenizer."""
     if len(tokenizer) > model.vocab_size:
         raise UserError(
             f"the tokenizer has {len(tokenizer)} tokens and the model {name} "

@@ -53,11 +53,7 @@ class RopeScaling:
         object.__setattr__(self, "long", tuple(self.long))
 
     def check(self, width: int) -> None:
-        """Makes sure that it fits what turns of a head.
-
-        Raises:
-            UserError: it does not.
-        """
+        """Makes sure that it fits what turns of a head."""
         found = (len(self.short), len(self.long))
         if self.kind == "longrope" and found != (width // 2,) * 2:
             raise UserError(

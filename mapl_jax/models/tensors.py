@@ -90,11 +90,7 @@ class TensorFiles:
         )
 
     def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Makes sure that tensors are where the index says, and of the right shapes and types.
-
-        Raises:
-            UserError: one is not.
-        """
+        """Makes sure that tensors are where the index says, and of the right shapes and types."""
         for file_name in sorted({self._files[name] for name in shapes}):
             path = self._folder / file_name
             with _open(path) as file:

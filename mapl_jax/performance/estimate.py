@@ -84,11 +84,7 @@ class Slice:
 
 
 def parse_slice(text: str) -> Slice:
-    """A slice from its name: "v5e:4x4", "v5p:2x2x4", "gpu:8".
-
-    Raises:
-        UserError: there is no such thing.
-    """
+    """A slice from its name: "v5e:4x4", "v5p:2x2x4", "gpu:8"."""
     kind, _, shape = text.partition(":")
     if kind not in CHIPS or not re.fullmatch(r"\d+(x\d+)*", shape):
         raise UserError(

@@ -151,15 +151,7 @@ def fail(message: str, *, at_once: bool = False) -> None:
 
 
 def _parsed(command: _Command[F], called: str) -> tuple[Arguments[F], Shared, distributed.Together]:
-    """The arguments of the command line, checked.
-
-    Args:
-        command: which one.
-        called: the command line as it was typed.
-
-    Raises:
-        Exception: of absl, ml_collections, or the config file; `mistakes` puts it into words.
-    """
+    """The arguments of the command line `called`, checked."""
     plain = _define(command.flags)
     shared = _define(Shared)
     together = _define(distributed.Together) if command.distributed else distributed.Together

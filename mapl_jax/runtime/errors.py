@@ -5,11 +5,7 @@ from typing import Any
 
 
 def choice(name: str, value: str, allowed: Collection[str] | Mapping[str, object]) -> Any:
-    """A config value that must be one of a few; with a mapping, what it stands for.
-
-    Raises:
-        UserError: it is none of them.
-    """
+    """A config value that must be one of a few; with a mapping, what it stands for."""
     if value not in allowed:
         raise UserError(f"{name} is {value!r}; choose one of {', '.join(allowed)}")
     return allowed[value] if isinstance(allowed, Mapping) else value

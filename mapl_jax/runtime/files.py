@@ -143,11 +143,7 @@ def write_lines(path: str | os.PathLike[str], records: Iterable[object]) -> None
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Reads a small JSON file.
-
-    Raises:
-        UserError: it is missing or damaged.
-    """
+    """Reads a small JSON file."""
     path = Path(path)
     try:
         if path.stat().st_size > LARGEST:

@@ -54,8 +54,7 @@ def of_flags(classes: Sequence[type]) -> Iterator[str]:
 
 
 def of_fields(cls: type, values: Mapping[str, object]) -> Iterator[str]:
-    """The fields of a config with their defaults: first those that most runs set, then by section.
-    """
+    """The fields of a config with their defaults: the most used ones first, then by section."""
     fields = {field.name: field for field in settings.described(cls, values)}
     first = [fields.pop(name) for name in _FIRST if name in fields]
     if first:

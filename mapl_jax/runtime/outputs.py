@@ -71,9 +71,6 @@ def check_file(path: Name, own: Mark, inputs: Iterable[Name] = ()) -> Path:
 
     Returns:
         Where it lies, all links followed.
-
-    Raises:
-        UserError: it cannot, or something would be lost.
     """
     target = _free(path, inputs)
     if target.is_dir():

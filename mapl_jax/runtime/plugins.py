@@ -29,9 +29,6 @@ def load(names: str) -> None:
 
     Args:
         names: of modules or of what installed packages offer, with commas between.
-
-    Raises:
-        UserError: there is no such plugin, or it fails.
     """
     for name in filter(None, map(str.strip, names.split(","))):
         if name not in VERSIONS:

@@ -49,9 +49,6 @@ def push(folder: str | os.PathLike[str], name: str, *, private: bool = False) ->
 
     Returns:
         Its address.
-
-    Raises:
-        UserError: one line says why it cannot be written.
     """
     api = huggingface_hub.HfApi()
     with _told(name):

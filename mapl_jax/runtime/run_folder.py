@@ -112,9 +112,6 @@ class RunFolder:
 
         Returns:
             This very folder.
-
-        Raises:
-            UserError: it holds something else, or cannot be made.
         """
         if self._before is not None or self.config.exists():
             return self
@@ -179,9 +176,6 @@ class RunFolder:
 
         Args:
             origins: fingerprint, and size in words, of some of `ORIGINS`.
-
-        Raises:
-            UserError: one of them is another.
         """
         noted = read_json(self.origin) if self.origin.exists() else {}
         for name, now in origins.items():

@@ -161,11 +161,7 @@ class _Bucket:
                     self._files.get_file(name, str(part))
 
     def put(self, source: Path, name: str) -> None:
-        """Copies a file; it appears whole.
-
-        Raises:
-            FileNotFoundError: it is gone.
-        """
+        """Copies a file; it appears whole."""
         if not source.is_file():
             raise FileNotFoundError(source)
         with self.told("written"):

@@ -66,9 +66,6 @@ def request_of(form: Form, body: object, name: str, most: int) -> Request:
         form: of the address that it was sent to.
         body: a value of JSON.
         most: texts of a request.
-
-    Raises:
-        Refused: it is not of the form.
     """
     if not isinstance(body, dict):
         raise Refused(f"the body must be an object of JSON, not {kind_of(body)}")

@@ -110,20 +110,12 @@ ARMS = (*REWARD, *POLICY)
 
 
 def chosen(names: str) -> tuple[Arm, ...]:
-    """Arms by name, separated by semicolons; all for an empty text.
-
-    Raises:
-        UserError: there is no such arm.
-    """
+    """Arms by name, separated by semicolons; all for an empty text."""
     return named(names) if names else ARMS
 
 
 def named(names: str) -> tuple[Arm, ...]:
-    """Arms by name, separated by semicolons; none for an empty text.
-
-    Raises:
-        UserError: there is no such arm.
-    """
+    """Arms by name, separated by semicolons; none for an empty text."""
     known = {arm.name: arm for arm in ARMS}
     arms = []
     for name in filter(None, (part.strip() for part in names.split(";"))):

@@ -91,11 +91,7 @@ class Job:
 
 
 def corpora(config: ConfigDict, folder: Path) -> Corpora:
-    """The data of a study.
-
-    Raises:
-        UserError: it cannot be read.
-    """
+    """The data of a study."""
     data = config.data
 
     def read(name: str, split: str) -> Pairs:
@@ -122,9 +118,6 @@ def _short(pairs: Pairs, most: int) -> Pairs:
     """Pairs whose prompt and longer response have no more words together; 0 for all of them.
 
     Words, so that every arm and every tokenizer has the same pairs.
-
-    Raises:
-        UserError: there are none.
     """
 
     def words(pair: Any) -> int:

@@ -229,11 +229,7 @@ def learn_corpus(
 
 
 def _apart(asked: Sequence[Sequence[_Asked | None]]) -> np.ndarray:
-    """How often two families that fit a pair stand in no prompt together [families, families].
-
-    Args:
-        asked: of some pairs, what each family that fits asks for in the two prompts.
-    """
+    """How often two families that fit a pair stand in no prompt together [families, families]."""
     both, apart = np.zeros((2, len(asked[0]), len(asked[0])))
     for of_pair in asked:
         fitting = [(place, sides) for place, sides in enumerate(of_pair) if sides]

@@ -149,11 +149,7 @@ def _flaw(folder: Path) -> str | None:
 
 
 def _check_free(folder: Path, plan: Plan) -> None:
-    """Makes sure that a folder holds no samples that would be replaced.
-
-    Raises:
-        UserError: it does.
-    """
+    """Makes sure that a folder holds no samples that would be replaced."""
     summary = summary_of(folder)
     if summary and summary["fingerprint"] == plan["fingerprint"]:
         return

@@ -334,12 +334,7 @@ def _cached(
     tokenizer: Tokenizer | None,
     make: Callable[[Path], Splits],
 ) -> Splits:
-    """Both sides from the cache, made first if they are not there.
-
-    Args:
-        kind: begins the name of their folder.
-        make: writes them into a folder, where an interrupted one may have left something.
-    """
+    """Both sides from the cache; `make` first writes what is missing there, or the rest of it."""
     if not data.train:
         raise UserError("no training data given; set --config.data.train=FILE")
     choices: tuple[object, ...] = (

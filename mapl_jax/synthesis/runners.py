@@ -22,9 +22,6 @@ def local(num_proc: int) -> Runner:
 
     Args:
         num_proc: how many; 0 takes one per core, 1 works in this process.
-
-    Raises:
-        UserError: it is negative.
     """
     if num_proc < 0:
         raise UserError(f"num_proc must not be negative, not {num_proc}")

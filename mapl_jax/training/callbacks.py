@@ -81,9 +81,6 @@ def named(given: Sequence[object]) -> Iterator[str]:
 
     Yields:
         The names, a comma before each.
-
-    Raises:
-        UserError: one of them is no callback.
     """
     names: list[str] = []
     for callback in given:
@@ -104,11 +101,7 @@ def _same(callback: object) -> object:
 
 
 def made(name: str) -> object:
-    """A new callback by its name.
-
-    Raises:
-        UserError: it cannot be made, or is none.
-    """
+    """A new callback by its name."""
     try:
         callback = CALLBACKS[name]()
     except Exception as error:
@@ -151,9 +144,6 @@ class Callbacks:
 
         Yields:
             Name and reason of those that want to stop.
-
-        Raises:
-            UserError: one failed.
         """
         if not distributed.is_main_process():
             return
@@ -180,11 +170,7 @@ class Callbacks:
 
 
 def check(name: str, callback: object) -> None:
-    """Makes sure that an object is a callback, and that no method is misspelled.
-
-    Raises:
-        UserError: it is none.
-    """
+    """Makes sure that an object is a callback, and that no method is misspelled."""
     own = [method for method in dir(callback) if method.startswith("on_")]
     if isinstance(callback, type) or not callable(getattr(callback, own[0], None) if own else None):
         what = "a class; give an object of it" if isinstance(callback, type) else "no callback"

@@ -64,12 +64,7 @@ class _Saved(Protocol):
 
 
 class _Kept:
-    """Which checkpoints stay: the newest, and the best.
-
-    Attributes:
-        newest: how many of them.
-        best: step of the best one; 0 for none.
-    """
+    """Which checkpoints stay: the `newest`, and the one of step `best` (0 for none)."""
 
     def __init__(self, newest: int):
         self.newest, self.best = newest, 0
@@ -162,11 +157,7 @@ class Checkpoints:
         return found
 
     def wait(self) -> None:
-        """Waits for the checkpoint that is being written.
-
-        Raises:
-            Unwritten: that was not possible.
-        """
+        """Waits for the checkpoint that is being written."""
         if self._sealing is not None:
             self._sealing.join()
             self._sealing = None

@@ -183,11 +183,7 @@ class Fit:
         return watch
 
     def _check_best(self) -> None:
-        """Makes sure that there is the metric that a checkpoint can be best by.
-
-        Raises:
-            UserError: the held-out data has nothing of the kind.
-        """
+        """Makes sure that there is the metric that a checkpoint can be best by."""
         best = self.settings.train.best
         if best and distributed.is_main_process():
             found = self.evaluations(None).names()
@@ -199,11 +195,7 @@ class Fit:
                 )
 
     def _best(self, checkpoints: Checkpoints, step: int, metric: str) -> Params:
-        """The parameters of the best checkpoint.
-
-        Raises:
-            UserError: it is damaged.
-        """
+        """The parameters of the best checkpoint."""
         if flaw := files.flaw(self.folder.checkpoints / str(step)):
             raise UserError(
                 f"the best checkpoint, that of step {step}, cannot be used ({flaw}); bring it "

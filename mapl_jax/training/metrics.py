@@ -119,11 +119,7 @@ class MetricsWriter:
             self._last[_RATE] = values[_RATE]
 
     def _check_there(self) -> None:
-        """Writing to a file that was removed raises no error.
-
-        Raises:
-            UserError: the run folder is gone.
-        """
+        """Writing to a file that was removed raises no error."""
         path = self._workdir / METRICS
         assert self._lines is not None
         if not path.exists() or not os.path.samestat(path.stat(), os.fstat(self._lines.fileno())):

@@ -69,11 +69,7 @@ class Preemption:
         return self._asked
 
     def check(self) -> None:
-        """A place to stop at, outside of training.
-
-        Raises:
-            Stopped: it was asked for.
-        """
+        """A place to stop at, outside of training."""
         if self.reached():
             raise Stopped(self.where)
 
@@ -85,11 +81,7 @@ class Preemption:
 
     @contextlib.contextmanager
     def released(self) -> Iterator[None]:
-        """Within, and within `held`, a request is acted on at once.
-
-        Raises:
-            Stopped: it was asked for, now or before.
-        """
+        """Within, and within `held`, a request is acted on at once."""
         with self._mode(interrupts=True):
             if self._asked:
                 raise Stopped(self.where)

@@ -186,9 +186,6 @@ def load(path: str, mesh: Mesh, template_args: str = "") -> Trained:
         path: a run, one of its checkpoints, a model folder or a hub name.
         mesh: to lay the parameters on.
         template_args: arguments of its chat template, as JSON; empty for those it has.
-
-    Raises:
-        UserError: there is nothing of the kind.
     """
     trained = _load(path, mesh)
     tokenizer = tokenization.with_template_args(trained.tokenizer, template_args)

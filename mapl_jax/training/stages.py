@@ -53,9 +53,6 @@ def stages(folder: RunFolder, config: Config) -> Iterator[tuple[RunFolder, Confi
 
     Args:
         config: its config as plain values.
-
-    Raises:
-        UserError: the folder holds something else.
     """
     claim(folder, config, RunSettings, inputs(folder, config))
     outputs.check_folder(folder.model, outputs.named)

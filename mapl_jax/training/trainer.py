@@ -246,11 +246,7 @@ def of_run(
 
 
 def check(settings: RunSettings) -> None:
-    """Makes sure that what several settings together say means something, before any work.
-
-    Raises:
-        UserError: it does not.
-    """
+    """Makes sure that what several settings together say means something, before any work."""
     sharding.make_mesh(dataclasses.asdict(settings.mesh))
     check_keep(settings.train.keep)
     loggers.parse(settings.train.logger)

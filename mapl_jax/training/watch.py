@@ -30,11 +30,7 @@ _runs = itertools.count()
 
 
 def check(train: TrainSettings, kind: Kind) -> None:
-    """Makes sure that a run can watch what its settings name.
-
-    Raises:
-        UserError: it cannot.
-    """
+    """Makes sure that a run can watch what its settings name."""
     if train.best and train.best not in METRICS[kind]:
         raise UserError(
             f"train.best: no metric {train.best!r}; choose one of {', '.join(METRICS[kind])}"

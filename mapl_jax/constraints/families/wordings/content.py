@@ -5,12 +5,7 @@ from mapl_jax.constraints.forms import Form, form
 
 
 def _person(name: str, example: str) -> tuple[Form, ...]:
-    """Forms for a grammatical person.
-
-    Args:
-        name: "first" or "second".
-        example: words of it, with commas between.
-    """
+    """Forms for the "first" or the "second" person; `example` lists words of it."""
     forms = (
         form(
             """
