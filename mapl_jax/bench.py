@@ -100,11 +100,7 @@ def device() -> str:
 
 
 def run(own: Settings, folder: RunFolder, steps: int) -> dict[str, object]:
-    """Measures the steps of a run.
-
-    Args:
-        folder: for caches and the tokenizer.
-    """
+    """Measures the steps of a run."""
     own = settings.replace(own, {"train": {"steps": steps + WARM}})
     mesh = sharding.make_mesh(own.mesh)
     objective = trainer.objective_of(own)

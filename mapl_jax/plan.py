@@ -105,11 +105,7 @@ def prepare(where: Slice) -> None:
 
 
 def devices_of(where: Slice) -> list[jax.Device]:
-    """The devices of a slice, described for the compiler.
-
-    Raises:
-        UserError: the compiler is not installed, or knows no such slice.
-    """
+    """The devices of a slice, described for the compiler."""
     if where.kind == "gpu":
         return jax.devices()[: where.chips]
     from jax.experimental import topologies
@@ -133,14 +129,7 @@ def devices_of(where: Slice) -> list[jax.Device]:
 
 
 def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
-    """Compiles the train step of a config for a slice.
-
-    Args:
-        trie: tokens of a sample, on average.
-
-    Raises:
-        UserError: the config means nothing on this hardware.
-    """
+    """Compiles the train step of a config for a slice."""
     settings = from_section(Settings, config.to_dict())
     length = settings.data.row_length
     if not 0 < trie <= length:
@@ -269,11 +258,7 @@ def build_model(config: ConfigDict, data: Source | None = None) -> Trained:
 
 
 def model_of(settings: RunSettings) -> DecoderConfig:
-    """The model of a run, by its shape alone.
-
-    Raises:
-        UserError: the shape is not known without network.
-    """
+    """The model of a run, by its shape alone."""
     fields = settings.model
     name = fields.shape or fields.path
     if name in published.SHAPES:

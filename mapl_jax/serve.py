@@ -59,11 +59,7 @@ def called(model: str) -> str:
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket at an address, before anything is loaded; it does not listen yet.
-
-    Raises:
-        UserError: the address is taken, or is none of this machine.
-    """
+    """A socket at an address, before anything is loaded; it does not listen yet."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

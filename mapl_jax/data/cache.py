@@ -78,9 +78,6 @@ def filling(shared: str, own: Path) -> Iterator[Path]:
     Args:
         shared: what `data.cache` says; empty for none.
         own: the cache of the run, used if none is shared.
-
-    Raises:
-        UserError: the folder cannot be made.
     """
     if not shared:
         yield own

@@ -70,9 +70,6 @@ def encode_samples(
         counts: receives what was read, cut and dropped.
         chunk: samples tokenized together.
         keep_alike: keep comparisons whose two sides became the same tokens.
-
-    Raises:
-        UserError: for a leaf that is too long under `truncation="error"`.
     """
     pending: list[Sample] = []
     for sample in samples:

@@ -39,11 +39,7 @@ def files_of(path: str | os.PathLike[str]) -> list[Path]:
 
 
 def parts(name: str) -> list[tuple[str, float]]:
-    """The sources of a list with commas, each with the weight behind it or 1.
-
-    Raises:
-        UserError: a weight is not above 0 and at most 1.
-    """
+    """The sources of a list with commas, each with the weight behind it or 1."""
     found = [part.strip() for part in name.split(",") if part.strip()]
     if os.path.exists(os.path.expanduser(name)) or not found:
         return [(name, 1.0)]

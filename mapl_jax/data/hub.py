@@ -11,11 +11,7 @@ OPTIONS = ("split", "config", "data_dir", "revision", "streaming")
 
 
 def rows(name: str) -> Iterator[Mapping[str, object]]:
-    """The rows of a data set; the same with `streaming=true`, which keeps nothing on the disk.
-
-    Raises:
-        UserError: an option is unknown, or there is no such data set.
-    """
+    """The rows of a data set; the same with `streaming=true`, which keeps nothing on the disk."""
     import datasets
 
     match = HUB_NAME.fullmatch(name)

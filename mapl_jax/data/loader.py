@@ -102,9 +102,6 @@ class Batches:
             reference: log-probabilities of all leaves under the reference, trie after trie, [n] or
                 in two parts, [n, 2].
             accumulation: A, parts of a batch whose gradients are summed.
-
-        Raises:
-            UserError: if the rows do not divide evenly.
         """
         if plan.rows_per_batch % (accumulation * hosts):
             raise UserError(
@@ -296,7 +293,6 @@ def eval_batches(
         rows_per_batch: rows of a batch; made a multiple of `parts`.
         parts: over how many data parts of the mesh the rows are split.
         host: which share of the rows this process brings, of how many.
-        samples: only the first that many tries; 0 for all.
         joint: score prompt tokens too.
         reference: log-probabilities of all leaves under the reference.
     """

@@ -93,10 +93,6 @@ def read_entries(path: str | os.PathLike[str], *, seed: int = 0) -> Entries:
             bucket; a folder of such files or one written by `datasets.save_to_disk`; a data set of
             the hub, as `data.hub` has it; a pattern; or several of these with commas between. Of
             one with a weight behind it, `a.jsonl:0.3`, that share of the records is read.
-        seed: decides which.
-
-    Raises:
-        UserError: the source cannot be read; while entries are taken.
     """
     name = os.fspath(path)
 

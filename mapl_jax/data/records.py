@@ -148,9 +148,6 @@ def read_pairs(path: str | os.PathLike[str], *, on_error: str = "raise") -> Pair
     Args:
         path: any source that `read_entries` takes.
         on_error: "raise" stops at the first bad record; "skip" leaves it out and counts it.
-
-    Raises:
-        UserError: the source cannot be read, a record is bad, or no pair is left.
     """
     return collect(iter_pairs, read_entries(path), on_error=on_error)
 
@@ -170,9 +167,6 @@ def iter_pairs(
         tally: counts what is read and dropped.
         form: what the columns are; None where their names say it.
         accept: raises `BadRecord` for a prompt that cannot be used.
-
-    Raises:
-        UserError: as in `read_pairs`, at the record where the error stands.
     """
     read = functools.partial(normalize.pair_of, form)
     names = ("pair", "preference pairs")
@@ -202,9 +196,6 @@ def iter_demonstrations(
         on_error: "raise" stops at the first bad record; "skip" leaves it out and counts it.
         form: what the columns are; None where their names say it.
         accept: raises `BadRecord` for a prompt that cannot be used.
-
-    Raises:
-        UserError: the source cannot be read, a record is bad, or none is left.
     """
     names = ("demonstration", "demonstrations")
     read = functools.partial(normalize.demonstration_of, form)
@@ -286,9 +277,6 @@ def read_prompts(
 
     Returns:
         Every record as it stands, and its prompt's messages, which end with a user's turn.
-
-    Raises:
-        UserError: the source cannot be read, a record is bad, or there is none.
     """
     prompts = []
     for where, value in read_entries(path):

@@ -97,9 +97,6 @@ def make_plan(
         epochs: passes over all tries. With `max_steps` as many as those steps need.
         max_steps: number of steps, whatever the epochs come to.
         shuffle: False keeps near the given order, for evaluation.
-
-    Raises:
-        UserError: if a trie is longer than a row, or there is none.
     """
     if not len(lengths):
         raise UserError("there is no trie to plan")

@@ -177,9 +177,6 @@ def read_samples(path: str | os.PathLike[str]) -> list[Sample]:
 
     Args:
         path: any source that `read_entries` takes.
-
-    Raises:
-        UserError: the source cannot be read, is empty, or a sample breaks the schema.
     """
     return list(iter_samples(read_entries(path)))
 

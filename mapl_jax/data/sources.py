@@ -28,9 +28,6 @@ def entries_of(
         demo_pairs: of the demonstration to train on; an eighth as many are there to test on,
             enough for intervals of a few points.
         seed: of the demonstration, and of what is drawn from sources with weights.
-
-    Raises:
-        UserError: the source cannot be read; while entries are taken.
     """
     if not isinstance(source, str | os.PathLike):
         named = (

@@ -190,11 +190,7 @@ def hold_out(pairs: Pairs, fraction: float) -> tuple[Pairs, Pairs]:
 
 
 def is_held_out(messages: Sequence[Message], fraction: float) -> bool:
-    """Whether a prompt is held out, where that fraction of all is.
-
-    Raises:
-        UserError: the fraction is none.
-    """
+    """Whether a prompt is held out, where that fraction of all is."""
     if not 0 < fraction < 1:
         raise UserError(f"data.test_fraction must lie between 0 and 1, not {fraction}")
     first = next((m["content"] for m in messages if m["role"] == "user"), "")

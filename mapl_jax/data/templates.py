@@ -68,9 +68,6 @@ def with_arguments(template: str, arguments: str) -> str:
     Args:
         template: in Jinja.
         arguments: an object of JSON, such as {"enable_thinking": false}; empty for none.
-
-    Raises:
-        UserError: it is no object, or names something that the template does not know.
     """
     if not arguments:
         return template
@@ -109,9 +106,6 @@ def check_bounds(template: str, specials: tuple[tuple[str, str], ...]) -> None:
     Args:
         template: in Jinja.
         specials: names and texts of the special tokens.
-
-    Raises:
-        UserError: for conversations of usual lengths it takes too much time or memory.
     """
     own = template.removeprefix(BEGINS) in (CHATML, PLAIN)
     turns = [Message(role=ROLES[1 + i % 2], content="Why? Because. " * 40) for i in range(40)]
@@ -129,11 +123,7 @@ def check_bounds(template: str, specials: tuple[tuple[str, str], ...]) -> None:
 
 
 def check_template(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Makes sure that a template shows question and answer, or no model could learn from them.
-
-    Raises:
-        UserError: it leaves one out, or comes to no end.
-    """
+    """Makes sure that a template shows question and answer, or no model could learn from them."""
     specials = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
     check_bounds(str(tokenizer.chat_template), tuple(specials.items()))
     messages, response = SAMPLE

@@ -71,9 +71,6 @@ def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     Args:
         texts: what to learn merges from.
         vocab_size: size of the vocabulary, the 256 bytes and 3 special tokens included.
-
-    Raises:
-        UserError: if the vocabulary has no room for the bytes.
     """
     if vocab_size < 300:
         raise UserError(f"tokenizer.vocab_size is {vocab_size}; the bytes alone need 300")
@@ -113,10 +110,6 @@ def load(
         chat_template: a Jinja template, or the path of a file that holds one; replaces the
             tokenizer's own.
         template_args: arguments of the chat template, as an object of JSON.
-
-    Raises:
-        UserError: if there is no tokenizer, it is not a fast one, has no eos token, or nothing in
-            its vocabulary could pad.
     """
     folder = storage.folder(name_or_path, weights=False)
     if not any((folder / name).is_file() for name in VOCABULARIES):
@@ -152,11 +145,7 @@ def load(
 
 
 def check_tokens(name_or_path: str, tokenizer: Tokenizer) -> None:
-    """Makes sure that a model reads a tokenizer's tokens as they are, where its folder says how.
-
-    Raises:
-        UserError: the same number is another token there.
-    """
+    """Makes sure that a model reads a tokenizer's tokens as they are, where its folder says how."""
     path = storage.folder(name_or_path, weights=False) / VOCABULARIES[0]
     if not path.is_file():
         return
@@ -234,11 +223,7 @@ def fingerprint(tokenizer: Tokenizer) -> str:
 def encode_leaves(
     tokenizer: Tokenizer, leaves: Sequence[tuple[Sequence[Message], str]]
 ) -> list[TokenPath]:
-    """Tokens of (prompt messages, response) leaves, encoded together for speed.
-
-    Raises:
-        UserError: if the chat template refuses a conversation, or a text ends with padding.
-    """
+    """Tokens of (prompt messages, response) leaves, encoded together for speed."""
     paths = _leaves(tokenizer, leaves)
     if any(path.tokens[-1] == tokenizer.pad_token_id for path in paths):
         raise UserError(
@@ -259,9 +244,6 @@ def encode_prompts(
         tokenizer: with a chat template.
         conversations: messages of each.
         names: what messages call a conversation, by its number.
-
-    Raises:
-        UserError: if the chat template refuses a conversation.
     """
     texts = []
     for number, messages in enumerate(conversations):
@@ -284,9 +266,6 @@ def encode_rendered(
         tokenizer: with the template.
         texts: whole conversations.
         names: what messages call a text, by its number.
-
-    Raises:
-        UserError: a text does not end as an answer does, where its reward is read.
     """
     leaf = _leaves(tokenizer, [SAMPLE])[0].tokens
     paths = []

@@ -167,9 +167,6 @@ def encode_cached(
         settings: lengths and truncation.
         cache_dir: folder of the caches; this one is a folder in it.
         keep_alike: keep comparisons whose two sides became the same tokens.
-
-    Raises:
-        UserError: if nothing is left to train on, or a leaf is too long under `error`.
     """
     names = ("max_length", "row_length", "truncation")
     lengths = {name: getattr(settings, name) for name in names}
@@ -187,9 +184,6 @@ def open_cached(cache_dir: str | os.PathLike[str], fingerprint: str, row_length:
 
     Args:
         row_length: no trie is longer.
-
-    Raises:
-        UserError: they are not there, or damaged, or none is left to train on.
     """
     folder = Path(cache_dir) / f"tries-{fingerprint}"
     if not folder.exists():

@@ -78,9 +78,6 @@ class Kept(Generic[T]):
 
         Args:
             about: what else decides the responses.
-
-        Raises:
-            UserError: another command left them, or is at it.
         """
         about = json.loads(json.dumps({**self.about, **about}))
         content = self.path.read_bytes() if self.path.exists() else b""

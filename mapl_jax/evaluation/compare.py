@@ -33,7 +33,6 @@ class Run:
         after: numbers of the evaluation after training, from its scores.
         config: of the run, or of the evaluation.
         scored: eval/after.jsonl.
-        metrics: lines of metrics.jsonl.
         answers: of a policy after training; or none.
     """
 
@@ -75,14 +74,7 @@ class Comparison:
 
 
 def compare(folders: Sequence[str], *, seed: int = 0, resamples: int = 1000) -> Comparison:
-    """Reads runs and compares all others with the first.
-
-    Args:
-        folders: of at least two runs.
-
-    Raises:
-        UserError: a folder holds no finished run, or runs cannot be compared.
-    """
+    """Reads runs and compares all others with the first."""
     if len(folders) < 2:
         raise UserError("--compare takes two run folders or more: --compare runs/a runs/b")
     names = _names(folders)
@@ -99,11 +91,7 @@ def compare(folders: Sequence[str], *, seed: int = 0, resamples: int = 1000) -> 
 
 
 def read(path: str, name: str) -> Run:
-    """What a folder says of its run.
-
-    Raises:
-        UserError: it holds no finished run, or not what was written.
-    """
+    """What a folder says of its run."""
     folder = RunFolder(storage.fetched(path) if is_address(path) else path)
     if not folder.path.is_dir():
         raise UserError(f"no such folder: {path}")

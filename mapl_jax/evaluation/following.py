@@ -58,9 +58,6 @@ def probes(samples: Iterable[Sample], count: int) -> list[Probe]:
 
     A hash of the sample's id says with which of its prompts to begin: data may have an order, and
     what is asked for should be what chosen and what rejected responses keep, equally often.
-
-    Raises:
-        UserError: no prompt has instructions.
     """
     rounds: list[list[Probe]] = []
     for sample in samples:
@@ -113,9 +110,6 @@ def summarize(
 
     Intervals (95 %) are percentiles of the bootstrap over prompts; that of a difference draws the
     same prompts for both sides. `by_count` holds the same by number of instructions.
-
-    Args:
-        resamples: of the bootstrap; 0 for no intervals.
     """
     counts = [len(answer.kept) for answer in before]
     parts = {}

@@ -101,9 +101,6 @@ def of_run(
 
     Returns:
         (log-probabilities of the held-out leaves under the reference, or None) -> evaluations.
-
-    Raises:
-        UserError: prompts are to be answered, and none has instructions.
     """
     asked, respond = settings.eval.generate, None
     probes = following.probes(data.test_samples.samples(), asked) if asked else []

@@ -120,9 +120,6 @@ def summarize(samples: Sequence[Sequence[Followed]], *, seed: int, resamples: in
     Of all prompts, and under `by_count` of those with one instruction, two, and so on. Intervals
     are percentiles of the bootstrap over prompts, for instructions too, because the instructions of
     a prompt are judged on one response.
-
-    Args:
-        resamples: of the bootstrap; 0 for no intervals.
     """
     by_count: dict[int, list[Sequence[Followed]]] = {}
     for entries in samples:

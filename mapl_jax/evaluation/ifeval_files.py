@@ -57,9 +57,6 @@ def read_tasks(
     Args:
         path: any source of data.
         on_error: "raise", or "skip" to leave out prompts that cannot be judged, and count them.
-
-    Raises:
-        UserError: the source cannot be read, a prompt cannot be judged, or none is left.
     """
     tasks, tally, bad = [], Tally(), []
     places: dict[str, str] = {}
@@ -143,11 +140,7 @@ def _written(value: object) -> object:
 
 
 def read_responses(path: str | os.PathLike[str]) -> dict[str, list[str | None]]:
-    """The responses to each prompt, by its text; None for one without text.
-
-    Raises:
-        UserError: the source cannot be read, or a record is bad.
-    """
+    """The responses to each prompt, by its text; None for one without text."""
     responses: dict[str, list[str | None]] = {}
     answered, first = False, ""
     for where, value in read_entries(path):
@@ -190,9 +183,6 @@ def matched(
         tasks: as `read_tasks` gives them.
         responses: as `read_responses` gives them.
         path: of the responses, for the message.
-
-    Raises:
-        UserError: no prompt has a response.
     """
     known = [task for task in tasks if task.text.strip() in responses]
     if not known:

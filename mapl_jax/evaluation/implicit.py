@@ -51,9 +51,6 @@ def reference_of(found: Trained, named: str = "", beta: float = 0.0) -> Referenc
     Args:
         named: a run, a checkpoint, a model folder or a hub name; empty for that of the run.
         beta: factor of the rewards; 0 for that of the run, or else 0.1.
-
-    Raises:
-        UserError: there is none, or it reads other tokens than the policy.
     """
     run = found.run
     config = restore.config_of(run) if run else {}

@@ -33,7 +33,6 @@ def summarize(
 
     Args:
         samples: verdicts on the answers to each prompt.
-        resamples: of the bootstrap; 0 for no intervals.
 
     Returns:
         Name of the pairs -> their number, and the shares `right` and `longer`. A tie is half of

@@ -35,9 +35,6 @@ class Scored:
 def summarize(scored: Scored, *, seed: int, resamples: int) -> Summary:
     """Perplexity and mean loss per token, with 95 % percentile intervals over responses.
 
-    Args:
-        resamples: of the bootstrap; 0 for no interval.
-
     Raises:
         NotFiniteError: a log-probability is not finite.
     """

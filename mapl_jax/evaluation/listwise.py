@@ -120,9 +120,6 @@ def summarize(lists: Sequence[Ranked], *, seed: int = 0, resamples: int = 0) -> 
     its own score, as the leaderboard of RewardBench 2 does. With resamples each has `_low` and
     `_high`, the 95 % interval of the bootstrap over the lists of each subset (of Ties: over its
     numbers).
-
-    Args:
-        resamples: of the bootstrap; 0 for no intervals.
     """
     if not any(ranked.subset or len(ranked.rewards) > 2 for ranked in lists):
         return {}

@@ -80,9 +80,6 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> Summary:
     comparisons of one sample share leaves and so are not independent. Comparisons count by their
     shares. Of lists of responses and of subsets `lists` holds what `listwise.summarize` says.
 
-    Args:
-        resamples: of the bootstrap; 0 for no intervals.
-
     Raises:
         NotFiniteError: a margin is not finite.
     """

@@ -158,12 +158,8 @@ def rewards(
     What is too long loses the beginning of its prompt, as in training.
 
     Args:
-        conversations: messages that end with a user's turn.
         compute: type and attention of the model; how it lies over devices the mesh decides.
         max_length: longest conversation with its response, tokens; 0 for that of its run.
-
-    Raises:
-        UserError: a conversation is too long for the model, or the model gives no finite number.
     """
     longest = encoding(trained, max_length).max_length
     leaves = [(number, text) for number, group in enumerate(responses) for text in group]
@@ -193,9 +189,6 @@ def encode_texts(
     Args:
         texts: conversations and a response to each.
         names: what messages call a text, by its number.
-
-    Raises:
-        UserError: a prompt is so long that cutting it is of no use.
     """
     paths = tokenization.encode_leaves(trained.tokenizer, texts)
     counts: collections.Counter[str] = collections.Counter()
@@ -216,11 +209,7 @@ def encode_texts(
 
 
 def finite(values: Sequence[float], names: Callable[[int], str]) -> Sequence[float]:
-    """Rewards, which are all finite numbers.
-
-    Raises:
-        UserError: one is not; names it.
-    """
+    """Rewards, which are all finite numbers."""
     for place, value in enumerate(values):
         if not math.isfinite(value):
             raise UserError(

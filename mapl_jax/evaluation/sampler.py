@@ -52,7 +52,6 @@ class Responder:
         """Prepares; compiles nothing yet.
 
         Args:
-            mesh: rows are spread over its data axes.
             sampling: how tokens are chosen, and when to stop.
             rows_per_batch: responses at once; made a multiple of the mesh's data parts.
         """
@@ -100,12 +99,8 @@ class Responder:
 
         Args:
             params: of the policy, on the mesh.
-            conversations: messages that end with a user's turn.
             names: what messages call a prompt.
             kept: what a stopped command left, and where responses are kept as they come.
-
-        Raises:
-            UserError: a prompt leaves no room for a response.
         """
         prompts = tokenization.encode_prompts(self.tokenizer, conversations, names)
         room = self.model.max_positions - self.sampling.max_new_tokens

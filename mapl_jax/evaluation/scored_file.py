@@ -137,11 +137,7 @@ def score(config: ScoreSettings) -> None:
 
 
 def read(path: str) -> list[Scorable]:
-    """The records of a source, with what there is to score in each.
-
-    Raises:
-        UserError: it cannot be read, a record is bad, or there is none.
-    """
+    """The records of a source, with what there is to score in each."""
     records = []
     for where, value in read_entries(path):
         try:

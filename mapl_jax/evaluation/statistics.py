@@ -85,7 +85,6 @@ def shares(
     Args:
         parts: name -> what each entry adds, [n].
         whole: what each entry counts for, [n].
-        resamples: of the bootstrap; 0 for no intervals.
 
     Returns:
         For each name the share; with resamples `{name}_low` and `{name}_high` too.

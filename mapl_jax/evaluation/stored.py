@@ -41,7 +41,6 @@ def write_scores(folder: RunFolder, which: str, scored: S, evaluator: Evaluator[
     """Keeps an evaluation, so that the report of a resumed run has both ends of it.
 
     Args:
-        which: "before" or "after".
         scored: what was scored.
         evaluator: the evaluation that it belongs to.
     """
@@ -60,11 +59,7 @@ def read_summary(folder: RunFolder) -> Summary:
 
 
 def read_scores(folder: RunFolder, which: str, evaluator: Evaluator[S]) -> S:
-    """The scores of an evaluation, "before" or "after", as they were written.
-
-    Raises:
-        UserError: they are missing, or not what their checksums say.
-    """
+    """The scores of an evaluation, "before" or "after", as they were written."""
     return evaluator.read(_checked(folder, f"{which}.jsonl"))
 
 
@@ -87,7 +82,6 @@ def share_scores(of: RunFolder, to: RunFolder, which: str) -> None:
     Args:
         of: the run that has it; what is damaged is not given.
         to: the other run, which belongs to its config already.
-        which: "before" or "after".
     """
     names = [f"{which}.jsonl", f"answers-{which}.jsonl"]
     names = [name for name in names if (of.eval / name).exists()]

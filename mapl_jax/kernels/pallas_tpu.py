@@ -202,7 +202,6 @@ def _call(
         order: order of the pairs.
         arrays: queries, keys and values, and then what lies as queries do.
         pairs: the pairs, their masks and the window.
-        settings: settings of the attention.
         outputs: what the kernel writes.
         scratch: shapes of fp32 arrays that stay from one program to the next.
     """

@@ -255,11 +255,7 @@ class DecoderConfig:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "DecoderConfig":
-        """A config from `to_dict`.
-
-        Raises:
-            UserError: a field is unknown or missing.
-        """
+        """A config from `to_dict`."""
         known = {field.name: field for field in dataclasses.fields(cls)}
         if unknown := sorted(set(fields) - set(known)):
             raise UserError(f"model: unknown field {', '.join(unknown)}")

@@ -315,7 +315,6 @@ def hidden(
         trunk: gives those below the layers with adapters instead.
 
     Raises:
-        UserError: `compute.remat` is unknown.
         ValueError: `compute.backend` is unknown.
     """
     if compute.remat not in REMAT:

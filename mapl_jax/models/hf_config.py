@@ -35,9 +35,6 @@ def from_hf(raw: Json, where: str) -> DecoderConfig:
 
     Args:
         where: its path, for messages.
-
-    Raises:
-        UserError: a key is missing or has a value the decoder cannot do.
     """
     raw = _text_part(raw)
     model_type = raw.get("model_type")
@@ -92,9 +89,6 @@ def to_hf(config: DecoderConfig, dtype: str = "float32") -> Json:
 
     Older readers know only `rope_theta`, `rope_scaling` and `torch_dtype`, newer ones write
     `rope_parameters` and `dtype`; both are given.
-
-    Raises:
-        UserError: models of the family cannot be so.
     """
     family = get(config.family)
     content = {

@@ -120,10 +120,6 @@ def load_params(
             holds a language model. False for a policy.
         places: pytree of shardings like the parameters; None for the first device.
         dtype: of the parameters, but for `score`, which is fp32.
-
-    Raises:
-        UserError: a file is missing or broken, or a tensor missing, unexpected, or of a wrong
-            shape or type.
     """
     families.get(config.family).architecture(head)  # or there is no such model
     path, files, stored, abstract = _open(folder, config, head)
@@ -181,11 +177,7 @@ def _placed(
 
 
 def check(folder: Folder, *, head: bool) -> DecoderConfig:
-    """Makes sure that a folder can be loaded, without reading its weights; returns its config.
-
-    Raises:
-        UserError: as in `load_config` and `load_params`.
-    """
+    """Makes sure that a folder can be loaded, without reading its weights; returns its config."""
     storage.folder(folder)
     config = load_config(folder)
     _open(folder, config, head)
@@ -218,11 +210,7 @@ def _check_layers(path: Path, files: TensorFiles, config: DecoderConfig) -> None
 
 
 def fingerprint(folder: Folder) -> str:
-    """A hash of the config and the weights in a model folder.
-
-    Raises:
-        UserError: a file is missing.
-    """
+    """A hash of the config and the weights in a model folder."""
     path = storage.folder(folder)
     about = json.dumps(tensors.read_json(path / CONFIG), sort_keys=True)
     digest = hashlib.blake2b(about.encode(), digest_size=16)

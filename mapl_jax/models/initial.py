@@ -83,11 +83,7 @@ def first(
 def from_folder(
     path: str, tokenizer: Sized, head: Head, seed: int, dtype: DTypeLike = jnp.float32
 ) -> InitialWeights:
-    """The parameters in a model folder or of a hub name.
-
-    Raises:
-        UserError: there are none, or the tokenizer is not theirs.
-    """
+    """The parameters in a model folder or of a hub name."""
     model = fitting(hub.load_config(path), path, tokenizer)
 
     def make(places: Params) -> Params:

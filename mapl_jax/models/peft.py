@@ -47,10 +47,6 @@ def save(
         params: its parameters; the base among them is left alone.
         base: folder or hub name of the base, for the config.
         tokenizer: saved beside the weights; None to leave it out.
-
-    Raises:
-        UserError: a matrix of the family is cut otherwise in `transformers`, or the saved tokenizer
-            would not read text as this one does.
     """
     head = SCORE.path[0] in params
     tensors = {}
@@ -101,9 +97,6 @@ def _write(
 
 def base_of(folder: Path) -> str:
     """The base that adapters are for: a folder, as PEFT finds it or beside the adapters, or a name.
-
-    Raises:
-        UserError: the adapters name none, or a folder that is not there.
     """
     path = folder / layout.ADAPTER_CONFIG
     name = read_json(path).get("base_model_name_or_path")
@@ -129,9 +122,6 @@ def merged(folder: Path, config: DecoderConfig, params: Params) -> Params:
     Args:
         folder: adapters as PEFT or `save` wrote them.
         params: of the base; the arrays are left alone.
-
-    Raises:
-        UserError: PEFT would do something else with them than what is done here.
     """
     about = read_json(folder / layout.ADAPTER_CONFIG)
     _check(folder, about)
@@ -257,11 +247,7 @@ def _sum(old: jax.Array, keep: np.ndarray, added: np.ndarray) -> jax.Array:
 
 
 def check_base(base: str) -> None:
-    """Makes sure that PEFT would find the modules of adapters beside a base.
-
-    Raises:
-        UserError: the base is a model of images and text, whose modules have other names.
-    """
+    """Makes sure that PEFT would find the modules of adapters beside a base."""
     kind = read_json(storage.folder(base, weights=False) / layout.CONFIG).get("model_type")
     if kind in families.WRAPPED:
         raise UserError(

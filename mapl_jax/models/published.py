@@ -16,11 +16,7 @@ SHAPES: dict[str, dict[str, object]] = tomllib.loads(
 
 
 def config(name: str) -> DecoderConfig:
-    """The config of a published model.
-
-    Raises:
-        UserError: it is not among `SHAPES`.
-    """
+    """The config of a published model."""
     if name not in SHAPES:
         raise UserError(f"no model shape is called {name!r}; choose {', '.join(SHAPES)}")
     return hf_config.from_hf(SHAPES[name], name)

@@ -201,9 +201,6 @@ def from_hf(
         theta: base if the entry has none.
         positions: longest text before scaling if the entry has none.
         longest: text that the model is made for.
-
-    Raises:
-        UserError: the entry asks for what `frequencies` cannot do.
     """
     if not isinstance(entry, Mapping):
         raise UserError(f"{where} must be an object, not {entry!r}")

@@ -60,10 +60,6 @@ def save_params(
         params: its parameters, sharded or not.
         tokenizer: saved beside the weights; None to leave it out.
         max_shard_bytes: size of a file of weights; more are written in several, with an index.
-
-    Raises:
-        UserError: the folder holds anything else, or the saved tokenizer would not
-            read text as this one does.
     """
     head = "score" in params
     writes = jax.process_index() == 0
@@ -78,11 +74,7 @@ def save_params(
 
 
 def check_tokenizer(config: DecoderConfig, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Makes sure, before any training, that `save_params` can save this tokenizer.
-
-    Raises:
-        UserError: saved in a folder of this family it would not read text as it does now.
-    """
+    """Makes sure, before any training, that `save_params` can save this tokenizer."""
     with tempfile.TemporaryDirectory(prefix="mapl-") as folder:
         _save_config(Path(folder), config, True, tokenizer, "float32")
         save_tokenizer(Path(folder), tokenizer)
@@ -168,9 +160,6 @@ def save_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     """Writes the files of a tokenizer, for older programs too.
 
     `transformers` 5 names classes and writes lists that 4 does not know.
-
-    Raises:
-        UserError: read again it would not read text as this one does.
     """
     tokenizer.save_pretrained(folder)
     path = folder / "tokenizer_config.json"

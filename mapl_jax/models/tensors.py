@@ -42,11 +42,7 @@ class TensorFiles:
     """
 
     def __init__(self, folder: Path):
-        """Finds the tensors.
-
-        Raises:
-            UserError: there are none, or a file or the index is broken.
-        """
+        """Finds the tensors."""
         self._folder = folder
         found = self._find()
         self._stored = plain_names(found, folder)
@@ -163,11 +159,7 @@ def weights_of(folder: Path) -> Path | None:
 
 
 def plain_names(stored: Iterable[str], folder: Path) -> dict[str, str]:
-    """Name in a model with a head -> name in the files.
-
-    Raises:
-        UserError: no name is that of an embedding, several are, or two tensors get one name.
-    """
+    """Name in a model with a head -> name in the files."""
     bare = {name: ".".join(x for x in name.split(".") if x not in WRAPPERS) for name in stored}
     if adapters := [name for name in stored if ".lora_" in name or ".base_layer." in name]:
         raise UserError(
@@ -209,7 +201,6 @@ def write(
     """Writes tensors, in one file or in shards with an index; holds one file's at a time.
 
     Args:
-        folder: where to; it exists.
         tensors: name, size in bytes, and a function that makes the tensor.
         max_bytes: a file holds no more, unless a single tensor does.
         writes: False to make the tensors only, as processes must that hold parts of them.
@@ -245,11 +236,7 @@ def write(
 
 
 def read_json(path: Path) -> Json:
-    """A JSON object.
-
-    Raises:
-        UserError: the file is missing or holds something else.
-    """
+    """A JSON object."""
     try:
         content = parse_json(path.read_bytes())
     except FileNotFoundError as error:

@@ -250,7 +250,6 @@ def train_seconds(
         frozen: frozen parameters.
         batches: at least `warm + steps` of them.
         warm: steps that are not counted.
-        steps: steps that are.
 
     Returns:
         compile_seconds, step_seconds (mean over the whole loop), peak_bytes, and the last batch.

@@ -74,9 +74,6 @@ def compare(
     Returns:
         All numbers; `ratio_rm`, `ratio_dpo` and `ratio_all` are ours over the faster peer, in
         pairs a second.
-
-    Raises:
-        UserError: the extra `peers` is missing, or the sides do not compute the same.
     """
     try:
         import torch

@@ -134,7 +134,6 @@ class Plot:
         Args:
             x: data coordinates of the left and the right end.
             y: data coordinates of the lower and the upper end.
-            x_label: below the axis.
             x_ticks: places and texts (lines parted by newlines); otherwise round numbers.
             y_ticks: places; otherwise round numbers.
             legend: classes of marks and their texts, above the axes.

@@ -27,9 +27,6 @@ def compare_runs(
 
     Args:
         folders: of at least two runs; all others are compared with the first.
-
-    Raises:
-        UserError: a folder holds no finished run, or runs cannot be compared.
     """
     target = check_file(output, page, folders)
     comparison = compare.compare(folders, seed=seed, resamples=resamples)

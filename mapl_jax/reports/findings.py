@@ -18,7 +18,6 @@ def warnings(summary: Summary, after: Summary, metrics: Sequence[Summary]) -> li
 
     Args:
         summary: of the run, with the counts of its data.
-        metrics: lines of metrics.jsonl.
     """
     return [*_overfitting(after, metrics), *_length(after), *_data(summary)]
 

@@ -70,7 +70,6 @@ def worst(scored: Scored, samples: Iterable[Sample]) -> dict[str, list[Mistake]]
     """The worst comparisons of each level that has mistakes, no two of one sample.
 
     Args:
-        scored: all comparisons.
         samples: that they come from; a comparison whose sample is missing is left out.
     """
     level_of = np.asarray(scored.level, dtype=str)

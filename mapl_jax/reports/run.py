@@ -146,9 +146,6 @@ def write_report(
         after: summary of the evaluation after training, or the only one.
         scored_before: the scores behind `before`.
         scored_after: the scores behind `after`; None leaves out what shows single comparisons.
-        metrics: lines of metrics.jsonl.
-        notes: sentences for the reader.
-        device: the machine, in words.
         answers: of a policy to the same prompts, before and after training; or none.
         samples: held-out samples, for the texts of mistakes; read once.
         links: names and places, from the page, of what belongs to it.
@@ -302,11 +299,7 @@ def _flat(counts: Summary, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 
 def read_pictures(folder: RunFolder) -> dict[str, Gallery]:
-    """The pictures of the report of a finished run.
-
-    Raises:
-        UserError: the run has not ended.
-    """
+    """The pictures of the report of a finished run."""
     before, after = (stored.read_summary(folder)["eval"].get(side) for side in SIDES)
     kind = kind_of(after)
     scores = {

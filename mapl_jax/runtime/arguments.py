@@ -32,9 +32,6 @@ def normal(arguments: Sequence[str], plain: Collection[str], classes: Sequence[t
         plain: names of flags that are no fields.
         classes: the settings classes of the command's configs; without one arguments stay as they
             are.
-
-    Raises:
-        UserError: a file of overrides cannot be read.
     """
     if not classes:
         return list(arguments)
@@ -63,11 +60,7 @@ def normal(arguments: Sequence[str], plain: Collection[str], classes: Sequence[t
 
 
 def overrides(file: str) -> list[str]:
-    """What a TOML or YAML file of fields says, as `--config.FIELD=VALUE`.
-
-    Raises:
-        UserError: there is no such file, or it holds something else.
-    """
+    """What a TOML or YAML file of fields says, as `--config.FIELD=VALUE`."""
     path = local(file)
     read = _READERS.get(path.suffix.lower())
     if read is None:

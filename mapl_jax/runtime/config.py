@@ -57,7 +57,6 @@ def beside(file: str, name: str) -> object:
     """A config file that another one builds on.
 
     Args:
-        file: the other one, `__file__` there.
         name: of the config file, without `.py`: in the same folder, or that of this package.
     """
     path = Path(file).with_name(f"{name}.py")
@@ -92,11 +91,7 @@ def located(name: str) -> str:
 
 
 def change(config: ConfigDict, values: Mapping[str, object]) -> None:
-    """Sets fields of a config, as `--config.FIELD=VALUE` does.
-
-    Raises:
-        UserError: there is no such field, or a value is of another type.
-    """
+    """Sets fields of a config, as `--config.FIELD=VALUE` does."""
     known = dict(fields(config))
     for name, value in values.items():
         if not isinstance(name, str):

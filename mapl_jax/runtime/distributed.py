@@ -75,13 +75,9 @@ def start(together: Together, environment: Mapping[str, str] = os.environ) -> bo
 
     Args:
         together: what the command line says of the other processes.
-        environment: variables.
 
     Returns:
         Whether this is one of several processes.
-
-    Raises:
-        UserError: the numbers do not fit together, or the others cannot be reached.
     """
 
     coordinator = together.coordinator or environment.get("JAX_COORDINATOR_ADDRESS", "")
@@ -236,11 +232,7 @@ def is_main_process() -> bool:
 
 
 def check_joined() -> None:
-    """Makes sure that processes which compute together can also wait for each other.
-
-    Raises:
-        UserError: the hosts of a TPU slice were started without `jax.distributed`.
-    """
+    """Makes sure that processes which compute together can also wait for each other."""
     import jax
 
     if process_count() > 1 and not jax.distributed.is_initialized():
@@ -379,7 +371,6 @@ def run_together(main: Callable[[], None], command: str) -> None:
     An error that another process's end causes ends this one with `EXIT_LOST`.
 
     Args:
-        main: what to do.
         command: the command line, to tell how to go on.
     """
     witness = Witness(command)

@@ -71,10 +71,6 @@ def held(lock: Path, what: str) -> Iterator[None]:
 
     Args:
         lock: a file for the lock.
-        what: is worked on, for the message.
-
-    Raises:
-        UserError: another process is at it.
     """
     note = lock.with_suffix(".pid")
     try:
@@ -282,9 +278,6 @@ def read_lines(path: str | os.PathLike[str], make: Callable[[Any], _Made]) -> li
 
     Args:
         make: from the value of a line; may raise what a value of another shape makes it raise.
-
-    Raises:
-        UserError: the file is missing, or a line damaged.
     """
     found = []
     try:

@@ -15,8 +15,6 @@ def explain(
 
     Args:
         error: what absl, ml_collections or the config file raised.
-        config: the config file to suggest.
-        classes: the settings classes that the config may have.
     """
     path = given("config", arguments).partition(":")[0]
     named = any(argument.startswith("--config=") for argument in arguments)

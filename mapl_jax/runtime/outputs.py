@@ -128,9 +128,6 @@ def replacing(target: Path, own: Mark = whole) -> Iterator[Path]:
 
     Args:
         target: where all links are followed.
-
-    Raises:
-        UserError: the target holds something else.
     """
     target = check_folder(target, own)
     number = distributed.broadcast_from_main(os.getpid())

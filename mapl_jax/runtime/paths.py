@@ -19,12 +19,7 @@ def is_address(path: str | os.PathLike[str]) -> bool:
 
 
 def local(path: str | os.PathLike[str]) -> Path:
-    """A path of a file system, with `~` expanded and `..` gone, whatever is there.
-
-    Raises:
-        UserError: it is no path of this machine: the address of a bucket, which would become a
-            folder of that name, of an unknown user, too long, or with control characters.
-    """
+    """A path of a file system, with `~` expanded and `..` gone, whatever is there."""
     text = os.fspath(path)
     if is_address(text):
         raise UserError(

@@ -41,11 +41,7 @@ def loaded() -> dict[str, str]:
 
 
 def load_as(versions: Mapping[str, str]) -> None:
-    """Loads what another process has loaded.
-
-    Raises:
-        UserError: a plugin is not here, or is another one than there.
-    """
+    """Loads what another process has loaded."""
     load(",".join(versions))
     for name, version in versions.items():
         if VERSIONS[name] != version:

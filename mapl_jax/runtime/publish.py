@@ -25,14 +25,7 @@ _REPLACED = ["*.safetensors", "*.safetensors.index.json"]
 
 
 def check(name: str) -> None:
-    """Makes sure, before the work, that the hub can be reached and knows who writes.
-
-    Args:
-        name: org/name.
-
-    Raises:
-        UserError: it is no such name, or one line says why it cannot be written.
-    """
+    """Makes sure, before the work, that the hub can be reached and knows who writes."""
     if not HUB_NAME.fullmatch(name):
         raise UserError(f"--push={name} is no name of the hub; give org/name")
     with _told(name):
@@ -44,7 +37,6 @@ def push(folder: str | os.PathLike[str], name: str, *, private: bool = False) ->
 
     Args:
         folder: a model, its card as README.md.
-        name: org/name.
         private: only its owners may read it.
 
     Returns:

@@ -49,9 +49,6 @@ class RunFolder:
 
         Args:
             further: what else whoever works in it makes there, by name.
-
-        Raises:
-            UserError: the path is the address of a bucket, or none.
         """
         self.path = local(path).absolute()
         self.config = self.path / "config.json"
@@ -152,9 +149,6 @@ class RunFolder:
 
         Args:
             cls: its settings class, which says what may change (`Setting.compared`); None: nothing.
-
-        Raises:
-            UserError: the folder holds the run of another config, or something else.
         """
         wanted = json.loads(json.dumps(config))
         if not self.config.exists():
@@ -249,9 +243,6 @@ def opened(run: str, workdir: str | os.PathLike[str] | None) -> Iterator[RunFold
     Args:
         run: name of the run.
         workdir: its folder; None for `runs/NAME`.
-
-    Raises:
-        UserError: a run that is not part of this one works in it on this machine.
     """
     place = workdir or f"runs/{run}"
     alone = distributed.process_count() == 1
@@ -273,9 +264,6 @@ def claim(folder: RunFolder, config: Config, cls: type, inputs: Iterable[str] = 
 
     Args:
         inputs: what the run reads.
-
-    Raises:
-        UserError: it belongs to another config, or this process does not see it.
     """
     with distributed.main_process_first():
         if not distributed.is_main_process() and not folder.config.exists():

@@ -191,9 +191,6 @@ def check(settings: object, section: str) -> None:
     Args:
         section: the section of a config that it stands for; empty for fields without one, "--"
             for plain flags.
-
-    Raises:
-        UserError: a field does not; names it.
     """
     for name, field in fields_of(type(settings)).items():
         if not field.section and not field.about.part_of_all:
@@ -206,9 +203,6 @@ def check_values(cls: type, values: Mapping[str, object], section: str = "") -> 
     Args:
         values: field -> value, sections as mappings; fields may be missing.
         section: where the values stand in a config; empty for the config itself.
-
-    Raises:
-        UserError: a value does not; names its field.
     """
     _check_values(cls, values, section, cls)
 
@@ -243,9 +237,6 @@ def from_section(cls: type[S], section: Mapping[str, object], name: str = "") ->
     Args:
         section: field -> value, sections as mappings; a field that is missing has its default.
         name: the section's name in the config, for errors; empty for the config itself.
-
-    Raises:
-        UserError: a field is unknown, missing without a default, or its value means nothing.
     """
     check_values(cls, section, name)
     return _made(cls, section, name)
@@ -270,9 +261,6 @@ def replace(settings: S, values: Mapping[str, object]) -> S:
 
     Args:
         values: field -> value, those of sections as mappings.
-
-    Raises:
-        UserError: a field is unknown, or its value means nothing.
     """
     check_values(type(settings), values)
     return _replaced(settings, values)

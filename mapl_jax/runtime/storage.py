@@ -47,9 +47,6 @@ def working(path: str | os.PathLike[str], *, alone: bool = True) -> Iterator[Pat
 
     Yields:
         A local folder, with what the bucket holds.
-
-    Raises:
-        UserError: the bucket cannot be read or written, or another machine took the folder over.
     """
     if not is_address(path):
         yield Path(path)
@@ -68,9 +65,6 @@ def fetched(path: str) -> Path:
     """A local copy of a folder in a bucket: of a run, a part of one, or any other.
 
     Within a process an address always means the same copy.
-
-    Raises:
-        UserError: there is no such folder, or it cannot be read.
     """
     address, within = path.rstrip("/"), Path()
     # checkpoints/8 of a run is nothing without the run.
@@ -142,9 +136,6 @@ class _Bucket:
 
         Args:
             wanted: their checksums by name; "" where that is not known.
-
-        Raises:
-            UserError: a file is missing, or its name leads out of the folder.
         """
         folder.mkdir(parents=True, exist_ok=True)
         for name in wanted:
@@ -241,11 +232,7 @@ class _Copier:
                 warned = True
 
     def copy(self) -> None:
-        """Copies what is finished and new, and removes what is gone.
-
-        Raises:
-            UserError: that was not possible, or another machine took the folder over.
-        """
+        """Copies what is finished and new, and removes what is gone."""
         wanted = finished(self._folder)
         new: dict[str, str] = {}
         for name in wanted:
@@ -342,9 +329,6 @@ def folder(name: str | os.PathLike[str], *, weights: bool = True) -> Path:
     Args:
         name: directory, the address of one in a bucket, or `org/name` on the hub.
         weights: whether the weights are needed as well.
-
-    Raises:
-        UserError: there is no such thing, or the hub cannot be reached.
     """
     if is_address(name):
         return fetched(os.fspath(name))

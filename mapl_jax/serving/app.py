@@ -111,7 +111,6 @@ def encoded(asked: forms.Request, tokenizer: Tokenizer, max_length: int) -> list
 
     Args:
         asked: the request.
-        max_length: longest text, tokens; nothing is cut.
 
     Raises:
         Refused: one is too long, or no text as the chat template writes it.

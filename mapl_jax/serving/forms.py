@@ -63,8 +63,6 @@ def request_of(form: Form, body: object, name: str, most: int) -> Request:
     """What a body asks for.
 
     Args:
-        form: of the address that it was sent to.
-        body: a value of JSON.
         most: texts of a request.
     """
     if not isinstance(body, dict):

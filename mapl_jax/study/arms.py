@@ -18,7 +18,6 @@ class Arm:
 
     Attributes:
         says: what it is, for the reader.
-        objective: "reward" or "dpo".
         corpus: which synthesis, a name of `corpora.TRAIN`.
         levels: which comparisons stay beside base.
         change: how others are made of them: "" (as they are), "one_ended" or "iopo".

@@ -89,9 +89,6 @@ def study(config: ConfigDict, folder: Path, command: str) -> list[tables.Part]:
 
     Returns:
         The numbers, as they were written.
-
-    Raises:
-        UserError: a setting means nothing, or the folder holds another study.
     """
     from_section(Settings, config.to_dict())
     arms = all_arms.chosen(config.arms)

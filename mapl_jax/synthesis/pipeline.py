@@ -93,7 +93,6 @@ def synthesize(
         format: "jsonl" or "parquet".
         shard_size: pairs of a shard.
         overwrite: replace samples that were made from other pairs or settings.
-        progress: is given how many of how many pairs are done.
         source: what became of the records behind the pairs, for the summary.
         report: writes more about the samples into the folder.
 
@@ -101,7 +100,6 @@ def synthesize(
         The summary, and whether anything had to be done.
 
     Raises:
-        UserError: the folder holds other samples, or an argument is impossible.
         BrokenPromise: a constraint family contradicts itself.
     """
     if format not in FORMATS:
@@ -127,9 +125,6 @@ def check_output(folder: str | os.PathLike[str], inputs: Iterable[str] = ()) -> 
 
     Returns:
         Where it lies.
-
-    Raises:
-        UserError: it holds something else that would be replaced, or is read.
     """
     return outputs.check_folder(folder, _is_own, inputs)
 

@@ -59,10 +59,6 @@ def samples(
 
     Args:
         seed: of the run; decides the demonstration set.
-        tokenizer: its chat template has to take every prompt; None for any prompt.
-
-    Raises:
-        UserError: a source cannot be read, a record is bad, or a side is empty.
     """
 
     def make(folder: Path) -> Splits:
@@ -88,10 +84,6 @@ def demonstrations(
     Args:
         synthesis: of the run; used with `data.instructions`.
         seed: of the run; decides the demonstration set.
-        tokenizer: its chat template has to take every prompt; None for any prompt.
-
-    Raises:
-        UserError: a source cannot be read, a record is bad, or a side is empty.
     """
     if data.instructions:
         sides = samples(data, synthesis, seed, cache_dir, tokenizer)
@@ -133,10 +125,6 @@ def samples_of(
         synthesis: of the instructions; None for none.
         num_proc: processes that synthesize; 0 for one per core.
         columns: which column is which, or the name of a form; empty where their names say it.
-        tokenizer: its chat template has to take every prompt; None for any prompt.
-
-    Raises:
-        UserError: the source cannot be read or a record is bad.
     """
     form = forms.chosen_form(columns=columns)
     entries = sources.entries_of(source, split=split, seed=seed)

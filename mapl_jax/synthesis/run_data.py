@@ -38,9 +38,6 @@ def load(folder: RunFolder, settings: RunSettings, model: str, kind: str) -> Run
     Args:
         model: folder or hub name of the model to start from, which has a tokenizer; or empty.
         kind: what the run learns from, "comparisons" or "demonstrations".
-
-    Raises:
-        UserError: the data is bad, or there is none.
     """
     samples = prepare.demonstrations if kind == "demonstrations" else prepare.samples
     with (

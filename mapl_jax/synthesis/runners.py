@@ -77,9 +77,6 @@ def beam(runner: str, options: Sequence[str]) -> Runner:
     Args:
         runner: Beam's name of it, such as DirectRunner, DataflowRunner, FlinkRunner, SparkRunner.
         options: Beam's own options, such as "--project=NAME".
-
-    Raises:
-        UserError: Beam is not installed, or does not know runner or options.
     """
     try:
         from apache_beam.options.pipeline_options import PipelineOptions

@@ -21,11 +21,7 @@ _FAMILIES = {"train": False, "held_out": True, "all": None}
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The choices behind a set of samples. Checked when made.
-
-    Raises:
-        UserError: a value is not possible.
-    """
+    """The choices behind a set of samples. Checked when made."""
 
     mode: str = setting(
         "compact",

@@ -61,9 +61,6 @@ def names_in(text: str) -> list[str]:
 
     Args:
         text: names with commas between; empty for none.
-
-    Raises:
-        UserError: nothing registered one of them.
     """
     names = list(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
     for name in names:
@@ -122,9 +119,6 @@ class Callbacks:
 
         Args:
             text: names of registered ones, with commas between.
-
-        Raises:
-            UserError: one is unknown, fails, or has none of the methods of a callback.
         """
         self.names = names_in(text)
         # Whatever they do when they are made, write a file for example, is done once.

@@ -22,11 +22,7 @@ from mapl_jax.training.step import TrainState
 
 
 def check_record(at: int, record: Mapping[str, object], wanted: Mapping[str, object]) -> None:
-    """Makes sure that a checkpoint is one of this very run.
-
-    Raises:
-        UserError: it is of other data, another model, base or reference.
-    """
+    """Makes sure that a checkpoint is one of this very run."""
     kinds = {
         "base": "another base",
         "reference": "another reference",
@@ -45,11 +41,7 @@ def check_record(at: int, record: Mapping[str, object], wanted: Mapping[str, obj
 
 
 def check_keep(keep: int | None) -> None:
-    """Makes sure that enough checkpoints stay; None keeps all.
-
-    Raises:
-        UserError: too few would.
-    """
+    """Makes sure that enough checkpoints stay; None keeps all."""
     if keep is not None and keep < 2:
         raise UserError(
             f"train.keep must be at least 2, not {keep}: should the newest checkpoint be damaged, "
@@ -88,9 +80,6 @@ class Checkpoints:
         Args:
             directory: where the checkpoints lie, the same for all processes.
             keep: how many of the newest stay; None to read only.
-
-        Raises:
-            UserError: too few would stay.
         """
         check_keep(keep)
         self._path = Path(os.path.abspath(directory))
@@ -126,9 +115,6 @@ class Checkpoints:
             step: steps done.
             record: what is kept beside it.
             best: step of the checkpoint that stays beside the newest; 0 for none.
-
-        Raises:
-            UserError: the checkpoint before it could not be written.
         """
         self.wait()
         newest = self._inner.latest
@@ -172,9 +158,6 @@ class Checkpoints:
         """Reads a state straight to the shards that `abstract` asks for.
 
         Call it outside of any mesh context.
-
-        Raises:
-            UserError: if the checkpoint holds something else.
         """
         parts = self._load(step, {"params": abstract.params, "rest": _rest(abstract)})
         return TrainState(params=parts["params"], **parts["rest"])
@@ -226,9 +209,6 @@ def choose(directory: str | os.PathLike[str]) -> Choice:
 
     Where none has its checksums, because a run was killed within the moment between its first
     checkpoint and them, the newest complete one is taken as it is.
-
-    Raises:
-        UserError: there are checkpoints, and all of them are damaged.
     """
     flaws: dict[int, str] = {}
     steps = saved_steps(directory)
@@ -257,9 +237,6 @@ def open_newest(directory: str | os.PathLike[str]) -> int:
 
     Returns:
         Its step; 0 if there is none.
-
-    Raises:
-        UserError: all are damaged.
     """
     chosen = Choice(None, {})
     with distributed.main_process_first():

@@ -39,11 +39,7 @@ CHUNK = 256  # tokens whose logits are in memory at once
 
 
 def check_tokenizer(model: DecoderConfig, tokenizer: Tokenizer, head: Head) -> None:
-    """Makes sure, before any training, that the tokenizer can be written with the trained model.
-
-    Raises:
-        UserError: read again it would give other tokens than now.
-    """
+    """Makes sure, before any training, that the tokenizer can be written with the trained model."""
     written = tokenization.closed(tokenizer) if head.scores else tokenizer
     saving.check_tokenizer(dataclasses.replace(model, lora=None), written)
 
@@ -65,14 +61,10 @@ def write_model(
         result: the model and what is known of it.
         tries: some of them are scored before and after.
         card: text of README.md, which is read on the hub.
-        dtype: of the weights: "float32" or "bfloat16".
         adapter: write the adapters alone, as PEFT does, instead of merging them.
 
     Returns:
         The largest difference that the check found.
-
-    Raises:
-        UserError: the folder holds something else, or what was written does not hold.
     """
     # A score is read where a leaf ends; a policy goes on where the template says so.
     tokenizer = tokenization.closed(result.tokenizer) if result.head else result.tokenizer

@@ -60,7 +60,6 @@ class Fit:
         source: first parameters.
         reference: parameters of the reference; None without one.
         evaluations: (log-probabilities of held-out leaves under the reference) -> evaluations.
-        preemption: says when to stop.
     """
 
     trainer: Trainer
@@ -99,7 +98,6 @@ class Fit:
 
         Raises:
             Stopped: it was asked for; the same command goes on.
-            UserError: a checkpoint is of another run, or a number is not finite.
         """
         trainer, model = self.trainer, self.trainer.model
         if distributed.is_main_process():

@@ -144,9 +144,6 @@ def parse(text: str) -> tuple[str, ...]:
 
     Args:
         text: names with commas between them; empty for none.
-
-    Raises:
-        UserError: a name is unknown, or it is not installed.
     """
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in names:

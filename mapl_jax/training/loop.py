@@ -93,13 +93,10 @@ def train(
 
     Args:
         state: donated; do not use it afterwards.
-        step_function: the compiled step.
         batches: this host's batches from step `start` on.
-        schedule: when to do what.
         start: steps done so far.
         to_device: makes a global batch of this host's part.
         evaluate: metrics of parameters at a step.
-        save: starts a checkpoint.
         epoch_at: epochs done after a number of steps.
         preemption: says when to stop; None never does.
         on_nonfinite: called with a step, its metrics and `StepMetrics.rows` where a number was not
@@ -110,7 +107,6 @@ def train(
 
     Raises:
         Stopped: it was asked for; the state is being saved.
-        UserError: from `on_nonfinite`, or because too many steps in a row were left out.
     """
     stop, watch = preemption or Preemption(), watch or Watch()
     log = _Log(writer, schedule, epoch_at, on_nonfinite, watch)
@@ -247,9 +243,6 @@ def write_nonfinite(
         values: its metrics.
         rows: whether the numbers of each row were finite, [A, R].
         stops: whether the run ends; else it goes on without the step.
-
-    Raises:
-        UserError: with `stops`.
     """
     finite = saving.gather(rows).reshape(-1)
     members = sample_ids(step - 1)

@@ -142,9 +142,6 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
     Returns:
         One dict a line; an empty list if there is no such file.
-
-    Raises:
-        UserError: a line other than the last is damaged.
     """
     try:
         lines = Path(path).read_bytes().split(b"\n")

@@ -119,11 +119,7 @@ class Objective:
         return self.head.leaves(model, params, batch, compute)
 
     def check(self, tries: TrieSet) -> None:
-        """Makes sure that every number of the data means something to the loss.
-
-        Raises:
-            UserError: pairs have margins, and the loss knows none.
-        """
+        """Makes sure that every number of the data means something to the loss."""
         if self.without_margins and tries.has_gamma:
             raise UserError(
                 f"the data has margins, which mean nothing to the loss "
@@ -139,9 +135,6 @@ def make(name: str, loss: LossSettings, *, logp_chunk: int = 256) -> Objective:
         name: "reward", "dpo" or "sft".
         loss: settings of its loss; those of other objectives mean nothing to it.
         logp_chunk: scored tokens of a row whose logits a policy holds at once.
-
-    Raises:
-        UserError: there is no such objective, or its losses do not go together.
     """
     return errors.choice("objective", name, OBJECTIVES)(loss, logp_chunk)
 

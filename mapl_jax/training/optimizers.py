@@ -79,7 +79,6 @@ def make(
     """The optimizer of a run.
 
     Args:
-        learning_rate: by step.
         logical: pytree of logical axis names, which tells matrices from norms and biases.
     """
     n, decay = numbers, numbers.weight_decay

@@ -55,9 +55,6 @@ def cached(
         compute: makes them, trie after trie, fp32.
         writes: False leaves writing to another process.
         agreed: whether all processes compute, from whether this one would.
-
-    Raises:
-        UserError: another process reads the cache and this one cannot, or a number is not finite.
     """
     folder = Path(cache_dir) / f"reference-{name}"
     usable = cache.is_usable(folder, notify=writes)

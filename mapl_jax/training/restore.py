@@ -123,11 +123,7 @@ class Place:
 
 
 def find(path: str, *, weights: bool = True) -> Place:
-    """What lies at a path: a run, one of its checkpoints, adapters or a model; or on the hub.
-
-    Raises:
-        UserError: nothing of these, or it is damaged; says what it is instead.
-    """
+    """What lies at a path: a run, one of its checkpoints, adapters or a model; or on the hub."""
     folder = storage.folder(path, weights=weights)
     root, at = folder, None
     if re.fullmatch(r"\d+", folder.name) and folder.parent.name == "checkpoints":
@@ -184,7 +180,6 @@ def load(path: str, mesh: Mesh, template_args: str = "") -> Trained:
 
     Args:
         path: a run, one of its checkpoints, a model folder or a hub name.
-        mesh: to lay the parameters on.
         template_args: arguments of its chat template, as JSON; empty for those it has.
     """
     trained = _load(path, mesh)
@@ -207,9 +202,7 @@ def model_folder(path: str, kept: Path, mesh: Mesh) -> str:
     What a run made lies in its `model/`. A checkpoint, and adapters, are merged and written once.
 
     Args:
-        path: of anything that `load` takes; or nothing, which comes back.
         kept: folder for what is written, under a name for its content.
-        mesh: to load on.
     """
     if not path:
         return path

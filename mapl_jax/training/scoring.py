@@ -30,9 +30,7 @@ def held_out(
     """Batches that visit every trie once, of which this process brings its share.
 
     Args:
-        mesh: over whose data parts rows are split.
         rows_per_batch: rows of a batch; and the others as for `loader.eval_batches`.
-        samples: only the first that many tries; 0 for all.
         joint: score prompt tokens too.
         reference: log-probabilities of all leaves under the reference.
     """
@@ -57,9 +55,6 @@ def leaf_numbers(
         leaves: numbers of the leaves of a batch, made from this host's part.
         batches: one epoch of the tries, one part a batch.
         fields: fields of a batch that are read; see `Batch.keeping`.
-
-    Raises:
-        UserError: a number is not finite; names the sample.
     """
     # Results are fetched after all batches are under way.
     waiting = [leaves(batch) for batch in stream(batches, fields=fields)]

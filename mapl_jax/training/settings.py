@@ -182,9 +182,6 @@ def run_settings(config: Mapping[str, object]) -> RunSettings:
     """The settings of a run, from its config as plain values.
 
     The section `synthesis`, which nothing of training reads, is left out.
-
-    Raises:
-        UserError: a field is unknown, or its value means nothing.
     """
     return settings.from_section(RunSettings, _without_synthesis(config))
 

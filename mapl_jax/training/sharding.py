@@ -74,9 +74,6 @@ def make_mesh(
     Args:
         shape: size of each axis of `MESH_AXES`; one of them may be -1, whatever is left.
         devices: None for all of this run.
-
-    Raises:
-        UserError: if the sizes do not come to the number of devices.
     """
     devices = jax.devices() if devices is None else devices
     shape = dataclasses.asdict(shape) if isinstance(shape, MeshSettings) else shape
@@ -107,9 +104,6 @@ def host_of(mesh: Mesh) -> tuple[int, int]:
 
     Processes whose devices hold the same rows, where the tensor axis goes over several, bring the
     same share.
-
-    Raises:
-        UserError: the mesh cuts rows so that processes have unequal shares.
     """
     parts = data_parts(mesh)
     held: dict[int, set[int]] = {}
@@ -176,9 +170,6 @@ def check_memory(arrays: PyTree, what: str) -> None:
     Args:
         arrays: shapes with their shardings; there must be room for at least these.
         what: they are.
-
-    Raises:
-        UserError: a device has less memory.
     """
     needed = sum(
         math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize

@@ -15,11 +15,7 @@ from mapl_jax.training.settings import RunSettings
 
 
 def check(settings: RunSettings) -> None:
-    """Makes sure that the settings of all stages mean something, before anything is written.
-
-    Raises:
-        UserError: they do not, there is no model to start from, or processes have not joined.
-    """
+    """Makes sure that the settings of all stages mean something, before anything is written."""
     first = settings.sft if settings.makes_start else None
     if first and settings.data.train != DEMO:
         raise UserError(

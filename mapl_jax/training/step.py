@@ -68,9 +68,6 @@ def state_shapes(
 ) -> tuple[TrainState, TrainState]:
     """What the state of a run looks like and where it lies.
 
-    Args:
-        logical: logical axes of the parameters.
-
     Returns:
         The abstract state with its shardings, and the shardings alone.
     """
@@ -139,7 +136,6 @@ def make_train_step(
         leaves: numbers of the leaves of a part of the batch, from all parameters.
         loss: of those numbers; the losses of all parts add up to that of the batch.
         optimizer: without clipping.
-        learning_rate: by step, for the record.
         clip: largest gradient norm; 0 for none.
     """
 

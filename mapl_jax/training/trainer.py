@@ -133,7 +133,6 @@ class Trainer:
 
         Args:
             tries: what the plan is of.
-            reference: log-probabilities of all leaves under the reference; None without one.
             accumulation: parts of a batch whose gradients are summed.
         """
         host, hosts = sharding.host_of(self.mesh)
@@ -158,12 +157,7 @@ class Trainer:
         reference: Float[np.ndarray, "n 2"] | None = None,
         samples: int = 0,
     ) -> Batches:
-        """Batches that visit every trie once.
-
-        Args:
-            reference: log-probabilities of all leaves under the reference; None without one.
-            samples: only the first that many tries; 0 for all.
-        """
+        """Batches that visit every trie once."""
         return scoring.held_out(
             tries,
             self.mesh,
@@ -255,11 +249,7 @@ def check(settings: RunSettings) -> None:
 
 
 def objective_of(settings: RunSettings) -> Objective:
-    """The objective of a run.
-
-    Raises:
-        UserError: losses do not go together, or there is no model for a policy to start from.
-    """
+    """The objective of a run."""
     path = settings.model.path
     if settings.objective == "dpo" and not settings.makes_start:
         there = bool(path) and (is_address(path) or local(path).is_dir())
@@ -272,11 +262,7 @@ def objective_of(settings: RunSettings) -> Objective:
 
 
 def check_models(settings: RunSettings, head: Head) -> None:
-    """Makes sure that the models that a run starts from can be loaded, without their weights.
-
-    Raises:
-        UserError: one of them is missing, incomplete, or of another kind.
-    """
+    """Makes sure that the models that a run starts from can be loaded, without their weights."""
     for path in filter(None, (settings.model.path, settings.model.reference)):
         hub.check(path, head=head.scores)
 
@@ -316,11 +302,7 @@ def attention_of(model: DecoderConfig, compute: Compute, row_length: int) -> str
 
 
 def make_plan(settings: RunSettings, tries: TrieSet, objective: Objective, mesh: Mesh) -> rows.Plan:
-    """The plan of a training run: which tries lie in which row of which step.
-
-    Raises:
-        UserError: rows do not divide evenly, or the objective cannot read the data.
-    """
+    """The plan of a training run: which tries lie in which row of which step."""
     objective.check(tries)
     train = settings.train
     parts = train.accumulation * sharding.data_parts(mesh)

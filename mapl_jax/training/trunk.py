@@ -28,11 +28,7 @@ TOKENS = 2**16
 
 
 def check(settings: RunSettings) -> None:
-    """Makes sure that states can be kept, if they are to be.
-
-    Raises:
-        UserError: nothing is frozen, or something else reads other states.
-    """
+    """Makes sure that states can be kept, if they are to be."""
     if not settings.train.trunk:
         return
     if not (settings.lora.rank and settings.lora.layers):
