@@ -138,8 +138,7 @@ class LevelSums(NamedTuple):
         """The sums of a whole batch from those of its parts, stacked along a leading axis."""
         total = LevelSums(*(jnp.sum(x, axis=0) for x in self))
         return total._replace(
-            reward_min=jnp.min(self.reward_min, axis=0),
-            reward_max=jnp.max(self.reward_max, axis=0),
+            reward_min=jnp.min(self.reward_min, axis=0), reward_max=jnp.max(self.reward_max, axis=0)
         )
 
 

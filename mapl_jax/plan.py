@@ -278,12 +278,7 @@ def model_of(settings: RunSettings) -> DecoderConfig:
 
 
 def abstract_batch(
-    settings: Settings,
-    objective: Objective,
-    mesh: Mesh,
-    rows_per_batch: int,
-    parts: int,
-    trie: int,
+    settings: Settings, objective: Objective, mesh: Mesh, rows_per_batch: int, parts: int, trie: int
 ) -> loader.Batch:
     """Shapes of a batch whose rows are full of tries of one size."""
     length = settings.data.row_length

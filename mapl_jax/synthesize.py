@@ -216,9 +216,7 @@ class CommandSettings(Settings):
     output: str = setting("", "folder to write")
     overwrite: bool = setting(False, "replace what the folder holds")
     on_error: str = setting(
-        "raise",
-        'what a bad record does: "raise" or "skip", which counts it',
-        choices=ON_ERROR,
+        "raise", 'what a bad record does: "raise" or "skip", which counts it', choices=ON_ERROR
     )
     columns: str = setting("", "as docs/data.md says: which column is which, or a published form")
     demo_pairs: int = setting(

@@ -141,11 +141,7 @@ def between(low: int, high: int, rng: Random) -> int:
 
 
 def propose(
-    kept: Sequence[int],
-    broken: Sequence[int],
-    rng: Random,
-    least: int = 1,
-    most: float = inf,
+    kept: Sequence[int], broken: Sequence[int], rng: Random, least: int = 1, most: float = inf
 ) -> tuple[str, int] | None:
     """Draws (relation, number >= `least`) that all of `kept` satisfy and none of `broken`.
 

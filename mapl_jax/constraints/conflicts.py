@@ -46,15 +46,9 @@ _PAIRS = frozenset(
         (_LANGUAGE, "keywords:frequency"),
         (_LANGUAGE, "keywords:forbidden_words"),
         (_LANGUAGE, "startend:end_checker"),
-        (
-            "detectable_format:multiple_sections",
-            "detectable_format:number_highlighted_sections",
-        ),
+        ("detectable_format:multiple_sections", "detectable_format:number_highlighted_sections"),
         ("detectable_format:title", "startend:quotation"),
-        (
-            "length_constraints:number_paragraphs",
-            "length_constraints:nth_paragraph_first_word",
-        ),
+        ("length_constraints:number_paragraphs", "length_constraints:nth_paragraph_first_word"),
         ("length_constraints:number_paragraphs", "length_constraints:number_sentences"),
     )
 )

@@ -166,11 +166,7 @@ class Flag(Statistic[bool]):
 
 
 def presence(
-    id: str,
-    statistic: Callable[[Text], bool],
-    value: str,
-    *,
-    beyond_ifeval: bool = True,
+    id: str, statistic: Callable[[Text], bool], value: str, *, beyond_ifeval: bool = True
 ) -> Flag:
     """A thing that is there, or as `negated` is not.
 

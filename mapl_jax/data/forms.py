@@ -99,11 +99,7 @@ FORMS = {
         True,
     ),
     "helpsteer3": Form(
-        {
-            "prompt": "context",
-            "responses": "response1|response2",
-            "strength": "overall_preference",
-        },
+        {"prompt": "context", "responses": "response1|response2", "strength": "overall_preference"},
         ("context", "response1", "response2", "overall_preference"),
     ),
     "helpsteer2": Form(
@@ -115,11 +111,7 @@ FORMS = {
         ("response_1", "response_2", "preference_strength"),
     ),
     "shp": Form(
-        {
-            "prompt": "history",
-            "responses": "human_ref_A|human_ref_B",
-            "scores": "score_A|score_B",
-        },
+        {"prompt": "history", "responses": "human_ref_A|human_ref_B", "scores": "score_A|score_B"},
         ("history", "human_ref_A", "human_ref_B", "score_A", "score_B"),
     ),
     "nectar": Form(
@@ -139,11 +131,7 @@ FORMS = {
         ("conversation_a", "conversation_b", "winner"),
     ),
     "safe_rlhf": Form(
-        {
-            "prompt": "prompt",
-            "responses": "response_0|response_1",
-            "choice": "better_response_id",
-        },
+        {"prompt": "prompt", "responses": "response_0|response_1", "choice": "better_response_id"},
         ("response_0", "response_1", "better_response_id"),
     ),
 }

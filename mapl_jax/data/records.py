@@ -267,9 +267,7 @@ def _checked(
         raise UserError(f"no {names[0]} of {entries.name} can be used: {tally.describe()}")
 
 
-def read_prompts(
-    path: str | os.PathLike[str],
-) -> list[tuple[dict[str, object], list[Message]]]:
+def read_prompts(path: str | os.PathLike[str]) -> list[tuple[dict[str, object], list[Message]]]:
     """Reads what is to be answered: `prompt` as text or messages, or `messages`.
 
     Args:

@@ -132,10 +132,7 @@ def base_sample(pair: Pair) -> Sample:
 def sample_of(pair: Pair, prompts: list[Prompt], comparisons: list[Comparison]) -> Sample:
     """A sample of a pair's or a list's responses."""
     sample = Sample(
-        id=pair["id"],
-        prompts=prompts,
-        responses=responses_of(pair),
-        comparisons=comparisons,
+        id=pair["id"], prompts=prompts, responses=responses_of(pair), comparisons=comparisons
     )
     if "subset" in pair:
         sample["subset"] = pair["subset"]

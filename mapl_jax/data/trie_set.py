@@ -305,10 +305,5 @@ def encode_split(
 ) -> TrieSet:
     """The tries of a split, from the cache if they are there."""
     return encode_cached(
-        split.samples(),
-        split.fingerprint,
-        tokenizer,
-        settings,
-        cache_dir,
-        keep_alike=keep_alike,
+        split.samples(), split.fingerprint, tokenizer, settings, cache_dir, keep_alike=keep_alike
     )

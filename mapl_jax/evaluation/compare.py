@@ -236,8 +236,7 @@ def difference_text(difference: Difference | None, is_share: bool) -> str:
 def footnotes(comparison: Comparison) -> list[str]:
     """What the table does not say itself."""
     lines = [
-        "Differences of shares are in points; intervals are of the bootstrap over held-out "
-        "samples.",
+        "Differences of shares are in points; intervals are of the bootstrap over held-out samples."
     ]
     first, *others = comparison.runs
     for run, one in zip(others, comparison.differences, strict=True):

@@ -139,12 +139,7 @@ def _differences(
 
 
 def of_responses(
-    first: likelihood.Scored,
-    second: likelihood.Scored,
-    *,
-    same: bool,
-    seed: int,
-    resamples: int,
+    first: likelihood.Scored, second: likelihood.Scored, *, same: bool, seed: int, resamples: int
 ) -> dict[Key, Difference]:
     """The difference of the loss of demonstrations, in nats a token.
 

@@ -136,11 +136,7 @@ def _shares(
             np.asarray([value(answer.kept) for answer in side], np.float64)
             for side in (before, after)
         )
-        parts = {
-            f"{name}_before": one,
-            f"{name}_after": other,
-            f"{name}_difference": other - one,
-        }
+        parts = {f"{name}_before": one, f"{name}_after": other, f"{name}_difference": other - one}
         shares |= statistics.shares(parts, whole, seed=seed, resamples=resamples)
     return shares
 

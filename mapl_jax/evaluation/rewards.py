@@ -247,10 +247,7 @@ def comparisons(
     """Every comparison of a set of tries, with the rewards that a model gives; see `rewards`."""
     score = _compiled(trained.model, mesh, compute)
     batches = scoring.held_out(
-        tries,
-        mesh,
-        rows_per_batch=rows_per_batch,
-        pad_token=trained.tokenizer.pad_token_id or 0,
+        tries, mesh, rows_per_batch=rows_per_batch, pad_token=trained.tokenizer.pad_token_id or 0
     )
     return score_comparisons(
         lambda batch: score(trained.params, sharding.to_device(batch, mesh)), batches, ()

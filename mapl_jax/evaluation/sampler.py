@@ -163,11 +163,7 @@ class Responder:
 
 
 def of_run(
-    config: RunSettings,
-    model: DecoderConfig,
-    tokenizer: Tokenizer,
-    mesh: Mesh,
-    compute: Compute,
+    config: RunSettings, model: DecoderConfig, tokenizer: Tokenizer, mesh: Mesh, compute: Compute
 ) -> Responder:
     """Greedy responses of a run's policy.
 

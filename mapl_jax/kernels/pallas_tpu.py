@@ -258,11 +258,7 @@ def _ends(own: Ref, row: Ref) -> tuple[Array, Array]:
 
 
 def _scores(
-    q_ref: Ref,
-    k_ref: Ref,
-    prefetched: _Prefetched,
-    masks: _Masks,
-    settings: _Settings,
+    q_ref: Ref, k_ref: Ref, prefetched: _Prefetched, masks: _Masks, settings: _Settings
 ) -> tuple[Array, Array, Array, Array]:
     """Queries [G * T, H], keys, and scores [G * T, T] before and after the mask."""
     softcap, scale, tile, _ = settings
@@ -320,10 +316,7 @@ def _forward_kernel(*refs: Ref, settings: _Settings) -> None:
 
 
 def _slopes(
-    refs: tuple[Ref, ...],
-    prefetched: _Prefetched,
-    masks: _Masks,
-    settings: _Settings,
+    refs: tuple[Ref, ...], prefetched: _Prefetched, masks: _Masks, settings: _Settings
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Queries, keys, slopes of the output, weights, and slopes of the scores before scaling."""
     q_ref, k_ref, v_ref, slope_ref, log_ref, mean_ref = refs

@@ -132,11 +132,7 @@ CAPS = {
     "attn_logit_softcapping": "attention_softcap",
     "final_logit_softcapping": "logit_softcap",
 }
-TOKENS = {
-    "pad_token_id": "pad_token",
-    "bos_token_id": "bos_token",
-    "eos_token_id": "eos_tokens",
-}
+TOKENS = {"pad_token_id": "pad_token", "bos_token_id": "bos_token", "eos_token_id": "eos_tokens"}
 BOOLEANS = ("tie_embeddings", "qkv_bias", "mlp_bias", "expert_weights_to_one")
 INTEGERS = (
     *("vocab_size", "width", "layers", "heads", "kv_heads", "mlp_width", "max_positions"),
@@ -167,10 +163,7 @@ def _norms(**stored: str) -> tuple[Tensor, ...]:
     )
 
 
-EMBED_AND_NORM = (
-    EMBED,
-    Tensor(("norm", "scale"), "model.norm.weight"),
-)
+EMBED_AND_NORM = (EMBED, Tensor(("norm", "scale"), "model.norm.weight"))
 KERNELS = (
     *(_kernel("attention", name) for name in "qkvo"),
     *(_kernel("mlp", name) for name in ("gate", "up", "down")),
@@ -405,12 +398,7 @@ FAMILIES: dict[str, Family] = {
         prefix="Olmo2",
         tensors=(*EMBED_AND_NORM, *NORMS_AFTER, *KERNELS, *QK_NORMS),
         fields=FIELDS,
-        defaults={
-            **DEFAULTS,
-            **ALL_HEADS,
-            "rms_norm_eps": 1e-5,
-            "max_position_embeddings": 2048,
-        },
+        defaults={**DEFAULTS, **ALL_HEADS, "rms_norm_eps": 1e-5, "max_position_embeddings": 2048},
         fixed={**SILU, **NO_BIAS},
         constants={"qkv_bias": False, "norms": "after", "qk_norm": "projection"},
     ),
@@ -546,10 +534,7 @@ FAMILIES: dict[str, Family] = {
         constants={"activation": "xielu", "qk_norm": "head"},
         output_bias=True,
         rope_theta=12_000_000.0,
-        written={
-            f"{LAYER}mlp.act_fn.beta": XIELU_BETA,
-            f"{LAYER}mlp.act_fn.eps": XIELU_EPS,
-        },
+        written={f"{LAYER}mlp.act_fn.beta": XIELU_BETA, f"{LAYER}mlp.act_fn.eps": XIELU_EPS},
         classifier=False,
     ),
     "cohere": COHERE,

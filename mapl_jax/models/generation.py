@@ -230,10 +230,7 @@ def extend(
 
 
 def choose(
-    logits: Float[Array, "B V"],
-    keys: Array,
-    at: Int[Array, ""],
-    sampling: Sampling,
+    logits: Float[Array, "B V"], keys: Array, at: Int[Array, ""], sampling: Sampling
 ) -> Int[Array, "B"]:
     """The next token of every row.
 

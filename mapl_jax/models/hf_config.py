@@ -159,10 +159,7 @@ def _windows(raw: Json, family: Family, layers: int, where: str) -> Json:
         sliding = [True] * layers
     else:
         sliding = _pattern(raw, family, layers, where)
-    return {
-        "window": _positive_integer(window, "sliding_window", where),
-        "sliding": tuple(sliding),
-    }
+    return {"window": _positive_integer(window, "sliding_window", where), "sliding": tuple(sliding)}
 
 
 def _pattern(raw: Json, family: Family, layers: int, where: str) -> list[bool]:

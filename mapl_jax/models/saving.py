@@ -35,11 +35,7 @@ from mapl_jax.runtime.paths import local
 SAMPLE = "It's 12:30, naïve café — 日本語 🙂?\n\n  if x_1 != 0:\n\treturn (x)  "
 SHARD_BYTES = 5 * 10**9
 # Without "regression", pipelines and servers return sigmoid(score).
-ONE_LABEL = {
-    "id2label": {"0": "LABEL_0"},
-    "label2id": {"LABEL_0": 0},
-    "problem_type": "regression",
-}
+ONE_LABEL = {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}, "problem_type": "regression"}
 
 
 def save_params(

@@ -55,13 +55,7 @@ Say = Callable[[str], None]
 
 
 def compare(
-    settings: RunSettings,
-    synthesis: Settings,
-    *,
-    pairs: int,
-    batch: int,
-    repeats: int,
-    say: Say,
+    settings: RunSettings, synthesis: Settings, *, pairs: int, batch: int, repeats: int, say: Say
 ) -> dict[str, object]:
     """Trains on every side, by turns.
 

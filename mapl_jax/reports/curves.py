@@ -71,9 +71,7 @@ def curves(metrics: Lines, before: Summary | None, after: Summary) -> list[Pictu
     return [picture for picture in pictures if picture is not None]
 
 
-def curves_of_runs(
-    runs: Sequence[tuple[str, str, Lines, Summary]],
-) -> list[Picture]:
+def curves_of_runs(runs: Sequence[tuple[str, str, Lines, Summary]]) -> list[Picture]:
     """What several runs logged, a picture a quantity.
 
     Args:

@@ -64,21 +64,12 @@ model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({base}), 
 def card_of(model: Trained, *, adapter: bool = False) -> str:
     """The card of a model, or of its adapters alone."""
     return write(
-        model.summary,
-        model.config,
-        step=model.step,
-        adapter=adapter,
-        policy=not model.head,
+        model.summary, model.config, step=model.step, adapter=adapter, policy=not model.head
     )
 
 
 def write(
-    summary: Summary,
-    config: Config,
-    *,
-    step: int | None,
-    adapter: bool,
-    policy: bool = False,
+    summary: Summary, config: Config, *, step: int | None, adapter: bool, policy: bool = False
 ) -> str:
     """The card.
 

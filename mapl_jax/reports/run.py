@@ -346,13 +346,7 @@ def finish(
         answers = [stored.read_answers(folder, which) for which in SIDES]
         sides["generation"] = following.summarize(*answers, **resampling)
     held_out = digests(samples())
-    summary = {
-        "name": config["name"],
-        **stamp(),
-        **facts,
-        "held_out": held_out,
-        "eval": sides,
-    }
+    summary = {"name": config["name"], **stamp(), **facts, "held_out": held_out, "eval": sides}
     write_json(folder.summary, summary)
     metrics = read_metrics(folder.metrics)
     write_report(

@@ -216,13 +216,7 @@ def start_of_policies(config: ConfigDict, data: Corpora, folder: Path) -> str:
 
 
 def _job(
-    config: ConfigDict,
-    arm: Arm,
-    seed: int,
-    budget: str,
-    data: Corpora,
-    folder: Path,
-    rows: int = 0,
+    config: ConfigDict, arm: Arm, seed: int, budget: str, data: Corpora, folder: Path, rows: int = 0
 ) -> Job:
     own = config[arm.objective]
     run = RunFolder(folder / "runs" / f"{_slug(arm.name)}-{budget}-{seed}")

@@ -141,11 +141,7 @@ class Style:
             before = earlier[place]["content"]
             between = " " if _ends(before) else "\n\n"
             text = " ".join([lead, *sentences[:number]])
-            earlier = [
-                *earlier[:place],
-                _user(f"{before}{between}{text}"),
-                *earlier[place + 1 :],
-            ]
+            earlier = [*earlier[:place], _user(f"{before}{between}{text}"), *earlier[place + 1 :]]
             sentences = sentences[number:]
         text = self.text(sentences)
         between = " " if self.inline and "\n" not in text else "\n\n"

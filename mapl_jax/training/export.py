@@ -138,11 +138,7 @@ def _numbers(
     """Rewards of the leaves of the first tries, or log-probabilities, fp32."""
     head = "score" in params
     batches = scoring.held_out(
-        tries,
-        mesh,
-        rows_per_batch=1,
-        pad_token=tokenizer.pad_token_id or 0,
-        samples=CHECKED_TRIES,
+        tries, mesh, rows_per_batch=1, pad_token=tokenizer.pad_token_id or 0, samples=CHECKED_TRIES
     )
     # What the config says of special tokens is for others.
     plain = dataclasses.replace(model, pad_token=None, bos_token=None, eos_tokens=())

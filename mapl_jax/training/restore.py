@@ -324,10 +324,7 @@ SPREAD = {"data": 1, "fsdp": -1, "tensor": 1}
 
 @checked()
 def load_model(
-    path: str | os.PathLike[str],
-    mesh: Mapping[str, int] | None = None,
-    *,
-    template_args: str = "",
+    path: str | os.PathLike[str], mesh: Mapping[str, int] | None = None, *, template_args: str = ""
 ) -> Trained:
     """Loads a model.
 

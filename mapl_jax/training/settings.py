@@ -141,10 +141,7 @@ class RunSettings:
         "run", "name; the run lies in runs/NAME unless --workdir says otherwise", compared=False
     )
     seed: int = setting(
-        0,
-        "seed of the data order, the first weights and the bootstrap",
-        least=0,
-        most=2**32 - 1,
+        0, "seed of the data order, the first weights and the bootstrap", least=0, most=2**32 - 1
     )
     objective: str = setting(
         "reward",

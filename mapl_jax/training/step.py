@@ -243,9 +243,7 @@ def compile_scoring(
         return jax.lax.map(lambda part: leaves(values, part), batch)
 
     return jax.jit(
-        score,
-        in_shardings=(params, sharding.rows(mesh)),
-        out_shardings=sharding.replicated(mesh),
+        score, in_shardings=(params, sharding.rows(mesh)), out_shardings=sharding.replicated(mesh)
     )
 
 

@@ -81,9 +81,5 @@ FAMILIES: tuple[Family, ...] = (
         negated_demands=Demands(values={"two responses": False}),
     ),
     # Held out, as few answers begin with a sentence that a person could ask for.
-    RepeatPrompt(
-        "combination:repeat_prompt",
-        beyond_ifeval=False,
-        held_out=True,
-    ),
+    RepeatPrompt("combination:repeat_prompt", beyond_ifeval=False, held_out=True),
 )

@@ -120,9 +120,7 @@ def _flag(
 
 
 def _person(
-    who: str,
-    statistic: Callable[[Text], bool],
-    readings: Sequence[Callable[[Text], bool]] = (),
+    who: str, statistic: Callable[[Text], bool], readings: Sequence[Callable[[Text], bool]] = ()
 ) -> Flag:
     return Flag(
         f"detectable_content:{who}_person",
@@ -175,11 +173,7 @@ FAMILIES: tuple[Family, ...] = (
         (lambda text: marks.pictures(text.raw) > 0,),
     ),
     _flag(
-        "month",
-        _months,
-        "months",
-        (_any_word((*_MONTHS, "march", "august")),),
-        suits=in_english,
+        "month", _months, "months", (_any_word((*_MONTHS, "march", "august")),), suits=in_english
     ),
     _person("first", _first_person, (_any_word(_FIRST_PERSONS), _surely_first_person)),
     _person("second", _any_word(_SECOND_PERSON), (readings.surely(*_SECOND_PERSON),)),

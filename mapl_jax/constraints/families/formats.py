@@ -107,10 +107,7 @@ FAMILIES: tuple[Family, ...] = (
         beyond_ifeval=False,
     ),
     presence(
-        "detectable_format:json_format",
-        lambda text: is_json(text.raw),
-        "JSON",
-        beyond_ifeval=False,
+        "detectable_format:json_format", lambda text: is_json(text.raw), "JSON", beyond_ifeval=False
     ),
     presence(
         "detectable_format:title",

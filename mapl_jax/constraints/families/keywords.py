@@ -146,13 +146,7 @@ class WordFrequency(Family):
     """How often one word or letter occurs, compared with a threshold."""
 
     def __init__(
-        self,
-        id: str,
-        word_key: str,
-        number_key: str,
-        relation_key: str,
-        *,
-        letters: bool,
+        self, id: str, word_key: str, number_key: str, relation_key: str, *, letters: bool
     ):
         self.word: Parameter[str] = (Character if letters else Phrase)(word_key, slot="word")
         self.threshold = Threshold.of(number_key, relation_key)
@@ -272,23 +266,9 @@ class WordOrder(Family):
 
 
 FAMILIES: tuple[Family, ...] = (
-    Words(
-        "keywords:existence",
-        "keywords",
-        False,
-    ),
-    Words(
-        "keywords:forbidden_words",
-        "forbidden_words",
-        True,
-    ),
-    WordFrequency(
-        "keywords:frequency",
-        "keyword",
-        "frequency",
-        "relation",
-        letters=False,
-    ),
+    Words("keywords:existence", "keywords", False),
+    Words("keywords:forbidden_words", "forbidden_words", True),
+    WordFrequency("keywords:frequency", "keyword", "frequency", "relation", letters=False),
     Count(
         "keywords:repeated_words",  # readers found its sentences hard to follow
         lambda text: text.repeated_words,
@@ -300,8 +280,5 @@ FAMILIES: tuple[Family, ...] = (
         ),
         quantity="repeated words",
     ),
-    WordOrder(
-        "keywords:word_order",
-        held_out=True,
-    ),
+    WordOrder("keywords:word_order", held_out=True),
 )

@@ -49,11 +49,7 @@ class InitialLetter(Family):
 
 FAMILIES: tuple[Family, ...] = (
     WordFrequency(
-        "keywords:letter_frequency",
-        "letter",
-        "let_frequency",
-        "let_relation",
-        letters=True,
+        "keywords:letter_frequency", "letter", "let_frequency", "let_relation", letters=True
     ),
     InitialLetter("keywords:initial_letter", suits=spaced),
     Count(

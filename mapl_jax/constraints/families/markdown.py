@@ -75,21 +75,11 @@ FAMILIES: tuple[Family, ...] = (
         quantity="numbered lines",
     ),
     Count(
-        "detectable_format:headings",
-        lambda text: text.kinds(markdown.HEADING),
-        quantity="headings",
+        "detectable_format:headings", lambda text: text.kinds(markdown.HEADING), quantity="headings"
     ),
-    Table(
-        "detectable_format:table",
-    ),
+    Table("detectable_format:table"),
+    presence("detectable_format:bold", lambda text: marks.bold(text.visible) > 0, "bold text"),
     presence(
-        "detectable_format:bold",
-        lambda text: marks.bold(text.visible) > 0,
-        "bold text",
-    ),
-    presence(
-        "detectable_format:code_block",
-        lambda text: text.kinds(markdown.FENCE) > 0,
-        "code block",
+        "detectable_format:code_block", lambda text: text.kinds(markdown.FENCE) > 0, "code block"
     ),
 )

@@ -95,11 +95,7 @@ FAMILIES: tuple[Family, ...] = (
         "length_constraints:blank_line_paragraphs",
         lambda text: len(text.paragraphs),
         # A list belongs to what introduces it or not, a line break begins a paragraph or not.
-        readings=(
-            lambda text: text.blocks,
-            lambda text: len(text.lines),
-            readings.sure_paragraphs,
-        ),
+        readings=(lambda text: text.blocks, lambda text: len(text.lines), readings.sure_paragraphs),
         quantity="paragraphs",
     ),
     # Held out, as it fits few pairs: only paragraphs that nobody doubts count.

@@ -334,9 +334,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _flag("first_sentence_exclamation", _of_first(_exclaims), ("character:!", "first sentence")),
     _flag(
-        "last_sentence_exclamation",
-        _of_last(_exclaims),
-        ("character:!", "last sentence", "ending"),
+        "last_sentence_exclamation", _of_last(_exclaims), ("character:!", "last sentence", "ending")
     ),
     *(
         _flag(

@@ -47,5 +47,5 @@ FORMS: dict[str, tuple[Form, ...]] = {
             """,
             negated=True,
         ),
-    ),
+    )
 }
