@@ -96,7 +96,7 @@ def _write(
 
 
 def base_of(folder: Path) -> str:
-    """The base that adapters are for: a folder, as PEFT finds it or beside the adapters, or a name."""
+    """The base of adapters: a folder, as PEFT finds it or beside the adapters, or a hub name."""
     path = folder / layout.ADAPTER_CONFIG
     name = read_json(path).get("base_model_name_or_path")
     if not isinstance(name, str) or not name:
