@@ -17,7 +17,7 @@ from mapl_jax.data.settings import TrieSettings
 from mapl_jax.data.sources import Source, local_names
 from mapl_jax.data.trie_set import encode_split
 from mapl_jax.reports.model_card import card_of
-from mapl_jax.runtime import cli, distributed, errors, plugins, publish, settings
+from mapl_jax.runtime import cli, distributed, plugins, publish, settings
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
@@ -55,21 +55,27 @@ class Flags:
 @checked(Flags)
 def export_model(
     model: Model,
-    folder: str | os.PathLike[str],
+    folder: str | os.PathLike[str] = "",
     data: Source = "",
     *,
+    push: str = "",
+    private: bool = False,
     dtype: str = "float32",
     adapter: bool = False,
 ) -> float:
     """Writes a model for others: what `python -m mapl_jax.export` does.
 
-    The folder opens in `transformers` and has a model card. It appears only after it was read back
-    and gave the same numbers.
+    The folder opens in `transformers` and has a model card. It appears, here and on the hub, only
+    after it was read back and gave the same numbers.
 
     Args:
         model: any model, or where it lies.
-        folder: to write; a model that this wrote, unchanged since, is replaced.
+        folder: to write; a model that this wrote, unchanged since, is replaced. May be left out
+            with `push`.
         data: pairs or samples to check with; empty: the held-out rows of its run.
+        push: org/name on the hub to write to as well, with the token in HF_TOKEN or that of
+            `hf auth login`.
+        private: with `push`: only its owners may read what is made.
         dtype: of the weights, "float32" or "bfloat16".
         adapter: write the adapters of a LoRA run as PEFT does, instead of merging them.
 
@@ -77,7 +83,8 @@ def export_model(
         The largest difference that the check found.
 
     Raises:
-        UserError: the folder holds something else, or there is nothing to check with.
+        UserError: the folder holds something else, there is nothing to check with, or the hub
+            refuses it.
 
     Examples:
         >>> import mapl_jax, os, tempfile
@@ -88,23 +95,12 @@ def export_model(
         >>> {"config.json", "model.safetensors", "tokenizer.json"} <= set(os.listdir(folder))
         True
     """
-    check(dtype=dtype, adapter=adapter)
     place = (model.run.path if model.run else model.folder) if isinstance(model, Trained) else model
-    check_folder(folder, whole, [place or "", *local_names(data)])
-    trained = loaded(model)
-    if adapter and trained.model.lora is None:
-        raise UserError("the model has no adapters; leave out adapter")
-    with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
-        tries = rows(trained, data, cache)
-        return write_model(
-            Path(folder),
-            trained,
-            tries,
-            trained.mesh,
-            card=card_of(trained, adapter=adapter),
-            dtype=dtype,
-            adapter=adapter,
-        )
+    options = Flags(
+        output=os.fspath(folder), push=push, private=private, dtype=dtype, adapter=adapter
+    )
+    check(options, [place or "", *local_names(data)], flag="")
+    return write(options, loaded(model), data, flag="")
 
 
 def main(arguments: cli.Arguments[Flags]) -> None:
@@ -112,47 +108,65 @@ def main(arguments: cli.Arguments[Flags]) -> None:
     options = arguments.flags
     if not options.checkpoint:
         raise UserError("no checkpoint given; set --checkpoint=DIR")
-    if not options.output and not options.push:
-        raise UserError("no output given; set --output=DIR, or --push=org/name")
-    check(dtype=options.dtype, adapter=options.adapter, flag="--")
-    if options.output:
-        check_folder(options.output, whole, [options.checkpoint, *local_names(options.data)])
-    if options.push:
-        publish.check(options.push)
+    check(options, [options.checkpoint, *local_names(options.data)])
     mesh = sharding.make_mesh({"data": 1, "fsdp": -1, "tensor": 1})
     trained = restore.load(options.checkpoint, mesh)
+    difference = write(options, trained, options.data)
+    numbers = "rewards" if trained.head else "log-probabilities"
+    say(f"{numbers} of held-out rows: the same to {difference:.2g}")
+    if options.output:
+        say(f"model: {options.output}")
+
+
+def check(options: Flags, inputs: list[str | os.PathLike[str]], flag: str = "--") -> None:
+    """Makes sure, before the work, that a model can be written so.
+
+    Args:
+        options: what is asked for.
+        inputs: what is read.
+        flag: what stands before the names of the options in messages.
+    """
+    if not options.output and not options.push:
+        raise UserError(
+            f"no output given; set {'--output=DIR' if flag else 'folder'}, or {flag}push=org/name"
+        )
+    if options.adapter and options.dtype != "float32":
+        raise UserError(f"adapters are written as float32; leave out {flag}dtype")
+    if options.output:
+        check_folder(options.output, whole, inputs)
+    if options.push:
+        publish.check(options.push)
+
+
+def write(options: Flags, trained: Trained, data: Source, flag: str = "--") -> float:
+    """Writes a model to a folder, to the hub or to both.
+
+    Args:
+        options: where, and how.
+        trained: the model.
+        data: pairs or samples to check with; empty for the run's held-out rows.
+        flag: what stands before the names of the options in messages.
+
+    Returns:
+        The largest difference between what it computes and what it computes once read back.
+    """
     if options.adapter and trained.model.lora is None:
-        raise UserError(f"{options.checkpoint} has no adapters; leave out --adapter")
+        raise UserError(f"the model has no adapters; leave out {flag}adapter")
     with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
         output = Path(options.output or f"{cache}/model")
         difference = write_model(
             output,
             trained,
-            rows(trained, options.data, cache),
-            mesh,
+            rows(trained, data, cache),
+            trained.mesh,
             card=card_of(trained, adapter=options.adapter),
             dtype=options.dtype,
             adapter=options.adapter,
         )
-        numbers = "rewards" if trained.head else "log-probabilities"
-        say(f"{numbers} of held-out rows: the same to {difference:.2g}")
-        if options.output:
-            say(f"model: {options.output}")
         if options.push and distributed.is_main_process():
             address = publish.push(output, options.push, private=options.private)
             say(f"on the hub: {address}")
-
-
-def check(*, dtype: str, adapter: bool, flag: str = "") -> None:
-    """Makes sure that a model can be written so.
-
-    Args:
-        adapter: whether only the adapters are written.
-        flag: what stands before the names of the options in messages.
-    """
-    errors.choice(f"{flag}dtype", dtype, TOLERANCE)
-    if adapter and dtype != "float32":
-        raise UserError(f"adapters are written as float32; leave out {flag}dtype")
+    return difference
 
 
 def rows(trained: restore.Trained, data: Source, cache_dir: str) -> trie_set.TrieSet:

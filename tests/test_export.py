@@ -309,12 +309,18 @@ def test_a_model_goes_to_the_hub_with_its_evaluation(trained, tmp_path, monkeypa
             f"accuracy, {level}": pytest.approx(summary[f"{level}_accuracy"], abs=1e-4)
             for level in ("base", "intra", "inter")
         }
+        mapl_jax.export_model(str(trained), push="org/python", private=True)
+        assert hub.private["org/python"] and hub.repos["org/python"].keys() == files.keys()
         # Nothing is loaded for a hub that does not take it.
         hub.answers["/api/whoami-v2"] = 401
         with pytest.raises(UserError, match="does not accept the token"):
             run_export("nowhere", tmp_path / "out", push="org/rm")
+        with pytest.raises(UserError, match="does not accept the token"):
+            mapl_jax.export_model("nowhere", push="org/rm")
     with pytest.raises(UserError, match="--private is for the hub"):
         run_export(trained, tmp_path / "out", private=True)
+    with pytest.raises(UserError, match="set folder, or push=org/name"):
+        mapl_jax.export_model(str(trained))
 
 
 def test_a_folder_of_other_things_is_left_alone(trained, tmp_path):

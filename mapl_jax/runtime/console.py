@@ -6,10 +6,14 @@ import shutil
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
-import tqdm
+with warnings.catch_warnings():
+    # Libraries import this one, which warns in a notebook without ipywidgets (tqdm 4.67).
+    warnings.simplefilter("ignore")
+    import tqdm.auto
 
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.errors import UserError
@@ -129,7 +133,7 @@ def progress(
 ) -> Iterator["Callable[..., None]"]:
     """Shows how far something has come, once it has taken two seconds.
 
-    A bar on a terminal; elsewhere a line every half minute.
+    A bar on a terminal and in a notebook; elsewhere a line every half minute.
 
     Args:
         what: is being done, such as "scoring".
@@ -152,7 +156,7 @@ def progress(
 
 
 class Progress:
-    """A bar on a terminal, and elsewhere a line now and then."""
+    """A bar on a terminal and in a notebook, and elsewhere a line now and then."""
 
     def __init__(
         self,
@@ -194,7 +198,7 @@ class Progress:
         now = time.perf_counter()
         self._now = (done, total, note)
         self._first = self._first or (done, now)
-        if sys.stderr.isatty():
+        if in_notebook() or sys.stderr.isatty():
             if now > self._due:
                 self._draw(*self._now)
         elif self._is_due(now):
@@ -244,7 +248,7 @@ class Progress:
                 bar_format=f"{bar}{self._what} {counted}{{postfix}}",
                 initial=done,
                 total=total or None,
-                file=sys.stderr,
+                file=sys.stdout if in_notebook() else sys.stderr,
                 ncols=columns(),
                 leave=self._leave,
             )
@@ -257,7 +261,8 @@ class Progress:
 def waiting(doing: str, done: str) -> Iterator[None]:
     """Shows that something goes on which cannot say how far it has come, such as a compiler.
 
-    A line once it has taken two seconds, one every half minute, and one at its end.
+    A line once it has taken two seconds, one every half minute, and one at its end; in a notebook
+    one that is gone at the end.
 
     Args:
         doing: what is being done, such as "compiling the step".
@@ -274,7 +279,10 @@ def waiting(doing: str, done: str) -> Iterator[None]:
         shown = True
         detail_of = ""
         while True:
-            _print([f"{doing} ...{detail_of}"], sys.stderr)
+            if in_notebook():
+                print(f"\r{doing} ...{detail_of}", end="", flush=True)
+            else:
+                _print([f"{doing} ...{detail_of}"], sys.stderr)
             if ended.wait(_LINE_SECONDS):
                 return
             detail_of = f" {time.perf_counter() - began:.0f} s so far"
@@ -289,7 +297,9 @@ def waiting(doing: str, done: str) -> Iterator[None]:
         ended.set()
         if thread:
             thread.join()
-    if shown:
+    if shown and in_notebook():
+        print(f"\r{'':{_COLUMNS}}\r", end="", flush=True)
+    elif shown:
         _print([f"{done} in {time.perf_counter() - began:.0f} s"], sys.stderr)
 
 
@@ -298,6 +308,11 @@ def speaks() -> bool:
     jax = sys.modules.get("jax")
     # Not before jax has started: asking for the process would start it.
     return jax is None or not jax.distributed.is_initialized() or jax.process_index() == 0
+
+
+def in_notebook() -> bool:
+    """Whether a notebook shows what is printed; it shows stderr in red, as what went wrong."""
+    return type(sys.stdout).__module__.startswith("ipykernel.")
 
 
 def columns() -> int:

@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import sys
 import time
 from pathlib import Path
@@ -81,6 +82,19 @@ def test_a_bar_appears_on_a_terminal_after_two_seconds(monkeypatch, clock):
         progress_of(seconds, clock)
         assert ("scoring" in sys.stderr.getvalue()) is seen
         assert "\n" not in sys.stderr.getvalue()
+
+
+def test_a_notebook_shows_what_goes_on_outside_of_stderr_and_takes_it_away(monkeypatch, capsys):
+    class Cell(io.StringIO):
+        __module__ = "ipykernel.iostream"
+
+    monkeypatch.setattr(console, "PATIENCE", 0.0)
+    monkeypatch.setattr(sys, "stdout", Cell())
+    with console.waiting("compiling", "compiled"), console.progress("scoring", "rows") as show:
+        while not all(word in sys.stdout.getvalue() for word in ("compiling", "scoring")):
+            show(1, 2)
+    assert not capsys.readouterr().err
+    assert not re.sub(r"[^\n]*\r", "", sys.stdout.getvalue())
 
 
 def test_plain_lines_appear_elsewhere_now_and_then(capsys, clock):
