@@ -3,10 +3,11 @@
     python notebooks/store.py [NAME.ipynb ...]
 
 Without names, all of them. They run in a folder of their own, and leave nothing in the repository.
-What went to stderr (progress, warnings) is left out.
+Nothing may go to stderr, which notebooks show in red.
 """
 
 import json
+import re
 import sys
 import tempfile
 import time
@@ -34,9 +35,10 @@ def main(names: list[str]) -> None:
 
 
 def tidy(notebook: nbformat.NotebookNode, folder: Path) -> None:
-    """Leaves out times, stderr and the name of the folder."""
+    """Leaves out times, bars and the name of the folder."""
 
     def clean(text: str) -> str:
+        text = re.sub(r"[^\n]*\r|^done in .*\n", "", text, flags=re.M)  # bars written over, times
         return text.replace(f"{folder}/", "").replace(str(folder), ".")
 
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -45,19 +47,21 @@ def tidy(notebook: nbformat.NotebookNode, folder: Path) -> None:
         cell.metadata.pop("execution", None)
         kept: list[nbformat.NotebookNode] = []
         for output in cell.get("outputs", ()):
-            if output.output_type == "stream":
-                if output.name == "stderr":
-                    continue
-                output.text = clean(output.text)
-                if kept and kept[-1].output_type == "stream":
-                    kept[-1].text += output.text
-                    continue
-            else:
+            if output.output_type != "stream":
                 output.data = {
                     kind: clean(value) if isinstance(value, str) else value
                     for kind, value in output.data.items()
                 }
+            elif output.name == "stderr":
+                print(f"a cell writes to stderr:\n{output.text}", file=sys.stderr)
+                continue
+            elif kept and kept[-1].output_type == "stream":
+                kept[-1].text += output.text
+                continue
             kept.append(output)
+        for output in kept:
+            if output.output_type == "stream":
+                output.text = clean(output.text)
         if cell.cell_type == "code":
             cell.outputs = kept
 

@@ -250,7 +250,7 @@ class Progress:
                 total=total or None,
                 file=sys.stdout if in_notebook() else sys.stderr,
                 ncols=columns(),
-                leave=self._leave,
+                leave=self._leave and not in_notebook(),
             )
         self._bar.total = total or None
         self._bar.set_postfix_str(note.replace("  ", " "), refresh=False)
@@ -317,7 +317,7 @@ def in_notebook() -> bool:
 
 def columns() -> int:
     """Width of a bar on this terminal."""
-    return min(shutil.get_terminal_size().columns, _COLUMNS)
+    return _COLUMNS if in_notebook() else min(shutil.get_terminal_size().columns, _COLUMNS)
 
 
 def plain(text: str) -> str:
