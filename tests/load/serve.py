@@ -16,6 +16,8 @@ import sys
 import time
 import urllib.request
 
+import numpy as np
+
 import mapl_jax
 
 
@@ -52,8 +54,7 @@ def main() -> None:
                 print(f"{clients} at a time: {rates[clients]:.1f} requests a second", flush=True)
         finally:
             server.terminate()
-    one, many = rewards.values()
-    worst = max(abs(a - b) for x, y in zip(one, many, strict=True) for a, b in zip(x, y, strict=True))
+    worst = np.abs(np.subtract(*rewards.values())).max()
     print(f"{rates[options.clients] / rates[1]:.1f} times; rewards the same to {worst:.0e}")
 
 
