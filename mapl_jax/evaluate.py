@@ -18,20 +18,19 @@ from jax.sharding import Mesh
 
 from mapl_jax.data import trie_set
 from mapl_jax.data.messages import Prompt, as_messages, as_text
-from mapl_jax.data.settings import ON_ERROR, TEMPLATE_ARGS, TRUNCATION
+from mapl_jax.data.settings import ON_ERROR, TRUNCATION
 from mapl_jax.data.sources import Source, local_names
 from mapl_jax.data.splits import Split, beside_training
 from mapl_jax.evaluation import ifeval_run, implicit, preferences, scored_file, stored
 from mapl_jax.evaluation import rewards as judging
 from mapl_jax.evaluation.ifeval import IfevalSettings
 from mapl_jax.evaluation.scored_file import ScoreSettings
+from mapl_jax.evaluation.settings import CheckpointSettings
 from mapl_jax.evaluation.statistics import Summary
-from mapl_jax.kernels.attention import BACKENDS
 from mapl_jax.kernels.compute import Compute
-from mapl_jax.models.config import DTYPES
 from mapl_jax.models.initial import compute_in
 from mapl_jax.reports import comparison, run
-from mapl_jax.runtime import cli, files, plugins
+from mapl_jax.runtime import cli, files
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import result, say, say_each
 from mapl_jax.runtime.errors import UserError
@@ -39,12 +38,11 @@ from mapl_jax.runtime.files import write_json
 from mapl_jax.runtime.outputs import check_file, check_folder, replacing, whole
 from mapl_jax.runtime.paths import local, shown
 from mapl_jax.runtime.run_folder import RunFolder
-from mapl_jax.runtime.settings import from_section, setting
+from mapl_jax.runtime.settings import from_section, needed, setting
 from mapl_jax.synthesis import prepare
 from mapl_jax.synthesis.settings import Settings as SynthesisSettings
 from mapl_jax.training import restore, sharding
 from mapl_jax.training.restore import Model, Trained, loaded
-from mapl_jax.training.sharding import MeshSettings
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -67,13 +65,9 @@ class Evaluation:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(CheckpointSettings):
     """What a config says of the evaluation of a reward model, or of a policy by its reference."""
 
-    plugins: str = setting("", plugins.HELP)
-    checkpoint: str = setting(
-        "", "a model: a run, one of its checkpoints/STEP, a model folder or a hub name"
-    )
     reference: str = setting(
         "", "of a policy: what its log-probabilities are compared with; empty: as its run says"
     )
@@ -89,7 +83,6 @@ class Settings:
     scores: str = setting("", "file for one line per comparison; empty: none")
     on_error: str = setting("raise", 'what a bad record does: "raise" or "skip"', choices=ON_ERROR)
     columns: str = setting("", "as docs/data.md says: which column is which, or a published form")
-    template_args: str = setting("", TEMPLATE_ARGS)
     synthesize: bool = setting(False, "add instructions to raw pairs")
     max_length: int = setting(
         0, "longest leaf in tokens; 0: that of the run, else 2048", least=32, most=2**20, besides=0
@@ -102,17 +95,9 @@ class Settings:
         'what happens to longer leaves: "truncate" (from the left), "drop" or "error"',
         choices=TRUNCATION,
     )
-    rows_per_batch: int = setting(
-        8, "rows of tokens at once, over all devices", least=1, most=2**20
-    )
-    dtype: str = setting(
-        "float32", 'type of the computation: "float32" or "bfloat16"', choices=tuple(DTYPES)
-    )
-    attention: str = setting("auto", "backend of the reach mask", choices=BACKENDS)
     resamples: int = setting(1000, "resamples of the bootstrap", least=0, most=10**6)
     seed: int = setting(0, "seed of the bootstrap", least=0, most=2**32 - 1)
     synthesis: SynthesisSettings
-    mesh: MeshSettings
 
 
 @checked(Settings)
@@ -280,9 +265,7 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         ifeval_run.score(from_section(IfevalSettings, values))
         return
     config = from_section(Settings, values)
-    for field, what in (("checkpoint", "DIR"), ("data", "FILE")):
-        if not getattr(config, field):
-            raise UserError(f"no {field} given; set --config.{field}={what}")
+    needed(config, checkpoint="DIR", data="FILE")
     output = config.output or arguments.workdir
     inputs = [config.checkpoint, config.reference, *local_names(config.data)]
     scores = check_file(config.scores, preferences.SCORES, inputs) if config.scores else None
@@ -308,8 +291,7 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         tries = trie_set.encode_split(split, trained.tokenizer, settings, cache)
         say(trie_set.describe(str(config.data), tries))
         say_each([str(against)] if against else [])
-        compute = Compute(DTYPES[config.dtype], backend=config.attention)
-        scored = _score(trained, against, tries, mesh, config.rows_per_batch, compute)
+        scored = _score(trained, against, tries, mesh, config.rows_per_batch, config.compute)
         if jax.process_index() == 0:
             _report(config, arguments, trained, against, split, tries.counts, scored, mesh)
 

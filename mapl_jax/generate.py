@@ -28,7 +28,7 @@ from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import ask, result, say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.outputs import check_file
-from mapl_jax.runtime.settings import from_section, setting
+from mapl_jax.runtime.settings import from_section, needed, setting
 from mapl_jax.training.restore import Model, loaded
 
 
@@ -135,8 +135,7 @@ class Settings(SamplerSettings):
 def main(arguments: cli.Arguments[cli.NoFlags]) -> None:
     """Loads, answers."""
     config = from_section(Settings, arguments.config.to_dict())
-    if not config.checkpoint:
-        raise UserError("no checkpoint given; set --config.checkpoint=DIR")
+    needed(config, checkpoint="DIR")
     if config.output and not config.input:
         raise UserError("output is set, but no input; set --config.input=FILE")
     if not config.input and (config.n > 1 or jax.process_count() > 1):

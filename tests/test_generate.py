@@ -214,20 +214,21 @@ def test_a_stopped_command_loses_nothing_and_goes_on(model, tmp_path, monkeypatc
 def test_another_command_does_not_go_on(model, tmp_path, fields, what):
     """Of which anything differs that decides the responses."""
     about = {"seed": 0, "max_new_tokens": 6, "prompts": ["a"], "n": 1}
-    kept = Kept(tmp_path / "out.jsonl", {name: about[name] for name in ("seed", "max_new_tokens")})
+    about_first = {name: about[name] for name in ("seed", "max_new_tokens")}
+    kept = Kept(tmp_path / "out.jsonl", about_first, Response)
     kept.resume({"prompts": ["a"], "n": 1})
     kept.add({(0, 0): Response("a", True)})
     other = {**about, **fields, **({"prompts": ["b"]} if "n" in fields else {})}
     with pytest.raises(UserError, match=rf"out.jsonl.partial holds .* another {what};.*remove"):
-        Kept(tmp_path / "out.jsonl", {}).resume({"n": other.pop("n"), **other})
+        Kept(tmp_path / "out.jsonl", {}, Response).resume({"n": other.pop("n"), **other})
 
 
 def test_two_commands_do_not_write_the_same_responses(tmp_path):
-    first = Kept(tmp_path / "out.jsonl", {})
+    first = Kept(tmp_path / "out.jsonl", {}, Response)
     assert first.resume({}) == {}
     first.add({(1, 0): Response("b", False), (0, 0): Response("a", True)})
     with pytest.raises(UserError, match=r"out.jsonl.partial is in use by another process"):
-        Kept(tmp_path / "out.jsonl", {}).resume({})
+        Kept(tmp_path / "out.jsonl", {}, Response).resume({})
     first.finish([{"response": "a"}])
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from mapl_jax import losses, token_losses
-from mapl_jax.data.rows import Plan, make_plan
+from mapl_jax.data.rows import Plan
 from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels import tiles
 from mapl_jax.kernels.rows import Row
@@ -274,45 +274,3 @@ def _absl_ready() -> None:
 
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
-
-
-def eval_batches(
-    tries: TrieSet,
-    *,
-    rows_per_batch: int,
-    parts: int,
-    host: tuple[int, int] = (0, 1),
-    pad_token: int,
-    samples: int = 0,
-    joint: bool = False,
-    reference: np.ndarray | None = None,
-) -> Batches:
-    """Batches that visit every trie once, in a fixed order.
-
-    Args:
-        rows_per_batch: rows of a batch; made a multiple of `parts`.
-        parts: over how many data parts of the mesh the rows are split.
-        host: which share of the rows this process brings, of how many.
-        joint: score prompt tokens too.
-        reference: log-probabilities of all leaves under the reference.
-    """
-    count = min(samples or len(tries), len(tries))
-    plan = make_plan(
-        tries.lengths[:count],
-        tries.leaves[:count],
-        tries.levels[:count].sum(1),
-        scored=(tries.predicted if joint else tries.response)[:count],
-        row_length=tries.row_length,
-        rows_per_batch=-(-max(rows_per_batch, 1) // parts) * parts,
-        seed=0,
-        shuffle=False,
-    )
-    return Batches(
-        tries,
-        plan,
-        joint=joint,
-        reference=reference,
-        pad_token=pad_token,
-        host=host[0],
-        hosts=host[1],
-    )

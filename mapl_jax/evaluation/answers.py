@@ -46,7 +46,7 @@ T = TypeVar("T", bound=Response | Reward)
 
 
 class Kept(Generic[T]):
-    """The responses so far, or their rewards, in a file beside the one that they end up in.
+    """Responses so far, or their rewards, in a file beside the one that they end up in.
 
     Its first line says what decides them; a command of which anything differs does not go on.
     """
@@ -55,7 +55,7 @@ class Kept(Generic[T]):
         self,
         target: str | os.PathLike[str],
         about: Mapping[str, object],
-        kind: type[T] = Response,  # type: ignore[assignment]
+        kind: type[T],
     ):
         """Prepares; reads and writes nothing yet.
 
@@ -64,7 +64,7 @@ class Kept(Generic[T]):
             about: what decides the responses, by a name for people, as values of JSON.
             kind: what is kept.
         """
-        self.kind: type[T] = kind
+        self.kind = kind
         self.what = f"{kind.__name__.lower()}s"
         self.target = outputs.check_file(target, MARKS[self.what])
         part = self.target.with_name(f"{self.target.name}.partial")

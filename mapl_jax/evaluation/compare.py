@@ -12,7 +12,7 @@ from mapl_jax.evaluation import differences, following, likelihood, preferences,
 from mapl_jax.evaluation.differences import Difference, Key
 from mapl_jax.evaluation.evaluators import evaluator_of, kind_of
 from mapl_jax.evaluation.preferences import percent
-from mapl_jax.evaluation.statistics import Summary
+from mapl_jax.evaluation.statistics import Summary, with_interval
 from mapl_jax.losses import LEVELS
 from mapl_jax.runtime import storage
 from mapl_jax.runtime.console import text_table
@@ -213,14 +213,10 @@ def _kept_row(comparison: Comparison) -> list[str]:
     for run in comparison.runs:
         verdicts = [kept for answer in run.answers for kept in answer.kept]
         row.append(percent(sum(verdicts) / max(len(verdicts), 1)) if run.answers else "-")
-    for kept in comparison.kept:
-        ends = (
-            [100 * kept[f"instruction_difference{end}"] for end in ("", "_low", "_high")]
-            if kept
-            else []
-        )
-        row.append("{:+.1f} [{:+.1f}, {:+.1f}]".format(*ends) if ends else "-")
-    return row
+    return row + [
+        with_interval(kept, "instruction_difference", "+.1f", scale=100) if kept else "-"
+        for kept in comparison.kept
+    ]
 
 
 def difference_text(difference: Difference | None, is_share: bool) -> str:

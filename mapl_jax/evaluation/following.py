@@ -155,16 +155,9 @@ def table_cells(summary: Summary) -> list[list[str]]:
             with_count = f"with {count} instructions" if kind == "prompt" else f"{count} a prompt"
             parts.append((f"{kind}s, {with_count}", part))
         for name, part in parts:
-            sides = (f"{kind}_{side}" for side in ("before", "after", "difference"))
-            rows.append([name, str(part[f"{kind}s"]), *(_cell(part, side) for side in sides)])
+            sides = (f"{100 * part[f'{kind}_{side}']:.1f} %" for side in ("before", "after"))
+            difference = statistics.with_interval(
+                part, f"{kind}_difference", "+.1f", scale=100, unit=" %"
+            )
+            rows.append([name, str(part[f"{kind}s"]), *sides, difference])
     return rows
-
-
-def _cell(summary: Summary, field: str) -> str:
-    if not field.endswith("difference"):
-        return f"{100 * summary[field]:.1f} %"
-    text = f"{100 * summary[field]:+.1f} %"
-    if f"{field}_low" in summary:
-        low, high = (100 * summary[f"{field}_{end}"] for end in ("low", "high"))
-        text += f" [{low:+.1f}, {high:+.1f}]"
-    return text

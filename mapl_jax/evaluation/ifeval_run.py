@@ -12,8 +12,6 @@ from mapl_jax.evaluation import ifeval, ifeval_files, judges, kept_pairs, sample
 from mapl_jax.evaluation.answers import RESPONSES, with_responses
 from mapl_jax.evaluation.ifeval import IfevalSettings
 from mapl_jax.evaluation.ifeval_files import Task
-from mapl_jax.kernels.compute import Compute
-from mapl_jax.models.config import DTYPES
 from mapl_jax.runtime.console import result, say, say_each
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.outputs import check_file
@@ -109,7 +107,7 @@ def _rewards(
         config.selector,
         mesh=sharding.make_mesh(config.mesh),
         rows_per_batch=config.rows_per_batch,
-        compute=Compute(DTYPES[config.dtype], backend=config.attention),
+        compute=config.compute,
         max_length=config.max_length,
     )
     return judge([task.messages for task in tasks], texts)

@@ -96,15 +96,12 @@ def table_cells(before: Summary | None, after: Summary) -> list[list[str]]:
         *(["perplexity before"] if before is not None else []),
         f"{name} [95 % interval]" if interval else name,
     ]
-    value = f"{after['perplexity']:.2f}"
-    if interval:
-        value += f" [{after['perplexity_low']:.2f}, {after['perplexity_high']:.2f}]"
     row = [
         "held out",
         str(after["responses"]),
         str(after["response_tokens"]),
         *([f"{before['perplexity']:.2f}"] if before is not None else []),
-        value,
+        statistics.with_interval(after, "perplexity", ".2f"),
     ]
     return [header, row]
 

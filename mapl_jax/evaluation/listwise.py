@@ -198,8 +198,5 @@ def _cell(
     """A number, with its interval where it has one and the line has room."""
     if key not in one:
         return "-"
-    text = f"{scale * one[key]:{form}}{unit}"
-    if interval and f"{key}_low" in one:
-        low, high = (f"{scale * one[f'{key}_{end}']:{form}}" for end in ("low", "high"))
-        text += f" [{low}, {high}]"
-    return text
+    numbers = one if interval else {key: one[key]}
+    return statistics.with_interval(numbers, key, form, scale=scale, unit=unit)

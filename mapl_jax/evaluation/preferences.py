@@ -250,10 +250,7 @@ def table_cells(before: Summary | None, after: Summary) -> list[list[str]]:
     for level in LEVELS:
         if f"{level}_count" not in after:
             continue
-        score = percent(after[f"{level}_accuracy"])
-        if f"{level}_accuracy_low" in after:
-            ends = (100 * after[f"{level}_accuracy_{end}"] for end in ("low", "high"))
-            score += " [{:.1f}, {:.1f}]".format(*ends)
+        score = statistics.with_interval(after, f"{level}_accuracy", ".1f", scale=100, unit=" %")
         row = [level, str(after[f"{level}_count"])]
         if before is not None:
             value = before.get(f"{level}_accuracy")

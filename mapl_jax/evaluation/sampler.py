@@ -13,23 +13,21 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mapl_jax.data import tokenization
 from mapl_jax.data.messages import Message
-from mapl_jax.data.settings import TEMPLATE_ARGS
 from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.evaluation import following
 from mapl_jax.evaluation.answers import Job, Kept, Response
-from mapl_jax.kernels.attention import BACKENDS
+from mapl_jax.evaluation.settings import CheckpointSettings
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import axes, generation
-from mapl_jax.models.config import DTYPES, DecoderConfig
+from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.generation import Sampling
 from mapl_jax.models.heads import LogpHead
 from mapl_jax.models.parameters import Params
-from mapl_jax.runtime import console, plugins, settings
+from mapl_jax.runtime import console, settings
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.settings import setting
 from mapl_jax.training import restore, sharding
 from mapl_jax.training.settings import RunSettings
-from mapl_jax.training.sharding import MeshSettings
 
 # Prompts of a batch are padded to the next power of two from here on: few programs to compile.
 SHORTEST = 64
@@ -200,10 +198,9 @@ AUTO = -1.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SamplerSettings:
+class SamplerSettings(CheckpointSettings):
     """What a config says of a policy that answers."""
 
-    plugins: str = setting("", plugins.HELP)
     checkpoint: str = setting(
         "", "a policy: a run, one of its checkpoints/STEP, a model folder or a hub name"
     )
@@ -223,13 +220,7 @@ class SamplerSettings:
         most=1,
     )
     rows_per_batch: int = setting(16, "responses generated at once", least=1, most=2**16)
-    dtype: str = setting(
-        "float32", 'type of the computation: "float32" or "bfloat16"', choices=tuple(DTYPES)
-    )
-    attention: str = setting("auto", "backend of the reach mask", choices=BACKENDS)
-    template_args: str = setting("", TEMPLATE_ARGS)
     seed: int = setting(0, "seed of what is drawn", least=0, most=2**32 - 1)
-    mesh: MeshSettings = dataclasses.field(default_factory=MeshSettings)
 
     def __post_init__(self) -> None:
         settings.check(self, "")
@@ -257,8 +248,7 @@ def load(
         config: what it answers with.
         output: the file that the responses end up in; empty to keep none.
     """
-    if not config.checkpoint:
-        raise UserError("no checkpoint given; set --config.checkpoint=DIR")
+    settings.needed(config, checkpoint="DIR")
     mesh = sharding.make_mesh(config.mesh)
     policy_model = restore.load(config.checkpoint, mesh, config.template_args)
     if policy_model.head:
@@ -270,12 +260,12 @@ def load(
         sampling=config.sampling(stops(policy_model.tokenizer, policy_model.model)),
         seed=config.seed,
         rows_per_batch=rows_per_batch,
-        compute=Compute(DTYPES[config.dtype], backend=config.attention),
+        compute=config.compute,
     )
     kept = None
     if output:
         names = ("max_new_tokens", "temperature", "top_p", "seed", "dtype")
         about = {name: getattr(config, name) for name in names}
         about |= {"checkpoint": policy_model.fingerprint(), "ends": respond.sampling.stops}
-        kept = Kept[Response](output, about)
+        kept = Kept(output, about, Response)
     return functools.partial(respond, policy_model.params, kept=kept), kept

@@ -11,20 +11,16 @@ from mapl_jax.data.fields import as_object, kind_of
 from mapl_jax.data.messages import Message, replies_of, split_conversation
 from mapl_jax.data.readers import BadRecord, read_entries
 from mapl_jax.data.records import prompt_in_record
-from mapl_jax.data.settings import TEMPLATE_ARGS
 from mapl_jax.data.sources import local_names
 from mapl_jax.data.values import plain
 from mapl_jax.evaluation import rewards
 from mapl_jax.evaluation.answers import REWARDS, Job, Kept, Reward
-from mapl_jax.kernels.attention import BACKENDS
-from mapl_jax.kernels.compute import Compute
-from mapl_jax.models.config import DTYPES
-from mapl_jax.runtime import console, plugins
+from mapl_jax.evaluation.settings import CheckpointSettings
+from mapl_jax.runtime import console
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.outputs import check_file
-from mapl_jax.runtime.settings import setting
+from mapl_jax.runtime.settings import needed, setting
 from mapl_jax.training import sharding
-from mapl_jax.training.sharding import MeshSettings
 
 # Columns of one response and of several; without them, `messages` ends with the response.
 ONE, SEVERAL = ("response", "completion"), ("responses",)
@@ -34,13 +30,9 @@ TOGETHER = 256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ScoreSettings:
+class ScoreSettings(CheckpointSettings):
     """What a config says of the rewards of a file of responses."""
 
-    plugins: str = setting("", plugins.HELP)
-    checkpoint: str = setting(
-        "", "a reward model: a run, one of its checkpoints/STEP, a model folder or a hub name"
-    )
     input: str = setting(
         "", "records of a prompt with response or responses: a file, a folder or a hub name"
     )
@@ -48,15 +40,6 @@ class ScoreSettings:
     max_length: int = setting(
         0, "longest text in tokens; 0: that of the run, else 2048", least=32, most=2**20, besides=0
     )
-    rows_per_batch: int = setting(
-        8, "rows of tokens at once, over all devices", least=1, most=2**20
-    )
-    dtype: str = setting(
-        "float32", 'type of the computation: "float32" or "bfloat16"', choices=tuple(DTYPES)
-    )
-    attention: str = setting("auto", "backend of the reach mask", choices=BACKENDS)
-    template_args: str = setting("", TEMPLATE_ARGS)
-    mesh: MeshSettings = dataclasses.field(default_factory=MeshSettings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,9 +64,7 @@ def score(config: ScoreSettings) -> None:
     Raises:
         UserError: there is no reward model, or a record is bad.
     """
-    for name, what in (("checkpoint", "DIR"), ("input", "FILE")):
-        if not getattr(config, name):
-            raise UserError(f"no {name} given; set --config.{name}={what}")
+    needed(config, checkpoint="DIR", input="FILE")
     if config.output:
         check_file(config.output, REWARDS, [config.checkpoint, *local_names(config.input)])
     records = read(config.input)
@@ -102,7 +83,7 @@ def score(config: ScoreSettings) -> None:
         mesh,
         max_length=longest,
         rows_per_batch=config.rows_per_batch,
-        compute=Compute(DTYPES[config.dtype], backend=config.attention),
+        compute=config.compute,
     )
     kept, known = None, dict[Job, Reward]()
     if config.output:

@@ -77,6 +77,17 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def with_interval(
+    numbers: Mapping[str, float], name: str, form: str, *, scale: float = 1, unit: str = ""
+) -> str:
+    """A number as people read it; with `{name}_low` and `{name}_high`, its interval in brackets."""
+    text = f"{scale * numbers[name]:{form}}{unit}"
+    if f"{name}_low" in numbers:
+        low, high = (f"{scale * numbers[f'{name}_{end}']:{form}}" for end in ("low", "high"))
+        text += f" [{low}, {high}]"
+    return text
+
+
 def shares(
     parts: Mapping[str, np.ndarray], whole: np.ndarray, *, seed: int, resamples: int
 ) -> dict[str, float]:

@@ -73,10 +73,26 @@ def report_pictures(model: Model) -> dict[str, Gallery]:
         ['Accuracy by level', 'Accuracy by number of instructions']
         >>> mapl_jax.set_verbosity("normal")
     """
-    run = model.run if isinstance(model, Trained) else RunFolder(model)
-    if run is None:
+    folder = model.run if isinstance(model, Trained) else RunFolder(model)
+    if folder is None:
         raise UserError("this model comes from no run, and so has no report")
-    return read_pictures(run)
+    before, after = (stored.read_summary(folder)["eval"].get(side) for side in SIDES)
+    kind = kind_of(after)
+    scores = {
+        which: stored.read_scores(folder, which, evaluator_of(kind))
+        for which in SIDES
+        if which == "after" or (folder.eval / f"{which}.jsonl").exists()
+    }
+    pictures = {"curves": Gallery(curves(read_metrics(folder.metrics), before, after))}
+    if kind == "demonstrations":
+        return {**pictures, "length": Gallery(losses(scores["after"]))}
+    return {
+        **pictures,
+        "accuracy": Gallery(_accuracy(before, after)),
+        "margins": Gallery(margins(scores.get("before"), scores["after"])),
+        "length": Gallery(length(scores["after"])),
+        "calibration": Gallery(calibration(scores["after"])),
+    }
 
 
 # Of a run's page, to what lies beside it.
@@ -130,7 +146,6 @@ def write_report(
     scored_before: Scored | None,
     scored_after: Scored | None,
     metrics: Sequence[Summary] = (),
-    notes: Sequence[str] = (),
     device: str = "",
     answers: Sequence[Sequence[following.Answer]] = (),
     samples: Iterable[Sample] = (),
@@ -187,7 +202,6 @@ def write_report(
         kept=kept,
         answers=list(zip(*answers, strict=True)),
         counts=_counts(summary),
-        notes=notes,
         command=command,
         config=summary.get("config"),
         links=links,
@@ -298,27 +312,6 @@ def _flat(counts: Summary, prefix: str = "") -> Iterator[tuple[str, object]]:
             yield f"{prefix}{words}", value
 
 
-def read_pictures(folder: RunFolder) -> dict[str, Gallery]:
-    """The pictures of the report of a finished run."""
-    before, after = (stored.read_summary(folder)["eval"].get(side) for side in SIDES)
-    kind = kind_of(after)
-    scores = {
-        which: stored.read_scores(folder, which, evaluator_of(kind))
-        for which in SIDES
-        if which == "after" or (folder.eval / f"{which}.jsonl").exists()
-    }
-    pictures = {"curves": Gallery(curves(read_metrics(folder.metrics), before, after))}
-    if kind == "demonstrations":
-        return {**pictures, "length": Gallery(losses(scores["after"]))}
-    return {
-        **pictures,
-        "accuracy": Gallery(_accuracy(before, after)),
-        "margins": Gallery(margins(scores.get("before"), scores["after"])),
-        "length": Gallery(length(scores["after"])),
-        "calibration": Gallery(calibration(scores["after"])),
-    }
-
-
 def finish(
     folder: RunFolder,
     config: Config,
@@ -359,7 +352,6 @@ def finish(
         scored_before=scored["before"],
         scored_after=scored["after"],
         metrics=metrics,
-        notes=[],
         device=str(facts["device"]),
         answers=answers,
         samples=samples(),

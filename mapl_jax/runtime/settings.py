@@ -256,6 +256,17 @@ def _made(cls: type[S], section: Mapping[str, Any], name: str) -> S:
     return cls(**values)
 
 
+def needed(settings: object, **what: str) -> None:
+    """Makes sure that fields are set which have no default that means anything.
+
+    Args:
+        what: field -> what to set it to, for the message.
+    """
+    for name, value in what.items():
+        if not getattr(settings, name):
+            raise UserError(f"no {name} given; set --config.{name}={value}")
+
+
 def replace(settings: S, values: Mapping[str, object]) -> S:
     """The same settings with other values.
 

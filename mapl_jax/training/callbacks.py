@@ -124,10 +124,6 @@ class Callbacks:
         # Whatever they do when they are made, write a file for example, is done once.
         self._made = list(map(made, self.names)) if distributed.is_main_process() else []
 
-    def has(self, hook: str) -> bool:
-        """Whether any callback has a method of that name."""
-        return any(hasattr(callback, hook) for callback in self._made)
-
     def call(self, hook: str, step: int, about: object) -> Iterator[tuple[str, str]]:
         """Calls a method of all callbacks that have it.
 
@@ -158,7 +154,7 @@ class Callbacks:
 
     def end(self, folder: RunFolder, step: int | None) -> None:
         """Tells them that a run is over, once everything is written."""
-        if distributed.is_main_process() and self.has("on_end"):
+        if self._made:
             about = floats(read_json(folder.summary)["eval"]["after"])
             list(self.call("on_end", step or 0, about))
 

@@ -241,11 +241,12 @@ def open_newest(directory: str | os.PathLike[str]) -> int:
     chosen = Choice(None, {})
     with distributed.main_process_first():
         if distributed.is_main_process():
-            if links := [at for at in saved_steps(directory) if _link(directory, at)]:
-                raise UserError(
-                    f"checkpoint {links[0]} in {directory} is a link; put the folder itself there, "
-                    "since a run removes old checkpoints"
-                )
+            for at in saved_steps(directory):
+                if (Path(directory) / str(at)).is_symlink():
+                    raise UserError(
+                        f"checkpoint {at} in {directory} is a link; put the folder itself there, "
+                        "since a run removes old checkpoints"
+                    )
             chosen = choose(directory)
             if chosen.step and not (Path(directory) / str(chosen.step) / files.SEAL).exists():
                 console.notice(f"checkpoint {chosen.step} has no checksums; it is used unchecked")
@@ -256,10 +257,6 @@ def open_newest(directory: str | os.PathLike[str]) -> int:
                 )
                 shutil.rmtree(Path(directory) / str(step))
     return distributed.broadcast_from_main(chosen.step or 0)
-
-
-def _link(directory: str | os.PathLike[str], step: int) -> bool:
-    return (Path(directory) / str(step)).is_symlink()
 
 
 def saved_steps(directory: str | os.PathLike[str]) -> list[int]:

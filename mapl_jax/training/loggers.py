@@ -88,7 +88,7 @@ class Wandb:
     def __init__(self, about: About):
         wandb = _module("wandb")
         self._run = wandb.init(
-            project=_project("WANDB_PROJECT"),
+            project=os.environ.get("WANDB_PROJECT") or PROJECT,
             name=about.name,
             id=about.id,
             resume="allow",
@@ -113,9 +113,9 @@ class Trackio:
 
     def __init__(self, about: About):
         self._trackio = _module("trackio")
-        space = _environment("TRACKIO_SPACE_ID")
+        space = os.environ.get("TRACKIO_SPACE_ID")
         self._trackio.init(
-            project=_project("TRACKIO_PROJECT"),
+            project=os.environ.get("TRACKIO_PROJECT") or PROJECT,
             name=about.name or about.id,
             resume="allow",
             config=dict(about.config),
@@ -164,11 +164,3 @@ def _module(name: str) -> Any:
             f"train.logger asks for {name}, which is not installed ({error}); pip install {name}, "
             "or leave it out"
         ) from None
-
-
-def _environment(name: str) -> str:
-    return os.environ.get(name, "")
-
-
-def _project(name: str) -> str:
-    return _environment(name) or PROJECT

@@ -8,7 +8,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -22,6 +22,7 @@ from mapl_jax.runtime.files import write_json
 from mapl_jax.runtime.paths import shown
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.training import sums
+from mapl_jax.training.metrics import MetricsWriter
 from mapl_jax.training.preemption import Preemption
 from mapl_jax.training.settings import TrainSettings
 from mapl_jax.training.step import StepMetrics, TrainState, to_floats
@@ -29,16 +30,6 @@ from mapl_jax.training.watch import Watch
 
 # Steps in a row that may be left out; with more, a run learns nothing any more.
 MOST_LEFT_OUT = 100
-
-
-class Writer(Protocol):
-    """Where metrics go; see `mapl_jax.training.metrics.MetricsWriter`."""
-
-    def write(self, step: int, values: Mapping[str, float], split: str) -> None:
-        """Records values of a step."""
-
-    def progress(self, step: int, values: Mapping[str, float]) -> None:
-        """Shows values of a step."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +71,7 @@ def train(
     *,
     start: int,
     to_device: Callable[[Batch], Batch],
-    writer: Writer,
+    writer: MetricsWriter,
     evaluate: Callable[[Params, int], Mapping[str, float]],
     save: Callable[[int, TrainState], None],
     epoch_at: Callable[[int], float],
@@ -152,7 +143,7 @@ class _Log:
 
     def __init__(
         self,
-        writer: Writer,
+        writer: MetricsWriter,
         schedule: Schedule,
         epoch_at: Callable[[int], float],
         on_nonfinite: Callable[[int, Mapping[str, float], jax.Array], None],

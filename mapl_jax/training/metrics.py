@@ -153,20 +153,16 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, 1):
         try:
             record = parse_json(line)
-        except ValueError:
-            record = None
-        if not isinstance(record, dict) or not _is_line(record):
+            if type(record["step"]) is not int or record["split"] not in SPLITS:
+                raise ValueError
+        except (ValueError, LookupError, TypeError):
             if number == len(lines):
                 break
             raise UserError(
                 f"{path}, line {number} is damaged; remove the line, which only the report reads"
-            )
+            ) from None
         records.append(record)
     return records
-
-
-def _is_line(record: Mapping[str, object]) -> bool:
-    return type(record.get("step")) is int and record.get("split") in SPLITS
 
 
 def _cut(path: Path, step: int) -> list[dict[str, Any]]:

@@ -7,7 +7,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from mapl_jax.data.encode import TrieRecord
-from mapl_jax.data.loader import Batch, Batches, eval_batches, stream
+from mapl_jax.data.loader import Batch, Batches, stream
+from mapl_jax.data.rows import make_plan
 from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.runtime.console import progress
 from mapl_jax.runtime.errors import UserError
@@ -27,22 +28,34 @@ def held_out(
     joint: bool = False,
     reference: np.ndarray | None = None,
 ) -> Batches:
-    """Batches that visit every trie once, of which this process brings its share.
+    """Batches that visit every trie once, in a fixed order; this process brings its share of each.
 
     Args:
-        rows_per_batch: rows of a batch; and the others as for `loader.eval_batches`.
+        rows_per_batch: rows of a batch; made a multiple of the mesh's data parts.
+        samples: only the first that many tries; 0 for all.
         joint: score prompt tokens too.
         reference: log-probabilities of all leaves under the reference.
     """
-    return eval_batches(
+    parts, (host, hosts) = sharding.data_parts(mesh), sharding.host_of(mesh)
+    count = min(samples or len(tries), len(tries))
+    plan = make_plan(
+        tries.lengths[:count],
+        tries.leaves[:count],
+        tries.levels[:count].sum(1),
+        scored=(tries.predicted if joint else tries.response)[:count],
+        row_length=tries.row_length,
+        rows_per_batch=-(-max(rows_per_batch, 1) // parts) * parts,
+        seed=0,
+        shuffle=False,
+    )
+    return Batches(
         tries,
-        rows_per_batch=rows_per_batch,
-        parts=sharding.data_parts(mesh),
-        host=sharding.host_of(mesh),
-        pad_token=pad_token,
-        samples=samples,
+        plan,
         joint=joint,
         reference=reference,
+        pad_token=pad_token,
+        host=host,
+        hosts=hosts,
     )
 
 

@@ -5,7 +5,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from mapl_jax.losses import LEVELS
 from mapl_jax.runtime import distributed
@@ -113,7 +113,7 @@ class Watch:
         Returns:
             Whether the best one is there, if there was one.
         """
-        self.progress = {**START, **found}  # type: ignore[typeddict-item]
+        self.progress = cast(Progress, {**START, **found})
         if self.progress["by"] not in self.callbacks.names:
             self.progress |= {"by": "", "why": ""}
         there = not self.progress["best"] or self.progress["best"] in kept

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mapl_jax import losses, pair_losses
-from mapl_jax.data import loader, tokenization, trie_set
+from mapl_jax.data import tokenization, trie_set
 from mapl_jax.data.loader import Batches
 from mapl_jax.data.rows import make_plan
 from mapl_jax.data.settings import TrieSettings
@@ -137,9 +137,7 @@ def reference_of(tries, objective, *, rows=8):
     )
     return scoring.all_leaves(
         lambda batch: leaves(parameters(), sharding.to_device(batch, mesh)),
-        loader.eval_batches(
-            tries, rows_per_batch=rows, parts=1, pad_token=0, joint=objective.joint
-        ),
+        scoring.held_out(tries, mesh, rows_per_batch=rows, pad_token=0, joint=objective.joint),
         PATHS,
     )
 
