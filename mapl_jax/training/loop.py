@@ -185,21 +185,21 @@ class _Log:
     def _read(self) -> None:
         if self._pending is None:
             return
-        (done, metrics), self._pending = self._pending, None
+        (done, measured), self._pending = self._pending, None
         # The rows of all devices are not looked at unless something is wrong.
-        rows, metrics = metrics.rows, jax.device_get(metrics._replace(rows=metrics.finite))
-        values = to_floats(metrics)
-        self._left_out = 0 if metrics.finite else self._left_out + 1
-        if not metrics.finite:
+        rows, measured = measured.rows, jax.device_get(measured._replace(rows=measured.finite))
+        values = to_floats(measured)
+        self._left_out = 0 if measured.finite else self._left_out + 1
+        if not measured.finite:
             self._on_nonfinite(done, values, rows)
-        if self._left_out == MOST_LEFT_OUT or metrics.skipped == self._schedule.steps:
+        if self._left_out == MOST_LEFT_OUT or measured.skipped == self._schedule.steps:
             raise UserError(
                 f"the last {self._left_out} steps were not finite, each of them was left out, and "
                 f"nothing is learned any more; lower train.learning_rate, look at the samples in "
                 f"nonfinite/, and begin in another --workdir"
             )
         self._watch.stepped(done, values)
-        self._samples += sums.samples(metrics.sums)
+        self._samples += sums.samples(measured.sums)
         self._tokens += values["num_tokens"]
         if done % self._schedule.log_every == 0 or done == self._schedule.steps:
             now = time.perf_counter()

@@ -114,7 +114,6 @@ def test_a_report_shows_responses_side_by_side(tmp_path):
         scored_before=None,
         scored_after=None,
         metrics=[],
-        notes=[],
         device="cpu",
         answers=(before, after),
     )

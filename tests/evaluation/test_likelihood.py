@@ -65,7 +65,6 @@ def test_the_table_and_the_report_have_both_sides(tmp_path, two):
         scored_before=scored() if two else None,
         scored_after=scored(),
         metrics=[{"step": i, "split": "train", "loss": 3.0 - i} for i in (1, 2)],
-        notes=[],
         device="cpu",
     )
     page = path.read_text()
