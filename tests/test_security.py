@@ -153,7 +153,6 @@ def test_the_report_of_a_run_shows_code_as_text(tmp_path):
         scored_before=scored(),
         scored_after=scored(),
         metrics=[{"step": 1, "split": "train", "base_loss": 0.7, "base_accuracy": 0.5}],
-        notes=[EVIL],
         device=EVIL,
         answers=[answers, answers],
     )

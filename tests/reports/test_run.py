@@ -160,7 +160,6 @@ def test_a_full_report_is_whole_and_reaches_for_nothing(tmp_path):
         scored(40),
         summary=summary,
         metrics=METRICS,
-        notes=["A note."],
         samples=samples(40),
     )
     assert [x.name for x in path.parent.iterdir()] == ["report.html"]
