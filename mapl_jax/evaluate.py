@@ -162,7 +162,9 @@ def _reference(trained: Trained, named: str, beta: float) -> implicit.Reference 
     if not trained.head:
         return implicit.reference_of(trained, named, beta)
     if named or beta:
-        raise UserError("reference and beta are of a policy, and this is a reward model")
+        raise UserError(
+            "reference and beta apply to a policy, and this is a reward model; leave them out"
+        )
     return None
 
 
@@ -237,7 +239,7 @@ def score(
 def _reward_model(model: Model) -> Trained:
     trained = loaded(model)
     if not trained.head:
-        raise UserError("this is a policy, which has no score; give a reward model")
+        raise UserError("this is a policy, which gives no rewards; give a reward model")
     return trained
 
 
@@ -271,7 +273,9 @@ def main(arguments: cli.Arguments[Flags]) -> None:
     scores = check_file(config.scores, preferences.SCORES, inputs) if config.scores else None
     folder = check_folder(output, whole, inputs) if output else None
     if scores and folder and (scores in (folder, *folder.parents) or folder in scores.parents):
-        raise UserError(f"output ({output}) and scores ({config.scores}) must be beside each other")
+        raise UserError(
+            f"output ({output}) and scores ({config.scores}): neither may lie inside the other"
+        )
     mesh = sharding.make_mesh(config.mesh)
     trained = restore.load(config.checkpoint, mesh, config.template_args)
     against = _reference(trained, config.reference, config.beta)

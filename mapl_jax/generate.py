@@ -75,11 +75,11 @@ def generate_responses(
         [2]
     """
     if n > 1 and temperature == 0:
-        raise UserError(f"n={n} responses at temperature 0 are all the same")
+        raise UserError(f"at temperature 0 all n={n} responses are the same; leave temperature out")
     conversations = [as_messages(x, f"prompt {number}") for number, x in enumerate(prompts, 1)]
     policy = loaded(model)
     if policy.head:
-        raise UserError("this is a reward model, which answers nothing")
+        raise UserError("this is a reward model, which cannot answer; give a policy")
     sampling = Sampling(
         max_new_tokens,
         sampler.stops(policy.tokenizer, policy.model),
@@ -139,7 +139,9 @@ def main(arguments: cli.Arguments[cli.NoFlags]) -> None:
     if config.output and not config.input:
         raise UserError("output is set, but no input; set --config.input=FILE")
     if not config.input and (config.n > 1 or jax.process_count() > 1):
-        raise UserError("one answer at a time and one process, please; or set --config.input=FILE")
+        raise UserError(
+            "typed questions get one answer each, in one process; for more set --config.input=FILE"
+        )
     if config.output:
         check_file(config.output, RESPONSES, [config.checkpoint, *local_names(config.input)])
     records = read_prompts(config.input) if config.input else []
@@ -177,7 +179,7 @@ def converse(respond: Callable[..., list[list[Response]]], lines: Iterable[str])
                 line = next(typed, "").strip()
                 line.encode()  # where the locale is not UTF-8, Python lets any byte in
             except UnicodeError:
-                raise UserError("what was typed is no UTF-8 text") from None
+                raise UserError("what was typed is not UTF-8 text") from None
             if not line:
                 break
             if line == NEW:

@@ -49,7 +49,7 @@ def main(arguments: cli.Arguments[ServeSettings]) -> None:
         host, port = listener.getsockname()[:2]
         console.result(f"{name}: http://{f'[{host}]' if ':' in host else host}:{port}")
         server.run(sockets=[listener])
-        console.say("stopped; what was asked is answered")
+        console.say("stopped; every request was answered")
 
 
 def called(model: str) -> str:

@@ -209,11 +209,11 @@ def test_mistakes_are_one_clear_line(call, message):
 
 def test_a_policy_has_no_score_and_a_reward_model_no_answer(trained):
     _, model = trained
-    with pytest.raises(mapl_jax.UserError, match="answers nothing"):
+    with pytest.raises(mapl_jax.UserError, match="cannot answer"):
         mapl_jax.generate_responses(["a"], model)
     config = mapl_jax.load_config(
         "sft", {"model.width": 32, "model.layers": 1, "tokenizer.vocab_size": 320}
     )
     policy = mapl_jax.build_model(config, mapl_jax.load_pairs("demo", limit=10))
-    with pytest.raises(mapl_jax.UserError, match="has no score"):
+    with pytest.raises(mapl_jax.UserError, match="gives no rewards"):
         mapl_jax.score("a", ["b"], policy)

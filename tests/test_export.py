@@ -228,7 +228,7 @@ def another_base(trained):
 
 def test_another_base_is_refused(adapted, another_base, tmp_path):
     config = ConfigDict(json.loads((adapted / "config.json").read_text()))
-    with pytest.raises(UserError, match="was trained on another base"):
+    with pytest.raises(UserError, match="are not those that the run was trained on"):
         train.main(cli.Arguments(config, str(adapted), "again"))
     with pytest.raises(UserError, match="other weights than those"):
         run_export(adapted, tmp_path / "out")

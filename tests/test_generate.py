@@ -201,7 +201,7 @@ def test_a_stopped_command_loses_nothing_and_goes_on(model, tmp_path, monkeypatc
         Kept, "add", lambda self, some: (add(self, some), written.append(len(some)))
     )
     answer(output=tmp_path / "out.jsonl", **fields)
-    assert "going on after 8 responses" in capsys.readouterr().out
+    assert "going on after the 8 responses" in capsys.readouterr().out
     assert written == [8, 4]
     assert read_lines(tmp_path / "out.jsonl") == read_lines(tmp_path / "whole.jsonl")
     assert not left.exists()
@@ -255,7 +255,7 @@ def test_a_prompt_too_long_for_the_model_is_named(model, tmp_path):
         ({"attention": "flash"}, "flash"),
         ({"input": "", "output": "out.jsonl"}, "no input"),
         ({"input": "", "n": 2, "temperature": 1.0}, "--config.input"),
-        ({"output": "/"}, "is a folder|which is read"),
+        ({"output": "/"}, "is a folder|holds the input"),
     ],
 )
 def test_a_mistake_gives_one_line(model, prompts, fields, message):
@@ -286,5 +286,5 @@ def test_a_reward_model_is_refused(tokenizer, prompts, tmp_path):
     result = run_generate(f"--config.checkpoint={folder}", f"--config.input={prompts}")
     assert result.returncode == 2
     assert result.stderr.splitlines() == [
-        f"error: {folder} holds a reward model, which answers nothing"
+        f"error: {folder} is a reward model, which cannot answer; give a policy"
     ]

@@ -142,7 +142,7 @@ def test_a_shape_without_weights_starts_from_scratch(monkeypatch):
     tokenizer = tokenization.train(["a b c"] * 3, 300)
     config = configs().get_config("qwen2.5-0.5b")
     config.model.shape = "org/tiny"
-    with pytest.raises(UserError, match="set one of them to nothing"):
+    with pytest.raises(UserError, match="leave one of them empty"):
         first(config, tokenizer)
     config.model.path = ""
     source = first(config, tokenizer)

@@ -415,7 +415,7 @@ def test_a_policy_of_no_dpo_run_needs_a_reference(
     taught, preferring, finished, tmp_path, monkeypatch
 ):
     data = held_out_samples(preferring[0])
-    with pytest.raises(UserError, match=r"against a reference alone.*--config\.reference=DIR"):
+    with pytest.raises(UserError, match=r"needs a reference.*--config\.reference=DIR"):
         evaluate(taught[0], data)
     with pytest.raises(UserError, match="this is a reward model"):
         evaluate(finished[0], data, beta=0.3)

@@ -65,7 +65,7 @@ def test_settings_of_both_stages_go_together(finished):
 
 def test_the_demonstration_has_settings_of_its_own_and_says_so(finished):
     folder, output = finished
-    assert "settings of the demonstration: demo in " in output
+    assert "settings that the demonstration changes: `demo` in " in output
     mesh = sharding.make_mesh({"data": -1, "fsdp": 1, "tensor": 1})
     loss = restore.load(str(folder), mesh).config["loss"]
     assert (loss["base"], loss["type"], loss["intra"]) == (0.2, "sigmoid,sft", 1.0)
@@ -108,7 +108,7 @@ def test_a_model_that_is_there_is_not_made_again(finished):
     before = [path.stat().st_mtime_ns for path in files]
     result = train(*TINY, f"--workdir={folder}")
     assert result.returncode == 0, result.stderr
-    assert "the model to start from is there" in result.stdout
+    assert "starting from the model in" in result.stdout
     assert "going on from the checkpoint at step 3 of 3" in result.stdout
     assert [path.stat().st_mtime_ns for path in files] == before
 

@@ -101,11 +101,11 @@ class Kept(Generic[T]):
                 size += len(line)
         first = distributed.broadcast_from_main(len(known_responses))
         if first > len(known_responses):
-            raise UserError(f"{self.path} cannot be read here, but is read by process 0")
+            raise UserError(f"process 0 reads {self.path}, and this process cannot")
         if distributed.is_main_process():
             self._open(size, about)
             if known_responses:
-                say(f"going on after {len(known_responses)} {self.what} in {self.path}")
+                say(f"going on after the {len(known_responses)} {self.what} in {self.path}")
         return dict(list(known_responses.items())[:first])
 
     def _open(self, size: int, about: Mapping[str, object]) -> None:

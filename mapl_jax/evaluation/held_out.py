@@ -70,7 +70,7 @@ class HeldOut:
             summary = self.evaluator.summarize(scored, seed=self.seed, resamples=0)
         except NotFiniteError as error:
             if distributed.is_main_process():
-                notice(f"an evaluation during training gives no numbers: {error}")
+                notice(f"an evaluation during training failed: {error}")
             return {}
         return {name: value for name, value in summary.items() if isinstance(value, int | float)}
 

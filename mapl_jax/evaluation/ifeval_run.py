@@ -25,10 +25,12 @@ def score(config: IfevalSettings) -> None:
         raise UserError("no prompts given; set --config.prompts=FILE")
     if bool(config.responses) == bool(config.checkpoint):
         raise UserError(
-            "set either --config.responses=FILE or --config.checkpoint=DIR, which answers itself"
+            "set either --config.responses=FILE, or --config.checkpoint=DIR for a policy to answer"
         )
     if config.responses and config.n > 1:
-        raise UserError("n is for a checkpoint; a file of responses says itself how many there are")
+        raise UserError(
+            "n goes with a checkpoint; a file of responses already says how many there are"
+        )
     if config.selector and config.checkpoint and config.n == 1:
         raise UserError("a selector needs several responses to choose from; set --config.n=8")
     if config.output:
@@ -46,7 +48,9 @@ def score(config: IfevalSettings) -> None:
         tasks, texts, notes = ifeval_files.matched(tasks, responses, config.responses)
         say_each(notes)
         if config.selector and max(map(len, texts)) == 1:
-            raise UserError(f"{config.responses} has one response to a prompt, nothing to select")
+            raise UserError(
+                f"{config.responses} has one response to each prompt: nothing to select"
+            )
     else:
         texts = _answered(tasks, config)
     answers, notes = ifeval_files.answers_alone(tasks, texts)

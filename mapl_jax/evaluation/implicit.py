@@ -60,8 +60,8 @@ def reference_of(found: Trained, named: str = "", beta: float = 0.0) -> Referenc
         loss = LossSettings(beta=settings.loss.beta, joint_logp=settings.loss.joint_logp)
     elif not named:
         raise UserError(
-            "a policy has a reward against a reference alone, and this one comes from no DPO run "
-            "that names it; give the policy that it was trained from: --config.reference=DIR"
+            "the reward of a policy needs a reference, and this one comes from no DPO run; give "
+            "the model that it was trained from: --config.reference=DIR"
         )
     loss = dataclasses.replace(loss, beta=beta or loss.beta)
     made = objective.make("dpo", loss)
@@ -79,7 +79,7 @@ def reference_of(found: Trained, named: str = "", beta: float = 0.0) -> Referenc
             settings = run_settings(restore.with_folders(config, run, found.mesh))
         except UserError as error:
             raise UserError(
-                f"the reference of this policy: {error}; where it lies elsewhere now: "
+                f"the reference of this policy: {error}; if it was moved, give "
                 "--config.reference=DIR"
             ) from error
         first = trainer.first_parameters(settings, found.tokenizer, made.head)

@@ -120,8 +120,8 @@ def judge_of(
         restore.load(str(model), mesh) if mesh and isinstance(model, str) else loaded(model)
     )
     if not reward_model.head:
-        what = "this is" if isinstance(model, restore.Trained) else f"{model} holds"
-        raise UserError(f"{what} a policy, and so no score; give a reward model")
+        what = "this" if isinstance(model, restore.Trained) else model
+        raise UserError(f"{what} is a policy, which gives no rewards; give a reward model")
 
     def judge(
         conversations: Sequence[Sequence[Message]], responses: Sequence[Sequence[str]]

@@ -74,7 +74,7 @@ def reward_function(
         raise UserError("give a model, constraints or both")
     if (gate is None) == bool(model is not None and constraints):
         raise UserError(
-            "gate is the level of the reward for a model with constraints, and only then"
+            "gate goes with a model and constraints together; give all three, or no gate"
         )
     judge = None
     if model is not None:

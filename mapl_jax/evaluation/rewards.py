@@ -37,7 +37,7 @@ def load(path: str, mesh: Mesh, template_args: str = "") -> Trained:
     """The reward model at a path, as `restore.load` finds it."""
     trained = restore.load(path, mesh, template_args)
     if not trained.head:
-        raise UserError(f"{path} holds a policy, and so no score")
+        raise UserError(f"{path} is a policy, which gives no rewards; give a reward model")
     return trained
 
 

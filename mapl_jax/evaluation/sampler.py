@@ -226,7 +226,7 @@ class SamplerSettings(CheckpointSettings):
         settings.check(self, "")
         if self.n > 1 and self.temperature == 0:
             raise UserError(
-                f"n={self.n} responses at temperature 0 are all the same; leave it out for 1"
+                f"at temperature 0 all n={self.n} responses are the same; leave temperature out"
             )
 
     def sampling(self, stops: tuple[int, ...]) -> Sampling:
@@ -252,7 +252,9 @@ def load(
     mesh = sharding.make_mesh(config.mesh)
     policy_model = restore.load(config.checkpoint, mesh, config.template_args)
     if policy_model.head:
-        raise UserError(f"{config.checkpoint} holds a reward model, which answers nothing")
+        raise UserError(
+            f"{config.checkpoint} is a reward model, which cannot answer; give a policy"
+        )
     respond = Responder(
         policy_model.model,
         policy_model.tokenizer,

@@ -67,7 +67,7 @@ class ModelSettings:
         if self.path and self.shape:
             raise UserError(
                 "model.path names weights to start from and model.shape a shape to start from "
-                "scratch; set one of them to nothing"
+                "scratch; leave one of them empty"
             )
         if self.path or self.shape:
             return

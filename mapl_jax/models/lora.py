@@ -60,7 +60,7 @@ class Lora:
         settings.check(self, "lora")
         if unknown := [name for name in self.names if name not in TARGETS]:
             raise UserError(
-                f"lora.targets has {', '.join(map(repr, unknown))}; choose of "
+                f"lora.targets has {', '.join(map(repr, unknown))}; choose from "
                 f"{', '.join(TARGETS)}, or {ALL}"
             )
 

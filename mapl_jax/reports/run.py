@@ -75,7 +75,7 @@ def report_pictures(model: Model) -> dict[str, Gallery]:
     """
     folder = model.run if isinstance(model, Trained) else RunFolder(model)
     if folder is None:
-        raise UserError("this model comes from no run, and so has no report")
+        raise UserError("this model comes from no run, so it has no report")
     before, after = (stored.read_summary(folder)["eval"].get(side) for side in SIDES)
     kind = kind_of(after)
     scores = {

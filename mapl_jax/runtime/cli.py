@@ -167,7 +167,7 @@ def _parsed(command: _Command[F], called: str) -> tuple[Arguments[F], Shared, di
         if not hasattr(given, "to_dict"):
             kind = type(given).__name__
             raise UserError(
-                f"{mistakes.given('config', sys.argv[1:])}: get_config must give a ConfigDict, "
+                f"{mistakes.given('config', sys.argv[1:])}: get_config must return a ConfigDict, "
                 f"not {kind}"
             )
         values = given.to_dict()

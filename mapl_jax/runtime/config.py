@@ -108,7 +108,7 @@ def change(config: ConfigDict, values: Mapping[str, object]) -> None:
             part[last] = value
         except TypeError:
             raise UserError(
-                f"the config field {name} is a {type(known[name]).__name__}, and not {value!r}"
+                f"the config field {name} takes a {type(known[name]).__name__}, not {value!r}"
             ) from None
 
 

@@ -111,7 +111,7 @@ def _check(coordinator: str, num_processes: int, process_id: int) -> None:
     if num_processes < 1 or not 0 <= process_id < num_processes:
         raise UserError(
             f"--process_id is {process_id} and --num_processes {num_processes}; processes are "
-            "numbered from 0, and all are told how many there are"
+            "numbered from 0, and each is given the number of all of them"
         )
 
 

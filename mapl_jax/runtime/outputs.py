@@ -107,10 +107,10 @@ def _free(path: Name, inputs: Iterable[Name]) -> Path:
         if not other.exists():
             continue
         if target == other or (target.exists() and target.samefile(other)):
-            raise UserError(f"{path} is read, and so cannot be written; name another place")
+            raise UserError(f"{path} is an input of this command; name another place to write to")
         if target in other.parents or other in target.parents:
             where = "lies in" if other in target.parents else "holds"
-            raise UserError(f"{path} {where} {name}, which is read; name another place to write to")
+            raise UserError(f"{path} {where} the input {name}; name another place to write to")
     there = next(place for place in (target, *target.parents) if place.exists())
     if there != target and not there.is_dir():
         raise UserError(f"cannot write {path}: {there} is a file and no folder")

@@ -33,9 +33,7 @@ def local(path: str | os.PathLike[str]) -> Path:
         found.stat()
         return found
     except RuntimeError:
-        raise UserError(
-            f"{brief(text)}: there is no such user to take the home folder of"
-        ) from None
+        raise UserError(f"{brief(text)}: no such user") from None
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:

@@ -45,7 +45,9 @@ def load_as(versions: Mapping[str, str]) -> None:
     load(",".join(versions))
     for name, version in versions.items():
         if VERSIONS[name] != version:
-            raise UserError(f"plugin {name} is {VERSIONS[name]} here and {version} where it began")
+            raise UserError(
+                f"plugin {name} has version {VERSIONS[name]} here and {version} in process 0"
+            )
 
 
 def _import(name: str) -> str:

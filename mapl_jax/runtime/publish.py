@@ -27,7 +27,7 @@ _REPLACED = ["*.safetensors", "*.safetensors.index.json"]
 def check(name: str) -> None:
     """Makes sure, before the work, that the hub can be reached and knows who writes."""
     if not HUB_NAME.fullmatch(name):
-        raise UserError(f"{name!r} is no name of the hub; give org/name")
+        raise UserError(f"{name!r} is not a name on the hub; give org/name")
     with _told(name):
         huggingface_hub.HfApi().whoami()
 

@@ -27,9 +27,9 @@ ORIGINS = {
     "train": "the training data is not what the run was trained on",
     "test": "the held-out data is not what the run was evaluated on",
     "tokenizer": "the tokenizer, or its chat template, is not the one that the run began with",
-    "base": "the run was trained on another base: the weights of model.path are others now",
+    "base": "the weights of model.path are not those that the run was trained on",
     "plugins": "the run began with other plugins, or with other versions of them",
-    "reference": "the run was trained on another reference: its weights are others now",
+    "reference": "the weights of the reference are not those that the run was trained with",
 }
 # Fields that a message names one by one.
 NAMED = 3
@@ -114,8 +114,8 @@ class RunFolder:
             return self
         if found := _PATTERN.search(str(self.path)):
             raise UserError(
-                f"{self.path}: checkpoints cannot be kept in a folder with {found[0]} in its path, "
-                "which stands for other names; choose another --workdir"
+                f"{self.path} has {found[0]} in it, which Orbax takes for a wildcard; choose "
+                "another --workdir"
             )
         outputs.check_folder(self.path, self._is_free, inputs)
         missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
@@ -162,7 +162,7 @@ class RunFolder:
                 f"choose another --workdir{self._further()}"
             )
         if changed:
-            say(f"goes on with {_listed(list(changed.values()))}")
+            say(f"settings changed since the run began: {_listed(list(changed.values()))}")
             write_json(self.config, wanted)
 
     def begins_with(self, **origins: Mapping[str, str]) -> None:

@@ -24,7 +24,7 @@ def local(num_proc: int) -> Runner:
         num_proc: how many; 0 takes one per core, 1 works in this process.
     """
     if num_proc < 0:
-        raise UserError(f"num_proc must not be negative, not {num_proc}")
+        raise UserError(f"num_proc is {num_proc}; it must be 0 or more")
     return functools.partial(_run_local, num_proc or _cores())
 
 

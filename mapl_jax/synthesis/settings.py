@@ -113,7 +113,7 @@ class Settings:
                     f"shares, 0 <= {name} < max_share <= 1"
                 )
         if not 0 <= sum(self.shares.values()) <= 1:
-            raise UserError(f"places is {self.places!r}; its shares must sum up to 1 at most")
+            raise UserError(f"places is {self.places!r}; its shares must add up to at most 1")
         available = len(self.family_ids)
         if available < self.k_min:
             raise UserError(

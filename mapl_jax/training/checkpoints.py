@@ -35,8 +35,7 @@ def check_record(at: int, record: Mapping[str, object], wanted: Mapping[str, obj
         (kind for key, kind in kinds.items() if record.get(key) != wanted[key]), "other data"
     )
     raise UserError(
-        f"the checkpoint at step {at} was trained on {kind} than what is given now; "
-        "choose another --workdir"
+        f"the checkpoint at step {at} comes from {kind} than this run has; choose another --workdir"
     )
 
 
@@ -44,8 +43,8 @@ def check_keep(keep: int | None) -> None:
     """Makes sure that enough checkpoints stay; None keeps all."""
     if keep is not None and keep < 2:
         raise UserError(
-            f"train.keep must be at least 2, not {keep}: should the newest checkpoint be damaged, "
-            "the one before it is what is left"
+            f"train.keep must be at least 2, not {keep}: if the newest checkpoint is damaged, the "
+            "run goes on from the one before it"
         )
 
 
@@ -253,7 +252,7 @@ def open_newest(directory: str | os.PathLike[str]) -> int:
             for step, flaw in sorted(chosen.flaws.items()):
                 console.notice(
                     f"checkpoint {step} in {directory} cannot be used ({flaw}) and is removed; "
-                    f"the newest good one is that of step {chosen.step}"
+                    f"the newest good one is of step {chosen.step}"
                 )
                 shutil.rmtree(Path(directory) / str(step))
     return distributed.broadcast_from_main(chosen.step or 0)

@@ -156,9 +156,8 @@ def _check_numbers(expected: np.ndarray, written: np.ndarray, dtype: str) -> flo
     allowed = TOLERANCE[dtype] * max(1.0, float(np.abs(expected).max()))
     if not difference <= allowed:
         raise UserError(
-            f"the model that was written gives other numbers than the one in memory: they differ "
-            f"by {difference:.2g}, more than the {allowed:.2g} that {dtype} explains; nothing is "
-            "left of it"
+            f"the model as written gives other numbers than the one in memory: they differ by "
+            f"{difference:.2g}, more than the {allowed:.2g} that {dtype} explains; it was removed"
         )
     return difference
 
@@ -169,8 +168,7 @@ def _check_tokens(folder: Path, tokenizer: Tokenizer, tries: TrieSet) -> None:
         before, after = (t.encode(text, add_special_tokens=False) for t in (tokenizer, reloaded))
         if before != after:
             raise UserError(
-                f"the tokenizer that was written reads {text[:40]!r} differently; nothing is left "
-                "of it"
+                f"the tokenizer as written reads {text[:40]!r} differently; it was removed"
             )
 
 

@@ -134,7 +134,7 @@ class Fit:
             if start:
                 state = checkpoints.restore(start, trainer.abstract)
                 at = f"step {start} of {self.plan.steps}"
-                ended = f"training ended early, after {at}, and does not go on: {watch.reason}"
+                ended = f"training ended early, after {at}: {watch.reason}"
                 say(ended if watch.reason else f"going on from the checkpoint at {at}")
             else:
                 state = trainer.first_state(first)
@@ -188,7 +188,7 @@ class Fit:
             known = [name for name in METRICS[self.trainer.objective.kind] if name in found]
             if best not in known:
                 raise UserError(
-                    f"train.best is {best}, and the held-out data has nothing to measure that by; "
+                    f"train.best is {best}, which the held-out data cannot measure; "
                     f"choose one of {', '.join(known)}"
                 )
 
@@ -199,7 +199,7 @@ class Fit:
                 f"the best checkpoint, that of step {step}, cannot be used ({flaw}); bring it "
                 "back from a copy, or take the last one with --config.train.best="
             )
-        say(f"the best checkpoint by {metric} is that of step {step}")
+        say(f"best checkpoint by {metric}: step {step}")
         return checkpoints.restore_params(step, self.trainer.abstract.params)
 
     def _loop(

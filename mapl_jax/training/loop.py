@@ -194,9 +194,9 @@ class _Log:
             self._on_nonfinite(done, values, rows)
         if self._left_out == MOST_LEFT_OUT or measured.skipped == self._schedule.steps:
             raise UserError(
-                f"the last {self._left_out} steps were not finite, each of them was left out, and "
-                f"nothing is learned any more; lower train.learning_rate, look at the samples in "
-                f"nonfinite/, and begin in another --workdir"
+                f"the last {self._left_out} steps were not finite and were skipped: the model no "
+                "longer learns; lower train.learning_rate, look at the samples in nonfinite/, and "
+                "begin in another --workdir"
             )
         self._watch.stepped(done, values)
         self._samples += sums.samples(measured.sums)
@@ -250,12 +250,12 @@ def write_nonfinite(
     after = "; the parameters after it would not be" if np.isfinite(of_step).all() else ""
     what = (
         f"step {step} is not finite (loss {numbers['loss']}, norm of the gradient "
-        f"{numbers['grad_norm']}{after}); its samples stand in {shown(path)}"
+        f"{numbers['grad_norm']}{after}); its samples are listed in {shown(path)}"
     )
     if stops:
         raise UserError(
             f"{what}. The same command repeats the step from the last checkpoint; look at these "
-            "samples, lower train.learning_rate, or leave such steps out from the start with "
+            "samples, lower train.learning_rate, or skip such steps from the start with "
             "--config.train.on_nonfinite=skip and another --workdir"
         )
-    say(f"{what}; left out")
+    say(f"{what}; the step was skipped")

@@ -122,8 +122,8 @@ class Objective:
         """Makes sure that every number of the data means something to the loss."""
         if self.without_margins and tries.has_gamma:
             raise UserError(
-                f"the data has margins, which mean nothing to the loss "
-                f"{', '.join(self.without_margins)}; remove them, or choose from "
+                f"the data has margins, and the loss {', '.join(self.without_margins)} ignores them"
+                f"; remove them, or choose from "
                 f"{', '.join(pair_losses.OF_MARGIN)}"
             )
 

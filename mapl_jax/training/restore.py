@@ -148,7 +148,7 @@ def _of_run(path: str, run: RunFolder, at: int | None) -> Place:
         chosen = choose(run.checkpoints)
         at = chosen.step
         for step, flaw in sorted(chosen.flaws.items()):
-            console.notice(f"checkpoint {step} of {path} is passed over: {flaw}")
+            console.notice(f"checkpoint {step} of {path} is skipped: {flaw}")
         at = _finished(run, at)
         if at is None and not (run.model / CONFIG).exists():
             raise UserError(f"{path} has no complete checkpoint yet")
@@ -214,7 +214,7 @@ def model_folder(path: str, kept: Path, mesh: Mesh) -> str:
     target = kept / place.digest
     if not distributed.broadcast_from_main((target / CONFIG).exists()):
         model = load(path, mesh)
-        console.say(f"{path} is merged into {shown(target)}")
+        console.say(f"merged {path} into {shown(target)}")
         plain = dataclasses.replace(model.model, lora=None)
         params = lora.merge(model.params, model.model.lora)
         saving.save_params(target, plain, params, tokenizer=model.tokenizer)
@@ -309,8 +309,8 @@ def _from_step(run: RunFolder, at: int, mesh: Mesh) -> Trained:
         source = first_parameters(settings, tokenizer, head)
         if source.fingerprint != record["base"]:
             raise UserError(
-                f"{settings.model.path or 'the base'} has other weights than those that the "
-                f"adapters of {run.path} were trained beside"
+                f"{settings.model.path or 'the base'} does not have the weights that the adapters "
+                f"of {run.path} were trained on"
             )
         params = lora.join(params, lora.split(source.make(places), model.lora)[1])
     return Trained(model, params, tokenizer, run, at, record.get("held_out"))

@@ -58,11 +58,11 @@ def stages(folder: RunFolder, config: Config) -> Iterator[tuple[RunFolder, Confi
     if settled is not config:
         first = RunFolder(folder.sft)
         if distributed.broadcast_from_main(_is_whole(first.model)):
-            say(f"the model to start from is there: {shown(first.model)}")
+            say(f"starting from the model in {shown(first.model)}")
         else:
             claim(first, config["sft"], RunSettings)
             yield first, restore.with_folders(config["sft"], first, mesh)
             say()
         if "demo" in config:
-            say(f"settings of the demonstration: demo in {shown(folder.config)}")
+            say(f"settings that the demonstration changes: `demo` in {shown(folder.config)}")
     yield folder, restore.with_folders(settled, folder, mesh)

@@ -39,7 +39,7 @@ def check(settings: RunSettings) -> None:
     if settings.model.reference:
         raise UserError("train.trunk keeps the states of one model; leave model.reference empty")
     if jax.process_count() > 1:
-        raise UserError("train.trunk keeps the states of a run of one process; this one has more")
+        raise UserError("train.trunk works in a run of one process; this run has several")
 
 
 def kept(settings: RunSettings, trainer: Trainer, source: InitialWeights, data: RunData) -> RunData:
@@ -64,7 +64,7 @@ def kept(settings: RunSettings, trainer: Trainer, source: InitialWeights, data: 
             [i for i, without_states in enumerate(by_trie) if not without_states.all()]
         )
         if len(missing):
-            say(f"states below the adapters: {len(missing)} of {len(tries)} samples")
+            say(f"computing states below the adapters for {len(missing)} of {len(tries)} samples")
             without_states = tries.some(missing, "missing")
             parts = computed(trainer, params(), without_states, settings.eval.rows_per_batch)
             folders.extend(_write(place, parts))

@@ -42,7 +42,7 @@ def check(train: TrainSettings, kind: Kind) -> None:
         )
     if train.patience and not train.best:
         raise UserError(
-            f"{PATIENCE} counts evaluations in which train.best was not better; set train.best, "
+            f"{PATIENCE} counts evaluations without a better train.best; set train.best as well, "
             f"to {METRICS[kind][0]} for example"
         )
 

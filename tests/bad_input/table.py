@@ -156,7 +156,7 @@ def calls():
         yield "evaluate_model", (model, [PAIR]), {}, said
         yield "export_model", (model, "out", [PAIR]), {}, said
         yield "report_pictures", (model,), {}, said
-    yield "score", ("q", ["a"], POLICY), {}, "this is a policy, which has no score"
+    yield "score", ("q", ["a"], POLICY), {}, "this is a policy, which gives no rewards"
     yield "generate_responses", (["q"], REWARD), {}, "this is a reward model"
     for value in NO_NUMBER:
         said = f"it must be {WHOLE}at least 1|it must be a whole number"
@@ -212,8 +212,8 @@ def calls():
         ({}, "give a model, constraints or both"),
         ({"constraints": 5}, "constraints is 5; it must be text"),
         ({"model": 5}, "model is 5; it must be a Trained, text, a path, a function or None"),
-        ({"model": REWARD, "gate": 0.0}, "gate is the level of the reward"),
-        ({"model": REWARD, "constraints": "prompt"}, "gate is the level of the reward"),
+        ({"model": REWARD, "gate": 0.0}, "gate goes with a model and constraints"),
+        ({"model": REWARD, "constraints": "prompt"}, "gate goes with a model and constraints"),
         ({"model": REWARD, "rows_per_batch": 0}, "rows_per_batch is 0; it must be a whole number"),
         ({"model": REWARD, "dtype": "f8"}, "f8"),
         ({"model": POLICY}, "this is a policy"),
@@ -237,7 +237,7 @@ def calls():
         (5, "values is 5; it must be a mapping or None"),
         ({5: 1}, "the name of a config field must be text, not 5"),
         ({"train.step": 1}, "unknown config field 'train.step'; did you mean 'train.steps'"),
-        ({"train.steps": "x"}, "the config field train.steps is a int, and not 'x'"),
+        ({"train.steps": "x"}, "the config field train.steps takes a int, not 'x'"),
     ):
         yield "load_config", ("rm", values), {}, said
     for mesh, said in (

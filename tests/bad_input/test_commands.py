@@ -131,7 +131,7 @@ def test_files_of_ifeval_that_do_not_fit(bench, preset):
         (r"empty\.jsonl holds no records", given, "--config.responses=empty.jsonl"),
         (r"empty\.jsonl holds no", "--config.prompts=empty.jsonl", "--config.responses=o.jsonl"),
         ("has no response to any of the prompts", given, "--config.responses=other.jsonl"),
-        ("n is for a checkpoint", given, "--config.responses=other.jsonl", "--config.n=2"),
+        ("n goes with a checkpoint", given, "--config.responses=other.jsonl", "--config.n=2"),
         (
             "a selector needs several responses",
             given,
@@ -215,7 +215,7 @@ COMMANDS = {
         "generate",
         "generate",
         ("--config.checkpoint={good}/reward", "--config.input={good}/pairs.jsonl"),
-        "holds a reward model, which answers nothing",
+        "is a reward model, which cannot answer",
     ),
     "generate to a file from nothing": (
         "generate",
@@ -252,7 +252,7 @@ COMMANDS = {
             "--config.n=2",
             "--config.temperature=0",
         ),
-        "n=2 responses at temperature 0 are all the same",
+        "at temperature 0 all n=2 responses are the same",
     ),
     "generate more than fits": (
         "generate",

@@ -291,7 +291,7 @@ def test_margins_that_mean_nothing_to_a_loss(bench, preset):
     pairs = [json.loads(line) for line in (bench.shared / "pairs.jsonl").open()]
     bench.lines("a.jsonl", *({**pair, "margin": 1.0} for pair in pairs))
     bench.refuses(
-        "the data has margins, which mean nothing to the loss ipo",
+        "the data has margins, and the loss ipo ignores them",
         "train",
         preset("dpo:pretrained"),
         "--config.data.train=a.jsonl",

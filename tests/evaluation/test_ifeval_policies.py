@@ -190,12 +190,12 @@ def test_a_reward_is_that_of_the_model_on_the_text_alone(models, tokenizer):
     [
         ({}, "set either"),
         ({"responses": "a.jsonl", "checkpoint": "policy"}, "set either"),
-        ({"responses": "a.jsonl", "n": 2}, "n is for a checkpoint"),
+        ({"responses": "a.jsonl", "n": 2}, "n goes with a checkpoint"),
         ({"checkpoint": "policy", "selector": "reward"}, "set --config.n=8"),
         ({"checkpoint": "policy", "n": 2, "temperature": 0.0}, "all the same"),
         ({"checkpoint": "reward"}, "holds a reward model"),
         ({"checkpoint": "policy", "selector": "policy", "n": 2}, "holds a policy"),
-        ({"checkpoint": "policy", "output": "/"}, "is a folder|which is read"),
+        ({"checkpoint": "policy", "output": "/"}, "is a folder|holds the input"),
         ({"checkpoint": "policy", "prompts": ""}, "no prompts"),
     ],
 )

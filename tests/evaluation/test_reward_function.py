@@ -91,9 +91,9 @@ def test_instructions_of_ifeval_are_judged_by_its_rules():
     "arguments, message",
     [
         ({}, "give a model, constraints or both"),
-        ({"constraints": "prompt", "gate": 1.0}, "gate is the level"),
-        ({"model": lengths, "gate": 1.0}, "gate is the level"),
-        ({"model": lengths, "constraints": "prompt"}, "gate is the level"),
+        ({"constraints": "prompt", "gate": 1.0}, "gate goes with"),
+        ({"model": lengths, "gate": 1.0}, "gate goes with"),
+        ({"model": lengths, "constraints": "prompt"}, "gate goes with"),
     ],
 )
 def test_arguments_that_do_not_go_together(arguments, message):

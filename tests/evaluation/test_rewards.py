@@ -173,7 +173,7 @@ def test_a_stopped_file_goes_on(folder, tmp_path, monkeypatch, capsys):
     with pytest.raises(UserError, match="holds the rewards of a stopped command with another"):
         score(folder, source, output=str(out), max_length=64)
     score(folder, source, output=str(out))
-    assert "going on after 4 rewards" in capsys.readouterr().out
+    assert "going on after the 4 rewards" in capsys.readouterr().out
     found, whole = read_lines(out), read_lines(tmp_path / "whole.jsonl")
     np.testing.assert_allclose(
         [x["reward"] for x in found], [x["reward"] for x in whole], atol=2e-5

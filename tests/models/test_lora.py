@@ -164,7 +164,7 @@ def test_settings_survive_json():
     [
         ({"rank": -1, "alpha": 1.0}, "rank"),
         ({"rank": 4, "alpha": 0.0}, "alpha"),
-        ({"rank": 4, "alpha": 1.0, "targets": "q,query"}, "'query'; choose of q, k, v"),
+        ({"rank": 4, "alpha": 1.0, "targets": "q,query"}, "'query'; choose from q, k, v"),
     ],
 )
 def test_impossible_settings_are_refused(options, message):

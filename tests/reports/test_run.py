@@ -120,7 +120,6 @@ def report(path, after, before=None, **changes):
         "command": "python -m mapl_jax.train",
         "summary": {},
         "metrics": [],
-        "notes": [],
         "device": "1 x cpu",
         **changes,
     }
@@ -185,7 +184,6 @@ def test_a_full_report_is_whole_and_reaches_for_nothing(tmp_path):
         "calibration",
         "worst-mistakes",
         "data",
-        "notes",
         "reproduce",
     ]
     # Loss, accuracy; by level, by number; margins and calibration of three levels; length twice.
@@ -194,7 +192,7 @@ def test_a_full_report_is_whole_and_reaches_for_nothing(tmp_path):
     words = " ".join(reader.text)
     for wanted in ("1,234,567", "5 min", "left out: empty reply", "samples cut"):
         assert wanted in words
-    for wanted in ("learning_rate", "A note.", "1 x cpu", "python -m mapl_jax.train"):
+    for wanted in ("learning_rate", "1 x cpu", "python -m mapl_jax.train"):
         assert wanted in words
     assert "3 records left out (empty reply); 2 times no intra comparisons (too few)." in words
     assert "2 samples cut to max_length" in words
@@ -261,11 +259,10 @@ def test_held_out_families_stand_apart_from_those_of_the_training_data(tmp_path)
 
 
 @pytest.mark.parametrize(
-    "where", ["title", "command", "notes", "device", "summary", "families", "samples", "metrics"]
+    "where", ["title", "command", "device", "summary", "families", "samples", "metrics"]
 )
 def test_words_are_escaped(tmp_path, where):
     changes = {
-        "notes": {"notes": [EVIL]},
         "summary": {"summary": {"data": {EVIL: {EVIL: 1}}, "config": {EVIL: EVIL}}},
         "families": {"summary": {"eval": {"after": {"by_family": {EVIL: 1}}}}},
         "samples": {"samples": samples(10, EVIL, EVIL)},

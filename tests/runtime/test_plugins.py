@@ -84,7 +84,7 @@ def test_another_version_has_another_name_and_is_refused_by_other_processes(modu
     module("its_new", "# changed")
     plugins.VERSIONS.clear()
     assert shards.fingerprint([], Settings()) != name
-    with pytest.raises(UserError, match=r"plugin its_new is .* here and .* where it began"):
+    with pytest.raises(UserError, match=r"plugin its_new has version .* here and .* in process 0"):
         plugins.load_as(first)
 
 

@@ -85,5 +85,5 @@ def test_without_a_token_or_a_network(hub, folder, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", ["rm", "a/b/c", "../rm", "org/r m", ""])
 def test_what_is_no_name_of_the_hub_is_refused(name):
-    with pytest.raises(UserError, match="is no name of the hub"):
+    with pytest.raises(UserError, match="is not a name on the hub"):
         publish.check(name)

@@ -65,7 +65,10 @@ def test_a_run_goes_on_with_any_value_that_decides_nothing(tmp_path, inside, nam
     folder.claim(before, RunSettings if inside else train.Settings)
     if name in MAY_CHANGE:
         folder.claim(after, train.Settings)
-        assert f"goes on with {inside}{name} was 1, now 2" in capsys.readouterr().out
+        assert (
+            f"settings changed since the run began: {inside}{name} was 1, now 2"
+            in capsys.readouterr().out
+        )
         assert json.loads(folder.config.read_text()) == after
     else:
         with pytest.raises(UserError, match=f"{inside}{name} was 1, now 2"):
@@ -93,7 +96,7 @@ def test_what_a_run_is_made_from_is_compared_by_content(tmp_path):
         UserError, match=r"not what the run was trained on \(9 pairs then, 10 pairs"
     ):
         folder.begins_with(train={"fingerprint": "c", "size": "10 pairs"})
-    with pytest.raises(UserError, match="was trained on another base"):
+    with pytest.raises(UserError, match="are not those that the run was trained on"):
         folder.begins_with(base={"fingerprint": "c"})
 
 

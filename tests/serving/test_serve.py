@@ -375,7 +375,7 @@ def test_the_command_prints_its_address_and_ends_well(folders):
     finally:
         process.kill()
     assert process.returncode == 0, errors
-    assert "what was asked is answered" in rest and "Traceback" not in errors
+    assert "every request was answered" in rest and "Traceback" not in errors
 
 
 def test_a_mistake_is_said_before_anything_is_loaded(folders, port):

@@ -254,7 +254,7 @@ def test_any_two_texts_make_a_sample(chosen, rejected, mode):
         ({"max_share": 1.5}, "max_share"),
         ({"places": "before"}, "places is 'before'; it must be shares"),
         ({"places": "above=0.1"}, "of before, inside, system, turns"),
-        ({"places": "before=0.7,system=0.7"}, "sum up to 1 at most"),
+        ({"places": "before=0.7,system=0.7"}, "add up to at most 1"),
         ({"lists": 1.5}, "lists"),
     ],
 )

@@ -306,7 +306,7 @@ def test_margins_of_the_data_need_a_loss_that_knows_them(encoded):
     rng = np.random.default_rng(0)
     with_gamma = encoded([sample(i, rng, gamma=0.5) for i in range(4)], "gamma")
     config = config_of("dpo", **{"loss.type": "ipo"})
-    with pytest.raises(UserError, match="margins, which mean nothing to the loss ipo"):
+    with pytest.raises(UserError, match="margins, and the loss ipo ignores them"):
         objective_of(config).check(with_gamma)
     for name in ("sigmoid", "sigmoid,sft"):
         config = config_of("dpo", **{"loss.type": name})
