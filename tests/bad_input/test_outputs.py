@@ -110,7 +110,7 @@ def test_a_folder_of_the_users_stays(name, laid, preset):
 def test_no_output_lies_within_an_input(name, laid, preset):
     command, config, arguments, flag = FOLDERS[name]
     within = [x.replace("in/pairs.jsonl", "in") for x in arguments]
-    refuses(laid, preset, (command, config, within, flag), "in/new", "in/new lies in in, which is")
+    refuses(laid, preset, (command, config, within, flag), "in/new", "in/new lies in the input in")
 
 
 def test_a_mistake_leaves_a_study_and_a_run_as_if_they_had_never_begun(laid, preset):
