@@ -107,9 +107,9 @@ def run(own: Settings, folder: RunFolder, steps: int) -> dict[str, object]:
     data = run_data.load(folder, own, own.model.path, objective.kind)
     plan = trainer.make_plan(own, data.train, objective, mesh)
     source = trainer.first_parameters(own, data.tokenizer, objective.head)
-    made = trainer.of_run(own, source.model, objective, mesh, plan.steps, data.tokenizer)
-    compute = made.compute
-    first, frozen = lora.split(source.make(made.places), source.model.lora)
+    run_trainer = trainer.of_run(own, source.model, objective, mesh, plan.steps, data.tokenizer)
+    compute = run_trainer.compute
+    first, frozen = lora.split(source.make(run_trainer.places), source.model.lora)
     reference = weights.reference_of(own, source, data.tokenizer, objective)
     numbers = weights.reference_logps(
         reference,
@@ -119,26 +119,26 @@ def run(own: Settings, folder: RunFolder, steps: int) -> dict[str, object]:
         mesh=mesh,
         cache_dir=data.cache_dir,
         rows_per_batch=own.eval.rows_per_batch,
-        pad_token=made.pad_token,
+        pad_token=run_trainer.pad_token,
         compute=compute,
     )
-    batches = made.batches(
+    batches = run_trainer.batches(
         data.train, plan, reference=numbers[0], accumulation=own.train.accumulation
     )
-    state = step.compile_first_state(made.optimizer, made.shardings)(first)
+    state = step.compile_first_state(run_trainer.optimizer, run_trainer.shardings)(first)
     peak = measure.matmul_peak(compute.dtype)
     timed = measure.train_seconds(
-        made, state, frozen, batches, objective.fields, mesh, warm=WARM, steps=steps
+        run_trainer, state, frozen, batches, objective.fields, mesh, warm=WARM, steps=steps
     )
     peak = max(peak, measure.matmul_peak(compute.dtype))
     work = measure.work_of(batches, steps + WARM, policy=not objective.head.scores)
-    flops = measure.model_flops(source.model, made.shapes, work)
+    flops = measure.model_flops(source.model, run_trainer.shapes, work)
     attention = measure.attention_seconds(source.model, timed.pop("batch"), compute)
     reading = measure.loader_seconds(batches, steps, objective.fields)
     seconds = timed["step_seconds"]
     return {
         **timed,
-        "parameters": sum(x.size for x in jax.tree.leaves(made.shapes)),
+        "parameters": sum(x.size for x in jax.tree.leaves(run_trainer.shapes)),
         "dtype": np.dtype(compute.dtype).name,
         "attention": trainer.attention_of(source.model, compute, own.data.row_length),
         "samples_per_second": work.samples / seconds,

@@ -330,7 +330,7 @@ def _report(
         "config": json.loads(json.dumps(arguments.config.to_dict())),
         "eval": {"after": summary},
     }
-    made = trained.summary.get("train", {}).get("comparisons", {})
+    comparisons = trained.summary.get("train", {}).get("comparisons", {})
     with replacing(local(output)) as part:
         folder = RunFolder(part)
         write_json(folder.summary, facts)
@@ -341,7 +341,7 @@ def _report(
             folder.report,
             title=facts["name"],
             command=arguments.command,
-            summary={**facts, "trained_on": list(made.get("constraint", ()))},
+            summary={**facts, "trained_on": list(comparisons.get("constraint", ()))},
             before=None,
             after=summary,
             scored_before=None,

@@ -103,9 +103,7 @@ def start(config: ConfigDict, folder: RunFolder, command: str) -> Trained:
 
 
 def run(config: Config, folder: RunFolder, command: str, preemption: Preemption) -> Trained:
-    """One run, from its data to its report and its model, which it returns. Asked to stop, it
-    raises `Stopped`, and the same command goes on.
-    """
+    """One run, from its data to its report and its model; asked to stop, it raises `Stopped`."""
     # -------- Settings and mesh -------------------------------------------------------------
     began, preemption.where = time.perf_counter(), "before training"
     settings = from_section(Settings, config)
@@ -124,20 +122,21 @@ def run(config: Config, folder: RunFolder, command: str, preemption: Preemption)
     source = trainer.first_parameters(settings, data.tokenizer, objective.head)
     check_tokenizer(source.model, data.tokenizer, objective.head)
     reference = reference_of(settings, source, data.tokenizer, objective)
-    made = trainer.of_run(settings, source.model, objective, mesh, plan.steps, data.tokenizer)
-    say(made.describe(plan))
-    layers = made.activations(plan, settings.train.accumulation)
-    sharding.check_memory([made.abstract, made.abstract.params, layers], "training this model")
-    kept = trunk.kept(settings, made, source, data)
+    run_trainer = trainer.of_run(
+        settings, source.model, objective, mesh, plan.steps, data.tokenizer
+    )
+    say(run_trainer.describe(plan))
+    run_trainer.check_memory(plan, settings.train.accumulation)
+    kept = trunk.kept(settings, run_trainer, source, data)
 
     # -------- Loop --------------------------------------------------------------------------
-    evaluations = held_out.of_run(settings, folder, made, kept)
-    fit = Fit(made, settings, folder, kept, plan, source, reference, evaluations, preemption)
+    evaluations = held_out.of_run(settings, folder, run_trainer, kept)
+    fit = Fit(run_trainer, settings, folder, kept, plan, source, reference, evaluations, preemption)
     trained = fit.run()
 
     # -------- Report and model --------------------------------------------------------------
-    facts = {"command": command, **made.facts(plan), **data.counts, "device": made.device}
-    facts |= {"seconds": time.perf_counter() - began, **trained.ended}
+    facts = {"command": command, **run_trainer.facts(plan), **data.counts}
+    facts |= {"device": run_trainer.device, "seconds": time.perf_counter() - began, **trained.ended}
     finish(folder, config, facts, objective.kind, data.test_samples.samples)
     write_model(folder.model, trained, data.test, mesh, card=card_of(trained))
     say(f"model: {shown(folder.model)}", f"done in {duration(time.perf_counter() - began)}")

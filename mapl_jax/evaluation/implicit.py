@@ -45,14 +45,14 @@ class Reference:
         return f"rewards are {self.beta:g} * (log pi - log pi_ref); the reference is {self.name}"
 
 
-def reference_of(found: Trained, named: str = "", beta: float = 0.0) -> Reference:
+def reference_of(policy: Trained, named: str = "", beta: float = 0.0) -> Reference:
     """The reference of a policy: one that is named, or that of the DPO run that made the policy.
 
     Args:
         named: a run, a checkpoint, a model folder or a hub name; empty for that of the run.
         beta: factor of the rewards; 0 for that of the run, or else 0.1.
     """
-    run = found.run
+    run = policy.run
     config = restore.config_of(run) if run else {}
     loss, kept = LossSettings(), None
     settings = run_settings(config) if config else None
@@ -64,32 +64,32 @@ def reference_of(found: Trained, named: str = "", beta: float = 0.0) -> Referenc
             "the model that it was trained from: --config.reference=DIR"
         )
     loss = dataclasses.replace(loss, beta=beta or loss.beta)
-    made = objective.make("dpo", loss)
+    dpo = objective.make("dpo", loss)
     if run and os.access(run.cache, os.W_OK):
         kept = run.cache
     if named:
-        folder = restore.model_folder(named, cache_path(named, "start"), found.mesh)
-        source = from_folder(folder, found.tokenizer, made.head, 0)
+        folder = restore.model_folder(named, cache_path(named, "start"), policy.mesh)
+        source = from_folder(folder, policy.tokenizer, dpo.head, 0)
         hub.check(folder, head=False)
-        check_tokens(folder, found.tokenizer)
+        check_tokens(folder, policy.tokenizer)
         name = named
     else:
         assert run and settings
         try:
-            settings = run_settings(restore.with_folders(config, run, found.mesh))
+            settings = run_settings(restore.with_folders(config, run, policy.mesh))
         except UserError as error:
             raise UserError(
                 f"the reference of this policy: {error}; if it was moved, give "
                 "--config.reference=DIR"
             ) from error
-        first = trainer.first_parameters(settings, found.tokenizer, made.head)
-        source = reference.reference_of(settings, first, found.tokenizer, made) or first
+        first = trainer.first_parameters(settings, policy.tokenizer, dpo.head)
+        source = reference.reference_of(settings, first, policy.tokenizer, dpo) or first
         name = settings.model.reference or settings.model.path
-    return Reference(source, made, loss.beta, name, kept or cache_path(name, "references"))
+    return Reference(source, dpo, loss.beta, name, kept or cache_path(name, "references"))
 
 
 def comparisons(
-    found: Trained,
+    policy: Trained,
     tries: TrieSet,
     mesh: Mesh,
     *,
@@ -104,10 +104,10 @@ def comparisons(
         compute: type and attention of the models; how they lie over devices the mesh decides.
     """
     compute = dataclasses.replace(compute, spread=sharding.spread(mesh))
-    made, pad_token = against.objective, found.tokenizer.pad_token_id or 0
+    dpo, pad_token = against.objective, policy.tokenizer.pad_token_id or 0
     (logps,) = reference.reference_logps(
         against.source,
-        made,
+        dpo,
         [tries],
         params=None,
         mesh=mesh,
@@ -121,14 +121,14 @@ def comparisons(
         mesh,
         rows_per_batch=rows_per_batch,
         pad_token=pad_token,
-        joint=made.joint,
+        joint=dpo.joint,
         reference=logps,
     )
 
     def rewards(params: Params, batch: Batch) -> jax.Array:
-        return made.score(made.leaves(found.model, params, batch, compute), batch)
+        return dpo.score(dpo.leaves(policy.model, params, batch, compute), batch)
 
-    score = step.compile_scoring(rewards, mesh, restore.placement(found.model, mesh, False))
+    score = step.compile_scoring(rewards, mesh, restore.placement(policy.model, mesh, False))
     return score_comparisons(
-        lambda batch: score(found.params, sharding.to_device(batch, mesh)), batches, made.fields
+        lambda batch: score(policy.params, sharding.to_device(batch, mesh)), batches, dpo.fields
     )

@@ -40,8 +40,8 @@ def instructions(
     """The share of the instructions in its prompt that a response keeps."""
     asked = map(instructions_in, conversations)
     return [
-        [share_kept(items, text) for text in some]
-        for items, some in zip(asked, responses, strict=True)
+        [share_kept(items, text) for text in texts]
+        for items, texts in zip(asked, responses, strict=True)
     ]
 
 
@@ -82,12 +82,12 @@ def _numbers_of(judge: Judge) -> Judge:
     ) -> list[list[float]]:
         values = judge(conversations, responses)
         try:
-            numbers = [[float(x) for x in some] for some in values]
+            numbers = [[float(x) for x in group] for group in values]
         except (TypeError, ValueError):
             numbers = []
-        counts = [len(some) for some in responses]
+        counts = [len(texts) for texts in responses]
         finite = all(map(math.isfinite, itertools.chain(*numbers)))
-        if [len(some) for some in numbers] != counts or not finite:
+        if [len(group) for group in numbers] != counts or not finite:
             raise UserError(
                 f"the judge {getattr(judge, '__name__', judge)} must give a finite number for "
                 f"every response, {counts}, not {reprlib.repr(values)}"

@@ -162,10 +162,10 @@ def _of_subset(lists: Sequence[Ranked]) -> dict[str, np.ndarray]:
         return np.asarray([[(quantity(ranked), 1.0)] for ranked in lists])
 
     first = mean_of(best_first)
-    found = {"best_first": first, "kendall_tau": mean_of(kendall_tau), "score": first}
+    columns = {"best_first": first, "kendall_tau": mean_of(kendall_tau), "score": first}
     if all(_OF_TIES.fullmatch(ranked.id) for ranked in lists):
-        found["score"] = found["ties_score"] = _of_ties(lists)
-    return found
+        columns["score"] = columns["ties_score"] = _of_ties(lists)
+    return columns
 
 
 def table(summary: Summary) -> str:

@@ -122,8 +122,8 @@ class Responder:
                 tokens, lengths, ended = map(np.asarray, result)
                 new: dict[Job, Response] = {}
                 for job, row, length, end in zip(batch, tokens, lengths, ended, strict=False):
-                    said = row[: length - bool(end)]
-                    text = self.tokenizer.decode(said, skip_special_tokens=True)
+                    answer = row[: length - bool(end)]
+                    text = self.tokenizer.decode(answer, skip_special_tokens=True)
                     new[job] = Response(str(text).strip(), bool(end))
                 if kept:
                     kept.add({job: new[job] for job in new if job not in known_responses})

@@ -273,17 +273,17 @@ def _check_tensors(
     ignored = {*written, *((LM_HEAD.name,) if ignore_lm_head else ())}
     wrapped = tensors.read_json(path / CONFIG).get("model_type") in families.WRAPPED
     beside = families.BESIDE if wrapped else ()
-    found = {
+    present = {
         name
         for name in files.names - ignored
         if not name.endswith("rotary_emb.inv_freq")
         and not name.removeprefix(tensors.DECODER).startswith(beside)
     }
-    if missing := sorted(expected.keys() - found):
+    if missing := sorted(expected.keys() - present):
         raise UserError(
             f"{path}: missing {_listed(missing)}; does config.json belong to these weights?"
         )
-    if unexpected := sorted(found - expected.keys()):
+    if unexpected := sorted(present - expected.keys()):
         if SCORE.name in unexpected:
             raise UserError(
                 f"{path}: unexpected tensor {SCORE.name}; this is a reward model, and a policy is "

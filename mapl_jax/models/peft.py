@@ -145,13 +145,13 @@ def merged(folder: Path, config: DecoderConfig, params: Params) -> Params:
             layers = config.layers if part.tensor.stacked else 1
             keep = np.ones((layers, *(1 for _ in part.shape)), np.float32)
             added = np.zeros((layers, *part.shape), np.float32)
-            found = 0
+            changed = 0
             for i in range(layers):
                 change = _change(about, tensors, name.format(i=i), rows, part)
                 if change is not None:
                     keep[i], part.tensor.view(added[i])[...] = change
-                    found += 1
-            if found:
+                    changed += 1
+            if changed:
                 new = _sum(old, *((keep, added) if part.tensor.stacked else (keep[0], added[0])))
                 params = with_value(params, part.tensor.path, new)
         for i in range(config.layers):
@@ -224,7 +224,7 @@ def _read(folder: Path) -> dict[str, np.ndarray]:
             f"{folder} has no {WEIGHTS}; save the adapters anew with PEFT, save_pretrained(FOLDER)"
         )
     try:
-        found = load_file(path)
+        loaded = load_file(path)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is broken or cut off ({error}); copy it again") from error
 
@@ -236,7 +236,7 @@ def _read(folder: Path) -> dict[str, np.ndarray]:
             return "model." + short[begin.end() - len(begin[2]) - 1 :]
         return ".".join(short.split(".")[-2:])
 
-    return {plain(name): tensor for name, tensor in found.items()}
+    return {plain(name): tensor for name, tensor in loaded.items()}
 
 
 def _sum(old: jax.Array, keep: np.ndarray, added: np.ndarray) -> jax.Array:
@@ -323,9 +323,9 @@ def _modules(config: DecoderConfig) -> dict[tuple[str, ...], str]:
         if tensor.path[-1] == "kernel" and sharing[tensor.name] == 1
     }
     wanted = {path: name for path, name in modules.items() if path[-1] in config.lora.names}
-    found = {path[-1] for path in wanted}
+    adapted = {path[-1] for path in wanted}
     there = {tensor.path[-2] for tensor in tensors if tensor.path[-1] == "kernel"}
-    if missing := [name for name in config.lora.names if name in there - found]:
+    if missing := [name for name in config.lora.names if name in there - adapted]:
         raise UserError(
             f"{config.family} models keep {', '.join(missing)} in one matrix with others, for "
             "which PEFT has no such adapters; export without --adapter, which merges them"

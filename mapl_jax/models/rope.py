@@ -54,10 +54,10 @@ class RopeScaling:
 
     def check(self, width: int) -> None:
         """Makes sure that it fits what turns of a head."""
-        found = (len(self.short), len(self.long))
-        if self.kind == "longrope" and found != (width // 2,) * 2:
+        lengths = (len(self.short), len(self.long))
+        if self.kind == "longrope" and lengths != (width // 2,) * 2:
             raise UserError(
-                f"model: longrope needs {width // 2} short and as many long factors, not {found}"
+                f"model: longrope needs {width // 2} short and as many long factors, not {lengths}"
             )
 
 

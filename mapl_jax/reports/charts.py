@@ -42,8 +42,8 @@ class Gallery(list[Picture]):
 
     def titled(self, *titles: str) -> "Gallery":
         """The pictures of these titles, in this order."""
-        found = {picture.title: picture for picture in self}
-        return Gallery(found[title] for title in titles)
+        by_title = {picture.title: picture for picture in self}
+        return Gallery(by_title[title] for title in titles)
 
     def _repr_svg_(self) -> str:
         cell = WIDTH + _GAP, HEIGHT + _TITLE + _GAP

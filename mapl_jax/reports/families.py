@@ -74,7 +74,7 @@ def _trained_families(summary: Summary) -> set[str]:
     """Those that the training data has; without it, those that are not kept for evaluation."""
     if summary.get("trained_on"):
         return set(summary["trained_on"])
-    made = summary.get("train", {}).get("comparisons", {})
-    if isinstance(made, Mapping) and made.get("constraint"):
-        return set(made["constraint"])
+    comparisons = summary.get("train", {}).get("comparisons", {})
+    if isinstance(comparisons, Mapping) and comparisons.get("constraint"):
+        return set(comparisons["constraint"])
     return set(constraints.ids(held_out=False))

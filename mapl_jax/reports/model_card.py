@@ -129,15 +129,15 @@ def _data(
 def _results(task: str, config: Config, evaluations: Summary) -> list[EvalResult]:
     """What the evaluation after training found, as the hub shows it beside a model."""
     after, kept = evaluations.get("after") or {}, evaluations.get("generation") or {}
-    found = [
+    metrics = [
         ("accuracy", f"accuracy, {level}", after[f"{level}_accuracy"])
         for level in LEVELS
         if after.get(f"{level}_count")
     ]
-    found += [("perplexity", "perplexity", after["perplexity"])] if "perplexity" in after else []
+    metrics += [("perplexity", "perplexity", after["perplexity"])] if "perplexity" in after else []
     for what in ("prompt", "instruction"):
         if f"{what}_after" in kept:
-            found.append(("accuracy", f"{what}s kept", kept[f"{what}_after"]))
+            metrics.append(("accuracy", f"{what}s kept", kept[f"{what}_after"]))
     source = config.get("data", {})
     name = str(source.get("test") or source.get("train") or "held-out data")
     name = " ".join((Path(name).name if not _is_hub_name(name.split(":")[0]) else name).split())
@@ -152,7 +152,7 @@ def _results(task: str, config: Config, evaluations: Summary) -> list[EvalResult
             metric_name=label,
             metric_value=round(float(value), 4),
         )
-        for kind, label, value in found
+        for kind, label, value in metrics
     ]
 
 

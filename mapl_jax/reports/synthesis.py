@@ -15,18 +15,18 @@ def write(path: str | os.PathLike[str], summary: Summary, shown: Sequence[Sample
     Args:
         shown: samples to show, in the schema of `mapl_jax.data.samples`.
     """
-    made, pairs = summary["comparisons"], summary["pairs_in"]
-    levels = [[level, number(count)] for level, count in made["level"].items()]
+    comparisons, pairs = summary["comparisons"], summary["pairs_in"]
+    levels = [[level, number(count)] for level, count in comparisons["level"].items()]
     dropped = [[reason, number(count)] for reason, count in summary["dropped"].items()]
     write_page(
         path,
         "synthesis.html",
         title="Synthesized samples",
         summary=summary,
-        total=sum(made["level"].values()),
+        total=sum(comparisons["level"].values()),
         complete=100 * summary["all_five"] / pairs if pairs else 0.0,
         levels=[["level", "comparisons"], *levels],
-        numbers=[(name, count, "") for name, count in made["k"].items()],
+        numbers=[(name, count, "") for name, count in comparisons["k"].items()],
         families=_families(summary),
         dropped=[["reason", "count"], *dropped] if dropped else [],
         samples=[_sample(record) for record in shown],

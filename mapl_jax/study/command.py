@@ -99,13 +99,13 @@ def study(config: ConfigDict, folder: Path, command: str) -> list[tables.Part]:
         own.claim(config.to_dict(), inputs=[*inputs, config.dpo.model.path])
         own.begins_with(plugins={"fingerprint": json.dumps(plugins.loaded())})
         data = running.corpora(config, folder)
-        made = running.do_all(config, arms, data, folder)
-    parts = summarize(config, arms, made)
-    facts = _facts(config, made, command)
+        jobs = running.do_all(config, arms, data, folder)
+    parts = summarize(config, arms, jobs)
+    facts = _facts(config, jobs, command)
     write_json(folder / "results.json", {"facts": facts, "parts": tables.record(parts)})
-    running.write_commands(folder / "commands.txt", made)
+    running.write_commands(folder / "commands.txt", jobs)
     write_text(folder / "study.md", tables.markdown(parts, facts))
-    commands = [job.command for job in made]
+    commands = [job.command for job in jobs]
     settings = json.dumps(config.to_dict(), indent=2)
     pages.write_html(folder / "study.html", "What each part does", parts, facts, commands, settings)
     for index, part in enumerate(parts):
@@ -115,7 +115,7 @@ def study(config: ConfigDict, folder: Path, command: str) -> list[tables.Part]:
     return parts
 
 
-def summarize(config: ConfigDict, arms: Sequence[Arm], made: Sequence[Job]) -> list[tables.Part]:
+def summarize(config: ConfigDict, arms: Sequence[Arm], jobs: Sequence[Job]) -> list[tables.Part]:
     """Numbers of all arms, by objective and budget.
 
     Arms whose batches are the same under both budgets show the same run in both tables.
@@ -126,7 +126,7 @@ def summarize(config: ConfigDict, arms: Sequence[Arm], made: Sequence[Job]) -> l
         if not own:
             continue
         for budget, says in BUDGETS.items():
-            by_arm = {arm: _runs(made, arm, budget) for arm in own}
+            by_arm = {arm: _runs(jobs, arm, budget) for arm in own}
             if budget == "pairs" and not any(j.budget == budget for j in _flat(by_arm)):
                 continue
             rows = _rows(config, MEASURES[objective], by_arm)
@@ -138,9 +138,9 @@ def _flat(by_arm: dict[Arm, list[Job]]) -> list[Job]:
     return [job for jobs in by_arm.values() for job in jobs]
 
 
-def _runs(made: Sequence[Job], arm: Arm, budget: str) -> list[Job]:
+def _runs(jobs: Sequence[Job], arm: Arm, budget: str) -> list[Job]:
     """The runs of an arm under a budget, or those under equal tokens, which are then the same."""
-    own = [job for job in made if job.arm is arm]
+    own = [job for job in jobs if job.arm is arm]
     return [j for j in own if j.budget == budget] or [j for j in own if j.budget == "tokens"]
 
 
@@ -192,16 +192,16 @@ def _lengths(config: ConfigDict, tests: Sequence[Test]) -> dict[str, Estimate]:
     return {LONGER.name: measures.estimate(*_drawn(config, LONGER, tests))}
 
 
-def _facts(config: ConfigDict, made: Sequence[Job], command: str) -> list[str]:
+def _facts(config: ConfigDict, jobs: Sequence[Job], command: str) -> list[str]:
     """What a reader has to know of the numbers."""
     sizes: dict[str, int] = {}
-    for job in made:
+    for job in jobs:
         sizes[job.arm.objective] = job.summary["parameters"]
     models = ", ".join(f"{name}: {size / 1e6:.2f} M parameters" for name, size in sizes.items())
-    seconds = sum(job.summary["seconds"] for job in made)
+    seconds = sum(job.summary["seconds"] for job in jobs)
     return [
         command,
-        f"runs: {len(made)}; seeds: {config.seeds}; {models}; data: {config.data.train}",
+        f"runs: {len(jobs)}; seeds: {config.seeds}; {models}; data: {config.data.train}",
         f"{seconds / 60:.0f} minutes on {jax.device_count()} x {jax.devices()[0].device_kind}, "
         f"Python {platform.python_version()}, JAX {jax.__version__}",
     ]

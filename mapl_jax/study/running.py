@@ -108,8 +108,8 @@ def corpora(config: ConfigDict, folder: Path) -> Corpora:
         train_pairs, test_pairs = splits.hold_out(train_pairs, data.test_fraction)
     train_pairs, test_pairs = (_short(pairs, data.max_words) for pairs in (train_pairs, test_pairs))
     if data.test_pairs:
-        some = test_pairs.records[: data.test_pairs]
-        test_pairs = dataclasses.replace(test_pairs, records=some)
+        records = test_pairs.records[: data.test_pairs]
+        test_pairs = dataclasses.replace(test_pairs, records=records)
     settings = Settings(**config.synthesis)
     return Corpora(folder / "data", settings, train_pairs, test_pairs, data.num_proc)
 
@@ -140,15 +140,15 @@ def do_all(config: ConfigDict, arms: Sequence[Arm], data: Corpora, folder: Path)
     Returns:
         All of them, done.
     """
-    made: list[Job] = []
+    done: list[Job] = []
     for objective in dict.fromkeys(arm.objective for arm in arms):
         own = [arm for arm in arms if arm.objective == objective]
         for budget in BUDGETS:
             with FileLock(folder / "data.lock"):
                 jobs = list(_jobs(config, own, budget, data, folder))
-            _finish(jobs, made + jobs, keep=config.keep)
-            made += jobs
-    return made
+            _finish(jobs, done + jobs, keep=config.keep)
+            done += jobs
+    return done
 
 
 def _jobs(
@@ -234,9 +234,9 @@ def _job(
         values["model.path"] = start_of_policies(config, data, folder)
     else:
         values["tokenizer.path"] = data.tokenizer(own)
-    made = _with(own, values)
+    run_config = _with(own, values)
     preset = config.presets[arm.objective]
-    return Job(arm, seed, budget, run, made, _command(preset, made, run))
+    return Job(arm, seed, budget, run, run_config, _command(preset, run_config, run))
 
 
 def _with(config: ConfigDict, values: dict[str, object]) -> ConfigDict:
@@ -290,9 +290,9 @@ def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def write_commands(path: Path, made: Sequence[Job]) -> None:
+def write_commands(path: Path, jobs: Sequence[Job]) -> None:
     """The command of every run, one a line."""
-    write_text(path, "".join(f"{job.command}\n" for job in made))
+    write_text(path, "".join(f"{job.command}\n" for job in jobs))
 
 
 def seen(job: Job) -> dict[str, float]:

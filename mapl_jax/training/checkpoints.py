@@ -138,8 +138,8 @@ class Checkpoints:
 
     def new(self) -> list[int]:
         """Steps of the checkpoints that were completed since this was last called."""
-        found, self._new = self._new, []
-        return found
+        steps, self._new = self._new, []
+        return steps
 
     def wait(self) -> None:
         """Waits for the checkpoint that is being written."""

@@ -170,9 +170,9 @@ class Fit:
             train.best, train.patience, self.callbacks, checkpoints.new, self.folder.checkpoints
         )
         if start:
-            found = checkpoints.record(start)
-            progress = found.pop("progress", {})
-            check_record(start, found, self.record)
+            record = checkpoints.record(start)
+            progress = record.pop("progress", {})
+            check_record(start, record, self.record)
             if not watch.goes_on(progress, saved_steps(self.folder.checkpoints)):
                 notice(
                     f"the best checkpoint so far, that of step {progress['best']}, is gone; the "
@@ -184,8 +184,8 @@ class Fit:
         """Makes sure that there is the metric that a checkpoint can be best by."""
         best = self.settings.train.best
         if best and distributed.is_main_process():
-            found = self.evaluations(None).names()
-            known = [name for name in METRICS[self.trainer.objective.kind] if name in found]
+            names = self.evaluations(None).names()
+            known = [name for name in METRICS[self.trainer.objective.kind] if name in names]
             if best not in known:
                 raise UserError(
                     f"train.best is {best}, which the held-out data cannot measure; "

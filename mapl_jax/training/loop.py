@@ -242,9 +242,9 @@ def write_nonfinite(
     numbers = {name: str(values[name]) for name in ("loss", "grad_norm", "learning_rate")}
     path = folder.nonfinite / f"{step}.json"
     if jax.process_index() == 0:
-        found = [{"row": int(row), "samples": members[row]} for row in suspects]
+        suspected = [{"row": int(row), "samples": members[row]} for row in suspects]
         write_json(
-            path, {"step": step, **numbers, "forward": bool(not finite.all()), "rows": found}
+            path, {"step": step, **numbers, "forward": bool(not finite.all()), "rows": suspected}
         )
     of_step = [values["loss"], values["grad_norm"]]
     after = "; the parameters after it would not be" if np.isfinite(of_step).all() else ""

@@ -91,6 +91,11 @@ class Trainer:
             sharding=sharding.rows(self.mesh),
         )
 
+    def check_memory(self, plan: rows.Plan, accumulation: int) -> None:
+        """Makes sure that state, gradients and activations of a step have room on each device."""
+        layers = self.activations(plan, accumulation)
+        sharding.check_memory([self.abstract, self.abstract.params, layers], "training this model")
+
     def describe(self, plan: rows.Plan) -> str:
         """What is trained, on what, in how many steps, in words."""
         size, trained = self.sizes

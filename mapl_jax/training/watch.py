@@ -103,7 +103,7 @@ class Watch:
     _key: str = dataclasses.field(default_factory=lambda: f"mapl_jax stop {next(_runs)}")
     _last: int | None = None
 
-    def goes_on(self, found: Mapping[str, object], kept: list[int]) -> bool:
+    def goes_on(self, progress: Mapping[str, object], kept: list[int]) -> bool:
         """Takes over what the checkpoint that a run goes on from has kept.
 
         Args:
@@ -113,7 +113,7 @@ class Watch:
         Returns:
             Whether the best one is there, if there was one.
         """
-        self.progress = cast(Progress, {**START, **found})
+        self.progress = cast(Progress, {**START, **progress})
         if self.progress["by"] not in self.callbacks.names:
             self.progress |= {"by": "", "why": ""}
         there = not self.progress["best"] or self.progress["best"] in kept
@@ -139,12 +139,12 @@ class Watch:
 
     def ended(self, last: int) -> dict[str, object]:
         """How training ended, for the summary of the run; empty where there is nothing to say."""
-        now, found = self.progress, dict[str, object]()
+        now, summary = self.progress, dict[str, object]()
         if now["best"]:
-            found["best"] = {"metric": self.metric, "step": now["best"], "value": now["value"]}
+            summary["best"] = {"metric": self.metric, "step": now["best"], "value": now["value"]}
         if self.reason:
-            found["stopped"] = {"step": last, "why": self.reason}
-        return found
+            summary["stopped"] = {"step": last, "why": self.reason}
+        return summary
 
     def stepped(self, step: int, values: Mapping[str, float]) -> None:
         """The metrics of a step have come."""
