@@ -182,13 +182,15 @@ def count_flaws(
         marks: of chat templates, as `tokenization.marks` finds them.
         counts: receives what was found.
     """
+    found = []
     if not all(path.whole for path in paths):
-        counts["samples_shortened_by_template"] += 1
-    texts = [message["content"] for message in messages]
-    # A response that is stored with its end is understood.
-    texts += [re.sub(r"<[^<>]*>\s*$", "", response) for response in responses]
+        found.append("samples_shortened_by_template")
+    texts = [*(message["content"] for message in messages), *responses]
     if any(marks.search(text) for text in texts):
-        counts["samples_with_marks"] += 1
+        found.append("samples_with_marks")
+    for flaw in found:
+        counts[flaw] += 1
+        counts.setdefault(f"{flaw}_first", counts["samples"])
 
 
 def truncate(

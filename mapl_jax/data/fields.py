@@ -15,11 +15,19 @@ def as_object(value: object) -> dict[str, object]:
         )
     for name, part in value.items():
         try:
-            text = json.dumps([name, part], ensure_ascii=False, default=str)
+            text = json.dumps([name, part], ensure_ascii=False, default=_as_text)
+        except BadRecord:
+            raise
         except (ValueError, RecursionError):
             continue  # nested without end, which is said elsewhere
         encodable(text, repr(name)[1:-1])
     return value
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, BadRecord):
+        raise value
+    return str(value)
 
 
 def encodable(text: str, name: str) -> str:

@@ -1,9 +1,13 @@
 """Which files a source consists of: names, patterns, folders and their splits."""
 
+import bz2
 import glob
+import gzip
+import lzma
 import os
 import re
 from pathlib import Path
+from typing import IO, cast
 
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.paths import local
@@ -92,6 +96,30 @@ def suffix(name: str) -> str:
     return "" if packed and found == ".parquet" else found
 
 
+def unpacked(name: str, file: IO[bytes]) -> IO[bytes]:
+    """What a file holds, unpacked as its name says.
+
+    Raises:
+        UserError: the library for its kind is not there.
+    """
+    name = name.lower()
+    if name.endswith(".gz"):
+        return cast(IO[bytes], gzip.open(file, "rb"))
+    if name.endswith(".bz2"):
+        return cast(IO[bytes], bz2.open(file, "rb"))
+    if name.endswith(".xz"):
+        return cast(IO[bytes], lzma.open(file, "rb"))
+    if name.endswith(".zst"):
+        try:
+            import zstandard
+        except ImportError:
+            raise UserError(
+                f"{name} needs zstandard; pip install zstandard, or unpack it"
+            ) from None
+        return cast(IO[bytes], zstandard.open(file, "rb"))
+    return file
+
+
 def data_files(folder: Path) -> list[Path]:
     """The files of a folder that hold records; of several splits, those of train alone."""
     try:
@@ -115,14 +143,23 @@ def data_files(folder: Path) -> list[Path]:
         )
     if not files:
         raise UserError(f"{folder} holds no data files; looked for *{', *'.join(SUFFIXES)}")
-    splits = {file: _split_of(file, folder) for file in files}
-    if len(set(splits.values())) == 1:
-        return files
-    train = [file for file in files if splits[file].partition("_")[0] == "train"]
+    return to_train_on(files, folder)
+
+
+def to_train_on(files: list[Path], folder: Path) -> list[Path]:
+    """Of files or folders of several splits below a folder, those of train.
+
+    Raises:
+        UserError: there is no such split, or more than one.
+    """
+    splits = {file: _split_of(file, folder) for file in sorted(files)}
+    if len(files) == 1 or len(set(splits.values())) == 1:
+        return list(splits)
+    train = [file for file in splits if splits[file].partition("_")[0] == "train"]
     # train_prefs and train_sft are not one split.
     if not train or not all(splits.values()) or len({splits[file] for file in train}) > 1:
-        shown = ", ".join(str(file.relative_to(folder)) for file in files)
-        raise UserError(f"{folder} holds files of several splits ({shown}); give the one to read")
+        shown = ", ".join(str(file.relative_to(folder)) for file in splits)
+        raise UserError(f"{folder} holds several splits ({shown}); give the one to read")
     return train
 
 

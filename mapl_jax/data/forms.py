@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import cast
 
 from mapl_jax.data.meaning import changes_meaning, is_missing, unread_fields
-from mapl_jax.data.readers import BadRecord
-from mapl_jax.data.values import plain
+from mapl_jax.data.readers import BadRecord, refuse_repeated
+from mapl_jax.data.values import by_rows, plain
 from mapl_jax.runtime.errors import UserError
 
 PROMPT = "prompt/messages/conversations/instruction/question/query/input"
@@ -47,11 +47,13 @@ class Form:
         columns: path of each of our fields.
         needs: columns that a record must have to be of this form.
         automatic: whether the columns alone say what they mean; others are asked for by name.
+        beside: columns of published records that are not read, whatever their names.
     """
 
     columns: Mapping[str, str]
     needs: tuple[str, ...]
     automatic: bool = False
+    beside: tuple[str, ...] = ()
 
 
 FORMS = {
@@ -125,6 +127,9 @@ FORMS = {
             "scores": "completions[].overall_score",
         },
         ("instruction", "completions"),
+        beside=(
+            "completions[].custom_system_prompt",
+        ),  # how a model was asked; ratings know nothing of it
     ),
     "arena": Form(
         {"responses": "conversation_a|conversation_b", "choice": "winner"},
@@ -189,7 +194,11 @@ def chosen_form(format: str = "", columns: str = "") -> Form | None:
                 f"{', '.join(FIELDS)}"
             )
         given[ours] = path
-    return Form(given, ())
+    sides = {"chosen": "chosen", "rejected": "rejected"}
+    if {"responses", "conversation", "completion"} & given.keys():
+        sides = {}
+    asked = {} if "conversation" in given else ASKED
+    return Form({**asked, **sides, **given}, ())
 
 
 def form_of(record: Mapping[str, object], asked: Form | None, automatic: tuple[Form, ...]) -> Form:
@@ -200,15 +209,19 @@ def form_of(record: Mapping[str, object], asked: Form | None, automatic: tuple[F
 
 def fits_form(record: Mapping[str, object], form: Form) -> bool:
     """Whether a record has what a form needs."""
-    return all(name in record or _at(record, name) for name in form.needs)
+    return all(has(record, name) for name in form.needs)
 
 
-def hint(record: Mapping[str, object]) -> str:
-    """What would read a record that no automatic form fits."""
-    for name, form in FORMS.items():
-        if not form.automatic and fits_form(record, form):
-            return f"; these are the columns of {name}: set data.format={name}"
-    return "; or say which column is which with data.columns=prompt=COLUMN,chosen=COLUMN,..."
+def has(record: Mapping[str, object], path: str) -> bool:
+    """Whether a record has a column, or something at a path."""
+    return path in record or any(part in record or _at(record, part) for part in path.split("/"))
+
+
+def demonstrated(form: Form) -> Form:
+    """The form of demonstrations whose reply is the chosen one, or stands where it usually does."""
+    others = {k: path for k, path in form.columns.items() if k not in ("chosen", "rejected")}
+    replies = f"{form.columns['chosen']}/completion/output/response"
+    return Form({**others, "completion": replies}, ())
 
 
 def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dict[str, object]:
@@ -240,6 +253,8 @@ def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dic
             found[ours] = filled[0][1]
             used |= _columns(filled[0][0])
             read.add(filled[0][0])
+    if "choice" in found and "|" in form.columns.get("responses", ""):
+        found["names"] = form.columns["responses"].split("|")
     left = {name: value for name, value in record.items() if name not in used} | _beside(
         record, read
     )
@@ -247,7 +262,7 @@ def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dic
     for name in used:
         unread.update(f"{field} of messages" for field in unread_fields(record.get(name)))
     for name, value in left.items():
-        if is_missing(value):
+        if is_missing(value) or name in form.beside:
             continue
         if "rejected" in form.columns and _MORE_REPLIES.fullmatch(name):
             raise BadRecord(
@@ -299,7 +314,10 @@ def _at(record: object, path: str) -> object:
     step = _STEP.match(path)
     if step is None or not isinstance(record, Mapping):
         return None
-    value, rest = record.get(step[1]), path[step.end() :].lstrip(".")
+    value, rest = (
+        by_rows(record.get(step[1])) if step[2] == "" else record.get(step[1]),
+        path[step.end() :].lstrip("."),
+    )
     if step[3] or step[2]:
         first = int(step[2] or 0)
         if not isinstance(value, list) or len(value) <= first:
@@ -326,7 +344,12 @@ def _texts(value: object) -> list[object]:
 
 def rows_of(source: object) -> Iterator[Mapping[str, object]]:
     """The records of what is in memory: a list, a data set, a data frame or table."""
+    if isinstance(source, Mapping):
+        parts = ", ".join(map(str, source))
+        raise UserError(f"data must be a list of records, not an object with {parts}; give a part")
     columns = getattr(source, "columns", None)
+    names = getattr(source, "column_names", columns)
+    refuse_repeated([] if names is None else list(names), "data")
     if hasattr(source, "to_pylist"):
         source = source.to_pylist()
     elif hasattr(source, "to_dicts"):

@@ -7,9 +7,10 @@ from mapl_jax.data.readers import BadRecord
 
 # Words in the name of a column, or of a field of a message, that change what is said ...
 _MEANING = frozenset(
-    "system sys developer instruction instructions history tool tools function functions document "
-    "documents image images pixel media audio audios video videos reasoning "
-    "thinking thought thoughts persona".split()
+    "system sys systemprompt systemmessage sysprompt preprompt developer instruction instructions "
+    "history turns dialog dialogue memory context contexts passage passages doc docs document "
+    "documents tool tools function functions image images pixel media audio audios video videos "
+    "reasoning think thinking thought thoughts persona prefix suffix".split()
 )
 # ... but for what is only about it (image_count, instruction_id_list, tool_choice).
 _ABOUT = frozenset(

@@ -4,33 +4,29 @@ A prompt is told from its replies by message or by column, never by the characte
 happen to share (TRL's `extract_prompt` turns "yes" and "yes, sir" into the prompt "Q? ye").
 """
 
-import ast
-import contextlib
-import json
 import re
 from collections.abc import Sequence
 from typing import NotRequired, TypedDict, cast
 
 from mapl_jax.data import tools
 from mapl_jax.data.fields import encodable, kind_of
-from mapl_jax.data.meaning import changes_meaning, is_spoken, refuse_meaning
+from mapl_jax.data.meaning import changes_meaning, refuse_meaning
 from mapl_jax.data.readers import BadRecord
+from mapl_jax.data.values import by_rows
+from mapl_jax.data.written import unwritten
 from mapl_jax.runtime.errors import UserError
 
 ROLES = ("system", "user", "assistant", "tool")
 
 # ShareGPT writes {"from": "human", "value": ...}.
-_SPEAKERS = {"human": "user"} | dict.fromkeys(
-    ("gpt", "chatgpt", "bing", "bard", "bot", "model"), "assistant"
+_OURS = {"from": "role", "value": "content"}
+_ROLE = {role: role for role in ROLES} | {"developer": "system", "human": "user"}
+_ROLE |= dict.fromkeys(
+    ("gpt", "chatgpt", "bing", "bard", "bot", "model", "ai", tools.CALL), "assistant"
 )
-_ROLE = {"developer": "system", tools.CALL: "assistant"} | dict.fromkeys(tools.RESULTS, "tool")
+_ROLE |= dict.fromkeys(tools.RESULTS, "tool")
 # Kinds of a part of a message that are its text; one without a kind is too.
 _TEXTS = (None, "text", "input_text", "output_text")
-# A list of messages, or one, that was written as text: JSON or the printed form of a data frame.
-_WRITTEN = re.compile(
-    r"""\s*+(?:array\()?\s*+\[?\s*+\{(?=.*['"](?:role|from)['"]\s*:)(?=.*['"](?:content|value)['"]\s*:)""",
-    re.DOTALL,
-)
 # A reply in the text form of HH-RLHF that repeats the dialogue, or names its speaker.
 _REPEATS = re.compile(r"\s*Human:.*\n\nAssistant:|\n\nAssistant:", re.DOTALL)
 _TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
@@ -66,32 +62,6 @@ def as_text(value: object, name: str) -> str:
         raise UserError(str(bad).replace("; fill it in or remove the record", "")) from None
 
 
-def unwritten(value: object, name: str) -> object:
-    """Messages that stand as text, as the list they were; anything else as it is."""
-    if not isinstance(value, str):
-        return value
-    if value.lstrip()[:2] in ('"[', '"{'):  # written twice
-        with contextlib.suppress(ValueError, RecursionError):
-            value = str(json.loads(value))
-    if not _WRITTEN.match(value):
-        return value
-    if not value.rstrip().endswith(("]", "}", ")", "...", "\N{HORIZONTAL ELLIPSIS}")):
-        return value  # a text about messages, which goes on behind them
-    for read in (json.loads, ast.literal_eval):
-        try:
-            found = read(value)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        some = found if isinstance(found, list) else [found]
-        if all(isinstance(item, dict) and is_spoken(item) for item in some):
-            return found
-        return value  # JSON that was asked for
-    raise BadRecord(
-        f"messages as text in {name}",
-        f"{name} holds messages as text that cannot be read back; store them as lists",
-    )
-
-
 def _content(item: dict[str, object], part: str) -> object:
     """The content of a message; parts that are all text are joined."""
     content = item["content"]
@@ -105,6 +75,7 @@ def _content(item: dict[str, object], part: str) -> object:
             other = {key: x for key, x in piece.items() if key not in ("text", "type")}
             strange = next((key for key, x in other.items() if changes_meaning(key, x)), None)
             piece = {"type": strange} if strange else piece.get("text", piece)
+            piece = "" if piece is None else piece
         if not isinstance(piece, str):
             kind = piece.get("type") if isinstance(piece, dict) else kind_of(piece)
             raise BadRecord(
@@ -126,6 +97,8 @@ def text_of(value: object, name: str) -> str:
 def messages_of(value: object, name: str) -> list[Message]:
     """A checked list of messages, of which role, content and what they say of tools are kept."""
     value = unwritten(value, name)
+    if isinstance(value, dict) and "messages" not in value:
+        value = by_rows(value)
     if isinstance(value, dict):
         beside = {key: part for key, part in value.items() if key != "messages"}
         if "messages" in value:
@@ -140,15 +113,17 @@ def messages_of(value: object, name: str) -> list[Message]:
     messages: list[Message] = []
     for number, item in enumerate(value, 1):
         part = f"message {number} of {name}"
-        if isinstance(item, dict) and {"from", "value"} <= item.keys():
-            speaker = item["from"]
-            read = {"role": _SPEAKERS.get(str(speaker), speaker), "content": item["value"]}
-            item = {key: x for key, x in item.items() if key not in ("from", "value")} | read
+        if isinstance(item, dict):
+            given = item
+            item = {
+                key if (ours := _OURS.get(key, key)) in given else ours: x
+                for key, x in given.items()
+            }
         if isinstance(item, dict) and item.get("tool_calls"):
             item = {"content": None, **item}
         if not isinstance(item, dict) or "role" not in item or "content" not in item:
             raise BadRecord(f"bad {name}", f'{part} must be an object with "role" and "content"')
-        role = _ROLE.get(str(item["role"]), item["role"])
+        role = _ROLE.get(str(item["role"]).lower(), item["role"])
         if role not in ROLES:
             known = ", ".join(ROLES)
             raise BadRecord("unknown role", f"{part} has role {item['role']!r}; known are {known}")

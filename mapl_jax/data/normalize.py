@@ -2,12 +2,13 @@
 
 import contextlib
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict, TypeGuard, cast
 
 import numpy as np
 
-from mapl_jax.data import forms, tools
+from mapl_jax.data import forms, hints, tools
 from mapl_jax.data.fields import as_object, encodable, kind_of
 from mapl_jax.data.messages import (
     Message,
@@ -19,6 +20,7 @@ from mapl_jax.data.messages import (
     text_of,
 )
 from mapl_jax.data.readers import BadRecord
+from mapl_jax.data.written import listed
 
 LARGEST = float(np.finfo(np.float32).max)
 Edge = tuple[int, int]  # of two responses
@@ -64,8 +66,13 @@ def pair_of(form: forms.Form | None, value: object, unread: set[str]) -> Pair:
             raise BadRecord(
                 f"no {key}",
                 f"has no {key!r} (found: {there}); rename the column to {key!r}"
-                + forms.hint(record),
+                + hints.hint(record),
             )
+    for ours in ("prompt", "chosen", "rejected", "responses") if found is form else ():
+        path = found.columns.get(ours, "")
+        if path and not re.search(r"[/|]", path) and not forms.has(record, path):
+            there = ", ".join(sorted(map(str, record)))
+            raise BadRecord(f"no {path}", f"has no {path!r} to read {ours!r} from (found: {there})")
     fields = forms.fields_of(record, found, unread)
     if "responses" in fields:
         return _of_list(fields)
@@ -118,6 +125,8 @@ def _pair(
 
 def _several(value: object, name: str) -> dict[str, object]:
     """The replies of a side by their names: one, or each of a list of them."""
+    if isinstance(value, list):
+        value = [item for item in value if item is not None]
     if isinstance(value, list) and value and all(isinstance(item, str | list) for item in value):
         return {name if len(value) == 1 else f"{name} {i}": x for i, x in enumerate(value, 1)}
     return {name: value}
@@ -125,7 +134,7 @@ def _several(value: object, name: str) -> dict[str, object]:
 
 def _of_list(fields: dict[str, object]) -> Pair:
     """The preference of a list of responses, by a number for each or by what is over what."""
-    responses = fields["responses"]
+    responses = listed(fields["responses"])
     if not isinstance(responses, list) or len(responses) < 2:
         raise BadRecord("bad responses", "responses must be a list of two or more")
     names = [f"response {number}" for number in range(1, len(responses) + 1)]
@@ -172,21 +181,37 @@ def _worth(fields: Mapping[str, object], count: int) -> list[float]:
         strength = _number(fields["strength"], "strength")
         values = [-strength, strength]
     elif "choice" in fields:
-        choice = str(fields["choice"]).strip().lower()
-        ties = ("tie", "both", "neither", "tie (bothbad)", "bothbad")
-        first, second = ("0", "a", "model_a", "response_a"), ("1", "b", "model_b", "response_b")
-        if choice not in (*first, *second, *ties):
-            raise BadRecord("bad choice", f"choice must be 0, 1, a, b or tie, not {choice!r}")
-        values = [float(choice in first), float(choice in second)]
+        values = _chosen(fields["choice"], fields.get("names"))
     else:
         name = next((key for key in ("scores", "ranks") if key in fields), "scores")
-        given = fields.get(name)
+        given = listed(fields.get(name))
         if not isinstance(given, list):
             raise BadRecord(f"bad {name}", f"{name} must be a list, one number for each response")
         sign = -1 if name == "ranks" else 1
         values = [sign * _number(value, name) for value in given]
     if len(values) != count:
         raise BadRecord("bad scores", f"has {len(values)} scores for {count} responses")
+    return values
+
+
+def _chosen(given: object, columns: object) -> list[float]:
+    """What a choice between two says: by number from 0, by letter, or by the names of columns."""
+    if isinstance(given, float) and given.is_integer():
+        given = int(given)
+    choice = str(given).strip().lower()
+    names = [str(name).lower() for name in columns] if isinstance(columns, list) else []
+    ends = [re.sub(r".*?_?(\d+|[a-z])$", r"\1", name) for name in names]
+    sides = [["0", "a", "model_a", "response_a"], ["1", "b", "model_b", "response_b"]]
+    if ends == ["1", "2"]:  # which number means which, these say
+        sides = [["1"], ["2"]]
+    for side, name, end in zip(sides, names, ends, strict=False):
+        side += [name, end]
+    values = [float(choice in side) for side in sides]
+    if sum(values) != 1 and not re.match("tie|both|neither", choice):
+        known = ", ".join(
+            dict.fromkeys(name for pair in zip(*sides, strict=False) for name in pair)
+        )
+        raise BadRecord("bad choice", f"choice must be one of {known} or tie, not {choice!r}")
     return values
 
 
@@ -211,7 +236,7 @@ def prompt_in(fields: Mapping[str, object]) -> list[Message] | None:
         last = prompt[-1]
         prompt = [*prompt[:-1], Message(role="user", content=f"{last['content']}\n{extra}")]
     if "history" in fields:
-        turns = fields["history"]
+        turns = listed(fields["history"])
         if not isinstance(turns, list):
             raise BadRecord("bad history", "history must be a list of [question, answer] pairs")
         said = [turn for pair in turns for turn in (pair if isinstance(pair, list) else [pair])]
@@ -255,17 +280,24 @@ def demonstration_of(form: forms.Form | None, value: object, unread: set[str]) -
         raise BadRecord(
             "a sample", "holds a synthesized sample among other records; keep them apart"
         )
-    found = forms.form_of(record, form, forms.DEMONSTRATIONS)
-    pairs_only = form is not None or any(
-        known.automatic and forms.fits_form(record, known) for known in forms.FORMS.values()
-    )
-    if pairs_only and not {"completion", "chosen"} & record.keys():
+    if (verdict := hints.judged(record)) and not record[verdict]:
+        raise BadRecord("a bad reply", f"is a bad reply by its {verdict!r}; remove the record")
+    pairs = form is None and not {"completion", "chosen"} & record.keys()
+    if form is None:
+        pairs &= any(
+            known.automatic and forms.fits_form(record, known) for known in forms.FORMS.values()
+        )
+    elif not {"completion", "conversation"} & form.columns.keys():
+        pairs = "responses" in form.columns or forms.has(record, form.columns["rejected"])
+        form = form if pairs else forms.demonstrated(form)
+    if pairs:
         best = pair_of(form, value, unread)
         if not best.get("over", True):
             raise BadRecord("a tie", "prefers none of its responses; remove the record")
         return Demonstration(id=best["id"], prompt=best["prompt"], completion=best["chosen"])
+    found = forms.form_of(record, form, forms.DEMONSTRATIONS)
     name = found.columns.get("completion") or found.columns["conversation"]
-    if name not in record:
+    if not forms.has(record, name):
         there = ", ".join(sorted(map(str, record))) or "nothing"
         raise BadRecord(
             "no completion",
@@ -277,14 +309,22 @@ def demonstration_of(form: forms.Form | None, value: object, unread: set[str]) -
         {k: v for k, v in record.items() if not k.startswith("rejected")}, found, unread
     )
     prompt = None if "conversation" in fields else prompt_in(fields)
+    turns = fields.get("conversation", fields.get("completion"))
+    last = turns[-1] if isinstance(turns, list) and turns else None
+    if isinstance(last, dict) and last.get("weight", 1) == 0:
+        raise BadRecord(
+            "weight 0",
+            f"{name} ends with a reply of weight 0, which is not to be "
+            "learned from; remove the record",
+        )
     if prompt is None:
         value = fields.get("conversation", fields.get("completion"))
-        prompt, completion = split_conversation(value, name)
+        prompt, completion = split_conversation(value, name.partition("/")[0])
         prompt = _with_system(prompt, fields)
     else:
         value = next(iter(_several(fields["completion"], name).values()))
-        prompt, texts = replies_of(prompt, {name: value})
-        completion = texts[name]
+        prompt, texts = replies_of(prompt, {name.partition("/")[0]: value})
+        (completion,) = texts.values()
     prompt = with_tools(prompt, fields)
     return Demonstration(id=_given_id(fields.get("id")), prompt=prompt, completion=completion)
 
@@ -294,6 +334,8 @@ def _given_id(value: object) -> str:
 
 
 def _named(value: object, name: str) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # as pandas keeps integers beside missing ones
     if type(value) not in (str, int):
         raise BadRecord(f"bad {name}", f"{name} must be text or an integer, not {kind_of(value)}")
     return encodable(str(value), name)

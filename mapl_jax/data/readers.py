@@ -4,11 +4,9 @@ An entry is a name to call a record by in messages, and its value as it stands o
 not be read, the `BadRecord` that says why.
 """
 
-import bz2
 import contextlib
 import csv
 import functools
-import gzip
 import io
 import itertools
 import json
@@ -16,7 +14,8 @@ import lzma
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
 
@@ -31,6 +30,8 @@ from mapl_jax.data.folders import (
     parts,
     shards,
     suffix,
+    to_train_on,
+    unpacked,
 )
 from mapl_jax.data.values import plain
 from mapl_jax.runtime.errors import UserError
@@ -126,7 +127,7 @@ def _one_source(name: str) -> Iterator[Entry]:
 
 def _folder_entries(folder: Path) -> Iterator[Entry]:
     if (folder / "dataset_dict.json").is_file():
-        raise UserError(f"{folder} holds several splits; give one of its folders")
+        (folder,) = to_train_on([file.parent for file in folder.glob("*/state.json")], folder)
     if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
         import datasets
 
@@ -165,29 +166,10 @@ def _opened_entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
     """The records of an open file of lines, of JSON or of cells, compressed or not."""
     kind = suffix(name)
     try:
-        with contextlib.closing(_unpacked(name, file)) as lines:
+        with contextlib.closing(unpacked(name, file)) as lines:
             yield from _READERS[kind](name, lines)
     except (EOFError, zlib.error, lzma.LZMAError) as error:
         raise UserError(f"{name}: cut off or damaged ({error}); copy it again") from None
-
-
-def _unpacked(name: str, file: IO[bytes]) -> IO[bytes]:
-    name = name.lower()
-    if name.endswith(".gz"):
-        return cast(IO[bytes], gzip.open(file, "rb"))
-    if name.endswith(".bz2"):
-        return cast(IO[bytes], bz2.open(file, "rb"))
-    if name.endswith(".xz"):
-        return cast(IO[bytes], lzma.open(file, "rb"))
-    if name.endswith(".zst"):
-        try:
-            import zstandard
-        except ImportError:
-            raise UserError(
-                f"{name} needs zstandard; pip install zstandard, or unpack it"
-            ) from None
-        return cast(IO[bytes], zstandard.open(file, "rb"))
-    return file
 
 
 def _numbered(name: str, values: Iterable[object]) -> Iterator[Entry]:
@@ -219,7 +201,7 @@ def _line_entries(file: str, lines: IO[bytes]) -> Iterator[Entry]:
 def parse_json(line: bytes) -> object:
     """The value of a line of JSON, or the `BadRecord` that says what is wrong with it."""
     try:
-        return json.loads(line.decode("utf-8"))
+        return json.loads(line.decode("utf-8"), object_pairs_hook=named_once)
     except UnicodeDecodeError as error:
         return BadRecord(
             "not UTF-8", f"not UTF-8 text (byte {error.start} of the line); save it as UTF-8"
@@ -238,6 +220,29 @@ def parse_json(line: bytes) -> object:
         return BadRecord("not JSON", "nested too deeply; mend or remove the line")
 
 
+def named_once(fields: list[tuple[str, object]]) -> object:
+    """An object of JSON; one that names a field twice is a `BadRecord`, as either may be meant."""
+    found = dict(fields)
+    if len(found) < len(fields):
+        name = _twice([name for name, _ in fields])
+        return BadRecord("repeated field", f"names {name!r} twice; remove one of the two")
+    return found
+
+
+def refuse_repeated(names: Sequence[object], source: str) -> None:
+    """Refuses columns of which two have one name.
+
+    Raises:
+        UserError: there are such.
+    """
+    if (name := _twice(names)) is not None:
+        raise UserError(f"{source} names column {name!r} twice; rename one of the two")
+
+
+def _twice(names: Sequence[object]) -> object:
+    return next((name for name, count in Counter(names).items() if count > 1), None)
+
+
 def _json_entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
     """A list of records, an object that wraps one, one record, or lines of them."""
     content = file.read().removeprefix(b"\xef\xbb\xbf")
@@ -251,8 +256,9 @@ def _json_entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
         lists = [inner for inner in value.values() if isinstance(inner, list | dict)]
         inner = lists[0] if len(lists) == 1 and isinstance(lists[0], list) else []
         known = {"chosen", "rejected", "comparisons", "prompt"}
-        objects = all(isinstance(item, dict) for item in inner)
-        if objects and inner and (len(value) == 1 or known & inner[0].keys()):
+        objects = [item for item in inner if isinstance(item, dict)]
+        others = [item for item in inner if not isinstance(item, dict | BadRecord)]
+        if objects and not others and (len(value) == 1 or known & objects[0].keys()):
             value = inner
     yield from _numbered(name, value if isinstance(value, list) else [value])
 
@@ -264,10 +270,16 @@ def _csv_entries(file: str, lines: IO[bytes], delimiter: str) -> Iterator[Entry]
     kind = "CSV" if delimiter == "," else "TSV"
     with io.TextIOWrapper(lines, encoding="utf-8-sig", newline="") as opened:
         try:
-            reader = csv.DictReader(opened, strict=True, delimiter=delimiter)
-            names = reader.fieldnames or ()
-            if twice := next((name for name in names if names.count(name) > 1), None):
-                raise UserError(f"{file}: the header names {twice!r} twice; rename one of the two")
+            first = opened.readline()
+            if said := re.fullmatch(r"sep=(.)\s*", first):  # as Excel writes it
+                delimiter, first = said[1], opened.readline()
+            reader = csv.DictReader(
+                itertools.chain([first], opened),
+                strict=True,
+                delimiter=_separator(first, delimiter),
+            )
+            reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+            refuse_repeated(reader.fieldnames, f"{file}: the header")
             for number, row in enumerate(reader, 1):
                 where = f"{file}, record {number}"
                 if None in row or None in row.values():
@@ -279,6 +291,12 @@ def _csv_entries(file: str, lines: IO[bytes], delimiter: str) -> Iterator[Entry]
                     yield where, _csv_values(row)
         except (UnicodeDecodeError, csv.Error) as error:
             raise UserError(f"{file}: not readable as UTF-8 {kind} ({error})") from None
+
+
+def _separator(header: str, usual: str) -> str:
+    """What stands between the cells: the usual sign, or another if that gives one name alone."""
+    signs = (usual, ";", "\t", "|", ",")
+    return next((x for x in signs if len(next(csv.reader([header], delimiter=x), ())) > 1), usual)
 
 
 def _csv_values(row: dict[str, str]) -> dict[str, object]:
@@ -301,7 +319,9 @@ def _parquet_entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
     import pyarrow.parquet
 
     with _read_by_a_library(name, "Parquet"):
-        batches = pyarrow.parquet.ParquetFile(file).iter_batches(1024)
+        opened = pyarrow.parquet.ParquetFile(file)
+        refuse_repeated(opened.schema_arrow.names, name)
+        batches = opened.iter_batches(1024)
         yield from _numbered(name, (plain(row) for batch in batches for row in batch.to_pylist()))
 
 

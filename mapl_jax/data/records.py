@@ -43,12 +43,14 @@ class Tally:
         dropped: reason -> number of records left out (only with `on_error="skip"`).
         unread: columns that nothing was read from.
         parts: of a list of sources, the records that each of them gave.
+        repeating: pairs whose replies both begin with the whole text of their prompt.
     """
 
     read: int = 0
     dropped: Counter[str] = dataclasses.field(default_factory=Counter)
     unread: set[str] = dataclasses.field(default_factory=set)
     parts: Counter[str] = dataclasses.field(default_factory=Counter)
+    repeating: int = 0
 
     def count(self, part: str) -> None:
         """Counts a record of a part that is kept; of a source that is no list, nothing."""
@@ -61,6 +63,11 @@ class Tally:
         if self.parts:
             counts = ", ".join(f"{count} of {part}" for part, count in self.parts.items())
             lines.append(f"records kept: {counts}")
+        if self.repeating:
+            lines.append(
+                f"pairs whose replies both begin with the text of their prompt: {self.repeating}; "
+                "where the replies repeat the prompt, cut it off"
+            )
         if self.unread:
             lines.append(f"columns that are not read: {', '.join(sorted(self.unread))}")
         return lines
@@ -173,6 +180,9 @@ def iter_pairs(
     for pair in _checked(entries, tally, on_error, read, accept, names):
         if subset := entries.subset(pair.get("subset", "")):
             pair["subset"] = subset
+        asked = pair["prompt"][-1]["content"].strip()
+        replies = (pair["chosen"], pair["rejected"])
+        tally.repeating += all(reply.lstrip().startswith(asked) for reply in replies)
         yield pair
 
 

@@ -17,7 +17,7 @@ from mapl_jax.data.records import Pairs
 from mapl_jax.data.samples import Sample
 from mapl_jax.runtime import console
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import read_json, write_json
+from mapl_jax.runtime.files import parse_json, read_json, write_json
 from mapl_jax.runtime.run_folder import Config, RunFolder
 
 
@@ -54,7 +54,7 @@ class Split:
         for path in self.paths:
             with path.open("rb") as lines:
                 for line in lines:
-                    yield json.loads(line)
+                    yield parse_json(line)
 
     def beside(self, train: "Split") -> "Split":
         """This held-out side, with a note of how many of its prompts are also trained on."""

@@ -47,6 +47,8 @@ MARKS = (
     *("<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "<|start_of_role|>", "<|user|>"),
     *("[INST]", "<｜User｜>", "### Response:", "\n\nAssistant:"),
 )
+# What they write at the end of a turn, or before a reply.
+ENDS = ("</s>", "<|im_end|>", "<|eot_id|>", "<|end|>", "<|endoftext|>", "<end_of_turn>", "<eos>")
 # Names of tokens that only pad, best first.
 PADS = ("<pad>", "<|pad|>", "[PAD]", "<|finetune_right_pad_id|>", "<unk>")
 # Any of these holds a vocabulary; without one, `transformers` makes a tokenizer that knows nothing.
@@ -333,10 +335,15 @@ def marks(tokenizer: Tokenizer) -> re.Pattern[str]:
 
     Those of other models as well: a text that was rendered before is wrapped twice.
     """
-    own = [str(tokenizer.convert_ids_to_tokens(i)) for i in _special_ids(tokenizer)]
-    return re.compile(
-        "|".join(map(re.escape, {*MARKS, *(token for token in own if len(token) > 4)}))
-    )
+    own = {str(tokenizer.convert_ids_to_tokens(i)) for i in _special_ids(tokenizer)}
+
+    def any_of(texts: Iterable[str]) -> str:
+        return f"(?:{'|'.join(map(re.escape, sorted(texts))) or '(?!)'})"
+
+    others = any_of({*MARKS} - own)
+    within = any_of(mark for mark in own if len(mark) > 4)  # at its end a reply may hold one
+    ends = any_of({*ENDS} - own)
+    return re.compile(rf"{others}|{within}(?!\s*\Z)|(?:{ends}|(?i:assistant:))\s*\Z")
 
 
 def _special_ids(tokenizer: Tokenizer) -> set[int]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from mapl_jax.data.readers import BadRecord
+from mapl_jax.runtime.files import parse_json
 
 # Names of the turns that bring the result of a tool, and of those that call one (ShareGPT).
 RESULTS = ("tool", "function", "observation", "ipython")
@@ -62,8 +63,8 @@ def _name(tool: dict[str, object], part: str) -> str:
 def _objects(value: object, part: str) -> list[dict[str, object]]:
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
+            value = parse_json(value)
+        except ValueError:
             raise _bad(part) from None
     some = value if isinstance(value, list) else [value]
     found: list[dict[str, object]] = [item for item in some if isinstance(item, dict)]

@@ -198,8 +198,8 @@ def _open(folder: Path, fingerprint: str, row_length: int) -> TrieSet:
     if not counts.get("tries"):
         lost = "; ".join(left_out(counts)) or counts
         raise UserError(
-            f"no comparison is left after encoding: {lost}; look at data.max_length and "
-            "data.row_length"
+            f"no comparison is left after encoding: {lost}; look at data.max_length, "
+            "data.row_length and the chat template"
         )
     sizes = safetensors.numpy.load_file(folder / SIZES)
     import datasets  # takes over a second, which no mistake need wait for
@@ -291,7 +291,11 @@ def left_out(counts: Mapping[str, int]) -> list[str]:
             parts.append(f"{why.replace(' ', f' {what} ', 1)} left out")
         elif lost:
             parts.append(f"{sum(lost.values())} {what} left out: {why}")
-    cut = [f"{counts[key]} {words}" for key, words in _CUT.items() if counts.get(key)]
+    cut = []
+    for key, words in _CUT.items():
+        if counts.get(key):
+            first = counts.get(f"{key}_first")
+            cut.append(f"{counts[key]} {words}" + (f" (first: sample {first})" if first else ""))
     return [*parts, *([", ".join(cut)] if cut else [])]
 
 

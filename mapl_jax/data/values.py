@@ -1,12 +1,23 @@
 """Values of libraries as values of JSON."""
 
 import datetime
+import decimal
 from collections.abc import Mapping
 
 import numpy as np
 
 # How deep a record may be nested.
 DEEPEST = 100
+
+
+def by_rows(value: object) -> object:
+    """A list of objects that `datasets` keeps as an object of lists; others as they are."""
+    if not isinstance(value, Mapping) or not value:
+        return value
+    columns = list(value.values())
+    if not all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
+        return value
+    return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def plain(value: object, depth: int = 0) -> object:
@@ -30,6 +41,8 @@ def plain(value: object, depth: int = 0) -> object:
     for method in ("as_py", "to_dict", "to_pylist"):
         if hasattr(value, method):
             return plain(getattr(value, method)(), depth + 1)
+    if isinstance(value, decimal.Decimal):
+        return plain(float(value))
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     return value

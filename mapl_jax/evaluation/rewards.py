@@ -194,6 +194,7 @@ def encode_texts(
     counts: collections.Counter[str] = collections.Counter()
     marks, bos = tokenization.marks(trained.tokenizer), trained.tokenizer.bos_token_id
     for place, (messages, response) in enumerate(texts):
+        counts["samples"] += 1
         encode.count_flaws(messages, [response], [paths[place]], marks, counts)
         if len(paths[place]) > max_length:
             kept, _ = encode.truncate({(0, 0): paths[place]}, bos, max_length)

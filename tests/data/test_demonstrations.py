@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from mapl_jax.data import encode, tokenization, trie_set
+from mapl_jax.data import encode, forms, tokenization, trie_set
 from mapl_jax.data.loader import Batches
 from mapl_jax.data.readers import read_entries
 from mapl_jax.data.records import collect, iter_demonstrations
@@ -51,6 +51,24 @@ def test_every_form_reads_the_same(tmp_path, name):
     assert record["id"]
 
 
+@pytest.mark.parametrize(
+    ("record", "columns"),
+    [
+        ({"question": ASK, "answer": REPLY}, "prompt=question,completion=answer"),
+        ({"dialog": [USER, ASSISTANT]}, "conversation=dialog"),
+        ({"q": ASK, "good": REPLY, "bad": "No."}, "prompt=q,chosen=good,rejected=bad"),
+        ({"question": ASK, "good": REPLY}, "prompt=question,chosen=good"),
+        ({"q": ASK, "completion": REPLY}, "prompt=q"),
+        ({"prompt": ASK, "responses": ["No.", REPLY], "worth": [1, 2]},
+         "prompt=prompt,responses=responses,scores=worth"),
+    ],
+)  # fmt: skip
+def test_columns_may_be_said(tmp_path, record, columns):
+    form = forms.chosen_form(columns=columns)
+    (found,) = read(write(tmp_path / "d.jsonl", record), form=form).records
+    assert (found["prompt"], found["completion"]) == ([USER], REPLY)
+
+
 def test_only_the_last_reply_is_learned(tmp_path):
     turns = [USER, ASSISTANT, {"role": "user", "content": "And then?"}]
     path = write(tmp_path / "d.jsonl", {"messages": [*turns, {**ASSISTANT, "content": "Eat."}]})
@@ -70,6 +88,8 @@ def test_only_the_last_reply_is_learned(tmp_path):
         ({"prompt": ASK, "completion": " "}, "completion is empty"),
         ({"prompt": ASK, "completion": 3}, "completion must be text"),
         ({"comparisons": []}, "keep them apart"),
+        ({"prompt": ASK, "completion": "No.", "label": False}, "a bad reply by its 'label'"),
+        ({"messages": [USER, {**ASSISTANT, "weight": 0}]}, "is not to be learned from"),
     ],
 )
 def test_a_bad_record_is_named_or_counted(tmp_path, record, message):

@@ -5,6 +5,7 @@ import gzip
 import json
 import lzma
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from mapl_jax.data.readers import read_entries
 from mapl_jax.data.records import read_pairs
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.synthesize import load_pairs
 
 from support import PAIR, write_lines
 
@@ -31,6 +33,11 @@ SAME = {
     "wrapped.json": b'\xef\xbb\xbf{"data": [' + LINE + b"]}",
     "versioned.json": b'{"version": "1.0", "data": [' + LINE + b"]}",
     "lines.json": LINE,
+    "semicolons.csv": TSV.replace(b"\t", b";"),
+    "bars.csv": b"sep=|\r\n" + TSV.replace(b"\t", b"|"),
+    "tabs.csv": TSV,
+    "commas.tsv": TSV.replace(b"\t", b","),
+    "spaces.csv": TSV.replace(b"\t", b", ", 4).replace(b"\t", b","),
 }
 
 
@@ -70,6 +77,62 @@ def test_a_damaged_file_is_named(name, tmp_path):
     (tmp_path / name).write_bytes(SAME[name][:-9])
     with pytest.raises(UserError, match=f"{name}: (cut off|cannot read)"):
         read_pairs(tmp_path / name)
+
+
+TWICE = b'{"prompt": "a", "prompt": "b", "chosen": "c", "rejected": "d"}'
+COLUMNS = ["prompt", "chosen", "rejected", "prompt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", LINE + b"\n" + TWICE),
+        ("lines.json", LINE + b"\n" + TWICE),
+        ("list.json", b"[" + LINE + b", " + TWICE + b"]"),
+        ("wrapped.json", b'{"data": [' + LINE + b",\n" + TWICE + b"]}"),
+        ("deep.jsonl", LINE + b'\n{"prompt": [{"role": "user", ' + TWICE[1:-1] + b"}]}"),
+    ],
+)
+def test_a_field_that_is_named_twice_is_refused(name, content, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=rf"{name}, record 2: names 'prompt' twice"):
+        read_pairs(tmp_path / name)
+
+
+def test_a_column_that_is_named_twice_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text(",".join(COLUMNS) + "\n")
+    table = pa.table([["x"]] * 4, names=COLUMNS)
+    pa.parquet.write_table(table, tmp_path / "a.parquet")
+    frame = pd.DataFrame([["x"] * 4], columns=COLUMNS)
+    for source in (tmp_path / "a.csv", tmp_path / "a.parquet", table, frame):
+        with pytest.raises(UserError, match="names column 'prompt' twice; rename one"):
+            load_pairs(source)
+
+
+def test_lists_in_cells_are_lists(tmp_path):
+    for cells in ('"[""Bad."", ""Fine.""]","[1, 2]"', "\"['Bad.', 'Fine.']\",\"[1, 2]\""):
+        (tmp_path / "a.csv").write_text(f"prompt,responses,scores\nHow?,{cells}\n")
+        (pair,) = read_pairs(tmp_path / "a.csv").records
+        assert (pair["chosen"], pair["rejected"]) == ("Fine.", "Bad.")
+
+
+def test_saved_splits_are_read_as_a_folder_of_splits_is(tmp_path):
+    import datasets
+
+    def save(**splits):
+        found = {k: datasets.Dataset.from_list([PAIR | {"id": v}]) for k, v in splits.items()}
+        datasets.DatasetDict(found).save_to_disk(str(tmp_path / "_".join(splits)))
+        return tmp_path / "_".join(splits)
+
+    assert [p["id"] for p in read_pairs(save(train="a", test="b")).records] == ["a"]
+    assert [p["id"] for p in read_pairs(save(other="c")).records] == ["c"]
+    with pytest.raises(UserError, match=r"several splits .train_prefs, train_sft.; give the one"):
+        read_pairs(save(train_prefs="a", train_sft="b"))
+
+
+def test_what_holds_several_splits_is_no_list_of_records():
+    with pytest.raises(UserError, match="not an object with train, test; give a part"):
+        load_pairs({"train": [PAIR], "test": [PAIR]})
 
 
 def pairs(folder, **files):

@@ -4,7 +4,7 @@ import collections
 
 import pytest
 
-from mapl_jax.data import encode, tokenization
+from mapl_jax.data import encode, tokenization, trie_set
 from mapl_jax.data.records import Tally, iter_pairs
 from mapl_jax.data.samples import base_sample
 from mapl_jax.data.settings import TrieSettings
@@ -42,7 +42,10 @@ def test_a_template_that_leaves_out_thoughts_is_noticed(tokenizer, monkeypatch):
     monkeypatch.setattr(tokenizer, "chat_template", THINKS)
     tries, counts = counted(tokenizer, pair)
     assert (tries, counts["comparisons_dropped_alike"]) == (0, 1)
-    assert counts["samples_shortened_by_template"] == 1
+    assert trie_set.flaws(counts) == [
+        "1 comparisons whose two sides became the same tokens left out; "
+        "1 samples with a reply that the chat template shortens (first: sample 1)"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -51,6 +54,11 @@ def test_a_template_that_leaves_out_thoughts_is_noticed(tokenizer, monkeypatch):
         ("<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n", "A", 1),
         ("[INST] Q [/INST]", "A", 1),
         ("Q", "A<|im_end|>", 0),
+        ("Q", "A</s>", 1),
+        ("Q", "A<|eot_id|>\n", 1),
+        ("Write <s>old</s> for what is struck.", "A", 0),
+        ("USER: Q ASSISTANT:", "A", 1),
+        ("Who is an assistant?", "A", 0),
         ("Is 1 < 2?", "Yes", 0),
     ],
 )

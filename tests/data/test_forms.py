@@ -61,6 +61,16 @@ SAME = {
         "system": "Be kind.", "conversations": [{"from": "human", "value": ASK["content"]}],
         "chosen": {"from": "chatgpt", "value": "Fine."},
         "rejected": {"from": "bot", "value": "Bad."}},
+    "either name of speaker and words, in capitals": {
+        "prompt": [{"role": "System", "value": "Be kind."},
+                   {"from": "User", "content": ASK["content"]}],
+        "chosen": {"role": "gpt", "content": "Fine."}, "rejected": {"role": "AI", "value": "Bad."}},
+    "lists of a column each": {
+        "prompt": {"role": ["system", "user"], "content": ["Be kind.", ASK["content"]]},
+        "chosen": {"role": ["assistant"], "content": ["Fine."]}, "rejected": "Bad."},
+    "nulls among parts and replies": {
+        "system": "Be kind.", "chosen": ["Fine."], "rejected": [None, "Bad."],
+        "prompt": [{"role": "user", "content": [*PARTS, {"type": "text", "text": None}]}]},
     "white space": {"prompt": "How are  you? ", "chosen": [SYSTEM, ASK, GOOD],
                     "rejected": [SYSTEM, ASK, BAD]},
 }  # fmt: skip
@@ -158,6 +168,10 @@ def test_a_prompt_text_may_be_the_first_or_the_last_turn(text):
         ({"prompt": "See images.", "images": ["images"]}, "column 'images'"),
         ({"prompt": "The cart.", "context": "car"}, "column 'context'"),
         ({"System": "Be kind."}, "column 'System'"),
+        ({"systemmessage": "Be kind."}, "column 'systemmessage'"),
+        ({"retrieved_context": ["In 1900."]}, "column 'retrieved_context'"),
+        ({"previous_turns": [["Hi", "Hello"]]}, "column 'previous_turns'"),
+        ({"prompt_suffix": "In German."}, "column 'prompt_suffix'"),
         ({"systemPrompt": "Be kind."}, "column 'systemPrompt'"),
         ({"image_path": "a.png"}, "column 'image_path'"),
         ({"chosen_reasoning": "Hm."}, "column 'chosen_reasoning'"),
@@ -302,19 +316,31 @@ def test_a_graph_names_its_own_responses(graph, message):
 
 PUBLISHED = {
     "helpsteer3": {"context": [ASK], "response1": "Bad.", "response2": "Fine.",
-                   "overall_preference": 2},
+                   "overall_preference": 2, "domain": "general", "language": "english",
+                   "individual_preference": [{"score": 2, "reasoning": "Kinder.",
+                                              "feedback1": "Rude.", "feedback2": "Kind."}]},
     "helpsteer2": {"prompt": ASK["content"], "response_1": "Fine.", "response_2": "Bad.",
-                   "preference_strength": -1},
+                   "preference_strength": -1, "preference_statement": "The first is kind.",
+                   "preference_elaboration": "It is.", "split": "train"},
     "shp": {"history": ASK["content"], "human_ref_A": "Bad.", "human_ref_B": "Fine.",
-            "score_A": 3, "score_B": 9},
+            "score_A": 3, "score_B": 9, "labels": 0, "post_id": "x", "domain": "askculinary"},
     "nectar": {"prompt": "\n\nHuman: How are you?\n\nAssistant: ",
-               "answers": [{"answer": "Bad.", "rank": 2.0}, {"answer": "Fine.", "rank": 1.0}]},
+               "answers": [{"answer": "Bad.", "rank": 2.0, "model": "x"},
+                           {"answer": "Fine.", "rank": 1.0, "model": "y"}],
+               "turns": 1, "num_responses": 2, "source": ["lmsys"], "good_natured": True},
     "ultrafeedback": {"instruction": ASK["content"],
-                      "completions": [{"response": "Bad.", "overall_score": 3.5},
-                                      {"response": "Fine.", "overall_score": 8.0}]},
-    "arena": {"conversation_a": [ASK, BAD], "conversation_b": [ASK, GOOD], "winner": "model_b"},
+                      "completions": [
+                          {"response": "Bad.", "overall_score": 3.5, "principle": "honesty",
+                           "custom_system_prompt": "Be honest.", "annotations": {}},
+                          {"response": "Fine.", "overall_score": 8.0, "critique": "Good.",
+                           "custom_system_prompt": "Be kind."}],
+                      "models": ["x", "y"], "correct_answers": ["None"], "source": "sharegpt"},
+    "arena": {"conversation_a": [ASK, BAD], "conversation_b": [ASK, GOOD], "winner": "model_b",
+              "model_a": "x", "model_b": "y", "turn": 1, "anony": True, "language": "English",
+              "openai_moderation": {"flagged": False}, "full_conversation": [{"user": ASK}]},
     "safe_rlhf": {"prompt": ASK["content"], "response_0": "Fine.", "response_1": "Bad.",
-                  "better_response_id": 0},
+                  "better_response_id": 0, "safer_response_id": 1, "is_response_0_safe": True,
+                  "response_0_source": "x", "response_0_harm_category": {"Insult": False}},
 }  # fmt: skip
 
 
@@ -339,6 +365,66 @@ def test_columns_may_be_said():
     record = {"q": {"text": "How are you?"}, "good": "Fine.", "bad": "Bad."}
     (pair,) = load_pairs([record], columns="prompt=q.text,chosen=good,rejected=bad")
     assert (pair["prompt"], pair["chosen"], pair["rejected"]) == ([ASK], "Fine.", "Bad.")
+
+
+def test_fields_that_are_not_named_are_found_as_ever():
+    (pair,) = load_pairs([{**PAIR, "system": "Be kind.", "good": "So.", "bad": "No."}],
+                         columns="chosen=good,rejected=bad")  # fmt: skip
+    assert (pair["prompt"], pair["chosen"]) == ([SYSTEM, ASK], "So.")
+
+
+def test_a_column_that_is_named_and_not_there_is_told():
+    with pytest.raises(UserError, match=re.escape("has no 'q' to read 'prompt' from (found: ")):
+        load_pairs([PAIR], columns="prompt=q,chosen=chosen,rejected=rejected")
+
+
+@pytest.mark.parametrize(
+    ("columns", "choice", "chosen"),
+    [
+        ("response_0|response_1", 1, "B"),
+        ("response_1|response_2", 1, "A"),
+        ("response_1|response_2", 2.0, "B"),
+        ("response_a|response_b", "b", "B"),
+        ("response_a|response_b", 0, "A"),
+        ("left|right", "Right", "B"),
+        ("a|b", "model_b", "B"),
+    ],
+)
+def test_a_choice_is_meant_as_the_columns_are_named(columns, choice, chosen):
+    record = {"prompt": "Q", **dict(zip(columns.split("|"), "AB", strict=True)), "pick": choice}
+    (pair,) = load_pairs([record], columns=f"prompt=prompt,responses={columns},choice=pick")
+    assert pair["chosen"] == chosen
+
+
+@pytest.mark.parametrize("choice", [0, 3, True, "first"])
+def test_a_choice_that_names_none_is_refused(choice):
+    record = {"prompt": "Q", "x_1": "A", "x_2": "B", "pick": choice}
+    with pytest.raises(UserError, match="choice must be one of 1, 2, x_1, x_2 or tie, not"):
+        load_pairs([record], columns="prompt=prompt,responses=x_1|x_2,choice=pick")
+
+
+@pytest.mark.parametrize(
+    ("record", "hint"),
+    [
+        ({"prompt": "Q", "chosen_response": "A", "rejected_response": "B", "chosen_reward": 2},
+         "prompt=prompt,chosen=chosen_response,rejected=rejected_response"),
+        ({"question": "Q", "better": "A", "worse": "B"},
+         "prompt=question,chosen=better,rejected=worse"),
+        ({"prompt": "Q", "response_a": "A", "response_b": "B", "winner": "a"},
+         "prompt=prompt,responses=response_a|response_b,choice=winner"),
+        ({"x": "A"}, "prompt=COLUMN,chosen=COLUMN"),
+    ],
+)  # fmt: skip
+def test_an_error_says_what_would_read_the_record(record, hint):
+    with pytest.raises(UserError, match=re.escape(f"data.columns={hint}")):
+        load_pairs([record])
+    if "COLUMN" not in hint:
+        assert load_pairs([record], columns=hint)[0]["chosen"] == "A"
+
+
+def test_single_replies_with_a_verdict_are_no_pairs():
+    with pytest.raises(UserError, match="'label' judges single replies"):
+        load_pairs([{"prompt": "Q", "completion": "A", "label": True}])
 
 
 @pytest.mark.parametrize("columns", ["prompt", "answer=a", "prompt="])
@@ -380,9 +466,20 @@ def test_the_examples_of_the_page_are_read(tmp_path):
     for number, (format, lines) in enumerate(examples):
         path = tmp_path / f"{number}.jsonl"
         path.write_text(lines, encoding="utf-8")
-        assert len(load_pairs(path, format=format.strip())) >= 2, lines
-    named = {format.strip() for format, _ in examples} - {""}
+        pairs = load_pairs(path, columns=format.strip())
+        assert len(pairs) >= 2, lines
+        right = r"\W*(?:The (?:river )?)?(?:Nile|North Sea|Baltic|Good day|Six metres|Red)\b"
+        assert all(re.match(right, pair["chosen"]) for pair in pairs), pairs
+    named = {format.strip() for format, _ in examples if "=" not in format} - {""}
     assert named == {n for n, form in forms.FORMS.items() if not form.automatic}
+
+
+@pytest.mark.parametrize(("start", "count"), [("How are you? ", 1), ("How ", 0)])
+def test_replies_that_repeat_their_prompt_are_counted(start, count):
+    tally = Tally()
+    record = {**PAIR, "chosen": f"{start}Fine.", "rejected": f"{start}Bad."}
+    assert list(iter_pairs(entries_of([record]), tally))
+    assert ("begin with the text of their prompt: 1;" in " ".join(tally.notes())) == bool(count)
 
 
 def test_what_was_left_out_is_counted(tmp_path, capsys):

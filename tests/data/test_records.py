@@ -190,8 +190,8 @@ BAD_RECORDS = {
     "no messages": ({**PAIR, "prompt": []}, "prompt is an empty list"),
     "integer prompt": ({**PAIR, "prompt": 3}, "prompt must be text or messages"),
     "unknown role": (
-        {**PAIR, "prompt": [{"role": "human", "content": "Hi"}]},
-        "message 1 of prompt has role 'human'; known are system, user, assistant",
+        {**PAIR, "prompt": [{"role": "narrator", "content": "Hi"}]},
+        "message 1 of prompt has role 'narrator'; known are system, user, assistant",
     ),
     "message without content": (
         {**PAIR, "prompt": [{"role": "user"}]},

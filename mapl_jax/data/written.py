@@ -1,0 +1,61 @@
+"""Values of a record that were written as text: JSON, or what Python prints."""
+
+import ast
+import contextlib
+import functools
+import json
+import re
+from typing import cast
+
+from mapl_jax.data.meaning import is_spoken
+from mapl_jax.data.readers import BadRecord, named_once
+
+# A list of messages, or one, that was written as text: JSON or the printed form of a data frame.
+_WRITTEN = re.compile(
+    r"""\s*+(?:array\()?\s*+\[?\s*+\{(?=.*['"](?:role|from)['"]\s*:)(?=.*['"](?:content|value)['"]\s*:)""",
+    re.DOTALL,
+)
+
+
+def unwritten(value: object, name: str) -> object:
+    """Messages that stand as text, as the list they were; anything else as it is.
+
+    Raises:
+        BadRecord: they cannot be read back.
+    """
+    if not isinstance(value, str):
+        return value
+    if value.lstrip()[:2] in ('"[', '"{'):  # written twice
+        with contextlib.suppress(ValueError, RecursionError):
+            value = str(json.loads(value))
+    if not _WRITTEN.match(value):
+        return value
+    if not value.rstrip().endswith(("]", "}", ")", "...", "\N{HORIZONTAL ELLIPSIS}")):
+        return value  # a text about messages, which goes on behind them
+    if (found := _read_back(value)) is not None:
+        some = found if isinstance(found, list) else [found]
+        if bad := next((item for item in some if isinstance(item, BadRecord)), None):
+            raise BadRecord(bad.reason, f"{name} {bad}")
+        if all(isinstance(item, dict) and is_spoken(item) for item in some):
+            return found
+        return value  # JSON that was asked for
+    raise BadRecord(
+        f"messages as text in {name}",
+        f"{name} holds messages as text that cannot be read back; store them as lists",
+    )
+
+
+def listed(value: object) -> object:
+    """A list that stands as text, as the list it was; anything else as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+    found = _read_back(value)
+    return found if isinstance(found, list) else value
+
+
+def _read_back(text: str) -> object:
+    """The value that was written as JSON or printed by Python; None if neither reads it."""
+    for read in (functools.partial(json.loads, object_pairs_hook=named_once), ast.literal_eval):
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            return cast(object, read(text))
+    return None
