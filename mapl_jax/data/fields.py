@@ -2,7 +2,7 @@
 
 import json
 
-from mapl_jax.data.readers import BadRecord
+from mapl_jax.data.parse import BadRecord
 
 
 def as_object(value: object) -> dict[str, object]:

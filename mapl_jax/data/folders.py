@@ -6,6 +6,7 @@ import gzip
 import lzma
 import os
 import re
+from collections import Counter
 from pathlib import Path
 from typing import IO, cast
 
@@ -21,10 +22,12 @@ _METADATA = re.compile(
     r"|reference\.json|metadata\.json"
 )
 _SPLIT = re.compile(
-    r"(?<![a-z])(train|test|validation|valid|val|dev|eval)(?![a-z])"
+    r"(?<![a-z])(train|test|validation|valid|val|dev|eval|(?:held|hold)[_-]?out)(?:ing|s)?(?![a-z])"
     r"(?:[_-](?!part|shard|chunk|split|data|of)([a-z]+))?",
     re.IGNORECASE,
 )
+_OTHER_SPLITS = ("test", "validation", "valid", "val", "dev", "eval")
+_NUMBERED = re.compile(r"(.+)-\d{4,}-of-(\d{4,})")
 BUCKET = re.compile(r"[a-z][a-z0-9]*://")
 _SHARD = re.compile(r"samples-\d{5,}-of-(\d{5,})\.(?:jsonl|parquet)")
 HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?::([^?]+))?(?:\?(.+))?")
@@ -133,9 +136,15 @@ def data_files(folder: Path) -> list[Path]:
     except OSError as error:
         raise UserError(f"{folder} cannot be read: {error.strerror}") from None
     own = [file for file in within if file.parent == folder]
-    if not any(suffix(file.name) for file in own) and any(suffix(file.name) for file in within):
-        own = within  # as the hub leaves it: data/train-00000-of-00001.parquet
+    below = [file for file in within if suffix(file.name) and file.parent != folder]
     files = [file for file in own if suffix(file.name)]
+    if files and below:
+        raise UserError(
+            f"{folder} holds data files, and more in folders ({below[0].relative_to(folder)}); "
+            "give the ones to read"
+        )
+    if below:  # as the hub leaves it: data/train-00000-of-00001.parquet
+        own, files = within, below
     if strange := [x for x in own if not suffix(x.name) and x.suffix.lower() not in _BESIDE]:
         raise UserError(
             f"{folder} holds {strange[0].name}, which cannot be read; known endings: "
@@ -143,7 +152,27 @@ def data_files(folder: Path) -> list[Path]:
         )
     if not files:
         raise UserError(f"{folder} holds no data files; looked for *{', *'.join(SUFFIXES)}")
-    return to_train_on(files, folder)
+    found = to_train_on(files, folder)
+    _refuse_doubtful(found, folder)
+    return found
+
+
+def _refuse_doubtful(files: list[Path], folder: Path) -> None:
+    """Refuses files of which some are missing, or that seem to hold the same records twice."""
+    counts = Counter((m[1], int(m[2])) for file in files if (m := _NUMBERED.match(file.name)))
+    for (name, wanted), count in counts.items():
+        if count != wanted:
+            raise UserError(
+                f"{folder} holds {count} of the {wanted} files {name}-*; get the others"
+            )
+    stems: dict[Path, Path] = {}
+    for file in files:
+        stem = file.with_name(file.name.lower().partition(suffix(file.name))[0])
+        if (other := stems.setdefault(stem, file)) != file:
+            raise UserError(
+                f"{folder} holds {other.name} and {file.name}, which may be the same records; give "
+                "the one to read"
+            )
 
 
 def to_train_on(files: list[Path], folder: Path) -> list[Path]:
@@ -153,6 +182,12 @@ def to_train_on(files: list[Path], folder: Path) -> list[Path]:
         UserError: there is no such split, or more than one.
     """
     splits = {file: _split_of(file, folder) for file in sorted(files)}
+    for file in files:  # hhtrain.jsonl beside hhtest.jsonl
+        for split in _OTHER_SPLITS:
+            if (
+                other := file.with_name(file.name.replace("train", split))
+            ) != file and other in splits:
+                splits |= {file: splits[file] or "train", other: splits[other] or split}
     if len(files) == 1 or len(set(splits.values())) == 1:
         return list(splits)
     train = [file for file in splits if splits[file].partition("_")[0] == "train"]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import cast
 
 from mapl_jax.data.meaning import changes_meaning, is_missing, unread_fields
-from mapl_jax.data.readers import BadRecord, refuse_repeated
+from mapl_jax.data.parse import BadRecord, refuse_repeated
 from mapl_jax.data.values import by_rows, plain
 from mapl_jax.runtime.errors import UserError
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from mapl_jax.data.readers import BadRecord
+from mapl_jax.data.parse import BadRecord
 
 # Words in the name of a column, or of a field of a message, that change what is said ...
 _MEANING = frozenset(

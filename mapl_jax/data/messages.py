@@ -11,7 +11,7 @@ from typing import NotRequired, TypedDict, cast
 from mapl_jax.data import tools
 from mapl_jax.data.fields import encodable, kind_of
 from mapl_jax.data.meaning import changes_meaning, refuse_meaning
-from mapl_jax.data.readers import BadRecord
+from mapl_jax.data.parse import BadRecord
 from mapl_jax.data.values import by_rows
 from mapl_jax.data.written import unwritten
 from mapl_jax.runtime.errors import UserError

@@ -19,7 +19,7 @@ from mapl_jax.data.messages import (
     split_conversations,
     text_of,
 )
-from mapl_jax.data.readers import BadRecord
+from mapl_jax.data.parse import BadRecord
 from mapl_jax.data.written import listed
 
 LARGEST = float(np.finfo(np.float32).max)

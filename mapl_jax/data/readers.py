@@ -9,13 +9,11 @@ import csv
 import functools
 import io
 import itertools
-import json
 import lzma
 import os
 import re
 import zlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, cast
 
@@ -33,18 +31,11 @@ from mapl_jax.data.folders import (
     to_train_on,
     unpacked,
 )
+from mapl_jax.data.parse import BadRecord, parse_json, refuse_repeated
 from mapl_jax.data.values import plain
 from mapl_jax.runtime.errors import UserError
 
 LONGEST_LINE = 2**26  # bytes
-
-
-class BadRecord(ValueError):
-    """One bad record: a short reason to count by and a message that says what to do."""
-
-    def __init__(self, reason: str, message: str):
-        super().__init__(message)
-        self.reason = reason
 
 
 Entry = tuple[str, object]
@@ -198,51 +189,6 @@ def _line_entries(file: str, lines: IO[bytes]) -> Iterator[Entry]:
         yield where, parse_json(line)
 
 
-def parse_json(line: bytes) -> object:
-    """The value of a line of JSON, or the `BadRecord` that says what is wrong with it."""
-    try:
-        return json.loads(line.decode("utf-8"), object_pairs_hook=named_once)
-    except UnicodeDecodeError as error:
-        return BadRecord(
-            "not UTF-8", f"not UTF-8 text (byte {error.start} of the line); save it as UTF-8"
-        )
-    except json.JSONDecodeError as error:
-        if line.startswith(b"version https://git-lfs."):
-            return BadRecord("Git LFS", "a pointer of Git LFS and not the data; run git lfs pull")
-        complete = line.rstrip().endswith((b"}", b"]"))
-        hint = "mend or remove the line" if complete else "the line looks cut off"
-        return BadRecord("not JSON", f"not JSON ({error.msg}, column {error.colno}); {hint}")
-    except ValueError:
-        return BadRecord(
-            "not JSON", "holds a number of thousands of digits; mend or remove the line"
-        )
-    except RecursionError:
-        return BadRecord("not JSON", "nested too deeply; mend or remove the line")
-
-
-def named_once(fields: list[tuple[str, object]]) -> object:
-    """An object of JSON; one that names a field twice is a `BadRecord`, as either may be meant."""
-    found = dict(fields)
-    if len(found) < len(fields):
-        name = _twice([name for name, _ in fields])
-        return BadRecord("repeated field", f"names {name!r} twice; remove one of the two")
-    return found
-
-
-def refuse_repeated(names: Sequence[object], source: str) -> None:
-    """Refuses columns of which two have one name.
-
-    Raises:
-        UserError: there are such.
-    """
-    if (name := _twice(names)) is not None:
-        raise UserError(f"{source} names column {name!r} twice; rename one of the two")
-
-
-def _twice(names: Sequence[object]) -> object:
-    return next((name for name, count in Counter(names).items() if count > 1), None)
-
-
 def _json_entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
     """A list of records, an object that wraps one, one record, or lines of them."""
     content = file.read().removeprefix(b"\xef\xbb\xbf")
@@ -253,13 +199,16 @@ def _json_entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
         yield from _line_entries(name, io.BytesIO(content))
         return
     if isinstance(value, dict):  # which may wrap a list, perhaps beside a version or a name
-        lists = [inner for inner in value.values() if isinstance(inner, list | dict)]
-        inner = lists[0] if len(lists) == 1 and isinstance(lists[0], list) else []
         known = {"chosen", "rejected", "comparisons", "prompt"}
-        objects = [item for item in inner if isinstance(item, dict)]
-        others = [item for item in inner if not isinstance(item, dict | BadRecord)]
-        if objects and not others and (len(value) == 1 or known & objects[0].keys()):
-            value = inner
+        lists = [inner for inner in value.values() if isinstance(inner, list)]
+        firsts = [next((x for x in inner if isinstance(x, dict)), {}) for inner in lists]
+        wrapped = [
+            inner
+            for inner, first in zip(lists, firsts, strict=True)
+            if (first and len(value) == 1) or known & first.keys()
+        ]
+        if len(wrapped) == 1 and not known & value.keys():
+            value = wrapped[0]
     yield from _numbered(name, value if isinstance(value, list) else [value])
 
 
@@ -290,7 +239,10 @@ def _csv_entries(file: str, lines: IO[bytes], delimiter: str) -> Iterator[Entry]
                 else:
                     yield where, _csv_values(row)
         except (UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"{file}: not readable as UTF-8 {kind} ({error})") from None
+            raise UserError(
+                f'{file}: not readable as UTF-8 {kind} ({error}); save it as UTF-8, each " in a '
+                "cell doubled"
+            ) from None
 
 
 def _separator(header: str, usual: str) -> str:

@@ -19,7 +19,8 @@ from mapl_jax.data import forms, normalize
 from mapl_jax.data.fields import as_object
 from mapl_jax.data.messages import Message, last_asked, prompt_of
 from mapl_jax.data.normalize import Demonstration, Pair
-from mapl_jax.data.readers import BadRecord, Entries, read_entries
+from mapl_jax.data.parse import BadRecord
+from mapl_jax.data.readers import Entries, read_entries
 from mapl_jax.runtime.errors import UserError
 
 _Record = TypeVar("_Record", Pair, Demonstration)
@@ -69,7 +70,8 @@ class Tally:
                 "where the replies repeat the prompt, cut it off"
             )
         if self.unread:
-            lines.append(f"columns that are not read: {', '.join(sorted(self.unread))}")
+            names = (name or "(without a name)" for name in sorted(self.unread))
+            lines.append(f"columns that are not read: {', '.join(names)}")
         return lines
 
     def describe(self) -> str:

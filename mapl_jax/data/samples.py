@@ -26,7 +26,8 @@ from mapl_jax import constraints
 from mapl_jax.data.fields import as_object, encodable
 from mapl_jax.data.messages import Message, prompt_of
 from mapl_jax.data.normalize import Pair, is_finite
-from mapl_jax.data.readers import Entries, parse_json, read_entries
+from mapl_jax.data.parse import parse_json
+from mapl_jax.data.readers import Entries, read_entries
 from mapl_jax.data.records import Ids
 from mapl_jax.runtime.errors import UserError
 

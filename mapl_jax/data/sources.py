@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mapl_jax.data import demo, folders, forms
 from mapl_jax.data.fields import as_object
-from mapl_jax.data.readers import BadRecord, Entries, read_entries
+from mapl_jax.data.parse import BadRecord
+from mapl_jax.data.readers import Entries, read_entries
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import write_lines
 

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from mapl_jax.data import template_trial, tools
 from mapl_jax.data.messages import ROLES, Message
-from mapl_jax.data.readers import BadRecord
+from mapl_jax.data.parse import BadRecord
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import parse_json
 from mapl_jax.runtime.paths import brief

@@ -340,10 +340,9 @@ def marks(tokenizer: Tokenizer) -> re.Pattern[str]:
     def any_of(texts: Iterable[str]) -> str:
         return f"(?:{'|'.join(map(re.escape, sorted(texts))) or '(?!)'})"
 
-    others = any_of({*MARKS} - own)
     within = any_of(mark for mark in own if len(mark) > 4)  # at its end a reply may hold one
-    ends = any_of({*ENDS} - own)
-    return re.compile(rf"{others}|{within}(?!\s*\Z)|(?:{ends}|(?i:assistant:))\s*\Z")
+    ends = rf"(?:{any_of({*ENDS} - own)}|(?i:assistant:))\s*\Z"
+    return re.compile(rf"{any_of({*MARKS} - own)}|{within}(?!\s*\Z)|{ends}")
 
 
 def _special_ids(tokenizer: Tokenizer) -> set[int]:

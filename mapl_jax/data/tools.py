@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from mapl_jax.data.readers import BadRecord
+from mapl_jax.data.parse import BadRecord
 from mapl_jax.runtime.files import parse_json
 
 # Names of the turns that bring the result of a tool, and of those that call one (ShareGPT).

@@ -8,7 +8,7 @@ import re
 from typing import cast
 
 from mapl_jax.data.meaning import is_spoken
-from mapl_jax.data.readers import BadRecord, named_once
+from mapl_jax.data.parse import BadRecord, named_once
 
 # A list of messages, or one, that was written as text: JSON or the printed form of a data frame.
 _WRITTEN = re.compile(

@@ -14,7 +14,8 @@ from mapl_jax.constraints.ifeval import IDS
 from mapl_jax.data import records
 from mapl_jax.data.fields import as_object, kind_of
 from mapl_jax.data.messages import Message, last_asked
-from mapl_jax.data.readers import BadRecord, plain, read_entries
+from mapl_jax.data.parse import BadRecord
+from mapl_jax.data.readers import plain, read_entries
 from mapl_jax.data.records import Tally
 from mapl_jax.evaluation.thinking import without_thinking
 from mapl_jax.runtime.errors import UserError

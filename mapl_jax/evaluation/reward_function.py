@@ -8,7 +8,7 @@ from typing import Any
 from mapl_jax import constraints as families
 from mapl_jax.data.fields import encodable
 from mapl_jax.data.messages import Message, Prompt, as_messages, last_asked
-from mapl_jax.data.readers import BadRecord
+from mapl_jax.data.parse import BadRecord
 from mapl_jax.data.values import plain
 from mapl_jax.evaluation import judges
 from mapl_jax.evaluation.judges import Judge

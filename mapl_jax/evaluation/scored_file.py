@@ -9,7 +9,8 @@ import jax
 
 from mapl_jax.data.fields import as_object, kind_of
 from mapl_jax.data.messages import Message, replies_of, split_conversation
-from mapl_jax.data.readers import BadRecord, read_entries
+from mapl_jax.data.parse import BadRecord
+from mapl_jax.data.readers import read_entries
 from mapl_jax.data.records import prompt_in_record
 from mapl_jax.data.sources import local_names
 from mapl_jax.data.values import plain

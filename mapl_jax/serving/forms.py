@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from mapl_jax.data.fields import kind_of
 from mapl_jax.data.messages import Message, messages_of, prompt_of, split_conversation, text_of
-from mapl_jax.data.readers import BadRecord
+from mapl_jax.data.parse import BadRecord
 from mapl_jax.runtime.errors import UserError
 
 Body = Mapping[str, object]

@@ -77,7 +77,7 @@ FILES = {
     "csv with a name twice": (
         "a.csv",
         b"prompt,chosen,chosen,rejected\nq,a,b,c\n",
-        r"a\.csv: the header names 'chosen' twice",
+        r"a\.csv: the header names column 'chosen' twice",
     ),
     "csv of a header alone": ("a.csv", b"prompt,chosen,rejected\n", "holds no records"),
     "parquet cut off": ("a.parquet", parquet(PARQUET)[:-40], r"a\.parquet: not readable as Parq"),
@@ -221,8 +221,8 @@ PAIRS = {
     "integer prompt": ({**PAIR, "prompt": 3}, "prompt must be text or messages, not a number"),
     "prompt as an object": ({**PAIR, "prompt": {"text": "q"}}, "message 1 of prompt must be an ob"),
     "unknown role": (
-        {**PAIR, "prompt": [{"role": "human", "content": "Hi"}]},
-        "message 1 of prompt has role 'human'; known are system, user, assistant",
+        {**PAIR, "prompt": [{"role": "narrator", "content": "Hi"}]},
+        "message 1 of prompt has role 'narrator'; known are system, user, assistant",
     ),
     "role of a list": (
         {**PAIR, "prompt": [{"role": ["user"], "content": "Hi"}]},

@@ -32,6 +32,7 @@ SAME = {
     "one.json": json.dumps(PAIR, indent=1).encode(),
     "wrapped.json": b'\xef\xbb\xbf{"data": [' + LINE + b"]}",
     "versioned.json": b'{"version": "1.0", "data": [' + LINE + b"]}",
+    "described.json": b'{"data": [' + LINE + b'], "meta": {"by": "us"}, "tags": ["a"]}',
     "lines.json": LINE,
     "semicolons.csv": TSV.replace(b"\t", b";"),
     "bars.csv": b"sep=|\r\n" + TSV.replace(b"\t", b"|"),
@@ -160,6 +161,56 @@ def test_a_folder_as_the_hub_leaves_it_is_read(tmp_path):
 def test_a_folder_of_one_split_is_read_whatever_it_is(tmp_path):
     pairs(tmp_path, test_jsonl=2)
     assert len(read_pairs(tmp_path).records) == 2
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("training.jsonl", "testing.jsonl"),
+        ("hhtrain.jsonl", "hhtest.jsonl"),
+        ("Train.jsonl", "held_out.jsonl"),
+        ("train-00000-of-00001.jsonl", "dev-00000-of-00001.jsonl"),
+    ],
+)
+def test_splits_are_known_by_their_names(names, tmp_path):
+    pairs(tmp_path, **dict.fromkeys(names, 1))
+    assert [p["id"] for p in read_pairs(tmp_path).records] == [f"{names[0]} 0"]
+
+
+@pytest.mark.parametrize("names", [("latest.jsonl", "contest.jsonl"), ("a_v1.jsonl", "a_v2.jsonl")])
+def test_other_names_are_no_splits(names, tmp_path):
+    pairs(tmp_path, **dict.fromkeys(names, 1))
+    assert len(read_pairs(tmp_path).records) == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["train-00000-of-00002.jsonl"], "holds 1 of the 2 files train-.; get the others"),
+        (["pairs.jsonl", "pairs.ndjson"], "pairs.jsonl and pairs.ndjson, which may be the same"),
+        (["a.jsonl", "old__b.jsonl"], r"holds data files, and more in folders .old.b.jsonl."),
+    ],
+)
+def test_a_folder_that_is_in_doubt_is_refused(names, message, tmp_path):
+    pairs(tmp_path, **dict.fromkeys(names, 1))
+    with pytest.raises(UserError, match=message):
+        read_pairs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (gzip.compress(LINE), "compressed by gzip; name it .jsonl.gz"),
+        (LINE.decode().encode("utf-16"), "UTF-16 and not UTF-8 text; save it as UTF-8"),
+        (b"PAR1...", "Parquet; name it .parquet"),
+        (b"<!DOCTYPE html>", "a page of HTML"),
+        (json.dumps(PAIR, indent=1).encode(), "a file that is one JSON value is named .json"),
+    ],
+)
+def test_a_file_that_is_not_what_its_name_says_is_told(content, message, tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(content)
+    with pytest.raises(UserError, match=f"a.jsonl, record 1: .*{message}"):
+        read_pairs(tmp_path / "a.jsonl")
 
 
 def test_splits_beside_other_files_have_to_be_chosen(tmp_path):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 
 from mapl_jax.data import run_tokenizer, templates, tokenization
-from mapl_jax.data.readers import BadRecord, read_entries
+from mapl_jax.data.parse import BadRecord
+from mapl_jax.data.readers import read_entries
 from mapl_jax.data.records import Tally, iter_demonstrations, iter_pairs
 from mapl_jax.data.settings import TokenizerSettings
 from mapl_jax.runtime.errors import UserError
