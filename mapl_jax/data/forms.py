@@ -229,11 +229,7 @@ def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dic
 
     Args:
         form: says where they are.
-        unread: receives the names of columns that are not read.
-
-    Raises:
-        BadRecord: a column that changes the meaning would be left out.
-    """
+        unread: receives the names of columns that are not read."""
     found: dict[str, object] = {}
     used: set[str] = set()
     read: set[str] = set()

@@ -18,11 +18,7 @@ _WRITTEN = re.compile(
 
 
 def unwritten(value: object, name: str) -> object:
-    """Messages that stand as text, as the list they were; anything else as it is.
-
-    Raises:
-        BadRecord: they cannot be read back.
-    """
+    """Messages that stand as text, as the list they were; anything else as it is."""
     if not isinstance(value, str):
         return value
     if value.lstrip()[:2] in ('"[', '"{'):  # written twice
