@@ -126,6 +126,8 @@ def launch(
         if _HELP & set(sys.argv[1:]):
             _print_help(command)
         found, shared, together = _parsed(command, called)
+    except BrokenPipeError:
+        os._exit(0)  # whoever reads the help, such as `head`, has read enough
     except Exception as error:
         if debug:
             traceback.print_exc()

@@ -54,6 +54,7 @@ def main() -> None:
                 print(f"{clients} at a time: {rates[clients]:.1f} requests a second", flush=True)
         finally:
             server.terminate()
+            server.communicate()
     worst = np.abs(np.subtract(*rewards.values())).max()
     print(f"{rates[options.clients] / rates[1]:.1f} times; rewards the same to {worst:.0e}")
 

@@ -1,6 +1,7 @@
 """--help of every command names every flag and every field, with units and defaults."""
 
 import importlib
+import io
 import re
 import runpy
 import sys
@@ -80,6 +81,17 @@ def test_help_shows_the_config_that_is_named(monkeypatch, capsys):
     text = help_of("train", monkeypatch, capsys, "--config=configs/dpo.py:pretrained")
     assert "fields of configs/dpo.py:pretrained" in text
     assert "default: 1e-06" in entries(text)["config.train.learning_rate"]
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+def test_a_reader_of_the_help_may_stop_reading(monkeypatch, capsys):
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    monkeypatch.setattr("os._exit", sys.exit)
+    help_of("export", monkeypatch, capsys)
 
 
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
