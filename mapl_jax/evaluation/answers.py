@@ -48,7 +48,7 @@ T = TypeVar("T", bound=Response | Reward)
 class Kept(Generic[T]):
     """Responses so far, or their rewards, in a file beside the one that they end up in.
 
-    Its first line says what decides them; a command of which anything differs does not go on.
+    Its first line says what decides them; a command that differs in any of it does not go on.
     """
 
     def __init__(

@@ -53,7 +53,7 @@ class Task:
 def read_tasks(
     path: str | os.PathLike[str], *, on_error: str = "raise"
 ) -> tuple[list[Task], list[str]]:
-    """Prompts whose instructions can all be judged, and what is to be said of the others.
+    """Prompts whose instructions can all be judged, and notes on the others.
 
     Args:
         path: any source of data.
@@ -176,7 +176,7 @@ def _texts(value: object, column: str) -> Iterator[str | None]:
 def matched(
     tasks: Sequence[Task], responses: Mapping[str, Sequence[str | None]], path: str
 ) -> tuple[list[Task], list[list[str | None]], list[str]]:
-    """Prompts that have responses, these, and what is to be said of others.
+    """Prompts that have responses, their responses, and notes on what was left out.
 
     The published responses of GPT-4 lack one of 541.
 

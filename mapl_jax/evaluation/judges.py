@@ -75,7 +75,7 @@ def unregister(name: str) -> None:
 
 
 def _numbers_of(judge: Judge) -> Judge:
-    """A judge of others that gives a finite number for every response, or is said not to."""
+    """A user's judge, checked to give a finite number for every response."""
 
     def checked(
         conversations: Sequence[Sequence[Message]], responses: Sequence[Sequence[str]]

@@ -105,7 +105,7 @@ class Scorer:
     def _pack(
         self, paths: Sequence[TokenPath], order: Sequence[tuple[int, int]]
     ) -> tuple[int, list[list[int]]]:
-        """The shortest rows of which one batch holds all, or else the longest; and their paths."""
+        """The shortest row length at which one batch holds all, else the longest; rows of paths."""
         longest = max(map(len, paths))
         least = max(longest, -(-sum(fresh for _, fresh in order) // self.rows))
         rows: list[list[int]] = []

@@ -45,7 +45,7 @@ class ScoreSettings(CheckpointSettings):
 
 @dataclasses.dataclass(frozen=True)
 class Scorable:
-    """A record with what there is to score in it.
+    """A record and the responses in it.
 
     Attributes:
         record: as it stands.
@@ -119,7 +119,7 @@ def score(config: ScoreSettings) -> None:
 
 
 def read(path: str) -> list[Scorable]:
-    """The records of a source, with what there is to score in each."""
+    """The records of a source, each with its responses."""
     records = []
     for where, value in read_entries(path):
         try:

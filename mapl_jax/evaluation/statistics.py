@@ -116,7 +116,7 @@ BINS = 10
 
 @dataclasses.dataclass(frozen=True)
 class Bin:
-    """Comparisons of which a model is about equally sure.
+    """Comparisons about which a model is equally sure.
 
     Attributes:
         confidence: mean of sigmoid(|margin|), between 0.5 and 1.

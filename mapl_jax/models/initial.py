@@ -95,7 +95,7 @@ def from_folder(
 def _from_scratch(
     settings: ModelSettings, tokenizer: Sized, head: Head, seed: int, dtype: DTypeLike
 ) -> InitialWeights:
-    """Random parameters, in the shape of a published model or in that which a config describes."""
+    """Random parameters, in the shape of a published model or as a config describes it."""
     if settings.shape:
         model = fitting(published.config(settings.shape), settings.shape, tokenizer)
     else:

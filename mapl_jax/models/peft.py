@@ -256,7 +256,7 @@ def check_base(base: str) -> None:
 
 
 def needs_base(base: str, tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether a reward is another one beside a base as it is, or not beside it without arguments.
+    """Whether a reward model's adapters need a base with another config for the same rewards.
 
     A base on the hub that pads as the tokenizer does stays a name, for others; PEFT is then to be
     given `num_labels=1`.

@@ -71,7 +71,7 @@ def _family_cell(level: str, cell: Summary | None, ends: charts.Span) -> Strip |
 
 
 def _trained_families(summary: Summary) -> set[str]:
-    """Those that the training data has; without it, those that are not kept for evaluation."""
+    """The families in the training data; where that is unknown, all that are not held out."""
     if summary.get("trained_on"):
         return set(summary["trained_on"])
     comparisons = summary.get("train", {}).get("comparisons", {})

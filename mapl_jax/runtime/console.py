@@ -321,7 +321,7 @@ def columns() -> int:
 
 
 def plain(text: str) -> str:
-    """A text of which a terminal shows every character and obeys none but ends of lines."""
+    """A text with its control characters written out, so that a terminal obeys only line ends."""
     return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

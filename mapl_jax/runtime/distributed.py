@@ -35,7 +35,7 @@ _PATIENCE_MS = 7 * 24 * 3600 * 1000
 
 @dataclasses.dataclass(frozen=True)
 class Together:
-    """The flags that tell one of several processes of the others."""
+    """The flags that tell one of several processes about the others."""
 
     coordinator: str = setting(
         "", "of several processes: address of process 0 and a free port there, HOST:PORT"

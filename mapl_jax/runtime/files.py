@@ -239,7 +239,7 @@ def sealed(folder: Path) -> dict[str, str] | None:
 
 
 def unsealed(folder: Path, known: Mapping[str, str]) -> list[str]:
-    """Files below a folder of which a seal says nothing."""
+    """Files below a folder that its seal does not name."""
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return sorted(name for name in found if name not in known and name != SEAL)
 

@@ -53,7 +53,7 @@ def whole(folder: Path) -> bool:
 
 
 def named(folder: Path) -> bool:
-    """The mark of a folder of which the seal names every file, whatever became of them."""
+    """The mark of a folder whose seal names every file in it, changed or not."""
     known = files.sealed(folder)
     if known is None:
         return False

@@ -349,7 +349,7 @@ def defaults(cls: type) -> dict[str, object]:
 
 
 def closest(classes: Sequence[type], values: Collection[str]) -> type:
-    """Of several settings classes that which has most of the fields of a config."""
+    """The settings class that has most of the fields of a config."""
     return max(classes, key=lambda cls: len(fields_of(cls).keys() & set(values)))
 
 

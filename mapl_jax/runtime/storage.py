@@ -39,7 +39,7 @@ _STAYS = "cache"
 
 @contextlib.contextmanager
 def working(path: str | os.PathLike[str], *, alone: bool = True) -> Iterator[Path]:
-    """The folder to work in for one that may be in a bucket, which then gets what becomes of it.
+    """The local folder to work in; of one in a bucket, what is finished is copied there.
 
     Args:
         path: of a local folder, which comes back as it is, or the address of one in a bucket.

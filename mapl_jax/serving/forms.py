@@ -172,7 +172,7 @@ FORMS = {
 
 @contextlib.contextmanager
 def _reading(field: str) -> Iterator[None]:
-    """Says of which field a record is bad."""
+    """Names the field in which a record is bad."""
     try:
         yield
     except BadRecord as bad:

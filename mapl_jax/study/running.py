@@ -166,7 +166,7 @@ def _jobs(
 
 
 def _finish(jobs: Iterable[Job], known: Iterable[Job], *, keep: bool) -> None:
-    """Makes runs, of which others are known, and waits for what another process has in hand."""
+    """Makes the runs that are not done, and waits for those that another process is making."""
     left = [job for job in jobs if not job.done]
     while left:
         for job in left:

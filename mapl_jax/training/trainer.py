@@ -65,7 +65,7 @@ class Trainer:
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """Numbers of all parameters, and of those that are trained."""
+        """The number of parameters, and of those that are trained."""
         count = [
             sum(x.size for x in jax.tree.leaves(tree))
             for tree in (self.shapes, self.abstract.params)
@@ -83,7 +83,7 @@ class Trainer:
         return f"{self.mesh.size} x {jax.devices()[0].device_kind}"
 
     def activations(self, plan: rows.Plan, accumulation: int) -> jax.ShapeDtypeStruct:
-        """What the trained layers hand on, all of which a step holds before its way back."""
+        """Activations of the trained layers, which a step holds until its backward pass."""
         layers = self.model.layers - self.model.frozen_layers
         return jax.ShapeDtypeStruct(
             (1, plan.rows_per_batch // accumulation, plan.row_length, layers * self.model.width),
