@@ -267,7 +267,6 @@ def encode_rendered(
     Args:
         tokenizer: with the template.
         texts: whole conversations.
-        names: what messages call a text, by its number.
     """
     leaf = _leaves(tokenizer, [SAMPLE])[0].tokens
     paths = []

@@ -62,7 +62,6 @@ class Kept(Generic[T]):
         Args:
             target: the file that the responses end up in.
             about: what decides the responses, by a name for people, as values of JSON.
-            kind: what is kept.
         """
         self.kind = kind
         self.what = f"{kind.__name__.lower()}s"

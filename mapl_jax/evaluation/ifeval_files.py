@@ -56,7 +56,6 @@ def read_tasks(
     """Prompts whose instructions can all be judged, and notes on the others.
 
     Args:
-        path: any source of data.
         on_error: "raise", or "skip" to leave out prompts that cannot be judged, and count them.
     """
     tasks, tally, bad = [], Tally(), []
@@ -179,11 +178,6 @@ def matched(
     """Prompts that have responses, their responses, and notes on what was left out.
 
     The published responses of GPT-4 lack one of 541.
-
-    Args:
-        tasks: as `read_tasks` gives them.
-        responses: as `read_responses` gives them.
-        path: of the responses, for the message.
     """
     known = [task for task in tasks if task.text.strip() in responses]
     if not known:

@@ -188,7 +188,6 @@ def encode_texts(
 
     Args:
         texts: conversations and a response to each.
-        names: what messages call a text, by its number.
     """
     paths = tokenization.encode_leaves(trained.tokenizer, texts)
     counts: collections.Counter[str] = collections.Counter()

@@ -50,7 +50,6 @@ class Responder:
         """Prepares; compiles nothing yet.
 
         Args:
-            sampling: how tokens are chosen, and when to stop.
             rows_per_batch: responses at once; made a multiple of the mesh's data parts.
         """
         if rows_per_batch < 1:
@@ -97,7 +96,6 @@ class Responder:
 
         Args:
             params: of the policy, on the mesh.
-            names: what messages call a prompt.
             kept: what a stopped command left, and where responses are kept as they come.
         """
         prompts = tokenization.encode_prompts(self.tokenizer, conversations, names)
@@ -230,11 +228,7 @@ class SamplerSettings(CheckpointSettings):
             )
 
     def sampling(self, stops: tuple[int, ...]) -> Sampling:
-        """How tokens are chosen: greedily, but where there are several responses.
-
-        Args:
-            stops: ids that end a response.
-        """
+        """How tokens are chosen: greedily, but where there are several responses."""
         temperature = float(self.n > 1) if self.temperature == AUTO else self.temperature
         return Sampling(self.max_new_tokens, stops, temperature, self.top_p)
 
@@ -245,7 +239,6 @@ def load(
     """The policy of `config.checkpoint`, ready to answer, and where its responses are kept.
 
     Args:
-        config: what it answers with.
         output: the file that the responses end up in; empty to keep none.
     """
     settings.needed(config, checkpoint="DIR")

@@ -41,7 +41,6 @@ def write_scores(folder: RunFolder, which: str, scored: S, evaluator: Evaluator[
     """Keeps an evaluation, so that the report of a resumed run has both ends of it.
 
     Args:
-        scored: what was scored.
         evaluator: the evaluation that it belongs to.
     """
     if jax.process_index() == 0:

@@ -250,7 +250,6 @@ class Decoder(nnx.Module):
             kinds: of the layers, from `layer_kinds`.
             context: from that, the layer's number and the memory: its rotary angles, and attention
                 that also returns the memory it leaves.
-            memory: what the first layer finds.
 
         Returns:
             The states, and the memory that the last layer leaves.

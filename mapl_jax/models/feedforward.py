@@ -106,8 +106,6 @@ def route(
     """Weights and numbers of the experts that each token takes, in fp32.
 
     Args:
-        tokens: states.
-        router: fp32.
         take: experts of a token.
         to_one: its weights are made to sum to 1.
     """

@@ -95,7 +95,6 @@ def generate(
         lengths: tokens of each prompt; 0 for a row that fills up the batch.
         draws: what the random numbers of a row depend on besides the seed: the number of the prompt
             and that of the sample. A response so never depends on what it is batched with.
-        sampling: how tokens are chosen, and when to stop.
         compute: type of the computation, and backend of attention over the prompts.
         place: puts the arrays of the cache where they should lie.
     """
@@ -235,7 +234,6 @@ def choose(
     """The next token of every row.
 
     Args:
-        logits: fp32.
         keys: of the random numbers of each row, [B].
         at: number of the token in the response.
     """

@@ -115,7 +115,6 @@ def load_params(
 
     Args:
         folder: with config.json and safetensors, in one file or in shards with an index.
-        config: what `load_config` says.
         head: True for a reward model, with `score`: the folder's own, or a fresh one if the folder
             holds a language model. False for a policy.
         places: pytree of shardings like the parameters; None for the first device.

@@ -101,8 +101,7 @@ def frequencies(
     """Radians a position for each pair of a head: theta^(-2i/H), scaled.
 
     Args:
-        width: H, of what is turned of a head.
-        theta: the base.
+        width: H, the part of a head that is turned.
         lengths: of the text of each token, for scalings that depend on it.
     """
     exponents = jnp.arange(0, width, 2, dtype=jnp.float32) / width

@@ -132,8 +132,6 @@ class Plot:
         """Draws grid and axes.
 
         Args:
-            x: data coordinates of the left and the right end.
-            y: data coordinates of the lower and the upper end.
             x_ticks: places and texts (lines parted by newlines); otherwise round numbers.
             y_ticks: places; otherwise round numbers.
             legend: classes of marks and their texts, above the axes.

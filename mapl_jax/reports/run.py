@@ -154,8 +154,6 @@ def write_report(
     """Writes the report, whole or not at all.
 
     Args:
-        title: name of the run.
-        command: that started it.
         summary: facts of the run (parameters, steps, seconds, counts), and its config.
         before: summary of the evaluation before training; None if there was none.
         after: summary of the evaluation after training, or the only one.
@@ -323,10 +321,7 @@ def finish(
 
     Args:
         folder: of the run, with the scores before and after training in it.
-        config: of the run, as plain values.
         facts: the command that started it, and what else is worth keeping: counts, sizes, times.
-        kind: what the model learned from.
-        samples: reads the held-out samples.
     """
     if jax.process_index() != 0:
         return

@@ -88,10 +88,10 @@ def _texts(
 
     Args:
         values: field or section -> its value.
-        where: they stand, for messages.
+        where: the place of the values, for messages.
         left: an item for each value that may follow; by aliases, a small file of YAML holds more
             than any memory does.
-        section: they are of, with a point at its end.
+        section: their section, with a point at its end.
     """
     for key, value in values.items():
         name = f"{section}{key}"

@@ -143,7 +143,7 @@ def fail(message: str, *, at_once: bool = False) -> None:
 
     Args:
         message: what is wrong, and what to do.
-        at_once: the way out is barred: JAX would wait there for the other processes of a run,
+        at_once: do not wait for anything at exit: JAX would wait there for the other processes of a run,
             Orbax for a checkpoint that cannot be written, and TensorBoard write to a full disk.
     """
     console.error(message)

@@ -136,8 +136,8 @@ def progress(
     A bar on a terminal and in a notebook; elsewhere a line every half minute.
 
     Args:
-        what: is being done, such as "scoring".
-        unit: of what is counted, such as "rows".
+        what: what is being done, such as "scoring".
+        unit: what is counted, such as "rows".
         shown: False shows nothing.
         how: see `Progress`.
 
@@ -171,8 +171,8 @@ class Progress:
         """Shows nothing yet.
 
         Args:
-            what: is being done, such as "scoring".
-            unit: of what is counted, such as "rows".
+            what: what is being done, such as "scoring".
+            unit: what is counted, such as "rows".
             patience: seconds before anything is shown; None for the usual two.
             pause: seconds between two lines.
             parts: a line also when another of so many parts of the whole is done; 0 for none.

@@ -73,9 +73,6 @@ def start(together: Together, environment: Mapping[str, str] = os.environ) -> bo
     Without these, JAX asks Slurm, Open MPI or the TPU slice where one of them started this process
     as one of several, or where `distributed` says so.
 
-    Args:
-        together: what the command line says of the other processes.
-
     Returns:
         Whether this is one of several processes.
     """
@@ -338,11 +335,7 @@ class Witness:
     """Says what happened and what to do if this process ends without having said so itself."""
 
     def __init__(self, command: str):
-        """Starts to watch this process.
-
-        Args:
-            command: the command line that goes on.
-        """
+        """Starts to watch this process."""
         message = (
             f"error: process {process_index()} of {process_count()} ends: it was killed, "
             "or another process of this run is lost (each says why it ended, if it could). The "
@@ -369,9 +362,6 @@ def run_together(main: Callable[[], None], command: str) -> None:
     """Runs `main` in one of several processes, and parts from the others at its end.
 
     An error that another process's end causes ends this one with `EXIT_LOST`.
-
-    Args:
-        command: the command line, to tell how to go on.
     """
     witness = Witness(command)
     try:

@@ -68,9 +68,6 @@ def held(lock: Path, what: str) -> Iterator[None]:
 
     Where no lock can be written, none is held. The system releases the lock of a process that
     dies.
-
-    Args:
-        lock: a file for the lock.
     """
     note = lock.with_suffix(".pid")
     try:
@@ -205,7 +202,6 @@ def flaw(folder: str | os.PathLike[str], names: Iterable[str] | None = None) -> 
     """What is wrong with a sealed folder, in a few words; None if nothing is.
 
     Args:
-        folder: with a seal.
         names: files that are wanted; None for all there are, each of which must be sealed.
     """
     folder = Path(folder)

@@ -29,7 +29,6 @@ def of_config(config: str, lists: Sequence[str]) -> Iterator[str]:
     """The flags of a command with a config file.
 
     Args:
-        config: the file to suggest.
         lists: flags of a use of the command that needs no config.
     """
     uses = ", ".join(f"--{name}" for name in lists)

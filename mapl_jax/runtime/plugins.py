@@ -25,11 +25,7 @@ VERSIONS: dict[str, str] = {}  # name of what is loaded -> version
 
 
 def load(names: str) -> None:
-    """Loads plugins, each once.
-
-    Args:
-        names: of modules or of what installed packages offer, with commas between.
-    """
+    """Loads plugins, each once."""
     for name in filter(None, map(str.strip, names.split(","))):
         if name not in VERSIONS:
             VERSIONS[name] = _version(_import(name))

@@ -35,10 +35,6 @@ def check(name: str) -> None:
 def push(folder: str | os.PathLike[str], name: str, *, private: bool = False) -> str:
     """Writes a folder as a model of the hub, made if it is not there; older commits stay.
 
-    Args:
-        folder: a model, its card as README.md.
-        private: only its owners may read it.
-
     Returns:
         Its address.
     """

@@ -260,11 +260,7 @@ def undone_on_mistake(folder: RunFolder) -> contextlib.AbstractContextManager[No
 
 
 def claim(folder: RunFolder, config: Config, cls: type, inputs: Iterable[str] = ()) -> None:
-    """Takes a run folder, once for all processes, as `RunFolder.claim` does.
-
-    Args:
-        inputs: what the run reads.
-    """
+    """Takes a run folder, once for all processes, as `RunFolder.claim` does."""
     with distributed.main_process_first():
         if not distributed.is_main_process() and not folder.config.exists():
             raise UserError(

@@ -316,10 +316,6 @@ def described(cls: type, values: Mapping[str, Any], section: str = "") -> Iterat
     """The fields of a config in the order of its settings class, with the config's values.
 
     Whole configs inside it are left out; they have files of their own.
-
-    Args:
-        values: the config; fields that it lacks are left out.
-        section: put before names.
     """
     for key, field in fields_of(cls).items():
         if key not in values or (field.section and not field.about.part_of_all and _whole(field)):

@@ -83,10 +83,6 @@ def quick(config: ConfigDict) -> ConfigDict:
 def study(config: ConfigDict, folder: Path, command: str) -> list[tables.Part]:
     """A whole study, or the rest of it.
 
-    Args:
-        folder: for everything.
-        command: that started it, for its records.
-
     Returns:
         The numbers, as they were written.
     """

@@ -223,7 +223,6 @@ def resampled(
     number of seeds, so that arms can be compared draw by draw.
 
     Args:
-        measure: to take.
         runs: moments of one run a seed.
 
     Returns:

@@ -128,8 +128,6 @@ class Callbacks:
         """Calls a method of all callbacks that have it.
 
         Args:
-            hook: the method.
-            step: its first argument.
             about: its second one; of metrics each gets a copy.
 
         Yields:

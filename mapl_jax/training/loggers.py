@@ -140,11 +140,7 @@ _OPTIONAL = ("wandb", "trackio")
 
 
 def parse(text: str) -> tuple[str, ...]:
-    """Names of loggers, checked.
-
-    Args:
-        text: names with commas between them; empty for none.
-    """
+    """Names of loggers, checked."""
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in names:
         if name not in LOGGERS:

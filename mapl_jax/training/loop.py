@@ -230,8 +230,6 @@ def write_nonfinite(
     Args:
         folder: of the run; gets nonfinite/STEP.json.
         sample_ids: of the rows of the batch of a step.
-        step: steps done with it.
-        values: its metrics.
         rows: whether the numbers of each row were finite, [A, R].
         stops: whether the run ends; else it goes on without the step.
     """

@@ -51,7 +51,6 @@ def cached(
     """The log-probabilities from the cache, computed first if they are not there.
 
     Args:
-        name: what `fingerprint` says.
         compute: makes them, trie after trie, fp32.
         writes: False leaves writing to another process.
         agreed: whether all processes compute, from whether this one would.

@@ -169,7 +169,7 @@ def check_memory(arrays: PyTree, what: str) -> None:
 
     Args:
         arrays: shapes with their shardings; there must be room for at least these.
-        what: they are.
+        what: what the arrays are, for the message.
     """
     needed = sum(
         math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize

@@ -45,11 +45,7 @@ def inputs(folder: RunFolder, config: Config) -> list[str]:
 
 
 def stages(folder: RunFolder, config: Config) -> Iterator[tuple[RunFolder, Config]]:
-    """Each run of a folder with its config, once its own folder is taken; the last is the run.
-
-    Args:
-        config: its config as plain values.
-    """
+    """Each run of a folder with its config, once its own folder is taken; the last is the run."""
     claim(folder, config, RunSettings, inputs(folder, config))
     outputs.check_folder(folder.model, outputs.named)
     if distributed.is_main_process():

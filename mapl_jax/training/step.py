@@ -236,7 +236,6 @@ def compile_scoring(
 
     Args:
         leaves: numbers of the leaves of a part of the batch.
-        params: shardings of the parameters.
     """
 
     def score(values: Params, batch: Batch) -> Float[Array, "A R L"]:

@@ -137,7 +137,6 @@ class Trainer:
         """This host's part of the batches of a plan.
 
         Args:
-            tries: what the plan is of.
             accumulation: parts of a batch whose gradients are summed.
         """
         host, hosts = sharding.host_of(self.mesh)
@@ -340,7 +339,6 @@ def rounded_first(
 
     Args:
         leaves: (parameters, part of a batch) -> a number for each leaf.
-        places: shardings of the parameters.
     """
 
     def change(path: tuple[object, ...], x: jax.Array, place: object) -> jax.Array:

@@ -107,7 +107,7 @@ class Watch:
         """Takes over what the checkpoint that a run goes on from has kept.
 
         Args:
-            found: the progress in it; empty in those of older versions.
+            progress: what it kept; empty in those of older versions.
             kept: steps of the checkpoints that are there.
 
         Returns:
