@@ -143,8 +143,8 @@ def fail(message: str, *, at_once: bool = False) -> None:
 
     Args:
         message: what is wrong, and what to do.
-        at_once: do not wait for anything at exit: JAX would wait there for the other processes of a run,
-            Orbax for a checkpoint that cannot be written, and TensorBoard write to a full disk.
+        at_once: wait for nothing at exit: neither for other processes, nor for a checkpoint that
+            cannot be written, nor for TensorBoard, which would write to a full disk.
     """
     console.error(message)
     if at_once:
