@@ -38,7 +38,9 @@ parameter and 20 for each of the few that are trained, so qwen2.5-7b takes 15 GB
 A step is rows_per_batch rows of row_length tokens. A pair with its instructions is one trie: the
 prompt, two sets of instructions and three times both responses, about 1,000 tokens where a prompt
 has 150 and a response 120. So 16 rows of 4,096 tokens are about 64 pairs; the run prints what it
-comes to on your data. With other numbers of devices, rows_per_batch
+comes to on your data. A longer trie takes a row of 2 or 4 times the length, and so more memory, in
+a batch of half or a quarter as many rows; with --config.data.long_rows=1 it is split and its prompt
+computed again. With other numbers of devices, rows_per_batch
 must stay a multiple of accumulation times the devices. To measure without network, take the shape
 with random weights: `--config.model.path= --config.model.shape=Qwen/Qwen2.5-0.5B`.
 

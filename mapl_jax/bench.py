@@ -22,7 +22,7 @@ import numpy as np
 
 from mapl_jax.data.sources import local_names
 from mapl_jax.models import lora
-from mapl_jax.performance import measure
+from mapl_jax.performance import lengths, measure
 from mapl_jax.runtime import cli, errors, files, outputs, settings
 from mapl_jax.runtime.console import result, say
 from mapl_jax.runtime.run_folder import RunFolder
@@ -45,6 +45,7 @@ class Flags:
     batch: int = setting(8, "with --versus: pairs of a step of the peers", least=1, most=2**20)
     repeats: int = setting(3, "with --versus: repeats, by turns", least=1, most=1000)
     attention: bool = setting(False, "measure attention alone, in rows of 1,024 and 8,192 tokens")
+    lengths: bool = setting(False, "count tokens of a pair by its lengths; nothing is computed")
     output: str = setting("", "JSON file for all numbers; empty: print only")
 
     def __post_init__(self) -> None:
@@ -68,6 +69,9 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         measured = {"attention_microseconds": measure.attention_by_length((1024, 8192), 1024)}
         for name, value in measured["attention_microseconds"].items():
             result(f"{name:<14}{value:>10.1f} microseconds a token")
+    elif flags.lengths:
+        measured = {"tokens": [(*rest, tokens._asdict()) for *rest, tokens in lengths.counts()]}
+        result(lengths.table())
     elif flags.versus:
         errors.choice("--versus", flags.versus, ("trl",))
         from mapl_jax.performance import peers
@@ -122,9 +126,7 @@ def run(own: Settings, folder: RunFolder, steps: int) -> dict[str, object]:
         pad_token=run_trainer.pad_token,
         compute=compute,
     )
-    batches = run_trainer.batches(
-        data.train, plan, reference=numbers[0], accumulation=own.train.accumulation
-    )
+    batches = run_trainer.batches(data.train, plan, reference=numbers[0])
     state = step.compile_first_state(run_trainer.optimizer, run_trainer.shardings)(first)
     peak = measure.matmul_peak(compute.dtype)
     timed = measure.train_seconds(

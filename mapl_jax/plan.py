@@ -285,18 +285,17 @@ def abstract_batch(
     tries = length // trie + 1
     leaves = 10 if settings.synthesis.mode == "full" else 6
     starts = np.arange(0, length, trie)
-    plan = rows.Plan(
-        members=np.zeros(0, np.int64),
-        offsets=np.zeros(1, np.int64),
-        rows_per_batch=rows_per_batch,
+    bound = tiles.bound(starts, np.minimum(starts + trie, length), length)
+    filled = rows.Shape(
         row_length=length,
-        max_leaves=-(-leaves * tries // 8) * 8,
-        max_comparisons=-(-5 * tries // 8) * 8,
-        max_scored=length,
-        max_tiles=-(-tiles.bound(starts, np.minimum(starts + trie, length), length) // 16) * 16,
-        epoch_steps=(),
+        rows=rows_per_batch,
+        parts=parts,
+        leaves=-(-leaves * tries // 8) * 8,
+        comparisons=-(-5 * tries // 8) * 8,
+        scored=length,
+        tiles=-(-bound // 16) * 16,
     )
-    row = loader.empty_row(plan, reference=(2,) if objective.reference else None)
+    row = loader.empty_row(filled, reference=(2,) if objective.reference else None)
     place = sharding.rows(mesh)
 
     def shape(x: np.ndarray) -> jax.ShapeDtypeStruct:

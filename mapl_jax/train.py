@@ -126,7 +126,7 @@ def run(config: Config, folder: RunFolder, command: str, preemption: Preemption)
         settings, source.model, objective, mesh, plan.steps, data.tokenizer
     )
     say(run_trainer.describe(plan))
-    run_trainer.check_memory(plan, settings.train.accumulation)
+    run_trainer.check_memory(plan)
     kept = trunk.kept(settings, run_trainer, source, data)
 
     # -------- Loop --------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 
 from mapl_jax import bench
 from mapl_jax.data.demo import make_pairs
-from mapl_jax.performance import measure
+from mapl_jax.performance import lengths, measure
 from mapl_jax.runtime import cli
 from mapl_jax.runtime.errors import UserError
 
@@ -117,3 +117,19 @@ def test_sides_that_differ_are_not_timed(monkeypatch, tmp_path):
     monkeypatch.setattr(TorchLoop, "check", lambda self: (1.0, 1.0))
     with pytest.raises(UserError, match="do not compute the same"):
         bench.main(arguments(config, versus="trl", pairs=8, batch=4, repeats=1))
+
+
+@pytest.mark.parametrize(("prompt", "response"), lengths.LENGTHS)
+def test_tokens_by_length_are_the_formula(prompt, response):
+    base = lengths.count(lengths.BASE, prompt, response)
+    assert base == (2 * (prompt + response), prompt + 2 * response, prompt + 2 * response)
+    # Fourteen sequences, eight of them with instructions; six leaves below three prompts.
+    every = lengths.count(lengths.ALL, prompt, response)
+    instructions, turn = lengths.INSTRUCTIONS, lengths.TURN
+    assert every.sequences == 14 * (prompt + response) + 8 * instructions
+    shared = prompt + 2 * response
+    with_instructions = instructions + shared
+    between = prompt - turn + 2 * (instructions + turn + response)
+    assert every.two_by_two == 3 * shared + 2 * with_instructions + 2 * between
+    assert every.trie == prompt - turn + 3 * turn + 2 * instructions + 6 * response
+    assert lengths.table().count("\n") == 2 * len(lengths.LENGTHS)

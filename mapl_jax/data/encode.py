@@ -141,7 +141,8 @@ def _encode_sample(
         if len(differing) < len(comparisons):
             counts["comparisons_dropped_alike"] += len(comparisons) - len(differing)
         levels = collections.Counter(c["level"] for c in differing)
-        groups = _fitting_groups(differing, of_leaf, settings.row_length, counts)
+        limit = settings.row_length * settings.long_rows
+        groups = _fitting_groups(differing, of_leaf, limit, counts)
     else:
         levels = collections.Counter()
         groups = [()]
@@ -226,37 +227,33 @@ def truncate(
 def _fitting_groups(
     comparisons: Sequence[Comparison],
     of_leaf: Mapping[Leaf, tries.TokenPath],
-    row_length: int,
+    limit: int,
     counts: collections.Counter[str],
-) -> Iterator[list[Comparison]]:
-    """Splits comparisons, in order, so that the trie of each group fits a row."""
+) -> list[list[Comparison]]:
+    """Splits comparisons, in order, so that the trie of each group has at most `limit` tokens."""
+
+    def paths(group: Sequence[Comparison]) -> list[tries.TokenPath]:
+        return [of_leaf[leaf] for leaf in leaves_of(group)]
 
     def fits(group: Sequence[Comparison]) -> bool:
-        paths = [of_leaf[leaf] for leaf in leaves_of(group)]
-        return (
-            tries.flat_length(paths) <= row_length or len(tries.build(paths).tokens) <= row_length
-        )
+        return tries.flat_length(paths(group)) <= limit or len(tries.build(paths(group))) <= limit
 
     if comparisons and fits(comparisons):
-        yield list(comparisons)
-        return
-    group: list[Comparison] = []
-    parts = 0
+        return [list(comparisons)]
+    groups: list[list[Comparison]] = []
     for comparison in comparisons:
-        if group and fits([*group, comparison]):
-            group.append(comparison)
-            continue
-        if not fits([comparison]):
+        if groups and fits([*groups[-1], comparison]):
+            groups[-1].append(comparison)
+        elif fits([comparison]):
+            groups.append([comparison])
+        else:
             counts["comparisons_dropped_longer_than_row"] += 1
-            continue
-        if group:
-            yield group
-            parts += 1
-        group = [comparison]
-    if group:
-        yield group
-        parts += 1
-    counts["samples_split"] += parts > 1
+    if len(groups) > 1:
+        counts["samples_split"] += 1
+        split = sum(len(tries.build(paths(group))) for group in groups)
+        whole = tries.build(paths([comparison for group in groups for comparison in group]))
+        counts["tokens_again"] += split - len(whole)
+    return groups
 
 
 def _record(

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from mapl_jax import losses, token_losses
-from mapl_jax.data.rows import Plan
+from mapl_jax.data.rows import Plan, Shape
 from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels import tiles
 from mapl_jax.kernels.rows import Row
@@ -89,7 +89,6 @@ class Batches:
         joint: bool = False,
         reference: np.ndarray | None = None,
         pad_token: int = 0,
-        accumulation: int = 1,
         host: int = 0,
         hosts: int = 1,
     ):
@@ -101,13 +100,13 @@ class Batches:
             joint: score prompt tokens too, all but the first, which nothing predicts.
             reference: log-probabilities of all leaves under the reference, trie after trie, [n] or
                 in two parts, [n, 2].
-            accumulation: A, parts of a batch whose gradients are summed.
         """
-        if plan.rows_per_batch % (accumulation * hosts):
-            raise UserError(
-                f"train.rows_per_batch ({plan.rows_per_batch}) is no multiple of "
-                f"train.accumulation ({accumulation}) times the hosts ({hosts})"
-            )
+        for shape in plan.shapes:
+            if shape.rows // shape.parts % hosts:
+                raise UserError(
+                    f"{shape.rows // shape.parts} rows of {shape.row_length} tokens at once cannot "
+                    f"be split over {hosts} hosts; change train.rows_per_batch"
+                )
         self.tries = tries
         self.plan = plan
         self.weights = np.asarray(weights, np.float64)
@@ -116,7 +115,6 @@ class Batches:
         self.reference = reference
         self.first_leaf = np.cumsum(tries.leaves) - tries.leaves
         self.pad_token = pad_token
-        self.accumulation = accumulation
         self.host = host
         self.hosts = hosts
 
@@ -124,16 +122,17 @@ class Batches:
         return self.plan.steps
 
     def __getitem__(self, step: int) -> Batch:
-        rows = self.plan.batch(int(step))
+        rows, shape = self.plan.batch(int(step)), self.plan.shape(int(step))
         tries = np.concatenate([row for row in rows if len(row)])
         count = self.tries.mass[tries].sum(0)
         level_weight = losses.level_weights(self.weights, count)
         # The mean over all tokens of the global batch, weighted as the base level is.
         demonstrated = self.tries.demonstrated[tries].sum()
         sft_weight = token_losses.token_weight(self.weights[losses.BASE], demonstrated)
-        shape = (self.accumulation, self.hosts, -1)
-        index = np.arange(len(rows)).reshape(shape)[:, self.host]
-        built = [[self._row(rows[i], level_weight, sft_weight) for i in part] for part in index]
+        index = np.arange(len(rows)).reshape(shape.parts, self.hosts, -1)[:, self.host]
+        built = [
+            [self._row(shape, rows[i], level_weight, sft_weight) for i in part] for part in index
+        ]
         return Batch.of(
             {
                 name: np.stack([np.stack([row[name] for row in part]) for part in built])
@@ -141,16 +140,22 @@ class Batches:
             }
         )
 
+    def of_each_shape(self) -> list[Batch]:
+        """The first batch of every shape."""
+        return [self[step] for step in np.unique(self.plan.kinds, return_index=True)[1]]
+
     def sample_ids(self, step: int) -> list[list[str]]:
         """Ids of the samples of each row of a step's global batch."""
         return [[str(self.tries[i]["id"]) for i in row] for row in self.plan.batch(step)]
 
-    def _row(self, members: np.ndarray, level_weight: np.ndarray, sft_weight: float) -> Arrays:
+    def _row(
+        self, shape: Shape, members: np.ndarray, level_weight: np.ndarray, sft_weight: float
+    ) -> Arrays:
         kept = None if self.reference is None else self.reference.shape[1:]
         states = self.tries.states
-        row = _empty_row(self.plan, pad_token=self.pad_token, reference=kept)
+        row = _empty_row(shape, pad_token=self.pad_token, reference=kept)
         if states is not None:
-            row["states"] = np.zeros((self.plan.row_length, states.width), states.dtype)
+            row["states"] = np.zeros((shape.row_length, states.width), states.dtype)
         token = leaf = comparison = score = 0
         for member in members:
             trie = self.tries[member]
@@ -192,23 +197,23 @@ class Batches:
         return row
 
 
-def empty_row(plan: Plan, *, reference: tuple[int, ...] | None = None) -> Batch:
+def empty_row(shape: Shape, *, reference: tuple[int, ...] | None = None) -> Batch:
     """A row that holds nothing, without leading axes: shapes and types of a batch."""
-    return Batch.of(_empty_row(plan, reference=reference))
+    return Batch.of(_empty_row(shape, reference=reference))
 
 
 def _empty_row(
-    plan: Plan, *, pad_token: int = 0, reference: tuple[int, ...] | None = None
+    shape: Shape, *, pad_token: int = 0, reference: tuple[int, ...] | None = None
 ) -> Arrays:
     """Arrays of an empty row; `reference` is the shape of what is kept of a leaf, if anything."""
-    s, l, c = plan.row_length, plan.max_leaves, plan.max_comparisons  # noqa: E741
+    s, l, c = shape.row_length, shape.leaves, shape.comparisons  # noqa: E741
     row: Arrays = {
         "tokens": np.full(s, pad_token, np.int32),
         "positions": np.zeros(s, np.int32),
         "reach": np.zeros(s, np.int32),
         "parent": np.full(s, -1, np.int32),
-        "scored_at": np.full(plan.max_scored, -1, np.int32),
-        "tiles": np.full(plan.max_tiles, tiles.UNUSED, np.int32),
+        "scored_at": np.full(shape.scored, -1, np.int32),
+        "tiles": np.full(shape.tiles, tiles.UNUSED, np.int32),
         "leaf_end": np.full(l, -1, np.int32),
         "response_tokens": np.zeros(l, np.int32),
         "sft_weight": np.zeros(l, np.float32),

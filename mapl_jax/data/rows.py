@@ -1,13 +1,17 @@
 """The plan: which tries lie in which row of which batch.
 
 A plan is a function of trie sizes, seed, epochs and row length, and of nothing else. Step t of a
-run is rows [tB, (t+1)B) of the plan, so the data order is a function of the step alone: resuming is
-exact, on any number of hosts. Every epoch holds every trie once; its last batch is filled up with
-empty rows.
+run is batch t of the plan, so the data order is a function of the step alone: resuming is exact, on
+any number of hosts. Every epoch holds every trie once; its last batch is filled up with empty rows.
+
+A trie that is longer than a row gets a row of 2, 4, ... times the length, in a batch of half, a
+quarter, ... as many rows. Shorter tries fill what is left of such rows.
 """
 
 import bisect
 import dataclasses
+import functools
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Int
@@ -19,6 +23,39 @@ from mapl_jax.runtime.errors import UserError
 WINDOW = 1024
 # Rows that may stay open from one window to the next.
 OPEN_ROWS = 64
+# Where short rows are less full than this, and longer ones are needed anyway, all take longer ones.
+FULL = 0.97
+
+# How often the length of its rows is doubled, and the tries of each row.
+Batch = tuple[int, list[list[int]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """What batches look like that are compiled alike.
+
+    Attributes:
+        row_length: S.
+        rows: of a batch, over all devices.
+        parts: A, whose gradients are summed; each has rows / A rows.
+        leaves: most leaves of any row, L.
+        comparisons: most comparisons of any row, C.
+        scored: most scored tokens of any row, P.
+        tiles: most pairs of tiles that hold an allowed pair of any row, whatever the branches.
+    """
+
+    row_length: int
+    rows: int
+    parts: int = 1
+    leaves: int = 8
+    comparisons: int = 8
+    scored: int = 64
+    tiles: int = 16
+
+    @property
+    def places(self) -> int:
+        """Tokens that a batch has room for."""
+        return self.rows * self.row_length
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,29 +65,27 @@ class Plan:
     Attributes:
         members: trie indices, row after row.
         offsets: row i holds `members[offsets[i]:offsets[i + 1]]`, [rows + 1].
-        rows_per_batch: B.
-        row_length: S.
-        max_leaves: most leaves of any row, L.
-        max_comparisons: most comparisons of any row, C.
-        max_scored: most scored tokens of any row, P.
-        max_tiles: most pairs of tiles that hold an allowed pair of any row, whatever the branches.
+        shapes: of batches, that of the shortest rows first.
+        kinds: index of the shape of each batch, [steps].
         epoch_steps: batches of each epoch, in order.
+        filled: share of all places that hold a token.
     """
 
     members: Int[np.ndarray, "n"]
     offsets: Int[np.ndarray, "rows_1"]
-    rows_per_batch: int
-    row_length: int
-    max_leaves: int
-    max_comparisons: int
-    max_scored: int
-    max_tiles: int
+    shapes: tuple[Shape, ...]
+    kinds: Int[np.ndarray, "steps"]
     epoch_steps: tuple[int, ...]
+    filled: float
 
     @property
     def steps(self) -> int:
         """Batches of the whole plan."""
-        return (len(self.offsets) - 1) // self.rows_per_batch
+        return len(self.kinds)
+
+    def shape(self, step: int) -> Shape:
+        """The shape of the batch of a step."""
+        return self.shapes[self.kinds[step]]
 
     def row(self, index: int) -> np.ndarray:
         """The tries of a row, from left to right."""
@@ -58,8 +93,13 @@ class Plan:
 
     def batch(self, step: int) -> list[np.ndarray]:
         """The rows of a step."""
-        first = step * self.rows_per_batch
-        return [self.row(first + i) for i in range(self.rows_per_batch)]
+        first = self._first_row[step]
+        return [self.row(first + i) for i in range(self.shape(step).rows)]
+
+    @functools.cached_property
+    def _first_row(self) -> np.ndarray:
+        rows = np.asarray([shape.rows for shape in self.shapes])[self.kinds]
+        return np.cumsum(rows) - rows
 
     def epoch_at(self, step: int) -> float:
         """How many epochs are done once `step` steps are."""
@@ -80,6 +120,8 @@ def make_plan(
     scored: Int[np.ndarray, "n"] | None = None,
     row_length: int,
     rows_per_batch: int,
+    accumulation: int = 1,
+    data_parts: int = 1,
     seed: int,
     epochs: int = 1,
     max_steps: int | None = None,
@@ -94,51 +136,120 @@ def make_plan(
         scored: tokens of each trie whose log-probabilities count; None for all.
         row_length: S, tokens.
         rows_per_batch: B, rows of the global batch.
+        accumulation: A, parts of a batch whose gradients are summed.
+        data_parts: parts of the mesh over which rows are split.
         epochs: passes over all tries. With `max_steps` as many as those steps need.
         max_steps: number of steps, whatever the epochs come to.
         shuffle: False keeps near the given order, for evaluation.
     """
     if not len(lengths):
         raise UserError("there is no trie to plan")
-    if int(np.max(lengths)) > row_length:
+    if rows_per_batch % (accumulation * data_parts):
         raise UserError(
-            f"a trie of {int(np.max(lengths))} tokens is longer than a row ({row_length})"
+            f"train.rows_per_batch ({rows_per_batch}) must be a multiple of train.accumulation "
+            f"({accumulation}) times the data parts of the mesh ({data_parts})"
         )
-    rows: list[list[int]] = []
+    # How often the row length is doubled for each trie, and what batches there are.
+    doublings = np.ceil(np.log2(np.maximum(-(-lengths // row_length), 1))).astype(int)
+    shapes = {
+        int(n): _shape(row_length, rows_per_batch, accumulation, data_parts, int(n))
+        for n in np.unique(doublings)
+    }
+
+    def epoch(number: int, least: int) -> list[Batch]:
+        rng = np.random.default_rng([seed, number]) if shuffle else None
+        return _batches(lengths, np.maximum(doublings, least), shapes, rng)
+
+    least = 0
+    if len(shapes) > 1:
+        filled = {n: float(lengths.sum() / _places(epoch(0, n), shapes)) for n in shapes}
+        best = max(filled, key=filled.__getitem__)
+        least = next((n for n in shapes if filled[n] >= FULL), best)
+    batches: list[Batch] = []
     epoch_steps: list[int] = []
-    epoch = 0
-    while epoch < epochs if max_steps is None else sum(epoch_steps) < max_steps:
-        rng = np.random.default_rng([seed, epoch])
-        order = rng.permutation(len(lengths)) if shuffle else np.arange(len(lengths))
-        packed = _pack(lengths, order, row_length)
-        if shuffle:
-            packed = [packed[i] for i in rng.permutation(len(packed))]
-        packed += [[] for _ in range(-len(packed) % rows_per_batch)]
-        rows += packed
-        epoch_steps.append(len(packed) // rows_per_batch)
-        epoch += 1
-    if max_steps is not None:
-        rows = rows[: max_steps * rows_per_batch]
+    while len(epoch_steps) < epochs if max_steps is None else sum(epoch_steps) < max_steps:
+        packed = epoch(len(epoch_steps), least)
+        batches += packed
+        epoch_steps.append(len(packed))
+    batches = batches[:max_steps]
+    sizes = {"leaves": leaves, "comparisons": comparisons}
+    sizes["scored"] = lengths if scored is None else scored
+    return _plan(batches, shapes, lengths, sizes, tuple(epoch_steps))
+
+
+def _plan(
+    batches: list[Batch],
+    shapes: Mapping[int, Shape],
+    lengths: np.ndarray,
+    sizes: Mapping[str, np.ndarray],
+    epoch_steps: tuple[int, ...],
+) -> Plan:
+    """The plan of batches, whose shapes get room for what their rows hold."""
+    used = sorted({n for n, _ in batches})
+    kinds = np.asarray([used.index(n) for n, _ in batches])
+    rows = [row for _, batch in batches for row in batch]
     counts = np.fromiter(map(len, rows), np.int64, len(rows))
     members = np.fromiter((i for row in rows for i in row), np.int64, int(counts.sum()))
     offsets = np.concatenate([[0], np.cumsum(counts)])
+    kind_of_row = np.repeat(kinds, [len(batch) for _, batch in batches])
 
-    def most(sizes: np.ndarray, unit: int = 8) -> int:
-        running = np.concatenate([[0], np.cumsum(sizes[members])])
-        # Whole units, so that a little more or less data keeps the compiled shape.
-        return max(unit, -(-int(np.max(np.diff(running[offsets]))) // unit) * unit)
+    def with_room(kind: int, shape: Shape) -> Shape:
+        mine = np.flatnonzero(kind_of_row == kind)
+        room = {"tiles": _most_tiles(lengths, [rows[i] for i in mine], shape.row_length)}
+        for name, size in sizes.items():
+            running = np.concatenate([[0], np.cumsum(np.asarray(size)[members])])
+            # Whole units, so that a little more or less data keeps the compiled shape.
+            unit = 64 if name == "scored" else 8
+            most = -(-int(np.diff(running[offsets])[mine].max()) // unit) * unit
+            room[name] = max(unit, most)
+        return dataclasses.replace(shape, **room)
 
     return Plan(
         members,
         offsets,
-        rows_per_batch,
-        row_length,
-        most(np.asarray(leaves)),
-        most(np.asarray(comparisons)),
-        most(np.asarray(lengths if scored is None else scored), 64),
-        _most_tiles(lengths, rows, row_length),
-        tuple(epoch_steps),
+        tuple(with_room(kind, shapes[n]) for kind, n in enumerate(used)),
+        kinds,
+        epoch_steps,
+        float(lengths[members].sum() / _places(batches, shapes)),
     )
+
+
+def _places(batches: list[Batch], shapes: Mapping[int, Shape]) -> int:
+    return sum(shapes[n].places for n, _ in batches)
+
+
+def _shape(length: int, rows: int, accumulation: int, data_parts: int, doublings: int) -> Shape:
+    """Batches of rows that are so often twice as long: about as many tokens, in all and in a part.
+
+    Where a part has but one row on each device, it has one long row, and there are fewer parts.
+    """
+    of_device = rows // data_parts
+    in_part = max(1, of_device // accumulation >> doublings)
+    parts = max(1, (of_device >> doublings) // in_part)
+    return Shape(length << doublings, parts * in_part * data_parts, parts)
+
+
+def _batches(
+    lengths: np.ndarray,
+    doublings: np.ndarray,
+    shapes: dict[int, Shape],
+    rng: np.random.Generator | None,
+) -> list[Batch]:
+    """Every trie once: batches, each with how often its row length is doubled.
+
+    One of the longest rows comes first, so that a step that is too large fails at once.
+    """
+    order = np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths))
+    batches: list[Batch] = []
+    for n, rows in _pack(lengths, doublings, shapes, order).items():
+        if rng is not None:
+            rows = [rows[i] for i in rng.permutation(len(rows))]
+        size = shapes[n].rows
+        rows += [[] for _ in range(-len(rows) % size)]
+        batches += [(n, rows[first : first + size]) for first in range(0, len(rows), size)]
+    if rng is not None and len(shapes) > 1:
+        batches[1:] = [batches[1 + i] for i in rng.permutation(len(batches) - 1)]
+    return batches
 
 
 def _most_tiles(lengths: np.ndarray, rows: list[list[int]], row_length: int) -> int:
@@ -150,23 +261,43 @@ def _most_tiles(lengths: np.ndarray, rows: list[list[int]], row_length: int) -> 
     return -(-most // 16) * 16
 
 
-def _pack(lengths: np.ndarray, order: np.ndarray, row_length: int) -> list[list[int]]:
-    """Best fit, longest first, within windows of the given order."""
-    rows: list[list[int]] = []
+def _pack(
+    lengths: np.ndarray, doublings: np.ndarray, shapes: dict[int, Shape], order: np.ndarray
+) -> dict[int, list[list[int]]]:
+    """Rows by how often their length is doubled, the longest first.
+
+    Best fit, longest first, within windows of the given order; what is longer than a row before
+    all others, and in whole batches, which the others fill.
+    """
+    rows: dict[int, list[list[int]]] = {n: [] for n in sorted(shapes, reverse=True)}
+    least = int(np.min(doublings))
     shortest = int(np.min(lengths))
-    open_rows: list[tuple[int, int]] = []  # (room left, row), sorted by room
-    for start in range(0, len(order), WINDOW):
-        window = order[start : start + WINDOW]
-        for trie in window[np.argsort(-lengths[window], kind="stable")]:
+    open_rows: list[tuple[int, int, int]] = []  # (room left, doublings, row), sorted by room
+
+    def put(tries: np.ndarray) -> None:
+        for trie in tries[np.argsort(-lengths[tries], kind="stable")]:
             length = int(lengths[trie])
-            place = bisect.bisect_left(open_rows, (length, -1))
+            place = bisect.bisect_left(open_rows, (length, -1, -1))
             if place < len(open_rows):
-                room, row = open_rows.pop(place)
+                room, n, row = open_rows.pop(place)
             else:
-                room, row = row_length, len(rows)
-                rows.append([])
-            rows[row].append(int(trie))
+                n = int(doublings[trie])
+                room, row = shapes[n].row_length, len(rows[n])
+                rows[n].append([])
+            rows[n][row].append(int(trie))
             if room - length >= shortest:
-                bisect.insort(open_rows, (room - length, row))
-        open_rows = open_rows[-OPEN_ROWS:]
+                bisect.insort(open_rows, (room - length, n, row))
+
+    for n, mine in rows.items():
+        those = order[doublings[order] == n]
+        if n == least:
+            for start in range(0, len(those), WINDOW):
+                put(those[start : start + WINDOW])
+                long = [row for row in open_rows if row[1] > n]
+                open_rows = sorted(long + [row for row in open_rows if row[1] == n][-OPEN_ROWS:])
+            break
+        put(those)
+        for _ in range(-len(mine) % shapes[n].rows):
+            bisect.insort(open_rows, (shapes[n].row_length, n, len(mine)))
+            mine.append([])
     return rows

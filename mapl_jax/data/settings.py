@@ -51,6 +51,13 @@ class TrieSettings:
         320, "longest prompt and response together, tokens", least=32, most=2**20
     )
     row_length: int = setting(512, "tokens of a row", least=1, most=2**20)
+    long_rows: int = setting(
+        4,
+        "how often a row may be as long as row_length, for a trie that needs it; what is longer "
+        "still is split",
+        least=1,
+        most=64,
+    )
     truncation: str = setting(
         "truncate",
         'what happens to what is longer than max_length: "truncate" (from the left), "drop" or '

@@ -50,6 +50,7 @@ _LEFT_OUT = {
 }
 _CUT = {
     "samples_split": "samples split into several tries",
+    "tokens_again": "tokens that come twice because of that",
     "samples_truncated": "samples cut to max_length",
     "samples_shortened_by_template": "samples with a reply that the chat template shortens",
     "samples_with_marks": "samples whose text already holds marks of a chat template",
@@ -105,7 +106,7 @@ class TrieSet:
         mass: what these come to by their shares, [n, 3].
         counts: what happened while encoding.
         fingerprint: names the content.
-        row_length: no trie is longer.
+        row_length: tokens of a row; a longer trie takes one of 2, 4, ... times the length.
         states: hidden states below the layers with adapters, where they are kept.
     """
 
@@ -168,7 +169,7 @@ def encode_cached(
         cache_dir: folder of the caches; this one is a folder in it.
         keep_alike: keep comparisons whose two sides became the same tokens.
     """
-    names = ("max_length", "row_length", "truncation")
+    names = ("max_length", "row_length", "long_rows", "truncation")
     lengths = {name: getattr(settings, name) for name in names}
     # Checkpoints know their data by this name.
     fingerprint = cache.key(
@@ -183,7 +184,7 @@ def open_cached(cache_dir: str | os.PathLike[str], fingerprint: str, row_length:
     """Tries that were encoded before.
 
     Args:
-        row_length: no trie is longer.
+        row_length: tokens of a row.
     """
     folder = Path(cache_dir) / f"tries-{fingerprint}"
     if not folder.exists():

@@ -233,7 +233,7 @@ def encoding(
     data = trained.config.get("data", {})
     max_length = max_length or data.get("max_length", min(2048, trained.model.max_positions))
     row_length = row_length or max(data.get("row_length", 0), 2 * max_length)
-    return TrieSettings(max_length, row_length, truncation)
+    return TrieSettings(max_length, row_length, truncation=truncation)
 
 
 def comparisons(

@@ -35,7 +35,7 @@ from mapl_jax.kernels.rows import Row
 from mapl_jax.models.config import EXPERT_MATRICES, DecoderConfig
 from mapl_jax.models.parameters import Params
 from mapl_jax.training import sharding
-from mapl_jax.training.step import TrainState
+from mapl_jax.training.step import TrainState, compile_shapes
 from mapl_jax.training.trainer import Trainer
 
 MATRIX = 2048
@@ -232,6 +232,14 @@ def attention_by_length(lengths: tuple[int, ...], dense: int, repeats: int = 3) 
     return microseconds
 
 
+def _memory(compiled: jax.stages.Compiled) -> int:
+    """Bytes that a compiled step takes."""
+    sizes = compiled.memory_analysis()
+    assert sizes is not None  # CPUs, GPUs and TPUs all have one
+    new = sizes.output_size_in_bytes - sizes.alias_size_in_bytes
+    return sizes.argument_size_in_bytes + new + sizes.temp_size_in_bytes
+
+
 def train_seconds(
     run: Trainer,
     state: TrainState,
@@ -257,25 +265,20 @@ def train_seconds(
     stream = loader.stream(batches, stop=warm + steps, fields=fields)
     batch = sharding.to_device(next(stream), mesh)
     start = time.perf_counter()
-    compiled = run.train_step.lower(state, batch, frozen).compile()
+    shapes = [sharding.to_device(each.keeping(fields), mesh) for each in batches.of_each_shape()]
+    compiled = compile_shapes(run.train_step, state, shapes, frozen)
     compile_seconds = time.perf_counter() - start
-    memory = compiled.memory_analysis()
-    assert memory is not None  # CPUs, GPUs and TPUs all have one
+    planned = max(map(_memory, compiled.values()))
+    del shapes
     for step in range(warm + steps):
         if step == warm:
             jax.block_until_ready(state)
             start = time.perf_counter()
         batch = sharding.to_device(next(stream), mesh) if step else batch
-        state, metrics = compiled(state, batch, frozen)
+        state, metrics = compiled[batch.row.tokens.shape](state, batch, frozen)
     jax.block_until_ready((state, metrics))
     seconds = (time.perf_counter() - start) / steps
     stats = jax.local_devices()[0].memory_stats() or {}
-    planned = (
-        memory.argument_size_in_bytes
-        + memory.output_size_in_bytes
-        - memory.alias_size_in_bytes
-        + memory.temp_size_in_bytes
-    )
     return {
         "compile_seconds": compile_seconds,
         "step_seconds": seconds,

@@ -306,7 +306,7 @@ def _ours(
         key=lambda rows: rows * len(batches(count, rows)),
     )
     every = batches(count, in_step)
-    places = len(every) * in_step * settings.data.row_length
+    places = sum(every.plan.shape(step).places for step in range(len(every)))
     first = step.compile_first_state(run.optimizer, run.shardings)
     state = first(jax.tree.map(lambda x: x + 0, params))
 

@@ -26,7 +26,7 @@ from mapl_jax.training.preemption import Preemption
 from mapl_jax.training.reference import reference_logps
 from mapl_jax.training.restore import Trained
 from mapl_jax.training.settings import RunSettings
-from mapl_jax.training.step import Params, TrainState
+from mapl_jax.training.step import Params, TrainState, for_shapes
 from mapl_jax.training.trainer import Trainer
 from mapl_jax.training.watch import METRICS, Watch
 
@@ -215,9 +215,9 @@ class Fit:
         """The state after the last step."""
         trainer, train = self.trainer, self.settings.train
         seen = watch.progress["evaluated"]
-        batches = trainer.batches(
-            self.data.train, self.plan, reference=reference, accumulation=train.accumulation
-        )
+        batches = trainer.batches(self.data.train, self.plan, reference=reference)
+        fields = trainer.objective.fields
+        examples = [trainer.to_device(batch.keeping(fields)) for batch in batches.of_each_shape()]
         with MetricsWriter(
             self.folder.path,
             total_steps=self.plan.steps,
@@ -229,13 +229,13 @@ class Fit:
         ) as writer:
             return loop.train(
                 state,
-                lambda state, batch: trainer.train_step(state, batch, frozen),
+                for_shapes(trainer.train_step, frozen, examples),
                 loader.stream(
                     batches,
                     start=start,
                     threads=self.settings.data.threads,
                     workers=self.settings.data.workers,
-                    fields=trainer.objective.fields,
+                    fields=fields,
                 ),
                 loop.Schedule.of(train, self.plan.steps),
                 start=start,

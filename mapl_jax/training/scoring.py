@@ -45,6 +45,7 @@ def held_out(
         scored=(tries.predicted if joint else tries.response)[:count],
         row_length=tries.row_length,
         rows_per_batch=-(-max(rows_per_batch, 1) // parts) * parts,
+        data_parts=parts,
         seed=0,
         shuffle=False,
     )

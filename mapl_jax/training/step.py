@@ -4,7 +4,8 @@ A step changes the trainable parameters, which are the state's. With LoRA the re
 beside the state into every step and is never given up.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import jax
@@ -227,6 +228,48 @@ def compile_train_step(
         out_shardings=(shardings, metrics),
         donate_argnums=0,
     )
+
+
+def compile_shapes(
+    step: jax.stages.Wrapped, state: TrainState, batches: Sequence[Batch], frozen: PyTree
+) -> dict[tuple[int, ...], jax.stages.Compiled]:
+    """A step compiled for each shape of batches, side by side, by the shape of their tokens.
+
+    Args:
+        step: as `compile_train_step` gives it.
+        state: that it takes, or its shapes.
+        batches: one of each shape, or their shapes.
+        frozen: the frozen parameters.
+    """
+    lowered = {b.row.tokens.shape: step.lower(state, b, frozen) for b in batches}
+    with ThreadPoolExecutor() as pool:
+        compiled = pool.map(lambda one: one.compile(), lowered.values())
+        return dict(zip(lowered, compiled, strict=True))
+
+
+def for_shapes(
+    step: jax.stages.Wrapped, frozen: PyTree, batches: Sequence[Batch]
+) -> Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]:
+    """A step that is compiled for all shapes of batches when it is first taken.
+
+    Args:
+        step: as `compile_train_step` gives it.
+        frozen: the frozen parameters.
+        batches: one of each shape, as they lie on the devices.
+    """
+
+    def described(x: jax.Array) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
+
+    like = [jax.tree.map(described, batch) for batch in batches]
+    ready: dict[tuple[int, ...], jax.stages.Compiled] = {}
+
+    def take(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
+        if not ready:
+            ready.update(compile_shapes(step, state, like, frozen))
+        return ready[batch.row.tokens.shape](state, batch, frozen)
+
+    return take
 
 
 def compile_scoring(

@@ -75,36 +75,46 @@ class Trainer:
     def facts(self, plan: rows.Plan) -> dict[str, object]:
         """How much is trained in how many steps, for the summary of a run."""
         size, trained = self.sizes
-        return {"parameters": size, "trained_parameters": trained, "steps": plan.steps}
+        return {
+            "parameters": size,
+            "trained_parameters": trained,
+            "steps": plan.steps,
+            "row_lengths": [shape.row_length for shape in plan.shapes],
+            "padding": 1 - plan.filled,
+        }
 
     @property
     def device(self) -> str:
         """How many devices of which kind."""
         return f"{self.mesh.size} x {jax.devices()[0].device_kind}"
 
-    def activations(self, plan: rows.Plan, accumulation: int) -> jax.ShapeDtypeStruct:
+    def activations(self, plan: rows.Plan) -> jax.ShapeDtypeStruct:
         """Activations of the trained layers, which a step holds until its backward pass."""
         layers = self.model.layers - self.model.frozen_layers
+        largest = max(plan.shapes, key=lambda shape: shape.places // shape.parts)
         return jax.ShapeDtypeStruct(
-            (1, plan.rows_per_batch // accumulation, plan.row_length, layers * self.model.width),
+            (1, largest.rows // largest.parts, largest.row_length, layers * self.model.width),
             self.compute.dtype,
             sharding=sharding.rows(self.mesh),
         )
 
-    def check_memory(self, plan: rows.Plan, accumulation: int) -> None:
+    def check_memory(self, plan: rows.Plan) -> None:
         """Makes sure that state, gradients and activations of a step have room on each device."""
-        layers = self.activations(plan, accumulation)
+        layers = self.activations(plan)
         sharding.check_memory([self.abstract, self.abstract.params, layers], "training this model")
 
     def describe(self, plan: rows.Plan) -> str:
         """What is trained, on what, in how many steps, in words."""
         size, trained = self.sizes
+        batches = [f"{shape.rows} rows of {shape.row_length} tokens" for shape in plan.shapes]
+        attentions = dict.fromkeys(
+            attention_of(self.model, self.compute, shape.row_length) for shape in plan.shapes
+        )
         return (
             f"model: {size / 1e6:.2f} M parameters"
             + (f" ({trained / 1e6:.2f} M trained)" if self.model.lora else "")
-            + f"; {plan.steps} steps of {plan.rows_per_batch} rows of {plan.row_length} tokens on "
-            f"{self.device}; attention: "
-            f"{attention_of(self.model, self.compute, plan.row_length)}"
+            + f"; {plan.steps} steps of {' or '.join(batches)} ({1 - plan.filled:.1%} padding) on "
+            f"{self.device}; attention: {' and '.join(attentions)}"
         )
 
     def first_state(self, params: Params) -> TrainState:
@@ -132,13 +142,8 @@ class Trainer:
         plan: rows.Plan,
         *,
         reference: Float[np.ndarray, "n 2"] | None,
-        accumulation: int = 1,
     ) -> Batches:
-        """This host's part of the batches of a plan.
-
-        Args:
-            accumulation: parts of a batch whose gradients are summed.
-        """
+        """This host's part of the batches of a plan."""
         host, hosts = sharding.host_of(self.mesh)
         return loader.Batches(
             tries,
@@ -148,7 +153,6 @@ class Trainer:
             joint=self.objective.joint,
             reference=reference,
             pad_token=self.pad_token,
-            accumulation=accumulation,
             host=host,
             hosts=hosts,
         )
@@ -309,13 +313,6 @@ def make_plan(settings: RunSettings, tries: TrieSet, objective: Objective, mesh:
     """The plan of a training run: which tries lie in which row of which step."""
     objective.check(tries)
     train = settings.train
-    parts = train.accumulation * sharding.data_parts(mesh)
-    if train.rows_per_batch % parts:
-        raise UserError(
-            f"train.rows_per_batch ({train.rows_per_batch}) must be a multiple of "
-            f"train.accumulation ({train.accumulation}) times the data parts of the mesh "
-            f"({sharding.data_parts(mesh)})"
-        )
     return rows.make_plan(
         tries.lengths,
         tries.leaves,
@@ -323,6 +320,8 @@ def make_plan(settings: RunSettings, tries: TrieSet, objective: Objective, mesh:
         scored=tries.predicted if objective.joint else tries.response,
         row_length=settings.data.row_length,
         rows_per_batch=train.rows_per_batch,
+        accumulation=train.accumulation,
+        data_parts=sharding.data_parts(mesh),
         seed=settings.seed,
         epochs=train.epochs,
         max_steps=train.steps or None,

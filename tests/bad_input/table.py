@@ -45,6 +45,7 @@ SETTINGS = {
         "data.threads": whole(0, 1024),
         "data.max_length": whole(32, 2**20),
         "data.row_length": whole(1, 2**20),
+        "data.long_rows": whole(1, 64),
         "tokenizer.vocab_size": whole(300, 2**22),
         "model.width": whole(1, 2**20),
         "model.layers": whole(1, 2**14),

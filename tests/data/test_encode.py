@@ -134,15 +134,23 @@ def test_too_long_may_mean_dropped_or_an_error(tokenizer):
 def test_a_trie_longer_than_a_row_is_split_by_comparison(tokenizer):
     (whole,), _ = encoded([sample()], tokenizer)
     shorter = len(whole["tokens"]) - 1
-    settings = TrieSettings(max_length=min(shorter, 200), row_length=shorter)
+    settings = TrieSettings(max_length=min(shorter, 200), row_length=shorter, long_rows=1)
     records, counts = encoded([sample()], tokenizer, settings)
     assert len(records) > 1 and counts["samples_split"] == 1
     assert sum(len(r["level"]) for r in records) == 5
     assert all(len(r["tokens"]) <= shorter for r in records)
+    assert counts["tokens_again"] == sum(len(r["tokens"]) for r in records) - shorter - 1 > 0
+
+
+def test_a_trie_longer_than_a_row_stays_whole_where_rows_may_be_longer(tokenizer):
+    (whole,), _ = encoded([sample()], tokenizer)
+    length = len(whole["tokens"]) // 2 + 1
+    records, counts = encoded([sample()], tokenizer, TrieSettings(length, length, long_rows=2))
+    assert len(records) == 1 and not counts["samples_split"]
 
 
 def test_a_comparison_that_fits_no_row_is_dropped_and_counted(tokenizer):
-    settings = TrieSettings(max_length=300, row_length=300)
+    settings = TrieSettings(max_length=300, row_length=300, long_rows=1)
     s = sample(chosen="bake " * 100, rejected="wait, " * 100)
     records, counts = encoded([s], tokenizer, settings)
     kept = sum(len(r["level"]) for r in records)

@@ -140,8 +140,8 @@ def test_no_token_reaches_beyond_its_own_trie(tries):
 
 
 def test_the_weights_of_a_level_sum_to_its_lambda(tries):
-    plan = planned(tries, epochs=2)
-    batches = Batches(tries, plan, weights=(1.0, 0.5, 0.25), accumulation=2)
+    plan = planned(tries, epochs=2, accumulation=2)
+    batches = Batches(tries, plan, weights=(1.0, 0.5, 0.25))
     for step in range(plan.steps):
         batch = batches[step]
         for level, total in ((0, 1.0), (2, 0.25)):
@@ -153,19 +153,15 @@ def test_the_weights_of_a_level_sum_to_its_lambda(tries):
 @pytest.mark.parametrize("hosts", [2, 4])
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_the_parts_of_all_hosts_are_the_global_batch(tries, hosts, accumulation):
-    plan = planned(tries, rows_per_batch=8)
-    whole = Batches(tries, plan, accumulation=accumulation)[0]
-    parts = [
-        Batches(tries, plan, accumulation=accumulation, host=h, hosts=hosts)[0]
-        for h in range(hosts)
-    ]
+    plan = planned(tries, rows_per_batch=8, accumulation=accumulation, data_parts=hosts)
+    whole = Batches(tries, plan)[0]
+    parts = [Batches(tries, plan, host=h, hosts=hosts)[0] for h in range(hosts)]
     joined = jax.tree.map(lambda *arrays: np.concatenate(arrays, axis=1), *parts)
     jax.tree.map(np.testing.assert_array_equal, joined, whole)
 
 
 def test_accumulation_changes_the_shape_and_nothing_else(tries):
-    plan = planned(tries)
-    one, two = Batches(tries, plan)[1], Batches(tries, plan, accumulation=2)[1]
+    one, two = (Batches(tries, planned(tries, accumulation=n))[1] for n in (1, 2))
     assert {x.shape[:2] for x in jax.tree.leaves(two)} == {(2, 2)}
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a.reshape(b.shape), b), two, one)
 

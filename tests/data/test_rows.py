@@ -26,13 +26,15 @@ def test_an_epoch_visits_every_trie_once(lengths, rows, seed):
         assert sorted(seen.tolist()) == list(range(len(lengths)))
 
 
-@given(SIZES)
+@given(st.lists(st.integers(1, 250), min_size=1, max_size=100))
 def test_no_row_overflows(lengths):
     p = plan(lengths)
-    for row in range(p.steps * 4):
-        assert sum(lengths[i] for i in p.row(row)) <= 64
-        assert len(p.row(row)) * 6 <= p.max_leaves
-        assert len(p.row(row)) * 5 <= p.max_comparisons
+    for step in range(p.steps):
+        shape = p.shape(step)
+        for row in p.batch(step):
+            assert sum(lengths[i] for i in row) <= shape.row_length
+            assert len(row) * 6 <= shape.leaves
+            assert len(row) * 5 <= shape.comparisons
 
 
 @given(SIZES)
@@ -80,9 +82,52 @@ def test_without_shuffling_the_seed_is_nothing():
     np.testing.assert_array_equal(a.members, b.members)
 
 
-def test_a_trie_longer_than_a_row_is_refused():
-    with pytest.raises(UserError, match="longer than a row"):
-        plan([65])
+def test_a_trie_longer_than_a_row_gets_a_longer_row_in_a_batch_of_fewer():
+    p = plan([16] * 4000 + [65, 120, 125, 128, 250, 256], rows_per_batch=8)
+    assert [(shape.row_length, shape.rows) for shape in p.shapes] == [(64, 8), (128, 4), (256, 2)]
+    place = {
+        int(trie): p.shape(step).row_length
+        for step in range(p.steps)
+        for row in p.batch(step)
+        for trie in row
+    }
+    assert [place[trie] for trie in range(4000, 4006)] == [128] * 4 + [256] * 2
+
+
+@pytest.mark.parametrize(
+    "rows, parts, devices, expected",
+    [
+        (16, 16, 1, [(16, 16), (8, 8), (4, 4)]),  # one row at a time, fewer times
+        (16, 2, 8, [(16, 2), (8, 1), (8, 1)]),  # a device never has less than one row
+        (12, 1, 1, [(12, 1), (6, 1), (3, 1)]),
+        (6, 2, 1, [(6, 2), (3, 3), (1, 1)]),
+    ],
+)
+def test_batches_of_longer_rows_hold_no_more_tokens_where_devices_allow(
+    rows, parts, devices, expected
+):
+    lengths = [16] * 4000 + [128] * 24 + [256] * 24
+    p = plan(lengths, rows_per_batch=rows, accumulation=parts, data_parts=devices)
+    assert [(shape.rows, shape.parts) for shape in p.shapes] == expected
+
+
+def test_the_longest_rows_come_first_and_short_tries_fill_them():
+    lengths = np.random.default_rng(0).integers(4, 60, 3000)
+    lengths[::300] = 200
+    for shuffle in (True, False):
+        p = plan(lengths, rows_per_batch=8, shuffle=shuffle)
+        assert p.shape(0).row_length == 256
+        assert p.filled > 0.97
+    # Long rows come anywhere in an epoch, not only first.
+    assert plan(lengths, rows_per_batch=8, epochs=2).kinds.nonzero()[0].max() > 10
+
+
+def test_tries_that_fill_short_rows_badly_take_the_longer_ones_that_are_there():
+    lengths = np.random.default_rng(0).integers(35, 62, 3000)  # two of them fit no row of 64
+    assert plan(lengths).filled < 0.8
+    lengths[::300] = 200
+    p = plan(lengths, rows_per_batch=8)
+    assert p.shapes[0].row_length > 64 and p.filled > 0.94
 
 
 def test_nothing_to_plan_is_refused():

@@ -207,13 +207,13 @@ def test_rows_of_a_plan_have_places_for_all_their_tiles():
     lengths = rng.integers(20, 900, 200)
     ones = np.ones_like(lengths)
     plan = rows.make_plan(lengths, ones, ones, row_length=1024, rows_per_batch=4, seed=0)
-    assert plan.max_tiles <= -(-tiles.most(1024) // 16) * 16
+    assert plan.shapes[0].tiles <= -(-tiles.most(1024) // 16) * 16
     for index in range(plan.steps * 4):
         stops = np.cumsum(lengths[plan.row(index)])
         reach = np.zeros(1024, int)
         for start, stop in zip(stops - lengths[plan.row(index)], stops, strict=True):
             reach[start:stop] = stop
-        assert len(tiles.seen(reach)) <= plan.max_tiles
+        assert len(tiles.seen(reach)) <= plan.shapes[0].tiles
 
 
 @pytest.mark.parametrize("shape", [(8, 1, 1), (1, 2, 4), (2, 2, 2)])

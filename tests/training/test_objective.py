@@ -115,14 +115,15 @@ def parameters():
     )
 
 
-def serve(tries, objective, *, rows=8, seed=0, **options):
+def serve(tries, objective, *, rows=8, length=LENGTH, seed=0, accumulation=1, **options):
     plan = make_plan(
         tries.lengths,
         tries.leaves,
         tries.levels.sum(1),
         scored=tries.predicted if objective.joint else tries.response,
-        row_length=LENGTH,
+        row_length=length,
         rows_per_batch=rows,
+        accumulation=accumulation,
         seed=seed,
     )
     return Batches(tries, plan, joint=objective.joint, weights=objective.weights, **options)
@@ -222,6 +223,21 @@ def test_accumulation_gives_what_the_whole_batch_gives(tries, alone):
     objective, reference, log, _ = alone
     found, _ = take(objective, serve(tries, objective, reference=reference, accumulation=4))
     same(found, log)
+
+
+def test_tries_in_longer_rows_give_what_one_large_row_gives(tries):
+    objective, few = dpo(), tries.first(6)
+    noise = np.random.default_rng(1).normal(0, 4, (int(few.leaves.sum()), 1)) * (1, 0)
+    reference = (reference_of(few, objective) + noise).astype(np.float32)
+    long, large = (
+        serve(few, objective, rows=rows, length=length, reference=reference)
+        for length, rows in ((few.lengths.max() // 2 + 1, 32), (2048, 1))
+    )
+    assert len(long) == len(large) == 1
+    assert long.plan.shapes[0].row_length >= few.lengths.max() > long.plan.shapes[0].row_length / 2
+    (found, spread), (log, params) = (take(objective, each, steps=1) for each in (long, large))
+    same(found, log)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), spread, params)
 
 
 def same(found, expected):

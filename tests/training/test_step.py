@@ -254,3 +254,27 @@ def test_weight_decay_spares_norms_biases_and_the_head():
         updates["layers"]["attention"]["q"]["bias"],
     ):
         assert float(jnp.abs(spared).max()) == 0
+
+
+def test_a_step_is_compiled_for_all_shapes_when_it_is_first_taken():
+    traced = []
+
+    @jax.jit
+    def double(state, batch, frozen):
+        traced.append(batch.row.tokens.shape)
+        return state + frozen * batch.row.tokens.sum(), None
+
+    long, short = (
+        jax.tree.map(jnp.asarray, Batch.of({n: np.ones((1, *shape), np.int32) for n in NAMES}))
+        for shape in ((1, 16), (2, 4))
+    )
+    take = step.for_shapes(double, 2, [long, short])
+    assert traced == []
+    state = jnp.zeros((), jnp.int32)
+    for batch in (short, long, short):
+        state, _ = take(state, batch)
+        assert len(traced) == 2
+    assert state == 2 * (8 + 16 + 8) and double._cache_size() == 0
+
+
+NAMES = ("tokens", "positions", "reach", "tiles", "leaf_end")

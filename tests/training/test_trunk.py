@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mapl_jax.data import tokenization, trie_set
-from mapl_jax.data.rows import Plan
+from mapl_jax.data.rows import Plan, Shape
 from mapl_jax.data.run_data import RunData
 from mapl_jax.data.settings import TrieSettings
 from mapl_jax.data.splits import Split
@@ -52,8 +52,8 @@ def made():
 def test_what_a_step_holds_counts_before_a_run(made):
     _, found, _ = made
     none = np.zeros(0, np.int64)
-    plan = Plan(none, none, 2**20, 2**17, 1, 1, 1, 1, ())
-    layers = found.activations(plan, 2)
+    plan = Plan(none, none, (Shape(2**17, 2**20, parts=2),), none, (), 1.0)
+    layers = found.activations(plan)
     assert layers.shape == (1, 2**19, 2**17, MODEL.width)  # one layer has adapters
     with pytest.raises(UserError, match=r"takes at least .* train.rows_per_batch"):
         sharding.check_memory([found.abstract, layers], "training this model")
