@@ -310,7 +310,9 @@ def _leaves(
         if boundary < len(own):
             check_prefix(tokenizer, leaves[i][0], full[i])
         tokens = _end_once(ids, boundary, tokenizer, special)
-        paths.append(TokenPath(tokens, boundary, leaves[i][1].strip() in full[i]))
+        messages, response = leaves[i]  # what tools brought is `tools.left_out`'s
+        said = [*(m["content"] for m in messages if m["role"] != "tool"), response]
+        paths.append(TokenPath(tokens, boundary, all(x.strip() in full[i] for x in said)))
     return paths
 
 

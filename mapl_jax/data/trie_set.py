@@ -52,7 +52,7 @@ _CUT = {
     "samples_split": "samples split into several tries",
     "tokens_again": "tokens that come twice because of that",
     "samples_truncated": "samples cut to max_length",
-    "samples_shortened_by_template": "samples with a reply that the chat template shortens",
+    "samples_shortened_by_template": "samples of which the chat template leaves out a part",
     "samples_with_marks": "samples whose text already holds marks of a chat template",
 }
 # Every count by its name, for a table.

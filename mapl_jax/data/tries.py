@@ -21,7 +21,7 @@ class TokenPath:
     Attributes:
         tokens: token ids.
         prompt_length: how many of them are prompt.
-        whole: whether the chat template wrote all of the response.
+        whole: whether the chat template wrote all that the turns say.
     """
 
     tokens: Int[np.ndarray, "n"]

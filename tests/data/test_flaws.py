@@ -44,8 +44,18 @@ def test_a_template_that_leaves_out_thoughts_is_noticed(tokenizer, monkeypatch):
     assert (tries, counts["comparisons_dropped_alike"]) == (0, 1)
     assert trie_set.flaws(counts) == [
         "1 comparisons whose two sides became the same tokens left out; "
-        "1 samples with a reply that the chat template shortens (first: sample 1)"
+        "1 samples of which the chat template leaves out a part (first: sample 1)"
     ]
+
+
+def test_a_template_that_leaves_out_turns_of_the_prompt_is_noticed(tokenizer, monkeypatch):
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"},
+             {"role": "user", "content": "Q"}]  # fmt: skip
+    pair = {"prompt": turns, "chosen": "A", "rejected": "B"}
+    assert counted(tokenizer, pair)[1]["samples_shortened_by_template"] == 0
+    last = "for m in messages if m.role == 'user' or m == messages[-1]"
+    monkeypatch.setattr(tokenizer, "chat_template", THINKS.replace("for m in messages", last))
+    assert counted(tokenizer, pair)[1]["samples_shortened_by_template"] == 1
 
 
 @pytest.mark.parametrize(
