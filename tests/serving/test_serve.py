@@ -119,6 +119,7 @@ def expected(found):
     return mapl_jax.score(PROMPT, ANSWERS, found)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("asked", [{"prompt": PROMPT}, {"prompt": TALK}, {"messages": TALK}])
 def test_a_prompt_and_responses(port, asked, expected):
     value = given(port, "/score", {**asked, "responses": ANSWERS, "model": "reward"})
@@ -242,6 +243,7 @@ BAD = [
 ]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(("path", "body", "field", "message"), BAD)
 def test_a_bad_request_is_told_which_field(port, path, body, field, message):
     status, _, value = ask(port, path, body)
