@@ -83,6 +83,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.synthesis.places = "before=0.1,inside=0.06,system=0.08,turns=0.01"
     config.synthesis.woven = 0.5  # share of the others that say all in one sentence of commands
     config.synthesis.lists = 0.4  # share of prompts that list their instructions, a line each
+    config.synthesis.neutral = 0.0  # share of the pairs with comparisons of the level neutral
     config.synthesis.list_base = "all"  # of a list: "all" comparisons, or of the "best" alone
     config.synthesis.list_pairs = 1  # pairs of responses of a list that get instructions
     config.synthesis.seed = 0  # another one draws other instructions

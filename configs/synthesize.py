@@ -51,6 +51,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.places = "before=0.1,inside=0.06,system=0.08,turns=0.01"
     config.lists = 0.4  # share of prompts that list their instructions, a line each
     config.woven = 0.5  # share of the others that say all in one sentence, where all are commands
+    config.neutral = 0.0  # share of the pairs with instructions that both keep or both break
     # Of records with more than two responses.
     config.list_base = "all"  # base comparisons: "all", or of the "best" with the rest
     config.list_pairs = 1  # pairs of responses that get instructions

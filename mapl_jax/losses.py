@@ -10,6 +10,8 @@ With `weight = lambda_level / (comparisons of that level in the global batch)` t
 per level, and stays right under packing, gradient accumulation and sharding, because nothing is
 divided afterwards. Levels differ only in their terms (`BASE`, `INTRA`, `INTER`); see MAPL, arXiv
 2505.12845, and for the two prompts of `INTRA` the response-conditioned model of arXiv 2502.00814.
+`NEUTRAL` has the terms of `INTER` and the label 1/2: instructions that both responses keep, or both
+break, should not move the gap (arXiv 2506.16507), and l is -1/2 [log sigmoid(m) + log sigmoid(-m)].
 
 The published text of MAPL does not print the loss of `INTER`; the four readings are `INTER_FORMS`.
 
@@ -28,8 +30,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax import pair_losses
 
-BASE, INTRA, INTER = 0, 1, 2
-LEVELS = ("base", "intra", "inter")
+BASE, INTRA, INTER, NEUTRAL = 0, 1, 2, 3
+LEVELS = ("base", "intra", "inter")  # whose comparisons come out right or wrong
+ALL_LEVELS = (*LEVELS, "neutral")  # and the one whose comparisons are ties
 UNUSED = -1
 
 INTER_FORMS = ("margin", "plain", "fixed", "stopgrad")
@@ -67,8 +70,8 @@ def is_tie(gap: Numbers) -> Numbers:
 
 
 def level_weights(
-    weights: Float[np.ndarray, "3"], counts: Float[np.ndarray, "3"]
-) -> Float[np.ndarray, "3"]:
+    weights: Float[np.ndarray, "V"], counts: Float[np.ndarray, "V"]
+) -> Float[np.ndarray, "V"]:
     """The weight of a comparison of each level: lambda / count, and 0 where there is none.
 
     Args:
@@ -81,10 +84,10 @@ def level_weights(
 def share(level: int, count: int) -> float:
     """What one of a sample's comparisons of a level counts.
 
-    A sample counts as a pair does, which has one comparison of base and two of the others: those
-    of a list of responses share that.
+    A sample counts as a pair does, which has two comparisons of intra and inter and one of the
+    others: those of a list of responses share that.
     """
-    return min(1.0, (1 if level == BASE else 2) / count)
+    return min(1.0, (2 if level in (INTRA, INTER) else 1) / count)
 
 
 class Comparisons(NamedTuple):
@@ -92,10 +95,10 @@ class Comparisons(NamedTuple):
 
     Attributes:
         term_leaf: index of each term's leaf in its row.
-        term_sign: +1, -1, or 0 for an unused term. In an inter comparison terms 0 and 1 are the
-            gap with the added instructions, terms 2 and 3 the original gap.
+        term_sign: +1, -1, or 0 for an unused term. In an inter or neutral comparison terms 0 and 1
+            are the gap with the added instructions, terms 2 and 3 the original gap.
         gamma: subtracted from the signed sum, in units of reward.
-        level: `BASE`, `INTRA`, `INTER`, or `UNUSED`.
+        level: `BASE`, `INTRA`, `INTER`, `NEUTRAL`, or `UNUSED`.
         weight: what the comparison's loss counts; 0 where unused.
         share: of the weight of its level; see `share`.
         tie: whether both sides should be equal (`pair_losses.with_ties`).
@@ -124,12 +127,12 @@ class LevelSums(NamedTuple):
         reward_max: largest of those rewards (-inf where there is none).
     """
 
-    loss: Float[Array, "3"]
-    correct: Float[Array, "3"]
-    ties: Float[Array, "3"]
-    gap: Float[Array, "3"]
-    comparisons: Float[Array, "3"]
-    ordered: Float[Array, "3"]
+    loss: Float[Array, "4"]
+    correct: Float[Array, "4"]
+    ties: Float[Array, "4"]
+    gap: Float[Array, "4"]
+    comparisons: Float[Array, "4"]
+    ordered: Float[Array, "4"]
     reward: Float[Array, ""]
     reward_min: Float[Array, ""]
     reward_max: Float[Array, ""]
@@ -239,7 +242,9 @@ def preference_loss(
         spread = jnp.sum(terms * jnp.abs(comparisons.term_sign), axis=-1)
         total += center * jnp.sum(jnp.where(base, comparisons.weight * spread**2, 0.0))
     gap = signed_sum(terms, comparisons.term_sign)
-    member = (comparisons.level[None] == jnp.arange(3)[:, None, None]).astype(jnp.float32)
+    member = (comparisons.level[None] == jnp.arange(len(ALL_LEVELS))[:, None, None]).astype(
+        jnp.float32
+    )
 
     def by_level(values: Array, of: Array = counts * ~tie) -> Array:
         return jnp.einsum("vrc,rc->v", member, of * values.astype(jnp.float32))

@@ -96,8 +96,8 @@ def test_every_other_setting_in_the_text_is_there():
 
 
 def test_every_metric_is_one_that_training_writes():
-    one, two, three = (np.ones(shape) for shape in ((), 2, 3))
-    levels = LevelSums(*[three] * 6, one, one, one)
+    one, two, four = (np.ones(shape) for shape in ((), 2, 4))
+    levels = LevelSums(*[four] * 6, one, one, one)
     of_trainer = {"reward": levels, "DPO": PolicySums(levels, two, two, one, one)}
     for trainer, shared, _ in METRICS:
         step = StepMetrics(one, one, one, one, of_trainer[trainer], *np.zeros(2), one)

@@ -20,20 +20,22 @@ TABLE = [
     (losses.INTER, [PW, PL, XW, XL], [1, -1, -1, 1]),
     (losses.INTER, [QW, QL, XW, XL], [-1, 1, 1, -1]),
 ]
+# As if x' held instructions that both responses keep, or both break.
+NEUTRAL = [(losses.NEUTRAL, [PW, PL, XW, XL], [1, -1, -1, 1])]
 
 
-def compact(rows=1, gamma=0.0, weights=(1.0, 1.0, 1.0)):
-    leaf = np.zeros((rows, len(TABLE), 4), np.int32)
-    sign = np.zeros((rows, len(TABLE), 4), np.float32)
-    level = np.zeros((rows, len(TABLE)), np.int32)
-    for c, (name, leaves, signs) in enumerate(TABLE):
+def compact(rows=1, gamma=0.0, weights=(1.0, 1.0, 1.0, 1.0), entries=TABLE):
+    leaf = np.zeros((rows, len(entries), 4), np.int32)
+    sign = np.zeros((rows, len(entries), 4), np.float32)
+    level = np.zeros((rows, len(entries)), np.int32)
+    for c, (name, leaves, signs) in enumerate(entries):
         leaf[:, c, : len(leaves)] = leaves
         sign[:, c, : len(signs)] = signs
         level[:, c] = name
-    count = np.asarray([1, 2, 2]) * rows
+    count = np.asarray([1, 2, 2, 1]) * rows
     weight = (np.asarray(weights) / count)[level].astype(np.float32)
     gammas, share = np.full(level.shape, gamma, np.float32), np.ones(level.shape, np.float32)
-    tie = np.zeros(level.shape, bool)
+    tie = level == losses.NEUTRAL
     return losses.Comparisons(*map(jnp.asarray, (leaf, sign, gammas, level, weight, share, tie)))
 
 
@@ -74,7 +76,7 @@ def test_equal_rewards_cost_log_2_per_level():
 
 
 def test_base_is_bradley_terry():
-    table = compact(weights=(1.0, 0.0, 0.0))
+    table = compact(weights=(1.0, 0.0, 0.0, 0.0))
     r = rewards()
     loss, _ = losses.preference_loss(r, table)
     assert float(loss) == pytest.approx(np.log1p(np.exp(-(float(r[0, XW] - r[0, XL])))), rel=1e-6)
@@ -85,7 +87,7 @@ def test_base_is_bradley_terry():
 def test_agrees_with_float64(inter, center):
     loss_of = jax.jit(functools.partial(losses.preference_loss, inter=inter, center=center))
     for seed in range(20):
-        table, r = compact(4, gamma=0.3, weights=(1.0, 0.7, 0.4)), rewards(seed, 4)
+        table, r = compact(4, gamma=0.3, weights=(1.0, 0.7, 0.4, 1.0)), rewards(seed, 4)
         loss, _ = loss_of(r, table)
         assert float(loss) == pytest.approx(numpy_loss(r, table, inter, center), rel=1e-6)
 
@@ -153,7 +155,7 @@ def test_inter_is_the_logit_of_iopo():
 
 
 def test_stopgrad_has_the_value_of_margin_and_the_gradient_of_plain_terms():
-    r, table = rewards(), compact(weights=(0.0, 0.0, 1.0))
+    r, table = rewards(), compact(weights=(0.0, 0.0, 1.0, 0.0))
 
     def loss(x, form):
         return losses.preference_loss(x, table, inter=form)[0]
@@ -162,6 +164,28 @@ def test_stopgrad_has_the_value_of_margin_and_the_gradient_of_plain_terms():
     slope, full = jax.grad(loss)(r, "stopgrad"), jax.grad(loss)(r, "margin")
     np.testing.assert_array_equal(slope[0, :2], 0.0)
     np.testing.assert_allclose(slope[0, 2:], full[0, 2:], rtol=1e-6)
+
+
+@pytest.mark.parametrize("inter", losses.INTER_FORMS)
+def test_neutral_is_a_tie_of_two_gaps_whatever_the_form_of_inter(inter):
+    r = rewards()
+    change = float(r[0, PW] - r[0, PL] - r[0, XW] + r[0, XL])
+    loss, sums = losses.preference_loss(r, compact(entries=NEUTRAL), inter=inter)
+    expected = (np.logaddexp(0, -change) + np.logaddexp(0, change)) / 2
+    assert float(loss) == pytest.approx(expected, rel=1e-6)
+    assert sums.comparisons.tolist() == [0, 0, 0, 1] and not sums.ordered.any()
+
+
+def test_neutral_draws_the_change_of_the_gap_to_0():
+    table = compact(entries=NEUTRAL)
+    r = rewards()
+    change = float(r[0, PW] - r[0, PL] - r[0, XW] + r[0, XL])
+    gradient = jax.grad(lambda x: losses.preference_loss(x, table)[0])(r)
+    # Of -1/2 [log s(d) + log s(-d)] it is tanh(d / 2) / 2, and 0 where the gap stays.
+    expected = np.tanh(change / 2) / 2 * np.asarray([-1, 1, 1, -1, 0, 0])
+    np.testing.assert_allclose(gradient[0], expected, rtol=1e-5, atol=1e-7)
+    still = jnp.asarray([[3.0, 1.0, 5.0, 3.0, 0.0, 0.0]])
+    assert not jax.grad(lambda x: losses.preference_loss(x, table)[0])(still).any()
 
 
 def test_plain_ignores_the_original_gap():

@@ -12,7 +12,7 @@ from mapl_jax.data import tokenization, tries
 from mapl_jax.data.messages import Message
 from mapl_jax.data.samples import Comparison, Leaf, Level, Sample, leaves_of, terms_of
 from mapl_jax.data.settings import TrieSettings
-from mapl_jax.losses import LEVELS, share
+from mapl_jax.losses import ALL_LEVELS, share
 from mapl_jax.runtime.errors import UserError
 
 # A prompt is never cut to fewer tokens than these: what is left must still be the question.
@@ -46,6 +46,7 @@ class TrieRecord(TypedDict):
     term_sign: Int[np.ndarray, "4c"]
     gamma: Float[np.ndarray, "c"]
     share: Float[np.ndarray, "c"]
+    apart: Float[np.ndarray, "c"]
     tie: Bool[np.ndarray, "c"]
     families: list[str]
     subset: str
@@ -256,6 +257,23 @@ def _fitting_groups(
     return groups
 
 
+def _apart(sample: Sample, comparison: Comparison) -> float:
+    """How far apart the instructions of a comparison set its leaves, from 0 to 1.
+
+    An instruction's distance d is the comparison's signed sum of margins instead of rewards, in the
+    unit of the family, such as words; d is 1 at least where it parts two leaves. This is the mean
+    of 1 - 1/d over the instructions, and 0 of ties and of samples without margins.
+    """
+    if comparison.get("tie"):
+        return 0.0
+    apart: collections.defaultdict[int, float] = collections.defaultdict(float)
+    for (prompt, response), sign in zip(terms_of(comparison), comparison["sign"], strict=True):
+        for place, made in enumerate(sample["prompts"][prompt]["constraints"]):
+            margins = made.get("margins")
+            apart[place] += sign * margins[response] if margins else 0
+    return sum(1 - 1 / max(d, 1.0) for d in apart.values()) / len(apart) if apart else 0.0
+
+
 def _record(
     sample: Sample,
     comparisons: Sequence[Comparison],
@@ -293,13 +311,15 @@ def _record(
         "response_tokens": np.asarray(
             [len(of_leaf[leaf]) - of_leaf[leaf].prompt_length for leaf in leaves], np.int32
         ),
-        "level": np.asarray([LEVELS.index(c["level"]) for c in comparisons], np.int32),
+        "level": np.asarray([ALL_LEVELS.index(c["level"]) for c in comparisons], np.int32),
         "k": np.asarray([c.get("k", 0) for c in comparisons], np.int32),
         "term_leaf": term_leaf.reshape(-1),
         "term_sign": term_sign.reshape(-1),
         "gamma": np.asarray([c.get("gamma", 0.0) for c in comparisons], np.float32),
+        "apart": np.asarray([_apart(sample, c) for c in comparisons], np.float32),
         "share": np.asarray(
-            [share(LEVELS.index(c["level"]), levels[c["level"]]) for c in comparisons], np.float32
+            [share(ALL_LEVELS.index(c["level"]), levels[c["level"]]) for c in comparisons],
+            np.float32,
         ),
         "tie": np.asarray([bool(c.get("tie")) for c in comparisons], bool),
         "families": families,

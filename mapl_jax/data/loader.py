@@ -84,8 +84,9 @@ class Batches:
         tries: TrieSet,
         plan: Plan,
         *,
-        weights: Sequence[float] = (1.0, 1.0, 1.0),
+        weights: Sequence[float] = (1.0,) * len(losses.ALL_LEVELS),
         inter_gamma: float = 0.0,
+        graded: float = 0.0,
         joint: bool = False,
         reference: np.ndarray | None = None,
         pad_token: int = 0,
@@ -95,8 +96,9 @@ class Batches:
         """Serves `plan` over `tries`.
 
         Args:
-            weights: lambda of the levels base, intra, inter.
+            weights: lambda of the levels, in the order of `losses.ALL_LEVELS`.
             inter_gamma: added to gamma of an inter comparison, per added instruction.
+            graded: added to gamma of a comparison, times how far apart its instructions are.
             joint: score prompt tokens too, all but the first, which nothing predicts.
             reference: log-probabilities of all leaves under the reference, trie after trie, [n] or
                 in two parts, [n, 2].
@@ -111,6 +113,7 @@ class Batches:
         self.plan = plan
         self.weights = np.asarray(weights, np.float64)
         self.inter_gamma = inter_gamma
+        self.graded = graded
         self.joint = joint
         self.reference = reference
         self.first_leaf = np.cumsum(tries.leaves) - tries.leaves
@@ -183,9 +186,8 @@ class Batches:
             row["term_leaf"][at] = np.where(sign != 0, trie["term_leaf"].reshape(k, 4) + leaf, 0)
             row["term_sign"][at] = sign
             level = trie["level"]
-            row["gamma"][at] = trie["gamma"] + np.where(
-                level == losses.INTER, self.inter_gamma * trie["k"], 0.0
-            )
+            fixed = np.where(level == losses.INTER, self.inter_gamma * trie["k"], 0.0)
+            row["gamma"][at] = trie["gamma"] + fixed + self.graded * trie["apart"]
             row["level"][at] = level
             row["weight"][at] = level_weight[level] * trie["share"]
             row["share"][at] = trie["share"]

@@ -31,7 +31,7 @@ from mapl_jax.data.readers import Entries, read_entries
 from mapl_jax.data.records import Ids
 from mapl_jax.runtime.errors import UserError
 
-Level = Literal["base", "intra", "inter"]  # as in `losses`, which brings JAX
+Level = Literal["base", "intra", "inter", "neutral"]  # as in `losses`, which brings JAX
 Params = dict[str, Any]  # of a constraint; what they are depends on its family
 Leaf = tuple[int, int]  # indices of a prompt and of a response
 
@@ -230,7 +230,7 @@ def check_sample(sample: Mapping[str, object]) -> Sample:
             raise ValueError(f"prompt {number} must be an object with messages and constraints")
         try:
             messages = prompt_of(prompt.get("messages"))
-            instructions = [_check_constraint(item) for item in prompt["constraints"]]
+            instructions = [_check_constraint(it, len(responses)) for it in prompt["constraints"]]
         except ValueError as error:
             raise ValueError(f"prompt {number}: {error}") from None
         prompts.append({"messages": messages, "constraints": instructions})
@@ -256,7 +256,7 @@ def _filled_list(value: object, name: str) -> list[object]:
     return value
 
 
-def _check_constraint(item: object) -> Constraint:
+def _check_constraint(item: object, responses: int) -> Constraint:
     if not isinstance(item, dict) or not all(isinstance(item.get(k), str) for k in ("id", "text")):
         raise ValueError("a constraint needs id and text")
     params = item.get("params")
@@ -267,6 +267,13 @@ def _check_constraint(item: object) -> Constraint:
         raise ValueError(f"params of {item['id']!r} must be an object")
     params = {key: value for key, value in params.items() if value is not None}
     constraints.validate(item["id"], params)
+    margins = item.get("margins")
+    if margins is not None and not (
+        isinstance(margins, list)
+        and len(margins) == responses
+        and all(each is not None and is_finite(each) for each in margins)
+    ):
+        raise ValueError(f"margins of {item['id']!r} must be a finite number for each response")
     return cast(Constraint, {**item, "params": params})
 
 
@@ -291,6 +298,8 @@ def _comparison_problem(entry: object, prompts: int, responses: int) -> str | No
         return "signs must be as many +1 as -1"
     if entry.get("tie") not in (None, True, False) or (entry.get("tie") and entry.get("gamma")):
         return "tie must be true or false, and gamma of a tie 0"
+    if entry["level"] == "neutral" and not entry.get("tie"):
+        return "a neutral comparison is a tie"
     if not is_finite(entry.get("gamma")):
         return "gamma must be a finite number"
     k = entry.get("k", 0)

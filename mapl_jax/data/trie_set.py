@@ -25,7 +25,7 @@ from mapl_jax.data.samples import Sample
 from mapl_jax.data.settings import TrieSettings
 from mapl_jax.data.splits import Split
 from mapl_jax.data.states import States
-from mapl_jax.losses import LEVELS
+from mapl_jax.losses import ALL_LEVELS
 from mapl_jax.runtime import files
 from mapl_jax.runtime.console import progress
 from mapl_jax.runtime.errors import UserError
@@ -33,7 +33,7 @@ from mapl_jax.runtime.errors import UserError
 if TYPE_CHECKING:
     import datasets
 
-FORMAT = 5
+FORMAT = 6
 SIZES = "sizes.safetensors"
 
 # What encoding counts, in words.
@@ -59,7 +59,7 @@ _CUT = {
 COUNTS = {
     "trie_tokens": "tokens",
     "flat_tokens": "tokens without shared prefixes",
-    **{f"comparisons_{level}": f"{level} comparisons encoded" for level in LEVELS},
+    **{f"comparisons_{level}": f"{level} comparisons encoded" for level in ALL_LEVELS},
     **{
         key: f"{what} left out: {why}"
         for what, reasons in _LEFT_OUT.items()
@@ -81,7 +81,7 @@ SCHEMA = pa.schema(
             for name in ("leaf_prompt", "leaf_response", "leaf_tokens", "response_tokens")
         ),
         *((name, pa.list_(pa.int32())) for name in ("level", "k", "term_leaf", "term_sign")),
-        *((name, pa.list_(pa.float32())) for name in ("gamma", "share")),
+        *((name, pa.list_(pa.float32())) for name in ("gamma", "share", "apart")),
         ("tie", pa.list_(pa.bool_())),
         ("families", pa.list_(pa.string())),
         ("subset", pa.string()),
@@ -218,9 +218,9 @@ def _open(folder: Path, fingerprint: str, row_length: int) -> TrieSet:
 
 def _sizes(records: Sequence[TrieRecord]) -> dict[str, np.ndarray]:
     """What `TrieSet` holds of every trie; read from here, starting takes no look at the tokens."""
-    base = LEVELS.index("base")
-    levels = np.stack([np.bincount(r["level"], minlength=len(LEVELS)) for r in records])
-    mass = [np.bincount(r["level"], r["share"], minlength=len(LEVELS)) for r in records]
+    base = ALL_LEVELS.index("base")
+    levels = np.stack([np.bincount(r["level"], minlength=len(ALL_LEVELS)) for r in records])
+    mass = [np.bincount(r["level"], r["share"], minlength=len(ALL_LEVELS)) for r in records]
     shown = (levels[:, base] > 0) | (levels.sum(1) == 0)
     leaf = [
         (r["leaf_prompt"] == DEMONSTRATED[0]) & (r["leaf_response"] == DEMONSTRATED[1])

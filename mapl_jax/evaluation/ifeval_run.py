@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from mapl_jax.data.sources import local_names
-from mapl_jax.evaluation import ifeval, ifeval_files, judges, kept_pairs, sampler
+from mapl_jax.evaluation import best_of, ifeval, ifeval_files, judges, kept_pairs, sampler
 from mapl_jax.evaluation.answers import RESPONSES, with_responses
 from mapl_jax.evaluation.ifeval import IfevalSettings
 from mapl_jax.evaluation.ifeval_files import Task
@@ -70,6 +70,8 @@ def score(config: IfevalSettings) -> None:
             ways["the reward model's choice"] = ifeval.picked(followed, choice)
         ways[f"the best of {most}"] = ifeval.best(followed)
         result(ifeval.choice_table({name: summarize(way) for name, way in ways.items()}))
+        kept = [[all(one.strict) for one in samples] for samples in followed]
+        result("", best_of.table(best_of.curve(kept, rewards)))
         if rewards:
             pairs = kept_pairs.summarize(
                 followed, answers, rewards, seed=config.seed, resamples=config.resamples

@@ -20,7 +20,7 @@ from mapl_jax.data.loader import Batches
 from mapl_jax.evaluation import listwise, statistics
 from mapl_jax.evaluation.listwise import Term
 from mapl_jax.evaluation.statistics import Summary
-from mapl_jax.losses import LEVELS
+from mapl_jax.losses import ALL_LEVELS, LEVELS, NEUTRAL
 from mapl_jax.runtime import outputs
 from mapl_jax.runtime.console import text_table
 from mapl_jax.runtime.errors import UserError
@@ -34,7 +34,7 @@ class Scored:
 
     Attributes:
         sample_id: the sample that each comparison belongs to.
-        level: "base", "intra" or "inter".
+        level: "base", "intra", "inter" or "neutral".
         margin: signed sum of rewards, float64; without gamma, as in TRL.
         gamma: what the margin should exceed; counts in the loss only.
         length_margin: the same signed sum of token counts of the leaves instead of rewards.
@@ -61,7 +61,7 @@ class Scored:
         """What each comparison counts, so that a list of responses counts as a pair does."""
         keys = list(zip(self.sample_id, self.level, strict=True))
         counts = collections.Counter(keys)
-        shares = [losses.share(LEVELS.index(key[1]), counts[key]) for key in keys]
+        shares = [losses.share(ALL_LEVELS.index(key[1]), counts[key]) for key in keys]
         return np.asarray(shares, np.float64)
 
 
@@ -75,6 +75,9 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> Summary:
     of instructions and by constraint; a comparison counts for each of its constraints. `loss` is
     the sum of the level losses; `accuracy`, `margin` and `mean_reward`, `min_reward`, `max_reward`
     are those of base, under TRL's names.
+
+    Neutral comparisons are ties and have no accuracy: `neutral_margin` is the mean of |margin|, by
+    how much instructions move a gap that they should leave alone, beside `_loss` and `_count`.
 
     Intervals are 95 % percentile intervals of the bootstrap over whole samples, because the
     comparisons of one sample share leaves and so are not independent. Comparisons count by their
@@ -126,6 +129,7 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> Summary:
             }
     if levels:
         summary["loss"] = sum(summary[f"{level}_loss"] for level in levels)
+    summary |= _neutral(scored)
     by_k: dict[str, dict[str, object]] = {level: {} for level in levels}
     by_family: dict[str, dict[str, object]] = {level: {} for level in levels}
     for key, members in groups.items():
@@ -139,6 +143,20 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> Summary:
     if lists := listwise.summarize(ranked(scored), seed=seed, resamples=resamples):
         summary["lists"] = lists
     return {**summary, "by_k": by_k, "by_family": by_family}
+
+
+def _neutral(scored: Scored) -> Summary:
+    """How little the gap moves where it should not, of a set that has neutral comparisons."""
+    of_it = np.asarray(scored.level, dtype=str) == ALL_LEVELS[NEUTRAL]
+    if not of_it.any():
+        return {}
+    margin, share = scored.margin[of_it], scored.share[of_it]
+    loss = (losses.margin_loss(margin) + losses.margin_loss(-margin)) / 2
+    return {
+        "neutral_margin": float(np.average(np.abs(margin), weights=share)),
+        "neutral_loss": float(np.average(loss, weights=share)),
+        "neutral_count": int(of_it.sum()),
+    }
 
 
 def ranked(scored: Scored) -> list[listwise.Ranked]:
@@ -265,6 +283,10 @@ def table_cells(before: Summary | None, after: Summary) -> list[list[str]]:
             f"{after[f'{level}_margin']:+.3f}",
         ]
         cells.append(row)
+    if "neutral_count" in after:
+        blank = ["-"] * (len(header) - 3)
+        size = f"±{after['neutral_margin']:.3f}"
+        cells.append(["neutral", str(after["neutral_count"]), *blank, size])
     return cells
 
 
@@ -287,6 +309,8 @@ def _groups(scored: Scored) -> dict[tuple[str, str, str], np.ndarray]:
     """(level, "" | "k" | "family", name) -> indices of its comparisons, in a fixed order."""
     groups: dict[tuple[str, str, str], list[int]] = {}
     for i, level in enumerate(scored.level):
+        if level not in LEVELS:
+            continue
         groups.setdefault((level, "", ""), []).append(i)
         groups.setdefault((level, "k", str(int(scored.k[i]))), []).append(i)
         for name in dict.fromkeys(scored.families[i]):
@@ -342,13 +366,13 @@ def score_comparisons(rewards: LeafFunction, batches: Batches, fields: Collectio
 
 
 def _rows(trie: TrieRecord, reward: np.ndarray) -> Iterator[tuple[object, ...]]:
-    """The fields of `Scored` of every comparison of a trie that is no tie in the data."""
+    """The fields of `Scored` of every comparison of a trie but equally good responses."""
     leaf = trie["term_leaf"].reshape(-1, 4)
     sign = trie["term_sign"].reshape(-1, 4)
     prompt, response = trie["leaf_prompt"], trie["leaf_response"]
     margin = losses.signed_sum(reward[leaf], sign)
     length = losses.signed_sum(trie["leaf_tokens"][leaf], sign)
-    for i in np.flatnonzero(~trie["tie"]).tolist():
+    for i in np.flatnonzero(~trie["tie"] | (trie["level"] == NEUTRAL)).tolist():
         used = [(leaf[i, t], int(sign[i, t])) for t in range(4) if sign[i, t]]
         yield (
             str(trie["id"]),

@@ -16,9 +16,9 @@ from mapl_jax.data.samples import (
     base_comparisons,
     sample_of,
 )
-from mapl_jax.synthesis import inter, intra
+from mapl_jax.synthesis import inter, intra, neutral
 from mapl_jax.synthesis.corpus import Arguments, Corpus, learn_corpus
-from mapl_jax.synthesis.draw import BrokenPromise, Draw, Twins, generator
+from mapl_jax.synthesis.draw import BrokenPromise, Draw, Item, generator
 from mapl_jax.synthesis.prompts import write_instructions
 from mapl_jax.synthesis.settings import Settings
 
@@ -53,10 +53,13 @@ def build(pair: Pair, settings: Settings, corpus: Corpus = EMPTY) -> Outcome:
     Raises:
         BrokenPromise: a constraint family contradicts itself.
     """
-    of_pair = _compact if settings.mode == "compact" else _full
-    if "responses" in pair:
-        return _of_list(pair, settings, lambda two: of_pair(two, settings, corpus))
-    return of_pair(pair, settings, corpus)
+
+    def of_pair(two: Pair) -> Outcome:
+        made = (_compact if settings.mode == "compact" else _full)(two, settings, corpus)
+        _add_neutral(two, settings, corpus, made.sample)
+        return made
+
+    return _of_list(pair, settings, of_pair) if "responses" in pair else of_pair(pair)
 
 
 def _of_list(pair: Pair, settings: Settings, of_pair: Callable[[Pair], Outcome]) -> Outcome:
@@ -163,6 +166,17 @@ def _full(pair: Pair, settings: Settings, corpus: Corpus) -> Outcome:
     return _outcome(pair, settings, prompts, comparisons, dropped, refused)
 
 
+def _add_neutral(pair: Pair, settings: Settings, corpus: Corpus, sample: Sample) -> None:
+    """One prompt and comparison more, for the share of pairs that get them, if there are any."""
+    draw, k = _start(pair, settings, "neutral", corpus)
+    if draw.rng.random() >= settings.neutral:
+        return
+    items = neutral.instructions(pair["chosen"], pair["rejected"], k, draw)
+    if len(items) >= settings.k_min:
+        sample["comparisons"].append(neutral.comparison(len(sample["prompts"]), len(items)))
+        sample["prompts"] += _write(pair, settings, "neutral", [items], draw)
+
+
 def _start(pair: Pair, settings: Settings, purpose: str, corpus: Corpus) -> tuple[Draw, int]:
     """One draw of instructions, and how many to aim for."""
     rng = generator(settings.seed, pair["id"], purpose)
@@ -171,18 +185,26 @@ def _start(pair: Pair, settings: Settings, purpose: str, corpus: Corpus) -> tupl
     return Draw(settings.family_ids, rng, corpus, prompt), k
 
 
-def _write(pair: Pair, settings: Settings, purpose: str, twins: Twins, draw: Draw) -> list[Prompt]:
-    """Prompts for both twins, each instruction kept by one response and broken by the other."""
+def _write(
+    pair: Pair, settings: Settings, purpose: str, twins: Sequence[list[Item]], draw: Draw
+) -> list[Prompt]:
+    """Prompts for both twins, each instruction kept by one response and broken by the other.
+
+    A neutral one has no twin, and both responses keep or break each of its instructions.
+    """
     responses = (pair["chosen"], pair["rejected"])
     prompts = write_instructions(pair["prompt"], twins, responses, draw.rng, settings)
     for place, prompt in enumerate(prompts):
         for made in prompt["constraints"]:
             verdicts = tuple(margin >= 0 for margin in made["margins"])
             # Those of `inter` say which; `intra` mixes them and looks itself.
-            if verdicts[0] is verdicts[1] or (purpose == "inter" and verdicts[place] is not True):
+            alike = verdicts[0] is verdicts[1]
+            if alike is not (purpose == "neutral") or (
+                purpose == "inter" and verdicts[place] is not True
+            ):
                 raise BrokenPromise(
                     f"{pair['id']}: {made['id']} {made['params']} does not part the responses as "
-                    f"it was to: margins {made['margins']}"
+                    f"it was to, or not to: margins {made['margins']}"
                 )
     return prompts
 

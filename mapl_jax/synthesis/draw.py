@@ -47,12 +47,15 @@ class Draw:
     refused: list[str] = dataclasses.field(default_factory=list)
 
     def contrast(self, family: str, kept_by: str, broken_by: str) -> Params | None:
-        """Parameters that one response keeps and the other breaks, or None if there are none.
+        """Parameters that one response keeps and the other breaks, or None if there are none."""
+        return self.params(family, ((kept_by, True), (broken_by, False)))
+
+    def params(self, family: str, promises: Sequence[tuple[str, bool]]) -> Params | None:
+        """Parameters that give each response its verdict, or None if there are none.
 
         There are none with a number that nobody would choose. Those that say nothing of responses
         in general (`Corpus.informative`) are drawn anew once.
         """
-        promises = ((kept_by, True), (broken_by, False))
         for _ in range(_TRIES):
             params = constraints.propose(family, promises, self.rng, self.prompt)
             if params is None or not constraints.is_natural(family, params):

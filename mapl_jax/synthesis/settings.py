@@ -79,6 +79,13 @@ class Settings:
         least=0,
         most=1,
     )
+    neutral: float = setting(
+        0.0,
+        "share of the pairs with one more prompt, whose instructions both responses keep or both "
+        "break, for the level neutral",
+        least=0,
+        most=1,
+    )
     reference: int = setting(
         512,
         "pairs to learn from what responses of the data are like: which instructions say nothing, "

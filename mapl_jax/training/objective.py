@@ -38,6 +38,9 @@ class LossSettings:
     base: float = setting(1.0, "weight of the level base", least=1e-6, most=1e6)
     intra: float = setting(1.0, "weight of the level intra", least=0, most=1e6)
     inter: float = setting(1.0, "weight of the level inter", least=0, most=1e6)
+    neutral: float = setting(
+        1.0, "weight of the level neutral, which synthesis.neutral makes", least=0, most=1e6
+    )
     inter_form: str = setting(
         "margin",
         'form of the level inter: "margin", "plain", "fixed" or "stopgrad"',
@@ -45,6 +48,13 @@ class LossSettings:
     )
     inter_gamma: float = setting(
         0.0, 'margin of inter_form "fixed", for each added instruction', least=-1e6, most=1e6
+    )
+    graded: float = setting(
+        0.0,
+        "largest margin of intra and inter: near it where the responses are far from the "
+        "thresholds of the instructions, near 0 where they are close",
+        least=0,
+        most=1e6,
     )
     center: float = setting(
         0.0, "keeps rewards near 0; TRL's center_rewards_coefficient", least=0, most=1e6
@@ -69,9 +79,9 @@ class LossSettings:
         settings.check(self, "loss")
 
     @property
-    def levels(self) -> tuple[float, float, float]:
-        """Lambda of the levels, in the order of `losses.LEVELS`."""
-        return self.base, self.intra, self.inter
+    def levels(self) -> tuple[float, ...]:
+        """Lambda of the levels, in the order of `losses.ALL_LEVELS`."""
+        return self.base, self.intra, self.inter, self.neutral
 
     @property
     def rankings(self) -> bool:
@@ -94,8 +104,9 @@ class Objective:
         loss: (numbers of the leaves, part of a batch) -> its share of the loss, and sums.
         score: from these numbers to those that an evaluation reads: rewards, log-probabilities.
         fields: fields of a batch that all of this reads; see `Batch.keeping`.
-        weights: lambda of the levels base, intra, inter.
+        weights: lambda of the levels, in the order of `losses.ALL_LEVELS`.
         inter_gamma: gamma of an inter comparison, per added instruction.
+        graded: gamma of a comparison whose instructions part the responses as far as can be.
         reference: whether the loss needs the log-probabilities of a reference.
         joint: whether prompt tokens count in log-probabilities.
         without_margins: names of the losses to which a margin in the data means nothing.
@@ -106,8 +117,9 @@ class Objective:
     loss: LossFunction
     score: Callable[[LogProbabilities, Batch], Leaves]
     fields: tuple[str, ...]
-    weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    weights: tuple[float, ...] = (1.0,) * len(losses.ALL_LEVELS)
     inter_gamma: float = 0.0
+    graded: float = 0.0
     reference: bool = False
     joint: bool = False
     without_margins: tuple[str, ...] = ()
@@ -151,6 +163,7 @@ def reward_objective(loss: LossSettings, _: int) -> Objective:
         fields=("tiles", "comparisons"),
         weights=loss.levels,
         inter_gamma=loss.fixed_gamma,
+        graded=loss.graded,
     )
 
 
@@ -190,6 +203,7 @@ def dpo_objective(loss: LossSettings, logp_chunk: int) -> Objective:
         fields=("tiles", *PATHS, "comparisons", "ref_logp", "response_tokens", "sft_weight"),
         weights=loss.levels,
         inter_gamma=loss.fixed_gamma,
+        graded=loss.graded,
         reference=True,
         joint=loss.joint_logp,
         without_margins=without_margins,

@@ -1,6 +1,6 @@
 """What is logged of the sums of a batch, under the names that TRL's trainers log."""
 
-from mapl_jax.losses import BASE, LEVELS, LevelSums, PolicySums
+from mapl_jax.losses import ALL_LEVELS, BASE, LevelSums, PolicySums
 from mapl_jax.token_losses import TokenSums, perplexity, token_loss
 
 # Of a reward model, of a policy by preferences, and of one by demonstrations.
@@ -70,7 +70,7 @@ def token_metrics(sums: TokenSums) -> dict[str, float]:
 def level_metrics(sums: LevelSums) -> dict[str, float]:
     """Mean loss, accuracy and margin of each level that occurs, and how often it does."""
     values = {}
-    for index, level in enumerate(LEVELS):
+    for index, level in enumerate(ALL_LEVELS):
         count = float(sums.comparisons[index])
         if count:
             values[f"{level}_loss"] = float(sums.loss[index]) / count

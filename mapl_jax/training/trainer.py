@@ -150,6 +150,7 @@ class Trainer:
             plan,
             weights=self.objective.weights,
             inter_gamma=self.objective.inter_gamma,
+            graded=self.objective.graded,
             joint=self.objective.joint,
             reference=reference,
             pad_token=self.pad_token,

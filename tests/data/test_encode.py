@@ -10,7 +10,7 @@ import pytest
 from mapl_jax.data import encode, tokenization, trie_set
 from mapl_jax.data.samples import Level
 from mapl_jax.data.settings import TrieSettings
-from mapl_jax.losses import LEVELS
+from mapl_jax.losses import ALL_LEVELS
 from mapl_jax.runtime.errors import UserError
 
 QUESTION = "How do I bake bread at home?"
@@ -99,6 +99,23 @@ def test_every_term_points_at_the_leaf_of_its_prompt_and_response(tokenizer):
             assert text.endswith(s["responses"][y] + "<|im_end|>")
         n = len(comparison["sign"])
         assert sign[row].tolist() == comparison["sign"] + [0] * (4 - n)
+
+
+def test_instructions_far_from_their_thresholds_are_further_apart(tokenizer):
+    made = sample()
+    # Of the chosen and the rejected response, in the units of two families.
+    for place, margins in ((1, [(4.0, -1.0), (0.0, -1.0)]), (2, [(-5.0, 5.0), (-1.0, 0.0)])):
+        for each, pair in zip(made["prompts"][place]["constraints"], margins, strict=True):
+            each["margins"] = list(pair)
+    (record,), _ = encoded([made], tokenizer)
+    # Of intra d is 4 + 5 and 1 for the chosen response, 5 + 1 and 1 for the rejected one.
+    expected = [0, (1 - 1 / 9) / 2, (1 - 1 / 6) / 2, (1 - 1 / 5) / 2, (1 - 1 / 10) / 2]
+    np.testing.assert_allclose(record["apart"], expected, rtol=1e-6)
+
+
+def test_samples_without_margins_are_not_apart(tokenizer):
+    (record,), _ = encoded([sample()], tokenizer)
+    assert record["apart"].tolist() == [0.0] * 5
 
 
 def test_a_long_prompt_loses_its_beginning_and_keeps_its_end(tokenizer):
@@ -248,7 +265,7 @@ def test_impossible_settings_are_refused(options, message):
 
 
 def test_the_levels_of_samples_are_those_of_the_losses():
-    assert get_args(Level) == LEVELS
+    assert get_args(Level) == ALL_LEVELS
 
 
 def test_a_split_is_told_in_a_line():

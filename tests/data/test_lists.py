@@ -93,11 +93,11 @@ def test_a_list_that_is_split_still_counts_once(tokenizer):
 def test_a_list_weighs_as_much_as_a_pair_in_a_batch(tokenizer, tmp_path):
     samples = [build.build(pair(record), Settings()).sample for record in (LIST, PAIR)]
     tries = trie_set.encode_cached(samples, "x", tokenizer, WIDE, tmp_path)
-    np.testing.assert_allclose(tries.mass, [[1, 2, 2], [1, 2, 2]], rtol=1e-6)
+    np.testing.assert_allclose(tries.mass, [[1, 2, 2, 0], [1, 2, 2, 0]], rtol=1e-6)
     plan = make_plan(
         tries.lengths, tries.leaves, tries.levels.sum(1), row_length=8192, rows_per_batch=1, seed=0
     )
-    table = loader.Batches(tries, plan, weights=(0.5, 1.0, 2.0))[0].comparisons
+    table = loader.Batches(tries, plan, weights=(0.5, 1.0, 2.0, 1.0))[0].comparisons
     weight, level = table.weight[0, 0], table.level[0, 0]
     for name, expected in ((BASE, 0.5), (INTRA, 1.0), (INTER, 2.0)):
         assert weight[level == name].sum() == pytest.approx(expected, rel=1e-6)

@@ -118,7 +118,7 @@ def test_leaves_have_the_lengths_of_their_responses_and_the_reference_of_their_t
 
 
 def test_chosen_leaves_share_the_base_weight_among_all_their_tokens(tries):
-    batch = Batches(tries, planned(tries), weights=(0.5, 1.0, 1.0))[0]
+    batch = Batches(tries, planned(tries), weights=(0.5, 1.0, 1.0, 1.0))[0]
     total = (batch.sft_weight * batch.response_tokens).sum()
     assert total == pytest.approx(0.5, rel=1e-6)
     base = batch.comparisons.level[0] == 0
@@ -141,7 +141,7 @@ def test_no_token_reaches_beyond_its_own_trie(tries):
 
 def test_the_weights_of_a_level_sum_to_its_lambda(tries):
     plan = planned(tries, epochs=2, accumulation=2)
-    batches = Batches(tries, plan, weights=(1.0, 0.5, 0.25))
+    batches = Batches(tries, plan, weights=(1.0, 0.5, 0.25, 1.0))
     for step in range(plan.steps):
         batch = batches[step]
         for level, total in ((0, 1.0), (2, 0.25)):
@@ -173,6 +173,16 @@ def test_gamma_holds_the_margin_and_the_constant_per_instruction(tries):
     np.testing.assert_allclose(
         batch.comparisons.gamma[batch.comparisons.level == 2], 0.3, rtol=1e-6
     )
+
+
+def test_graded_adds_to_gamma_how_far_apart_instructions_are(tries):
+    plan = planned(tries)
+    plain, graded = (Batches(tries, plan, graded=x)[0].comparisons for x in (0.0, 2.0))
+    for row, members in enumerate(plan.batch(0)):
+        apart = np.concatenate([tries[member]["apart"] for member in members])
+        added = (graded.gamma - plain.gamma)[0, row, : len(apart)]
+        np.testing.assert_allclose(added, 2 * apart, atol=1e-6)
+        assert apart.any()
 
 
 def test_the_last_batch_is_filled_with_empty_rows(tries):

@@ -140,7 +140,12 @@ def test_a_reward_model_chooses_among_samples(models, prompts, tmp_path, capsys)
         output=tmp_path / "verdicts.jsonl",
     )
     output = capsys.readouterr().out
-    for way in ("one of 4, on average", "the reward model's choice", "the best of 4"):
+    for way in (
+        "one of 4, on average",
+        "the reward model's choice",
+        "the best of 4",
+        "by number of",
+    ):
         assert way in output
     verdicts = read_lines(tmp_path / "verdicts.jsonl")
     assert [(line["key"], line["sample"]) for line in verdicts] == [

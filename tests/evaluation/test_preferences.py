@@ -53,6 +53,18 @@ def test_a_tie_is_wrong():
     assert summary["base_ties"] == 0.5
 
 
+def test_neutral_comparisons_say_how_far_the_gap_moves_and_change_no_accuracy():
+    margins, levels = [1.0, -2.0, 2.0, -1.0], ["base", "inter", "neutral", "neutral"]
+    alone = summarize(scored(margins[:2], level=levels[:2]), seed=0, resamples=50)
+    both = summarize(scored(margins, level=levels), seed=0, resamples=50)
+    assert alone == {k: v for k, v in both.items() if not k.startswith("neutral")}
+    assert (both["neutral_margin"], both["neutral_count"]) == (1.5, 2)
+    loss = [(np.logaddexp(0, m) + np.logaddexp(0, -m)) / 2 for m in (2.0, 1.0)]
+    assert both["neutral_loss"] == pytest.approx(np.mean(loss))
+    assert "neutral" in table(None, both) and "±1.500" in table(None, both)
+    assert "neutral" not in table(None, alone)
+
+
 def test_preferring_longer_has_its_own_accuracy_and_ties():
     summary = summarize(scored([1.0] * 4, lengths=[3, -3, 0, 0]), seed=0, resamples=0)
     assert summary["base_length_accuracy"] == 0.25

@@ -115,6 +115,29 @@ def test_inter_adds_what_one_response_keeps_and_the_other_breaks(made):
             assert not any(kept(prompt, sample["responses"][1 - keeper]))
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_neutral_adds_what_both_responses_keep_or_both_break(mode):
+    verdicts = collections.Counter()
+    for pair in PAIRS:
+        sample = build(pair, Settings(mode=mode, neutral=1.0)).sample
+        assert sample["comparisons"][:-1] == build(pair, Settings(mode=mode)).sample["comparisons"]
+        (entry,) = of_level(sample, "neutral")
+        place = len(sample["prompts"]) - 1
+        assert entry["prompt"] == [place, place, 0, 0] and entry["response"] == [0, 1, 0, 1]
+        assert entry["sign"] == [1, -1, -1, 1] and entry["tie"]
+        prompt = sample["prompts"][place]
+        first, second = (kept(prompt, response) for response in sample["responses"])
+        assert first == second and 2 <= len(first) == entry["k"] <= 5
+        verdicts.update(first)
+        assert check_sample(sample) == sample
+    assert 0.3 < verdicts[True] / verdicts.total() < 0.7
+
+
+def test_a_share_of_the_pairs_has_neutral_comparisons():
+    count = sum(len(of_level(build(p, Settings(neutral=0.5)).sample, "neutral")) for p in PAIRS)
+    assert 15 <= count <= 45
+
+
 def test_most_instructions_stand_behind_the_request_and_all_of_them_in_the_prompt(made):
     _, outcomes = made
     behind = []

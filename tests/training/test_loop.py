@@ -16,13 +16,13 @@ from mapl_jax.training.preemption import Preemption
 from mapl_jax.training.step import StepMetrics, TrainState
 from mapl_jax.training.watch import Watch
 
-LEVEL = np.zeros(3)
+LEVEL = np.zeros(4)
 SUMS = losses.LevelSums(
     LEVEL,
     LEVEL,
     LEVEL,
     LEVEL,
-    np.asarray([2.0, 0.0, 0.0]),
+    np.asarray([2.0, 0.0, 0.0, 0.0]),
     LEVEL,
     np.zeros(()),
     np.inf,

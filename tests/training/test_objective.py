@@ -357,6 +357,6 @@ def test_a_setting_that_means_nothing_is_refused(changes, message):
 
 def test_an_objective_is_what_its_config_says():
     objective = dpo(**{"loss.base": 0.5, "loss.inter_form": "fixed", "loss.inter_gamma": 0.2})
-    assert objective.weights == (0.5, 1.0, 1.0)
+    assert objective.weights == (0.5, 1.0, 1.0, 1.0)
     assert objective.inter_gamma == 0.2
     assert dataclasses.replace(objective) == objective
