@@ -182,7 +182,7 @@ def test_the_cache_gives_what_was_encoded(tokenizer, tmp_path):
     again = trie_set.encode_cached(iter(()), "f", tokenizer, WIDE, tmp_path)
     for found in (tries, again):
         assert found.lengths.tolist() == [len(r["tokens"]) for r in records]
-        assert found.levels.tolist() == [[1, 2, 2]] * 5
+        assert found.levels.tolist() == [[1, 2, 2, 0]] * 5
         for i, record in enumerate(records):
             for name, value in found[i].items():
                 np.testing.assert_array_equal(value, record[name], err_msg=name)
