@@ -240,8 +240,8 @@ def test_unused_comparisons_and_leaves_count_nothing():
 def test_ties_are_wrong_and_counted():
     _, sums = losses.preference_loss(jnp.zeros((2, 6)), compact(2))
     np.testing.assert_array_equal(sums.correct, 0)
-    np.testing.assert_array_equal(sums.ties, [2, 4, 4])
-    np.testing.assert_array_equal(sums.comparisons, [2, 4, 4])
+    np.testing.assert_array_equal(sums.ties, [2, 4, 4, 0])
+    np.testing.assert_array_equal(sums.comparisons, [2, 4, 4, 0])
 
 
 def test_reward_statistics_are_those_of_base_leaves():

@@ -22,7 +22,10 @@ def sample(i, rng):
     more = [{"role": "user", "content": question + " Use few words."}]
     return {
         "id": f"s{i}",
-        "prompts": [{"messages": each, "constraints": []} for each in (messages, more)],
+        "prompts": [
+            {"messages": messages, "constraints": []},
+            {"messages": more, "constraints": [{"id": "few:words", "margins": [float(i), -1.0]}]},
+        ],
         "responses": answers,
         "comparisons": [
             {"level": "base", "prompt": [0, 0], "response": [0, 1], "sign": [1, -1], "gamma": 0.5},
@@ -182,7 +185,7 @@ def test_graded_adds_to_gamma_how_far_apart_instructions_are(tries):
         apart = np.concatenate([tries[member]["apart"] for member in members])
         added = (graded.gamma - plain.gamma)[0, row, : len(apart)]
         np.testing.assert_allclose(added, 2 * apart, atol=1e-6)
-        assert apart.any()
+    assert (graded.gamma != plain.gamma).any()
 
 
 def test_the_last_batch_is_filled_with_empty_rows(tries):
