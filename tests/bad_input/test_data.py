@@ -28,7 +28,7 @@ FILES = {
         r"a\.txt has an unknown ending; known endings: \.jsonl",
     ),
     "latin-1": ("a.jsonl", '{"prompt": "café"}'.encode("latin-1"), "record 1: not UTF-8 .*byte"),
-    "UTF-16": ("a.jsonl", LINE.decode().encode("utf-16"), "record 1: not UTF-8 text"),
+    "UTF-16": ("a.jsonl", LINE.decode().encode("utf-16"), "record 1: UTF-16 and not UTF-8 text"),
     "NUL bytes": ("a.jsonl", LINE + b"\0" * 64, r"record 2: not JSON"),
     "a NUL byte in a text": (
         "a.jsonl",
@@ -61,7 +61,11 @@ FILES = {
         r"a\.jsonl\.gz: cut off or damaged .*copy it again",
     ),
     "no gzip": ("a.jsonl.gz", LINE, r"a\.jsonl\.gz: cannot read it: .*gzip"),
-    "gzip of an archive": ("a.jsonl.gz", gzip.compress(b"PK\x03\x04" * 20), "record 1: not JSON"),
+    "gzip of an archive": (
+        "a.jsonl.gz",
+        gzip.compress(b"PK\x03\x04" * 20),
+        "record 1: a ZIP archive",
+    ),
     "csv in latin-1": ("a.csv", "prompt,chosen\né,x\n".encode("latin-1"), r"a\.csv: not readable"),
     "csv with an open quote": (
         "a.csv",
