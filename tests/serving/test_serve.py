@@ -392,7 +392,7 @@ def test_a_mistake_is_said_before_anything_is_loaded(folders, port):
         run(model="nowhere", port=0, host="192.0.2.1")
     with pytest.raises(UserError, match="no such folder: nowhere"):
         run(model="nowhere", port=0)
-    with pytest.raises(UserError, match="holds a policy"):
+    with pytest.raises(UserError, match="is a policy, which gives no rewards"):
         run(model=str(folders / "policy"), port=0)
     with pytest.raises(UserError, match="--max_texts"):
         ServeSettings(max_texts=9, max_waiting=8)
