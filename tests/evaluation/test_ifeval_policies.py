@@ -199,7 +199,10 @@ def test_a_reward_is_that_of_the_model_on_the_text_alone(models, tokenizer):
         ({"checkpoint": "policy", "selector": "reward"}, "set --config.n=8"),
         ({"checkpoint": "policy", "n": 2, "temperature": 0.0}, "all the same"),
         ({"checkpoint": "reward"}, "holds a reward model"),
-        ({"checkpoint": "policy", "selector": "policy", "n": 2}, "is a policy, which gives no rewards"),
+        (
+            {"checkpoint": "policy", "selector": "policy", "n": 2},
+            "is a policy, which gives no rewards",
+        ),
         ({"checkpoint": "policy", "output": "/"}, "is a folder|holds the input"),
         ({"checkpoint": "policy", "prompts": ""}, "no prompts"),
     ],
