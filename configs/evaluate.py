@@ -75,12 +75,12 @@ def get_config(preset: str = "") -> ConfigDict:
 
     config.synthesis = ConfigDict()
     config.synthesis.mode = "compact"  # "compact": 5 comparisons of 6 leaves; "full": of 10 leaves
-    config.synthesis.k_min = 2  # fewest instructions of a prompt
-    config.synthesis.k_max = 5  # most instructions of a prompt
+    config.synthesis.k_min = 2  # fewest instructions of a prompt, if the pair can have them
+    config.synthesis.k_max = 4  # most instructions of a prompt
     config.synthesis.families = "train"  # "held_out" shows what was never trained on
     config.synthesis.wordings = "train"  # "train" or "held_out"
     # Shares of prompts whose instructions do not stand behind the request.
-    config.synthesis.places = "before=0.1,inside=0.06,system=0.08,turns=0.01"
+    config.synthesis.places = "before=0.1,inside=0.04,system=0.15"
     config.synthesis.woven = 0.5  # share of the others that say all in one sentence of commands
     config.synthesis.lists = 0.4  # share of prompts that list their instructions, a line each
     config.synthesis.neutral = 0.0  # share of the pairs with comparisons of the level neutral

@@ -70,25 +70,21 @@ PRESETS = ("demo", "small", "tiny", *PRETRAINED)
 # Families that a model from scratch learns within minutes, because marks, pronouns, lengths and
 # endings show them. A pretrained model can have them all: --config.synthesis.families=train
 SURFACE = (
-    "change_case:capital_word_frequency",
+    "detectable_content:contractions",
     "detectable_content:digits",
     "detectable_content:first_person",
     "detectable_content:second_person",
-    "detectable_format:lines",
     "detectable_format:number_bullet_lists",
     "detectable_format:numbered_steps",
     "length_constraints:blank_line_paragraphs",
     "length_constraints:characters",
+    "length_constraints:longest_paragraph",
     "length_constraints:longest_sentence",
     "length_constraints:number_sentences",
     "length_constraints:number_words",
-    "punctuation:colons",
     "punctuation:exclamation_marks",
-    "punctuation:hyphens",
     "punctuation:no_comma",
     "punctuation:question_marks",
-    "punctuation:quotation_marks",
-    "startend:full_stop_end",
     "startend:question_end",
 )
 

@@ -32,9 +32,8 @@ from mapl_jax.runtime.errors import UserError
 IN_REACH = (
     "keywords:existence",
     "keywords:forbidden_words",
-    "keywords:initial_letter",
-    "startend:first_word",
-    "scope:sentence_full_stops",
+    "detectable_content:examples",
+    "length_constraints:first_sentence",
 )
 
 

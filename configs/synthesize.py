@@ -43,12 +43,12 @@ def get_config(preset: str = "") -> ConfigDict:
     # "compact", or "full": prompts of its own for every comparison.
     config.mode = "compact"
     config.seed = 0  # another one draws other instructions
-    config.k_min = 2  # fewest instructions of a prompt
-    config.k_max = 5  # most instructions of a prompt
+    config.k_min = 2  # fewest instructions of a prompt, if the pair can have them
+    config.k_max = 4  # most instructions of a prompt
     config.families = "train"  # "train", "held_out", "all", or ids with commas between
     config.wordings = "train"  # "train" or "held_out"
     # Shares of prompts whose instructions do not stand behind the request.
-    config.places = "before=0.1,inside=0.06,system=0.08,turns=0.01"
+    config.places = "before=0.1,inside=0.04,system=0.15"
     config.lists = 0.4  # share of prompts that list their instructions, a line each
     config.woven = 0.5  # share of the others that say all in one sentence, where all are commands
     config.neutral = 0.0  # share of the pairs with instructions that both keep or both break

@@ -50,6 +50,7 @@ SPECIAL = (
     "Is it tea? Do you like it?",
     "1. Wash it\n2. Dry it for as long as it takes",
     "- Wash it with a lot of water\n- Dry it",
+    "It might be tea. Some of us have it with milk, for example, and we like it.",
     "Repeat after me.\n\nRepeat after me.\n******\nA second response, my friend?",
 )
 MADE = demo.make_pairs(60)
@@ -73,7 +74,7 @@ Checks judge as a person reads the sentence, and `mapl_jax.constraints.verdict` 
 | markers of lists, `#`, `>`, rules, emphasis | Taken off: a bullet is no hyphen, `**Then**` begins with Then, `_tea_` is the word tea. | all that look at words and marks |
 | punctuation | Full-width, Arabic and ideographic marks are what they look like: \uff0c is a comma. `...` and \u2026 are no full stop. | `punctuation:*`, `full_stop_end`, `question_end` |
 
-Where two readers could differ (does code count, is "well-known" one word, does a line break begin a paragraph, is what breaks off a sentence, is "--" a hyphen, "VI" a word, the comma of 1,000 one?), an instruction is proposed only if it holds in each reading; `text/readings.py` and `text/marks.py` say which there are. Families of words are not offered where a script has no spaces, nor those of English words (persons, months, dates, case) where the answer is not English. Thresholds are round numbers wherever one lies between the two responses, and a sentence shows the round one ("at most 50", "fewer than 50"); too small ones (two characters) are not asked for. What an answer must end with is a sentence of at most five words that fits any answer, and synthesis leaves out an instruction whose number nobody would choose (52 words), where no other parts the two responses. Of most marks and letters an answer is asked to have none or at least one, never a number. Words to use are names of things, not "easily" or "working"; the first word is one that answers begin with ("Sure", "Yes"), any other may only be asked to be left out. The families of `scope` speak of a part of the answer (its first sentence, its last paragraph), of every sentence or item, or under a condition; they are asked only of texts of plain sentences that all readers find alike. On HH's helpful pairs ten of them make up a fifth of the instructions; those that fit too few pairs there (of paragraphs, lists and the like) and those that readers found contrived (which sentence is the shortest, a comma in every long sentence) are held out. Instructions that speak of the same thing, or of which one follows from another or from two others, stand in no prompt together.
+Where two readers could differ (does code count, is "well-known" one word, does a line break begin a paragraph, is what breaks off a sentence, is "--" a hyphen, "VI" a word, the comma of 1,000 one?), an instruction is proposed only if it holds in each reading; `text/readings.py` and `text/marks.py` say which there are. Families of words are not offered where a script has no spaces, nor those of English words (persons, months, dates, case) where the answer is not English. Thresholds are round numbers wherever one lies between the two responses, and a sentence shows the round one ("at most 50", "fewer than 50"); too small ones (two characters) are not asked for. What an answer must end with is a sentence of at most five words that fits any answer, and synthesis leaves out an instruction whose number nobody would choose (52 words), where no other parts the two responses. Of most marks and letters an answer is asked to have none or at least one, never a number. Words to use are things that the conversation speaks of, not "easily" or "knows", not names and not two forms of one word; words to leave out are fillers ("very", "actually"), of which the request has none. The families of `scope` speak of a part of the answer (its first sentence, its last paragraph), of every sentence or item, or under a condition; they are asked only of texts of plain sentences that all readers find alike. All 24 of them are held out for evaluation, since readers found them contrived in everyday requests or they fit few pairs, and so are rules about letters, hyphens, colons, quotation marks, words in capitals and a full stop at the end; the tables below say which families are held out. Instructions that speak of the same thing, or of which one follows from another or from two others, stand in no prompt together, nor do two about punctuation, two about the length of sentences, or a limit of the whole that leaves a limit of its parts nothing to say.\n\nWhat is asked suits the request (`requests.py`): no recipe, story or list in a few words or a single line, no ban on digits where the answer is a number, no question at the end where the answer is a fact, no ban on a word of the request. Where the last turn asks nothing (thanks, a remark), the instructions are introduced as rules for all answers from now on, and none of them needs a topic. A pair that can carry no two instructions gets one.
 
 Unicode's rules come from the library `regex`, which transformers brings along: it keeps up with Unicode, needs no data or compiler, and takes 0.3 ms for a page; PyICU needs ICU on the system, uniseg and grapheme are several times as slow. Texts in ASCII go through a pattern that finds the same words, which a test holds it to.
 
@@ -93,12 +94,16 @@ A second round, three other readers and 300 other samples: no wrong tick (17 wit
 | 2 | 300 | 0 (17) | 34 (122) | 6 (14) | 1 (14) |
 | 3 | 300 | 0 (10) | 17 (75) | 4 (13) | 5 (14) |
 | 4 | 300 | 0 (22) | 27 (about 140) | 6 (23) | 0 |
+| 5 | 300 | 0 (23) | 57 (about 220) | 1 (8) | 0 (3) |
+| 6 | 300 | (to be filled in) | (to be filled in) | (to be filled in) | (to be filled in) |
 
 (In parentheses: with what the readers called borderline.)
 
 After the third round about 250 further samples, not all of them with both responses, were read while the instructions were mended, by the person who mended them, so there is no count of them here: what is contrived was taken out of training rather than reworded (which sentence is the shortest or longest, how many apostrophes or commas, what the last word is, repeated openings), and pronouns, commas and exclamation marks in the first or last sentence came in.
 
 A fourth round, three other readers and 300 samples of HH's pairs: no wrong tick (22 with borderline), 27 odd sentences (about 140), 6 redundant prompts (23), none impossible. Ten of the odd ones dictated the end of the answer; an ending is a few words that fit any answer now, and asked for in evaluation alone. Words to use are of the topic and stand with the request, fewer rules stand in an earlier turn, and no question stands behind a lead. What these readers found is mended since, not counted again.
+
+A fifth round, three other readers: two thirds of the odd ones were rules about letters, which are for evaluation now, as are the other kinds that readers named (one mark, pronouns or commas of one sentence, words in capitals, no full stop at the end); the others hung on a turn that asks nothing, or went against the request. The sixth round read samples of seed 606 after that.
 
 The annotated table's rows of the families of `scope` were judged a second time from sentence and text alone, by someone who had not written them: 104 rows, no disagreement. The rows of families that came in since (pronouns, exclamation marks and commas of the first or last sentence) have had one reader.
 """.splitlines()
@@ -112,12 +117,11 @@ Most stand behind the request. `synthesis.places` gives the shares of the other 
 
 | place | share | shared by the prompts | flat tokens of a token of the trie |
 |---|---|---|---|
-| behind the request | 0.75 | all of the prompt | 5.00 |
-| `inside` it, before its last sentence or paragraph | 0.06 | up to there | 4.96 |
+| behind the request | 0.71 | all of the prompt | 5.00 |
+| `inside` it, before its last sentence or paragraph | 0.04 | up to there | 4.96 |
 | `before` it | 0.10 | the earlier turns | 4.81 |
-| `turns`: some in the user's turn before | 0.01 | up to that turn | 4.25 |
-| in a `system` message | 0.08 | what that said before | 3.61 |
-| the default (by the shares) | | | 4.82 |
+| `turns`: some in the user's turn before | 0 | up to that turn | 4.25 |
+| in a `system` message that opens a conversation | 0.15 | what that said before | 3.61 |
 
 Measured on 200 pairs of HH (helpful, test) with all instructions at one place and a vocabulary of 8,000 tokens. A request of one sentence has no inside (24 % have one) and a conversation of one turn no turn before (66 % have one); their instructions then stand behind the request.
 """.splitlines()

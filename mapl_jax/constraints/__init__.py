@@ -11,6 +11,7 @@ Everything goes through the functions of this module; a constraint is an id and 
     read(text) -> [(id, params), ...]          the sentences of a whole prompt read back
     conflict(a, b) -> reason                   why no answer can keep both
     redundant(a, b) -> reason                  why one adds nothing to the other
+    unasked(id, params, request) -> reason     why nobody would ask for it with a request
     consistent(items, witness) -> bool         whether a response proves them, or none conflict
     register(family, *forms)                   adds a family of your own
 
@@ -48,6 +49,7 @@ from mapl_jax.constraints.registry import (
     unregister,
     validate,
 )
+from mapl_jax.constraints.requests import Request, unasked
 
 __all__: Sequence[str] = (
     "AT_LEAST",
@@ -56,6 +58,7 @@ __all__: Sequence[str] = (
     "Asked",
     "Pool",
     "Random",
+    "Request",
     "asked",
     "check",
     "clash",
@@ -72,6 +75,7 @@ __all__: Sequence[str] = (
     "redundant_together",
     "register",
     "render",
+    "unasked",
     "unregister",
     "validate",
     "verdict",

@@ -15,10 +15,20 @@ from mapl_jax.constraints.conflicts import AT_LEAST_AS_MANY
 from mapl_jax.constraints.text import marks
 from mapl_jax.constraints.text.statistics import Text
 
-# What measures the length of the whole text, in one unit or another.
-_LENGTH = frozenset({"words", "characters", "distinct words"})
-# What one brings along: a date names its month, and bold text is highlighted.
+# What one brings along: a date names its month, and bold text is highlighted. Of one length people
+# speak in one unit.
 _SAME = {
+    **dict.fromkeys(("words", "characters", "distinct words"), "length"),
+    **dict.fromkeys(
+        (
+            "first sentence",
+            "last sentence",
+            "length_constraints:longest_sentence",
+            "length_constraints:shortest_sentence",
+        ),
+        "lengths of sentences",
+    ),
+    "length_constraints:longest_paragraph": "paragraphs",
     "months": "dates",
     "bold text": "highlights",
     # Where there are paragraphs, there are lines; the end of an answer is asked for once.
@@ -48,6 +58,11 @@ _SINGLE = {
 _ON_ONE_LINE = {"characters": 150, "words": 25, "sentences": 2}
 _CHARACTERS_OF_A_WORD = 6
 _WORDS_OF_A_SENTENCE = 4
+_WORDS_OF_A_LONG_SENTENCE = 25
+_HARDLY_MORE = 2  # times what a part may have at most, so that the part is hardly limited
+_OF_SO_MANY = 2  # times what a part has at least, so that some part has as many
+_MARKS = ("quotation marks", "ends with .", "ends with ?")
+_ANY = (0, math.inf)
 _SHARE_OF_A_LETTER = 0.01
 _LENGTHS = {"words": lambda text: len(text.words), "characters": lambda text: len(text.stripped)}
 _PLACE = re.compile(r"(.*) is ")
@@ -56,14 +71,20 @@ _PLACE = re.compile(r"(.*) is ")
 def topics(demands: Demands) -> frozenset[str]:
     """What a constraint speaks of, in words that constraints on the same thing share."""
     found = frozenset(map(_topic, (*demands.bounds, *demands.values, *demands.about)))
+    # One rule about marks is enough.
+    if any(map(_is_mark, (*demands.bounds, *demands.values, *demands.about))):
+        found |= {"marks"}
     # All of "you" and "your" begin with it.
     return found | {"letter y"} if "second person" in found else found
 
 
+def _is_mark(name: str) -> bool:
+    kind, _, mark = name.partition(":")
+    return (kind == "character" and not mark.isalpha()) or name in _MARKS
+
+
 @functools.lru_cache(maxsize=4096)
 def _topic(name: str) -> str:
-    if name in _LENGTH:
-        return "length"
     if name.startswith("sections "):
         return "sections"
     if name.startswith("in "):
@@ -93,10 +114,17 @@ def _by_bounds(a: Demands, b: Demands) -> str | None:
         for letters in of_word if kind == "word" and high < math.inf else ():
             if a.bounds.get(letters, (0, math.inf))[1] <= high:
                 return f"with so few of {letters} there are no more of {name}"
-    most = a.bounds.get("characters", (0, float("inf")))[1]
+    words, characters = (a.bounds.get(name, _ANY) for name in ("words", "characters"))
+    most = min(words[1], characters[1] / _CHARACTERS_OF_A_WORD)
+    least = max(words[0], characters[0] / _CHARACTERS_OF_A_WORD)
     for name in _SENTENCE_LENGTHS:
-        if most / _CHARACTERS_OF_A_WORD <= b.bounds.get(name, (0, 0))[1] < float("inf"):
-            return f"in {most:g} characters there is no room for more words of {name}"
+        low, high = b.bounds.get(name, _ANY)
+        if most <= _HARDLY_MORE * high < math.inf:
+            return f"in {most:g} words there is hardly room for more words of {name}"
+        if low > 0 and _HARDLY_MORE * low > most:
+            return f"of {most:g} words {name} would have most"
+        if 0 < _OF_SO_MANY * low <= least:
+            return f"of {least:g} words there are as many in {name} in any case"
     for name in ("lines", "paragraphs"):
         if b.bounds.get(name, (0, 0))[1] == 1 and any(
             a.bounds.get(unit, (0, math.inf))[1] <= most for unit, most in _ON_ONE_LINE.items()
@@ -109,8 +137,13 @@ def follows(a: Demands, b: Demands) -> str | None:
     """Why every text that meets the demands of `a` meets those of `b`, or None."""
     if a.bounds and b.bounds and (reason := _by_bounds(a, b)):
         return reason
+    for name, (_, high) in a.bounds.items():
+        start = f"first word is {name.removeprefix('word:')}"
+        if high == 0 and name.startswith("word:") and b.values.get(start) is False:
+            return "a word that is left out begins nothing"
     for (whole, part), parts in _SINGLE.items():
-        if a.bounds.get(whole, (0, 0))[1] == 1 and not topics(b).isdisjoint(parts):
+        named = {*b.bounds, *b.values, *b.about, *topics(b)}
+        if a.bounds.get(whole, (0, 0))[1] == 1 and not named.isdisjoint(parts):
             return f"of a single {part} nobody names one"
     texts = (*a.phrases, *a.exact)
     if not texts:
@@ -143,6 +176,16 @@ def follows(a: Demands, b: Demands) -> str | None:
     return None
 
 
+# Of these two at most are limited alike.
+_LIMITS = (
+    "words",
+    "characters",
+    "sentences",
+    "paragraphs",
+    "length_constraints:longest_sentence",
+    "length_constraints:longest_paragraph",
+    "first sentence",
+)
 # So many of one thing, of so much each, are so much of a third.
 _PRODUCTS = (
     ("sentences", "length_constraints:longest_sentence", "words"),
@@ -158,6 +201,10 @@ def brought_together(many: Sequence[Demands]) -> str | None:
     shortest = bounds.get("length_constraints:shortest_sentence", (0, math.inf))[1]
     if shortest < longest and bounds.get("sentences", (0, 0))[0] == 2:
         return "a long sentence and a short one are two"
+    for side in (0, 1):
+        limits = [name for name in _LIMITS if bounds.get(name, _ANY)[side] != _ANY[side]]
+        if len(limits) > 2:
+            return f"{' and '.join(limits)} are limited alike"
     for number, size, whole in _PRODUCTS:
         if number not in bounds or size not in bounds:
             continue
@@ -182,6 +229,8 @@ def _nearly(a: Demands, b: Demands) -> str | None:
     )
     words = max(words, _WORDS_OF_A_SENTENCE * sentences)
     characters = max(least.get("characters", 0), _CHARACTERS_OF_A_WORD * words)
+    if wanted.get("sentences", math.inf) <= words / _WORDS_OF_A_LONG_SENTENCE:
+        return f"{words:g} words have about as many sentences"
     if wanted.get("words", math.inf) <= words and sentences:
         return f"{sentences:g} sentences have nearly as many words"
     if wanted.get("characters", math.inf) <= characters and "characters" not in least:

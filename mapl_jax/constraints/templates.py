@@ -28,7 +28,9 @@ class Template:
         self.text = text
         self._fixed = {key: value for key, value in fixed.items() if value is not None}
         self.terse = not (
-            text.endswith("?") or "please" in text.lower() or text.startswith(("I ", "I'"))
+            text.endswith("?")
+            or "please" in text.lower()
+            or text.startswith(("I ", "I'", "Give me"))
         )
         pieces = _SLOT.split(text)
         self._literals = pieces[::4]

@@ -19,11 +19,12 @@ from mapl_jax.data.samples import (
 from mapl_jax.synthesis import inter, intra, neutral
 from mapl_jax.synthesis.corpus import Arguments, Corpus, learn_corpus
 from mapl_jax.synthesis.draw import BrokenPromise, Draw, Item, generator
+from mapl_jax.synthesis.placement import request_of
 from mapl_jax.synthesis.prompts import write_instructions
 from mapl_jax.synthesis.settings import Settings
 
 EMPTY = Corpus()
-TOO_FEW = "too few separating constraints"
+NONE = "nothing to ask for that parts the responses"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,13 +121,13 @@ def learn(pairs: Sequence[Pair], settings: Settings) -> Corpus:
 def _compact(pair: Pair, settings: Settings, corpus: Corpus) -> Outcome:
     """5 comparisons from 6 leaves: x' and x'' of `inter` are set side by side for `intra`."""
     draw, k = _start(pair, settings, "inter", corpus)
-    twins = inter.instructions(pair["chosen"], pair["rejected"], k, draw)
+    twins = inter.instructions(pair["chosen"], pair["rejected"], k, draw, settings.k_min)
     k = len(twins[0])
     prompts = [Prompt(messages=pair["prompt"], constraints=[])]
     comparisons = [base(pair["margin"])]
     dropped = []
-    if k < settings.k_min:
-        dropped.append(f"inter and intra: {TOO_FEW}")
+    if not k:
+        dropped.append(f"inter and intra: {NONE}")
     else:
         prompts += _write(pair, settings, "inter", twins, draw)
         comparisons += [
@@ -148,17 +149,17 @@ def _full(pair: Pair, settings: Settings, corpus: Corpus) -> Outcome:
         draw, k = _start(pair, settings, f"intra {name}", corpus)
         twins = intra.instructions(responses[index], responses[1 - index], k, draw)
         refused += draw.refused
-        if len(twins[0]) < settings.k_min:
-            dropped.append(f"intra: {TOO_FEW}")
+        if not twins[0]:
+            dropped.append(f"intra: {NONE}")
             continue
         place = len(prompts)
         prompts += _write(pair, settings, f"intra {name}", twins, draw)
         comparisons.append(intra.comparison(place, place + 1, index, len(twins[0])))
     draw, k = _start(pair, settings, "inter", corpus)
-    twins = inter.instructions(*responses, k, draw)
+    twins = inter.instructions(*responses, k, draw, settings.k_min)
     refused += draw.refused
-    if len(twins[0]) < settings.k_min:
-        dropped.append(f"inter: {TOO_FEW}")
+    if not twins[0]:
+        dropped.append(f"inter: {NONE}")
     else:
         place = len(prompts)
         prompts += _write(pair, settings, "inter", twins, draw)
@@ -181,8 +182,7 @@ def _start(pair: Pair, settings: Settings, purpose: str, corpus: Corpus) -> tupl
     """One draw of instructions, and how many to aim for."""
     rng = generator(settings.seed, pair["id"], purpose)
     k = int(rng.integers(settings.k_min, settings.k_max + 1))
-    prompt = "\n".join(message["content"] for message in pair["prompt"])
-    return Draw(settings.family_ids, rng, corpus, prompt), k
+    return Draw(settings.family_ids, rng, corpus, request_of(pair["prompt"])), k
 
 
 def _write(

@@ -36,14 +36,16 @@ class Draw:
     Attributes:
         families: ids to draw from.
         corpus: says which families to try first and which arguments to leave out.
-        prompt: what the responses answer, if that is known.
+        request: what the responses answer, if that is known.
+        lenient: take what few would ask for with the request, too.
         refused: families whose arguments said nothing, once for every time.
     """
 
     families: Sequence[str]
     rng: np.random.Generator
     corpus: Corpus
-    prompt: str | None = None
+    request: constraints.Request | None = None
+    lenient: bool = False
     refused: list[str] = dataclasses.field(default_factory=list)
 
     def contrast(self, family: str, kept_by: str, broken_by: str) -> Params | None:
@@ -53,13 +55,18 @@ class Draw:
     def params(self, family: str, promises: Sequence[tuple[str, bool]]) -> Params | None:
         """Parameters that give each response its verdict, or None if there are none.
 
-        There are none with a number that nobody would choose. Those that say nothing of responses
-        in general (`Corpus.informative`) are drawn anew once.
+        There are none with a number that nobody would choose. Those that nobody would ask for with
+        the request, or that say nothing of responses in general (`Corpus.informative`), are drawn
+        anew once.
         """
+        said = None if self.request is None else self.request.said
+        request = None if self.lenient else self.request
         for _ in range(_TRIES):
-            params = constraints.propose(family, promises, self.rng, self.prompt)
+            params = constraints.propose(family, promises, self.rng, said)
             if params is None or not constraints.is_natural(family, params):
                 return None
+            if request is not None and constraints.unasked(family, params, request):
+                continue
             if self.corpus.informative(family, params):
                 return params
             self.refused.append(family)

@@ -8,20 +8,33 @@ The published pages of MAPL (arXiv 2505.12845) do not print this loss in any cop
 form follows its abstract and arXiv 2502.00814, appendix E.2. The loss can be told to use another.
 """
 
+import dataclasses
+
 from mapl_jax.data.samples import Comparison, comparison
 from mapl_jax.synthesis.corpus import Arguments
 from mapl_jax.synthesis.draw import Draw, Twins
 
 
-def instructions(chosen: str, rejected: str, k: int, draw: Draw) -> Twins:
-    """Instructions of x' (the chosen response keeps all) and x'' (the rejected one keeps all)."""
+def instructions(chosen: str, rejected: str, k: int, draw: Draw, least: int = 0) -> Twins:
+    """Instructions of x' (the chosen response keeps all) and x'' (the rejected one keeps all).
+
+    Where fewer than `least` come about, those that lean to the more frequent side are taken, too;
+    where none does, one that few would ask for with the request.
+    """
 
     def propose(family: str, _: bool) -> Arguments | None:
         arguments = opposed(family, chosen, rejected, draw)
         taken = arguments is not None and draw.corpus.takes(family, arguments, draw.rng)
         return arguments if taken else None
 
-    return draw.twins(k, propose)
+    twins = draw.twins(k, propose)
+    if len(twins[0]) >= least:
+        return twins
+    twins = draw.twins(least, lambda family, _: opposed(family, chosen, rejected, draw))
+    if twins[0]:
+        return twins
+    lenient = dataclasses.replace(draw, lenient=True)
+    return draw.twins(1, lambda family, _: opposed(family, chosen, rejected, lenient))
 
 
 def opposed(family: str, chosen: str, rejected: str, draw: Draw) -> Arguments | None:

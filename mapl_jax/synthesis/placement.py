@@ -8,7 +8,9 @@ The more of a prompt stands before its instructions, the more tokens its prompts
 | inside | in the request, before its last sentence or paragraph   | up to there            |
 | before | in front of the request that opens a conversation       | a system message       |
 | turns  | some in the user's turn before, the others behind       | up to that turn        |
-| system | in a system message                                     | what it said before    |
+| system | in a system message that opens a conversation           | what it said before    |
+
+Where the last turn asks nothing (thanks, a remark), they are rules for all answers from now on.
 """
 
 import dataclasses
@@ -17,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from mapl_jax.constraints.amounts import Random
+from mapl_jax.constraints.requests import Request
 from mapl_jax.constraints.wording import JOINED, pick
 from mapl_jax.data.messages import Message
 
@@ -52,19 +55,25 @@ _SYSTEM_LEADS = (
     "Follow these rules in your answer:",
     "Your answer has to follow these rules:",
 )
-# An instruction in an earlier turn is for the answer to the last one: the reply between them was
-# written without it.
-_EARLIER = (
-    "In your next answer, please stick to this.",
-    "Please keep this in mind for your next answer.",
-    "For your next answer, I have a request.",
+# In an earlier turn, or in one that asks nothing, they are rules for the answers to come.
+_FROM_NOW_ON = (
+    "From now on, please stick to this in all your answers.",
+    "What follows is for all your answers from now on.",
+    "From here on, please keep this in mind when you answer.",
 )
+_FROM_NOW_ON_LEADS = (
+    "From now on, please follow these rules in all your answers:",
+    "Some rules for your answers from now on:",
+    "From here on, please stick to the following when you answer:",
+)
+_HELD_OUT_FROM_NOW_ON = ("For all your answers from here on, please note the following.",)
+_HELD_OUT_FROM_NOW_ON_LEADS = ("In all your later answers, please observe these rules:",)
 
 # What one sentence of several instructions is made of: commands that end in no other sentence.
 _COMMAND = re.compile(
     r"(?:Use|Don't use|Do not use|Write|Don't write|Include|Avoid|Leave|Keep|Limit|Make|Mention|Put"
     r"|Start|Begin|Don't start|Don't begin|Do not begin|End|Finish|Close|Don't end|Do not end"
-    r"|Do not finish|Give|Split|Don't repeat|Never use)\b[^.?!:\n]*\."
+    r"|Do not finish|Give|Split|Don't repeat|Never use|Never start)\b[^.?!:\n]*\."
 )
 _NAMED = re.compile(r"\b(?:answer|response|reply)\b")
 # Not behind "Mr." and the like, nor behind initials.
@@ -172,18 +181,35 @@ def draw_style(
     place = _draw_place(messages, count, shares, rng.random())
     listed = rng.random() < list_share and count > 1 and place not in (INSIDE, TURNS)
     request = messages[-1]["content"]
+    standing = not request_of(messages).asks
+    if standing:
+        place = AFTER
     # "Yes. Use a comma." would be the answer and a rule in one breath.
     ends = _ends(request) and len(request.split()) > 3
     inline = rng.random() < 0.5 and ends and place != BEFORE
     if place == TURNS:
         earlier = 1 + int(rng.random() * (count - 1))
-        return Style(place, None, inline=inline, earlier=(earlier, pick(_EARLIER, rng)))
+        return Style(place, None, inline=inline, earlier=(earlier, pick(_FROM_NOW_ON, rng)))
+    if not listed and standing:
+        leads = _HELD_OUT_FROM_NOW_ON if held_out else _FROM_NOW_ON
+        return Style(place, None, pick(leads, rng), inline)
     if not listed:
         woven = rng.random() < woven_share and count > 1
         lead = "You are a helpful assistant." if place == SYSTEM and rng.random() < 0.5 else ""
         return Style(place, None, lead, inline, woven)
     mark = pick(_HELD_OUT_MARKS if held_out else _MARKS, rng)
+    if standing:
+        leads = _HELD_OUT_FROM_NOW_ON_LEADS if held_out else _FROM_NOW_ON_LEADS
+        return Style(place, mark, pick(leads, rng))
     return Style(place, mark, pick(_leads(place, held_out), rng))
+
+
+def request_of(messages: Sequence[Message]) -> Request:
+    """What the user asks in the last turn of a prompt."""
+    *earlier, last = _asked(messages)[0]
+    said = [message["content"] for message in earlier if message["role"] in ("user", "assistant")]
+    replies = [message["content"] for message in earlier if message["role"] == "assistant"]
+    return Request(last["content"], "\n".join(said), (replies[-1:] or [""])[0])
 
 
 def can_weave(sentences: Sequence[str]) -> bool:
@@ -222,6 +248,9 @@ def _possible(place: str, messages: Sequence[Message], count: int) -> bool:
     if place == INSIDE:
         # Many would part what belongs together.
         return first and count <= 3 and _parts(messages[-1]["content"]) != ("", "", "")
+    if place == SYSTEM:
+        # Replies that stand there already were written without it.
+        return first
     if place == TURNS:
         return count > 1 and any(message["role"] == "user" for message in messages[:-1])
     return True

@@ -64,10 +64,10 @@ def write_instructions(
         messages, count, shares, settings.lists, settings.woven, rng, held_out=held_out
     )
     answer = pick(ANSWERS, rng)
-    # People ask for one thing politely and state the others; in a list they state them all, as
-    # they do where something introduces them.
-    stated = style.is_list or style.woven or style.place in (SYSTEM, TURNS)
-    polite = -1 if stated else int(rng.random() * count)
+    # People ask for the first thing politely and state the others; in a list they state them all,
+    # as they do where something introduces them.
+    stated = style.is_list or style.woven or style.lead or style.place in (SYSTEM, TURNS)
+    polite = 0 if not stated and rng.random() < 0.5 else -1
     written: list[list[Constraint]] = [[] for _ in twins]
     for place, entries in enumerate(zip(*twins, strict=True)):
         choices = _Choices(rng)

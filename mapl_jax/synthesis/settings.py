@@ -34,13 +34,13 @@ class Settings:
     )
     k_min: int = setting(
         2,
-        "fewest instructions of a prompt; a pair that cannot have as many keeps its base "
-        "comparison only",
+        "fewest instructions to look for; a pair that cannot have as many gets what it can, and "
+        "keeps its base comparison only where that is none",
         least=1,
         most=1000,
     )
     k_max: int = setting(
-        5,
+        4,
         "most instructions of a prompt; their number is uniform between the two, as far as the "
         "pair allows",
         least=1,
@@ -56,7 +56,7 @@ class Settings:
         choices=WORDINGS,
     )
     places: str = setting(
-        "before=0.1,inside=0.06,system=0.08,turns=0.01",
+        "before=0.1,inside=0.04,system=0.15",
         "shares of the prompts whose instructions stand before the request, inside it, in a system "
         "message, or over the turns of a conversation; the others have them behind the request, "
         "where all prompts of a sample share the tokens of the request",

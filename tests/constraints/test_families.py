@@ -70,6 +70,7 @@ PARTS = [
     "four. I had a cup. Have one!",
     "Tea is good. So say my friends.",
     "Tea is good. Have some milk with it, if you like.",
+    "It might be tea. Some of us have it with milk, for example, and we like it.",
 ]
 texts = st.one_of(
     st.sampled_from(TEXTS),

@@ -103,6 +103,21 @@ REDUNDANT += [
     (NO_Y, ("keywords:frequency", {"keyword": "joy", "frequency": 2, "relation": LT})),
     (CLOSER, count("length_constraints:shortest_sentence", 5, LT)),
 ]
+REDUNDANT += [
+    # Of marks one rule is enough, of the length of the whole or of sentences as well.
+    (QUESTION, count("punctuation:exclamation_marks", 1)),
+    (NO_COMMA, NOT_A_QUESTION),
+    (
+        count("length_constraints:longest_sentence", 20, LT),
+        count("length_constraints:first_sentence", 10, LT),
+    ),
+    # What is limited as a whole leaves its parts hardly more, and its parts little room.
+    (words(50, LT), count("length_constraints:longest_paragraph", 40, LT)),
+    (words(25, LT), count("length_constraints:first_sentence", 15)),
+    (words(100), count("length_constraints:longest_sentence", 20)),
+    (words(100), count("length_constraints:number_sentences", 4, AL, "num_sentences")),
+    (forbidden("sure"), ("startend:first_word", {"word": "Sure", "negated": True})),
+]
 NOT_REDUNDANT = [
     (count("length_constraints:number_sentences", 3, LT, "num_sentences"), QUESTION),
     (ONE_LINE, words(41, LT)),
@@ -110,7 +125,6 @@ NOT_REDUNDANT = [
     (("scope:last_sentence_first_person", {}), ("startend:full_stop_end", {})),
     (NO_Y, forbidden("tea")),
     (NONE_WITH_Y, forbidden("easily")),
-    (CLOSER, count("length_constraints:shortest_sentence", 4, LT)),
     (START, words(40)),
     (START, count("punctuation:apostrophes", 2)),
     (START, ("detectable_content:second_person", {})),
@@ -123,7 +137,7 @@ NOT_REDUNDANT = [
     (words(200, LT), count("length_constraints:number_sentences", 3, LT, "num_sentences")),
     (keywords("tea"), ("keywords:forbidden_words", {"forbidden_words": ["milk"]})),
     (FIRST, ("startend:last_word", {"word": "tea"})),
-    (QUESTION, count("punctuation:exclamation_marks", 1)),
+    (QUESTION, ("detectable_content:first_person", {})),
     (count("detectable_format:headings", 2), ("detectable_content:links", {})),
 ]  # fmt: skip
 
@@ -142,6 +156,17 @@ def test_one_adds_nothing(a, b):
 def test_both_have_a_say(a, b):
     assert redundant(a, b) is None
     assert redundant(b, a) is None
+
+
+def test_two_limits_of_one_side_are_enough():
+    most = [
+        words(100, LT),
+        count("length_constraints:number_sentences", 5, LT, "num_sentences"),
+        count("length_constraints:longest_sentence", 20, LT),
+    ]
+    assert constraints.redundant_together([constraints.asked(*it) for it in most])
+    least = ("length_constraints:longest_sentence", {"number": 20, "relation": AL})
+    assert not constraints.redundant_together([constraints.asked(*it) for it in (*most[:2], least)])
 
 
 def test_of_two_sentences_a_long_one_and_a_short_one_are_all():

@@ -67,6 +67,7 @@ FAMILIES: tuple[Family, ...] = (
             lambda text: sum(map(is_capital, word_tokens(text.raw))),
             lambda text: len({word for word in text.words if is_capital(word)} - _numerals(text)),
         ),
+        held_out=True,
         beyond_ifeval=False,
     ),
 )

@@ -29,6 +29,19 @@ _BEFORE_ROMAN = frozenset(
     "war part chapter section type phase title volume act level class stage book figure elizabeth "
     "henry charles william james george edward richard napoleon step grade unit".split()
 )
+_CONTRACTION = re.compile(
+    r"\b(?:[a-z]+n['\u2019]t|(?:i|you|he|she|it|we|they|that|there|who|what)['\u2019](?:m|re|ve|ll|d)"
+    r"|(?:it|that|he|she|what|there|here|let|who|where|how)['\u2019]s)\b",
+    re.I,
+)
+_APOSTROPHE = re.compile(r"\w['\u2019]\w|['\u2019](?:s|t|ll|em|cause|til)\b", re.I)
+# Without an apostrophe they are contractions to some.
+_INFORMAL = re.compile(r"\b(?:gonna|wanna|gotta|dont|cant|im|ive|youre|thats)\b", re.I)
+# What the sentence names, and what some count as well.
+_HEDGE = re.compile(r"\b(?:maybe|perhaps|probably|possibly|might)\b", re.I)
+_HEDGES = re.compile(rf"{_HEDGE.pattern}|\b(?:may|probable|possible)\b", re.I)
+_EXAMPLE = re.compile(r"\b(?:for example|for instance|such as)\b", re.I)
+_EXAMPLES = re.compile(rf"{_EXAMPLE.pattern}|\be\.?g\b|\bexamples?\b", re.I)
 _MONTHS = "january february april june july september october november december".split()
 # Written small, these are other words.
 _MONTH = re.compile(r"\b(?:March|August|MARCH|AUGUST)\b")
@@ -174,6 +187,38 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _flag(
         "month", _months, "months", (_any_word((*_MONTHS, "march", "august")),), suits=in_english
+    ),
+    _flag(
+        "contractions",
+        lambda text: _CONTRACTION.search(text.marked) is not None,
+        "contractions",
+        (
+            lambda text: _CONTRACTION.search(readings.unquoted(text)) is not None,
+            # "Tom's" is one to some: they have none only where there is no such apostrophe.
+            lambda text: (
+                _APOSTROPHE.search(text.raw) is not None or _INFORMAL.search(text.raw) is not None
+            ),
+        ),
+        about=("apostrophes",),
+        suits=in_english,
+    ),
+    _flag(
+        "hedges",
+        lambda text: _HEDGE.search(text.marked) is not None,
+        "hedges",
+        (
+            lambda text: _HEDGE.search(readings.unquoted(text)) is not None,
+            lambda text: _HEDGES.search(text.raw) is not None,
+        ),
+        suits=in_english,
+        held_out=True,
+    ),
+    _flag(
+        "examples",
+        lambda text: _EXAMPLE.search(text.marked) is not None,
+        "examples",
+        (lambda text: _EXAMPLES.search(text.raw) is not None,),
+        suits=in_english,
     ),
     _person("first", _first_person, (_any_word(_FIRST_PERSONS), _surely_first_person)),
     _person("second", _any_word(_SECOND_PERSON), (readings.surely(*_SECOND_PERSON),)),

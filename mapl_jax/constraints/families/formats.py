@@ -22,6 +22,7 @@ _FENCE = re.compile(r"```(?:json)?(.*?)(?:```)?", re.I | re.S)
 _TITLE = re.compile(r"<<[^\n<>]*[^\s<>][^\n<>]*>>")
 # No page is so narrow that it wraps such a line.
 _SHORT = 60
+_ONE_LINE = 60  # words, of which nobody would ask for more on a line
 _SECTION = re.compile(r"\b([A-Z][A-Za-z]{2,})\s?\d")
 
 
@@ -87,6 +88,8 @@ class Lines(Count):
         texts = [*kept, *broken]
         if len({len(text.lines) > 1 for text in texts}) == 2:
             more = len(kept[0].lines) > 1 if kept else len(broken[0].lines) < 2
+            if not more and any(len(text.words) > _ONE_LINE for text in kept):
+                return None
             return {"number": 2, "relation": AT_LEAST if more else LESS_THAN}
         if any(len(line) > _SHORT or not holds_word(line) for text in texts for line in text.lines):
             return None
@@ -115,5 +118,5 @@ FAMILIES: tuple[Family, ...] = (
         "title",
         beyond_ifeval=False,
     ),
-    Lines("detectable_format:lines", lambda text: len(text.lines), quantity="lines"),
+    Lines("detectable_format:lines", lambda text: len(text.lines), quantity="lines", held_out=True),
 )

@@ -11,7 +11,7 @@ from mapl_jax.constraints.base import Demands, Family, Threshold, spaced
 from mapl_jax.constraints.parameters import Character, Parameter, Params, Phrase, Phrases
 from mapl_jax.constraints.shapes import Count
 from mapl_jax.constraints.text import readings
-from mapl_jax.constraints.text.common_words import COMMON_WORDS
+from mapl_jax.constraints.text.common_words import COMMON_WORDS, FILLERS
 from mapl_jax.constraints.text.statistics import Text
 from mapl_jax.constraints.text.words import plain_word, root
 from mapl_jax.constraints.wording import pick
@@ -57,25 +57,25 @@ class Words(Family):
     def derive_for(self, prompt, kept, broken, rng):
         """The same; those to use are of the prompt, or come up in the text more than once."""
         holders, lackers = (broken, kept) if self.forbidden else (kept, broken)
-        shared = _shared_words(holders) if holders else STOCK
+        shared: Sequence[str] = STOCK
+        if holders:
+            # To do without a word of the topic is a game.
+            shared = _fillers(holders) if self.forbidden else _shared_words(holders)
         # One side must lack every word, or else at least one; lacking all makes both sure.
         words = _unless_in(shared, lackers)
+        if holders and not self.forbidden:
+            words = _things(words, prompt, holders)
+            if prompt is not None:
+                counts = holders[0].word_counts
+                words = [word for word in words if counts[word] > 1 or root(word) in prompt.roots]
         if not words:
             return None
-        if self.forbidden:
-            # To do without a rare word is no effort.
-            words = [word for word in words if word in COMMON_WORDS] or words
-        elif holders:
-            words = _things(words, holders)
-            if prompt is not None:
-                topic = set(map(root, prompt.lower_runs))
-                counts = holders[0].word_counts
-                words = [word for word in words if counts[word] > 1 or root(word) in topic]
-            if not words:
-                return None
-        count = min(len(words), 1 + int(3 * rng.random()))
-        chosen = [words[int(place)] for place in rng.permutation(len(words))[:count]]
-        return {self.words.name: [_written(word, holders) for word in chosen]}
+        count = min(len(words), 1 + int((2 if self.forbidden else 3) * rng.random()))
+        chosen: dict[str, str] = {}
+        for place in rng.permutation(len(words)):
+            # "Breast" and "breasts" are one.
+            chosen.setdefault(root(words[int(place)]), words[int(place)])
+        return {self.words.name: [_written(word, holders) for word in [*chosen.values()][:count]]}
 
     def demands(self, params: Params) -> Demands:
         """Words that must or must not appear."""
@@ -99,20 +99,42 @@ def _written(word: str, texts: Sequence[Text]) -> str:
     return forms[0] if forms and word not in COMMON_WORDS else word
 
 
-def _things(words: Sequence[str], texts: Sequence[Text]) -> Sequence[str]:
-    """Those that people name as what an answer should mention.
-
-    Not "easily", "working" or "used"; nor a word of which only the first of a sentence shows
-    whether it is a name.
+_GENERAL = frozenset(
     """
-    opening = {word.lower() for text in texts for word in text.sentence_openings}
+    thing things time times way ways people lots kind kinds type types sort idea ideas example
+    examples question questions information help year years days part parts place places name
+    names list answer answers lots more most some other others good best right sure anything
+    something everything number well back problem problems reason reasons point advice tips
+    """.split()
+)
+_NO_THINGS = tuple("ly ing ed ive ful ous able ible less ish ic ical".split())
+_COMMON_ROOTS = frozenset(map(root, COMMON_WORDS))
+
+
+def _things(words: Sequence[str], prompt: Text | None, texts: Sequence[Text]) -> Sequence[str]:
+    """Those that people name as what an answer should mention: nouns, which the text uses so.
+
+    Not "easily", "working" or "knows"; nor names, of which one word alone is half of one.
+    """
+    things = frozenset().union(*(text.things for text in texts))
+    topic = frozenset() if prompt is None else prompt.things - _GENERAL
     return [
         word
         for word in words
         if len(word) > 3
-        and word not in COMMON_WORDS
-        and word not in opening
-        and not word.endswith(("ly", "ing", "ed"))
+        and (word in topic or (word in things and root(word) not in _COMMON_ROOTS))
+        and not word.endswith(_NO_THINGS)
+        and all(text.surface.get(word, word).islower() for text in texts)
+    ]
+
+
+def _fillers(texts: Sequence[Text]) -> Sequence[str]:
+    """Words that people of taste leave out, of those that all texts hold as words of their own."""
+    return [
+        word
+        for word in sorted(FILLERS)
+        if all(0 < text.word_counts[word] == text.lower_runs[word] for text in texts)
+        and not any(word in text.compounds for text in texts)
     ]
 
 
@@ -132,8 +154,8 @@ def _shared_words(texts: Sequence[Text]) -> Sequence[str]:
 
 def _unless_in(words: Sequence[str], texts: Sequence[Text]) -> Sequence[str]:
     for text in texts:
-        forms = text.lower_runs
-        words = [word for word in words if word not in forms]
+        forms = text.roots
+        words = [word for word in words if root(word) not in forms]
     return words
 
 
@@ -146,12 +168,19 @@ class WordFrequency(Family):
     """How often one word or letter occurs, compared with a threshold."""
 
     def __init__(
-        self, id: str, word_key: str, number_key: str, relation_key: str, *, letters: bool
+        self,
+        id: str,
+        word_key: str,
+        number_key: str,
+        relation_key: str,
+        *,
+        letters: bool,
+        held_out: bool = False,
     ):
         self.word: Parameter[str] = (Character if letters else Phrase)(word_key, slot="word")
         self.threshold = Threshold.of(number_key, relation_key)
         self.parameters = (self.word, self.threshold.number, self.threshold.relation)
-        super().__init__(id, beyond_ifeval=False)
+        super().__init__(id, beyond_ifeval=False, held_out=held_out)
         self.letters = letters
 
     def measure(self, params: Params, text: Text) -> float:
@@ -161,7 +190,11 @@ class WordFrequency(Family):
 
     def derive(self, kept, broken, rng):
         """A word whose counts part the two sides, and a threshold between them."""
-        words = self._words([*kept, *broken])
+        return self.derive_for(None, kept, broken, rng)
+
+    def derive_for(self, prompt, kept, broken, rng):
+        """The same of a thing that the prompt speaks of."""
+        words = self._words(prompt, [*kept, *broken])
         for place in rng.permutation(len(words)):
             word = words[int(place)]
             counts, others = (
@@ -204,12 +237,14 @@ class WordFrequency(Family):
         return text.characters[word.lower()] if self.letters else text.count_word(word)
 
     def _counts(self, text: Text, word: str) -> Sequence[int]:
-        """The count, and another that one might come to: parts of compounds, and words of code."""
+        """The count, and others that one might come to: parts of compounds, words of code, and
+        other forms of the word.
+        """
         if self.letters:
             return (self._count(text, word), readings.letters(text)[word])
-        return self._count(text, word), text.lower_runs[word]
+        return self._count(text, word), text.lower_runs[word], text.roots[root(word)]
 
-    def _words(self, texts: Sequence[Text]) -> Sequence[str]:
+    def _words(self, prompt: Text | None, texts: Sequence[Text]) -> Sequence[str]:
         if self.letters:
             return _RARE_LETTERS
         # Words that occur more than once somewhere leave room for a threshold above one.
@@ -217,7 +252,7 @@ class WordFrequency(Family):
             word for text in texts for word in text.content_words if text.word_counts[word] > 1
         ]
         once = [word for text in texts for word in text.content_words[:20]]
-        return list(dict.fromkeys(_things(often or once, texts) or STOCK))
+        return list(dict.fromkeys(_things(often or once, prompt, texts))) if texts else STOCK
 
 
 class WordOrder(Family):
@@ -268,7 +303,9 @@ class WordOrder(Family):
 FAMILIES: tuple[Family, ...] = (
     Words("keywords:existence", "keywords", False),
     Words("keywords:forbidden_words", "forbidden_words", True),
-    WordFrequency("keywords:frequency", "keyword", "frequency", "relation", letters=False),
+    WordFrequency(
+        "keywords:frequency", "keyword", "frequency", "relation", letters=False, held_out=True
+    ),
     Count(
         "keywords:repeated_words",  # readers found its sentences hard to follow
         lambda text: text.repeated_words,

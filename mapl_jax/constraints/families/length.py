@@ -117,6 +117,7 @@ FAMILIES: tuple[Family, ...] = (
         suits=readings.has_sentences,
         worth=5,
         most=10,
+        held_out=True,
     ),
     Count(
         "length_constraints:first_sentence",

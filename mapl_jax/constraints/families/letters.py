@@ -47,11 +47,17 @@ class InitialLetter(Family):
         return Demands(bounds={f"initial:{self.letter.of(params)}": bounds})
 
 
+# Readers took rules about letters for games that nobody plays with an assistant: for evaluation.
 FAMILIES: tuple[Family, ...] = (
     WordFrequency(
-        "keywords:letter_frequency", "letter", "let_frequency", "let_relation", letters=True
+        "keywords:letter_frequency",
+        "letter",
+        "let_frequency",
+        "let_relation",
+        letters=True,
+        held_out=True,
     ),
-    InitialLetter("keywords:initial_letter", suits=spaced),
+    InitialLetter("keywords:initial_letter", suits=spaced, held_out=True),
     Count(
         "keywords:word_length",
         lambda text: text.longest_word,

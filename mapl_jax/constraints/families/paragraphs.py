@@ -113,7 +113,7 @@ FAMILIES: tuple[Family, ...] = (
             lambda text: max(map(len, map(counted, text.prose.split("\n"))), default=0),
         ),
         suits=lambda text: readings.is_plain(text) and spaced(text),
-        worth=20,
+        worth=40,
         most=150,
     ),
 )

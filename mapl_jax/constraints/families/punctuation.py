@@ -25,7 +25,8 @@ def _mark(
 ) -> Count:
     """Marks of punctuation; those of code, of addresses and of Markdown are none.
 
-    Of most marks people ask for none or for one; a number is for those that end sentences.
+    Of most marks people ask for none or for one; a number is for those that end sentences. Those
+    that few people ask for are held out.
     """
     return Count(
         f"punctuation:{name}",
@@ -77,7 +78,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _mark("question_marks", marks.QUESTION_MARKS, most=3),
     _mark("exclamation_marks", marks.EXCLAMATION_MARKS, most=3),
-    _mark("colons", marks.COLONS),
+    _mark("colons", marks.COLONS, held_out=True),
     _mark(
         "hyphens",
         marks.HYPHENS,
@@ -86,6 +87,7 @@ FAMILIES: tuple[Family, ...] = (
             lambda text: marks.hyphens_in_words(text.marked),
             lambda text: marks.hyphens_and_dashes(text.raw),
         ),
+        held_out=True,
     ),
     _mark(
         "apostrophes",
@@ -100,7 +102,7 @@ FAMILIES: tuple[Family, ...] = (
         readings=(lambda text: len(_PARENTHESIS.findall(text.marked)),),
         held_out=True,
     ),
-    _mark("semicolons", marks.SEMICOLONS),
+    _mark("semicolons", marks.SEMICOLONS, held_out=True),
     _Pairs(
         "punctuation:quotation_marks",
         lambda text: marks.count(text.marked, marks.QUOTATION_MARKS),
@@ -109,6 +111,7 @@ FAMILIES: tuple[Family, ...] = (
             lambda text: 2 * marks.quotations(text.marked),
         ),
         quantity="quotation marks",
+        held_out=True,
     ),
     # Whether there is any comma is asked above.
     _mark("commas", marks.COMMAS, least=2, most=10, held_out=True),

@@ -1,8 +1,8 @@
 """Instructions for a part of the answer, for every part of a kind, or under a condition.
 
 They are asked only of texts whose parts nobody doubts (`readings.clear_sentences` and the like): of
-one whose first line may be a heading, readers find different first sentences. Those of paragraphs
-and lists, which few texts of a conversation have on both sides, are held out for evaluation.
+one whose first line may be a heading, readers find different first sentences. All are held out for
+evaluation: readers found most of them contrived in an everyday request, or they fit few texts.
 """
 
 import math
@@ -35,9 +35,8 @@ class Either(Statistic[Verdicts]):
         statistic: Callable[[Text], Verdicts],
         about: tuple[str, ...],
         suits: Callable[[Text], bool],
-        held_out: bool = False,
     ):
-        super().__init__(id, suits=suits, held_out=held_out)
+        super().__init__(id, suits=suits, held_out=True)
         self.statistic = statistic
         self._demands = Demands(about=about)
 
@@ -222,7 +221,6 @@ def _count(
     worth: int = 1,
     most: float = math.inf,
     readings: Sequence[Callable[[Text], int]] = (),
-    held_out: bool = False,
 ) -> Count:
     return Count(
         f"scope:{name}",
@@ -234,7 +232,7 @@ def _count(
         worth=worth,
         most=most,
         readings=readings,
-        held_out=held_out,
+        held_out=True,
     )
 
 
@@ -244,7 +242,6 @@ def _flag(
     about: tuple[str, ...],
     suits: Callable[[Text], bool] = _CLEAR,
     readings: Sequence[Callable[[Text], bool]] = (),
-    held_out: bool = False,
 ) -> Flag:
     demands = Demands(about=about)
     return Flag(
@@ -252,7 +249,7 @@ def _flag(
         statistic,
         suits=suits,
         readings=readings,
-        held_out=held_out,
+        held_out=True,
         plain_demands=demands,
         negated_demands=demands,
     )
@@ -275,7 +272,6 @@ FAMILIES: tuple[Family, ...] = (
         readings.clear_paragraphs,
         "sentences of the first paragraph",
         ("paragraphs",),
-        held_out=True,
     ),
     _count(
         "last_paragraph_sentences",
@@ -283,7 +279,6 @@ FAMILIES: tuple[Family, ...] = (
         readings.clear_paragraphs,
         "sentences of the last paragraph",
         ("paragraphs",),
-        held_out=True,
     ),
     _count(
         "paragraph_sentences",
@@ -292,7 +287,6 @@ FAMILIES: tuple[Family, ...] = (
         "sentences of a paragraph",
         ("paragraphs",),
         least=2,
-        held_out=True,
     ),
     _count(
         "sentence_commas",
@@ -312,7 +306,6 @@ FAMILIES: tuple[Family, ...] = (
         least=2,
         worth=3,
         readings=(lambda text: max((len(word_tokens(item)) for item in _items(text)), default=0),),
-        held_out=True,
     ),
     LongSentenceCommas(
         "scope:long_sentence_commas", suits=_all_of(_CLEAR, _sure_commas), held_out=True
@@ -330,7 +323,6 @@ FAMILIES: tuple[Family, ...] = (
         "first_sentence_question",
         _of_first(_asks),
         ("character:?", "first sentence"),
-        held_out=True,
     ),
     _flag("first_sentence_exclamation", _of_first(_exclaims), ("character:!", "first sentence")),
     _flag(
@@ -347,15 +339,14 @@ FAMILIES: tuple[Family, ...] = (
         for name, of in (("first", _of_first), ("last", _of_last))
         for who, pronouns, also in (("first", _ME, _US), ("second", _YOU, _YOURS))
     ),
-    _flag("sentence_openings", _openings_differ, ("first word", "sentences"), held_out=True),
+    _flag("sentence_openings", _openings_differ, ("first word", "sentences")),
     _flag(
         "first_sentence_shortest",
         _first_is_shortest,
         ("first sentence", "length_constraints:shortest_sentence", "sentences"),
         _all_of(_CLEAR, readings.sure_order_of_lengths, _has_one_shortest),
-        held_out=True,
     ),
-    _flag("late_exclamation", _exclaims_late, ("character:!", "sentences"), held_out=True),
+    _flag("late_exclamation", _exclaims_late, ("character:!", "sentences")),
     _flag(
         "sentence_full_stops",
         lambda text: all(
@@ -369,27 +360,23 @@ FAMILIES: tuple[Family, ...] = (
         _lengths_of_ends,
         ("first sentence", "last sentence", "sentences"),
         _all_of(_CLEAR, readings.sure_order_of_lengths),
-        held_out=True,
     ),
     Either(
         "scope:question_at_end",
         _places_of_questions,
         ("character:?", "ending"),
         _all_of(_CLEAR, _has_questions),
-        held_out=True,
     ),
     Either(
         "scope:one_question",
         _numbers_of_questions,
         ("character:?",),
         _all_of(_CLEAR, _has_questions),
-        held_out=True,
     ),
     Either(
         "scope:list_numbers",
         _marks_of_lists,
         ("bullets", "numbered lines"),
         _has_list,
-        held_out=True,
     ),
 )

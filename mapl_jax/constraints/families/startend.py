@@ -24,17 +24,21 @@ STOCK_ENDINGS = (
 )
 STOCK_WORDS = ("yes", "sure", "certainly", "today", "first", "thanks", "perhaps", "indeed")
 
-# What people ask an answer to begin with; other words they only ask to leave out there.
-OPENERS = frozenset(
+# What people ask an answer to begin with without saying what to answer, and what they ask to leave
+# out there.
+OPENERS = frozenset("sure well ok okay great hi hello hey certainly absolutely thanks".split())
+OPENERS_LEFT_OUT = OPENERS | frozenset(
     """
-    yes no sure well ok okay thanks thank great good hi hello hey sorry absolutely certainly
-    definitely unfortunately actually first yeah yep nope ah oh wow congratulations maybe perhaps
-    generally basically usually sometimes indeed today
+    yes no good sorry definitely unfortunately actually yeah ah oh hm hmm wow alright right maybe
+    perhaps generally basically usually interesting glad let so it the you your my there this that
+    these they i we he she if as in for to of when while how why here what which is are do can some
+    one most many not i'm it's you're that's here's there's let's i'd i'll i've
     """.split()
 )
 
 _PERSONS = {"first": ("i", "me", "my"), "second": ("you", "your")}
 _CLOSER = 5  # words
+_ENDS = (*marks.FULL_STOPS, *marks.QUESTION_MARKS, *marks.EXCLAMATION_MARKS)
 _AROUND = "quotation marks around everything"
 
 
@@ -92,12 +96,14 @@ class Member(Family):
         places: Callable[[Text], frozenset[str]],
         quantity: str = "",
         asked: Container[str] | None = None,
+        left_out: Container[str] | None = None,
         **options: Unpack[Options],
     ):
         super().__init__(id, **options)
         self.places = places
         self.quantity = quantity
         self.asked = asked
+        self.left_out = left_out
 
     def measure(self, params: Params, text: Text) -> float:
         """+1 or -1."""
@@ -111,8 +117,9 @@ class Member(Family):
             forms.reverse()
         for with_word, without, form in forms:
             words = self._words(with_word, without)
-            if not form and self.asked is not None:
-                words = [word for word in words if word.lower() in self.asked]
+            named = self.left_out if form else self.asked
+            if named is not None:
+                words = [word for word in words if folded(word) in named]
             if words:
                 word = pick(words, rng)
                 # "OK" would ask for capital letters, too.
@@ -138,6 +145,9 @@ class Member(Family):
             text.values[self] = frozenset(map(folded, self.places(text)))
         return text.values[self]
 
+    def _is_one(self, word: str) -> bool:
+        return is_simple(word) or (self.left_out is not None and folded(word) in self.left_out)
+
     def _words(self, with_word: Sequence[Text], without: Sequence[Text]) -> list[str]:
         if not with_word:
             found = frozenset(STOCK_WORDS)
@@ -149,7 +159,7 @@ class Member(Family):
         return sorted(
             word
             for word in found
-            if folded(word) not in taken and len(word) <= 30 and is_simple(word)
+            if folded(word) not in taken and len(word) <= 30 and self._is_one(word)
         )
 
 
@@ -206,7 +216,9 @@ FAMILIES: tuple[Family, ...] = (
         lambda text: _one(text.first_word),
         quantity="first word",
         asked=OPENERS,
+        left_out=OPENERS_LEFT_OUT,
         suits=lambda text: spaced(text) and readings.opens_plainly(text),
+        held_out=True,
     ),
     Member(
         "startend:last_word",
@@ -234,10 +246,13 @@ FAMILIES: tuple[Family, ...] = (
             values={"ends with .": True, "ends with ?": False},
         ),
         negated_demands=Demands(values={"ends with .": False}),
+        held_out=True,
     ),
     Flag(
         "startend:question_end",
         lambda text: marks.count(text.last_character, marks.QUESTION_MARKS) > 0,
+        # Where it breaks off, a question may have been to come.
+        suits=lambda text: text.last_character in _ENDS,
         readings=(
             lambda text: any(mark in text.stripped[-8:] for mark in marks.QUESTION_MARKS),
             lambda text: text.stripped[-1:] in tuple(marks.QUESTION_MARKS),

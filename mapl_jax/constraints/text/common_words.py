@@ -83,6 +83,16 @@ COMMON_WORDS = frozenset(
     """.split()
 )
 
+# What people who care for style ask a writer to leave out; other bans are games.
+FILLERS = frozenset(
+    """
+    very really just actually basically also however maybe perhaps probably definitely simply quite
+    pretty sorry sure certainly absolutely unfortunately obviously literally totally honestly
+    generally usually typically especially often always never thing things stuff lots great good
+    nice amazing awesome fantastic wonderful perfect overall
+    """.split()
+)
+
 # Words that say little about what a text is about; keywords are not drawn from them.
 STOPWORDS = frozenset(
     """

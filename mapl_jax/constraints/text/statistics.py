@@ -122,6 +122,19 @@ class Text:
         return Counter(self.runs)
 
     @kept
+    def roots(self) -> Counter[str]:
+        """The same of what the forms of a word have in common: "trucks" is a "truck"."""
+        counts: Counter[str] = Counter()
+        for word, count in self.lower_runs.items():
+            counts[words.root(word)] += count
+        return counts
+
+    @kept
+    def things(self) -> frozenset[str]:
+        """Words used as nouns, as far as what stands around them tells."""
+        return words.things(self.lower)
+
+    @kept
     def pieces(self) -> int:
         """Pieces between white space in the whole text, as a word processor counts."""
         return len(self.raw.split())

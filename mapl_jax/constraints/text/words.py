@@ -38,6 +38,21 @@ _UNSPACED = re.compile(
 _FORM = re.compile(r"(?:ies|ing|es|ed|er|s|y|e)$")
 _CONTRACTION = re.compile(r"(.+)'(?:s|re|ve|ll|d|m)")
 
+# What stands before a noun and behind it; before a verb.
+_BEHIND = (
+    r"(?=\s*(?:[.,;:!?)\n]|$)|\s+(?:is|are|was|were|and|or|but|of|in|on|at|to|for|from|with|that"
+    r"|which|who|can|will|would|may|might|should|has|have|by|as|if|when|because|so|than)\b)"
+)
+_NOUN = re.compile(
+    r"\b(?:an?|the|my|your|his|her|its|our|their|some|any|no|each|every|these|those|this|many|more"
+    r"|most|few|several|of|about|with|for)\s+(?:[a-z]+\s+)?([a-z]{4,})" + _BEHIND
+)
+_PLURAL = re.compile(r"\b([a-z]{3,}[^s\W\d_]s)(?=\s*[.,;:!?)\n]|\s+(?:and|or|are|were)\b)")
+_VERB = re.compile(
+    r"\b(?:to|i|you|we|they|he|she|it|who|can|could|should|would|will|must|may|might|not|please"
+    r"|let|lets|[a-z]+n['\u2019]t|['\u2019]s)\s+(?:also\s+)?([a-z]{4,})\b"
+)
+
 
 def segments(text: str) -> list[str]:
     """The words of a text by UAX 29, those of underscores alone left out."""
@@ -54,6 +69,12 @@ def stem(word: str) -> str:
 def root(word: str) -> str:
     """What a word has in common with its other forms: "cook" of "cooking" and "cooks"."""
     return _FORM.sub("", word.lower()) if len(word) > 4 else word.lower()
+
+
+def things(text: str) -> frozenset[str]:
+    """Words of a text in lower case that are used as nouns, as far as what is around them tells."""
+    found = {*_NOUN.findall(text), *_PLURAL.findall(text)}
+    return frozenset(found - {*_VERB.findall(text)})
 
 
 def counted(text: str) -> list[str]:

@@ -54,6 +54,62 @@ def _person(name: str, example: str) -> tuple[Form, ...]:
     return tuple(each.replaced(PERSON=name, EXAMPLE=example) for each in forms)
 
 
+def _marked(once: str, never: str, words: str) -> tuple[Form, ...]:
+    """Forms for what certain words show, which the sentences name.
+
+    Args:
+        once: what to do once.
+        never: what not to do at all.
+        words: all that show it.
+    """
+    forms = (
+        form(
+            """
+            ONCE at least once (use WORDS).
+            Please ONCE at least once (use WORDS).
+            {Answer} should ONCE at least once (use WORDS).
+            {Answer} must ONCE at least once, using WORDS.
+            Make sure to ONCE at least once (use WORDS).
+            Can you ONCE at least once (use WORDS)?
+            I'd like {answer} to ONCE at least once (use WORDS).
+            ONCE somewhere in {answer} (use WORDS).
+            Remember to ONCE at least once (use WORDS).
+            In {answer}, ONCE at least once (use WORDS).
+            """,
+            """
+            Could you ONCE somewhere (use WORDS)?
+            Don't forget to ONCE (use WORDS).
+            Please make sure that you ONCE at least once (use WORDS).
+            Somewhere in {answer}, ONCE (use WORDS).
+            I want {answer} to ONCE at least once (use WORDS).
+            """,
+        ),
+        form(
+            """
+            Don't NEVER (no WORDS).
+            Do not NEVER in {answer} (no WORDS).
+            Please don't NEVER (no WORDS).
+            {Answer} should not NEVER (no WORDS).
+            {Answer} must not NEVER anywhere (no WORDS).
+            Don't NEVER anywhere in {answer} (no WORDS).
+            Make sure not to NEVER (no WORDS).
+            Can you answer this, but not NEVER (no WORDS)?
+            I don't want {answer} to NEVER (no WORDS).
+            Never NEVER in {answer} (no WORDS).
+            """,
+            """
+            Could you answer, but not NEVER (no WORDS)?
+            {Answer} shouldn't NEVER at all (no WORDS).
+            Please make sure that you don't NEVER (no WORDS).
+            Make sure that {answer} doesn't NEVER (no WORDS).
+            I'd rather you didn't NEVER (no WORDS).
+            """,
+            negated=True,
+        ),
+    )
+    return tuple(each.replaced(ONCE=once, NEVER=never, WORDS=words) for each in forms)
+
+
 FORMS: dict[str, tuple[Form, ...]] = {
     "detectable_content:number_placeholders": count(
         "placeholder in square brackets (like [name])",
@@ -111,6 +167,57 @@ FORMS: dict[str, tuple[Form, ...]] = {
     ),
     "detectable_content:emoji": thing("emoji", "emojis"),
     "detectable_content:month": thing("month name other than May", "month names other than May"),
+    "detectable_content:hedges": _marked(
+        "hedge", "hedge", '"maybe", "perhaps", "probably", "possibly" or "might"'
+    ),
+    "detectable_content:examples": _marked(
+        "give an example", "give examples", '"for example", "for instance" or "such as"'
+    ),
+    "detectable_content:contractions": (
+        form(
+            """
+            Use at least one contraction, such as "don't" or "it's".
+            Include a contraction ("don't", "it's") in {answer}.
+            Please use at least one contraction (like "don't" or "it's") in {answer}.
+            {Answer} should contain at least one contraction, such as "don't" or "it's".
+            Use contractions ("don't", "it's") in {answer}.
+            {Answer} must use contractions like "don't" or "it's".
+            Make sure to use contractions ("don't", "it's").
+            Can you use contractions like "don't" or "it's"?
+            I'd like you to use contractions ("don't", "it's").
+            Write {answer} with contractions, such as "don't" or "it's".
+            """,
+            """
+            Contractions like "don't" or "it's", please.
+            Could you use contractions such as "don't" or "it's"?
+            There should be contractions ("don't", "it's") in {answer}.
+            Please write it with contractions ("don't", "it's").
+            Put contractions like "don't" or "it's" in {answer}.
+            """,
+        ),
+        form(
+            """
+            Don't use contractions like "don't" or "it's".
+            Do not use any contractions ("don't", "it's") in {answer}.
+            Please don't use any contractions, such as "don't" or "it's".
+            Avoid contractions ("don't", "it's") in {answer}.
+            {Answer} should not contain any contractions ("don't", "it's").
+            Write {answer} without contractions ("don't", "it's").
+            {Answer} must not use contractions such as "don't" or "it's".
+            Can you avoid contractions like "don't" or "it's"?
+            I don't want any contractions ("don't", "it's") in {answer}.
+            Avoid using contractions like "don't" or "it's".
+            """,
+            """
+            No contractions ("don't", "it's"), please.
+            Could you write {answer} without contractions like "don't" or "it's"?
+            There should be no contractions ("don't", "it's") in {answer}.
+            Please avoid contractions such as "don't" or "it's".
+            Make sure {answer} has no contractions ("don't", "it's").
+            """,
+            negated=True,
+        ),
+    ),
     "detectable_content:first_person": _person("first", '"I", "me", "my"'),
     "detectable_content:second_person": _person("second", '"you", "your"'),
 }

@@ -101,14 +101,14 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Please don't start with the word {plain}.
             {Answer} must not begin with the word {plain}.
             {Answer} should not start with {word}.
-            Start {answer} with any word except {word}.
-            Can you start {answer} with a word other than {word}?
+            Never start {answer} with the word {plain}.
+            Can you avoid starting with the word {plain}?
             I don't want {answer} to begin with the word {plain}.
             Avoid {word} as the first word of {answer}.
             """,
             """
-            Use any first word except {word}.
-            Could you begin {answer} with something other than {word}?
+            Never use {word} as the first word.
+            Could you avoid beginning {answer} with {word}?
             The word {plain} should not come first in {answer}.
             Please don't open {answer} with {word}.
             The first word you write must not be {word}.

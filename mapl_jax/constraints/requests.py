@@ -1,0 +1,216 @@
+"""What a request asks for, and which instructions nobody would give along with it.
+
+A recipe in 50 characters, no digits where the question is how many, a question at the end of what
+was to be a fact, a ban on what the request is about: each can be judged, and none is asked for.
+Requests are read by their English words; of one in another language little is known, and little is
+refused.
+"""
+
+import functools
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mapl_jax.constraints.base import Bounds, Demands
+from mapl_jax.constraints.parameters import Params
+from mapl_jax.constraints.registry import family_of
+from mapl_jax.constraints.text.statistics import view
+from mapl_jax.constraints.text.words import root
+
+_ANY: Bounds = (0, math.inf)
+
+
+def _any_of(text: str) -> re.Pattern[str]:
+    """A pattern of words; line breaks and indents of the text are left out of it."""
+    return re.compile(rf"\b(?:{''.join(map(str.strip, text.splitlines()))})\b", re.I)
+
+
+# What an answer of many parts is asked for with, and one that needs some room.
+_LISTED = _any_of(
+    r"""recipes?|stor(?:y|ies)|essays?|poems?|lyrics|lists?|steps?|instructions|itinerary|plans?
+    |speech|letter|script|guide|tutorial|menu|schedule|timeline|directions|summar(?:y|ize)|how to
+    |how (?:do|can|could|would|should) (?:i|you|we|one) (?:make|cook|bake|build|fix|install|set up
+    |prepare|grow|clean|get|start)"""
+)
+_BROAD = _any_of(
+    r"""explain|describe|tips|ideas|advice|suggest\w*|recommend\w*|examples|more about
+    |tell me about|difference|compare|ways|teach me|reasons|benefits|what are (?:some|the best)"""
+)
+_NUMBERS = _any_of(
+    r"""how (?:many|much|long|old|far|tall|big|large|high|deep|often|fast|heavy|hot|cold|soon|late
+    |early|frequently)|when|what (?:year|time|date|day|age|temperature|size|percentage)|recipes?
+    |ingredients|calculate|costs?|prices?|percent|temperature|population|statistics|weigh
+    |phone number"""
+)
+_YES_OR_NO = re.compile(
+    r"(?:(?:and|but|so|ok|okay|well|oh|wow|hmm|also|then|wait|really)\W+)*"
+    + _any_of(
+        r"""is|are|was|were|am|do|does|did|has|have|had|will|would|should|isn't|aren't|wasn't|don't
+        |doesn't|didn't|haven't|can (?:i|it|he|she|they|we|that|this|the|my|a|one|people)
+        |could (?:i|it|he|she|they|we|that|this|the|my)"""
+    ).pattern
+    + r"(?! you (?:have|know|think|recommend|suggest|got)\b)",
+    re.I,
+)
+_FACT = _any_of(
+    r"""who|whose|when|where|which|what(?:'s|\u2019s| is| was| were| year| time| day| color| kind
+    | type| does| did)|how (?:many|much|long|old|far|tall|big|large|high|often)"""
+)
+_REQUEST = _any_of(
+    r"""please|i(?:'d| would) like|i (?:want|need|wanna)|i(?:'m| am) (?:looking|trying|wondering
+    |curious|interested)|help|let me know|wondering|any (?:ideas|tips|other|suggestions|advice)|what
+    |how|why|who|where|when|which|can you|could you|would you|do you|tell|give|show|explain|write
+    |list|describe|suggest|recommend|name|teach|find|compare|create|make me|give me|go ahead|is it
+    |is there|are there"""
+)
+_CLOSING = _any_of(
+    r"""thank(?:s| you)?|thx|ty|(?:good)?bye|good ?night|see you|talk to you|makes sense|i see
+    |got it|appreciate (?:it|that|this|the|your)|will do|i agree|good (?:idea|to know|advice
+    |point)|great idea|that(?:'s| is) (?:all|great|good|awesome|cool|interesting|helpful|fine
+    |true|perfect)|(?:sounds|looks|seems) (?:good|great|like|perfect|delicious|fun|nice
+    |wonderful)"""
+)
+_SENTENCE = re.compile(r"[^.?!\n]+[.?!]*")
+# The least that may be the most, of an answer in many parts and of one that needs some room; and
+# the least that is worth asking for as the least.
+_ROOM: Mapping[str, tuple[int, int, int]] = {
+    "words": (60, 25, 25),
+    "characters": (400, 200, 200),
+    "sentences": (3, 1, 2),
+    "lines": (2, 2, 2),
+    "paragraphs": (2, 1, 2),
+    "length_constraints:longest_paragraph": (30, 20, 25),
+}
+# The smallest number that anyone asks for, as the least and as the most.
+_SMALLEST: Mapping[str, Bounds] = {
+    "words": (10, 5),
+    "characters": (200, 200),
+    "first sentence": (10, 5),
+    "length_constraints:longest_sentence": (15, 9),
+}
+_PARTS = ("first sentence", "length_constraints:longest_sentence")
+_OF_A_TOPIC = (
+    *_PARTS,
+    "length_constraints:longest_paragraph",
+    "paragraphs",
+    "numbers",
+    "examples",
+    "hedges",
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks in the last turn of a conversation.
+
+    Attributes:
+        last: the user's last turn.
+        earlier: what both said before.
+        reply: what that turn answers; empty where it opens the conversation.
+    """
+
+    last: str
+    earlier: str = ""
+    reply: str = ""
+
+    @property
+    def said(self) -> str:
+        """All that was said so far."""
+        return f"{self.earlier}\n{self.last}" if self.earlier else self.last
+
+    @functools.cached_property
+    def asks(self) -> bool:
+        """Whether there is something to answer: not thanks, goodbye, or a remark in passing."""
+        if "?" in self.last or not self.reply or _REQUEST.search(self.last):
+            return True
+        asked_back = "?" in self.reply[-200:]
+        return asked_back and not _CLOSING.search(self.last)
+
+    def unasked(self, demands: Demands) -> str | None:
+        """Why nobody would ask for this with the request; None if nothing speaks against it."""
+        bounds = demands.bounds
+        numbers = bounds.get("numbers", _ANY)
+        if numbers[1] == 0 and self._numbers:
+            return "the answer is a number"
+        if self._yes_or_no and any(
+            name.startswith("first word is ") and value is True
+            for name, value in demands.values.items()
+        ):
+            return "it would be the answer"
+        asks_back = demands.values.get("ends with ?") or bounds.get("character:?", _ANY)[0] > 0
+        fact = self._fact and not self._yes_or_no
+        if asks_back and (fact or self._listed or not self.asks):
+            return "there is nothing to ask back"
+        if self._fact and bounds.get("hedges", _ANY)[0] > 0:
+            return "the answer is certain"
+        if bounds.get("examples", _ANY)[1] == 0 and (self._listed or self._broad):
+            return "examples are what it asks for"
+        if self._fact and any(bounds.get(name, _ANY)[0] > 0 for name in _PARTS):
+            return "the answer is short"
+        if not self.asks and (
+            demands.phrases or any(bounds.get(name, _ANY)[0] > 0 for name in _OF_A_TOPIC)
+        ):
+            return "there is no topic"
+        return self._too_little(bounds) or self._banned(bounds)
+
+    def _too_little(self, bounds: Mapping[str, Bounds]) -> str | None:
+        for name, (low, high) in bounds.items():
+            least, most = _SMALLEST.get(name, (0, 0))
+            if 0 < low < least or high < most:
+                return f"nobody counts so few {name}"
+            if name not in _ROOM or not (self._listed or self._broad):
+                continue
+            of_many, of_some, worth = _ROOM[name]
+            if high < (of_many if self._listed else of_some):
+                return f"it needs more {name} than {high:g}"
+            if 0 < low < worth:
+                return f"of {name} it has more than {low:g} in any case"
+        return None
+
+    def _banned(self, bounds: Mapping[str, Bounds]) -> str | None:
+        for name, (_, high) in bounds.items():
+            kind, _, word = name.partition(":")
+            if kind == "word" and high == 0 and root(word) in self._roots:
+                return f"it speaks of {word!r}"
+        return None
+
+    @functools.cached_property
+    def _roots(self) -> frozenset[str]:
+        return frozenset(view(self.last).roots)
+
+    @functools.cached_property
+    def _listed(self) -> bool:
+        return _LISTED.search(self.last) is not None
+
+    @functools.cached_property
+    def _broad(self) -> bool:
+        return _BROAD.search(self.last) is not None
+
+    @functools.cached_property
+    def _numbers(self) -> bool:
+        return _NUMBERS.search(self.last) is not None
+
+    @functools.cached_property
+    def _question(self) -> str:
+        """The last sentence that asks, or the first one."""
+        found = [each.strip() for each in _SENTENCE.findall(self.last)]
+        asking = [each for each in found if each.endswith("?")]
+        return (asking[-1:] or found[:1] or [""])[0]
+
+    @functools.cached_property
+    def _yes_or_no(self) -> bool:
+        return _YES_OR_NO.match(self._question) is not None
+
+    @functools.cached_property
+    def _fact(self) -> bool:
+        return self._yes_or_no or _FACT.search(self._question) is not None
+
+
+def unasked(id: str, params: Params, request: Request) -> str | None:
+    """Why nobody would ask for this with a request; None if nothing speaks against it.
+
+    Raises:
+        ValueError: unknown id.
+    """
+    return request.unasked(family_of(id).demands(params))
