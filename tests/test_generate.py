@@ -1,6 +1,7 @@
 """The generate command, as a user runs it."""
 
 import dataclasses
+import io
 import json
 
 import jax
@@ -288,3 +289,10 @@ def test_a_reward_model_is_refused(tokenizer, prompts, tmp_path):
     assert result.stderr.splitlines() == [
         f"error: {folder} is a reward model, which cannot answer; give a policy"
     ]
+
+
+@pytest.mark.parametrize("encoding", [("utf-8", "strict"), ("ascii", "surrogateescape")])
+def test_typed_bytes_that_are_no_text_are_told(encoding):
+    typed = io.TextIOWrapper(io.BytesIO(b"\xff\xfe\x00\n"), *encoding)
+    with pytest.raises(UserError, match="what was typed is no UTF-8 text"):
+        generate.converse(lambda _: pytest.fail("it was asked"), typed)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from mapl_jax.data.parse import BadRecord
+from mapl_jax.data.tools import read_of
 
 # Words in the name of a column, or of a field of a message, that change what is said ...
 _MEANING = frozenset(
@@ -53,6 +54,7 @@ def unread_fields(value: object) -> Iterator[str]:
     if isinstance(value, dict):
         if is_spoken(value):
             read = {"role", "content"} if "role" in value else {"from", "value"}
+            read |= read_of(value.get("role"))
             yield from (k for k, v in value.items() if k not in read and not is_missing(v))
         else:
             value = list(value.values())

@@ -23,6 +23,8 @@ from mapl_jax.runtime.errors import UserError
 WINDOW = 1024
 # Rows that may stay open from one window to the next.
 OPEN_ROWS = 64
+# Rows of a whole run: a list of them is some ten gigabytes.
+MOST_ROWS = 10**8
 # Where short rows are less full than this, and longer ones are needed anyway, all take longer ones.
 FULL = 0.97
 
@@ -149,6 +151,7 @@ def make_plan(
             f"train.rows_per_batch ({rows_per_batch}) must be a multiple of train.accumulation "
             f"({accumulation}) times the data parts of the mesh ({data_parts})"
         )
+    _check_size(lengths, row_length, rows_per_batch, epochs, max_steps)
     # How often the row length is doubled for each trie, and what batches there are.
     doublings = np.ceil(np.log2(np.maximum(-(-lengths // row_length), 1))).astype(int)
     shapes = {
@@ -175,6 +178,18 @@ def make_plan(
     sizes = {"leaves": leaves, "comparisons": comparisons}
     sizes["scored"] = lengths if scored is None else scored
     return _plan(batches, shapes, lengths, sizes, tuple(epoch_steps))
+
+
+def _check_size(
+    lengths: np.ndarray, row_length: int, rows_per_batch: int, epochs: int, max_steps: int | None
+) -> None:
+    """A plan of more rows would take all memory, and hours, before the first step."""
+    steps = max_steps or epochs * -(-int(np.sum(lengths)) // (row_length * rows_per_batch))
+    if steps * rows_per_batch > MOST_ROWS:
+        raise UserError(
+            f"{steps:,} steps of {rows_per_batch:,} rows are more than the {MOST_ROWS:,} rows "
+            "that can be planned; take less of train.steps, train.epochs or train.rows_per_batch"
+        )
 
 
 def _plan(

@@ -9,6 +9,8 @@ from mapl_jax.runtime.files import parse_json
 # Names of the turns that bring the result of a tool, and of those that call one (ShareGPT).
 RESULTS = ("tool", "function", "observation", "ipython")
 CALL = "function_call"
+# What the result of a tool says of its call.
+NAMES = ("name", "tool_call_id")
 
 
 def fields_of(item: Mapping[str, object], part: str) -> dict[str, object]:
@@ -29,8 +31,13 @@ def fields_of(item: Mapping[str, object], part: str) -> dict[str, object]:
     if item.get("tools"):
         found["tools"] = tools_of(item["tools"], part)
     if item["role"] in RESULTS:
-        found |= {key: item[key] for key in ("name", "tool_call_id") if item.get(key)}
+        found |= {key: _text(item[key], part) for key in NAMES if item.get(key)}
     return found
+
+
+def read_of(role: object) -> set[str]:
+    """The fields of a message of some role that are read here."""
+    return {"tools", "tool_calls", CALL, *(NAMES if role in RESULTS else ())}
 
 
 def tools_of(value: object, part: str) -> list[dict[str, object]]:
@@ -45,19 +52,30 @@ def _call(call: dict[str, object], part: str) -> dict[str, object]:
     function = call.get("function", call)
     arguments = function.get("arguments", {}) if isinstance(function, dict) else None
     if isinstance(arguments, str):  # templates write them as JSON, and would do so twice
-        (arguments,) = _objects(arguments or "{}", part)
+        arguments = _json(arguments or "{}", part)
     if not isinstance(arguments, dict):
         raise _bad(part)
     read = {"type": "function", "function": {"name": _name(call, part), "arguments": arguments}}
-    return read | ({"id": call["id"]} if call.get("id") else {})
+    return read | ({"id": _text(call["id"], part)} if call.get("id") else {})
 
 
 def _name(tool: dict[str, object], part: str) -> str:
     function = tool.get("function", tool)
     name = function.get("name") if isinstance(function, dict) else None
-    if not isinstance(name, str) or not name:
+    return _text(name, part)
+
+
+def _text(value: object, part: str) -> str:
+    if not isinstance(value, str) or not value:
         raise _bad(part)
-    return name
+    return value
+
+
+def _json(text: str, part: str) -> object:
+    try:
+        return parse_json(text)
+    except ValueError:
+        raise _bad(part) from None
 
 
 def _objects(value: object, part: str) -> list[dict[str, object]]:
@@ -66,9 +84,10 @@ def _objects(value: object, part: str) -> list[dict[str, object]]:
             value = parse_json(value)
         except ValueError:
             raise _bad(part) from None
+        value = _json(value, part)
     some = value if isinstance(value, list) else [value]
     found: list[dict[str, object]] = [item for item in some if isinstance(item, dict)]
-    if len(found) < len(some):
+    if len(found) < len(some) or not some:
         raise _bad(part)
     return found
 
@@ -76,8 +95,8 @@ def _objects(value: object, part: str) -> list[dict[str, object]]:
 def _bad(part: str) -> BadRecord:
     return BadRecord(
         "tools in an unknown form",
-        f"{part} has tools or calls that are no objects with a 'name' (and 'arguments'); write "
-        "them as OpenAI does",
+        f"{part} has tools or calls that are no objects with a 'name' (and 'arguments'), or whose "
+        "names and ids are no text; write them as OpenAI does",
     )
 
 

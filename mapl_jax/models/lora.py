@@ -58,6 +58,8 @@ class Lora:
 
     def __post_init__(self) -> None:
         settings.check(self, "lora")
+        if self.layers and not self.rank:
+            raise UserError("lora.layers counts layers with adapters; set lora.rank as well")
         if unknown := [name for name in self.names if name not in TARGETS]:
             raise UserError(
                 f"lora.targets has {', '.join(map(repr, unknown))}; choose from "

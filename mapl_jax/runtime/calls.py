@@ -117,6 +117,8 @@ def _words(hint: object) -> str:
         *first, last = [_words(option) for option in inner]
         return f"{', '.join(first)} or {last}" if first else last
     if kind is collections.abc.Sequence:
+        if inner[0] is object:
+            return "a list"
         each = typing.get_args(inner[0]) or inner
         return f"a list of {' or '.join(_MANY.get(_kind(x), 'messages') for x in each)}"
     return _WORDS.get(typing.cast(type, kind), f"a {getattr(kind, '__name__', kind)}")

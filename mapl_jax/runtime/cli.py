@@ -135,7 +135,9 @@ def launch(
     console.set_verbosity("quiet" if shared.quiet else "verbose" if shared.verbose else "normal")
     # What is imported by now stays; the collector need not look at it again and again.
     gc.freeze()
-    _run(command, found, together, debug)
+    signals.leave()
+    with signals.answered():
+        _run(command, found, together, debug)
 
 
 def fail(message: str, *, at_once: bool = False) -> None:
@@ -200,7 +202,6 @@ def _run(
 ) -> None:
     """Calls a command, and says in one line what a user can mend."""
     several = False
-    signals.leave()
     try:
         several = command.distributed and distributed.start(together)
         console.detail(f"command: {given.command}", _versions())
@@ -231,11 +232,14 @@ def _run(
             at_once=True,
         )
     except Stopped as stopped:
+        goes_on = "the same command goes on from there"
+        if not stopped.saved:
+            goes_on = "what was finished by then is kept; run the same command again"
         if not several or distributed.is_main_process():
-            console.result(
-                f"stopped {stopped.where}, as asked to by SIGTERM; the same command goes on from "
-                f"there: {given.command}"
-            )
+            where = f"stopped {stopped.where}".strip()
+            console.result(f"{where}, as asked to by SIGTERM; {goes_on}: {given.command}")
+        if not stopped.saved:
+            os._exit(signals.STOPPED)
     except KeyboardInterrupt:
         console.interrupted()
         os._exit(signals.INTERRUPTED)

@@ -43,14 +43,15 @@ class Unjoined(UserError):
 
 
 class Stopped(BaseException):
-    """A run ends early because it was asked to; nothing is lost.
+    """A command ends early because it was asked to; nothing is lost.
 
     No `Exception`, so that nothing on the way takes it for a failure of its own.
 
     Attributes:
-        where: how far the run is.
+        where: how far it is; empty where a command does not say.
+        saved: whether that is a checkpoint, or the end of the training.
     """
 
-    def __init__(self, where: str):
+    def __init__(self, where: str = "", *, saved: bool = False):
         super().__init__(where)
-        self.where = where
+        self.where, self.saved = where, saved

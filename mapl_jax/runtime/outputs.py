@@ -99,6 +99,8 @@ def check_folder(path: Name, own: Mark, inputs: Iterable[Name] = ()) -> Path:
 
 def _free(path: Name, inputs: Iterable[Name]) -> Path:
     """Where an output lies, which is no input and can be written."""
+    if not os.fspath(path):
+        raise UserError("there is no place to write to; give one that has a name")
     target = Path(os.path.realpath(local(path)))
     for name in inputs:
         if not os.fspath(name) or is_address(name):
@@ -136,10 +138,13 @@ def replacing(target: Path, own: Mark = whole) -> Iterator[Path]:
     if not distributed.is_main_process():
         yield part
     else:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        files.sweep(target.parent, target.name)
-        _bring_back(target)
-        part.mkdir()
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            files.sweep(target.parent, target.name)
+            _bring_back(target)
+            part.mkdir()
+        except OSError as error:
+            raise UserError(f"cannot write {target}: {error.strerror or error}") from error
         try:
             yield part
             files.seal(part)

@@ -26,8 +26,7 @@ def local(path: str | os.PathLike[str]) -> Path:
             f"{text} is no path, and only runs and models may lie in a bucket; mount the bucket as "
             "a folder (launch/mount_bucket.sh does) and give the folder"
         )
-    if _CONTROL.search(text):
-        raise UserError(f"{brief(text)!r} holds a control character; give it another name")
+    _check(text)
     try:
         found = Path(text).expanduser()
         found.stat()
@@ -44,7 +43,12 @@ def local(path: str | os.PathLike[str]) -> Path:
 
 
 def cache_path(address: str | os.PathLike[str], kind: str) -> Path:
-    """The folder of this machine for an address."""
+    """The folder of this machine for an address.
+
+    Raises:
+        UserError: it holds a control character.
+    """
+    _check(os.fspath(address))
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     name = hashlib.sha256(os.fspath(address).rstrip("/").encode()).hexdigest()[:24]
     return cache / "mapl_jax" / kind / name
@@ -54,6 +58,11 @@ def lock_of(path: str | os.PathLike[str]) -> Path:
     """The lock of a folder that one process of this machine works in."""
     name = os.fspath(path) if is_address(path) else os.path.realpath(local(path))
     return cache_path(name, "locks").with_suffix(".lock")
+
+
+def _check(text: str) -> None:
+    if _CONTROL.search(text):
+        raise UserError(f"{brief(text)!r} holds a control character; give it another name")
 
 
 def brief(text: str) -> str:

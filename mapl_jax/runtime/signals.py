@@ -1,13 +1,21 @@
-"""Ctrl-C and SIGTERM while a command is imported, which takes seconds; imports nothing slow."""
+"""Ctrl-C and SIGTERM while a command is imported, which takes seconds, and SIGTERM from then on.
 
+Imports nothing slow.
+"""
+
+import contextlib
 import itertools
 import os
 import signal
 import sys
+import threading
+from collections.abc import Iterator
 from types import FrameType
 
+from mapl_jax.runtime.errors import Stopped
+
 INTERRUPTED = 128 + signal.SIGINT
-_STOPPED = 128 + signal.SIGTERM
+STOPPED = 128 + signal.SIGTERM
 
 
 def listen() -> None:
@@ -30,12 +38,31 @@ def leave() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+@contextlib.contextmanager
+def answered() -> Iterator[None]:
+    """Within, SIGTERM raises `Stopped` once, unless it was arranged by others."""
+    alone = threading.current_thread() is threading.main_thread()
+    if not alone or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _raised)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _raised(_: int, __: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Stopped
+
+
 def _interrupted(_: int, __: FrameType | None) -> None:
     _end("interrupted", INTERRUPTED)
 
 
 def _stopped(_: int, __: FrameType | None) -> None:
-    _end("stopped before anything began, as asked to by SIGTERM; run the same command", _STOPPED)
+    _end("stopped before anything began, as asked to by SIGTERM; run the same command", STOPPED)
 
 
 def _end(line: str, status: int) -> None:

@@ -34,7 +34,7 @@ def register(name: str, make: Callable[[], object]) -> None:
         make: a class, or another function that makes the callback of a run.
 
     Raises:
-        ValueError: the name cannot stand in a list of names.
+        ValueError: the name cannot stand in a list of names, or it makes nothing.
 
     Example:
         >>> from mapl_jax.training import callbacks
@@ -46,8 +46,10 @@ def register(name: str, make: Callable[[], object]) -> None:
         'that is enough'
         >>> callbacks.unregister("short")
     """
-    if not name.strip() or "," in name:
+    if not isinstance(name, str) or not name.strip() or "," in name:
         raise ValueError(f"{name!r} is no name of a callback: it needs text without a comma")
+    if not callable(make):
+        raise ValueError(f"callback {name}: {make!r} is no class and no function that makes one")
     CALLBACKS[name] = make
 
 

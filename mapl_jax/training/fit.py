@@ -140,7 +140,7 @@ class Fit:
                 state = trainer.first_state(first)
             del first
             state = self._loop(state, frozen, start, references[0], evaluations, checkpoints, watch)
-            self.preemption.where = "after training"
+            self.preemption.where, self.preemption.saved = "after training", True
             self.preemption.check()
             last = int(jax.device_get(state.step))
             if watch.reason and last > start:

@@ -134,7 +134,7 @@ def train(
             if ends:
                 break
             if stops:
-                raise Stopped(f"after step {done} of {schedule.steps}")
+                raise Stopped(f"after step {done} of {schedule.steps}", saved=True)
     return state
 
 

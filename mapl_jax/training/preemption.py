@@ -28,11 +28,12 @@ class Preemption:
 
     Attributes:
         where: what `Stopped` says of how far the run is.
+        saved: whether all that it trained is saved by then.
     """
 
     def __init__(self) -> None:
         """Listens only once it is opened."""
-        self.where = "before training"
+        self.where, self.saved = "before training", False
         self._asked = False
         self._interrupts = True
         self._places = 0
@@ -59,7 +60,7 @@ class Preemption:
             return
         self._asked = True
         if self._interrupts:
-            raise Stopped(self.where)
+            raise Stopped(self.where, saved=self.saved)
 
     def reached(self) -> bool:
         """Whether to stop here; every process calls it at the same places, in the same order."""
@@ -71,7 +72,7 @@ class Preemption:
     def check(self) -> None:
         """A place to stop at, outside of training."""
         if self.reached():
-            raise Stopped(self.where)
+            raise Stopped(self.where, saved=self.saved)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -84,7 +85,7 @@ class Preemption:
         """Within, and within `held`, a request is acted on at once."""
         with self._mode(interrupts=True):
             if self._asked:
-                raise Stopped(self.where)
+                raise Stopped(self.where, saved=self.saved)
             yield
 
     @contextlib.contextmanager

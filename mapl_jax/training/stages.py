@@ -22,7 +22,8 @@ def check(settings: RunSettings) -> None:
             "no model to start from, and only the demonstration makes one; set "
             "--config.model.path to a folder (configs/sft.py leaves one) or a hub name"
         )
-    for run in filter(None, (first, settings.settled())):
+    # Also what the demonstration has in its own words.
+    for run in filter(None, (first, settings, settings.settled())):
         trainer.check(run)
         trunk.check(run)
     distributed.check_joined()

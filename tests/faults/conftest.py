@@ -4,23 +4,33 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import multiprocessing
 import os
 import random
 import signal
 import socket
-import subprocess
-import sys
 import time
+from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from faults import recorded
 from safetensors.numpy import load_file
 
 from mapl_jax.training.metrics import TIMING_KEYS, read_metrics
 
 ROOT = Path(__file__).parents[2]
-RECORDER = Path(__file__).with_name("recorded.py")
+# What a run imports, some of it only where it needs it.
+PRELOADED = [
+    "faults.recorded",
+    "datasets",
+    "grain.python",
+    "transformers.tokenization_utils_tokenizers",
+]
+# As in tests/conftest.py: most of the time of a small run is that of XLA's compiler.
+FAST = "--xla_backend_optimization_level=0"
 PATIENCE = 300
 SHAPE = [
     "--config.model.width=32",
@@ -69,31 +79,38 @@ def policy_settings(generate=0):
 class Running:
     """A process of a run and what it says."""
 
-    process: subprocess.Popen
+    process: BaseProcess
     log: Path
 
     @property
     def output(self):
-        return self.log.read_text(errors="replace")
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def wait(self, timeout=PATIENCE):
         """The exit status."""
-        try:
-            return self.process.wait(timeout)
-        finally:
-            self.kill()
+        self.process.join(timeout)
+        ended = self.process.exitcode
+        self.kill()
+        assert ended is not None, self.output
+        return ended
+
+    def stop(self):
+        """SIGTERM."""
+        self.process.terminate()
 
     def kill(self):
         """SIGKILL, to it and to the workers it started."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+        if self.process.exitcode is None:
+            with contextlib.suppress(ProcessLookupError):  # it leads no group yet
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.kill()
+            self.process.join()
 
-    def wait_for(self, happens, pause=0.001):
+    def wait_for(self, happens, pause=0.005):
         """Waits until something is the case; False if the run ends before."""
         deadline = time.monotonic() + PATIENCE
         while not happens():
-            if self.process.poll() is not None:
+            if self.process.exitcode is not None:
                 return False
             assert time.monotonic() < deadline, self.output
             time.sleep(pause)
@@ -101,7 +118,7 @@ class Running:
 
 
 class Runs:
-    """Starts runs."""
+    """Starts runs, each forked off a process that has imported what they import."""
 
     tiny = TINY
 
@@ -109,6 +126,14 @@ class Runs:
         self.folder = folder
         self.logs = itertools.count()
         self.started = []
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload(PRELOADED)
+        with pytest.MonkeyPatch.context() as patch:
+            # Before Python 3.14 it looks for what to import nowhere else.
+            patch.setenv("PYTHONPATH", os.pathsep.join((str(ROOT), str(ROOT / "tests"))))
+            # The same small programs are compiled by start after start.
+            patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+            forkserver.ensure_running()
 
     def start(
         self, workdir, *arguments, config="rm", settings=TINY, devices=1, record=None, pace=None
@@ -124,25 +149,18 @@ class Runs:
             record: file that is told which samples are in the rows that the process brings.
             pace: seconds that it rests after every line of its log.
         """
-        changed = record is not None or pace is not None
-        command = [sys.executable, *([RECORDER] if changed else ["-m", "mapl_jax.train"])]
-        command += [f"--config=configs/{config}.py", *settings, f"--workdir={workdir}", *arguments]
+        command = [f"--config=configs/{config}.py", *settings, f"--workdir={workdir}"]
         log = self.folder / f"log-{next(self.logs)}.txt"
-        environment = os.environ | {
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-            "PYTHONPATH": str(ROOT),
+        environment = {
+            "XLA_FLAGS": f"{FAST} --xla_force_host_platform_device_count={devices}",
             "RECORD": str(record or ""),
             "PACE": str(pace or ""),
+            "SPOILED": os.environ.get("SPOILED", ""),
         }
-        with log.open("wb") as file:
-            process = subprocess.Popen(
-                list(map(str, command)),
-                cwd=ROOT,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env=environment,
-            )
+        process = self.context.Process(
+            target=recorded.run, args=([*map(str, [*command, *arguments])], log, environment)
+        )
+        process.start()
         running = Running(process, log)
         self.started.append(running)
         return running
@@ -312,7 +330,7 @@ def killed(runs, workdir, aim, rng, folder=None, where=None, delays=DELAYS, **op
         if running.wait_for(lambda: found[aim]() or past()):
             hit = found[aim]()
             time.sleep(rng.choice(delays) * rng.random())
-            if running.process.poll() is None:
+            if running.process.exitcode is None:
                 return hit
         assert running.wait() == 0, running.output
         return False

@@ -10,11 +10,14 @@ import os
 import sys
 import time
 import types
+from pathlib import Path
 
 from mapl_jax import train
 from mapl_jax.data import loader
 from mapl_jax.runtime import cli
 from mapl_jax.training import fit, metrics, trainer
+
+ROOT = Path(__file__).parents[2]
 
 
 class Recorded(loader.Batches):
@@ -45,11 +48,30 @@ class Paced(metrics.MetricsWriter):
         time.sleep(float(os.environ["PACE"]))
 
 
-if __name__ == "__main__":
-    if os.environ.get("RECORD"):
+def run(arguments, log, environment):
+    """The command in a process that was forked off one which has imported everything.
+
+    Args:
+        arguments: of the command.
+        log: file for what it prints.
+        environment: its variables, beside those of the process that it was forked off.
+    """
+    os.setsid()
+    os.chdir(ROOT)
+    with open(log, "wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.environ.update(environment)
+    if environment["RECORD"]:
         # For the trainer alone: what is evaluated has batches of its own.
         trainer.loader = types.SimpleNamespace(**{**vars(loader), "Batches": Recorded})
-    if os.environ.get("PACE"):
+    if environment["PACE"]:
         fit.MetricsWriter = Paced
-    sys.argv[0] = train.__file__
-    cli.launch(train.main, name="train", config="configs/rm.py", distributed=True)
+    sys.argv = [train.__file__, *arguments]
+    cli.launch(
+        train.main,
+        name="train",
+        config="configs/rm.py",
+        settings=[train.Settings],
+        distributed=True,
+    )

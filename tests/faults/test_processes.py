@@ -1,6 +1,5 @@
 """Several processes are one run: they train together, stop together and end together."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -249,7 +248,7 @@ def test_a_run_goes_on_with_other_devices_and_processes(runs, tools, tmp_path):
 
     # Two processes; one is asked to stop, and both do.
     two = until_saved(runs.start_two(folder, CALM, records=named(2)))
-    os.kill(two[1].process.pid, signal.SIGTERM)
+    two[1].stop()
     assert [running.wait() for running in two] == [0, 0], two[0].output + two[1].output
     assert "on 2 x cpu" in two[0].output
     assert said_by(two[0])[-1].startswith("stopped "), two[0].output

@@ -1,4 +1,4 @@
-"""A signal while a command is imported ends it in one line."""
+"""A signal ends a command in one line, while it is imported and while it works."""
 
 import signal
 import subprocess
@@ -34,6 +34,38 @@ def test_a_signal_during_imports_is_answered_in_one_line(number, status, line):
         said = process.communicate()[1].decode()
     assert process.returncode == status
     assert said.startswith(line) and said.count("\n") == 1
+
+
+WORK = """
+import time
+from mapl_jax.runtime import cli
+def main(_):
+    print("working", flush=True)
+    time.sleep(60)
+cli.launch(main, name="work")
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "line"),
+    [
+        (signal.SIGINT, 130, "interrupted\n"),
+        (
+            signal.SIGTERM,
+            143,
+            "stopped, as asked to by SIGTERM; what was finished by then is kept; run the same "
+            "command again: python -m mapl_jax.work\n",
+        ),
+    ],
+)
+def test_a_signal_while_a_command_works_is_answered_in_one_line(number, status, line):
+    command = [sys.executable, "-c", WORK]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+        assert process.stdout.readline() == "working\n"
+        process.send_signal(number)
+        said = process.communicate()[0]
+    assert (process.returncode, said) == (status, line)
 
 
 def test_signals_of_other_programs_are_left_alone():
