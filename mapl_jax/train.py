@@ -105,8 +105,7 @@ def start(config: ConfigDict, folder: RunFolder, command: str) -> Trained:
 def run(config: Config, folder: RunFolder, command: str, preemption: Preemption) -> Trained:
     """One run, from its data to its report and its model; asked to stop, it raises `Stopped`."""
     # -------- Settings and mesh -------------------------------------------------------------
-    began = time.perf_counter()
-    preemption.where, preemption.saved = "before training", False
+    began, preemption.where, preemption.saved = time.perf_counter(), "before training", False
     settings = from_section(Settings, config)
     objective, mesh = trainer.objective_of(settings), sharding.make_mesh(settings.mesh)
     say(f"run folder: {folder.path}")

@@ -55,8 +55,9 @@ def _call(call: dict[str, object], part: str) -> dict[str, object]:
         arguments = _json(arguments or "{}", part)
     if not isinstance(arguments, dict):
         raise _bad(part)
-    read = {"type": "function", "function": {"name": _name(call, part), "arguments": arguments}}
-    return read | ({"id": _text(call["id"], part)} if call.get("id") else {})
+    named = {"name": _name(call, part), "arguments": arguments}
+    found = {"id": _text(call["id"], part)} if call.get("id") else {}
+    return {"type": "function", "function": named, **found}
 
 
 def _name(tool: dict[str, object], part: str) -> str:
@@ -80,10 +81,6 @@ def _json(text: str, part: str) -> object:
 
 def _objects(value: object, part: str) -> list[dict[str, object]]:
     if isinstance(value, str):
-        try:
-            value = parse_json(value)
-        except ValueError:
-            raise _bad(part) from None
         value = _json(value, part)
     some = value if isinstance(value, list) else [value]
     found: list[dict[str, object]] = [item for item in some if isinstance(item, dict)]

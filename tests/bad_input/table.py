@@ -98,6 +98,8 @@ CHOICES = {
 }
 # Plain flags: command, config, flag, what is said.
 FLAGS = [
+    ("train", "rm:tiny", "--config.lora.layers=1", "lora.layers counts layers with adapters; set"),
+    ("train", "dpo", "--config.loss.type=x", "loss: unknown loss 'x'; choose from sigmoid, "),
     ("plan", "rm", "--trie_tokens=0", "--trie_tokens is 0; it must be a whole number, at least 1"),
     ("bench", "bench", "--steps=0", "--steps is 0; it must be a whole number, at least 1"),
     ("bench", "bench", "--pairs=-5", "--pairs is -5; it must be a whole number, at least 1"),
@@ -122,7 +124,61 @@ MODELS = (None, 5, [], b"x")
 WRONG_TEXTS = ("a", None, 5, [None], [5], [b"a"], {"a": 1})
 NO_NUMBER = (1.5, "2", None, True, -1, 0)
 # Function, its arguments, what is said. REWARD and POLICY stand for models that are there.
-REWARD, POLICY = "the reward model", "the policy"
+REWARD, POLICY, CONFIG = "the reward model", "the policy", "the config"
+
+
+class Misspelled:
+    """A callback of which one method is never called."""
+
+    def on_stepp(self, step, metrics):
+        """Is no hook."""
+
+
+# Turns of a tool or of who calls it -> nothing that templates could write.
+TURNS = [
+    *(
+        {"role": "tool", "content": "x", key: value}
+        for key in ("name", "tool_call_id")
+        for value in (5, ["a"])
+    ),
+    *(
+        {"role": "function_call", "content": text}
+        for text in ("x", "[]", "5", '{"name": "f", "arguments": "{"}')
+    ),
+    *(
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"function": {"name": "f", "arguments": text}}],
+        }
+        for text in (
+            "{",
+            "[]",
+            "[{}]",
+            "[1]",
+            "null",
+            "5",
+            '{"a": NaN}',
+            '{"a": 1e999}',
+            '{"a": "\\ud800"}',
+            "[" * 10**5,
+        )
+    ),
+    {"role": "assistant", "content": "", "tool_calls": [{"id": [1], "function": {"name": "f"}}]},
+    {"role": "assistant", "content": "", "tool_calls": [{"id": 5}]},
+    {"role": "assistant", "content": "x", "function_call": 5},
+]
+TOOLS = (
+    5,
+    "x",
+    [5],
+    [{"name": 5}],
+    {"function": 5},
+    "[1]",
+    '[{"name": "f", "x": NaN}]',
+    '[{"name": "a\\ud800"}]',
+    True,
+)
 
 
 def calls():
@@ -192,6 +248,23 @@ def calls():
         ("nowhere.jsonl", "nowhere.jsonl"),
     ):
         yield "load_pairs", (data,), {}, said
+    for turn in TURNS:
+        given = {**PAIR, "prompt": [USER, turn, USER]}
+        yield "load_pairs", ([given],), {}, "record 1: message 2 of prompt has tools or calls that"
+    for tools in TOOLS:
+        yield "load_pairs", ([{**PAIR, "tools": tools}],), {}, "record 1: tools has tools or calls"
+    for name in ("a\0b", "\ud800"):
+        said = "holds a control character"
+        yield "evaluate_model", (POLICY, [PAIR]), {"reference": name}, said
+        yield "export_model", (REWARD, name, [PAIR]), {}, said
+    yield "export_model", (REWARD, "", [PAIR]), {}, "there is no place to write to"
+    for given, said in (
+        (5, "callbacks is 5; it must be a list$"),
+        ([5], "int is no callback: it needs some of the methods on_step"),
+        ([Misspelled], "type is a class; give an object of it"),
+        ([Misspelled()], "callback Misspelled: nothing calls on_stepp; did you mean on_step"),
+    ):
+        yield "train_model", (CONFIG, [PAIR]), {"callbacks": given}, said
     for name, value in (("limit", -1), ("limit", 1.5), ("limit", "x"), ("limit", 10**15)):
         yield "load_pairs", ("demo",), {name: value}, "limit is .*; it must be a whole number"
     for name in ("on_error", "format", "columns"):

@@ -46,7 +46,8 @@ def test_a_command_says_its_line(command_name, bench, preset):
 @pytest.fixture(scope="module")
 def models(shared):
     named = {table.REWARD: "reward", table.POLICY: "policy"}
-    return {words: mapl_jax.load_model(shared / name) for words, name in named.items()}
+    loaded = {words: mapl_jax.load_model(shared / name) for words, name in named.items()}
+    return loaded | {table.CONFIG: mapl_jax.load_config("rm:tiny")}
 
 
 def test_a_function_says_its_line(models, tmp_path, monkeypatch):

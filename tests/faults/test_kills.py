@@ -7,7 +7,7 @@ import pytest
 from mapl_jax.training import restore
 
 
-def test_three_kills_a_second_run_and_a_request_to_stop_change_nothing(
+def test_three_kills_another_run_and_a_request_to_stop_change_nothing(
     runs, undisturbed, tools, tmp_path
 ):
     folder = tmp_path / "run"
@@ -15,7 +15,8 @@ def test_three_kills_a_second_run_and_a_request_to_stop_change_nothing(
     soon = {"pace": 0.5, "delays": [0.0, 0.01, 0.1]}
     assert tools.killed(runs, folder, "a good checkpoint", rng, **soon)
 
-    running = runs.start(folder, pace=0.5)
+    # Slower, so that training goes on while the other run is refused.
+    running = runs.start(folder, pace=3)
     assert running.wait_for(tools.moments(running, folder)["training"]), running.output
     with pytest.raises(
         AssertionError, match=f"is in use by another process .{running.process.pid}"
@@ -28,7 +29,7 @@ def test_three_kills_a_second_run_and_a_request_to_stop_change_nothing(
     assert "python -m mapl_jax.train --config=configs/rm.py" in last
     assert "Traceback" not in running.output
 
-    assert tools.killed(runs, folder, "evaluation", rng, **soon)
+    assert tools.killed(runs, folder, "evaluation", rng, where={"evaluates": 8}, **soon)
     assert tools.killed(runs, folder, "a checkpoint", rng, **soon)
     runs.finish(folder)
     tools.same(undisturbed, folder)

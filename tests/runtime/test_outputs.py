@@ -164,6 +164,17 @@ with outputs.replacing(Path(sys.argv[1])) as part:
 """
 
 
+def test_a_folder_that_cannot_be_made_is_told(tmp_path, monkeypatch):
+    def refuse(path, **options):
+        raise OSError(5, "Input/output error", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(UserError, match=r"^cannot write .*out: Input/output error$"):
+        outputs.replacing(tmp_path / "out").__enter__()
+    with pytest.raises(UserError, match="there is no place to write to"):
+        outputs.check_folder("", outputs.whole)
+
+
 @pytest.mark.parametrize("steps", range(6))
 def test_a_kill_at_any_step_leaves_the_old_folder_or_the_new_one(tmp_path, steps):
     """What `export` and the model of a run go through; the next command finds one of them."""
