@@ -227,7 +227,7 @@ def calls():
         yield "generate_responses", (["q"], POLICY), {"temperature": value}, said
         said = "top_p is .*; it must be a finite number"
         yield "generate_responses", (["q"], POLICY), {"top_p": value}, said
-    yield "generate_responses", (["q"], POLICY), {"n": 2, "temperature": 0.0}, "are all the same"
+    yield "generate_responses", (["q"], POLICY), {"n": 2, "temperature": 0.0}, "responses are the same"
     for value in (-1, 1.5, None, "x", 2**70):
         said = "seed is .*; it must be a whole number"
         yield "evaluate_model", (REWARD, [PAIR]), {"seed": value}, said
@@ -257,7 +257,7 @@ def calls():
         said = "holds a control character"
         yield "evaluate_model", (POLICY, [PAIR]), {"reference": name}, said
         yield "export_model", (REWARD, name, [PAIR]), {}, said
-    yield "export_model", (REWARD, "", [PAIR]), {}, "there is no place to write to"
+    yield "export_model", (REWARD, "", [PAIR]), {}, "no output given; set folder"
     for given, said in (
         (5, "callbacks is 5; it must be a list$"),
         ([5], "int is no callback: it needs some of the methods on_step"),
