@@ -227,7 +227,12 @@ def calls():
         yield "generate_responses", (["q"], POLICY), {"temperature": value}, said
         said = "top_p is .*; it must be a finite number"
         yield "generate_responses", (["q"], POLICY), {"top_p": value}, said
-    yield "generate_responses", (["q"], POLICY), {"n": 2, "temperature": 0.0}, "responses are the same"
+    yield (
+        "generate_responses",
+        (["q"], POLICY),
+        {"n": 2, "temperature": 0.0},
+        "responses are the same",
+    )
     for value in (-1, 1.5, None, "x", 2**70):
         said = "seed is .*; it must be a whole number"
         yield "evaluate_model", (REWARD, [PAIR]), {"seed": value}, said
