@@ -206,6 +206,7 @@ def test_a_folder_that_is_in_doubt_is_refused(names, message, tmp_path):
         (b"<!DOCTYPE html>", "a page of HTML"),
         (json.dumps(PAIR, indent=1).encode(), "a file that is one JSON value is named .json"),
     ],
+    ids=["gzip", "UTF-16", "Parquet", "HTML", "JSON"],
 )
 def test_a_file_that_is_not_what_its_name_says_is_told(content, message, tmp_path):
     (tmp_path / "a.jsonl").write_bytes(content)
