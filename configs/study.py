@@ -132,10 +132,10 @@ def _smollm2(config: ConfigDict) -> None:
     config.reward.train.update(
         {
             "trunk": True,
-            "steps": 300,
+            "steps": 116,  # about one pass of `all` over HH's short pairs
             "rows_per_batch": 4,
             "accumulation": 1,
-            "learning_rate": 1e-3,
+            "learning_rate": 3e-3,
             "warmup": 0.1,
             "dtype": "float32",
             "remat": "none",
