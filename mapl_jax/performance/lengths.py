@@ -1,6 +1,7 @@
 """Tokens of a pair by the lengths of its prompt and responses, counted and not measured.
 
 sequences   one for every term of every comparison, as trainers of pairs take them
+leaves      one for every prompt with a response, whatever comparisons share it
 two by two  the sequences of a comparison in twos, what both begin with once: prefix sharing as
             in arXiv 2410.20305 and the package flash-pref
 trie        all leaves of a sample, every shared beginning once
@@ -32,6 +33,7 @@ class Tokens(NamedTuple):
     """Tokens that are computed for a pair."""
 
     sequences: int
+    leaves: int
     two_by_two: int
     trie: int
 
@@ -61,8 +63,11 @@ def count(comparisons: list[list[Leaf]], prompt: int, response: int) -> Tokens:
 
     terms = [leaf for leaves in comparisons for leaf in leaves]
     twos = [terms[first : first + 2] for first in range(0, len(terms), 2)]
+    leaves = sorted(set(terms))
     return Tokens(
-        sum(len(path(leaf)) for leaf in terms), sum(map(length, twos)), length(sorted(set(terms)))
+        *(sum(len(path(leaf)) for leaf in each) for each in (terms, leaves)),
+        sum(map(length, twos)),
+        length(leaves),
     )
 
 
@@ -77,9 +82,10 @@ def counts() -> list[tuple[str, int, int, Tokens]]:
 
 def table() -> str:
     """The counts for their reader."""
-    head = ("levels", "prompt", "response", "sequences", "two by two", "trie", "saved")
+    head = ("levels", "prompt", "response", "sequences", "leaves", "two by two", "trie")
+    head += ("saved", "of leaves")
     rows = [
-        (*lengths, *tokens, f"{tokens.sequences / tokens.trie:.2f} x")
+        (*lengths, *tokens, *(f"{each / tokens.trie:.2f} x" for each in tokens[:2]))
         for *lengths, tokens in counts()
     ]
     return "\n".join("".join(f"{cell:>12}" for cell in row) for row in (head, *rows))
