@@ -64,11 +64,8 @@ def count(comparisons: list[list[Leaf]], prompt: int, response: int) -> Tokens:
     terms = [leaf for leaves in comparisons for leaf in leaves]
     twos = [terms[first : first + 2] for first in range(0, len(terms), 2)]
     leaves = sorted(set(terms))
-    return Tokens(
-        *(sum(len(path(leaf)) for leaf in each) for each in (terms, leaves)),
-        sum(map(length, twos)),
-        length(leaves),
-    )
+    flat, once = (sum(len(path(leaf)) for leaf in each) for each in (terms, leaves))
+    return Tokens(flat, once, sum(map(length, twos)), length(leaves))
 
 
 def counts() -> list[tuple[str, int, int, Tokens]]:
@@ -82,8 +79,7 @@ def counts() -> list[tuple[str, int, int, Tokens]]:
 
 def table() -> str:
     """The counts for their reader."""
-    head = ("levels", "prompt", "response", "sequences", "leaves", "two by two", "trie")
-    head += ("saved", "of leaves")
+    head = "levels prompt response sequences leaves two_by_two trie saved of_leaves".split()
     rows = [
         (*lengths, *tokens, *(f"{each / tokens.trie:.2f} x" for each in tokens[:2]))
         for *lengths, tokens in counts()
