@@ -122,11 +122,12 @@ def test_sides_that_differ_are_not_timed(monkeypatch, tmp_path):
 @pytest.mark.parametrize(("prompt", "response"), lengths.LENGTHS)
 def test_tokens_by_length_are_the_formula(prompt, response):
     base = lengths.count(lengths.BASE, prompt, response)
-    assert base == (2 * (prompt + response), prompt + 2 * response, prompt + 2 * response)
+    assert base == (*[2 * (prompt + response)] * 2, *[prompt + 2 * response] * 2)
     # Fourteen sequences, eight of them with instructions; six leaves below three prompts.
     every = lengths.count(lengths.ALL, prompt, response)
     instructions, turn = lengths.INSTRUCTIONS, lengths.TURN
     assert every.sequences == 14 * (prompt + response) + 8 * instructions
+    assert every.leaves == 6 * (prompt + response) + 4 * instructions
     shared = prompt + 2 * response
     with_instructions = instructions + shared
     between = prompt - turn + 2 * (instructions + turn + response)

@@ -1,6 +1,7 @@
 """Tokens of a pair by the lengths of its prompt and responses, counted and not measured.
 
 sequences   one for every term of every comparison, as trainers of pairs take them
+leaves      one for every prompt with a response, whatever comparisons share it
 two by two  the sequences of a comparison in twos, what both begin with once: prefix sharing as
             in arXiv 2410.20305 and the package flash-pref
 trie        all leaves of a sample, every shared beginning once
@@ -32,6 +33,7 @@ class Tokens(NamedTuple):
     """Tokens that are computed for a pair."""
 
     sequences: int
+    leaves: int
     two_by_two: int
     trie: int
 
@@ -61,9 +63,9 @@ def count(comparisons: list[list[Leaf]], prompt: int, response: int) -> Tokens:
 
     terms = [leaf for leaves in comparisons for leaf in leaves]
     twos = [terms[first : first + 2] for first in range(0, len(terms), 2)]
-    return Tokens(
-        sum(len(path(leaf)) for leaf in terms), sum(map(length, twos)), length(sorted(set(terms)))
-    )
+    leaves = sorted(set(terms))
+    flat, once = (sum(len(path(leaf)) for leaf in each) for each in (terms, leaves))
+    return Tokens(flat, once, sum(map(length, twos)), length(leaves))
 
 
 def counts() -> list[tuple[str, int, int, Tokens]]:
@@ -77,9 +79,9 @@ def counts() -> list[tuple[str, int, int, Tokens]]:
 
 def table() -> str:
     """The counts for their reader."""
-    head = ("levels", "prompt", "response", "sequences", "two by two", "trie", "saved")
+    head = "levels prompt response sequences leaves two_by_two trie saved of_leaves".split()
     rows = [
-        (*lengths, *tokens, f"{tokens.sequences / tokens.trie:.2f} x")
+        (*lengths, *tokens, *(f"{each / tokens.trie:.2f} x" for each in tokens[:2]))
         for *lengths, tokens in counts()
     ]
     return "\n".join("".join(f"{cell:>12}" for cell in row) for row in (head, *rows))
