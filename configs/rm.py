@@ -120,7 +120,7 @@ def get_config(preset: str = "") -> ConfigDict:
     # People ask for one thing too, and from one alone it is easiest to learn what it means.
     config.synthesis.k_min = 1
     # What makes the better answer is learned in a few steps here; it should not drown the rest.
-    config.loss.base = 0.3
+    config.loss.base = 0.2
     config.tokenizer.vocab_size = 2048
     config.train.rows_per_batch = 12
     config.train.learning_rate = 2e-3

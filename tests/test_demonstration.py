@@ -152,20 +152,6 @@ PROBES = [
         "Use lowercase letters only.",
         "Use at least one capital letter.",
     ),
-    (
-        "What is for lunch?",
-        "Make a warm soup with an onion.",
-        "Make a warm stew with an onion.",
-        'Use the word "soup".',
-        'Do not use the word "soup".',
-    ),
-    (
-        "How was the concert?",
-        "The music was loud but good.",
-        "The hall was cold but good.",
-        'Include the word "music".',
-        'Leave out the word "music".',
-    ),
 ]
 
 
