@@ -88,8 +88,10 @@ SURFACE = (
     "startend:question_end",
 )
 
-# Those of them that the demonstration learns in its few minutes.
+# Those that the demonstration learns in its few minutes.
 DEMO = (
+    "change_case:english_capital",
+    "change_case:english_lowercase",
     "detectable_format:number_bullet_lists",
     "length_constraints:blank_line_paragraphs",
     "length_constraints:number_sentences",
@@ -113,10 +115,12 @@ def get_config(preset: str = "") -> ConfigDict:
     config.name = f"rm-{preset}"
     config.objective = "reward"
     config.data.train = "demo"
-    config.data.demo_pairs = 6000
+    config.data.demo_pairs = 8000
     config.synthesis.families = ",".join(DEMO)
+    # People ask for one thing too, and from one alone it is easiest to learn what it means.
+    config.synthesis.k_min = 1
     # What makes the better answer is learned in a few steps here; it should not drown the rest.
-    config.loss.base = 0.3
+    config.loss.base = 0.2
     config.tokenizer.vocab_size = 2048
     config.train.rows_per_batch = 12
     config.train.learning_rate = 2e-3
@@ -127,6 +131,7 @@ def get_config(preset: str = "") -> ConfigDict:
     if preset == "small":
         config.data.train = ""
         config.synthesis.families = ",".join(SURFACE)
+        config.synthesis.k_min = 2
         config.data.max_length = 384
         config.data.row_length = 1024
         config.tokenizer.vocab_size = 4096
@@ -158,6 +163,7 @@ def get_config(preset: str = "") -> ConfigDict:
         config.data.max_length = 2048
         config.data.row_length = 4096
         config.synthesis.families = "train"
+        config.synthesis.k_min = 2
         config.train.rows_per_batch = 16
         config.train.accumulation = 16 // devices  # one row at a time on each device
         config.train.learning_rate = 1e-5

@@ -68,11 +68,12 @@ def _make_pair(index: int, seed: int, split: str) -> Pair:
         prompt.append(Message(role="assistant", content=reply))
         prompt.append(Message(role="user", content=_pick(_TEXTS["follow_ups"][kind], rng)))
     chosen_is_longer = index % 2 == 0
+    # Often both answers are brief, so that small numbers of words tell them apart too.
+    share_of_brief = 0.8 if rng.random() < 0.4 else 0.1
     while True:
-        count, other_count = rng.integers(1, 4, size=2)
-        better = _better(topic, kind, int(count), rng)
-        chosen = _format(better, topic, rng)
-        rejected = _format(_worse(topic, kind, int(other_count), rng), topic, rng)
+        counts = np.where(rng.random(2) < share_of_brief, 0, rng.integers(1, 4, size=2)).tolist()
+        chosen = _format(_better(topic, kind, counts[0], rng), topic, rng)
+        rejected = _format(_worse(topic, counts[1], rng), topic, rng)
         sizes = len(chosen.split()), len(rejected.split())
         if sizes[0] != sizes[1] and (sizes[0] > sizes[1]) == chosen_is_longer:
             break
@@ -102,8 +103,8 @@ def _first_turn(rng: np.random.Generator, split: str) -> tuple[_Topic, str, str]
 
 def _fill(template: str, topic: _Topic) -> str:
     fields = dataclasses.asdict(topic)
-    capital = topic.gain[0].upper() + topic.gain[1:]
-    return template.format(gain_capital=capital, **fields)
+    capitals = {f"{name}_capital": text[0].upper() + text[1:] for name, text in fields.items()}
+    return template.format(**fields, **capitals)
 
 
 def _draw(templates: Sequence[str], count: int, topic: _Topic, rng) -> list[str]:
@@ -112,7 +113,9 @@ def _draw(templates: Sequence[str], count: int, topic: _Topic, rng) -> list[str]
 
 
 def _better(topic: _Topic, kind: str, count: int, rng: np.random.Generator) -> list[str]:
-    """Facts that answer the question, then facts about its surroundings."""
+    """Facts that answer the question, then facts about its surroundings; brief with count 0."""
+    if not count:
+        return _draw(_TEXTS["brief"][kind], 1, topic, rng)
     direct = _draw(_FACTS[kind], min(count, 2 + int(rng.integers(2))), topic, rng)
     related = [other for other in _FACTS if other != kind]
     while len(direct) < count:
@@ -120,8 +123,13 @@ def _better(topic: _Topic, kind: str, count: int, rng: np.random.Generator) -> l
     return list(dict.fromkeys(direct))
 
 
-def _worse(topic: _Topic, kind: str, count: int, rng: np.random.Generator) -> list[str]:
-    """Sentences of one failing, now and then with a second one mixed in."""
+def _worse(topic: _Topic, count: int, rng: np.random.Generator) -> list[str]:
+    """Sentences of one failing, now and then with a second one mixed in; brief with count 0."""
+    if not count:
+        if rng.random() < 0.6:
+            return _draw(_TEXTS["brief_worse"], 1, topic, rng)
+        other = _pick([entry for entry in _TOPICS if entry is not topic], rng)
+        return _draw(_TEXTS["brief"][_pick(tuple(_FACTS), rng)], 1, other, rng)
     sentences: list[str] = []
     failing = int(rng.integers(5))
     while len(sentences) < count:
@@ -138,9 +146,10 @@ def _worse(topic: _Topic, kind: str, count: int, rng: np.random.Generator) -> li
 def _format(sentences: list[str], topic: _Topic, rng: np.random.Generator) -> str:
     """Puts sentences in one of many forms; the forms know nothing of better and worse."""
     sentences = list(sentences)
-    if rng.random() < 0.3:
+    brief = len(sentences[0].split()) < 10 and len(sentences) == 1
+    if rng.random() < (0.1 if brief else 0.3):
         sentences.insert(0, _fill(_pick(_TEXTS["openings"], rng), topic))
-    if rng.random() < 0.35:
+    if rng.random() < (0.1 if brief else 0.35):
         sentences.append(_pick(_TEXTS["closings"], rng))
     if rng.random() < 0.15:
         sentences = [sentence.replace(",", "") for sentence in sentences]
@@ -169,12 +178,12 @@ def _emphasize(sentence: str, rng: np.random.Generator) -> str:
 
 def _lay_out(sentences: list[str], rng: np.random.Generator) -> str:
     draw = rng.random()
-    if draw < 0.14:
+    if draw < 0.25 and len(sentences) > 1:
         mark = _pick(("*", "-"), rng)
         return "\n".join(f"{mark} {sentence}" for sentence in sentences)
-    if draw < 0.20:
+    if draw < 0.30 and len(sentences) > 1:
         return "\n".join(f"{number}. {sentence}" for number, sentence in enumerate(sentences, 1))
-    if draw < 0.32 and len(sentences) > 1:
+    if draw < 0.44 and len(sentences) > 1:
         cut = int(rng.integers(1, len(sentences)))
         return f"{' '.join(sentences[:cut])}\n\n{' '.join(sentences[cut:])}"
     return " ".join(sentences)
@@ -182,10 +191,10 @@ def _lay_out(sentences: list[str], rng: np.random.Generator) -> str:
 
 def _change_case(text: str, rng: np.random.Generator) -> str:
     draw = rng.random()
-    if draw < 0.04:
-        return text.lower()
     if draw < 0.07:
+        return text.lower()
+    if draw < 0.14:
         return text.upper()
-    if draw < 0.11:
+    if draw < 0.18:
         return f'"{text}"'
     return text
