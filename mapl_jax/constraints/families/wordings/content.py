@@ -57,9 +57,7 @@ def _person(name: str, example: str, address: str) -> tuple[Form, ...]:
             negated=True,
         ),
     )
-    return tuple(
-        each.replaced(ADDRESS=address, PERSON=name, EXAMPLE=example) for each in forms
-    )
+    return tuple(each.replaced(ADDRESS=address, PERSON=name, EXAMPLE=example) for each in forms)
 
 
 def _marked(once: str, never: str, words: str) -> tuple[Form, ...]:
@@ -249,6 +247,8 @@ FORMS: dict[str, tuple[Form, ...]] = {
             negated=True,
         ),
     ),
-    "detectable_content:first_person": _person("first", '"I", "me", "my"', "speak in the first person"),
+    "detectable_content:first_person": _person(
+        "first", '"I", "me", "my"', "speak in the first person"
+    ),
     "detectable_content:second_person": _person("second", '"you", "your"', "speak to me directly"),
 }
