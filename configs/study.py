@@ -33,7 +33,6 @@ IN_REACH = (
     "keywords:existence",
     "keywords:forbidden_words",
     "detectable_content:examples",
-    "length_constraints:first_sentence",
 )
 
 

@@ -18,7 +18,7 @@ from mapl_jax.constraints.text.statistics import Text
 # What one brings along: a date names its month, and bold text is highlighted. Of one length people
 # speak in one unit.
 _SAME = {
-    **dict.fromkeys(("words", "characters", "distinct words"), "length"),
+    **dict.fromkeys(("words", "characters", "distinct words", "sentences"), "length"),
     **dict.fromkeys(
         (
             "first sentence",

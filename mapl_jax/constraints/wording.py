@@ -45,19 +45,23 @@ class Slot:
     noun: Callable[[str, str], "Slot"] | None = None
 
 
-def _alternatives(*texts: str) -> Slot:
+def _alternatives(*texts: str, read_too: str) -> Slot:
     return Slot(
-        pattern="|".join(map(re.escape, texts)),
+        pattern="|".join(map(re.escape, (*texts, read_too))),
         write=lambda params, rng: pick(texts, rng),
         read=lambda text: {},
-        openings=tuple({text.split()[0].lower() for text in texts}),
+        openings=tuple({text.split()[0].lower() for text in (*texts, read_too)}),
     )
 
 
 ANSWERS = ("your answer", "your response", "your reply", "the answer", "the response")
+EACH_ANSWER = "each answer"
+"""What rules for all answers to come say of them."""
 COMMON_SLOTS: Mapping[str, Slot] = {
-    "answer": _alternatives(*ANSWERS),
-    "Answer": _alternatives(*(text.capitalize() for text in ANSWERS)),
+    "answer": _alternatives(*ANSWERS, read_too=EACH_ANSWER),
+    "Answer": _alternatives(
+        *(text.capitalize() for text in ANSWERS), read_too=EACH_ANSWER.capitalize()
+    ),
 }
 
 

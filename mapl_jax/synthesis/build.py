@@ -121,7 +121,8 @@ def learn(pairs: Sequence[Pair], settings: Settings) -> Corpus:
 def _compact(pair: Pair, settings: Settings, corpus: Corpus) -> Outcome:
     """5 comparisons from 6 leaves: x' and x'' of `inter` are set side by side for `intra`."""
     draw, k = _start(pair, settings, "inter", corpus)
-    twins = inter.instructions(pair["chosen"], pair["rejected"], k, draw, settings.k_min)
+    least = min(k, settings.k_min)
+    twins = inter.instructions(pair["chosen"], pair["rejected"], k, draw, least)
     k = len(twins[0])
     prompts = [Prompt(messages=pair["prompt"], constraints=[])]
     comparisons = [base(pair["margin"])]
@@ -156,7 +157,7 @@ def _full(pair: Pair, settings: Settings, corpus: Corpus) -> Outcome:
         prompts += _write(pair, settings, f"intra {name}", twins, draw)
         comparisons.append(intra.comparison(place, place + 1, index, len(twins[0])))
     draw, k = _start(pair, settings, "inter", corpus)
-    twins = inter.instructions(*responses, k, draw, settings.k_min)
+    twins = inter.instructions(*responses, k, draw, min(k, settings.k_min))
     refused += draw.refused
     if not twins[0]:
         dropped.append(f"inter: {NONE}")
@@ -173,7 +174,7 @@ def _add_neutral(pair: Pair, settings: Settings, corpus: Corpus, sample: Sample)
     if draw.rng.random() >= settings.neutral:
         return
     items = neutral.instructions(pair["chosen"], pair["rejected"], k, draw)
-    if len(items) >= settings.k_min:
+    if len(items) >= min(k, settings.k_min):
         sample["comparisons"].append(neutral.comparison(len(sample["prompts"]), len(items)))
         sample["prompts"] += _write(pair, settings, "neutral", [items], draw)
 
@@ -181,8 +182,10 @@ def _add_neutral(pair: Pair, settings: Settings, corpus: Corpus, sample: Sample)
 def _start(pair: Pair, settings: Settings, purpose: str, corpus: Corpus) -> tuple[Draw, int]:
     """One draw of instructions, and how many to aim for."""
     rng = generator(settings.seed, pair["id"], purpose)
-    k = int(rng.integers(settings.k_min, settings.k_max + 1))
-    return Draw(settings.family_ids, rng, corpus, request_of(pair["prompt"])), k
+    request = request_of(pair["prompt"])
+    # Along with thanks or a goodbye nobody gives more than one rule.
+    k = int(rng.integers(settings.k_min, settings.k_max + 1)) if request.asks else 1
+    return Draw(settings.family_ids, rng, corpus, request), k
 
 
 def _write(

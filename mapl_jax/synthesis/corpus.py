@@ -30,6 +30,7 @@ import numpy as np
 from mapl_jax import constraints
 from mapl_jax.data.normalize import Pair
 from mapl_jax.data.samples import Params
+from mapl_jax.synthesis.placement import request_of
 from mapl_jax.synthesis.settings import Settings
 
 Arguments = tuple[Params, Params]  # of one family, for the two prompts that are set side by side
@@ -224,7 +225,8 @@ def learn_corpus(
         family: (float(f"{low:.4g}"), float(f"{high:.4g}"))
         for family, (low, high) in zip(families, chances, strict=True)
     }
-    weights = _even_weights(fits, _apart(asked), settings)
+    asks = np.array([request_of(pair["prompt"]).asks for pair in pairs])
+    weights = _even_weights(fits, _apart(asked), asks, settings)
     return dataclasses.replace(bare, weights=dict(zip(families, weights, strict=True)), keep=keep)
 
 
@@ -243,12 +245,15 @@ def _apart(asked: Sequence[Sequence[_Asked | None]]) -> np.ndarray:
     return share + share.T
 
 
-def _even_weights(fits: np.ndarray, apart: np.ndarray, settings: Settings) -> list[float]:
+def _even_weights(
+    fits: np.ndarray, apart: np.ndarray, asks: np.ndarray, settings: Settings
+) -> list[float]:
     """Weights under which the families come up equally often, as far as they fit.
 
     Args:
         fits: chance that a family fits a pair [pairs, families].
         apart: chance that two families are not taken together [families, families].
+        asks: whether a pair's last turn asks something; others get one instruction [pairs].
         settings: with the numbers of instructions.
     """
     rng = np.random.default_rng(0)
@@ -259,7 +264,7 @@ def _even_weights(fits: np.ndarray, apart: np.ndarray, settings: Settings) -> li
     uniform = np.log(rng.random(fits.shape))
     chance = rng.random((settings.k_max, *fits.shape), dtype=np.float32)
     k = rng.integers(settings.k_min, settings.k_max + 1, pairs)
-    k = np.minimum(k, possible.sum(1))
+    k = np.minimum(np.where(np.tile(asks, _REPEATS), k, 1), possible.sum(1))
     often = possible.mean(0)
     # The level under which the families that fit often enough share what the others leave.
     low, high = 0.0, 1.0

@@ -94,6 +94,7 @@ class Style:
         inline: prose goes on in the line of the request.
         woven: prose is one sentence, if its instructions are commands (`can_weave`).
         earlier: how many stand in the turn before, in `turns`, and what introduces them there.
+        standing: they are for all answers to come.
     """
 
     place: str
@@ -102,6 +103,7 @@ class Style:
     inline: bool = False
     woven: bool = False
     earlier: tuple[int, str] = (0, "")
+    standing: bool = False
 
     @property
     def is_list(self) -> bool:
@@ -184,15 +186,16 @@ def draw_style(
     standing = not request_of(messages).asks
     if standing:
         place = AFTER
-    # "Yes. Use a comma." would be the answer and a rule in one breath.
-    ends = _ends(request) and len(request.split()) > 3
+    # "Yes. Use a comma." would be the answer and a rule in one breath, and behind a pasted text of
+    # several lines a rule would be part of it.
+    ends = _ends(request) and len(request.split()) > 3 and "\n" not in request.strip()
     inline = rng.random() < 0.5 and ends and place != BEFORE
     if place == TURNS:
         earlier = 1 + int(rng.random() * (count - 1))
         return Style(place, None, inline=inline, earlier=(earlier, pick(_FROM_NOW_ON, rng)))
     if not listed and standing:
         leads = _HELD_OUT_FROM_NOW_ON if held_out else _FROM_NOW_ON
-        return Style(place, None, pick(leads, rng), inline)
+        return Style(place, None, pick(leads, rng), inline, standing=True)
     if not listed:
         woven = rng.random() < woven_share and count > 1
         lead = "You are a helpful assistant." if place == SYSTEM and rng.random() < 0.5 else ""
@@ -200,7 +203,7 @@ def draw_style(
     mark = pick(_HELD_OUT_MARKS if held_out else _MARKS, rng)
     if standing:
         leads = _HELD_OUT_FROM_NOW_ON_LEADS if held_out else _FROM_NOW_ON_LEADS
-        return Style(place, mark, pick(leads, rng))
+        return Style(place, mark, pick(leads, rng), standing=True)
     return Style(place, mark, pick(_leads(place, held_out), rng))
 
 

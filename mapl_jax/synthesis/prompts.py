@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mapl_jax import constraints
-from mapl_jax.constraints.wording import ANSWERS, pick
+from mapl_jax.constraints.wording import ANSWERS, EACH_ANSWER, pick
 from mapl_jax.data.messages import Message
 from mapl_jax.data.samples import Constraint, Prompt
 from mapl_jax.synthesis.draw import Item
@@ -64,6 +64,8 @@ def write_instructions(
         messages, count, shares, settings.lists, settings.woven, rng, held_out=held_out
     )
     answer = pick(ANSWERS, rng)
+    # "The response" would be one of them only.
+    to_come = count if style.standing else style.earlier[0]
     # People ask for the first thing politely and state the others; in a list they state them all,
     # as they do where something introduces them.
     stated = style.is_list or style.woven or style.lead or style.place in (SYSTEM, TURNS)
@@ -73,8 +75,9 @@ def write_instructions(
         choices = _Choices(rng)
         for (family, params), made in zip(entries, written, strict=True):
             choices.again()
+            named = EACH_ANSWER if place < to_come else answer
             text = constraints.render(
-                family, params, choices, held_out=held_out, terse=place != polite, answer=answer
+                family, params, choices, held_out=held_out, terse=place != polite, answer=named
             )
             margins = [constraints.margin(family, params, each) for each in responses]
             made.append(Constraint(id=family, params=params, text=text, margins=margins))

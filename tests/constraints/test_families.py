@@ -57,6 +57,9 @@ TEXTS = [
     "it's so, it was so: it'll be (mostly) so, well-known",
     "Tea keeps for years. Water does not keep as long.",
     "On 3 March 2024 we said **hello** to the people there; they said it again, and again.",
+    "The bakery on the hill has an oven, and the oven is older than the bakery. Every morning the "
+    "baker lights the oven and puts in the bread, which takes so long that she reads the newspaper "
+    "until the bakery smells of it and the neighbours come down to the door with their baskets.",
     "Bonjour à tous, voici une recette de cuisine qui est très facile à préparer ce soir.",
 ]
 # In parts that nobody doubts, which instructions for parts are asked of.

@@ -117,6 +117,14 @@ REDUNDANT += [
     (words(100), count("length_constraints:longest_sentence", 20)),
     (words(100), count("length_constraints:number_sentences", 4, AL, "num_sentences")),
     (forbidden("sure"), ("startend:first_word", {"word": "Sure", "negated": True})),
+    # Of the length of the whole answer one limit is enough.
+    (words(50), count("length_constraints:number_sentences", 3, AL, "num_sentences")),
+    (words(200, LT), count("length_constraints:number_sentences", 3, LT, "num_sentences")),
+    (
+        count("length_constraints:characters", 200, LT),
+        count("length_constraints:number_sentences", 5, LT, "num_sentences"),
+    ),
+    (words(20, LT), count("length_constraints:characters", 400)),
 ]
 NOT_REDUNDANT = [
     (count("length_constraints:number_sentences", 3, LT, "num_sentences"), QUESTION),
@@ -133,8 +141,6 @@ NOT_REDUNDANT = [
         count("length_constraints:longest_sentence", 12, LT),
     ),
     (NO_COMMA, words(50)),
-    (words(50), count("length_constraints:number_sentences", 3, AL, "num_sentences")),
-    (words(200, LT), count("length_constraints:number_sentences", 3, LT, "num_sentences")),
     (keywords("tea"), ("keywords:forbidden_words", {"forbidden_words": ["milk"]})),
     (FIRST, ("startend:last_word", {"word": "tea"})),
     (QUESTION, ("detectable_content:first_person", {})),

@@ -1,7 +1,9 @@
 """What synthesis promises of every sample."""
 
 import collections
+import itertools
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -86,9 +88,9 @@ def test_intra_sets_two_prompts_of_the_same_families_side_by_side(made):
 
 def test_both_cases_of_intra_come_up():
     cases = collections.Counter()
-    for pair in PAIRS:
-        for entry in of_level(build(pair, Settings(mode="full")).sample, "intra"):
-            sample = build(pair, Settings(mode="full")).sample
+    for pair, seed in itertools.product(PAIRS, range(3)):
+        sample = build(pair, Settings(mode="full", seed=seed)).sample
+        for entry in of_level(sample, "intra"):
             better, worse = (sample["prompts"][i] for i in entry["prompt"])
             response = sample["responses"][entry["response"][0]]
             cases[all(kept(better, response)), any(kept(worse, response))] += 1
@@ -222,6 +224,28 @@ def test_the_number_of_instructions_is_spread_as_asked():
     assert set(ks) - {1} == {2, 3}
     assert abs(ks[2] - ks[3]) < 0.5 * sum(ks.values())
     assert ks[1] < 0.1 * sum(ks.values())
+
+
+@pytest.mark.parametrize("mode", ["compact", "full"])
+def test_along_with_thanks_there_is_one_rule_and_it_is_for_each_answer(mode):
+    talk = [
+        *PAIRS[0]["prompt"][:1],
+        {"role": "assistant", "content": "It takes a week."},
+        {"role": "user", "content": "Thanks, that is all I wanted to know."},
+    ]
+    texts = []
+    for pair in PAIRS[:40]:
+        for wordings in ("train", "held_out"):
+            settings = Settings(mode=mode, wordings=wordings)
+            for prompt in build({**pair, "prompt": talk}, settings).sample["prompts"][1:]:
+                assert len(prompt["constraints"]) == 1
+                texts += [entry["text"].lower() for entry in prompt["constraints"]]
+                last = prompt["messages"][-1]["content"]
+                assert last.startswith(talk[-1]["content"])
+                assert re.search(r"from (now|here) on", last, re.I)
+    assert any("each answer" in text for text in texts)
+    for name in ("answer", "response", "reply"):
+        assert not any(f"{which} {name}" in text for which in ("the", "your") for text in texts)
 
 
 def test_held_out_families_and_wordings_are_kept_apart():

@@ -84,6 +84,12 @@ def test_without_room_they_stand_behind_the_request():
     assert {style.place for style in drawn(material, {INSIDE: 1.0})} == {AFTER}
 
 
+def test_behind_a_pasted_text_the_rules_have_a_paragraph_of_their_own():
+    pasted = [user("Please shorten this.\n\nDogs bark at night. Cats hardly ever do.")]
+    assert not any(style.inline for style in drawn(pasted, {}, lists=0.0))
+    assert any(style.inline for style in drawn(LONG, {}, lists=0.0))
+
+
 def test_the_places_are_what_they_are_called():
     def put(place, messages, **options):
         return Style(place, None, **options).put(messages, ["No commas, please."])

@@ -117,12 +117,12 @@ def _things(words: Sequence[str], prompt: Text | None, texts: Sequence[Text]) ->
     Not "easily", "working" or "knows"; nor names, of which one word alone is half of one.
     """
     things = frozenset().union(*(text.things for text in texts))
-    topic = frozenset() if prompt is None else prompt.things - _GENERAL
+    topic = frozenset() if prompt is None else frozenset(map(root, prompt.things - _GENERAL))
     return [
         word
         for word in words
         if len(word) > 3
-        and (word in topic or (word in things and root(word) not in _COMMON_ROOTS))
+        and (root(word) in topic or (word in things and root(word) not in _COMMON_ROOTS))
         and not word.endswith(_NO_THINGS)
         and all(text.surface.get(word, word).islower() for text in texts)
     ]

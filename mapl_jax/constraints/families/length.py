@@ -127,6 +127,8 @@ FAMILIES: tuple[Family, ...] = (
         worth=5,
         most=20,
         quantity="first sentence",
+        # Nobody asks for a least number of words in it.
+        held_out=True,
     ),
     Count(
         "length_constraints:distinct_words",

@@ -32,7 +32,7 @@ OPENERS_LEFT_OUT = OPENERS | frozenset(
     yes no good sorry definitely unfortunately actually yeah ah oh hm hmm wow alright right maybe
     perhaps generally basically usually interesting glad let so it the you your my there this that
     these they i we he she if as in for to of when while how why here what which is are do can some
-    one most many not i'm it's you're that's here's there's let's i'd i'll i've
+    one most many not
     """.split()
 )
 
@@ -145,9 +145,6 @@ class Member(Family):
             text.values[self] = frozenset(map(folded, self.places(text)))
         return text.values[self]
 
-    def _is_one(self, word: str) -> bool:
-        return is_simple(word) or (self.left_out is not None and folded(word) in self.left_out)
-
     def _words(self, with_word: Sequence[Text], without: Sequence[Text]) -> list[str]:
         if not with_word:
             found = frozenset(STOCK_WORDS)
@@ -159,7 +156,7 @@ class Member(Family):
         return sorted(
             word
             for word in found
-            if folded(word) not in taken and len(word) <= 30 and self._is_one(word)
+            if folded(word) not in taken and len(word) <= 30 and is_simple(word)
         )
 
 

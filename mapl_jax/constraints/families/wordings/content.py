@@ -4,28 +4,34 @@ from mapl_jax.constraints.families.wordings.shared import count, thing
 from mapl_jax.constraints.forms import Form, form
 
 
-def _person(name: str, example: str) -> tuple[Form, ...]:
-    """Forms for the "first" or the "second" person; `example` lists words of it."""
+def _person(name: str, example: str, address: str) -> tuple[Form, ...]:
+    """Forms for a person of verbs.
+
+    Args:
+        name: "first" or "second".
+        example: words of it.
+        address: what one does who uses it.
+    """
     forms = (
         form(
             """
-            Use the PERSON person (EXAMPLE) at least once.
-            {Answer} should use the PERSON person (EXAMPLE) somewhere.
+            ADDRESS (EXAMPLE).
+            Use the PERSON person (EXAMPLE).
+            {Answer} should use the PERSON person (EXAMPLE).
             Please use the PERSON person (EXAMPLE) in {answer}.
-            Include at least one PERSON-person pronoun (EXAMPLE).
-            Use PERSON-person pronouns (EXAMPLE) in {answer}.
-            {Answer} must contain at least one PERSON-person pronoun (EXAMPLE).
-            Make sure to use the PERSON person (EXAMPLE) at some point.
-            Can you use the PERSON person (EXAMPLE) in {answer}?
+            Use the PERSON person (EXAMPLE) in {answer}.
+            {Answer} must use the PERSON person (EXAMPLE).
+            Make sure to use the PERSON person (EXAMPLE).
+            Can you use the PERSON person (EXAMPLE)?
             I'd like {answer} to use the PERSON person (EXAMPLE).
-            Use the PERSON person (EXAMPLE) somewhere in {answer}.
+            Write {answer} using the PERSON person (EXAMPLE).
             """,
             """
-            There should be a PERSON-person pronoun (EXAMPLE) somewhere in {answer}.
-            Could you work in the PERSON person (EXAMPLE) at least once?
-            At least one PERSON-person pronoun (EXAMPLE), please.
-            {Answer} needs at least one pronoun in the PERSON person (EXAMPLE).
-            Please write it so that the PERSON person (EXAMPLE) comes up.
+            In {answer}, ADDRESS (EXAMPLE).
+            Could you use the PERSON person (EXAMPLE) when you write this?
+            The PERSON person (EXAMPLE), please.
+            {Answer} has to use the PERSON person (EXAMPLE).
+            Please ADDRESS (EXAMPLE).
             """,
         ),
         form(
@@ -51,7 +57,7 @@ def _person(name: str, example: str) -> tuple[Form, ...]:
             negated=True,
         ),
     )
-    return tuple(each.replaced(PERSON=name, EXAMPLE=example) for each in forms)
+    return tuple(each.replaced(ADDRESS=address, PERSON=name, EXAMPLE=example) for each in forms)
 
 
 def _marked(once: str, never: str, words: str) -> tuple[Form, ...]:
@@ -160,7 +166,30 @@ FORMS: dict[str, tuple[Form, ...]] = {
             negated=True,
         ),
     ),
-    "detectable_content:digits": thing("number written in digits", "digits"),
+    "detectable_content:digits": (
+        form(
+            """
+            Give at least one number in digits.
+            Please give at least one number in digits.
+            {Answer} should give at least one number in digits.
+            {Answer} must name at least one number, written in digits.
+            Name at least one number, in digits, in {answer}.
+            Back {answer} up with at least one number in digits.
+            Make sure to give at least one number in digits.
+            Can you give me at least one number in digits?
+            I'd like at least one number in digits.
+            Support {answer} with at least one number in digits.
+            """,
+            """
+            At least one number in digits, please.
+            There should be at least one number in digits in {answer}.
+            Could you back this up with at least one number in digits?
+            Please name at least one number, in digits, in {answer}.
+            {Answer} needs to give at least one number in digits.
+            """,
+        ),
+        *thing("number written in digits", "digits")[1:],
+    ),
     "detectable_content:links": thing("link to a web page", "links to web pages"),
     "detectable_content:dates": thing(
         "date with a day and a month (like March 5)", "dates with a day and a month (like March 5)"
@@ -176,10 +205,10 @@ FORMS: dict[str, tuple[Form, ...]] = {
     "detectable_content:contractions": (
         form(
             """
-            Use at least one contraction, such as "don't" or "it's".
-            Include a contraction ("don't", "it's") in {answer}.
-            Please use at least one contraction (like "don't" or "it's") in {answer}.
-            {Answer} should contain at least one contraction, such as "don't" or "it's".
+            Use contractions, such as "don't" or "it's".
+            Write the way people talk, with contractions ("don't", "it's").
+            Please use contractions like "don't" or "it's" in {answer}.
+            {Answer} should use contractions, such as "don't" or "it's".
             Use contractions ("don't", "it's") in {answer}.
             {Answer} must use contractions like "don't" or "it's".
             Make sure to use contractions ("don't", "it's").
@@ -218,6 +247,8 @@ FORMS: dict[str, tuple[Form, ...]] = {
             negated=True,
         ),
     ),
-    "detectable_content:first_person": _person("first", '"I", "me", "my"'),
-    "detectable_content:second_person": _person("second", '"you", "your"'),
+    "detectable_content:first_person": _person(
+        "first", '"I", "me", "my"', "speak in the first person"
+    ),
+    "detectable_content:second_person": _person("second", '"you", "your"', "speak to me directly"),
 }

@@ -113,7 +113,7 @@ _ONE_SENTENCE = form(
     Could you keep it to one sentence?
     Put everything into one sentence.
     Please use no more than one sentence.
-    Give me {answer} in a single sentence.
+    Make {answer} a single sentence.
     """,
     relation="less than",
     number=2,
@@ -164,7 +164,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Could you divide {answer} into exactly {n:paragraph|paragraphs} using ***?
             There should be exactly {n:paragraph|paragraphs}, with *** between them.
             Please use *** to divide {answer} into exactly {n:paragraph|paragraphs}.
-            Give me exactly {n:paragraph|paragraphs} and put *** between them.
+            Make it exactly {n:paragraph|paragraphs} and put *** between them.
             """,
         ),
     ),

@@ -3,6 +3,54 @@
 from mapl_jax.constraints.families.wordings.shared import count
 from mapl_jax.constraints.forms import Form, form
 
+# For one mark, people name what it is for.
+_A_QUESTION = form(
+    """
+    Ask at least one question (with a question mark).
+    Include at least one question, with a question mark.
+    Please ask me at least one question (with a question mark).
+    {Answer} should ask at least one question, with a question mark.
+    {Answer} must include at least one question (with a question mark).
+    Ask me a question in {answer} (with a question mark).
+    Make sure to ask at least one question, with a question mark.
+    Can you ask me at least one question (with a question mark)?
+    I'd like {answer} to ask at least one question (with a question mark).
+    Include a question in {answer}, with a question mark.
+    """,
+    """
+    There should be at least one question in {answer}, with a question mark.
+    At least one question, please, with a question mark.
+    Could you include a question (with a question mark)?
+    Please make sure that {answer} asks at least one question (with a question mark).
+    Somewhere in {answer}, ask a question (with a question mark).
+    """,
+    relation="at least",
+    number=1,
+)
+_AN_EXCLAMATION = form(
+    """
+    Make {answer} lively with at least one exclamation mark.
+    Show some enthusiasm with at least one exclamation mark.
+    Please sound lively and use at least one exclamation mark.
+    {Answer} should show some enthusiasm, with at least one exclamation mark.
+    {Answer} must sound lively, with at least one exclamation mark.
+    Use exclamation marks.
+    Use exclamation marks in {answer}.
+    Can you sound enthusiastic and use at least one exclamation mark?
+    I'd like some enthusiasm, with at least one exclamation mark.
+    Put some energy into {answer} with at least one exclamation mark.
+    """,
+    """
+    Some enthusiasm, please, with at least one exclamation mark.
+    Could you sound excited and use an exclamation mark?
+    Make sure to sound lively, with at least one exclamation mark.
+    Please use exclamation marks in {answer}.
+    There should be some excitement in {answer}, with at least one exclamation mark.
+    """,
+    relation="at least",
+    number=1,
+)
+
 FORMS: dict[str, tuple[Form, ...]] = {
     "punctuation:no_comma": (
         form(
@@ -51,8 +99,11 @@ FORMS: dict[str, tuple[Form, ...]] = {
     ),
     # From two on: whether there is a comma at all is what the family above asks.
     "punctuation:commas": count("comma", "commas"),
-    "punctuation:question_marks": count("question mark", "question marks"),
-    "punctuation:exclamation_marks": count("exclamation mark", "exclamation marks"),
+    "punctuation:question_marks": (_A_QUESTION, *count("question mark", "question marks")),
+    "punctuation:exclamation_marks": (
+        _AN_EXCLAMATION,
+        *count("exclamation mark", "exclamation marks"),
+    ),
     "punctuation:colons": count("colon", "colons"),
     "punctuation:hyphens": count("hyphen", "hyphens"),
     "punctuation:apostrophes": count("apostrophe", "apostrophes"),
