@@ -8,10 +8,17 @@ from dataclasses import dataclass
 from mapl_jax.constraints.amounts import Random
 from mapl_jax.constraints.forms import Form
 from mapl_jax.constraints.parameters import Choice, Parameter, Params, Value
-from mapl_jax.constraints.wording import COMMON_SLOTS, Slot, always
+from mapl_jax.constraints.wording import (
+    ANY_ANSWER,
+    COMMON_SLOTS,
+    EACH_ANSWER,
+    Slot,
+    always,
+)
 
 _SLOT = re.compile(r"\{(\w+)(?::([^{}|]+)\|([^{}|]+))?\}")
 # A quotation that ends a sentence, and so the sentence around it.
+_NEGATION = re.compile(r"(?:\b(?:not|no|never|avoid|without|leave out|any)\b|n't\b)", re.I)
 _CLOSED = re.compile(r"[.?!][\"']$")
 
 
@@ -76,6 +83,8 @@ class Template:
         for name, slot, literal in zip(self._names, self._slots, self._literals[1:], strict=True):
             if answer and name in COMMON_SLOTS:
                 shown = answer.capitalize() if name == "Answer" else answer
+                if answer == EACH_ANSWER and _NEGATION.search(text):
+                    shown = ANY_ANSWER
             else:
                 shown = slot.write(params, rng)
             if not text and slot.capital:

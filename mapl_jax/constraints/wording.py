@@ -45,22 +45,24 @@ class Slot:
     noun: Callable[[str, str], "Slot"] | None = None
 
 
-def _alternatives(*texts: str, read_too: str) -> Slot:
+def _alternatives(*texts: str, read_too: tuple[str, ...]) -> Slot:
     return Slot(
-        pattern="|".join(map(re.escape, (*texts, read_too))),
+        pattern="|".join(map(re.escape, (*texts, *read_too))),
         write=lambda params, rng: pick(texts, rng),
         read=lambda text: {},
-        openings=tuple({text.split()[0].lower() for text in (*texts, read_too)}),
+        openings=tuple({text.split()[0].lower() for text in (*texts, *read_too)}),
     )
 
 
 ANSWERS = ("your answer", "your response", "your reply", "the answer", "the response")
 EACH_ANSWER = "each answer"
 """What rules for all answers to come say of them."""
+ANY_ANSWER = "any answer"
+"""The same behind a negation: "Do not use commas in any answer."."""
 COMMON_SLOTS: Mapping[str, Slot] = {
-    "answer": _alternatives(*ANSWERS, read_too=EACH_ANSWER),
+    "answer": _alternatives(*ANSWERS, read_too=(EACH_ANSWER, ANY_ANSWER)),
     "Answer": _alternatives(
-        *(text.capitalize() for text in ANSWERS), read_too=EACH_ANSWER.capitalize()
+        *(text.capitalize() for text in ANSWERS), read_too=(EACH_ANSWER.capitalize(),)
     ),
 }
 

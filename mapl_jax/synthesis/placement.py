@@ -58,7 +58,7 @@ _SYSTEM_LEADS = (
 # In an earlier turn, or in one that asks nothing, they are rules for the answers to come.
 _FROM_NOW_ON = (
     "From now on, please stick to this in all your answers.",
-    "What follows is for all your answers from now on.",
+    "The following goes for all your answers from now on.",
     "From here on, please keep this in mind when you answer.",
 )
 _FROM_NOW_ON_LEADS = (
