@@ -103,7 +103,7 @@ def test_bf16_is_written_as_bf16(trained, tmp_path):
 def test_the_card_says_what_the_model_is(trained):
     card = (trained / "model" / "README.md").read_text()
     summary = json.loads((trained / "summary.json").read_text())
-    for level, weight in (("base", "0.3"), ("intra", "1"), ("inter", "1")):
+    for level, weight in (("base", "0.2"), ("intra", "1"), ("inter", "1")):
         assert f"| Level `{level}` | weight {weight}:" in card
         accuracy = 100 * summary["eval"]["after"][f"{level}_accuracy"]
         (row,) = re.findall(rf"^\| {level} \|.*$", card, re.MULTILINE)
@@ -230,7 +230,7 @@ def test_another_base_is_refused(adapted, another_base, tmp_path):
     config = ConfigDict(json.loads((adapted / "config.json").read_text()))
     with pytest.raises(UserError, match="are not those that the run was trained on"):
         train.main(cli.Arguments(config, str(adapted), "again"))
-    with pytest.raises(UserError, match="other weights than those"):
+    with pytest.raises(UserError, match="does not have the weights that the adapters"):
         run_export(adapted, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -77,7 +77,7 @@ def test_both_models_answer_the_same_held_out_prompts(finished):
         following.read(folder / "eval" / f"answers-{side}.jsonl") for side in ("before", "after")
     )
     assert [a.probe for a in before] == [a.probe for a in after]
-    assert len(before) == 4 and all(len(a.probe.constraints) >= 2 for a in before)
+    assert len(before) == 4 and all(len(a.probe.constraints) >= 1 for a in before)
     for answer in (*before, *after):
         assert answer.kept == following.judge(answer.probe, answer.response, answer.ended).kept
     summary = json.loads((folder / "summary.json").read_text())["eval"]["generation"]
