@@ -176,7 +176,7 @@ def test_instructions_are_kept_by_the_one_text_and_broken_by_the_other():
         (lambda: mapl_jax.load_config("rn"), "no config 'rn'; choose one of bench, dpo"),
         (lambda: mapl_jax.load_config("rm:huge"), "unknown preset 'huge'"),
         (lambda: mapl_jax.load_config("rm", {"train.step": 1}), "did you mean 'train.steps'"),
-        (lambda: mapl_jax.load_config("rm", {"train.steps": "x"}), "train.steps is a int"),
+        (lambda: mapl_jax.load_config("rm", {"train.steps": "x"}), "train.steps takes an int"),
         (lambda: mapl_jax.load_pairs([{"prompt": "a", "chosen": "b"}]), "record 1: .*rejected"),
         (lambda: mapl_jax.load_pairs("nowhere.jsonl"), "nowhere.jsonl"),
         (lambda: mapl_jax.make_samples([], k=1), "settings are mode, seed"),

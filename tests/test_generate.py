@@ -247,7 +247,7 @@ def test_a_prompt_too_long_for_the_model_is_named(model, tmp_path):
         ({"checkpoint": ""}, "no checkpoint given"),
         ({"checkpoint": "nowhere"}, "no such folder: nowhere"),
         ({"input": "nowhere.jsonl"}, r"nowhere\.jsonl"),
-        ({"n": 2, "temperature": 0.0}, "all the same"),
+        ({"n": 2, "temperature": 0.0}, "all n=2 responses are the same"),
         ({"n": 0}, "at least 1"),
         ({"temperature": -0.5}, "temperature"),
         ({"max_new_tokens": 0}, "max_new_tokens"),
@@ -294,5 +294,5 @@ def test_a_reward_model_is_refused(tokenizer, prompts, tmp_path):
 @pytest.mark.parametrize("encoding", [("utf-8", "strict"), ("ascii", "surrogateescape")])
 def test_typed_bytes_that_are_no_text_are_told(encoding):
     typed = io.TextIOWrapper(io.BytesIO(b"\xff\xfe\x00\n"), *encoding)
-    with pytest.raises(UserError, match="what was typed is no UTF-8 text"):
+    with pytest.raises(UserError, match="what was typed is not UTF-8 text"):
         generate.converse(lambda _: pytest.fail("it was asked"), typed)

@@ -107,8 +107,10 @@ def change(config: ConfigDict, values: Mapping[str, object]) -> None:
         try:
             part[last] = value
         except TypeError:
+            kind = type(known[name]).__name__
+            article = "an" if kind == "int" else "a"
             raise UserError(
-                f"the config field {name} takes a {type(known[name]).__name__}, not {value!r}"
+                f"the config field {name} takes {article} {kind}, not {value!r}"
             ) from None
 
 

@@ -316,7 +316,7 @@ def calls():
         (5, "values is 5; it must be a mapping or None"),
         ({5: 1}, "the name of a config field must be text, not 5"),
         ({"train.step": 1}, "unknown config field 'train.step'; did you mean 'train.steps'"),
-        ({"train.steps": "x"}, "the config field train.steps takes a int, not 'x'"),
+        ({"train.steps": "x"}, "the config field train.steps takes an int, not 'x'"),
     ):
         yield "load_config", ("rm", values), {}, said
     for mesh, said in (

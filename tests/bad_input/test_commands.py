@@ -115,7 +115,7 @@ def test_files_of_ifeval_that_do_not_fit(bench, preset):
     given = "--config.prompts=prompts.jsonl"
     for pattern, *arguments in (
         ("no prompts given; set --config.prompts=FILE",),
-        ("set either --config.responses=FILE or --config.checkpoint=DIR", given),
+        ("set either --config.responses=FILE, or --config.checkpoint=DIR", given),
         (
             "set either",
             given,
@@ -276,7 +276,7 @@ COMMANDS = {
         "evaluate",
         "evaluate",
         ("--config.checkpoint={good}/policy", "--config.data={good}/pairs.jsonl"),
-        "give the policy that it was trained from: --config.reference=DIR",
+        "give the model that it was trained from: --config.reference=DIR",
     ),
     "evaluate on a missing file": (
         "evaluate",

@@ -140,7 +140,7 @@ NUMBERS = {
     "data.workers": ("-1",),
     "data.num_proc": ("-1",),
     "synthesis.k_min": ("0", "-1", "6"),
-    "synthesis.k_max": ("1", "0"),
+    "synthesis.k_max": ("-1", "0"),
     "synthesis.seed": ("-1",),
     "synthesis.reference": ("-1",),
     "synthesis.neutral": ("-0.1", "1.5", NAN),

@@ -285,7 +285,9 @@ def test_a_template_without_its_slot_is_refused():
 
 def test_behind_a_negation_each_answer_is_any_answer():
     texts = {
-        constraints.render("punctuation:no_comma", {}, np.random.default_rng(seed), answer="each answer")
+        constraints.render(
+            "punctuation:no_comma", {}, np.random.default_rng(seed), answer="each answer"
+        )
         for seed in range(40)
     }
     assert "Do not use commas in any answer." in texts

@@ -140,7 +140,7 @@ def test_the_more_frequent_direction_is_thinned():
         if len((both := (pair["chosen"], pair["rejected"]))[0]) != len(both[1])
     ]
     known = learn(pairs, Settings())
-    less, more = known.keep["length_constraints:characters"]
+    less, more = known.keep["length_constraints:number_words"]
     assert less == 1
     assert more < 0.15
 
