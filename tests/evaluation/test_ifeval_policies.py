@@ -197,8 +197,8 @@ def test_a_reward_is_that_of_the_model_on_the_text_alone(models, tokenizer):
         ({"responses": "a.jsonl", "checkpoint": "policy"}, "set either"),
         ({"responses": "a.jsonl", "n": 2}, "n goes with a checkpoint"),
         ({"checkpoint": "policy", "selector": "reward"}, "set --config.n=8"),
-        ({"checkpoint": "policy", "n": 2, "temperature": 0.0}, "all the same"),
-        ({"checkpoint": "reward"}, "holds a reward model"),
+        ({"checkpoint": "policy", "n": 2, "temperature": 0.0}, "are the same"),
+        ({"checkpoint": "reward"}, "is a reward model"),
         (
             {"checkpoint": "policy", "selector": "policy", "n": 2},
             "is a policy, which gives no rewards",
