@@ -89,6 +89,11 @@ _SMALLEST: Mapping[str, Bounds] = {
     "first sentence": (10, 5),
     "length_constraints:longest_sentence": (15, 9),
 }
+# A Chinese, Japanese or Korean answer says in so many characters what an English one says in four
+# times as many.
+_DENSE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_DENSITY = 4
+_QUESTION_MARKS = re.compile("[?？؟]")
 _PARTS = ("first sentence", "length_constraints:longest_sentence")
 _OF_A_TOPIC = (
     *_PARTS,
@@ -122,9 +127,9 @@ class Request:
     @functools.cached_property
     def asks(self) -> bool:
         """Whether there is something to answer: not thanks, goodbye, or a remark in passing."""
-        if "?" in self.last or not self.reply or _REQUEST.search(self.last):
+        if _QUESTION_MARKS.search(self.last) or not self.reply or _REQUEST.search(self.last):
             return True
-        asked_back = "?" in self.reply[-200:]
+        asked_back = _QUESTION_MARKS.search(self.reply[-200:]) is not None
         return asked_back and not _CLOSING.search(self.last)
 
     def unasked(self, demands: Demands) -> str | None:
@@ -156,6 +161,8 @@ class Request:
 
     def _too_little(self, bounds: Mapping[str, Bounds]) -> str | None:
         for name, (low, high) in bounds.items():
+            if name == "characters" and self._dense:
+                low, high = low * _DENSITY, high * _DENSITY
             least, most = _SMALLEST.get(name, (0, 0))
             if 0 < low < least or high < most:
                 return f"nobody counts so few {name}"
@@ -174,6 +181,10 @@ class Request:
             if kind == "word" and high == 0 and root(word) in self._roots:
                 return f"it speaks of {word!r}"
         return None
+
+    @functools.cached_property
+    def _dense(self) -> bool:
+        return _DENSE.search(self.last) is not None
 
     @functools.cached_property
     def _roots(self) -> frozenset[str]:

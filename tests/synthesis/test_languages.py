@@ -4,6 +4,7 @@ import pytest
 
 from mapl_jax import constraints
 from mapl_jax.constraints.registry import FAMILIES
+from mapl_jax.constraints.requests import Request
 from mapl_jax.constraints.text.statistics import view
 from mapl_jax.synthesis.build import build
 from mapl_jax.synthesis.settings import Settings
@@ -113,8 +114,15 @@ def test_words_are_not_counted_where_no_spaces_part_them(language):
 @pytest.mark.parametrize("language", TEXTS)
 def test_marks_and_sentences_of_the_script_are_those_asked_for(language):
     ids = {entry["id"] for entry, _ in asked(TEXTS[language])}
-    assert {"length_constraints:characters"} & ids
+    assert "length_constraints:number_sentences" in ids
     assert any(id.startswith("punctuation:") for id in ids)
+
+
+@pytest.mark.parametrize(("text", "few"), [("怎么学游泳？", True), ("How do I swim?", False)])
+def test_fewer_characters_are_a_length_where_a_character_says_more(text, few):
+    hundred = {"relation": "less than", "number": 100}
+    why_not = constraints.unasked("length_constraints:characters", hundred, Request(text))
+    assert (why_not is None) is few
 
 
 def test_what_code_holds_decides_nothing():
