@@ -6,7 +6,12 @@ import sys
 
 import pytest
 
-SLOW = """
+# As in a terminal: what starts in the background of a script ignores interrupts.
+TERMINAL = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""
+SLOW = f"""{TERMINAL}
 import os, sys, time
 sys.argv, sys.orig_argv = ["-m"], ["python", "-m", "mapl_jax.train"]
 import mapl_jax
@@ -36,7 +41,7 @@ def test_a_signal_during_imports_is_answered_in_one_line(number, status, line):
     assert said.startswith(line) and said.count("\n") == 1
 
 
-WORK = """
+WORK = f"""{TERMINAL}
 import time
 from mapl_jax.runtime import cli
 def main(_):
