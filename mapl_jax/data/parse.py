@@ -28,7 +28,7 @@ class BadRecord(ValueError):
         self.reason = reason
 
 
-def parse_json(line: bytes) -> object:
+def value_of_json(line: bytes) -> object:
     """The value of a line of JSON, or the `BadRecord` that says what is wrong with it."""
     try:
         return json.loads(line.decode("utf-8"), object_pairs_hook=named_once)

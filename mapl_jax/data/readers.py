@@ -31,7 +31,7 @@ from mapl_jax.data.folders import (
     to_train_on,
     unpacked,
 )
-from mapl_jax.data.parse import BadRecord, parse_json, refuse_repeated
+from mapl_jax.data.parse import BadRecord, refuse_repeated, value_of_json
 from mapl_jax.data.values import plain
 from mapl_jax.runtime.errors import UserError
 
@@ -186,13 +186,13 @@ def _line_entries(file: str, lines: IO[bytes]) -> Iterator[Entry]:
         where = f"{file}, record {number}"
         if number != line_number:
             where += f" (line {line_number})"
-        yield where, parse_json(line)
+        yield where, value_of_json(line)
 
 
 def _json_entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
     """A list of records, an object that wraps one, one record, or lines of them."""
     content = file.read().removeprefix(b"\xef\xbb\xbf")
-    value = parse_json(content)
+    value = value_of_json(content)
     if isinstance(value, BadRecord):
         if content.lstrip().startswith(b"["):
             raise UserError(f"{name}: {value}")
@@ -262,7 +262,7 @@ def _csv_values(row: dict[str, str]) -> dict[str, object]:
             values["margin"] = float(row["margin"])
     for key, cell in row.items():
         if key in values and re.match(r'\[\s*\{\s*"', cell):
-            parsed = parse_json(cell.encode())
+            parsed = value_of_json(cell.encode())
             values[key] = cell if isinstance(parsed, BadRecord) else parsed
     return values
 

@@ -26,7 +26,7 @@ from mapl_jax import constraints
 from mapl_jax.data.fields import as_object, encodable
 from mapl_jax.data.messages import Message, prompt_of
 from mapl_jax.data.normalize import Pair, is_finite
-from mapl_jax.data.parse import parse_json
+from mapl_jax.data.parse import value_of_json
 from mapl_jax.data.readers import Entries, read_entries
 from mapl_jax.data.records import Ids
 from mapl_jax.runtime.errors import UserError
@@ -262,7 +262,7 @@ def _check_constraint(item: object, responses: int) -> Constraint:
     params = item.get("params")
     if isinstance(params, str):
         # Parquet has one type a column, so parameters stand there as JSON.
-        params = parse_json(params.encode("utf-8", "replace"))
+        params = value_of_json(params.encode("utf-8", "replace"))
     if not isinstance(params, dict):
         raise ValueError(f"params of {item['id']!r} must be an object")
     params = {key: value for key, value in params.items() if value is not None}
