@@ -5,9 +5,9 @@ configs/sft.py in the folder sft/ of the run; nothing is downloaded, 2 CPU cores
 
     python -m mapl_jax.train --config=configs/dpo.py
 
-`config.demo` holds what the demonstration alone is trained with. With data and a model of your own
-(pairs in the forms TRL reads; JSONL, JSON, CSV, Parquet, a folder of them, or a hub name), and the
-training settings of arXiv 2502.00814:
+`config.demo` holds what the demonstration alone is trained with; what is given for a field by name
+goes before it. With data and a model of your own (pairs in the forms TRL reads; JSONL, JSON, CSV,
+Parquet, a folder of them, or a hub name), and the training settings of arXiv 2502.00814:
 
     python -m mapl_jax.train --config=configs/dpo.py:pretrained \
         --config.data.train=train.jsonl --config.model.path=FOLDER

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from mapl_jax.runtime import console, files
+from mapl_jax.runtime import console, files, outputs
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.paths import local
 
@@ -85,16 +85,26 @@ def filling(shared: str, own: Path) -> Iterator[Path]:
     folder = shared_folder(shared)
     lock = folder / "lock"
     try:
+        outputs.check_folder(folder, _is_cache)
         folder.mkdir(parents=True, exist_ok=True)
-        if lock.exists() and (not lock.is_file() or lock.stat().st_size):
-            raise UserError(f"{lock} is not of this package, which would write over it; move it")
         held = FileLock(lock).acquire()
+    except UserError as error:
+        raise UserError(f"data.cache: {error}") from None
     except OSError as error:
         raise UserError(
             f"cannot use the folder {folder} of data.cache: {error.strerror or error}"
         ) from None
     with held:
         yield folder
+
+
+def _is_cache(folder: Path) -> bool:
+    """Whether a folder has the lock of a cache, or holds nothing but what a cache does."""
+    lock = folder / "lock"
+    if lock.exists() and (not lock.is_file() or lock.stat().st_size):
+        raise UserError(f"{lock} is not of this package, which would write over it; move it")
+    rest = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return lock.exists() or all(path.is_dir() and files.sealed(path) is not None for path in rest)
 
 
 def shared_folder(name: str) -> Path:

@@ -25,6 +25,8 @@ WINDOW = 1024
 OPEN_ROWS = 64
 # Rows of a whole run: a list of them is some ten gigabytes.
 MOST_ROWS = 10**8
+# Rows of a step, where there are fewer tries than that to lie in them.
+MOST_EMPTY = 4096
 # Where short rows are less full than this, and longer ones are needed anyway, all take longer ones.
 FULL = 0.97
 
@@ -189,6 +191,11 @@ def _check_size(
         raise UserError(
             f"{steps:,} steps of {rows_per_batch:,} rows are more than the {MOST_ROWS:,} rows "
             "that can be planned; take less of train.steps, train.epochs or train.rows_per_batch"
+        )
+    if rows_per_batch > max(MOST_EMPTY, len(lengths)):
+        raise UserError(
+            f"train.rows_per_batch is {rows_per_batch:,}, and there are {len(lengths):,} samples: "
+            "almost all rows would be empty; take less"
         )
 
 

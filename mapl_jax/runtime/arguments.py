@@ -59,6 +59,12 @@ def normal(arguments: Sequence[str], plain: Collection[str], classes: Sequence[t
     return named + changes + rest
 
 
+def fields_in(arguments: Sequence[str]) -> set[str]:
+    """The fields that arguments set, as `normal` writes them."""
+    names = (argument.lstrip("-").partition("=")[0] for argument in arguments)
+    return {_PREFIXED.sub("", name) for name in names if _PREFIXED.match(name)}
+
+
 def overrides(file: str) -> list[str]:
     """What a TOML or YAML file of fields says, as `--config.FIELD=VALUE`."""
     path = local(file)

@@ -174,6 +174,7 @@ def _parsed(command: _Command[F], called: str) -> tuple[Arguments[F], Shared, di
                 f"{mistakes.given('config', sys.argv[1:])}: get_config must return a ConfigDict, "
                 f"not {kind}"
             )
+        config.change(given, config.of_demo(given, arguments.fields_in(sys.argv[1:])))
         values = given.to_dict()
         plugins.load(str(values.get("plugins", "")))
         if command.settings:

@@ -2,7 +2,7 @@
 
 import difflib
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ def located(name: str) -> str:
 
 
 def change(config: ConfigDict, values: Mapping[str, object]) -> None:
-    """Sets fields of a config, as `--config.FIELD=VALUE` does."""
+    """Sets fields of a config, as `--config.FIELD=VALUE` does, those of `demo` included."""
     known = dict(fields(config))
     for name, value in values.items():
         if not isinstance(name, str):
@@ -112,6 +112,16 @@ def change(config: ConfigDict, values: Mapping[str, object]) -> None:
             raise UserError(
                 f"the config field {name} takes {article} {kind}, not {value!r}"
             ) from None
+    demo = of_demo(config, values)
+    if demo:
+        change(config, demo)
+
+
+def of_demo(config: ConfigDict, given: Collection[str]) -> dict[str, object]:
+    """Fields that `demo` has other values for, with those that were given for them by name."""
+    known = dict(fields(config))
+    names = {f"demo.{name}": name for name in given}
+    return {demo: known[name] for demo, name in names.items() if demo in known.keys() - set(given)}
 
 
 def fields(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -44,7 +44,8 @@ def held_out(
         tries.levels[:count].sum(1),
         scored=(tries.predicted if joint else tries.response)[:count],
         row_length=tries.row_length,
-        rows_per_batch=-(-max(rows_per_batch, 1) // parts) * parts,
+        # A trie takes a row at most; small sets keep the shape that is asked for.
+        rows_per_batch=-(-min(max(rows_per_batch, 1), max(count, 64)) // parts) * parts,
         data_parts=parts,
         seed=0,
         shuffle=False,

@@ -100,6 +100,7 @@ CHOICES = {
 FLAGS = [
     ("train", "rm:tiny", "--config.lora.layers=1", "lora.layers counts layers with adapters; set"),
     ("train", "dpo", "--config.loss.type=x", "loss: unknown loss 'x'; choose from sigmoid, "),
+    ("train", "dpo", "--config.loss.type=hinge", "loss.type is 'hinge' and loss.weights '1,5'; "),
     ("plan", "rm", "--trie_tokens=0", "--trie_tokens is 0; it must be a whole number, at least 1"),
     ("bench", "bench", "--steps=0", "--steps is 0; it must be a whole number, at least 1"),
     ("bench", "bench", "--pairs=-5", "--pairs is -5; it must be a whole number, at least 1"),

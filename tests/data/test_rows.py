@@ -130,6 +130,12 @@ def test_tries_that_fill_short_rows_badly_take_the_longer_ones_that_are_there():
     assert p.shapes[0].row_length > 64 and p.filled > 0.94
 
 
+def test_a_batch_of_nothing_but_empty_rows_is_refused():
+    with pytest.raises(UserError, match=r"train.rows_per_batch is 1,048,576, and there are 3 sam"):
+        plan([1, 2, 3], rows_per_batch=2**20)
+    assert plan([1, 2, 3], rows_per_batch=4096).steps == 1
+
+
 def test_nothing_to_plan_is_refused():
     with pytest.raises(UserError, match="no trie"):
         plan([])

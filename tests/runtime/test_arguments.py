@@ -139,3 +139,12 @@ def test_a_file_that_holds_no_fields_is_named(name, text, message, tmp_path):
         (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(UserError, match=message):
         normal(f"--overrides={tmp_path / name}")
+
+
+def test_what_is_given_goes_before_what_the_demonstration_changes():
+    values = {"train.learning_rate": 2e-4, "loss.type": "ipo", "demo.loss.type": "hinge"}
+    demo = config.load_config("dpo", values).demo
+    assert demo.train.learning_rate == 2e-4
+    assert (demo.loss.type, demo.loss.base) == ("hinge", 0.2)
+    given = ["--config=x", "--config.loss.type=a=b", "--noconfig.train.trunk", "--lost_after=5"]
+    assert arguments.fields_in(given) == {"loss.type", "train.trunk"}

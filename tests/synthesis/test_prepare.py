@@ -147,6 +147,17 @@ def test_files_of_others_in_a_shared_cache_are_kept(tmp_path, capsys):
     assert f"is kept in {kept}" in capsys.readouterr().err
 
 
+def test_a_cache_lies_in_no_folder_of_something_else(tmp_path):
+    (tmp_path / "mine" / "notes").mkdir(parents=True)
+    for name in (str(tmp_path / "mine"), str(tmp_path / "mine" / "notes" / "..")):
+        with pytest.raises(UserError, match=r"data\.cache: .* holds other files than"):
+            cache.filling(name, tmp_path / "own").__enter__()
+    # What a study prepares has no lock yet.
+    cache.write(tmp_path / "study" / "samples-0", lambda part: None)
+    with cache.filling(str(tmp_path / "study"), tmp_path):
+        pass
+
+
 def test_a_cache_that_cannot_be_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     config = str(tmp_path / "file" / "shared")
