@@ -14,6 +14,7 @@ from typing import cast
 from mapl_jax.data.meaning import changes_meaning, is_missing, unread_fields
 from mapl_jax.data.parse import BadRecord, refuse_repeated
 from mapl_jax.data.values import by_rows, plain
+from mapl_jax.data.written import listed
 from mapl_jax.runtime.errors import UserError
 
 PROMPT = "prompt/messages/conversations/instruction/question/query/input"
@@ -36,6 +37,7 @@ FIELDS = (
     "better",
     "worse",
     "subset",
+    "ignore",
 )
 
 
@@ -47,7 +49,7 @@ class Form:
         columns: path of each of our fields.
         needs: columns that a record must have to be of this form.
         automatic: whether the columns alone say what they mean; others are asked for by name.
-        beside: columns of published records that are not read, whatever their names.
+        beside: columns that are not read, whatever their names.
     """
 
     columns: Mapping[str, str]
@@ -118,7 +120,7 @@ FORMS = {
     ),
     "nectar": Form(
         {"prompt": "prompt", "responses": "answers[].answer", "ranks": "answers[].rank"},
-        ("prompt", "answers"),
+        ("prompt", "answers[].answer", "answers[].rank"),
     ),
     "ultrafeedback": Form(
         {
@@ -126,7 +128,7 @@ FORMS = {
             "responses": "completions[].response",
             "scores": "completions[].overall_score",
         },
-        ("instruction", "completions"),
+        ("instruction", "completions[].response", "completions[].overall_score"),
         beside=(
             "completions[].custom_system_prompt",
         ),  # how a model was asked; ratings know nothing of it
@@ -194,17 +196,21 @@ def chosen_form(format: str = "", columns: str = "") -> Form | None:
                 f"{', '.join(FIELDS)}"
             )
         given[ours] = path
+    ignored = tuple(given.pop("ignore", "").split("|"))
+    if not given:  # a pair's columns, where no other form fits
+        return dataclasses.replace(PAIR, beside=ignored)
     sides = {"chosen": "chosen", "rejected": "rejected"}
     if {"responses", "conversation", "completion"} & given.keys():
         sides = {}
     asked = {} if "conversation" in given else ASKED
-    return Form({**asked, **sides, **given}, ())
+    return Form({**asked, **sides, **given}, (), beside=ignored)
 
 
 def form_of(record: Mapping[str, object], asked: Form | None, automatic: tuple[Form, ...]) -> Form:
     """The form of a record; the first of the automatic ones where none fits."""
     fits = (form for form in ((asked,) if asked else ()) + automatic if fits_form(record, form))
-    return next(fits, automatic[0])
+    found = next(fits, automatic[0])
+    return dataclasses.replace(found, beside=(*found.beside, *asked.beside)) if asked else found
 
 
 def fits_form(record: Mapping[str, object], form: Form) -> bool:
@@ -214,14 +220,17 @@ def fits_form(record: Mapping[str, object], form: Form) -> bool:
 
 def has(record: Mapping[str, object], path: str) -> bool:
     """Whether a record has a column, or something at a path."""
-    return path in record or any(part in record or _at(record, part) for part in path.split("/"))
+    return path in record or any(
+        part in record or not is_missing(_at(record, part)) for part in path.split("/")
+    )
 
 
 def demonstrated(form: Form) -> Form:
     """The form of demonstrations whose reply is the chosen one, or stands where it usually does."""
     others = {k: path for k, path in form.columns.items() if k not in ("chosen", "rejected")}
     replies = f"{form.columns['chosen']}/completion/output/response"
-    return Form({**others, "completion": replies}, ())
+    needs = ("chosen",) if form.automatic else ()
+    return Form({**others, "completion": replies}, needs, beside=form.beside)
 
 
 def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dict[str, object]:
@@ -234,7 +243,8 @@ def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dic
     used: set[str] = set()
     read: set[str] = set()
     for ours, paths in {**_ALWAYS, **form.columns}.items():
-        there = [(path, _at(record, path)) for path in paths.split("/")]
+        some = (path for path in paths.split("/") if path not in form.beside)
+        there = [(path, _at(record, path)) for path in some]
         if ours in ASKED:  # two of these are never read from one column
             there = [(path, value) for path, value in there if not _columns(path) & used]
         filled = [(path, value) for path, value in there if not is_missing(value)]
@@ -275,8 +285,9 @@ def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dic
             raise BadRecord(
                 f"column {name}",
                 f"has a column {name!r} that is not read and may change what is answered; "
-                "remove the record or the column, or say which columns are read with "
-                "data.columns=FIELD=COLUMN,...",
+                "remove the record or the column, say which column is which with "
+                "data.columns=FIELD=COLUMN,..., or leave it unread with "
+                f"data.columns=ignore={name}",
             )
     return found
 
@@ -315,7 +326,7 @@ def _at(record: object, path: str) -> object:
         path[step.end() :].lstrip("."),
     )
     if step[3] or step[2]:
-        first = int(step[2] or 0)
+        first, value = int(step[2] or 0), listed(value)
         if not isinstance(value, list) or len(value) <= first:
             return None
         return value[first:] if step[3] else _at(value[first], rest) if rest else value[first]

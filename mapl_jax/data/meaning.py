@@ -11,7 +11,8 @@ _MEANING = frozenset(
     "system sys systemprompt systemmessage sysprompt preprompt developer instruction instructions "
     "history turns dialog dialogue memory context contexts passage passages doc docs document "
     "documents tool tools function functions image images pixel media audio audios video videos "
-    "reasoning think thinking thought thoughts persona prefix suffix".split()
+    "reasoning think thinking thought thoughts persona prefix suffix prefill preamble steps "
+    "premise paragraph paragraphs transcript evidence excerpt scenario scratchpad schema".split()
 )
 # ... but for what is only about it (image_count, instruction_id_list, tool_choice).
 _ABOUT = frozenset(

@@ -122,7 +122,11 @@ def messages_of(value: object, name: str) -> list[Message]:
         if isinstance(item, dict) and item.get("tool_calls"):
             item = {"content": None, **item}
         if not isinstance(item, dict) or "role" not in item or "content" not in item:
-            raise BadRecord(f"bad {name}", f'{part} must be an object with "role" and "content"')
+            there = ", ".join(map(str, item)) if isinstance(item, dict) else kind_of(item)
+            raise BadRecord(
+                f"bad {name}",
+                f'{part} must be an object with "role" and "content" (found: {there or "nothing"})',
+            )
         role = _ROLE.get(str(item["role"]).lower(), item["role"])
         if role not in ROLES:
             known = ", ".join(ROLES)

@@ -1,6 +1,7 @@
 """One record of any form as a preference or a demonstration: columns to fields to messages."""
 
 import contextlib
+import functools
 import itertools
 import re
 from collections.abc import Mapping, Sequence
@@ -20,10 +21,12 @@ from mapl_jax.data.messages import (
     text_of,
 )
 from mapl_jax.data.parse import BadRecord
-from mapl_jax.data.written import listed
+from mapl_jax.data.written import listed, single_turns
+from mapl_jax.runtime.errors import UserError
 
 LARGEST = float(np.finfo(np.float32).max)
 Edge = tuple[int, int]  # of two responses
+_JUDGED = re.compile(r"\[*(\w+?)_?([<>=])[<>=]*_?(\w+)\]*")
 
 
 class Pair(TypedDict):
@@ -53,9 +56,31 @@ class Demonstration(TypedDict):
     completion: str
 
 
+# What is wrong with a record where another mapping may read it.
+_OTHER_COLUMNS = ("no prompt", "bad chosen", "bad rejected")
+
+
 def pair_of(form: forms.Form | None, value: object, unread: set[str]) -> Pair:
     """The preference of a record of any accepted form; its id is empty where none is given."""
     record = as_object(value)
+    try:
+        return _read_pair(form, record, unread)
+    except BadRecord as bad:
+        if form is None and bad.reason in _OTHER_COLUMNS:
+            found = hints.mapping(record, functools.partial(_reads, record))
+            raise BadRecord(bad.reason, f"{bad}{found}") from None
+        raise
+
+
+def _reads(record: Mapping[str, object], columns: str) -> bool:
+    """Whether a mapping reads a record."""
+    try:
+        return bool(_read_pair(forms.chosen_form(columns=columns), record, set()))
+    except (BadRecord, UserError):
+        return False
+
+
+def _read_pair(form: forms.Form | None, record: Mapping[str, object], unread: set[str]) -> Pair:
     if "comparisons" in record:
         raise BadRecord("a sample", "holds a synthesized sample, but preference pairs are needed")
     automatic = (forms.PAIR, *(known for known in forms.FORMS.values() if known.automatic))
@@ -66,9 +91,10 @@ def pair_of(form: forms.Form | None, value: object, unread: set[str]) -> Pair:
             raise BadRecord(
                 f"no {key}",
                 f"has no {key!r} (found: {there}); rename the column to {key!r}"
-                + hints.hint(record),
+                + hints.hint(record, functools.partial(_reads, record)),
             )
-    for ours in ("prompt", "chosen", "rejected", "responses") if found is form else ():
+    asked = form and found.columns is form.columns
+    for ours in ("prompt", "chosen", "rejected", "responses") if asked else ():
         path = found.columns.get(ours, "")
         if path and not re.search(r"[/|]", path) and not forms.has(record, path):
             there = ", ".join(sorted(map(str, record)))
@@ -82,6 +108,8 @@ def pair_of(form: forms.Form | None, value: object, unread: set[str]) -> Pair:
     for key in ("chosen", "rejected"):
         if key not in fields:
             raise BadRecord(f"no {key}", f"has no {key!r}; name its column in data.columns")
+    given = [fields.get("prompt"), fields["chosen"], fields["rejected"]]
+    fields["prompt"], fields["chosen"], fields["rejected"] = single_turns(given)
     prompt = prompt_in(fields)
     sides = [_several(fields[key], key) for key in ("chosen", "rejected")]
     if prompt is None:
@@ -137,6 +165,7 @@ def _of_list(fields: dict[str, object]) -> Pair:
     responses = listed(fields["responses"])
     if not isinstance(responses, list) or len(responses) < 2:
         raise BadRecord("bad responses", "responses must be a list of two or more")
+    fields["prompt"], *responses = single_turns([fields.get("prompt"), *responses])
     names = [f"response {number}" for number in range(1, len(responses) + 1)]
     prompt = prompt_in(fields)
     if prompt is None:
@@ -195,15 +224,21 @@ def _worth(fields: Mapping[str, object], count: int) -> list[float]:
 
 
 def _chosen(given: object, columns: object) -> list[float]:
-    """What a choice between two says: by number from 0, by letter, or by the names of columns."""
+    """What a choice between two says: by number from 0, by letter, or by the names of columns.
+
+    Judges write "A>B", "[[B>>A]]" and "A=B" too.
+    """
     if isinstance(given, float) and given.is_integer():
         given = int(given)
-    choice = str(given).strip().lower()
+    choice = re.sub(r"\s", "_", str(given).strip().lower())
+    if judged := _JUDGED.fullmatch(choice):
+        left, sign, right = judged.groups()
+        choice = "tie" if sign == "=" else left if sign == ">" else right
     names = [str(name).lower() for name in columns] if isinstance(columns, list) else []
     ends = [re.sub(r".*?_?(\d+|[a-z])$", r"\1", name) for name in names]
     sides = [["0", "a", "model_a", "response_a"], ["1", "b", "model_b", "response_b"]]
     if ends == ["1", "2"]:  # which number means which, these say
-        sides = [["1"], ["2"]]
+        sides = [["1", *sides[0][1:]], ["2", *sides[1][1:]]]
     for side, name, end in zip(sides, names, ends, strict=False):
         side += [name, end]
     values = [float(choice in side) for side in sides]
@@ -219,6 +254,8 @@ def _number(value: object, name: str) -> float:
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             value = float(value)
+    if isinstance(value, bool):
+        value = int(value)  # right or wrong
     if not is_finite(value):
         raise BadRecord(f"bad {name}", f"{name} must be numbers, not {value!r}")
     return float(value)

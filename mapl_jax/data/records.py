@@ -262,7 +262,7 @@ def _checked(
                 raise BadRecord(
                     "repeated id",
                     f"id {name!r} was used before, in record {earlier} of the source; "
-                    "make ids unique, or leave them out to have them made",
+                    "make ids unique, or leave them out (data.columns=ignore=id) to have them made",
                 )
         except BadRecord as bad:
             if on_error == "raise":

@@ -49,6 +49,29 @@ def listed(value: object) -> object:
     return found if isinstance(found, list) else value
 
 
+def single_turns(values: list[object]) -> list[object]:
+    """A prompt and its replies; the only turn of each where all are lists of turns, as text.
+
+    Raises:
+        BadRecord: they hold several turns.
+    """
+    lists = [listed(value) for value in values if isinstance(value, str)]
+    turns = [value for value in lists if isinstance(value, list) and value]
+    if (
+        len(turns) < len(values)
+        or len({len(turn) for turn in turns}) > 1
+        or not all(isinstance(text, str | None) for turn in turns for text in turn)
+    ):
+        return values
+    if len(turns[0]) > 1:
+        raise BadRecord(
+            "several turns",
+            f"holds lists of {len(turns[0])} turns for the prompt and every reply; "
+            "only replies to one prompt are compared",
+        )
+    return [turn[0] for turn in turns]
+
+
 def _read_back(text: str) -> object:
     """The value that was written as JSON or printed by Python; None if neither reads it."""
     for read in (functools.partial(json.loads, object_pairs_hook=named_once), ast.literal_eval):

@@ -1,0 +1,188 @@
+"""Data as it is published on the hub: read right, or refused with the mapping that reads it."""
+
+import json
+import re
+
+import pytest
+
+from mapl_jax import load_pairs
+from mapl_jax.runtime.errors import UserError
+
+from support import ROOT
+
+Q, GOOD, BAD = "How are you?", "Fine.", "Bad."
+ASK = {"role": "user", "content": Q}
+FINE, POOR = ([ASK, {"role": "assistant", "content": text}] for text in (GOOD, BAD))
+SIDES = {"chosen": FINE, "rejected": POOR}
+TEXTS = {"prompt": Q, "chosen": GOOD, "rejected": BAD}
+
+# What is read as it is.
+READ = {
+    "UltraFeedback binarized": {
+        "prompt": Q, "prompt_id": "a", **SIDES, "messages": FINE, "score_chosen": 8.5,
+        "score_rejected": 3.0},
+    "Argilla's UltraFeedback": {
+        "source": "evol", "prompt": Q, **SIDES, "chosen-rating": 5.0, "chosen-model": "x",
+        "rejected-rating": 1.0, "rejected-model": "y"},
+    "Argilla's Orca": {
+        "system": "", "input": Q, "chosen": GOOD, "rejected": BAD, "generations": [GOOD, BAD],
+        "order": ["chosen", "rejected"], "labelling_prompt": [ASK], "rating": [9.0, 3.0],
+        "original_chosen": GOOD, "chosen_score": 9.0, "in_gsm8k_train": False},
+    "Argilla's mix": {"dataset": "x", **SIDES, "chosen_rating": 5.0, "rejected_rating": 1.0},
+    "Orca": {"system": "", "question": Q, "chosen": GOOD, "rejected": BAD},
+    "OpenHermes": {
+        "source": "s", "prompt": Q, "candidates_completions": [GOOD, BAD], "ranks": [1, 0],
+        "rank_str": "a>b", **SIDES},
+    "Skywork": {**SIDES, "source": "x"},
+    "Tulu 3": {"id": "a", "source": "s", "prompt": Q, **SIDES, "chosen_rating": 4.5},
+    "Snorkel": {
+        "prompt_id": "x", "prompt": Q, **SIDES, "all_generated_responses": [GOOD, BAD],
+        "all_rm_scores": [1.0, 0.0]},
+    "RewardBench": {**TEXTS, "chosen_model": "x", "subset": "alpacaeval-easy", "id": 0},
+    "HH-RLHF, static": {"prompt": f"\n\nHuman: {Q}\n\nAssistant:", "response": GOOD,
+                        "chosen": GOOD, "rejected": BAD},
+    "OpenAssistant, in pairs": {"lang": "en", "parent_id": "x", **TEXTS},
+    "constitutional": {
+        "prompt": Q, "init_prompt": ASK, "init_response": POOR[1], "critic_prompt": ASK,
+        "messages": FINE, **SIDES},
+}  # fmt: skip
+
+# What is refused, with the mapping that the error names.
+MAPPED = {
+    "prompt=instruction,chosen=chosen_response,rejected=rejected_response": {
+        "instruction": Q, "chosen_response": GOOD, "rejected_response": BAD,
+        "chosen_avg_rating": 5.0, "chosen_model": "x"},
+    "prompt=prompt,responses=response_a|response_b,scores=winner_model_a|winner_model_b": {
+        "id": 1, "model_a": "m", "model_b": "n", "prompt": json.dumps([Q]), "winner_tie": 0,
+        "response_a": json.dumps([GOOD]), "response_b": json.dumps([BAD]), "winner_model_a": 1,
+        "winner_model_b": 0},
+    "prompt=question.full_text,responses=answer_0|answer_1,scores=score_0|score_1": {
+        "question": {"dataset": "eli5", "id": "x", "full_text": Q}, "answer_0": GOOD,
+        "quotes_0": {"title": ["a"], "extract": ["b"]}, "tokens_0": {"prefix": [1]},
+        "score_0": 1.0, "answer_1": BAD, "score_1": -1.0},
+    "prompt=info.post,responses=summaries[].text,choice=choice": {
+        "info": {"id": "x", "post": Q, "title": "t", "article": None}, "choice": 0, "worker": "w",
+        "summaries": [{"text": GOOD, "policy": "p", "note": None},
+                      {"text": BAD, "policy": "q", "note": None}]},
+    "prompt=question,responses=response_A|response_B,choice=label": {
+        "pair_id": "x", "question": Q, "response_model": "m", "response_A": GOOD,
+        "response_B": BAD, "label": "A>B"},
+    "prompt=prompt,responses=response_1|response_2,choice=winner": {
+        "winner": "model_a", "prompt": Q, "model_a": "x", "response_1": GOOD, "response_2": BAD},
+    "prompt=question,responses=response_1|response_2,choice=overall_response": {
+        "question": Q, "response_1": GOOD, "response_2": BAD, "overall_response": 1},
+    "prompt=instruction,responses=output_1|output_2,choice=preference": {
+        "instruction": Q, "input": "", "output_1": GOOD, "output_2": BAD, "preference": 1},
+    "prompt=question,responses=answers[].text,scores=answers[].pm_score": {
+        "qid": 1, "question": Q, "answers": [
+            {"answer_id": 1, "author": "x", "pm_score": 3, "selected": True, "text": GOOD},
+            {"answer_id": 2, "author": "y", "pm_score": 0, "selected": False, "text": BAD}]},
+    "prompt=question,chosen=response_j,rejected=response_k": {
+        "qid": 1, "question": Q, "response_j": GOOD, "response_k": BAD, "metadata": ["x"]},
+    "prompt=input,chosen=accepted,rejected=rejected": {
+        "input": Q, "accepted": GOOD, "rejected": BAD},
+    "responses=conv_A|conv_B,scores=conv_A_rating|conv_B_rating": {
+        "id": 1, "conv_A": FINE, "conv_B": POOR, "conv_A_rating": 5.0, "conv_B_rating": 1.0},
+    "prompt=trajectory,chosen=chosen,rejected=rejected": {
+        "task": "Coding", "trajectory": [{"from": "user", "value": Q}], "chosen": GOOD,
+        "rejected": BAD},
+    "prompt=prompt,responses=completions,scores=scores": {
+        "prompt": Q, "completions": [BAD, GOOD], "scores": [1, 2]},
+    "prompt=prompt,responses=candidates[].content,scores=candidates[].reward": {
+        "prompt": Q, "candidates": [{"content": BAD, "reward": 1.0},
+                                    {"content": GOOD, "reward": 2.0}]},
+    "prompt=prompt,responses=answers[].text,ranks=answers[].rank": {
+        "prompt": Q, "answers": [{"text": BAD, "rank": 2}, {"text": GOOD, "rank": 1}]},
+    "prompt=prompt,responses=reply_1|reply_2|reply_3,scores=score_1|score_2|score_3": {
+        "prompt": Q, "reply_1": "So.", "reply_2": GOOD, "reply_3": BAD, "score_1": 2,
+        "score_2": 3, "score_3": 1},
+    "prompt=prompt,responses=responses,choice=chosen": {
+        "prompt": Q, "responses": [BAD, GOOD], "chosen": 1},
+    "prompt=prompt,chosen=response_win,rejected=response_lose": {
+        "prompt": Q, "response_win": GOOD, "response_lose": BAD},
+    "prompt=query,chosen=pos,rejected=neg": {"query": Q, "pos": [GOOD], "neg": [BAD]},
+    "prompt=row.prompt,chosen=row.chosen,rejected=row.rejected": {
+        "row_idx": 0, "row": TEXTS, "truncated_cells": []},
+    "prompt=prompt,chosen=chosen.text,rejected=rejected.text": {
+        "prompt": Q, "chosen": {"text": GOOD, "model": "x"},
+        "rejected": {"text": BAD, "model": "y"}},
+}  # fmt: skip
+
+
+def assert_read(pair):
+    assert (pair["prompt"], pair["chosen"], pair["rejected"]) == ([ASK], GOOD, BAD)
+
+
+@pytest.mark.parametrize("name", READ)
+def test_published_pairs_are_read_as_they_are(name):
+    assert_read(load_pairs([READ[name]])[0])
+
+
+@pytest.mark.parametrize("columns", MAPPED)
+def test_the_error_names_the_mapping_that_reads_the_record(columns):
+    with pytest.raises(UserError, match=f"{re.escape('data.columns=' + columns)}$"):
+        load_pairs([MAPPED[columns]])
+    assert_read(load_pairs([MAPPED[columns]], columns=columns)[0])
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"prompt": Q, "response": GOOD, "helpfulness": 4}, "'response' is a single reply"),
+        ({"prompt": Q, "completion": GOOD, "label": True}, "'label' judges single replies"),
+        ({"message_id": "x", "text": Q, "role": "prompter"}, "it is one message"),
+        ({**TEXTS, "prefill": "Well,"}, "column 'prefill'"),
+        ({**TEXTS, "initial_reason_steps": "First,"}, "column 'initial_reason_steps'"),
+        ({**TEXTS, "image": {"bytes": "x"}}, "data.columns=ignore=image"),
+        ({**TEXTS, "prompt": [{"speaker": "user", "text": Q}]}, "(found: speaker, text)"),
+    ],
+)
+def test_what_is_no_pair_of_texts_is_told(record, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        load_pairs([record])
+
+
+def test_turns_as_lists_are_read_where_there_is_one_of_each():
+    columns = "responses=a|b,choice=winner"
+    one = {"prompt": json.dumps([Q]), "a": json.dumps([GOOD]), "b": json.dumps([BAD]), "winner": 0}
+    assert_read(load_pairs([one], columns=columns)[0])
+    more = {key: json.dumps(["x" + key, "y" + key]) for key in ("prompt", "a", "b")}
+    with pytest.raises(UserError, match="holds lists of 2 turns"):
+        load_pairs([{**more, "winner": 0}], columns=columns)
+    (sorting,) = load_pairs([{"prompt": "Sort b, a.", "chosen": '["a"]', "rejected": '["b"]'}])
+    assert (sorting["chosen"], sorting["rejected"]) == ('["a"]', '["b"]')
+
+
+@pytest.mark.parametrize("choice", ["A>B", "[[A>>B]]", "b < a", "Response A", "model_a", "1", 1])
+def test_verdicts_of_judges_are_choices(choice):
+    record = {"prompt": Q, "response_1": GOOD, "response_2": BAD, "verdict": choice}
+    assert_read(load_pairs([record], columns="responses=response_1|response_2,choice=verdict")[0])
+
+
+def test_a_verdict_of_equality_is_a_tie():
+    record = {"prompt": Q, "a": GOOD, "b": BAD, "verdict": "[[A=B]]"}
+    (pair,) = load_pairs([record], columns="responses=a|b,choice=verdict")
+    assert (pair["over"], pair["tied"]) == ([], [(0, 1)])
+
+
+def test_right_and_wrong_are_scores():
+    record = {"prompt": Q, "responses": [BAD, GOOD, "So."], "scores": [False, True, False]}
+    (pair,) = load_pairs([record])
+    assert (pair["chosen"], pair["over"]) == (GOOD, [(0, 1), (0, 2)])
+
+
+def test_a_column_may_be_left_unread():
+    extra = {"context": "An old chat.", "id": "same"}
+    pairs = load_pairs([{**TEXTS, **extra}, {**TEXTS, **extra}], columns="ignore=context|id")
+    assert_read(pairs[0])
+    assert pairs[0]["id"] != pairs[1]["id"]
+    other = {"input": {"messages": [ASK]}, "preferred_output": FINE[1:], "context": "Old.",
+             "non_preferred_output": POOR[1:]}  # fmt: skip
+    assert_read(load_pairs([other], columns="ignore=context")[0])
+
+
+def test_the_mappings_of_the_page_are_tried_here():
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    mappings = re.findall(r"^\| [^|]+ \| `([^`]*=[^`]*,[^`]*)` \|$", page, re.MULTILINE)
+    assert len(mappings) > 8
+    assert {mapping.replace("\\|", "|") for mapping in mappings} <= set(MAPPED)
