@@ -177,7 +177,7 @@ def check_instructions(
 
     Args:
         instructions: with `id` and `params`, as `propose_instructions` and samples have them; or
-            sentences in one of the wordings that the package writes.
+            sentences, in the package's wordings or in plain ones ("Keep it under 50 words").
         response: any text.
 
     Raises:

@@ -7,7 +7,7 @@ Everything goes through the functions of this module; a constraint is an id and 
     margin(id, params, response) -> float      how far from the threshold, >= 0 if kept
     propose(id, conditions, rng) -> params     parameters that give these responses these verdicts
     render(id, params, rng) -> str             an English sentence
-    parse(text) -> (id, params)                the sentence read back
+    parse(text) -> (id, params)                the sentence read back, or a plain one
     read(text) -> [(id, params), ...]          the sentences of a whole prompt read back
     conflict(a, b) -> reason                   why no answer can keep both
     redundant(a, b) -> reason                  why one adds nothing to the other
@@ -28,6 +28,7 @@ from collections.abc import Sequence
 from mapl_jax.constraints.amounts import AT_LEAST, LESS_THAN, RELATIONS, Random
 from mapl_jax.constraints.ifeval import verdict
 from mapl_jax.constraints.pool import Pool
+from mapl_jax.constraints.reading import parse, read
 from mapl_jax.constraints.registry import (
     Asked,
     asked,
@@ -39,9 +40,7 @@ from mapl_jax.constraints.registry import (
     ids,
     is_natural,
     margin,
-    parse,
     propose,
-    read,
     redundant,
     redundant_together,
     register,

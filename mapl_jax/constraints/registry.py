@@ -1,11 +1,9 @@
 """The families of constraints and what can be asked of them."""
 
-import contextlib
 import dataclasses
 import difflib
 import functools
 import itertools
-import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -33,7 +31,6 @@ from mapl_jax.constraints.forms import Form
 from mapl_jax.constraints.parameters import Params
 from mapl_jax.constraints.templates import Template
 from mapl_jax.constraints.text.statistics import view
-from mapl_jax.constraints.wording import JOINED
 
 FAMILIES: dict[str, Family] = {
     family.id: family
@@ -190,68 +187,6 @@ def render(
     return family_of(id).render(params, rng, held_out=held_out, terse=terse, answer=answer)
 
 
-def parse(text: str) -> tuple[str, Params]:
-    """Reads a sentence made by `render` back.
-
-    Raises:
-        ValueError: the sentence is of no family.
-    """
-    text = text.strip()
-    for family, template in templates_for(text):
-        params = template.read(text)
-        if params is None:
-            continue
-        try:
-            family.validate(params)
-        except ValueError:
-            continue
-        return family.id, params
-    raise ValueError(f"no constraint reads like this: {text!r}")
-
-
-_BULLET = re.compile(r"^\s*(?:[-*\u2022]|\(?\w{1,3}[.)])\s+")
-_END = re.compile(r"""[.!?]["'\u201d\u2019)*]*(?=\s|$)|$""")
-_JOINT = re.compile(r",? and |, ")
-_LONGEST = 12  # ends of sentences within an instruction, which may quote some; joints
-
-
-def read(text: str) -> list[Item]:
-    """The constraints that a text asks for, in sentences made by `render`; others are passed over.
-
-    They may stand anywhere in it, as prose or as lines of a list.
-    """
-    found: list[Item] = []
-    for line in text.splitlines():
-        left = _BULLET.sub("", line, count=1)
-        while left := left.strip():
-            ends = [match.end() for match in itertools.islice(_END.finditer(left), _LONGEST)]
-            for end in reversed(ends):
-                if items := _parsed(left[:end]) or _unwoven(left[:end]):
-                    found += items
-                    break
-            left = left[end:]
-    return found
-
-
-def _parsed(sentence: str) -> list[Item]:
-    with contextlib.suppress(ValueError):
-        return [parse(sentence)]
-    return []
-
-
-def _unwoven(sentence: str) -> list[Item]:
-    """Commands that were joined into one sentence; none if any part of it is none."""
-    text = sentence.removeprefix(JOINED).removesuffix(".")
-    joints = [match.span() for match in itertools.islice(_JOINT.finditer(text), _LONGEST)]
-    # Parts hold "and" and commas of their own, so the longest that can be read comes first.
-    for start, end in reversed(joints):
-        first = _parsed(f"{text[0].upper()}{text[1:start]}.")
-        rest = text[end:]
-        if first and (others := _parsed(f"{rest[0].upper()}{rest[1:]}.") or _unwoven(rest)):
-            return [*first, *others]
-    return []
-
-
 @dataclasses.dataclass(frozen=True)
 class Asked:
     """A constraint, and what keeping it demands of a text."""
@@ -375,20 +310,27 @@ def family_of(id: str) -> Family:
     return FAMILIES[id]
 
 
-def templates_for(text: str) -> Iterator[tuple[Family, Template]]:
-    """Families and those of their templates that may have made a sentence, by its first word."""
+def templates_for(text: str, exact: bool = True) -> Iterator[tuple[Family, Template]]:
+    """Families and those of their templates that may have made a sentence, by its first word.
+
+    Args:
+        exact: the sentence as it stands; otherwise its core.
+    """
     if text:
-        yield from _templates().get(text.split(maxsplit=1)[0].lower(), ())
-        yield from _templates().get("", ())
+        yield from _templates(exact).get(text.split(maxsplit=1)[0].lower(), ())
+        yield from _templates(exact).get("", ())
 
 
 @functools.cache
-def _templates() -> dict[str, list[tuple[Family, Template]]]:
+def _templates(exact: bool) -> dict[str, list[tuple[Family, Template]]]:
     """Templates by the first word of their sentences; "" has those that begin with any word."""
     found: dict[str, list[tuple[Family, Template]]] = {}
     for family in FAMILIES.values():
         for form in family.forms:
-            for template in (*form.train, *form.held_out):
+            templates = [*form.train, *form.held_out]
+            if not exact:
+                templates = list({each.core.text: each.core for each in templates}.values())
+            for template in templates:
                 for opening in template.openings or ("",):
                     found.setdefault(opening, []).append((family, template))
     return found

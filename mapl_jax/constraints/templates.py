@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mapl_jax.constraints import plain
 from mapl_jax.constraints.amounts import Random
 from mapl_jax.constraints.forms import Form
 from mapl_jax.constraints.parameters import Choice, Parameter, Params, Value
@@ -33,6 +34,7 @@ class Template:
 
     def __init__(self, text: str, slots: Mapping[str, Slot], fixed: Mapping[str, Value | None]):
         self.text = text
+        self._all_slots = slots
         self._fixed = {key: value for key, value in fixed.items() if value is not None}
         self.terse = not (
             text.endswith("?")
@@ -60,6 +62,11 @@ class Template:
             else:
                 pattern += re.escape(literal)
         return re.compile(pattern, re.I | re.S)
+
+    @functools.cached_property
+    def core(self) -> "Template":
+        """The same without what frames it (`plain`)."""
+        return Template(plain.core(self.text), self._all_slots, self._fixed)
 
     @property
     def openings(self) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def share_kept(items: Sequence[Item], response: str) -> float:
 
 
 def instructions_in(messages: Sequence[Message]) -> list[Item]:
-    """The instructions that a conversation asks for, in sentences that the package writes."""
+    """The instructions that a conversation asks for, in the package's wordings or plain ones."""
     asked = (message["content"] for message in messages if message["role"] != "assistant")
     return [item for text in asked for item in constraints.read(text)]
 
