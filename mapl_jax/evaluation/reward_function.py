@@ -47,8 +47,8 @@ def reward_function(
         model: a reward model, where one lies, or a judge (`mapl_jax.evaluation.judges`).
         constraints: where instructions stand: "prompt", in the prompts themselves, in the
             package's wordings or plain ones; or the column of the data set that lists them with
-            `id` and `params`, as samples do, also as JSON; `instruction_id_list`, beside `kwargs`, is
-            IFEval's and judged by its rules. Empty: there are none.
+            `id` and `params`, as samples do, also as JSON; `instruction_id_list`, beside
+            `kwargs`, is IFEval's and judged by its rules. Empty: there are none.
         gate: the level of the reward, with a model and constraints.
         rows_per_batch: rows of tokens at once, of a reward model.
         dtype: of the reward model's computation, "float32" or "bfloat16".
