@@ -68,6 +68,27 @@ def _weighted(part: str) -> tuple[str, float]:
     return match[1], weight
 
 
+def labels(found: list[str]) -> list[str]:
+    """Short names of sources, which stay where a file is moved, packed or written in another form.
+
+    Of each as much of the end of its path as sets it apart, without endings.
+    """
+    paths = [
+        (name,)
+        if looks_like_hub_name(name) and not os.path.exists(name)
+        else _bare(name).removesuffix("/").split("/")
+        for name in found
+    ]
+    longest = max(map(len, paths))
+    tails = [["/".join(path[-parts:]) for path in paths] for parts in range(1, longest + 1)]
+    return next((some for some in tails if len({*some}) == len(found)), tails[-1])
+
+
+def _bare(name: str) -> str:
+    ends = "|".join(re.escape(end) for end in (*SUFFIXES, *COMPRESSED))
+    return re.sub(rf"(?:{ends})+$", "", name, flags=re.IGNORECASE) or name
+
+
 def names(part: str) -> list[str]:
     """The sources that one of `parts` stands for: itself, or those of a pattern."""
     name = os.path.expanduser(part)

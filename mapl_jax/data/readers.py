@@ -23,6 +23,7 @@ from mapl_jax.data.folders import (
     SUFFIXES,
     data_files,
     kinds,
+    labels,
     looks_like_hub_name,
     names,
     parts,
@@ -90,9 +91,10 @@ def read_entries(path: str | os.PathLike[str], *, seed: int = 0) -> Entries:
 
     def several() -> Iterator[tuple[str, Iterator[Entry]]]:
         found = parts(name)
-        for part, weight in found:
+        own = labels([part for part, _ in found]) if len(found) > 1 else [""]
+        for label, (part, weight) in zip(own, found, strict=True):
             entries = itertools.chain.from_iterable(map(_one_source, names(part)))
-            yield part if len(found) > 1 else "", mixtures.share(entries, weight, f"{seed} {part}")
+            yield label, mixtures.share(entries, weight, str(seed))
 
     return Entries(name, parts=several())
 

@@ -1,6 +1,7 @@
 """Several sources at once: the share of each that is read, who counts it, and the hub's options."""
 
 import collections
+import gzip
 
 import datasets
 import pytest
@@ -39,7 +40,34 @@ def test_a_weight_is_the_share_of_a_source_that_is_read(two):
     assert len(ids(f"{a}, {b}:1")) == 150
 
 
-def test_what_is_read_depends_on_seed_and_name_alone(two):
+def test_a_mixture_is_the_same_wherever_its_files_lie(two, tmp_path, monkeypatch):
+    whole = load_pairs(f"{two[0]}:0.3,{two[1]}")
+    (tmp_path / "moved").mkdir()
+    packed = tmp_path / "moved" / "a.jsonl.gz"
+    packed.write_bytes(gzip.compress(two[0].read_bytes()))
+    assert load_pairs(f"{packed}:0.3,{two[1]}") == whole
+    monkeypatch.chdir(tmp_path)
+    assert load_pairs("./a.jsonl:0.3,b.jsonl") == whole
+    two[0].rename(tmp_path / "other.jsonl")
+    assert ids("other.jsonl:0.3") == ids(f"{packed}:0.3")
+
+
+@pytest.mark.parametrize(
+    ("found", "short"),
+    [
+        (["/x/a.jsonl.gz", "b.csv"], ["a", "b"]),
+        (["x/train.jsonl", "y/train.jsonl"], ["x/train", "y/train"]),
+        (["data/x/", "org/name:train?revision=v1.0"], ["x", "org/name:train?revision=v1.0"]),
+        (["gs://x/a.jsonl", "a.json"], ["x/a", "a"]),
+        (["a.jsonl", "a.jsonl"], ["a", "a"]),
+        (["v1.0/part.csv", "v1.0/rest.parquet"], ["part", "rest"]),
+    ],
+)
+def test_sources_are_called_by_what_sets_them_apart(found, short):
+    assert folders.labels(found) == short
+
+
+def test_what_is_read_depends_on_the_seed_alone(two):
     a, b = two
     some = ids(f"{a}:0.5")
     assert some == ids(f"{a}:0.5")
@@ -85,15 +113,15 @@ def test_the_files_of_a_mixture_are_known_by_their_names(two):
 def test_each_source_is_counted(two, iterate):
     tally = Tally()
     list(iterate(read_entries(f"{two[0]}:0.1,{two[1]}"), tally))
-    assert f"records kept: 10 of {two[0]}, 50 of {two[1]}" in tally.notes()
+    assert "records kept: 10 of a, 50 of b" in tally.notes()
 
 
 def test_each_source_is_a_subset_and_one_alone_is_none(two, tmp_path):
     named = write_lines(tmp_path / "c.jsonl", {**PAIR, "subset": "Math"})
     pairs = load_pairs(f"{two[1]},{named}")
     assert collections.Counter(pair["subset"] for pair in pairs) == {
-        str(two[1]): 50,
-        f"{named} / Math": 1,
+        "b": 50,
+        "c / Math": 1,
     }
     assert "subset" not in load_pairs(two[0])[0]
     assert load_pairs(named)[0]["subset"] == "Math"
@@ -103,8 +131,8 @@ def test_samples_keep_their_source(tmp_path, capsys):
     one = write_lines(tmp_path / "a.jsonl", SAMPLE)
     other = write_lines(tmp_path / "b.jsonl", {**SAMPLE, "id": "b"})
     split = prepare.samples_of(f"{one},{other}", tmp_path / "cache")
-    assert [sample["subset"] for sample in split.samples()] == [str(one), str(other)]
-    assert f"records kept: 1 of {one}, 1 of {other}" in capsys.readouterr().out
+    assert [sample["subset"] for sample in split.samples()] == ["a", "b"]
+    assert "records kept: 1 of a, 1 of b" in capsys.readouterr().out
 
 
 @pytest.fixture
