@@ -58,18 +58,51 @@ _FACT = _any_of(
     | type| does| did)|how (?:many|much|long|old|far|tall|big|large|high|often)"""
 )
 _REQUEST = _any_of(
-    r"""please|i(?:'d| would) like|i (?:want|need|wanna)|i(?:'m| am) (?:looking|trying|wondering
+    r"""please|i(?:'d| would) like (?:you|to (?:know|learn|hear|see|ask|get|find)|an?|some|more|the)
+    |i (?:want|need|wanna)|i(?:'m| am) (?:looking|trying|wondering
     |curious|interested)|help|let me know|wondering|any (?:ideas|tips|other|suggestions|advice)|what
     |how|why|who|where|when|which|can you|could you|would you|do you|tell|give|show|explain|write
     |list|describe|suggest|recommend|name|teach|find|compare|create|make me|give me|go ahead|is it
     |is there|are there"""
 )
+# What is asked for even along with thanks.
+_ORDER = _any_of(
+    r"""please|can you|could you|would you|tell|give|explain|write|list|describe|suggest|recommend
+    |teach|show|find|help me|i need|i want|i'd like"""
+)
 _CLOSING = _any_of(
-    r"""thank(?:s| you)?|thx|ty|(?:good)?bye|good ?night|see you|talk to you|makes sense|i see
+    r"""(?:i )?did(?:n't| not) know|i (?:understand|know) (?:what|now)|thank(?:s| you)?|thx|ty
+    |(?:good)?bye|good ?night|see you|talk to you|makes sense|i see
     |got it|appreciate (?:it|that|this|the|your)|will do|i agree|good (?:idea|to know|advice
     |point)|great idea|that(?:'s| is) (?:all|great|good|awesome|cool|interesting|helpful|fine
     |true|perfect)|(?:sounds|looks|seems) (?:good|great|like|perfect|delicious|fun|nice
     |wonderful)"""
+)
+# Between persons, once what is said for the sake of asking is left out.
+_PERSONAL = _any_of(r"i|i'm|i'd|i've|me|my|mine|we|us|our|you|your|tips|advice|how to|recipes?")
+_FRAME = _any_of(
+    r"""(?:(?:can|could|would|will|do) you (?:please )?)?
+    (?:tell|explain|give|help|show|teach)(?: to)? me
+    |(?:can|could|would|will|do) you (?:know|tell|explain|give|describe|list|name)
+    |let me know|i(?:'m| am) (?:wondering|curious)|i(?:'d| would) like to know|i know
+    |i (?:want|need) to know"""
+)
+# What nobody makes merry about.
+_SERIOUS = _any_of(
+    r"""suicid\w*|die[ds]?|dying|dead|death|deaths|funeral|grie\w+|cancer|tumou?rs?|abus\w+
+    |depress\w+|kill\w*|murder\w*|rape\w*|war|genocide|holocaust|victims?|attack\w*|stroke|overdose
+    |addict\w*|divorc\w*|cheat\w*|miscarriage|disease|diabetes|anxiety|panic|shooting
+    |terroris\w+|slave\w*
+    |crash\w*|emergenc\w+|lost my|passed away|illness|harm\w*|racis\w+|violence|violent|crimes?"""
+)
+# What takes more than a few words to say.
+_ROOMY = _any_of(
+    r"""how (?:do|does|can|could|should|would|did|to)|why|what (?:are|can|could|should|would)
+    |what happens|i'd like to|i want to"""
+)
+_OPINION = _any_of(
+    r"""you|your|should|best|better|good|worth|favorite|opinion|think|recommend\w*|suggest\w*|advice
+    |tips|ideas|like|fun|nice"""
 )
 _SENTENCE = re.compile(r"[^.?!\n]+[.?!]*")
 # The least that may be the most, of an answer in many parts and of one that needs some room; and
@@ -95,13 +128,17 @@ _DENSE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _DENSITY = 4
 _QUESTION_MARKS = re.compile("[?？؟]")
 _PARTS = ("first sentence", "length_constraints:longest_sentence")
+# The most that anyone wants to read at least of a fact.
+_FACTS: Mapping[str, int] = {"words": 60, "characters": 400, "sentences": 4, "paragraphs": 1}
+_LENGTHS = tuple(_FACTS)
 _OF_A_TOPIC = (
     *_PARTS,
+    *_LENGTHS,
     "length_constraints:longest_paragraph",
-    "paragraphs",
     "numbers",
     "examples",
     "hedges",
+    "opinions",
 )
 
 
@@ -127,8 +164,10 @@ class Request:
     @functools.cached_property
     def asks(self) -> bool:
         """Whether there is something to answer: not thanks, goodbye, or a remark in passing."""
-        if _QUESTION_MARKS.search(self.last) or not self.reply or _REQUEST.search(self.last):
+        if _QUESTION_MARKS.search(self.last) or not self.reply:
             return True
+        if _REQUEST.search(self.last):
+            return _ORDER.search(self.last) is not None or not _CLOSING.search(self.last)
         asked_back = _QUESTION_MARKS.search(self.reply[-200:]) is not None
         return asked_back and not _CLOSING.search(self.last)
 
@@ -147,17 +186,37 @@ class Request:
         fact = self._fact and not self._yes_or_no
         if asks_back and (fact or self._listed or not self.asks):
             return "there is nothing to ask back"
-        if self._fact and bounds.get("hedges", _ANY)[0] > 0:
+        return self._unsaid(demands) or self._too_little(bounds) or self._banned(bounds)
+
+    def _unsaid(self, demands: Demands) -> str | None:
+        """Why the answer has no reason to say such things."""
+        wanted = {name for name, (low, _) in demands.bounds.items() if low > 0}
+        wanted |= {name for name, value in demands.values.items() if value is True}
+        if self._fact and "hedges" in wanted:
             return "the answer is certain"
-        if bounds.get("examples", _ANY)[1] == 0 and (self._listed or self._broad):
-            return "examples are what it asks for"
-        if self._fact and any(bounds.get(name, _ANY)[0] > 0 for name in _PARTS):
-            return "the answer is short"
-        if not self.asks and (
-            demands.phrases or any(bounds.get(name, _ANY)[0] > 0 for name in _OF_A_TOPIC)
+        if "duties" in wanted and self._fact:
+            return "a fact is as it is"
+        if "duties" in wanted and not (self._personal or self._roomy):
+            return "there is nothing to do"
+        if "opinions" in wanted and (self._listed or not _OPINION.search(self.last)):
+            return "there is nothing to think of it"
+        if not self._personal and (
+            "first person" in wanted or ("second person" in wanted and not self._roomy)
         ):
+            return "it is of no person"
+        if "examples" in demands.bounds and self._fact:
+            return "a fact has no examples"
+        if not wanted.isdisjoint(("fillers", "character:!")) and _SERIOUS.search(self.said[-2000:]):
+            return "it is a grave matter"
+        if not self.asks and "first sentence" in demands.about:
+            return "any answer is meant"
+        if demands.bounds.get("examples", _ANY)[1] == 0 and (self._listed or self._broad):
+            return "examples are what it asks for"
+        if self._fact and not wanted.isdisjoint(_PARTS):
+            return "the answer is short"
+        if not self.asks and (demands.phrases or not wanted.isdisjoint(_OF_A_TOPIC)):
             return "there is no topic"
-        return self._too_little(bounds) or self._banned(bounds)
+        return None
 
     def _too_little(self, bounds: Mapping[str, Bounds]) -> str | None:
         for name, (low, high) in bounds.items():
@@ -166,12 +225,14 @@ class Request:
             least, most = _SMALLEST.get(name, (0, 0))
             if 0 < low < least or high < most:
                 return f"nobody counts so few {name}"
-            if name not in _ROOM or not (self._listed or self._broad):
+            if self._fact and low > _FACTS.get(name, math.inf):
+                return f"a fact needs no {low:g} {name}"
+            if name not in _ROOM or not (self._listed or self._broad or self._roomy):
                 continue
             of_many, of_some, worth = _ROOM[name]
             if high < (of_many if self._listed else of_some):
                 return f"it needs more {name} than {high:g}"
-            if 0 < low < worth:
+            if 0 < low < worth and (self._listed or self._broad):
                 return f"of {name} it has more than {low:g} in any case"
         return None
 
@@ -201,6 +262,14 @@ class Request:
     @functools.cached_property
     def _numbers(self) -> bool:
         return _NUMBERS.search(self.last) is not None
+
+    @functools.cached_property
+    def _personal(self) -> bool:
+        return _PERSONAL.search(_FRAME.sub("", self._question)) is not None
+
+    @functools.cached_property
+    def _roomy(self) -> bool:
+        return not self._fact and _ROOMY.search(self.last) is not None
 
     @functools.cached_property
     def _question(self) -> str:

@@ -194,6 +194,7 @@ class Exact(Statistic[int | None]):
         key: str,
         *,
         least: int = 1,
+        most: float = math.inf,
         quantity: str | None = None,
         readings: Sequence[Callable[[Text], int | None]] = (),
         **options: Unpack[Options],
@@ -203,6 +204,7 @@ class Exact(Statistic[int | None]):
         super().__init__(id, **options)
         self.statistic = statistic
         self.quantity = quantity or id
+        self.most = most
         self.readings = tuple(readings)
 
     def judge(self, params: Params, value: int | None) -> float:
@@ -218,7 +220,7 @@ class Exact(Statistic[int | None]):
         others = {*self.values(broken)}
         if counts:
             number = counts.pop()
-            good = not counts and number is not None and number >= self.number.least
+            good = not counts and number is not None and self.number.least <= number <= self.most
             return {self.number.name: number} if good and number is not None else None
         near = max((count for count in others if count is not None), default=2)
         choices = [n for n in range(max(self.number.least, near - 2), near + 4) if n not in others]

@@ -17,7 +17,7 @@ from mapl_jax.synthesis.corpus import Arguments, Corpus, hash_of
 Item = tuple[str, Params]
 Twins = tuple[list[Item], list[Item]]
 
-_TRIES = 2
+_TRIES = 3
 
 
 class BrokenPromise(RuntimeError):
@@ -57,7 +57,7 @@ class Draw:
 
         There are none with a number that nobody would choose. Those that nobody would ask for with
         the request, or that say nothing of responses in general (`Corpus.informative`), are drawn
-        anew once.
+        anew twice.
         """
         said = None if self.request is None else self.request.said
         request = None if self.lenient else self.request

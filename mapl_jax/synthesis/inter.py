@@ -14,6 +14,8 @@ from mapl_jax.data.samples import Comparison, comparison
 from mapl_jax.synthesis.corpus import Arguments
 from mapl_jax.synthesis.draw import Draw, Twins
 
+_TRIES = 3
+
 
 def instructions(chosen: str, rejected: str, k: int, draw: Draw, least: int = 0) -> Twins:
     """Instructions of x' (the chosen response keeps all) and x'' (the rejected one keeps all).
@@ -28,9 +30,11 @@ def instructions(chosen: str, rejected: str, k: int, draw: Draw, least: int = 0)
         return arguments if taken else None
 
     twins = draw.twins(k, propose)
-    if len(twins[0]) >= least:
-        return twins
-    twins = draw.twins(least, lambda family, _: opposed(family, chosen, rejected, draw))
+    for _ in range(_TRIES):
+        if len(twins[0]) >= least:
+            return twins
+        others = draw.twins(least, lambda family, _: opposed(family, chosen, rejected, draw))
+        twins = max(twins, others, key=lambda them: len(them[0]))
     if twins[0]:
         return twins
     lenient = dataclasses.replace(draw, lenient=True)

@@ -10,7 +10,8 @@ The more of a prompt stands before its instructions, the more tokens its prompts
 | turns  | some in the user's turn before, the others behind       | up to that turn        |
 | system | in a system message that opens a conversation           | what it said before    |
 
-Where the last turn asks nothing (thanks, a remark), they are rules for all answers from now on.
+Where the last turn asks nothing (thanks, a remark), they are rules for all answers, in a system
+message: nobody says goodbye and gives a rule in one breath.
 """
 
 import dataclasses
@@ -55,19 +56,12 @@ _SYSTEM_LEADS = (
     "Follow these rules in your answer:",
     "Your answer has to follow these rules:",
 )
-# In an earlier turn, or in one that asks nothing, they are rules for the answers to come.
+# In an earlier turn they are rules for the answers to come.
 _FROM_NOW_ON = (
     "From now on, please stick to this in all your answers.",
     "The following goes for all your answers from now on.",
     "From here on, please keep this in mind when you answer.",
 )
-_FROM_NOW_ON_LEADS = (
-    "From now on, please follow these rules in all your answers:",
-    "Some rules for your answers from now on:",
-    "From here on, please stick to the following when you answer:",
-)
-_HELD_OUT_FROM_NOW_ON = ("For all your answers from here on, please note the following.",)
-_HELD_OUT_FROM_NOW_ON_LEADS = ("In all your later answers, please observe these rules:",)
 
 # What one sentence of several instructions is made of: commands that end in no other sentence.
 _COMMAND = re.compile(
@@ -185,7 +179,7 @@ def draw_style(
     request = messages[-1]["content"]
     standing = not request_of(messages).asks
     if standing:
-        place = AFTER
+        place = SYSTEM
     # "Yes. Use a comma." would be the answer and a rule in one breath, and behind a pasted text of
     # several lines a rule would be part of it.
     ends = _ends(request) and len(request.split()) > 3 and "\n" not in request.strip()
@@ -193,18 +187,12 @@ def draw_style(
     if place == TURNS:
         earlier = 1 + int(rng.random() * (count - 1))
         return Style(place, None, inline=inline, earlier=(earlier, pick(_FROM_NOW_ON, rng)))
-    if not listed and standing:
-        leads = _HELD_OUT_FROM_NOW_ON if held_out else _FROM_NOW_ON
-        return Style(place, None, pick(leads, rng), inline, standing=True)
     if not listed:
         woven = rng.random() < woven_share and count > 1
         lead = "You are a helpful assistant." if place == SYSTEM and rng.random() < 0.5 else ""
-        return Style(place, None, lead, inline, woven)
+        return Style(place, None, lead, inline, woven, standing=standing)
     mark = pick(_HELD_OUT_MARKS if held_out else _MARKS, rng)
-    if standing:
-        leads = _HELD_OUT_FROM_NOW_ON_LEADS if held_out else _FROM_NOW_ON_LEADS
-        return Style(place, mark, pick(leads, rng), standing=True)
-    return Style(place, mark, pick(_leads(place, held_out), rng))
+    return Style(place, mark, pick(_leads(place, held_out), rng), standing=standing)
 
 
 def request_of(messages: Sequence[Message]) -> Request:

@@ -38,6 +38,23 @@ _APOSTROPHE = re.compile(r"\w['\u2019]\w|['\u2019](?:s|t|ll|em|cause|til)\b", re
 # Without an apostrophe they are contractions to some.
 _INFORMAL = re.compile(r"\b(?:gonna|wanna|gotta|dont|cant|im|ive|youre|thats)\b", re.I)
 # What the sentence names, and what some count as well.
+_FILLER = re.compile(r"\b(?:very|really|just|actually)\b", re.I)
+_FILLERS = re.compile(
+    rf"{_FILLER.pattern}|\b(?:quite|pretty|basically|literally|totally|simply|super|so)\b", re.I
+)
+_OPINION = re.compile(r"\bI (?:think|believe)\b|\bin my opinion\b", re.I)
+_OPINIONS = re.compile(
+    r"\bI(?:['\u2019]d| would)? (?:\w+ )?(?:think|believe|feel|guess|suppose|say|recommend|suggest"
+    r"|prefer|like|love|hope|find|agree)\b|\bmy (?:\w+ )?(?:opinion|view|favorite|guess|advice)\b",
+    re.I,
+)
+_CONTRAST = re.compile(r"\b(?:but|however|although)\b", re.I)
+_CONTRASTS = re.compile(
+    rf"{_CONTRAST.pattern}|\b(?:though|yet|while|whereas|despite|nevertheless|on the other hand)\b",
+    re.I,
+)
+_DUTY = re.compile(r"\b(?:should|must|need to)\b", re.I)
+_DUTIES = re.compile(rf"{_DUTY.pattern}|\b(?:have to|has to|needs? to|ought|shouldn|mustn)\b", re.I)
 _HEDGE = re.compile(r"\b(?:maybe|perhaps|probably|possibly|might)\b", re.I)
 _HEDGES = re.compile(rf"{_HEDGE.pattern}|\b(?:may|probable|possible)\b", re.I)
 _EXAMPLE = re.compile(r"\b(?:for example|for instance|such as)\b", re.I)
@@ -132,6 +149,24 @@ def _flag(
     )
 
 
+def _said(
+    name: str, named: re.Pattern[str], also: re.Pattern[str], about: tuple[str, ...] = ()
+) -> Flag:
+    """What certain words say; some readers count others as well."""
+    return _flag(
+        name,
+        lambda text: named.search(text.marked) is not None,
+        name,
+        (
+            lambda text: named.search(readings.unquoted(text)) is not None,
+            lambda text: also.search(text.raw) is not None,
+        ),
+        # One rule about tone is enough.
+        (*about, "tone"),
+        suits=in_english,
+    )
+
+
 def _person(
     who: str, statistic: Callable[[Text], bool], readings: Sequence[Callable[[Text], bool]] = ()
 ) -> Flag:
@@ -163,6 +198,8 @@ FAMILIES: tuple[Family, ...] = (
             lambda text: marks.has_numbers(text.marked),
             lambda text: marks.has_sure_numbers(text.marked),
         ),
+        # Readers found it asked for where there is nothing to count.
+        held_out=True,
     ),
     _flag(
         "links",
@@ -202,17 +239,16 @@ FAMILIES: tuple[Family, ...] = (
         about=("apostrophes",),
         suits=in_english,
     ),
-    _flag(
-        "hedges",
-        lambda text: _HEDGE.search(text.marked) is not None,
-        "hedges",
-        (
-            lambda text: _HEDGE.search(readings.unquoted(text)) is not None,
-            lambda text: _HEDGES.search(text.raw) is not None,
-        ),
-        suits=in_english,
-        held_out=True,
+    _said("hedges", _HEDGE, _HEDGES, about=("word:maybe", "word:perhaps", "word:probably")),
+    _said(
+        "fillers",
+        _FILLER,
+        _FILLERS,
+        about=("word:very", "word:really", "word:just", "word:actually"),
     ),
+    _said("opinions", _OPINION, _OPINIONS, about=("first person",)),
+    _said("contrasts", _CONTRAST, _CONTRASTS, about=("word:however",)),
+    _said("duties", _DUTY, _DUTIES),
     _flag(
         "examples",
         lambda text: _EXAMPLE.search(text.marked) is not None,

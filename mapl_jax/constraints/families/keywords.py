@@ -55,7 +55,7 @@ class Words(Family):
         return self.derive_for(None, kept, broken, rng)
 
     def derive_for(self, prompt, kept, broken, rng):
-        """The same; those to use are of the prompt, or come up in the text more than once."""
+        """The same; those to use are of the prompt, or come up in the text again and again."""
         holders, lackers = (broken, kept) if self.forbidden else (kept, broken)
         shared: Sequence[str] = STOCK
         if holders:
@@ -67,7 +67,7 @@ class Words(Family):
             words = _things(words, prompt, holders)
             if prompt is not None:
                 counts = holders[0].word_counts
-                words = [word for word in words if counts[word] > 1 or root(word) in prompt.roots]
+                words = [word for word in words if counts[word] > 2 or root(word) in prompt.roots]
         if not words:
             return None
         count = min(len(words), 1 + int((2 if self.forbidden else 3) * rng.random()))
@@ -104,7 +104,8 @@ _GENERAL = frozenset(
     thing things time times way ways people lots kind kinds type types sort idea ideas example
     examples question questions information help year years days part parts place places name
     names list answer answers lots more most some other others good best right sure anything
-    something everything number well back problem problems reason reasons point advice tips
+    something everything number well back want wants need needs use uses
+    problem problems reason reasons point advice tips
     """.split()
 )
 _NO_THINGS = tuple("ly ing ed ive ful ous able ible less ish ic ical".split())
@@ -303,9 +304,7 @@ class WordOrder(Family):
 FAMILIES: tuple[Family, ...] = (
     Words("keywords:existence", "keywords", False),
     Words("keywords:forbidden_words", "forbidden_words", True),
-    WordFrequency(
-        "keywords:frequency", "keyword", "frequency", "relation", letters=False, held_out=True
-    ),
+    WordFrequency("keywords:frequency", "keyword", "frequency", "relation", letters=False),
     Count(
         "keywords:repeated_words",  # readers found its sentences hard to follow
         lambda text: text.repeated_words,

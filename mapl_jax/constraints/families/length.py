@@ -4,9 +4,11 @@ Mended against IFEval: "e.g." and the like end no sentence; blank paragraphs are
 nth is looked up, and marks around its first word (**Then**) do not count.
 """
 
+from collections.abc import Callable
+
 from mapl_jax.constraints.base import Demands, Family, spaced
 from mapl_jax.constraints.parameters import NEGATION, Number, Params
-from mapl_jax.constraints.shapes import Count
+from mapl_jax.constraints.shapes import Count, Exact
 from mapl_jax.constraints.text import readings
 from mapl_jax.constraints.text.statistics import Text
 
@@ -70,6 +72,11 @@ def _rounded(bound: int, count: int, upwards: bool) -> int:
     return bound
 
 
+_SENTENCES: tuple[Callable[[Text], int], ...] = (
+    lambda text: text.sentences_of_lines,
+    lambda text: len(readings.ended_sentences(text)),
+)
+
 FAMILIES: tuple[Family, ...] = (
     Count(
         "length_constraints:number_words",
@@ -84,13 +91,20 @@ FAMILIES: tuple[Family, ...] = (
     Count(
         "length_constraints:number_sentences",
         lambda text: text.sentences,
-        readings=(
-            lambda text: text.sentences_of_lines,
-            lambda text: len(readings.ended_sentences(text)),
-        ),
+        readings=_SENTENCES,
         number_key="num_sentences",
         quantity="sentences",
         beyond_ifeval=False,
+    ),
+    Exact(
+        "length_constraints:exact_sentences",
+        lambda text: text.sentences,
+        "number",
+        most=6,
+        readings=_SENTENCES,
+        # Whether "Sure!" is a sentence is for nobody to tell.
+        suits=lambda text: all(length > 1 for length in text.sentence_lengths),
+        quantity="sentences",
     ),
     Count(
         "length_constraints:characters",
@@ -109,6 +123,8 @@ FAMILIES: tuple[Family, ...] = (
         suits=readings.has_sentences,
         worth=8,
         most=40,
+        # Nobody asks for one long sentence.
+        held_out=True,
     ),
     Count(
         "length_constraints:shortest_sentence",

@@ -115,5 +115,7 @@ FAMILIES: tuple[Family, ...] = (
         suits=lambda text: readings.is_plain(text) and spaced(text),
         worth=40,
         most=150,
+        # Nobody asks for one long paragraph.
+        held_out=True,
     ),
 )

@@ -25,8 +25,7 @@ def _mark(
 ) -> Count:
     """Marks of punctuation; those of code, of addresses and of Markdown are none.
 
-    Of most marks people ask for none or for one; a number is for those that end sentences. Those
-    that few people ask for are held out.
+    Of most marks people ask for none or for one. Those that few people ask for are held out.
     """
     return Count(
         f"punctuation:{name}",
@@ -73,11 +72,13 @@ FAMILIES: tuple[Family, ...] = (
             lambda text: marks.sure(text.marked, marks.COMMAS) == 0,
         ),
         beyond_ifeval=False,
+        # Readers found that nobody asks for a comma.
+        held_out=True,
         plain_demands=Demands(bounds={"character:,": (0, 0)}),
         negated_demands=Demands(bounds={"character:,": (1, float("inf"))}),
     ),
-    _mark("question_marks", marks.QUESTION_MARKS, most=3),
-    _mark("exclamation_marks", marks.EXCLAMATION_MARKS, most=3),
+    _mark("question_marks", marks.QUESTION_MARKS),
+    _mark("exclamation_marks", marks.EXCLAMATION_MARKS),
     _mark("colons", marks.COLONS, held_out=True),
     _mark(
         "hyphens",

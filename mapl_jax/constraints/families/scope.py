@@ -242,6 +242,7 @@ def _flag(
     about: tuple[str, ...],
     suits: Callable[[Text], bool] = _CLEAR,
     readings: Sequence[Callable[[Text], bool]] = (),
+    held_out: bool = True,
 ) -> Flag:
     demands = Demands(about=about)
     return Flag(
@@ -249,7 +250,7 @@ def _flag(
         statistic,
         suits=suits,
         readings=readings,
-        held_out=True,
+        held_out=held_out,
         plain_demands=demands,
         negated_demands=demands,
     )
@@ -323,6 +324,7 @@ FAMILIES: tuple[Family, ...] = (
         "first_sentence_question",
         _of_first(_asks),
         ("character:?", "first sentence"),
+        held_out=False,
     ),
     _flag("first_sentence_exclamation", _of_first(_exclaims), ("character:!", "first sentence")),
     _flag(

@@ -22,7 +22,32 @@ STOCK_ENDINGS = (
     "Good luck with it.",
     "Any more questions?",
 )
-STOCK_WORDS = ("yes", "sure", "certainly", "today", "first", "thanks", "perhaps", "indeed")
+STOCK_WORDS = (
+    "so",
+    "also",
+    "yes",
+    "sure",
+    "certainly",
+    "today",
+    "first",
+    "thanks",
+    "perhaps",
+    "indeed",
+)
+
+# What a chatty answer opens with, and what some call an opener as well.
+CHATTY = frozenset("sure well oh ok okay great".split())
+_CHATTY_TOO = CHATTY | frozenset(
+    """
+    yes yeah yep no hi hello hey thanks absolutely certainly definitely alright right ah hm hmm wow
+    good cool awesome sorry so now actually haha ooh interesting happy glad sounds let
+    """.split()
+)
+
+# What people ask no sentence to begin with.
+SENTENCE_OPENERS = frozenset(
+    "i you it this that these there they we the so and but if also".split()
+)
 
 # What people ask an answer to begin with without saying what to answer, and what they ask to leave
 # out there.
@@ -39,6 +64,7 @@ OPENERS_LEFT_OUT = OPENERS | frozenset(
 _PERSONS = {"first": ("i", "me", "my"), "second": ("you", "your")}
 _CLOSER = 5  # words
 _ENDS = (*marks.FULL_STOPS, *marks.QUESTION_MARKS, *marks.EXCLAMATION_MARKS)
+_ABOUT_OPENERS = ("first word", *(f"word:{word}" for word in sorted(CHATTY)))
 _AROUND = "quotation marks around everything"
 
 
@@ -129,12 +155,12 @@ class Member(Family):
     def demands(self, params: Params) -> Demands:
         """The word, and whether it is at its place."""
         word = bare(self.word.of(params))
-        if not self.quantity:
-            phrases = () if NEGATION.of(params) else (self.word.of(params),)
-            return Demands(phrases, about=("first word",))
         # "Don't begin with I", or with I'm, follows where there is no first person.
         start = re.split("['\u2019]", word)[0]
         about = tuple(f"{person} person" for person, words in _PERSONS.items() if start in words)
+        if not self.quantity:
+            phrases = () if NEGATION.of(params) else (self.word.of(params),)
+            return Demands(phrases, about=("first word", *about))
         if NEGATION.of(params):
             return Demands(values={f"{self.quantity} is {word}": False}, about=about)
         return Demands((self.word.of(params),), values=word_at(self.quantity, word), about=about)
@@ -217,6 +243,14 @@ FAMILIES: tuple[Family, ...] = (
         suits=lambda text: spaced(text) and readings.opens_plainly(text),
         held_out=True,
     ),
+    Flag(
+        "startend:opener",
+        lambda text: folded(text.first_word) in CHATTY,
+        readings=(lambda text: folded(text.first_word) in _CHATTY_TOO,),
+        suits=readings.opens_plainly,
+        plain_demands=Demands(about=_ABOUT_OPENERS),
+        negated_demands=Demands(about=_ABOUT_OPENERS),
+    ),
     Member(
         "startend:last_word",
         lambda text: _one(text.last_word),
@@ -227,8 +261,10 @@ FAMILIES: tuple[Family, ...] = (
     Member(
         "startend:sentence_opening",
         lambda text: text.sentence_openings,
-        suits=spaced,
-        held_out=True,
+        # Which word to begin a sentence with is for the writer.
+        asked=(),
+        left_out=SENTENCE_OPENERS,
+        suits=readings.clear_sentences,
     ),
     Flag(
         "startend:full_stop_end",

@@ -60,6 +60,42 @@ def _person(name: str, example: str, address: str) -> tuple[Form, ...]:
     return tuple(each.replaced(ADDRESS=address, PERSON=name, EXAMPLE=example) for each in forms)
 
 
+def _toned(tone: str, kind: str, name: str, words: str) -> tuple[Form, ...]:
+    """Forms for a tone that certain words give.
+
+    Args:
+        tone: what an answer with such words has.
+        kind: "word" or "phrase".
+        name: what they are called where they are not wanted.
+        words: all of them.
+    """
+    plain = form(
+        """
+        For a TONE tone, use a KIND like WORDS.
+        To sound more TONE, use a KIND like WORDS.
+        Use a KIND like WORDS at least once, to sound TONE.
+        Please use a KIND like WORDS, for a TONE tone.
+        Use a KIND like WORDS in {answer}, to sound TONE.
+        {Answer} should use a KIND like WORDS, for a TONE tone.
+        {Answer} must use a KIND like WORDS, to sound TONE.
+        Can you use a KIND like WORDS, for a TONE tone?
+        I want {answer} to use a KIND like WORDS, for a TONE tone.
+        I'd like you to use a KIND like WORDS, to sound TONE.
+        """,
+        """
+        Could you use a KIND like WORDS, to sound more TONE?
+        Please include a KIND like WORDS, for a TONE tone.
+        Include a KIND like WORDS at least once, for a TONE tone.
+        To sound TONE, include a KIND like WORDS in {answer}.
+        There should be a KIND like WORDS in {answer}, for a TONE tone.
+        """,
+    )
+    return (
+        plain.replaced(TONE=tone, KIND=kind, WORDS=words),
+        thing("word", f"{name} like {words}")[1],
+    )
+
+
 def _marked(once: str, never: str, words: str) -> tuple[Form, ...]:
     """Forms for what certain words show, which the sentences name.
 
@@ -196,8 +232,26 @@ FORMS: dict[str, tuple[Form, ...]] = {
     ),
     "detectable_content:emoji": thing("emoji", "emojis"),
     "detectable_content:month": thing("month name other than May", "month names other than May"),
-    "detectable_content:hedges": _marked(
-        "hedge", "hedge", '"maybe", "perhaps", "probably", "possibly" or "might"'
+    "detectable_content:hedges": _toned(
+        "cautious",
+        "word",
+        "hedging words",
+        '"maybe", "perhaps", "probably", "possibly" or "might"',
+    ),
+    "detectable_content:fillers": _toned(
+        "chatty", "word", "filler words", '"very", "really", "just" or "actually"'
+    ),
+    "detectable_content:opinions": _toned(
+        "personal",
+        "phrase",
+        "statements of opinion",
+        '"I think", "I believe" or "in my opinion"',
+    ),
+    "detectable_content:contrasts": _toned(
+        "balanced", "word", "words of contrast", '"but", "however" or "although"'
+    ),
+    "detectable_content:duties": _toned(
+        "firm", "word", "words of obligation", '"should", "must" or "need to"'
     ),
     "detectable_content:examples": _marked(
         "give an example", "give examples", '"for example", "for instance" or "such as"'
