@@ -1,6 +1,6 @@
 """Sentences of the families of length: words, sentences, paragraphs."""
 
-from mapl_jax.constraints.families.wordings.shared import count, length
+from mapl_jax.constraints.families.wordings.shared import count, exact, length
 from mapl_jax.constraints.forms import Form, form
 
 # The longest sentence or paragraph below a number of words, or the shortest at or above it.
@@ -122,29 +122,7 @@ _ONE_SENTENCE = form(
 FORMS: dict[str, tuple[Form, ...]] = {
     "length_constraints:number_words": length("word", "words"),
     "length_constraints:number_sentences": (_ONE_SENTENCE, *length("sentence", "sentences")),
-    "length_constraints:exact_sentences": (
-        form(
-            """
-            Answer in exactly {n:sentence|sentences}.
-            Write exactly {n:sentence|sentences}.
-            {Answer} should have exactly {n:sentence|sentences}.
-            Please answer in exactly {n:sentence|sentences}.
-            {Answer} must be exactly {n:sentence|sentences} long.
-            Keep {answer} to exactly {n:sentence|sentences}.
-            Use exactly {n:sentence|sentences} in {answer}.
-            Can you answer in exactly {n:sentence|sentences}?
-            I want exactly {n:sentence|sentences}.
-            Write {n:sentence|sentences}, no more and no fewer.
-            """,
-            """
-            Exactly {n:sentence|sentences}, please.
-            Could you say it in exactly {n:sentence|sentences}?
-            Make {answer} exactly {n:sentence|sentences} long.
-            Please write exactly {n:sentence|sentences}.
-            There should be exactly {n:sentence|sentences} in {answer}.
-            """,
-        ),
-    ),
+    "length_constraints:exact_sentences": exact("sentence", "sentences"),
     "length_constraints:characters": length("character", "characters", note=" (including spaces)"),
     "length_constraints:number_paragraphs": (
         form(

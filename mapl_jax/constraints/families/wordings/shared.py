@@ -145,6 +145,28 @@ _LONG = form(
     relation="at least",
 )
 
+_EXACT = form(
+    """
+    Answer in exactly {n:THING|THINGS}.
+    Write exactly {n:THING|THINGS}.
+    {Answer} should have exactly {n:THING|THINGS}.
+    Please answer in exactly {n:THING|THINGS}.
+    {Answer} must be exactly {n:THING|THINGS} long.
+    Keep {answer} to exactly {n:THING|THINGS}.
+    Use exactly {n:THING|THINGS} in {answer}.
+    Can you answer in exactly {n:THING|THINGS}?
+    I want exactly {n:THING|THINGS}.
+    Write {n:THING|THINGS}, no more and no fewer.
+    """,
+    """
+    Exactly {n:THING|THINGS}, please.
+    Could you say it in exactly {n:THING|THINGS}?
+    Make {answer} exactly {n:THING|THINGS} long.
+    Please write exactly {n:THING|THINGS}.
+    There should be exactly {n:THING|THINGS} in {answer}.
+    """,
+)
+
 
 def count(one: str, many: str, after: str = "") -> tuple[Form, ...]:
     """Forms for a number of things.
@@ -189,3 +211,8 @@ def _named(forms: tuple[Form, ...], one: str, many: str, after: str = "") -> tup
         "THING": one + after,
     }
     return tuple(each.replaced(**names) for each in forms)
+
+
+def exact(one: str, many: str) -> tuple[Form, ...]:
+    """The form for an exact number of something, which is written."""
+    return (_EXACT.replaced(THINGS=many, THING=one),)
