@@ -11,7 +11,9 @@ as small or large as can be, and the plan says how.
 import dataclasses
 import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -24,7 +26,7 @@ from mapl_jax.data.splits import Split
 from mapl_jax.kernels import tiles
 from mapl_jax.models import hub, initial, lora, published
 from mapl_jax.models.config import DecoderConfig
-from mapl_jax.performance import estimate
+from mapl_jax.performance import estimate, program
 from mapl_jax.performance.estimate import GB, Memory, Slice
 from mapl_jax.runtime import cli, storage
 from mapl_jax.runtime.calls import checked
@@ -52,35 +54,54 @@ class Flags:
 
 
 @dataclasses.dataclass(frozen=True)
+class Step:
+    """What a step takes with rows of one length.
+
+    Attributes:
+        shape: of its batch.
+        traffic: bytes that one device receives, by kind of collective; None where the program did
+            not compile.
+        flops: of all devices, by the traced step.
+        products: of the matrix products that one device runs, by the compiled step.
+    """
+
+    shape: rows.Shape
+    memory: Memory
+    traffic: dict[str, float] | None
+    flops: float
+    products: float
+    roofline: estimate.Roofline
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a step takes on a slice.
+    """What a run takes on a slice.
 
     Attributes:
         where: the slice.
         mesh: sizes of its axes.
         attention: its backend.
-        parts: of a batch, one after the other.
-        traffic: bytes that one device receives, by kind of collective; None where the program did
-            not compile.
-        flops: of a step, all devices.
+        steps: one of each length of rows, the shortest first.
+        samples: of a step.
     """
 
     where: Slice
     mesh: dict[str, int]
     parameters: int
     attention: str
-    rows: int
-    parts: int
-    memory: Memory
-    traffic: dict[str, float] | None
-    flops: float
-    roofline: estimate.Roofline
+    steps: tuple[Step, ...]
     samples: float
 
     @property
+    def largest(self) -> Step:
+        """The step that takes most memory."""
+        return max(self.steps, key=lambda step: step.memory.total)
+
+    @property
     def fits(self) -> bool:
-        """Whether a device has as much memory as the step takes."""
-        return self.traffic is not None and self.memory.total <= self.where.chip.memory
+        """Whether a device has as much memory as every step takes."""
+        compiled = all(step.traffic is not None for step in self.steps)
+        return compiled and self.largest.memory.total <= self.where.chip.memory
 
 
 def main(arguments: cli.Arguments[Flags]) -> None:
@@ -141,50 +162,80 @@ def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
     model = model_of(settings)
     steps = settings.train.steps or 1000
     run = trainer.of_run(settings, model, objective, mesh, steps)
-    rows_in_step, parts = _batch_size(settings, mesh)
-    batch = abstract_batch(settings, objective, mesh, rows_in_step, parts, trie)
     frozen = _frozen(run)
-    memory, traffic = _memory(run, batch, frozen)
-    tokens = float(rows_in_step * length)
-    again = run.compute.remat == "full"
-    flops = estimate.product_flops(run.train_step, run.abstract, batch, frozen)
-    flops += estimate.attention_flops(model, tokens, trie, tile=tiles.TILE, passes=3.5 + again)
-    size = np.dtype(run.compute.dtype).itemsize
-    reading = estimate.memory_traffic(
-        memory,
-        model,
-        weights=estimate.leading(run.shapes) / 4 * size / mesh.shape["tensor"],
-        tokens=tokens / parts / sharding.data_parts(mesh),
-        parts=parts,
-        passes=2 + again,
-    )
-    chip = where.chip
+    shapes = shapes_of(settings, mesh, trie)
+    batches = [abstract_batch(shape, objective, mesh) for shape in shapes]
+    state = {
+        "parameters": estimate.bytes_here(run.abstract.params),
+        "frozen": estimate.bytes_here(frozen),
+        "optimizer": estimate.bytes_here(run.abstract.opt_state),
+    }
+    traced = [run.train_step.trace(run.abstract, batch, frozen) for batch in batches]
+    with ThreadPoolExecutor() as pool:
+        programs = list(pool.map(_compile, traced))
+
+    def step(shape: rows.Shape, batch: loader.Batch, made: _Program) -> Step:
+        held = sum(state.values()) + (here := estimate.bytes_here(batch))
+        beside = made.bytes if made.traffic is not None else max(made.bytes - held, 0.0)
+        memory = Memory(**state, batch=here, temporaries=beside)
+        again = run.compute.remat == "full"
+        flops = estimate.product_flops(run.train_step, run.abstract, batch, frozen)
+        flops += estimate.attention_flops(
+            model, shape.places, trie, tile=tiles.TILE, passes=3.5 + again
+        )
+        weights = estimate.leading(run.shapes) / 4 * np.dtype(run.compute.dtype).itemsize
+        reading = estimate.memory_traffic(
+            memory,
+            model,
+            weights=weights / mesh.shape["tensor"],
+            tokens=shape.places / shape.parts / sharding.data_parts(mesh),
+            parts=shape.parts,
+            passes=2 + again,
+        )
+        chip, received = where.chip, sum((made.traffic or {}).values())
+        line = estimate.Roofline(
+            flops / where.chips / chip.flops, reading / chip.bandwidth, received / chip.links
+        )
+        return Step(shape, memory, made.traffic, flops, made.products, line)
+
     return Plan(
         where=where,
         mesh=dict(mesh.shape),
         parameters=run.sizes[0],
         attention=trainer.attention_of(model, run.compute, length),
-        rows=rows_in_step,
-        parts=parts,
-        memory=memory,
-        traffic=traffic,
-        flops=flops,
-        roofline=estimate.Roofline(
-            flops / where.chips / chip.flops,
-            reading / chip.bandwidth,
-            sum((traffic or {}).values()) / chip.links,
-        ),
-        samples=tokens / trie,
+        steps=tuple(map(step, shapes, batches, programs)),
+        samples=shapes[0].places / trie,
     )
 
 
-def _batch_size(settings: RunSettings, mesh: Mesh) -> tuple[int, int]:
-    """Rows of a step and its parts, as near to the settings as the mesh can split them."""
-    train, each = settings.train, sharding.data_parts(mesh)
+def shapes_of(settings: Settings, mesh: Mesh, trie: int) -> list[rows.Shape]:
+    """Batches of every length of rows that a run may need, full of tries of one size.
+
+    As near to the settings as the mesh can split them; no trie is longer than all its leaves.
+    """
+    train, data, each = settings.train, settings.data, sharding.data_parts(mesh)
     parts = train.accumulation
     if train.rows_per_batch % (parts * each):
         parts = max(1, train.rows_per_batch // each)
-    return max(train.rows_per_batch // (parts * each), 1) * parts * each, parts
+    count = max(train.rows_per_batch // (parts * each), 1) * parts * each
+    leaves = 10 if settings.synthesis.mode == "full" else 6
+    longest = min(leaves * data.max_length, data.row_length * data.long_rows)
+
+    def shape(doublings: int) -> rows.Shape:
+        empty = rows.shape_of(data.row_length, count, parts, each, doublings)
+        length = empty.row_length
+        tries = length // trie + 1
+        starts = np.arange(0, length, trie)
+        bound = tiles.bound(starts, np.minimum(starts + trie, length), length)
+        return dataclasses.replace(
+            empty,
+            leaves=-(-leaves * tries // 8) * 8,
+            comparisons=-(-5 * tries // 8) * 8,
+            scored=length,
+            tiles=-(-bound // 16) * 16,
+        )
+
+    return [shape(n) for n in range((-(-longest // data.row_length) - 1).bit_length() + 1)]
 
 
 def _frozen(run: trainer.Trainer) -> Params:
@@ -195,21 +246,6 @@ def _frozen(run: trainer.Trainer) -> Params:
         shapes,
         run.frozen,
     )
-
-
-def _memory(
-    run: trainer.Trainer, batch: loader.Batch, frozen: Params
-) -> tuple[Memory, dict[str, float] | None]:
-    """Memory of one device and its traffic; no traffic if the step is too large for it."""
-    state = {
-        "parameters": estimate.bytes_here(run.abstract.params),
-        "frozen": estimate.bytes_here(frozen),
-        "optimizer": estimate.bytes_here(run.abstract.opt_state),
-        "batch": estimate.bytes_here(batch),
-    }
-    traced = run.train_step.trace(run.abstract, batch, frozen)
-    temporaries, traffic = _compile(traced, sum(state.values()))
-    return Memory(**state, temporaries=temporaries), traffic
 
 
 @checked()
@@ -277,60 +313,56 @@ def model_of(settings: RunSettings) -> DecoderConfig:
     return model
 
 
-def abstract_batch(
-    settings: Settings, objective: Objective, mesh: Mesh, rows_per_batch: int, parts: int, trie: int
-) -> loader.Batch:
-    """Shapes of a batch whose rows are full of tries of one size."""
-    length = settings.data.row_length
-    tries = length // trie + 1
-    leaves = 10 if settings.synthesis.mode == "full" else 6
-    starts = np.arange(0, length, trie)
-    bound = tiles.bound(starts, np.minimum(starts + trie, length), length)
-    filled = rows.Shape(
-        row_length=length,
-        rows=rows_per_batch,
-        parts=parts,
-        leaves=-(-leaves * tries // 8) * 8,
-        comparisons=-(-5 * tries // 8) * 8,
-        scored=length,
-        tiles=-(-bound // 16) * 16,
-    )
-    row = loader.empty_row(filled, reference=(2,) if objective.reference else None)
+def abstract_batch(shape: rows.Shape, objective: Objective, mesh: Mesh) -> loader.Batch:
+    """Shapes of the arrays of a batch."""
+    row = loader.empty_row(shape, reference=(2,) if objective.reference else None)
     place = sharding.rows(mesh)
 
-    def shape(x: np.ndarray) -> jax.ShapeDtypeStruct:
-        leading = (parts, rows_per_batch // parts)
+    def described(x: np.ndarray) -> jax.ShapeDtypeStruct:
+        leading = (shape.parts, shape.rows // shape.parts)
         return jax.ShapeDtypeStruct((*leading, *x.shape), x.dtype, sharding=place)
 
-    return jax.tree.map(shape, row.keeping(objective.fields))
+    return jax.tree.map(described, row.keeping(objective.fields))
 
 
-def _compile(traced: jax.stages.Traced, arguments: float) -> tuple[float, dict[str, float] | None]:
-    """Temporaries and traffic of a traced step; no traffic if it is too large for its device."""
+class _Program(NamedTuple):
+    """A compiled step on one device: its temporaries, its traffic, operations of its products.
+
+    Of one that is too large for its device: all that it would take, None and 0.
+    """
+
+    bytes: float
+    traffic: dict[str, float] | None
+    products: float
+
+
+def _compile(traced: jax.stages.Traced) -> _Program:
     try:
         compiled = traced.lower().compile()
     except jax.errors.JaxRuntimeError as error:
         used = estimate.memory_of_failure(str(error))
         if used is None:
             raise
-        return max(used - arguments, 0.0), None
+        return _Program(used, None, 0.0)
     sizes = compiled.memory_analysis()
     # What is not written over an old state is new.
     fresh = sizes.output_size_in_bytes - sizes.alias_size_in_bytes
     temporaries = float(sizes.temp_size_in_bytes + fresh + sizes.generated_code_size_in_bytes)
-    return temporaries, estimate.collective_bytes(compiled.as_text())
+    text = compiled.as_text()
+    return _Program(temporaries, program.collective_bytes(text), program.product_flops(text))
 
 
 def report(plan: Plan) -> str:
     """The plan for its reader; the last line says whether it fits."""
-    where, memory, chip = plan.where, plan.memory, plan.where.chip
+    where, first, chip = plan.where, plan.steps[0], plan.where.chip
+    shape, memory = first.shape, first.memory
     mesh = ", ".join(f"{name} {size}" for name, size in plan.mesh.items())
     lines = [
         f"{where.chips} x {chip.name} ({where}), mesh {mesh}",
         f"{plan.parameters / 1e9:.2f} B parameters; attention: {plan.attention}",
-        f"{plan.rows} rows a step in {plan.parts} "
-        f"part(s): --config.train.rows_per_batch={plan.rows} "
-        f"--config.train.accumulation={plan.parts}",
+        f"{shape.rows} rows a step in {shape.parts} "
+        f"part(s): --config.train.rows_per_batch={shape.rows} "
+        f"--config.train.accumulation={shape.parts}",
         "",
         "memory of one device, GB" + (" (an estimate)" if where.kind == "gpu" else ""),
     ]
@@ -339,17 +371,27 @@ def report(plan: Plan) -> str:
         if value or field.name != "frozen":
             lines.append(f"  {field.name:<14}{value / GB:9.3f}")
     lines += [f"  {'all':<14}{memory.total / GB:9.3f}  of {chip.memory / GB:.1f}", ""]
-    if plan.traffic is not None:
+    if first.traffic is not None:
         lines.append("received by one device in a step, GB")
-        lines += [f"  {n:<20}{v / GB:9.3f}" for n, v in plan.traffic.items() if v]
-        lines += [f"  {'all':<20}{sum(plan.traffic.values()) / GB:9.3f}", ""]
-    line = plan.roofline
+        lines += [f"  {n:<20}{v / GB:9.3f}" for n, v in first.traffic.items() if v]
+        lines += [f"  {'all':<20}{sum(first.traffic.values()) / GB:9.3f}", ""]
+    line = first.roofline
     lines += [
-        f"operations of a step: {plan.flops:.3g}, {plan.flops / where.chips:.3g} on one device",
+        f"operations of a step: {first.flops:.3g}, {first.flops / where.chips:.3g} on one device",
         f"a step takes at least {line.seconds:.3f} s: products {line.products:.3f} s, memory "
         f"{line.memory:.3f} s, links {line.links:.3f} s",
         f"at most {plan.samples / line.seconds:.1f} samples/s, {plan.samples:.0f} samples a step",
     ]
+    if len(plan.steps) > 1:
+        lines += ["", "tries that are longer than a row take longer ones (data.long_rows):"]
+    for step in plan.steps[1:]:
+        received = sum((step.traffic or {}).values()) / GB
+        lines.append(
+            f"  {step.shape.rows} rows of {step.shape.row_length} tokens in {step.shape.parts} "
+            f"part(s): {step.memory.total / GB:.3f} GB on a device, {received:.3f} GB received, "
+            f"at least {step.roofline.seconds:.3f} s"
+        )
+    memory = plan.largest.memory
     smaller, larger = estimate.fitting(where, memory)
     if smaller:
         lines.append(f"estimated to do as well: {smaller}")

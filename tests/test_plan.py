@@ -13,9 +13,12 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from mapl_jax import plan
-from mapl_jax.performance import estimate
+from mapl_jax.data import rows
+from mapl_jax.performance import estimate, program
 from mapl_jax.performance.estimate import Memory, parse_slice
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.settings import from_section
+from mapl_jax.training import sharding
 from mapl_jax.training.settings import run_settings
 
 needs_libtpu = pytest.mark.skipif(
@@ -34,6 +37,7 @@ def config_module(name):
 def tiny():
     config = config_module("rm").get_config("demo")
     config.model.width, config.model.mlp_width = 64, 128
+    config.data.long_rows = 1
     return config
 
 
@@ -81,10 +85,10 @@ def compiled(function, mesh, specs, *shapes, out):
 def test_traffic_is_what_a_ring_brings_to_one_device():
     mesh = jax.make_mesh((8,), ("x",), axis_types=(AxisType.Auto,))
     gathered = compiled(lambda a: a, mesh, [("x",)], (64, 32), out=())
-    found = estimate.collective_bytes(gathered)
+    found = program.collective_bytes(gathered)
     assert found["all-gather"] == 64 * 32 * 4 * 7 / 8 and sum(found.values()) == found["all-gather"]
     summed = compiled(lambda a: a.sum(0), mesh, [("x",)], (64, 32), out=())
-    assert estimate.collective_bytes(summed)["all-reduce"] == 2 * 32 * 4 * 7 / 8
+    assert program.collective_bytes(summed)["all-reduce"] == 2 * 32 * 4 * 7 / 8
 
 
 def test_traffic_in_a_loop_counts_as_often_as_the_loop_runs():
@@ -98,7 +102,7 @@ def test_traffic_in_a_loop_counts_as_often_as_the_loop_runs():
         return jax.lax.scan(layer, x, weights)[0]
 
     text = compiled(layers, mesh, [("x",), (None, "x")], (64, 32), (6, 32, 32), out=("x",))
-    found = estimate.collective_bytes(text)
+    found = program.collective_bytes(text)
     assert found["all-gather"] == pytest.approx(6 * 32 * 32 * 4 * 7 / 8)
 
 
@@ -114,7 +118,7 @@ def test_pieces_of_one_collective_count_once():
         for i in range(3)
     )
     text = "".join(pieces) + f"ENTRY %main (p: bf16[4,64]) -> bf16[16,64] {{\n{calls}}}\n"
-    assert estimate.collective_bytes(text)["all-gather"] == 16 * 64 * 2 * 3 / 4
+    assert program.collective_bytes(text)["all-gather"] == 16 * 64 * 2 * 3 / 4
 
 
 def test_the_complaint_of_a_compiler_says_how_much_would_be_needed():
@@ -140,28 +144,73 @@ def test_a_plan_for_simulated_devices_knows_what_lies_where(rank):
     config.mesh.data, config.mesh.fsdp = 1, -1
     config.train.rows_per_batch = 6
     found = plan.make(config, parse_slice("gpu:8"), trie=200)
-    assert found.rows == 8 and found.parts == 1
-    state = found.memory.parameters + found.memory.frozen
+    (step,) = found.steps
+    assert (step.shape.rows, step.shape.parts) == (8, 1)
+    state = step.memory.parameters + step.memory.frozen
     whole = 4 * found.parameters
     assert whole / 8 <= state <= 1.3 * whole / 8
-    assert found.memory.optimizer == pytest.approx(2 * found.memory.parameters, abs=8)
-    assert (found.memory.frozen > 0) == bool(rank)
+    assert step.memory.optimizer == pytest.approx(2 * step.memory.parameters, abs=8)
+    assert (step.memory.frozen > 0) == bool(rank)
     # Embeddings are looked up where they lie; the layers are brought together.
     layers = whole - 4 * 64 * math.ceil(config.tokenizer.vocab_size / 64) * 64
-    assert rank or found.traffic["all-gather"] >= 0.9 * layers * 7 / 8
+    assert rank or step.traffic["all-gather"] >= 0.9 * layers * 7 / 8
     text = plan.report(found)
     assert text.splitlines()[-1].startswith("fits: ")
     assert "--config.train.rows_per_batch=8" in text
 
 
-def test_operations_of_a_step_are_six_a_parameter_and_token():
+@pytest.mark.parametrize(
+    ("longest", "allowed", "lengths"),
+    [(64, 4, [512]), (128, 4, [512, 1024]), (320, 1, [512]), (320, 3, [512, 1024, 2048])],
+)
+def test_no_row_is_planned_that_no_trie_can_need(longest, allowed, lengths):
+    """Six leaves of 64 tokens have at most 384."""
     config = tiny()
-    found = plan.make(config, parse_slice("gpu:1"), trie=200)
-    tokens = found.rows * config.data.row_length
+    config.data.update({"row_length": 512, "max_length": longest, "long_rows": allowed})
+    settings = from_section(plan.Settings, config.to_dict())
+    mesh = sharding.make_mesh(settings.mesh, jax.devices()[:1])
+    assert [shape.row_length for shape in plan.shapes_of(settings, mesh, 200)] == lengths
+
+
+def test_operations_of_a_step_are_six_a_parameter_and_token_in_every_length_of_rows():
+    config = tiny()
+    config.data.update({"row_length": 256, "max_length": 128, "long_rows": 2})
+    config.train.rows_per_batch = 4
+    found = plan.make(config, parse_slice("gpu:1"), trie=100)
+    assert [(s.shape.rows, s.shape.row_length) for s in found.steps] == [(4, 256), (2, 512)]
     body = found.parameters - 64 * math.ceil(config.tokenizer.vocab_size / 64) * 64
     model = plan.model_of(run_settings(config.to_dict()))
-    attention = estimate.attention_flops(model, tokens, 200, tile=64, passes=3.5)
-    assert found.flops - attention == pytest.approx(6 * body * tokens, rel=0.02)
+    for step in found.steps:
+        tokens = step.shape.places
+        attention = estimate.attention_flops(model, tokens, 100, tile=64, passes=3.5)
+        assert step.flops - attention == pytest.approx(6 * body * tokens, rel=0.02)
+        assert step.memory.temporaries > 0
+    assert found.largest.memory.total == max(step.memory.total for step in found.steps)
+    text = plan.report(found)
+    assert "  2 rows of 512 tokens in 1 part(s): " in text
+    assert f"fits: {found.largest.memory.total / 1e9:.2f} GB" in text
+
+
+def test_products_of_a_compiled_program_count_as_often_as_its_loops_run():
+    """A product as XLA writes it for CPU, and one as it does for TPU, in a loop of 5 rounds."""
+    text = """%layer (p: f32[8,16]) -> f32[8,32] {
+  %a = f32[8,16]{1,0} parameter(0)
+  %b = f32[32,16]{1,0} parameter(1)
+  ROOT %c = f32[8,32]{1,0} convolution(%a, %b), dim_labels=bf_oi->bf
+}
+
+%body (p: f32[8,16]) -> f32[8,32] {
+  ROOT %f = f32[8,32]{1,0} fusion(%p), kind=kOutput, calls=%layer
+}
+
+ENTRY %main (p: f32[8,16]) -> f32[8,32] {
+  %x = f32[16,8]{1,0} parameter(0)
+  %y = f32[16,4]{1,0} parameter(1)
+  %z = f32[8,4]{1,0} dot(%x, %y), lhs_contracting_dims={0}, rhs_contracting_dims={0}
+  ROOT %w = f32[8,32]{1,0} while(%x), body=%body, backend_config={"known_trip_count":{"n":"5"}}
+}
+"""
+    assert program.product_flops(text) == 2 * 8 * 4 * 16 + 5 * 2 * 8 * 32 * 16
 
 
 def test_what_does_not_fit_is_said_in_the_last_line():
@@ -172,12 +221,11 @@ def test_what_does_not_fit_is_said_in_the_last_line():
         mesh={"data": 1, "fsdp": 16, "tensor": 1},
         parameters=int(36e9),
         attention="pallas_tpu",
-        rows=16,
-        parts=1,
-        memory=memory,
-        traffic=None,
-        flops=1e15,
-        roofline=estimate.Roofline(1.0, 0.5, 0.2),
+        steps=(
+            plan.Step(
+                rows.Shape(4096, 16), memory, None, 1e15, 0.0, estimate.Roofline(1.0, 0.5, 0.2)
+            ),
+        ),
         samples=64.0,
     )
     lines = plan.report(found).splitlines()

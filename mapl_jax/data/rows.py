@@ -157,7 +157,7 @@ def make_plan(
     # How often the row length is doubled for each trie, and what batches there are.
     doublings = np.ceil(np.log2(np.maximum(-(-lengths // row_length), 1))).astype(int)
     shapes = {
-        int(n): _shape(row_length, rows_per_batch, accumulation, data_parts, int(n))
+        int(n): shape_of(row_length, rows_per_batch, accumulation, data_parts, int(n))
         for n in np.unique(doublings)
     }
 
@@ -240,7 +240,9 @@ def _places(batches: list[Batch], shapes: Mapping[int, Shape]) -> int:
     return sum(shapes[n].places for n, _ in batches)
 
 
-def _shape(length: int, rows: int, accumulation: int, data_parts: int, doublings: int) -> Shape:
+def shape_of(
+    length: int, rows: int, accumulation: int, data_parts: int, doublings: int = 0
+) -> Shape:
     """Batches of rows that are so often twice as long: about as many tokens, in all and in a part.
 
     Where a part has but one row on each device, it has one long row, and there are fewer parts.

@@ -49,7 +49,7 @@ from mapl_jax.training.reference import reference_logps
 from mapl_jax.training.settings import RunSettings
 
 # Relative; fp32 sums in other orders.
-TOLERANCE = 1e-3
+TOLERANCE = 1e-4
 
 Say = Callable[[str], None]
 

@@ -1,0 +1,168 @@
+"""What a compiled program does on one device, read from its text: traffic and matrix products.
+
+Bodies of loops count as often as the compiler says they run, or as often as the constant that they
+count to.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+COLLECTIVES = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
+_DTYPES = {"pred": 1, "s8": 1, "u8": 1, "s16": 2, "u16": 2, "bf16": 2, "f16": 2, "s64": 8}
+_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) (?:\(.*\) -> .*)?\{$")
+_INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?([\w.\-]+) = (.*)$")
+_OPERATION = re.compile(r"[\])}] ([a-z][\w\-]*)\(")
+_SHAPE = re.compile(r"\b(pred|[a-z]+\d+(?:e\d+m\d+\w*)?)\[([\d,]*)\]")
+_TRIPS = re.compile(r'known_trip_count"?[:=]\{"?n"?[:=]"?(\d+)')
+_BOUND = re.compile(r" constant\((\d+)\)")
+_CALLED = re.compile(r"(?:body|to_apply|calls)=%?([\w.\-]+)|branch_computations=\{([^}]*)\}")
+
+
+class Instruction(NamedTuple):
+    """A line of a program.
+
+    Attributes:
+        kind: of its operation.
+        shape: of its result, as text.
+        text: all of it behind the name.
+        before: name -> text of the lines before it in its computation.
+        times: how often it runs.
+    """
+
+    kind: str
+    shape: str
+    text: str
+    before: dict[str, str]
+    times: float
+
+
+def instructions(program: str) -> Iterator[Instruction]:
+    """All that a program runs."""
+    computations: dict[str, dict[str, str]] = {}
+    entry = name = ""
+    for line in program.splitlines():
+        if line.rstrip().endswith("{") and (match := _COMPUTATION.match(line.rstrip())):
+            name = match[1]
+            computations[name] = {}
+            entry = name if line.startswith("ENTRY") else entry
+        elif name and (match := _INSTRUCTION.match(line)):
+            computations[name][match[1]] = match[2]
+
+    def bound(text: str) -> int:
+        """How often a loop runs whose counter is compared with a constant; 1 if with none."""
+        condition = re.search(r"condition=%?([\w.\-]+)", text)
+        lines = computations.get(condition[1], {}).values() if condition else ()
+        bounds = [int(x) for line in lines for x in _BOUND.findall(line)]
+        return max(bounds, default=1)
+
+    def visit(name: str, times: float) -> Iterator[Instruction]:
+        lines = computations.get(name, {})
+        for text in lines.values():
+            operation = _OPERATION.search(text)
+            kind = operation[1] if operation else ""
+            shape = text[: operation.start() + 1] if operation else ""
+            yield Instruction(kind, shape, text, lines, times)
+            inner = 1
+            if kind == "while":
+                trips = _TRIPS.search(text)
+                inner = int(trips[1]) if trips else bound(text)
+            for one, several in _CALLED.findall(text):
+                for other in (one or several).replace("%", "").split(","):
+                    yield from visit(other.strip(), times * inner)
+
+    return visit(entry, 1.0)
+
+
+# Traffic.
+
+
+def collective_bytes(program: str) -> dict[str, float]:
+    """Bytes that one device receives in a step, by kind of collective.
+
+    Pieces of one collective, which the compiler for TPU spreads over fusions of products, share a
+    channel and count once.
+    """
+    received: dict[tuple[str, str], float] = {}
+    for each in instructions(program):
+        kind = each.kind.removesuffix("-start")
+        if kind in COLLECTIVES:
+            channel = re.search(r"\bchannel_id=(\d+)", each.text)
+            key = (kind, channel[1] if channel else f"none {len(received)}")
+            size = each.times * _received(kind, each.shape, each.text)
+            received[key] = max(received.get(key, 0.0), size)
+    return {
+        kind: sum(size for (other, _), size in received.items() if other == kind)
+        for kind in COLLECTIVES
+    }
+
+
+def _dims(shape: str) -> list[tuple[str, list[int]]]:
+    return [
+        (dtype, [int(n) for n in dims.split(",") if n]) for dtype, dims in _SHAPE.findall(shape)
+    ]
+
+
+def _received(kind: str, shape: str, text: str) -> float:
+    """Bytes that one device receives in one collective, in a ring."""
+    sizes = [math.prod(dims) * _DTYPES.get(dtype, 4) for dtype, dims in _dims(shape)]
+    if not sizes:
+        return 0.0
+    # Asynchronous ones carry their operands along: the result of a gather is the largest.
+    whole = max(sizes) if text.find("-start(") >= 0 else float(sum(sizes))
+    members = _members(text)
+    share = (members - 1) / members
+    if kind == "all-reduce":
+        return 2 * share * whole
+    if kind == "reduce-scatter":
+        return whole * (members - 1) if text.find("-start(") < 0 else whole * share
+    return whole if kind == "collective-permute" else whole * share
+
+
+def _members(text: str) -> int:
+    """How many devices take part, from the groups of a collective."""
+    if match := re.search(r"replica_groups=\[(\d+),(\d+)\]", text):
+        return int(match[2])
+    if match := re.search(r"replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}", text):
+        sizes = dict(re.findall(r"'(\w+)'=(\d+)", match[1]))
+        return math.prod(int(sizes[axis]) for axis in re.findall(r"'(\w+)'", match[2]))
+    if match := re.search(r"replica_groups=\{\{([\d,]*)\}", text):
+        return max(1, match[1].count(",") + 1)
+    return 2
+
+
+# Products.
+
+
+def product_flops(program: str) -> float:
+    """Operations of the matrix products that one device runs; kernels are left out.
+
+    The compiler for TPU writes products as convolutions.
+    """
+    return sum(
+        each.times * _product(each)
+        for each in instructions(program)
+        if each.kind in ("dot", "convolution")
+    )
+
+
+def _product(each: Instruction) -> float:
+    """Operations of one product: two for each number of the result and each that is summed."""
+    arguments = each.text.partition(f" {each.kind}(")[2].partition(")")[0]
+    left, right = (_operand(text, each.before) for text in re.split(r", (?=[%\w])", arguments)[:2])
+    size = math.prod(_dims(each.shape)[0][1])
+    if each.kind == "dot":
+        summed = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", each.text)
+        axes = [int(axis) for axis in summed[1].split(",") if axis] if summed else []
+        return 2.0 * size * math.prod(left[axis] for axis in axes)
+    labels = re.search(r"dim_labels=\w+_(\w+)->", each.text)
+    assert labels  # every convolution has them
+    return (
+        2.0 * size * math.prod(n for n, axis in zip(right, labels[1], strict=True) if axis != "o")
+    )
+
+
+def _operand(text: str, before: dict[str, str]) -> list[int]:
+    """Dimensions of an operand, which stand before its name or with its own line."""
+    return _dims(text if "[" in text else before[text.strip().lstrip("%")])[0][1]
