@@ -74,6 +74,8 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         result(lengths.table())
     elif flags.versus:
         errors.choice("--versus", flags.versus, ("trl",))
+        # On a GPU JAX would take most of the memory at once, and torch needs some too.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         from mapl_jax.performance import peers
 
         measured = peers.compare(

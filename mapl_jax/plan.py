@@ -13,7 +13,6 @@ import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -172,9 +171,9 @@ def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
     }
     traced = [run.train_step.trace(run.abstract, batch, frozen) for batch in batches]
     with ThreadPoolExecutor() as pool:
-        programs = list(pool.map(_compile, traced))
+        programs = list(pool.map(program.of_step, traced))
 
-    def step(shape: rows.Shape, batch: loader.Batch, made: _Program) -> Step:
+    def step(shape: rows.Shape, batch: loader.Batch, made: program.Program) -> Step:
         held = sum(state.values()) + (here := estimate.bytes_here(batch))
         beside = made.bytes if made.traffic is not None else max(made.bytes - held, 0.0)
         memory = Memory(**state, batch=here, temporaries=beside)
@@ -323,33 +322,6 @@ def abstract_batch(shape: rows.Shape, objective: Objective, mesh: Mesh) -> loade
         return jax.ShapeDtypeStruct((*leading, *x.shape), x.dtype, sharding=place)
 
     return jax.tree.map(described, row.keeping(objective.fields))
-
-
-class _Program(NamedTuple):
-    """A compiled step on one device: its temporaries, its traffic, operations of its products.
-
-    Of one that is too large for its device: all that it would take, None and 0.
-    """
-
-    bytes: float
-    traffic: dict[str, float] | None
-    products: float
-
-
-def _compile(traced: jax.stages.Traced) -> _Program:
-    try:
-        compiled = traced.lower().compile()
-    except jax.errors.JaxRuntimeError as error:
-        used = estimate.memory_of_failure(str(error))
-        if used is None:
-            raise
-        return _Program(used, None, 0.0)
-    sizes = compiled.memory_analysis()
-    # What is not written over an old state is new.
-    fresh = sizes.output_size_in_bytes - sizes.alias_size_in_bytes
-    temporaries = float(sizes.temp_size_in_bytes + fresh + sizes.generated_code_size_in_bytes)
-    text = compiled.as_text()
-    return _Program(temporaries, program.collective_bytes(text), program.product_flops(text))
 
 
 def report(plan: Plan) -> str:

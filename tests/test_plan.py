@@ -123,8 +123,8 @@ def test_pieces_of_one_collective_count_once():
 
 def test_the_complaint_of_a_compiler_says_how_much_would_be_needed():
     text = "XLA:TPU compile permanent error. Ran out of memory. Used 21.50G of 15.75G hbm."
-    assert estimate.memory_of_failure(text) == 21.5 * 2**30
-    assert estimate.memory_of_failure("Mosaic failed") is None
+    assert program.memory_of_failure(text) == 21.5 * 2**30
+    assert program.memory_of_failure("Mosaic failed") is None
 
 
 def test_smaller_and_larger_slices_are_those_that_would_do():

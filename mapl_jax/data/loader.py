@@ -4,10 +4,10 @@
 ahead in threads or worker processes; a run that resumes at step t starts the same stream at t.
 """
 
+import functools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
-import grain
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -253,9 +253,11 @@ def stream(
     stop = len(batches) if stop is None else stop
     if start >= stop:
         return iter(())
+    import grain  # importing it takes a second, Orbax and all
+
     dataset = grain.MapDataset.source(batches)[start:stop]
     if fields is not None:
-        dataset = dataset.map(_Select(tuple(fields)))
+        dataset = dataset.map(functools.partial(Batch.keeping, fields=tuple(fields)))
     steps = dataset.to_iter_dataset(
         grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * max(threads, 1))
     )
@@ -263,16 +265,6 @@ def stream(
         _absl_ready()
         steps = steps.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
     return iter(steps)
-
-
-class _Select(grain.transforms.Map):
-    """Keeps some fields of a batch; a class, because worker processes receive it."""
-
-    def __init__(self, fields: tuple[str, ...]):
-        self.fields = fields
-
-    def map(self, element: Batch) -> Batch:
-        return element.keeping(self.fields)
 
 
 def _absl_ready() -> None:

@@ -9,14 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import cast
 
-from transformers import PreTrainedTokenizerBase
-
 from mapl_jax.data import template_trial, tools
 from mapl_jax.data.messages import ROLES, Message
 from mapl_jax.data.parse import BadRecord
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import parse_json
 from mapl_jax.runtime.paths import brief
+from mapl_jax.runtime.tokenizer import Tokenizer
 
 CHATML = (
     "{%- for message in messages %}"
@@ -122,7 +121,7 @@ def check_bounds(template: str, specials: tuple[tuple[str, str], ...]) -> None:
         )
 
 
-def check_template(tokenizer: PreTrainedTokenizerBase) -> None:
+def check_template(tokenizer: Tokenizer) -> None:
     """Makes sure that a template shows question and answer, or no model could learn from them."""
     specials = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
     check_bounds(str(tokenizer.chat_template), tuple(specials.items()))
@@ -137,9 +136,7 @@ def check_template(tokenizer: PreTrainedTokenizerBase) -> None:
             )
 
 
-def check_prefix(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], full: str
-) -> None:
+def check_prefix(tokenizer: Tokenizer, messages: Sequence[Message], full: str) -> None:
     """Makes sure that an answered conversation begins with what it was before.
 
     Only the opening of the answer may differ.
@@ -154,7 +151,7 @@ def check_prefix(
 
 
 def acceptance(
-    tokenizer: PreTrainedTokenizerBase | None,
+    tokenizer: Tokenizer | None,
 ) -> Callable[[Sequence[Message], str], None]:
     """Makes sure that the template takes a prompt and its answer; raises `BadRecord` if not.
 
@@ -180,7 +177,7 @@ def acceptance(
 
 
 def render(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, add_generation_prompt: bool
+    tokenizer: Tokenizer, messages: Sequence[Message], *, add_generation_prompt: bool
 ) -> str:
     """The text of a conversation; the system turn joins the first one where a template has none."""
     given = next((message["tools"] for message in messages if "tools" in message), None)

@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import tokenizers
-import transformers
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 
 from mapl_jax.data.messages import Message
@@ -40,8 +39,8 @@ from mapl_jax.data.templates import (
 from mapl_jax.data.tries import TokenPath
 from mapl_jax.runtime import storage
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.tokenizer import Tokenizer
 
-Tokenizer = transformers.PreTrainedTokenizerBase
 # What chat templates of other models write around turns.
 MARKS = (
     *("<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "<|start_of_role|>", "<|user|>"),
@@ -74,6 +73,8 @@ def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:
         texts: what to learn merges from.
         vocab_size: size of the vocabulary, the 256 bytes and 3 special tokens included.
     """
+    import transformers
+
     if vocab_size < 300:
         raise UserError(f"tokenizer.vocab_size is {vocab_size}; the bytes alone need 300")
     backend = tokenizers.Tokenizer(models.BPE())
@@ -113,6 +114,8 @@ def load(
             tokenizer's own.
         template_args: arguments of the chat template, as an object of JSON.
     """
+    import transformers
+
     folder = storage.folder(name_or_path, weights=False)
     if not any((folder / name).is_file() for name in VOCABULARIES):
         raise UserError(

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy import special, stats
 
 from mapl_jax import losses
 from mapl_jax.runtime.errors import UserError
@@ -134,9 +133,15 @@ class Bin:
         return self.right / self.count
 
 
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    from scipy import special  # importing it takes half a second
+
+    return np.asarray(special.expit(x))
+
+
 def confidence(margin: np.ndarray) -> np.ndarray:
     """How sure a model is of its verdicts, sigmoid(|margin|), [n]."""
-    return np.asarray(special.expit(np.abs(margin)))
+    return _sigmoid(np.abs(margin))
 
 
 def reliability(margin: np.ndarray, bins: int = BINS) -> list[Bin]:
@@ -158,13 +163,15 @@ def calibration_error(margin: np.ndarray) -> float:
 
 def brier(margin: np.ndarray) -> float:
     """Mean of (1 - sigmoid(margin))^2: 0 for the sure and right, 0.25 for who knows nothing."""
-    return float(np.mean(special.expit(-margin) ** 2))
+    return float(np.mean(_sigmoid(-margin) ** 2))
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> float | None:
     """Pearson's r; None where one of them does not vary."""
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
+    from scipy import stats  # importing it takes a second
+
     return float(stats.pearsonr(x, y).statistic)
 
 
@@ -172,6 +179,8 @@ def correlation_interval(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """95 % interval of Pearson's r by Fisher's transformation, for independent pairs."""
     if len(x) < 4:
         return -1.0, 1.0
+    from scipy import stats
+
     interval = stats.pearsonr(x, y).confidence_interval(0.95)
     return float(interval.low), float(interval.high)
 

@@ -15,7 +15,6 @@ import numpy as np
 from jax.experimental import multihost_utils
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
-from transformers import PreTrainedTokenizerBase
 
 from mapl_jax.models import families, layout, saving
 from mapl_jax.models.config import DecoderConfig
@@ -25,6 +24,7 @@ from mapl_jax.models.parameters import Params, at_path, with_value
 from mapl_jax.models.tensors import INDEX, TensorFiles, read_json
 from mapl_jax.runtime import storage
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.tokenizer import Tokenizer
 
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
@@ -36,7 +36,7 @@ def save(
     params: Params,
     *,
     base: str,
-    tokenizer: PreTrainedTokenizerBase | None = None,
+    tokenizer: Tokenizer | None = None,
 ) -> None:
     """Writes the adapters and a reward head, fp32, into a folder that is there.
 
@@ -67,7 +67,7 @@ def _write(
     *,
     head: bool,
     base: str,
-    tokenizer: PreTrainedTokenizerBase | None,
+    tokenizer: Tokenizer | None,
 ) -> None:
     assert config.lora is not None
     content: dict[str, object] = {
@@ -255,7 +255,7 @@ def check_base(base: str) -> None:
         )
 
 
-def needs_base(base: str, tokenizer: PreTrainedTokenizerBase) -> bool:
+def needs_base(base: str, tokenizer: Tokenizer) -> bool:
     """Whether a reward model's adapters need a base with another config for the same rewards.
 
     A base on the hub that pads as the tokenizer does stays a name, for others; PEFT is then to be
@@ -266,7 +266,7 @@ def needs_base(base: str, tokenizer: PreTrainedTokenizerBase) -> bool:
     return not (alike and (len(about.get("id2label") or "no") == 1 or not Path(base).is_dir()))
 
 
-def write_base(folder: Path, base: str, tokenizer: PreTrainedTokenizerBase) -> None:
+def write_base(folder: Path, base: str, tokenizer: Tokenizer) -> None:
     """A base whose config says what a reward needs; its weights are linked if possible."""
     source = storage.folder(base)
     folder.mkdir()

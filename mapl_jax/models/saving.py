@@ -10,10 +10,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import transformers
 from jax.experimental import multihost_utils
 from jax.typing import ArrayLike, DTypeLike
-from transformers import PreTrainedTokenizerBase
 
 from mapl_jax.models import families, hf_config, tensors
 from mapl_jax.models.config import DecoderConfig
@@ -31,6 +29,7 @@ from mapl_jax.models.parameters import Params, at_path
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.outputs import replacing
 from mapl_jax.runtime.paths import local
+from mapl_jax.runtime.tokenizer import Tokenizer
 
 SAMPLE = "It's 12:30, naïve café — 日本語 🙂?\n\n  if x_1 != 0:\n\treturn (x)  "
 SHARD_BYTES = 5 * 10**9
@@ -43,7 +42,7 @@ def save_params(
     config: DecoderConfig,
     params: Params,
     *,
-    tokenizer: PreTrainedTokenizerBase | None = None,
+    tokenizer: Tokenizer | None = None,
     dtype: DTypeLike = jnp.float32,
     max_shard_bytes: int = SHARD_BYTES,
 ) -> None:
@@ -69,7 +68,7 @@ def save_params(
                 save_tokenizer(temporary, tokenizer)
 
 
-def check_tokenizer(config: DecoderConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+def check_tokenizer(config: DecoderConfig, tokenizer: Tokenizer) -> None:
     """Makes sure, before any training, that `save_params` can save this tokenizer."""
     with tempfile.TemporaryDirectory(prefix="mapl-") as folder:
         _save_config(Path(folder), config, True, tokenizer, "float32")
@@ -116,7 +115,7 @@ def _save_config(
     folder: Path,
     config: DecoderConfig,
     head: bool,
-    tokenizer: PreTrainedTokenizerBase | None,
+    tokenizer: Tokenizer | None,
     dtype: str,
 ) -> None:
     special = special_tokens(config, tokenizer)
@@ -133,9 +132,7 @@ def _save_config(
     write_json(folder / CONFIG, content)
 
 
-def special_tokens(
-    config: DecoderConfig, tokenizer: PreTrainedTokenizerBase | None = None
-) -> tensors.Json:
+def special_tokens(config: DecoderConfig, tokenizer: Tokenizer | None = None) -> tensors.Json:
     """Ids of special tokens by their keys in a config; several that end a text are a list."""
     ids = {key: getattr(config, field) for key, field in families.TOKENS.items()}
     ends = config.eos_tokens
@@ -152,7 +149,7 @@ def write_json(path: Path, content: tensors.Json) -> None:
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
-def save_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+def save_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
     """Writes the files of a tokenizer, for older programs too.
 
     `transformers` 5 names classes and writes lists that 4 does not know.
@@ -168,8 +165,10 @@ def save_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     _check_saved_tokenizer(folder, tokenizer)
 
 
-def _check_saved_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+def _check_saved_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
     """By model_type, `transformers` may open a tokenizer as another class and ignore its rules."""
+    import transformers
+
     reloaded = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     text = SAMPLE + "".join(tokenizer.all_special_tokens)
     before = tokenizer.encode(text, add_special_tokens=False)

@@ -134,18 +134,6 @@ def bytes_here(tree: PyTree) -> float:
     return float(sum(size(x) for x in jax.tree.leaves(tree)))
 
 
-# What the compiler says of a program that is too large.
-_TOO_MUCH = re.compile(r"Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm", re.IGNORECASE)
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-
-
-def memory_of_failure(message: str) -> float | None:
-    """Bytes that a program would have taken, from the compiler's complaint; None if it is none."""
-    if match := _TOO_MUCH.search(message):
-        return float(match[1]) * _UNITS[match[2].upper()]
-    return None
-
-
 # Operations.
 
 

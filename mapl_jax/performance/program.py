@@ -1,4 +1,4 @@
-"""What a compiled program does on one device, read from its text: traffic and matrix products.
+"""What a compiled step takes on one device: memory, and from its text traffic and matrix products.
 
 Bodies of loops count as often as the compiler says they run, or as often as the constant that they
 count to.
@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import jax
+
 COLLECTIVES = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
 _DTYPES = {"pred": 1, "s8": 1, "u8": 1, "s16": 2, "u16": 2, "bf16": 2, "f16": 2, "s64": 8}
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) (?:\(.*\) -> .*)?\{$")
@@ -18,6 +20,49 @@ _SHAPE = re.compile(r"\b(pred|[a-z]+\d+(?:e\d+m\d+\w*)?)\[([\d,]*)\]")
 _TRIPS = re.compile(r'known_trip_count"?[:=]\{"?n"?[:=]"?(\d+)')
 _BOUND = re.compile(r" constant\((\d+)\)")
 _CALLED = re.compile(r"(?:body|to_apply|calls)=%?([\w.\-]+)|branch_computations=\{([^}]*)\}")
+
+
+class Program(NamedTuple):
+    """A compiled step on one device; of one that is too large for it, all that it would take.
+
+    Attributes:
+        bytes: of temporaries.
+        traffic: bytes that are received, by kind of collective; None of a step that is too large.
+        products: operations of matrix products.
+    """
+
+    bytes: float
+    traffic: dict[str, float] | None
+    products: float
+
+
+def of_step(traced: jax.stages.Traced) -> Program:
+    """Compiles a traced step."""
+    try:
+        compiled = traced.lower().compile()
+    except jax.errors.JaxRuntimeError as error:
+        used = memory_of_failure(str(error))
+        if used is None:
+            raise
+        return Program(used, None, 0.0)
+    sizes = compiled.memory_analysis()
+    # What is not written over an old state is new.
+    fresh = sizes.output_size_in_bytes - sizes.alias_size_in_bytes
+    temporaries = float(sizes.temp_size_in_bytes + fresh + sizes.generated_code_size_in_bytes)
+    text = compiled.as_text()
+    return Program(temporaries, collective_bytes(text), product_flops(text))
+
+
+# What the compiler says of a program that is too large.
+_TOO_MUCH = re.compile(r"Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm", re.IGNORECASE)
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def memory_of_failure(message: str) -> float | None:
+    """Bytes that a program would have taken, from the compiler's complaint; None if it is none."""
+    if match := _TOO_MUCH.search(message):
+        return float(match[1]) * _UNITS[match[2].upper()]
+    return None
 
 
 class Instruction(NamedTuple):

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from mapl_jax.data.tokenization import Tokenizer
+from mapl_jax.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,11 +58,29 @@ class Side:
     epoch: Callable[[], tuple[float, int]]
 
 
+def device() -> str:
+    """Where torch computes: where JAX does, on a GPU or on CPUs."""
+    import torch
+
+    gpu = jax.default_backend() == "gpu"
+    if gpu and not torch.cuda.is_available():
+        raise UserError("JAX sees a GPU and torch does not; install torch for CUDA")
+    return "cuda" if gpu else "cpu"
+
+
+def _rounded(half: bool) -> Any:
+    """Products in bf16, with weights in fp32; or everything in fp32."""
+    import torch
+
+    return torch.autocast(device(), torch.bfloat16, enabled=half)
+
+
 def _load(kind: str, folder: Path) -> Any:
     import transformers
 
     name = "AutoModelForCausalLM" if kind == "dpo" else "AutoModelForSequenceClassification"
-    return getattr(transformers, name).from_pretrained(folder, attn_implementation="sdpa")
+    model = getattr(transformers, name).from_pretrained(folder, attn_implementation="sdpa")
+    return model.to(device())
 
 
 def _gradient_norm(model: Any) -> float:
@@ -76,10 +96,10 @@ def _gradient_norm(model: Any) -> float:
 class TorchLoop:
     """A loop with nothing around it."""
 
-    def __init__(self, kind: str, folder: Path, pairs: list[Any], batch: int, pad: int):
+    def __init__(self, kind: str, folder: Path, pairs: list[Any], batch: int, pad: int, half: bool):
         import torch
 
-        self.computed = 0
+        self.computed, self.half = 0, half
         self.kind, self.pairs, self.batch, self.pad = kind, pairs, batch, pad
         self.model = _load(kind, folder).eval()  # no dropout, as in TRL
         self.optimizer = torch.optim.AdamW(
@@ -88,7 +108,7 @@ class TorchLoop:
         self.reference: dict[int, Tensor] = {}
         self.rng = np.random.default_rng(0)
         if kind == "dpo":
-            with torch.no_grad():
+            with torch.no_grad(), _rounded(half):
                 for index in range(len(pairs)):
                     self.reference[index] = self._logps([index]).clone()
 
@@ -111,7 +131,8 @@ class TorchLoop:
             ids[row, :stop] = torch.tensor(prompt + response)
             mask[row, :stop] = 1
             scored[row, len(prompt) : stop] = 1
-        return ids, mask, scored
+        here = device()
+        return ids.to(here), mask.to(here), scored.to(here)
 
     def _logps(self, indices: list[int]) -> Tensor:
         """Log-probabilities [2, pairs], from the logits of response tokens alone."""
@@ -122,15 +143,16 @@ class TorchLoop:
         at = scored[:, 1:].bool()
         logits = self.model.lm_head(states[:, :-1][at])
         targets = ids[:, 1:][at]
-        values = -torch.nn.functional.cross_entropy(logits, targets, reduction="none")
-        sums = torch.zeros(at.shape, dtype=values.dtype).masked_scatter(at, values).sum(1)
+        values = -torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
+        sums = torch.zeros(at.shape, device=values.device).masked_scatter(at, values).sum(1)
         return sums.reshape(2, -1)
 
     def _rewards(self, ids: Tensor, mask: Tensor) -> Tensor:
         import torch
 
         states = self.model.model(input_ids=ids, attention_mask=mask).last_hidden_state
-        return self.model.score(states[torch.arange(len(ids)), mask.sum(1) - 1])[:, 0]
+        ends = torch.arange(len(ids), device=ids.device), mask.sum(1) - 1
+        return self.model.score(states[ends])[:, 0].float()
 
     def _loss(self, indices: list[int]) -> Tensor:
         import torch
@@ -138,13 +160,12 @@ class TorchLoop:
         if self.kind == "all":
             terms = [term for i in indices for term in self.pairs[i]]
             ids, mask, _ = self._filled([(s, []) for term in terms for s in term.sequences])
-            signs = torch.tensor([sign for term in terms for sign in term.signs])
-            whose = [i for i, term in enumerate(terms) for _ in term.signs]
-            margins = torch.zeros(len(terms)).index_add(
-                0, torch.tensor(whose), self._rewards(ids, mask) * signs
-            )
+            rewards = self._rewards(ids, mask)
+            signs = rewards.new_tensor([sign for term in terms for sign in term.signs])
+            whose = ids.new_tensor([i for i, term in enumerate(terms) for _ in term.signs])
+            margins = rewards.new_zeros(len(terms)).index_add(0, whose, rewards * signs)
             losses = -torch.nn.functional.logsigmoid(margins)
-            levels = torch.tensor([term.level for term in terms])
+            levels = ids.new_tensor([term.level for term in terms])
             return sum(losses[levels == level].mean() for level in levels.unique())
         if self.kind == "reward":
             ids, mask, _ = self._padded(indices)
@@ -156,7 +177,8 @@ class TorchLoop:
 
     def check(self) -> tuple[float, float]:
         """Loss and gradient norm of the first pairs."""
-        loss = self._loss(list(range(self.batch)))
+        with _rounded(self.half):
+            loss = self._loss(list(range(self.batch)))
         loss.backward()
         norm = _gradient_norm(self.model)
         self.optimizer.zero_grad()
@@ -170,24 +192,36 @@ class TorchLoop:
         self.computed = 0
         start = time.perf_counter()
         for at in range(0, len(order), self.batch):
-            self._loss(order[at : at + self.batch]).backward()
+            with _rounded(self.half):
+                loss = self._loss(order[at : at + self.batch])
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
+        if device() == "cuda":
+            torch.cuda.synchronize()
         return time.perf_counter() - start, self.computed
 
 
 def trl_side(
-    kind: str, start: Path, pairs: list[Pair], batch: int, tokenizer: Tokenizer, folder: Path
+    kind: str,
+    start: Path,
+    pairs: list[Pair],
+    batch: int,
+    tokenizer: Tokenizer,
+    folder: Path,
+    half: bool,
 ) -> Side:
     """TRL's trainer of rewards or of DPO, from the weights of a folder."""
     clock = _clock()
-    trainer = _trainer(kind, start, pairs, batch, tokenizer, folder, clock)
+    trainer = _trainer(kind, start, pairs, batch, tokenizer, folder, clock, half)
 
     def check() -> tuple[float, float]:
         trainer.model.eval()
         first = trainer.data_collator([trainer.train_dataset[i] for i in range(batch)])
-        loss = trainer.compute_loss(trainer.model, first)
+        first = {name: x.to(device()) for name, x in first.items()}
+        with _rounded(half):
+            loss = trainer.compute_loss(trainer.model, first)
         loss.backward()
         norm = _gradient_norm(trainer.model)
         trainer.model.zero_grad()
@@ -208,6 +242,7 @@ def _trainer(
     tokenizer: Tokenizer,
     folder: Path,
     clock: object,
+    half: bool,
 ) -> Any:
     import datasets
     import trl
@@ -232,8 +267,8 @@ def _trainer(
         max_steps=-(-len(pairs) // batch),
         learning_rate=LEARNING_RATE,
         lr_scheduler_type="constant",
-        bf16=False,
-        use_cpu=True,
+        bf16=half,
+        use_cpu=device() == "cpu",
         gradient_checkpointing=False,
         report_to=[],
         save_strategy="no",
@@ -253,6 +288,7 @@ def _trainer(
 
 
 def _clock() -> Any:
+    import torch
     import transformers
 
     class Clock(transformers.TrainerCallback):
@@ -265,6 +301,8 @@ def _clock() -> Any:
 
         def on_step_end(self, args: object, state: object, control: object, **_: object) -> None:
             """Reads the clock."""
+            if device() == "cuda":
+                torch.cuda.synchronize()
             self.seconds = time.perf_counter() - self.start
 
     return Clock()

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from scipy import stats
 
 from mapl_jax.evaluation import likelihood, preferences, statistics
 from mapl_jax.evaluation.preferences import percent
@@ -202,6 +201,8 @@ def margins(before: preferences.Scored | None, after: preferences.Scored) -> lis
 
 def calibration(after: preferences.Scored) -> list[Picture]:
     """Reliability diagrams, a level each."""
+    from scipy import stats  # importing it takes a second
+
     pictures = []
     for level in LEVELS:
         margin = after.margin[members(after, level)]

@@ -24,6 +24,7 @@ from ml_collections import ConfigDict, config_flags
 import mapl_jax
 from mapl_jax.runtime import (
     arguments,
+    compiled,
     config,
     console,
     distributed,
@@ -203,6 +204,7 @@ def _run(
 ) -> None:
     """Calls a command, and says in one line what a user can mend."""
     several = False
+    compiled.keep()
     try:
         several = command.distributed and distributed.start(together)
         console.detail(f"command: {given.command}", _versions())

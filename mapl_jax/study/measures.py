@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from mapl_jax.evaluation import statistics
 from mapl_jax.evaluation.following import Answer
@@ -253,4 +252,6 @@ def _of(scored: Scored, at: Sequence[int], values: np.ndarray) -> Moments:
 
 def _ranks(values: np.ndarray) -> np.ndarray:
     """Ranks from 0 to 1, ties at their mean."""
+    from scipy import stats  # importing it takes a second
+
     return np.asarray((stats.rankdata(values) - 1) / max(len(values) - 1, 1))

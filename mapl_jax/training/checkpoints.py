@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from jaxtyping import PyTree
-from orbax.checkpoint import v1 as ocp
 
 from mapl_jax.models import finite
 from mapl_jax.runtime import console, distributed, files
@@ -80,6 +79,8 @@ class Checkpoints:
             directory: where the checkpoints lie, the same for all processes.
             keep: how many of the newest stay; None to read only.
         """
+        from orbax.checkpoint import v1 as ocp  # importing it takes half a second
+
         check_keep(keep)
         self._path = Path(os.path.abspath(directory))
         self._kept = None if keep is None else _Kept(keep)

@@ -152,3 +152,10 @@ def test_sizes_say_their_units(name):
         for pattern, unit in units.items():
             if re.fullmatch(rf"(.*\.)?({pattern})", field.name):
                 assert re.search(unit, field.about.help), field
+
+
+def test_help_waits_for_no_library_that_it_does_not_need():
+    heavy = ("datasets", "grain", "orbax", "scipy", "transformers")
+    code = f"import sys, mapl_jax.train; print(*[x for x in {heavy} if x in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -1,0 +1,38 @@
+"""What JAX compiles, kept for the next command in the cache folder of the user."""
+
+import platform
+from pathlib import Path
+
+from mapl_jax.runtime.paths import cache_path
+
+# Programs that were not used for longest go first.
+BYTES = 4 * 2**30
+SECONDS = 0.2
+
+
+def keep() -> None:
+    """Keeps what takes longer than `SECONDS` to compile, unless JAX was told where to keep it.
+
+    `JAX_COMPILATION_CACHE_DIR` names another folder, `JAX_ENABLE_COMPILATION_CACHE=false` keeps
+    nothing. Several machines may share a home folder, and what is compiled for one processor may
+    not run on another, so each kind has a folder of its own.
+    """
+    import jax  # the list of commands does without
+
+    if jax.config.values["jax_compilation_cache_dir"]:
+        return
+    folder = cache_path(f"{platform.machine()} {_features()}", "compiled")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return  # compiled anew each time
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_compilation_cache_max_size", BYTES)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", SECONDS)
+
+
+def _features() -> str:
+    """What the processor of this machine can do, where the system says it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
