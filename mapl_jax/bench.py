@@ -21,7 +21,9 @@ import jax
 import numpy as np
 
 from mapl_jax.data.sources import local_names
-from mapl_jax.models import lora
+from mapl_jax.kernels.compute import Compute
+from mapl_jax.models import initial, lora
+from mapl_jax.models.config import DTYPES
 from mapl_jax.performance import lengths, measure
 from mapl_jax.runtime import cli, errors, files, outputs, settings
 from mapl_jax.runtime.console import result, say
@@ -43,9 +45,12 @@ class Flags:
         64, "with --versus: pairs that every side trains on in a repeat", least=1, most=10**7
     )
     batch: int = setting(8, "with --versus: pairs of a step of the peers", least=1, most=2**20)
-    repeats: int = setting(3, "with --versus: repeats, by turns", least=1, most=1000)
+    repeats: int = setting(3, "with --versus or --times: repeats, by turns", least=1, most=1000)
     attention: bool = setting(False, "measure attention alone, in rows of 1,024 and 8,192 tokens")
     lengths: bool = setting(False, "count tokens of a pair by its lengths; nothing is computed")
+    times: bool = setting(
+        False, "with --lengths: how long they take the model, by turns with one sequence a term"
+    )
     output: str = setting("", "JSON file for all numbers; empty: print only")
 
     def __post_init__(self) -> None:
@@ -72,6 +77,11 @@ def main(arguments: cli.Arguments[Flags]) -> None:
     elif flags.lengths:
         measured = {"tokens": [(*rest, tokens._asdict()) for *rest, tokens in lengths.counts()]}
         result(lengths.table())
+        if flags.times:
+            model = initial.described(own.model, own.tokenizer.vocab_size)
+            seconds = lengths.times(model, Compute(DTYPES[own.train.dtype]), flags.repeats)
+            measured["seconds"] = [each._asdict() for each in seconds]
+            result("", lengths.time_table(seconds))
     elif flags.versus:
         errors.choice("--versus", flags.versus, ("trl",))
         # On a GPU JAX would take most of the memory at once, and torch needs some too.

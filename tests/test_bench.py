@@ -9,6 +9,8 @@ import pytest
 
 from mapl_jax import bench
 from mapl_jax.data.demo import make_pairs
+from mapl_jax.kernels.compute import Compute
+from mapl_jax.models.config import DecoderConfig
 from mapl_jax.performance import lengths, measure
 from mapl_jax.runtime import cli
 from mapl_jax.runtime.errors import UserError
@@ -134,3 +136,11 @@ def test_tokens_by_length_are_the_formula(prompt, response):
     assert every.two_by_two == 3 * shared + 2 * with_instructions + 2 * between
     assert every.trie == prompt - turn + 3 * turn + 2 * instructions + 6 * response
     assert lengths.table().count("\n") == 2 * len(lengths.LENGTHS)
+
+
+def test_times_by_length_are_those_of_the_same_cases(monkeypatch):
+    monkeypatch.setattr(lengths, "LENGTHS", ((16, 8),))
+    model = DecoderConfig(64, width=16, layers=1, heads=2, kv_heads=1, head_dim=8, mlp_width=16)
+    seconds = lengths.times(model, Compute(), repeats=1)
+    assert len(seconds) == 2 and all(min(each) > 0 for each in seconds)
+    assert lengths.time_table(seconds).count("\n") == 2

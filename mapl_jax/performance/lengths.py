@@ -1,4 +1,4 @@
-"""Tokens of a pair by the lengths of its prompt and responses, counted and not measured.
+"""Tokens of a pair by the lengths of its prompt and responses, and the time that they take.
 
 sequences   one for every term of every comparison, as trainers of pairs take them
 leaves      one for every prompt with a response, whatever comparisons share it
@@ -7,12 +7,22 @@ two by two  the sequences of a comparison in twos, what both begin with once: pr
 trie        all leaves of a sample, every shared beginning once
 """
 
+import statistics
+import time
+from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mapl_jax.data import tries
 from mapl_jax.data.samples import Leaf
+from mapl_jax.kernels.compute import Compute
+from mapl_jax.kernels.rows import Row
+from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.heads import ScoreHead, rewards
+from mapl_jax.models.parameters import Params
 
 # Tokens of a prompt and of each of its two responses.
 LENGTHS = ((64, 64), (512, 512), (1024, 64), (4096, 64))
@@ -38,6 +48,18 @@ class Tokens(NamedTuple):
     trie: int
 
 
+def _path(leaf: Leaf, prompt: int, response: int) -> tries.TokenPath:
+    """A leaf. Prompts differ where their instructions begin, responses from their first token."""
+    which, answer = leaf
+    marks = [
+        np.zeros(prompt - TURN, int),
+        np.full(INSTRUCTIONS * bool(which), 1 + which),
+        np.full(TURN, 9),
+    ]
+    tokens = np.concatenate([*marks, np.full(response, 10 + answer)])
+    return tries.TokenPath(tokens.astype(np.int32), len(tokens) - response)
+
+
 def count(comparisons: list[list[Leaf]], prompt: int, response: int) -> Tokens:
     """Tokens of a pair, however it is computed.
 
@@ -48,15 +70,7 @@ def count(comparisons: list[list[Leaf]], prompt: int, response: int) -> Tokens:
     """
 
     def path(leaf: Leaf) -> tries.TokenPath:
-        which, answer = leaf
-        # Prompts differ where their instructions begin, responses from their first token on.
-        marks = [
-            np.zeros(prompt - TURN, int),
-            np.full(INSTRUCTIONS * bool(which), 1 + which),
-            np.full(TURN, 9),
-        ]
-        tokens = np.concatenate([*marks, np.full(response, 10 + answer)])
-        return tries.TokenPath(tokens.astype(np.int32), len(tokens) - response)
+        return _path(leaf, prompt, response)
 
     def length(leaves: list[Leaf]) -> int:
         return len(tries.build([path(leaf) for leaf in leaves]))
@@ -85,3 +99,69 @@ def table() -> str:
         for *lengths, tokens in counts()
     ]
     return "\n".join("".join(f"{cell:>12}" for cell in row) for row in (head, *rows))
+
+
+# Time.
+
+
+class Seconds(NamedTuple):
+    """Of the forward and backward pass over a pair, the median of some."""
+
+    sequences: float
+    trie: float
+
+
+def times(model: DecoderConfig, compute: Compute, repeats: int = 3) -> list[Seconds]:
+    """Seconds of the cases of `counts`, by turns, with random weights.
+
+    Every sequence is a row, padded to the longest; a trie is one row.
+    """
+    params = jax.jit(lambda: ScoreHead().init(model, jax.random.key(0)))()
+    found = []
+    for comparisons in (BASE, ALL):
+        for prompt, response in LENGTHS:
+            terms = [_path(leaf, prompt, response) for leaves in comparisons for leaf in leaves]
+            sides = (
+                _pass(model, compute, params, [tries.build([path]) for path in terms]),
+                _pass(model, compute, params, [tries.build(terms)]),
+            )
+            seconds = [[side() for side in sides] for _ in range(repeats + 1)][1:]
+            found.append(Seconds(*map(statistics.median, zip(*seconds, strict=True))))
+    return found
+
+
+def _pass(
+    model: DecoderConfig, compute: Compute, params: Params, rows: list[tries.Trie]
+) -> Callable[[], float]:
+    """Rewards of the leaves of tries, one to a row, and their gradient; gives the seconds."""
+    length = max(map(len, rows))
+
+    def whole(name: str, size: int, empty: int) -> jax.Array:
+        arrays = [getattr(row, name) for row in rows]
+        return jnp.asarray([np.pad(x, (0, size - len(x)), constant_values=empty) for x in arrays])
+
+    row = Row(*(whole(name, length, 0) for name in ("tokens", "positions", "reach")))
+    ends = whole("leaf_end", max(len(row.leaf_end) for row in rows), -1)
+    slope = jax.jit(jax.grad(lambda p: jnp.sum(rewards(model, p, row, ends, compute))))
+
+    def run() -> float:
+        start = time.perf_counter()
+        jax.block_until_ready(slope(params))
+        return time.perf_counter() - start
+
+    return run
+
+
+def time_table(seconds: list[Seconds]) -> str:
+    """The times for their reader."""
+    head = "levels prompt response sequences_s trie_s times_as_fast tokens".split()
+    rows = [
+        (
+            *lengths,
+            *(f"{x:.3f}" for x in each),
+            f"{each.sequences / each.trie:.2f} x",
+            f"{tokens.sequences / tokens.trie:.2f} x",
+        )
+        for (*lengths, tokens), each in zip(counts(), seconds, strict=True)
+    ]
+    return "\n".join("".join(f"{cell:>14}" for cell in row) for row in (head, *rows))

@@ -35,4 +35,5 @@ def _features() -> str:
     """What the processor of this machine can do, where the system says it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    line = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return " ".join(line.split())

@@ -6,5 +6,3 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 else:
     Tokenizer = object
-
-__all__ = ["Tokenizer"]
