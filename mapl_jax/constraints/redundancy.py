@@ -70,7 +70,9 @@ _PLACE = re.compile(r"(.*) is ")
 
 def topics(demands: Demands) -> frozenset[str]:
     """What a constraint speaks of, in words that constraints on the same thing share."""
-    found = frozenset(map(_topic, (*demands.bounds, *demands.values, *demands.about)))
+    # An exact number leaves room for a limit in another unit: two sentences, under 40 words.
+    limits = (name for name, (low, high) in demands.bounds.items() if not 0 < low == high)
+    found = frozenset(map(_topic, (*limits, *demands.values, *demands.about)))
     # One rule about marks is enough.
     if any(map(_is_mark, (*demands.bounds, *demands.values, *demands.about))):
         found |= {"marks"}

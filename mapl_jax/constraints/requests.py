@@ -95,6 +95,11 @@ _SERIOUS = _any_of(
     |terroris\w+|slave\w*
     |crash\w*|emergenc\w+|lost my|passed away|illness|harm\w*|racis\w+|violence|violent|crimes?"""
 )
+# What there is more than one thing to say of.
+_TWO_SIDED = _any_of(
+    r"""should|better|worth|why|explain|differences?|compare|think|opinion|believe|recommend|safe|true
+    |really|pros|cons|versus|vs|important|healthy|dangerous|which"""
+)
 # What takes more than a few words to say.
 _ROOMY = _any_of(
     r"""how (?:do|does|can|could|should|would|did|to)|why|what (?:are|can|could|should|would)
@@ -130,15 +135,22 @@ _QUESTION_MARKS = re.compile("[?？؟]")
 _PARTS = ("first sentence", "length_constraints:longest_sentence")
 # The most that anyone wants to read at least of a fact.
 _FACTS: Mapping[str, int] = {"words": 60, "characters": 400, "sentences": 4, "paragraphs": 1}
-_LENGTHS = tuple(_FACTS)
+# Of every answer to come, the most that is asked for as the least, and the least as the most.
+_STANDING: Mapping[str, tuple[int, int]] = {
+    "words": (15, 15),
+    "characters": (150, 150),
+    "sentences": (3, 1),
+}
 _OF_A_TOPIC = (
     *_PARTS,
-    *_LENGTHS,
+    "paragraphs",
     "length_constraints:longest_paragraph",
     "numbers",
     "examples",
     "hedges",
     "opinions",
+    "duties",
+    "contrasts",
 )
 
 
@@ -184,7 +196,7 @@ class Request:
             return "it would be the answer"
         asks_back = demands.values.get("ends with ?") or bounds.get("character:?", _ANY)[0] > 0
         fact = self._fact and not self._yes_or_no
-        if asks_back and (fact or self._listed or not self.asks):
+        if asks_back and (fact or self._listed):
             return "there is nothing to ask back"
         return self._unsaid(demands) or self._too_little(bounds) or self._banned(bounds)
 
@@ -196,6 +208,8 @@ class Request:
             return "the answer is certain"
         if "duties" in wanted and self._fact:
             return "a fact is as it is"
+        if "contrasts" in wanted and not (self._yes_or_no or _TWO_SIDED.search(self.last)):
+            return "it has no two sides"
         if "duties" in wanted and not (self._personal or self._roomy):
             return "there is nothing to do"
         if "opinions" in wanted and (self._listed or not _OPINION.search(self.last)):
@@ -225,6 +239,9 @@ class Request:
             least, most = _SMALLEST.get(name, (0, 0))
             if 0 < low < least or high < most:
                 return f"nobody counts so few {name}"
+            least_of_all, most_of_all = _STANDING.get(name, (math.inf, 0))
+            if not self.asks and (low > least_of_all or high < most_of_all):
+                return f"not every answer has so many {name}"
             if self._fact and low > _FACTS.get(name, math.inf):
                 return f"a fact needs no {low:g} {name}"
             if name not in _ROOM or not (self._listed or self._broad or self._roomy):

@@ -136,15 +136,16 @@ def _flag(
     quantity: str,
     readings: Sequence[Callable[[Text], bool]] = (),
     about: tuple[str, ...] = (),
+    there: tuple[str, ...] = (),
     **options: Unpack[Options],
 ) -> Flag:
-    """A thing that is there or not."""
+    """A thing that is there or not; `there` is what only its being there speaks of."""
     return Flag(
         f"detectable_content:{name}",
         statistic,
         readings=readings,
         **options,
-        plain_demands=Demands(bounds={quantity: (1, float("inf"))}, about=about),
+        plain_demands=Demands(bounds={quantity: (1, float("inf"))}, about=(*about, *there)),
         negated_demands=Demands(bounds={quantity: (0, 0)}, about=about),
     )
 
@@ -161,8 +162,8 @@ def _said(
             lambda text: named.search(readings.unquoted(text)) is not None,
             lambda text: also.search(text.raw) is not None,
         ),
-        # One rule about tone is enough.
-        (*about, "tone"),
+        about,
+        there=("tone",),  # One is enough.
         suits=in_english,
     )
 

@@ -253,7 +253,16 @@ class WordFrequency(Family):
             word for text in texts for word in text.content_words if text.word_counts[word] > 1
         ]
         once = [word for text in texts for word in text.content_words[:20]]
-        return list(dict.fromkeys(_things(often or once, prompt, texts))) if texts else STOCK
+        if not texts:
+            return STOCK
+        counts = [text.word_counts for text in texts]
+        return [
+            word
+            for word in dict.fromkeys(_things(often or once, prompt, texts))
+            if prompt is None
+            or root(word) in prompt.roots
+            or any(count[word] > 2 for count in counts)
+        ]
 
 
 class WordOrder(Family):
