@@ -1,6 +1,7 @@
 """Lists the commands and runs them: `mapl COMMAND`, or python -m mapl_jax COMMAND"""
 
 import ast
+import contextlib
 import difflib
 import runpy
 import sys
@@ -41,12 +42,13 @@ def main() -> None:
         console.result(f"mapl_jax {mapl_jax.__version__}")
     elif name in ("--help", "-h", "help"):
         width = max(map(len, COMMANDS))
-        console.result(
-            "Commands, each `mapl COMMAND` or `python -m mapl_jax COMMAND`, with --help for its "
-            "flags:",
-            "",
-            *(f"  {command:<{width}}  {about(command)}" for command in COMMANDS),
-        )
+        with contextlib.suppress(BrokenPipeError):  # `mapl | head` has read enough
+            console.result(
+                "Commands, each `mapl COMMAND` or `python -m mapl_jax COMMAND`, with --help for "
+                "its flags:",
+                "",
+                *(f"  {command:<{width}}  {about(command)}" for command in COMMANDS),
+            )
     else:
         close = difflib.get_close_matches(name, COMMANDS, 1)
         hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(COMMANDS)}"

@@ -178,7 +178,7 @@ class Plot:
         self.parts.append(f'<polyline class="curve {kind}" points="{path}"/>')
 
     def dots(
-        self, points: Sequence[tuple[float, float]], kind: str, notes: Sequence[str] = ()
+        self, points: Sequence[tuple[float, float]] | np.ndarray, kind: str, notes: Sequence[str] = ()
     ) -> None:
         """Points, each with a note that shows when one points at it."""
         for index, (x, y) in enumerate(points):
@@ -253,7 +253,7 @@ class Plot:
         """Draws it, and says how many lines it takes."""
         x, line = float(_LEFT), 0
         for kind, text in legend:
-            width = 26 + _LETTER * len(text) + 9
+            width = 26 + _LETTER * len(text) + 12
             if x > _LEFT and x + width > WIDTH:
                 x, line = float(_LEFT), line + 1
             y = 12 + 18 * line
