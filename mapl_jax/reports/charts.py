@@ -178,7 +178,10 @@ class Plot:
         self.parts.append(f'<polyline class="curve {kind}" points="{path}"/>')
 
     def dots(
-        self, points: Sequence[tuple[float, float]] | np.ndarray, kind: str, notes: Sequence[str] = ()
+        self,
+        points: Sequence[tuple[float, float]] | np.ndarray,
+        kind: str,
+        notes: Sequence[str] = (),
     ) -> None:
         """Points, each with a note that shows when one points at it."""
         for index, (x, y) in enumerate(points):

@@ -169,7 +169,9 @@ def _curve(
             else:
                 plot.curve(charts.thinned(line), color)
             if len(line) == 1:  # no line, but something to see
-                plot.dots(line, color, [f"{text or title}, step {line[0, 0]:,.0f}: {line[0, 1]:.4g}"])
+                plot.dots(
+                    line, color, [f"{text or title}, step {line[0, 0]:,.0f}: {line[0, 1]:.4g}"]
+                )
         if len(dots):
             plot.curve(dots, f"{color} dotted")
             plot.dots(

@@ -59,6 +59,26 @@ def normal(arguments: Sequence[str], plain: Collection[str], classes: Sequence[t
     return named + changes + rest
 
 
+def own_flags(
+    arguments: Sequence[str],
+    flags: Collection[str],
+    lists: Collection[str],
+    classes: Sequence[type],
+) -> set[str]:
+    """The flags of a command that are no fields of its configs, as it is used here.
+
+    `evaluate --output` is a field, and with --compare, which needs no config, a flag.
+
+    Args:
+        flags: names of all its flags.
+        lists: names of those that stand for a use without a config.
+        classes: the settings classes of its configs.
+    """
+    if {argument.lstrip("-").partition("=")[0] for argument in arguments} & set(lists):
+        return set(flags)
+    return set(flags) - {name for cls in classes for name in settings.fields_of(cls)}
+
+
 def fields_in(arguments: Sequence[str]) -> set[str]:
     """The fields that arguments set, as `normal` writes them."""
     names = (argument.lstrip("-").partition("=")[0] for argument in arguments)

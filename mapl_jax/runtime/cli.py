@@ -93,8 +93,11 @@ class _Command(Generic[F]):
 
     def normal(self, given: Sequence[str]) -> list[str]:
         """Arguments in the form that absl and ml_collections read."""
-        kinds = [self.flags, Shared, *([distributed.Together] if self.distributed else [])]
+        kinds = [Shared, *([distributed.Together] if self.distributed else [])]
         plain = {"workdir", *(name for kind in kinds for name in settings.fields_of(kind))}
+        plain |= arguments.own_flags(
+            given, settings.fields_of(self.flags), self.lists, self.settings
+        )
         return arguments.normal(given, plain, self.settings)
 
 

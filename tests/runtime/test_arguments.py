@@ -2,7 +2,7 @@
 
 import pytest
 
-from mapl_jax import train
+from mapl_jax import evaluate, train
 from mapl_jax.runtime import arguments, config
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.synthesize import CommandSettings
@@ -148,3 +148,14 @@ def test_what_is_given_goes_before_what_the_demonstration_changes():
     assert (demo.loss.type, demo.loss.base) == ("hinge", 0.2)
     given = ["--config=x", "--config.loss.type=a=b", "--noconfig.train.trunk", "--lost_after=5"]
     assert arguments.fields_in(given) == {"loss.type", "train.trunk"}
+
+
+def test_a_name_that_is_field_and_flag_is_what_the_use_of_the_command_takes():
+    flags, classes = ("compare", "output"), [evaluate.Settings]
+    scoring = ["--config=evaluate", "--output=here"]
+    own = arguments.own_flags(scoring, flags, ["compare"], classes)
+    assert own == {"compare"}
+    assert arguments.normal(scoring, own, classes)[1] == "--config.output=here"
+    comparing = ["--compare", "a", "b", "--output=page.html"]
+    own = arguments.own_flags(comparing, flags, ["compare"], classes)
+    assert arguments.normal(comparing, own, classes) == comparing
