@@ -41,6 +41,7 @@ class Shape:
     Attributes:
         row_length: S.
         rows: of a batch, over all devices.
+        held: those of them that may hold tries; the last ones, where the devices need more, do not.
         parts: A, whose gradients are summed; each has rows / A rows.
         leaves: most leaves of any row, L.
         comparisons: most comparisons of any row, C.
@@ -55,6 +56,7 @@ class Shape:
     comparisons: int = 8
     scored: int = 64
     tiles: int = 16
+    held: int = 0
 
     @property
     def places(self) -> int:
@@ -97,12 +99,13 @@ class Plan:
 
     def batch(self, step: int) -> list[np.ndarray]:
         """The rows of a step."""
-        first = self._first_row[step]
-        return [self.row(first + i) for i in range(self.shape(step).rows)]
+        first, shape = self._first_row[step], self.shape(step)
+        empty = [self.members[:0]] * (shape.rows - shape.held)
+        return [self.row(first + i) for i in range(shape.held)] + empty
 
     @functools.cached_property
     def _first_row(self) -> np.ndarray:
-        rows = np.asarray([shape.rows for shape in self.shapes])[self.kinds]
+        rows = np.asarray([shape.held for shape in self.shapes])[self.kinds]
         return np.cumsum(rows) - rows
 
     def epoch_at(self, step: int) -> float:
@@ -167,7 +170,9 @@ def make_plan(
 
     least = 0
     if len(shapes) > 1:
-        filled = {n: float(lengths.sum() / _places(epoch(0, n), shapes)) for n in shapes}
+        # By what holds tries, so that it is the same on any devices.
+        held = {n: shape.row_length * shape.held for n, shape in shapes.items()}
+        filled = {n: lengths.sum() / sum(held[kind] for kind, _ in epoch(0, n)) for n in shapes}
         best = max(filled, key=filled.__getitem__)
         least = next((n for n in shapes if filled[n] >= FULL), best)
     batches: list[Batch] = []
@@ -232,12 +237,8 @@ def _plan(
         tuple(with_room(kind, shapes[n]) for kind, n in enumerate(used)),
         kinds,
         epoch_steps,
-        float(lengths[members].sum() / _places(batches, shapes)),
+        float(lengths[members].sum() / sum(shapes[n].places for n, _ in batches)),
     )
-
-
-def _places(batches: list[Batch], shapes: Mapping[int, Shape]) -> int:
-    return sum(shapes[n].places for n, _ in batches)
 
 
 def shape_of(
@@ -245,12 +246,13 @@ def shape_of(
 ) -> Shape:
     """Batches of rows that are so often twice as long: about as many tokens, in all and in a part.
 
-    Where a part has but one row on each device, it has one long row, and there are fewer parts.
+    Where a part has but one row on each device, it has one long row, and there are fewer parts. The
+    rows that hold tries are as many on any devices, in any parts.
     """
-    of_device = rows // data_parts
-    in_part = max(1, of_device // accumulation >> doublings)
-    parts = max(1, (of_device >> doublings) // in_part)
-    return Shape(length << doublings, parts * in_part * data_parts, parts)
+    held = max(1, rows >> doublings)
+    in_part = data_parts * max(1, rows // data_parts // accumulation >> doublings)
+    parts = -(-held // in_part)
+    return Shape(length << doublings, parts * in_part, parts, held=held)
 
 
 def _batches(
@@ -268,7 +270,7 @@ def _batches(
     for n, rows in _pack(lengths, doublings, shapes, order).items():
         if rng is not None:
             rows = [rows[i] for i in rng.permutation(len(rows))]
-        size = shapes[n].rows
+        size = shapes[n].held
         rows += [[] for _ in range(-len(rows) % size)]
         batches += [(n, rows[first : first + size]) for first in range(0, len(rows), size)]
     if rng is not None and len(shapes) > 1:
@@ -321,7 +323,7 @@ def _pack(
                 open_rows = sorted(long + [row for row in open_rows if row[1] == n][-OPEN_ROWS:])
             break
         put(those)
-        for _ in range(-len(mine) % shapes[n].rows):
+        for _ in range(-len(mine) % shapes[n].held):
             bisect.insort(open_rows, (shapes[n].row_length, n, len(mine)))
             mine.append([])
     return rows

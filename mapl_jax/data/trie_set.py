@@ -102,8 +102,8 @@ class TrieSet:
         demonstrated: response tokens of each trie's demonstration or of the chosen leaf of its
             base comparison; 0 where it has neither, [n].
         has_gamma: whether a base comparison has a gamma other than 0.
-        levels: comparisons of each trie by level, [n, 3].
-        mass: what these come to by their shares, [n, 3].
+        levels: comparisons of each trie by level of `losses.ALL_LEVELS`, [n, levels].
+        mass: what these come to by their shares, [n, levels].
         counts: what happened while encoding.
         fingerprint: names the content.
         row_length: tokens of a row; a longer trie takes one of 2, 4, ... times the length.
@@ -203,6 +203,8 @@ def _open(folder: Path, fingerprint: str, row_length: int) -> TrieSet:
             "data.row_length and the chat template"
         )
     sizes = safetensors.numpy.load_file(folder / SIZES)
+    if "mass" not in sizes or sizes["mass"].shape[1:] != (len(ALL_LEVELS),):
+        raise UserError(f"{folder} was written by another version of mapl_jax")
     import datasets  # takes over a second, which no mistake need wait for
 
     return TrieSet(

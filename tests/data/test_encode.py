@@ -6,11 +6,13 @@ from typing import get_args
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from mapl_jax.data import encode, tokenization, trie_set
 from mapl_jax.data.samples import Level
 from mapl_jax.data.settings import TrieSettings
 from mapl_jax.losses import ALL_LEVELS
+from mapl_jax.runtime import files
 from mapl_jax.runtime.errors import UserError
 
 QUESTION = "How do I bake bread at home?"
@@ -211,6 +213,16 @@ def test_a_damaged_cache_is_named_and_made_anew(tokenizer, tmp_path, capsys, nam
     assert named in told
     for key, value in expected[0].items():
         np.testing.assert_array_equal(found[0][key], value)
+
+
+def test_a_cache_of_a_version_with_other_levels_is_refused(tokenizer, tmp_path):
+    made = trie_set.encode_cached([sample()], "f", tokenizer, WIDE, tmp_path)
+    folder = tmp_path / f"tries-{made.fingerprint}"
+    sizes = safetensors.numpy.load_file(folder / trie_set.SIZES)
+    safetensors.numpy.save_file({**sizes, "mass": sizes["mass"][:, :3]}, folder / trie_set.SIZES)
+    files.seal(folder)
+    with pytest.raises(UserError, match="was written by another version of mapl_jax"):
+        trie_set.open_cached(tmp_path, made.fingerprint, WIDE.row_length)
 
 
 def test_the_first_tries_can_be_had_alone(tokenizer, tmp_path):

@@ -111,6 +111,20 @@ def test_batches_of_longer_rows_hold_no_more_tokens_where_devices_allow(
     assert [(shape.rows, shape.parts) for shape in p.shapes] == expected
 
 
+def test_the_same_tries_lie_in_the_same_rows_on_any_devices():
+    lengths = np.random.default_rng(0).integers(8, 250, 500)
+    alone = plan(lengths, rows_per_batch=24)
+    assert len(alone.shapes) > 1
+    for devices, parts in [(4, 1), (8, 1), (8, 3), (24, 1), (1, 6), (2, 4), (1, 24)]:
+        spread = plan(lengths, rows_per_batch=24, data_parts=devices, accumulation=parts)
+        assert spread.steps == alone.steps
+        for step in range(alone.steps):
+            rows = [row.tolist() for row in spread.batch(step)]
+            assert len(rows) % (devices * spread.shape(step).parts) == 0
+            expected = [row.tolist() for row in alone.batch(step)]
+            assert rows == expected + [[]] * (len(rows) - len(expected))
+
+
 def test_the_longest_rows_come_first_and_short_tries_fill_them():
     lengths = np.random.default_rng(0).integers(4, 60, 3000)
     lengths[::300] = 200

@@ -2,11 +2,14 @@
 
 With RECORD=FILE it notes which samples lie in the rows that this process brings, by step. With
 SPOILED=STEP, the last row of that batch holds a number that is not finite. With PACE=SECONDS it
-rests so long after every line of its log, so that a busy machine misses no moment to kill it.
+rests so long after every line of its log, so that a busy machine misses no moment to kill it. With
+KILLED=PATTERN it is killed when a file or a folder of such a path is about to get its name.
 """
 
 import json
 import os
+import re
+import signal
 import sys
 import time
 import types
@@ -48,6 +51,18 @@ class Paced(metrics.MetricsWriter):
         time.sleep(float(os.environ["PACE"]))
 
 
+def kill_at(pattern):
+    """Kills this process, with the workers it started, when it makes or renames what matches."""
+
+    def seen(event, arguments):
+        if event in ("os.mkdir", "os.rename"):
+            path = os.fspath(arguments[event == "os.rename"])
+            if isinstance(path, str) and re.fullmatch(pattern, path):
+                os.killpg(0, signal.SIGKILL)
+
+    sys.addaudithook(seen)
+
+
 def run(arguments, log, environment):
     """The command in a process that was forked off one which has imported everything.
 
@@ -67,6 +82,8 @@ def run(arguments, log, environment):
         trainer.loader = types.SimpleNamespace(**{**vars(loader), "Batches": Recorded})
     if environment["PACE"]:
         fit.MetricsWriter = Paced
+    if environment["KILLED"]:
+        kill_at(environment["KILLED"])
     sys.argv = [train.__file__, *arguments]
     cli.launch(
         train.main,

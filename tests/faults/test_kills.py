@@ -101,39 +101,3 @@ def test_a_killed_run_keeps_and_uses_the_same_best_checkpoint(runs, tools, tmp_p
     assert "compiling the step" not in again
     tools.same(alone, folder)
     assert restore.find(str(folder)).step == best
-
-
-BEGINNING = ["synthesis", "tokenizer", "encoding", "before training", "a checkpoint"]
-MOMENTS = [
-    *(("sft", aim) for aim in [*BEGINNING, "its checksums", "evaluation", "the model"]),
-    *((".", aim) for aim in [*BEGINNING[:4], "before training", "before training"]),
-    *((".", aim) for aim in [BEGINNING[4], "its checksums", "evaluation", "training"]),
-    *((".", aim) for aim in ["evaluation after", "the model"]),
-]
-
-
-@pytest.mark.slow
-def test_twenty_kills_change_nothing(runs, tools, tmp_path):
-    alone, folder = tmp_path / "alone", tmp_path / "killed"
-    settings = tools.policy_settings()
-    runs.finish(alone, config="dpo", settings=settings)
-    rng = tools.random(1)
-    hits = 0
-    assert len(MOMENTS) == 20
-    for part, aim in MOMENTS:
-        hits += tools.killed(
-            runs,
-            folder,
-            aim,
-            rng,
-            folder=folder / part,
-            where={"evaluates": 2, "steps": 4},
-            config="dpo",
-            settings=settings,
-        )
-    # Every one of the twenty was killed, most of them where they were meant to be.
-    assert hits >= 14
-    assert not (folder / "model").exists()
-    runs.finish(folder, config="dpo", settings=settings)
-    for part in (".", "sft"):
-        tools.same(alone / part, folder / part)
