@@ -1,4 +1,4 @@
-"""A policy is made by two runs; killed at every kind of write of both, they end as if never killed."""
+"""The two runs that make a policy end as they should, killed at every kind of write."""
 
 import signal
 
