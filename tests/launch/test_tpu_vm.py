@@ -235,6 +235,7 @@ def test_a_dry_run_prints_every_command_and_runs_none(cloud):
         ([*NAME, "--env=NOT_SET"], "--env=NOT_SET: it is not set"),
         ([*NAME, "--env"], "--env needs a value"),
         ([*NAME, "--extra=a b"], "--extra has names of extras"),
+        (["delete", *NAME, "--dry-run=true"], "--dry-run takes no value"),
     ],
 )
 def test_a_mistake_is_one_line(cloud, arguments, message):
@@ -242,7 +243,7 @@ def test_a_mistake_is_one_line(cloud, arguments, message):
     assert run.returncode == 2
     assert run.stderr.splitlines()[-1].startswith("error: ")
     assert message in run.stderr
-    assert not {"create", "scp"} & set(verbs(cloud))
+    assert not {"create", "scp", "delete"} & set(verbs(cloud))
 
 
 def test_one_host_needs_no_bucket(cloud):

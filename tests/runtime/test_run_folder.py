@@ -124,3 +124,10 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path):
     with pytest.raises(UserError, match="is not empty and holds no run"):
         RunFolder(tmp_path).claim(config())
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.part-1"]
+
+
+@pytest.mark.parametrize("name", ["a[1]", "b?", "c*/run"])
+def test_a_path_that_checkpoints_could_not_be_restored_from_is_refused(tmp_path, name):
+    with pytest.raises(UserError, match="takes for a wildcard; choose another --workdir"):
+        RunFolder(tmp_path / name).claim(config())
+    assert not list(tmp_path.iterdir())

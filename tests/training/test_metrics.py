@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -146,6 +147,18 @@ def test_disabled_writes_nothing(tmp_path, capsys):
         metrics.progress(1, {"loss": 1.0})
     assert not (tmp_path / "new").exists()
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_folder_that_vanishes_is_noticed_at_the_next_line(tmp_path):
+    for again in (False, True):
+        with writer(tmp_path / "run") as metrics:
+            metrics.write(1, {"loss": 1.0}, "train")
+            shutil.rmtree(tmp_path / "run")
+            if again:
+                (tmp_path / "run").mkdir()
+                (tmp_path / "run" / "metrics.jsonl").touch()
+            with pytest.raises(UserError, match="was removed or replaced while the run wrote"):
+                metrics.write(2, {"loss": 1.0}, "train")
 
 
 def test_an_error_inside_goes_on_and_leaves_the_lines(tmp_path):
