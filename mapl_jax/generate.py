@@ -5,7 +5,6 @@ From a file, or what is typed if there is none.
 
 import dataclasses
 import functools
-import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
@@ -23,7 +22,7 @@ from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.generation import Sampling
 from mapl_jax.models.initial import compute_in
-from mapl_jax.runtime import cli
+from mapl_jax.runtime import cli, files
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import ask, result, say
 from mapl_jax.runtime.errors import UserError
@@ -164,7 +163,7 @@ def main(arguments: cli.Arguments[cli.NoFlags]) -> None:
         say(f"{len(lines)} responses to {len(records)} prompts: {config.output}")
     else:
         for line in lines:
-            result(json.dumps(line, ensure_ascii=False))
+            result(files.as_json(line))
 
 
 def converse(respond: Callable[..., list[list[Response]]], lines: Iterable[str]) -> None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -17,7 +16,7 @@ from mapl_jax.data.values import plain
 from mapl_jax.evaluation import rewards
 from mapl_jax.evaluation.answers import REWARDS, Job, Kept, Reward
 from mapl_jax.evaluation.settings import CheckpointSettings
-from mapl_jax.runtime import console
+from mapl_jax.runtime import console, files
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.outputs import check_file
 from mapl_jax.runtime.settings import needed, setting
@@ -115,7 +114,7 @@ def score(config: ScoreSettings) -> None:
         console.say(f"rewards of {len(jobs)} responses to {len(records)} prompts: {config.output}")
     else:
         for line in lines:
-            console.result(json.dumps(line, ensure_ascii=False))
+            console.result(files.as_json(line))
 
 
 def read(path: str) -> list[Scorable]:
@@ -135,7 +134,10 @@ def scorable(record: Mapping[str, object]) -> Scorable:
     """What there is to score in a record."""
     if REWARD in record:
         raise BadRecord("a reward", f"has a field {REWARD!r} already; rename it or take it out")
-    column = next((name for name in (*ONE, *SEVERAL) if record.get(name) is not None), None)
+    given = [name for name in (*ONE, *SEVERAL) if record.get(name) is not None]
+    if len(given) > 1:
+        raise BadRecord("several", f"has {' and '.join(given)}; keep one of them")
+    column = next(iter(given), None)
     if column is None and record.get("messages") is not None and not record.get("prompt"):
         messages, response = split_conversation(plain(record["messages"]), "messages")
         return Scorable(record, messages, [response], True)

@@ -114,12 +114,16 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def write_json(path: str | os.PathLike[str], value: object) -> None:
-    """Writes a JSON file whole or not at all; a number that is not finite becomes null."""
+    """Writes a JSON file whole or not at all, as `as_json` has it."""
+    write_text(path, as_json(value, indent=2) + "\n")
+
+
+def as_json(value: object, indent: int | None = None) -> str:
+    """A value as JSON; a number that is not finite, which JSON does not know, becomes null."""
     try:
-        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+        return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
     except ValueError:
-        text = json.dumps(_finite(value), indent=2, ensure_ascii=False)
-    write_text(path, text + "\n")
+        return json.dumps(_finite(value), indent=indent, ensure_ascii=False)
 
 
 def _finite(value: object) -> object:
@@ -131,8 +135,8 @@ def _finite(value: object) -> object:
 
 
 def write_lines(path: str | os.PathLike[str], records: Iterable[object]) -> None:
-    """Writes a JSONL file, one value a line, whole or not at all."""
-    write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+    """Writes a JSONL file, one value a line, whole or not at all, as `as_json` has them."""
+    write_text(path, "".join(as_json(record) + "\n" for record in records))
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

@@ -107,6 +107,8 @@ def test_what_is_written_can_be_read(tmp_path):
     assert files.read_json(tmp_path / "a.json") == value
     files.write_json(tmp_path / "a.json", {"a": (float("nan"), 1.0)})
     assert files.read_json(tmp_path / "a.json") == {"a": [None, 1.0]}
+    files.write_lines(tmp_path / "a.jsonl", [{"a": float("inf")}, {"a": 0.5}])
+    assert (tmp_path / "a.jsonl").read_text() == '{"a": null}\n{"a": 0.5}\n'
 
 
 def test_a_seal_speaks_for_every_file(tmp_path):
