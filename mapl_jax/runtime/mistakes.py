@@ -56,7 +56,10 @@ def _of_library(errors: Sequence[BaseException], path: str, config: str) -> str:
         return f"{path} has no function get_config; see {config.partition(':')[0]} for one"
     if isinstance(last, KeyError | AttributeError):
         return f"unknown config field: {_flat(last).strip(chr(34))}"
-    return _flat(errors[0])
+    said = _flat(errors[0])
+    if type(last) is ValueError and len(last.args) > 1:  # absl's, which prints as a tuple
+        said = said.replace(str(last), " ".join(map(str, last.args)))
+    return said
 
 
 def _flat(error: BaseException) -> str:

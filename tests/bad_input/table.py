@@ -104,6 +104,7 @@ FLAGS = [
     ("plan", "rm", "--trie_tokens=0", "--trie_tokens is 0; it must be a whole number, at least 1"),
     ("bench", "bench", "--steps=0", "--steps is 0; it must be a whole number, at least 1"),
     ("bench", "bench", "--pairs=-5", "--pairs is -5; it must be a whole number, at least 1"),
+    ("bench", "bench", "--lengths=5", "flag --lengths=5: Non-boolean argument to boolean flag 5$"),
     ("bench", "bench", "--repeats=1001", "--repeats is 1001; it must be a whole number"),
     ("train", "rm:tiny", "--lost_after=0", "--lost_after is 0; it must be a whole number"),
     ("train", "rm:tiny", "--num_processes=0", "--num_processes is 0; it must be a whole number"),
