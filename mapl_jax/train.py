@@ -77,6 +77,8 @@ def train_model(
         >>> mapl_jax.set_verbosity("normal")
     """
     changed = ConfigDict(config.to_dict())
+    plugins.load(str(changed.get("plugins", "")))
+    from_section(Settings, config.to_dict())
     with named(callbacks) as own, opened(config.name, workdir) as folder, undone_on_mistake(folder):
         changed.train.callbacks += own
         for name, data in (("train", train_data), ("test", test_data)):

@@ -83,7 +83,7 @@ def _numbers_of(judge: Judge) -> Judge:
         values = judge(conversations, responses)
         try:
             numbers = [[float(x) for x in group] for group in values]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             numbers = []
         counts = [len(texts) for texts in responses]
         finite = all(map(math.isfinite, itertools.chain(*numbers)))

@@ -127,6 +127,7 @@ WRONG_TEXTS = ("a", None, 5, [None], [5], [b"a"], {"a": 1})
 NO_NUMBER = (1.5, "2", None, True, -1, 0)
 # Function, its arguments, what is said. REWARD and POLICY stand for models that are there.
 REWARD, POLICY, CONFIG = "the reward model", "the policy", "the config"
+OTHER = "the config of another command"
 
 
 class Misspelled:
@@ -314,6 +315,7 @@ def calls():
         said = "path is .*; it must be text or a path"
         yield "load_model", (value,), {}, said
         yield "set_verbosity", (value,), {}, "level is .*; it must be text"
+    yield "train_model", (OTHER, [PAIR]), {}, "unknown field attention; did you mean train.attent"
     for values, said in (
         (5, "values is 5; it must be a mapping or None"),
         ({5: 1}, "the name of a config field must be text, not 5"),

@@ -47,7 +47,8 @@ def test_a_command_says_its_line(command_name, bench, preset):
 def models(shared):
     named = {table.REWARD: "reward", table.POLICY: "policy"}
     loaded = {words: mapl_jax.load_model(shared / name) for words, name in named.items()}
-    return loaded | {table.CONFIG: mapl_jax.load_config("rm:tiny")}
+    configs = {table.CONFIG: "rm:tiny", table.OTHER: "evaluate"}
+    return loaded | {words: mapl_jax.load_config(name) for words, name in configs.items()}
 
 
 def test_a_function_says_its_line(models, tmp_path, monkeypatch):

@@ -194,7 +194,9 @@ def test_what_cannot_be_rewarded_is_named(given, message):
         reward(**ONE | given)
 
 
-@pytest.mark.parametrize("said", [None, [], [["x"]], [[float("nan")]], [[[1]]], [[1, 2]], 5])
+@pytest.mark.parametrize(
+    "said", [None, [], [["x"]], [[float("nan")]], [[[1]]], [[1, 2]], [[10**400]], 5]
+)
 def test_a_judge_gives_a_finite_number_for_every_response(said):
     def judge(conversations, responses):
         return said

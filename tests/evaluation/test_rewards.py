@@ -195,7 +195,10 @@ def test_a_stopped_file_goes_on(folder, tmp_path, monkeypatch, capsys):
         ({"prompt": "Is it?", "responses": "It is."}, "responses must be a list, not text"),
         ({"prompt": "Is it?", "responses": []}, "responses is an empty list"),
         ({"prompt": "Is it?", "responses": ["It is.", None]}, r"responses\[1\] must be text"),
-        ({"prompt": "Is it?", "response": "a", "responses": ["b"]}, "has response and responses; k"),
+        (
+            {"prompt": "Is it?", "response": "a", "responses": ["b"]},
+            "has response and responses; k",
+        ),
         ({"messages": [{"role": "user", "content": "Is it?"}]}, "must end with a turn of role"),
         ([], "must be an object"),
     ],
