@@ -76,9 +76,9 @@ def train_model(
         (4, True)
         >>> mapl_jax.set_verbosity("normal")
     """
-    changed = ConfigDict(config.to_dict())
-    plugins.load(str(changed.get("plugins", "")))
+    plugins.load(str(config.get("plugins", "")))
     from_section(Settings, config.to_dict())
+    changed = ConfigDict(config.to_dict())
     with named(callbacks) as own, opened(config.name, workdir) as folder, undone_on_mistake(folder):
         changed.train.callbacks += own
         for name, data in (("train", train_data), ("test", test_data)):
@@ -95,9 +95,8 @@ def main(arguments: cli.Arguments[cli.NoFlags]) -> None:
 
 def start(config: ConfigDict, folder: RunFolder, command: str) -> Trained:
     """A run in its folder, or the rest of it, after the run that makes its start if it has none."""
-    plain = config.to_dict()
-    plugins.load(plain["plugins"])
-    check(from_section(Settings, plain))
+    plugins.load(config.plugins)
+    check(from_section(Settings, plain := config.to_dict()))
     with Preemption() as preemption, undone_on_mistake(folder):
         for place, part in stages(folder, plain):
             trained = run(part, place, command, preemption)
