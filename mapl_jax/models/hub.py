@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -38,6 +39,8 @@ from mapl_jax.runtime.console import progress
 from mapl_jax.runtime.errors import UserError
 
 Folder = str | os.PathLike[str]
+# Where other programs keep the head of a reward model, outside of the model's own weights.
+HEADS_BESIDE = ("value_head.safetensors", "value_head.bin", "v_head.safetensors", "v_head.bin")
 
 
 def load_config(folder: Folder) -> DecoderConfig:
@@ -189,6 +192,11 @@ def _open(
     """The folder, its tensors, which parameters are in which of them, and the shapes of these."""
     path = storage.folder(folder)
     files = TensorFiles(path)
+    if beside := next((path / x for x in HEADS_BESIDE if (path / x).is_file()), None):
+        raise UserError(
+            f"{beside} is a reward head apart from its model, which is not read; store its weight "
+            f"as {SCORE.name} among the others, or remove the file for the language model alone"
+        )
     if EMBED.name not in files.names and config.tie_embeddings and LM_HEAD.name in files.names:
         files.alias(EMBED.name, LM_HEAD.name)
     _check_layers(path, files, config)
@@ -288,8 +296,10 @@ def _check_tensors(
                 f"{path}: unexpected tensor {SCORE.name}; this is a reward model, and a policy is "
                 "needed"
             )
+        heads = any(re.search("head|score|reward|classifier", name) for name in unexpected)
         raise UserError(
             f"{path}: unexpected {_listed(unexpected)}; a {config.family} model has no such tensor"
+            + (f", and the head of a reward model is {SCORE.name} alone" if heads else "")
         )
     files.check(expected)
     for name, value in written.items():

@@ -335,6 +335,8 @@ def folder(name: str | os.PathLike[str], *, weights: bool = True) -> Path:
     path = local(name)
     if path.is_dir():
         return path
+    if path.is_file():
+        raise UserError(f"{brief(os.fspath(name))} is a file, and the folder of a model is needed")
     if not HUB_NAME.fullmatch(os.fspath(name)):
         raise UserError(
             f"no such folder: {brief(os.fspath(name))} (a local directory or a hub "

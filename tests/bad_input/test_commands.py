@@ -160,7 +160,7 @@ COMMANDS = {
         "export",
         "",
         ("--checkpoint={good}/pairs.jsonl", "--output={out}"),
-        "no such folder: .*pairs.jsonl",
+        "pairs.jsonl is a file, and the folder",
     ),
     "export of an unknown type": (
         "export",

@@ -295,6 +295,25 @@ def test_a_score_makes_a_reward_model_whatever_its_class_is_called(folder):
     assert not hub.is_reward_model(folder)
 
 
+@pytest.mark.parametrize("name", hub.HEADS_BESIDE)
+def test_a_reward_head_in_a_file_of_its_own_is_not_left_out_in_silence(folder, name):
+    (folder / name).write_bytes(b"")
+    with pytest.raises(UserError, match=f"{name} is a reward head apart from its model"):
+        hub.check(folder, head=True)
+
+
+@pytest.mark.parametrize("name", ["v_head.summary.weight", "score.bias", "reward_head.0.weight"])
+def test_a_head_of_another_kind_is_refused_and_said_to_be_one(folder, name):
+    change_tensors(folder, lambda t: t.update({name: np.ones((1, 4), np.float32)}))
+    with pytest.raises(UserError, match=rf"unexpected tensor {name};.*is score\.weight alone"):
+        hub.check(folder, head=True)
+
+
+def test_a_file_of_a_model_is_no_model(folder):
+    with pytest.raises(UserError, match=r"config\.json is a file, and the folder of a model"):
+        hub.check(folder / "config.json", head=True)
+
+
 def test_an_output_matrix_of_its_own_is_used_and_said(tmp_path, capsys):
     path, params = tmp_path / "model", parameters(UNTIED, LogpHead())
     saving.save_params(path, UNTIED, params)
