@@ -202,7 +202,7 @@ def _json_entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
         return
     if isinstance(value, dict):  # which may wrap a list, perhaps beside a version or a name
         known = {"chosen", "rejected", "comparisons", "prompt"}
-        lists = [inner for inner in value.values() if isinstance(inner, list)]
+        lists = [_rows(inner) for inner in value.values() if isinstance(inner, list)]
         firsts = [next((x for x in inner if isinstance(x, dict)), {}) for inner in lists]
         wrapped = [
             inner
@@ -212,6 +212,18 @@ def _json_entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
         if len(wrapped) == 1 and not known & value.keys():
             value = wrapped[0]
     yield from _numbered(name, value if isinstance(value, list) else [value])
+
+
+def _rows(found: list[object]) -> list[object]:
+    """Records, each of which the hub's server of rows wraps once more: `{"row": ...}`."""
+    rows: list[object] = []
+    for item in found:
+        if not isinstance(item, dict) or not isinstance(item.get("row"), dict):
+            return found
+        cut = ", ".join(map(str, item.get("truncated_cells") or ()))
+        bad = BadRecord("cut cells", f"was cut by the server that gave it ({cut}); download it")
+        rows.append(bad if cut else item["row"])
+    return rows
 
 
 def _csv_entries(file: str, lines: IO[bytes], delimiter: str) -> Iterator[Entry]:

@@ -253,6 +253,17 @@ def test_wrapped_json_keeps_what_looks_wrapped_but_is_a_record(tmp_path):
         read_pairs(tmp_path / "a.json")
 
 
+def test_rows_as_the_server_of_the_hub_gives_them(tmp_path):
+    rows = [{"row_idx": i, "row": {**PAIR, "id": i}, "truncated_cells": []} for i in range(2)]
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps({"features": [{"name": "prompt"}], "rows": rows}))
+    assert [pair["id"] for pair in load_pairs(path)] == ["0", "1"]
+    rows[1]["truncated_cells"] = ["chosen"]
+    path.write_text(json.dumps({"features": [{"name": "prompt"}], "rows": rows}))
+    with pytest.raises(UserError, match=r"record 2: was cut by the server that gave it \(chosen\)"):
+        load_pairs(path)
+
+
 def test_ifeval_reads_its_files_as_all_data_is_read(tmp_path):
     from mapl_jax.evaluation import ifeval_files
 
