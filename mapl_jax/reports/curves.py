@@ -170,7 +170,9 @@ def _curve(
                 plot.curve(charts.thinned(line), color)
             if len(line) == 1:  # no line, but something to see
                 plot.dots(
-                    line, color, [f"{text or title}, step {line[0, 0]:,.0f}: {line[0, 1]:.4g}"]
+                    line,
+                    f"hollow {color}",
+                    [f"{text or title}, step {line[0, 0]:,.0f}: {line[0, 1]:.4g}"],
                 )
         if len(dots):
             plot.curve(dots, f"{color} dotted")
