@@ -158,7 +158,7 @@ def constraints_page() -> str:
         "",
         'Sentences are read in the wordings of the package and in plain ones ("Keep it under 50 '
         'words", "max 3 sentences", "no commas, please"). What could mean something else '
-        '("answer in 3 sentences", "keep it short") is refused by `check_instructions` and passed '
+        '("use exactly one comma", "keep it short") is refused by `check_instructions` and passed '
         "over in a prompt.",
         "",
         *READING,

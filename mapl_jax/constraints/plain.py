@@ -47,7 +47,7 @@ _FRAME: tuple[tuple[str, str], ...] = (
     # "Limit it to 3 sentences" is at most 3; "answer in 3 sentences" is not.
     (rf"^(?:keep|limit|restrict)(?: {_IT})? (?:down )?to (?={_N})", "at most "),
     # A verb that can be a request of its own goes only before a bound.
-    (rf"^with(?= no )|^{_WRITE}(?: {_IT})? (?:(?:to|in|with|using|stay|be) )?{_BOUND}", ""),
+    (rf"^with (?=no )|^{_WRITE}(?: {_IT})? (?:(?:to|in|with|using|stay|be) )?{_BOUND}", ""),
     (rf"^(?:write|answer|reply|respond)(?: {_IT})? (?=(?:only |entirely )?in\b)", ""),
     (rf"(?: (?:in|of|for|to|throughout))? {_ANSWER}(?= |$)", ""),
     (r" (?:somewhere|anywhere|in total|in all|altogether|overall|long|in length)$", ""),

@@ -25,7 +25,7 @@ def parse(text: str) -> tuple[str, Params]:
     text = text.strip()
     for exact in (True, False):
         sentence = text if exact else core(text) if len(text) <= _PLAIN else ""
-        found = []
+        found: list[tuple[bool, Item]] = []
         for family, template in templates_for(sentence, exact):
             params = template.read(sentence)
             if params is None:
@@ -36,10 +36,13 @@ def parse(text: str) -> tuple[str, Params]:
                 continue
             if exact:
                 return family.id, params
-            if (family.id, params) not in found:
-                found.append((family.id, params))
+            # "One sentence" stands as such in one family, and in another as a number of them.
+            reading = ("{" in template.text, (family.id, params))
+            if reading not in found:
+                found.append(reading)
+        found = [each for each in found if not each[0]] or found
         if len(found) == 1:
-            return found[0]
+            return found[0][1]
     raise ValueError(f"no constraint reads like this: {text!r}")
 
 

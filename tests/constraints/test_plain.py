@@ -52,7 +52,9 @@ PLAIN = {
     "Keep your answer to three sentences or fewer.": sentences(4),
     "Keep the answer below 80 words.": words(80),
     "Your response should be at least 3 paragraphs.": paragraphs(3, "at least"),
+    "Answer in 3 sentences.": ("length_constraints:exact_sentences", {"number": 3}),
     "No commas.": NO_COMMA,
+    "Use no commas.": NO_COMMA,
     "Avoid commas.": NO_COMMA,
     "Don't use any exclamation points.": no("exclamation_marks"),
     "Don't use exclamation marks!": no("exclamation_marks"),
@@ -142,8 +144,7 @@ def test_a_plain_wording_is_read_as_what_it_means(sentence, reading):
 @pytest.mark.parametrize(
     "sentence",
     [
-        "Answer in 3 sentences.",  # no family asks for exactly so many
-        "Use exactly one comma.",
+        "Use exactly one comma.",  # no family asks for exactly so many
         "Use exactly 3 words.",
         "In one word.",
         "Use at most 50 words (excluding code).",  # says more than the family does
@@ -162,6 +163,12 @@ def test_a_plain_wording_is_read_as_what_it_means(sentence, reading):
 )
 def test_what_is_not_clearly_an_instruction_is_left_alone(sentence):
     assert constraints.read(sentence) == []
+
+
+def test_several_in_one_sentence_are_read_one_by_one():
+    text = "Use no commas and at most three sentences. Keep it under 50 words, without digits."
+    digits = "detectable_content:digits", {"negated": True}
+    assert constraints.read(text) == [NO_COMMA, sentences(4), words(50), digits]
 
 
 def test_the_functions_of_the_package_take_plain_wordings():
