@@ -1,0 +1,103 @@
+"""What nobody would ask for along with a request, by its kinds."""
+
+import pytest
+
+from mapl_jax import constraints
+from mapl_jax.constraints.base import Family
+from mapl_jax.constraints.registry import FAMILIES
+from mapl_jax.constraints.requests import Request
+from mapl_jax.constraints.wording import EACH_ANSWER
+
+AT_LEAST, LESS = {"relation": "at least"}, {"relation": "less than"}
+THANKS = Request("Thanks for the help!", "How do I swim?", "Kick with your legs.")
+ME = "detectable_content:first_person"
+YOU = "detectable_content:second_person"
+FILLERS = "detectable_content:fillers"
+WORDS = "length_constraints:number_words"
+
+
+@pytest.mark.parametrize(
+    ("id", "params", "last"),
+    [
+        (ME, {}, "How is vodka made?"),
+        (ME, {}, "Can you tell me where molasses comes from?"),
+        (YOU, {}, "Who was Bob Dole?"),
+        (FILLERS, {}, "What are signs of suicide?"),
+        ("punctuation:exclamation_marks", AT_LEAST | {"number": 1}, "How many people died there?"),
+        (WORDS, AT_LEAST | {"num_words": 100}, "Did he go to Congress?"),
+        (WORDS, LESS | {"num_words": 9}, "What are the dangers of gymnastics?"),
+        ("detectable_content:examples", {}, "What year did it begin?"),
+        ("detectable_content:examples", {"negated": True}, "What year did it begin?"),
+        ("detectable_content:contrasts", {}, "How do I make a frappe?"),
+        ("detectable_content:duties", {}, "Who wrote it?"),
+        ("detectable_content:opinions", {}, "How are letters sorted by machines?"),
+    ],
+)
+def test_nobody_asks_for_it_there(id, params, last):
+    assert constraints.unasked(id, params, Request(last))
+
+
+@pytest.mark.parametrize(
+    ("id", "params", "last"),
+    [
+        (ME, {"negated": True}, "How is vodka made?"),
+        (ME, {}, "Would you rather live in Rome or in Paris?"),
+        (YOU, {}, "How do I get to Rome?"),
+        (FILLERS, {"negated": True}, "What are signs of suicide?"),
+        (FILLERS, {}, "How do I make a frappe?"),
+        (WORDS, AT_LEAST | {"num_words": 40}, "Did he go to Congress?"),
+        (WORDS, LESS | {"num_words": 9}, "Did he go to Congress?"),
+        ("detectable_content:contrasts", {}, "Is a lease better than a loan?"),
+        ("detectable_content:opinions", {}, "Do you think that it will rain?"),
+    ],
+)
+def test_people_do_ask_for_it_there(id, params, last):
+    assert constraints.unasked(id, params, Request(last)) is None
+
+
+@pytest.mark.parametrize(
+    ("last", "asks"),
+    [
+        ("Thanks for the help!", False),
+        ("I see what you mean now.", False),
+        ("I would like to visit both of them one day.", False),
+        ("Thanks. Please tell me more.", True),
+        ("I would like to know more.", True),
+        ("Thanks! And how deep is it?", True),
+    ],
+)
+def test_thanks_and_remarks_ask_for_nothing(last, asks):
+    assert Request(last, "How do I swim?", "Kick with your legs.").asks is asks
+
+
+@pytest.mark.parametrize(
+    ("id", "params"),
+    [
+        (WORDS, LESS | {"num_words": 7}),
+        (WORDS, AT_LEAST | {"num_words": 60}),
+        ("length_constraints:exact_sentences", {"number": 5}),
+        ("detectable_content:duties", {}),
+        ("scope:first_sentence_question", {}),
+    ],
+)
+def test_a_rule_for_all_answers_suits_any_of_them(id, params):
+    assert constraints.unasked(id, params, THANKS)
+    assert constraints.unasked("punctuation:exclamation_marks", LESS | {"number": 1}, THANKS) is None
+
+
+class First:
+    def random(self):
+        return 0.0
+
+
+def written(family: Family, params, held_out=False):
+    form = family.form(params)
+    return [each.write(params, First(), EACH_ANSWER) for each in (*form.train, *form.held_out)]
+
+
+def test_no_in_a_quotation_makes_no_ban_of_a_sentence():
+    plain = written(FAMILIES["detectable_content:contractions"], {})
+    assert any(EACH_ANSWER in text for text in plain)
+    assert not any("any answer" in text for text in plain)
+    banned = written(FAMILIES["detectable_content:contractions"], {"negated": True})
+    assert any("any answer" in text for text in banned)
