@@ -1,5 +1,8 @@
 """Answers in other languages and in code: only what is true there is proposed."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from mapl_jax import constraints
@@ -57,9 +60,16 @@ CODE = [
 ]  # fmt: skip
 
 
-def samples(texts):
+# About ten a language together with those above.
+for line in (Path(__file__).parent / "languages.jsonl").read_text(encoding="utf-8").splitlines():
+    row = json.loads(line)
+    more = CODE if row["language"] == "code" else TEXTS[row["language"]]
+    more.append((row["prompt"], row["chosen"], row["rejected"]))
+
+
+def samples(texts, seeds=2):
     for number, (prompt, chosen, rejected) in enumerate(texts):
-        for seed in range(10):
+        for seed in range(seeds):
             pair = {"id": f"{number}-{seed}", "prompt": [{"role": "user", "content": prompt}],
                     "chosen": chosen, "rejected": rejected, "margin": None}  # fmt: skip
             yield build(pair, Settings(k_min=1, seed=seed, families="all"))
@@ -78,6 +88,10 @@ ENGLISH = {
     *(id for id in constraints.ids() if id.startswith("detectable_content:") and "person" in id),
     "detectable_content:month",
     "detectable_content:dates",
+    *(f"detectable_content:{name}" for name in ("hedges", "fillers", "contrasts", "duties")),
+    "detectable_content:opinions",
+    "detectable_content:contractions",
+    "detectable_content:examples",
     "change_case:english_lowercase",
     "change_case:english_capital",
 }
@@ -125,8 +139,9 @@ def test_fewer_characters_are_a_length_where_a_character_says_more(text, few):
     assert (why_not is None) is few
 
 
-def test_what_code_holds_decides_nothing():
-    for entry, sample in asked(CODE):
+@pytest.mark.parametrize("texts", [CODE, *TEXTS.values()], ids=["code", *TEXTS])
+def test_what_one_reading_says_the_others_say(texts):
+    for entry, sample in asked(texts):
         family = FAMILIES[entry["id"]]
         readings = getattr(family, "readings", ())
         for text in sample["responses"]:
@@ -136,8 +151,9 @@ def test_what_code_holds_decides_nothing():
                 assert (family.judge(entry["params"], value) >= 0) is judged, (entry, text)
 
 
-def test_a_summary_says_how_many_families_applied():
+@pytest.mark.parametrize("language", TEXTS)
+def test_a_summary_says_how_many_families_applied(language):
     stats = Stats()
-    for outcome in samples(TEXTS["Chinese"]):
+    for outcome in samples(TEXTS[language]):
         stats.add(outcome)
-    assert 5 <= stats.summary()["families_applied"] < len(constraints.ids()) / 2
+    assert 8 <= stats.summary()["families_applied"] < len(constraints.ids()) / 2
