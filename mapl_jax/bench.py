@@ -55,6 +55,13 @@ class Flags:
 
     def __post_init__(self) -> None:
         settings.check(self, "--")
+        kinds = ("versus", "attention", "lengths")
+        if len(given := [f"--{name}" for name in kinds if getattr(self, name)]) > 1:
+            raise errors.UserError(
+                f"{' and '.join(given)} measure different things; give one of them"
+            )
+        if self.times and not self.lengths:
+            raise errors.UserError("--times goes with --lengths; give both")
 
 
 WARM = 2

@@ -64,10 +64,11 @@ def bound(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except OSError as error:
+    except (OSError, TypeError, UnicodeError) as error:
         listener.close()
+        why = getattr(error, "strerror", None) or error
         raise UserError(
-            f"cannot listen at {host}, port {port}: {error.strerror or error}; choose others with "
+            f"cannot listen at {host}, port {port}: {why}; choose others with "
             "--host and --port (0: any free port)"
         ) from None
     return listener

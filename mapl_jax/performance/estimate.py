@@ -18,8 +18,10 @@ from jaxtyping import PyTree
 
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.paths import brief
 
 GB = 1e9
+MOST_CHIPS = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,9 +93,12 @@ def parse_slice(text: str) -> Slice:
             f"--topology is {text!r}; write the kind of chip ({', '.join(CHIPS)}) and the slice, "
             "such as v5e:4x4, v5p:2x2x4 or gpu:8"
         )
-    chips = math.prod(int(size) for size in shape.split("x"))
+    sizes = shape.split("x")
+    chips = MOST_CHIPS + 1 if max(map(len, sizes)) > 9 else math.prod(map(int, sizes))
     if chips < 1:
         raise UserError(f"--topology is {text!r}, which has no chips")
+    if chips > MOST_CHIPS:
+        raise UserError(f"--topology is {brief(text)}, more than {MOST_CHIPS:,} chips")
     return Slice(kind, chips, str(chips) if kind == "gpu" else shape)
 
 

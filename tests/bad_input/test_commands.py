@@ -380,6 +380,18 @@ COMMANDS = {
     "plan for nothing": ("plan", "rm", (), "--topology is ''; write the kind of chip"),
     "plan for an unknown chip": ("plan", "rm", ("--topology=v9:4x4",), "--topology is 'v9:4x4'"),
     "plan for no shape": ("plan", "rm", ("--topology=gpu:many",), "--topology is 'gpu:many'"),
+    "two measurements": (
+        "bench",
+        "bench",
+        ("--lengths", "--attention"),
+        "--attention and --lengths measure different things; give one of them",
+    ),
+    "a host that no name can be": (
+        "serve",
+        "",
+        ("--model=x", "--host=\ud800"),
+        "cannot listen at .*host",
+    ),
     "plan for no chips": ("plan", "rm", ("--topology=gpu:0",), "which has no chips"),
     "plan with samples of nothing": (
         "plan",
