@@ -80,10 +80,12 @@ _CLOSING = _any_of(
 )
 # Between persons, once what is said for the sake of asking is left out.
 _PERSONAL = _any_of(r"i|i'm|i'd|i've|me|my|mine|we|us|our|you|your|tips|advice|how to|recipes?")
+_ASKED = _any_of(r"you|your|you're|you've")
 _FRAME = _any_of(
     r"""(?:(?:can|could|would|will|do) you (?:please )?)?
     (?:tell|explain|give|help|show|teach)(?: to)? me
-    |(?:can|could|would|will|do) you (?:know|tell|explain|give|describe|list|name)
+    |(?:can|could|would|will|do) you (?:please |just |also )?(?:know|tell|explain|give|describe|list
+    |name|show|teach|help|find|suggest|recommend|write|make|say|provide|share|have any|think of)
     |let me know|i(?:'m| am) (?:wondering|curious)|i(?:'d| would) like to know|i know
     |i (?:want|need) to know"""
 )
@@ -214,8 +216,8 @@ class Request:
             return "there is nothing to do"
         if "opinions" in wanted and (self._listed or not _OPINION.search(self.last)):
             return "there is nothing to think of it"
-        if not self._personal and (
-            "first person" in wanted or ("second person" in wanted and not self._roomy)
+        if ("first person" in wanted and (self._listed or not self._of_the_assistant)) or (
+            "second person" in wanted and not self._personal
         ):
             return "it is of no person"
         if "examples" in demands.bounds and self._fact:
@@ -283,6 +285,10 @@ class Request:
     @functools.cached_property
     def _personal(self) -> bool:
         return _PERSONAL.search(_FRAME.sub("", self._question)) is not None
+
+    @functools.cached_property
+    def _of_the_assistant(self) -> bool:
+        return _ASKED.search(_FRAME.sub("", self._question)) is not None
 
     @functools.cached_property
     def _roomy(self) -> bool:

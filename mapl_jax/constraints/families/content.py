@@ -169,7 +169,9 @@ def _said(
 
 
 def _person(
-    who: str, statistic: Callable[[Text], bool], readings: Sequence[Callable[[Text], bool]] = ()
+    who: str,
+    statistic: Callable[[Text], bool],
+    readings: Sequence[Callable[[Text], bool]] = (),
 ) -> Flag:
     return Flag(
         f"detectable_content:{who}_person",
@@ -256,6 +258,8 @@ FAMILIES: tuple[Family, ...] = (
         "examples",
         (lambda text: _EXAMPLES.search(text.raw) is not None,),
         suits=in_english,
+        # Readers found them forbidden where nothing else was asked for.
+        held_out=True,
     ),
     _person("first", _first_person, (_any_word(_FIRST_PERSONS), _surely_first_person)),
     _person("second", _any_word(_SECOND_PERSON), (readings.surely(*_SECOND_PERSON),)),

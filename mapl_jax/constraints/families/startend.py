@@ -40,7 +40,8 @@ CHATTY = frozenset("sure well oh ok okay great".split())
 _CHATTY_TOO = CHATTY | frozenset(
     """
     yes yeah yep no hi hello hey thanks absolutely certainly definitely alright right ah hm hmm wow
-    good cool awesome sorry so now actually haha ooh interesting happy glad sounds let
+    good cool awesome sorry so now actually haha ooh interesting happy glad sounds let of got that
+    thats that's i'm nice perfect fair yup nope true right as
     """.split()
 )
 

@@ -52,6 +52,7 @@ _ENDS_OF_OTHER_SCRIPTS = re.compile(
     "\"'\u201d\u2019\u300d\u300f\uff09)]|\\s*$)"
 )
 _END_MARKS = tuple(".?!\u2026\u3002\uff0e\uff01\uff1f\u0964\u0965\u061f\u06d4")
+_STRAIGHT = str.maketrans("\u201c\u201d\u2018\u2019", "\"\"''")
 _MARKER_ALONE = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})[.)]")
 
 
@@ -75,7 +76,10 @@ def with_words(text: str) -> list[str]:
     found: list[str] = []
     marker = ""
     for part in parts:
-        for sentence in split(part):
+        # Curly quotation marks close a sentence as straight ones do.
+        straight = part.translate(_STRAIGHT)
+        for start, stop in _realigned(straight, ABBREVIATIONS):
+            sentence = part[start:stop]
             if _MARKER_ALONE.fullmatch(sentence):
                 marker = sentence + " "
             elif words.holds_word(sentence):

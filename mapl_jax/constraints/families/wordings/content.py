@@ -60,40 +60,59 @@ def _person(name: str, example: str, address: str) -> tuple[Form, ...]:
     return tuple(each.replaced(ADDRESS=address, PERSON=name, EXAMPLE=example) for each in forms)
 
 
-def _toned(tone: str, kind: str, name: str, words: str) -> tuple[Form, ...]:
-    """Forms for a tone that certain words give.
+def _one_of(kind: str, words: str) -> tuple[Form, ...]:
+    """Forms for some words or phrases of which one is enough, and for none of them.
 
     Args:
-        tone: what an answer with such words has.
-        kind: "word" or "phrase".
-        name: what they are called where they are not wanted.
+        kind: "words" or "phrases".
         words: all of them.
     """
-    plain = form(
-        """
-        For a TONE tone, use a KIND like WORDS.
-        To sound more TONE, use a KIND like WORDS.
-        Use a KIND like WORDS at least once, to sound TONE.
-        Please use a KIND like WORDS, for a TONE tone.
-        Use a KIND like WORDS in {answer}, to sound TONE.
-        {Answer} should use a KIND like WORDS, for a TONE tone.
-        {Answer} must use a KIND like WORDS, to sound TONE.
-        Can you use a KIND like WORDS, for a TONE tone?
-        I want {answer} to use a KIND like WORDS, for a TONE tone.
-        I'd like you to use a KIND like WORDS, to sound TONE.
-        """,
-        """
-        Could you use a KIND like WORDS, to sound more TONE?
-        Please include a KIND like WORDS, for a TONE tone.
-        Include a KIND like WORDS at least once, for a TONE tone.
-        To sound TONE, include a KIND like WORDS in {answer}.
-        There should be a KIND like WORDS in {answer}, for a TONE tone.
-        """,
+    forms = (
+        form(
+            """
+            Use at least one of the KIND WORDS.
+            Please use one of the KIND WORDS.
+            {Answer} should use at least one of the KIND WORDS.
+            {Answer} must include one of the KIND WORDS.
+            Include at least one of the KIND WORDS.
+            Can you use one of the KIND WORDS?
+            I want {answer} to use one of the KIND WORDS.
+            I'd like you to use one of the KIND WORDS.
+            Make sure to use at least one of the KIND WORDS.
+            Use one of the KIND WORDS somewhere in {answer}.
+            """,
+            """
+            Could you use at least one of the KIND WORDS?
+            Please include one of the KIND WORDS in {answer}.
+            Somewhere in {answer}, use one of the KIND WORDS.
+            {Answer} has to use one of the KIND WORDS.
+            Don't forget to use one of the KIND WORDS.
+            """,
+        ),
+        form(
+            """
+            Don't use any of the KIND WORDS.
+            Do not use any of the KIND WORDS in {answer}.
+            Please don't use any of the KIND WORDS.
+            {Answer} should not use any of the KIND WORDS.
+            {Answer} must not include any of the KIND WORDS.
+            Use none of the KIND WORDS.
+            Can you avoid all of the KIND WORDS?
+            I don't want any of the KIND WORDS in {answer}.
+            Leave out all of the KIND WORDS.
+            Never use any of the KIND WORDS in {answer}.
+            """,
+            """
+            Could you write without any of the KIND WORDS?
+            Please keep all of the KIND WORDS out of {answer}.
+            Make sure {answer} uses none of the KIND WORDS.
+            I'd rather you used none of the KIND WORDS.
+            None of the KIND WORDS should be in {answer}.
+            """,
+            negated=True,
+        ),
     )
-    return (
-        plain.replaced(TONE=tone, KIND=kind, WORDS=words),
-        thing("word", f"{name} like {words}")[1],
-    )
+    return tuple(each.replaced(KIND=kind, WORDS=words) for each in forms)
 
 
 def _marked(once: str, never: str, words: str) -> tuple[Form, ...]:
@@ -232,27 +251,15 @@ FORMS: dict[str, tuple[Form, ...]] = {
     ),
     "detectable_content:emoji": thing("emoji", "emojis"),
     "detectable_content:month": thing("month name other than May", "month names other than May"),
-    "detectable_content:hedges": _toned(
-        "cautious",
-        "word",
-        "hedging words",
-        '"maybe", "perhaps", "probably", "possibly" or "might"',
+    "detectable_content:hedges": _one_of(
+        "words", '"maybe", "perhaps", "probably", "possibly" or "might"'
     ),
-    "detectable_content:fillers": _toned(
-        "chatty", "word", "filler words", '"very", "really", "just" or "actually"'
+    "detectable_content:fillers": _one_of("words", '"very", "really", "just" or "actually"'),
+    "detectable_content:opinions": _one_of(
+        "phrases", '"I think", "I believe" or "in my opinion"'
     ),
-    "detectable_content:opinions": _toned(
-        "personal",
-        "phrase",
-        "statements of opinion",
-        '"I think", "I believe" or "in my opinion"',
-    ),
-    "detectable_content:contrasts": _toned(
-        "balanced", "word", "words of contrast", '"but", "however" or "although"'
-    ),
-    "detectable_content:duties": _toned(
-        "firm", "word", "words of obligation", '"should", "must" or "need to"'
-    ),
+    "detectable_content:contrasts": _one_of("words", '"but", "however" or "although"'),
+    "detectable_content:duties": _one_of("words", '"should", "must" or "need to"'),
     "detectable_content:examples": _marked(
         "give an example", "give examples", '"for example", "for instance" or "such as"'
     ),

@@ -217,7 +217,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Ask a question in the first sentence.
             Can you start with a question?
             I want {answer} to start with a question.
-            Let {answer} begin with a question.
+            Open with a question.
             """,
             """
             Could you open with a question?
@@ -234,7 +234,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Do not begin {answer} with a question.
             Please don't open {answer} with a question.
             The first sentence of {answer} must not be a question.
-            Avoid a question as the first sentence.
+            Don't open with a question.
             Don't ask a question in the first sentence.
             Can you start with something other than a question?
             I don't want {answer} to start with a question.

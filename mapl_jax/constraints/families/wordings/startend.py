@@ -121,44 +121,44 @@ FORMS: dict[str, tuple[Form, ...]] = {
         for each in (
             form(
                 """
-                Start {answer} with a casual word like OPENERS.
-                Begin with a casual word like OPENERS.
-                {Answer} should start with a casual word like OPENERS.
-                Please open {answer} with a word like OPENERS.
-                {Answer} must begin with a casual word like OPENERS.
-                Start off casually, with a word like OPENERS.
-                Open in a friendly way, with a word like OPENERS.
-                Can you start with a casual word like OPENERS?
-                I want {answer} to open with a casual word like OPENERS.
-                Make {answer} start with a word like OPENERS.
+                Start {answer} with OPENERS.
+                Begin with OPENERS.
+                {Answer} should start with OPENERS.
+                Please open {answer} with OPENERS.
+                {Answer} must begin with OPENERS.
+                Start off with OPENERS.
+                Open with OPENERS.
+                Can you start with OPENERS?
+                I want {answer} to open with OPENERS.
+                Make {answer} start with OPENERS.
                 """,
                 """
-                Could you begin casually, with a word like OPENERS?
-                Let {answer} open with a casual word like OPENERS.
-                Please start off with a word like OPENERS.
-                The first word should be a casual one like OPENERS.
-                Begin {answer} in a friendly way, with a word like OPENERS.
+                Could you begin with OPENERS?
+                Please start off with OPENERS.
+                The first word should be OPENERS.
+                Begin {answer} with OPENERS.
+                I'd like you to start with OPENERS.
                 """,
             ),
             form(
                 """
-                Don't start {answer} with a filler like OPENERS.
-                Get straight to the point, without an opener like OPENERS.
-                {Answer} should not start with a filler like OPENERS.
-                Please don't open {answer} with a filler like OPENERS.
-                {Answer} must not begin with a filler like OPENERS.
-                Never start with a filler like OPENERS.
-                Skip openers like OPENERS.
-                Can you answer without an opener like OPENERS?
-                I don't want {answer} to open with a filler like OPENERS.
-                Avoid starting with a filler like OPENERS.
+                Don't start {answer} with OPENERS.
+                Get straight to the point: don't open with OPENERS.
+                {Answer} should not start with OPENERS.
+                Please don't open {answer} with OPENERS.
+                {Answer} must not begin with OPENERS.
+                Never start with OPENERS.
+                Don't begin with OPENERS.
+                Can you answer without opening with OPENERS?
+                I don't want {answer} to open with OPENERS.
+                Avoid starting with OPENERS.
                 """,
                 """
-                Could you leave out openers like OPENERS?
-                Please go straight to the answer, without an opener like OPENERS.
-                No openers like OPENERS, please.
-                The first word should not be a filler like OPENERS.
-                Begin {answer} without a filler like OPENERS.
+                Could you not start with OPENERS?
+                Please go straight to the answer, not opening with OPENERS.
+                No opening with OPENERS, please.
+                The first word should not be OPENERS.
+                I'd rather you didn't begin with OPENERS.
                 """,
                 negated=True,
             ),
