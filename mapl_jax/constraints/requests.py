@@ -97,11 +97,6 @@ _SERIOUS = _any_of(
     |terroris\w+|slave\w*
     |crash\w*|emergenc\w+|lost my|passed away|illness|harm\w*|racis\w+|violence|violent|crimes?"""
 )
-# What there is more than one thing to say of.
-_TWO_SIDED = _any_of(
-    r"""should|better|worth|why|explain|differences?|compare|think|opinion|believe|recommend|safe|true
-    |really|pros|cons|versus|vs|important|healthy|dangerous|which"""
-)
 # What takes more than a few words to say.
 _ROOMY = _any_of(
     r"""how (?:do|does|can|could|should|would|did|to)|why|what (?:are|can|could|should|would)
@@ -210,10 +205,6 @@ class Request:
             return "the answer is certain"
         if "duties" in wanted and self._fact:
             return "a fact is as it is"
-        if "contrasts" in wanted and not (self._yes_or_no or _TWO_SIDED.search(self.last)):
-            return "it has no two sides"
-        if "duties" in wanted and not (self._personal or self._roomy):
-            return "there is nothing to do"
         if "opinions" in wanted and (self._listed or not _OPINION.search(self.last)):
             return "there is nothing to think of it"
         if ("first person" in wanted and (self._listed or not self._of_the_assistant)) or (
@@ -288,7 +279,8 @@ class Request:
 
     @functools.cached_property
     def _of_the_assistant(self) -> bool:
-        return _ASKED.search(_FRAME.sub("", self._question)) is not None
+        asked = _FRAME.sub("", self._question)
+        return (_ASKED.search(asked) or _OPINION.search(asked)) is not None
 
     @functools.cached_property
     def _roomy(self) -> bool:

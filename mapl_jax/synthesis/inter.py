@@ -35,8 +35,7 @@ def instructions(chosen: str, rejected: str, k: int, draw: Draw, least: int = 0)
             return twins
         others = draw.twins(least, lambda family, _: opposed(family, chosen, rejected, draw))
         twins = max(twins, others, key=lambda them: len(them[0]))
-    # A rule for all answers is better not given than an odd one.
-    if twins[0] or (draw.request is not None and not draw.request.asks):
+    if twins[0]:
         return twins
     lenient = dataclasses.replace(draw, lenient=True)
     return draw.twins(1, lambda family, _: opposed(family, chosen, rejected, lenient))
