@@ -21,14 +21,17 @@ WORDS = "length_constraints:number_words"
     [
         (ME, {}, "How is vodka made?"),
         (ME, {}, "Can you tell me where molasses comes from?"),
+        (ME, {}, "Can you explain gravity?"),
+        (ME, {}, "Give me a weekly meal plan."),
         (YOU, {}, "Who was Bob Dole?"),
+        (YOU, {}, "What are the largest cartels?"),
+        ("startend:question_end", {}, "When did the war end?"),
         (FILLERS, {}, "What are signs of suicide?"),
         ("punctuation:exclamation_marks", AT_LEAST | {"number": 1}, "How many people died there?"),
         (WORDS, AT_LEAST | {"num_words": 100}, "Did he go to Congress?"),
         (WORDS, LESS | {"num_words": 9}, "What are the dangers of gymnastics?"),
         ("detectable_content:examples", {}, "What year did it begin?"),
         ("detectable_content:examples", {"negated": True}, "What year did it begin?"),
-        ("detectable_content:contrasts", {}, "How do I make a frappe?"),
         ("detectable_content:duties", {}, "Who wrote it?"),
         ("detectable_content:opinions", {}, "How are letters sorted by machines?"),
     ],
@@ -42,7 +45,10 @@ def test_nobody_asks_for_it_there(id, params, last):
     [
         (ME, {"negated": True}, "How is vodka made?"),
         (ME, {}, "Would you rather live in Rome or in Paris?"),
+        (ME, {}, "What is the best way to store tea?"),
         (YOU, {}, "How do I get to Rome?"),
+        ("startend:question_end", {}, "My cat does not eat, what should I do?"),
+        ("detectable_content:contrasts", {}, "How do I make a frappe?"),
         (FILLERS, {"negated": True}, "What are signs of suicide?"),
         (FILLERS, {}, "How do I make a frappe?"),
         (WORDS, AT_LEAST | {"num_words": 40}, "Did he go to Congress?"),
@@ -82,9 +88,7 @@ def test_thanks_and_remarks_ask_for_nothing(last, asks):
 )
 def test_a_rule_for_all_answers_suits_any_of_them(id, params):
     assert constraints.unasked(id, params, THANKS)
-    assert (
-        constraints.unasked("punctuation:exclamation_marks", LESS | {"number": 1}, THANKS) is None
-    )
+    assert constraints.unasked("punctuation:exclamation_marks", LESS | {"number": 1}, THANKS) is None
 
 
 class First:
