@@ -80,7 +80,11 @@ _CLOSING = _any_of(
 )
 # Between persons, once what is said for the sake of asking is left out.
 _PERSONAL = _any_of(r"i|i'm|i'd|i've|me|my|mine|we|us|our|you|your|tips|advice|how to|recipes?")
-_ASKED = _any_of(r"you|your|you're|you've")
+# What is answered by examples.
+_SEVERAL = _any_of(
+    r"""kinds?|types?|sorts?|any|some|other|others|else|gifts?|activities|things|which|good|best|what
+    (?:can|should|would|could|do)"""
+)
 _FRAME = _any_of(
     r"""(?:(?:can|could|would|will|do) you (?:please )?)?
     (?:tell|explain|give|help|show|teach)(?: to)? me
@@ -97,6 +101,7 @@ _SERIOUS = _any_of(
     |terroris\w+|slave\w*
     |crash\w*|emergenc\w+|lost my|passed away|illness|harm\w*|racis\w+|violence|violent|crimes?"""
 )
+_HOW_TO = _any_of(r"how (?:do|can|could|should|would|to)|why")
 # What takes more than a few words to say.
 _ROOMY = _any_of(
     r"""how (?:do|does|can|could|should|would|did|to)|why|what (?:are|can|could|should|would)
@@ -120,7 +125,7 @@ _ROOM: Mapping[str, tuple[int, int, int]] = {
 # The smallest number that anyone asks for, as the least and as the most.
 _SMALLEST: Mapping[str, Bounds] = {
     "words": (10, 5),
-    "characters": (200, 200),
+    "characters": (150, 150),
     "first sentence": (10, 5),
     "length_constraints:longest_sentence": (15, 9),
 }
@@ -131,7 +136,7 @@ _DENSITY = 4
 _QUESTION_MARKS = re.compile("[?？؟]")
 _PARTS = ("first sentence", "length_constraints:longest_sentence")
 # The most that anyone wants to read at least of a fact.
-_FACTS: Mapping[str, int] = {"words": 60, "characters": 400, "sentences": 4, "paragraphs": 1}
+_FACTS: Mapping[str, int] = {"words": 80, "characters": 500, "sentences": 4, "paragraphs": 1}
 # Of every answer to come, the most that is asked for as the least, and the least as the most.
 _STANDING: Mapping[str, tuple[int, int]] = {
     "words": (15, 15),
@@ -201,14 +206,13 @@ class Request:
         """Why the answer has no reason to say such things."""
         wanted = {name for name, (low, _) in demands.bounds.items() if low > 0}
         wanted |= {name for name, value in demands.values.items() if value is True}
-        if self._fact and "hedges" in wanted:
-            return "the answer is certain"
-        if "duties" in wanted and self._fact:
+        if self._fact and not self._yes_or_no and not wanted.isdisjoint(("hedges", "duties")):
             return "a fact is as it is"
         if "opinions" in wanted and (self._listed or not _OPINION.search(self.last)):
             return "there is nothing to think of it"
-        if ("first person" in wanted and (self._listed or not self._of_the_assistant)) or (
-            "second person" in wanted and not self._personal
+        personal = self._personal or _OPINION.search(self._matter) is not None
+        if ("first person" in wanted and (self._listed or not personal)) or (
+            "second person" in wanted and not (personal or _HOW_TO.search(self.last))
         ):
             return "it is of no person"
         if "examples" in demands.bounds and self._fact:
@@ -217,7 +221,7 @@ class Request:
             return "it is a grave matter"
         if not self.asks and "first sentence" in demands.about:
             return "any answer is meant"
-        if demands.bounds.get("examples", _ANY)[1] == 0 and (self._listed or self._broad):
+        if demands.bounds.get("examples", _ANY)[1] == 0 and self._exemplified:
             return "examples are what it asks for"
         if self._fact and not wanted.isdisjoint(_PARTS):
             return "the answer is short"
@@ -275,12 +279,17 @@ class Request:
 
     @functools.cached_property
     def _personal(self) -> bool:
-        return _PERSONAL.search(_FRAME.sub("", self._question)) is not None
+        return _PERSONAL.search(self._matter) is not None
 
     @functools.cached_property
-    def _of_the_assistant(self) -> bool:
-        asked = _FRAME.sub("", self._question)
-        return (_ASKED.search(asked) or _OPINION.search(asked)) is not None
+    def _matter(self) -> str:
+        """The question without what is said for the sake of asking."""
+        return _FRAME.sub("", self._question)
+
+    @functools.cached_property
+    def _exemplified(self) -> bool:
+        several = self._listed or self._broad or self._roomy
+        return several or _SEVERAL.search(self.last) is not None
 
     @functools.cached_property
     def _roomy(self) -> bool:

@@ -258,8 +258,6 @@ FAMILIES: tuple[Family, ...] = (
         "examples",
         (lambda text: _EXAMPLES.search(text.raw) is not None,),
         suits=in_english,
-        # Readers found them forbidden where nothing else was asked for.
-        held_out=True,
     ),
     _person("first", _first_person, (_any_word(_FIRST_PERSONS), _surely_first_person)),
     _person("second", _any_word(_SECOND_PERSON), (readings.surely(*_SECOND_PERSON),)),
