@@ -200,7 +200,7 @@ def test_an_ending_that_is_dictated_fits_any_answer(ending, offered):
 
 
 def test_words_to_use_are_of_the_topic():
-    text = "The bakery has ovens, a whir, and a processor; the processor bakes bread."
+    text = "The bakery has ovens, a whir, and a processor; the processor bakes, this processor."
     found = for_prompt("keywords:existence", "Where is there an oven?", text, "It is so.", 40)
     assert {word for params in found for word in params["keywords"]} == {"ovens", "processor"}
     assert not for_prompt("keywords:existence", "Hi!", "It has a whir.", "It is so.")

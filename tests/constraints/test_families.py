@@ -74,6 +74,7 @@ PARTS = [
     "Tea is good. So say my friends.",
     "Tea is good. Have some milk with it, if you like.",
     "It might be tea. Some of us have it with milk, for example, and we like it.",
+    "I think that you should really wait, but the tea is yours.",
 ]
 texts = st.one_of(
     st.sampled_from(TEXTS),

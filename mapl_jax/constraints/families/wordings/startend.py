@@ -155,8 +155,8 @@ FORMS: dict[str, tuple[Form, ...]] = {
                 """,
                 """
                 Could you not start with OPENERS?
-                Please go straight to the answer, not opening with OPENERS.
-                No opening with OPENERS, please.
+                Please begin with something other than OPENERS.
+                Go straight to the answer; don't open with OPENERS.
                 The first word should not be OPENERS.
                 I'd rather you didn't begin with OPENERS.
                 """,
