@@ -88,7 +88,9 @@ def test_thanks_and_remarks_ask_for_nothing(last, asks):
 )
 def test_a_rule_for_all_answers_suits_any_of_them(id, params):
     assert constraints.unasked(id, params, THANKS)
-    assert constraints.unasked("punctuation:exclamation_marks", LESS | {"number": 1}, THANKS) is None
+    assert (
+        constraints.unasked("punctuation:exclamation_marks", LESS | {"number": 1}, THANKS) is None
+    )
 
 
 class First:
