@@ -106,6 +106,41 @@ def test_traffic_in_a_loop_counts_as_often_as_the_loop_runs():
     assert found["all-gather"] == pytest.approx(6 * 32 * 32 * 4 * 7 / 8)
 
 
+def test_a_ring_that_counts_in_twos_brings_each_part_once():
+    """As XLA for TPU passes a matrix around among 16 devices: 4 rounds, and 4 parts in each."""
+    part = "bf16[8,64]{1,0}"
+    passed = [
+        f"  %p.{i} = {part} collective-permute(%x), channel_id={i}, source_target_pairs={{{{0,1}}}}"
+        for i in range(4)
+    ]
+    text = "\n".join(
+        [
+            "%body (c: (bf16[8,64], u32[])) -> (bf16[8,64], u32[]) {",
+            f"  %c = ({part}, u32[]) parameter(0)",
+            f"  %x = {part} get-tuple-element(%c), index=0",
+            "  %i = u32[] get-tuple-element(%c), index=1",
+            "  %two = u32[] constant(2)",
+            *passed,
+            "  %next = u32[] add(%i, %two)",
+            f"  ROOT %t = ({part}, u32[]) tuple(%p.3, %next)",
+            "}",
+            "",
+            "%cond (c: (bf16[8,64], u32[])) -> pred[] {",
+            "  %end = u32[] constant(8)",
+            f"  %c = ({part}, u32[]) parameter(0)",
+            "  %i = u32[] get-tuple-element(%c), index=1",
+            "  ROOT %less = pred[] compare(%i, %end), direction=LT",
+            "}",
+            "",
+            "ENTRY %main (x: (bf16[8,64], u32[])) -> (bf16[8,64], u32[]) {",
+            f"  %x = ({part}, u32[]) parameter(0)",
+            f"  ROOT %w = ({part}, u32[]) while(%x), condition=%cond, body=%body",
+            "}",
+        ]
+    )
+    assert program.collective_bytes(text)["collective-permute"] == 16 * 8 * 64 * 2
+
+
 def test_pieces_of_one_collective_count_once():
     """As XLA for TPU writes a gather that goes on beside the products of three fusions."""
     gather = "bf16[16,64]{1,0} all-gather(%p), channel_id=7, replica_groups={{0,1,2,3}}"

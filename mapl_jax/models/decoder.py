@@ -147,13 +147,26 @@ class Part(NamedTuple):
 
     Attributes:
         definition: how one of them is put together.
-        stacked: their parameters.
+        stacked: their parameters; those of all layers where none is trained, because a part of
+            them would be a copy.
         layers: which of all layers they are.
+        copied: whether the parameters are theirs alone.
     """
 
     definition: nnx.GraphDef
     stacked: nnx.State
     layers: slice
+    copied: bool = True
+
+    def scanned(self, kinds: Int[Array, "layers"]) -> PyTree:
+        """What is scanned over: the parameters of a layer, or its number."""
+        return self.stacked if self.copied else jnp.arange(len(kinds))[self.layers]
+
+    def layer(self, scanned: PyTree) -> Layer:
+        """A layer from what is scanned over."""
+        if not self.copied:
+            scanned = jax.tree.map(lambda x: x[scanned], self.stacked)
+        return nnx.merge(self.definition, scanned)
 
 
 class Decoder(nnx.Module):
@@ -208,13 +221,13 @@ class Decoder(nnx.Module):
         """
 
         def run(x: Array, part: Part) -> Array:
-            def layer(x: Array, scanned: tuple[nnx.State, Array]) -> tuple[Array, None]:
+            def layer(x: Array, scanned: tuple[PyTree, Array]) -> tuple[Array, None]:
                 params, kind = scanned
-                return place(nnx.merge(part.definition, params)(x, *context(kind))), None
+                return place(part.layer(params)(x, *context(kind))), None
 
             if policy is not None:
                 layer = jax.checkpoint(layer, policy=policy, prevent_cse=False)
-            return jax.lax.scan(layer, x, (part.stacked, kinds[part.layers]))[0]
+            return jax.lax.scan(layer, x, (part.scanned(kinds), kinds[part.layers]))[0]
 
         below, above = self._parts()
         if row.states is not None and below is None:
@@ -233,9 +246,9 @@ class Decoder(nnx.Module):
 
         if not self.adapted:
             return None, part(self.layers, slice(None))
-        plain = lora.without_adapters(self.layers)
+        below = Part(*nnx.split(lora.without_adapters(self.layers)), slice(-self.adapted), False)
         # Counted from the end: the stack of the adapters is that of the last layers alone.
-        return part(plain, slice(-self.adapted)), part(self.layers, slice(-self.adapted, None))
+        return below, part(self.layers, slice(-self.adapted, None))
 
     def remembering(
         self,
@@ -257,7 +270,7 @@ class Decoder(nnx.Module):
 
         def run(carried: tuple[Array, PyTree], part: Part) -> tuple[Array, PyTree]:
             def layer(
-                carried: tuple[Array, PyTree], scanned: tuple[nnx.State, Array, Array]
+                carried: tuple[Array, PyTree], scanned: tuple[PyTree, Array, Array]
             ) -> tuple[tuple[Array, PyTree], None]:
                 x, memory = carried
                 params, kind, number = scanned
@@ -269,11 +282,13 @@ class Decoder(nnx.Module):
                     left.append(memory)
                     return output
 
-                x = nnx.merge(part.definition, params)(x, rotary, attending)
+                x = part.layer(params)(x, rotary, attending)
                 return (x, *left), None
 
             numbers = jnp.arange(len(kinds))[part.layers]
-            return jax.lax.scan(layer, carried, (part.stacked, kinds[part.layers], numbers))[0]
+            return jax.lax.scan(layer, carried, (part.scanned(kinds), kinds[part.layers], numbers))[
+                0
+            ]
 
         carried = (self._embedded(tokens), memory)
         for part in filter(None, self._parts()):

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.extend.core import Jaxpr
+from jax.interpreters.partial_eval import dce_jaxpr
 from jaxtyping import PyTree
 
 from mapl_jax.models.config import DecoderConfig
@@ -145,9 +146,11 @@ def bytes_here(tree: PyTree) -> float:
 def product_flops(function: Callable[..., object], *arguments: object) -> float:
     """Floating-point operations of the matrix products of a traced function, loops unrolled.
 
-    Kernels and loops that end when their data does are left out.
+    Kernels and loops that end when their data does are left out, and so is what nobody reads, such
+    as gradients of frozen matrices: the compiler drops it too.
     """
-    return _flops(jax.make_jaxpr(function)(*arguments).jaxpr)
+    jaxpr = jax.make_jaxpr(function)(*arguments).jaxpr
+    return _flops(dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))[0])
 
 
 def _flops(jaxpr: Any, tensor: int = 1) -> float:

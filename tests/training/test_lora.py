@@ -7,14 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mapl_jax.data import loader, rows
 from mapl_jax.data.loader import Batch
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import axes, lora
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import ScoreHead
-from mapl_jax.training import optimizers, sharding, step
+from mapl_jax.performance import estimate, program
+from mapl_jax.training import optimizers, sharding, step, trainer
 from mapl_jax.training.checkpoints import Checkpoints
-from mapl_jax.training.objective import reward_loss
+from mapl_jax.training.objective import LossSettings, make, reward_loss
 
 PLAIN = DecoderConfig(64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp_width=64)
 MODEL = dataclasses.replace(PLAIN, lora=lora.Lora(rank=4, alpha=8.0))
@@ -122,3 +124,77 @@ def test_a_checkpoint_holds_what_is_trained(alone, tmp_path):
     with Checkpoints(tmp_path, keep=None) as checkpoints:
         found = checkpoints.restore(3, abstract)
     jax.tree.map(np.testing.assert_array_equal, found, state)
+
+
+# What is not trained costs nothing but its forward pass.
+
+TOKENS, WIDTH = 64, 32
+BODY = 2 * WIDTH**2 + WIDTH**2 + 3 * WIDTH * 2 * WIDTH  # of a layer below
+
+# Gradients of what goes into the lowest layer with adapters: by q, k and v and their adapters.
+UNREAD = TOKENS * 2 * (2 * WIDTH**2 + 3 * 2 * WIDTH)
+
+
+def traced(layers, adapted, dtype=jnp.float32):
+    """A step on one row with adapters beside the last layers; the trainer and its arguments."""
+    adapters = lora.Lora(rank=2, layers=adapted)
+    heads = {"heads": 4, "kv_heads": 2, "head_dim": WIDTH // 4}
+    model = DecoderConfig(64, WIDTH, layers, mlp_width=2 * WIDTH, lora=adapters, **heads)
+    mesh = sharding.make_mesh({"data": 1, "fsdp": 1, "tensor": 1}, jax.devices()[:1])
+    reward = make("reward", LossSettings(), logp_chunk=64)
+    compute = Compute(dtype, backend="dense")
+    run = trainer.make_trainer(model, reward, mesh, settings=SETTINGS, steps=3, compute=compute)
+    row = loader.empty_row(rows.Shape(TOKENS, 1)).keeping(reward.fields)
+    given = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, 1, *x.shape), x.dtype), row)
+    frozen = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, dtype), lora.split(run.shapes, adapters)[1]
+    )
+    return run, (run.abstract, given, frozen)
+
+
+@pytest.fixture(scope="module")
+def steps():
+    """Compiled steps of 3 and of 6 layers, the last of which has adapters."""
+    made = [traced(layers, 1) for layers in (3, 6)]
+    return [run.train_step.lower(*arguments).compile() for run, arguments in made]
+
+
+def test_of_frozen_layers_nothing_is_kept_for_the_backward_pass(steps):
+    few, many = (step.memory_analysis().temp_size_in_bytes for step in steps)
+    assert many - few < 4 * TOKENS * WIDTH, "less than the states of one layer"
+
+
+def test_frozen_matrices_have_no_gradients(steps):
+    few, many = (program.product_flops(step.as_text()) for step in steps)
+    attention = 4 * TOKENS * WIDTH  # scores and their sums, dense
+    forward = TOKENS * (2 * BODY + attention)
+    assert many - few == 3 * forward
+    # Backward: gradients of the states, of attention, and of the adapters alone.
+    thin = 2 * (4 * 2 * WIDTH - WIDTH + 3 * 3 * WIDTH)
+    backward = TOKENS * (2 * BODY + 2 * attention + 6 * thin) - UNREAD
+    assert few - 3 * forward == pytest.approx(backward, rel=1e-3)
+
+
+def test_a_plan_counts_the_operations_that_the_compiled_step_has(steps):
+    run, arguments = traced(3, 1)
+    counted = estimate.product_flops(run.train_step, *arguments)
+    compiled = program.product_flops(steps[0].as_text())
+    assert counted == pytest.approx(compiled + UNREAD, rel=1e-3)
+
+
+def equations(jaxpr):
+    for equation in jaxpr.eqns:
+        yield equation
+        for value in equation.params.values():
+            for inner in value if isinstance(value, tuple) else (value,):
+                if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
+                    yield from equations(getattr(inner, "jaxpr", inner))
+
+
+def test_no_copy_of_a_frozen_matrix_has_another_type():
+    run, arguments = traced(3, 1, jnp.bfloat16)
+    shapes = {x.shape for x in jax.tree.leaves(arguments[2]["layers"]) if x.ndim == 3}
+    shapes |= {shape[1:] for shape in shapes}
+    found = list(equations(jax.make_jaxpr(run.train_step)(*arguments).jaxpr))
+    copies = [x for x in found if x.primitive.name == "convert_element_type"]
+    assert copies and not [x for x in copies if x.outvars[0].aval.shape in shapes]
