@@ -39,7 +39,6 @@ SURFACE = (
     "length_constraints:number_sentences",
     "length_constraints:number_words",
     "punctuation:exclamation_marks",
-    "punctuation:no_comma",
     "punctuation:question_marks",
     "startend:question_end",
 )

@@ -71,20 +71,20 @@ PRESETS = ("demo", "small", "tiny", *PRETRAINED)
 # endings show them. A pretrained model can have them all: --config.synthesis.families=train
 SURFACE = (
     "detectable_content:contractions",
-    "detectable_content:digits",
+    "detectable_content:contrasts",
+    "detectable_content:fillers",
     "detectable_content:first_person",
+    "detectable_content:hedges",
     "detectable_content:second_person",
     "detectable_format:number_bullet_lists",
     "detectable_format:numbered_steps",
     "length_constraints:blank_line_paragraphs",
     "length_constraints:characters",
-    "length_constraints:longest_paragraph",
-    "length_constraints:longest_sentence",
     "length_constraints:number_sentences",
     "length_constraints:number_words",
     "punctuation:exclamation_marks",
-    "punctuation:no_comma",
     "punctuation:question_marks",
+    "startend:opener",
     "startend:question_end",
 )
 
@@ -97,7 +97,6 @@ DEMO = (
     "length_constraints:number_sentences",
     "length_constraints:number_words",
     "punctuation:exclamation_marks",
-    "punctuation:no_comma",
     "punctuation:question_marks",
     "startend:question_end",
 )

@@ -9,9 +9,11 @@ from pathlib import Path
 import jax
 import pytest
 
+from mapl_jax import constraints
 from mapl_jax.data import tokenization
 from mapl_jax.models import families, lora, published
 from mapl_jax.models.heads import ScoreHead
+from mapl_jax.runtime.config import load_config
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import trainer
 from mapl_jax.training.settings import run_settings
@@ -155,3 +157,9 @@ def test_a_shape_without_weights_starts_from_scratch(monkeypatch):
     config.model.shape = "org/other"
     with pytest.raises(UserError, match="no model shape is called 'org/other'"):
         first(config, tokenizer)
+
+
+@pytest.mark.parametrize("name", ["rm", "rm:small", "dpo", "study:smollm2", "study"])
+def test_presets_train_on_no_family_that_is_held_out(name):
+    families = load_config(name).synthesis.families.split(",")
+    assert not set(families) & set(constraints.ids(held_out=True))
