@@ -16,7 +16,7 @@ from jax.sharding import PartitionSpec
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
-from mapl_jax.kernels import blocks, tiles
+from mapl_jax.kernels import blocks, ring, tiles
 from mapl_jax.kernels.blocks import MASKED
 from mapl_jax.kernels.compute import Compute, Spread
 from mapl_jax.kernels.rows import AnyArray, Row
@@ -64,6 +64,7 @@ def attention(
         dtype=q.dtype,
         width=q.shape[-1],
         softcap=softcap is not None,
+        parts=compute.parts,
     )
     reach, positions = row.reach, row.positions
     scale = q.shape[-1] ** -0.5 if scale is None else scale
@@ -73,6 +74,17 @@ def attention(
         mask = reach_mask(reach, positions, window)[:, None]
         mask = jnp.broadcast_to(mask, (q.shape[0], q.shape[2], *mask.shape[2:]))
         return jax.nn.dot_product_attention(q, k, v, mask=mask, scale=scale, implementation="cudnn")
+    spread, of_window = compute.spread, () if window is None else (window,)
+    if spread is not None and spread.tokens is not None and spread.parts > 1:
+        around = functools.partial(
+            ring.attend,
+            axis=spread.tokens,
+            parts=spread.parts,
+            softcap=softcap,
+            scale=scale,
+            tile=TILE,
+        )
+        return _over(spread, around, q, k, v, reach, positions, *of_window)
     tile, kernel = TILE, functools.partial(blocks.attend, softcap=softcap, scale=scale, tile=TILE)
     if backend == "pallas_tpu":
         from mapl_jax.kernels import pallas_tpu  # importing it takes half a second, for TPUs alone
@@ -89,8 +101,8 @@ def attention(
         lists = tiles.traced(reach, tile)
     else:
         lists = tiles.coarse(row.tiles, q.shape[1], tile)
-    arrays = (q, k, v, reach, positions, lists, *(() if window is None else (window,)))
-    return kernel(*arrays) if compute.spread is None else _over(compute.spread, kernel, *arrays)
+    arrays = (q, k, v, reach, positions, lists, *of_window)
+    return kernel(*arrays) if spread is None else _over(spread, kernel, *arrays)
 
 
 def choose(
@@ -101,13 +113,14 @@ def choose(
     dtype: DTypeLike = jnp.float32,
     width: int = 64,
     softcap: bool = False,
+    parts: int = 1,
 ) -> str:
     """The backend that "auto" stands for, or the one that is named.
 
     "dense" scores all pairs of a row; "blocks" the tiles that hold an allowed pair, in plain XLA;
     "pallas_tpu" the same in kernels for TPU, interpreted elsewhere; "cudnn" all pairs, on a GPU.
     "auto" is dense for a row of one tile, and otherwise pallas_tpu on TPU, cudnn on a GPU where it
-    takes the model and the row is short, and blocks everywhere else.
+    takes the model and the row is short, and blocks everywhere else. Rows in parts take blocks.
 
     Args:
         backend: one of `BACKENDS`.
@@ -115,16 +128,21 @@ def choose(
         platform: "cpu", "gpu" or "tpu".
         width: H.
         softcap: whether scores are capped.
+        parts: that the tokens of a row are split into.
 
     Raises:
-        ValueError: if the backend is unknown.
+        ValueError: if the backend is unknown, or takes no rows in parts.
     """
     if backend not in BACKENDS:
         raise ValueError(
             f"unknown attention backend {backend!r}; choose one of {', '.join(BACKENDS)}"
         )
+    if parts > 1 and backend not in ("auto", "blocks"):
+        raise ValueError(f"rows whose tokens are split over devices take blocks, not {backend}")
     if backend != "auto":
         return backend
+    if parts > 1:
+        return "blocks"
     if length <= TILE:
         return "dense"
     if platform == "tpu":
@@ -144,14 +162,17 @@ def _over(
     v: Array,
     *rest: AnyArray | int,
 ) -> Array:
-    """A function of q, k, v, arrays [R, ...] and scalars, on each device's own rows and heads."""
+    """A function of q, k, v, arrays [R, ...] and scalars, on each device's rows, tokens and heads.
+
+    Only q, k and v are split by tokens.
+    """
     parts = spread.mesh.shape[spread.heads]
     # Key heads are repeated until every device has whole ones.
     shared = math.lcm(k.shape[2], parts)
     heads = None if q.shape[2] % shared else spread.heads
     if heads and shared > k.shape[2]:
         k, v = (jnp.repeat(x, shared // x.shape[2], axis=2) for x in (k, v))
-    by_head = PartitionSpec(spread.rows, None, heads)
+    by_head = PartitionSpec(*spread.states, heads)
     others = tuple(PartitionSpec(spread.rows) if jnp.ndim(x) else PartitionSpec() for x in rest)
     return jax.shard_map(
         function,

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax.kernels import tiles
@@ -22,23 +23,44 @@ MASKED = -1e30
 Window = int | Int[Array, ""]
 
 
-class _Settings(NamedTuple):
+class Settings(NamedTuple):
+    """What scores are made with, and the tokens of a tile."""
+
     softcap: float | None
     scale: float
     tile: int
 
 
-class _Seen(NamedTuple):
-    """Which tokens see which, in whole tiles."""
+class Seen(NamedTuple):
+    """Which queries see which keys, in whole tiles.
+
+    Attributes:
+        reach: of the keys, counted from the first of them; 0 for padding.
+        positions: of the keys.
+        depths: positions of the queries.
+        window: see `attend`.
+        lists: pairs of a tile of queries and a tile of keys.
+        ahead: how many tokens after the first key the first query comes.
+    """
 
     reach: Int[Array, "R S"]
     positions: Int[Array, "R S"]
+    depths: Int[Array, "R S"]
     window: Window | None
     lists: Int[Array, "R P"]
+    ahead: int | Int[Array, ""] = 0
+
+
+class Sums(NamedTuple):
+    """What softmax runs along with: the highest score, the weights, and the weighted values."""
+
+    highest: Float[Array, "*R K G S"]
+    total: Float[Array, "*R K G S"]
+    output: Float[Array, "*R K G S H"]
 
 
 # What the backward pass reads: q, k, v, who sees whom, output, log of the total weight.
-_Saved = tuple[Array, Array, Array, _Seen, Array, Array]
+_Saved = tuple[Array, Array, Array, Seen, Array, Array]
 
 
 def attend(
@@ -67,7 +89,8 @@ def attend(
     """
     if window is not None:
         lists = tiles.within(lists, reach, positions, window, tile)
-    seen = _Seen(tiles.whole(reach, tile), tiles.whole(positions, tile), window, lists)
+    depths = tiles.whole(positions, tile)
+    seen = Seen(tiles.whole(reach, tile), depths, depths, window, lists)
     output = _rows(*tiles.by_head(q, k, v, tile), seen, softcap, scale, tile)
     return tiles.by_token(output, q.shape[1])
 
@@ -77,7 +100,7 @@ def _rows(
     q: Float[Array, "R K G S H"],
     k: Float[Array, "R K S H"],
     v: Float[Array, "R K S H"],
-    seen: _Seen,
+    seen: Seen,
     softcap: float | None,
     scale: float,
     tile: int,
@@ -86,10 +109,10 @@ def _rows(
 
 
 def _forward(
-    q: Array, k: Array, v: Array, seen: _Seen, softcap: float | None, scale: float, tile: int
+    q: Array, k: Array, v: Array, seen: Seen, softcap: float | None, scale: float, tile: int
 ) -> tuple[Array, _Saved]:
-    settings = _Settings(softcap, scale, tile)
-    output, log_total = _each_row(_forward_row, (q, k, v), seen, settings)
+    settings = Settings(softcap, scale, tile)
+    output, log_total = each_row(_forward_row, (q, k, v), seen, settings)
     return output, (q, k, v, seen, output, log_total)
 
 
@@ -98,38 +121,40 @@ def _backward(
 ) -> tuple[Array, Array, Array, None]:
     q, k, v, seen, output, log_total = saved
     arrays = (q, k, v, output, log_total, slope)
-    settings = _Settings(softcap, scale, tile)
-    of_q, of_k, of_v = _each_row(_backward_row, arrays, seen, settings)
+    settings = Settings(softcap, scale, tile)
+    of_q, of_k, of_v = each_row(_backward_row, arrays, seen, settings)
     return of_q, of_k, of_v, None
 
 
 _rows.defvjp(_forward, _backward)
 
 
-def _each_row(
+def each_row(
     row: Callable[..., tuple[Array, ...]],
     arrays: tuple[Array, ...],
-    seen: _Seen,
-    settings: _Settings,
+    seen: Seen,
+    settings: Settings,
 ) -> tuple[Array, ...]:
     """Runs a function of a row over all rows, one after the other: their lists differ in length."""
-    reach, positions, window, lists = seen
 
     def of(values: tuple[Array, ...]) -> tuple[Array, ...]:
-        reach, positions, codes, *own = values
-        return row(_Row(reach, positions, codes, window, settings), *own)
+        reach, positions, depths, codes, *own = values
+        known = Row(reach, positions, depths, codes, seen.window, seen.ahead, settings)
+        return row(known, *own)
 
-    return jax.lax.map(of, (reach, positions, lists, *arrays))
+    return jax.lax.map(of, (seen.reach, seen.positions, seen.depths, seen.lists, *arrays))
 
 
-class _Row(NamedTuple):
-    """What a row knows of its tiles."""
+class Row(NamedTuple):
+    """What a row knows of its tiles; see `Seen`."""
 
     reach: Int[Array, "S"]
     positions: Int[Array, "S"]
+    depths: Int[Array, "S"]
     codes: Int[Array, "P"]
     window: Window | None
-    settings: _Settings
+    ahead: int | Int[Array, ""]
+    settings: Settings
 
     @property
     def pairs(self) -> Int[Array, ""]:
@@ -141,13 +166,14 @@ class _Row(NamedTuple):
         tile = self.settings.tile
         n = self.reach.shape[0] // tile
         i, j = self.codes[at] // n, self.codes[at] % n
-        query, key = i * tile + jnp.arange(tile)[:, None], j * tile + jnp.arange(tile)
+        query, key = self.ahead + i * tile + jnp.arange(tile)[:, None], j * tile + jnp.arange(tile)
         reach = self.take(self.reach, j, 0)
         mask = (key <= query) & (query < reach)
         if self.window is not None:
-            depth = self.take(self.positions, i, 0)[:, None]
+            depth = self.take(self.depths, i, 0)[:, None]
             mask &= depth - self.take(self.positions, j, 0) < self.window
-        return i, j, mask | ((query == key) & (reach == 0))
+        itself = (query == key) & (reach == 0)
+        return i, j, mask | (itself & (self.ahead == 0))
 
     def scores(self, q: Array, k: Array, mask: Array) -> tuple[Array, Array]:
         """Of a pair of tiles, [K, G, Q, P], before and after the mask."""
@@ -167,10 +193,27 @@ class _Row(NamedTuple):
         return jax.lax.dynamic_update_slice_in_dim(x, part, tile * self.settings.tile, axis)
 
 
-def _forward_row(row: _Row, q: Array, k: Array, v: Array) -> tuple[Array, Array]:
+def _forward_row(row: Row, q: Array, k: Array, v: Array) -> tuple[Array, Array]:
+    return finish(add(row, q, k, v, *start(q)), q.dtype)
+
+
+def start(q: Float[Array, "*R K G S H"]) -> Sums:
+    """The sums of queries that have seen nothing."""
+    zeros = jnp.zeros(q.shape, jnp.float32)
+    return Sums(jnp.full(q.shape[:-1], MASKED), zeros[..., 0], zeros)
+
+
+def finish(sums: Sums, dtype: DTypeLike) -> tuple[Array, Array]:
+    """The output of queries that have seen everything, and the log of their total weight."""
+    output = (sums.output / sums.total[..., None]).astype(dtype)
+    return output, sums.highest + jnp.log(sums.total)
+
+
+def add(row: Row, q: Array, k: Array, v: Array, *sums: Array) -> Sums:
+    """The sums of a row with what its queries see of these keys."""
     take, put = row.take, row.put
 
-    def visit(at: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
+    def visit(at: Array, carry: Sums) -> Sums:
         highest, total, output = carry
         i, j, mask = row.pair(at)
         _, scores = row.scores(take(q, i, 2), take(k, j, 1), mask)
@@ -181,17 +224,28 @@ def _forward_row(row: _Row, q: Array, k: Array, v: Array) -> tuple[Array, Array]
         summed = take(total, i, 2) * fade + jnp.sum(weights, axis=-1)
         added = _product("kgqp,kph->kgqh", weights, take(v, j, 1))
         joined = take(output, i, 2) * fade[..., None] + added
-        return put(highest, now, i, 2), put(total, summed, i, 2), put(output, joined, i, 2)
+        return Sums(put(highest, now, i, 2), put(total, summed, i, 2), put(output, joined, i, 2))
 
-    zeros = jnp.zeros(q.shape, jnp.float32)
-    start = (jnp.full(q.shape[:-1], MASKED), zeros[..., 0], zeros)
-    highest, total, output = jax.lax.fori_loop(0, row.pairs, visit, start)
-    return (output / total[..., None]).astype(q.dtype), highest + jnp.log(total)
+    return jax.lax.fori_loop(0, row.pairs, visit, Sums(*sums))
 
 
-def _backward_row(
-    row: _Row, q: Array, k: Array, v: Array, output: Array, log_total: Array, slope: Array
-) -> tuple[Array, Array, Array]:
+def _backward_row(row: Row, *arrays: Array) -> tuple[Array, ...]:
+    zeros = (jnp.zeros(x.shape, jnp.float32) for x in arrays[:3])
+    slopes = add_slopes(row, *arrays, *zeros)
+    return tuple(slope.astype(x.dtype) for slope, x in zip(slopes, arrays, strict=False))
+
+
+def add_slopes(
+    row: Row,
+    q: Array,
+    k: Array,
+    v: Array,
+    output: Array,
+    log_total: Array,
+    slope: Array,
+    *slopes: Array,
+) -> tuple[Array, ...]:
+    """The gradients of q, k and v of a row with what its queries saw of these keys, fp32."""
     take, put = row.take, row.put
     softcap, scale, _ = row.settings
     mean = jnp.sum(slope.astype(jnp.float32) * output.astype(jnp.float32), axis=-1)
@@ -212,9 +266,7 @@ def _backward_row(
             put(of_v, take(of_v, j, 1) + _product("kgqp,kgqh->kph", weights, by), j, 1),
         )
 
-    start = tuple(jnp.zeros(x.shape, jnp.float32) for x in (q, k, v))
-    of_q, of_k, of_v = jax.lax.fori_loop(0, row.pairs, visit, start)
-    return of_q.astype(q.dtype), of_k.astype(k.dtype), of_v.astype(v.dtype)
+    return jax.lax.fori_loop(0, row.pairs, visit, slopes)
 
 
 def _product(equation: str, weights: Array, values: Array) -> Float[Array, "..."]:

@@ -11,55 +11,67 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from mapl_jax.kernels.rows import AnyArray
+
 Function = TypeVar("Function", bound=Callable[..., Array])
 
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """How rows and heads lie over devices.
+    """How rows, their tokens and heads lie over devices.
 
     Attributes:
         rows: axes of the mesh that rows are split over.
         heads: axis of the mesh that attention heads are split over.
+        tokens: axis of the mesh that the tokens of a row are split over; None for none.
     """
 
     mesh: Mesh
     rows: tuple[str, ...]
     heads: str
+    tokens: str | None = None
+
+    @property
+    def parts(self) -> int:
+        """How many parts the tokens of a row are split into."""
+        return 1 if self.tokens is None else self.mesh.shape[self.tokens]
+
+    @property
+    def states(self) -> PartitionSpec:
+        """Where an array [R, S, ...] lies."""
+        return PartitionSpec(self.rows, self.tokens)
 
     @property
     def platform(self) -> str:
         """Platform of the devices, which may belong to another machine."""
         return str(self.mesh.devices.flat[0].platform)
 
-    def by_row(self, x: Float[Array, "R ..."]) -> Float[Array, "R ..."]:
-        """Keeps each row whole, on the device that holds it.
+    def by_token(self, x: Float[AnyArray, "R S ..."]) -> Float[Array, "R S ..."]:
+        """Keeps each token whole, on the device that holds its part of its row.
 
         Where parameters are split over the axes of rows, the compiler would otherwise split the
-        rows themselves and bring all of them to every device.
+        tokens themselves and bring all of them to every device.
         """
-        return jax.lax.with_sharding_constraint(
-            x, NamedSharding(self.mesh, PartitionSpec(self.rows))
-        )
+        return jax.lax.with_sharding_constraint(x, NamedSharding(self.mesh, self.states))
 
-    def over_rows(self, function: Function) -> Function:
-        """A function of (x [R, ...], a parameter, y [R, ...]), run on each device's own rows.
+    def over_tokens(self, function: Function) -> Function:
+        """A function of (x [R, S, ...], a parameter, y [R, S]), run on each device's own tokens.
 
-        The parameter is gathered over the axes of rows once, and its gradient summed once, however
+        The parameter is gathered over these axes once, and its gradient summed once, however
         often the function loops over it; left to itself the compiler may do both in every round of
         a loop, or split the sum of a product and add up results instead. The axis of heads stays
         the compiler's.
         """
-        if all(self.mesh.shape[axis] == 1 for axis in self.rows):
+        axes = {*self.rows, self.tokens} - {None}
+        if all(self.mesh.shape[axis] == 1 for axis in axes):
             # Every device has all rows: there is nothing to split.
             return function
-        rows = PartitionSpec(self.rows)
         return jax.shard_map(
             function,
             mesh=self.mesh,
-            in_specs=(rows, PartitionSpec(), rows),
-            out_specs=rows,
-            axis_names=set(self.rows),
+            in_specs=(self.states, PartitionSpec(), self.states),
+            out_specs=self.states,
+            axis_names=axes,
             check_vma=False,
         )
 
@@ -73,7 +85,7 @@ class Compute:
         remat: what the backward pass computes again: "none", "dots" (all but matrix products with
             weights) or "full" (everything inside a layer).
         backend: of attention, one of `kernels.attention.BACKENDS`.
-        spread: how rows and heads lie over devices; None for one device.
+        spread: how rows, their tokens and heads lie over devices; None for one device.
     """
 
     dtype: DTypeLike = jnp.float32
@@ -84,6 +96,11 @@ class Compute:
     def __post_init__(self):
         # jnp.float32, np.float32 and "float32" are equal, but hash differently.
         object.__setattr__(self, "dtype", np.dtype(self.dtype))
+
+    @property
+    def parts(self) -> int:
+        """How many parts the tokens of a row are split into."""
+        return 1 if self.spread is None else self.spread.parts
 
     @property
     def platform(self) -> str:

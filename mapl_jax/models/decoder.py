@@ -333,8 +333,10 @@ def hidden(
     """
     if compute.remat not in REMAT:
         raise UserError(f"remat is {compute.remat!r}; choose one of {', '.join(REMAT)}")
+    check_parts(compute, row.reach.shape[1])
     decoder = bound(config, params, compute.dtype, compute.spread)
-    of_layer = by_layer(config, row.positions)
+    place = jnp.asarray if compute.spread is None else compute.spread.by_token
+    of_layer = by_layer(config, place(row.positions))
 
     def context(kind: Array) -> tuple[Rotary, Callable[..., Array]]:
         rotary, window = of_layer(kind)
@@ -353,9 +355,23 @@ def hidden(
 
         return rotary, attend
 
-    place = (lambda x: x) if compute.spread is None else compute.spread.by_row
     policy = REMAT[compute.remat]
     return decoder(row, layer_kinds(config), context, policy, place, trunk=trunk)
+
+
+def check_parts(compute: Compute, row_length: int) -> None:
+    """Makes sure that the tokens of rows of a length can be split as the mesh says."""
+    parts = compute.parts
+    if row_length % parts:
+        raise UserError(
+            f"rows of {row_length} tokens cannot be split into the {parts} equal parts of "
+            f"mesh.context; make data.row_length a multiple of {parts}"
+        )
+    if parts > 1 and compute.backend not in ("auto", "blocks"):
+        raise UserError(
+            f"train.attention={compute.backend} computes whole rows, and mesh.context={parts} "
+            "splits them; choose auto or blocks"
+        )
 
 
 def bound(

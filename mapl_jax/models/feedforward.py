@@ -87,15 +87,15 @@ class Experts(nnx.Module):
         arrays = (x, self.router[...].astype(jnp.float32), *matrices)
         if self.spread is None:
             return mix(*arrays)
-        # Devices along the axis of heads have the same rows, and each a share of the experts.
-        axis, rows = self.spread.heads, PartitionSpec(self.spread.rows)
+        # Devices along the axis of heads have the same tokens, and each a share of the experts.
+        axis, states = self.spread.heads, self.spread.states
         split = self.gate.shape[0] % self.spread.mesh.shape[axis] == 0
         share = PartitionSpec(axis) if split else PartitionSpec()
         return jax.shard_map(
             functools.partial(mix, axis=axis if split else None),
             mesh=self.spread.mesh,
-            in_specs=(rows, PartitionSpec(), share, share, share),
-            out_specs=rows,
+            in_specs=(states, PartitionSpec(), share, share, share),
+            out_specs=states,
             check_vma=False,
         )(*arrays)
 

@@ -221,12 +221,15 @@ def leaf_logps(
             to 1e-5 only, but the difference of two such sums, part by part, to 1e-6.
     """
     states = decoder.hidden(config, params, row, compute)
+    # Each of the devices that share a row takes as many.
+    edge = -scored_at.shape[1] % compute.parts
+    scored_at = jnp.pad(scored_at, ((0, 0), (0, edge)), constant_values=-1)
     used = scored_at >= 0
     at = jnp.where(used, scored_at, 0)
     source = jnp.maximum(jnp.take_along_axis(parent, at, axis=1), 0)
     logps = functools.partial(token_logps, chunk=chunk, softcap=config.logit_softcap)
     if compute.spread is not None:
-        logps = compute.spread.over_rows(logps)
+        logps = compute.spread.over_tokens(logps)
     values = logps(
         # Logits are divided where the states are: by powers of two in most models, and so exactly.
         _scaled(config, jnp.take_along_axis(states, source[..., None], axis=1)),

@@ -17,9 +17,10 @@ from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.settings import setting
 
 Tree = TypeVar("Tree")
-MESH_AXES = ("data", "fsdp", "tensor")
+MESH_AXES = ("data", "fsdp", "context", "tensor")
 DATA_AXES = ("data", "fsdp")
 ROWS = PartitionSpec(None, DATA_AXES)
+STATES = PartitionSpec(None, DATA_AXES, "context")
 RULES: dict[str | None, str | None] = {
     "vocab": "tensor",
     "embed": "fsdp",
@@ -50,6 +51,15 @@ class MeshSettings:
         most=2**20,
         besides=-1,
     )
+    context: int = setting(
+        1,
+        "parts that the tokens of a row are split into, for rows too long for one device; -1: the "
+        "rest",
+        compared=False,
+        least=1,
+        most=2**20,
+        besides=-1,
+    )
     tensor: int = setting(
         1,
         "parts that matrices are split into; -1: the rest",
@@ -72,12 +82,13 @@ def make_mesh(
     """A mesh over all devices.
 
     Args:
-        shape: size of each axis of `MESH_AXES`; one of them may be -1, whatever is left.
+        shape: sizes of axes of `MESH_AXES`, 1 of those that are not named; one of them may be -1,
+            whatever is left.
         devices: None for all of this run.
     """
     devices = jax.devices() if devices is None else devices
     shape = dataclasses.asdict(shape) if isinstance(shape, MeshSettings) else shape
-    sizes = [int(shape[axis]) for axis in MESH_AXES]
+    sizes = [int(shape.get(axis, 1)) for axis in MESH_AXES]
     if sizes.count(-1) > 1 or any(size < 1 and size != -1 for size in sizes):
         raise UserError(f"mesh sizes must be positive, one of them may be -1; got {dict(shape)}")
     known = int(np.prod([size for size in sizes if size != -1]))
@@ -102,8 +113,8 @@ def data_parts(mesh: Mesh) -> int:
 def host_of(mesh: Mesh) -> tuple[int, int]:
     """Which share of the rows of every batch this process brings, and how many shares there are.
 
-    Processes whose devices hold the same rows, where the tensor axis goes over several, bring the
-    same share.
+    Processes whose devices hold the same rows, where the axes context or tensor go over several,
+    bring the same share.
     """
     parts = data_parts(mesh)
     held: dict[int, set[int]] = {}
@@ -117,7 +128,7 @@ def host_of(mesh: Mesh) -> tuple[int, int]:
     ):
         raise UserError(
             f"the mesh {dict(mesh.shape)} gives processes unequal shares of a batch's rows; "
-            "make mesh.tensor a divisor or a multiple of the devices of a process"
+            "make mesh.context times mesh.tensor a divisor or a multiple of a process's devices"
         )
     return min(held[jax.process_index()]) // size, parts // size
 
@@ -130,6 +141,11 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def rows(mesh: Mesh) -> NamedSharding:
     """Batch arrays [A, R, ...]: rows over all data axes."""
     return NamedSharding(mesh, ROWS)
+
+
+def states(mesh: Mesh) -> NamedSharding:
+    """Arrays of tokens [A, R, S, ...] within a step: tokens of a row over the axis context."""
+    return NamedSharding(mesh, STATES)
 
 
 def parameters(mesh: Mesh, abstract: PyTree, logical: PyTree) -> PyTree:
@@ -154,7 +170,7 @@ def parameters(mesh: Mesh, abstract: PyTree, logical: PyTree) -> PyTree:
 
 def spread(mesh: Mesh) -> Spread | None:
     """How states and attention lie over the devices of a mesh; None for one device that is here."""
-    spread_over = Spread(mesh, DATA_AXES, "tensor")
+    spread_over = Spread(mesh, DATA_AXES, "tensor", "context")
     return spread_over if mesh.size > 1 or spread_over.platform != jax.default_backend() else None
 
 
@@ -185,5 +201,5 @@ def check_memory(arrays: PyTree, what: str) -> None:
             f"{what} takes at least {needed / 1e9:,.0f} GB of a device's memory, and there are "
             f"{there / 1e9:.0f}; make it smaller (model.width, model.layers, model.mlp_width, "
             "tokenizer.vocab_size, lora.rank, train.rows_per_batch, data.row_length), or split it "
-            "over more devices with mesh.fsdp"
+            "over more devices with mesh.fsdp, and long rows with mesh.context"
         )

@@ -18,7 +18,7 @@ from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels import attention
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.losses import LogProbabilities
-from mapl_jax.models import axes, hub, initial, lora
+from mapl_jax.models import axes, decoder, hub, initial, lora
 from mapl_jax.models.config import DTYPES, EXPERT_MATRICES, DecoderConfig
 from mapl_jax.models.heads import Head
 from mapl_jax.models.initial import InitialWeights
@@ -95,7 +95,7 @@ class Trainer:
         return jax.ShapeDtypeStruct(
             (1, largest.rows // largest.parts, largest.row_length, layers * self.model.width),
             self.compute.dtype,
-            sharding=sharding.rows(self.mesh),
+            sharding=sharding.states(self.mesh),
         )
 
     def check_memory(self, plan: rows.Plan) -> None:
@@ -250,7 +250,8 @@ def of_run(
 
 def check(settings: RunSettings) -> None:
     """Makes sure that what several settings together say means something, before any work."""
-    sharding.make_mesh(dataclasses.asdict(settings.mesh))
+    mesh = sharding.make_mesh(dataclasses.asdict(settings.mesh))
+    decoder.check_parts(compute_of(settings.train, mesh), settings.data.row_length)
     check_keep(settings.train.keep)
     loggers.parse(settings.train.logger)
     callbacks.names_in(settings.train.callbacks)
@@ -307,6 +308,7 @@ def attention_of(model: DecoderConfig, compute: Compute, row_length: int) -> str
         dtype=compute.dtype,
         width=model.head_dim,
         softcap=model.attention_softcap is not None,
+        parts=compute.parts,
     )
 
 

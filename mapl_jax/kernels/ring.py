@@ -1,0 +1,136 @@
+"""Attention in rows whose tokens are split over devices (arXiv 2310.01889).
+
+Every device keeps its queries. Keys and values go round the ring of devices, and softmax runs along
+as it does from tile to tile; in the backward pass the gradients of keys and values go round with
+them. A device looks at no tiles but those that its own queries see.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from mapl_jax.kernels import blocks, tiles
+from mapl_jax.kernels.blocks import Seen, Settings, Window
+
+# Of whole rows: reach, positions, window.
+_Rows = tuple[Array, Array, Window | None]
+# What the backward pass reads: q, k, v, rows, output, log of the total weight.
+_Saved = tuple[Array, Array, Array, _Rows, Array, Array]
+
+
+class _Ring(NamedTuple):
+    """The devices of a row, in the order of its tokens."""
+
+    axis: str
+    parts: int
+    settings: Settings
+
+    def seen(self, turn: Array | int, rows: _Rows) -> Seen:
+        """Which of this device's queries see which of the keys that it holds after some turns."""
+        reach, positions, window = rows
+        tile, length = self.settings.tile, reach.shape[1] // self.parts
+        here = jax.lax.axis_index(self.axis)
+        source = (here - turn) % self.parts
+
+        def part(x: Array, at: Array) -> Array:
+            return jax.lax.dynamic_slice_in_dim(x, at * length, length, 1)
+
+        ahead = (here - source) * length
+        of_keys = jnp.maximum(part(reach, source) - source * length, 0)
+        keys = part(positions, source)
+        depths = jnp.where(part(reach, here) > 0, part(positions, here), tiles.FAR)
+        lists = tiles.traced(of_keys, tile, ahead)
+        if window is not None:
+            lists = tiles.within(lists, of_keys, keys, window, tile, depths, ahead)
+        of_keys, keys, depths = (tiles.whole(x, tile) for x in (of_keys, keys, depths))
+        return Seen(of_keys, keys, depths, window, lists, ahead)
+
+    def passed(self, *arrays: Array) -> tuple[Array, ...]:
+        """What the device before has."""
+        pairs = [(i, (i + 1) % self.parts) for i in range(self.parts)]
+        return tuple(jax.lax.ppermute(x, self.axis, pairs) for x in arrays)
+
+
+def attend(
+    q: Float[Array, "R T N H"],
+    k: Float[Array, "R T K H"],
+    v: Float[Array, "R T K H"],
+    reach: Int[Array, "R S"],
+    positions: Int[Array, "R S"],
+    window: Window | None = None,
+    *,
+    axis: str,
+    parts: int,
+    softcap: float | None,
+    scale: float,
+    tile: int,
+) -> Float[Array, "R T N H"]:
+    """Attention of the tokens of this device to their ancestors; called within `shard_map`.
+
+    Args:
+        q: queries of this device.
+        k: keys of this device.
+        v: values of this device.
+        reach: of the whole row; see `blocks.attend`.
+        positions: of the whole row.
+        axis: of the mesh that tokens are split over.
+        parts: its size.
+        tile: tokens of a tile.
+    """
+    ring = _Ring(axis, parts, Settings(softcap, scale, tile))
+    output = _rows(*tiles.by_head(q, k, v, tile), (reach, positions, window), ring)
+    return tiles.by_token(output, q.shape[1])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _rows(
+    q: Float[Array, "R K G T H"],
+    k: Float[Array, "R K T H"],
+    v: Float[Array, "R K T H"],
+    rows: _Rows,
+    ring: _Ring,
+) -> Float[Array, "R K G T H"]:
+    return _forward(q, k, v, rows, ring)[0]
+
+
+def _forward(q: Array, k: Array, v: Array, rows: _Rows, ring: _Ring) -> tuple[Array, _Saved]:
+    def add(turn: Array | int, held: tuple[Array, ...], sums: tuple[Array, ...]) -> tuple:
+        return blocks.each_row(blocks.add, (q, *held, *sums), ring.seen(turn, rows), ring.settings)
+
+    def turn(at: Array, carried: tuple[tuple, tuple]) -> tuple[tuple, tuple]:
+        held, sums = carried
+        return ring.passed(*held), add(at, held, sums)
+
+    last = ring.parts - 1
+    held, sums = jax.lax.fori_loop(0, last, turn, ((k, v), blocks.start(q)))
+    output, log_total = blocks.finish(blocks.Sums(*add(last, held, sums)), q.dtype)
+    return output, (q, k, v, rows, output, log_total)
+
+
+def _backward(ring: _Ring, saved: _Saved, slope: Array) -> tuple[Array, Array, Array, None]:
+    q, k, v, rows, output, log_total = saved
+
+    def add(turn: Array | int, held: tuple[Array, ...], slopes: tuple[Array, ...]) -> tuple:
+        arrays = (q, *held, output, log_total, slope, *slopes)
+        seen = ring.seen(turn, rows)
+        return blocks.each_row(blocks.add_slopes, arrays, seen, ring.settings)
+
+    def turn(at: Array, carried: tuple[tuple, tuple]) -> tuple[tuple, tuple]:
+        held, slopes = carried
+        of_q, *of_held = add(at, held, slopes)
+        return ring.passed(*held), (of_q, *ring.passed(*of_held))
+
+    zeros = tuple(jnp.zeros(x.shape, jnp.float32) for x in (q, k, v))
+    last = ring.parts - 1
+    held, slopes = jax.lax.fori_loop(0, last, turn, ((k, v), zeros))
+    of_q, *of_held = add(last, held, slopes)
+    # One turn more, and the gradients are where their keys and values are.
+    slopes = (of_q, *ring.passed(*of_held))
+    of_q, of_k, of_v = (of.astype(x.dtype) for of, x in zip(slopes, (q, k, v), strict=True))
+    return of_q, of_k, of_v, None
+
+
+_rows.defvjp(_forward, _backward)
