@@ -95,6 +95,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.mesh = ConfigDict()
     config.mesh.data = -1  # parts that rows alone are split into; -1: whatever the others leave
     config.mesh.fsdp = 1  # parts that parameters and rows are split into
+    config.mesh.context = 1  # parts that the tokens of a row are split into
     config.mesh.tensor = 1  # parts that matrices are split into
     return config
 
@@ -144,5 +145,6 @@ def _score() -> ConfigDict:
     config.mesh = ConfigDict()
     config.mesh.data = -1  # parts that rows alone are split into; -1: whatever the others leave
     config.mesh.fsdp = 1  # parts that parameters and rows are split into
+    config.mesh.context = 1  # parts that the tokens of a row are split into
     config.mesh.tensor = 1  # parts that matrices are split into
     return config

@@ -365,12 +365,12 @@ def check_parts(compute: Compute, row_length: int) -> None:
     if row_length % parts:
         raise UserError(
             f"rows of {row_length} tokens cannot be split into the {parts} equal parts of "
-            f"mesh.context; make data.row_length a multiple of {parts}"
+            f"mesh.context; choose a row_length that is a multiple of {parts}"
         )
     if parts > 1 and compute.backend not in ("auto", "blocks"):
         raise UserError(
-            f"train.attention={compute.backend} computes whole rows, and mesh.context={parts} "
-            "splits them; choose auto or blocks"
+            f"attention={compute.backend} computes whole rows, and mesh.context={parts} splits "
+            "them; choose auto or blocks"
         )
 
 

@@ -184,6 +184,7 @@ NUMBERS = {
     "eval.resamples": ("-1",),
     "mesh.data": ("0", "-2", "3", "16"),
     "mesh.fsdp": ("0", "-2", "-1", "3"),
+    "mesh.context": ("0", "-1", "5"),
     "mesh.tensor": ("0", "-1", "5"),
 }
 

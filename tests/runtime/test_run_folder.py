@@ -48,7 +48,8 @@ MAY_CHANGE = {
     *("train.accumulation", "train.remat", "train.attention", "train.logp_chunk"),
     *("train.log_every", "train.logger", "train.eval_every", "train.save_every", "train.keep"),
     *("train.best", "train.patience", "train.callbacks"),
-    *("train.trunk", "train.on_nonfinite", "mesh.data", "mesh.fsdp", "mesh.tensor"),
+    *("train.trunk", "train.on_nonfinite"),
+    *("mesh.data", "mesh.fsdp", "mesh.context", "mesh.tensor"),
     *(f"eval.{field.name}" for field in dataclasses.fields(EvalSettings)),
 }
 

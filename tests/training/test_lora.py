@@ -66,7 +66,8 @@ def run(shape, parts=1, steps=3):
     )
 
     def rewards(params, part):
-        return ScoreHead().leaves(MODEL, params, part, Compute(remat="dots"))
+        compute = Compute(remat="dots", spread=sharding.spread(mesh))
+        return ScoreHead().leaves(MODEL, params, part, compute)
 
     take = step.compile_train_step(
         step.make_train_step(rewards, reward_loss, optimizer, rate),
@@ -89,12 +90,13 @@ def run(shape, parts=1, steps=3):
 
 @pytest.fixture(scope="module")
 def alone():
-    return run((1, 1, 1))
+    return run((1, 1, 1, 1))
 
 
 @pytest.mark.slow
-def test_devices_and_parts_make_no_difference(alone):
-    state, _, log, _ = run((2, 2, 2), parts=2)
+@pytest.mark.parametrize("shape", [(2, 2, 1, 2), (1, 2, 2, 2)])
+def test_devices_and_parts_make_no_difference(alone, shape):
+    state, _, log, _ = run(shape, parts=2)
     for ours, theirs in zip(log, alone[2], strict=True):
         for name, value in theirs.items():
             assert ours[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name

@@ -40,7 +40,7 @@ def in_chunks(mesh, chunk):
     return lambda model, params, batch: head.leaves(model, params, batch, compute)
 
 
-def compiled(leaves, model, shape=(1, 1, 1), rows=1, tokens=TOKENS):
+def compiled(leaves, model, shape=(1, 1, 1, 1), rows=1, tokens=TOKENS):
     """A step of DPO with its parameters and batch as shapes alone."""
     mesh = mesh_of(shape)
     shapes = LogpHead().abstract_params(model)
@@ -85,14 +85,14 @@ def temporary_bytes(leaves):
     return compiled(leaves, MODEL).memory_analysis().temp_size_in_bytes
 
 
-@pytest.mark.parametrize("shape", [(2, 2, 1), (1, 2, 2)])
+@pytest.mark.parametrize("shape", [(2, 2, 1, 1), (1, 2, 1, 2)])
 def test_no_logits_travel_between_devices(shape):
     """However parameters are spread: only the matrix comes together, and its gradient."""
     model = dataclasses.replace(MODEL, vocab_size=1024)
     program = compiled(in_chunks(mesh_of(shape), 16), model, shape, rows=4, tokens=64).as_text()
     sent = re.findall(r"= (.*?) (?:all-gather|all-reduce|reduce-scatter|all-to-all)\(", program)
     assert sent
-    per_device = {1024 // shape[2], 1024}
+    per_device = {1024 // shape[3], 1024}
     logits = [
         dims
         for result in sent
@@ -103,7 +103,7 @@ def test_no_logits_travel_between_devices(shape):
 
 
 @pytest.mark.parametrize(
-    "shape", [pytest.param((8, 1, 1), marks=pytest.mark.slow), (1, 8, 1), (2, 4, 1)]
+    "shape", [pytest.param((8, 1, 1, 1), marks=pytest.mark.slow), (1, 8, 1, 1), (2, 4, 1, 1)]
 )
 def test_parameters_travel_and_states_stay(shape):
     """With rows of 8 times as many numbers as the largest matrix, nothing that big is sent."""
@@ -123,5 +123,17 @@ def test_parameters_travel_and_states_stay(shape):
 @pytest.mark.slow
 def test_a_step_needs_less_than_a_fifth_of_the_memory_of_all_logits():
     # Every token of the row is scored, the worst case for chunks.
-    chunked = in_chunks(mesh_of((1, 1, 1)), 256)
+    chunked = in_chunks(mesh_of((1, 1, 1, 1)), 256)
     assert 5 * temporary_bytes(chunked) < temporary_bytes(all_at_once)
+
+
+@pytest.mark.slow
+def test_a_quarter_of_a_row_needs_about_a_quarter_of_the_memory():
+    model = dataclasses.replace(MODEL, vocab_size=512, width=64, mlp_width=128, layers=2)
+
+    def needed(parts):
+        shape = (1, 1, parts, 1)
+        step_of = compiled(in_chunks(mesh_of(shape), 64), model, shape)
+        return step_of.memory_analysis().temp_size_in_bytes
+
+    assert 3.5 * needed(4) < needed(1)

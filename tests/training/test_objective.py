@@ -208,7 +208,9 @@ def alone(tries):
     return objective, reference, *take(objective, serve(tries, objective, reference=reference))
 
 
-@pytest.mark.parametrize("shape", [pytest.param((8, 1, 1), marks=pytest.mark.slow), (1, 2, 4)])
+@pytest.mark.parametrize(
+    "shape", [pytest.param((8, 1, 1, 1), marks=pytest.mark.slow), (1, 2, 1, 4)]
+)
 def test_eight_devices_give_what_one_gives(tries, alone, shape):
     _, reference, log, params = alone
     shape = dict(zip(sharding.MESH_AXES, shape, strict=True))

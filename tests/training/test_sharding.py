@@ -1,5 +1,6 @@
 """Every mesh of eight devices gives what one device gives, and moves only what it has to."""
 
+import dataclasses
 import functools
 import itertools
 import re
@@ -12,12 +13,13 @@ import pytest
 from mapl_jax.data.loader import Batch
 from mapl_jax.kernels import tiles
 from mapl_jax.kernels.compute import Compute
-from mapl_jax.models import axes
+from mapl_jax.models import axes, decoder
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import ScoreHead
 from mapl_jax.performance import estimate
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import optimizers, sharding, step, trainer
+from mapl_jax.training.checkpoints import Checkpoints
 from mapl_jax.training.objective import LossSettings, make
 
 MODEL = DecoderConfig(64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp_width=64)
@@ -25,8 +27,10 @@ MODEL = DecoderConfig(64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8, m
 SETTINGS = optimizers.OptimizerSettings(learning_rate=1e-3, warmup=2.0, weight_decay=0.1, eps=1e-4)
 # Longer than a tile, so that lists of tiles are used.
 ROWS, LENGTH, LEAVES = 8, 160, 4
-MESHES = [shape for shape in itertools.product((1, 2, 4, 8), repeat=3) if np.prod(shape) == 8]
-FAST = [(2, 2, 2)]
+MESHES = [(d, f, 1, t) for d, f, t in itertools.product((1, 2, 4, 8), repeat=3) if d * f * t == 8]
+# Rows in parts, which are no whole tiles.
+MESHES += [(1, 1, 8, 1), (2, 1, 4, 1), (1, 2, 2, 2), (1, 1, 2, 4), (1, 1, 2, 2)]
+FAST = [(2, 2, 1, 2), (1, 2, 2, 2)]
 
 
 def objective_of(kind):
@@ -83,24 +87,30 @@ def assembled(kind, shape):
     return mesh, objective, run
 
 
-def train(kind, shape, steps=2):
+def train(kind, shape, seeds=(0, 1), folder=None):
+    """The state after a step for each seed, on from a checkpoint if there is one, and the log."""
     mesh, objective, run = assembled(kind, shape)
-    make = jax.jit(lambda: objective.head.init(MODEL, jax.random.key(0)), out_shardings=run.places)
-    state = step.compile_first_state(run.optimizer, run.shardings)(make())
+    if folder is None:
+        init = functools.partial(objective.head.init, MODEL, jax.random.key(0))
+        make = jax.jit(init, out_shardings=run.places)
+        state = step.compile_first_state(run.optimizer, run.shardings)(make())
+    else:
+        with Checkpoints(folder, keep=None) as checkpoints:
+            state = checkpoints.restore(1, run.abstract)
     log = []
-    for seed in range(steps):
+    for seed in seeds:
         batch = make_batch(seed)
         batch = sharding.to_device(batch.keeping(objective.fields), mesh)
         with jax.transfer_guard("disallow"):
             state, metrics = run.train_step(state, batch, {})
         log.append((float(metrics.loss), float(metrics.grad_norm)))
     assert run.train_step._cache_size() == 1
-    return jax.device_get(state.params), log
+    return state, log
 
 
 @functools.cache
 def alone(kind):
-    return train(kind, (1, 1, 1))
+    return train(kind, (1, 1, 1, 1))
 
 
 @pytest.mark.parametrize("kind", ["reward", pytest.param("dpo", marks=pytest.mark.slow)])
@@ -109,10 +119,33 @@ def alone(kind):
     [pytest.param(s, marks=() if s in FAST else pytest.mark.slow, id=str(s)) for s in MESHES],
 )
 def test_a_mesh_gives_what_one_device_gives(kind, shape):
-    params, log = train(kind, shape)
+    state, log = train(kind, shape)
     expected, expected_log = alone(kind)
     np.testing.assert_allclose(log, expected_log, rtol=1e-5, atol=1e-5)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-5), params, expected)
+    same(state, expected)
+
+
+def same(state, expected):
+    params = jax.device_get((state.params, expected.params))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-5), *params)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_goes_on_with_rows_in_parts(tmp_path):
+    first, _ = train("reward", (1, 2, 1, 1), seeds=(0,))
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, first, {"steps": 1})
+    state, _ = train("reward", (1, 2, 2, 2), seeds=(1,), folder=tmp_path)
+    same(state, alone("reward")[0])
+
+
+def test_rows_that_cannot_be_split_are_refused():
+    compute = Compute(spread=sharding.spread(sharding.make_mesh({"context": 8})))
+    decoder.check_parts(compute, 160)
+    with pytest.raises(UserError, match="choose a row_length that is a multiple of 8"):
+        decoder.check_parts(compute, 164)
+    with pytest.raises(UserError, match=r"mesh\.context=8 splits them; choose auto or blocks"):
+        decoder.check_parts(dataclasses.replace(compute, backend="dense"), 160)
 
 
 def test_matrices_that_are_rounded_first_give_the_same_in_value_and_gradient():
@@ -160,7 +193,7 @@ def gathered(text):
 
 @pytest.mark.parametrize("kind", ["reward", "dpo"])
 def test_states_of_tokens_stay_on_the_device_of_their_row(kind):
-    text, _ = program(kind, (1, 8, 1))
+    text, _ = program(kind, (1, 8, 1, 1))
     found = gathered(text)
     # Layers are brought together; rows of hidden states never are. Ids are, to look them up.
     assert any(np.prod(dims) == 32 * 64 for dims in found)
@@ -169,7 +202,7 @@ def test_states_of_tokens_stay_on_the_device_of_their_row(kind):
 
 
 def test_moments_are_updated_where_they_lie():
-    _, _, run = assembled("reward", (1, 8, 1))
+    _, _, run = assembled("reward", (1, 8, 1, 1))
     update = jax.jit(
         run.optimizer.update,
         in_shardings=(run.shardings.params, run.shardings.opt_state, run.shardings.params),

@@ -101,7 +101,7 @@ def alone():
 
 
 # Every shape of a mesh is in test_sharding.py.
-MESHES = [pytest.param((8, 1, 1), marks=pytest.mark.slow), (2, 2, 2)]
+MESHES = [pytest.param((8, 1, 1, 1), marks=pytest.mark.slow), (2, 2, 1, 2)]
 
 
 @pytest.mark.parametrize("shape", MESHES)
