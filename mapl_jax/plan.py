@@ -162,7 +162,7 @@ def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
     steps = settings.train.steps or 1000
     run = trainer.of_run(settings, model, objective, mesh, steps)
     frozen = _frozen(run)
-    devices = sharding.data_parts(mesh) * mesh.shape["context"]
+    sharing = sharding.data_parts(mesh) * mesh.shape["context"]
     shapes = shapes_of(settings, mesh, trie)
     batches = [abstract_batch(shape, objective, mesh) for shape in shapes]
     state = {
@@ -188,7 +188,7 @@ def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
             memory,
             model,
             weights=weights / mesh.shape["tensor"],
-            tokens=shape.places / shape.parts / devices,
+            tokens=shape.places / shape.parts / sharing,
             parts=shape.parts,
             passes=2 + again,
         )
