@@ -364,8 +364,7 @@ def check_parts(compute: Compute, row_length: int) -> None:
     parts = compute.parts
     if row_length % parts:
         raise UserError(
-            f"rows of {row_length} tokens cannot be split into the {parts} equal parts of "
-            f"mesh.context; choose a row_length that is a multiple of {parts}"
+            f"mesh.context={parts} splits no row of {row_length} tokens; choose a multiple of it"
         )
     if parts > 1 and compute.backend not in ("auto", "blocks"):
         raise UserError(

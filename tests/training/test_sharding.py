@@ -16,7 +16,7 @@ from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import axes, decoder
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import ScoreHead
-from mapl_jax.performance import estimate
+from mapl_jax.performance.program import collective_bytes
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import optimizers, sharding, step, trainer
 from mapl_jax.training.checkpoints import Checkpoints
@@ -210,7 +210,7 @@ def test_moments_are_updated_where_they_lie():
     )
     params = run.abstract.params
     text = update.lower(params, run.abstract.opt_state, params).compile().as_text()
-    assert sum(estimate.collective_bytes(text).values()) == 0
+    assert sum(collective_bytes(text).values()) == 0
 
 
 def test_what_has_no_room_is_refused_before_it_is_made():
