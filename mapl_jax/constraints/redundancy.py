@@ -73,6 +73,7 @@ def topics(demands: Demands) -> frozenset[str]:
     # An exact number leaves room for a limit in another unit: two sentences, under 40 words.
     limits = (name for name, (low, high) in demands.bounds.items() if not 0 < low == high)
     found = frozenset(map(_topic, (*limits, *demands.values, *demands.about)))
+    found |= demands.bounds.keys()
     # One rule about marks is enough.
     if any(map(_is_mark, (*demands.bounds, *demands.values, *demands.about))):
         found |= {"marks"}

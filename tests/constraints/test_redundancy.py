@@ -44,6 +44,10 @@ REDUNDANT = [
         count("length_constraints:first_sentence", 12),
     ),
     (count("length_constraints:number_sentences", 3, AL, "num_sentences"), words(3)),
+    (
+        ("length_constraints:exact_sentences", {"number": 3}),
+        count("length_constraints:number_sentences", 4, LT, "num_sentences"),
+    ),
     (count("detectable_format:numbered_steps", 3), count("detectable_format:lines", 3)),
     (count("detectable_format:numbered_steps", 1), ("detectable_content:digits", {})),
     (NO_DIGITS, count("detectable_format:numbered_steps", 1, LT)),

@@ -34,8 +34,8 @@ _AN_EXCLAMATION = form(
     Please sound lively and use at least one exclamation mark.
     {Answer} should show some enthusiasm, with at least one exclamation mark.
     {Answer} must sound lively, with at least one exclamation mark.
-    Use exclamation marks.
-    Use exclamation marks in {answer}.
+    Use at least one exclamation mark.
+    Use one or more exclamation marks in {answer}.
     Can you sound enthusiastic and use at least one exclamation mark?
     I'd like some enthusiasm, with at least one exclamation mark.
     Put some energy into {answer} with at least one exclamation mark.
@@ -44,7 +44,7 @@ _AN_EXCLAMATION = form(
     Some enthusiasm, please, with at least one exclamation mark.
     Could you sound excited and use an exclamation mark?
     Make sure to sound lively, with at least one exclamation mark.
-    Please use exclamation marks in {answer}.
+    Please use at least one exclamation mark in {answer}.
     There should be some excitement in {answer}, with at least one exclamation mark.
     """,
     relation="at least",
