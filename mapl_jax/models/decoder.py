@@ -364,7 +364,7 @@ def check_parts(compute: Compute, row_length: int) -> None:
     parts = compute.parts
     if row_length % parts:
         raise UserError(
-            f"mesh.context={parts} splits no row of {row_length} tokens; choose a multiple of {parts}"
+            f"mesh.context={parts} splits no row of {row_length} tokens; choose a multiple of it"
         )
     if parts > 1 and compute.backend not in ("auto", "blocks"):
         raise UserError(
