@@ -185,9 +185,11 @@ class Request:
         asked_back = _QUESTION_MARKS.search(self.reply[-200:]) is not None
         return asked_back and not _CLOSING.search(self.last)
 
-    def unasked(self, demands: Demands) -> str | None:
+    def unasked(self, demands: Demands, *, lenient: bool = False) -> str | None:
         """Why nobody would ask for this with the request; None if nothing speaks against it."""
         bounds = demands.bounds
+        if lenient:
+            return self._too_little(bounds)
         numbers = bounds.get("numbers", _ANY)
         if numbers[1] == 0 and self._numbers:
             return "the answer is a number"
@@ -311,10 +313,13 @@ class Request:
         return self._yes_or_no or _FACT.search(self._question) is not None
 
 
-def unasked(id: str, params: Params, request: Request) -> str | None:
+def unasked(id: str, params: Params, request: Request, *, lenient: bool = False) -> str | None:
     """Why nobody would ask for this with a request; None if nothing speaks against it.
+
+    Args:
+        lenient: only lengths that the answer cannot have speak against it.
 
     Raises:
         ValueError: unknown id.
     """
-    return request.unasked(family_of(id).demands(params))
+    return request.unasked(family_of(id).demands(params), lenient=lenient)

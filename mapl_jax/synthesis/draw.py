@@ -60,12 +60,13 @@ class Draw:
         anew twice.
         """
         said = None if self.request is None else self.request.said
-        request = None if self.lenient else self.request
         for _ in range(_TRIES):
             params = constraints.propose(family, promises, self.rng, said)
             if params is None or not constraints.is_natural(family, params):
                 return None
-            if request is not None and constraints.unasked(family, params, request):
+            if self.request is not None and constraints.unasked(
+                family, params, self.request, lenient=self.lenient
+            ):
                 continue
             if self.corpus.informative(family, params):
                 return params
