@@ -189,7 +189,7 @@ class Request:
         """Why nobody would ask for this with the request; None if nothing speaks against it."""
         bounds = demands.bounds
         if lenient:
-            return self._too_little(bounds)
+            return None if self._fact else self._too_little(bounds)
         numbers = bounds.get("numbers", _ANY)
         if numbers[1] == 0 and self._numbers:
             return "the answer is a number"
