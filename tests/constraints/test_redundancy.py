@@ -53,6 +53,11 @@ REDUNDANT = [
     (NO_DIGITS, count("detectable_format:numbered_steps", 1, LT)),
     (("detectable_content:month", {}), ("detectable_content:dates", {})),
     (
+        ("detectable_content:contrasts", {"negated": True}),
+        ("startend:sentence_opening", {"word": "But", "negated": True}),
+    ),
+    (("startend:opener", {}), ("scope:first_sentence_question", {"negated": True})),
+    (
         ("detectable_format:bold", {}),
         ("detectable_format:number_highlighted_sections", {"num_highlights": 1}),
     ),

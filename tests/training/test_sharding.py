@@ -142,7 +142,9 @@ def test_a_checkpoint_goes_on_with_rows_in_parts(tmp_path):
 def test_rows_that_cannot_be_split_are_refused():
     compute = Compute(spread=sharding.spread(sharding.make_mesh({"context": 8})))
     decoder.check_parts(compute, 160)
-    with pytest.raises(UserError, match=r"mesh\.context=8 splits no row of 164 tokens; choose a multiple"):
+    with pytest.raises(
+        UserError, match=r"mesh\.context=8 splits no row of 164 tokens; choose a multiple"
+    ):
         decoder.check_parts(compute, 164)
     with pytest.raises(UserError, match=r"mesh\.context=8 splits them; choose auto or blocks"):
         decoder.check_parts(dataclasses.replace(compute, backend="dense"), 160)

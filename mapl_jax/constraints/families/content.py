@@ -242,7 +242,12 @@ FAMILIES: tuple[Family, ...] = (
         about=("apostrophes",),
         suits=in_english,
     ),
-    _said("hedges", _HEDGE, _HEDGES, about=("word:maybe", "word:perhaps", "word:probably")),
+    _said(
+        "hedges",
+        _HEDGE,
+        _HEDGES,
+        about=tuple(f"word:{word}" for word in "maybe perhaps probably possibly might".split()),
+    ),
     _said(
         "fillers",
         _FILLER,
@@ -250,8 +255,13 @@ FAMILIES: tuple[Family, ...] = (
         about=("word:very", "word:really", "word:just", "word:actually"),
     ),
     _said("opinions", _OPINION, _OPINIONS, about=("first person",)),
-    _said("contrasts", _CONTRAST, _CONTRASTS, about=("word:however",)),
-    _said("duties", _DUTY, _DUTIES),
+    _said(
+        "contrasts",
+        _CONTRAST,
+        _CONTRASTS,
+        about=("word:but", "word:however", "word:although"),
+    ),
+    _said("duties", _DUTY, _DUTIES, about=("word:should", "word:must", "word:need")),
     _flag(
         "examples",
         lambda text: _EXAMPLE.search(text.marked) is not None,

@@ -65,7 +65,7 @@ OPENERS_LEFT_OUT = OPENERS | frozenset(
 _PERSONS = {"first": ("i", "me", "my"), "second": ("you", "your")}
 _CLOSER = 5  # words
 _ENDS = (*marks.FULL_STOPS, *marks.QUESTION_MARKS, *marks.EXCLAMATION_MARKS)
-_ABOUT_OPENERS = ("first word", *(f"word:{word}" for word in sorted(CHATTY)))
+_ABOUT_OPENERS = ("first word", "first sentence", *(f"word:{word}" for word in sorted(CHATTY)))
 _AROUND = "quotation marks around everything"
 
 
@@ -161,7 +161,7 @@ class Member(Family):
         about = tuple(f"{person} person" for person, words in _PERSONS.items() if start in words)
         if not self.quantity:
             phrases = () if NEGATION.of(params) else (self.word.of(params),)
-            return Demands(phrases, about=("first word", *about))
+            return Demands(phrases, about=("first word", f"word:{word}", *about))
         if NEGATION.of(params):
             return Demands(values={f"{self.quantity} is {word}": False}, about=about)
         return Demands((self.word.of(params),), values=word_at(self.quantity, word), about=about)
