@@ -97,14 +97,14 @@ def _one_of(kind: str, words: str) -> tuple[Form, ...]:
             {Answer} should not use any of the KIND WORDS.
             {Answer} must not include any of the KIND WORDS.
             Use none of the KIND WORDS.
-            Can you avoid all of the KIND WORDS?
+            Can you avoid the KIND WORDS?
             I don't want any of the KIND WORDS in {answer}.
-            Leave out all of the KIND WORDS.
+            Don't include any of the KIND WORDS.
             Never use any of the KIND WORDS in {answer}.
             """,
             """
             Could you write without any of the KIND WORDS?
-            Please keep all of the KIND WORDS out of {answer}.
+            Please keep the KIND WORDS out of {answer}.
             Make sure {answer} uses none of the KIND WORDS.
             I'd rather you used none of the KIND WORDS.
             None of the KIND WORDS should be in {answer}.
