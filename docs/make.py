@@ -99,7 +99,7 @@ A second round, three other readers and 300 other samples: no wrong tick (17 wit
 | 6 | 300 | 0 (16) | 25 (90) | 0 (2) | 0 |
 | 7 | 300 | 3 (27) | 20 (95) | 0 (3) | 0 (4) |
 | 8 | 300 | 1 (16) | 13 (103) | 14 (16) | 0 (2) |
-| 9 | 300 | 0 (8) | 10 (122) | 1 (5) | 0 (1) |
+| 9 | 300 | 0 (8) | 10 (113) | 1 (5) | 0 (1) |
 
 (In parentheses: with what the readers called borderline.)
 
