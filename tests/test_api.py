@@ -157,7 +157,8 @@ def test_a_built_model_is_where_training_starts(trained):
 
 
 def test_instructions_are_kept_by_the_one_text_and_broken_by_the_other():
-    keeps, breaks = "Certainly! Three things: salt, oil, bread.", "NO IDEA\n\nask someone else"
+    keeps = "Sure! I think it's salt, oil and bread, but maybe more than that."
+    breaks = "No idea.\n\nAsk someone else."
     found = mapl_jax.propose_instructions(keeps, breaks, k=4, seed=1)
     assert len({item["id"] for item in found}) == 4
     sentences = [item["text"] for item in found]
