@@ -25,7 +25,7 @@ from mapl_jax.evaluation import ifeval_run, implicit, preferences, scored_file, 
 from mapl_jax.evaluation import rewards as judging
 from mapl_jax.evaluation.ifeval import IfevalSettings
 from mapl_jax.evaluation.scored_file import ScoreSettings
-from mapl_jax.evaluation.settings import CheckpointSettings
+from mapl_jax.evaluation.settings import RowSettings
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.initial import compute_in
@@ -65,7 +65,7 @@ class Evaluation:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(CheckpointSettings):
+class Settings(RowSettings):
     """What a config says of the evaluation of a reward model, or of a policy by its reference."""
 
     reference: str = setting(

@@ -15,7 +15,7 @@ from mapl_jax.data.sources import local_names
 from mapl_jax.data.values import plain
 from mapl_jax.evaluation import rewards
 from mapl_jax.evaluation.answers import REWARDS, Job, Kept, Reward
-from mapl_jax.evaluation.settings import CheckpointSettings
+from mapl_jax.evaluation.settings import RowSettings
 from mapl_jax.runtime import console, files
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.outputs import check_file
@@ -30,7 +30,7 @@ TOGETHER = 256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ScoreSettings(CheckpointSettings):
+class ScoreSettings(RowSettings):
     """What a config says of the rewards of a file of responses."""
 
     input: str = setting(

@@ -8,7 +8,7 @@ from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.config import DTYPES
 from mapl_jax.runtime import plugins
 from mapl_jax.runtime.settings import setting
-from mapl_jax.training.sharding import MeshSettings
+from mapl_jax.training.sharding import MeshSettings, RowMeshSettings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,3 +33,10 @@ class CheckpointSettings:
     def compute(self) -> Compute:
         """Type and attention; how the model lies over devices the mesh decides."""
         return Compute(DTYPES[self.dtype], backend=self.attention)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RowSettings(CheckpointSettings):
+    """The same for commands that compute whole rows."""
+
+    mesh: RowMeshSettings = dataclasses.field(default_factory=RowMeshSettings)

@@ -350,7 +350,7 @@ def load_model(
         >>> mapl_jax.load_model(folder).head
         True
     """
-    sizes = settings.from_section(sharding.MeshSettings, mesh or SPREAD, "mesh")
+    sizes = settings.from_section(sharding.RowMeshSettings, mesh or SPREAD, "mesh")
     return load(os.fspath(path), sharding.make_mesh(sizes), template_args)
 
 

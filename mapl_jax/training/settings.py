@@ -13,7 +13,7 @@ from mapl_jax.runtime import plugins, settings
 from mapl_jax.runtime.settings import setting
 from mapl_jax.training.objective import OBJECTIVES, LossSettings
 from mapl_jax.training.optimizers import OptimizerSettings
-from mapl_jax.training.sharding import MeshSettings
+from mapl_jax.training.sharding import RowMeshSettings
 
 Run = TypeVar("Run", bound="RunSettings")
 
@@ -156,7 +156,7 @@ class RunSettings:
     loss: LossSettings = dataclasses.field(default_factory=LossSettings)
     train: TrainSettings
     eval: EvalSettings
-    mesh: MeshSettings
+    mesh: RowMeshSettings
     demo: Mapping[str, object] = dataclasses.field(
         default_factory=dict, metadata=settings.OVERRIDES
     )

@@ -33,7 +33,7 @@ RULES: dict[str | None, str | None] = {
 
 @dataclasses.dataclass(frozen=True)
 class MeshSettings:
-    """The section `mesh` of a config: the size of each axis of `MESH_AXES`."""
+    """The section `mesh` of a config: sizes of axes of `MESH_AXES`; those not named have 1."""
 
     data: int = setting(
         -1,
@@ -46,15 +46,6 @@ class MeshSettings:
     fsdp: int = setting(
         1,
         "parts that parameters and rows are split into; -1: the rest",
-        compared=False,
-        least=1,
-        most=2**20,
-        besides=-1,
-    )
-    context: int = setting(
-        1,
-        "parts that the tokens of a row are split into, for rows too long for one device; -1: the "
-        "rest",
         compared=False,
         least=1,
         most=2**20,
@@ -74,6 +65,21 @@ class MeshSettings:
         sizes = dataclasses.asdict(self)
         if list(sizes.values()).count(-1) > 1:
             raise UserError(f"mesh sizes must be positive, one of them may be -1; got {sizes}")
+
+
+@dataclasses.dataclass(frozen=True)
+class RowMeshSettings(MeshSettings):
+    """The same where whole rows are computed, and not a token at a time."""
+
+    context: int = setting(
+        1,
+        "parts that the tokens of a row are split into, for rows too long for one device; -1: the "
+        "rest",
+        compared=False,
+        least=1,
+        most=2**20,
+        besides=-1,
+    )
 
 
 def make_mesh(
