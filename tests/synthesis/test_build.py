@@ -3,7 +3,6 @@
 import collections
 import itertools
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -220,10 +219,10 @@ def test_the_number_of_instructions_is_spread_as_asked():
         for pair in PAIRS
         for entry in of_level(build(pair, Settings(k_min=2, k_max=3)).sample, "inter")
     )
-    # A pair that can carry no more has one.
+    # A pair that can carry no more has one: here many answer a question for a fact in a line.
     assert set(ks) - {1} == {2, 3}
     assert abs(ks[2] - ks[3]) < 0.5 * sum(ks.values())
-    assert ks[1] < 0.1 * sum(ks.values())
+    assert ks[1] < 0.15 * sum(ks.values())
 
 
 @pytest.mark.parametrize("mode", ["compact", "full"])
@@ -240,9 +239,9 @@ def test_along_with_thanks_there_is_one_rule_and_it_is_for_each_answer(mode):
             for prompt in build({**pair, "prompt": talk}, settings).sample["prompts"][1:]:
                 assert len(prompt["constraints"]) == 1
                 texts += [entry["text"].lower() for entry in prompt["constraints"]]
-                last = prompt["messages"][-1]["content"]
-                assert last.startswith(talk[-1]["content"])
-                assert re.search(r"from (now|here) on", last, re.I)
+                system, *turns = prompt["messages"]
+                assert system["role"] == "system"
+                assert turns == talk
     assert any("each answer" in text for text in texts)
     for name in ("answer", "response", "reply"):
         assert not any(f"{which} {name}" in text for which in ("the", "your") for text in texts)
