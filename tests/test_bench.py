@@ -138,6 +138,7 @@ def test_tokens_by_length_are_the_formula(prompt, response):
     assert lengths.table().count("\n") == 2 * len(lengths.LENGTHS)
 
 
+@pytest.mark.slow
 def test_times_by_length_are_those_of_the_same_cases(monkeypatch):
     monkeypatch.setattr(lengths, "LENGTHS", ((16, 8),))
     model = DecoderConfig(64, width=16, layers=1, heads=2, kv_heads=1, head_dim=8, mlp_width=16)

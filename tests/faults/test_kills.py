@@ -7,6 +7,7 @@ import pytest
 from mapl_jax.training import restore
 
 
+@pytest.mark.slow
 def test_three_kills_another_run_and_a_request_to_stop_change_nothing(
     runs, undisturbed, tools, tmp_path
 ):
