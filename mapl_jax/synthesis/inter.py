@@ -14,14 +14,14 @@ from mapl_jax.data.samples import Comparison, comparison
 from mapl_jax.synthesis.corpus import Arguments
 from mapl_jax.synthesis.draw import Draw, Twins
 
-_TRIES = 3
+_TRIES = 4
 
 
 def instructions(chosen: str, rejected: str, k: int, draw: Draw, least: int = 0) -> Twins:
     """Instructions of x' (the chosen response keeps all) and x'' (the rejected one keeps all).
 
-    Where fewer than `least` come about, those that lean to the more frequent side are taken, too;
-    where none does, one that few would ask for with the request.
+    Where fewer than `least` come about, they are drawn again, and at last those that lean to the
+    more frequent side are taken, too; where none does, one that few would ask for with the request.
     """
 
     def propose(family: str, _: bool) -> Arguments | None:
@@ -30,10 +30,13 @@ def instructions(chosen: str, rejected: str, k: int, draw: Draw, least: int = 0)
         return arguments if taken else None
 
     twins = draw.twins(k, propose)
-    for _ in range(_TRIES):
+    for left in reversed(range(_TRIES)):
         if len(twins[0]) >= least:
             return twins
-        others = draw.twins(least, lambda family, _: opposed(family, chosen, rejected, draw))
+        others = draw.twins(
+            least,
+            propose if left else lambda family, _: opposed(family, chosen, rejected, draw),
+        )
         twins = max(twins, others, key=lambda them: len(them[0]))
     if twins[0]:
         return twins
