@@ -70,7 +70,8 @@ _PLACE = re.compile(r"(.*) is ")
 
 def topics(demands: Demands) -> frozenset[str]:
     """What a constraint speaks of, in words that constraints on the same thing share."""
-    # An exact number leaves room for a limit in another unit: two sentences, under 40 words.
+    # An exact number leaves room for a limit in another unit (two sentences, under 40 words), and
+    # none for another in its own.
     limits = (name for name, (low, high) in demands.bounds.items() if not 0 < low == high)
     found = frozenset(map(_topic, (*limits, *demands.values, *demands.about)))
     found |= demands.bounds.keys()

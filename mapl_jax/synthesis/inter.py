@@ -29,14 +29,14 @@ def instructions(chosen: str, rejected: str, k: int, draw: Draw, least: int = 0)
         taken = arguments is not None and draw.corpus.takes(family, arguments, draw.rng)
         return arguments if taken else None
 
+    def any_side(family: str, _: bool) -> Arguments | None:
+        return opposed(family, chosen, rejected, draw)
+
     twins = draw.twins(k, propose)
-    for left in reversed(range(_TRIES)):
+    for attempt in (*[propose] * (_TRIES - 1), any_side):
         if len(twins[0]) >= least:
             return twins
-        others = draw.twins(
-            least,
-            propose if left else lambda family, _: opposed(family, chosen, rejected, draw),
-        )
+        others = draw.twins(least, attempt)
         twins = max(twins, others, key=lambda them: len(them[0]))
     if twins[0]:
         return twins

@@ -169,9 +169,7 @@ def _said(
 
 
 def _person(
-    who: str,
-    statistic: Callable[[Text], bool],
-    readings: Sequence[Callable[[Text], bool]] = (),
+    who: str, statistic: Callable[[Text], bool], readings: Sequence[Callable[[Text], bool]] = ()
 ) -> Flag:
     return Flag(
         f"detectable_content:{who}_person",

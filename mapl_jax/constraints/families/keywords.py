@@ -65,9 +65,7 @@ class Words(Family):
         words = _unless_in(shared, lackers)
         if holders and not self.forbidden:
             words = _things(words, prompt, holders)
-            if prompt is not None:
-                counts = holders[0].word_counts
-                words = [word for word in words if counts[word] > 2 or root(word) in prompt.roots]
+            words = _prominent(words, prompt, holders[:1])
         if not words:
             return None
         count = min(len(words), 1 + int((2 if self.forbidden else 3) * rng.random()))
@@ -126,6 +124,18 @@ def _things(words: Sequence[str], prompt: Text | None, texts: Sequence[Text]) ->
         and (root(word) in topic or (word in things and root(word) not in _COMMON_ROOTS))
         and not word.endswith(_NO_THINGS)
         and all(text.surface.get(word, word).islower() for text in texts)
+    ]
+
+
+def _prominent(words: Sequence[str], prompt: Text | None, texts: Sequence[Text]) -> Sequence[str]:
+    """Those that are of the prompt, or come up in a text again and again; all without a prompt."""
+    if prompt is None:
+        return words
+    counts = [text.word_counts for text in texts]
+    return [
+        word
+        for word in words
+        if root(word) in prompt.roots or any(count[word] > 2 for count in counts)
     ]
 
 
@@ -255,14 +265,8 @@ class WordFrequency(Family):
         once = [word for text in texts for word in text.content_words[:20]]
         if not texts:
             return STOCK
-        counts = [text.word_counts for text in texts]
-        return [
-            word
-            for word in dict.fromkeys(_things(often or once, prompt, texts))
-            if prompt is None
-            or root(word) in prompt.roots
-            or any(count[word] > 2 for count in counts)
-        ]
+        words = list(dict.fromkeys(_things(often or once, prompt, texts)))
+        return _prominent(words, prompt, texts)
 
 
 class WordOrder(Family):
