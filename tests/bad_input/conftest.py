@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import grain  # noqa: F401  older ones define flags, which are not those of a command
 import jax
 import pytest
 from absl import flags

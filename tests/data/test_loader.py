@@ -1,6 +1,5 @@
 """Batches are a function of the step alone: same rows, same weights, on any number of hosts."""
 
-import grain  # noqa: F401  as early as a training command has it
 import jax
 import numpy as np
 import pytest
