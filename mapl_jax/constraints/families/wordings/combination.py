@@ -32,7 +32,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Please don't write two responses with ****** between them.
             {Answer} should not consist of two versions separated by ******.
             Don't answer twice with ****** in between.
-            One answer is enough, so don't add a second one after ******.
+            One answer is enough, so don't write ****** and then a second one.
             {Answer} must not contain two different responses separated by ******.
             I don't want two different answers with six asterisks (******) between them.
             Can you give one answer only, instead of two separated by ******?
@@ -84,7 +84,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             The first sentence of {answer} should not be {text}.
             """,
             """
-            The first sentence of {answer} must be another one than {text}.
+            The first sentence of {answer} must be something other than {text}.
             Could you avoid starting with the sentence {text}?
             Get to the point without starting with {text}.
             Please don't open {answer} with this sentence: {text}.

@@ -29,7 +29,7 @@ def _person(name: str, example: str, address: str) -> tuple[Form, ...]:
             """
             In {answer}, ADDRESS (EXAMPLE).
             Could you use the PERSON person (EXAMPLE) when you write this?
-            The PERSON person (EXAMPLE), please.
+            Please write in the PERSON person (EXAMPLE).
             {Answer} has to use the PERSON person (EXAMPLE).
             Please ADDRESS (EXAMPLE).
             """,

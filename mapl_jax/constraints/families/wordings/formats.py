@@ -45,7 +45,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Could you write {answer} with exactly {n:bullet point|bullet points}?
             There should be exactly {n:bullet point|bullet points} in {answer}.
             The number of bullet points in {answer} must be exactly {n}.
-            Please give {answer} exactly {n:bullet point|bullet points}.
+            Please put exactly {n:bullet point|bullet points} into {answer}.
             """,
         ),
     ),

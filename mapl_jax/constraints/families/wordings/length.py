@@ -265,7 +265,7 @@ paragraph should start with the word {plain}.
 and the first word of the {ordinal} paragraph should be {word}.
             Please write exactly {n:paragraph|paragraphs} with blank lines in between, and begin \
 the {ordinal} paragraph with {word}.
-            Split {answer} into exactly {n:paragraph|paragraphs} with blank lines. Start the \
+            Split {answer} into exactly {n:paragraph|paragraphs} with blank lines between. Start the \
 {ordinal} paragraph with the word {plain}.
             {Answer} must have exactly {n:paragraph|paragraphs}, separated by blank lines, and \
 the {ordinal} one must begin with the word {plain}.
@@ -285,8 +285,8 @@ and make {word} the first word of the {ordinal} one.
 {ordinal} one starting with {word}?
             Exactly {n:paragraph|paragraphs} separated by blank lines, please, with {word} as the \
 first word of the {ordinal} one.
-            Please divide {answer} into exactly {n:paragraph|paragraphs} with blank lines, and \
-let the {ordinal} one begin with the word {plain}.
+            Please divide {answer} into exactly {n:paragraph|paragraphs}, separated by blank \
+lines, and let the {ordinal} one begin with the word {plain}.
             Organise {answer} into exactly {n:paragraph|paragraphs}, separated by blank lines, \
 and begin the {ordinal} one with {word}.
             """,

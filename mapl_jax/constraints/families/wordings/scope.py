@@ -18,7 +18,7 @@ _SMALL_PART = form(
     """,
     """
     No more than {m:UNIT|UNITS} in the PART, please.
-    Could you write a PART of fewer than {n:UNIT|UNITS}?
+    Could you make the PART shorter than {n:UNIT|UNITS}?
     The PART may have up to {m:UNIT|UNITS}, but no more.
     Please keep the PART of {answer} under {n:UNIT|UNITS}.
     The PART needs to be shorter than {n:UNIT|UNITS}.
@@ -40,7 +40,7 @@ _LARGE_PART = form(
     """,
     """
     At least {n:UNIT|UNITS} in the PART, please.
-    Could you write a PART of {more} UNITS?
+    Could you make the PART {more} UNITS long?
     The PART of {answer} needs at least {n:UNIT|UNITS}.
     Please write a PART with at least {n:UNIT|UNITS}.
     The PART must be no shorter than {n:UNIT|UNITS}.
@@ -109,7 +109,7 @@ _ONE_SENTENCE = form(
     """,
     """
     Just one sentence in the PART, please.
-    Could you write a PART of a single sentence?
+    Could you make the PART a single sentence?
     There should be only one sentence in the PART.
     Please make the PART one sentence long.
     A single sentence is enough for the PART.
@@ -136,7 +136,7 @@ _IN_PART = form(
     """
     Could you include WHAT in the PART?
     Please make sure the PART contains WHAT.
-    There should be WHAT in the PART.
+    The PART has to contain WHAT.
     The PART of {answer} needs to have WHAT.
     Please put WHAT somewhere in the PART.
     """,
@@ -260,7 +260,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Each sentence of {answer} that has {more} words must contain a comma.
             Don't write any sentence of {more} words without a comma.
             No sentence of {more} words should be without a comma.
-            If you write a sentence of {more} words, can you use a comma in it?
+            If a sentence has {more} words, can you put a comma in it?
             I want a comma in every sentence that has {more} words.
             Sentences of {more} words must have at least one comma.
             """,
@@ -334,7 +334,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Not the shortest sentence first, please.
             Could you open with something other than the shortest sentence?
             The opening sentence should not be shorter than all the others.
-            Please put the shortest sentence somewhere else than first.
+            Please put the shortest sentence anywhere but first.
             {Answer} should not begin with its shortest sentence.
             """,
             negated=True,
@@ -358,7 +358,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             At least one exclamation mark after the first sentence, please.
             Could you end a later sentence than the first with an exclamation mark?
             There should be an exclamation mark somewhere after the first sentence.
-            Please include an exclamation mark after the first sentence of {answer}.
+            Please put an exclamation mark somewhere after the first sentence of {answer}.
             {Answer} needs an exclamation mark after its first sentence.
             """,
         ),
@@ -597,14 +597,14 @@ FORMS: dict[str, tuple[Form, ...]] = {
             If {answer} contains a question, there must be one before the last sentence.
             The last sentence must not be the only one that asks a question.
             If you want to ask something, can you do it before the last sentence?
-            I don't want the only question in the last sentence.
+            I don't want the only question to be in the last sentence.
             If you have questions, don't save all of them for the last sentence.
             """,
             """
             If there are questions, one before the last sentence, please.
             Could you ask any question before the last sentence?
             If there is a question, don't keep it for the very end.
-            Please don't ask your only question in the last sentence.
+            If you ask questions, please ask at least one before the last sentence.
             Not all the questions should come in the last sentence.
             """,
             negated=True,
@@ -625,7 +625,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Number the items if you write a list.
             """,
             """
-            If there is a list, a numbered one, please.
+            Please number the list, if there is one.
             Could you number the items if you use a list?
             Lists in {answer}, if any, should be numbered.
             Please use numbers, not bullets, for any list.
@@ -646,7 +646,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Don't number the items if you write a list.
             """,
             """
-            If there is a list, one with bullet points, please.
+            Please use bullet points for the list, if there is one.
             Could you use bullet points, not numbers, if you use a list?
             Lists in {answer}, if any, should have bullet points.
             Please use bullets, not numbers, for any list.

@@ -32,7 +32,7 @@ _LESS = form(
     Don't use more than {m:THING|THINGS}.
     {Answer} should have no more than {m:THING|THINGS}.
     {Answer} must contain fewer than {n:THING|THINGS}.
-    Limit yourself to {m:THING|THINGS}.
+    Don't go over {m:THING|THINGS}.
     Can you use no more than {m:THING|THINGS}?
     I want at most {m:THING|THINGS} in {answer}.
     A maximum of {m:THING|THINGS}, please.
@@ -139,7 +139,7 @@ _LONG = form(
     At least {n:THING|THINGS}NOTE, please.
     Please answer in no fewer than {n:THING|THINGS}NOTE.
     {Answer} should be no shorter than {n:THING|THINGS}NOTE.
-    I'd like to read at least {n:THING|THINGS}NOTE.
+    I'd like at least {n:THING|THINGS}NOTE.
     {Answer} needs to be {n:THING|THINGS} or longerNOTE.
     """,
     relation="at least",
