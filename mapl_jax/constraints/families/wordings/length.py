@@ -265,8 +265,8 @@ paragraph should start with the word {plain}.
 and the first word of the {ordinal} paragraph should be {word}.
             Please write exactly {n:paragraph|paragraphs} with blank lines in between, and begin \
 the {ordinal} paragraph with {word}.
-            Split {answer} into exactly {n:paragraph|paragraphs} with blank lines between. Start the \
-{ordinal} paragraph with the word {plain}.
+            Split {answer} into exactly {n:paragraph|paragraphs} with blank lines between. Start \
+the {ordinal} paragraph with the word {plain}.
             {Answer} must have exactly {n:paragraph|paragraphs}, separated by blank lines, and \
 the {ordinal} one must begin with the word {plain}.
             Can you write exactly {n:paragraph|paragraphs}, separated by blank lines, and start \
