@@ -1,8 +1,13 @@
 """One record: an object with named fields, of text that can be written again."""
 
 import json
+from typing import TypeGuard, cast
+
+import numpy as np
 
 from mapl_jax.data.parse import BadRecord
+
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def as_object(value: object) -> dict[str, object]:
@@ -46,3 +51,11 @@ def kind_of(value: object) -> str:
     names = {str: "text", list: "a list", dict: "an object", bool: "true/false", float: "a number"}
     names |= {int: "a number", type(None): "null"}
     return names.get(type(value), type(value).__name__)
+
+
+def is_finite(value: object) -> TypeGuard[float]:
+    """Whether it is a number, finite in fp32."""
+    try:
+        return type(value) in (int, float) and abs(cast(float, value)) <= LARGEST
+    except OverflowError:
+        return False

@@ -3,18 +3,38 @@
 import bz2
 import glob
 import gzip
+import io
 import lzma
 import os
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, cast
 
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.paths import local
 
-SUFFIXES = [".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"]  # `readers.register` adds
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst")  # behind any of these but .parquet
+SUFFIXES = [
+    ".jsonl",
+    ".ndjson",
+    ".json",
+    ".csv",
+    ".tsv",
+    ".parquet",
+    ".arrow",
+    ".feather",
+]  # `readers.register` adds
+# What may stand behind the endings of text, and what opens it.
+_OPENED: dict[str, Callable[[IO[bytes]], object]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".lzma": lzma.open,
+    ".zst": lambda file: _by_arrow(file, "zstd"),
+    ".lz4": lambda file: _by_arrow(file, "lz4"),
+}
+COMPRESSED = tuple(_OPENED)
 # Files of a folder that are no records and no mistake.
 _BESIDE = (".md", ".txt", ".py", ".html", ".yaml", ".yml", ".lock", ".png", ".svg", ".pdf", "")
 _METADATA = re.compile(
@@ -26,7 +46,7 @@ _SPLIT = re.compile(
     r"(?:[_-](?!part|shard|chunk|split|data|of)([a-z]+))?",
     re.IGNORECASE,
 )
-_OTHER_SPLITS = ("test", "validation", "valid", "val", "dev", "eval")
+OTHER_SPLITS = ("test", "validation", "valid", "val", "dev", "eval")
 _NUMBERED = re.compile(r"(.+)-\d{4,}-of-(\d{4,})")
 BUCKET = re.compile(r"[a-z][a-z0-9]*://")
 _SHARD = re.compile(r"samples-\d{5,}-of-(\d{5,})\.(?:jsonl|parquet)")
@@ -109,7 +129,8 @@ def looks_like_hub_name(name: str) -> bool:
 
 def kinds() -> str:
     """The known endings, in words."""
-    return f"{', '.join(SUFFIXES)}, and {', '.join(COMPRESSED)} behind them"
+    ends = f"{', '.join(SUFFIXES)}, and {', '.join(COMPRESSED)} behind them"
+    return f"{ends}; archives (.zip, .tar) have to be unpacked"
 
 
 def suffix(name: str) -> str:
@@ -117,31 +138,19 @@ def suffix(name: str) -> str:
     name = name.lower()
     packed = next((suffix for suffix in COMPRESSED if name.endswith(suffix)), "")
     found = next((x for x in SUFFIXES if name.removesuffix(packed).endswith(x)), "")
-    return "" if packed and found == ".parquet" else found
+    return "" if packed and found in (".parquet", ".arrow", ".feather") else found
 
 
 def unpacked(name: str, file: IO[bytes]) -> IO[bytes]:
-    """What a file holds, unpacked as its name says.
+    """What a file holds, unpacked as its name says."""
+    opened = next((_OPENED[end] for end in COMPRESSED if name.lower().endswith(end)), None)
+    return cast(IO[bytes], opened(file)) if opened else file
 
-    Raises:
-        UserError: the library for its kind is not there.
-    """
-    name = name.lower()
-    if name.endswith(".gz"):
-        return cast(IO[bytes], gzip.open(file, "rb"))
-    if name.endswith(".bz2"):
-        return cast(IO[bytes], bz2.open(file, "rb"))
-    if name.endswith(".xz"):
-        return cast(IO[bytes], lzma.open(file, "rb"))
-    if name.endswith(".zst"):
-        try:
-            import zstandard
-        except ImportError:
-            raise UserError(
-                f"{name} needs zstandard; pip install zstandard, or unpack it"
-            ) from None
-        return cast(IO[bytes], zstandard.open(file, "rb"))
-    return file
+
+def _by_arrow(file: IO[bytes], kind: str) -> io.BufferedReader:
+    import pyarrow as pa
+
+    return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(file, "r"), kind))
 
 
 def data_files(folder: Path) -> list[Path]:
@@ -204,7 +213,7 @@ def to_train_on(files: list[Path], folder: Path) -> list[Path]:
     """
     splits = {file: _split_of(file, folder) for file in sorted(files)}
     for file in files:  # hhtrain.jsonl beside hhtest.jsonl
-        for split in _OTHER_SPLITS:
+        for split in OTHER_SPLITS:
             if (
                 other := file.with_name(file.name.replace("train", split))
             ) != file and other in splits:

@@ -14,6 +14,7 @@ from typing import cast
 from mapl_jax.data.meaning import changes_meaning, is_missing, unread_fields
 from mapl_jax.data.parse import BadRecord, refuse_repeated
 from mapl_jax.data.values import by_rows, plain
+from mapl_jax.data.wrapped import by_columns, has_columns
 from mapl_jax.data.written import listed
 from mapl_jax.runtime.errors import UserError
 
@@ -352,8 +353,14 @@ def _texts(value: object) -> list[object]:
 def rows_of(source: object) -> Iterator[Mapping[str, object]]:
     """The records of what is in memory: a list, a data set, a data frame or table."""
     if isinstance(source, Mapping):
-        parts = ", ".join(map(str, source))
-        raise UserError(f"data must be a list of records, not an object with {parts}; give a part")
+        given = plain(source) if has_columns(source) else {}
+        if (rows := by_columns(cast(Mapping[str, object], given))) is None:
+            hint = "put it into a list" if "chosen" in source else "give a part"
+            given = ", ".join(map(str, source))
+            raise UserError(f"data must be a list of records, not an object with {given}; {hint}")
+        source = rows
+    if hasattr(source, "with_format"):  # a data set, whose rows may be made other things
+        source = source.with_format(None)
     columns = getattr(source, "columns", None)
     names = getattr(source, "column_names", columns)
     refuse_repeated([] if names is None else list(names), "data")
@@ -362,6 +369,9 @@ def rows_of(source: object) -> Iterator[Mapping[str, object]]:
     elif hasattr(source, "to_dicts"):
         source = source.to_dicts()
     elif columns is not None and hasattr(source, "to_dict"):
+        index = getattr(source, "index", None)
+        if hasattr(source, "reset_index") and any(getattr(index, "names", ())):
+            source = source.reset_index()  # these are columns
         source = source.to_dict("records")
     if not hasattr(source, "__iter__"):
         raise UserError(f"data must be a list of records, not {type(source).__name__}")

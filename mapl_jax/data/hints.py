@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from mapl_jax.data.forms import FORMS, PROMPT, fits_form
 from mapl_jax.data.meaning import is_spoken
+from mapl_jax.data.parse import BadRecord
 
 _ABOUT_REPLY = re.compile(r"score|rating|reward|model|source|reason|feedback|(?:^|[_.])id$")
 _REPLY = re.compile(
@@ -62,6 +63,46 @@ def mapping(record: Mapping[str, object], reads: _Reads) -> str:
 def judged(record: Mapping[str, object]) -> str:
     """The column that says whether a single reply is good, as KTO's data has it; or nothing."""
     return next((x for x in ("label", "kto_tag") if isinstance(record.get(x), bool)), "")
+
+
+def refuse_names(
+    record: Mapping[str, object],
+    fields: Mapping[str, object],
+    ignored: tuple[str, ...],
+    reads: _Reads,
+) -> None:
+    """Refuses a record whose chosen and rejected are names of replies that stand elsewhere in it.
+
+    Args:
+        fields: that were read of it.
+        ignored: columns that are left unread, whatever they hold.
+        reads: tries a mapping.
+    """
+    left = {k: x for k, x in record.items() if k not in ("chosen", "rejected", *ignored)}
+    names = {name.lower() for column, x in left.items() for name in _names(column, x)}
+    sides = [fields["chosen"], fields["rejected"]]
+    if all(isinstance(side, str | int) and str(side).strip().lower() in names for side in sides):
+        found = mapping(record, lambda guess: "choice=chosen" in guess and reads(guess))
+        raise BadRecord(
+            "names of replies",
+            f"chosen and rejected ({sides[0]!r}, {sides[1]!r}) seem to name replies that stand in "
+            f"other columns{found}; if they are the replies, remove those columns",
+        )
+
+
+def _names(column: str, value: object) -> Iterator[str]:
+    """What the replies in a column may be called: by its name, its end, a number or a field."""
+    if not _REPLY.search(column.lower()):
+        return
+    if isinstance(value, str):
+        yield column
+        yield from re.findall(r"(?:(?<=_)[A-Za-z]|\d+|(?<=[a-z])[A-Z])$", column)
+    elif isinstance(value, list):
+        yield from map(str, range(len(value)))
+        items = [item for item in value if isinstance(item, Mapping)]
+        yield from (str(x) for i in items for k, x in i.items() if not _REPLY.search(str(k)))
+    elif isinstance(value, Mapping):
+        yield from map(str, value)
 
 
 def _paths(record: Mapping[str, object], owner: str = "") -> Iterator[tuple[str, object]]:
@@ -122,7 +163,9 @@ def _asked(columns: Mapping[str, object], texts: list[str]) -> str:
     texts = sorted(texts, key=lambda path: -len(str(columns[path])))
     for part in (slice(None), slice(-1, None), slice(0, 1)):
         for name in _ASKED:
-            if found := next((x for x in texts if ".".join(x.split(".")[part]) == name), ""):
+            if found := next(
+                (x for x in texts if ".".join(x.lower().split(".")[part]) == name), ""
+            ):
                 return found
     return next((path for path, value in columns.items() if _ends_with_question(value)), "")
 

@@ -12,7 +12,9 @@ _MEANING = frozenset(
     "history turns dialog dialogue memory context contexts passage passages doc docs document "
     "documents tool tools function functions image images pixel media audio audios video videos "
     "reasoning think thinking thought thoughts persona prefix suffix prefill preamble steps "
-    "premise paragraph paragraphs transcript evidence excerpt scenario scratchpad schema".split()
+    "premise paragraph paragraphs transcript evidence excerpt scenario scratchpad schema past "
+    "previous chat attachment attachments knowledge background character facts examples exemplars "
+    "shots fewshot demos demonstrations options choices table tables post pre".split()
 )
 # ... but for what is only about it (image_count, instruction_id_list, tool_choice).
 _ABOUT = frozenset(

@@ -5,12 +5,10 @@ import functools
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from typing import NotRequired, TypedDict, TypeGuard, cast
-
-import numpy as np
+from typing import NotRequired, TypedDict
 
 from mapl_jax.data import forms, hints, tools
-from mapl_jax.data.fields import as_object, encodable, kind_of
+from mapl_jax.data.fields import as_object, encodable, is_finite, kind_of
 from mapl_jax.data.messages import (
     Message,
     messages_of,
@@ -24,7 +22,6 @@ from mapl_jax.data.parse import BadRecord
 from mapl_jax.data.written import listed, single_turns
 from mapl_jax.runtime.errors import UserError
 
-LARGEST = float(np.finfo(np.float32).max)
 Edge = tuple[int, int]  # of two responses
 _JUDGED = re.compile(r"\[*(\w+?)_?([<>=])[<>=]*_?(\w+)\]*")
 
@@ -57,7 +54,7 @@ class Demonstration(TypedDict):
 
 
 # What is wrong with a record where another mapping may read it.
-_OTHER_COLUMNS = ("no prompt", "bad chosen", "bad rejected")
+_OTHER_COLUMNS = ("no prompt", "bad chosen", "bad rejected", "bad responses")
 
 
 def pair_of(form: forms.Form | None, value: object, unread: set[str]) -> Pair:
@@ -110,6 +107,8 @@ def _read_pair(form: forms.Form | None, record: Mapping[str, object], unread: se
             raise BadRecord(f"no {key}", f"has no {key!r}; name its column in data.columns")
     given = [fields.get("prompt"), fields["chosen"], fields["rejected"]]
     fields["prompt"], fields["chosen"], fields["rejected"] = single_turns(given)
+    if found.columns is forms.PAIR.columns:
+        hints.refuse_names(record, fields, found.beside, functools.partial(_reads, record))
     prompt = prompt_in(fields)
     sides = [_several(fields[key], key) for key in ("chosen", "rejected")]
     if prompt is None:
@@ -387,11 +386,3 @@ def _margin(value: object) -> float:
             "bad margin", f"margin must be a finite number, not {shown}; mend or remove it"
         )
     return float(value)
-
-
-def is_finite(value: object) -> TypeGuard[float]:
-    """Whether it is a number, finite in fp32."""
-    try:
-        return type(value) in (int, float) and abs(cast(float, value)) <= LARGEST
-    except OverflowError:
-        return False

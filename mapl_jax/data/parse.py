@@ -1,6 +1,7 @@
 """One record of JSON from its bytes, or what is wrong with it."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -51,6 +52,19 @@ def value_of_json(line: bytes) -> object:
         )
     except RecursionError:
         return BadRecord("not JSON", "nested too deeply; mend or remove the line")
+
+
+def values_of_json(content: bytes) -> list[object] | None:
+    """Values of JSON that follow each other, of several lines each; None if there is more."""
+    text, found, end = content.decode("utf-8", "surrogateescape"), [], 0
+    decoder = json.JSONDecoder(object_pairs_hook=named_once)
+    try:
+        while (next_one := re.compile(r"\S").search(text, end)) is not None:
+            value, end = decoder.raw_decode(text, next_one.start())
+            found.append(value)
+    except (ValueError, RecursionError):
+        return None
+    return found
 
 
 def named_once(fields: list[tuple[str, object]]) -> object:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, cast
 
-from mapl_jax.data import hub, mixtures
+from mapl_jax.data import hub, mixtures, wrapped
 from mapl_jax.data.folders import (
     BUCKET,
     SUFFIXES,
@@ -32,7 +32,7 @@ from mapl_jax.data.folders import (
     to_train_on,
     unpacked,
 )
-from mapl_jax.data.parse import BadRecord, refuse_repeated, value_of_json
+from mapl_jax.data.parse import BadRecord, refuse_repeated, value_of_json, values_of_json
 from mapl_jax.data.values import plain
 from mapl_jax.runtime.errors import UserError
 
@@ -82,10 +82,10 @@ def read_entries(path: str | os.PathLike[str], *, seed: int = 0) -> Entries:
     """The entries of any source.
 
     Args:
-        path: a .jsonl, .json, .csv, .tsv or .parquet file, compressed or not, on the disk or in a
-            bucket; a folder of such files or one written by `datasets.save_to_disk`; a data set of
-            the hub, as `data.hub` has it; a pattern; or several of these with commas between. Of
-            one with a weight behind it, `a.jsonl:0.3`, that share of the records is read.
+        path: a .jsonl, .json, .csv, .tsv, .parquet or .arrow file, on the disk or in a bucket; a
+            folder of such files or one written by `datasets.save_to_disk`; a data set of the hub,
+            as `data.hub` has it; a pattern; or several of these with commas between. Of one with a
+            weight behind it, `a.jsonl:0.3`, that share of the records is read.
     """
     name = os.fspath(path)
 
@@ -192,38 +192,17 @@ def _line_entries(file: str, lines: IO[bytes]) -> Iterator[Entry]:
 
 
 def _json_entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
-    """A list of records, an object that wraps one, one record, or lines of them."""
+    """The records of one value, of several that follow each other, or of lines."""
     content = file.read().removeprefix(b"\xef\xbb\xbf")
     value = value_of_json(content)
     if isinstance(value, BadRecord):
-        if content.lstrip().startswith(b"["):
+        values = values_of_json(content)
+        if values is None and content.lstrip().startswith(b"["):
             raise UserError(f"{name}: {value}")
-        yield from _line_entries(name, io.BytesIO(content))
+        lines = _line_entries(name, io.BytesIO(content))
+        yield from lines if values is None else _numbered(name, values)
         return
-    if isinstance(value, dict):  # which may wrap a list, perhaps beside a version or a name
-        known = {"chosen", "rejected", "comparisons", "prompt"}
-        lists = [_rows(inner) for inner in value.values() if isinstance(inner, list)]
-        firsts = [next((x for x in inner if isinstance(x, dict)), {}) for inner in lists]
-        wrapped = [
-            inner
-            for inner, first in zip(lists, firsts, strict=True)
-            if (first and len(value) == 1) or known & first.keys()
-        ]
-        if len(wrapped) == 1 and not known & value.keys():
-            value = wrapped[0]
-    yield from _numbered(name, value if isinstance(value, list) else [value])
-
-
-def _rows(found: list[object]) -> list[object]:
-    """Records, each of which the hub's server of rows wraps once more: `{"row": ...}`."""
-    rows: list[object] = []
-    for item in found:
-        if not isinstance(item, dict) or not isinstance(item.get("row"), dict):
-            return found
-        cut = ", ".join(map(str, item.get("truncated_cells") or ()))
-        bad = BadRecord("cut cells", f"was cut by the server that gave it ({cut}); download it")
-        rows.append(bad if cut else item["row"])
-    return rows
+    yield from _numbered(name, wrapped.records_in(value))
 
 
 def _csv_entries(file: str, lines: IO[bytes], delimiter: str) -> Iterator[Entry]:
@@ -246,10 +225,10 @@ def _csv_entries(file: str, lines: IO[bytes], delimiter: str) -> Iterator[Entry]
             for number, row in enumerate(reader, 1):
                 where = f"{file}, record {number}"
                 if None in row or None in row.values():
-                    yield (
-                        where,
-                        BadRecord("wrong columns", "has more or fewer cells than the header"),
-                    )
+                    bad = BadRecord("wrong columns", "has more or fewer cells than the header")
+                    yield where, bad
+                elif all(name == cell.strip() for name, cell in row.items()):
+                    yield where, BadRecord("repeated header", "is the header again; remove it")
                 else:
                     yield where, _csv_values(row)
         except (UnicodeDecodeError, csv.Error) as error:
@@ -291,6 +270,19 @@ def _parquet_entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
         yield from _numbered(name, (plain(row) for batch in batches for row in batch.to_pylist()))
 
 
+def _arrow_entries(name: str, file: IO[bytes]) -> Iterator[Entry]:
+    """The rows of a file of Arrow's, which says how many it holds, or of a stream."""
+    import pyarrow.ipc
+
+    with _read_by_a_library(name, "Arrow"):
+        whole = file.read(6) == b"ARROW1"
+        file.seek(0)
+        opened = pyarrow.ipc.open_file(file) if whole else pyarrow.ipc.open_stream(file)
+        refuse_repeated(opened.schema.names, name)
+        batches = map(opened.get_batch, range(opened.num_record_batches)) if whole else opened
+        yield from _numbered(name, (plain(row) for batch in batches for row in batch.to_pylist()))
+
+
 @contextlib.contextmanager
 def _read_by_a_library(name: str, kind: str) -> Iterator[None]:
     """Whatever the library says of a file, which is of many kinds, becomes one."""
@@ -311,6 +303,8 @@ _READERS: dict[str, Reader] = {
     ".csv": functools.partial(_csv_entries, delimiter=","),
     ".tsv": functools.partial(_csv_entries, delimiter="\t"),
     ".parquet": _parquet_entries,
+    ".arrow": _arrow_entries,
+    ".feather": _arrow_entries,
 }
 _OWN = frozenset(_READERS)
 

@@ -23,9 +23,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NotRequired, TypedDict, cast, get_args
 
 from mapl_jax import constraints
-from mapl_jax.data.fields import as_object, encodable
+from mapl_jax.data.fields import as_object, encodable, is_finite
 from mapl_jax.data.messages import Message, prompt_of
-from mapl_jax.data.normalize import Pair, is_finite
+from mapl_jax.data.normalize import Pair
 from mapl_jax.data.parse import value_of_json
 from mapl_jax.data.readers import Entries, read_entries
 from mapl_jax.data.records import Ids

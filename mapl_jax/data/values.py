@@ -1,5 +1,6 @@
 """Values of libraries as values of JSON."""
 
+import contextlib
 import datetime
 import decimal
 from collections.abc import Mapping
@@ -29,9 +30,10 @@ def plain(value: object, depth: int = 0) -> object:
     if isinstance(value, float):
         return None if value != value else float(value)
     if isinstance(value, np.ndarray):
-        return plain(value.tolist())
+        return plain(list(value) if value.dtype.names else value.tolist())
     if isinstance(value, np.generic):
-        return plain(value.item())
+        names = value.dtype.names  # of a row with fields
+        return plain(dict(zip(names, value.item(), strict=True)) if names else value.item())
     if isinstance(value, Mapping):
         return {str(name): plain(part, depth + 1) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -41,6 +43,9 @@ def plain(value: object, depth: int = 0) -> object:
     for method in ("as_py", "to_dict", "to_pylist"):
         if hasattr(value, method):
             return plain(getattr(value, method)(), depth + 1)
+    if isinstance(value, bytes):  # as some programs store text in Parquet
+        with contextlib.suppress(UnicodeDecodeError):
+            return value.decode("utf-8")
     if isinstance(value, decimal.Decimal):
         return plain(float(value))
     if isinstance(value, datetime.date | datetime.time):

@@ -20,11 +20,35 @@ from support import PAIR, write_lines
 LINE = json.dumps(PAIR).encode()
 TSV = b"id\tprompt\tchosen\trejected\tmargin\na\tHow are you?\tFine.\tBad.\t1.5\n"
 
+
+def packed(kind: str, content: bytes = LINE) -> bytes:
+    """Content as another program packs it, in two frames."""
+    frames = []
+    for part in (content[:9], content[9:]):
+        sink = pa.BufferOutputStream()
+        with pa.CompressedOutputStream(sink, kind) as file:
+            file.write(part)
+        frames.append(sink.getvalue().to_pybytes())
+    return b"".join(frames)
+
+
+def arrow(open_file) -> bytes:
+    """The pair as an Arrow file or stream."""
+    sink = pa.BufferOutputStream()
+    table = pa.Table.from_pylist([PAIR])
+    with open_file(sink, table.schema) as file:
+        file.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
 SAME = {
     "a.jsonl.gz": gzip.compress(LINE),
     "a.json.gz": gzip.compress(b"[" + LINE + b"]"),
     "a.jsonl.bz2": bz2.compress(LINE),
     "a.ndjson.xz": lzma.compress(LINE),
+    "a.jsonl.lzma": lzma.compress(LINE, lzma.FORMAT_ALONE),
+    "a.jsonl.zst": packed("zstd"),
+    "a.csv.lz4": packed("lz4", TSV.replace(b"\t", b",")),
     "a.JSONL": LINE,
     "a.tsv": TSV,
     "a.tsv.gz": gzip.compress(TSV),
@@ -34,6 +58,15 @@ SAME = {
     "versioned.json": b'{"version": "1.0", "data": [' + LINE + b"]}",
     "described.json": b'{"data": [' + LINE + b'], "meta": {"by": "us"}, "tags": ["a"]}',
     "lines.json": LINE,
+    "printed.json": json.dumps(PAIR, indent=1).encode() + b"\n",
+    "splits.json": b'{"train": [' + LINE + b'], "test": [' + LINE + b"]}",
+    "by_id.json": json.dumps({PAIR.get("id", "a"): PAIR}).encode(),
+    "columns.json": json.dumps({k: [x] for k, x in PAIR.items()}).encode(),
+    "pandas.json": pd.DataFrame([PAIR]).to_json().encode(),
+    "split.json": pd.DataFrame([PAIR]).to_json(orient="split").encode(),
+    "a.arrow": arrow(pa.ipc.new_file),
+    "a.feather": arrow(pa.ipc.new_file),
+    "stream.arrow": arrow(pa.ipc.new_stream),
     "semicolons.csv": TSV.replace(b"\t", b";"),
     "bars.csv": b"sep=|\r\n" + TSV.replace(b"\t", b"|"),
     "tabs.csv": TSV,
@@ -73,7 +106,7 @@ def test_the_name_of_a_parquet_file_is_no_pattern(name, tmp_path):
     assert pair["id"] == name
 
 
-@pytest.mark.parametrize("name", ["a.jsonl.bz2", "a.ndjson.xz"])
+@pytest.mark.parametrize("name", ["a.jsonl.bz2", "a.ndjson.xz", "a.jsonl.zst", "a.csv.lz4"])
 def test_a_damaged_file_is_named(name, tmp_path):
     (tmp_path / name).write_bytes(SAME[name][:-9])
     with pytest.raises(UserError, match=f"{name}: (cut off|cannot read)"):
@@ -108,6 +141,19 @@ def test_a_column_that_is_named_twice_is_refused(tmp_path):
     for source in (tmp_path / "a.csv", tmp_path / "a.parquet", table, frame):
         with pytest.raises(UserError, match="names column 'prompt' twice; rename one"):
             load_pairs(source)
+
+
+def test_a_header_that_comes_again_is_no_record(tmp_path):
+    (tmp_path / "a.tsv").write_bytes(TSV + TSV)
+    with pytest.raises(UserError, match=r"record 2: is the header again; remove it"):
+        read_pairs(tmp_path / "a.tsv")
+    assert len(read_pairs(tmp_path / "a.tsv", on_error="skip").records) == 1
+
+
+def test_archives_are_to_be_unpacked(tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"PK")
+    with pytest.raises(UserError, match=r"archives \(.zip, .tar\) have to be unpacked"):
+        read_pairs(tmp_path / "a.zip")
 
 
 def test_lists_in_cells_are_lists(tmp_path):
@@ -222,8 +268,8 @@ def test_splits_beside_other_files_have_to_be_chosen(tmp_path):
 
 def test_a_file_of_an_unread_kind_is_named(tmp_path):
     pairs(tmp_path, a_jsonl=1)
-    (tmp_path / "b.arrow").write_bytes(b"?")
-    with pytest.raises(UserError, match=r"holds b.arrow, which cannot be read"):
+    (tmp_path / "b.xlsx").write_bytes(b"?")
+    with pytest.raises(UserError, match=r"holds b.xlsx, which cannot be read"):
         read_pairs(tmp_path)
 
 

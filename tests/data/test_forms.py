@@ -487,3 +487,65 @@ def test_what_was_left_out_is_counted(tmp_path, capsys):
     path = write_lines(tmp_path / "a.jsonl", PAIR, {**PAIR, "rejected": ""})
     load_pairs(path, on_error="skip")
     assert "2 records read, 1 kept, 1 dropped (empty rejected 1)" in capsys.readouterr().out
+
+
+def test_what_is_in_memory_is_read_as_rows_whatever_holds_it():
+    import datasets
+
+    record = {**PAIR, "margin": 1.5}
+    frame = pd.DataFrame([record])
+    data = datasets.Dataset.from_list([record])
+    for source in (
+        frame.set_index("prompt"),  # an index with a name is a column
+        {name: [value] for name, value in record.items()},
+        data[:1],
+        data.with_format("arrow"),
+        data.with_format("pandas"),
+        frame.to_records(index=False),
+        [{name: str(x).encode() if name != "margin" else x for name, x in record.items()}],
+    ):
+        (pair,) = load_pairs(source)
+        assert (pair["prompt"][0]["content"], pair["margin"]) == (PAIR["prompt"], 1.5)
+    with pytest.raises(UserError, match="put it into a list"):
+        load_pairs(PAIR)
+
+
+NAMED = [
+    ({"response_a": "x", "response_b": "y"}, "A", "B", "responses=response_a|response_b,choice"),
+    ({"response_1": "x", "response_2": "y"}, "response_2", "response_1", "choice=chosen"),
+    ({"responses": ["x", "y"]}, 1, 0, "responses=responses,choice=chosen"),
+    ({"completions": [{"model": "m", "text": "x"}, {"model": "n", "text": "y"}]}, "n", "m", ""),
+    ({"answers": {"left": "x", "right": "y"}}, "left", "right", ""),
+]
+
+
+@pytest.mark.parametrize(("columns", "chosen", "rejected", "hint"), NAMED)
+def test_names_of_replies_are_not_replies(columns, chosen, rejected, hint):
+    record = {"prompt": "q", **columns, "chosen": chosen, "rejected": rejected}
+    with pytest.raises(UserError, match="seem to name replies") as raised:
+        load_pairs([record])
+    assert hint in str(raised.value)
+    if "|" in hint:
+        (pair,) = load_pairs(
+            [record], columns="prompt=prompt," + hint.partition(",")[0] + ",choice=chosen"
+        )
+        assert pair["chosen"] == "x"
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [{"response_a": "x", "response_b": "y"}, {"tags": ["a", "b"]}, {"answers": ["B", "A"]}],
+)
+def test_short_replies_are_replies(beside):
+    (pair,) = load_pairs([{"prompt": "A or C?", "chosen": "C", "rejected": "0", **beside}])
+    assert pair["chosen"] == "C"
+
+
+@pytest.mark.parametrize(
+    "name", ["knowledge", "past_turns", "options", "attachments", "pre_prompt"]
+)
+def test_more_names_that_change_what_is_answered(name):
+    record = {"prompt": "q", "chosen": "a", "rejected": "b", name: ["the sea is green"]}
+    with pytest.raises(UserError, match=f"has a column '{name}' that is not read"):
+        load_pairs([record])
+    assert load_pairs([{**record, "prompt": "q: the sea is green"}])  # it stands in what is read
