@@ -99,12 +99,13 @@ def filling(shared: str, own: Path) -> Iterator[Path]:
 
 
 def _is_cache(folder: Path) -> bool:
-    """Whether a folder has the lock of a cache, or holds nothing but what a cache does."""
+    """Whether a folder holds what a cache does: nothing else, or a lock and other things too."""
     lock = folder / "lock"
     if lock.exists() and (not lock.is_file() or lock.stat().st_size):
         raise UserError(f"{lock} is not of this package, which would write over it; move it")
-    rest = (path for path in folder.iterdir() if not path.name.startswith("."))
-    return lock.exists() or all(path.is_dir() and files.sealed(path) is not None for path in rest)
+    rest = [path for path in folder.iterdir() if path != lock and not path.name.startswith(".")]
+    own = [path.is_dir() and files.sealed(path) is not None for path in rest]
+    return all(own) or (lock.exists() and any(own))
 
 
 def shared_folder(name: str) -> Path:

@@ -31,6 +31,7 @@ from mapl_jax.runtime import (
     files,
     help,
     mistakes,
+    paths,
     plugins,
     settings,
     signals,
@@ -126,6 +127,7 @@ def launch(
     if not debug:
         _quiet_libraries()
     try:
+        paths.here()
         sys.argv[1:] = command.normal(sys.argv[1:])
         if _HELP & set(sys.argv[1:]):
             _print_help(command)

@@ -117,7 +117,10 @@ def _free(path: Name, inputs: Iterable[Name]) -> Path:
     if there != target and not there.is_dir():
         raise UserError(f"cannot write {path}: {there} is a file and no folder")
     if not os.access(there if there.is_dir() else there.parent, os.W_OK):
-        raise UserError(f"cannot write {path}: no permission for the folder {there}")
+        raise UserError(
+            f"cannot write {path}: no permission for the folder {there}, or it is on a file system "
+            "that is read-only"
+        )
     return target
 
 

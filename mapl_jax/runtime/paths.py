@@ -70,7 +70,14 @@ def brief(text: str) -> str:
     return text if len(text) <= _LONG else f"{text[: _LONG // 2]}...{text[-_LONG // 2 :]}"
 
 
+def here() -> Path:
+    """The folder that this process works in."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise UserError("the folder this was started in was removed; go to another one") from None
+
+
 def shown(path: Path) -> str:
     """A path as people read it: from the folder they are in, if it is below that."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+    return str(path.relative_to(here()) if path.is_relative_to(here()) else path)

@@ -34,7 +34,7 @@ from mapl_jax.study import measures, pages, running, tables
 from mapl_jax.study.arms import Arm
 from mapl_jax.study.measures import ANSWERED, LONGER, MEASURES, Estimate, Measure, Test
 from mapl_jax.study.running import Job
-from mapl_jax.study.settings import Settings
+from mapl_jax.study.settings import Settings, check
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +86,9 @@ def study(config: ConfigDict, folder: Path, command: str) -> list[tables.Part]:
     Returns:
         The numbers, as they were written.
     """
-    from_section(Settings, config.to_dict())
+    check(from_section(Settings, config.to_dict()))
     arms = all_arms.chosen(config.arms)
+    all_arms.named(config.once)
     own = run_folder.RunFolder(folder, ["data", "data.lock", "runs"])
     folder = own.path
     inputs = sources.local_names(config.data.train, config.data.test)

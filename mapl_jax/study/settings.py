@@ -1,12 +1,18 @@
 """What a config says of a study."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 
 from mapl_jax import train
 from mapl_jax.data.settings import SourceSettings
 from mapl_jax.runtime import plugins, settings
+from mapl_jax.runtime.config import load_config
+from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.settings import setting
 from mapl_jax.synthesis.settings import Settings as SynthesisSettings
+from mapl_jax.training import trainer, trunk
+from mapl_jax.training.settings import check_objectives
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,3 +66,32 @@ class Settings:
 
     def __post_init__(self) -> None:
         settings.check(self, "")
+        check_objectives(self)
+
+
+def check(study: Settings) -> None:
+    """Makes sure that the runs of a study mean something, before any work."""
+    # Policies start from the run `sft` where they name no model.
+    runs = {
+        "reward": study.reward,
+        "sft": study.sft,
+        "dpo": dataclasses.replace(study.dpo, sft=study.sft),
+    }
+    for name, run in runs.items():
+        with _within(name):
+            trainer.check(run)
+            trunk.check(run)
+    for name in settings.fields_of(Presets):
+        with _within(f"presets.{name}"):
+            preset = getattr(study.presets, name)
+            found = load_config(preset).to_dict().get("objective")
+            if found != name:
+                raise UserError(f"{preset!r} has the objective {found}; name a preset of {name}")
+
+
+@contextlib.contextmanager
+def _within(section: str) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{section}: {error}") from None

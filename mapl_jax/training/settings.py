@@ -10,6 +10,7 @@ from mapl_jax.models.config import DTYPES, ModelSettings
 from mapl_jax.models.decoder import REMAT
 from mapl_jax.models.lora import Lora
 from mapl_jax.runtime import plugins, settings
+from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.settings import setting
 from mapl_jax.training.objective import OBJECTIVES, LossSettings
 from mapl_jax.training.optimizers import OptimizerSettings
@@ -164,6 +165,7 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         settings.check(self, "")
+        check_objectives(self)
 
     @property
     def makes_start(self) -> bool:
@@ -173,6 +175,14 @@ class RunSettings:
     def settled(self: Run) -> Run:
         """The same with what `demo` says, where the run makes the model that it starts from."""
         return settings.replace(self, self.demo) if self.makes_start else self
+
+
+def check_objectives(settings: object) -> None:
+    """Makes sure that a section which is named after an objective trains just that."""
+    for name in OBJECTIVES:
+        run = getattr(settings, name, None)
+        if isinstance(run, RunSettings) and run.objective != name:
+            raise UserError(f"{name}.objective is {run.objective!r}; it must be {name!r} here")
 
 
 def run_settings(config: Mapping[str, object]) -> RunSettings:

@@ -35,3 +35,12 @@ def test_a_path_is_expanded(tmp_path, monkeypatch):
     assert paths.local("~/run") == tmp_path / "home" / "run"
     assert paths.local("new/../run") == tmp_path.resolve() / "run"
     assert str(paths.local("runs/a b'\"é")) == "runs/a b'\"é"
+
+
+def test_a_working_folder_that_is_gone_is_said(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(UserError, match="the folder this was started in was removed"):
+        paths.here()
+    monkeypatch.chdir(tmp_path)

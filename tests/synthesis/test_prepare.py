@@ -152,6 +152,10 @@ def test_a_cache_lies_in_no_folder_of_something_else(tmp_path):
     for name in (str(tmp_path / "mine"), str(tmp_path / "mine" / "notes" / "..")):
         with pytest.raises(UserError, match=r"data\.cache: .* holds other files than"):
             cache.filling(name, tmp_path / "own").__enter__()
+    # A file that happens to have the name of a lock makes no cache of a folder.
+    (tmp_path / "mine" / "lock").touch()
+    with pytest.raises(UserError, match=r"data\.cache: .* holds other files than"):
+        cache.filling(str(tmp_path / "mine"), tmp_path / "own").__enter__()
     # What a study prepares has no lock yet.
     cache.write(tmp_path / "study" / "samples-0", lambda part: None)
     with cache.filling(str(tmp_path / "study"), tmp_path):
