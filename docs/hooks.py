@@ -49,8 +49,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Links of a page as they are on GitHub become those of the site."""
-    return linked(markdown, page.file.src_uri, files.src_uris)
+    """A page as it is on GitHub becomes one of the site."""
+    return linked(plain_fences(markdown), page.file.src_uri, files.src_uris)
+
+
+def plain_fences(markdown: str) -> str:
+    """Fences without what tests read behind the language: the site would not take them for code."""
+    return re.sub(r"^(```\w+) .*$", r"\1", markdown, flags=re.MULTILINE)
 
 
 def linked(markdown: str, page: str, pages: Container[str]) -> str:

@@ -34,7 +34,7 @@ def run_example(name):
     (test,) = doctest.DocTestFinder(recurse=False).find(getattr(mapl_jax, name), name, globs=names)
     assert test.examples
     report = []
-    doctest.DocTestRunner().run(test, out=report.append, clear_globs=False)
+    doctest.DocTestRunner(verbose=False).run(test, out=report.append, clear_globs=False)
     assert not report, "".join(report)
     return test.globs
 

@@ -139,6 +139,13 @@ def test_links_between_pages_hold_on_github_and_on_the_site(hooks):
     assert hooks.linked("[a](../docs/data.md)", "launch.md", pages) == "[a](data.md)"
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_fences_have_nothing_on_the_site_but_their_language(hooks, page):
+    # The site takes ```jsonl prompt=a,chosen=b for text, and all up to the next fence for code.
+    fences = re.findall(r"^```(.*)$", hooks.plain_fences(page.read_text("utf-8")), re.MULTILINE)
+    assert all(re.fullmatch(r"\w*", fence) for fence in fences)
+
+
 def test_the_page_of_the_api_has_every_public_name(hooks):
     page = hooks.api()
     for name, module in hooks.PUBLIC.items():

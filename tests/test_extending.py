@@ -57,7 +57,7 @@ def my_module(tmp_path_factory):
 def test_the_example_of_a_register_says_what_happens(function):
     (test,) = doctest.DocTestFinder(recurse=False).find(function, "register", globs={})
     report = []
-    doctest.DocTestRunner().run(test, out=report.append)
+    doctest.DocTestRunner(verbose=False).run(test, out=report.append)
     assert test.examples and not report, "".join(report)
 
 

@@ -98,9 +98,9 @@ def _forest(comparison: Comparison, names: Mapping[Key, str]) -> Forest | None:
     shown = [x for x in shown if math.isfinite(x.low)]
     if not shown:
         return None
-    # Wide intervals of few comparisons leave the strip; otherwise all else would look like nothing.
-    middle = float(np.median([max(abs(x.low), abs(x.high)) for x in shown]))
-    reach = max(0.03, middle, *(abs(x.value) for x in shown))
+    # The widest intervals, of few comparisons, are cut; otherwise all else would look like nothing.
+    ends = [max(abs(x.low), abs(x.high)) for x in shown]
+    reach = max(0.03, min(max(ends), 2 * float(np.median(ends))), *(abs(x.value) for x in shown))
     rows = [
         (name, [_strip(x.get(key), i + 1, reach) for i, x in enumerate(comparison.differences)])
         for key, name in names.items()

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
+from mapl_jax.losses import LEVELS
 from mapl_jax.runtime.console import text_table
 from mapl_jax.study.measures import Estimate, Measure
 
@@ -62,16 +63,16 @@ def text(part: Part) -> str:
 
 
 def conclusions(part: Part) -> list[str]:
-    """A sentence an arm: where it differs from base alone by more than the interval, where not."""
+    """A sentence an arm: in which accuracies it differs from base alone, and in which not."""
     lines = []
     for row in part.rows:
         differs: list[str] = []
         alike: list[str] = []
         for measure in part.measures:
             difference = row.differences.get(measure.name)
-            if measure.name not in MAIN or not measure.percent or difference is None:
+            if measure.name.split(",")[0] not in LEVELS or measure.name not in MAIN:
                 continue
-            if math.isnan(difference.mean):
+            if difference is None or math.isnan(difference.mean):
                 continue
             value, low, high = (100 * x for x in (difference.mean, difference.low, difference.high))
             line = f"{measure.name} {value:+.1f} [{low:+.1f}, {high:+.1f}]"

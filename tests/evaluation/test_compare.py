@@ -1,6 +1,7 @@
 """Runs side by side: paired where the data is the same, and said where it is not."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -261,3 +262,15 @@ def test_a_digest_names_what_samples_say_and_not_their_order():
     both = stored.digests([sample("a"), sample("b"), sample("a", level="intra")])
     assert both["base"] == one["base"] and set(both) == {"base", "intra"}
     assert set(stored.digests([sample("a", level="")])) == {"responses"}
+
+
+def test_a_gap_of_three_points_is_drawn_with_its_whole_interval(tmp_path):
+    # All intervals are about as wide, so none is cut at the ends of the scale.
+    first, second = scored(300, noise=0), scored(300, noise=0, shift=0.08)
+    runs = [folder(tmp_path / name, x, held_out=SAME) for name, x in (("a", first), ("b", second))]
+    comparison.compare_runs(runs, tmp_path / "compare.html", resamples=200)
+    page = (tmp_path / "compare.html").read_text()
+    reach = float(re.search(r"on a scale from −([\d.]+) to", page)[1])
+    intervals = re.findall(r"<title>[+-][\d.]+ \[([-+\d.]+), ([-+\d.]+)\] points", page)
+    assert intervals
+    assert max(abs(float(end)) for pair in intervals for end in pair) <= reach + 0.05 < 10

@@ -35,3 +35,11 @@ def test_the_table_on_top_has_a_row_an_arm():
     head, row = tables.main_table(part(base=estimate(0.01, -0.02, 0.03)))
     assert head[:2] == ["arm", "base"]
     assert [cell.strip() for cell in row[:2]] == ["all", "80.0 [70.0, 90.0]"]
+
+
+def test_conclusions_are_of_accuracies_and_the_rest_stands_in_the_table():
+    shown = part(**{"inter": estimate(0.2, 0.1, 0.3), "raised by kept": estimate(0.2, 0.1, 0.3)})
+    assert tables.conclusions(shown) == [
+        "all against base alone: inter +20.0 [+10.0, +30.0] points."
+    ]
+    assert "raised by kept" in tables.main_table(shown)[0]
