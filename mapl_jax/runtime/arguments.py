@@ -104,7 +104,10 @@ def overrides(file: str) -> list[str]:
         texts = _texts(found, f"--overrides={file}: ", iter(range(_MOST)))
         return [f"--config.{name}={text}" for name, text in texts]
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise UserError(f"--overrides={file}: {' '.join(str(error).split())}") from None
+        mark = getattr(error, "problem_mark", None)  # of YAML
+        said = getattr(error, "problem", None) or getattr(error, "strerror", None) or str(error)
+        line = f"line {mark.line + 1}: " if mark else ""
+        raise UserError(f"--overrides={file}: {line}{' '.join(said.split())}") from None
 
 
 def _texts(

@@ -16,14 +16,14 @@ def explain(
     Args:
         error: what absl, ml_collections or the config file raised.
     """
-    path = given("config", arguments).partition(":")[0]
-    named = any(argument.startswith("--config=") for argument in arguments)
-    if named and not os.path.isfile(path):
-        return f"config file not found: {path or '(no name)'}; try --config={config}"
     errors = list(chain(error))
     for each in errors:
         if isinstance(each, UserError):
             return str(each)
+    path = given("config", arguments).partition(":")[0]
+    named = any(argument.startswith("--config=") for argument in arguments)
+    if named and not os.path.isfile(path):
+        return f"config file not found: {path or '(no name)'}; try --config={config}"
     for each in errors:
         if isinstance(each, SyntaxError):
             return f"{each.filename or path}, line {each.lineno}: {each.msg}"

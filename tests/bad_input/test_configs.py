@@ -111,6 +111,10 @@ ARGUMENTS = {
     "text for a count": (("{rm}", "--config.train.steps=many"), r"train\.steps.*many"),
     "fraction for a count": (("{rm}", "--config.train.steps=1.5"), r"train\.steps.*1\.5"),
     "text for a number": (("{rm}", "--config.train.eps=small"), r"train\.eps.*small"),
+    "no such file of overrides": (
+        ("--config=rm:tiny", "--overrides=no.yaml"),
+        r"--overrides=no\.yaml: No such file",
+    ),
     "a word without dashes": (("{rm}", "train.jsonl"), "unexpected argument 'train.jsonl'"),
     "unknown flag": (("{rm}", "--work_dir=x"), "(?i)unknown .*flag.*work_dir"),
     "one dash, one letter": (("{rm}", "-w", "x"), "(?i)unknown .*flag.*w"),

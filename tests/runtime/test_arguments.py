@@ -116,7 +116,7 @@ def laughs(first, opens, closes):
     "name, text, message",
     [
         ("a.toml", "seed = ", "a.toml: Invalid value"),
-        ("a.yaml", "a: [", "a.yaml: while parsing"),
+        ("a.yaml", "a: 1\nb: [2\n", r"a.yaml: line 3: expected ',' or '\]'"),
         ("a.yaml", "- 1", "a.yaml: it must hold fields"),
         ("a.yaml", "", "a.yaml: it must hold fields"),
         ("a.yaml", "seed:", "a.yaml: seed is None; it must be text, a number or true, false"),
@@ -131,7 +131,7 @@ def laughs(first, opens, closes):
         ("a.yaml", "seed: 0x" + "f" * 4000, "a.yaml: Exceeds the limit"),
         ("a.toml", "a = " + "[" * 5000, "a.toml: it has more than 2000 lines, or 4096 characters"),
         ("a.yaml", "#\n" * 2001, "a.yaml: it has more than 2000 lines"),
-        ("none.toml", None, "none.toml: .*No such file"),
+        ("none.toml", None, "none.toml: No such file"),
     ],
 )
 def test_a_file_that_holds_no_fields_is_named(name, text, message, tmp_path):
