@@ -50,12 +50,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """A page as it is on GitHub becomes one of the site."""
-    return linked(plain_fences(markdown), page.file.src_uri, files.src_uris)
+    return linked(plain_code(markdown), page.file.src_uri, files.src_uris)
 
 
-def plain_fences(markdown: str) -> str:
-    """Fences without what tests read behind the language: the site would not take them for code."""
-    return re.sub(r"^(```\w+) .*$", r"\1", markdown, flags=re.MULTILINE)
+def plain_code(markdown: str) -> str:
+    """Code as the site reads it.
+
+    Fences have no more than their language, or they would be no fences. A bar within a code span
+    of a table is one without a backslash, which only GitHub needs.
+    """
+    markdown = re.sub(r"^(```\w+) .*$", r"\1", markdown, flags=re.MULTILINE)
+    return re.sub(r"`[^`\n]+`", lambda span: span[0].replace(r"\|", "|"), markdown)
 
 
 def linked(markdown: str, page: str, pages: Container[str]) -> str:

@@ -97,7 +97,7 @@ find_python() {
     local name
     for name in ${PYTHON:+"$PYTHON"} python3.13 python3.12 python3.11 python3; do
         if command -v "$name" >/dev/null &&
-            "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+            "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             printf '%s' "$name"
             return
         fi
