@@ -91,8 +91,8 @@ def parse_slice(text: str) -> Slice:
     kind, _, shape = text.partition(":")
     if kind not in CHIPS or not re.fullmatch(r"\d+(x\d+)*", shape):
         raise UserError(
-            f"--topology is {text!r}; write the kind of chip ({', '.join(CHIPS)}) and the slice, "
-            "such as v5e:4x4, v5p:2x2x4 or gpu:8"
+            f"--topology is {repr(text) if text else 'missing'}; write the kind of chip "
+            f"({', '.join(CHIPS)}) and the slice, such as v5e:4x4, v5p:2x2x4 or gpu:8"
         )
     sizes = shape.split("x")
     chips = MOST_CHIPS + 1 if max(map(len, sizes)) > 9 else math.prod(map(int, sizes))

@@ -377,7 +377,7 @@ COMMANDS = {
         ("--config.output={out}",),
         "unknown preset 'huge'",
     ),
-    "plan for nothing": ("plan", "rm", (), "--topology is ''; write the kind of chip"),
+    "plan for nothing": ("plan", "rm", (), "--topology is missing; write the kind of chip"),
     "plan for an unknown chip": ("plan", "rm", ("--topology=v9:4x4",), "--topology is 'v9:4x4'"),
     "plan for no shape": ("plan", "rm", ("--topology=gpu:many",), "--topology is 'gpu:many'"),
     "two measurements": (
