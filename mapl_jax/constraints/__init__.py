@@ -48,10 +48,13 @@ from mapl_jax.constraints.registry import (
     unregister,
     validate,
 )
-from mapl_jax.constraints.requests import Request, unasked
+from mapl_jax.constraints.requests import COARSE, FINE, FINEST, Request, unasked
 
 __all__: Sequence[str] = (
     "AT_LEAST",
+    "COARSE",
+    "FINE",
+    "FINEST",
     "LESS_THAN",
     "RELATIONS",
     "Asked",

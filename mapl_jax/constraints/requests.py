@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mapl_jax.constraints.amounts import LESS_THAN
 from mapl_jax.constraints.base import Bounds, Demands
 from mapl_jax.constraints.parameters import Params
 from mapl_jax.constraints.registry import family_of
@@ -19,6 +20,8 @@ from mapl_jax.constraints.text.statistics import view
 from mapl_jax.constraints.text.words import root
 
 _ANY: Bounds = (0, math.inf)
+COARSE, FINE, FINEST = range(3)
+"""How much speaks against an instruction (`unasked`)."""
 
 
 def _any_of(text: str) -> re.Pattern[str]:
@@ -60,10 +63,16 @@ _FACT = _any_of(
 _REQUEST = _any_of(
     r"""please|i(?:'d| would) like (?:you|to (?:know|learn|hear|see|ask|get|find)|an?|some|more|the)
     |i (?:want|need|wanna)|i(?:'m| am) (?:looking|trying|wondering
-    |curious|interested)|help|let me know|wondering|any (?:ideas|tips|other|suggestions|advice)|what
-    |how|why|who|where|when|which|can you|could you|would you|do you|tell|give|show|explain|write
+    |curious|interested)|help me|let me know|wondering|any (?:ideas|tips|other|suggestions|advice)
+    |can you|could you|would you|do you|tell|give|show|explain|write
     |list|describe|suggest|recommend|name|teach|find|compare|create|make me|give me|go ahead|is it
     |is there|are there"""
+)
+# A question without its mark.
+_ASKING = re.compile(
+    r"(?:^|[.!,;:\n]|\b(?:and|but|so|ok|okay|well|also|then|alright))\s*"
+    r"\b(?:what|how|why|who|where|when|which)\b",
+    re.I,
 )
 # What is asked for even along with thanks.
 _ORDER = _any_of(
@@ -75,8 +84,9 @@ _CLOSING = _any_of(
     |(?:good)?bye|good ?night|see you|talk to you|makes sense|i see
     |got it|appreciate (?:it|that|this|the|your)|will do|i agree|good (?:idea|to know|advice
     |point)|great idea|that(?:'s| is) (?:all|great|good|awesome|cool|interesting|helpful|fine
-    |true|perfect)|(?:sounds|looks|seems) (?:good|great|like|perfect|delicious|fun|nice
-    |wonderful)"""
+    |true|perfect|what)|(?:sounds|looks|seems) (?:good|great|like|perfect|delicious|fun|nice
+    |wonderful)|i(?:['\u2019]ll| will| may| might| guess i)|i(?:['\u2019]d| would) have to
+    |can't wait|very true|i found"""
 )
 # Between persons, once what is said for the sake of asking is left out.
 _PERSONAL = _any_of(r"i|i'm|i'd|i've|me|my|mine|we|us|our|you|your|tips|advice|how to|recipes?")
@@ -101,6 +111,20 @@ _SERIOUS = _any_of(
     |terroris\w+|slave\w*
     |crash\w*|emergenc\w+|lost my|passed away|illness|harm\w*|racis\w+|violence|violent|crimes?"""
 )
+# One who says so needs help, and gives no rules.
+_DISTRESS = _any_of(
+    r"""suicid\w*|kill (?:myself|himself|herself)|hurt(?:ing)? myself|self.harm|want to die
+    |hallucinat\w*|hear(?:ing)? voices|voices (?:that|who|in my)
+    |i(?:['\u2019]m| am| feel|['\u2019]ve been| have been)(?: so| very| really| feeling)?
+    (?:depressed|hopeless|worthless|desperate|scared|suicidal|abused|raped|grieving|overdos\w+)
+    |panic attacks?|overdosed?|chest pains?|miscarriage|hit(?:s|ting)? me|abus(?:es|ed|ing) me
+    |my \w+ (?:died|passed away|is dying|has cancer|was killed|was murdered)"""
+)
+# The words of the user about the length of what is to be written.
+_SIZED = _any_of(
+    r"""paragraphs?|sentences?|in (?:a few|one|two|three|\d+) words|edit|rewrite|rephrase|proofread
+    |shorten\w*|concise|shorter|longer|summari[sz]e|summary|translate|brief(?:ly)?"""
+)
 _HOW_TO = _any_of(r"how (?:do|can|could|should|would|to)|why")
 # What takes more than a few words to say.
 _ROOMY = _any_of(
@@ -110,6 +134,35 @@ _ROOMY = _any_of(
 _OPINION = _any_of(
     r"""you|your|should|best|better|good|worth|favorite|opinion|think|recommend\w*|suggest\w*|advice
     |tips|ideas|like|fun|nice"""
+)
+_CREATIVE = "stor(?:y|ies)|poems?|letter|speech|essay|lyrics|rap|songs? about|jokes?|eulogy|toast"
+_ADVICE = (
+    r"should|better|worth|recommend\w*|suggest\w*|advice|tips|ideas?|opinion|think|favorite|best"
+)
+_OF_ONE = "(?:should|can|could|do|would|must|may|will|am|if) (?:i|we)|i|i'm|i've|i'd|my|our|me"
+# What the request has to speak of where few would mind to be asked for it, by family.
+_SUITED: Mapping[str, re.Pattern[str]] = {
+    "detectable_content:first_person": _any_of(rf"you|your|yours|{_ADVICE}|{_CREATIVE}|{_OF_ONE}"),
+    "detectable_content:hedges": _any_of(
+        rf"{_ADVICE}|{_OF_ONE}|would|could|will|why|likely|mean|chances?|might|possible|future|how"
+        r"|what (?:can|do|are|happens)|cause\w*|good|any|some|learn|help|ways?|you"
+    ),
+    "detectable_content:fillers": _any_of(
+        rf"you|your|{_OF_ONE}|{_ADVICE}|{_CREATIVE}|fun|like|good|why"
+    ),
+    "detectable_content:duties": _any_of(
+        rf"{_OF_ONE}|{_ADVICE}|need|must|how|what|why|is|are|safe\w*|rules?|prevent|avoid|have to"
+    ),
+}
+# Of these nothing is asked where many parts are wanted.
+_OF_TALK = tuple(
+    f"detectable_content:{name}"
+    for name in ("contractions", "fillers", "first_person", "second_person")
+)
+_ASKS_BACK = (
+    "punctuation:question_marks",
+    "startend:question_end",
+    "scope:first_sentence_question",
 )
 _SENTENCE = re.compile(r"[^.?!\n]+[.?!]*")
 # The least that may be the most, of an answer in many parts and of one that needs some room; and
@@ -178,17 +231,21 @@ class Request:
     @functools.cached_property
     def asks(self) -> bool:
         """Whether there is something to answer: not thanks, goodbye, or a remark in passing."""
+        if _DISTRESS.search(self.last):
+            return False
         if _QUESTION_MARKS.search(self.last) or not self.reply:
             return True
-        if _REQUEST.search(self.last):
+        if _REQUEST.search(self.last) or _ASKING.search(self.last):
             return _ORDER.search(self.last) is not None or not _CLOSING.search(self.last)
         asked_back = _QUESTION_MARKS.search(self.reply[-200:]) is not None
         return asked_back and not _CLOSING.search(self.last)
 
-    def unasked(self, demands: Demands, *, lenient: bool = False) -> str | None:
+    def unasked(self, demands: Demands, taste: int = FINE) -> str | None:
         """Why nobody would ask for this with the request; None if nothing speaks against it."""
         bounds = demands.bounds
-        if lenient:
+        if not self.asks and demands.phrases:
+            return "there is no topic"
+        if taste < FINE:
             return None if self._fact else self._too_little(bounds)
         numbers = bounds.get("numbers", _ANY)
         if numbers[1] == 0 and self._numbers:
@@ -227,12 +284,14 @@ class Request:
             return "examples are what it asks for"
         if self._fact and not wanted.isdisjoint(_PARTS):
             return "the answer is short"
-        if not self.asks and (demands.phrases or not wanted.isdisjoint(_OF_A_TOPIC)):
+        if not self.asks and not wanted.isdisjoint(_OF_A_TOPIC):
             return "there is no topic"
         return None
 
     def _too_little(self, bounds: Mapping[str, Bounds]) -> str | None:
         for name, (low, high) in bounds.items():
+            if name in _ROOM and self._sized:
+                return "it says how long the answer is to be"
             if name == "characters" and self._dense:
                 low, high = low * _DENSITY, high * _DENSITY
             least, most = _SMALLEST.get(name, (0, 0))
@@ -259,9 +318,34 @@ class Request:
                 return f"it speaks of {word!r}"
         return None
 
+    def suits(self, family: str, demands: Demands) -> bool:
+        """Whether many would ask for it; `unasked` says what nobody would."""
+        if demands.phrases and not all(root(word) in self._said_roots for word in demands.phrases):
+            return False
+        if family in _ASKS_BACK and (self._waits or self._listed):
+            return False
+        if family in _OF_TALK and self._listed:
+            return False
+        pattern = _SUITED.get(family)
+        return pattern is None or pattern.search(_FRAME.sub("", self.last)) is not None
+
+    @functools.cached_property
+    def _waits(self) -> bool:
+        """Whether the user has answered a question, or insists, and waits for the answer."""
+        answered = "?" in self.reply[-200:] and "?" not in self.last
+        return answered or self.earlier.count("?\n") > 3
+
+    @functools.cached_property
+    def _sized(self) -> bool:
+        return _SIZED.search(self.last) is not None
+
     @functools.cached_property
     def _dense(self) -> bool:
         return _DENSE.search(self.last) is not None
+
+    @functools.cached_property
+    def _said_roots(self) -> frozenset[str]:
+        return frozenset(view(self.said).roots)
 
     @functools.cached_property
     def _roots(self) -> frozenset[str]:
@@ -313,13 +397,19 @@ class Request:
         return self._yes_or_no or _FACT.search(self._question) is not None
 
 
-def unasked(id: str, params: Params, request: Request, *, lenient: bool = False) -> str | None:
+def unasked(id: str, params: Params, request: Request, taste: int = FINE) -> str | None:
     """Why nobody would ask for this with a request; None if nothing speaks against it.
 
     Args:
-        lenient: only lengths that the answer cannot have speak against it.
+        taste: COARSE: only what the answer cannot have speaks against it; FINE: also what nobody
+            asks for there; FINEST: also what few do.
 
     Raises:
         ValueError: unknown id.
     """
-    return request.unasked(family_of(id).demands(params), lenient=lenient)
+    demands = family_of(id).demands(params)
+    reason = request.unasked(demands, taste)
+    wanted = not params.get("negated") and params.get("relation") != LESS_THAN
+    if reason is None and taste > FINE and wanted and not request.suits(id, demands):
+        return "few would ask for it there"
+    return reason

@@ -37,7 +37,7 @@ class Draw:
         families: ids to draw from.
         corpus: says which families to try first and which arguments to leave out.
         request: what the responses answer, if that is known.
-        lenient: take what few would ask for with the request, too.
+        taste: how much speaks against an instruction (`constraints.unasked`).
         refused: families whose arguments said nothing, once for every time.
     """
 
@@ -45,7 +45,7 @@ class Draw:
     rng: np.random.Generator
     corpus: Corpus
     request: constraints.Request | None = None
-    lenient: bool = False
+    taste: int = constraints.FINEST
     refused: list[str] = dataclasses.field(default_factory=list)
 
     def contrast(self, family: str, kept_by: str, broken_by: str) -> Params | None:
@@ -65,7 +65,7 @@ class Draw:
             if params is None or not constraints.is_natural(family, params):
                 return None
             if self.request is not None and constraints.unasked(
-                family, params, self.request, lenient=self.lenient
+                family, params, self.request, self.taste
             ):
                 continue
             if self.corpus.informative(family, params):

@@ -10,11 +10,17 @@ form follows its abstract and arXiv 2502.00814, appendix E.2. The loss can be to
 
 import dataclasses
 
+from mapl_jax import constraints
 from mapl_jax.data.samples import Comparison, comparison
 from mapl_jax.synthesis.corpus import Arguments
 from mapl_jax.synthesis.draw import Draw, Twins
 
-_TRIES = 4
+# How to draw again where too few have come about: with which taste, and whether on any side.
+_AGAIN = (
+    *((constraints.FINEST, False),) * 2,
+    *((constraints.FINE, False),) * 2,
+    (constraints.FINE, True),
+)
 
 
 def instructions(chosen: str, rejected: str, k: int, draw: Draw, least: int = 0) -> Twins:
@@ -24,24 +30,24 @@ def instructions(chosen: str, rejected: str, k: int, draw: Draw, least: int = 0)
     more frequent side are taken, too; where none does, one that few would ask for with the request.
     """
 
-    def propose(family: str, _: bool) -> Arguments | None:
-        arguments = opposed(family, chosen, rejected, draw)
-        taken = arguments is not None and draw.corpus.takes(family, arguments, draw.rng)
-        return arguments if taken else None
+    def attempt(count: int, taste: int, any_side: bool = False) -> Twins:
+        """Draws up to so many; on any side, or on none more often than on the other."""
+        of_taste = dataclasses.replace(draw, taste=taste)
 
-    def any_side(family: str, _: bool) -> Arguments | None:
-        return opposed(family, chosen, rejected, draw)
+        def propose(family: str, _: bool) -> Arguments | None:
+            arguments = opposed(family, chosen, rejected, of_taste)
+            if arguments is None or any_side or draw.corpus.takes(family, arguments, draw.rng):
+                return arguments
+            return None
 
-    twins = draw.twins(k, propose)
-    for attempt in (*[propose] * (_TRIES - 1), any_side):
+        return draw.twins(count, propose)
+
+    twins = attempt(k, constraints.FINEST)
+    for taste, any_side in _AGAIN:
         if len(twins[0]) >= least:
             return twins
-        others = draw.twins(least, attempt)
-        twins = max(twins, others, key=lambda them: len(them[0]))
-    if twins[0]:
-        return twins
-    lenient = dataclasses.replace(draw, lenient=True)
-    return draw.twins(1, lambda family, _: opposed(family, chosen, rejected, lenient))
+        twins = max(twins, attempt(least, taste, any_side), key=lambda them: len(them[0]))
+    return twins if twins[0] else attempt(1, constraints.COARSE, any_side=True)
 
 
 def opposed(family: str, chosen: str, rejected: str, draw: Draw) -> Arguments | None:

@@ -10,6 +10,8 @@ response, and the other prompt may describe a mixture. Each case comes up half o
 a prompt that agrees with itself is as often the better as the worse one.
 """
 
+import dataclasses
+
 from mapl_jax import constraints
 from mapl_jax.data import samples
 from mapl_jax.data.samples import Comparison, Params
@@ -27,9 +29,10 @@ def instructions(response: str, partner: str, k: int, draw: Draw) -> Twins:
     """
     rng = draw.rng
     all_kept = bool(rng.random() < 0.5)
+    fine = dataclasses.replace(draw, taste=constraints.FINE)
 
     def contrast(family: str, kept_by: str, broken_by: str) -> Params | None:
-        params = draw.contrast(family, kept_by, broken_by)
+        params = fine.contrast(family, kept_by, broken_by)
         if params is not None and not constraints.check(family, params, kept_by):
             raise BrokenPromise(f"{family} {params} was to be kept by: {kept_by}")
         return params

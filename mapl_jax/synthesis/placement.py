@@ -36,7 +36,7 @@ _LEADS = (
     "Requirements:",
     "Please stick to the following:",
     "Keep the following in mind:",
-    "A few requirements:",
+    "Some requirements:",
     "Some rules for your answer:",
 )
 _MARKS = ("- ", "- ", "* ", "#. ", "#. ", "(#) ", "")

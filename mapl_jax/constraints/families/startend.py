@@ -46,9 +46,7 @@ _CHATTY_TOO = CHATTY | frozenset(
 )
 
 # What people ask no sentence to begin with.
-SENTENCE_OPENERS = frozenset(
-    "i you it this that these there they we the so and but if also".split()
-)
+SENTENCE_OPENERS = frozenset("i it this there the so and but".split())
 
 # What people ask an answer to begin with without saying what to answer, and what they ask to leave
 # out there.

@@ -22,14 +22,14 @@ def _person(name: str, example: str, address: str) -> tuple[Form, ...]:
             Use the PERSON person (EXAMPLE) in {answer}.
             {Answer} must use the PERSON person (EXAMPLE).
             Make sure to use the PERSON person (EXAMPLE).
-            Can you use the PERSON person (EXAMPLE)?
+            Can you write {answer} in the PERSON person (EXAMPLE)?
             I'd like {answer} to use the PERSON person (EXAMPLE).
             Write {answer} using the PERSON person (EXAMPLE).
             """,
             """
             In {answer}, ADDRESS (EXAMPLE).
-            Could you use the PERSON person (EXAMPLE) when you write this?
-            Please write in the PERSON person (EXAMPLE).
+            Could you use the PERSON person (EXAMPLE) in {answer}?
+            Please put {answer} in the PERSON person (EXAMPLE).
             {Answer} has to use the PERSON person (EXAMPLE).
             Please ADDRESS (EXAMPLE).
             """,
@@ -43,13 +43,13 @@ def _person(name: str, example: str, address: str) -> tuple[Form, ...]:
             Write {answer} without the PERSON person (EXAMPLE).
             {Answer} must not contain any PERSON-person pronouns (EXAMPLE).
             Leave out all PERSON-person pronouns (EXAMPLE).
-            Can you avoid the PERSON person (EXAMPLE)?
+            Can you avoid the PERSON person (EXAMPLE) in {answer}?
             I don't want any PERSON-person pronouns (EXAMPLE) in {answer}.
             Do not write in the PERSON person (EXAMPLE).
             """,
             """
             No PERSON-person pronouns (EXAMPLE), please.
-            Could you write this without the PERSON person (EXAMPLE)?
+            Could you write {answer} without the PERSON person (EXAMPLE)?
             Make sure {answer} never uses the PERSON person (EXAMPLE).
             Please keep the PERSON person (EXAMPLE) out of {answer}.
             There should be no PERSON-person pronouns (EXAMPLE) in {answer}.
@@ -75,14 +75,14 @@ def _one_of(kind: str, words: str) -> tuple[Form, ...]:
             {Answer} should use at least one of the KIND WORDS.
             {Answer} must include one of the KIND WORDS.
             Include at least one of the KIND WORDS.
-            Can you use one of the KIND WORDS?
+            Can you use one of the KIND WORDS in {answer}?
             I want {answer} to use one of the KIND WORDS.
             I'd like you to use one of the KIND WORDS.
             Make sure to use at least one of the KIND WORDS.
             Use one of the KIND WORDS somewhere in {answer}.
             """,
             """
-            Could you use at least one of the KIND WORDS?
+            Could you use at least one of the KIND WORDS in {answer}?
             Please include one of the KIND WORDS in {answer}.
             Somewhere in {answer}, use one of the KIND WORDS.
             {Answer} has to use one of the KIND WORDS.
@@ -97,13 +97,13 @@ def _one_of(kind: str, words: str) -> tuple[Form, ...]:
             {Answer} should not use any of the KIND WORDS.
             {Answer} must not include any of the KIND WORDS.
             Use none of the KIND WORDS.
-            Can you avoid the KIND WORDS?
+            Can you avoid the KIND WORDS in {answer}?
             I don't want any of the KIND WORDS in {answer}.
             Don't include any of the KIND WORDS.
-            Never use any of the KIND WORDS in {answer}.
+            Answer without using any of the KIND WORDS.
             """,
             """
-            Could you write without any of the KIND WORDS?
+            Could you write {answer} without any of the KIND WORDS?
             Please keep the KIND WORDS out of {answer}.
             Make sure {answer} uses none of the KIND WORDS.
             I'd rather you used none of the KIND WORDS.
@@ -271,13 +271,13 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Use contractions ("don't", "it's") in {answer}.
             {Answer} must use contractions like "don't" or "it's".
             Make sure to use contractions ("don't", "it's").
-            Can you use contractions like "don't" or "it's"?
+            Can you use contractions like "don't" or "it's" in {answer}?
             I'd like you to use contractions ("don't", "it's").
             Write {answer} with contractions, such as "don't" or "it's".
             """,
             """
             Contractions like "don't" or "it's", please.
-            Could you use contractions such as "don't" or "it's"?
+            Could you use contractions such as "don't" or "it's" in {answer}?
             There should be contractions ("don't", "it's") in {answer}.
             Please write it with contractions ("don't", "it's").
             Put contractions like "don't" or "it's" in {answer}.
@@ -292,7 +292,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             {Answer} should not contain any contractions ("don't", "it's").
             Write {answer} without contractions ("don't", "it's").
             {Answer} must not use contractions such as "don't" or "it's".
-            Can you avoid contractions like "don't" or "it's"?
+            Can you avoid contractions like "don't" or "it's" in {answer}?
             I don't want any contractions ("don't", "it's") in {answer}.
             Avoid using contractions like "don't" or "it's".
             """,
@@ -307,7 +307,9 @@ FORMS: dict[str, tuple[Form, ...]] = {
         ),
     ),
     "detectable_content:first_person": _person(
-        "first", '"I", "me", "my"', "speak in the first person"
+        "first", '"I", "me", "my"', "write in the first person"
     ),
-    "detectable_content:second_person": _person("second", '"you", "your"', "speak to me directly"),
+    "detectable_content:second_person": _person(
+        "second", '"you", "your"', "write in the second person"
+    ),
 }

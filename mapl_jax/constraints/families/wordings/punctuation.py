@@ -11,16 +11,16 @@ _A_QUESTION = form(
     Please ask me at least one question (with a question mark).
     {Answer} should ask at least one question, with a question mark.
     {Answer} must include at least one question (with a question mark).
-    Ask me a question in {answer} (with a question mark).
+    Ask a question in {answer} (with a question mark).
     Make sure to ask at least one question, with a question mark.
-    Can you ask me at least one question (with a question mark)?
+    Can you ask me at least one question in {answer} (with a question mark)?
     I'd like {answer} to ask at least one question (with a question mark).
     Include a question in {answer}, with a question mark.
     """,
     """
     There should be at least one question in {answer}, with a question mark.
     At least one question, please, with a question mark.
-    Could you include a question (with a question mark)?
+    Could you include a question in {answer} (with a question mark)?
     Please make sure that {answer} asks at least one question (with a question mark).
     Somewhere in {answer}, ask a question (with a question mark).
     """,
@@ -36,13 +36,13 @@ _AN_EXCLAMATION = form(
     {Answer} must sound lively, with at least one exclamation mark.
     Use at least one exclamation mark.
     Use one or more exclamation marks in {answer}.
-    Can you sound enthusiastic and use at least one exclamation mark?
+    Can you make {answer} sound enthusiastic, with at least one exclamation mark?
     I'd like some enthusiasm, with at least one exclamation mark.
     Put some energy into {answer} with at least one exclamation mark.
     """,
     """
     Some enthusiasm, please, with at least one exclamation mark.
-    Could you sound excited and use an exclamation mark?
+    Could you make {answer} sound excited and use an exclamation mark?
     Make sure to sound lively, with at least one exclamation mark.
     Please use at least one exclamation mark in {answer}.
     There should be some excitement in {answer}, with at least one exclamation mark.

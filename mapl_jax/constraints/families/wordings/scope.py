@@ -215,12 +215,12 @@ FORMS: dict[str, tuple[Form, ...]] = {
             The first sentence of {answer} must be a question.
             Make the first sentence a question.
             Ask a question in the first sentence.
-            Can you start with a question?
+            Can you start {answer} with a question?
             I want {answer} to start with a question.
             Open with a question.
             """,
             """
-            Could you open with a question?
+            Could you open {answer} with a question?
             The opening sentence should be a question.
             Please make your first sentence a question.
             A question for the first sentence, please.
@@ -236,16 +236,16 @@ FORMS: dict[str, tuple[Form, ...]] = {
             The first sentence of {answer} must not be a question.
             Don't open with a question.
             Don't ask a question in the first sentence.
-            Can you start with something other than a question?
+            Can you answer without starting with a question?
             I don't want {answer} to start with a question.
-            Begin with a sentence that is not a question.
+            Avoid opening with a question.
             """,
             """
-            Could you open with something that isn't a question?
+            Could you answer without opening with a question?
             The opening sentence should not be a question.
             Please make sure your first sentence isn't a question.
             No question for the first sentence, please.
-            {Answer} must begin with a sentence that isn't a question.
+            {Answer} shouldn't begin with a question.
             """,
             negated=True,
         ),

@@ -13,12 +13,12 @@ _NONE = form(
     No THINGS in {answer}, please.
     Can you write {answer} without any THINGS?
     I don't want any THINGS in {answer}.
-    Leave out any THINGS.
+    Don't include any THINGS.
     """,
     """
     No THINGS, please.
     There should be no THINGS in {answer}.
-    Could you avoid using THINGS?
+    Could you avoid using THINGS in {answer}?
     Make sure {answer} has no THINGS.
     Please keep {answer} free of THINGS.
     """,
@@ -33,7 +33,7 @@ _LESS = form(
     {Answer} should have no more than {m:THING|THINGS}.
     {Answer} must contain fewer than {n:THING|THINGS}.
     Don't go over {m:THING|THINGS}.
-    Can you use no more than {m:THING|THINGS}?
+    Can you use no more than {m:THING|THINGS} in {answer}?
     I want at most {m:THING|THINGS} in {answer}.
     A maximum of {m:THING|THINGS}, please.
     Use {m:THING|THINGS} at most.

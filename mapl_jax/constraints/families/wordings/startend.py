@@ -128,12 +128,12 @@ FORMS: dict[str, tuple[Form, ...]] = {
                 {Answer} must begin with OPENERS.
                 Start off with OPENERS.
                 Open with OPENERS.
-                Can you start with OPENERS?
+                Can you start {answer} with OPENERS?
                 I want {answer} to open with OPENERS.
                 Make {answer} start with OPENERS.
                 """,
                 """
-                Could you begin with OPENERS?
+                Could you begin {answer} with OPENERS?
                 Please start off with OPENERS.
                 The first word should be OPENERS.
                 Begin {answer} with OPENERS.
@@ -147,14 +147,14 @@ FORMS: dict[str, tuple[Form, ...]] = {
                 {Answer} should not start with OPENERS.
                 Please don't open {answer} with OPENERS.
                 {Answer} must not begin with OPENERS.
-                Never start with OPENERS.
+                Please don't start with OPENERS.
                 Don't begin with OPENERS.
                 Can you answer without opening with OPENERS?
                 I don't want {answer} to open with OPENERS.
                 Avoid starting with OPENERS.
                 """,
                 """
-                Could you not start with OPENERS?
+                Could you answer without starting with OPENERS?
                 Please begin with something other than OPENERS.
                 Go straight to the answer; don't open with OPENERS.
                 The first word should not be OPENERS.
@@ -238,15 +238,15 @@ FORMS: dict[str, tuple[Form, ...]] = {
             No sentence should start with the word {plain}.
             Please don't start any sentence with {word}.
             Avoid sentences that start with the word {plain}.
-            {Answer} must not have any sentence that begins with {word}.
-            Never use the word {plain} at the beginning of a sentence.
-            Can you avoid starting sentences with {word}?
+            No sentence in {answer} should begin with {word}.
+            Don't use the word {plain} at the beginning of a sentence.
+            Can you answer without starting any sentence with {word}?
             I don't want any sentence to begin with the word {plain}.
-            {Answer} should not include a sentence starting with the word {plain}.
+            Don't let any sentence start with the word {plain}.
             """,
             """
             No sentence may open with the word {plain}.
-            Could you avoid beginning any sentence with the word {plain}?
+            Could you answer without beginning any sentence with the word {plain}?
             Don't make {word} the first word of any sentence.
             Please make sure no sentence starts with {word}.
             There should be no sentence in {answer} that starts with {word}.
@@ -306,7 +306,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Finish with a question.
             {Answer} should end with a question.
             Please end {answer} with a question.
-            {Answer} must end with a question mark.
+            {Answer} must end with a question.
             Make the last sentence a question.
             Can you end {answer} with a question?
             I want {answer} to end with a question.
@@ -327,9 +327,9 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Do not finish with a question.
             {Answer} should not end with a question.
             Please don't end {answer} with a question.
-            {Answer} must not end with a question mark.
+            {Answer} must not end with a question.
             Don't make the last sentence a question.
-            Can you end {answer} with something other than a question?
+            Can you answer without ending on a question?
             I don't want {answer} to end with a question.
             Don't close {answer} by asking a question.
             The last sentence of {answer} should not be a question.
