@@ -143,15 +143,8 @@ _OF_ONE = "(?:should|can|could|do|would|must|may|will|am|if) (?:i|we)|i|i'm|i've
 # What the request has to speak of where few would mind to be asked for it, by family.
 _SUITED: Mapping[str, re.Pattern[str]] = {
     "detectable_content:first_person": _any_of(rf"you|your|yours|{_ADVICE}|{_CREATIVE}|{_OF_ONE}"),
-    "detectable_content:hedges": _any_of(
-        rf"{_ADVICE}|{_OF_ONE}|would|could|will|why|likely|mean|chances?|might|possible|future|how"
-        r"|what (?:can|do|are|happens)|cause\w*|good|any|some|learn|help|ways?|you"
-    ),
     "detectable_content:fillers": _any_of(
         rf"you|your|{_OF_ONE}|{_ADVICE}|{_CREATIVE}|fun|like|good|why"
-    ),
-    "detectable_content:duties": _any_of(
-        rf"{_OF_ONE}|{_ADVICE}|need|must|how|what|why|is|are|safe\w*|rules?|prevent|avoid|have to"
     ),
 }
 # Of these nothing is asked where many parts are wanted.
@@ -276,7 +269,9 @@ class Request:
             return "it is of no person"
         if "examples" in demands.bounds and self._fact:
             return "a fact has no examples"
-        if not wanted.isdisjoint(("fillers", "character:!")) and _SERIOUS.search(self.said[-2000:]):
+        if not wanted.isdisjoint(("fillers", "contractions", "character:!")) and _SERIOUS.search(
+            self.said[-2000:]
+        ):
             return "it is a grave matter"
         if not self.asks and "first sentence" in demands.about:
             return "any answer is meant"
