@@ -269,9 +269,7 @@ class Request:
             return "it is of no person"
         if "examples" in demands.bounds and self._fact:
             return "a fact has no examples"
-        if not wanted.isdisjoint(("fillers", "contractions", "character:!")) and _SERIOUS.search(
-            self.said[-2000:]
-        ):
+        if not wanted.isdisjoint(("fillers", "character:!")) and self._grave:
             return "it is a grave matter"
         if not self.asks and "first sentence" in demands.about:
             return "any answer is meant"
@@ -319,7 +317,7 @@ class Request:
             return False
         if family in _ASKS_BACK and (self._waits or self._listed):
             return False
-        if family in _OF_TALK and self._listed:
+        if family in _OF_TALK and (self._listed or (family == _OF_TALK[0] and self._grave)):
             return False
         pattern = _SUITED.get(family)
         return pattern is None or pattern.search(_FRAME.sub("", self.last)) is not None
@@ -329,6 +327,10 @@ class Request:
         """Whether the user has answered a question, or insists, and waits for the answer."""
         answered = "?" in self.reply[-200:] and "?" not in self.last
         return answered or self.earlier.count("?\n") > 3
+
+    @functools.cached_property
+    def _grave(self) -> bool:
+        return _SERIOUS.search(self.said[-2000:]) is not None
 
     @functools.cached_property
     def _sized(self) -> bool:
