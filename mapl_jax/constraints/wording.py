@@ -315,7 +315,12 @@ def words_slots(key: str) -> dict[str, Slot]:
     return {
         "the_words": the("and"),
         "the_words_or": the("or"),
-        "these_words": Slot(f"(?:this|these) {_KINDS}", these, lambda text: {}),
+        "these_words": Slot(
+            f"(?:this|these) {_KINDS}",
+            these,
+            lambda text: {},
+            possible=lambda params: len(parameter.of(params)) > 1,  # A list of one is stiff.
+        ),
         "listed": Slot(
             pattern=f"{_ITEM}(?:, {_ITEM})*",
             write=lambda params, rng: joined(parameter.of(params), ", ", rng),

@@ -19,7 +19,7 @@ from mapl_jax.synthesis.draw import Draw, Twins
 _AGAIN = (
     *((constraints.FINEST, False),) * 2,
     *((constraints.FINE, False),) * 2,
-    (constraints.FINE, True),
+    *((constraints.FINE, True),) * 2,
 )
 
 

@@ -95,7 +95,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             {Answer} must contain {the_words}.
             Make sure to use {the_words}.
             Can you work {the_words} into {answer}?
-            Use {the_words} in {answer}.
+            Use {these_words} in {answer}: {listed}.
             I'd like {answer} to include {the_words}.
             Mention {the_words} at least once.
             """,
@@ -103,7 +103,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Don't forget to use {the_words}.
             Could you include {the_words} somewhere?
             Please make sure that {answer} contains {the_words}.
-            Work {the_words} into {answer}.
+            Work {these_words} into {answer}: {listed}.
             I want to see {the_words} in {answer}.
             """,
         ),
@@ -117,7 +117,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Avoid {the_words}.
             {Answer} should not contain {the_words_or}.
             {Answer} must not include {the_words_or}.
-            Answer without using {the_words_or}.
+            Avoid {these_words} in {answer}: {listed}.
             Can you answer without using {the_words_or}?
             I don't want {the_words_or} in {answer}.
             Write {answer} without {the_words_or}.
@@ -126,7 +126,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Leave out {the_words}.
             Could you avoid using {the_words_or}?
             Please keep {the_words} out of {answer}.
-            Never use {the_words_or} in {answer}.
+            Never use {these_words}: {listed}.
             Make sure {answer} doesn't contain {the_words_or}.
             """,
         ),
