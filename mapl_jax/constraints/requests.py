@@ -147,6 +147,8 @@ _SUITED: Mapping[str, re.Pattern[str]] = {
         rf"you|your|{_OF_ONE}|{_ADVICE}|{_CREATIVE}|fun|like|good|why"
     ),
 }
+# What many are told not to begin sentences with.
+_OPENERS = frozenset(f"word:{word}" for word in "i it this there the so and but".split())
 # Of these nothing is asked where many parts are wanted.
 _OF_TALK = tuple(
     f"detectable_content:{name}"
@@ -311,8 +313,12 @@ class Request:
                 return f"it speaks of {word!r}"
         return None
 
-    def suits(self, family: str, demands: Demands) -> bool:
+    def suits(self, family: str, params: Params, demands: Demands) -> bool:
         """Whether many would ask for it; `unasked` says what nobody would."""
+        if family == "startend:sentence_opening":
+            return not _OPENERS.isdisjoint(demands.about)
+        if params.get("negated") or params.get("relation") == LESS_THAN:
+            return True
         if demands.phrases and not all(root(word) in self._said_roots for word in demands.phrases):
             return False
         if family in _ASKS_BACK and (self._waits or self._listed):
@@ -406,7 +412,6 @@ def unasked(id: str, params: Params, request: Request, taste: int = FINE) -> str
     """
     demands = family_of(id).demands(params)
     reason = request.unasked(demands, taste)
-    wanted = not params.get("negated") and params.get("relation") != LESS_THAN
-    if reason is None and taste > FINE and wanted and not request.suits(id, demands):
+    if reason is None and taste > FINE and not request.suits(id, params, demands):
         return "few would ask for it there"
     return reason

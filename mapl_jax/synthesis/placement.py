@@ -67,7 +67,8 @@ _FROM_NOW_ON = (
 _COMMAND = re.compile(
     r"(?:Use|Don't use|Do not use|Write|Don't write|Include|Avoid|Leave|Keep|Limit|Make|Mention|Put"
     r"|Start|Begin|Don't start|Don't begin|Do not begin|End|Finish|Close|Don't end|Do not end"
-    r"|Do not finish|Give|Split|Don't repeat|Don't include|Don't let|Answer|Never use)\b[^.?!:\n]*\."
+    r"|Do not finish|Give|Split|Don't repeat|Don't include|Don't let"
+    r"|Answer|Never use)\b[^.?!:\n]*\."
 )
 _NAMED = re.compile(r"\b(?:answer|response|reply)\b")
 # Not behind "Mr." and the like, nor behind initials.

@@ -46,7 +46,9 @@ _CHATTY_TOO = CHATTY | frozenset(
 )
 
 # What people ask no sentence to begin with.
-SENTENCE_OPENERS = frozenset("i it this there the so and but".split())
+SENTENCE_OPENERS = frozenset(
+    "i you it this that these there they we the so and but if also".split()
+)
 
 # What people ask an answer to begin with without saying what to answer, and what they ask to leave
 # out there.

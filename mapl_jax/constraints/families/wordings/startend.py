@@ -306,7 +306,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Finish with a question.
             {Answer} should end with a question.
             Please end {answer} with a question.
-            {Answer} must end with a question.
+            {Answer} must end with a question mark.
             Make the last sentence a question.
             Can you end {answer} with a question?
             I want {answer} to end with a question.
@@ -327,7 +327,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             Do not finish with a question.
             {Answer} should not end with a question.
             Please don't end {answer} with a question.
-            {Answer} must not end with a question.
+            {Answer} must not end with a question mark.
             Don't make the last sentence a question.
             Can you answer without ending on a question?
             I don't want {answer} to end with a question.
