@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mapl_jax.constraints import request_words as said
 from mapl_jax.constraints.amounts import LESS_THAN
 from mapl_jax.constraints.base import Bounds, Demands
 from mapl_jax.constraints.parameters import Params
@@ -24,127 +25,13 @@ COARSE, FINE, FINEST = range(3)
 """How much speaks against an instruction (`unasked`)."""
 
 
-def _any_of(text: str) -> re.Pattern[str]:
-    """A pattern of words; line breaks and indents of the text are left out of it."""
-    return re.compile(rf"\b(?:{''.join(map(str.strip, text.splitlines()))})\b", re.I)
-
-
-# What an answer of many parts is asked for with, and one that needs some room.
-_LISTED = _any_of(
-    r"""recipes?|stor(?:y|ies)|essays?|poems?|lyrics|lists?|steps?|instructions|itinerary|plans?
-    |speech|letter|script|guide|tutorial|menu|schedule|timeline|directions|summar(?:y|ize)|how to
-    |how (?:do|can|could|would|should) (?:i|you|we|one) (?:make|cook|bake|build|fix|install|set up
-    |prepare|grow|clean|get|start)"""
-)
-_BROAD = _any_of(
-    r"""explain|describe|tips|ideas|advice|suggest\w*|recommend\w*|examples|more about
-    |tell me about|difference|compare|ways|teach me|reasons|benefits|what are (?:some|the best)"""
-)
-_NUMBERS = _any_of(
-    r"""how (?:many|much|long|old|far|tall|big|large|high|deep|often|fast|heavy|hot|cold|soon|late
-    |early|frequently)|when|what (?:year|time|date|day|age|temperature|size|percentage)|recipes?
-    |ingredients|calculate|costs?|prices?|percent|temperature|population|statistics|weigh
-    |phone number"""
-)
-_YES_OR_NO = re.compile(
-    r"(?:(?:and|but|so|ok|okay|well|oh|wow|hmm|also|then|wait|really)\W+)*"
-    + _any_of(
-        r"""is|are|was|were|am|do|does|did|has|have|had|will|would|should|isn't|aren't|wasn't|don't
-        |doesn't|didn't|haven't|can (?:i|it|he|she|they|we|that|this|the|my|a|one|people)
-        |could (?:i|it|he|she|they|we|that|this|the|my)"""
-    ).pattern
-    + r"(?! you (?:have|know|think|recommend|suggest|got)\b)",
-    re.I,
-)
-_FACT = _any_of(
-    r"""who|whose|when|where|which|what(?:'s|\u2019s| is| was| were| year| time| day| color| kind
-    | type| does| did)|how (?:many|much|long|old|far|tall|big|large|high|often)"""
-)
-_REQUEST = _any_of(
-    r"""please|i(?:'d| would) like (?:you|to (?:know|learn|hear|see|ask|get|find)|an?|some|more|the)
-    |i (?:want|need|wanna)|i(?:'m| am) (?:looking|trying|wondering
-    |curious|interested)|help me|let me know|wondering|any (?:ideas|tips|other|suggestions|advice)
-    |can you|could you|would you|do you|tell|give|show|explain|write
-    |list|describe|suggest|recommend|name|teach|find|compare|create|make me|give me|go ahead|is it
-    |is there|are there"""
-)
-# A question without its mark.
-_ASKING = re.compile(
-    r"(?:^|[.!,;:\n]|\b(?:and|but|so|ok|okay|well|also|then|alright))\s*"
-    r"\b(?:what|how|why|who|where|when|which)\b",
-    re.I,
-)
-# What is asked for even along with thanks.
-_ORDER = _any_of(
-    r"""please|can you|could you|would you|tell|give|explain|write|list|describe|suggest|recommend
-    |teach|show|find|help me|i need|i want|i'd like"""
-)
-_CLOSING = _any_of(
-    r"""(?:i )?did(?:n't| not) know|i (?:understand|know) (?:what|now)|thank(?:s| you)?|thx|ty
-    |(?:good)?bye|good ?night|see you|talk to you|makes sense|i see
-    |got it|appreciate (?:it|that|this|the|your)|will do|i agree|good (?:idea|to know|advice
-    |point)|great idea|that(?:'s| is) (?:all|great|good|awesome|cool|interesting|helpful|fine
-    |true|perfect|what)|(?:sounds|looks|seems) (?:good|great|like|perfect|delicious|fun|nice
-    |wonderful)|i(?:['\u2019]ll| will| may| might| guess i)|i(?:['\u2019]d| would) have to
-    |can't wait|very true|i found"""
-)
-# Between persons, once what is said for the sake of asking is left out.
-_PERSONAL = _any_of(r"i|i'm|i'd|i've|me|my|mine|we|us|our|you|your|tips|advice|how to|recipes?")
-# What is answered by examples.
-_SEVERAL = _any_of(
-    r"""kinds?|types?|sorts?|any|some|other|others|else|gifts?|activities|things|which|good|best|what
-    (?:can|should|would|could|do)"""
-)
-_FRAME = _any_of(
-    r"""(?:(?:can|could|would|will|do) you (?:please )?)?
-    (?:tell|explain|give|help|show|teach)(?: to)? me
-    |(?:can|could|would|will|do) you (?:please |just |also )?(?:know|tell|explain|give|describe|list
-    |name|show|teach|help|find|suggest|recommend|write|make|say|provide|share|have any|think of)
-    |let me know|i(?:'m| am) (?:wondering|curious)|i(?:'d| would) like to know|i know
-    |i (?:want|need) to know"""
-)
-# What nobody makes merry about.
-_SERIOUS = _any_of(
-    r"""suicid\w*|die[ds]?|dying|dead|death|deaths|funeral|grie\w+|cancer|tumou?rs?|abus\w+
-    |depress\w+|kill\w*|murder\w*|rape\w*|war|genocide|holocaust|victims?|attack\w*|stroke|overdose
-    |addict\w*|divorc\w*|cheat\w*|miscarriage|disease|diabetes|anxiety|panic|shooting
-    |terroris\w+|slave\w*
-    |crash\w*|emergenc\w+|lost my|passed away|illness|harm\w*|racis\w+|violence|violent|crimes?"""
-)
-# One who says so needs help, and gives no rules.
-_DISTRESS = _any_of(
-    r"""suicid\w*|kill (?:myself|himself|herself)|hurt(?:ing)? myself|self.harm|want to die
-    |hallucinat\w*|hear(?:ing)? voices|voices (?:that|who|in my)
-    |i(?:['\u2019]m| am| feel|['\u2019]ve been| have been)(?: so| very| really| feeling)?
-    (?:depressed|hopeless|worthless|desperate|scared|suicidal|abused|raped|grieving|overdos\w+)
-    |panic attacks?|overdosed?|chest pains?|miscarriage|hit(?:s|ting)? me|abus(?:es|ed|ing) me
-    |my \w+ (?:died|passed away|is dying|has cancer|was killed|was murdered)"""
-)
-# The words of the user about the length of what is to be written.
-_SIZED = _any_of(
-    r"""paragraphs?|sentences?|in (?:a few|one|two|three|\d+) words|edit|rewrite|rephrase|proofread
-    |shorten\w*|concise|shorter|longer|summari[sz]e|summary|translate|brief(?:ly)?"""
-)
-_HOW_TO = _any_of(r"how (?:do|can|could|should|would|to)|why")
-# What takes more than a few words to say.
-_ROOMY = _any_of(
-    r"""how (?:do|does|can|could|should|would|did|to)|why|what (?:are|can|could|should|would)
-    |what happens|i'd like to|i want to"""
-)
-_OPINION = _any_of(
-    r"""you|your|should|best|better|good|worth|favorite|opinion|think|recommend\w*|suggest\w*|advice
-    |tips|ideas|like|fun|nice"""
-)
-_CREATIVE = "stor(?:y|ies)|poems?|letter|speech|essay|lyrics|rap|songs? about|jokes?|eulogy|toast"
-_ADVICE = (
-    r"should|better|worth|recommend\w*|suggest\w*|advice|tips|ideas?|opinion|think|favorite|best"
-)
-_OF_ONE = "(?:should|can|could|do|would|must|may|will|am|if) (?:i|we)|i|i'm|i've|i'd|my|our|me"
 # What the request has to speak of where few would mind to be asked for it, by family.
 _SUITED: Mapping[str, re.Pattern[str]] = {
-    "detectable_content:first_person": _any_of(rf"you|your|yours|{_ADVICE}|{_CREATIVE}|{_OF_ONE}"),
-    "detectable_content:fillers": _any_of(
-        rf"you|your|{_OF_ONE}|{_ADVICE}|{_CREATIVE}|fun|like|good|why"
+    "detectable_content:first_person": said.any_of(
+        rf"you|your|yours|{said.ADVICE}|{said.CREATIVE}|{said.OF_ONE}"
+    ),
+    "detectable_content:fillers": said.any_of(
+        rf"you|your|{said.OF_ONE}|{said.ADVICE}|{said.CREATIVE}|fun|like|good|why"
     ),
 }
 # What many are told not to begin sentences with.
@@ -226,14 +113,14 @@ class Request:
     @functools.cached_property
     def asks(self) -> bool:
         """Whether there is something to answer: not thanks, goodbye, or a remark in passing."""
-        if _DISTRESS.search(self.last):
+        if said.DISTRESS.search(self.last):
             return False
         if _QUESTION_MARKS.search(self.last) or not self.reply:
             return True
-        if _REQUEST.search(self.last) or _ASKING.search(self.last):
-            return _ORDER.search(self.last) is not None or not _CLOSING.search(self.last)
+        if said.REQUEST.search(self.last) or said.ASKING.search(self.last):
+            return said.ORDER.search(self.last) is not None or not said.CLOSING.search(self.last)
         asked_back = _QUESTION_MARKS.search(self.reply[-200:]) is not None
-        return asked_back and not _CLOSING.search(self.last)
+        return asked_back and not said.CLOSING.search(self.last)
 
     def unasked(self, demands: Demands, taste: int = FINE) -> str | None:
         """Why nobody would ask for this with the request; None if nothing speaks against it."""
@@ -262,11 +149,11 @@ class Request:
         wanted |= {name for name, value in demands.values.items() if value is True}
         if self._fact and not self._yes_or_no and not wanted.isdisjoint(("hedges", "duties")):
             return "a fact is as it is"
-        if "opinions" in wanted and (self._listed or not _OPINION.search(self.last)):
+        if "opinions" in wanted and (self._listed or not said.OPINION.search(self.last)):
             return "there is nothing to think of it"
-        personal = self._personal or _OPINION.search(self._matter) is not None
+        personal = self._personal or said.OPINION.search(self._matter) is not None
         if ("first person" in wanted and (self._listed or not personal)) or (
-            "second person" in wanted and not (personal or _HOW_TO.search(self.last))
+            "second person" in wanted and not (personal or said.HOW_TO.search(self.last))
         ):
             return "it is of no person"
         if "examples" in demands.bounds and self._fact:
@@ -326,7 +213,7 @@ class Request:
         if family in _OF_TALK and (self._listed or (family == _OF_TALK[0] and self._grave)):
             return False
         pattern = _SUITED.get(family)
-        return pattern is None or pattern.search(_FRAME.sub("", self.last)) is not None
+        return pattern is None or pattern.search(said.FRAME.sub("", self.last)) is not None
 
     @functools.cached_property
     def _waits(self) -> bool:
@@ -336,11 +223,11 @@ class Request:
 
     @functools.cached_property
     def _grave(self) -> bool:
-        return _SERIOUS.search(self.said[-2000:]) is not None
+        return said.SERIOUS.search(self.said[-2000:]) is not None
 
     @functools.cached_property
     def _sized(self) -> bool:
-        return _SIZED.search(self.last) is not None
+        return said.SIZED.search(self.last) is not None
 
     @functools.cached_property
     def _dense(self) -> bool:
@@ -356,33 +243,33 @@ class Request:
 
     @functools.cached_property
     def _listed(self) -> bool:
-        return _LISTED.search(self.last) is not None
+        return said.LISTED.search(self.last) is not None
 
     @functools.cached_property
     def _broad(self) -> bool:
-        return _BROAD.search(self.last) is not None
+        return said.BROAD.search(self.last) is not None
 
     @functools.cached_property
     def _numbers(self) -> bool:
-        return _NUMBERS.search(self.last) is not None
+        return said.NUMBERS.search(self.last) is not None
 
     @functools.cached_property
     def _personal(self) -> bool:
-        return _PERSONAL.search(self._matter) is not None
+        return said.PERSONAL.search(self._matter) is not None
 
     @functools.cached_property
     def _matter(self) -> str:
         """The question without what is said for the sake of asking."""
-        return _FRAME.sub("", self._question)
+        return said.FRAME.sub("", self._question)
 
     @functools.cached_property
     def _exemplified(self) -> bool:
         several = self._listed or self._broad or self._roomy
-        return several or _SEVERAL.search(self.last) is not None
+        return several or said.SEVERAL.search(self.last) is not None
 
     @functools.cached_property
     def _roomy(self) -> bool:
-        return not self._fact and _ROOMY.search(self.last) is not None
+        return not self._fact and said.ROOMY.search(self.last) is not None
 
     @functools.cached_property
     def _question(self) -> str:
@@ -393,11 +280,11 @@ class Request:
 
     @functools.cached_property
     def _yes_or_no(self) -> bool:
-        return _YES_OR_NO.match(self._question) is not None
+        return said.YES_OR_NO.match(self._question) is not None
 
     @functools.cached_property
     def _fact(self) -> bool:
-        return self._yes_or_no or _FACT.search(self._question) is not None
+        return self._yes_or_no or said.FACT.search(self._question) is not None
 
 
 def unasked(id: str, params: Params, request: Request, taste: int = FINE) -> str | None:

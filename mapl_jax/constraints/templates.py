@@ -13,6 +13,7 @@ from mapl_jax.constraints.wording import (
     ANY_ANSWER,
     COMMON_SLOTS,
     EACH_ANSWER,
+    YOUR_ANSWERS,
     Slot,
     always,
 )
@@ -21,6 +22,7 @@ _SLOT = re.compile(r"\{(\w+)(?::([^{}|]+)\|([^{}|]+))?\}")
 # A quotation that ends a sentence, and so the sentence around it.
 _NEGATION = re.compile(r"(?:\b(?:not|no|never|avoid|without|leave out|any)\b|n't\b)", re.I)
 _QUOTED = re.compile(r'"[^"]*"')
+_BANS = re.compile(" (?:should|must)(?: not|n't| never)")
 _CLOSED = re.compile(r"[.?!][\"']$")
 
 
@@ -91,7 +93,9 @@ class Template:
         for name, slot, literal in zip(self._names, self._slots, self._literals[1:], strict=True):
             if answer and name in COMMON_SLOTS:
                 shown = answer.capitalize() if name == "Answer" else answer
-                if answer == EACH_ANSWER and _NEGATION.search(_QUOTED.sub("", text)):
+                if answer == EACH_ANSWER and name == "Answer" and _BANS.match(literal):
+                    shown = YOUR_ANSWERS.capitalize()
+                elif answer == EACH_ANSWER and _NEGATION.search(_QUOTED.sub("", text)):
                     shown = ANY_ANSWER
             else:
                 shown = slot.write(params, rng)

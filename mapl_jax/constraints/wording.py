@@ -59,10 +59,13 @@ EACH_ANSWER = "each answer"
 """What rules for all answers to come say of them."""
 ANY_ANSWER = "any answer"
 """The same behind a negation: "Do not use commas in any answer."."""
+YOUR_ANSWERS = "your answers"
+"""The same as what must not be so: "Your answers should not contain any commas."."""
 COMMON_SLOTS: Mapping[str, Slot] = {
     "answer": _alternatives(*ANSWERS, read_too=(EACH_ANSWER, ANY_ANSWER)),
     "Answer": _alternatives(
-        *(text.capitalize() for text in ANSWERS), read_too=(EACH_ANSWER.capitalize(),)
+        *(text.capitalize() for text in ANSWERS),
+        read_too=(EACH_ANSWER.capitalize(), YOUR_ANSWERS.capitalize()),
     ),
 }
 

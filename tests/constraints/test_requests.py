@@ -109,3 +109,42 @@ def test_no_in_a_quotation_makes_no_ban_of_a_sentence():
     assert not any("any answer" in text for text in plain)
     banned = written(FAMILIES["detectable_content:contractions"], {"negated": True})
     assert any("any answer" in text for text in banned)
+
+
+def test_what_no_answer_may_do_is_said_of_all_of_them():
+    banned = written(FAMILIES["detectable_content:contractions"], {"negated": True})
+    assert not any(text.startswith("Each answer") for text in banned)
+    bans = [text for text in banned if text.startswith("Your answers should not")]
+    assert bans
+    assert constraints.parse(bans[0]) == ("detectable_content:contractions", {"negated": True})
+
+
+@pytest.mark.parametrize(
+    ("id", "params", "last"),
+    [
+        ("startend:question_end", {}, "Show me the whole list, please."),
+        (ME, {}, "Give me a list of extinct animals."),
+        ("detectable_content:contractions", {}, "What are signs of suicide?"),
+        ("startend:sentence_opening", {"word": "If", "negated": True}, "How do I swim?"),
+        ("keywords:existence", {"keywords": ["boardwalk"]}, "Where do I look for diamonds?"),
+    ],
+)
+def test_few_ask_for_it_there(id, params, last):
+    assert constraints.unasked(id, params, Request(last), constraints.FINEST)
+
+
+def test_who_has_answered_waits_for_the_answer_and_no_question():
+    waits = Request("A thin one.", "How do I make pizza?", "Do you prefer thin or thick?")
+    assert constraints.unasked("startend:question_end", {}, waits, constraints.FINEST)
+    assert constraints.unasked("startend:question_end", {}, waits) is None
+
+
+def test_who_is_in_distress_or_closes_gives_no_rules_of_form():
+    reply = "What do the voices say?"
+    assert not Request("I am hearing voices. Help me.", "I feel ill.", reply).asks
+    assert not Request("I'll let you know if I need help.", "How do I swim?", "Kick.").asks
+
+
+def test_of_a_paragraph_to_edit_the_length_is_the_writers():
+    edit = Request("Can you edit this paragraph so that it is more concise?")
+    assert constraints.unasked(WORDS, AT_LEAST | {"num_words": 40}, edit)
