@@ -70,11 +70,11 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> Summary:
 
     For each level that occurs: `{level}_accuracy`, `_ties` (fraction of exact ties), `_margin`
     (mean), `_loss` (mean of -log sigmoid of margin - gamma), `_count`, `_length_accuracy` and
-    `_length_ties` (of preferring what is longer), those of `diagnostics.summarize`, and with
-    resamples `_accuracy_low` and `_accuracy_high`. `by_k` and `by_family` hold accuracies by number
-    of instructions and by constraint; a comparison counts for each of its constraints. `loss` is
-    the sum of the level losses; `accuracy`, `margin` and `mean_reward`, `min_reward`, `max_reward`
-    are those of base, under TRL's names.
+    `_length_ties` (of preferring what is longer; half of the ties are right), those of
+    `diagnostics.summarize`, and with resamples `_accuracy_low` and `_accuracy_high`. `by_k` and
+    `by_family` hold accuracies by number of instructions and by constraint; a comparison counts
+    for each of its constraints. `loss` is the sum of the level losses; `accuracy`, `margin` and
+    `mean_reward`, `min_reward`, `max_reward` are those of base, under TRL's names.
 
     Neutral comparisons are ties and have no accuracy: `neutral_margin` is the mean of |margin|, by
     how much instructions move a gap that they should leave alone, beside `_loss` and `_count`.
@@ -101,7 +101,8 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> Summary:
             "ties": losses.is_tie(margin),
             "margin": margin,
             "loss": loss[members],
-            "length_accuracy": losses.is_right(length),
+            # A rule of length has no opinion where both are equally long.
+            "length_accuracy": losses.is_right(length) + losses.is_tie(length) / 2,
             "length_ties": losses.is_tie(length),
         }
         share = scored.share[members]
@@ -247,7 +248,7 @@ def table(before: Summary | None, after: Summary) -> str:
 
 FOOTNOTES = (
     "Chance is 50 %; a tie counts as wrong.",
-    "prefer longer: accuracy of always preferring the longer text; - where all are equally long.",
+    "prefer longer: accuracy of always preferring the longer text, a tie as half; - where all tie.",
 )
 
 

@@ -79,9 +79,10 @@ def right(scored: Scored, level: str, k: int = 0) -> Moments:
 
 
 def longer(scored: Scored) -> Moments:
-    """Base comparisons whose chosen response is the longer one: what length alone would reach."""
+    """Base comparisons whose chosen response is the longer one; a tie is half of one."""
     at = [i for i, name in enumerate(scored.level) if name == "base"]
-    return _of(scored, at, np.stack([scored.length_margin[at] > 0, np.ones(len(at))], 1))
+    right = (1 + np.sign(scored.length_margin[at])) / 2
+    return _of(scored, at, np.stack([right, np.ones(len(at))], 1))
 
 
 def by_length(scored: Scored) -> Moments:
