@@ -4,6 +4,7 @@ Writes shards of samples, summary.json, report.html and reference.json to the ou
 same command again goes on where a run was stopped.
 """
 
+import collections
 import dataclasses
 import itertools
 import os
@@ -70,7 +71,15 @@ def load_pairs(
     entries = sources.entries_of(source, split="train", demo_pairs=demo_pairs)
     form = forms.chosen_form(format, columns)
     pairs = collect(iter_pairs, entries, on_error=on_error, form=form)
-    say_each(pairs.tally.notes())
+    from mapl_jax.data import encode, tokenization, trie_set  # the command does not need these
+
+    counts: collections.Counter[str] = collections.Counter()
+    marks = tokenization.marks()
+    for pair in pairs.records:
+        counts["samples"] += 1
+        replies = pair.get("responses") or [pair["chosen"], pair["rejected"]]
+        encode.count_flaws(pair["prompt"], replies, (), marks, counts)
+    say_each([*pairs.tally.notes(), *trie_set.flaws(counts)])
     return pairs.records[: limit or None]
 
 

@@ -1,5 +1,7 @@
 """Data sets on the hub: `org/name:split?config=NAME&data_dir=FOLDER&revision=NAME`."""
 
+import itertools
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -7,11 +9,16 @@ from urllib.parse import parse_qsl
 from mapl_jax.data.folders import HUB_NAME
 from mapl_jax.runtime.errors import UserError
 
+# Rows of a split by number, which a stream is not asked for by this name.
+_PART = re.compile(r"(.+)\[(\d*):(\d*)\]")
 OPTIONS = ("split", "config", "data_dir", "revision", "streaming")
 
 
 def rows(name: str) -> Iterator[Mapping[str, object]]:
-    """The rows of a data set; the same with `streaming=true`, which keeps nothing on the disk."""
+    """The rows of a data set; the same with `streaming=true`, which keeps nothing on the disk.
+
+    Of `split[A:B]` those rows are read, and with streaming none behind them.
+    """
     import datasets
 
     match = HUB_NAME.fullmatch(name)
@@ -22,13 +29,18 @@ def rows(name: str) -> Iterator[Mapping[str, object]]:
             raise UserError(f"{name}: unknown option {key!r}; known are {', '.join(OPTIONS)}")
     if "config" in options:
         options["name"] = options.pop("config")
+    first, last, asked = 0, None, options["split"]
     if "streaming" in options:
         options["streaming"] = options["streaming"].lower() in ("true", "1")
+    if options.get("streaming") and (part := _PART.fullmatch(asked)):
+        options["split"], first = part[1], int(part[2] or 0)
+        last = int(part[3]) if part[3] else None
     try:
-        yield from datasets.load_dataset(match[1], **options)
+        found = datasets.load_dataset(match[1], **options)
+        yield from itertools.islice(found.skip(first) if first else found, last and last - first)
     except Exception as error:
         said = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UserError(
-            f"cannot load {match[1]!r} (split {options['split']!r}) from the hub: {said}; "
+            f"cannot load {match[1]!r} (split {asked!r}) from the hub: {said}; "
             "check name, split and network, or give a local file"
         ) from None

@@ -29,11 +29,19 @@ class Split:
         paths: files of the samples, in the schema of `mapl_jax.data.samples`.
         fingerprint: names their content.
         counts: what was read, synthesized and dropped.
+        learned: names what of their content is learned from: all but what their subsets are called,
+            so that a part of a mixture may be renamed. Empty where that is their fingerprint.
     """
 
     paths: tuple[Path, ...]
     fingerprint: str
     counts: Mapping[str, object]
+    learned: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What a run knows them by."""
+        return self.learned or self.fingerprint
 
     @property
     def origin(self) -> dict[str, str]:
@@ -41,7 +49,7 @@ class Split:
         kinds = {"pairs_in": "pairs", "samples_read": "samples", "demonstrations": "demonstrations"}
         kinds["demonstrations_read"] = "demonstrations"
         size = next((f"{self.counts[k]} {v}" for k, v in kinds.items() if k in self.counts), "")
-        return {"fingerprint": self.fingerprint, "size": size}
+        return {"fingerprint": self.identity, "size": size}
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -87,7 +95,7 @@ class SplitWriter:
         """Writes into a folder, which is made if it is not there."""
         self._folder = Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._digest = hashlib.blake2b(digest_size=12)
+        self._digest, self._learned = (hashlib.blake2b(digest_size=12) for _ in range(2))
         self.count = 0
 
     def __enter__(self) -> "SplitWriter":
@@ -109,16 +117,23 @@ class SplitWriter:
 
     def add(self, sample: Sample) -> None:
         """Takes the next sample: in the schema, or as near to it as `encode_samples` needs."""
-        line = json.dumps(sample, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+        line = _line(sample)
         self._file.write(line)
         self._digest.update(line)
+        bare = {name: part for name, part in sample.items() if name != "subset"}
+        self._learned.update(_line(bare) if "subset" in sample else line)
         self.count += 1
 
     def split(self, counts: Mapping[str, object] | None = None) -> Split:
         """What was written, with counts; those of the samples if none are given."""
         if counts is None:
             counts = {"samples_read": self.count}
-        return Split((self._path,), self._digest.hexdigest(), counts)
+        digests = self._digest.hexdigest(), self._learned.hexdigest()
+        return Split((self._path,), digests[0], counts, digests[1])
+
+
+def _line(sample: Mapping[str, object]) -> bytes:
+    return json.dumps(sample, ensure_ascii=False, sort_keys=True).encode() + b"\n"
 
 
 def write_split(
@@ -139,6 +154,7 @@ def write_sides(folder: Path, sides: Splits) -> None:
         {
             "paths": [path.relative_to(folder).as_posix() for path in split.paths],
             "fingerprint": split.fingerprint,
+            "learned": split.learned,
             "counts": split.counts,
         }
         for split in sides
@@ -149,7 +165,12 @@ def write_sides(folder: Path, sides: Splits) -> None:
 def read_sides(folder: Path) -> Splits:
     """What `write_sides` noted."""
     train, test = (
-        Split(tuple(folder / path for path in side["paths"]), side["fingerprint"], side["counts"])
+        Split(
+            tuple(folder / path for path in side["paths"]),
+            side["fingerprint"],
+            side["counts"],
+            side.get("learned", ""),
+        )
         for side in read_json(folder / _SIDES)
     )
     return train, test
@@ -169,7 +190,7 @@ def beside_training(split: Split, run: RunFolder | None, config: Config) -> Spli
     shared = config.get("data", {}).get("cache", "")
     for listed in (cache.shared_folder(shared) if shared else run.cache).glob(f"*/{_SIDES}"):
         train, _ = read_sides(listed.parent)
-        known = train.fingerprint == noted["train"]["fingerprint"]
+        known = train.identity == noted["train"]["fingerprint"]
         if known and all(map(Path.exists, train.paths)):
             found = split.beside(train)
             console.say_each([note for note in found.notes if note not in split.notes])

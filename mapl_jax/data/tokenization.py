@@ -334,12 +334,13 @@ def _end_once(
     return np.append(ids, np.int32(tokenizer.eos_token_id))
 
 
-def marks(tokenizer: Tokenizer) -> re.Pattern[str]:
+def marks(tokenizer: Tokenizer | None = None) -> re.Pattern[str]:
     """Finds what a text must not hold, because a chat template writes it: special tokens.
 
     Those of other models as well: a text that was rendered before is wrapped twice.
     """
-    own = {str(tokenizer.convert_ids_to_tokens(i)) for i in _special_ids(tokenizer)}
+    known = tokenizer.convert_ids_to_tokens([*_special_ids(tokenizer)]) if tokenizer else ()
+    own = {str(token) for token in known}
 
     def any_of(texts: Iterable[str]) -> str:
         return f"(?:{'|'.join(map(re.escape, sorted(texts))) or '(?!)'})"

@@ -158,6 +158,7 @@ def encode_cached(
     cache_dir: str | os.PathLike[str],
     *,
     keep_alike: bool = False,
+    learned: str = "",
 ) -> TrieSet:
     """Tries of samples from the cache, encoded first if they are not there.
 
@@ -168,14 +169,20 @@ def encode_cached(
         settings: lengths and truncation.
         cache_dir: folder of the caches; this one is a folder in it.
         keep_alike: keep comparisons whose two sides became the same tokens.
+        learned: names what of their content is learned from, if not all.
     """
     names = ("max_length", "row_length", "long_rows", "truncation")
     lengths = {name: getattr(settings, name) for name in names}
     # Checkpoints know their data by this name.
     fingerprint = cache.key(
-        FORMAT, samples_fingerprint, tokenization.fingerprint(tokenizer), lengths, keep_alike
+        FORMAT,
+        learned or samples_fingerprint,
+        tokenization.fingerprint(tokenizer),
+        lengths,
+        keep_alike,
     )
-    folder = Path(cache_dir) / f"tries-{fingerprint}"
+    own = f"-{samples_fingerprint}" if learned not in ("", samples_fingerprint) else ""
+    folder = Path(cache_dir) / f"tries-{fingerprint}{own}"
     cache.ensure(folder, lambda part: _write(part, samples, tokenizer, settings, keep_alike))
     return _open(folder, fingerprint, settings.row_length)
 
@@ -186,8 +193,9 @@ def open_cached(cache_dir: str | os.PathLike[str], fingerprint: str, row_length:
     Args:
         row_length: tokens of a row.
     """
-    folder = Path(cache_dir) / f"tries-{fingerprint}"
-    if not folder.exists():
+    found = sorted(Path(cache_dir).glob(f"tries-{fingerprint}*"))
+    folder = found[0] if found else Path(cache_dir) / f"tries-{fingerprint}"
+    if not found:
         raise UserError(f"{folder} is gone")
     if flaw := files.flaw(folder):
         raise UserError(f"{folder} cannot be used ({flaw}); the command that trained makes it anew")
@@ -312,5 +320,11 @@ def encode_split(
 ) -> TrieSet:
     """The tries of a split, from the cache if they are there."""
     return encode_cached(
-        split.samples(), split.fingerprint, tokenizer, settings, cache_dir, keep_alike=keep_alike
+        split.samples(),
+        split.fingerprint,
+        tokenizer,
+        settings,
+        cache_dir,
+        keep_alike=keep_alike,
+        learned=split.learned,
     )

@@ -201,7 +201,8 @@ def _samples(
         for cut in cuts:
             with console.progress("synthesizing", "pairs") as show:
                 summary = pipeline.make_samples(cut, cut.finish(), run, show, tally)
-            splits.append(_split_of(summary, cut.folder, tally))
+            made = _split_of(summary, cut.folder, tally)
+            splits.append(dataclasses.replace(made, learned=cut.learned))
         return splits
 
 

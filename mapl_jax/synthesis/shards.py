@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, TypedDict
+from typing import BinaryIO, TypedDict, cast
 
 from mapl_jax.data.normalize import Pair
 from mapl_jax.data.samples import Sample
@@ -161,21 +161,30 @@ class Fingerprint:
                 self._digest.update(hashlib.blake2b(file.read_bytes()).digest())
         choices = [dataclasses.asdict(settings), format, shard_size, plugins.loaded()]
         self._digest.update(json.dumps(choices, sort_keys=True).encode() + b"\n")
+        self._learned = self._digest.copy()
 
-    def add(self, line: bytes) -> None:
-        """Takes a pair into account, as `line_of` writes it."""
+    def add(self, pair: Pair, line: bytes) -> None:
+        """Takes a pair into account, and the line that `line_of` writes of it."""
         self._digest.update(line)
+        if "subset" in pair:
+            bare = cast(Pair, {name: part for name, part in pair.items() if name != "subset"})
+            line = line_of(bare)
+        self._learned.update(line)
 
     def name(self) -> str:
         """32 hexadecimal digits."""
         return self._digest.hexdigest()
+
+    def learned(self) -> str:
+        """A name for the same but what subsets are called, which decides nothing."""
+        return self._learned.hexdigest()
 
 
 def fingerprint(pairs: Iterable[Pair], settings: Settings) -> str:
     """The fingerprint of samples in the format and with the size of shards that are usual."""
     digest = Fingerprint(settings)
     for pair in pairs:
-        digest.add(line_of(pair))
+        digest.add(pair, line_of(pair))
     return digest.name()
 
 
@@ -231,7 +240,7 @@ class Cut:
         assert self._file
         line = line_of(pair)
         self._file.write(line)
-        self._fingerprint.add(line)
+        self._fingerprint.add(pair, line)
         self.subset.add(pair)
         self.pairs += 1
 
@@ -247,6 +256,11 @@ class Cut:
         )
         write_json(self._own / PLAN, plan)
         return plan
+
+    @property
+    def learned(self) -> str:
+        """Names what of the pairs decides what is learned."""
+        return self._fingerprint.learned()
 
     def goes_on(self, plan: Plan) -> bool:
         """Whether the output folder holds unfinished work on just these pairs."""

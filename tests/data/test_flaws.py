@@ -9,6 +9,7 @@ from mapl_jax.data.records import Tally, iter_pairs
 from mapl_jax.data.samples import base_sample
 from mapl_jax.data.settings import TrieSettings
 from mapl_jax.data.sources import entries_of
+from mapl_jax.synthesize import load_pairs
 
 THINKS = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content.split('</think>')[-1] }}"
@@ -75,3 +76,12 @@ def test_a_template_that_leaves_out_turns_of_the_prompt_is_noticed(tokenizer, mo
 def test_text_with_marks_of_a_template_is_counted(tokenizer, prompt, chosen, count):
     pair = {"prompt": prompt, "chosen": chosen, "rejected": "No"}
     assert counted(tokenizer, pair)[1]["samples_with_marks"] == count
+
+
+def test_pairs_that_hold_marks_are_said_as_they_are_read(capsys):
+    rendered = {"prompt": "<|im_start|>user\nWhich?", "chosen": "This.", "rejected": "That."}
+    load_pairs([{**rendered, "prompt": "Which?"}, rendered])
+    said = capsys.readouterr()
+    assert "1 samples whose text already holds marks of a chat template (first: sample 2)" in (
+        said.out + said.err
+    )

@@ -6,11 +6,14 @@ import gzip
 import datasets
 import pytest
 
-from mapl_jax.data import folders, mixtures
+from mapl_jax.data import folders, mixtures, tokenization
 from mapl_jax.data.readers import read_entries
 from mapl_jax.data.records import Tally, iter_demonstrations, iter_pairs
+from mapl_jax.data.settings import DataSettings
+from mapl_jax.data.trie_set import encode_split, open_cached
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.synthesis import prepare
+from mapl_jax.synthesis.settings import Settings
 from mapl_jax.synthesize import load_pairs
 
 from support import PAIR, SAMPLE, write_lines
@@ -135,6 +138,28 @@ def test_samples_keep_their_source(tmp_path, capsys):
     assert "records kept: 1 of a, 1 of b" in capsys.readouterr().out
 
 
+def test_a_renamed_part_is_the_same_data_under_its_new_name(two, tmp_path):
+    """A run goes on with it, and its tables have the new name."""
+    tokenizer = tokenization.train(["How are you? Fine. Bad."], 300)
+
+    def prepared(first):
+        data = DataSettings(train=f"{first},{two[1]}", num_proc=1)
+        split, _ = prepare.samples(data, Settings(), 0, tmp_path / "cache")
+        return split, encode_split(split, tokenizer, data, tmp_path / "cache")
+
+    split, tries = prepared(two[0])
+    renamed = two[0].rename(tmp_path / "other.jsonl")
+    again, known = prepared(renamed)
+    assert again.origin == split.origin
+    assert known.fingerprint == tries.fingerprint
+    assert {trie["subset"] for trie in map(known.__getitem__, range(len(known)))} == {"other", "b"}
+    opened = open_cached(tmp_path / "cache", tries.fingerprint, tries.row_length)
+    assert opened.counts == tries.counts
+    write_lines(renamed, *records("c", 100))
+    changed, _ = prepared(renamed)
+    assert changed.origin != split.origin
+
+
 @pytest.fixture
 def hub(monkeypatch):
     """What the hub was asked for; every data set has ten pairs."""
@@ -170,6 +195,17 @@ def test_a_streamed_data_set_has_the_same_samples(hub):
     whole, streamed = (load_pairs(name) for name in ("org/name", "org/name?streaming=true"))
     assert whole == streamed
     assert [options.get("streaming") for _, options in hub] == [None, True]
+
+
+@pytest.mark.parametrize(
+    ("part", "numbers"), [("[:3]", [0, 1, 2]), ("[4:6]", [4, 5]), ("[8:]", [8, 9]), ("[6:6]", [])]
+)
+def test_rows_by_number_are_all_that_is_read_of_a_stream(hub, part, numbers):
+    found = ids(f"org/name:train{part}?streaming=true")
+    assert found == [f"h{number}" for number in numbers]
+    assert hub == [("org/name", {"split": "train", "streaming": True})]
+    list(read_entries(f"org/name:train{part}"))  # otherwise `datasets` reads them
+    assert hub[1] == ("org/name", {"split": f"train{part}"})
 
 
 def test_data_sets_of_the_hub_may_be_mixed(hub, two):
