@@ -146,8 +146,9 @@ def follows(a: Demands, b: Demands) -> str | None:
         if high == 0 and name.startswith("word:") and b.values.get(start) is False:
             return "a word that is left out begins nothing"
     for (whole, part), parts in _SINGLE.items():
-        named = {*b.bounds, *b.values, *b.about, *topics(b)}
-        if a.bounds.get(whole, (0, 0))[1] == 1 and not named.isdisjoint(parts):
+        if a.bounds.get(whole, (0, 0))[1] != 1:
+            continue
+        if not topics(b).union(b.values, b.about).isdisjoint(parts):
             return f"of a single {part} nobody names one"
     texts = (*a.phrases, *a.exact)
     if not texts:

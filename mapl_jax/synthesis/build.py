@@ -170,6 +170,8 @@ def _full(pair: Pair, settings: Settings, corpus: Corpus) -> Outcome:
 
 def _add_neutral(pair: Pair, settings: Settings, corpus: Corpus, sample: Sample) -> None:
     """One prompt and comparison more, for the share of pairs that get them, if there are any."""
+    if not settings.neutral:
+        return
     draw, k = _start(pair, settings, "neutral", corpus)
     if draw.rng.random() >= settings.neutral:
         return

@@ -15,6 +15,7 @@ message: nobody says goodbye and gives a rule in one breath.
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -201,7 +202,10 @@ def request_of(messages: Sequence[Message]) -> Request:
     *earlier, last = _asked(messages)[0]
     said = [message["content"] for message in earlier if message["role"] in ("user", "assistant")]
     replies = [message["content"] for message in earlier if message["role"] == "assistant"]
-    return Request(last["content"], "\n".join(said), (replies[-1:] or [""])[0])
+    return _request(last["content"], "\n".join(said), (replies[-1:] or [""])[0])
+
+
+_request = functools.lru_cache(maxsize=64)(Request)  # which keeps what it reads of itself
 
 
 def can_weave(sentences: Sequence[str]) -> bool:

@@ -64,8 +64,7 @@ class Words(Family):
         # One side must lack every word, or else at least one; lacking all makes both sure.
         words = _unless_in(shared, lackers)
         if holders and not self.forbidden:
-            words = _things(words, prompt, holders)
-            words = _prominent(words, prompt, holders[:1])
+            words = _things(_prominent(words, prompt, holders[:1]), prompt, holders)
         if not words:
             return None
         count = min(len(words), 1 + int((2 if self.forbidden else 3) * rng.random()))
@@ -115,16 +114,26 @@ def _things(words: Sequence[str], prompt: Text | None, texts: Sequence[Text]) ->
 
     Not "easily", "working" or "knows"; nor names, of which one word alone is half of one.
     """
-    things = frozenset().union(*(text.things for text in texts))
-    topic = frozenset() if prompt is None else frozenset(map(root, prompt.things - _GENERAL))
-    return [
+    words = [
         word
         for word in words
         if len(word) > 3
-        and (root(word) in topic or (word in things and root(word) not in _COMMON_ROOTS))
         and not word.endswith(_NO_THINGS)
         and all(text.surface.get(word, word).islower() for text in texts)
     ]
+    topic = _topic(prompt) if prompt and words else ()
+    return [
+        word
+        for word in words
+        if root(word) in topic
+        or (root(word) not in _COMMON_ROOTS and any(word in text.things for text in texts))
+    ]
+
+
+@readings.noted
+def _topic(prompt: Text) -> frozenset[str]:
+    """Roots of the things that a prompt speaks of."""
+    return frozenset(map(root, prompt.things - _GENERAL))
 
 
 def _prominent(words: Sequence[str], prompt: Text | None, texts: Sequence[Text]) -> Sequence[str]:
@@ -141,12 +150,14 @@ def _prominent(words: Sequence[str], prompt: Text | None, texts: Sequence[Text])
 
 def _fillers(texts: Sequence[Text]) -> Sequence[str]:
     """Words that people of taste leave out, of those that all texts hold as words of their own."""
-    return [
-        word
-        for word in sorted(FILLERS)
-        if all(0 < text.word_counts[word] == text.lower_runs[word] for text in texts)
-        and not any(word in text.compounds for text in texts)
-    ]
+    return sorted(frozenset.intersection(*map(_own_fillers, texts)))
+
+
+@readings.noted
+def _own_fillers(text: Text) -> frozenset[str]:
+    counts, runs = text.word_counts, text.lower_runs
+    found = (word for word in FILLERS & counts.keys() if 0 < counts[word] == runs[word])
+    return frozenset(found) - text.compounds
 
 
 def _plain_words(words: Sequence[str]) -> Sequence[str]:
@@ -259,14 +270,18 @@ class WordFrequency(Family):
         if self.letters:
             return _RARE_LETTERS
         # Words that occur more than once somewhere leave room for a threshold above one.
-        often = [
-            word for text in texts for word in text.content_words if text.word_counts[word] > 1
-        ]
-        once = [word for text in texts for word in text.content_words[:20]]
         if not texts:
             return STOCK
-        words = list(dict.fromkeys(_things(often or once, prompt, texts)))
-        return _prominent(words, prompt, texts)
+        often = [word for text in texts for word in _often(text)]
+        once = [word for text in texts for word in text.content_words[:20]]
+        words = list(dict.fromkeys(often or once))
+        return _things(_prominent(words, prompt, texts), prompt, texts)
+
+
+@readings.noted
+def _often(text: Text) -> Sequence[str]:
+    counts = text.word_counts
+    return [word for word in text.content_words if counts[word] > 1]
 
 
 class WordOrder(Family):

@@ -66,6 +66,7 @@ def stem(word: str) -> str:
     return match[1] if match else ""
 
 
+@lru_cache(maxsize=65536)
 def root(word: str) -> str:
     """What a word has in common with its other forms: "cook" of "cooking" and "cooks"."""
     return _FORM.sub("", word.lower()) if len(word) > 4 else word.lower()
