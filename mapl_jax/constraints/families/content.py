@@ -15,6 +15,7 @@ from mapl_jax.constraints.parameters import NEGATED, NEGATION, Choice, Params
 from mapl_jax.constraints.shapes import Count, Flag
 from mapl_jax.constraints.text import marks, readings
 from mapl_jax.constraints.text.statistics import Text
+from mapl_jax.constraints.text.words import AnyCase
 from mapl_jax.constraints.wording import Slot, text_slot
 
 _MARKERS = {
@@ -29,36 +30,33 @@ _BEFORE_ROMAN = frozenset(
     "war part chapter section type phase title volume act level class stage book figure elizabeth "
     "henry charles william james george edward richard napoleon step grade unit".split()
 )
-_CONTRACTION = re.compile(
+_CONTRACTION = AnyCase(
     r"\b(?:[a-z]+n['\u2019]t|(?:i|you|he|she|it|we|they|that|there|who|what)['\u2019](?:m|re|ve|ll|d)"
-    r"|(?:it|that|he|she|what|there|here|let|who|where|how)['\u2019]s)\b",
-    re.I,
+    r"|(?:it|that|he|she|what|there|here|let|who|where|how)['\u2019]s)\b"
 )
-_APOSTROPHE = re.compile(r"\w['\u2019]\w|['\u2019](?:s|t|ll|em|cause|til)\b", re.I)
+_APOSTROPHE = AnyCase(r"\w['\u2019]\w|['\u2019](?:s|t|ll|em|cause|til)\b")
 # Without an apostrophe they are contractions to some.
-_INFORMAL = re.compile(r"\b(?:gonna|wanna|gotta|dont|cant|im|ive|youre|thats)\b", re.I)
+_INFORMAL = AnyCase(r"\b(?:gonna|wanna|gotta|dont|cant|im|ive|youre|thats)\b")
 # What the sentence names, and what some count as well.
-_FILLER = re.compile(r"\b(?:very|really|just|actually)\b", re.I)
-_FILLERS = re.compile(
-    rf"{_FILLER.pattern}|\b(?:quite|pretty|basically|literally|totally|simply|super|so)\b", re.I
+_FILLER = AnyCase(r"\b(?:very|really|just|actually)\b")
+_FILLERS = AnyCase(
+    rf"{_FILLER.pattern}|\b(?:quite|pretty|basically|literally|totally|simply|super|so)\b"
 )
-_OPINION = re.compile(r"\bI (?:think|believe)\b|\bin my opinion\b", re.I)
-_OPINIONS = re.compile(
-    r"\bI(?:['\u2019]d| would)? (?:\w+ )?(?:think|believe|feel|guess|suppose|say|recommend|suggest"
-    r"|prefer|like|love|hope|find|agree)\b|\bmy (?:\w+ )?(?:opinion|view|favorite|guess|advice)\b",
-    re.I,
+_OPINION = AnyCase(r"\bi (?:think|believe)\b|\bin my opinion\b")
+_OPINIONS = AnyCase(
+    r"\bi(?:['\u2019]d| would)? (?:\w+ )?(?:think|believe|feel|guess|suppose|say|recommend|suggest"
+    r"|prefer|like|love|hope|find|agree)\b|\bmy (?:\w+ )?(?:opinion|view|favorite|guess|advice)\b"
 )
-_CONTRAST = re.compile(r"\b(?:but|however|although)\b", re.I)
-_CONTRASTS = re.compile(
-    rf"{_CONTRAST.pattern}|\b(?:though|yet|while|whereas|despite|nevertheless|on the other hand)\b",
-    re.I,
+_CONTRAST = AnyCase(r"\b(?:but|however|although)\b")
+_CONTRASTS = AnyCase(
+    rf"{_CONTRAST.pattern}|\b(?:though|yet|while|whereas|despite|nevertheless|on the other hand)\b"
 )
-_DUTY = re.compile(r"\b(?:should|must|need to)\b", re.I)
-_DUTIES = re.compile(rf"{_DUTY.pattern}|\b(?:have to|has to|needs? to|ought|shouldn|mustn)\b", re.I)
-_HEDGE = re.compile(r"\b(?:maybe|perhaps|probably|possibly|might)\b", re.I)
-_HEDGES = re.compile(rf"{_HEDGE.pattern}|\b(?:may|probable|possible)\b", re.I)
-_EXAMPLE = re.compile(r"\b(?:for example|for instance|such as)\b", re.I)
-_EXAMPLES = re.compile(rf"{_EXAMPLE.pattern}|\be\.?g\b|\bexamples?\b", re.I)
+_DUTY = AnyCase(r"\b(?:should|must|need to)\b")
+_DUTIES = AnyCase(rf"{_DUTY.pattern}|\b(?:have to|has to|needs? to|ought|shouldn|mustn)\b")
+_HEDGE = AnyCase(r"\b(?:maybe|perhaps|probably|possibly|might)\b")
+_HEDGES = AnyCase(rf"{_HEDGE.pattern}|\b(?:may|probable|possible)\b")
+_EXAMPLE = AnyCase(r"\b(?:for example|for instance|such as)\b")
+_EXAMPLES = AnyCase(rf"{_EXAMPLE.pattern}|\be\.?g\b|\bexamples?\b")
 _MONTHS = "january february april june july september october november december".split()
 # Written small, these are other words.
 _MONTH = re.compile(r"\b(?:March|August|MARCH|AUGUST)\b")
@@ -76,7 +74,7 @@ class Postscript(Family):
 
     def measure(self, params: Params, text: Text) -> float:
         """+1 or -1."""
-        found = _MARKERS[self.marker.of(params)].search(text.visible) is not None
+        found = self.marker.of(params) in _markers(text)
         return 1.0 if found != NEGATION.of(params) else -1.0
 
     def derive(self, kept, broken, rng):
@@ -97,6 +95,12 @@ class Postscript(Family):
             return Demands(values={f"has {marker}": False})
         values = {f"has {marker}": True, "quotation marks around everything": False}
         return Demands(values=values, exact=(marker,))
+
+
+@readings.noted
+def _markers(text: Text) -> Sequence[str]:
+    """The markers with which a postscript of the text begins."""
+    return [name for name, marker in _MARKERS.items() if marker.search(text.visible)]
 
 
 def _any_word(words: Sequence[str]):
@@ -127,7 +131,10 @@ _SURELY_ME = readings.surely("me", "my", "myself")
 def _months(text: Text) -> bool:
     """Names of months; "march" and "august" only where they are."""
     counts = text.word_counts
-    return any(month in counts for month in _MONTHS) or _MONTH.search(text.prose) is not None
+    named = any(word in text.lower for word in ("march", "august"))
+    return any(month in counts for month in _MONTHS) or (
+        named and _MONTH.search(text.prose) is not None
+    )
 
 
 def _flag(
@@ -150,17 +157,15 @@ def _flag(
     )
 
 
-def _said(
-    name: str, named: re.Pattern[str], also: re.Pattern[str], about: tuple[str, ...] = ()
-) -> Flag:
+def _said(name: str, named: AnyCase, also: AnyCase, about: tuple[str, ...] = ()) -> Flag:
     """What certain words say; some readers count others as well."""
     return _flag(
         name,
-        lambda text: named.search(text.marked) is not None,
+        lambda text: named.found(text.marked),
         name,
         (
-            lambda text: named.search(readings.unquoted(text)) is not None,
-            lambda text: also.search(text.raw) is not None,
+            lambda text: named.found(readings.unquoted(text)),
+            lambda text: also.found(text.raw),
         ),
         about,
         there=("tone",),  # One is enough.
@@ -228,14 +233,12 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _flag(
         "contractions",
-        lambda text: _CONTRACTION.search(text.marked) is not None,
+        lambda text: _CONTRACTION.found(text.marked),
         "contractions",
         (
-            lambda text: _CONTRACTION.search(readings.unquoted(text)) is not None,
+            lambda text: _CONTRACTION.found(readings.unquoted(text)),
             # "Tom's" is one to some: they have none only where there is no such apostrophe.
-            lambda text: (
-                _APOSTROPHE.search(text.raw) is not None or _INFORMAL.search(text.raw) is not None
-            ),
+            lambda text: _APOSTROPHE.found(text.raw) or _INFORMAL.found(text.raw),
         ),
         about=("apostrophes",),
         suits=in_english,
@@ -262,9 +265,9 @@ FAMILIES: tuple[Family, ...] = (
     _said("duties", _DUTY, _DUTIES, about=("word:should", "word:must", "word:need")),
     _flag(
         "examples",
-        lambda text: _EXAMPLE.search(text.marked) is not None,
+        lambda text: _EXAMPLE.found(text.marked),
         "examples",
-        (lambda text: _EXAMPLES.search(text.raw) is not None,),
+        (lambda text: _EXAMPLES.found(text.raw),),
         suits=in_english,
     ),
     _person("first", _first_person, (_any_word(_FIRST_PERSONS), _surely_first_person)),

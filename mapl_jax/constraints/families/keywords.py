@@ -140,12 +140,14 @@ def _prominent(words: Sequence[str], prompt: Text | None, texts: Sequence[Text])
     """Those that are of the prompt, or come up in a text again and again; all without a prompt."""
     if prompt is None:
         return words
-    counts = [text.word_counts for text in texts]
-    return [
-        word
-        for word in words
-        if root(word) in prompt.roots or any(count[word] > 2 for count in counts)
-    ]
+    roots, again = prompt.roots, frozenset().union(*map(_again, texts))
+    return [word for word in words if word in again or root(word) in roots]
+
+
+@readings.noted
+def _again(text: Text) -> frozenset[str]:
+    """Words that come up in a text again and again."""
+    return frozenset(word for word, count in text.word_counts.items() if count > 2)
 
 
 def _fillers(texts: Sequence[Text]) -> Sequence[str]:

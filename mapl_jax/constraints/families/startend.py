@@ -143,10 +143,7 @@ class Member(Family):
         if rng.random() < 0.5:
             forms.reverse()
         for with_word, without, form in forms:
-            words = self._words(with_word, without)
-            named = self.left_out if form else self.asked
-            if named is not None:
-                words = [word for word in words if folded(word) in named]
+            words = self._words(with_word, without, self.left_out if form else self.asked)
             if words:
                 word = pick(words, rng)
                 # "OK" would ask for capital letters, too.
@@ -172,12 +169,16 @@ class Member(Family):
             text.values[self] = frozenset(map(folded, self.places(text)))
         return text.values[self]
 
-    def _words(self, with_word: Sequence[Text], without: Sequence[Text]) -> list[str]:
+    def _words(
+        self, with_word: Sequence[Text], without: Sequence[Text], named: Container[str] | None
+    ) -> list[str]:
         if not with_word:
             found = frozenset(STOCK_WORDS)
         else:
             found = frozenset.intersection(*(self.places(text) for text in with_word))
-        taken = {folded(word) for text in without for word in self.places(text)}
+        if named is not None:
+            found = frozenset(word for word in found if folded(word) in named)
+        taken = {word for text in without for word in self._folded(text)} if found else frozenset()
         # Whether "I'm" begins with the word "I" is for nobody to tell.
         taken |= {part for word in taken for part in parts_of(word)}
         return sorted(

@@ -126,7 +126,8 @@ class Text:
         """The same of what the forms of a word have in common: "trucks" is a "truck"."""
         counts: Counter[str] = Counter()
         for word, count in self.lower_runs.items():
-            counts[words.root(word)] += count
+            root = words.root(word)
+            counts[root] = counts.get(root, 0) + count
         return counts
 
     @kept
@@ -177,6 +178,8 @@ class Text:
     @kept
     def word_counts(self) -> Counter[str]:
         """How often each lower-cased word occurs; "you're" is also a "you"."""
+        if "'" not in self.lower:
+            return self._segment_counts
         counts = self._segment_counts.copy()
         for word, count in self._segment_counts.items():
             if "'" in word and (stem := words.stem(word)):
@@ -210,11 +213,11 @@ class Text:
         compounds = self.compounds
         return tuple(
             word
-            for word in self.surface
+            for word in self._segment_counts
             if len(word) >= 3
-            and word.isascii()
-            and word.isalpha()
             and word not in STOPWORDS
+            and word.isalpha()
+            and word.isascii()
             and word not in compounds
             and counts[word] == runs[word]
         )
@@ -223,7 +226,10 @@ class Text:
     def compounds(self) -> frozenset[str]:
         """Parts, in lower case, of words with a hyphen, an apostrophe or another mark inside."""
         return frozenset(
-            run for piece in {*self.words} if not piece.isalnum() for run in words.parts_of(piece)
+            run
+            for piece in {*self.words}
+            if not (piece.isalnum() or (piece[:-1].isalnum() and piece.isascii()))
+            for run in words.parts_of(piece)
         )
 
     @kept
