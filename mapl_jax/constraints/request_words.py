@@ -2,10 +2,12 @@
 
 import re
 
+from mapl_jax.constraints.text.words import AnyCase
 
-def any_of(text: str) -> re.Pattern[str]:
+
+def any_of(text: str) -> AnyCase:
     """A pattern of words; line breaks and indents of the text are left out of it."""
-    return re.compile(rf"\b(?:{''.join(map(str.strip, text.splitlines()))})\b", re.I)
+    return AnyCase(rf"\b(?:{''.join(map(str.strip, text.splitlines()))})\b")
 
 
 # What an answer of many parts is asked for with, and one that needs some room.
@@ -48,10 +50,9 @@ REQUEST = any_of(
     |is there|are there"""
 )
 # A question without its mark.
-ASKING = re.compile(
+ASKING = AnyCase(
     r"(?:^|[.!,;:\n]|\b(?:and|but|so|ok|okay|well|also|then|alright))\s*"
     r"\b(?:what|how|why|who|where|when|which)\b",
-    re.I,
 )
 # What is asked for even along with thanks.
 ORDER = any_of(
@@ -74,13 +75,16 @@ SEVERAL = any_of(
     r"""kinds?|types?|sorts?|any|some|other|others|else|gifts?|activities|things|which|good|best|what
     (?:can|should|would|could|do)"""
 )
-FRAME = any_of(
-    r"""(?:(?:can|could|would|will|do) you (?:please )?)?
+FRAME = re.compile(
+    any_of(
+        r"""(?:(?:can|could|would|will|do) you (?:please )?)?
     (?:tell|explain|give|help|show|teach)(?: to)? me
     |(?:can|could|would|will|do) you (?:please |just |also )?(?:know|tell|explain|give|describe|list
     |name|show|teach|help|find|suggest|recommend|write|make|say|provide|share|have any|think of)
     |let me know|i(?:'m| am) (?:wondering|curious)|i(?:'d| would) like to know|i know
     |i (?:want|need) to know"""
+    ).pattern,
+    re.I,
 )
 # What nobody makes merry about.
 SERIOUS = any_of(

@@ -6,7 +6,6 @@ Requests are read by their English words; of one in another language little is k
 refused.
 """
 
-import functools
 import math
 import re
 from collections.abc import Mapping
@@ -17,8 +16,9 @@ from mapl_jax.constraints.amounts import LESS_THAN
 from mapl_jax.constraints.base import Bounds, Demands
 from mapl_jax.constraints.parameters import Params
 from mapl_jax.constraints.registry import family_of
+from mapl_jax.constraints.text.kept import kept
 from mapl_jax.constraints.text.statistics import view
-from mapl_jax.constraints.text.words import root
+from mapl_jax.constraints.text.words import AnyCase, root
 
 _ANY: Bounds = (0, math.inf)
 COARSE, FINE, FINEST = range(3)
@@ -26,7 +26,7 @@ COARSE, FINE, FINEST = range(3)
 
 
 # What the request has to speak of where few would mind to be asked for it, by family.
-_SUITED: Mapping[str, re.Pattern[str]] = {
+_SUITED: Mapping[str, AnyCase] = {
     "detectable_content:first_person": said.any_of(
         rf"you|your|yours|{said.ADVICE}|{said.CREATIVE}|{said.OF_ONE}"
     ),
@@ -105,22 +105,22 @@ class Request:
     earlier: str = ""
     reply: str = ""
 
-    @property
+    @kept
     def said(self) -> str:
         """All that was said so far."""
         return f"{self.earlier}\n{self.last}" if self.earlier else self.last
 
-    @functools.cached_property
+    @kept
     def asks(self) -> bool:
         """Whether there is something to answer: not thanks, goodbye, or a remark in passing."""
-        if said.DISTRESS.search(self.last):
+        if said.DISTRESS.found(self.last):
             return False
         if _QUESTION_MARKS.search(self.last) or not self.reply:
             return True
-        if said.REQUEST.search(self.last) or said.ASKING.search(self.last):
-            return said.ORDER.search(self.last) is not None or not said.CLOSING.search(self.last)
+        if said.REQUEST.found(self.last) or said.ASKING.found(self.last):
+            return said.ORDER.found(self.last) or not said.CLOSING.found(self.last)
         asked_back = _QUESTION_MARKS.search(self.reply[-200:]) is not None
-        return asked_back and not said.CLOSING.search(self.last)
+        return asked_back and not said.CLOSING.found(self.last)
 
     def unasked(self, demands: Demands, taste: int = FINE) -> str | None:
         """Why nobody would ask for this with the request; None if nothing speaks against it."""
@@ -149,11 +149,10 @@ class Request:
         wanted |= {name for name, value in demands.values.items() if value is True}
         if self._fact and not self._yes_or_no and not wanted.isdisjoint(("hedges", "duties")):
             return "a fact is as it is"
-        if "opinions" in wanted and (self._listed or not said.OPINION.search(self.last)):
+        if "opinions" in wanted and (self._listed or not self._opinion):
             return "there is nothing to think of it"
-        personal = self._personal or said.OPINION.search(self._matter) is not None
-        if ("first person" in wanted and (self._listed or not personal)) or (
-            "second person" in wanted and not (personal or said.HOW_TO.search(self.last))
+        if ("first person" in wanted and (self._listed or not self._personal)) or (
+            "second person" in wanted and not (self._personal or said.HOW_TO.found(self.last))
         ):
             return "it is of no person"
         if "examples" in demands.bounds and self._fact:
@@ -213,78 +212,87 @@ class Request:
         if family in _OF_TALK and (self._listed or (family == _OF_TALK[0] and self._grave)):
             return False
         pattern = _SUITED.get(family)
-        return pattern is None or pattern.search(said.FRAME.sub("", self.last)) is not None
+        return pattern is None or pattern.found(self._bare)
 
-    @functools.cached_property
+    @kept
     def _waits(self) -> bool:
         """Whether the user has answered a question, or insists, and waits for the answer."""
         answered = "?" in self.reply[-200:] and "?" not in self.last
         return answered or self.earlier.count("?\n") > 3
 
-    @functools.cached_property
+    @kept
     def _grave(self) -> bool:
-        return said.SERIOUS.search(self.said[-2000:]) is not None
+        return said.SERIOUS.found(self.said[-2000:])
 
-    @functools.cached_property
+    @kept
     def _sized(self) -> bool:
-        return said.SIZED.search(self.last) is not None
+        return said.SIZED.found(self.last)
 
-    @functools.cached_property
+    @kept
     def _dense(self) -> bool:
         return _DENSE.search(self.last) is not None
 
-    @functools.cached_property
+    @kept
     def _said_roots(self) -> frozenset[str]:
         return frozenset(view(self.said).roots)
 
-    @functools.cached_property
+    @kept
     def _roots(self) -> frozenset[str]:
         return frozenset(view(self.last).roots)
 
-    @functools.cached_property
+    @kept
     def _listed(self) -> bool:
-        return said.LISTED.search(self.last) is not None
+        return said.LISTED.found(self.last)
 
-    @functools.cached_property
+    @kept
     def _broad(self) -> bool:
-        return said.BROAD.search(self.last) is not None
+        return said.BROAD.found(self.last)
 
-    @functools.cached_property
+    @kept
     def _numbers(self) -> bool:
-        return said.NUMBERS.search(self.last) is not None
+        return said.NUMBERS.found(self.last)
 
-    @functools.cached_property
+    @kept
     def _personal(self) -> bool:
-        return said.PERSONAL.search(self._matter) is not None
+        return said.PERSONAL.found(self._matter) or said.OPINION.found(self._matter)
 
-    @functools.cached_property
+    @kept
+    def _opinion(self) -> bool:
+        return said.OPINION.found(self.last)
+
+    @kept
     def _matter(self) -> str:
         """The question without what is said for the sake of asking."""
         return said.FRAME.sub("", self._question)
 
-    @functools.cached_property
+    @kept
+    def _bare(self) -> str:
+        """The last turn without the same."""
+        return said.FRAME.sub("", self.last)
+
+    @kept
     def _exemplified(self) -> bool:
         several = self._listed or self._broad or self._roomy
-        return several or said.SEVERAL.search(self.last) is not None
+        return several or said.SEVERAL.found(self.last)
 
-    @functools.cached_property
+    @kept
     def _roomy(self) -> bool:
-        return not self._fact and said.ROOMY.search(self.last) is not None
+        return not self._fact and said.ROOMY.found(self.last)
 
-    @functools.cached_property
+    @kept
     def _question(self) -> str:
         """The last sentence that asks, or the first one."""
         found = [each.strip() for each in _SENTENCE.findall(self.last)]
         asking = [each for each in found if each.endswith("?")]
         return (asking[-1:] or found[:1] or [""])[0]
 
-    @functools.cached_property
+    @kept
     def _yes_or_no(self) -> bool:
         return said.YES_OR_NO.match(self._question) is not None
 
-    @functools.cached_property
+    @kept
     def _fact(self) -> bool:
-        return self._yes_or_no or said.FACT.search(self._question) is not None
+        return self._yes_or_no or said.FACT.found(self._question)
 
 
 def unasked(id: str, params: Params, request: Request, taste: int = FINE) -> str | None:
