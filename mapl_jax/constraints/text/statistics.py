@@ -68,8 +68,7 @@ class Text:
     @kept
     def marked(self) -> str:
         """Prose in which punctuation counts: without code, web addresses and list markers."""
-        text = "\n".join(line.marked for line in self.layout)
-        return marks.without_addresses(text)
+        return marks.without_addresses("\n".join(line.marked for line in self.layout))
 
     @kept
     def lower(self) -> str:
@@ -164,8 +163,7 @@ class Text:
     @kept
     def segments(self) -> list[str]:
         """The words of the prose by UAX 29, in lower case."""
-        found = self._segments
-        return list(map(str.lower if self.prose.isascii() else folded, found))
+        return list(map(str.lower if self.prose.isascii() else folded, self._segments))
 
     @kept
     def _segments(self) -> list[str]:
@@ -226,10 +224,7 @@ class Text:
     def compounds(self) -> frozenset[str]:
         """Parts, in lower case, of words with a hyphen, an apostrophe or another mark inside."""
         return frozenset(
-            run
-            for piece in {*self.words}
-            if not (piece.isalnum() or (piece[:-1].isalnum() and piece.isascii()))
-            for run in words.parts_of(piece)
+            run for piece in {*self.words} if not piece.isalnum() for run in words.parts_of(piece)
         )
 
     @kept
@@ -283,8 +278,7 @@ class Text:
     @kept
     def repeated_words(self) -> int:
         """Different words of four letters or more that occur more than once."""
-        counts = self._segment_counts
-        return sum([count > 1 and len(word) > 3 for word, count in counts.items()])
+        return sum([count > 1 and len(word) > 3 for word, count in self._segment_counts.items()])
 
     @kept
     def first_places(self) -> dict[str, int]:

@@ -186,6 +186,8 @@ def folded(text: str) -> str:
 @lru_cache(maxsize=8192)
 def parts_of(word: str) -> tuple[str, ...]:
     """The parts, in lower case, of a word with a mark inside; none of any other word."""
+    if word[:-1].isalnum() and word.isascii():
+        return ()
     runs = word_tokens(folded(word))
     return tuple(runs) if len(runs) > 1 else ()
 
