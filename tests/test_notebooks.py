@@ -28,6 +28,12 @@ ENDS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    """Models of the hub are not fetched: what is stored is what runs without them."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
 def read(path):
     return nbformat.read(path, as_version=4)
 
