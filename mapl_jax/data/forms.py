@@ -214,6 +214,15 @@ def form_of(record: Mapping[str, object], asked: Form | None, automatic: tuple[F
     return dataclasses.replace(found, beside=(*found.beside, *asked.beside)) if asked else found
 
 
+def described(form: Form, record: Mapping[str, object]) -> str:
+    """The form that a record was read as, and what of it; empty where its columns say it all."""
+    name = next((name for name, known in FORMS.items() if known.columns is form.columns), "")
+    if not name:
+        return ""
+    there = {ours: [p for p in x.split("/") if has(record, p)] for ours, x in form.columns.items()}
+    return f" (read as {name}: {','.join(f'{k}={v[0]}' for k, v in there.items() if v)})"
+
+
 def fits_form(record: Mapping[str, object], form: Form) -> bool:
     """Whether a record has what a form needs."""
     return all(has(record, name) for name in form.needs)

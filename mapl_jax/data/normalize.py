@@ -53,6 +53,7 @@ class Demonstration(TypedDict):
     completion: str
 
 
+_AUTOMATIC = (forms.PAIR, *(known for known in forms.FORMS.values() if known.automatic))
 # What is wrong with a record where another mapping may read it.
 _OTHER_COLUMNS = ("no prompt", "bad chosen", "bad rejected", "bad responses")
 
@@ -63,10 +64,10 @@ def pair_of(form: forms.Form | None, value: object, unread: set[str]) -> Pair:
     try:
         return _read_pair(form, record, unread)
     except BadRecord as bad:
+        more = forms.described(forms.form_of(record, form, _AUTOMATIC), record)
         if form is None and bad.reason in _OTHER_COLUMNS:
-            found = hints.mapping(record, functools.partial(_reads, record))
-            raise BadRecord(bad.reason, f"{bad}{found}") from None
-        raise
+            more = hints.mapping(record, functools.partial(_reads, record)) or more
+        raise BadRecord(bad.reason, f"{bad}{more}") from None
 
 
 def _reads(record: Mapping[str, object], columns: str) -> bool:
@@ -80,8 +81,7 @@ def _reads(record: Mapping[str, object], columns: str) -> bool:
 def _read_pair(form: forms.Form | None, record: Mapping[str, object], unread: set[str]) -> Pair:
     if "comparisons" in record:
         raise BadRecord("a sample", "holds a synthesized sample, but preference pairs are needed")
-    automatic = (forms.PAIR, *(known for known in forms.FORMS.values() if known.automatic))
-    found = forms.form_of(record, form, automatic)
+    found = forms.form_of(record, form, _AUTOMATIC)
     for key in found.needs:
         if key not in record and "[" not in key:
             there = ", ".join(sorted(map(str, record))) or "nothing"

@@ -549,3 +549,20 @@ def test_more_names_that_change_what_is_answered(name):
     with pytest.raises(UserError, match=f"has a column '{name}' that is not read"):
         load_pairs([record])
     assert load_pairs([{**record, "prompt": "q: the sea is green"}])  # it stands in what is read
+
+
+READ_AS = [
+    ({"prompt": "q", "responses": ["a", "b"], "scores": [1, None]}, "",
+     "not None (read as scores: prompt=prompt,responses=responses,scores=scores)"),
+    ({"context": "q", "response1": "a", "response2": "b", "overall_preference": "x"}, "helpsteer3",
+     "(read as helpsteer3: prompt=context,responses=response1|response2,strength=overall"),
+    ({"messages": [ASK], "rejected_response": "x"}, "", "(read as rejected_response: "),
+    ({"prompt": "q", "images": ["a.png"], "responses": ["a", "b"], "ranks": [1, 2]}, "",
+     "data.columns=ignore=images (read as ranks: "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("record", "form", "said"), READ_AS)
+def test_an_error_says_what_the_record_was_read_as(record, form, said):
+    with pytest.raises(UserError, match=f"record 1: .*{re.escape(said)}"):
+        load_pairs([record], format=form)
