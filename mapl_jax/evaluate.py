@@ -99,6 +99,13 @@ class Settings(RowSettings):
     seed: int = setting(0, "seed of the bootstrap", least=0, most=2**32 - 1)
     synthesis: SynthesisSettings
 
+    def __post_init__(self) -> None:
+        if not self.synthesize and self.synthesis != SynthesisSettings():
+            raise UserError(
+                "synthesis says how pairs get instructions, and synthesize is False; set "
+                "--config.synthesize=True, or leave synthesis as it is"
+            )
+
 
 @checked(Settings)
 def evaluate_model(

@@ -73,8 +73,8 @@ def generate_responses(
         >>> [len(some) for some in answers]
         [2]
     """
-    if n > 1 and temperature == 0:
-        raise UserError(f"at temperature 0 all n={n} responses are the same; leave temperature out")
+    chosen = sampler.AUTO if temperature is None else temperature
+    chosen = sampler.temperature_of(n, chosen, top_p)
     conversations = [as_messages(x, f"prompt {number}") for number, x in enumerate(prompts, 1)]
     policy = loaded(model)
     if policy.head:
@@ -82,7 +82,7 @@ def generate_responses(
     sampling = Sampling(
         max_new_tokens,
         sampler.stops(policy.tokenizer, policy.model),
-        float(n > 1) if temperature is None else temperature,
+        chosen,
         top_p,
     )
     respond = _responder(

@@ -112,6 +112,8 @@ def _one_source(name: str) -> Iterator[Entry]:
         yield from _file_entries(local)
     elif looks_like_hub_name(name):
         yield from _numbered(name, map(plain, hub.rows(name)))
+    elif local.exists():
+        raise UserError(f"{name} is no regular file; name a file or a folder")
     else:
         raise UserError(
             f"no such file or folder: {name} (a dataset on the hub is written org/name)"

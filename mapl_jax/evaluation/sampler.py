@@ -195,6 +195,19 @@ def stops(tokenizer: Tokenizer, model: DecoderConfig) -> tuple[int, ...]:
 AUTO = -1.0
 
 
+def temperature_of(n: int, temperature: float, top_p: float) -> float:
+    """The temperature of n responses: by `AUTO` 0 for one, and else 1."""
+    if n > 1 and temperature == 0:
+        raise UserError(f"at temperature 0 all n={n} responses are the same; leave temperature out")
+    found = float(n > 1) if temperature == AUTO else temperature
+    if top_p < 1 and not found:
+        raise UserError(
+            f"top_p is {top_p}, and at temperature 0 nothing is drawn; set temperature as well, "
+            "or leave top_p out"
+        )
+    return found
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SamplerSettings(CheckpointSettings):
     """What a config says of a policy that answers."""
@@ -222,14 +235,11 @@ class SamplerSettings(CheckpointSettings):
 
     def __post_init__(self) -> None:
         settings.check(self, "")
-        if self.n > 1 and self.temperature == 0:
-            raise UserError(
-                f"at temperature 0 all n={self.n} responses are the same; leave temperature out"
-            )
+        temperature_of(self.n, self.temperature, self.top_p)
 
     def sampling(self, stops: tuple[int, ...]) -> Sampling:
         """How tokens are chosen: greedily, but where there are several responses."""
-        temperature = float(self.n > 1) if self.temperature == AUTO else self.temperature
+        temperature = temperature_of(self.n, self.temperature, self.top_p)
         return Sampling(self.max_new_tokens, stops, temperature, self.top_p)
 
 

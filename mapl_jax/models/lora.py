@@ -60,6 +60,8 @@ class Lora:
         settings.check(self, "lora")
         if self.layers and not self.rank:
             raise UserError("lora.layers counts layers with adapters; set lora.rank as well")
+        if self.targets != ALL and not self.rank:
+            raise UserError("lora.targets names matrices with adapters; set lora.rank as well")
         if unknown := [name for name in self.names if name not in TARGETS]:
             raise UserError(
                 f"lora.targets has {', '.join(map(repr, unknown))}; choose from "

@@ -193,7 +193,10 @@ def _settings_of(kind: str, settings: RunSettings) -> RunSettings:
         settings,
         {
             "objective": "dpo" if kind == "dpo" else "reward",
-            "loss": dataclasses.asdict(LossSettings(intra=others, inter=others, beta=BETA)),
+            "loss": {
+                **dataclasses.asdict(LossSettings(intra=others, inter=others)),
+                **({"beta": BETA} if kind == "dpo" else {}),
+            },
             "model": {"reference": ""},
             "train": {
                 "learning_rate": LEARNING_RATE,

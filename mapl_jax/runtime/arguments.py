@@ -21,6 +21,7 @@ _READERS: Mapping[str, Callable[[str], object]] = {
 _LONGEST, _MOST, _DEEPEST = 1 << 12, 2000, 10
 _FLAG = re.compile(r"(-{0,2})([^=]*)(=.*)?", re.DOTALL)
 _PREFIXED = re.compile(r"(no)?config\.")
+_NAMED = re.compile(r"-{1,2}(no)?config(\.\w+)+(=.*)?", re.DOTALL)
 
 
 def normal(arguments: Sequence[str], plain: Collection[str], classes: Sequence[type]) -> list[str]:
@@ -55,6 +56,8 @@ def normal(arguments: Sequence[str], plain: Collection[str], classes: Sequence[t
         field = name.removeprefix("no") if negated else name
         if dashes and (field in fields or "." in field) and not _PREFIXED.match(field):
             argument = f"--{'no' * negated}config.{field}{value or ''}"
+        if dashes and _PREFIXED.match(argument[2:]) and not _NAMED.fullmatch(argument):
+            raise UserError(f"{brief(argument)} names no field; write --config.FIELD=VALUE")
         rest.append(argument)
     return named + changes + rest
 

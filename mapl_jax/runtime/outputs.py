@@ -99,7 +99,7 @@ def check_folder(path: Name, own: Mark, inputs: Iterable[Name] = ()) -> Path:
 
 def _free(path: Name, inputs: Iterable[Name]) -> Path:
     """Where an output lies, which is no input and can be written."""
-    if not os.fspath(path):
+    if not os.fspath(path).strip():
         raise UserError("there is no place to write to; give one that has a name")
     target = Path(os.path.realpath(local(path)))
     for name in inputs:

@@ -27,6 +27,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.paths import brief
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -228,7 +229,7 @@ def _check_values(cls: type, values: Mapping[str, object], section: str, whole: 
 
 def _check_one(field: Field, value: object, name: str) -> None:
     if problem := field.about.problem(field.kind, value):
-        raise UserError(f"{name} is {value!r}; {problem}")
+        raise UserError(f"{name} is {brief(repr(value))}; {problem}")
 
 
 def from_section(cls: type[S], section: Mapping[str, object], name: str = "") -> S:
@@ -309,7 +310,7 @@ def flag_problem(cls: type, name: str, text: str) -> str | None:
         except (ValueError, SyntaxError):
             value = float(text) if text.lower().strip("+-") in ("nan", "inf") else text
     problem = field.about.problem(field.kind, value)
-    return problem and f"{name} is {text!r}; {problem}"
+    return problem and f"{name} is {brief(repr(text))}; {problem}"
 
 
 def described(cls: type, values: Mapping[str, Any], section: str = "") -> Iterator[Field]:

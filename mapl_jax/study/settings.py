@@ -81,6 +81,7 @@ def check(study: Settings) -> None:
         with _within(name):
             trainer.check(run)
             trunk.check(run)
+            trainer.check_models(run, trainer.objective_of(run).head)
     for name in settings.fields_of(Presets):
         with _within(f"presets.{name}"):
             preset = getattr(study.presets, name)

@@ -145,10 +145,17 @@ def make(name: str, loss: LossSettings, *, logp_chunk: int = 256) -> Objective:
 
     Args:
         name: "reward", "dpo" or "sft".
-        loss: settings of its loss; those of other objectives mean nothing to it.
+        loss: settings of its loss; those that only other objectives read are as by default.
         logp_chunk: scored tokens of a row whose logits a policy holds at once.
     """
-    return errors.choice("objective", name, OBJECTIVES)(loss, logp_chunk)
+    made: Objective = errors.choice("objective", name, OBJECTIVES)(loss, logp_chunk)
+    for field in UNREAD.get(name, settings.fields_of(LossSettings)):
+        if (value := getattr(loss, field)) != getattr(LossSettings(), field):
+            raise UserError(
+                f"loss.{field} is {value!r}, and the objective {name} does not read it; leave it "
+                "out, or choose another objective"
+            )
+    return made
 
 
 def reward_objective(loss: LossSettings, _: int) -> Objective:
@@ -225,6 +232,11 @@ OBJECTIVES: dict[str, Callable[[LossSettings, int], Objective]] = {
     "reward": reward_objective,
     "dpo": dpo_objective,
     "sft": sft_objective,
+}
+# Fields of `LossSettings` that an objective does not read; without an entry, none of them.
+UNREAD = {
+    "reward": ("beta", "type", "weights", "label_smoothing", "joint_logp"),
+    "dpo": ("center",),
 }
 
 

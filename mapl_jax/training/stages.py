@@ -26,6 +26,8 @@ def check(settings: RunSettings) -> None:
     for run in filter(None, (first, settings, settings.settled())):
         trainer.check(run)
         trunk.check(run)
+    if first:
+        trainer.check_models(settings, trainer.objective_of(settings).head)
     distributed.check_joined()
 
 

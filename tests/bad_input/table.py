@@ -120,6 +120,29 @@ FLAGS = [
     ("study", "study", "--config.reward.train.learning_rate=nan", "reward.train.learning_rate is"),
     ("study", "study", "--config.sft.train.steps=-1", "sft.train.steps is -1; it must be a whole"),
     ("study", "study", "--config.data.max_words=-1", "data.max_words is -1; it must be a whole"),
+    (
+        "train",
+        "rm:tiny",
+        "--config.lora.targets=q",
+        "lora.targets names matrices with adapters; set",
+    ),
+    ("train", "rm:tiny", "--config.objective=sft", "loss.base is 0.2, and the objective sft does"),
+    ("train", "dpo", "--config.objective=reward", "loss.type is 'sigmoid,sft', and the objective"),
+    ("train", "dpo", "--config.model.reference=nope", "nope"),
+    ("study", "study", "--config.reward.model.path=nope", "reward: .*nope"),
+    ("study", "study", "--config.dpo.model.path=nope", "dpo: no such folder: nope, to start from"),
+    ("generate", "generate", "--config.top_p=0.5", "at temperature 0 nothing is drawn; set temp"),
+    (
+        "evaluate",
+        "evaluate",
+        "--config.synthesis.k_max=3",
+        "synthesize is False; set --config.synth",
+    ),
+    ("train", "rm:tiny", "--config.=3", "--config.=3 names no field; write --config.FIELD=VALUE"),
+    ("train", "rm:tiny", "--config..seed=3", "--config..seed=3 names no field"),
+    ("train", "rm:tiny", "--train..steps=3", "--config.train..steps=3 names no field"),
+    ("train", "rm:tiny", f"--config.seed={TOO_LONG * 12}", r"^seed is .{,130}; it must be a whole"),
+    ("train", "rm:tiny", "--config.data.train=/dev/null", "/dev/null is no regular file; name a"),
     ("study", "study", "--config.keep=5", "keep"),
     ("study", "study", "--config.once=nope", "no arm 'nope'; choose from base; "),
     ("study", "study", "--config.reward.objective=dpo", "it must be 'reward' here"),
@@ -265,6 +288,7 @@ def calls():
         {"n": 2, "temperature": 0.0},
         "responses are the same",
     )
+    yield "generate_responses", (["q"], POLICY), {"top_p": 0.5}, "nothing is drawn; set temperature"
     for value in (-1, 1.5, None, "x", 2**70):
         said = "seed is .*; it must be a whole number"
         yield "evaluate_model", (REWARD, [PAIR]), {"seed": value}, said
