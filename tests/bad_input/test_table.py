@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import mapl_jax
+from mapl_jax.__main__ import COMMANDS
 
 spec = importlib.util.spec_from_file_location("table", Path(__file__).with_name("table.py"))
 table = importlib.util.module_from_spec(spec)
@@ -27,7 +28,12 @@ def lines():
 
 
 def test_there_are_hundreds():
-    assert len(list(lines())) > 200 and len(list(table.calls())) > 150
+    assert len(list(lines())) + len(table.PLAIN) > 400 and len(list(table.calls())) > 200
+    assert {name for name, *_ in [*lines(), *table.PLAIN]} == set(COMMANDS)
+    assert {name for name, *_ in table.calls()} == set(mapl_jax.__all__) - {
+        "Evaluation",
+        "UserError",
+    }
 
 
 @pytest.mark.parametrize("command_name", ["train", "evaluate", "generate", "synthesize", "other"])
@@ -40,6 +46,16 @@ def test_a_command_says_its_line(command_name, bench, preset):
                 bench.refuses(said, name, preset(config), argument, f"--workdir={bench.out}")
             except AssertionError as error:
                 wrong.append(f"{name} {argument[:80]}: {str(error)[:200]}, not {said}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_command_without_a_config_says_its_line(bench):
+    wrong = []
+    for name, given, said in table.PLAIN:
+        try:
+            bench.refuses(said, name, *given.replace("SHARED", str(bench.shared)).split())
+        except AssertionError as error:
+            wrong.append(f"{name} {given}: {str(error)[:300]}, not {said}")
     assert not wrong, "\n".join(wrong)
 
 

@@ -171,8 +171,9 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(UserError, match=r"^cannot write .*out: Input/output error$"):
         outputs.replacing(tmp_path / "out").__enter__()
-    with pytest.raises(UserError, match="there is no place to write to"):
-        outputs.check_folder("", outputs.whole)
+    for name in ("", " "):
+        with pytest.raises(UserError, match="there is no place to write to"):
+            outputs.check_folder(name, outputs.whole)
 
 
 @pytest.mark.parametrize("steps", range(6))
