@@ -56,9 +56,10 @@ def value_of_json(line: bytes) -> object:
 
 def values_of_json(content: bytes) -> list[object] | None:
     """Values of JSON that follow each other, of several lines each; None if there is more."""
-    text, found, end = content.decode("utf-8", "surrogateescape"), [], 0
+    found, end = [], 0
     decoder = json.JSONDecoder(object_pairs_hook=named_once)
     try:
+        text = content.decode("utf-8")
         while (next_one := re.compile(r"\S").search(text, end)) is not None:
             value, end = decoder.raw_decode(text, next_one.start())
             found.append(value)

@@ -45,9 +45,9 @@ FILES = {
         "record 1: .*number.*digits",
     ),
     "pretty-printed object": ("a.json", b'{\n "prompt": "q"\n}', "record 1: has no 'chosen'"),
-    "columns instead of rows": (
+    "columns of unequal lengths instead of rows": (
         "a.json",
-        json.dumps({"prompt": ["q"], "chosen": ["a"], "rejected": ["b"]}).encode(),
+        json.dumps({"prompt": ["q", "r"], "chosen": ["a"], "rejected": ["b"]}).encode(),
         "record 1: message 1 of prompt must be an object",
     ),
     "array cut off": ("a.json", b"[" + LINE[:-1] + b",", r"a\.json: not JSON .*cut off"),
