@@ -62,8 +62,8 @@ def by_columns(value: Mapping[str, object]) -> list[object] | None:
             isinstance(x, dict) and is_spoken(x) for x in column
         ):
             return None
-    rows = by_rows(dict(zip(value, columns, strict=True)))
-    return rows if isinstance(rows, list) else None  # of one length
+    found = by_rows(dict(zip(value, columns, strict=True)))
+    return found if isinstance(found, list) else None  # of one length
 
 
 def _is_turn(value: object) -> bool:
