@@ -22,6 +22,8 @@ def explain(
             return str(each)
     path = given("config", arguments).partition(":")[0]
     named = any(argument.startswith("--config=") for argument in arguments)
+    if not named and any(argument.startswith("--config.") for argument in arguments):
+        return f"no config given, and fields of one are set; add --config={config}"
     if named and not os.path.isfile(path):
         return f"config file not found: {path or '(no name)'}; try --config={config}"
     for each in errors:

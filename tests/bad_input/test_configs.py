@@ -97,6 +97,7 @@ def test_bad_config_of_ones_own(name, bench, preset):
 
 ARGUMENTS = {
     "no config": ((), "no config given; try: python -m mapl_jax.train --config=configs/rm.py"),
+    "fields without a config": (("--train.steps=2",), "no config given, and fields of one are set"),
     "no such config": (("--config=no.py",), r"config file not found: no\.py; try --config=configs"),
     "config is a folder": (("--config=.",), "config file not found: "),
     "no name": (("--config=",), "config file not found: "),
