@@ -59,7 +59,10 @@ def summarize(
 def table(summary: dict[str, Summary]) -> str:
     """The shares for people."""
     if not summary["all pairs"]["pairs"]:
-        return "no prompt has an answer that keeps all and one that does not"
+        return (
+            "no pairs to judge the reward model by: no prompt has both an answer that follows all its "
+            "instructions and one that does not"
+        )
     cells = [["answers that keep all, over others", "pairs", *WAYS]]
     for name, part in summary.items():
         if part["pairs"]:
