@@ -60,8 +60,8 @@ def table(summary: dict[str, Summary]) -> str:
     """The shares for people."""
     if not summary["all pairs"]["pairs"]:
         return (
-            "no pairs to judge the reward model by: no prompt has both an answer that follows all its "
-            "instructions and one that does not"
+            "no pairs to judge the reward model by: no prompt has both an answer that follows all "
+            "its instructions and one that does not"
         )
     cells = [["answers that keep all, over others", "pairs", *WAYS]]
     for name, part in summary.items():
