@@ -8,16 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import forked
 import jax
 import jax.numpy as jnp
 import numpy as np
+from forked import ROOT
 from ml_collections import ConfigDict
 
 from mapl_jax import export
 from mapl_jax.runtime import cli
 from mapl_jax.runtime.config import load_config
 
-ROOT = Path(__file__).parents[1]
 # Recorded steps and data sets beside the repository, where they are there.
 SHARED = ROOT.parent / "shared"
 
@@ -71,18 +72,11 @@ def command(name: str, *arguments: object, config: str = "") -> list[str]:
 
 
 def run(
-    name: str, *arguments: object, config: str = "", typed: str | None = None
+    name: str, *arguments: object, config: str = "", typed: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Runs a command in the repository's folder to its end, well or not."""
-    return subprocess.run(
-        command(name, *arguments, config=config),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        input=typed,
-        timeout=600,
-        check=False,
-    )
+    named = [f"--config=configs/{config}.py"] if config else []
+    return forked.run(name, *named, *map(str, arguments), typed=typed)
 
 
 def run_export(checkpoint: Path, output: Path, **flags: object) -> Path:

@@ -4,8 +4,6 @@ import dataclasses
 import json
 import re
 import shutil
-import subprocess
-import sys
 
 import fake_hub
 import jax
@@ -25,7 +23,7 @@ from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import export as outputs
 from mapl_jax.training import restore, sharding
 
-from support import ROOT, config_of, run_export
+from support import config_of, run, run_export
 
 
 def make_config(**changes):
@@ -331,19 +329,9 @@ def test_a_folder_of_other_things_is_left_alone(trained, tmp_path):
 
 
 def test_the_command_explains_itself_and_fails_in_one_line():
-    def call(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "mapl_jax.export", *arguments],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-
-    text = call("--help").stdout
+    text = run("export", "--help").stdout
     assert all(f"--{name}=" in text for name in ("checkpoint", "output", "dtype", "data"))
-    result = call("--chekpoint=nowhere")
+    result = run("export", "--chekpoint=nowhere")
     assert result.returncode == 2 and "Traceback" not in result.stderr
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert "chekpoint" in line

@@ -69,7 +69,7 @@ def answer(**fields):
 PATHS = ("checkpoint", "input", "output")
 
 
-def run_generate(*arguments, typed=None):
+def run_generate(*arguments, typed=""):
     return run("generate", *arguments, config="generate", typed=typed)
 
 

@@ -1,9 +1,6 @@
 """IFEval's scores, from its own files."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +9,9 @@ from mapl_jax.evaluation import ifeval_files as files_of
 from mapl_jax.evaluation.thinking import without_thinking
 from mapl_jax.runtime.errors import UserError
 
-ROOT = Path(__file__).parents[2]
-SHARED = ROOT.parent / "shared" / "data" / "ifeval"
+import support
+
+SHARED = support.SHARED / "data" / "ifeval"
 PROMPTS = [
     {
         "key": 1,
@@ -45,20 +43,7 @@ def files(tmp_path):
 
 
 def run(*arguments):
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "mapl_jax.evaluate",
-            "--config=configs/evaluate.py:ifeval",
-            *list(arguments),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return support.run("evaluate", "--config=configs/evaluate.py:ifeval", *arguments)
 
 
 def score(prompts, responses):

@@ -4,35 +4,25 @@ import contextlib
 import dataclasses
 import itertools
 import json
-import multiprocessing
 import os
 import random
 import signal
 import socket
 import time
-from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 from faults import recorded
+from forked import PATIENCE
 from safetensors.numpy import load_file
 
 from mapl_jax.training.metrics import TIMING_KEYS, read_metrics
 
-ROOT = Path(__file__).parents[2]
-# What a run imports, some of it only where it needs it.
-PRELOADED = [
-    "faults.recorded",
-    "datasets",
-    "grain.python",
-    "transformers.tokenization_utils_tokenizers",
-]
 # As in tests/conftest.py: most of the time of a small run is that of XLA's compiler.
 FAST = "--xla_backend_optimization_level=0"
-# However busy the machine is, nothing takes so long unless it hangs.
-PATIENCE = 900
 SHAPE = [
     "--config.model.width=32",
     "--config.model.layers=1",
@@ -127,14 +117,6 @@ class Runs:
         self.folder = folder
         self.logs = itertools.count()
         self.started = []
-        self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(PRELOADED)
-        with pytest.MonkeyPatch.context() as patch:
-            # Before Python 3.14 it looks for what to import nowhere else.
-            patch.setenv("PYTHONPATH", os.pathsep.join((str(ROOT), str(ROOT / "tests"))))
-            # The same small programs are compiled by start after start.
-            patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-            forkserver.ensure_running()
 
     def start(
         self,
@@ -168,7 +150,7 @@ class Runs:
             "KILLED": killed,
             "SPOILED": os.environ.get("SPOILED", ""),
         }
-        process = self.context.Process(
+        process = forked.context().Process(
             target=recorded.run, args=([*map(str, [*command, *arguments])], log, environment)
         )
         process.start()

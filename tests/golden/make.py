@@ -9,7 +9,6 @@ import html
 import json
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -63,8 +62,12 @@ def make(folder: Path) -> None:
 
 def run(command: str, *arguments: object) -> str:
     """What a command prints; fails as it does."""
-    line = [sys.executable, "-m", f"mapl_jax.{command}", *map(str, arguments)]
-    return subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True).stdout.rstrip()
+    import support  # pytest finds it; so does what comes last here
+
+    done = support.run(command, *arguments)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return done.stdout.rstrip()
 
 
 def write_metrics(source: Path, target: Path) -> None:
@@ -85,4 +88,5 @@ def page_text(path: Path) -> str:
 
 
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[1]))
     make(Path(sys.argv[1]))
