@@ -21,8 +21,6 @@ from safetensors.numpy import load_file
 
 from mapl_jax.training.metrics import TIMING_KEYS, read_metrics
 
-# As in tests/conftest.py: most of the time of a small run is that of XLA's compiler.
-FAST = "--xla_backend_optimization_level=0"
 SHAPE = [
     "--config.model.width=32",
     "--config.model.layers=1",
@@ -143,8 +141,9 @@ class Runs:
         """
         command = [f"--config=configs/{config}.py", *settings, f"--workdir={workdir}"]
         log = self.folder / f"log-{next(self.logs)}.txt"
+        flags = os.environ["XLA_FLAGS"]  # of tests/conftest.py, which make the compiler quick
         environment = {
-            "XLA_FLAGS": f"{FAST} --xla_force_host_platform_device_count={devices}",
+            "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={devices}",
             "RECORD": str(record or ""),
             "PACE": str(pace or ""),
             "KILLED": killed,
