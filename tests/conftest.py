@@ -24,29 +24,39 @@ jax.config.update("jax_num_cpu_devices", 8)
 TESTS = Path(__file__).parent
 # Files that take longest come first, so that no process works alone at the end.
 LONGEST = (
-    "golden/test_golden.py",
     "test_train.py",
+    "golden/test_golden.py",
     "test_export.py",
+    "synthesis/test_pipeline.py",
     "test_train_dpo.py",
     "faults/test_damage.py",
+    "faults/test_numbers.py",
     "faults/test_processes.py",
     "faults/test_kills.py",
-    "synthesis/test_pipeline.py",
+    "training/test_sharding.py",
     "training/test_objective.py",
     "training/test_step.py",
-    "training/test_sharding.py",
+    "training/test_memory.py",
+    "training/test_lora.py",
+    "training/test_first_loss.py",
+    "training/test_dpo_parity.py",
     "test_api.py",
     "models/test_reward.py",
+    "models/test_lora.py",
     "models/test_generation.py",
+    "models/test_policy.py",
+    "models/test_decoder.py",
+    "models/test_experts.py",
     "constraints/test_families.py",
     "test_notebooks.py",
     "test_generate.py",
-    "test_bench.py",
     "test_plan.py",
+    "test_bench.py",
+    "test_list_losses.py",
     "launch/test_slurm.py",
-    "models/test_decoder.py",
-    "models/test_policy.py",
     "synthesis/test_corpus.py",
+    "training/test_row_lengths.py",
+    "training/test_parity.py",
     "constraints/test_wordings.py",
     "constraints/test_ifeval.py",
 )
@@ -58,13 +68,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def compiled_once(tmp_path_factory):
-    """Tests and the commands that they start find what others of the same shapes have compiled."""
+@pytest.fixture(scope="session")
+def common_folder(tmp_path_factory):
+    """A folder that all processes of pytest share."""
     folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(folder / "compiled"))
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once(common_folder):
+    """Tests and the commands that they start find what others of the same shapes have compiled."""
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(common_folder / "compiled"))
     seconds = "0.2"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_COMPILATION_CACHE_DIR", folder)

@@ -39,11 +39,13 @@ def log_chance(r):
     return sum(r[i] - np.log(np.exp(r[i:]).sum()) for i in range(len(r) - 1))
 
 
+# Compiled as one: operation by operation, each would be a program of its own.
+preference_loss = jax.jit(losses.preference_loss, static_argnames="rankings")
 R = jnp.asarray([[0.3, -0.4, 1.1, 0.2, 0.9]], jnp.float32)
 
 
 def test_a_list_counts_as_a_pair_does():
-    loss, sums = losses.preference_loss(R, table((0, 1, 2), (3, 4)))
+    loss, sums = preference_loss(R, table((0, 1, 2), (3, 4)))
     r = np.asarray(R[0], np.float64)
     of_list = np.mean([np.logaddexp(0, r[j] - r[i]) for i, j in [(0, 1), (0, 2), (1, 2)]])
     assert float(loss) == pytest.approx((of_list + np.logaddexp(0, r[4] - r[3])) / 2, rel=1e-6)
@@ -55,7 +57,7 @@ def test_the_loss_of_a_tie_is_the_mean_of_both_orders_and_least_where_they_are_e
     tied = table((0, 1), ties=[(0, 1)])
 
     def loss(gap):
-        return losses.preference_loss(jnp.asarray([[gap, 0.0]]), tied)[0]
+        return preference_loss(jnp.asarray([[gap, 0.0]]), tied)[0]
 
     m = 0.7
     expected = -0.5 * (np.log(1 / (1 + np.exp(-m))) + np.log(1 / (1 + np.exp(m))))
@@ -87,20 +89,21 @@ def test_a_tie_of_a_policy_is_the_mean_of_both_orders(name):
 
 
 def test_ties_count_in_the_loss_and_not_in_the_accuracy():
-    _, sums = losses.preference_loss(R, table((2, 0), (3, 4), ties=[(3, 4)]))
+    _, sums = preference_loss(R, table((2, 0), (3, 4), ties=[(3, 4)]))
     assert float(sums.comparisons[0]) == 2
     assert float(sums.ordered[0]) == float(sums.correct[0]) == 1
     assert float(sums.gap[0]) == pytest.approx(0.8, rel=1e-6)
 
 
 def test_a_ranking_has_the_chance_that_plackett_and_luce_give_it():
-    loss, sums = losses.preference_loss(R, table((0, 1, 2, 3, 4)), rankings=True)
+    loss, sums = preference_loss(R, table((0, 1, 2, 3, 4)), rankings=True)
     assert float(loss) == pytest.approx(-log_chance(R[0]), rel=1e-6)
     assert float(sums.loss[0]) == pytest.approx(-log_chance(R[0]), rel=1e-6)
 
 
 def test_the_gradient_of_a_ranking_is_that_of_its_closed_form():
-    found = jax.grad(lambda r: losses.preference_loss(r, table((0, 1, 2, 3)), rankings=True)[0])(R)
+    ranking = table((0, 1, 2, 3))
+    found = jax.jit(jax.grad(lambda r: preference_loss(r, ranking, rankings=True)[0]))(R)
     r, expected = np.asarray(R[0, :4], np.float64), np.zeros(5)
     for i in range(3):  # each stage: a softmax over what is left, minus the one that comes first
         chance = np.exp(r[i:]) / np.exp(r[i:]).sum()
@@ -111,19 +114,19 @@ def test_the_gradient_of_a_ranking_is_that_of_its_closed_form():
 
 def test_rankings_of_a_batch_are_averaged_and_those_of_pairs_are_bradley_and_terry():
     comparisons = table((0, 1, 2), (3, 4))
-    ranked, _ = losses.preference_loss(R, comparisons, rankings=True)
+    ranked, _ = preference_loss(R, comparisons, rankings=True)
     expected = -(log_chance(R[0, :3]) + log_chance(R[0, 3:])) / 2
     assert float(ranked) == pytest.approx(expected, rel=1e-6)
     pairs = table((0, 1), (3, 4))
-    one, two = (losses.preference_loss(R, pairs, rankings=yes)[0] for yes in (True, False))
+    one, two = (preference_loss(R, pairs, rankings=yes)[0] for yes in (True, False))
     assert float(one) == pytest.approx(float(two), rel=1e-6)
 
 
 def test_far_apart_rewards_leave_a_ranking_finite():
     r = jnp.asarray([[300.0, -300.0, 0.0]])
-    loss, grad = jax.value_and_grad(
-        lambda r: losses.preference_loss(r, table((0, 1, 2)), rankings=True)[0]
-    )(r)
+    ranking = table((0, 1, 2))
+    of_rewards = jax.value_and_grad(lambda r: preference_loss(r, ranking, rankings=True)[0])
+    loss, grad = jax.jit(of_rewards)(r)
     assert float(loss) == pytest.approx(300.0, rel=1e-6)
     assert np.isfinite(grad).all()
 

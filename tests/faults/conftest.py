@@ -12,6 +12,7 @@ import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import filelock
 import forked
 import numpy as np
 import pytest
@@ -203,10 +204,13 @@ def runs(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def undisturbed(runs, tmp_path_factory):
-    """A run from first to last, on one device."""
-    folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    runs.finish(folder, record=folder.with_name("rows.jsonl"))
+def undisturbed(runs, common_folder):
+    """A run from first to last, on one device; whichever process of pytest comes first makes it."""
+    folder = common_folder / "undisturbed" / "run"
+    folder.parent.mkdir(exist_ok=True)
+    with filelock.FileLock(folder.with_name("lock")):
+        if not (folder / "summary.json").exists():
+            runs.finish(folder, record=folder.with_name("rows.jsonl"))
     return folder
 
 

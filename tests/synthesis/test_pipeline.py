@@ -166,7 +166,7 @@ def test_a_run_that_stopped_goes_on_with_the_shards_that_are_missing(tmp_path):
 
 
 def test_a_run_killed_again_and_again_ends_as_one_that_was_not(tmp_path):
-    arguments = ("--config.input=demo", "--config.demo_pairs=300", "--config.shard_size=25")
+    arguments = ("--config.input=demo", "--config.demo_pairs=200", "--config.shard_size=20")
     arguments = (*arguments, "--config.num_proc=2", "--config.reference=100")
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert run(*arguments, f"--config.output={whole}").returncode == 0
