@@ -24,6 +24,8 @@ _NEGATION = re.compile(r"(?:\b(?:not|no|never|avoid|without|leave out|any)\b|n't
 _QUOTED = re.compile(r'"[^"]*"')
 _BANS = re.compile(" (?:should|must)(?: not|n't| never)")
 _CLOSED = re.compile(r"[.?!][\"']$")
+# Letters that `re.I` takes for others, beside those that `lower` does.
+_FOLDED = str.maketrans("\u0130\u0131\u017f\u212a", "iisk")
 
 
 class Template:
@@ -53,6 +55,11 @@ class Template:
         ]
         self._conditions = [s.possible for s in self._slots if s.possible is not always]
         self.conditional = bool(self._conditions)
+
+    @functools.cached_property
+    def _longest(self) -> str:
+        """Words that every sentence of it holds, in lower case: most others lack them."""
+        return max((it for it in self._literals if it != "."), key=len, default="").lower()
 
     @functools.cached_property
     def _pattern(self) -> re.Pattern[str]:
@@ -108,6 +115,8 @@ class Template:
 
     def read(self, text: str) -> Params | None:
         """Parameters back from a sentence; None if it is not of this template."""
+        if self._longest not in text.translate(_FOLDED).lower():
+            return None
         match = self._pattern.fullmatch(text)
         if match is None:
             return None
