@@ -133,8 +133,11 @@ def faults(text):
             yield "has a bracket without its other half"
     if re.search(r"\b[Aa] (?!one\b|uni|use)[aeiou]|\b[Aa]n (?![aeiou])", bare):
         yield "has the wrong article"
+    small = bare.lower()
     for one, many in PAIRS:
         for name, wrong in ((one, lambda n: n != 1), (many, lambda n: n == 1)):
+            if name.lower() not in small:
+                continue
             for match in re.finditer(rf"{NUMBER}{re.escape(name)}(?![\w-])", bare, re.I):
                 try:
                     number = amounts.read(match[1])
