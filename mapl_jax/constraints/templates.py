@@ -115,7 +115,8 @@ class Template:
 
     def read(self, text: str) -> Params | None:
         """Parameters back from a sentence; None if it is not of this template."""
-        if self._longest not in text.translate(_FOLDED).lower():
+        small = (text if text.isascii() else text.translate(_FOLDED)).lower()
+        if self._longest not in small:
             return None
         match = self._pattern.fullmatch(text)
         if match is None:
