@@ -1,6 +1,7 @@
 """What JAX compiles, kept for the next command in the cache folder of the user."""
 
 import platform
+import sys
 from pathlib import Path
 
 from mapl_jax.runtime.paths import cache_path
@@ -15,9 +16,12 @@ def keep() -> None:
 
     `JAX_COMPILATION_CACHE_DIR` names another folder, `JAX_ENABLE_COMPILATION_CACHE=false` keeps
     nothing. Several machines may share a home folder, and what is compiled for one processor may
-    not run on another, so each kind has a folder of its own.
+    not run on another, so each kind has a folder of its own. A command that has not imported JAX
+    compiles nothing, and does not wait for it.
     """
-    import jax  # the list of commands does without
+    if "jax" not in sys.modules:
+        return
+    import jax
 
     if jax.config.values["jax_compilation_cache_dir"]:
         return

@@ -1,5 +1,7 @@
 """What commands compile is kept in the user's cache folder, unless JAX was told otherwise."""
 
+import sys
+
 import jax
 import pytest
 
@@ -49,3 +51,10 @@ def test_without_a_cache_folder_programs_are_compiled_anew(cache):
     cache.write_text("not a folder")
     compiled.keep()
     assert jax.config.jax_compilation_cache_dir is None
+
+
+def test_a_command_without_jax_does_not_wait_for_it(cache, monkeypatch):
+    monkeypatch.delitem(sys.modules, "jax")
+    compiled.keep()
+    assert "jax" not in sys.modules
+    assert not cache.exists()
