@@ -22,8 +22,8 @@ TIMED = re.compile(r"second|time")
 MARK = re.compile(r">\s*[-+\d.,]+(?: ?[%kM])?\s*<")
 # So do version, commit and date of the code.
 UNTOLD = re.compile(
-    r"\b[\d.]+ (?:(?:pairs/)?s|min)\b|^\d+,\d+\n|^\{ .* \}$|^.*\b(?:by version|page written) .*(?:\n|\Z)"
-    r"|(?:, (?:version|commit|date) [-.\w]+)+",
+    r"\b[\d.]+ (?:(?:pairs/)?s|min)\b|^\d+,\d+\n|^\{ .* \}$"
+    r"|^.*\b(?:by version|page written) .*(?:\n|\Z)|(?:, (?:version|commit|date) [-.\w]+)+",
     re.M,
 )
 DPO = [
