@@ -35,7 +35,7 @@ from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import result, say, say_each
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import write_json
-from mapl_jax.runtime.outputs import check_file, check_folder, replacing, whole
+from mapl_jax.runtime.outputs import check_file, check_folder, made_with, replacing
 from mapl_jax.runtime.paths import local, shown
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.runtime.settings import from_section, needed, setting
@@ -43,6 +43,8 @@ from mapl_jax.synthesis import prepare
 from mapl_jax.synthesis.settings import Settings as SynthesisSettings
 from mapl_jax.training import restore, sharding
 from mapl_jax.training.restore import Model, Trained, loaded
+
+EVALUATION = made_with("report.html")
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -278,7 +280,7 @@ def main(arguments: cli.Arguments[Flags]) -> None:
     output = config.output or arguments.workdir
     inputs = [config.checkpoint, config.reference, *local_names(config.data)]
     scores = check_file(config.scores, preferences.SCORES, inputs) if config.scores else None
-    folder = check_folder(output, whole, inputs) if output else None
+    folder = check_folder(output, EVALUATION, inputs) if output else None
     if scores and folder and (scores in (folder, *folder.parents) or folder in scores.parents):
         raise UserError(
             f"output ({output}) and scores ({config.scores}): neither may lie inside the other"
@@ -338,7 +340,7 @@ def _report(
         "eval": {"after": summary},
     }
     comparisons = trained.summary.get("train", {}).get("comparisons", {})
-    with replacing(local(output)) as part:
+    with replacing(local(output), EVALUATION) as part:
         folder = RunFolder(part)
         write_json(folder.summary, facts)
         # As in the folder of a run, for --compare.

@@ -21,7 +21,7 @@ from mapl_jax.runtime import cli, distributed, plugins, publish, settings
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.outputs import check_folder, whole
+from mapl_jax.runtime.outputs import check_folder, made_with
 from mapl_jax.runtime.settings import setting
 from mapl_jax.synthesis import prepare
 from mapl_jax.training import restore, sharding
@@ -133,7 +133,7 @@ def check(options: Flags, inputs: list[str | os.PathLike[str]], flag: str = "--"
     if options.adapter and options.dtype != "float32":
         raise UserError(f"adapters are written as float32; leave out {flag}dtype")
     if options.output:
-        check_folder(options.output, whole, inputs)
+        check_folder(options.output, made_with("config.json", "adapter_config.json"), inputs)
     if options.push:
         publish.check(options.push)
 

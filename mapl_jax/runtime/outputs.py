@@ -52,6 +52,16 @@ def whole(folder: Path) -> bool:
     return files.flaw(folder) is None and named(folder)
 
 
+def made_with(*names: str) -> Mark:
+    """The mark of a `whole` folder with one of the files that tell whose it is; not a run's own."""
+
+    def is_own(folder: Path) -> bool:
+        of_run = (folder.parent / "origin.json").exists()
+        return not of_run and any((folder / x).is_file() for x in names) and whole(folder)
+
+    return is_own
+
+
 def named(folder: Path) -> bool:
     """The mark of a folder whose seal names every file in it, changed or not."""
     known = files.sealed(folder)

@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from mapl_jax.runtime import files
+
 PROMPT = {"key": 1, "prompt": "Hi", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
 MINE = b"mine\n"
 
@@ -104,6 +106,21 @@ def test_a_folder_of_the_users_stays(name, laid, preset):
         ("a" * 300, "File name too long"),
     ):
         refuses(laid, preset, FOLDERS[name], output, pattern)
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_that_another_command_wrote_stays(name, laid, preset):
+    # Sealed folders: a model, an evaluation, prepared samples, and parts of a run.
+    made = {"model": "config.json", "evaluation": "report.html", "samples": "samples-0.jsonl"}
+    for other, file in made.items():
+        laid.write(f"{other}/{file}", MINE)
+        files.seal(laid.path / other)
+    laid.write("run/origin.json", b"{}\n")
+    for part, file in (("model", "config.json"), ("eval", "report.html")):
+        laid.write(f"run/{part}/{file}", MINE)
+        files.seal(laid.path / "run" / part)
+    for output in ({*made} - {name}) | {"run/model", "run/eval"}:
+        refuses(laid, preset, FOLDERS[name], output, output)
 
 
 @pytest.mark.parametrize("name", FOLDERS)
