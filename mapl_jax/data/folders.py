@@ -9,12 +9,13 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
-from typing import IO, cast
+from pathlib import Path, PurePath, PurePosixPath
+from typing import IO, TypeVar, cast
 
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.paths import local
 
+P = TypeVar("P", bound=PurePath)
 SUFFIXES = [
     ".jsonl",
     ".ndjson",
@@ -112,6 +113,8 @@ def _bare(name: str) -> str:
 def names(part: str) -> list[str]:
     """The sources that one of `parts` stands for: itself, or those of a pattern."""
     name = os.path.expanduser(part)
+    if BUCKET.match(name) and ("*" in name or not PurePosixPath(name).suffix):
+        return _in_bucket(name)
     if os.path.exists(name) or BUCKET.match(name):
         return [name]
     if glob.has_magic(name) and not looks_like_hub_name(name):
@@ -119,6 +122,23 @@ def names(part: str) -> list[str]:
             raise UserError(f"no file or folder matches {name}")
         return found
     return [str(local(name))]
+
+
+def _in_bucket(address: str) -> list[str]:
+    """The files of a pattern, or those to read of a folder, in a bucket."""
+    import fsspec
+
+    try:
+        system, root = fsspec.core.url_to_fs(address)
+        found = system.glob(root) if "*" in root else system.find(root)
+    except (ImportError, ValueError, OSError) as error:
+        raise UserError(f"{address}: cannot read it: {str(error).partition(chr(10))[0]}") from None
+    files = sorted(map(PurePosixPath, found))
+    if "*" not in root:
+        files = _to_read(files, PurePosixPath(root))
+    elif not files:
+        raise UserError(f"no file matches {address}")
+    return [system.unstrip_protocol(str(file)) for file in files]
 
 
 def looks_like_hub_name(name: str) -> bool:
@@ -156,15 +176,19 @@ def _by_arrow(file: IO[bytes], kind: str) -> io.BufferedReader:
 def data_files(folder: Path) -> list[Path]:
     """The files of a folder that hold records; of several splits, those of train alone."""
     try:
-        within = [
-            file
-            for file in sorted(folder.rglob("*"))
-            if file.is_file()
-            and not any(part.startswith((".", "__")) for part in file.relative_to(folder).parts)
-            and not _METADATA.fullmatch(file.name)
-        ]
+        return _to_read([file for file in sorted(folder.rglob("*")) if file.is_file()], folder)
     except OSError as error:
         raise UserError(f"{folder} cannot be read: {error.strerror}") from None
+
+
+def _to_read(files: list[P], folder: P) -> list[P]:
+    """Those of the files of a folder that are read."""
+    within = [
+        file
+        for file in files
+        if not any(part.startswith((".", "__")) for part in file.relative_to(folder).parts)
+        and not _METADATA.fullmatch(file.name)
+    ]
     own = [file for file in within if file.parent == folder]
     below = [file for file in within if suffix(file.name) and file.parent != folder]
     files = [file for file in own if suffix(file.name)]
@@ -187,7 +211,7 @@ def data_files(folder: Path) -> list[Path]:
     return found
 
 
-def _refuse_doubtful(files: list[Path], folder: Path) -> None:
+def _refuse_doubtful(files: list[P], folder: P) -> None:
     """Refuses files of which some are missing, or that seem to hold the same records twice."""
     counts = Counter((m[1], int(m[2])) for file in files if (m := _NUMBERED.match(file.name)))
     for (name, wanted), count in counts.items():
@@ -195,7 +219,7 @@ def _refuse_doubtful(files: list[Path], folder: Path) -> None:
             raise UserError(
                 f"{folder} holds {count} of the {wanted} files {name}-*; get the others"
             )
-    stems: dict[Path, Path] = {}
+    stems: dict[P, P] = {}
     for file in files:
         stem = file.with_name(file.name.lower().partition(suffix(file.name))[0])
         if (other := stems.setdefault(stem, file)) != file:
@@ -205,7 +229,7 @@ def _refuse_doubtful(files: list[Path], folder: Path) -> None:
             )
 
 
-def to_train_on(files: list[Path], folder: Path) -> list[Path]:
+def to_train_on(files: list[P], folder: P) -> list[P]:
     """Of files or folders of several splits below a folder, those of train.
 
     Raises:
@@ -228,7 +252,7 @@ def to_train_on(files: list[Path], folder: Path) -> list[Path]:
     return train
 
 
-def _split_of(file: Path, folder: Path) -> str:
+def _split_of(file: PurePath, folder: PurePath) -> str:
     """The split that the name of a file or of a folder above it says, such as "test" or
     "train_prefs"; empty if none does.
     """

@@ -293,6 +293,29 @@ def test_a_file_in_a_bucket_is_read():
         read_pairs("memory://pairs/b.jsonl")
 
 
+def test_patterns_and_folders_in_a_bucket_are_read_as_those_on_the_disk():
+    import fsspec
+
+    for name in ("data/train-00000-of-00001", "data/test-00000-of-00001", ".x", "b/c"):
+        with fsspec.open(f"memory://several/{name}.jsonl", "wb") as file:
+            file.write(json.dumps(PAIR | {"id": name}).encode())
+    for source, found in {
+        "memory://several/data": ["data/train-00000-of-00001"],
+        "memory://several/data/": ["data/train-00000-of-00001"],
+        "memory://several/data/t*.jsonl": ["data/test-00000-of-00001", "data/train-00000-of-00001"],
+        "memory://several/b": ["b/c"],
+    }.items():
+        assert [pair["id"] for pair in read_pairs(source).records] == found, source
+    for source, said in {
+        "memory://several": "several splits .*; give the one to read",
+        "memory://several/d*.csv": r"no file matches memory://several/d\*.csv",
+        "memory://nothing": "holds no data files",
+        "memory://several/b/c.txt": "unknown ending",
+    }.items():
+        with pytest.raises(UserError, match=said):
+            read_pairs(source)
+
+
 def test_wrapped_json_keeps_what_looks_wrapped_but_is_a_record(tmp_path):
     (tmp_path / "a.json").write_text('{"chosen": "no list"}')
     with pytest.raises(UserError, match=r"a.json, record 1: has no 'rejected'"):
