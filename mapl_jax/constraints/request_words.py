@@ -55,9 +55,11 @@ ASKING = AnyCase(
     r"\b(?:what|how|why|who|where|when|which)\b",
 )
 # What is asked for even along with thanks.
-ORDER = any_of(
-    r"""please|can you|could you|would you|tell|give|explain|write|list|describe|suggest|recommend
-    |teach|show|find|help me|(?<!if )i need|i want|i'd like"""
+ORDER = AnyCase(
+    r"\b(?:please|(?:can|could|would) you|(?:tell|give|show|teach|help|find|write) (?:me|us)"
+    r"|(?<!if )i need|i want|i'd like)\b"
+    r"|(?:^|[.!,;:\n]|\b(?:and|but|so|ok|okay|well|now|then))\s*"
+    r"(?:tell|give|explain|write|list|describe|suggest|recommend|teach|show|find)\b",
 )
 CLOSING = any_of(
     r"""(?:i )?did(?:n't| not) know|i (?:understand|know) (?:what|now)|thank(?:s| you)?|thx|ty
@@ -82,7 +84,7 @@ FRAME = re.compile(
     |(?:can|could|would|will|do) you (?:please |just |also )?(?:know|tell|explain|give|describe|list
     |name|show|teach|help|find|suggest|recommend|write|make|say|provide|share|have any|think of)
     |let me know|i(?:'m| am) (?:wondering|curious)|i(?:'d| would) like to know|i know
-    |i (?:want|need) to know"""
+    |i (?:want|need) to know|(?:to|for|with) (?:me|us)"""
     ).pattern,
     re.I,
 )

@@ -41,6 +41,7 @@ _OF_TALK = tuple(
     f"detectable_content:{name}"
     for name in ("contractions", "fillers", "first_person", "second_person")
 )
+_PERSONS = _OF_TALK[2:]
 _ASKS_BACK = (
     "punctuation:question_marks",
     "startend:question_end",
@@ -205,9 +206,12 @@ class Request:
             return not _OPENERS.isdisjoint(demands.about)
         if params.get("negated") or params.get("relation") == LESS_THAN:
             return True
-        if demands.phrases and not all(root(word) in self._said_roots for word in demands.phrases):
+        if demands.phrases and not all(root(word) in self._topic for word in demands.phrases):
             return False
-        if family in _ASKS_BACK and (self._waits or self._listed):
+        fact = self._fact and not self._yes_or_no
+        if family in _ASKS_BACK and (self._waits or self._listed or fact):
+            return False
+        if family in _PERSONS and not self.asks:
             return False
         if family in _OF_TALK and (self._listed or (family == _OF_TALK[0] and self._grave)):
             return False
@@ -233,7 +237,7 @@ class Request:
         return _DENSE.search(self.last) is not None
 
     @kept
-    def _said_roots(self) -> frozenset[str]:
+    def _topic(self) -> frozenset[str]:
         return frozenset(view(self.said).roots)
 
     @kept

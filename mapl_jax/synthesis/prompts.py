@@ -63,7 +63,8 @@ def write_instructions(
     style = draw_style(
         messages, count, shares, settings.lists, settings.woven, rng, held_out=held_out
     )
-    answer = pick(ANSWERS, rng)
+    # In a system message "the answer" would be one that is there already.
+    answer = pick(ANSWERS[:3] if style.place == SYSTEM else ANSWERS, rng)
     # "The response" would be one of them only.
     to_come = count if style.standing else style.earlier[0]
     # People ask for the first thing politely and state the others; in a list they state them all,

@@ -102,7 +102,7 @@ _GENERAL = frozenset(
     examples question questions information help year years days part parts place places name
     names list answer answers lots more most some other others good best right sure anything
     something everything number well back want wants need needs use uses
-    problem problems reason reasons point advice tips
+    problem problems reason reasons point advice tips last next first second factor factors
     """.split()
 )
 _NO_THINGS = tuple("ly ing ed ive ful ous able ible less ish ic ical".split())
