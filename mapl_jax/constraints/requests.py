@@ -41,7 +41,6 @@ _OF_TALK = tuple(
     f"detectable_content:{name}"
     for name in ("contractions", "fillers", "first_person", "second_person")
 )
-_PERSONS = _OF_TALK[2:]
 _ASKS_BACK = (
     "punctuation:question_marks",
     "startend:question_end",
@@ -210,8 +209,6 @@ class Request:
             return False
         fact = self._fact and not self._yes_or_no
         if family in _ASKS_BACK and (self._waits or self._listed or fact):
-            return False
-        if family in _PERSONS and not self.asks:
             return False
         if family in _OF_TALK and (self._listed or (family == _OF_TALK[0] and self._grave)):
             return False

@@ -3,6 +3,7 @@
 import collections
 import itertools
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -243,8 +244,7 @@ def test_along_with_thanks_there_is_one_rule_and_it_is_for_each_answer(mode):
                 assert system["role"] == "system"
                 assert turns == talk
     assert any("each answer" in text for text in texts)
-    for name in ("answer", "response", "reply"):
-        assert not any(f"{which} {name}" in text for which in ("the", "your") for text in texts)
+    assert not any(re.search(r"\b(?:the|your) (?:answer|response|reply)\b", text) for text in texts)
 
 
 def test_held_out_families_and_wordings_are_kept_apart():
