@@ -98,7 +98,7 @@ def _fits(value: object, hint: object) -> bool:
             return isinstance(value, list | tuple)
         return isinstance(value, list | tuple) and all(_fits(each, inner[0]) for each in value)
     if kind is collections.abc.Iterable:
-        return not isinstance(value, str | bytes) and any(hasattr(value, x) for x in _TABLES)
+        return not isinstance(value, str | bytes | type) and any(hasattr(value, x) for x in _TABLES)
     if kind is float:
         return type(value) is int or (isinstance(value, float) and math.isfinite(value))
     if kind is int:

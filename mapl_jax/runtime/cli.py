@@ -36,10 +36,11 @@ from mapl_jax.runtime import (
     settings,
     signals,
 )
-from mapl_jax.runtime.errors import Stopped, Unjoined, Unwritten, UserError
+from mapl_jax.runtime.errors import Stopped, Unjoined, Unwritten, UserError, chain
 from mapl_jax.runtime.settings import setting
 
 EXIT_USER_ERROR = 2
+_UNUSABLE = "Unable to initialize backend"
 _HELP = {"--help", "-h", "-help", "--helpshort", "--helpfull"}
 F = TypeVar("F")
 
@@ -226,6 +227,10 @@ def _run(
             at_once=several or isinstance(error, Unwritten | Unjoined) or files.full(error),
         )
     except Exception as error:
+        # Another process has the accelerator, or JAX_PLATFORMS names none: JAX says so in one line.
+        said = (str(each).partition("\n")[0] for each in chain(error))
+        if not debug and (line := next((x for x in said if x.startswith(_UNUSABLE)), "")):
+            fail(line, at_once=several)
         refused = files.refused(error)
         if debug or not refused:
             if not several:

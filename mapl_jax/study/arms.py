@@ -110,7 +110,10 @@ ARMS = (*REWARD, *POLICY)
 
 def chosen(names: str) -> tuple[Arm, ...]:
     """Arms by name, separated by semicolons; all for an empty text."""
-    return named(names) if names else ARMS
+    arms = named(names) if names else ARMS
+    if not arms:
+        raise UserError(f"arms is {names!r}, which names none; write names, or leave it empty")
+    return arms
 
 
 def named(names: str) -> tuple[Arm, ...]:

@@ -192,6 +192,7 @@ FLAGS = [
     ("train", "rm:tiny", f"--config.seed={TOO_LONG * 12}", r"^seed is .{,130}; it must be a whole"),
     ("train", "rm:tiny", "--config.data.train=/dev/null", "/dev/null is no regular file; name a"),
     ("study", "study", "--config.keep=5", "keep"),
+    ("study", "study", "--config.arms=;", "arms is ';', which names none; write names, or leave it"),
     ("study", "study", "--config.once=nope", "no arm 'nope'; choose from base; "),
     ("study", "study", "--config.reward.objective=dpo", "it must be 'reward' here"),
     ("study", "study", "--config.sft.objective=reward", "sft.objective is 'reward'; it must be"),
@@ -347,6 +348,7 @@ def calls():
     for data, said in (
         (5, "source is 5; it must be text, a path or records"),
         (None, "source is None; it must be text, a path or records"),
+        (dict, "source is <class 'dict'>; it must be text, a path or records"),
         ([5], "record 1: must be an object with named fields, not a number"),
         ([{**PAIR, "chosen": "Bread."}], "record 1: chosen and rejected are the same"),
         ([{"prompt": "a"}], "record 1: "),

@@ -123,3 +123,17 @@ def test_a_mended_mistake_goes_through_with_the_same_folder(bench, preset, comma
     )
     assert result.status == 0, result.stderr
     assert (bench.out / "model" / "config.json").exists()
+
+
+def test_an_accelerator_that_cannot_be_used_is_told_in_one_line(bench, preset, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("Unable to initialize backend 'tpu': another process uses it\n(details)")
+
+    monkeypatch.setattr("mapl_jax.training.restore.load", refuse)
+    bench.refuses(
+        "^Unable to initialize backend 'tpu': another process uses it$",
+        "generate",
+        preset("generate"),
+        f"--config.checkpoint={bench.shared / 'policy'}",
+        f"--config.input={bench.lines('q.jsonl', {'prompt': 'a'})}",
+    )
