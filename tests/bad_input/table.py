@@ -192,7 +192,12 @@ FLAGS = [
     ("train", "rm:tiny", f"--config.seed={TOO_LONG * 12}", r"^seed is .{,130}; it must be a whole"),
     ("train", "rm:tiny", "--config.data.train=/dev/null", "/dev/null is no regular file; name a"),
     ("study", "study", "--config.keep=5", "keep"),
-    ("study", "study", "--config.arms=;", "arms is ';', which names none; write names, or leave it"),
+    (
+        "study",
+        "study",
+        "--config.arms=;",
+        "arms is ';', which names none; write names, or leave it",
+    ),
     ("study", "study", "--config.once=nope", "no arm 'nope'; choose from base; "),
     ("study", "study", "--config.reward.objective=dpo", "it must be 'reward' here"),
     ("study", "study", "--config.sft.objective=reward", "sft.objective is 'reward'; it must be"),
