@@ -119,10 +119,12 @@ class Family:
         beyond_ifeval: Not one of IFEval's 25 types.
         suits: Says of which texts something is asked; `check` judges all.
         parameters: Declared; `validate` and the slots of templates follow from them.
+        drawn: Whether chance has a say in what it proposes.
         slots: Further slots of templates.
     """
 
     parameters: Sequence[Parameter] = ()
+    drawn: ClassVar[bool] = True
     slots: ClassVar[Mapping[str, Slot]] = MappingProxyType({})
 
     def __init__(
@@ -224,8 +226,10 @@ class Family:
         self, conditions: Conditions, rng: np.random.Generator, prompt: str | None = None
     ) -> Params | None:
         """Parameters that give each response its wanted verdict, or None."""
-        kept = [view(response) for response, wanted in conditions if wanted]
-        broken = [view(response) for response, wanted in conditions if not wanted]
+        kept: list[Text] = []
+        broken: list[Text] = []
+        for response, wanted in conditions:
+            (kept if wanted else broken).append(view(response))
         for one in kept:
             for other in broken:
                 if not self.parts(one, other):

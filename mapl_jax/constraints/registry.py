@@ -30,6 +30,7 @@ from mapl_jax.constraints.families.wordings import FORMS
 from mapl_jax.constraints.forms import Form
 from mapl_jax.constraints.parameters import Params
 from mapl_jax.constraints.templates import Template
+from mapl_jax.constraints.text.kept import kept
 from mapl_jax.constraints.text.statistics import view
 
 FAMILIES: dict[str, Family] = {
@@ -165,6 +166,15 @@ def is_natural(id: str, params: Params) -> bool:
     return family_of(id).is_natural(params)
 
 
+def is_drawn(id: str) -> bool:
+    """Whether `propose` may give other parameters another time.
+
+    Raises:
+        ValueError: unknown id.
+    """
+    return family_of(id).drawn
+
+
 def render(
     id: str,
     params: Params,
@@ -194,8 +204,16 @@ class Asked:
     family: Family
     params: Params
     demands: Demands
-    touches: frozenset[str] | None
-    topics: frozenset[str]
+
+    @kept
+    def touches(self) -> frozenset[str] | None:
+        """What it has to do with; None: with anything."""
+        return conflicts.touches(self.demands)
+
+    @kept
+    def topics(self) -> frozenset[str]:
+        """What it speaks of."""
+        return redundancy.topics(self.demands)
 
 
 def asked(id: str, params: Params) -> Asked:
@@ -206,8 +224,7 @@ def asked(id: str, params: Params) -> Asked:
     """
     family = family_of(id)
     family.validate(params)
-    demands = family.demands(params)
-    return Asked(family, params, demands, conflicts.touches(demands), redundancy.topics(demands))
+    return Asked(family, params, family.demands(params))
 
 
 def clash(a: Asked, b: Asked) -> str | None:

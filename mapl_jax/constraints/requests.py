@@ -235,11 +235,11 @@ class Request:
 
     @kept
     def _topic(self) -> frozenset[str]:
-        return frozenset(view(self.said).roots)
+        return frozenset(map(root, view(self.said).lower_runs))
 
     @kept
     def _roots(self) -> frozenset[str]:
-        return frozenset(view(self.last).roots)
+        return frozenset(map(root, view(self.last).lower_runs))
 
     @kept
     def _listed(self) -> bool:

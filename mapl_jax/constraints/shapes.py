@@ -132,6 +132,7 @@ class Flag(Statistic[bool]):
     """
 
     parameters = (NEGATION,)
+    drawn = False
 
     def __init__(
         self,

@@ -60,7 +60,8 @@ class Draw:
         anew twice.
         """
         said = None if self.request is None else self.request.said
-        for _ in range(_TRIES):
+        drawn = constraints.is_drawn(family)
+        for _ in range(_TRIES if drawn else 1):
             params = constraints.propose(family, promises, self.rng, said)
             if params is None or not constraints.is_natural(family, params):
                 return None
@@ -70,7 +71,7 @@ class Draw:
                 continue
             if self.corpus.informative(family, params):
                 return params
-            self.refused.append(family)
+            self.refused.extend([family] * (1 if drawn else _TRIES))
         return None
 
     def twins(self, k: int, propose: Callable[[str, bool], Arguments | None]) -> Twins:

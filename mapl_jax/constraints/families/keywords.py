@@ -140,8 +140,13 @@ def _prominent(words: Sequence[str], prompt: Text | None, texts: Sequence[Text])
     """Those that are of the prompt, or come up in a text again and again; all without a prompt."""
     if prompt is None:
         return words
-    roots, again = prompt.roots, frozenset().union(*map(_again, texts))
+    roots, again = _roots(prompt), frozenset().union(*map(_again, texts))
     return [word for word in words if word in again or root(word) in roots]
+
+
+@readings.noted
+def _roots(text: Text) -> frozenset[str]:
+    return frozenset(map(root, text.lower_runs))
 
 
 @readings.noted
@@ -178,7 +183,7 @@ def _shared_words(texts: Sequence[Text]) -> Sequence[str]:
 
 def _unless_in(words: Sequence[str], texts: Sequence[Text]) -> Sequence[str]:
     for text in texts:
-        forms = text.roots
+        forms = _roots(text)
         words = [word for word in words if root(word) not in forms]
     return words
 
