@@ -57,14 +57,16 @@ class Words(Family):
     def derive_for(self, prompt, kept, broken, rng):
         """The same; those to use are of the prompt, or come up in the text again and again."""
         holders, lackers = (broken, kept) if self.forbidden else (kept, broken)
-        shared: Sequence[str] = STOCK
-        if holders:
-            # To do without a word of the topic is a game.
-            shared = _fillers(holders) if self.forbidden else _shared_words(holders)
         # One side must lack every word, or else at least one; lacking all makes both sure.
-        words = _unless_in(shared, lackers)
-        if holders and not self.forbidden:
-            words = _things(_prominent(words, prompt, holders[:1]), prompt, holders)
+        words = _unless_in(STOCK, lackers) if not holders else ()
+        if holders:
+            first, others = holders[0], tuple(holders[1:])
+            # To do without a word of the topic is a game.
+            words = (
+                _fillers(first, others, tuple(lackers))
+                if self.forbidden
+                else _shared_things(first, prompt, others, tuple(lackers))
+            )
         if not words:
             return None
         count = min(len(words), 1 + int((2 if self.forbidden else 3) * rng.random()))
@@ -155,9 +157,20 @@ def _again(text: Text) -> frozenset[str]:
     return frozenset(word for word, count in text.word_counts.items() if count > 2)
 
 
-def _fillers(texts: Sequence[Text]) -> Sequence[str]:
+@readings.noted
+def _shared_things(
+    text: Text, prompt: Text | None, others: Sequence[Text], lackers: Sequence[Text]
+) -> Sequence[str]:
+    """Things that a text and others hold, and those to break lack."""
+    words = _unless_in(_shared_words([text, *others]), lackers)
+    return _things(_prominent(words, prompt, [text]), prompt, [text, *others])
+
+
+@readings.noted
+def _fillers(text: Text, others: Sequence[Text], lackers: Sequence[Text]) -> Sequence[str]:
     """Words that people of taste leave out, of those that all texts hold as words of their own."""
-    return sorted(frozenset.intersection(*map(_own_fillers, texts)))
+    shared = frozenset.intersection(*map(_own_fillers, (text, *others)))
+    return _unless_in(sorted(shared), lackers)
 
 
 @readings.noted
@@ -223,7 +236,10 @@ class WordFrequency(Family):
 
     def derive_for(self, prompt, kept, broken, rng):
         """The same of a thing that the prompt speaks of."""
-        words = self._words(prompt, [*kept, *broken])
+        texts = (*kept, *broken)
+        words: Sequence[str] = _RARE_LETTERS if self.letters else STOCK
+        if texts and not self.letters:
+            words = _things_to_count(texts[0], prompt, texts[1:])
         for place in rng.permutation(len(words)):
             word = words[int(place)]
             counts, others = (
@@ -244,7 +260,7 @@ class WordFrequency(Family):
                 found = pick(RELATIONS, rng), between(2, 4, rng)
             if found is not None:
                 return {
-                    self.word.name: word if self.letters else _written(word, [*kept, *broken]),
+                    self.word.name: word if self.letters else _written(word, texts),
                     self.threshold.relation.name: found[0],
                     self.threshold.number.name: found[1],
                 }
@@ -273,22 +289,16 @@ class WordFrequency(Family):
             return (self._count(text, word), readings.letters(text)[word])
         return self._count(text, word), text.lower_runs[word], text.roots[root(word)]
 
-    def _words(self, prompt: Text | None, texts: Sequence[Text]) -> Sequence[str]:
-        if self.letters:
-            return _RARE_LETTERS
-        # Words that occur more than once somewhere leave room for a threshold above one.
-        if not texts:
-            return STOCK
-        often = [word for text in texts for word in _often(text)]
-        once = [word for text in texts for word in text.content_words[:20]]
-        words = list(dict.fromkeys(often or once))
-        return _things(_prominent(words, prompt, texts), prompt, texts)
-
 
 @readings.noted
-def _often(text: Text) -> Sequence[str]:
-    counts = text.word_counts
-    return [word for word in text.content_words if counts[word] > 1]
+def _things_to_count(text: Text, prompt: Text | None, others: Sequence[Text]) -> Sequence[str]:
+    """Things of some texts that the prompt speaks of; those that one holds several times first."""
+    texts = (text, *others)
+    # Words that occur more than once somewhere leave room for a threshold above one.
+    often = [word for each in texts for word in each.content_words if each.word_counts[word] > 1]
+    once = [word for each in texts for word in each.content_words[:20]]
+    words = list(dict.fromkeys(often or once))
+    return _things(_prominent(words, prompt, texts), prompt, texts)
 
 
 class WordOrder(Family):

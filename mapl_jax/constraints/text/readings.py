@@ -15,23 +15,25 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from mapl_jax.constraints.text import markdown, marks, sentences, words
 from mapl_jax.constraints.text.statistics import Text
 
 T = TypeVar("T")
+P = ParamSpec("P")
 # Dots that end a sentence or not, and sentences within a quotation or brackets.
 _ENDS_IN_DOUBT = re.compile(r"\.\.|\u2026|[\"\u201c][^\"\u201d\n]*[.?!]|\([^()\n]*[.?!][^()\n]*\)")
 
 
-def noted(read: Callable[[Text], T]) -> Callable[[Text], T]:
-    """A reading that is worked out once for each text."""
+def noted(read: Callable[Concatenate[Text, P], T]) -> Callable[Concatenate[Text, P], T]:
+    """A reading that is worked out once for each text, and for what it is read beside."""
 
-    def noted_read(text: Text) -> T:
-        if read not in text.values:
-            text.values[read] = read(text)
-        return text.values[read]
+    def noted_read(text: Text, *beside: P.args, **named: P.kwargs) -> T:
+        key = (read, *beside)
+        if key not in text.values:
+            text.values[key] = read(text, *beside, **named)
+        return text.values[key]
 
     return noted_read
 
