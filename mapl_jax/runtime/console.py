@@ -325,8 +325,8 @@ def plain(text: str) -> str:
     return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def _print(lines: Sequence[object], file: TextIO) -> None:
-    if speaks():
+def _print(lines: Sequence[object], file: TextIO | None) -> None:
+    if file is not None and speaks():  # None where it was closed (`>&-`)
         text = plain("\n".join(map(str, lines or ("",))))
         encoding = file.encoding or "utf-8"
         text = text.encode(encoding, "backslashreplace").decode(encoding)

@@ -171,3 +171,8 @@ def test_a_terminal_obeys_no_text(capsys):
     shown = r"a\u001b[31m\u000d\u009b\u202eb\ud800"
     assert printed.out == f"{shown}\ntwo\nlines\tand a tab é\n"
     assert printed.err == "error: one\\nline\\u0007\n"
+
+
+def test_a_closed_output_is_no_error(monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    console.result("lost")
