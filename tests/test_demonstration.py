@@ -167,7 +167,7 @@ def asked():
     corpus = learn(subset.pairs(), settings)
     return [
         (made["id"], made["params"], len(prompt["constraints"]))
-        for pair in pairs[:400]
+        for pair in pairs[:2000]
         for prompt in build(pair, settings, corpus).sample["prompts"]
         for made in prompt["constraints"]
     ]
