@@ -6,6 +6,7 @@ run it: .ci/run sets the level itself. What one test has compiled, others find, 
 processes: `JAX_COMPILATION_CACHE_DIR` keeps it from one run of pytest to the next.
 """
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -14,7 +15,8 @@ import pytest
 
 LEVEL = "--xla_backend_optimization_level"
 QUICK = [f"{LEVEL}=0"]
-if jax.__version_info__ < (0, 11):  # XLA ends a process over a flag that it no longer knows
+# XLA ends a process over a flag that it does not know, as later ones and that of libtpu may not.
+if jax.__version_info__ < (0, 11) and importlib.util.find_spec("libtpu") is None:
     # Its older emitters compile in two thirds of the time.
     QUICK += ["--xla_cpu_use_fusion_emitters=false"]
 if LEVEL not in os.environ.get("XLA_FLAGS", ""):

@@ -69,7 +69,7 @@ def test_a_request_to_stop_is_answered_wherever_it_comes(runs, undisturbed, tool
 
 # Small, and stopped early, so that the best checkpoint is none of the newest.
 WATCHED = [
-    "train.best=base_accuracy",
+    "train.best=inter_accuracy",
     "train.patience=2",
     "train.eval_every=2",
     "train.save_every=3",
