@@ -8,7 +8,7 @@ refused.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from mapl_jax.constraints import request_words as said
@@ -234,12 +234,12 @@ class Request:
         return _DENSE.search(self.last) is not None
 
     @kept
-    def _topic(self) -> frozenset[str]:
-        return frozenset(map(root, view(self.said).lower_runs))
+    def _topic(self) -> Container[str]:
+        return view(self.said).roots
 
     @kept
-    def _roots(self) -> frozenset[str]:
-        return frozenset(map(root, view(self.last).lower_runs))
+    def _roots(self) -> Container[str]:
+        return view(self.last).roots
 
     @kept
     def _listed(self) -> bool:

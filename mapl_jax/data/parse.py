@@ -57,10 +57,10 @@ def value_of_json(line: bytes) -> object:
 def values_of_json(content: bytes) -> list[object] | None:
     """Values of JSON that follow each other, of several lines each; None if there is more."""
     found, end = [], 0
-    decoder = json.JSONDecoder(object_pairs_hook=named_once)
+    decoder, visible = json.JSONDecoder(object_pairs_hook=named_once), re.compile(r"\S")
     try:
         text = content.decode("utf-8")
-        while (next_one := re.compile(r"\S").search(text, end)) is not None:
+        while (next_one := visible.search(text, end)) is not None:
             value, end = decoder.raw_decode(text, next_one.start())
             found.append(value)
     except (ValueError, RecursionError):

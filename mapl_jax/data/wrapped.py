@@ -58,9 +58,7 @@ def by_columns(value: Mapping[str, object]) -> list[object] | None:
         columns = [list(cast(dict[str, object], x).values()) for x in columns]
     # Lists of messages may be the turns of a single record.
     for column in columns:
-        if not isinstance(column, list) or any(
-            isinstance(x, dict) and is_spoken(x) for x in column
-        ):
+        if not isinstance(column, list) or any(map(_is_turn, column)):
             return None
     found = by_rows(dict(zip(value, columns, strict=True)))
     return found if isinstance(found, list) else None  # of one length

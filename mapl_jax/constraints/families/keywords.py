@@ -142,13 +142,8 @@ def _prominent(words: Sequence[str], prompt: Text | None, texts: Sequence[Text])
     """Those that are of the prompt, or come up in a text again and again; all without a prompt."""
     if prompt is None:
         return words
-    roots, again = _roots(prompt), frozenset().union(*map(_again, texts))
-    return [word for word in words if word in again or root(word) in roots]
-
-
-@readings.noted
-def _roots(text: Text) -> frozenset[str]:
-    return frozenset(map(root, text.lower_runs))
+    again = frozenset().union(*map(_again, texts))
+    return [word for word in words if word in again or root(word) in prompt.roots]
 
 
 @readings.noted
@@ -196,7 +191,7 @@ def _shared_words(texts: Sequence[Text]) -> Sequence[str]:
 
 def _unless_in(words: Sequence[str], texts: Sequence[Text]) -> Sequence[str]:
     for text in texts:
-        forms = _roots(text)
+        forms = text.roots
         words = [word for word in words if root(word) not in forms]
     return words
 
