@@ -10,6 +10,7 @@ from mapl_jax.runtime import plugins, settings
 from mapl_jax.runtime.config import load_config
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.settings import setting
+from mapl_jax.study import arms as all_arms
 from mapl_jax.synthesis.settings import Settings as SynthesisSettings
 from mapl_jax.training import trainer, trunk
 from mapl_jax.training.settings import check_objectives
@@ -70,7 +71,11 @@ class Settings:
 
 
 def check(study: Settings) -> None:
-    """Makes sure that the runs of a study mean something, before any work."""
+    """Makes sure that the runs of a study mean something, before any work.
+
+    Those of objectives that no chosen arm has are not looked at: their model may be elsewhere.
+    """
+    objectives = {arm.objective for arm in all_arms.chosen(study.arms)}
     # Policies start from the run `sft` where they name no model.
     runs = {
         "reward": study.reward,
@@ -78,6 +83,8 @@ def check(study: Settings) -> None:
         "dpo": dataclasses.replace(study.dpo, sft=study.sft),
     }
     for name, run in runs.items():
+        if ("dpo" if name == "sft" else name) not in objectives:
+            continue
         with _within(name):
             trainer.check(run)
             trunk.check(run)
