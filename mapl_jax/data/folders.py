@@ -252,6 +252,17 @@ def to_train_on(files: list[P], folder: P) -> list[P]:
     return train
 
 
+def held_out_among(found: list[str]) -> list[str]:
+    """Of files that a pattern matches, those of other splits beside some of train."""
+    if len(found) < 2:
+        return []
+    paths = [PurePosixPath(name) for name in found]
+    above = PurePosixPath(os.path.commonpath([path.parent for path in paths]))
+    splits = {path: _split_of(path, above).partition("_")[0] for path in paths}
+    others = [path.name for path, split in splits.items() if split not in ("train", "")]
+    return others if "train" in splits.values() else []
+
+
 def _split_of(file: PurePath, folder: PurePath) -> str:
     """The split that the name of a file or of a folder above it says, such as "test" or
     "train_prefs"; empty if none does.

@@ -62,7 +62,7 @@ class Form:
 FORMS = {
     "openai": Form(
         {
-            "prompt": "input.messages",
+            "prompt": "input.messages/input",
             "tools": "input.tools",
             "chosen": "preferred_output",
             "rejected": "non_preferred_output",

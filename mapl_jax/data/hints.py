@@ -7,24 +7,27 @@ from mapl_jax.data.forms import FORMS, PROMPT, fits_form
 from mapl_jax.data.meaning import is_spoken
 from mapl_jax.data.parse import BadRecord
 
-_ABOUT_REPLY = re.compile(r"score|rating|reward|model|source|reason|feedback|(?:^|[_.])id$")
+_ABOUT_REPLY = re.compile(
+    r"score|rating|reward|model|source|reason|feedback|(?:^|[_.])(?:id|type)$"
+)
 _REPLY = re.compile(
     r"response|answer|completion|output|reply|text|generation|candidate|conv|summar|content|ref"
 )
 _SIDES = (
     re.compile(
         r"chosen|(?<!dis)preferred|better|winning|winner|positive|accepted|good|best|_j$"
-        r"|(?:^|_)(?:w|win|pos)$"
+        r"|(?:^|_)(?:w|win|pos)$|^pos_"
     ),
     re.compile(
-        r"reject|dispreferred|worse|losing|loser|negative|bad|worst|_k$|(?:^|_)(?:l|lose|neg)$"
+        r"reject|dispreferred|worse|losing|loser|negative|bad|worst|_k$"
+        r"|(?:^|_)(?:l|lose|neg)$|^neg_"
     ),
 )
 _VERDICT = re.compile(r"winner|choice|prefer|better|label|best|chosen|overall")
 _WORTH = re.compile(
     r"score|rating|reward|winner|vote|rank|quality|chosen|selected|correct", re.IGNORECASE
 )
-_ASKED = (*PROMPT.split("/"), "history", "context", "post")
+_ASKED = (*PROMPT.split("/"), "history", "context", "post", "conversation")
 _Reads = Callable[[str], bool]
 
 
@@ -114,11 +117,18 @@ def _paths(record: Mapping[str, object], owner: str = "") -> Iterator[tuple[str,
         elif isinstance(value, list) and value and all(isinstance(x, Mapping) for x in value):
             if is_spoken(value[0]):
                 yield path, value
-            for key, part in _paths(value[0]):
-                if isinstance(part, str | bool | int | float) and "." not in key:
+            for key, part in {**dict(_paths(value[0])), **value[0]}.items():
+                whole = isinstance(part, str | bool | int | float) or _is_said(part)
+                if whole and "." not in key:
                     yield f"{path}[].{key}", [item.get(key) for item in value]
         else:
             yield path, value
+
+
+def _is_said(value: object) -> bool:
+    """Whether a value is a message or a list of such."""
+    first = value[0] if isinstance(value, list) and value else value
+    return isinstance(first, Mapping) and is_spoken(first)
 
 
 def _guesses(columns: Mapping[str, object]) -> Iterator[str]:
@@ -126,16 +136,18 @@ def _guesses(columns: Mapping[str, object]) -> Iterator[str]:
     texts = [
         path
         for path, x in columns.items()
-        if (isinstance(x, str) or (isinstance(x, list) and x and isinstance(x[0], str | dict)))
+        if isinstance(x[0] if isinstance(x, list) and x else x, str | dict | list)
         and not _ABOUT_REPLY.search(path.lower())
     ]
     asked = _asked(columns, texts)
     first = f"prompt={asked}," if asked else ""
-    sides = [[path for path in texts if words.search(path.lower())] for words in _SIDES]
+    sides = [[x for x in _outer(texts) if words.search(x.lower())] for words in _SIDES]
     if all(len(paths) == 1 for paths in sides):
         yield f"{first}chosen={sides[0][0]},rejected={sides[1][0]}"
     if asked and {"chosen", "rejected"} <= columns.keys():
         yield first.rstrip(",")
+    if asked and "rejected" in columns:  # a conversation and the reply that it should not have
+        yield f"conversation={asked},rejected=rejected"
     replies = [
         path for path in texts if path != asked and _REPLY.search(path.split("[].")[-1].lower())
     ]
@@ -147,15 +159,20 @@ def _guesses(columns: Mapping[str, object]) -> Iterator[str]:
     for ends, paths in _numbered(replies):
         worths = [found for other, found in _numbered(numbers, last=False) if other == ends]
         yield from (f"{first}responses={'|'.join(paths)},{_worth(found)}" for found in worths)
-        verdict = next((path for path in columns if _VERDICT.search(path)), "")
-        if len(paths) == 2 and verdict and not worths:
-            yield f"{first}responses={'|'.join(paths)},choice={verdict}"
+        if len(paths) == 2 and not worths:
+            verdicts = (path for path in columns if _VERDICT.search(path))
+            yield from (f"{first}responses={'|'.join(paths)},choice={v}" for v in verdicts)
     for path in replies:
         if isinstance(columns[path], list):
             yield from (f"{first}responses={path},{_worth([other])}" for other in numbers)
             yield from (
                 f"{first}responses={path},choice={c}" for c in columns if _VERDICT.search(c)
             )
+
+
+def _outer(paths: list[str]) -> list[str]:
+    """Those that lie in none of the others."""
+    return [path for path in paths if not any(path.startswith(f"{x}[") for x in paths)]
 
 
 def _asked(columns: Mapping[str, object], texts: list[str]) -> str:

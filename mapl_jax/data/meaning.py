@@ -14,13 +14,18 @@ _MEANING = frozenset(
     "reasoning think thinking thought thoughts persona prefix suffix prefill preamble steps "
     "premise paragraph paragraphs transcript evidence excerpt scenario scratchpad schema past "
     "previous chat attachment attachments knowledge background character facts examples exemplars "
-    "shots fewshot demos demonstrations options choices table tables post pre".split()
+    "shots fewshot demos demonstrations options choices table tables post pre profile guideline "
+    "guidelines story stories retrieved starter".split()
 )
 # ... but for what is only about it (image_count, instruction_id_list, tool_choice).
 _ABOUT = frozenset(
     "id ids idx index hash count num n length len tokens source name type kind lang language "
     "category score scores rating model fingerprint choice following version kwargs".split()
 )
+
+
+# What messages consist of: OpenAI's, ShareGPT's and Gemini's.
+_SPOKEN = ({"role", "content"}, {"from", "value"}, {"role", "parts"})
 
 
 def is_missing(value: object) -> bool:
@@ -49,15 +54,15 @@ def refuse_meaning(fields: Mapping[str, object], owner: str) -> None:
 
 def is_spoken(item: Mapping[str, object]) -> bool:
     """Whether an object is a message: who speaks, and what is said."""
-    return {"role", "content"} <= item.keys() or {"from", "value"} <= item.keys()
+    return any(names <= item.keys() for names in _SPOKEN)
 
 
 def unread_fields(value: object) -> Iterator[str]:
     """The names of what messages, wherever in a value, hold beside a role and a content."""
     if isinstance(value, dict):
         if is_spoken(value):
-            read = {"role", "content"} if "role" in value else {"from", "value"}
-            read |= read_of(value.get("role"))
+            (read, *_) = [names for names in _SPOKEN if names <= value.keys()]
+            read = read | read_of(value.get("role"))
             yield from (k for k, v in value.items() if k not in read and not is_missing(v))
         else:
             value = list(value.values())

@@ -18,8 +18,8 @@ from mapl_jax.runtime.errors import UserError
 
 ROLES = ("system", "user", "assistant", "tool")
 
-# ShareGPT writes {"from": "human", "value": ...}.
-_OURS = {"from": "role", "value": "content"}
+# ShareGPT writes {"from": "human", "value": ...}, Gemini {"role": "user", "parts": [...]}.
+_OURS = {"from": "role", "value": "content", "parts": "content"}
 _ROLE = {role: role for role in ROLES} | {"developer": "system", "human": "user"}
 _ROLE |= dict.fromkeys(
     ("gpt", "chatgpt", "bing", "bard", "bot", "model", "ai", tools.CALL), "assistant"
@@ -304,6 +304,10 @@ def split_conversations(chosen: object, rejected: object) -> tuple[list[Message]
             )
         chosen, rejected = _turns(chosen, "chosen"), _turns(rejected, "rejected")
     sides = {"chosen": messages_of(chosen, "chosen"), "rejected": messages_of(rejected, "rejected")}
+    first = {name: side[0] for name, side in sides.items() if side[0]["role"] == "system"}
+    if len(first) == 1:  # it stands on one side alone, and holds for both
+        (system,) = first.values()
+        sides |= {name: [system, *side] for name, side in sides.items() if name not in first}
     shared, texts = 0, list[str]()
     for left, right in zip(*sides.values(), strict=False):
         if left != right:

@@ -65,7 +65,7 @@ def pair_of(form: forms.Form | None, value: object, unread: set[str]) -> Pair:
         return _read_pair(form, record, unread)
     except BadRecord as bad:
         more = forms.described(forms.form_of(record, form, _AUTOMATIC), record)
-        if form is None and bad.reason in _OTHER_COLUMNS:
+        if form is None and (bad.reason in _OTHER_COLUMNS or bad.reason.startswith("column ")):
             more = hints.mapping(record, functools.partial(_reads, record)) or more
         raise BadRecord(bad.reason, f"{bad}{more}") from None
 
@@ -237,6 +237,8 @@ def _chosen(given: object, columns: object) -> list[float]:
     ends = [re.sub(r".*?_?(\d+|[a-z])$", r"\1", name) for name in names]
     sides = [["0", "a", "model_a", "response_a"], ["1", "b", "model_b", "response_b"]]
     if ends == ["1", "2"]:  # which number means which, these say
+        if isinstance(given, float) and 1 < given < 2:  # AlpacaEval's, how sure a judge is
+            return [2 - given, given - 1]
         sides = [["1", *sides[0][1:]], ["2", *sides[1][1:]]]
     for side, name, end in zip(sides, names, ends, strict=False):
         side += [name, end]

@@ -22,6 +22,7 @@ from mapl_jax.data.folders import (
     BUCKET,
     SUFFIXES,
     data_files,
+    held_out_among,
     kinds,
     labels,
     looks_like_hub_name,
@@ -34,6 +35,7 @@ from mapl_jax.data.folders import (
 )
 from mapl_jax.data.parse import BadRecord, refuse_repeated, value_of_json, values_of_json
 from mapl_jax.data.values import plain
+from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
 
 LONGEST_LINE = 2**26  # bytes
@@ -93,7 +95,10 @@ def read_entries(path: str | os.PathLike[str], *, seed: int = 0) -> Entries:
         found = parts(name)
         own = labels([part for part, _ in found]) if len(found) > 1 else [""]
         for label, (part, weight) in zip(own, found, strict=True):
-            entries = itertools.chain.from_iterable(map(_one_source, names(part)))
+            files = names(part)
+            if others := held_out_among(files):
+                say(f"{part} matches what seems to be held out, too ({', '.join(others)})")
+            entries = itertools.chain.from_iterable(map(_one_source, files))
             yield label, mixtures.share(entries, weight, str(seed))
 
     return Entries(name, parts=several())
@@ -142,6 +147,8 @@ def _bucket_entries(address: str) -> Iterator[Entry]:
     try:
         with fsspec.open(address, "rb") as file:
             yield from _opened_entries(address, cast(IO[bytes], file))
+    except FileNotFoundError:
+        raise UserError(f"{address}: cannot read it: no such file") from None
     except (ImportError, ValueError, OSError) as error:
         raise UserError(f"{address}: cannot read it: {_first_line(error)}") from None
 

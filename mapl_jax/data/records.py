@@ -15,12 +15,13 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from mapl_jax.data import forms, normalize
+from mapl_jax.data import forms, normalize, side_scores
 from mapl_jax.data.fields import as_object
 from mapl_jax.data.messages import Message, last_asked, prompt_of
 from mapl_jax.data.normalize import Demonstration, Pair
 from mapl_jax.data.parse import BadRecord
 from mapl_jax.data.readers import Entries, read_entries
+from mapl_jax.data.written import is_list_of_texts
 from mapl_jax.runtime.errors import UserError
 
 _Record = TypeVar("_Record", Pair, Demonstration)
@@ -45,6 +46,9 @@ class Tally:
         unread: columns that nothing was read from.
         parts: of a list of sources, the records that each of them gave.
         repeating: pairs whose replies both begin with the whole text of their prompt.
+        printed: pairs of which a reply is a list of texts, written as text.
+        scored: records by the columns that score both of their sides.
+        opposite: those of them whose scores say that the rejected reply is the better one.
     """
 
     read: int = 0
@@ -52,6 +56,15 @@ class Tally:
     unread: set[str] = dataclasses.field(default_factory=set)
     parts: Counter[str] = dataclasses.field(default_factory=Counter)
     repeating: int = 0
+    printed: int = 0
+    scored: Counter[str] = dataclasses.field(default_factory=Counter)
+    opposite: Counter[str] = dataclasses.field(default_factory=Counter)
+
+    def weigh(self, record: Mapping[str, object]) -> None:
+        """Counts a record, as it stands, whose scores contradict its sides."""
+        for compared, is_opposite in side_scores.contradicted(record):
+            self.scored[compared] += 1
+            self.opposite[compared] += is_opposite
 
     def count(self, part: str) -> None:
         """Counts a record of a part that is kept; of a source that is no list, nothing."""
@@ -69,6 +82,12 @@ class Tally:
                 f"pairs whose replies both begin with the text of their prompt: {self.repeating}; "
                 "where the replies repeat the prompt, cut it off"
             )
+        if self.printed:
+            lines.append(
+                f"pairs of which a reply is a list, written as text: {self.printed}; where that is "
+                "several replies, store them as a list"
+            )
+        lines += side_scores.described(self.scored, +self.opposite)
         if self.unread:
             names = (name or "(without a name)" for name in sorted(self.unread))
             lines.append(f"columns that are not read: {', '.join(names)}")
@@ -185,6 +204,7 @@ def iter_pairs(
         asked = pair["prompt"][-1]["content"].strip()
         replies = (pair["chosen"], pair["rejected"])
         tally.repeating += all(reply.lstrip().startswith(asked) for reply in replies)
+        tally.printed += any(map(is_list_of_texts, replies))
         yield pair
 
 
@@ -251,14 +271,20 @@ def _checked(
     """Every record in one form, with an id of its own; `names` are what one and many are called."""
     if on_error not in ("raise", "skip"):
         raise UserError(f'on_error must be "raise" or "skip", not {on_error!r}')
-    ids, kept = Ids(), 0
+    ids, kept, part, before = Ids(), 0, "", 0
     for where, value in entries:
+        if entries.part != part:
+            part, before = entries.part, tally.read
         tally.read += 1
         try:
             record = read(value, tally.unread)
             accept(record["prompt"], record["id"])
             name = record["id"] or ids.unused(_content_id(record))
-            if earlier := ids.add(name, tally.read):
+            earlier = ids.add(name, tally.read)
+            if earlier and earlier <= before:  # sources of a list count from 1 each
+                name = f"{part}/{name}"
+                earlier = ids.add(name, tally.read)
+            if earlier:
                 raise BadRecord(
                     "repeated id",
                     f"id {name!r} was used before, in record {earlier} of the source; "
@@ -272,6 +298,8 @@ def _checked(
         kept += 1
         record["id"] = name
         tally.count(entries.part)
+        if isinstance(value, dict):
+            tally.weigh(value)
         yield record
     if not tally.read:
         raise UserError(f"{entries.name} holds no records; {names[1]} are needed")

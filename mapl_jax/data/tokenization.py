@@ -41,13 +41,18 @@ from mapl_jax.runtime import storage
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.tokenizer import Tokenizer
 
-# What chat templates of other models write around turns.
+# What chat templates of other models write around turns, and where a picture or sound stood.
 MARKS = (
     *("<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "<|start_of_role|>", "<|user|>"),
-    *("[INST]", "<｜User｜>", "### Response:", "\n\nAssistant:"),
+    *("[INST]", "<｜User｜>", "### Response:", "\n\nAssistant:", "<|header_start|>", "<|channel|>"),
+    *("<|START_OF_TURN_TOKEN|>", "<|prompter|>", "<|assistant|>", "<extra_id_1>", "### Assistant:"),
+    *("<image>", "<|image_pad|>", "<|image|>", "<image_soft_token>"),
 )
 # What they write at the end of a turn, or before a reply.
-ENDS = ("</s>", "<|im_end|>", "<|eot_id|>", "<|end|>", "<|endoftext|>", "<end_of_turn>", "<eos>")
+ENDS = (
+    *("</s>", "<|im_end|>", "<|eot_id|>", "<|end|>", "<|endoftext|>", "<end_of_turn>", "<eos>"),
+    *("<|eot|>", "<|return|>", "<|end_of_text|>", "<|END_OF_TURN_TOKEN|>"),
+)
 # Names of tokens that only pad, best first.
 PADS = ("<pad>", "<|pad|>", "[PAD]", "<|finetune_right_pad_id|>", "<unk>")
 # Any of these holds a vocabulary; without one, `transformers` makes a tokenizer that knows nothing.
@@ -347,7 +352,8 @@ def marks(tokenizer: Tokenizer | None = None) -> re.Pattern[str]:
 
     within = any_of(mark for mark in own if len(mark) > 4)  # at its end a reply may hold one
     ends = rf"(?:{any_of({*ENDS} - own)}|(?i:assistant:))\s*\Z"
-    return re.compile(rf"{any_of({*MARKS} - own)}|{within}(?!\s*\Z)|{ends}")
+    begins = r"\A\s*(?:assistant|ASSISTANT|Assistant):\s"
+    return re.compile(rf"{any_of({*MARKS} - own)}|{within}(?!\s*\Z)|{ends}|{begins}")
 
 
 def _special_ids(tokenizer: Tokenizer) -> set[int]:

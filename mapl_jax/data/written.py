@@ -49,6 +49,12 @@ def listed(value: object) -> object:
     return found if isinstance(found, list) else value
 
 
+def is_list_of_texts(value: str) -> bool:
+    """Whether a text is a list of texts, as JSON or as Python prints it."""
+    found = listed(value)
+    return isinstance(found, list) and bool(found) and all(isinstance(x, str) for x in found)
+
+
 def single_turns(values: list[object]) -> list[object]:
     """A prompt and its replies; the only turn of each where all are lists of turns, as text.
 

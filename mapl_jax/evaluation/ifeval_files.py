@@ -1,7 +1,8 @@
 """IFEval's files: prompts with instructions, and responses to them.
 
 A record is IFEval's own (`key`, `prompt`, `instruction_id_list`, `kwargs`; or `prompt`,
-`response`), or a sample of lm-evaluation-harness, which holds both (`doc`, `filtered_resps`).
+`response`), or a sample of lm-evaluation-harness, which holds both (`doc`, `filtered_resps`). A
+response may be what OpenAI's interface answers; one without a prompt names it by its key.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ from mapl_jax import constraints
 from mapl_jax.constraints.ifeval import IDS
 from mapl_jax.data import records
 from mapl_jax.data.fields import as_object, kind_of
+from mapl_jax.data.forms import PROMPT
 from mapl_jax.data.messages import Message, last_asked
 from mapl_jax.data.parse import BadRecord
 from mapl_jax.data.readers import plain, read_entries
@@ -22,7 +24,13 @@ from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import parse_json
 
 # Columns of a response, or of several to one prompt.
-RESPONSE = ("response", "responses", "filtered_resps", "resps", "completion", "output")
+RESPONSE = (
+    *("response", "responses", "filtered_resps", "resps", "completion", "output"),
+    *("outputs", "generated_text"),
+)
+# Where answers stand in what OpenAI's interface and vLLM give, from the outside in.
+_WITHIN = ("body", "choices", "message", "text", "content")
+_KEYS = ("key", "custom_id")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +56,10 @@ class Task:
     def text(self) -> str:
         """What the user says last: what responses are found by."""
         return last_asked(self.messages)
+
+    def of(self, responses: Mapping[str, Sequence[str | None]]) -> Sequence[str | None] | None:
+        """The responses to it, by its text or by its key; None without any."""
+        return responses.get(self.text.strip(), responses.get(f"key {self.key}"))
 
 
 def read_tasks(
@@ -140,7 +152,7 @@ def _written(value: object) -> object:
 
 
 def read_responses(path: str | os.PathLike[str]) -> dict[str, list[str | None]]:
-    """The responses to each prompt, by its text; None for one without text."""
+    """The responses to each prompt, by its text or as "key ..."; None for one without text."""
     responses: dict[str, list[str | None]] = {}
     answered, first = False, ""
     for where, value in read_entries(path):
@@ -149,7 +161,7 @@ def read_responses(path: str | os.PathLike[str]) -> dict[str, list[str | None]]:
             record = as_object(value)
             column = next((name for name in RESPONSE if name in record), None)
             answered = answered or column is not None
-            prompt = records.asked_in_record(_document(record))
+            prompt = _asked(_document(record))
             texts = list(_texts(plain(record.get(column or "")), column or ""))
         except BadRecord as bad:
             raise UserError(f"{where}: {bad}") from None
@@ -161,6 +173,14 @@ def read_responses(path: str | os.PathLike[str]) -> dict[str, list[str | None]]:
     return responses
 
 
+def _asked(record: Mapping[str, object]) -> str:
+    """What a response answers: the prompt's text or, in a record without a prompt, its key."""
+    name = next((record[key] for key in _KEYS if record.get(key) is not None), None)
+    if name is None or any(record.get(prompt) for prompt in PROMPT.split("/")):
+        return records.asked_in_record(record)
+    return f"key {name}"
+
+
 def _texts(value: object, column: str) -> Iterator[str | None]:
     """Responses, however deep in lists; blank ones are none."""
     if isinstance(value, list):
@@ -168,6 +188,12 @@ def _texts(value: object, column: str) -> Iterator[str | None]:
             yield from _texts(item, column)
     elif value is None or isinstance(value, str):
         yield value if value and value.strip() else None
+    elif (
+        isinstance(value, Mapping)
+        and (inner := next((value[x] for x in _WITHIN if x in value), value)) is not value
+        and value.get("role", "assistant") == "assistant"
+    ):
+        yield from _texts(inner, column)
     else:
         raise BadRecord("no text", f"{column} must be text, not {kind_of(value)}")
 
@@ -179,22 +205,22 @@ def matched(
 
     The published responses of GPT-4 lack one of 541.
     """
-    known = [task for task in tasks if task.text.strip() in responses]
+    known = [task for task in tasks if task.of(responses) is not None]
     if not known:
         raise UserError(f"{path} has no response to any of the prompts")
     notes = []
-    if missing := [task for task in tasks if task.text.strip() not in responses]:
+    if missing := [task for task in tasks if task.of(responses) is None]:
         notes.append(
             f"prompts without a response, which are left out: {len(missing)} "
             f"(first: key {missing[0].key})"
         )
-    asked = {task.text.strip() for task in tasks}
+    asked = {name for task in tasks for name in (task.text.strip(), f"key {task.key}")}
     if strange := [text for text in responses if text not in asked]:
         notes.append(
             f"prompts of {path} that were not asked for: {len(strange)} "
             f"(first: {strange[0][:60]!r})"
         )
-    texts = [list(responses[task.text.strip()]) for task in known]
+    texts = [list(task.of(responses) or ()) for task in known]
     counts = sorted(set(map(len, texts)))
     if len(counts) > 1:
         most = next(

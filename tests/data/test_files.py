@@ -283,6 +283,13 @@ def test_several_names_patterns_and_the_home_folder(tmp_path, monkeypatch):
         list(read_entries(f"{tmp_path}/*.csv"))
 
 
+def test_a_pattern_that_matches_held_out_files_says_so(tmp_path, capsys):
+    pairs(tmp_path, train_jsonl=1, test_jsonl=2, more_jsonl=1)
+    for pattern, said in {"*.jsonl": True, "t*n.jsonl": False, "test*": False}.items():
+        assert list(read_entries(f"{tmp_path}/{pattern}"))
+        assert ("held out, too (test.jsonl)" in capsys.readouterr().out) == said, pattern
+
+
 def test_a_file_in_a_bucket_is_read():
     import fsspec
 

@@ -128,6 +128,13 @@ def test_a_system_column_stands_before_two_conversations():
     assert pair["prompt"] == [SYSTEM, ASK]
 
 
+def test_a_system_message_of_one_side_is_that_of_both():
+    turns = [ASK, GOOD], [SYSTEM, ASK, BAD]
+    for chosen, rejected in (turns, [[SYSTEM, *turns[0]], turns[1][1:]]):
+        (pair,) = load_pairs([{"chosen": chosen, "rejected": rejected}])
+        assert (pair["prompt"], pair["chosen"]) == ([SYSTEM, ASK], "Fine.")
+
+
 def test_an_empty_system_message_says_nothing():
     (pair,) = load_pairs([{**PAIR, "prompt": [turn("system", ""), ASK]}])
     assert pair["prompt"] == [ASK]
@@ -483,6 +490,16 @@ def test_replies_that_repeat_their_prompt_are_counted(start, count):
     assert ("begin with the text of their prompt: 1;" in " ".join(tally.notes())) == bool(count)
 
 
+@pytest.mark.parametrize(
+    ("rejected", "count"), [("['Bad.', 'No.']", 1), ('["Bad."]', 1), ("[1, 2]", 0), ("[sic]", 0)]
+)
+def test_replies_that_are_lists_as_text_are_counted(rejected, count):
+    tally = Tally()
+    assert list(iter_pairs(entries_of([{**PAIR, "rejected": rejected}]), tally))
+    said = "pairs of which a reply is a list, written as text: 1;"
+    assert (said in " ".join(tally.notes())) == bool(count)
+
+
 def test_what_was_left_out_is_counted(tmp_path, capsys):
     path = write_lines(tmp_path / "a.jsonl", PAIR, {**PAIR, "rejected": ""})
     load_pairs(path, on_error="skip")
@@ -542,7 +559,8 @@ def test_short_replies_are_replies(beside):
 
 
 @pytest.mark.parametrize(
-    "name", ["knowledge", "past_turns", "options", "attachments", "pre_prompt"]
+    "name",
+    ["knowledge", "past_turns", "options", "attachments", "pre_prompt", "user_profile", "story"],
 )
 def test_more_names_that_change_what_is_answered(name):
     record = {"prompt": "q", "chosen": "a", "rejected": "b", name: ["the sea is green"]}

@@ -130,6 +130,14 @@ def test_each_source_is_a_subset_and_one_alone_is_none(two, tmp_path):
     assert load_pairs(named)[0]["subset"] == "Math"
 
 
+def test_sources_may_count_their_records_alike(tmp_path):
+    one = write_lines(tmp_path / "a.jsonl", {**PAIR, "id": 0}, {**PAIR, "id": 1})
+    other = write_lines(tmp_path / "b.jsonl", {**PAIR, "id": 0}, {**PAIR, "id": 2})
+    assert [pair["id"] for pair in load_pairs(f"{one},{other}")] == ["0", "1", "b/0", "2"]
+    with pytest.raises(UserError, match="id '0' was used before"):
+        load_pairs(f"{one},{one}")
+
+
 def test_samples_keep_their_source(tmp_path, capsys):
     one = write_lines(tmp_path / "a.jsonl", SAMPLE)
     other = write_lines(tmp_path / "b.jsonl", {**SAMPLE, "id": "b"})

@@ -42,6 +42,13 @@ READ = {
     "HH-RLHF, static": {"prompt": f"\n\nHuman: {Q}\n\nAssistant:", "response": GOOD,
                         "chosen": GOOD, "rejected": BAD},
     "OpenAssistant, in pairs": {"lang": "en", "parent_id": "x", **TEXTS},
+    "Together's": {"input": Q, "preferred_output": GOOD, "non_preferred_output": BAD},
+    "Magpie": {
+        "instruction": Q, "responses": [GOOD, BAD], "gen_input_configs": {"top_p": 1}, **SIDES,
+        "rewards_armorm": [{"model": "x", "score": 0.2}], "difficulty": "easy"},
+    "Capybara": {
+        "conversation": [{"input": Q, "output": GOOD}], "original_response": GOOD, **SIDES,
+        "rating_chosen": 5.0, "rating_rejected": 1.0},
     "constitutional": {
         "prompt": Q, "init_prompt": ASK, "init_response": POOR[1], "critic_prompt": ASK,
         "messages": FINE, **SIDES},
@@ -106,6 +113,28 @@ MAPPED = {
     "prompt=prompt,chosen=chosen.text,rejected=rejected.text": {
         "prompt": Q, "chosen": {"text": GOOD, "model": "x"},
         "rejected": {"text": BAD, "model": "y"}},
+    # NeMo, torchtune, Gemini, CValues, AlpacaEval, LLMBar, ShareGPT's with one reply, Axolotl
+    "prompt=context,responses=completions[].completion,ranks=completions[].rank": {
+        "context": [ASK], "completions": [{"rank": 1, "completion": POOR[1:]},
+                                          {"rank": 0, "completion": FINE[1:]}]},
+    "chosen=chosen_conversations,rejected=rejected_conversations": {
+        "chosen_conversations": FINE, "rejected_conversations": POOR},
+    "prompt=contents,responses=completions[].completion,scores=completions[].score": {
+        "contents": [{"role": "user", "parts": [{"text": Q}]}], "completions": [
+            {"score": 1, "completion": {"role": "model", "parts": [{"text": GOOD}]}},
+            {"score": 0, "completion": {"role": "model", "parts": [{"text": BAD}]}}]},
+    "prompt=prompt,chosen=pos_resp,rejected=neg_resp": {
+        "prompt": Q, "pos_resp": GOOD, "neg_resp": BAD, "pos_type": "x", "neg_type": "y"},
+    "prompt=question,responses=output_1|output_2,choice=preference": {
+        "question": Q, "output_1": GOOD, "generator_1": "x", "output_2": BAD, "generator_2": "y",
+        "annotator": "z", "preference": 1.37},
+    "prompt=input,responses=output_1|output_2,choice=label": {
+        "input": Q, "output_1": BAD, "output_2": GOOD, "label": 2},
+    "conversation=conversations,rejected=rejected": {
+        "conversations": [{"from": "human", "value": Q}, {"from": "gpt", "value": GOOD}],
+        "rejected": BAD},
+    "prompt=conversation,chosen=chosen,rejected=rejected": {
+        "conversation": [ASK], "chosen": FINE[1], "rejected": POOR[1]},
 }  # fmt: skip
 
 
@@ -163,6 +192,13 @@ def test_a_verdict_of_equality_is_a_tie():
     record = {"prompt": Q, "a": GOOD, "b": BAD, "verdict": "[[A=B]]"}
     (pair,) = load_pairs([record], columns="responses=a|b,choice=verdict")
     assert (pair["over"], pair["tied"]) == ([], [(0, 1)])
+
+
+@pytest.mark.parametrize(("sure", "over"), [(1.2, "Fine."), (1.9, "Bad."), (1.5, "")])
+def test_a_choice_between_one_and_two_says_how_sure_a_judge_is(sure, over):
+    record = {"prompt": Q, "output_1": GOOD, "output_2": BAD, "preference": sure}
+    (pair,) = load_pairs([record], columns="responses=output_1|output_2,choice=preference")
+    assert pair["chosen"] == over if over else pair["tied"] == [(0, 1)]
 
 
 def test_right_and_wrong_are_scores():

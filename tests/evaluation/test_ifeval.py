@@ -166,6 +166,12 @@ def test_null_arguments_are_none(tmp_path, kwargs):
         "<think>a</think>\n<think>b</think>one two",
         "\n<thinking>\na</thinking>\n\none two",
         "[THINK]a[/THINK]one two",
+        "<|START_THINKING|>a, b<|END_THINKING|><|START_RESPONSE|>one two<|END_RESPONSE|>",
+        "<|channel>thought\na, b<channel|>one two",
+        "<|channel|>analysis<|message|>a, b<|end|>"
+        "<|start|>assistant<|channel|>final<|message|>one two",
+        "<|channel|>final<|message|>one two<|return|>",
+        "analysisThe user wants two.assistantfinalone two",
     ],
 )
 def test_reasoning_is_not_judged(tmp_path, response):
@@ -177,7 +183,9 @@ def test_reasoning_is_not_judged(tmp_path, response):
     ]
 
 
-@pytest.mark.parametrize("text", ["Say <think> and </think>.", "one", "", "a [THINK] b"])
+@pytest.mark.parametrize(
+    "text", ["Say <think> and </think>.", "one", "", "a [THINK] b", "analysis of it"]
+)
 def test_what_only_names_the_tags_stays(text):
     assert without_thinking(text) == (text, False)
 
@@ -190,6 +198,10 @@ def test_what_only_names_the_tags_stays(text):
         ([], "responses without text, which follow nothing"),
         (
             "<think>one two three",
+            "responses of reasoning (<think>) without an answer",
+        ),
+        (
+            "<|channel|>analysis<|message|>one two three",
             "responses of reasoning (<think>) without an answer",
         ),
     ],
@@ -212,6 +224,42 @@ def test_samples_of_lm_evaluation_harness_are_prompts_and_responses(tmp_path):
     assert missing == []
     assert [entry.strict for entry in followed[0]] == [(True, False)]
     assert [entry.strict for entry in followed[1]] == [(True,), (False,)]
+
+
+def answers(name, text="one two"):
+    """A response to the second prompt as others write it."""
+    choices = {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]}
+    return {
+        "a batch of OpenAI's interface": {
+            "id": "x", "custom_id": "2", "error": None,
+            "response": {"status_code": 200, "body": choices}},
+        "an answer of OpenAI's interface": {"prompt": "Say more.", "response": choices},
+        "completions": {"prompt": "Say more.", "response": {"choices": [{"text": text}]}},
+        "vLLM": {"prompt": "Say more.", "outputs": [{"index": 0, "text": text}]},
+        "a pipeline": {"prompt": "Say more.", "generated_text": text},
+        "a message": {"prompt": "Say more.",
+                      "response": [{"role": "assistant", "content": text}]},
+    }[name]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a batch of OpenAI's interface", "an answer of OpenAI's interface", "completions", "vLLM",
+     "a pipeline", "a message"],
+)  # fmt: skip
+def test_answers_are_read_as_other_programs_write_them(tmp_path, name):
+    tasks, _ = files_of.read_tasks(write(tmp_path / "p.jsonl", PROMPTS))
+    found = files_of.read_responses(write(tmp_path / "r.jsonl", [answers(name)]))
+    known, texts, notes = files_of.matched(tasks, found, "r.jsonl")
+    assert ([task.key for task in known], texts) == ([2], [["one two"]])
+    assert notes == ["prompts without a response, which are left out: 1 (first: key 1)"]
+
+
+@pytest.mark.parametrize("response", [[{"role": "user", "content": "a"}], {"tokens": 3}])
+def test_what_is_no_answer_is_named(tmp_path, response):
+    path = write(tmp_path / "r.jsonl", [{"prompt": "Say more.", "response": response}])
+    with pytest.raises(UserError, match="record 1: response must be text, not an object"):
+        files_of.read_responses(path)
 
 
 BAD = [

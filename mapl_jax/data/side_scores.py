@@ -1,0 +1,92 @@
+"""Scores in columns of their own beside chosen and rejected: where they say the opposite."""
+
+import functools
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from mapl_jax.data.fields import is_finite
+
+# What the columns of the better and of the worse side are called, word by word ...
+_OTHER_SIDE = {
+    "chosen": "rejected",
+    "accepted": "rejected",
+    "preferred": "dispreferred",
+    "better": "worse",
+    "good": "bad",
+    "winner": "loser",
+    "winning": "losing",
+    "win": "lose",
+    "positive": "negative",
+    "pos": "neg",
+    "w": "l",
+    "j": "k",
+}
+# ... those that say how good a side is, and those that say how bad.
+_GOOD = re.compile(r"score|rating|reward|grade|quality|upvote", re.IGNORECASE)
+_BAD = re.compile(r"harm|toxic|loss|perplex|rank|model|confidence", re.IGNORECASE)
+
+
+def contradicted(record: Mapping[str, object]) -> Iterator[tuple[str, bool]]:
+    """For every two columns that score both sides, or a margin: whether the worse side wins.
+
+    Args:
+        record: in any form, as it stands.
+
+    Yields:
+        What was compared, in words, and whether it says the opposite of the sides.
+    """
+    numbers = {path: found for path, value in _columns(record) if (found := _numbers(value))}
+    for better, worse in _sides(tuple(numbers)):
+        yield f"{better} < {worse}", min(numbers[better]) < max(numbers[worse])
+    if "margin" in numbers:
+        yield "margin < 0", min(numbers["margin"]) < 0
+
+
+def described(compared: Counter[str], opposite: Counter[str]) -> list[str]:
+    """One line on how many records contradict themselves; none where none does.
+
+    Args:
+        compared: records by what is compared in them.
+        opposite: those of them that say the opposite.
+    """
+    if not opposite:
+        return []
+    counts = ", ".join(f"{n} of {compared[what]} ({what})" for what, n in opposite.items())
+    return [f"records whose chosen reply scores lower than the rejected one: {counts}"]
+
+
+def _columns(record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Every column, and those of the objects that columns hold."""
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}.{key}", part) for key, part in value.items())
+        else:
+            yield str(name), value
+
+
+def _numbers(value: object) -> Sequence[float]:
+    """A number, as text too, or a list of such."""
+    found = value if isinstance(value, list) else [value]
+    if found and isinstance(found[0], str):
+        found = [float(x) if re.fullmatch(r"-?\d+(\.\d+)?", str(x).strip()) else x for x in found]
+    return [x for x in found if is_finite(x)] if all(map(is_finite, found)) else []
+
+
+@functools.lru_cache(maxsize=64)
+def _sides(names: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The columns that score the better side, each with that of the worse one."""
+    worded = {_words(name): name for name in names}
+    found = []
+    for words, name in worded.items():
+        if not _GOOD.search(name) or _BAD.search(name):
+            continue
+        for place, word in enumerate(words):
+            other = (*words[:place], _OTHER_SIDE.get(word, ""), *words[place + 1 :])
+            if other in worded:
+                found.append((name, worded[other]))
+    return found
+
+
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", name))
