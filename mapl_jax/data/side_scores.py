@@ -67,10 +67,14 @@ def _columns(record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
 
 def _numbers(value: object) -> Sequence[float]:
     """A number, as text too, or a list of such."""
-    found = value if isinstance(value, list) else [value]
-    if found and isinstance(found[0], str):
-        found = [float(x) if re.fullmatch(r"-?\d+(\.\d+)?", str(x).strip()) else x for x in found]
-    return [x for x in found if is_finite(x)] if all(map(is_finite, found)) else []
+    found = [_number(x) for x in (value if isinstance(value, list) else [value])]
+    return [x for x in found if x is not None] if None not in found else []
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, str) and re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", value):
+        value = float(value)
+    return value if is_finite(value) else None
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,5 +1,6 @@
 """Chat templates: conversations as the text that a model reads."""
 
+import datetime
 import json
 import os
 import re
@@ -35,7 +36,8 @@ PLAIN = (
 # Before it where the model was trained with a beginning of text.
 BEGINS = "{{- bos_token }}"
 # What templates that tell the model the date fall back on; today's would change tokens every day.
-DATE = "26 Jul 2024"
+DATE, _DAY = "26 Jul 2024", datetime.datetime(2024, 7, 26)
+_NOW = re.compile(r"""strftime_now\(\s*(['"])(.+?)\1""")
 _LONGEST = 1 << 18
 # A conversation to try templates with: the prompt and the answer.
 SAMPLE = ([Message(role="user", content="Why?")], "Because.")
@@ -96,6 +98,22 @@ def _literal(value: object) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(_literal, value)) + "]"
     return "none" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+@lru_cache
+def with_date(template: str) -> str:
+    """What stands before a template, so that it has that date where others read it; or nothing."""
+    if "date_string" in template:
+        begins = "{%- if date_string is not defined %}{%- set date_string = "
+        return f"{begins}{json.dumps(DATE)} %}}{{%- endif %}}"
+    formats = sorted({found[2] for found in _NOW.finditer(template)})
+    if not formats:
+        return ""
+    cases = "".join(
+        f"{{%- {'el' if i else ''}if format == {json.dumps(x)} -%}}{_DAY.strftime(x)}"
+        for i, x in enumerate(formats)
+    )
+    return f"{{%- macro strftime_now(format) -%}}{cases}{{%- endif -%}}{{%- endmacro -%}}"
 
 
 @lru_cache
@@ -181,6 +199,7 @@ def render(
 ) -> str:
     """The text of a conversation; the system turn joins the first one where a template has none."""
     given = next((message["tools"] for message in messages if "tools" in message), None)
+    template = str(tokenizer.chat_template)
 
     def apply(messages: Sequence[Message]) -> str:
         said = [{k: v for k, v in message.items() if k != "tools"} for message in messages]
@@ -191,6 +210,7 @@ def render(
                 tokenize=False,
                 add_generation_prompt=add_generation_prompt,
                 date_string=DATE,
+                chat_template=f"{with_date(template)}{template}",
             )
         )
         if lost := next(tools.left_out(messages, text), None):

@@ -27,7 +27,6 @@ from mapl_jax.data.messages import Message
 from mapl_jax.data.templates import (
     BEGINS,
     CHATML,
-    DATE,
     PLAIN,
     SAMPLE,
     check_prefix,
@@ -35,6 +34,7 @@ from mapl_jax.data.templates import (
     read_template,
     render,
     with_arguments,
+    with_date,
 )
 from mapl_jax.data.tries import TokenPath
 from mapl_jax.runtime import storage
@@ -196,11 +196,8 @@ def closed(tokenizer: Tokenizer) -> Tokenizer:
         tail, end = text[encoding.offsets[len(leaf) - 1][1] :], ""
     # Jinja drops one line end at the end of a template.
     template = str(tokenizer.chat_template).removesuffix("\n")
-    date = (
-        f"{{%- if date_string is not defined %}}{{%- set date_string = {json.dumps(DATE)} %}}"
-        "{%- endif %}"
-    )
-    dated = "date_string" in template and date not in template
+    date = with_date(template)
+    dated = bool(date) and date not in template
     if not tail and not end and not dated:
         return copied
     copied.chat_template = (

@@ -159,6 +159,8 @@ def read_responses(path: str | os.PathLike[str]) -> dict[str, list[str | None]]:
         first = first or where
         try:
             record = as_object(value)
+            if record.get("response") and record.get("responses"):
+                raise BadRecord("several", "has response and responses; keep one of them")
             column = next((name for name in RESPONSE if name in record), None)
             answered = answered or column is not None
             prompt = _asked(_document(record))

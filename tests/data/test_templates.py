@@ -324,6 +324,20 @@ def test_the_date_of_a_template_is_always_the_same(loaded):
     assert f"Today: {templates.DATE}" in loaded["llama-3 with a date"].decode(path.tokens)
 
 
+@pytest.mark.parametrize(("format", "day"), [("%Y-%m-%d", "2024-07-26"), ("%B %d", "July 26")])
+def test_a_template_that_asks_for_today_gets_the_same_day(tmp_path, format, day):
+    asks = f"{{{{ 'Today: ' + strftime_now('{format}') + '\n' }}}}{CHATML}"
+    tokenizer = tokenization.load(save(tmp_path, "qwen2.5"), chat_template=asks)
+    path = leaf(tokenizer, QUESTION)
+    assert tokenizer.decode(path.tokens).startswith(f"Today: {day}\n")
+    closed = tokenization.closed(tokenizer)
+    text = closed.apply_chat_template(
+        [*QUESTION, {"role": "assistant", "content": ANSWER}], tokenize=False
+    )
+    assert closed.encode(text, add_special_tokens=False) == path.tokens.tolist()
+    assert tokenization.closed(closed).chat_template == closed.chat_template
+
+
 def test_of_several_templates_the_default_is_taken(tmp_path):
     folder = save(tmp_path, "qwen2.5")
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)

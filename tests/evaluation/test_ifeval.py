@@ -262,6 +262,12 @@ def test_what_is_no_answer_is_named(tmp_path, response):
         files_of.read_responses(path)
 
 
+def test_one_of_response_and_responses_is_judged(tmp_path):
+    record = {"prompt": "Say more.", "response": "one", "responses": ["two"]}
+    with pytest.raises(UserError, match="record 1: has response and responses; keep one"):
+        files_of.read_responses(write(tmp_path / "r.jsonl", [record]))
+
+
 BAD = [
     ({"instruction_id_list": ["a:b"]}, "instruction 1: 'a:b' is no instruction of IFEval"),
     ({"instruction_id_list": []}, "has no instructions"),
