@@ -20,9 +20,10 @@ ROLES = ("system", "user", "assistant", "tool")
 
 # ShareGPT writes {"from": "human", "value": ...}, Gemini {"role": "user", "parts": [...]}.
 _OURS = {"from": "role", "value": "content", "parts": "content"}
-_ROLE = {role: role for role in ROLES} | {"developer": "system", "human": "user"}
+_ROLE = {role: role for role in ROLES}
+_ROLE |= {"developer": "system", "human": "user", "prompter": "user"}
 _ROLE |= dict.fromkeys(
-    ("gpt", "chatgpt", "bing", "bard", "bot", "model", "ai", tools.CALL), "assistant"
+    ("gpt", "chatgpt", "bing", "bard", "bot", "chatbot", "model", "ai", tools.CALL), "assistant"
 )
 _ROLE |= dict.fromkeys(tools.RESULTS, "tool")
 # Kinds of a part of a message that are its text; one without a kind is too.

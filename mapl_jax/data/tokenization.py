@@ -38,6 +38,7 @@ from mapl_jax.data.templates import (
 )
 from mapl_jax.data.tries import TokenPath
 from mapl_jax.runtime import storage
+from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.tokenizer import Tokenizer
 
@@ -109,7 +110,11 @@ def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:
 
 
 def load(
-    name_or_path: str, *, chat_template: str | None = None, template_args: str = ""
+    name_or_path: str,
+    *,
+    chat_template: str | None = None,
+    template_args: str = "",
+    judges: bool = False,
 ) -> Tokenizer:
     """Loads a tokenizer from a local directory or by its hub name; runs no code from there.
 
@@ -118,6 +123,7 @@ def load(
         chat_template: a Jinja template, or the path of a file that holds one; replaces the
             tokenizer's own.
         template_args: arguments of the chat template, as an object of JSON.
+        judges: whether its model is used as it is; then a template that is not there is told.
     """
     import transformers
 
@@ -148,6 +154,11 @@ def load(
         # A model that was trained with a beginning of text has to see it.
         begins = tokenizer.encode("a")[0] == tokenizer.bos_token_id
         tokenizer.chat_template = (BEGINS if begins else "") + PLAIN
+        if judges:
+            say(
+                f"{name_or_path} has no chat template; turns are written as plain text (User: ...),"
+                " which the model may not know"
+            )
     tokenizer.chat_template = with_arguments(str(tokenizer.chat_template), template_args)
     check_template(tokenizer)
     _choose_pad(tokenizer, name_or_path)

@@ -34,6 +34,9 @@ def unwritten(value: object, name: str) -> object:
             raise BadRecord(bad.reason, f"{name} {bad}")
         if all(isinstance(item, dict) and is_spoken(item) for item in some):
             return found
+        inner = found.get("messages") if isinstance(found, dict) else None
+        if isinstance(inner, list) and all(isinstance(x, dict) and is_spoken(x) for x in inner):
+            return found
         return value  # JSON that was asked for
     raise BadRecord(
         f"messages as text in {name}",

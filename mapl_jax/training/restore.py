@@ -269,7 +269,7 @@ def config_of(run: RunFolder) -> Config:
 
 def _from_folder(folder: Path, mesh: Mesh) -> Trained:
     model, head = hub.load_config(folder), hub.is_reward_model(folder)
-    tokenizer = tokenization.load(str(folder))
+    tokenizer = tokenization.load(str(folder), judges=True)
     initial.fitting(model, str(folder), tokenizer)
     places = placement(model, mesh, head)
     params = hub.load_params(folder, model, head=head, seed=0, places=places)

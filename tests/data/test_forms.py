@@ -71,6 +71,14 @@ SAME = {
     "nulls among parts and replies": {
         "system": "Be kind.", "chosen": ["Fine."], "rejected": [None, "Bad."],
         "prompt": [{"role": "user", "content": [*PARTS, {"type": "text", "text": None}]}]},
+    "an object of messages as JSON text": {
+        **PAIR, "prompt": json.dumps({"messages": [SYSTEM, ASK]})},
+    "Gemini's messages": {
+        "prompt": [SYSTEM, {"role": "user", "parts": PARTS}],
+        "chosen": {"role": "model", "parts": [{"text": "Fine."}]}, "rejected": "Bad."},
+    "OpenAssistant's role": {
+        "system": "Be kind.", "prompt": [turn("prompter", "How are you?")], "chosen": [GOOD],
+        "rejected": [BAD]},
     "white space": {"prompt": "How are  you? ", "chosen": [SYSTEM, ASK, GOOD],
                     "rejected": [SYSTEM, ASK, BAD]},
 }  # fmt: skip

@@ -357,6 +357,14 @@ def test_a_base_model_gets_the_plain_template(loaded):
     )
 
 
+@pytest.mark.parametrize(("judges", "said"), [(True, 1), (False, 0)])
+def test_a_model_that_is_used_without_a_template_is_told(tmp_path, judges, said, capsys):
+    folder = save(tmp_path, "a base model")
+    tokenization.load(folder, judges=judges)
+    line = "has no chat template; turns are written as plain text (User: ...), which the model may"
+    assert capsys.readouterr().out.count(line) == said
+
+
 def test_the_plain_template_begins_as_the_tokenizer_does(tmp_path):
     folder = save(tmp_path, "llama-3")
     (tmp_path / "chat_template.jinja").unlink()
