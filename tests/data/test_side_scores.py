@@ -22,7 +22,7 @@ def pairs(tmp_path):
     """Ten pairs of which five have scores; two of those are the wrong way round."""
     scores = [(9, 3), (2, 7.5), (4, 4), (1, 0), (-5, -3)] + [(None, 3)] * 5
     records = (
-        {**PAIR, "prompt": f"{i}?", "score_chosen": better, "score_rejected": worse}
+        {**PAIR, "id": i, "prompt": f"{i}?", "score_chosen": better, "score_rejected": worse}
         for i, (better, worse) in enumerate(scores)
     )
     return write_lines(tmp_path / "pairs.jsonl", *records)
@@ -78,7 +78,7 @@ def test_columns_are_compared_by_their_names(columns, said):
 
 def test_records_that_are_left_out_do_not_count():
     tally = Tally()
-    records = [{**PAIR, "margin": -1, "rejected": ""}, {**PAIR, "margin": 1}]
+    records = [{**PAIR, "margin": -1, "rejected": ""}, {**PAIR, "id": "b", "margin": 1}]
     assert list(iter_pairs(entries_of(records), tally, on_error="skip"))
     assert not any("scores lower" in line for line in tally.notes())
 
