@@ -38,7 +38,7 @@ from mapl_jax.data.templates import (
 )
 from mapl_jax.data.tries import TokenPath
 from mapl_jax.runtime import storage
-from mapl_jax.runtime.console import say
+from mapl_jax.runtime.console import notice
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.tokenizer import Tokenizer
 
@@ -155,7 +155,7 @@ def load(
         begins = tokenizer.encode("a")[0] == tokenizer.bos_token_id
         tokenizer.chat_template = (BEGINS if begins else "") + PLAIN
         if judges:
-            say(
+            notice(
                 f"{name_or_path} has no chat template; turns are written as plain text (User: ...),"
                 " which the model may not know"
             )

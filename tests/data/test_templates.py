@@ -362,7 +362,7 @@ def test_a_model_that_is_used_without_a_template_is_told(tmp_path, judges, said,
     folder = save(tmp_path, "a base model")
     tokenization.load(folder, judges=judges)
     line = "has no chat template; turns are written as plain text (User: ...), which the model may"
-    assert capsys.readouterr().out.count(line) == said
+    assert capsys.readouterr().err.count(line) == said
 
 
 def test_the_plain_template_begins_as_the_tokenizer_does(tmp_path):
