@@ -27,6 +27,8 @@ _VERDICT = re.compile(r"winner|choice|prefer|better|label|best|chosen|overall")
 _WORTH = re.compile(
     r"score|rating|reward|winner|vote|rank|quality|chosen|selected|correct", re.IGNORECASE
 )
+# What says of a single reply whether it is good.
+_JUDGED = ("label", "kto_tag", "is_correct", "correct", "is_good", "accepted", "is_safe")
 _ASKED = (*PROMPT.split("/"), "history", "context", "post", "conversation")
 _Reads = Callable[[str], bool]
 
@@ -36,10 +38,10 @@ def hint(record: Mapping[str, object], reads: _Reads) -> str:
     for name, form in FORMS.items():
         if not form.automatic and fits_form(record, form):
             return f"; these are the columns of {name}: set data.format={name}"
-    if verdict := judged(record):
-        return f"; {verdict!r} judges single replies (KTO's form), and pairs are needed"
     if found := mapping(record, reads):
         return found
+    if verdict := judged(record):
+        return f"; {verdict!r} judges single replies (KTO's form), and pairs are needed"
     if is_spoken({"content": record.get("text"), **record}):
         return "; it is one message, and a record must hold a prompt and the replies to compare"
     replies = [
@@ -65,7 +67,7 @@ def mapping(record: Mapping[str, object], reads: _Reads) -> str:
 
 def judged(record: Mapping[str, object]) -> str:
     """The column that says whether a single reply is good, as KTO's data has it; or nothing."""
-    return next((x for x in ("label", "kto_tag") if isinstance(record.get(x), bool)), "")
+    return next((name for name in _JUDGED if isinstance(record.get(name), bool)), "")
 
 
 def refuse_names(

@@ -89,6 +89,7 @@ def test_only_the_last_reply_is_learned(tmp_path):
         ({"prompt": ASK, "completion": 3}, "completion must be text"),
         ({"comparisons": []}, "keep them apart"),
         ({"prompt": ASK, "completion": "No.", "label": False}, "a bad reply by its 'label'"),
+        ({"prompt": ASK, "response": "No.", "is_correct": False}, "bad reply by its 'is_correct'"),
         ({"messages": [USER, {**ASSISTANT, "weight": 0}]}, "is not to be learned from"),
     ],
 )
