@@ -196,6 +196,8 @@ def _texts(value: object, column: str) -> Iterator[str | None]:
         and value.get("role", "assistant") == "assistant"
     ):
         yield from _texts(inner, column)
+    elif isinstance(value, Mapping) and value.get("error"):
+        yield None
     else:
         raise BadRecord("no text", f"{column} must be text, not {kind_of(value)}")
 

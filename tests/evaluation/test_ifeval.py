@@ -255,6 +255,13 @@ def test_answers_are_read_as_other_programs_write_them(tmp_path, name):
     assert notes == ["prompts without a response, which are left out: 1 (first: key 1)"]
 
 
+def test_a_request_that_failed_has_no_answer(tmp_path):
+    failed = {"status_code": 400, "body": {"error": {"message": "too long"}}}
+    records = [{"custom_id": "1", "response": failed}, {"custom_id": "2", "response": None}]
+    found = files_of.read_responses(write(tmp_path / "r.jsonl", records))
+    assert found == {"key 1": [None], "key 2": [None]}
+
+
 @pytest.mark.parametrize("response", [[{"role": "user", "content": "a"}], {"tokens": 3}])
 def test_what_is_no_answer_is_named(tmp_path, response):
     path = write(tmp_path / "r.jsonl", [{"prompt": "Say more.", "response": response}])
