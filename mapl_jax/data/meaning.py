@@ -31,7 +31,7 @@ _SPOKEN = ({"role", "content"}, {"from", "value"}, {"role", "parts"})
 def is_missing(value: object) -> bool:
     """Whether a value says nothing: null, blank, or made of such, as text or not."""
     if isinstance(value, str):
-        return value.strip() in ("", "[]", "{}", "null", "None")
+        return value.strip() in ("", "[]", "{}", "null", "NULL", "None", "nan", "NaN", "<NA>")
     if isinstance(value, dict):
         return all(map(is_missing, value.values()))
     return value is None or (isinstance(value, list) and all(map(is_missing, value)))

@@ -227,6 +227,8 @@ def _chosen(given: object, columns: object) -> list[float]:
 
     Judges write "A>B", "[[B>>A]]" and "A=B" too.
     """
+    if isinstance(given, str) and re.fullmatch(r"\s*\d+\.\d+\s*", given):
+        given = float(given)  # as tables of text have it
     if isinstance(given, float) and given.is_integer():
         given = int(given)
     choice = re.sub(r"\s", "_", str(given).strip().lower())

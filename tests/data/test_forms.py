@@ -143,6 +143,12 @@ def test_a_system_message_of_one_side_is_that_of_both():
         assert (pair["prompt"], pair["chosen"]) == ([SYSTEM, ASK], "Fine.")
 
 
+@pytest.mark.parametrize("nothing", ["", "nan", "NaN", "<NA>", "NULL", "None", float("nan")])
+def test_what_is_missing_in_a_table_is_missing(nothing):
+    (pair,) = load_pairs([{**PAIR, "system": nothing, "context": nothing, "chosen": "None"}])
+    assert (pair["prompt"], pair["chosen"]) == ([ASK], "None")
+
+
 def test_an_empty_system_message_says_nothing():
     (pair,) = load_pairs([{**PAIR, "prompt": [turn("system", ""), ASK]}])
     assert pair["prompt"] == [ASK]

@@ -194,7 +194,9 @@ def test_a_verdict_of_equality_is_a_tie():
     assert (pair["over"], pair["tied"]) == ([], [(0, 1)])
 
 
-@pytest.mark.parametrize(("sure", "over"), [(1.2, "Fine."), (1.9, "Bad."), (1.5, "")])
+@pytest.mark.parametrize(
+    ("sure", "over"), [(1.2, "Fine."), (1.9, "Bad."), (1.5, ""), ("1.37", "Fine."), ("2.0", "Bad.")]
+)
 def test_a_choice_between_one_and_two_says_how_sure_a_judge_is(sure, over):
     record = {"prompt": Q, "output_1": GOOD, "output_2": BAD, "preference": sure}
     (pair,) = load_pairs([record], columns="responses=output_1|output_2,choice=preference")
