@@ -152,8 +152,14 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise UserError(f"{path} cannot be read: {error}") from error
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(
+    text: str | bytes, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None
+) -> Any:
     """A small JSON value, bounded in size and depth, of text and numbers that can be written again.
+
+    Args:
+        text: of it.
+        pairs: makes an object of its fields and their values; a dict if there is none.
 
     Raises:
         ValueError: it is none; says why.
@@ -161,7 +167,7 @@ def parse_json(text: str | bytes) -> Any:
     if len(text) > LARGEST:
         raise ValueError(f"it is larger than {LARGEST >> 20} MB")
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=pairs)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     pending = [(value, 0)]

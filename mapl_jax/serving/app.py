@@ -29,6 +29,9 @@ from mapl_jax.serving.settings import ServeSettings
 
 # Seconds that a request has to send its body, and that open ones have to end at the end.
 BODY_SECONDS, LAST_SECONDS = 30, 60
+# A text with more characters than this for each token that is read is refused unread: tokenizing
+# megabytes would keep others waiting.
+MOST_CHARACTERS = 100
 # Connections at once; uvicorn answers others with a 503.
 CONNECTIONS = 1024
 
@@ -82,9 +85,12 @@ def create(
         for path, form in forms.FORMS.items()
     ]
     routes += [Route("/health", _answering(health)), Route("/v1/models", _answering(models))]
-    return Starlette(
+    application = Starlette(
         routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_address}
     )
+    # Otherwise /score/ is sent on to /score of whatever host a client names.
+    application.router.redirect_slashes = False
+    return application
 
 
 def server(application: Starlette) -> uvicorn.Server:
@@ -99,6 +105,7 @@ def server(application: Starlette) -> uvicorn.Server:
             access_log=False,
             limit_concurrency=CONNECTIONS,
             log_config=None,
+            log_level="error",  # what clients send that is no HTTP they are told, and nobody else
             server_header=False,
             timeout_graceful_shutdown=LAST_SECONDS,
             ws="none",
@@ -115,6 +122,14 @@ def encoded(asked: forms.Request, tokenizer: Tokenizer, max_length: int) -> list
     Raises:
         Refused: one is too long, or no text as the chat template writes it.
     """
+    for text, field in zip(asked.texts, asked.fields, strict=True):
+        size = characters(text)
+        if size > MOST_CHARACTERS * max_length:
+            raise Refused(
+                f"{_called(asked, field)} has {size} characters, too many for the {max_length} "
+                "tokens that are read here (--max_length)",
+                field,
+            )
     try:
         if isinstance(asked.texts[0], str):
             texts = cast(Sequence[str], asked.texts)
@@ -126,11 +141,25 @@ def encoded(asked: forms.Request, tokenizer: Tokenizer, max_length: int) -> list
         raise Refused(str(error), asked.asked) from None
     for path, field in zip(paths, asked.fields, strict=True):
         if len(path) > max_length:
-            whole = field if isinstance(asked.texts[0], str) else f"{asked.asked} with {field}"
             raise Refused(
-                f"{whole} has {len(path)} tokens; {max_length} are read here (--max_length)", field
+                f"{_called(asked, field)} has {len(path)} tokens; {max_length} are read here "
+                "(--max_length)",
+                field,
             )
     return paths
+
+
+def characters(text: forms.Conversation | str) -> int:
+    """How long a text of a request is, with what it answers."""
+    if isinstance(text, str):
+        return len(text)
+    messages, response = text
+    return len(response) + sum(len(message["content"]) for message in messages)
+
+
+def _called(asked: forms.Request, field: str) -> str:
+    """What a text is called, with what it answers."""
+    return field if isinstance(asked.texts[0], str) else f"{asked.asked} with {field}"
 
 
 async def _body(request: Request, most: int) -> object:
@@ -142,6 +171,9 @@ async def _body(request: Request, most: int) -> object:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Refused("send JSON, with the header Content-Type: application/json", status=415)
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        raise Refused("send the body as it is, without a Content-Encoding", status=415)
     data, size = bytearray(), 0
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -159,9 +191,16 @@ async def _body(request: Request, most: int) -> object:
             status=413,
         )
     try:
-        return files.parse_json(bytes(data))
+        return files.parse_json(bytes(data), _named_once)
     except ValueError as error:
         raise Refused(f"the body is no JSON: {error}") from None
+
+
+def _named_once(fields: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(fields)
+    if len(found) < len(fields):
+        raise ValueError("it names a field twice, and either may be meant")
+    return found
 
 
 def _answering(

@@ -3,6 +3,7 @@
 import ast
 import concurrent.futures
 import contextlib
+import gzip
 import http.client
 import json
 import re
@@ -191,6 +192,7 @@ def test_under_load_every_client_gets_its_own_rewards_in_order(port, scorer, fou
 
 SCORE = {"prompt": PROMPT, "responses": ANSWERS}
 DOCUMENTS = {"query": PROMPT, "documents": ANSWERS}
+LONG = [{"role": "assistant", "content": "c " * 15_000}]
 DEEP = b'{"prompt": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 BAD = [
     ("/score", b"", None, "is no JSON"),
@@ -199,6 +201,7 @@ BAD = [
     ("/score", b'{"prompt": "a", "responses": ["b"], "x": NaN}', None, "not finite"),
     ("/score", DEEP, None, "nested too deeply"),
     ("/score", b'{"prompt": "\\ud800", "responses": ["b"]}', None, "half of a surrogate"),
+    ("/score", b'{"prompt": "a", "prompt": "b", "responses": ["c"]}', None, "names a field twice"),
     ("/score", [], None, "must be an object of JSON, not a list"),
     ("/score", "text", None, "must be an object"),
     ("/score", {**SCORE, "respones": []}, "respones", "did you mean responses?"),
@@ -227,6 +230,15 @@ BAD = [
         "a request may have 64",
     ),
     ("/score", {**SCORE, "responses": ["No.", "x " * 300]}, "responses[1]", "256 are read here"),
+    # What no tokenizer could make so short is not tokenized.
+    (
+        "/score",
+        {**SCORE, "responses": [" " * 30_000 + "x"]},
+        "responses[0]",
+        "characters, too",
+    ),
+    ("/classify", {"messages": [*TALK, *LONG]}, "messages", "characters, too"),
+    ("/classify", {"input": ["a", "b" * 30_000]}, "input[1]", "characters, too"),
     ("/rerank", {"documents": ANSWERS}, "query", "it is missing"),
     ("/rerank", {"query": PROMPT}, "documents", "it is missing"),
     ("/rerank", {**DOCUMENTS, "documents": [{"txt": "a"}]}, "documents[0]", "must be text"),
@@ -261,6 +273,13 @@ def test_other_addresses_methods_models_and_kinds(port, capsys):
     assert (status, value["error"]["param"]) == (404, "model")
     status, _, value = ask(port, "/score", SCORE, headers={"Content-Type": "text/plain"})
     assert status == 415 and "Content-Type: application/json" in value["error"]["message"]
+    packed = gzip.compress(json.dumps(SCORE).encode())
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    status, _, value = ask(port, "/score", packed, headers=headers)
+    assert status == 415 and "without a Content-Encoding" in value["error"]["message"]
+    # No redirect to a host of the client's.
+    status, headers, _ = ask(port, "/score/", SCORE)
+    assert status == 404 and headers["Location"] is None
     assert "X-Evil" not in "".join(capsys.readouterr())
 
 
