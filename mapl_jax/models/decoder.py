@@ -90,7 +90,7 @@ class Attention(nnx.Module):
         self, x: Float[Array, "R S D"], rotary: Rotary, attend: Callable[..., Array]
     ) -> Float[Array, "R S D"]:
         """Attends; `attend` maps q, k, v to the output of the heads."""
-        q = self.rotate(self._heads(self.q(x), self.q_norm), rotary)
+        q = self.rotate(self._heads(self.q(x), self.q_norm), rotary, queries=True)
         k = self.rotate(self._heads(self.k(x), self.k_norm), rotary)
         output = attend(q, k, self._heads(self.v(x), None))
         return self.o(output.reshape(*x.shape[:2], -1))

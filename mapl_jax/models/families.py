@@ -83,6 +83,7 @@ class Family:
         rope_theta: base of rotary angles if the file has none.
         local_rope_theta: the same for layers with a window, where they have their own; "rope_theta"
             for that of the model, unscaled.
+        queries_grow: whether queries grow with their position.
         written: tensors of a checkpoint, one a layer, that are no parameters: name -> number.
         causal_prefix: `prefix` of the language model where it is another.
         classifier: whether `transformers` has a reward model of the family.
@@ -100,6 +101,7 @@ class Family:
     output_bias: bool = False
     rope_theta: float = 10_000.0
     local_rope_theta: float | str | None = None
+    queries_grow: bool = False
     written: Mapping[str, float] = dataclasses.field(default_factory=dict)
     causal_prefix: str | None = None
     classifier: bool = True
@@ -246,6 +248,28 @@ COHERE = Family(
     output_bias=True,
     classifier=False,
 )
+GLM = Family(
+    prefix="Glm",
+    tensors=(
+        *EMBED_AND_NORM,
+        *NORMS_BEFORE,
+        *(_kernel("attention", name) for name in "qkvo"),
+        *(_kernel("mlp", name, "gate_up") for name in ("gate", "up")),
+        _kernel("mlp", "down"),
+        *QKV_BIASES,
+    ),
+    fields={**FIELDS, **ATTENTION_BIAS},
+    defaults={
+        **DEFAULTS,
+        "rms_norm_eps": 1.5625e-07,
+        "max_position_embeddings": 131_072,
+        "attention_bias": True,
+        "head_dim": 128,
+        "partial_rotary_factor": 0.5,
+    },
+    fixed=SILU,
+    constants={"rotary_pairs": "neighbours"},
+)
 GEMMA_FIXED = {
     **NEVER,
     **NO_BIAS,
@@ -281,6 +305,31 @@ FAMILIES: dict[str, Family] = {
         constants={"qkv_bias": False},
         windows=EVERYWHERE,
         listed=True,
+    ),
+    "ministral3": Family(
+        prefix="Ministral3",
+        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS),
+        fields=FIELDS,
+        defaults={
+            **DEFAULTS,
+            "rms_norm_eps": 1e-5,
+            "head_dim": 128,
+            "max_position_embeddings": 262_144,
+            "sliding_window": None,
+            "rope_parameters": {
+                "rope_type": "yarn",
+                "factor": 16.0,
+                "original_max_position_embeddings": 16_384,
+                "mscale": 1.0,
+                "mscale_all_dim": 1.0,
+                "llama_4_scaling_beta": 0.1,
+            },
+        },
+        fixed={**SILU, "layer_types": ()},
+        constants={"qkv_bias": False},
+        windows=EVERYWHERE,
+        rope_theta=1_000_000.0,
+        queries_grow=True,
     ),
     "qwen2": Family(
         prefix="Qwen2",
@@ -428,7 +477,7 @@ FAMILIES: dict[str, Family] = {
             **DEFAULTS,
             "rms_norm_eps": 1e-5,
             "max_position_embeddings": 2048,
-            "sliding_window": None,
+            "sliding_window": 4096,
         },
         fixed={**SILU, **NO_BIAS},
         constants={"qkv_bias": False, "norms": "after", "qk_norm": "head"},
@@ -473,32 +522,21 @@ FAMILIES: dict[str, Family] = {
         output_bias=True,
         classifier=False,
     ),
-    "glm4": Family(
+    # GLM-4 of 2024, and of 2025.
+    "glm": GLM,
+    "glm4": dataclasses.replace(
+        GLM,
         prefix="Glm4",
         tensors=(
-            *EMBED_AND_NORM,
+            *(tensor for tensor in GLM.tensors if tensor not in NORMS_BEFORE),
             *_norms(
                 attention_norm="input_layernorm",
                 attention_out_norm="post_self_attn_layernorm",
                 mlp_norm="post_attention_layernorm",
                 mlp_out_norm="post_mlp_layernorm",
             ),
-            *(_kernel("attention", name) for name in "qkvo"),
-            *(_kernel("mlp", name, "gate_up") for name in ("gate", "up")),
-            _kernel("mlp", "down"),
-            *QKV_BIASES,
         ),
-        fields={**FIELDS, **ATTENTION_BIAS},
-        defaults={
-            **DEFAULTS,
-            "rms_norm_eps": 1.5625e-07,
-            "max_position_embeddings": 131_072,
-            "attention_bias": True,
-            "head_dim": 128,
-            "partial_rotary_factor": 0.5,
-        },
-        fixed=SILU,
-        constants={"norms": "both", "rotary_pairs": "neighbours"},
+        constants={**GLM.constants, "norms": "both"},
     ),
     "apertus": Family(
         prefix="Apertus",
@@ -558,9 +596,9 @@ FAMILIES: dict[str, Family] = {
     ),
 }
 
-# Models of images and text whose language model is one of these: read alone, without the names
-# that begin so.
-WRAPPED = {"gemma3": "gemma3_text", "mistral3": "mistral"}
+# Models of images and text whose language model is one of these (the first where the file does not
+# say which): read alone, without the names that begin so.
+WRAPPED = {"gemma3": ("gemma3_text",), "mistral3": ("mistral", "ministral3")}
 BESIDE = ("vision_tower.", "multi_modal_projector.")
 
 

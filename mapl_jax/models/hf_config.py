@@ -73,12 +73,11 @@ def from_hf(raw: Json, where: str) -> DecoderConfig:
 
 def _text_part(raw: Json) -> Json:
     """What a config says of the language model in a model of images and text."""
-    text, wrapped = raw.get("text_config"), WRAPPED.get(str(raw.get("model_type")))
-    if (
-        wrapped is None
-        or not isinstance(text, dict)
-        or text.get("model_type") not in (None, wrapped)
-    ):
+    text, known = raw.get("text_config"), WRAPPED.get(str(raw.get("model_type")))
+    if known is None or not isinstance(text, dict):
+        return raw
+    wrapped = text.get("model_type") or known[0]
+    if wrapped not in known:
         return raw
     of_all = {k: raw[k] for k in (*NEVER, *TOKENS, "tie_word_embeddings") if raw.get(k) is not None}
     return {**text, **of_all, "model_type": wrapped}
@@ -250,7 +249,9 @@ def _rope(raw: Json, family: Family, fields: Json, where: str) -> Json:
     }
     if family.local_rope_theta is None:
         turning = _rotary_dim(raw, entry, family, fields["head_dim"], where)
-        theta, scaling = rope.from_hf(entry, place, theta=theta, **lengths)
+        theta, scaling = rope.from_hf(
+            entry, place, theta=theta, **lengths, grows=family.queries_grow
+        )
         return {"rope_theta": theta, "rope_scaling": scaling, "rotary_dim": turning}
     if _rotary_dim(raw, entry, family, fields["head_dim"], where) is not None:
         raise UserError(f"{where}: partial_rotary_factor is not supported for {raw['model_type']}")

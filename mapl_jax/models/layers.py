@@ -35,9 +35,9 @@ def by_layer(
         if local is not None:
             rotary = jax.tree.map(functools.partial(jnp.where, slides), local, everywhere)
         if any(config.unrotated):
-            cos, sin = rotary
             still = kind >= 2
-            rotary = jnp.where(still, 1.0, cos), jnp.where(still, 0.0, sin)
+            cos, sin = jnp.where(still, 1.0, rotary.cos), jnp.where(still, 0.0, rotary.sin)
+            rotary = rotary._replace(cos=cos, sin=sin)
         if config.window is None or all(config.sliding):
             return rotary, config.window
         return rotary, jnp.where(slides, config.window, FAR)

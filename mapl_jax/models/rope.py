@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,19 @@ from jaxtyping import Array, Float, Int
 from mapl_jax.kernels.rows import AnyArray
 from mapl_jax.runtime.errors import UserError
 
-Rotary = tuple[Float[Array, "R S 1 H/2"], Float[Array, "R S 1 H/2"]]
+
+class Rotary(NamedTuple):
+    """How tokens are turned.
+
+    Attributes:
+        cos: cosine of the angles.
+        sin: sine of the angles.
+        growth: what queries are multiplied by, for models that have it.
+    """
+
+    cos: Float[AnyArray, "R S 1 H/2"]
+    sin: Float[AnyArray, "R S 1 H/2"]
+    growth: Float[AnyArray, "R S 1 1"] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +47,8 @@ class RopeScaling:
         truncate: yarn: the passage begins and ends at whole indices.
         short: longrope: divisors of the frequencies.
         long: longrope: those of longer texts.
+        growth: yarn: queries grow with their position by 1 + growth * log(1 + floor(position /
+            `positions`)) (Ministral 3).
     """
 
     kind: str
@@ -46,6 +60,7 @@ class RopeScaling:
     truncate: bool = True
     short: tuple[float, ...] = ()
     long: tuple[float, ...] = ()
+    growth: float = 0.0
 
     def __post_init__(self) -> None:
         # JSON has lists; a config is a key of caches, so it holds none.
@@ -88,6 +103,9 @@ KEYS = {
         **_ORIGINAL,
     },
 }
+GROWTH = "llama_4_scaling_beta"  # key of `growth`, in files of families that have it
+# Of older files of yarn, in place of `attention_factor`: what it is computed from.
+_MSCALES = {"mscale", "mscale_all_dim"}
 # Only with these does it matter how long a text is.
 BY_LENGTH = ("dynamic", "longrope")
 
@@ -144,10 +162,14 @@ def rotary_angles(
     steps = jnp.asarray(positions)[..., None, None].astype(jnp.float32)
     if scaling is None:
         angles = steps * frequencies(width, theta)
-        return jnp.cos(angles), jnp.sin(angles)
+        return Rotary(jnp.cos(angles), jnp.sin(angles))
     lengths = text_lengths(positions)[..., None, None] if scaling.kind in BY_LENGTH else None
     angles = steps * frequencies(width, theta, scaling, lengths)
-    return scaling.attention_factor * jnp.cos(angles), scaling.attention_factor * jnp.sin(angles)
+    growth = None
+    if scaling.growth:
+        growth = 1 + scaling.growth * jnp.log1p(jnp.floor(steps / scaling.positions))
+    factor = scaling.attention_factor
+    return Rotary(factor * jnp.cos(angles), factor * jnp.sin(angles), growth)
 
 
 def text_lengths(positions: Int[AnyArray, "R S"]) -> Int[Array, "R S"]:
@@ -164,15 +186,22 @@ def text_lengths(positions: Int[AnyArray, "R S"]) -> Int[Array, "R S"]:
 
 
 def rotate(
-    x: Float[Array, "R S N H"], rotary: Rotary, *, neighbours: bool = False
+    x: Float[Array, "R S N H"],
+    rotary: Rotary,
+    *,
+    neighbours: bool = False,
+    queries: bool = False,
 ) -> Float[Array, "R S N H"]:
     """Turns each pair of a head by its angle, in fp32; what the angles do not reach stays.
 
     Args:
         rotary: cosine and sine of the angles of the first W <= H of a head.
         neighbours: pairs are (2i, 2i + 1), not (i, i + W/2).
+        queries: these are queries, which may grow as well.
     """
-    cos, sin = rotary
+    cos, sin, growth = rotary
+    if queries and growth is not None:
+        x = (x * growth).astype(x.dtype)
     width = 2 * cos.shape[-1]
     turning = x[..., :width].astype(jnp.float32)
     if neighbours:
@@ -190,7 +219,7 @@ def rotate(
 
 
 def from_hf(
-    entry: object, where: str, *, theta: float, positions: int, longest: int
+    entry: object, where: str, *, theta: float, positions: int, longest: int, grows: bool = False
 ) -> tuple[float, RopeScaling | None]:
     """Base and scaling from an entry of a `config.json`.
 
@@ -200,6 +229,7 @@ def from_hf(
         theta: base if the entry has none.
         positions: longest text before scaling if the entry has none.
         longest: text that the model is made for.
+        grows: queries of the family grow with their position.
     """
     if not isinstance(entry, Mapping):
         raise UserError(f"{where} must be an object, not {entry!r}")
@@ -210,12 +240,15 @@ def from_hf(
     theta = entry.get("rope_theta", theta)
     if not is_positive(theta):
         raise UserError(f"{where}: rope_theta must be a positive number, not {theta!r}")
-    keys = KEYS.get(kind, {})
+    keys = KEYS.get(kind, {}) | ({GROWTH: "growth"} if grows else {})
     known = {"rope_type", "type", "rope_theta", "partial_rotary_factor", *keys}
-    if kind not in ("default", *KEYS) or set(entry) - known:
-        raise UserError(
-            f"{where} = {dict(entry)} is not supported; RoPE may be default, {', '.join(KEYS)}"
-        )
+    if kind == "yarn" and set(entry) >= _MSCALES:
+        known |= _MSCALES
+    if grows:
+        known |= {"max_position_embeddings"}  # as the model has it; nothing reads it here
+    kinds = ("yarn",) if grows else ("default", *KEYS)
+    if kind not in kinds or set(entry) - known:
+        raise UserError(f"{where} = {dict(entry)} is not supported; RoPE may be {', '.join(kinds)}")
     if kind == "default":
         return float(theta), None
     given = {key: value for key, value in entry.items() if value is not None}
@@ -257,7 +290,11 @@ def _defaults(
         return {**values, "attention_factor": 1.0}
     if kind == "longrope":
         return {**values, "attention_factor": math.sqrt(1 + math.log(factor) / math.log(original))}
-    return {**values, "attention_factor": 0.1 * math.log(factor) + 1.0}
+    scales = [entry.get(key, 1.0) for key in ("mscale", "mscale_all_dim")]
+    if not set(entry) >= _MSCALES or not all(map(is_positive, scales)):
+        scales = [1.0, 0.0]
+    scale, of_all = (0.1 * scale * math.log(factor) + 1.0 for scale in scales)
+    return {**values, "attention_factor": scale / of_all}
 
 
 def is_positive(value: Any) -> bool:
@@ -270,5 +307,6 @@ def to_hf(theta: float, scaling: RopeScaling | None) -> dict[str, object]:
     if scaling is None:
         return {"rope_theta": theta, "rope_type": "default"}
     values = {key: getattr(scaling, field) for key, field in KEYS[scaling.kind].items()}
+    values |= {GROWTH: scaling.growth} if scaling.growth else {}
     values = {key: list(x) if isinstance(x, tuple) else x for key, x in values.items()}
     return {"rope_theta": theta, "rope_type": scaling.kind, **values}

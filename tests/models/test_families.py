@@ -11,7 +11,14 @@ from mapl_jax.kernels.rows import Row
 from mapl_jax.models import axes, decoder, families, hf_config, hub, saving
 from mapl_jax.models.config import EXPERT_MATRICES, DecoderConfig
 from mapl_jax.models.heads import LogpHead, ScoreHead
-from mapl_jax.models.rope import RopeScaling, frequencies, rotate, text_lengths
+from mapl_jax.models.rope import (
+    RopeScaling,
+    Rotary,
+    frequencies,
+    rotary_angles,
+    rotate,
+    text_lengths,
+)
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import sharding
 
@@ -323,6 +330,40 @@ PUBLISHED = {
         ),
         1_279_391_488,
     ),
+    "glm-4-9b-chat-hf": (
+        raw("glm", 151552, 4096, 40, 32, 2, 13696, attention_bias=True, head_dim=128),
+        9_399_951_360,
+    ),
+    "Ministral-3-8B-2512": (
+        {
+            "model_type": "mistral3",
+            "text_config": raw(
+                "ministral3",
+                131072,
+                4096,
+                34,
+                32,
+                8,
+                14336,
+                head_dim=128,
+                rope_parameters={
+                    "rope_type": "yarn",
+                    "type": "yarn",
+                    "rope_theta": 1e6,
+                    "factor": 16.0,
+                    "beta_fast": 32.0,
+                    "beta_slow": 1.0,
+                    "mscale": 1.0,
+                    "mscale_all_dim": 1.0,
+                    "llama_4_scaling_beta": 0.1,
+                    "original_max_position_embeddings": 16384,
+                },
+                sliding_window=None,
+            ),
+            "vision_config": {"model_type": "pixtral"},
+        },
+        8_489_553_920,
+    ),
     "GLM-4-9B-0414": (
         raw("glm4", 151552, 4096, 40, 32, 2, 13696, attention_bias=True, head_dim=128),
         9_400_279_040,
@@ -396,6 +437,7 @@ def test_the_text_part_of_a_model_of_images_is_read_as_a_model_of_text():
     assert config.rope_scaling == RopeScaling("linear", 8.0) and config.window == 1024
     assert hf_config.to_hf(config)["model_type"] == "gemma3_text"
     assert config_of("Mistral-Small-3.1-24B").family == "mistral"
+    assert config_of("Ministral-3-8B-2512").family == "ministral3"
 
 
 def test_rotary_angles_are_what_each_family_has():
@@ -442,6 +484,18 @@ def test_dynamic_and_longrope_change_at_the_longest_text_before():
     np.testing.assert_allclose(found[0, 1, 0], plain / [2, 4, 8, 16], rtol=1e-6)
 
 
+def test_queries_of_ministral_3_grow_behind_the_longest_text_before():
+    scaling = config_of("Ministral-3-8B-2512").rope_scaling
+    assert scaling.growth == 0.1 and scaling.attention_factor == 1.0
+    positions = np.asarray([[0, 16383, 16384, 40000]])
+    rotary = rotary_angles(positions, 8, 1e6, scaling)
+    grown = 1 + 0.1 * np.log([1.0, 1.0, 2.0, 3.0])
+    np.testing.assert_allclose(np.asarray(rotary.growth)[0, :, 0, 0], grown, rtol=1e-6)
+    x = np.ones((1, 4, 1, 8), np.float32)
+    keys, queries = (np.asarray(rotate(x, rotary, queries=queries)) for queries in (False, True))
+    np.testing.assert_allclose(queries, keys * grown[:, None, None], rtol=1e-5)
+
+
 def test_a_text_is_as_long_as_its_trie_is_deep():
     positions = np.asarray([[0, 1, 2, 3, 2, 0, 1, 0, 0, 0]])
     assert text_lengths(positions).tolist() == [[4, 4, 4, 4, 4, 2, 2, 1, 1, 1]]
@@ -449,10 +503,10 @@ def test_a_text_is_as_long_as_its_trie_is_deep():
 
 def test_what_turns_is_turned_in_pairs_and_the_rest_stays():
     x = np.arange(8, dtype=np.float32).reshape(1, 1, 1, 8)
-    cos, sin = np.zeros((1, 1, 1, 2)), np.ones((1, 1, 1, 2))
-    halves = np.asarray(rotate(x, (cos, sin)))[0, 0, 0]
+    rotary = Rotary(np.zeros((1, 1, 1, 2)), np.ones((1, 1, 1, 2)))
+    halves = np.asarray(rotate(x, rotary))[0, 0, 0]
     assert halves.tolist() == [-2, -3, 0, 1, 4, 5, 6, 7]
-    neighbours = np.asarray(rotate(x, (cos, sin), neighbours=True))[0, 0, 0]
+    neighbours = np.asarray(rotate(x, rotary, neighbours=True))[0, 0, 0]
     assert neighbours.tolist() == [-1, 0, -3, 2, 4, 5, 6, 7]
 
 
@@ -592,6 +646,17 @@ SMALL = {
         rope_local_base_freq=100.0,
         rope_scaling={"rope_type": "linear", "factor": 2.0},
     ),
+    "ministral3": small(
+        "Mistral-7B-v0.1",
+        sliding_window=3,
+        model_type="ministral3",
+        rope_scaling={
+            "type": "yarn",
+            "factor": 4.0,
+            "original_max_position_embeddings": 4,
+            "llama_4_scaling_beta": 0.5,
+        },
+    ),
     "olmo2": small("OLMo-2-1124-7B"),
     "phi3": small("Phi-3-mini-4k", sliding_window=3),
     "ministral": small(
@@ -607,6 +672,7 @@ SMALL = {
     "cohere": small("aya-23-8B"),
     "apertus": small("Apertus-8B"),
     "cohere2": small("c4ai-command-r7b", sliding_window=3, layer_types=[SLIDING, FULL, SLIDING]),
+    "glm": small("glm-4-9b-chat-hf"),
     "glm4": small("GLM-4-9B-0414"),
 }
 every_family = pytest.mark.parametrize("family", families.FAMILIES)

@@ -113,6 +113,20 @@ CASES = {
             "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
         },
     ),
+    "ministral3": (
+        "ministral3",
+        {
+            "sliding_window": 5,
+            "head_dim": 16,
+            "rope_parameters": {
+                **{key: value for key, value in YARN.items() if key != "attention_factor"},
+                "original_max_position_embeddings": 8,
+                "mscale": 1.0,
+                "mscale_all_dim": 0.5,
+                "llama_4_scaling_beta": 0.5,
+            },
+        },
+    ),
     "olmo3": (
         "olmo3",
         {
@@ -142,6 +156,7 @@ CASES = {
             "logits_scaling": 8.0,
         },
     ),
+    "glm": ("glm", {"head_dim": 16, "partial_rotary_factor": 0.5}),
     "glm4": ("glm4", {"head_dim": 16, "partial_rotary_factor": 0.5}),
     "falcon 3": ("llama", {"head_dim": 16, "rope_theta": 1_000_042, "num_key_value_heads": 1}),
     "cohere": ("cohere", {"logit_scale": 0.3, "rope_theta": 5e2}),
