@@ -26,7 +26,7 @@ from mapl_jax.data.settings import TrieSettings
 from mapl_jax.data.splits import Split
 from mapl_jax.data.states import States
 from mapl_jax.losses import ALL_LEVELS
-from mapl_jax.runtime import files
+from mapl_jax.runtime import console, files
 from mapl_jax.runtime.console import progress
 from mapl_jax.runtime.errors import UserError
 
@@ -297,16 +297,19 @@ def left_out(counts: Mapping[str, int]) -> list[str]:
     parts = []
     for what, reasons in _LEFT_OUT.items():
         lost = {words: counts[key] for key, words in reasons.items() if counts.get(key)}
-        why = ", ".join(f"{count} {words}" for words, count in lost.items())
         if len(lost) == 1:
-            parts.append(f"{why.replace(' ', f' {what} ', 1)} left out")
+            ((words, count),) = lost.items()
+            parts.append(f"{console.counted(count, f'{what} {words}')} left out")
         elif lost:
-            parts.append(f"{sum(lost.values())} {what} left out: {why}")
+            why = ", ".join(f"{count:,} {words}" for words, count in lost.items())
+            parts.append(f"{console.counted(sum(lost.values()), what)} left out: {why}")
     cut = []
     for key, words in _CUT.items():
         if counts.get(key):
             first = counts.get(f"{key}_first")
-            cut.append(f"{counts[key]} {words}" + (f" (first: sample {first})" if first else ""))
+            cut.append(
+                console.counted(counts[key], words) + (f" (first: sample {first})" if first else "")
+            )
     return [*parts, *([", ".join(cut)] if cut else [])]
 
 

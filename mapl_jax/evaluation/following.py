@@ -18,7 +18,7 @@ from mapl_jax.data.samples import Constraint, Sample
 from mapl_jax.evaluation import statistics
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.evaluation.thinking import without_thinking
-from mapl_jax.runtime.console import text_table
+from mapl_jax.runtime.console import counted, text_table
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_lines, write_lines
 
@@ -152,7 +152,8 @@ def table_cells(summary: Summary) -> list[list[str]]:
     for kind in ("prompt", "instruction"):
         parts = [(f"{kind}s", summary)]
         for count, part in summary["by_count"].items():
-            with_count = f"with {count} instructions" if kind == "prompt" else f"{count} a prompt"
+            asked = counted(int(count), "instructions")
+            with_count = f"with {asked}" if kind == "prompt" else f"{count} a prompt"
             parts.append((f"{kind}s, {with_count}", part))
         for name, part in parts:
             sides = (f"{100 * part[f'{kind}_{side}']:.1f} %" for side in ("before", "after"))

@@ -15,6 +15,7 @@ from mapl_jax.reports import charts
 from mapl_jax.reports.curves import curves_of_runs
 from mapl_jax.reports.families import Strip
 from mapl_jax.reports.pages import number, write_page
+from mapl_jax.runtime import console
 from mapl_jax.runtime.outputs import check_file, page
 
 COLORS = ("base", "intra", "inter", "fourth", "soft")
@@ -75,7 +76,8 @@ def _by_level(comparison: Comparison) -> Forest | None:
             if key[1] == "accuracy":
                 names[key] = level
             elif key[1].startswith("k:"):
-                names[key] = f"{level}, {key[1].removeprefix('k:')} instructions"
+                count = int(key[1].removeprefix("k:"))
+                names[key] = f"{level}, {console.counted(count, 'instructions')}"
     return _forest(comparison, names)
 
 
@@ -94,13 +96,18 @@ def _by_family(comparison: Comparison) -> dict[str, Forest]:
 
 def _forest(comparison: Comparison, names: Mapping[Key, str]) -> Forest | None:
     """A strip a difference, zero in the middle."""
-    shown = [x[key] for x in comparison.differences for key in names if key in x]
-    shown = [x for x in shown if math.isfinite(x.low)]
+    shown = [(x[key], key) for x in comparison.differences for key in names if key in x]
+    shown = [(x, key) for x, key in shown if math.isfinite(x.low)]
     if not shown:
         return None
     # The widest intervals, of few comparisons, are cut; otherwise all else would look like nothing.
-    ends = [max(abs(x.low), abs(x.high)) for x in shown]
-    reach = max(0.03, min(max(ends), 2 * float(np.median(ends))), *(abs(x.value) for x in shown))
+    # Those of whole levels are not.
+    ends = [max(abs(x.low), abs(x.high)) for x, _ in shown]
+    whole = [
+        end if key[1] == "accuracy" else abs(x.value)
+        for end, (x, key) in zip(ends, shown, strict=True)
+    ]
+    reach = max(0.03, min(max(ends), 2 * float(np.median(ends))), *whole)
     rows = [
         (name, [_strip(x.get(key), i + 1, reach) for i, x in enumerate(comparison.differences)])
         for key, name in names.items()

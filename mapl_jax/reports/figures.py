@@ -11,6 +11,7 @@ from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.losses import LEVELS
 from mapl_jax.reports import charts
 from mapl_jax.reports.charts import QUARTERS, Picture, Plot
+from mapl_jax.runtime.console import counted
 
 CHANCE = ("chance", "chance")
 _CLOUD = 1500  # dots of a cloud
@@ -144,7 +145,9 @@ def accuracy_by_k(before: Summary | None, after: Summary) -> Picture | None:
         for k, (x, _) in zip(known, points, strict=True):
             if "low" in cells[str(k)]:
                 plot.whisker(x, (cells[str(k)]["low"], cells[str(k)]["high"]))
-        notes = [f"{level}, {k} instructions: {cells[str(k)]['accuracy']:.1%}" for k in known]
+        notes = [
+            f"{level}, {counted(k, 'instructions')}: {cells[str(k)]['accuracy']:.1%}" for k in known
+        ]
         plot.dots(points, level, notes)
         words += notes
     caption = "A line that falls to the right means that many instructions are harder than few."

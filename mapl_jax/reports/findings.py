@@ -9,6 +9,7 @@ from mapl_jax.data.trie_set import left_out
 from mapl_jax.evaluation.preferences import percent
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.losses import LEVELS
+from mapl_jax.runtime import console
 
 SPLITS = {"train": "train", "test": "held out", "data": "count"}
 
@@ -67,8 +68,8 @@ def _data(summary: Summary) -> Iterator[str]:
 
 def _lost(counts: Summary) -> Iterator[str]:
     for reason, n in counts.get("records", {}).get("dropped", {}).items():
-        yield f"{n:,} records left out ({reason})"
+        yield f"{console.counted(n, 'records')} left out ({reason})"
     for reason, n in counts.get("dropped", {}).items():
         levels, _, why = reason.partition(": ")
-        yield f"{n:,} times no {levels} comparisons ({why})"
+        yield f"no {levels} comparisons in {console.counted(n, 'cases')} ({why})"
     yield from left_out({**counts.get("encoding", {}), "samples_split": 0})

@@ -315,6 +315,12 @@ def in_notebook() -> bool:
     return type(sys.stdout).__module__.startswith("ipykernel.")
 
 
+def counted(count: int, words: str) -> str:
+    """A count and what is counted, as in "1 sample cut" and "2 samples cut"; `words` is plural."""
+    noun, *rest = words.split(" ", 1)
+    return " ".join([f"{count:,}", noun.removesuffix("s") if count == 1 else noun, *rest])
+
+
 def columns() -> int:
     """Width of a bar on this terminal."""
     return _COLUMNS if in_notebook() else min(shutil.get_terminal_size().columns, _COLUMNS)

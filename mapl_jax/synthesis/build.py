@@ -24,7 +24,7 @@ from mapl_jax.synthesis.prompts import write_instructions
 from mapl_jax.synthesis.settings import Settings
 
 EMPTY = Corpus()
-NONE = "nothing to ask for that parts the responses"
+NONE = "no instruction tells the responses apart"
 
 
 @dataclasses.dataclass(frozen=True)

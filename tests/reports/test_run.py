@@ -194,7 +194,7 @@ def test_a_full_report_is_whole_and_reaches_for_nothing(tmp_path):
         assert wanted in words
     for wanted in ("learning_rate", "1 x cpu", "python -m mapl_jax.train"):
         assert wanted in words
-    assert "3 records left out (empty reply); 2 times no intra comparisons (too few)." in words
+    assert "3 records left out (empty reply); no intra comparisons in 2 cases (too few)." in words
     assert "2 samples cut to max_length" in words
 
 
