@@ -47,6 +47,11 @@ def breakable(name: str) -> str:
     return re.sub(r"([:_/.])", r"\1<wbr>", html.escape(name))
 
 
+def whole(cell: str) -> str:
+    """A cell in which an interval such as [1.0, 2.0] does not break."""
+    return cell.replace(", ", ",\N{NO-BREAK SPACE}") if "[" in cell else cell
+
+
 def number(value: object) -> str:
     """A number as people write it; anything else as it prints."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -75,6 +80,8 @@ _ENVIRONMENT = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters.update(anchor=anchor, breakable=breakable, number=number, json=_json)
+_ENVIRONMENT.filters.update(
+    anchor=anchor, breakable=breakable, number=number, whole=whole, json=_json
+)
 # A template without variables; escaping would break it.
 _SCRIPT = _ENVIRONMENT.get_template("page.js").render()
