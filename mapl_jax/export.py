@@ -113,7 +113,7 @@ def main(arguments: cli.Arguments[Flags]) -> None:
     trained = restore.load(options.checkpoint, mesh)
     difference = write(options, trained, options.data)
     numbers = "rewards" if trained.head else "log-probabilities"
-    say(f"{numbers} of held-out rows agree with those before the export to {difference:.2g}")
+    say(f"{numbers} of held-out rows differ from before the export by {difference:.2g} at most")
     if options.output:
         say(f"model: {options.output}")
 

@@ -484,6 +484,19 @@ def test_dynamic_and_longrope_change_at_the_longest_text_before():
     np.testing.assert_allclose(found[0, 1, 0], plain / [2, 4, 8, 16], rtol=1e-6)
 
 
+def test_an_older_file_of_yarn_says_what_its_attention_factor_is_computed_from():
+    def factor(**changes):
+        entry = {"type": "yarn", "factor": 8.0, "original_max_position_embeddings": 4096, **changes}
+        return config_of("Qwen2.5-7B", rope_scaling=entry).rope_scaling.attention_factor
+
+    def scale(times):
+        return 0.1 * times * np.log(8.0) + 1.0
+
+    assert factor() == pytest.approx(scale(1.0))
+    assert factor(mscale=0.7, mscale_all_dim=1.3) == pytest.approx(scale(0.7) / scale(1.3))
+    assert factor(mscale=0.7, mscale_all_dim=1.3, attention_factor=2.0) == 2.0
+
+
 def test_queries_of_ministral_3_grow_behind_the_longest_text_before():
     scaling = config_of("Ministral-3-8B-2512").rope_scaling
     assert scaling.growth == 0.1 and scaling.attention_factor == 1.0

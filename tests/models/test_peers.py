@@ -119,10 +119,8 @@ CASES = {
             "sliding_window": 5,
             "head_dim": 16,
             "rope_parameters": {
-                **{key: value for key, value in YARN.items() if key != "attention_factor"},
+                **YARN,
                 "original_max_position_embeddings": 8,
-                "mscale": 1.0,
-                "mscale_all_dim": 0.5,
                 "llama_4_scaling_beta": 0.5,
             },
         },
@@ -176,6 +174,8 @@ CASES["qwen3 experts to 1"] = ("qwen3_moe", {**EXPERTS, "norm_topk_prob": True})
 CASES["apertus"] = ("apertus", {"rope_parameters": LLAMA3, "attention_bias": True})
 POLICIES = {"apertus", "granite", "cohere", "cohere2"}  # of which transformers has no classifier
 BY_LENGTH = {"phi3 longrope", "llama dynamic"}
+# Of which transformers reads a text that is padded on the left as one that begins later.
+BY_PLACE = {"ministral3"}
 every_case = pytest.mark.parametrize("case", CASES)
 
 
@@ -358,7 +358,7 @@ def test_scores_are_those_of_transformers_alone_padded_and_packed(tmp_path, case
         np.testing.assert_allclose(packed_scores, np.asarray(alone), atol=1e-4)
         return
     padded_scores = scores(config, params, *one_a_row(texts()))[:, 0]
-    for side in ("right", "left"):
+    for side in ("right",) if case in BY_PLACE else ("right", "left"):
         ids, mask = padded(texts(), side)
         with torch.no_grad():
             expected = model(input_ids=ids, attention_mask=mask).logits[:, 0].numpy()
