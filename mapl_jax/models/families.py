@@ -575,7 +575,7 @@ FAMILIES: dict[str, Family] = {
         written={f"{LAYER}mlp.act_fn.beta": XIELU_BETA, f"{LAYER}mlp.act_fn.eps": XIELU_EPS},
         classifier=False,
     ),
-    "cohere": COHERE,
+    "cohere": dataclasses.replace(COHERE, rope_theta=500_000.0),
     "cohere2": dataclasses.replace(
         COHERE, prefix="Cohere2", fixed=SILU, windows=THREE_OF_FOUR, still="windowless"
     ),

@@ -1,11 +1,13 @@
 """Tables of families: published configs mean the models that they are, and come back."""
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import transformers
 
 from mapl_jax.kernels.rows import Row
 from mapl_jax.models import axes, decoder, families, hf_config, hub, saving
@@ -24,6 +26,7 @@ from mapl_jax.training import sharding
 
 from support import random_like
 
+every_family = pytest.mark.parametrize("family", families.FAMILIES)
 LLAMA3 = {
     "factor": 8.0,
     "low_freq_factor": 1.0,
@@ -413,6 +416,23 @@ def config_of(name, **changes):
     return hf_config.from_hf({**PUBLISHED[name][0], **changes}, name)
 
 
+@every_family
+def test_what_a_file_leaves_out_is_as_in_transformers(family):
+    whole = transformers.AutoConfig.for_model(family).to_dict()
+    # An older name of transformers' own.
+    whole["num_experts"] = whole.get("num_experts", whole.get("num_local_experts"))
+    needed = ("model_type", *families.get(family).fields)
+    defaults = families.get(family).defaults
+    short = {key: whole.get(key) for key in needed if key not in defaults or "num_" in key}
+    found, expected = (
+        dataclasses.replace(
+            hf_config.from_hf(raw, family), pad_token=None, bos_token=None, eos_tokens=()
+        )
+        for raw in (short, whole)
+    )
+    assert found == expected
+
+
 def test_windows_are_where_each_family_has_them():
     assert config_of("Llama-3.1-8B").window is None
     assert config_of("Mistral-7B-v0.1").sliding == (True,) * 32
@@ -688,7 +708,6 @@ SMALL = {
     "glm": small("glm-4-9b-chat-hf"),
     "glm4": small("GLM-4-9B-0414"),
 }
-every_family = pytest.mark.parametrize("family", families.FAMILIES)
 
 
 @functools.cache
