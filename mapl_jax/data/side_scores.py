@@ -36,7 +36,13 @@ def contradicted(record: Mapping[str, object]) -> Iterator[tuple[str, bool]]:
     Yields:
         What was compared, in words, and whether it says the opposite of the sides.
     """
-    numbers = {path: found for path, value in _columns(record) if (found := _numbers(value))}
+    some = (x for x in record.values() if isinstance(x, list))
+    replies = {1, *(len(x) for x in some if all(isinstance(part, str | list) for part in x))}
+    numbers = {
+        path: found
+        for path, value in _columns(record)
+        if (found := _numbers(value)) and len(found) in replies  # others score several aspects
+    }
     for better, worse in _sides(tuple(numbers)):
         yield f"{better} < {worse}", min(numbers[better]) < max(numbers[worse])
     if "margin" in numbers:

@@ -59,7 +59,9 @@ def test_what_is_trained_on_is_counted_whenever_a_run_begins(load, pairs, tmp_pa
         ({"meta": {"reward_chosen": "1.5", "reward_rejected": "2"}},
          "meta.reward_chosen < meta.reward_rejected"),
         ({"score_w": 1, "score_l": 2}, "score_w < score_l"),
-        ({"chosen_scores": [4, 2], "rejected_scores": [3]}, "chosen_scores < rejected_scores"),
+        ({"chosen": ["So.", "Fine."], "chosen_scores": [4, 2], "rejected_scores": [3]},
+         "chosen_scores < rejected_scores"),
+        ({"chosen_scores": [4, 2], "rejected_scores": [3, 1]}, ""),  # of two aspects
         ({"margin": -1}, "margin < 0"),
         ({"chosen_rank": 1, "rejected_rank": 2}, ""),
         ({"chosen_harm_score": 1, "rejected_harm_score": 2}, ""),
