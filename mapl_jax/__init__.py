@@ -27,7 +27,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING
 
-from mapl_jax.runtime import signals
+from mapl_jax.runtime import environment, signals
 
 if TYPE_CHECKING:
     from mapl_jax.evaluate import Evaluation as Evaluation
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from mapl_jax.training.restore import load_model as load_model
 
 signals.listen()
+environment.listen()
 
 # transformers says at its import that torch is missing, and nothing here needs torch. Set before
 # any module of the package can import it.

@@ -36,6 +36,8 @@ _OPENED: dict[str, Callable[[IO[bytes]], object]] = {
     ".lz4": lambda file: _by_arrow(file, "lz4"),
 }
 COMPRESSED = tuple(_OPENED)
+# Data sets have fewer; a folder that has more is some other place.
+_MOST = 100_000
 # Files of a folder that are no records and no mistake.
 _BESIDE = (".md", ".txt", ".py", ".html", ".yaml", ".yml", ".lock", ".png", ".svg", ".pdf", "")
 _METADATA = re.compile(
@@ -61,7 +63,7 @@ def files_of(path: str | os.PathLike[str]) -> list[Path]:
     for name in (name for part, _ in parts(os.fspath(path)) for name in names(part)):
         local = Path(name)
         if local.is_dir():
-            files += sorted(file for file in local.rglob("*") if file.is_file())
+            files += _below(local)
         files += [local] if local.is_file() else []
     return files
 
@@ -176,9 +178,30 @@ def _by_arrow(file: IO[bytes], kind: str) -> io.BufferedReader:
 def data_files(folder: Path) -> list[Path]:
     """The files of a folder that hold records; of several splits, those of train alone."""
     try:
-        return _to_read([file for file in sorted(folder.rglob("*")) if file.is_file()], folder)
+        return _to_read(_below(folder), folder)
     except OSError as error:
         raise UserError(f"{folder} cannot be read: {error.strerror}") from None
+
+
+def _below(folder: Path) -> list[Path]:
+    """The files below the folder of a data set."""
+    for place, what in (("~", "your home folder"), ("/", "the root of the file system")):
+        if os.path.realpath(folder) == os.path.realpath(os.path.expanduser(place)):
+            raise UserError(f"{folder} is {what}; give the file or the folder of the data in it")
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder, onerror=_unreadable):
+        folders[:] = [name for name in folders if name != "lost+found"]
+        found += (Path(place, name) for name in files)
+        if len(found) > _MOST:
+            raise UserError(
+                f"{folder} holds more than {_MOST:,} files; give the file or the folder of the "
+                "data in it"
+            )
+    return sorted(file for file in found if file.is_file())
+
+
+def _unreadable(error: OSError) -> None:
+    raise UserError(f"{error.filename} cannot be read: {error.strerror}")
 
 
 def _to_read(files: list[P], folder: P) -> list[P]:

@@ -15,7 +15,7 @@ from mapl_jax.data import cache
 from mapl_jax.data.messages import Message
 from mapl_jax.data.records import Pairs
 from mapl_jax.data.samples import Sample
-from mapl_jax.runtime import console
+from mapl_jax.runtime import console, files
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import parse_json, read_json, write_json
 from mapl_jax.runtime.run_folder import Config, RunFolder
@@ -184,17 +184,25 @@ def beside_training(split: Split, run: RunFolder | None, config: Config) -> Spli
         run: that made the model; what it trained on is known as long as it is in its cache.
         config: of the run, which may name a cache that runs share.
     """
-    noted = read_json(run.origin) if run and run.origin.exists() else {}
+    noted = run.read_origin() if run else {}
     if not run or "train" not in noted:
         return split
     shared = config.get("data", {}).get("cache", "")
     for listed in (cache.shared_folder(shared) if shared else run.cache).glob(f"*/{_SIDES}"):
-        train, _ = read_sides(listed.parent)
-        known = train.identity == noted["train"]["fingerprint"]
-        if known and all(map(Path.exists, train.paths)):
+        folder = listed.parent
+        if folder.name.startswith("."):
+            continue  # in the making
+        flaw = files.flaw(folder, [_SIDES])
+        if flaw is None:
+            train, _ = read_sides(folder)
+            if train.identity != noted["train"]["fingerprint"]:
+                continue
+            flaw = files.flaw(folder)
+        if flaw is None:
             found = split.beside(train)
             console.say_each([note for note in found.notes if note not in split.notes])
             return found
+        console.notice(f"{folder} cannot be used ({flaw}): prompts that it holds are not told")
     return split
 
 

@@ -17,7 +17,7 @@ from mapl_jax.losses import LEVELS
 from mapl_jax.runtime import storage
 from mapl_jax.runtime.console import text_table
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import read_json
+from mapl_jax.runtime.files import read_object
 from mapl_jax.runtime.paths import is_address, local
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.training.metrics import read_metrics
@@ -116,7 +116,7 @@ def read(path: str, name: str) -> Run:
     if not scored.sample_id:
         raise UserError(f"{scores} holds no scores")
     # An evaluation has its config in its summary.
-    config = read_json(folder.config) if folder.config.exists() else summary.get("config", {})
+    config = read_object(folder.config) if folder.config.exists() else summary.get("config", {})
     return Run(name, str(path), summary, after, config, scored, metrics, answered)
 
 

@@ -50,11 +50,10 @@ def write_scores(folder: RunFolder, which: str, scored: S, evaluator: Evaluator[
 
 def read_summary(folder: RunFolder) -> Summary:
     """The summary.json of a finished run or evaluation."""
-    summary = files.read_json(folder.summary)
-    sides = summary.get("eval") if isinstance(summary, dict) else None
-    if not isinstance(sides, dict) or not isinstance(sides.get("after"), dict):
-        raise UserError(f"{folder.summary} is not the summary of a run")
-    return dict(summary)
+    summary = folder.read_summary()
+    if not summary.get("eval"):
+        raise UserError(f"{folder.summary} is not the summary of a run or an evaluation")
+    return summary
 
 
 def read_scores(folder: RunFolder, which: str, evaluator: Evaluator[S]) -> S:

@@ -24,6 +24,7 @@ from mapl_jax.models.parameters import Params, at_path, with_value
 from mapl_jax.models.tensors import INDEX, TensorFiles, read_json
 from mapl_jax.runtime import storage
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.paths import local
 from mapl_jax.runtime.tokenizer import Tokenizer
 
 WEIGHTS = "adapter_model.safetensors"
@@ -101,7 +102,7 @@ def base_of(folder: Path) -> str:
     name = read_json(path).get("base_model_name_or_path")
     if not isinstance(name, str) or not name:
         raise UserError(f"{path} names no base (base_model_name_or_path); write it there")
-    places = (Path(name).expanduser(), folder / name, folder / layout.BASE)
+    places = (local(name), local(folder / name), folder / layout.BASE)
     if found := next((place for place in places if place.is_dir()), None):
         return str(found)
     if not storage.HUB_NAME.fullmatch(name):

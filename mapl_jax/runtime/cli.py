@@ -28,6 +28,7 @@ from mapl_jax.runtime import (
     config,
     console,
     distributed,
+    environment,
     files,
     help,
     mistakes,
@@ -210,8 +211,10 @@ def _run(
 ) -> None:
     """Calls a command, and says in one line what a user can mend."""
     several = False
-    compiled.keep()
     try:
+        compiled.keep()
+        if "jax" in sys.modules:
+            environment.check_flags()
         several = command.distributed and distributed.start(together)
         console.detail(f"command: {given.command}", _versions())
         if several:

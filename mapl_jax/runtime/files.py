@@ -152,6 +152,32 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise UserError(f"{path} cannot be read: {error}") from error
 
 
+def read_object(path: str | os.PathLike[str], fields: Mapping[str, object] = {}) -> dict[str, Any]:
+    """Reads a small JSON object.
+
+    Args:
+        fields: name -> what the field must be where it is there: a type, or an object's own
+            fields, all of which must be there.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise UserError(f"{path} is damaged: it holds no object with named fields")
+    for name, kind in fields.items():
+        if value.get(name) is not None and not _is_like(value[name], kind):
+            raise UserError(f"{path} is damaged: {name} is {brief(repr(value[name]))}")
+    return value
+
+
+def _is_like(value: object, kind: object) -> bool:
+    """Whether a value is of a type, or an object with fields of theirs."""
+    if isinstance(kind, type):
+        return isinstance(value, int | float if kind is float else kind)
+    assert isinstance(kind, Mapping)
+    return isinstance(value, dict) and all(
+        name in value and _is_like(value[name], each) for name, each in kind.items()
+    )
+
+
 def parse_json(
     text: str | bytes, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None
 ) -> Any:

@@ -46,10 +46,13 @@ def cache_path(address: str | os.PathLike[str], kind: str) -> Path:
     """The folder of this machine for an address.
 
     Raises:
-        UserError: it holds a control character.
+        UserError: it holds a control character, or nobody knows where the user's files lie.
     """
     _check(os.fspath(address))
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        raise UserError("this user has no home folder; set HOME or XDG_CACHE_HOME") from None
     name = hashlib.sha256(os.fspath(address).rstrip("/").encode()).hexdigest()[:24]
     return cache / "mapl_jax" / kind / name
 

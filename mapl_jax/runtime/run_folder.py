@@ -12,7 +12,7 @@ from typing import Any
 from mapl_jax.runtime import distributed, outputs, settings, storage
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import held, read_json, remove, sweep, write_json
+from mapl_jax.runtime.files import held, read_object, remove, sweep, write_json
 from mapl_jax.runtime.paths import local, lock_of, shown
 
 # What Orbax (0.12) takes for a pattern, and finds nothing by: tests/test_upstream.py fails once it
@@ -30,6 +30,18 @@ ORIGINS = {
     "base": "the weights of model.path are not those that the run was trained on",
     "plugins": "the run began with other plugins, or with other versions of them",
     "reference": "the weights of the reference are not those that the run was trained with",
+}
+# What a run says of itself at its end, as far as others go by it.
+_SUMMARY = {
+    "eval": {"after": dict},
+    "held_out": dict,
+    "train": {"encoding": {"samples": int, "trie_tokens": int}},
+    "steps": int,
+    "parameters": int,
+    "seconds": float,
+    "best": {"step": int},
+    "stopped": {"step": int},
+    "config": dict,
 }
 # Fields that a message names one by one.
 NAMED = 3
@@ -155,7 +167,7 @@ class RunFolder:
             self.take(inputs)
             write_json(self.config, wanted)
             return
-        changed = dict(_differences(read_json(self.config), wanted))
+        changed = dict(_differences(read_object(self.config), wanted))
         if compared := [text for name, text in changed.items() if _compared(cls, name)]:
             raise UserError(
                 f"{shown(self.path)} holds a run of another config ({_listed(compared)}); "
@@ -171,7 +183,7 @@ class RunFolder:
         Args:
             origins: fingerprint, and size in words, of some of `ORIGINS`.
         """
-        noted = read_json(self.origin) if self.origin.exists() else {}
+        noted = self.read_origin()
         for name, now in origins.items():
             then = noted.get(name, now)
             if then["fingerprint"] == now["fingerprint"]:
@@ -187,6 +199,15 @@ class RunFolder:
             return ""
         model = shown(self.model)
         return f"; to train its model on: a new --workdir with --config.model.path={model}"
+
+    def read_summary(self) -> dict[str, Any]:
+        """What summary.json says; empty where there is none."""
+        return read_object(self.summary, _SUMMARY) if self.summary.exists() else {}
+
+    def read_origin(self) -> dict[str, Any]:
+        """What origin.json says; empty where there is none."""
+        kinds = {name: {"fingerprint": str} for name in ORIGINS}
+        return read_object(self.origin, kinds) if self.origin.exists() else {}
 
     def sweep(self) -> None:
         """Removes what a killed run left half-written; nobody else may be writing."""

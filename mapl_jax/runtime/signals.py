@@ -18,11 +18,16 @@ INTERRUPTED = 128 + signal.SIGINT
 STOPPED = 128 + signal.SIGTERM
 
 
-def listen() -> None:
-    """Ends a command of this package in one line, unless its signals were arranged by others."""
+def of_command() -> bool:
+    """Whether this process runs a command of this package, as far as its command line says."""
     begins = os.path.basename("".join(sys.argv[:1]))
     module = dict(itertools.pairwise(sys.orig_argv)).get("-m", "") if begins == "-m" else begins
-    if module.partition(".")[0] not in ("mapl_jax", "mapl"):
+    return module.partition(".")[0] in ("mapl_jax", "mapl")
+
+
+def listen() -> None:
+    """Ends a command of this package in one line, unless its signals were arranged by others."""
+    if not of_command():
         return
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupted)

@@ -31,7 +31,7 @@ from mapl_jax.evaluation.evaluators import PREFERENCES
 from mapl_jax.runtime.config import change, fields, load_config
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import read_json, write_text
+from mapl_jax.runtime.files import write_text
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.study import arms as all_arms
 from mapl_jax.study.arms import Arm
@@ -41,6 +41,8 @@ from mapl_jax.training import sharding
 from mapl_jax.training.metrics import read_metrics
 
 BUDGETS = ("tokens", "pairs")
+# What a study takes from the summary of a run.
+_NUMBERS = ("steps", "parameters", "seconds", "train", "eval")
 # With this arm's batches others are made to agree in pairs.
 MODEL = "all"
 
@@ -77,8 +79,7 @@ class Job:
     @property
     def summary(self) -> dict[str, Any]:
         """What the run wrote."""
-        summary: dict[str, object] = read_json(self.folder.summary)
-        return summary
+        return _summary(self.folder)
 
     def scored(self) -> preferences.Scored:
         """Its comparisons."""
@@ -275,9 +276,20 @@ def _is_model(arm: Arm) -> bool:
 
 def _tokens_of_a_pair(folder: Path, arm: Arm) -> float:
     """Trie tokens of a training sample, from the arm's first run."""
-    path = RunFolder(folder / "runs" / f"{_slug(arm.name)}-tokens-0").summary
-    counts = read_json(path)["train"]["encoding"]
+    run = RunFolder(folder / "runs" / f"{_slug(arm.name)}-tokens-0")
+    counts = _summary(run)["train"]["encoding"]
     return float(counts["trie_tokens"]) / _encoded(counts)
+
+
+def _summary(run: RunFolder) -> dict[str, Any]:
+    """The summary of a finished run, with all that a study takes from it."""
+    summary = run.read_summary()
+    if missing := [name for name in _NUMBERS if summary.get(name) is None]:
+        raise UserError(
+            f"{run.summary} is damaged: it has no {missing[0]}; remove it, and the same command "
+            "makes the run again"
+        )
+    return summary
 
 
 def _encoded(counts: Mapping[str, Any]) -> float:

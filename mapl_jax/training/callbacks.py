@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from mapl_jax.runtime import distributed
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import read_json
 from mapl_jax.runtime.run_folder import RunFolder
 
 HOOKS = ("on_step", "on_evaluate", "on_save", "on_end")
@@ -155,7 +154,7 @@ class Callbacks:
     def end(self, folder: RunFolder, step: int | None) -> None:
         """Tells them that a run is over, once everything is written."""
         if self._made:
-            about = floats(read_json(folder.summary)["eval"]["after"])
+            about = floats(folder.read_summary()["eval"]["after"])
             list(self.call("on_end", step or 0, about))
 
 

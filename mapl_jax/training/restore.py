@@ -21,7 +21,7 @@ from mapl_jax.models.parameters import Params
 from mapl_jax.runtime import console, distributed, files, settings, storage
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import read_json
+from mapl_jax.runtime.files import read_object
 from mapl_jax.runtime.paths import shown
 from mapl_jax.runtime.run_folder import Config, RunFolder, merged
 from mapl_jax.training import sharding
@@ -88,10 +88,8 @@ class Trained:
     @property
     def summary(self) -> dict[str, Any]:
         """What the run says about its last step; empty before, or at another step."""
-        if self.run is None or not self.run.summary.exists():
-            return {}
-        summary = read_json(self.run.summary)
-        known = isinstance(summary, dict) and {"steps", "command"} <= summary.keys()
+        summary = self.run.read_summary() if self.run else {}
+        known = {"steps", "command"} <= summary.keys()
         return summary if known and self.step in (None, _reported(summary)) else {}
 
 
@@ -149,6 +147,12 @@ def _of_run(path: str, run: RunFolder, at: int | None) -> Place:
         at = chosen.step
         for step, flaw in sorted(chosen.flaws.items()):
             console.notice(f"checkpoint {step} of {path} is skipped: {flaw}")
+        ended = _ended(run.read_summary())
+        if at is not None and ended is not None and ended > max(at, *chosen.flaws, 0):
+            console.notice(
+                f"{path} ended at step {ended}, whose checkpoint is gone; that of step {at} is "
+                f"used (what it ended with is in {shown(run.model)})"
+            )
         at = _finished(run, at)
         if at is None and not (run.model / CONFIG).exists():
             raise UserError(f"{path} has no complete checkpoint yet")
@@ -223,7 +227,7 @@ def model_folder(path: str, kept: Path, mesh: Mesh) -> str:
 
 def _last(run: RunFolder) -> int | None:
     """The step of a finished run whose model is in `model/`."""
-    return _reported(read_json(run.summary)) if run.summary.exists() else None
+    return _reported(run.read_summary())
 
 
 def _reported(summary: Mapping[str, Any]) -> int | None:
@@ -240,7 +244,7 @@ def _ended(summary: Mapping[str, Any]) -> int | None:
 
 def _finished(run: RunFolder, newest: int | None) -> int | None:
     """The step of a run's model, where training has not gone on since; else the newest step."""
-    summary = read_json(run.summary) if run.summary.exists() else {}
+    summary = run.read_summary()
     step = _reported(summary) if newest == _ended(summary) else None
     return step if step in saved_steps(run.checkpoints) else newest
 
@@ -261,10 +265,7 @@ def placement(model: DecoderConfig, mesh: Mesh, head: bool) -> PyTree:
 
 def config_of(run: RunFolder) -> Config:
     """The config of a run as plain values, with the model that it made to start from."""
-    config = read_json(run.config)
-    if not isinstance(config, dict):
-        raise UserError(f"{run.config} holds no config of a run")
-    return run.with_start(config)
+    return run.with_start(read_object(run.config))
 
 
 def _from_folder(folder: Path, mesh: Mesh) -> Trained:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from mapl_jax.data import folders
 from mapl_jax.data.readers import read_entries
 from mapl_jax.data.records import read_pairs
 from mapl_jax.runtime.errors import UserError
@@ -263,6 +264,29 @@ def test_a_file_that_is_not_what_its_name_says_is_told(content, message, tmp_pat
 def test_splits_beside_other_files_have_to_be_chosen(tmp_path):
     pairs(tmp_path, test_jsonl=2, more_jsonl=2)
     with pytest.raises(UserError, match=r"several splits .more.jsonl, test.jsonl.; give the one"):
+        read_pairs(tmp_path)
+
+
+def test_the_home_folder_and_the_root_are_no_data_sets(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    pairs(tmp_path, a_jsonl=1)
+    monkeypatch.chdir(tmp_path)
+    for name in ("~", "~/", ".", tmp_path, f"{tmp_path}/../{tmp_path.name}"):
+        with pytest.raises(UserError, match="is your home folder; give the file or the folder"):
+            read_pairs(name)
+    for name in ("/", "/.."):
+        with pytest.raises(UserError, match="is the root of the file system; give the file or"):
+            read_pairs(name)
+    assert len(read_pairs("~/a.jsonl").records) == 1
+
+
+def test_a_folder_of_too_many_files_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "_MOST", 3)
+    pairs(tmp_path, a_jsonl=1, b_jsonl=1, c_jsonl=1)
+    assert len(read_pairs(tmp_path).records) == 3
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "d").write_text("")
+    with pytest.raises(UserError, match="holds more than 3 files; give the file or the folder of"):
         read_pairs(tmp_path)
 
 

@@ -211,7 +211,11 @@ def test_folders_that_hold_no_finished_run_are_named(tmp_path):
     none = folder(tmp_path / "none", scored(5))
     (tmp_path / "none" / "eval" / "after.jsonl").write_text("")
     files.seal(tmp_path / "none" / "eval")
+    strange = folder(tmp_path / "strange", scored(5), held_out=5)
+    listed = folder(tmp_path / "listed", scored(5), config=[1])
     for other, words in (
+        (strange, "summary.json is damaged: held_out is 5"),
+        (listed, "config.json is damaged: it holds no object"),
         (str(tmp_path / "missing"), "no such folder"),
         (str(tmp_path / "empty"), "has no summary.json; give the folder"),
         (str(half), "has not ended yet"),

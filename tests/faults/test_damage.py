@@ -100,6 +100,19 @@ def test_a_checkpoint_that_is_used_unchecked_is_said_to_be(saved, tmp_path, caps
         assert said == f"notice: checkpoint 6 of {path} has no checksums; it is used unchecked\n"
 
 
+def test_a_run_whose_last_checkpoint_is_gone_says_which_one_is_used(saved, tmp_path, capsys):
+    run = RunFolder(tmp_path / "run")
+    run.checkpoints.mkdir(parents=True)
+    for step in (2, 4):
+        (saved / str(step)).rename(run.checkpoints / str(step))
+    files.write_json(run.config, {})
+    files.write_json(run.summary, {"steps": 6})
+    (run.checkpoints / "6").write_text("no folder")
+    assert restore.find(str(run.path)).step == 4
+    said = f"notice: {run.path} ended at step 6, whose checkpoint is gone; that of step 4 is used"
+    assert capsys.readouterr().err.startswith(said)
+
+
 def test_damaged_checkpoints_alone_are_an_error_and_stay(saved):
     for step in (2, 4, 6):
         flip(saved / str(step) / "params" / "data")

@@ -126,6 +126,10 @@ def test_a_base_is_found_where_peft_finds_it_or_beside_the_adapters(saved, monke
     change(folder, base_model_name_or_path="/gone/model")
     with pytest.raises(UserError, match="holds adapters for /gone/model, which is not here"):
         peft.base_of(folder)
+    change(folder, base_model_name_or_path="~nosuchuser/model")
+    with pytest.raises(UserError, match="~nosuchuser/model: no such user"):
+        peft.base_of(folder)
+    change(folder, base_model_name_or_path="/gone/model")
     (folder / "base").mkdir()
     assert peft.base_of(folder) == str(folder / "base")
     (folder / "other").mkdir()

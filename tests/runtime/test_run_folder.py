@@ -101,6 +101,39 @@ def test_what_a_run_is_made_from_is_compared_by_content(tmp_path):
         folder.begins_with(base={"fingerprint": "c"})
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("null", "it holds no object with named fields"),
+        ("[1]", "it holds no object with named fields"),
+        ('{"best": 5}', "best is 5"),
+        ('{"best": {"metric": "loss"}}', "best is {'metric': 'loss'}"),
+        ('{"stopped": [1]}', r"stopped is \[1\]"),
+        ('{"held_out": 5}', "held_out is 5"),
+        ('{"eval": {"after": []}}', r"eval is {'after': \[\]}"),
+        ('{"steps": "x"}', "steps is 'x'"),
+        ('{"seconds": "x"}', "seconds is 'x'"),
+        ('{"train": {"encoding": {"samples": "x"}}}', "train is {'encoding'"),
+    ],
+)
+def test_a_summary_of_another_shape_is_damaged(content, said, tmp_path):
+    folder = RunFolder(tmp_path)
+    assert folder.read_summary() == {}
+    folder.summary.write_text('{"steps": 3, "seconds": 2, "eval": {"after": {}}, "more": [1]}')
+    assert folder.read_summary()["steps"] == 3
+    folder.summary.write_text(content)
+    with pytest.raises(UserError, match=rf"summary\.json is damaged: {said}"):
+        folder.read_summary()
+
+
+@pytest.mark.parametrize("content", ["null", "[1]", '{"train": 5}', '{"train": {"size": "9"}}'])
+def test_an_origin_of_another_shape_is_damaged(content, tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.origin.write_text(content)
+    with pytest.raises(UserError, match=r"origin\.json is damaged: "):
+        folder.begins_with(train={"fingerprint": "a"})
+
+
 def test_what_a_kill_left_half_written_is_in_nobodys_way(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()

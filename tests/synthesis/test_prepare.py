@@ -242,6 +242,11 @@ def test_what_a_run_trained_on_is_counted_where_its_model_is_judged(data, tmp_pa
     note = "held-out samples whose prompt is also trained on: 3 of 13"
     assert found.counts["notes"] == [note]
     assert note in capsys.readouterr().out
-    for path in train.paths:
-        path.unlink()
-    assert beside_training(split, run, {}) is split
+    for spoil, flaw in (
+        (lambda folder: train.paths[0].unlink(), "is missing"),
+        (lambda folder: (folder / "splits.json").write_text("[]"), "splits.json is damaged"),
+        (lambda folder: (folder / "checksums.json").write_text("{}"), "was never finished"),
+    ):
+        spoil(train.paths[0].parent.parent)
+        assert beside_training(split, run, {}) is split
+        assert flaw in capsys.readouterr().err
