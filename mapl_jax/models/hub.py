@@ -125,6 +125,7 @@ def load_params(
     """
     families.get(config.family).architecture(head)  # or there is no such model
     path, files, stored, abstract = _open(folder, config, head)
+    tensors.check_as_written(path)
     fresh = head and SCORE.name not in stored
     if not (head or config.tie_embeddings) and _says_tied(path):
         console.notice(

@@ -21,7 +21,7 @@ from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.families import EMBED, SCORE
 from mapl_jax.models.layout import Part
 from mapl_jax.models.parameters import Params, at_path, with_value
-from mapl_jax.models.tensors import INDEX, TensorFiles, read_json
+from mapl_jax.models.tensors import INDEX, TensorFiles, check_as_written, read_json
 from mapl_jax.runtime import storage
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.paths import local
@@ -123,6 +123,7 @@ def merged(folder: Path, config: DecoderConfig, params: Params) -> Params:
         folder: adapters as PEFT or `save` wrote them.
         params: of the base; the arrays are left alone.
     """
+    check_as_written(folder)
     about = read_json(folder / layout.ADAPTER_CONFIG)
     _check(folder, about)
     tensors = _read(folder)

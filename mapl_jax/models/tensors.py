@@ -16,8 +16,9 @@ import safetensors
 from safetensors.numpy import save_file
 
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import parse_json
+from mapl_jax.runtime.files import check_seal, parse_json
 
+CARD = "README.md"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 # What says where the names of a decoder begin, and what stands beside it there.
 ANCHORS = ("embed_tokens.weight", "layers.0.self_attn.o_proj.weight")
@@ -156,6 +157,15 @@ class TensorFiles:
 def weights_of(folder: Path) -> Path | None:
     """The file of weights in a folder, or their index; None if it has neither."""
     return next((folder / x for x in (WEIGHTS, INDEX) if (folder / x).is_file()), None)
+
+
+def check_as_written(folder: Path) -> None:
+    """Refuses a model that a command wrote and sealed, if what it is read from was changed since.
+
+    Its card is for people, who may write in it.
+    """
+    weights = [path.name for path in folder.glob("*.safetensors")]
+    check_seal(folder, weights, [CARD])
 
 
 def plain_names(stored: Iterable[str], folder: Path) -> dict[str, str]:

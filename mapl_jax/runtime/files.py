@@ -259,6 +259,26 @@ def flaw(folder: str | os.PathLike[str], names: Iterable[str] | None = None) -> 
     return next((f"{name} is damaged" for name in wanted if found[name] != known[name]), None)
 
 
+def check_seal(folder: Path, also: Iterable[str] = (), but: Iterable[str] = ()) -> None:
+    """Refuses a folder that a command sealed and in which something was changed since.
+
+    One without a seal was made by other programs, and nothing is known of it.
+
+    Args:
+        also: files that its seal must name, where they are there.
+        but: files that may change.
+    """
+    if not (folder / SEAL).exists():
+        return
+    there = (name for name in also if (folder / name).exists())
+    names = {*(sealed(folder) or ()), *there} - {*but}
+    if found := flaw(folder, sorted(names)):
+        raise UserError(
+            f"{folder} is not as it was written ({found}); write it anew, or, if it was changed on "
+            f"purpose, remove {SEAL} in it"
+        )
+
+
 def sealed(folder: Path) -> dict[str, str] | None:
     """The checksums that a seal notes, by name; None if there is none that can be read."""
     try:

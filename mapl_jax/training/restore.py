@@ -289,6 +289,7 @@ def _from_adapters(folder: Path, mesh: Mesh) -> Trained:
 
 
 def _from_step(run: RunFolder, at: int, mesh: Mesh) -> Trained:
+    files.check_seal(run.tokenizer, tokenization.VOCABULARIES)
     tokenizer = tokenization.load(str(run.tokenizer))
     settings = run_settings(config_of(run))
     head: Head = ScoreHead() if settings.objective == "reward" else LogpHead()

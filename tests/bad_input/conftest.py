@@ -79,7 +79,7 @@ def contents(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.rglob("*")):
         kind = "link" if path.is_symlink() else "folder" if path.is_dir() else "file"
-        if kind == "file":
+        if path.is_file() and kind == "file":
             kind = hashlib.blake2b(path.read_bytes()).hexdigest()
         found[str(path.relative_to(folder))] = kind
     return found

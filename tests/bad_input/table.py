@@ -217,6 +217,37 @@ FLAGS = [
     ("train", "rm:tiny", "--process_id=-7", "--process_id is -7; it must be a whole number"),
 ]
 
+# Command and config -> fields that name a place, and what else the command needs.
+PLACES = {
+    ("train", "rm:tiny"): (
+        "data.train data.test data.cache tokenizer.path tokenizer.chat_template model.path",
+        "",
+    ),
+    ("evaluate", "evaluate"): (
+        "checkpoint data scores output",
+        "checkpoint=SHARED/reward data=SHARED/pairs.jsonl",
+    ),
+    ("evaluate", "evaluate:score"): (
+        "input output",
+        "checkpoint=SHARED/reward input=SHARED/pairs.jsonl",
+    ),
+    ("evaluate", "evaluate:ifeval"): ("prompts", "responses=SHARED/pairs.jsonl"),
+    ("generate", "generate"): (
+        "checkpoint input output",
+        "checkpoint=SHARED/policy input=SHARED/pairs.jsonl",
+    ),
+    ("synthesize", "synthesize"): ("input", ""),
+    ("study", "study"): ("data.train data.test", "data.train=SHARED/pairs.jsonl"),
+    ("bench", "bench"): ("model.path", ""),
+}
+# What is no place -> what is said of it, wherever it stands: a pipe, a link to itself, ...
+NO_PLACES = {
+    "pipe": "is no regular file|no such folder: pipe|is a file; name a folder|not found: pipe",
+    "loop": "Too many levels of symbolic links|not found: loop",
+    "~nosuchuser/x": "~nosuchuser/x: no such user|not found: ~nosuchuser/x",
+    "x" * 300: "x cannot be used: File name too long|not found: x",
+}
+
 
 class Circle(dict):
     """A record that holds itself."""

@@ -1,6 +1,7 @@
 """Every malformed input of the table ends in its line, with status 2 and nothing written."""
 
 import importlib.util
+import os
 import re
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def lines():
 
 
 def test_there_are_hundreds():
-    assert len(list(lines())) + len(table.PLAIN) > 400 and len(list(table.calls())) > 200
+    assert len(list(lines())) + len(list(places())) + len(table.PLAIN) > 480
+    assert len(list(table.calls())) > 200
     assert {name for name, *_ in [*lines(), *table.PLAIN]} == set(COMMANDS)
     assert {name for name, *_ in table.calls()} == set(mapl_jax.__all__) - {
         "Evaluation",
@@ -46,6 +48,30 @@ def test_a_command_says_its_line(command_name, bench, preset):
                 bench.refuses(said, name, preset(config), argument, f"--workdir={bench.out}")
             except AssertionError as error:
                 wrong.append(f"{name} {argument[:80]}: {str(error)[:200]}, not {said}")
+    assert not wrong, "\n".join(wrong)
+
+
+def places():
+    """Command, config, a field with what is no place, what else is given, and what is said."""
+    for (name, config), (fields, more) in table.PLACES.items():
+        for field in fields.split():
+            rest = [f"--config.{x}" for x in more.split() if not x.startswith(f"{field}=")]
+            for value, said in table.NO_PLACES.items():
+                yield name, config, f"--config.{field}={value}", rest, said
+
+
+def test_what_is_no_place_is_said(bench, preset):
+    os.mkfifo("pipe")
+    os.symlink("loop", "loop")
+    wrong = []
+    for name, config, argument, rest, said in places():
+        rest = [text.replace("SHARED", str(bench.shared)) for text in rest]
+        if name in ("train", "synthesize", "study"):
+            rest.append(f"--workdir={bench.out}")
+        try:
+            bench.refuses(said, name, preset(config), argument, *rest)
+        except AssertionError as error:
+            wrong.append(f"{name} {argument[:80]}: {str(error)[:300]}, not {said}")
     assert not wrong, "\n".join(wrong)
 
 

@@ -113,6 +113,16 @@ def test_a_run_whose_last_checkpoint_is_gone_says_which_one_is_used(saved, tmp_p
     assert capsys.readouterr().err.startswith(said)
 
 
+def test_a_tokenizer_of_a_run_that_was_changed_is_refused(undisturbed, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(undisturbed, folder)
+    path = folder / "tokenizer" / "tokenizer.json"
+    # A text that is read as well, and says something else.
+    path.write_text(path.read_text().replace("<|im_end|>", "<|im_enc|>", 1))
+    with pytest.raises(UserError, match=r"tokenizer is not as it was written \(tokenizer\.json is"):
+        restore.load_model(folder)
+
+
 def test_damaged_checkpoints_alone_are_an_error_and_stay(saved):
     for step in (2, 4, 6):
         flip(saved / str(step) / "params" / "data")

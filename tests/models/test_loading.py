@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 from mapl_jax.models import axes, hub, saving, tensors
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import LogpHead, ScoreHead
+from mapl_jax.runtime import files
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import sharding
 
@@ -138,6 +139,33 @@ def test_a_wrong_shape_is_found_before_anything_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(tensors.TensorFiles, "read", lambda *_: pytest.fail("read"))
     message = r"layers\.1\.self_attn\.qkv_proj\.weight has shape \(63, 16\).* \(64, 16\)"
     with pytest.raises(UserError, match=message):
+        hub.load_params(tmp_path, CONFIG, head=False, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "flaw"),
+    [
+        (tensors.WEIGHTS, None, "model.safetensors is damaged"),
+        ("config.json", None, "config.json is damaged"),
+        (files.SEAL, b"{}", "model.safetensors was never finished"),
+        (files.SEAL, b"[", "checksums.json is damaged"),
+    ],
+)
+def test_a_sealed_model_is_read_as_it_was_written_or_not_at_all(tmp_path, name, content, flaw):
+    saving.save_params(tmp_path, CONFIG, parameters())
+    (tmp_path / tensors.CARD).write_text("A model.")
+    files.seal(tmp_path)
+    (tmp_path / tensors.CARD).write_text("A model that its user describes.")
+    (tmp_path / "more.txt").write_text("Beside it.")
+    hub.load_params(tmp_path, CONFIG, head=False, seed=0)
+    kept = (tmp_path / name).read_bytes()
+    # The last byte of weights is one of a number, that of JSON is a space.
+    spoilt = kept[:-1] + (b" " if name != tensors.WEIGHTS else bytes([kept[-1] ^ 1]))
+    (tmp_path / name).write_bytes(content or spoilt)
+    said = (
+        rf"is not as it was written \({flaw}\); write it anew, or, if it was changed on purpose, "
+    )
+    with pytest.raises(UserError, match=f"{said}remove checksums.json in it"):
         hub.load_params(tmp_path, CONFIG, head=False, seed=0)
 
 
