@@ -16,6 +16,7 @@ from typing import Any
 from mapl_jax import constraints
 from mapl_jax.constraints import registry
 from mapl_jax.data import demo, forms, sources
+from mapl_jax.data.messages import as_text
 from mapl_jax.data.normalize import Pair
 from mapl_jax.data.readers import read_entries
 from mapl_jax.data.records import Tally, collect, iter_pairs
@@ -156,6 +157,9 @@ def propose_instructions(
         >>> mapl_jax.check_instructions(found, "no")
         [False, False]
     """
+    as_text(keeps, "keeps")
+    if breaks is not None:
+        as_text(breaks, "breaks")
     rng = draw.generator(seed, f"{keeps}\n{breaks}", "propose_instructions")
     conditions = [(keeps, True)] + ([] if breaks is None else [(breaks, False)])
     items: list[registry.Item] = []

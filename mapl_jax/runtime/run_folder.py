@@ -266,6 +266,8 @@ def opened(run: str, workdir: str | os.PathLike[str] | None) -> Iterator[RunFold
         workdir: its folder; None for `runs/NAME`.
     """
     place = workdir or f"runs/{run}"
+    if not os.fspath(place).strip():
+        raise UserError(f"the workdir is {os.fspath(place)!r}; give a folder that has a name")
     alone = distributed.process_count() == 1
     with contextlib.ExitStack() as stack:
         if alone:

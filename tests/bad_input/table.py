@@ -122,6 +122,9 @@ PLAIN = [
     ("export", f"{MODEL} --output=out more", "unexpected argument 'more'; options are written"),
     ("export", f"{MODEL} --output=gs://b/x", "mount the bucket as a folder"),
     ("export", "--config=rm", "config"),
+    ("train", "--config=rm:tiny --workdir=/dev/null/x", "/dev/null is a file and no folder"),
+    ("train", "--config=rm:tiny --workdir=/", "/ is not empty and holds no run; choose another"),
+    ("train", "--config=rm:tiny --workdir=~nosuchuser", "~nosuchuser: no such user"),
     ("serve", "", "no model given; set --model=DIR"),
     ("serve", "--model=nope", "no such folder: nope"),
     ("serve", "--model=SHARED/policy", "is a policy, which gives no rewards; give a reward model"),
@@ -212,6 +215,41 @@ FLAGS = [
     ("study", "study", "--config.reward.mesh.fsdp=7", "reward: .*mesh"),
     ("bench", "bench", "--lengths=5", "flag --lengths=5: Non-boolean argument to boolean flag 5$"),
     ("bench", "bench", "--repeats=1001", "--repeats is 1001; it must be a whole number"),
+    ("train", "rm:tiny", "--coordinator=x", "--coordinator is 'x'; give the address of process 0"),
+    ("train", "rm:tiny", "--process_id=0", "--coordinator is ''; give the address of process 0"),
+    ("train", "rm:tiny", "--overrides=", "--overrides=: name a file that ends in .toml, .yaml"),
+    ("train", "rm:tiny", "--overrides=~nosuchuser/x", "~nosuchuser/x: no such user"),
+    ("train", "rm:tiny", "--quiet=maybe", "flag --quiet=maybe: Non-boolean argument to boolean"),
+    ("train", "rm:tiny", "--config.plugins=nope", "no plugin nope; name a module that can be"),
+    ("train", "rm:tiny", "--config.plugins=..", "plugin ..: TypeError"),
+    ("train", "rm:tiny", "--config.data.columns=prompt", "data.columns has 'prompt'; write FIELD"),
+    ("train", "rm:tiny", "--config.data.columns==x", "data.columns has '=x'; write FIELD=COLUMN"),
+    ("train", "rm:tiny", "--config.data.format=nope", "data.format is 'nope'; choose one of"),
+    ("train", "rm:tiny", "--config.data.train=~", "is your home folder; give the file or the fold"),
+    ("train", "rm:tiny", "--config.data.train=/", "lies in the input /; name another place"),
+    ("train", "rm:tiny", "--config.data.train=,", "no such file or folder: ,"),
+    ("train", "rm:tiny", "--config.data.train=x:1.5", "the weight 1.5 is the share of x that is"),
+    ("train", "rm:tiny", "--config.data.train=/etc/passwd", "/etc/passwd holds no data files"),
+    ("train", "rm:tiny", "--config.data.cache=gs://b/c", "gs://b/c is no path, and only runs and"),
+    ("train", "rm:tiny", "--config.tokenizer.template_args=[1]", "must be an object of JSON, not"),
+    ("train", "rm:tiny", '--config.tokenizer.template_args={"a":NaN}', "a number that is not fini"),
+    ("train", "rm:tiny", "--config.tokenizer.template_args=" + "[" * 5000, "nested too deeply"),
+    ("train", "rm:tiny", "--config.model.shape=nope", "no model shape is called 'nope'; choose"),
+    ("train", "rm:tiny", "--config.model.heads=3", "must be a multiple of model.heads .3."),
+    ("train", "rm:tiny", "--config.model.kv_heads=3", "and that of model.kv_heads .3."),
+    ("train", "rm:tiny", "--config.model.path=/", "lies in the input /; name another place"),
+    ("train", "rm:tiny", "--config.train.logger=nope", "train.logger is 'nope'; name any of tens"),
+    ("train", "rm:tiny", "--config.train.best=nope", "train.best: no metric 'nope'; choose one"),
+    ("train", "rm:tiny", "--config.train.callbacks=nope", "train.callbacks: no callback 'nope'"),
+    ("train", "rm:tiny", "--config.train.keep=1", "train.keep must be at least 2, not 1"),
+    ("train", "rm:tiny", "--config.train.patience=3", "set train.best as well, to loss for ex"),
+    ("train", "rm:tiny", "--config.train.optimizer=nope", "train.optimizer is 'nope'; choose one"),
+    ("train", "rm:tiny", "--config.train.trunk=True", "set lora.rank, and lora.layers to the num"),
+    ("train", "rm:tiny", "--config.mesh.context=3", "the mesh .* does not fit"),
+    ("train", "rm:tiny", "--config.mesh.data=-2", "mesh.data is -2; it must be a whole number"),
+    ("train", "rm:tiny", "--config.loss.inter_form=nope", "loss.inter_form is 'nope'; choose one"),
+    ("train", "rm:tiny", "--config.loss.lists=nope", "loss.lists is 'nope'; choose one of pairs"),
+    ("train", "rm:tiny", "--config.synthesis.families=,", "gives 0 families, fewer than k_min"),
     ("train", "rm:tiny", "--lost_after=0", "--lost_after is 0; it must be a whole number"),
     ("train", "rm:tiny", "--num_processes=0", "--num_processes is 0; it must be a whole number"),
     ("train", "rm:tiny", "--process_id=-7", "--process_id is -7; it must be a whole number"),
@@ -425,6 +463,26 @@ def calls():
         ({"lists": float("nan")}, "lists is nan; it must be a finite number"),
     ):
         yield "make_samples", ([PAIR],), values, said
+    for value, said in (("", "is empty"), (" ", "is empty"), ("a\ud800", "surrogate")):
+        yield "propose_instructions", (value,), {}, f"keeps .*{said}"
+        yield "propose_instructions", ("Yes!", value), {}, f"breaks .*{said}"
+    for value in (
+        "",
+        " ",
+        "\0",
+        "rm:nope",
+        ":tiny",
+        "nope",
+        "../rm",
+        "x" * 5000,
+        "~nosuchuser/x.py",
+    ):
+        yield (
+            "load_config",
+            (value,),
+            {},
+            "no config|unknown preset|control cha|no such user|cannot be",
+        )
     for value in (None, 5, b"a", ["b"]):
         yield "propose_instructions", (value,), {}, "keeps is .*; it must be text"
         yield "check_instructions", (["Use no commas."], value), {}, "response is .*; it must be te"

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from mapl_jax import train
-from mapl_jax.runtime import settings
+from mapl_jax.runtime import run_folder, settings
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.training.settings import EvalSettings, RunSettings
@@ -165,3 +165,9 @@ def test_a_path_that_checkpoints_could_not_be_restored_from_is_refused(tmp_path,
     with pytest.raises(UserError, match="takes for a wildcard; choose another --workdir"):
         RunFolder(tmp_path / name).claim(config())
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_has_a_name():
+    said = "the workdir is ' '; give a folder that has a name"
+    with pytest.raises(UserError, match=said), run_folder.opened("run", " "):
+        pass
