@@ -5,6 +5,7 @@ summary.json and eval/after.jsonl. Nothing is loaded or scored anew.
 """
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -151,7 +152,9 @@ def _kept(first: Run, other: Run, seed: int, resamples: int) -> Summary | None:
 def _names(folders: Sequence[str]) -> list[str]:
     """The shortest ends of paths that tell them apart."""
     paths = [Path(x) if is_address(x) else local(x).absolute() for x in folders]
-    twice = [str(folder) for i, folder in enumerate(folders) if paths[i] in paths[:i]]
+    # Through links and `..` as well.
+    places = [str(path) if is_address(path) else os.path.realpath(local(path)) for path in folders]
+    twice = [str(folder) for i, folder in enumerate(folders) if places[i] in places[:i]]
     if twice:
         raise UserError(f"{twice[0] or 'an empty name'} is given twice")
     longest = max(len(path.parts) for path in paths)

@@ -211,6 +211,7 @@ def test_folders_that_hold_no_finished_run_are_named(tmp_path):
     none = folder(tmp_path / "none", scored(5))
     (tmp_path / "none" / "eval" / "after.jsonl").write_text("")
     files.seal(tmp_path / "none" / "eval")
+    (tmp_path / "link").symlink_to(good)
     strange = folder(tmp_path / "strange", scored(5), held_out=5)
     listed = folder(tmp_path / "listed", scored(5), config=[1])
     for other, words in (
@@ -222,6 +223,8 @@ def test_folders_that_hold_no_finished_run_are_named(tmp_path):
         (bad, "is damaged"),
         (none, "holds no scores"),
         (good, "given twice"),
+        (f"{good}/../good", "given twice"),
+        (str(tmp_path / "link"), "given twice"),
     ):
         with pytest.raises(UserError, match=words):
             comparison.compare_runs([good, other], tmp_path / "compare.html")
