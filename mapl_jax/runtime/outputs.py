@@ -83,7 +83,7 @@ def check_file(path: Name, own: Mark, inputs: Iterable[Name] = ()) -> Path:
         Where it lies, all links followed.
     """
     target = _free(path, inputs)
-    if target.is_dir():
+    if target.is_dir() or os.fspath(path).endswith(os.sep):
         raise UserError(f"{path} is a folder; name a file to write")
     if target.exists() and not target.is_file():
         raise UserError(f"{path} is no regular file; name another one to write")
