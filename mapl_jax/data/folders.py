@@ -37,7 +37,7 @@ _OPENED: dict[str, Callable[[IO[bytes]], object]] = {
 }
 COMPRESSED = tuple(_OPENED)
 # Data sets have fewer; a folder that has more is some other place.
-_MOST = 100_000
+MOST = 100_000
 # Files of a folder that are no records and no mistake.
 _BESIDE = (".md", ".txt", ".py", ".html", ".yaml", ".yml", ".lock", ".png", ".svg", ".pdf", "")
 _METADATA = re.compile(
@@ -192,9 +192,9 @@ def _below(folder: Path) -> list[Path]:
     for place, folders, files in os.walk(folder, onerror=_unreadable):
         folders[:] = [name for name in folders if name != "lost+found"]
         found += (Path(place, name) for name in files)
-        if len(found) > _MOST:
+        if len(found) > MOST:
             raise UserError(
-                f"{folder} holds more than {_MOST:,} files; give the file or the folder of the "
+                f"{folder} holds more than {MOST:,} files; give the file or the folder of the "
                 "data in it"
             )
     return sorted(file for file in found if file.is_file())

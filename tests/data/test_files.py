@@ -281,7 +281,7 @@ def test_the_home_folder_and_the_root_are_no_data_sets(tmp_path, monkeypatch):
 
 
 def test_a_folder_of_too_many_files_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(folders, "_MOST", 3)
+    monkeypatch.setattr(folders, "MOST", 3)
     pairs(tmp_path, a_jsonl=1, b_jsonl=1, c_jsonl=1)
     assert len(read_pairs(tmp_path).records) == 3
     (tmp_path / "below").mkdir()
