@@ -241,10 +241,10 @@ def open_newest(directory: str | os.PathLike[str]) -> int:
     chosen = Choice(None, {})
     with distributed.main_process_first():
         if distributed.is_main_process():
-            for at in saved_steps(directory):
-                if (Path(directory) / str(at)).is_symlink():
+            for path in sorted(Path(directory).glob("[0-9]*")):
+                if path.is_symlink():  # wherever it leads to, or nowhere
                     raise UserError(
-                        f"checkpoint {at} in {directory} is a link; put the folder itself there, "
+                        f"checkpoint {path.name} in {directory} is a link; put the folder itself there, "
                         "since a run removes old checkpoints"
                     )
             chosen = choose(directory)

@@ -140,6 +140,15 @@ def test_a_damaged_checkpoint_is_removed_only_where_a_run_goes_on(saved, capsys)
     assert "checkpoint 6 in" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("target", ["4", "nowhere"])
+def test_a_checkpoint_that_is_a_link_is_refused(saved, target):
+    shutil.rmtree(saved / "6")
+    (saved / "6").symlink_to(target)
+    with pytest.raises(UserError, match="checkpoint 6 in .* is a link; put the folder itself ther"):
+        checkpoints.open_newest(saved)
+    assert (saved / "6").is_symlink()
+
+
 def test_a_checkpoint_that_is_not_finite_is_refused_with_its_tensor(tmp_path):
     """As versions could write that did not look at the parameters which a step makes."""
     numbers = {"head": jnp.ones(3), "embed": jnp.asarray([1.0, jnp.nan])}
