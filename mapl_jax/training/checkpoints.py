@@ -244,8 +244,8 @@ def open_newest(directory: str | os.PathLike[str]) -> int:
             for path in sorted(Path(directory).glob("[0-9]*")):
                 if path.is_symlink():  # wherever it leads to, or nowhere
                     raise UserError(
-                        f"checkpoint {path.name} in {directory} is a link; put the folder itself there, "
-                        "since a run removes old checkpoints"
+                        f"checkpoint {path.name} in {directory} is a link; put the folder itself "
+                        "there, since a run removes old checkpoints"
                     )
             chosen = choose(directory)
             if chosen.step and not (Path(directory) / str(chosen.step) / files.SEAL).exists():

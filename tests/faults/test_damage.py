@@ -144,7 +144,7 @@ def test_a_damaged_checkpoint_is_removed_only_where_a_run_goes_on(saved, capsys)
 def test_a_checkpoint_that_is_a_link_is_refused(saved, target):
     shutil.rmtree(saved / "6")
     (saved / "6").symlink_to(target)
-    with pytest.raises(UserError, match="checkpoint 6 in .* is a link; put the folder itself ther"):
+    with pytest.raises(UserError, match=r"checkpoint 6 in .* is a link; put the folder itself"):
         checkpoints.open_newest(saved)
     assert (saved / "6").is_symlink()
 
