@@ -26,6 +26,7 @@ May import: constraints.families, constraints.families.wordings, constraints.tex
 from collections.abc import Sequence
 
 from mapl_jax.constraints.amounts import AT_LEAST, LESS_THAN, RELATIONS, Random
+from mapl_jax.constraints.base import Sides
 from mapl_jax.constraints.ifeval import verdict
 from mapl_jax.constraints.pool import Pool
 from mapl_jax.constraints.reading import parse, read
@@ -36,10 +37,11 @@ from mapl_jax.constraints.registry import (
     clash,
     conflict,
     consistent,
+    family_of,
     group,
     ids,
-    is_drawn,
     is_natural,
+    known,
     margin,
     propose,
     redundant,
@@ -49,7 +51,7 @@ from mapl_jax.constraints.registry import (
     unregister,
     validate,
 )
-from mapl_jax.constraints.requests import COARSE, FINE, FINEST, Request, unasked
+from mapl_jax.constraints.requests import COARSE, FINE, FINEST, Request, unasked, unasked_of
 
 __all__: Sequence[str] = (
     "AT_LEAST",
@@ -62,15 +64,17 @@ __all__: Sequence[str] = (
     "Pool",
     "Random",
     "Request",
+    "Sides",
     "asked",
     "check",
     "clash",
     "conflict",
     "consistent",
+    "family_of",
     "group",
     "ids",
-    "is_drawn",
     "is_natural",
+    "known",
     "margin",
     "parse",
     "propose",
@@ -80,6 +84,7 @@ __all__: Sequence[str] = (
     "register",
     "render",
     "unasked",
+    "unasked_of",
     "unregister",
     "validate",
     "verdict",

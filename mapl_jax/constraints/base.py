@@ -102,6 +102,36 @@ def in_english(text: Text) -> bool:
     return text.english
 
 
+class Sides:
+    """Texts that are to keep a constraint, and texts that are to break it.
+
+    Attributes:
+        kept: the former.
+        broken: the latter.
+        prompt: what they answer, if that is known.
+    """
+
+    def __init__(self, conditions: Conditions, prompt: str | None = None):
+        """From responses, each with whether it is to keep the constraint."""
+        self.kept = tuple(view(response) for response, wanted in conditions if wanted)
+        self.broken = tuple(view(response) for response, wanted in conditions if not wanted)
+        self.prompt = None if prompt is None else view(prompt)
+        self._fitting: dict[Family, bool] = {}
+
+    def suit(self, family: "Family") -> bool:
+        """Whether a family may part them; looked at once, however often one is drawn for them."""
+        if family not in self._fitting:
+            self._fitting[family] = self._suit(family)
+        return self._fitting[family]
+
+    def _suit(self, family: "Family") -> bool:
+        for one in self.kept:
+            for other in self.broken:
+                if not family.parts(one, other):
+                    return False
+        return family.suits is everywhere or all(map(family.suits, (*self.kept, *self.broken)))
+
+
 class Options(TypedDict, total=False):
     """What every family may be given; see `Family`."""
 
@@ -222,22 +252,12 @@ class Family:
             if isinstance(each, Number)
         )
 
-    def propose(
-        self, conditions: Conditions, rng: np.random.Generator, prompt: str | None = None
-    ) -> Params | None:
-        """Parameters that give each response its wanted verdict, or None."""
-        kept: list[Text] = []
-        broken: list[Text] = []
-        for response, wanted in conditions:
-            (kept if wanted else broken).append(view(response))
-        for one in kept:
-            for other in broken:
-                if not self.parts(one, other):
-                    return None
-        if self.suits is not everywhere and not all(map(self.suits, (*kept, *broken))):
+    def propose(self, sides: Sides, rng: np.random.Generator) -> Params | None:
+        """Parameters that give each text its wanted verdict, or None."""
+        if not sides.suit(self):
             return None
-        asked = None if prompt is None else view(prompt)
-        params = self.derive_for(asked, kept, broken, rng)
+        kept, broken = sides.kept, sides.broken
+        params = self.derive_for(sides.prompt, kept, broken, rng)
         return params if params is not None and self.fits(params, kept, broken) else None
 
     def fits(self, params: Params, kept: Sequence[Text], broken: Sequence[Text]) -> bool:

@@ -1,18 +1,14 @@
-"""Instructions to choose from for one prompt, no two of which conflict."""
+"""How common it is among the responses of a data set to keep a constraint."""
 
 import math
 from collections import Counter
 from collections.abc import Sequence
 
-from mapl_jax.constraints.base import Family
-from mapl_jax.constraints.parameters import Params
-from mapl_jax.constraints.registry import family_of
+from mapl_jax.constraints.registry import Asked
 from mapl_jax.constraints.shapes import Statistic
 from mapl_jax.constraints.text.statistics import Text
 
 _ENOUGH = 48
-
-
 _EMPTY = Text("")
 
 
@@ -21,29 +17,11 @@ class Pool:
 
     def __init__(self, responses: Sequence[str]):
         self._texts = [Text(response) for response in responses]
-        self._known: dict[object, bool] = {}
         self._values: dict[str, Counter[object]] = {}
         self._holders: dict[str, list[int]] = {}
         for place, text in enumerate(self._texts):
             for word in text.word_counts:
                 self._holders.setdefault(word, []).append(place)
-
-    def share_within(self, id: str, params: Params, low: float, high: float) -> bool:
-        """Whether at least `low` and at most `high` of the responses keep a constraint.
-
-        Where the first 48 all keep it, or all break it, the others are not asked. A constraint on
-        words is asked of those that hold one.
-
-        Raises:
-            ValueError: unknown id or bad parameters.
-        """
-        names = (tuple(v) if isinstance(v, list) else v for v in params.values())
-        key = (id, low, high, *params, *names)
-        if key not in self._known:
-            if len(self._known) >= 100_000:
-                self._known.clear()
-            self._known[key] = self._count(family_of(id), params, low, high)
-        return self._known[key]
 
     def _values_of(self, family: Statistic) -> Counter[object]:
         """How many of the responses have each value of the family's statistic."""
@@ -51,9 +29,13 @@ class Pool:
             self._values[family.id] = Counter(map(family.value, self._texts))
         return self._values[family.id]
 
-    def _count(self, family: Family, params: Params, low: float, high: float) -> bool:
-        family.validate(params)
-        total = len(self._texts)
+    def share_within(self, one: Asked, low: float, high: float) -> bool:
+        """Whether at least `low` and at most `high` of the responses keep a constraint.
+
+        Where the first 48 all keep it, or all break it, the others are not asked. A constraint on
+        words is asked of those that hold one.
+        """
+        family, params, total = one.family, one.params, len(self._texts)
         kept_needed, broken_needed = math.ceil(low * total), math.ceil((1 - high) * total)
         words = family.about(params)
         kept = broken = 0

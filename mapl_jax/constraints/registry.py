@@ -10,7 +10,7 @@ import numpy as np
 
 from mapl_jax.constraints import conflicts, redundancy
 from mapl_jax.constraints.amounts import Random
-from mapl_jax.constraints.base import Conditions, Demands, Family
+from mapl_jax.constraints.base import Conditions, Demands, Family, Sides
 from mapl_jax.constraints.families import (
     case,
     combination,
@@ -28,7 +28,7 @@ from mapl_jax.constraints.families import (
 )
 from mapl_jax.constraints.families.wordings import FORMS
 from mapl_jax.constraints.forms import Form
-from mapl_jax.constraints.parameters import Params
+from mapl_jax.constraints.parameters import Params, Value
 from mapl_jax.constraints.templates import Template
 from mapl_jax.constraints.text.kept import kept
 from mapl_jax.constraints.text.statistics import view
@@ -154,7 +154,7 @@ def propose(
     Raises:
         ValueError: unknown id.
     """
-    return family_of(id).propose(conditions, rng, prompt)
+    return family_of(id).propose(Sides(conditions, prompt), rng)
 
 
 def is_natural(id: str, params: Params) -> bool:
@@ -164,15 +164,6 @@ def is_natural(id: str, params: Params) -> bool:
         ValueError: unknown id.
     """
     return family_of(id).is_natural(params)
-
-
-def is_drawn(id: str) -> bool:
-    """Whether `propose` may give other parameters another time.
-
-    Raises:
-        ValueError: unknown id.
-    """
-    return family_of(id).drawn
 
 
 def render(
@@ -197,13 +188,18 @@ def render(
     return family_of(id).render(params, rng, held_out=held_out, terse=terse, answer=answer)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Asked:
-    """A constraint, and what keeping it demands of a text."""
+    """A constraint, and what keeping it demands of a text; there is one of each (`known`)."""
 
     family: Family
     params: Params
     demands: Demands
+
+    @kept
+    def natural(self) -> bool:
+        """Whether its number, if it has one, is one that people would choose."""
+        return self.family.is_natural(self.params)
 
     @kept
     def touches(self) -> frozenset[str] | None:
@@ -224,9 +220,22 @@ def asked(id: str, params: Params) -> Asked:
     """
     family = family_of(id)
     family.validate(params)
+    return known(family, params)
+
+
+def known(family: Family, params: Params) -> Asked:
+    """The same of parameters that are known to be the family's: those that it proposed."""
+    values = (tuple(it) if isinstance(it, list) else it for it in params.values())
+    return _known(family, tuple(zip(params, values, strict=True)))
+
+
+@functools.lru_cache(maxsize=8192)
+def _known(family: Family, items: tuple[tuple[str, Value | tuple[str, ...]], ...]) -> Asked:
+    params = {name: list(it) if isinstance(it, tuple) else it for name, it in items}
     return Asked(family, params, family.demands(params))
 
 
+@functools.lru_cache(maxsize=8192)
 def clash(a: Asked, b: Asked) -> str | None:
     """Why no sensible answer keeps both constraints; None if nothing speaks against it."""
     if a.family.id == b.family.id:
@@ -241,6 +250,7 @@ def clash(a: Asked, b: Asked) -> str | None:
     return conflicts.demands(a.demands, b.demands)
 
 
+@functools.lru_cache(maxsize=8192)
 def redundant(a: Asked, b: Asked) -> str | None:
     """Why one of two constraints has nothing to add to the other; None if both have a say."""
     if not a.topics.isdisjoint(b.topics):

@@ -15,7 +15,7 @@ from mapl_jax.constraints import request_words as said
 from mapl_jax.constraints.amounts import LESS_THAN
 from mapl_jax.constraints.base import Bounds, Demands
 from mapl_jax.constraints.parameters import Params
-from mapl_jax.constraints.registry import family_of
+from mapl_jax.constraints.registry import Asked, family_of, known
 from mapl_jax.constraints.text.kept import kept
 from mapl_jax.constraints.text.statistics import view
 from mapl_jax.constraints.text.words import AnyCase, root
@@ -306,8 +306,16 @@ def unasked(id: str, params: Params, request: Request, taste: int = FINE) -> str
     Raises:
         ValueError: unknown id.
     """
-    demands = family_of(id).demands(params)
-    reason = request.unasked(demands, taste)
-    if reason is None and taste > FINE and not request.suits(id, params, demands):
+    return unasked_of(known(family_of(id), params), request, taste)
+
+
+def unasked_of(one: Asked, request: Request, taste: int) -> str | None:
+    """The same of a constraint that is made ready."""
+    reason = request.unasked(one.demands, taste)
+    if (
+        reason is None
+        and taste > FINE
+        and not request.suits(one.family.id, one.params, one.demands)
+    ):
         return "few would ask for it there"
     return reason

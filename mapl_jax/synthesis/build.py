@@ -112,8 +112,8 @@ def learn(pairs: Sequence[Pair], settings: Settings) -> Corpus:
 
     def arguments(pair: Pair, corpus: Corpus) -> list[Arguments | None]:
         draw, _ = _start(pair, settings, "reference", corpus)
-        responses = pair["chosen"], pair["rejected"]
-        return [inter.opposed(family, *responses, draw) for family in draw.families]
+        forth, back = inter.sides(pair["chosen"], pair["rejected"], draw)
+        return [inter.opposed(family, forth, back, draw) for family in draw.families]
 
     return learn_corpus(pairs, settings, arguments)
 

@@ -33,8 +33,8 @@ from mapl_jax.data.samples import Params
 from mapl_jax.synthesis.placement import request_of
 from mapl_jax.synthesis.settings import Settings
 
-Arguments = tuple[Params, Params]  # of one family, for the two prompts that are set side by side
-_Asked = tuple[constraints.Asked, ...]
+# Of one family, for the two prompts that are set side by side.
+Arguments = tuple[constraints.Asked, constraints.Asked]
 
 RESPONSES = 128  # that shares are measured on; a share of 5 % is then known to 2 points
 _PRIOR = 20  # pairs assumed of either direction, so that a handful of pairs decides nothing
@@ -91,8 +91,14 @@ class Corpus:
     max_share: float = 1.0
 
     @functools.cached_property
-    def _pool(self) -> constraints.Pool:
-        return constraints.Pool(self.responses)
+    def _share_within(self) -> Callable[[constraints.Asked], bool]:
+        pool = constraints.Pool(self.responses)
+
+        def share_within(one: constraints.Asked) -> bool:
+            low = self.min_share_named if names_words(one.params) else self.min_share
+            return pool.share_within(one, low, self.max_share)
+
+        return functools.lru_cache(maxsize=65536)(share_within)
 
     @functools.cached_property
     def _weights_of(self) -> Callable[[tuple[str, ...]], np.ndarray]:
@@ -100,12 +106,9 @@ class Corpus:
             lambda families: np.array([self.weights.get(family, 1.0) for family in families])
         )
 
-    def informative(self, family: str, params: Params) -> bool:
+    def informative(self, one: constraints.Asked) -> bool:
         """Whether enough responses keep the instruction, and enough break it."""
-        if not self.responses:
-            return True
-        low = self.min_share_named if names_words(params) else self.min_share
-        return self._pool.share_within(family, params, low, self.max_share)
+        return self._share_within(one) if self.responses else True
 
     def order(self, families: Sequence[str], rng: np.random.Generator) -> list[str]:
         """Families in a random order, those of more weight sooner (Efraimidis and Spirakis)."""
@@ -114,7 +117,7 @@ class Corpus:
 
     def takes(self, family: str, arguments: Arguments, rng: np.random.Generator) -> bool:
         """Draws whether arguments that lean to one side are taken."""
-        side = lean(*arguments)
+        side = lean(*(one.params for one in arguments))
         if side == 0 or family not in self.keep:
             return True
         return bool(rng.random() < self.keep[family][side > 0])
@@ -203,20 +206,15 @@ def learn_corpus(
         min_share_named=settings.min_share_named,
         max_share=settings.max_share,
     )
-    asked: list[list[_Asked | None]] = []
+    seen: list[Sequence[Arguments | None]] = []
     leans = np.full((len(pairs), len(families)), np.nan)
     for row, pair in enumerate(pairs):
         drawn = draw(pair, bare)
         for column, arguments in enumerate(drawn):
             if arguments is not None:
-                leans[row, column] = lean(*arguments)
+                leans[row, column] = lean(*(one.params for one in arguments))
         if row < _SEEN:
-            asked.append(
-                [
-                    two and tuple(constraints.asked(family, params) for params in two)
-                    for family, two in zip(families, drawn, strict=True)
-                ]
-            )
+            seen.append(drawn)
     less, more = (_PRIOR + (leans == side).sum(0) for side in (-1, 1))
     chances = np.stack([np.minimum(1.0, more / less), np.minimum(1.0, less / more)], 1)
     fits = np.where(leans == 0, 1.0, np.where(leans < 0, chances[:, 0], chances[:, 1]))
@@ -226,14 +224,14 @@ def learn_corpus(
         for family, (low, high) in zip(families, chances, strict=True)
     }
     asks = np.array([request_of(pair["prompt"]).asks for pair in pairs])
-    weights = _even_weights(fits, _apart(asked), asks, settings)
+    weights = _even_weights(fits, _apart(seen), asks, settings)
     return dataclasses.replace(bare, weights=dict(zip(families, weights, strict=True)), keep=keep)
 
 
-def _apart(asked: Sequence[Sequence[_Asked | None]]) -> np.ndarray:
+def _apart(seen: Sequence[Sequence[Arguments | None]]) -> np.ndarray:
     """How often two families that fit a pair stand in no prompt together [families, families]."""
-    both, apart = np.zeros((2, len(asked[0]), len(asked[0])))
-    for of_pair in asked:
+    both, apart = np.zeros((2, len(seen[0]), len(seen[0])))
+    for of_pair in seen:
         fitting = [(place, sides) for place, sides in enumerate(of_pair) if sides]
         for (one, ones), (other, others) in itertools.combinations(fitting, 2):
             both[one, other] += 1

@@ -39,6 +39,8 @@ class Draw:
         request: what the responses answer, if that is known.
         taste: how much speaks against an instruction (`constraints.unasked`).
         refused: families whose arguments said nothing, once for every time.
+        unasked: whether nobody asks for an instruction with the request, by taste: the same comes
+            up again where too few have come about.
     """
 
     families: Sequence[str]
@@ -47,32 +49,43 @@ class Draw:
     request: constraints.Request | None = None
     taste: int = constraints.FINEST
     refused: list[str] = dataclasses.field(default_factory=list)
+    unasked: dict[tuple[constraints.Asked, int], bool] = dataclasses.field(default_factory=dict)
 
-    def contrast(self, family: str, kept_by: str, broken_by: str) -> Params | None:
-        """Parameters that one response keeps and the other breaks, or None if there are none."""
-        return self.params(family, ((kept_by, True), (broken_by, False)))
+    def sides(self, *promises: tuple[str, bool]) -> constraints.Sides:
+        """Responses, each with whether it is to keep what is drawn for them."""
+        return constraints.Sides(promises, None if self.request is None else self.request.said)
 
-    def params(self, family: str, promises: Sequence[tuple[str, bool]]) -> Params | None:
-        """Parameters that give each response its verdict, or None if there are none.
+    def instruction(self, id: str, sides: constraints.Sides) -> constraints.Asked | None:
+        """An instruction that gives each response its verdict, or None if there is none.
 
-        There are none with a number that nobody would choose. Those that nobody would ask for with
+        There is none with a number that nobody would choose. Those that nobody would ask for with
         the request, or that say nothing of responses in general (`Corpus.informative`), are drawn
         anew twice.
         """
-        said = None if self.request is None else self.request.said
-        drawn = constraints.is_drawn(family)
-        for _ in range(_TRIES if drawn else 1):
-            params = constraints.propose(family, promises, self.rng, said)
-            if params is None or not constraints.is_natural(family, params):
+        family = constraints.family_of(id)
+        if not sides.suit(family):
+            return None
+        for _ in range(_TRIES if family.drawn else 1):
+            params = family.propose(sides, self.rng)
+            if params is None:
                 return None
-            if self.request is not None and constraints.unasked(
-                family, params, self.request, self.taste
-            ):
+            one = constraints.known(family, params)
+            if not one.natural:
+                return None
+            if self._is_unasked(one):
                 continue
-            if self.corpus.informative(family, params):
-                return params
-            self.refused.extend([family] * (1 if drawn else _TRIES))
+            if self.corpus.informative(one):
+                return one
+            self.refused.extend([id] * (1 if family.drawn else _TRIES))
         return None
+
+    def _is_unasked(self, one: constraints.Asked) -> bool:
+        if self.request is None:
+            return False
+        key = (one, self.taste)
+        if key not in self.unasked:
+            self.unasked[key] = constraints.unasked_of(one, self.request, self.taste) is not None
+        return self.unasked[key]
 
     def twins(self, k: int, propose: Callable[[str, bool], Arguments | None]) -> Twins:
         """Draws up to k families and for each two sets of arguments, one for either twin.
@@ -84,26 +97,24 @@ class Draw:
         Returns:
             Two lists with the same families in the same order, each free of conflicts.
         """
-        twins: Twins = ([], [])
         taken: tuple[list[constraints.Asked], list[constraints.Asked]] = ([], [])
         for family in self.corpus.order(self.families, self.rng):
-            if len(twins[0]) == k:
+            if len(taken[0]) == k:
                 break
-            arguments = propose(family, not twins[0])
+            arguments = propose(family, not taken[0])
             if arguments is None:
                 continue
-            asked = [constraints.asked(family, params) for params in arguments]
             if any(
                 constraints.clash(one, other) or constraints.redundant(one, other)
-                for one, others in zip(asked, taken, strict=True)
+                for one, others in zip(arguments, taken, strict=True)
                 for other in others
             ) or any(
                 constraints.redundant_together([*others, one])
-                for one, others in zip(asked, taken, strict=True)
+                for one, others in zip(arguments, taken, strict=True)
             ):
                 continue
-            for params, one, twin, others in zip(arguments, asked, twins, taken, strict=True):
-                twin.append((family, params))
+            for one, others in zip(arguments, taken, strict=True):
                 others.append(one)
-        order = self.rng.permutation(len(twins[0]))
-        return [twins[0][place] for place in order], [twins[1][place] for place in order]
+        order = self.rng.permutation(len(taken[0])).tolist()
+        first, second = ([(each[at].family.id, each[at].params) for at in order] for each in taken)
+        return first, second

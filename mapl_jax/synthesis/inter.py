@@ -11,6 +11,7 @@ form follows its abstract and arXiv 2502.00814, appendix E.2. The loss can be to
 import dataclasses
 
 from mapl_jax import constraints
+from mapl_jax.constraints import Sides
 from mapl_jax.data.samples import Comparison, comparison
 from mapl_jax.synthesis.corpus import Arguments
 from mapl_jax.synthesis.draw import Draw, Twins
@@ -30,12 +31,14 @@ def instructions(chosen: str, rejected: str, k: int, draw: Draw, least: int = 0)
     more frequent side are taken, too; where none does, one that few would ask for with the request.
     """
 
+    forth, back = sides(chosen, rejected, draw)
+
     def attempt(count: int, taste: int, any_side: bool = False) -> Twins:
         """Draws up to so many; on any side, or on none more often than on the other."""
         of_taste = dataclasses.replace(draw, taste=taste)
 
         def propose(family: str, _: bool) -> Arguments | None:
-            arguments = opposed(family, chosen, rejected, of_taste)
+            arguments = opposed(family, forth, back, of_taste)
             if arguments is None or any_side or draw.corpus.takes(family, arguments, draw.rng):
                 return arguments
             return None
@@ -50,12 +53,19 @@ def instructions(chosen: str, rejected: str, k: int, draw: Draw, least: int = 0)
     return twins if twins[0] else attempt(1, constraints.COARSE, any_side=True)
 
 
-def opposed(family: str, chosen: str, rejected: str, draw: Draw) -> Arguments | None:
+def sides(chosen: str, rejected: str, draw: Draw) -> tuple[Sides, Sides]:
+    """Those of x', which the chosen response keeps and the rejected one breaks, and of x''."""
+    forth = draw.sides((chosen, True), (rejected, False))
+    back = draw.sides((rejected, True), (chosen, False))
+    return forth, back
+
+
+def opposed(family: str, forth: Sides, back: Sides, draw: Draw) -> Arguments | None:
     """Arguments that the chosen response alone keeps, and those that the rejected alone keeps."""
-    first = draw.contrast(family, chosen, rejected)
+    first = draw.instruction(family, forth)
     if first is None:
         return None
-    second = draw.contrast(family, rejected, chosen)
+    second = draw.instruction(family, back)
     return None if second is None else (first, second)
 
 

@@ -14,7 +14,8 @@ import dataclasses
 
 from mapl_jax import constraints
 from mapl_jax.data import samples
-from mapl_jax.data.samples import Comparison, Params
+from mapl_jax.data.samples import Comparison
+from mapl_jax.synthesis import inter
 from mapl_jax.synthesis.corpus import Arguments
 from mapl_jax.synthesis.draw import BrokenPromise, Draw, Twins
 
@@ -30,26 +31,28 @@ def instructions(response: str, partner: str, k: int, draw: Draw) -> Twins:
     rng = draw.rng
     all_kept = bool(rng.random() < 0.5)
     fine = dataclasses.replace(draw, taste=constraints.FINE)
+    own, other = inter.sides(response, partner, draw)
 
-    def contrast(family: str, kept_by: str, broken_by: str) -> Params | None:
-        params = fine.contrast(family, kept_by, broken_by)
-        if params is not None and not constraints.check(family, params, kept_by):
-            raise BrokenPromise(f"{family} {params} was to be kept by: {kept_by}")
-        return params
+    def contrast(family: str, sides: constraints.Sides) -> constraints.Asked | None:
+        one = fine.instruction(family, sides)
+        (text,) = sides.kept
+        if one is not None and one.family.measure(one.params, text) < 0:
+            raise BrokenPromise(f"{family} {one.params} was to be kept by: {text.raw}")
+        return one
 
     def propose(family: str, is_first: bool) -> Arguments | None:
-        kept = contrast(family, response, partner)
-        broken = contrast(family, partner, response) if kept is not None else None
+        kept = contrast(family, own)
+        broken = contrast(family, other) if kept is not None else None
         if kept is None or broken is None:
             return None
         if is_first or rng.random() < 0.5:
             return kept, broken
         # The mixed prompt agrees with the other here, so its arguments are drawn once more.
         if all_kept:
-            again = contrast(family, response, partner)
-            return (kept, broken) if again in (None, kept) else (kept, again)
-        again = contrast(family, partner, response)
-        return (kept, broken) if again in (None, broken) else (again, broken)
+            again = contrast(family, own)
+            return (kept, broken) if again is None or again.params == kept.params else (kept, again)
+        again = contrast(family, other)
+        return (kept, broken) if again is None or again.params == broken.params else (again, broken)
 
     return draw.twins(k, propose)
 

@@ -16,10 +16,12 @@ from mapl_jax.synthesis.draw import Draw, Item
 def instructions(chosen: str, rejected: str, k: int, draw: Draw) -> list[Item]:
     """Instructions of x_o, each kept by both responses or broken by both."""
 
+    both = {kept: draw.sides((chosen, kept), (rejected, kept)) for kept in (False, True)}
+
     def propose(family: str, _: bool) -> Arguments | None:
         kept = bool(draw.rng.random() < 0.5)
-        params = draw.params(family, ((chosen, kept), (rejected, kept)))
-        return None if params is None else (params, params)
+        one = draw.instruction(family, both[kept])
+        return None if one is None else (one, one)
 
     return draw.twins(k, propose)[0]
 

@@ -9,10 +9,11 @@ The output folder holds all shards or none, and a run that was stopped goes on w
 are missing. The folder is sealed at the end: one without a seal was never finished.
 """
 
+import gc
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -198,11 +199,20 @@ def make_samples(
     total, size = plan["pairs"], cut.shard_size
     done = total - sum(min(size, total - shard.index * size) for shard in missing)
     progress(done, total)
-    for made in run(missing):
+    for made in _frozen(run(missing)):
         done += made
         progress(done, total)
     summary = _publish(cut.folder, shards, source or Tally(total), plan, began, report)
     return {**summary, "made": True}
+
+
+def _frozen(made: Iterator[int]) -> Iterator[int]:
+    """What is read and learnt by now stays: collections of garbage need not look through it."""
+    gc.freeze()
+    try:
+        yield from made
+    finally:
+        gc.unfreeze()
 
 
 def summary_of(folder: Path) -> Summary | None:

@@ -67,26 +67,36 @@ def test_a_reference_survives_the_way_to_disk_and_back():
 def test_without_pairs_nothing_is_known_and_nothing_is_dropped():
     known = learn([], Settings())
     assert known == Corpus()
-    assert known.informative("punctuation:no_comma", {})
+    assert known.informative(constraints.asked("punctuation:no_comma", {}))
 
 
 def test_what_nearly_all_or_nearly_none_keep_says_nothing():
     responses = tuple(f"Answer {number}." for number in range(50))
     known = Corpus(responses, min_share=0.05, max_share=0.95)
     words = {"relation": "at least"}
-    assert not known.informative("length_constraints:number_words", words | {"num_words": 1})
-    assert not known.informative("length_constraints:number_words", words | {"num_words": 9})
+    assert not known.informative(
+        constraints.asked("length_constraints:number_words", words | {"num_words": 1})
+    )
+    assert not known.informative(
+        constraints.asked("length_constraints:number_words", words | {"num_words": 9})
+    )
     longer = [text for answer in responses for text in (answer, "so many more words here")]
     mixed = Corpus(tuple(longer), min_share=0.05, max_share=0.95)
-    assert mixed.informative("length_constraints:number_words", words | {"num_words": 4})
+    assert mixed.informative(
+        constraints.asked("length_constraints:number_words", words | {"num_words": 4})
+    )
 
 
 def test_words_of_the_response_may_be_rare_but_not_missing_everywhere_by_nature():
     known = Corpus(tuple(f"Answer {n}." for n in range(50)), min_share=0.05, max_share=0.95)
-    assert known.informative("keywords:existence", {"keywords": ["gargoyle"]})
-    assert not known.informative("keywords:forbidden_words", {"forbidden_words": ["gargoyle"]})
+    assert known.informative(constraints.asked("keywords:existence", {"keywords": ["gargoyle"]}))
+    assert not known.informative(
+        constraints.asked("keywords:forbidden_words", {"forbidden_words": ["gargoyle"]})
+    )
     strict = Corpus(known.responses, min_share=0.05, min_share_named=0.05, max_share=0.95)
-    assert not strict.informative("keywords:existence", {"keywords": ["gargoyle"]})
+    assert not strict.informative(
+        constraints.asked("keywords:existence", {"keywords": ["gargoyle"]})
+    )
 
 
 def test_a_share_asked_of_the_holders_of_a_word_is_that_of_all_responses():
@@ -104,7 +114,9 @@ def test_a_share_asked_of_the_holders_of_a_word_is_that_of_all_responses():
                 kept, broken = round(share * total), round((1 - share) * total)
                 expected = math.ceil(low * total) <= kept
                 expected &= math.ceil((1 - high) * total) <= broken
-                assert pool.share_within(family, params, low, high) == expected, (family, params)
+                assert (
+                    pool.share_within(constraints.asked(family, params), low, high) == expected
+                ), (family, params)
                 said.add(expected)
     assert said == {True, False}
 
