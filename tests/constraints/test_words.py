@@ -5,7 +5,10 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mapl_jax.constraints.families import content
 from mapl_jax.constraints.text import markdown, words
+from mapl_jax.constraints.text.statistics import Text
+from mapl_jax.constraints.text.words import AnyCase
 
 
 @settings(deadline=None, derandomize=True, max_examples=300)
@@ -65,3 +68,23 @@ def test_code_is_no_prose_and_a_fence_may_stay_open():
     kinds = [line.kind for line in markdown.lines("a\n```py\n# b\n\n```\nc\n~~~\nd")]
     plain, fence, code = markdown.PLAIN, markdown.FENCE, markdown.CODE
     assert kinds == [plain, fence, code, code, fence, plain, fence, code]
+
+
+NEEDING = [it for it in vars(content).values() if isinstance(it, AnyCase) and it.needs]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *"_but_ **So** `must` b[ut](x) bu~~t ~~Very~~ BUT e.g. need\tto".split(),
+        'I think "just" so.',
+        "On the other hand, we\u2019d need to. For example: http://x.io/should",
+        "In my opinion_ it may\nbe; I would really suggest it, as such.",
+        "Nothing of the kind.",
+    ],
+)
+def test_a_text_is_left_unsearched_only_where_nothing_would_be_found(text):
+    read = Text(text)
+    for pattern in NEEDING:
+        for view in (read.raw, read.marked, read.prose):
+            assert content.says(read, pattern, view) == pattern.found(view), pattern.pattern

@@ -32,10 +32,11 @@ class Case(Family):
 
     def measure(self, params: Params, text: Text) -> float:
         """+1 or -1."""
-        found = any(map(self.other, text.raw))
-        if NEGATION.of(params):
-            return 1.0 if found else -1.0
-        return 1.0 if not found and text.raw.lower() != text.raw.upper() and text.english else -1.0
+        if self not in text.values:
+            found = any(map(self.other, text.raw))
+            lettered = text.raw.lower() != text.raw.upper()
+            text.values[self] = not found and lettered and text.english, found
+        return 1.0 if text.values[self][NEGATION.of(params)] else -1.0
 
     def derive(self, kept, broken, rng):
         """The form that fits."""

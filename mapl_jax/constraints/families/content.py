@@ -30,33 +30,47 @@ _BEFORE_ROMAN = frozenset(
     "war part chapter section type phase title volume act level class stage book figure elizabeth "
     "henry charles william james george edward richard napoleon step grade unit".split()
 )
+
+
+def _words(words: str) -> AnyCase:
+    """A pattern that is found where one of some words is."""
+    return AnyCase(rf"\b(?:{'|'.join(words.split())})\b", words)
+
+
 _CONTRACTION = AnyCase(
     r"\b(?:[a-z]+n['\u2019]t|(?:i|you|he|she|it|we|they|that|there|who|what)['\u2019](?:m|re|ve|ll|d)"
     r"|(?:it|that|he|she|what|there|here|let|who|where|how)['\u2019]s)\b"
 )
 _APOSTROPHE = AnyCase(r"\w['\u2019]\w|['\u2019](?:s|t|ll|em|cause|til)\b")
 # Without an apostrophe they are contractions to some.
-_INFORMAL = AnyCase(r"\b(?:gonna|wanna|gotta|dont|cant|im|ive|youre|thats)\b")
+_INFORMAL = _words("gonna wanna gotta dont cant im ive youre thats")
 # What the sentence names, and what some count as well.
-_FILLER = AnyCase(r"\b(?:very|really|just|actually)\b")
-_FILLERS = AnyCase(
-    rf"{_FILLER.pattern}|\b(?:quite|pretty|basically|literally|totally|simply|super|so)\b"
+_FILLER = _words("very really just actually")
+_FILLERS = _words(
+    "very really just actually quite pretty basically literally totally simply super so"
 )
-_OPINION = AnyCase(r"\bi (?:think|believe)\b|\bin my opinion\b")
+_OPINION = AnyCase(r"\bi (?:think|believe)\b|\bin my opinion\b", "think believe opinion")
 _OPINIONS = AnyCase(
     r"\bi(?:['\u2019]d| would)? (?:\w+ )?(?:think|believe|feel|guess|suppose|say|recommend|suggest"
-    r"|prefer|like|love|hope|find|agree)\b|\bmy (?:\w+ )?(?:opinion|view|favorite|guess|advice)\b"
+    r"|prefer|like|love|hope|find|agree)\b|\bmy (?:\w+ )?(?:opinion|view|favorite|guess|advice)\b",
+    "i my",
 )
-_CONTRAST = AnyCase(r"\b(?:but|however|although)\b")
+_CONTRAST = _words("but however although")
 _CONTRASTS = AnyCase(
-    rf"{_CONTRAST.pattern}|\b(?:though|yet|while|whereas|despite|nevertheless|on the other hand)\b"
+    rf"{_CONTRAST.pattern}|\b(?:though|yet|while|whereas|despite|nevertheless|on the other hand)\b",
+    "but however although though yet while whereas despite nevertheless hand",
 )
-_DUTY = AnyCase(r"\b(?:should|must|need to)\b")
-_DUTIES = AnyCase(rf"{_DUTY.pattern}|\b(?:have to|has to|needs? to|ought|shouldn|mustn)\b")
-_HEDGE = AnyCase(r"\b(?:maybe|perhaps|probably|possibly|might)\b")
-_HEDGES = AnyCase(rf"{_HEDGE.pattern}|\b(?:may|probable|possible)\b")
-_EXAMPLE = AnyCase(r"\b(?:for example|for instance|such as)\b")
-_EXAMPLES = AnyCase(rf"{_EXAMPLE.pattern}|\be\.?g\b|\bexamples?\b")
+_DUTY = AnyCase(r"\b(?:should|must|need to)\b", "should must need")
+_DUTIES = AnyCase(
+    rf"{_DUTY.pattern}|\b(?:have to|has to|needs? to|ought|shouldn|mustn)\b",
+    "should must need needs have has ought shouldn mustn",
+)
+_HEDGE = _words("maybe perhaps probably possibly might")
+_HEDGES = _words("maybe perhaps probably possibly might may probable possible")
+_EXAMPLE = AnyCase(r"\b(?:for example|for instance|such as)\b", "example instance such")
+_EXAMPLES = AnyCase(
+    rf"{_EXAMPLE.pattern}|\be\.?g\b|\bexamples?\b", "example examples instance such e eg"
+)
 _MONTHS = "january february april june july september october november december".split()
 # Written small, these are other words.
 _MONTH = re.compile(r"\b(?:March|August|MARCH|AUGUST)\b")
@@ -103,6 +117,11 @@ def _markers(text: Text) -> Sequence[str]:
     return [name for name, marker in _MARKERS.items() if marker.search(text.visible)]
 
 
+def says(text: Text, pattern: AnyCase, view: str) -> bool:
+    """Whether a view of a text holds a pattern; most texts lack the words for it."""
+    return not (pattern.needs and text.lacks(pattern.needs)) and pattern.found(view)
+
+
 def _any_word(words: Sequence[str]):
     return lambda text: any(word in text.spoken for word in words)
 
@@ -137,6 +156,13 @@ def _months(text: Text) -> bool:
     )
 
 
+def _may_date(text: Text) -> bool:
+    """Whether it may hold a date; most texts do not, which is told at once."""
+    return marks.has_numbers(text.raw) and (
+        not text.lacks(marks.MONTHS) or marks.may_be_in_digits(text.raw)
+    )
+
+
 def _flag(
     name: str,
     statistic: Callable[[Text], bool],
@@ -161,11 +187,11 @@ def _said(name: str, named: AnyCase, also: AnyCase, about: tuple[str, ...] = ())
     """What certain words say; some readers count others as well."""
     return _flag(
         name,
-        lambda text: named.found(text.marked),
+        lambda text: says(text, named, text.marked),
         name,
         (
-            lambda text: named.found(readings.unquoted(text)),
-            lambda text: also.found(text.raw),
+            lambda text: says(text, named, readings.unquoted(text)),
+            lambda text: says(text, also, text.raw),
         ),
         about,
         there=("tone",),  # One is enough.
@@ -217,9 +243,9 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _flag(
         "dates",
-        lambda text: marks.dates(text.prose) > 0,
+        lambda text: _may_date(text) and marks.dates(text.prose) > 0,
         "dates",
-        (lambda text: marks.dates_of_any_case(text.raw) > 0,),
+        (lambda text: _may_date(text) and marks.dates_of_any_case(text.raw) > 0,),
         suits=in_english,
     ),
     _flag(
@@ -238,7 +264,7 @@ FAMILIES: tuple[Family, ...] = (
         (
             lambda text: _CONTRACTION.found(readings.unquoted(text)),
             # "Tom's" is one to some: they have none only where there is no such apostrophe.
-            lambda text: _APOSTROPHE.found(text.raw) or _INFORMAL.found(text.raw),
+            lambda text: _APOSTROPHE.found(text.raw) or says(text, _INFORMAL, text.raw),
         ),
         about=("apostrophes",),
         suits=in_english,
@@ -265,9 +291,9 @@ FAMILIES: tuple[Family, ...] = (
     _said("duties", _DUTY, _DUTIES, about=("word:should", "word:must", "word:need")),
     _flag(
         "examples",
-        lambda text: _EXAMPLE.found(text.marked),
+        lambda text: says(text, _EXAMPLE, text.marked),
         "examples",
-        (lambda text: _EXAMPLES.found(text.raw),),
+        (lambda text: says(text, _EXAMPLES, text.raw),),
         suits=in_english,
     ),
     _person("first", _first_person, (_any_word(_FIRST_PERSONS), _surely_first_person)),

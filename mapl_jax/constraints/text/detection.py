@@ -1,5 +1,6 @@
 """Which language a text is in: langdetect, made repeatable."""
 
+import re
 import threading
 from collections import Counter
 from typing import Protocol
@@ -17,6 +18,8 @@ _ENGLISH = tuple(
     """.split()
 )
 _FEW_LETTERS = 40
+_ASCII = re.compile(r"[\0-\x7f]+")
+_NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
 _SURE = 0.9
 
 
@@ -35,7 +38,7 @@ def detect(text: str) -> str | None:
     return found[0].lang if found else "unknown"
 
 
-def language(lower: str, words: Counter[str], characters: Counter[str]) -> str | None:
+def language(lower: str, words: Counter[str], text: str) -> str | None:
     """The language of a text, or None if it is too short or too odd to be sure.
 
     langdetect takes milliseconds, so it is asked only where the words do not show English. It skips
@@ -44,13 +47,9 @@ def language(lower: str, words: Counter[str], characters: Counter[str]) -> str |
     Args:
         lower: the text in lower case.
         words: how often each of its words occurs.
-        characters: how often each of its characters occurs.
+        text: the same with its marks of Markdown.
     """
-    total = plain = 0
-    for character, count in characters.items():
-        if character.isalpha():
-            total += count
-            plain += count if character.isascii() else 0
+    total, plain = letters(text)
     if total < _FEW_LETTERS:
         return None
     english = sum(words[word] for word in _ENGLISH if word in words)
@@ -63,6 +62,14 @@ def language(lower: str, words: Counter[str], characters: Counter[str]) -> str |
             return "en"
     found = _opinions(lower)
     return found[0].lang if found and found[0].prob >= _SURE else None
+
+
+def letters(text: str) -> tuple[int, int]:
+    """How many letters a text has, and how many of them are ASCII."""
+    plain = len(text.encode("ascii", "ignore").translate(None, _NO_LETTERS))
+    if text.isascii():
+        return plain, plain
+    return plain + sum(map(str.isalpha, _ASCII.sub("", text))), plain
 
 
 def _opinions(text: str) -> list[Opinion] | None:

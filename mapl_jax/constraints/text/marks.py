@@ -6,6 +6,7 @@ Functions of a text (a response, or a view of it that `statistics.Text` gives).
 import functools
 import itertools
 import re
+import string
 from collections.abc import Sequence
 
 import regex
@@ -14,7 +15,8 @@ _ADDRESS = re.compile(
     r"https?://[^\s)>\]]+|\bwww\.\w[^\s)>\]]*|\b[\w.+-]{1,64}@[\w-]{1,64}\.[\w.-]{1,64}"
 )
 _LINK = re.compile(r"https?://[^\s)>\]]+|(?<!!)\[[^\[\]\n]+\]\([^()\s]+\)|\bwww\.\w")
-_DOMAIN = re.compile(r"\b\w{2,30}\.(?:com|org|net|edu|gov|io|co)\b", re.I)
+_ENDINGS = tuple(".com .org .net .edu .gov .io .co".split())
+_DOMAIN = re.compile(rf"\b\w{{2,30}}(?:{'|'.join(map(re.escape, _ENDINGS))})\b", re.I)
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
 _SURE_DIGIT = re.compile(r"(?<![^\W\d_])(?<!\d)\d")
 _MONTH = (
@@ -29,6 +31,14 @@ _DATE = re.compile(
     re.I,
 )
 # As verbs and adjectives these are written small: "may 3 people", "march 10 miles".
+# Words of months, and a date in digits: where there is neither, there is no date.
+MONTHS = frozenset(
+    """
+    jan january feb february mar march apr april may jun june jul july aug august sep sept september
+    oct october nov november dec december
+    """.split()
+)
+_IN_DIGITS = re.compile(r"\d[-/.]\d")
 _WORDS_TOO = re.compile(r"\b(?:may|march|mar|august)\b")
 # Inside, neither stars nor line breaks; no space next to the stars, or "2 * 3 * 4" would count.
 _HIGHLIGHT = re.compile(r"(?<![\w*])(\*{1,3})(?=[^\s*])[^\n*]*(?<=[^\s*])\1(?![\w*])")
@@ -40,6 +50,8 @@ _BRACKETS = re.compile(r"(?<!\w)\[(?=[^\[\]\n]*[^\W\d_]{2})[^\[\]\n^]+\](?![(\[:
 _EMOJI = regex.compile(
     "\\p{Emoji_Presentation}|[\\p{Emoji}--[0-9#*]]\ufe0f|[0-9#*]\ufe0f?\u20e3", regex.V1
 )
+# A character without which there is none, found at once.
+_HINT_OF_EMOJI = re.compile("[\u20e3\u231a-\U0010ffff]")
 _PICTURES = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]")
 _TABLE_RULE = re.compile(r"^[^\S\n]*\|?[^\S\n]*:?-{2,}:?(?:[^\S\n]*\|[^\S\n]*:?-{2,}:?)*", re.M)
 
@@ -134,7 +146,14 @@ def has_sure_numbers(text: str) -> bool:
 
 def has_numbers(text: str) -> bool:
     """Whether there is a digit."""
+    if text.isascii():
+        return any(digit in text for digit in string.digits)
     return _DIGITS.search(text) is not None
+
+
+def may_be_in_digits(text: str) -> bool:
+    """Whether there may be a date without the name of a month."""
+    return _IN_DIGITS.search(text) is not None
 
 
 def dates(text: str) -> int:
@@ -158,7 +177,10 @@ def links(text: str) -> int:
 
 def domains(text: str) -> int:
     """Links, and names such as example.com."""
-    return links(text) + (sum(1 for _ in _DOMAIN.finditer(text)) if "." in text else 0)
+    lower = text.lower()
+    if not any(ending in lower for ending in _ENDINGS):
+        return links(text)
+    return links(text) + sum(1 for _ in _DOMAIN.finditer(text))
 
 
 def bold(text: str) -> int:
@@ -178,12 +200,16 @@ def placeholders(text: str) -> int:
 
 def emoji(text: str) -> int:
     """Characters that are shown as emoji."""
-    return 0 if text.isascii() else sum(1 for _ in _EMOJI.finditer(text))
+    if text.isascii() or not _HINT_OF_EMOJI.search(text):
+        return 0
+    return sum(1 for _ in _EMOJI.finditer(text))
 
 
 def pictures(text: str) -> int:
     """Emoji, and signs such as ✓ and ★ that some take for them."""
-    return emoji(text) + (0 if text.isascii() else sum(1 for _ in _PICTURES.finditer(text)))
+    if text.isascii():
+        return 0
+    return emoji(text) + sum(1 for _ in _PICTURES.finditer(text))
 
 
 def tables(lines: Sequence[str]) -> frozenset[int]:

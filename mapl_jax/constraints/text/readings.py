@@ -155,8 +155,11 @@ def surely(*pronouns: str) -> Callable[[Text], bool]:
     """Whether a pronoun is there, and in no quotation or title ("While You Were Away")."""
     pattern = re.compile(rf"\b(?:{'|'.join(pronouns)})\b")
     capitals = {word.capitalize() for word in pronouns}
+    every = frozenset(pronouns)
 
     def found(text: Text) -> bool:
+        if text.lacks(every):
+            return False
         return bool(pattern.search(unquoted(text))) or not capitals.isdisjoint(
             words.unmarked(sentence.split(maxsplit=1)[0])
             for sentence in text.sentence_list

@@ -77,7 +77,7 @@ def with_words(text: str) -> list[str]:
     marker = ""
     for part in parts:
         # Curly quotation marks close a sentence as straight ones do.
-        straight = part.translate(_STRAIGHT)
+        straight = part if part.isascii() else part.translate(_STRAIGHT)
         for start, stop in _realigned(straight, ABBREVIATIONS):
             sentence = part[start:stop]
             if _MARKER_ALONE.fullmatch(sentence):
@@ -167,6 +167,12 @@ def _last_space(text: str, start: int, stop: int) -> int:
 
 def _ends(word: str, after: str, abbreviations: frozenset[str]) -> bool:
     """Whether a sentence ends in `word`, judged by the piece that follows each of its pieces."""
+    stem = word[:-1]
+    # Most are plain words before a mark.
+    if stem.isalpha() and (
+        word[-1] != "." or (len(stem) > 1 and stem.lower() not in abbreviations)
+    ):
+        return True
     pieces = [piece for line in (word + after).split("\n") for piece in _PIECE.findall(line)]
     return any(
         _is_end(piece, following, abbreviations) for piece, following in itertools.pairwise(pieces)

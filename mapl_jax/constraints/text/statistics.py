@@ -7,6 +7,7 @@ what is a mark of Markdown is decided in `markdown`, what is a word in `words`.
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Set
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -123,11 +124,16 @@ class Text:
     @kept
     def roots(self) -> Counter[str]:
         """The same of what the forms of a word have in common: "trucks" is a "truck"."""
-        counts: Counter[str] = Counter()
-        for word, count in self.lower_runs.items():
-            root = words.root(word)
-            counts[root] = counts.get(root, 0) + count
-        return counts
+        return Counter(map(words.root, self.runs))
+
+    @kept
+    def _is_smooth(self) -> bool:
+        """Whether no mark of Markdown within a word makes other words of its prose."""
+        return not any(mark in self.raw for mark in "_~[`")
+
+    def lacks(self, words: Set[str]) -> bool:
+        """Whether none of some words in small letters is in it; False where that is not plain."""
+        return self._is_smooth and self.lower_runs.keys().isdisjoint(words)
 
     @kept
     def things(self) -> frozenset[str]:
@@ -148,11 +154,7 @@ class Text:
     def english(self) -> bool:
         """Whether English is the language, as far as can be told."""
         if not self.raw.isascii():
-            letters = plain = 0
-            for character, count in self.characters.items():
-                if character.isalpha():
-                    letters += count
-                    plain += count if character.isascii() else 0
+            letters, plain = detection.letters(self.raw.lower())
             if plain < 0.9 * letters:
                 return False
         if self.language is not None:
@@ -208,7 +210,6 @@ class Text:
         a word to some and none to others.
         """
         counts, runs = self.word_counts, self.lower_runs
-        compounds = self.compounds
         return tuple(
             word
             for word in self._segment_counts
@@ -216,7 +217,7 @@ class Text:
             and word not in STOPWORDS
             and word.isalpha()
             and word.isascii()
-            and word not in compounds
+            and word not in self.compounds
             and counts[word] == runs[word]
         )
 
@@ -244,8 +245,8 @@ class Text:
     def language(self) -> str | None:
         """Code of the language, such as "en"; None if that cannot be told."""
         if self.visible is self.raw:
-            return detection.language(self.lower, self.lower_runs, self.characters)
-        return detection.language(self.lower, Counter(word_tokens(self.lower)), Counter(self.lower))
+            return detection.language(self.lower, self.lower_runs, self.raw.lower())
+        return detection.language(self.lower, Counter(word_tokens(self.lower)), self.lower)
 
     @kept
     def first_word(self) -> str:
@@ -283,10 +284,7 @@ class Text:
     @kept
     def first_places(self) -> dict[str, int]:
         """Lower-cased word -> index of its first occurrence among the words."""
-        places: dict[str, int] = {}
-        for place, word in enumerate(self.segments):
-            places.setdefault(word, place)
-        return places
+        return {word: place for place, word in reversed([*enumerate(self.segments)])}
 
     @kept
     def capital_words(self) -> int:

@@ -27,7 +27,7 @@ _GRAPHEME = regex.compile(r"\X")
 # Characters that join no other, but for a line break of two: Latin letters, quotes, dashes, money.
 _SINGLE = re.compile("[\0-\u02ff\u2010-\u2027\u2030-\u205e\u20a0-\u20bf]*")
 _RUN = re.compile(r"\w+")
-_ASCII_RUN = re.compile(_RUN.pattern, re.ASCII)
+_MARKS_TO_SPACES = {code: " " for code in range(128) if not _RUN.match(chr(code))}
 _EDGES = (
     " \t\r\n*_#>\"'`()[]{}<>.,;:!?-\u2013\u2014\u2018\u2019\u201c\u201d\u2026\u3002\uff0c\uff01"
     "\uff1f\uff1b\uff1a\u3001\u300c\u300d\u0964\u060c\u061f\u061b\u00ab\u00bb\u00a1\u00bf\u201e"
@@ -66,10 +66,16 @@ class AnyCase:
     """A pattern in small letters that is found in letters of any case.
 
     ASCII texts are put into small letters first, which is several times as fast as `re.I`.
+
+    Attributes:
+        pattern: the regular expression.
+        needs: words of which every match holds one; none where they are too many. A text without
+            them need not be searched.
     """
 
-    def __init__(self, pattern: str):
+    def __init__(self, pattern: str, needs: str = ""):
         self.pattern = pattern
+        self.needs = frozenset(needs.split())
 
     @kept
     def _in_ascii(self) -> re.Pattern[str]:
@@ -157,7 +163,8 @@ def is_unspaced(text: str) -> bool:
 
 def word_tokens(text: str) -> list[str]:
     r"""Runs of `\w`, as IFEval counts words: "don't" is two of them, "3.14" is two."""
-    return (_ASCII_RUN if text.isascii() else _RUN).findall(text)
+    # Faster than to search for them.
+    return text.translate(_MARKS_TO_SPACES).split() if text.isascii() else _RUN.findall(text)
 
 
 def unmarked(word: str) -> str:
