@@ -135,6 +135,8 @@ def main(arguments: cli.Arguments[cli.NoFlags]) -> None:
     """Loads, answers."""
     config = from_section(Settings, arguments.config.to_dict())
     needed(config, checkpoint="DIR")
+    if arguments.workdir:
+        raise UserError("generate has no --workdir; name the file to write: --config.output=FILE")
     if config.output and not config.input:
         raise UserError("output is set, but no input; set --config.input=FILE")
     if not config.input and (config.n > 1 or jax.process_count() > 1):

@@ -182,6 +182,7 @@ FLAGS = [
     ("train", "dpo", "--config.model.reference=nope", "nope"),
     ("study", "study", "--config.reward.model.path=nope", "reward: .*nope"),
     ("study", "study", "--config.dpo.model.path=nope", "dpo: no such folder: nope, to start from"),
+    ("generate", "generate", "--config.checkpoint=x --workdir=y", "generate has no --workdir"),
     ("generate", "generate", "--config.top_p=0.5", "at temperature 0 nothing is drawn; set temp"),
     (
         "evaluate",
