@@ -58,11 +58,7 @@ def unregister(name: str) -> None:
 
 
 def names_in(text: str) -> list[str]:
-    """Names of callbacks, checked.
-
-    Args:
-        text: names with commas between; empty for none.
-    """
+    """Names of callbacks in a text with commas between, checked."""
     names = list(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
     for name in names:
         if name not in CALLBACKS:
@@ -75,27 +71,19 @@ def names_in(text: str) -> list[str]:
 
 @contextlib.contextmanager
 def named(given: Sequence[object]) -> Iterator[str]:
-    """Registers callbacks under the names of their classes, within.
-
-    Yields:
-        The names, a comma before each.
-    """
+    """Registers callbacks under the names of their classes, within; gives `,NAME` for each."""
     names: list[str] = []
     for callback in given:
         kind = type(callback).__name__
         check(kind, callback)
         numbered = itertools.chain([kind], (f"{kind}-{i}" for i in itertools.count(2)))
         names.append(next(name for name in numbered if name not in CALLBACKS))
-        register(names[-1], functools.partial(_same, callback))
+        register(names[-1], functools.partial(lambda made: made, callback))
     try:
         yield "".join(f",{name}" for name in names)
     finally:
         for name in names:
             unregister(name)
-
-
-def _same(callback: object) -> object:
-    return callback
 
 
 def made(name: str) -> object:
@@ -109,30 +97,19 @@ def made(name: str) -> object:
 
 
 class Callbacks:
-    """The callbacks of a run. Process 0 calls them, the others only stop with it.
-
-    Attributes:
-        names: what each is called in messages.
-    """
+    """The callbacks of a run. Process 0 calls them, the others only stop with it."""
 
     def __init__(self, text: str = ""):
-        """Makes and checks them.
-
-        Args:
-            text: names of registered ones, with commas between.
-        """
+        """Makes and checks those of the registered names in a text, with commas between."""
         self.names = names_in(text)
         # Whatever they do when they are made, write a file for example, is done once.
         self._made = list(map(made, self.names)) if distributed.is_main_process() else []
 
     def call(self, hook: str, step: int, about: object) -> Iterator[tuple[str, str]]:
-        """Calls a method of all callbacks that have it.
+        """Calls a method of all callbacks that have it; gives name and reason of each that stops.
 
         Args:
-            about: its second one; of metrics each gets a copy.
-
-        Yields:
-            Name and reason of those that want to stop.
+            about: its second argument; of metrics each gets a copy.
         """
         if not distributed.is_main_process():
             return

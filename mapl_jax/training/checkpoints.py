@@ -22,17 +22,10 @@ from mapl_jax.training.step import TrainState
 
 def check_record(at: int, record: Mapping[str, object], wanted: Mapping[str, object]) -> None:
     """Makes sure that a checkpoint is one of this very run."""
-    kinds = {
-        "base": "another base",
-        "reference": "another reference",
-        "model": "another model",
-        "data": "other data",
-    }
     if record == wanted:
         return
-    kind = next(
-        (kind for key, kind in kinds.items() if record.get(key) != wanted[key]), "other data"
-    )
+    others = (name for name in ("base", "reference", "model") if record.get(name) != wanted[name])
+    kind = next((f"another {name}" for name in others), "other data")
     raise UserError(
         f"the checkpoint at step {at} comes from {kind} than this run has; choose another --workdir"
     )
@@ -73,12 +66,7 @@ class Checkpoints:
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, keep: int | None = 2):
-        """Opens or creates the folder.
-
-        Args:
-            directory: where the checkpoints lie, the same for all processes.
-            keep: how many of the newest stay; None to read only.
-        """
+        """Opens or creates the folder, to keep so many of the newest; with None, to read only."""
         from orbax.checkpoint import v1 as ocp  # importing it takes half a second
 
         check_keep(keep)
@@ -112,7 +100,6 @@ class Checkpoints:
         """Starts to write a checkpoint; a step that is there already is left as it is.
 
         Args:
-            step: steps done.
             record: what is kept beside it.
             best: step of the checkpoint that stays beside the newest; 0 for none.
         """
@@ -193,12 +180,7 @@ def _rest(state: TrainState) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """The checkpoint to go on from.
-
-    Attributes:
-        step: of the newest good one; None if there is none.
-        flaws: of the newer ones, by step, which cannot be used.
-    """
+    """The newest good checkpoint, None if there is none, and the flaws of newer ones, by step."""
 
     step: int | None
     flaws: dict[int, str]
@@ -231,12 +213,9 @@ def choose(directory: str | os.PathLike[str]) -> Choice:
 
 
 def open_newest(directory: str | os.PathLike[str]) -> int:
-    """Finds the checkpoint that a run goes on from, and removes newer ones that are not good.
+    """Step of the checkpoint that a run goes on from, 0 for none; removes newer, damaged ones.
 
     They stand in the way of the run, which comes by their steps again. Process 0 does it for all.
-
-    Returns:
-        Its step; 0 if there is none.
     """
     chosen = Choice(None, {})
     with distributed.main_process_first():

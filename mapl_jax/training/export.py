@@ -54,17 +54,13 @@ def write_model(
     dtype: str = "float32",
     adapter: bool = False,
 ) -> float:
-    """Writes a model, checked, or nothing.
+    """Writes a model, checked, or nothing; gives the largest difference that the check found.
 
     Args:
         folder: where to; a model that this wrote is replaced.
-        result: the model and what is known of it.
         tries: some of them are scored before and after.
         card: text of README.md, which is read on the hub.
         adapter: write the adapters alone, as PEFT does, instead of merging them.
-
-    Returns:
-        The largest difference that the check found.
     """
     # A score is read where a leaf ends; a policy goes on where the template says so.
     tokenizer = tokenization.closed(result.tokenizer) if result.head else result.tokenizer

@@ -93,9 +93,6 @@ class Fit:
     def run(self) -> Trained:
         """Evaluates, trains, evaluates again; goes on from the last checkpoint if there is one.
 
-        Returns:
-            The model after the last step.
-
         Raises:
             Stopped: it was asked for; the same command goes on.
         """
@@ -255,7 +252,6 @@ class Fit:
                     self.folder,
                     batches.sample_ids,
                     stops=train.on_nonfinite == "stop",
-                    say=say,
                 ),
                 evaluate_first=bool(
                     distributed.broadcast_from_main(

@@ -35,12 +35,7 @@ class Logger(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What a logger gets to know of a run.
-
-    Attributes:
-        resume_step: step that training goes on from; 0 at the beginning.
-        config: of the run, as plain values.
-    """
+    """What a logger gets to know of a run; `resume_step` is 0 at its beginning."""
 
     workdir: Path
     resume_step: int

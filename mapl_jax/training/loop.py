@@ -34,13 +34,9 @@ MOST_LEFT_OUT = 100
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """When a loop does what, in steps.
+    """When a loop does what, in steps: lines of the log, evaluations and checkpoints.
 
-    Attributes:
-        steps: last step.
-        log_every: steps between two lines of the log.
-        eval_every: steps between two evaluations; 0 for none in between.
-        save_every: steps between two checkpoints; 0 for the last one only.
+    0 stands for no evaluation in between, and for no checkpoint but the last.
     """
 
     steps: int
@@ -221,14 +217,12 @@ def write_nonfinite(
     rows: Any,
     *,
     stops: bool,
-    say: Callable[..., None],
 ) -> None:
-    """Keeps which samples a step was made of that was not finite.
+    """Keeps which samples a step was made of that was not finite, in nonfinite/STEP.json.
 
     All processes call it; it brings together what they know of their rows.
 
     Args:
-        folder: of the run; gets nonfinite/STEP.json.
         sample_ids: of the rows of the batch of a step.
         rows: whether the numbers of each row were finite, [A, R].
         stops: whether the run ends; else it goes on without the step.
@@ -256,4 +250,4 @@ def write_nonfinite(
             "samples, lower train.learning_rate, or skip such steps from the start with "
             "--config.train.on_nonfinite=skip and another --workdir"
         )
-    say(f"{what}; the step was skipped")
+    console.say(f"{what}; the step was skipped")

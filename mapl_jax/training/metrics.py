@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TextIO
 
 from mapl_jax.runtime import console
@@ -84,13 +83,8 @@ class MetricsWriter:
         )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        self._bar.__exit__(*error)
         for part in (self._lines, *self._loggers):
             if part is not None:
                 part.close()
@@ -138,11 +132,7 @@ class MetricsWriter:
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl, without a last one that was cut off while being written.
-
-    Returns:
-        One dict a line; an empty list if there is no such file.
-    """
+    """The lines of a metrics.jsonl, without a last one that was cut off; [] if there is no file."""
     try:
         lines = Path(path).read_bytes().split(b"\n")
     except FileNotFoundError:

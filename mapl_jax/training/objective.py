@@ -7,7 +7,7 @@ a loss of these numbers. Everything else in a run is the same.
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from jaxtyping import Array, Float
 
@@ -15,7 +15,7 @@ from mapl_jax import losses, pair_losses, token_losses
 from mapl_jax.data.loader import Batch
 from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.kernels.compute import Compute
-from mapl_jax.losses import Comparisons, Leaves, LevelSums, LogProbabilities, PolicySums
+from mapl_jax.losses import Leaves, LevelSums, LogProbabilities, PolicySums
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import Head, LogpHead, ScoreHead
 from mapl_jax.runtime import errors, settings
@@ -243,28 +243,13 @@ UNREAD = {
 # Losses of a part of a batch.
 
 
-def reward_loss(
-    rewards: Leaves,
-    batch: Batch,
-    *,
-    inter: str = "margin",
-    center: float = 0.0,
-    rankings: bool = False,
-) -> tuple[Float[Array, ""], LevelSums]:
+def reward_loss(rewards: Leaves, batch: Batch, **how: Any) -> tuple[Float[Array, ""], LevelSums]:
     """The loss of a reward model; see `losses.preference_loss`."""
-    table: Comparisons = present(batch.comparisons)
-    return losses.preference_loss(rewards, table, inter=inter, center=center, rankings=rankings)
+    return losses.preference_loss(rewards, present(batch.comparisons), **how)
 
 
 def policy_loss(
-    logps: LogProbabilities,
-    batch: Batch,
-    *,
-    beta: float,
-    inter: str = "margin",
-    base_loss: Callable[[pair_losses.Pair], Array] | None = None,
-    sft: float = 0.0,
-    rankings: bool = False,
+    logps: LogProbabilities, batch: Batch, **how: Any
 ) -> tuple[Float[Array, ""], PolicySums]:
     """The loss of a policy by preferences; see `losses.dpo_loss`."""
     return losses.dpo_loss(
@@ -273,11 +258,7 @@ def policy_loss(
         present(batch.comparisons),
         present(batch.response_tokens),
         present(batch.sft_weight),
-        beta=beta,
-        inter=inter,
-        base_loss=base_loss,
-        sft=sft,
-        rankings=rankings,
+        **how,
     )
 
 

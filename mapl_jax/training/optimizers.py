@@ -76,11 +76,7 @@ def schedule(numbers: OptimizerSettings, total_steps: int) -> optax.Schedule:
 def make(
     numbers: OptimizerSettings, learning_rate: optax.Schedule, logical: PyTree
 ) -> optax.GradientTransformation:
-    """The optimizer of a run.
-
-    Args:
-        logical: pytree of logical axis names, which tells matrices from norms and biases.
-    """
+    """The optimizer of a run; logical axis names tell matrices from norms and biases."""
     n, decay = numbers, numbers.weight_decay
     mask = _matrices(logical) if decay else None
     if n.optimizer == "lion":
@@ -133,11 +129,7 @@ def _muon(names: tuple[str | None, ...]) -> optax.contrib.MuonDimensionNumbers |
 
 
 def clip(gradients: PyTree, max_norm: float) -> tuple[PyTree, jax.Array]:
-    """Scales gradients by min(1, max_norm / (norm + 1e-6)), as PyTorch does.
-
-    Returns:
-        The scaled gradients and the norm before scaling.
-    """
+    """Gradients times min(1, max_norm / (norm + 1e-6)), as in PyTorch, and the norm before."""
     norm = optax.tree.norm(gradients)
     if not max_norm:
         return gradients, norm

@@ -4,7 +4,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 import jax
@@ -46,12 +46,7 @@ class Preemption:
             self._replaced = (signal.signal(signal.SIGTERM, self._note),)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._replaced:
             signal.signal(signal.SIGTERM, self._replaced[0])  # type: ignore[arg-type]
 

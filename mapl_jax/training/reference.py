@@ -33,9 +33,8 @@ LOGPS = "logps.safetensors"
 def fingerprint(tries: TrieSet, **decisive: str | bool) -> str:
     """Names the log-probabilities of the leaves of tries.
 
-    Args:
-        tries: their fingerprint covers data, instructions, tokenizer, template and truncation.
-        decisive: what else decides the numbers: weights, which tokens count, type.
+    Their own fingerprint covers data, instructions, tokenizer, template and truncation; `decisive`
+    is what else decides the numbers: weights, which tokens count, type.
     """
     return cache.key(FORMAT, tries.fingerprint, decisive)
 
@@ -77,8 +76,7 @@ def reference_of(
 ) -> InitialWeights | None:
     """The reference of a policy: the model that the settings name, or the one it starts from.
 
-    Returns:
-        Its parameters, not yet made; None where the objective needs no reference.
+    Its parameters are not made yet. None where the objective needs no reference.
     """
     if not objective.reference:
         return None

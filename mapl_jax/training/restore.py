@@ -99,7 +99,6 @@ class Place:
 
     Attributes:
         folder: of the model, of the adapters, or `model/` of a run.
-        run: that it belongs to.
         step: of the checkpoint; None for a folder.
         adapters: whether the folder holds adapters alone.
     """
@@ -180,12 +179,7 @@ def _instead(folder: Path) -> str:
 
 
 def load(path: str, mesh: Mesh, template_args: str = "") -> Trained:
-    """Loads a model: of a run the newest checkpoint, or `model/` if there is none any more.
-
-    Args:
-        path: a run, one of its checkpoints, a model folder or a hub name.
-        template_args: arguments of its chat template, as JSON; empty for those it has.
-    """
+    """Loads a model: of a run the newest checkpoint, or `model/` if there is none any more."""
     trained = _load(path, mesh)
     tokenizer = tokenization.with_template_args(trained.tokenizer, template_args)
     return dataclasses.replace(trained, tokenizer=tokenizer)

@@ -31,34 +31,17 @@ RULES: dict[str | None, str | None] = {
 }
 
 
+def _parts(default: int, help: str) -> int:
+    return setting(default, help, compared=False, least=1, most=2**20, besides=-1)
+
+
 @dataclasses.dataclass(frozen=True)
 class MeshSettings:
     """The section `mesh` of a config: sizes of axes of `MESH_AXES`; those not named have 1."""
 
-    data: int = setting(
-        -1,
-        "parts that rows alone are split into; -1: whatever the others leave",
-        compared=False,
-        least=1,
-        most=2**20,
-        besides=-1,
-    )
-    fsdp: int = setting(
-        1,
-        "parts that parameters and rows are split into; -1: the rest",
-        compared=False,
-        least=1,
-        most=2**20,
-        besides=-1,
-    )
-    tensor: int = setting(
-        1,
-        "parts that matrices are split into; -1: the rest",
-        compared=False,
-        least=1,
-        most=2**20,
-        besides=-1,
-    )
+    data: int = _parts(-1, "parts that rows alone are split into; -1: whatever the others leave")
+    fsdp: int = _parts(1, "parts that parameters and rows are split into; -1: the rest")
+    tensor: int = _parts(1, "parts that matrices are split into; -1: the rest")
 
     def __post_init__(self) -> None:
         settings.check(self, "mesh")
@@ -71,26 +54,19 @@ class MeshSettings:
 class RowMeshSettings(MeshSettings):
     """The same where whole rows are computed, and not a token at a time."""
 
-    context: int = setting(
+    context: int = _parts(
         1,
         "parts that the tokens of a row are split into, for rows too long for one device; -1: the "
         "rest",
-        compared=False,
-        least=1,
-        most=2**20,
-        besides=-1,
     )
 
 
 def make_mesh(
     shape: MeshSettings | Mapping[str, int], devices: list[jax.Device] | None = None
 ) -> Mesh:
-    """A mesh over all devices.
+    """A mesh over devices, None for all of this run.
 
-    Args:
-        shape: sizes of axes of `MESH_AXES`, 1 of those that are not named; one of them may be -1,
-            whatever is left.
-        devices: None for all of this run.
+    Axes of `MESH_AXES` that are not named have size 1; one may be -1, whatever is left.
     """
     devices = jax.devices() if devices is None else devices
     shape = dataclasses.asdict(shape) if isinstance(shape, MeshSettings) else shape
@@ -191,7 +167,7 @@ def check_memory(arrays: PyTree, what: str) -> None:
 
     Args:
         arrays: shapes with their shardings; there must be room for at least these.
-        what: what the arrays are, for the message.
+        what: names them in the message.
     """
     needed = sum(
         math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize

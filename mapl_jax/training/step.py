@@ -67,11 +67,7 @@ class StepMetrics(NamedTuple):
 def state_shapes(
     params: Params, optimizer: optax.GradientTransformation, mesh: Mesh, logical: PyTree
 ) -> tuple[TrainState, TrainState]:
-    """What the state of a run looks like and where it lies.
-
-    Returns:
-        The abstract state with its shardings, and the shardings alone.
-    """
+    """The abstract state of a run with its shardings, and the shardings alone."""
     places = sharding.parameters(mesh, params, logical)
     replicated = sharding.replicated(mesh)
     # Left to itself, jit would replicate the moments on every device. What an optimizer keeps for a
@@ -215,8 +211,7 @@ def compile_train_step(
 ) -> jax.stages.Wrapped:
     """Compiles a step for a mesh; the old state is given up to the new one.
 
-    Args:
-        frozen: shardings of the frozen parameters, of a step that is given some.
+    `frozen` are the shardings of the frozen parameters, of a step that is given some.
     """
     beside = () if frozen is None else (frozen,)
     places: dict[str, PyTree] = dict.fromkeys(StepMetrics._fields, sharding.replicated(mesh))
@@ -235,11 +230,7 @@ def compile_shapes(
 ) -> dict[tuple[int, ...], jax.stages.Compiled]:
     """A step compiled for each shape of batches, side by side, by the shape of their tokens.
 
-    Args:
-        step: as `compile_train_step` gives it.
-        state: that it takes, or its shapes.
-        batches: one of each shape, or their shapes.
-        frozen: the frozen parameters.
+    State and batches, one of each shape, may be given as their shapes.
     """
     lowered = {b.row.tokens.shape: step.lower(state, b, frozen) for b in batches}
     with ThreadPoolExecutor() as pool:
@@ -253,8 +244,6 @@ def for_shapes(
     """A step that is compiled for all shapes of batches when it is first taken.
 
     Args:
-        step: as `compile_train_step` gives it.
-        frozen: the frozen parameters.
         batches: one of each shape, as they lie on the devices.
     """
 
@@ -275,11 +264,7 @@ def for_shapes(
 def compile_scoring(
     leaves: LeafFunction, mesh: Mesh, params: PyTree
 ) -> Callable[[Params, Batch], Float[Array, "A R L"]]:
-    """Compiles numbers of the leaves of a batch [A, R, ...], the same on every device afterwards.
-
-    Args:
-        leaves: numbers of the leaves of a part of the batch.
-    """
+    """Compiles numbers of the leaves of a batch [A, R, ...], the same on every device."""
 
     def score(values: Params, batch: Batch) -> Float[Array, "A R L"]:
         return jax.lax.map(lambda part: leaves(values, part), batch)
@@ -290,11 +275,7 @@ def compile_scoring(
 
 
 def to_floats(metrics: StepMetrics) -> dict[str, float]:
-    """The metrics of a step under the names users of TRL know.
-
-    Args:
-        metrics: fetched from the device, which waits for the step; so the loop asks one step late.
-    """
+    """The metrics of a step, fetched from the device, under the names users of TRL know."""
     values = {
         "loss": float(metrics.loss),
         "grad_norm": float(metrics.grad_norm),

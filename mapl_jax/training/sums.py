@@ -16,11 +16,7 @@ def samples(sums: Sums) -> float:
 
 
 def metrics(sums: Sums) -> dict[str, float]:
-    """What is logged of a batch, by name.
-
-    Args:
-        sums: of the whole batch, fetched from the device.
-    """
+    """What is logged of a batch, by name, from its sums once they are fetched from the device."""
     if isinstance(sums, LevelSums):
         return reward_metrics(sums)
     return policy_metrics(sums) if isinstance(sums, PolicySums) else token_metrics(sums)

@@ -338,9 +338,6 @@ def rounded_first(
 
     They are rounded anyway before they are multiplied. Done first, the parts that come together on
     a device, and their gradients, take half the memory.
-
-    Args:
-        leaves: (parameters, part of a batch) -> a number for each leaf.
     """
 
     def change(path: tuple[object, ...], x: jax.Array, place: object) -> jax.Array:

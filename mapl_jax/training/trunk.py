@@ -45,8 +45,7 @@ def check(settings: RunSettings) -> None:
 def kept(settings: RunSettings, trainer: Trainer, source: InitialWeights, data: RunData) -> RunData:
     """The data with the states of its tokens, if the settings ask for them.
 
-    Args:
-        source: first parameters of the run; the frozen ones are its last as well.
+    The frozen parameters among the first ones of a run are its last as well.
     """
     if not settings.train.trunk:
         return data

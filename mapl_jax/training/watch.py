@@ -104,14 +104,10 @@ class Watch:
     _last: int | None = None
 
     def goes_on(self, progress: Mapping[str, object], kept: list[int]) -> bool:
-        """Takes over what the checkpoint that a run goes on from has kept.
-
-        Args:
-            progress: what it kept; empty in those of older versions.
-            kept: steps of the checkpoints that are there.
+        """Takes over what a checkpoint has kept (one of an older version: nothing).
 
         Returns:
-            Whether the best one is there, if there was one.
+            Whether the best one is among the checkpoints that are there, if there was one.
         """
         self.progress = cast(Progress, {**START, **progress})
         if self.progress["by"] not in self.callbacks.names:
@@ -184,13 +180,10 @@ class Watch:
         return self.active and bool(distributed.broadcast_from_main(bool(self.reason)))
 
     def ends(self, done: int) -> bool:
-        """Whether training stops after a step, as far as that is known without waiting.
+        """Whether training stops after the step just handed out, as far as known without waiting.
 
         With several processes that is two steps later than alone: none of them can have begun that
         step, because it needs numbers of all of them from the steps before.
-
-        Args:
-            done: the step that was just handed to the device.
         """
         if self._last is None and self.callbacks.names:
             if distributed.process_count() == 1:
