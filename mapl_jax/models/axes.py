@@ -38,9 +38,6 @@ def logical_axes(params: Params) -> Params:
     """One tuple of names per parameter, one name per dimension.
 
     Norms are so small that they lie everywhere: their name is None.
-
-    Raises:
-        ValueError: a parameter is not in the table.
     """
 
     def name(path: tuple[DictKey, ...], leaf: jax.ShapeDtypeStruct) -> tuple[str | None, ...]:

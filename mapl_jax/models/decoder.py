@@ -31,13 +31,12 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PyTree
 
-from mapl_jax.kernels.attention import attention
 from mapl_jax.kernels.compute import Compute, Spread
 from mapl_jax.kernels.rows import AnyArray, Row
 from mapl_jax.models import lora
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.feedforward import Experts, Mlp
-from mapl_jax.models.layers import by_layer, layer_kinds
+from mapl_jax.models.layers import attentions, layer_kinds
 from mapl_jax.models.lora import INIT_SCALE
 from mapl_jax.models.parameters import Params
 from mapl_jax.models.rope import Rotary, rotate
@@ -262,10 +261,7 @@ class Decoder(nnx.Module):
         Args:
             kinds: of the layers, from `layer_kinds`.
             context: from that, the layer's number and the memory: its rotary angles, and attention
-                that also returns the memory it leaves.
-
-        Returns:
-            The states, and the memory that the last layer leaves.
+                that also returns the memory it leaves, which this returns beside the states.
         """
 
         def run(carried: tuple[Array, PyTree], part: Part) -> tuple[Array, PyTree]:
@@ -336,25 +332,7 @@ def hidden(
     check_parts(compute, row.reach.shape[1])
     decoder = bound(config, params, compute.dtype, compute.spread)
     place = jnp.asarray if compute.spread is None else compute.spread.by_token
-    of_layer = by_layer(config, place(row.positions))
-
-    def context(kind: Array) -> tuple[Rotary, Callable[..., Array]]:
-        rotary, window = of_layer(kind)
-
-        def attend(q: Array, k: Array, v: Array) -> Array:
-            return attention(
-                q,
-                k,
-                v,
-                row,
-                compute,
-                window=window,
-                softcap=config.attention_softcap,
-                scale=config.score_scale,
-            )
-
-        return rotary, attend
-
+    context = attentions(config, row, compute, place(row.positions))
     policy = REMAT[compute.remat]
     return decoder(row, layer_kinds(config), context, policy, place, trunk=trunk)
 

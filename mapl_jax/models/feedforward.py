@@ -103,12 +103,7 @@ class Experts(nnx.Module):
 def route(
     tokens: Float[Array, "T D"], router: Float[Array, "D E"], *, take: int, to_one: bool
 ) -> tuple[Float[Array, "T k"], Int[Array, "T k"]]:
-    """Weights and numbers of the experts that each token takes, in fp32.
-
-    Args:
-        take: experts of a token.
-        to_one: its weights are made to sum to 1.
-    """
+    """Weights and numbers of the k experts that each token takes, in fp32; `to_one` normalizes."""
     logits = jnp.matmul(tokens.astype(jnp.float32), router, precision=jax.lax.Precision.HIGHEST)
     weights, chosen = jax.lax.top_k(jax.nn.softmax(logits, axis=-1), take)
     return weights / jnp.sum(weights, -1, keepdims=True) if to_one else weights, chosen

@@ -11,14 +11,9 @@ LARGEST_WEIGHT = 1e18
 
 
 def first_beyond(tree: PyTree, most: float = float("inf")) -> str | None:
-    """The path of the first tensor with a number that is NaN, infinite or beyond a bound.
+    """The path of the first array with a number that is NaN, infinite or beyond a bound, or None.
 
-    Args:
-        tree: of arrays; whole numbers are passed over.
-        most: the bound; infinity asks for finite numbers alone.
-
-    Returns:
-        The keys down to it, with slashes between them; None where there is none.
+    Whole numbers are passed over.
     """
     tensors = [
         (key, x)

@@ -19,7 +19,7 @@ from jax.tree_util import DictKey
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
-from mapl_jax.kernels.attention import MASKED, attention
+from mapl_jax.kernels.attention import MASKED
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.kernels.rows import Row
 from mapl_jax.models import decoder, heads, layers
@@ -142,13 +142,7 @@ def read(
     cache: Cache,
     compute: Compute = Compute(),
 ) -> tuple[Float[Array, "B P D"], Cache]:
-    """Reads prompts into a cache.
-
-    Args:
-        tokens: padded on the left.
-        start: index of each row's first token.
-        cache: receives their keys and values, from its first place on.
-        compute: type of the computation, and backend of attention.
+    """Reads prompts, padded on the left, into a cache, from its first place on.
 
     Returns:
         Hidden states after the last norm, and the cache.
@@ -159,25 +153,13 @@ def read(
     row = Row(tokens, positions, reach=jnp.where(real, tokens.shape[1], 0))
     # The cache says where rows lie.
     prompts = dataclasses.replace(compute, spread=None)
-    of_layer = layers.by_layer(config, positions)
+    of_kind = layers.attentions(config, row, prompts, positions)
 
-    def context(
-        kind: Array, number: Array, cache: Cache
-    ) -> tuple[Rotary, Callable[..., tuple[Array, Cache]]]:
-        rotary, window = of_layer(kind)
+    def context(kind: Array, number: Array, cache: Cache) -> tuple[Rotary, Attend]:
+        rotary, attention = of_kind(kind)
 
         def attend(q: Array, k: Array, v: Array) -> tuple[Array, Cache]:
-            output = attention(
-                q,
-                k,
-                v,
-                row,
-                prompts,
-                window=window,
-                softcap=config.attention_softcap,
-                scale=config.score_scale,
-            )
-            return output, _write(cache, number, 0, k, v)
+            return attention(q, k, v), _write(cache, number, 0, k, v)
 
         return rotary, attend
 
@@ -194,12 +176,7 @@ def extend(
     cache: Cache,
     compute: Compute = Compute(),
 ) -> tuple[Float[Array, "B D"], Cache]:
-    """Reads one more token of every row.
-
-    Args:
-        start: index of each row's first token.
-        at: index of these tokens, the same in all rows.
-        cache: with everything before.
+    """Reads one more token of every row, at the same index of all.
 
     Returns:
         Hidden states after the last norm, and the cache.
@@ -208,9 +185,7 @@ def extend(
     index = jnp.arange(cache.keys.shape[3])[None]
     before = (index >= start[:, None]) & (index <= at)
 
-    def context(
-        kind: Array, number: Array, cache: Cache
-    ) -> tuple[Rotary, Callable[..., tuple[Array, Cache]]]:
+    def context(kind: Array, number: Array, cache: Cache) -> tuple[Rotary, Attend]:
         rotary, window = of_layer(kind)
         # Rows have no gaps, so that a difference of indices is one of positions.
         seen = before if window is None else before & (at - index < window)
@@ -231,12 +206,7 @@ def extend(
 def choose(
     logits: Float[Array, "B V"], keys: Array, at: Int[Array, ""], sampling: Sampling
 ) -> Int[Array, "B"]:
-    """The next token of every row.
-
-    Args:
-        keys: of the random numbers of each row, [B].
-        at: number of the token in the response.
-    """
+    """The next token of every row, number `at` of its response; `keys` [B] are random ones."""
     if sampling.temperature == 0:
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
     logits = nucleus(logits / sampling.temperature, sampling.top_p)

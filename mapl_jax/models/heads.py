@@ -6,7 +6,7 @@ each leaf of a trie: its reward, or its log-probability.
 
 import dataclasses
 import functools
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -47,15 +47,14 @@ class Paths(Protocol):
 class Head(Protocol):
     """What stands on the decoder; hashable."""
 
-    @property
-    def scores(self) -> bool:
-        """Whether the model is a reward model; else it is a policy."""
+    scores: ClassVar[bool]  # whether the model is a reward model; else it is a policy
 
     def init(self, config: DecoderConfig, key: Array) -> Params:
         """Random parameters of decoder and head."""
 
     def abstract_params(self, config: DecoderConfig) -> Params:
         """Shapes and types of the parameters."""
+        return jax.eval_shape(lambda: self.init(config, jax.random.key(0)))
 
     def leaves(
         self, config: DecoderConfig, params: Params, batch: Paths, compute: Compute
@@ -64,7 +63,7 @@ class Head(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class ScoreHead:
+class ScoreHead(Head):
     """The head of a reward model: a score of the hidden state where a leaf ends."""
 
     scores = True
@@ -75,10 +74,6 @@ class ScoreHead:
         score = jax.random.normal(head, (config.width,), jnp.float32) * score_scale(config)
         return {**decoder.init(config, body), "score": score}
 
-    def abstract_params(self, config: DecoderConfig) -> Params:
-        """Shapes and types of the parameters."""
-        return jax.eval_shape(lambda: self.init(config, jax.random.key(0)))
-
     def leaves(
         self, config: DecoderConfig, params: Params, batch: Paths, compute: Compute
     ) -> Float[Array, "R L"]:
@@ -87,7 +82,7 @@ class ScoreHead:
 
 
 @dataclasses.dataclass(frozen=True)
-class LogpHead:
+class LogpHead(Head):
     """The head of a policy: logits of the next token, and the log-probabilities of leaves.
 
     Attributes:
@@ -109,10 +104,6 @@ class LogpHead:
         shape = (config.width, config.vocab_size)
         lm_head = decoder.INIT_SCALE * jax.random.normal(head, shape, jnp.float32)
         return {**params, "lm_head": lm_head}
-
-    def abstract_params(self, config: DecoderConfig) -> Params:
-        """Shapes and types of the parameters."""
-        return jax.eval_shape(lambda: self.init(config, jax.random.key(0)))
 
     def leaves(
         self, config: DecoderConfig, params: Params, batch: Paths, compute: Compute
@@ -145,13 +136,7 @@ def rewards(
     leaf_end: Int[AnyArray, "R L"],
     compute: Compute = Compute(),
 ) -> Float[Array, "R L"]:
-    """Rewards of leaves, fp32 from the last hidden state on.
-
-    Args:
-        params: parameters, with `score`.
-        leaf_end: index of each leaf's last token; -1 for an unused leaf, whose reward is 0.
-        compute: how the decoder below the head is computed.
-    """
+    """Rewards of leaves, fp32 from the last hidden state on; 0 for an unused leaf."""
     states = decoder.hidden(config, params, row, compute)
     used = leaf_end >= 0
     ends = jnp.take_along_axis(states, jnp.where(used, leaf_end, 0)[..., None], axis=1)

@@ -31,11 +31,7 @@ from mapl_jax.runtime.errors import UserError
 
 
 def from_hf(raw: Json, where: str) -> DecoderConfig:
-    """A config from the content of a `config.json`.
-
-    Args:
-        where: its path, for messages.
-    """
+    """A config from the content of a `config.json`; messages say `where` it lies."""
     raw = _text_part(raw)
     model_type = raw.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:

@@ -16,22 +16,15 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
 from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 from jax.typing import DTypeLike
 
-from mapl_jax.models import families, finite, hf_config, tensors
+from mapl_jax.models import families, finite, hf_config, layout, tensors
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.families import EMBED, LM_HEAD, SCORE
 from mapl_jax.models.heads import LogpHead, ScoreHead, score_scale
-from mapl_jax.models.layout import (
-    CONFIG,
-    GENERATION_CONFIG,
-    Part,
-    indices,
-    named,
-    stored_parts,
-    stored_shape,
-)
+from mapl_jax.models.layout import CONFIG, GENERATION_CONFIG, Part
 from mapl_jax.models.parameters import Params, at_path
 from mapl_jax.models.tensors import TensorFiles
 from mapl_jax.runtime import console, storage
@@ -44,11 +37,7 @@ HEADS_BESIDE = ("value_head.safetensors", "value_head.bin", "v_head.safetensors"
 
 
 def load_config(folder: Folder) -> DecoderConfig:
-    """The config of a model folder or of a hub name.
-
-    Raises:
-        UserError: there is none, or the model is of a kind that is not supported.
-    """
+    """The config of a model folder or of a hub name."""
     path = storage.folder(folder, weights=False)
     where = str(path / CONFIG)
     config = hf_config.from_hf(tensors.read_json(path / CONFIG), where)
@@ -77,12 +66,6 @@ def _has_own_output(path: Path, _: int) -> bool:
     files = TensorFiles(path)
     both = {EMBED.name, LM_HEAD.name} <= files.names
     return both and not files.same(EMBED.name, LM_HEAD.name)
-
-
-def _says_tied(path: Path) -> bool:
-    """What a config says of ties, or its family does."""
-    config = tensors.read_json(path / CONFIG)
-    return hf_config.from_hf(config, str(path / CONFIG)).tie_embeddings
 
 
 def is_reward_model(folder: Folder) -> bool:
@@ -127,7 +110,8 @@ def load_params(
     path, files, stored, abstract = _open(folder, config, head)
     tensors.check_as_written(path)
     fresh = head and SCORE.name not in stored
-    if not (head or config.tie_embeddings) and _says_tied(path):
+    says = hf_config.from_hf(tensors.read_json(path / CONFIG), str(path / CONFIG))
+    if not (head or config.tie_embeddings) and says.tie_embeddings:
         console.notice(
             f"{path} holds an {LM_HEAD.name} of its own, which is used as transformers does, "
             f"though {CONFIG} says tie_word_embeddings"
@@ -135,7 +119,7 @@ def load_params(
     if places is None:
         first = SingleDeviceSharding(jax.local_devices()[0])
         places = jax.tree.map(lambda _: first, abstract)
-    params: Params = {}
+    values: dict[tuple[str, ...], jax.Array] = {}
     with progress("loading weights", "tensors") as show:
         for done, (name, parts) in enumerate(stored.items()):
             show(done, len(stored))
@@ -144,13 +128,14 @@ def load_params(
                 place = at_path(places, part.tensor.path)
                 kind = jnp.float32 if part.tensor is SCORE else dtype
                 read = functools.partial(_read, files, part, row, kind)
-                _put(params, part.tensor.path, _placed(config, name, part, place, kind, read))
+                values[part.tensor.path] = _placed(config, name, part, place, kind, read)
                 row += part.rows
     if fresh:
         normal = np.random.default_rng(seed).standard_normal(config.width)
         score = (normal * score_scale(config)).astype(np.float32)
         place = at_path(places, SCORE.path)
-        params["score"] = jax.make_array_from_callback(score.shape, place, score.__getitem__)
+        values[SCORE.path] = jax.make_array_from_callback(score.shape, place, score.__getitem__)
+    params: Params = traverse_util.unflatten_dict(values)
     if where := finite.first_beyond(params, finite.LARGEST_WEIGHT):
         raise UserError(
             f"{path}: weights of {where} are not finite, or so large (beyond "
@@ -200,21 +185,17 @@ def _open(
         )
     if EMBED.name not in files.names and config.tie_embeddings and LM_HEAD.name in files.names:
         files.alias(EMBED.name, LM_HEAD.name)
-    _check_layers(path, files, config)
-    abstract = (ScoreHead() if head else LogpHead()).abstract_params(config)
-    stored = stored_parts(config, head, abstract)
-    if head and SCORE.name not in files.names and not _says_reward_model(path / CONFIG):
-        del stored[SCORE.name]
-    _check_tensors(path, files, config, stored, ignore_lm_head=head or config.tie_embeddings)
-    return path, files, stored, abstract
-
-
-def _check_layers(path: Path, files: TensorFiles, config: DecoderConfig) -> None:
     if config.layers > len(files.names):
         raise UserError(
             f"{path}: {CONFIG} says {config.layers} layers, and there are {len(files.names)} "
             "tensors in all; does it belong to these weights?"
         )
+    abstract = (ScoreHead() if head else LogpHead()).abstract_params(config)
+    stored = layout.stored_parts(config, head, abstract)
+    if head and SCORE.name not in files.names and not _says_reward_model(path / CONFIG):
+        del stored[SCORE.name]
+    _check_tensors(path, files, config, stored, ignore_lm_head=head or config.tie_embeddings)
+    return path, files, stored, abstract
 
 
 def fingerprint(folder: Folder) -> str:
@@ -269,9 +250,9 @@ def _check_tensors(
 ) -> None:
     """All that can be wrong is found before anything is read."""
     expected = {
-        named(name, at): stored_shape(parts)
+        layout.named(name, at): layout.stored_shape(parts)
         for name, parts in stored.items()
-        for at in indices(config, parts[0].tensor)
+        for at in layout.indices(config, parts[0].tensor)
     }
     written = {
         name.format(i=i): value
@@ -312,9 +293,3 @@ def _check_tensors(
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"tensor{'s' if len(names) > 1 else ''} {', '.join(names[:3])}{more}"
-
-
-def _put(tree: Params, path: tuple[str, ...], value: jax.Array) -> None:
-    for key in path[:-1]:
-        tree = tree.setdefault(key, {})
-    tree[path[-1]] = value

@@ -57,10 +57,8 @@ def first(
     """The first parameters of a run: those of `model.path`, or random ones.
 
     Args:
-        settings: where they come from, or the shape of random ones.
         adapters: adapters beside them; of rank 0 for none.
         tokenizer: the model must know all of its tokens.
-        seed: seed of random ones.
         dtype: type of the computation, which frozen ones have.
     """
     kind = dtype if adapters.rank else jnp.float32

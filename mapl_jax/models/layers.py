@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from mapl_jax.kernels.rows import AnyArray
+from mapl_jax.kernels.attention import attention
+from mapl_jax.kernels.compute import Compute
+from mapl_jax.kernels.rows import AnyArray, Row
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.rope import Rotary, rotary_angles
 
@@ -43,3 +45,23 @@ def by_layer(
         return rotary, jnp.where(slides, config.window, FAR)
 
     return of_layer
+
+
+def attentions(
+    config: DecoderConfig, row: Row, compute: Compute, positions: Int[AnyArray, "R S"]
+) -> Callable[[Int[Array, ""]], tuple[Rotary, Callable[..., Array]]]:
+    """From the kind of a layer: its rotary angles, and attention of q, k and v in a row."""
+    of_layer = by_layer(config, positions)
+
+    def of_kind(kind: Int[Array, ""]) -> tuple[Rotary, Callable[..., Array]]:
+        rotary, window = of_layer(kind)
+        return rotary, functools.partial(
+            attention,
+            row=row,
+            compute=compute,
+            window=window,
+            softcap=config.attention_softcap,
+            scale=config.score_scale,
+        )
+
+    return of_kind

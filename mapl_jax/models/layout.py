@@ -16,12 +16,7 @@ BASE = "base"
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A parameter as a part of a checkpoint's tensor.
-
-    Attributes:
-        tensor: the parameter and the tensor's name.
-        shape: of the parameter, of one layer.
-    """
+    """A parameter as a part of a checkpoint's tensor; the shape is that of one layer."""
 
     tensor: Tensor
     shape: tuple[int, ...]

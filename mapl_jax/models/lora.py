@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
+from flax import nnx, traverse_util
 from jax.sharding import PartitionSpec
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
@@ -178,10 +178,8 @@ def adapters(params: Params) -> Params:
 
 def join(trainable: Params, frozen: Params) -> Params:
     """What `split` parted, put together."""
-    joined = dict(trainable)
-    for name, value in frozen.items():
-        joined[name] = join(joined[name], value) if name in joined else value
-    return joined
+    whole = traverse_util.flatten_dict(trainable) | traverse_util.flatten_dict(frozen)
+    return traverse_util.unflatten_dict(whole)
 
 
 def base(params: Params) -> Params:
@@ -210,14 +208,6 @@ def _fold(kernel: Array, a: Array, b: Array, scale: float) -> Array:
 
 def _part(tree: Params, names: tuple[str, ...], *, named: bool = True) -> Params:
     """The subtrees of some names, or everything else."""
-    part: Params = {}
-    for name, value in tree.items():
-        if name in names:
-            if named:
-                part[name] = value
-        elif isinstance(value, dict):
-            if inner := _part(value, names, named=named):
-                part[name] = inner
-        elif not named:
-            part[name] = value
-    return part
+    leaves = traverse_util.flatten_dict(tree).items()
+    part = {path: value for path, value in leaves if named == any(x in names for x in path)}
+    return traverse_util.unflatten_dict(part)

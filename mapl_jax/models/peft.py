@@ -1,6 +1,5 @@
 """Adapters as a folder that the `peft` library opens: adapter_config.json and safetensors."""
 
-import json
 import os
 import re
 import shutil
@@ -12,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
+from flax import traverse_util
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -21,8 +20,8 @@ from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.families import EMBED, SCORE
 from mapl_jax.models.layout import Part
 from mapl_jax.models.parameters import Params, at_path, with_value
-from mapl_jax.models.tensors import INDEX, TensorFiles, check_as_written, read_json
-from mapl_jax.runtime import storage
+from mapl_jax.models.tensors import INDEX, Json, TensorFiles, check_as_written, read_json
+from mapl_jax.runtime import distributed, storage
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.paths import local
 from mapl_jax.runtime.tokenizer import Tokenizer
@@ -56,22 +55,18 @@ def save(
         at = None if layer is None else layer - config.frozen_layers
         tensors[name] = np.ascontiguousarray(array[None] if at is None else array[at].T)
     if jax.process_index() == 0:
-        _write(folder, config, tensors, head=head, base=base, tokenizer=tokenizer)
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices("saved adapters")
+        saving.write_json(folder / layout.ADAPTER_CONFIG, _about(config, base, head))
+        save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+        os.chmod(folder / WEIGHTS, 0o644)
+        if tokenizer is not None:
+            saving.save_tokenizer(folder, tokenizer)
+    distributed.wait_for_all("saved adapters")
 
 
-def _write(
-    folder: Path,
-    config: DecoderConfig,
-    tensors: dict[str, np.ndarray],
-    *,
-    head: bool,
-    base: str,
-    tokenizer: Tokenizer | None,
-) -> None:
+def _about(config: DecoderConfig, base: str, head: bool) -> Json:
+    """The content of adapter_config.json."""
     assert config.lora is not None
-    content: dict[str, object] = {
+    content: Json = {
         "peft_type": "LORA",
         "task_type": "SEQ_CLS" if head else "CAUSAL_LM",
         "base_model_name_or_path": base,
@@ -87,13 +82,7 @@ def _write(
     }
     if config.frozen_layers:
         content["layers_to_transform"] = list(range(config.frozen_layers, config.layers))
-    (folder / layout.ADAPTER_CONFIG).write_text(
-        json.dumps(content, indent=2, sort_keys=True) + "\n"
-    )
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-    os.chmod(folder / WEIGHTS, 0o644)
-    if tokenizer is not None:
-        saving.save_tokenizer(folder, tokenizer)
+    return content
 
 
 def base_of(folder: Path) -> str:
@@ -117,11 +106,7 @@ def merged(folder: Path, config: DecoderConfig, params: Params) -> Params:
     """The parameters of a base with the adapters of a folder merged, and with its head.
 
     Every matrix that a tensor of the folder belongs to is changed, whichever were chosen, so that
-    ranks and scales may differ between them.
-
-    Args:
-        folder: adapters as PEFT or `save` wrote them.
-        params: of the base; the arrays are left alone.
+    ranks and scales may differ between them. The arrays of the base are left alone.
     """
     check_as_written(folder)
     about = read_json(folder / layout.ADAPTER_CONFIG)
@@ -292,13 +277,11 @@ def load(folder: Path, config: DecoderConfig) -> Params:
     stacks: dict[tuple[str, ...], list[np.ndarray]] = {}
     for path, name, layer in _tensors(config, head):
         stacks.setdefault(path, []).append(tensors[name][0] if layer is None else tensors[name].T)
-    params: Params = {}
-    for path, arrays in stacks.items():
-        inner = params
-        for key in path[:-1]:
-            inner = inner.setdefault(key, {})
-        inner[path[-1]] = np.stack(arrays) if path[0] == "layers" else arrays[0]
-    return params
+    values = {
+        path: np.stack(arrays) if path[0] == "layers" else arrays[0]
+        for path, arrays in stacks.items()
+    }
+    return traverse_util.unflatten_dict(values)
 
 
 def _tensors(

@@ -116,11 +116,9 @@ def frequencies(
     scaling: RopeScaling | None = None,
     lengths: Int[AnyArray, "R S 1 1"] | None = None,
 ) -> Float[Array, "... H/2"]:
-    """Radians a position for each pair of a head: theta^(-2i/H), scaled.
+    """Radians a position for each pair of a head's H turning numbers: theta^(-2i/H), scaled.
 
-    Args:
-        width: H, the part of a head that is turned.
-        lengths: of the text of each token, for scalings that depend on it.
+    Some scalings depend on the length of the text of each token.
     """
     exponents = jnp.arange(0, width, 2, dtype=jnp.float32) / width
     plain = theta**-exponents
@@ -194,10 +192,8 @@ def rotate(
 ) -> Float[Array, "R S N H"]:
     """Turns each pair of a head by its angle, in fp32; what the angles do not reach stays.
 
-    Args:
-        rotary: cosine and sine of the angles of the first W <= H of a head.
-        neighbours: pairs are (2i, 2i + 1), not (i, i + W/2).
-        queries: these are queries, which may grow as well.
+    Pairs are (i, i + W/2) of the first W <= H, or neighbours, (2i, 2i + 1); queries may grow as
+    well.
     """
     cos, sin, growth = rotary
     if queries and growth is not None:

@@ -13,18 +13,10 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.typing import ArrayLike, DTypeLike
 
-from mapl_jax.models import families, hf_config, tensors
+from mapl_jax.models import families, hf_config, layout, tensors
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.hub import Folder
-from mapl_jax.models.layout import (
-    CONFIG,
-    GENERATION_CONFIG,
-    Part,
-    indices,
-    named,
-    stored_parts,
-    stored_shape,
-)
+from mapl_jax.models.layout import CONFIG, GENERATION_CONFIG, Part
 from mapl_jax.models.parameters import Params, at_path
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.outputs import replacing
@@ -84,7 +76,7 @@ def _outward(
     config: DecoderConfig, head: bool, params: Params, dtype: np.dtype
 ) -> list[tuple[str, int, Callable[[], np.ndarray]]]:
     """Name, bytes and maker of every tensor, those of a layer together."""
-    stored = stored_parts(config, head, params)
+    stored = layout.stored_parts(config, head, params)
 
     def make(parts: tuple[Part, ...], at: tuple[int, ...]) -> np.ndarray:
         arrays = []
@@ -96,11 +88,13 @@ def _outward(
 
     def entry(name: str, at: tuple[int, ...]) -> tuple[str, int, Callable[[], np.ndarray]]:
         parts = stored[name]
-        size = math.prod(stored_shape(parts)) * dtype.itemsize
-        return named(name, at), size, functools.partial(make, parts, at)
+        size = math.prod(layout.stored_shape(parts)) * dtype.itemsize
+        return layout.named(name, at), size, functools.partial(make, parts, at)
 
     tensors = {name: parts[0].tensor for name, parts in stored.items()}
-    every = [(name, at) for name, tensor in tensors.items() for at in indices(config, tensor)]
+    every = [
+        (name, at) for name, tensor in tensors.items() for at in layout.indices(config, tensor)
+    ]
     single = [entry(name, at) for name, at in every if not at]
     layers = [entry(name, at) for name, at in sorted(every, key=lambda x: x[1][:1]) if at]
     numbers = [
@@ -112,11 +106,7 @@ def _outward(
 
 
 def _save_config(
-    folder: Path,
-    config: DecoderConfig,
-    head: bool,
-    tokenizer: Tokenizer | None,
-    dtype: str,
+    folder: Path, config: DecoderConfig, head: bool, tokenizer: Tokenizer | None, dtype: str
 ) -> None:
     special = special_tokens(config, tokenizer)
     content = {

@@ -37,9 +37,6 @@ class TensorFiles:
 
     What stands before the embedding's name in the files decides what is cut off or put before the
     names of all: `model.`, nothing, or what wrappers and PEFT leave there.
-
-    Attributes:
-        files: that they are in, sorted.
     """
 
     def __init__(self, folder: Path):
@@ -112,11 +109,7 @@ class TensorFiles:
                         )
 
     def read(self, name: str, index: tuple[slice, ...], out: np.ndarray) -> None:
-        """Fills an array with a part of a tensor, cast to the type of the array.
-
-        Args:
-            index: the part, with start and stop in each dimension.
-        """
+        """Fills an array with a part of a tensor, cast to the type of the array."""
         rows, *others = index
         row_bytes = 4 * max(1, out[:1].size)
         step = max(1, CHUNK_BYTES // row_bytes)
