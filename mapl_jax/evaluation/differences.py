@@ -53,7 +53,7 @@ def of_comparisons(
     """
     differences: dict[Key, Difference] = {}
     for level in LEVELS:
-        members = [_members(scored, level) for scored in (first, second)]
+        members = [scored.of(level) for scored in (first, second)]
         if not all(map(len, members)):
             continue
         paired = False
@@ -74,11 +74,6 @@ class _Side:
 
     samples: list[str]
     columns: Columns
-
-
-def _members(scored: Scored, level: str) -> np.ndarray:
-    """Indices of the comparisons of a level."""
-    return np.flatnonzero(np.asarray(scored.level, dtype=str) == level)
 
 
 def _matched(first: Scored, second: Scored, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -152,8 +147,7 @@ def of_responses(
         index = {name: i for i, name in enumerate(second.sample_id)}
         both = [(i, index[name]) for i, name in enumerate(first.sample_id) if name in index]
         if both:
-            paired = True
-            members = list(np.asarray(both, np.int64).T)
+            members, paired = list(np.asarray(both, np.int64).T), True
     sides = [
         _Side(
             [scored.sample_id[i] for i in at],
@@ -170,7 +164,7 @@ def of_responses(
 
 def disagreements(first: Scored, second: Scored, level: str) -> tuple[int, int] | None:
     """How many comparisons only the first gets right, and only the second; None if none match."""
-    pairs = _matched(first, second, *(_members(scored, level) for scored in (first, second)))
+    pairs = _matched(first, second, first.of(level), second.of(level))
     if not len(pairs):
         return None
     a = losses.is_right(first.margin[pairs[:, 0]])

@@ -1,9 +1,8 @@
 """How likely demonstrated responses are: perplexity, and its interval."""
 
 import dataclasses
-import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from mapl_jax.data.loader import Batches
 from mapl_jax.evaluation import statistics
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.runtime.console import text_table
-from mapl_jax.runtime.files import read_lines, replacing
+from mapl_jax.runtime.files import read_lines, write_lines
 from mapl_jax.training.scoring import LeafFunction, leaf_numbers
 
 FOOTNOTES = ("Perplexity: exp of the mean of -log pi over all response tokens; lower is better.",)
@@ -56,16 +55,11 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> Summary:
 
 
 def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
-    """Writes one JSON line a response, whole or not at all.
-
-    Raises:
-        NotFiniteError: a log-probability is not finite.
-    """
+    """Writes one JSON line a response, whole or not at all."""
     _check_finite(scored)
-    with replacing(path) as part, part.open("w", encoding="utf-8") as lines:
-        for name, logp, tokens in zip(scored.sample_id, scored.logp, scored.tokens, strict=True):
-            record = {"id": name, "logp": float(logp), "tokens": int(tokens)}
-            lines.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+    columns = zip(scored.sample_id, scored.logp.tolist(), scored.tokens.tolist(), strict=True)
+    names = ("id", "logp", "tokens")
+    write_lines(path, (dict(zip(names, values, strict=True)) for values in columns))
 
 
 def read_scores(path: str | os.PathLike[str]) -> Scored:
@@ -74,10 +68,12 @@ def read_scores(path: str | os.PathLike[str]) -> Scored:
     def make(record: Any) -> tuple[str, float, int]:
         return str(record["id"]), float(record["logp"]), int(np.int64(record["tokens"]))
 
-    columns: list[Any] = list(zip(*read_lines(path, make), strict=True)) or [()] * 3
-    return Scored(
-        list(columns[0]), np.asarray(columns[1], np.float64), np.asarray(columns[2], np.int64)
-    )
+    return _scored(read_lines(path, make))
+
+
+def _scored(rows: Iterable[tuple[str, float, int]]) -> Scored:
+    names, logp, tokens = list(zip(*rows, strict=True)) or [()] * 3
+    return Scored(list(names), np.asarray(logp, np.float64), np.asarray(tokens, np.int64))
 
 
 def table(before: Summary | None, after: Summary) -> str:
@@ -89,21 +85,17 @@ def table_cells(before: Summary | None, after: Summary) -> list[list[str]]:
     """The header and the row of the table, cell by cell."""
     interval = "perplexity_low" in after
     name = "perplexity" if before is None else "after"
-    header = [
-        "",
-        "responses",
-        "tokens",
-        *(["perplexity before"] if before is not None else []),
-        f"{name} [95 % interval]" if interval else name,
+    columns = [
+        ("", "held out"),
+        ("responses", str(after["responses"])),
+        ("tokens", str(after["response_tokens"])),
+        *([("perplexity before", f"{before['perplexity']:.2f}")] if before is not None else []),
+        (
+            f"{name} [95 % interval]" if interval else name,
+            statistics.with_interval(after, "perplexity", ".2f"),
+        ),
     ]
-    row = [
-        "held out",
-        str(after["responses"]),
-        str(after["response_tokens"]),
-        *([f"{before['perplexity']:.2f}"] if before is not None else []),
-        statistics.with_interval(after, "perplexity", ".2f"),
-    ]
-    return [header, row]
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _check_finite(scored: Scored) -> None:
@@ -118,9 +110,7 @@ def _check_finite(scored: Scored) -> None:
 
 def score_responses(logps: LeafFunction, batches: Batches, fields: Collection[str]) -> Scored:
     """Scores every demonstration of a plan; arguments as for `leaf_numbers`."""
-    rows = [
+    return _scored(
         (str(trie["id"]), float(values[0]), int(trie["response_tokens"][0]))
         for _, trie, values in leaf_numbers(logps, batches, fields)
-    ]
-    names, logp, tokens = zip(*rows, strict=True)
-    return Scored(list(names), np.asarray(logp, np.float64), np.asarray(tokens, np.int64))
+    )

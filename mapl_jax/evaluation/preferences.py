@@ -7,7 +7,6 @@ same of everything scores 0 and not 50 %.
 import collections
 import dataclasses
 import functools
-import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
@@ -24,7 +23,7 @@ from mapl_jax.losses import ALL_LEVELS, LEVELS, NEUTRAL
 from mapl_jax.runtime import outputs
 from mapl_jax.runtime.console import text_table
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import read_lines, replacing
+from mapl_jax.runtime.files import read_lines, write_lines
 from mapl_jax.training.scoring import LeafFunction, leaf_numbers
 
 
@@ -63,6 +62,10 @@ class Scored:
         counts = collections.Counter(keys)
         shares = [losses.share(ALL_LEVELS.index(key[1]), counts[key]) for key in keys]
         return np.asarray(shares, np.float64)
+
+    def of(self, level: str) -> np.ndarray:
+        """Indices of the comparisons of a level."""
+        return np.flatnonzero(np.asarray(self.level, dtype=str) == level)
 
 
 def summarize(scored: Scored, *, seed: int, resamples: int) -> Summary:
@@ -148,15 +151,15 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> Summary:
 
 def _neutral(scored: Scored) -> Summary:
     """How little the gap moves where it should not, of a set that has neutral comparisons."""
-    of_it = np.asarray(scored.level, dtype=str) == ALL_LEVELS[NEUTRAL]
-    if not of_it.any():
+    of_it = scored.of(ALL_LEVELS[NEUTRAL])
+    if not len(of_it):
         return {}
     margin, share = scored.margin[of_it], scored.share[of_it]
     loss = (losses.margin_loss(margin) + losses.margin_loss(-margin)) / 2
     return {
         "neutral_margin": float(np.average(np.abs(margin), weights=share)),
         "neutral_loss": float(np.average(loss, weights=share)),
-        "neutral_count": int(of_it.sum()),
+        "neutral_count": len(of_it),
     }
 
 
@@ -172,33 +175,28 @@ SCORES = outputs.lines("id", "level", "margin", "terms")
 
 
 def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
-    """Writes one JSON line a comparison, whole or not at all.
-
-    Raises:
-        NotFiniteError: a margin is not finite.
-    """
+    """Writes one JSON line a comparison, whole or not at all."""
     _check_finite(scored)
-    with replacing(path) as part, part.open("w", encoding="utf-8") as lines:
-        for i, sample_id in enumerate(scored.sample_id):
-            record: dict[str, Any] = {
-                "id": sample_id,
-                "level": scored.level[i],
-                "margin": float(scored.margin[i]),
-                "gamma": float(scored.gamma[i]),
-                "length_margin": float(scored.length_margin[i]),
-                "k": int(scored.k[i]),
-                "families": list(scored.families[i]),
-                "terms": [
-                    {"prompt": prompt, "response": response, "sign": sign, "reward": reward}
-                    for prompt, response, sign, reward in scored.terms[i]
-                ],
-            }
-            if scored.tokens is not None:
-                for term, tokens in zip(record["terms"], scored.tokens[i], strict=True):
-                    term["tokens"] = tokens
-            if scored.subset is not None:
-                record["subset"] = scored.subset[i]
-            lines.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+    write_lines(path, (_record(scored, i) for i in range(len(scored.sample_id))))
+
+
+def _record(scored: Scored, i: int) -> dict[str, object]:
+    """A comparison as a file of scores has it."""
+    names = ("prompt", "response", "sign", "reward")
+    terms = [dict[str, object](zip(names, term, strict=True)) for term in scored.terms[i]]
+    if scored.tokens is not None:
+        terms = [term | {"tokens": n} for term, n in zip(terms, scored.tokens[i], strict=True)]
+    return {
+        "id": scored.sample_id[i],
+        "level": scored.level[i],
+        "margin": float(scored.margin[i]),
+        "gamma": float(scored.gamma[i]),
+        "length_margin": float(scored.length_margin[i]),
+        "k": int(scored.k[i]),
+        "families": list(scored.families[i]),
+        "terms": terms,
+        **({} if scored.subset is None else {"subset": scored.subset[i]}),
+    }
 
 
 def read_scores(path: str | os.PathLike[str]) -> Scored:

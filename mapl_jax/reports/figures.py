@@ -22,11 +22,6 @@ def levels_of(summary: Summary) -> list[str]:
     return [level for level in LEVELS if f"{level}_accuracy" in summary]
 
 
-def members(scored: preferences.Scored, level: str) -> np.ndarray:
-    """Indices of the comparisons of a level."""
-    return np.flatnonzero(np.asarray(scored.level, dtype=str) == level)
-
-
 def without_ties(before: Summary | None) -> Summary | None:
     """A summary without the accuracies of levels where all is tied, where there are any.
 
@@ -167,10 +162,10 @@ def margins(before: preferences.Scored | None, after: preferences.Scored) -> lis
     """Histograms, a level each."""
     pictures = []
     for level in LEVELS:
-        new = after.margin[members(after, level)]
+        new = after.margin[after.of(level)]
         if not len(new):
             continue
-        old = before.margin[members(before, level)] if before is not None else np.zeros(0)
+        old = before.margin[before.of(level)] if before is not None else np.zeros(0)
         edges = _edges(np.concatenate([old, new]))
         heights = np.histogram(new, edges)[0]
         ghosts = np.histogram(old, edges)[0] if len(old) else None
@@ -186,12 +181,8 @@ def margins(before: preferences.Scored | None, after: preferences.Scored) -> lis
                 kind = level if left >= -1e-12 else "soft"
                 plot.bar((left, end), (0, count), kind, f"{left:.2f} to {end:.2f}: {count:,}")
         if ghosts is not None:
-            steps = [
-                (x, count)
-                for left, end, count in zip(edges, edges[1:], ghosts, strict=False)
-                for x in (left, end)
-            ]
-            plot.curve(steps, "ink thin")
+            ends = np.stack([edges[:-1], edges[1:]], 1).ravel()
+            plot.curve(np.stack([ends, ghosts.repeat(2)], 1), "ink thin")
         plot.upright(0.0)
         caption = (
             f"{right:,} of {len(new):,} right; median {_signed(np.median(new))}"
@@ -208,7 +199,7 @@ def calibration(after: preferences.Scored) -> list[Picture]:
 
     pictures = []
     for level in LEVELS:
-        margin = after.margin[members(after, level)]
+        margin = after.margin[after.of(level)]
         if not len(margin):
             continue
         plot = Plot(
@@ -245,7 +236,7 @@ def calibration(after: preferences.Scored) -> list[Picture]:
 
 def length(after: preferences.Scored) -> list[Picture]:
     """Margins against differences of length, and rewards against lengths, of base comparisons."""
-    base = members(after, "base")
+    base = after.of("base")
     if not len(base):
         return []
     pictures = []

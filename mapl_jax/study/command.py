@@ -15,6 +15,7 @@ gets
 
 import dataclasses
 import functools
+import itertools
 import json
 import platform
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ from mapl_jax.runtime.settings import from_section, setting
 from mapl_jax.study import arms as all_arms
 from mapl_jax.study import measures, pages, running, tables
 from mapl_jax.study.arms import Arm
-from mapl_jax.study.measures import ANSWERED, LONGER, MEASURES, Estimate, Measure, Test
+from mapl_jax.study.measures import ANSWERED, LONGER, MEASURES, Measure, Test
 from mapl_jax.study.running import Job
 from mapl_jax.study.settings import Settings, check
 
@@ -100,9 +101,9 @@ def study(config: ConfigDict, folder: Path, command: str) -> list[tables.Part]:
     parts = summarize(config, arms, jobs)
     facts = _facts(config, jobs, command)
     write_json(folder / "results.json", {"facts": facts, "parts": tables.record(parts)})
-    running.write_commands(folder / "commands.txt", jobs)
-    write_text(folder / "study.md", tables.markdown(parts, facts))
     commands = [job.command for job in jobs]
+    write_text(folder / "commands.txt", "".join(f"{command}\n" for command in commands))
+    write_text(folder / "study.md", tables.markdown(parts, facts))
     settings = json.dumps(config.to_dict(), indent=2)
     pages.write_html(folder / "study.html", "What each part does", parts, facts, commands, settings)
     for index, part in enumerate(parts):
@@ -124,15 +125,12 @@ def summarize(config: ConfigDict, arms: Sequence[Arm], jobs: Sequence[Job]) -> l
             continue
         for budget, says in BUDGETS.items():
             by_arm = {arm: _runs(jobs, arm, budget) for arm in own}
-            if budget == "pairs" and not any(j.budget == budget for j in _flat(by_arm)):
+            every = itertools.chain(*by_arm.values())
+            if budget == "pairs" and not any(job.budget == budget for job in every):
                 continue
             rows = _rows(config, MEASURES[objective], by_arm)
             parts.append(tables.Part(f"{title}, equal {budget}", says, MEASURES[objective], rows))
     return parts
-
-
-def _flat(by_arm: dict[Arm, list[Job]]) -> list[Job]:
-    return [job for jobs in by_arm.values() for job in jobs]
 
 
 def _runs(jobs: Sequence[Job], arm: Arm, budget: str) -> list[Job]:
@@ -151,7 +149,7 @@ def _rows(
     def drawn(arm: Arm, seeds: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         return {m.name: _drawn(config, m, tests[arm][m.test][:seeds]) for m in wanted}
 
-    lengths = _lengths(config, tests[first][LONGER.test])
+    lengths = {LONGER.name: measures.estimate(*_drawn(config, LONGER, tests[first][LONGER.test]))}
     rows = [tables.Row("prefer longer", "always preferring the longer response", {}, lengths, {})]
     for arm, jobs in by_arm.items():
         own = drawn(arm, len(jobs))
@@ -183,10 +181,6 @@ def _drawn(
 ) -> tuple[np.ndarray, np.ndarray]:
     moments = [measure.moments(one) for one in tests]
     return measures.resampled(measure, moments, seed=config.seed, resamples=config.resamples)
-
-
-def _lengths(config: ConfigDict, tests: Sequence[Test]) -> dict[str, Estimate]:
-    return {LONGER.name: measures.estimate(*_drawn(config, LONGER, tests))}
 
 
 def _facts(config: ConfigDict, jobs: Sequence[Job], command: str) -> list[str]:

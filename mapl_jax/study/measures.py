@@ -6,7 +6,7 @@ matrices: `moments` gives what each sample adds, and `value` turns sums into the
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,11 @@ class Estimate:
     high: float
     seeds: tuple[float, ...]
 
+    def text(self, scale: int, form: str) -> str:
+        """The mean with its interval."""
+        value, low, high = (f"{scale * x:{form}}" for x in (self.mean, self.low, self.high))
+        return f"{value} [{low}, {high}]"
+
 
 def ratio(sums: np.ndarray) -> np.ndarray:
     """The first sum over the second."""
@@ -74,20 +79,20 @@ def correlation(sums: np.ndarray) -> np.ndarray:
 
 def right(scored: Scored, level: str, k: int = 0) -> Moments:
     """Comparisons of a level, perhaps with k instructions, that came out right."""
-    at = [i for i, name in enumerate(scored.level) if name == level and k in (0, scored.k[i])]
+    at = [i for i in scored.of(level) if k in (0, scored.k[i])]
     return _of(scored, at, np.stack([scored.margin[at] > 0, np.ones(len(at))], 1))
 
 
 def longer(scored: Scored) -> Moments:
     """Base comparisons whose chosen response is the longer one; a tie is half of one."""
-    at = [i for i, name in enumerate(scored.level) if name == "base"]
+    at = scored.of("base")
     right = (1 + np.sign(scored.length_margin[at])) / 2
     return _of(scored, at, np.stack([right, np.ones(len(at))], 1))
 
 
 def by_length(scored: Scored) -> Moments:
     """Ranks of margins and of differences in length of base comparisons (Spearman's rho)."""
-    at = [i for i, name in enumerate(scored.level) if name == "base"]
+    at = scored.of("base")
     x, y = _ranks(scored.margin[at]), _ranks(scored.length_margin[at])
     return _of(scored, at, np.stack([np.ones(len(at)), x, y, x * x, y * y, x * y], 1))
 
@@ -109,15 +114,9 @@ def raised(scored: Scored, kept: bool) -> Moments:
 
 def moved(scored: Scored) -> Moments:
     """How far gaps move by instructions that both responses keep, over the gaps themselves."""
-    parts = {
-        level: np.asarray([name == level for name in scored.level]) for level in ("inter", "base")
-    }
-    sizes = np.abs(scored.margin)
-    return _of(
-        scored,
-        range(len(sizes)),
-        np.stack([np.where(parts["inter"], sizes, 0), np.where(parts["base"], sizes, 0)], 1),
-    )
+    levels, sizes = np.asarray(scored.level, str), np.abs(scored.margin)
+    parts = [np.where(levels == level, sizes, 0) for level in ("inter", "base")]
+    return _of(scored, range(len(sizes)), np.stack(parts, 1))
 
 
 def prompts_kept(answers: Sequence[Answer]) -> Moments:
@@ -247,7 +246,7 @@ def estimate(whole: np.ndarray, values: np.ndarray) -> Estimate:
     return Estimate(float(whole.mean()), low, high, tuple(map(float, whole)))
 
 
-def _of(scored: Scored, at: Sequence[int], values: np.ndarray) -> Moments:
+def _of(scored: Scored, at: Iterable[int], values: np.ndarray) -> Moments:
     return [scored.sample_id[i] for i in at], np.asarray(values, float)
 
 

@@ -6,13 +6,13 @@ import math
 import os
 from collections.abc import Sequence
 
+from mapl_jax.losses import LEVELS
 from mapl_jax.reports import charts
 from mapl_jax.reports.pages import drawing_style, write_page
 from mapl_jax.runtime.files import write_text
-from mapl_jax.study.measures import Estimate, Measure
+from mapl_jax.study.measures import Measure
 from mapl_jax.study.tables import MAIN, NOTES, Part, Row, cell, conclusions, main_table, mean
 
-_COLORS = {"base": "base", "intra": "intra", "inter": "inter"}
 _BETTER = {"high": "higher is better", "low": "lower is better", "": "neither is better"}
 _SEEN = ("steps", "tokens", "pairs")
 
@@ -88,7 +88,7 @@ def _forest(part: Part, measure: Measure) -> Forest:
 
 
 def _strip(row: Row, measure: Measure) -> Strip:
-    estimate = row.values[measure.name]
+    estimate, difference = row.values[measure.name], row.differences.get(measure.name)
     drawing = ""
     if measure.percent:
         note = f"{row.name}: {cell(row, measure)}"
@@ -98,7 +98,7 @@ def _strip(row: Row, measure: Measure) -> Strip:
         _number(estimate.mean, measure),
         f"[{_number(estimate.low, measure)}, {_number(estimate.high, measure)}]",
         drawing,
-        _difference(row.differences.get(measure.name), measure),
+        difference.text(*((100, "+.1f") if measure.percent else (1, "+.3f"))) if difference else "",
         ", ".join(_number(value, measure) for value in estimate.seeds),
     )
 
@@ -107,16 +107,9 @@ def _number(value: float, measure: Measure) -> str:
     return f"{100 * value:.1f} %" if measure.percent else f"{value:.3f}"
 
 
-def _difference(estimate: Estimate | None, measure: Measure) -> str:
-    if estimate is None:
-        return ""
-    scale, form = (100, "+.1f") if measure.percent else (1, "+.3f")
-    value, low, high = (f"{scale * x:{form}}" for x in (estimate.mean, estimate.low, estimate.high))
-    return f"{value} [{low}, {high}]"
-
-
 def _color(measure: Measure) -> str:
-    return _COLORS.get(measure.name.split(",")[0], "fourth")
+    level = measure.name.split(",")[0]
+    return level if level in LEVELS else "fourth"
 
 
 # The drawing: arms below one another, a panel for each measure.

@@ -11,7 +11,6 @@ a killed one had in hand is free.
 """
 
 import dataclasses
-import re
 import shlex
 import shutil
 import time
@@ -28,10 +27,10 @@ from mapl_jax.data import forms, sources, splits
 from mapl_jax.data.records import Pairs, collect, iter_pairs
 from mapl_jax.evaluation import following, preferences, stored
 from mapl_jax.evaluation.evaluators import PREFERENCES
+from mapl_jax.reports.pages import anchor
 from mapl_jax.runtime.config import change, fields, load_config
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import write_text
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.study import arms as all_arms
 from mapl_jax.study.arms import Arm
@@ -77,14 +76,13 @@ class Job:
         return self.folder.summary.exists()
 
     @property
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Mapping[str, Any]:
         """What the run wrote."""
         return _summary(self.folder)
 
     def scored(self) -> preferences.Scored:
         """Its comparisons."""
-        scored: preferences.Scored = stored.read_scores(self.folder, "after", PREFERENCES)
-        return scored
+        return stored.read_scores(self.folder, "after", PREFERENCES)
 
     def answers(self) -> list[following.Answer]:
         """Its answers to prompts with instructions."""
@@ -220,7 +218,7 @@ def _job(
     config: ConfigDict, arm: Arm, seed: int, budget: str, data: Corpora, folder: Path, rows: int = 0
 ) -> Job:
     own = config[arm.objective]
-    run = RunFolder(folder / "runs" / f"{_slug(arm.name)}-{budget}-{seed}")
+    run = RunFolder(folder / "runs" / f"{anchor(arm.name)}-{budget}-{seed}")
     values: dict[str, object] = {
         "name": arm.name,
         "seed": seed,
@@ -260,7 +258,8 @@ def _command(preset: str, config: ConfigDict, run: RunFolder) -> str:
 def _rows(config: ConfigDict, arm: Arm, arms: Sequence[Arm], folder: Path) -> int | None:
     """Rows of a batch that hold as many pairs as the arm `all` has; None if that is no change."""
     own = config[arm.objective]
-    model = next((a for a in arms if a.objective == arm.objective and _is_model(a)), None)
+    models = (MODEL, f"DPO {MODEL}")
+    model = next((a for a in arms if a.objective == arm.objective and a.name in models), None)
     if model is None or model is arm:
         return None
     sizes = [_tokens_of_a_pair(folder, one) for one in (arm, model)]
@@ -270,13 +269,9 @@ def _rows(config: ConfigDict, arm: Arm, arms: Sequence[Arm], folder: Path) -> in
     return None if rows == own.train.rows_per_batch else rows
 
 
-def _is_model(arm: Arm) -> bool:
-    return arm.name in (MODEL, f"DPO {MODEL}")
-
-
 def _tokens_of_a_pair(folder: Path, arm: Arm) -> float:
     """Trie tokens of a training sample, from the arm's first run."""
-    run = RunFolder(folder / "runs" / f"{_slug(arm.name)}-tokens-0")
+    run = RunFolder(folder / "runs" / f"{anchor(arm.name)}-tokens-0")
     counts = _summary(run)["train"]["encoding"]
     return float(counts["trie_tokens"]) / _encoded(counts)
 
@@ -298,24 +293,10 @@ def _encoded(counts: Mapping[str, Any]) -> float:
     return float(counts["samples"]) - sum(dropped)
 
 
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-def write_commands(path: Path, jobs: Sequence[Job]) -> None:
-    """The command of every run, one a line."""
-    write_text(path, "".join(f"{job.command}\n" for job in jobs))
-
-
 def seen(job: Job) -> dict[str, float]:
     """What a run saw: steps, places for tokens, and pairs."""
-    counts = job.summary["train"]["encoding"]
-    config = job.config
-    places = job.summary["steps"] * config.train.rows_per_batch * config.data.row_length
+    steps, counts = job.summary["steps"], job.summary["train"]["encoding"]
+    places = steps * job.config.train.rows_per_batch * job.config.data.row_length
     metrics = read_metrics(job.folder.metrics)
     epochs = max((line["epoch"] for line in metrics if "epoch" in line), default=0.0)
-    return {
-        "steps": job.summary["steps"],
-        "tokens": float(places),
-        "pairs": _encoded(counts) * epochs,
-    }
+    return {"steps": steps, "tokens": float(places), "pairs": _encoded(counts) * epochs}

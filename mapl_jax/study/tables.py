@@ -74,8 +74,7 @@ def conclusions(part: Part) -> list[str]:
                 continue
             if difference is None or math.isnan(difference.mean):
                 continue
-            value, low, high = (100 * x for x in (difference.mean, difference.low, difference.high))
-            line = f"{measure.name} {value:+.1f} [{low:+.1f}, {high:+.1f}]"
+            line = f"{measure.name} {difference.text(100, '+.1f')}"
             (differs if sign(difference) else alike).append(line)
         if differs or alike:
             parts = [", ".join(differs) + " points"] if differs else []
@@ -102,9 +101,8 @@ def cell(row: Row, measure: Measure) -> str:
     estimate = row.values.get(measure.name)
     if estimate is None or math.isnan(estimate.mean):
         return "-"
-    scale, form = (100, ".1f") if measure.percent else (1, ".2f")
-    value, low, high = (f"{scale * x:{form}}" for x in (estimate.mean, estimate.low, estimate.high))
-    return f"{value} [{low}, {high}]{sign(row.differences.get(measure.name)) or ' '}"
+    text = estimate.text(*((100, ".1f") if measure.percent else (1, ".2f")))
+    return text + (sign(row.differences.get(measure.name)) or " ")
 
 
 def sign(difference: Estimate | None) -> str:
