@@ -146,10 +146,9 @@ class Plot:
         grid = []
         for value in y_ticks if y_ticks is not None else ticks(*y):
             at = self.at_y(value)
-            grid.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}"{_ys(at, at)}/>')
+            grid.append(_across("grid", at))
             grid.append(_text(_LEFT - 7, at + 4, y_format(value), "soft", "end"))
-        line = f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}"'
-        grid.append(f"{line}{_ys(self.bottom, self.bottom)}/>")
+        grid.append(_across("axis", self.bottom))
         for value, text in x_ticks or [(value, x_format(value)) for value in ticks(*x)]:
             for row, part in enumerate(text.split("\n")):
                 grid.append(
@@ -184,12 +183,11 @@ class Plot:
         notes: Sequence[str] = (),
     ) -> None:
         """Points, each with a note that shows when one points at it."""
+        classes = kind if "hollow" in kind else f"dot {kind}"
         for index, (x, y) in enumerate(points):
-            note = f"<title>{html.escape(notes[index])}</title>" if notes else ""
-            self.parts.append(
-                f'<circle class="{kind if "hollow" in kind else f"dot {kind}"}" '
-                f'cx="{self.at_x(x):.1f}" cy="{self.at_y(y):.1f}" r="4">{note}</circle>'
-            )
+            at = f'cx="{self.at_x(x):.1f}" cy="{self.at_y(y):.1f}"'
+            note = _title(notes[index]) if notes else ""
+            self.parts.append(f'<circle class="{classes}" {at} r="4">{note}</circle>')
 
     def cloud(self, points: Sequence[tuple[float, float]] | np.ndarray, kind: str) -> None:
         """Many points, as one path."""
@@ -200,44 +198,35 @@ class Plot:
         """A filled box."""
         left, right = self.at_x(x[0]), self.at_x(x[1])
         low, high = self.at_y(min(y)), self.at_y(max(y))
-        title = f"<title>{html.escape(note)}</title>" if note else ""
-        self.parts.append(
-            f'<rect class="bar {kind}" x="{left:.1f}" y="{high:.1f}" '
-            f'width="{max(right - left, 0):.1f}" height="{max(low - high, 0):.1f}">{title}</rect>'
-        )
+        size = f'width="{max(right - left, 0):.1f}" height="{max(low - high, 0):.1f}"'
+        box = f'<rect class="bar {kind}" x="{left:.1f}" y="{high:.1f}" {size}>'
+        self.parts.append(f"{box}{_title(note)}</rect>")
 
     def whisker(self, x: float, y: Span) -> None:
         """An interval, upright."""
         at = self.at_x(x)
-        self.parts.append(
-            f'<line class="whisker"{_xs(at, at)}{_ys(self.at_y(y[0]), self.at_y(y[1]))}/>'
-        )
+        self.parts.append(_line("whisker", at, at, self.at_y(y[0]), self.at_y(y[1])))
 
     def diamond(self, x: float, y: float, note: str = "") -> None:
         """A mark for something else than what is measured."""
         at = f"{self.at_x(x):.1f} {self.at_y(y):.1f}"
-        title = f"<title>{html.escape(note)}</title>" if note else ""
-        self.parts.append(
-            f'<path class="diamond" transform="translate({at})" {_DIAMOND}>{title}</path>'
-        )
+        mark = f'<path class="diamond" transform="translate({at})" {_DIAMOND}>'
+        self.parts.append(f"{mark}{_title(note)}</path>")
 
     def level(self, y: float) -> None:
         """A dashed line across."""
-        at = self.at_y(y)
-        self.parts.append(f'<line class="chance" x1="{_LEFT}" x2="{WIDTH - _RIGHT}"{_ys(at, at)}/>')
+        self.parts.append(_across("chance", self.at_y(y)))
 
     def upright(self, x: float) -> None:
         """A dashed line from bottom to top."""
         at = self.at_x(x)
-        self.parts.append(f'<line class="chance"{_xs(at, at)}{_ys(self.top, self.bottom)}/>')
+        self.parts.append(_line("chance", at, at, self.top, self.bottom))
 
     def diagonal(self) -> None:
         """A dashed line of what is the same on both axes."""
         low, high = max(self.x[0], self.y[0]), min(self.x[1], self.y[1])
-        self.parts.append(
-            f'<line class="chance"{_xs(self.at_x(low), self.at_x(high))}'
-            f"{_ys(self.at_y(low), self.at_y(high))}/>"
-        )
+        xs, ys = (self.at_x(low), self.at_x(high)), (self.at_y(low), self.at_y(high))
+        self.parts.append(_line("chance", *xs, *ys))
 
     def label(self, x: float, y: float, text: str, rise: float = 6) -> None:
         """A text above a point."""
@@ -288,7 +277,7 @@ def _sample(kind: str, x: float, y: float) -> str:
     if kind == "diamond":
         return f'<path class="diamond" transform="translate({middle} {y})" {_DIAMOND}/>'
     if kind == "chance" or kind.startswith("curve"):
-        return f'<line class="{kind}"{_xs(x, x + 20)}{_ys(y, y)}/>'
+        return _line(kind, x, x + 20, y, y)
     if kind.startswith(("dot", "hollow")):
         return f'<circle class="{kind}" cx="{middle}" cy="{y}" r="4"/>'
     return f'<rect class="{kind}" x="{x + 4}" y="{y - 5}" width="14" height="10"/>'
@@ -300,9 +289,14 @@ def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") 
     return f'<text x="{x:.1f}" y="{y:.1f}"{classes}{end}>{html.escape(text)}</text>'
 
 
-def _xs(first: float, second: float) -> str:
-    return f' x1="{first:.1f}" x2="{second:.1f}"'
+def _line(kind: str, x1: float, x2: float, y1: float, y2: float) -> str:
+    return f'<line class="{kind}" x1="{x1:.1f}" x2="{x2:.1f}" y1="{y1:.1f}" y2="{y2:.1f}"/>'
 
 
-def _ys(first: float, second: float) -> str:
-    return f' y1="{first:.1f}" y2="{second:.1f}"'
+def _across(kind: str, y: float) -> str:
+    """A line from the left to the right of the axes."""
+    return f'<line class="{kind}" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+
+
+def _title(note: str) -> str:
+    return f"<title>{html.escape(note)}</title>" if note else ""

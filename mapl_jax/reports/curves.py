@@ -12,6 +12,26 @@ from mapl_jax.reports.charts import Picture, Plot
 from mapl_jax.reports.figures import without_ties
 
 Lines = Sequence[Summary]  # of metrics.jsonl
+# What only training batches have: title -> name, color and text of each line.
+_TRAINED = {
+    "Implicit rewards": [
+        ("rewards/chosen", "inter", "chosen"),
+        ("rewards/rejected", "intra", "rejected"),
+    ],
+    "Log-probabilities of responses": [
+        ("logps/chosen", "inter", "chosen"),
+        ("logps/rejected", "intra", "rejected"),
+    ],
+    "Reward of base responses": [
+        ("max_reward", "inter", "largest"),
+        ("mean_reward", "base", "mean"),
+        ("min_reward", "intra", "smallest"),
+    ],
+    "Drift from the reference, nats a token": [("drift", "base", "drift")],
+    "Learning rate": [("learning_rate", "base", "")],
+    "Gradient norm, before clipping": [("grad_norm", "base", "")],
+    "Tokens a second": [("tokens_per_second", "base", "")],
+}
 
 
 def curves(metrics: Lines, before: Summary | None, after: Summary) -> list[Picture]:
@@ -22,51 +42,23 @@ def curves(metrics: Lines, before: Summary | None, after: Summary) -> list[Pictu
         return []
     last = max(int(line["step"]) for line in (*train, *held_out))
     held_out = [*_start(before), *held_out, {**after, "step": last}]
-    of_levels = [
-        (level, level)
-        for level in LEVELS
-        if any(f"{level}_loss" in line for line in (*train, *held_out))
-    ]
-    pictures = []
-    if of_levels:
-        pictures += [
-            _curve(
-                "Loss", train, held_out, [(f"{x}_loss", x, x) for x in LEVELS], chance=math.log(2)
-            ),
-            _curve(
-                "Accuracy", train, held_out, [(f"{x}_accuracy", x, x) for x in LEVELS], share=True
-            ),
-            _curve("Mean margin", train, held_out, [(f"{x}_margin", x, x) for x in LEVELS]),
+    losses, accuracies, margins = (
+        [(f"{level}_{name}", level, level) for level in LEVELS]
+        for name in ("loss", "accuracy", "margin")
+    )
+    if any(name in line for name, _, _ in losses for line in (*train, *held_out)):
+        pictures = [
+            _curve("Loss", train, held_out, losses, chance=math.log(2)),
+            _curve("Accuracy", train, held_out, accuracies, share=True),
+            _curve("Mean margin", train, held_out, margins),
         ]
     else:
-        pictures.append(_curve("Loss per token", train, held_out, [("loss", "base", "loss")]))
+        pictures = [_curve("Loss per token", train, held_out, [("loss", "base", "loss")])]
+    is_policy = any("rewards/chosen" in line for line in train)
     pictures += [
-        _curve(
-            "Implicit rewards",
-            train,
-            [],
-            [("rewards/chosen", "inter", "chosen"), ("rewards/rejected", "intra", "rejected")],
-        ),
-        _curve(
-            "Log-probabilities of responses",
-            train,
-            [],
-            [("logps/chosen", "inter", "chosen"), ("logps/rejected", "intra", "rejected")],
-        ),
-        _curve(
-            "Reward of base responses",
-            [] if any("rewards/chosen" in line for line in train) else train,
-            [],
-            [
-                ("max_reward", "inter", "largest"),
-                ("mean_reward", "base", "mean"),
-                ("min_reward", "intra", "smallest"),
-            ],
-        ),
-        _curve("Drift from the reference, nats a token", train, [], [("drift", "base", "drift")]),
-        _curve("Learning rate", train, [], [("learning_rate", "base", "")], smooth=False),
-        _curve("Gradient norm, before clipping", train, [], [("grad_norm", "base", "")]),
-        _curve("Tokens a second", train, [], [("tokens_per_second", "base", "")]),
+        _curve(title, train, [], names, smooth=title != "Learning rate")
+        for title, names in _TRAINED.items()
+        if not (is_policy and title == "Reward of base responses")
     ]
     return [picture for picture in pictures if picture is not None]
 
@@ -80,20 +72,14 @@ def curves_of_runs(runs: Sequence[tuple[str, str, Lines, Summary]]) -> list[Pict
     quantities = [
         (f"{level}_{name}", f"{level} {name}") for name in ("loss", "accuracy") for level in LEVELS
     ]
-    quantities += [
-        ("loss", "Loss"),
-        ("drift", "Drift from the reference, nats a token"),
-        ("learning_rate", "Learning rate"),
-        ("grad_norm", "Gradient norm, before clipping"),
-        ("tokens_per_second", "Tokens a second"),
-    ]
+    alone = [(names[0][0], title) for title, names in _TRAINED.items() if len(names) == 1]
+    quantities += [("loss", "Loss"), *alone]
     pictures = []
+    names = [(str(index), color, name) for index, (name, color, _, _) in enumerate(runs)]
     for quantity, title in quantities:
         train: list[dict[str, float]] = []
         held_out: list[dict[str, float]] = []
-        names: list[tuple[str, str, str]] = []
-        for index, (name, color, metrics, after) in enumerate(runs):
-            key = f"{index}"
+        for (key, _, _), (_, _, metrics, after) in zip(names, runs, strict=True):
             for line in metrics:
                 if quantity in line:
                     side = held_out if line.get("split") == "eval" else train
@@ -101,7 +87,6 @@ def curves_of_runs(runs: Sequence[tuple[str, str, Lines, Summary]]) -> list[Pict
             steps = [line["step"] for line in metrics]
             if steps and quantity in after:
                 held_out.append({"step": max(steps), key: after[quantity]})
-            names.append((key, color, name))
         share = quantity.endswith("accuracy")
         smooth = quantity != "learning_rate"
         pictures.append(

@@ -25,41 +25,6 @@ PAPER = (
     "multi-level aware preference learning ([arXiv 2505.12845](https://arxiv.org/abs/2505.12845))"
 )
 
-USE_REWARD = """messages = [
-    {"role": "user", "content": "Name two colours. Use no comma."},
-    {"role": "assistant", "content": "Red and blue."},
-]
-text = tokenizer.apply_chat_template(messages, tokenize=False)
-inputs = tokenizer(text, add_special_tokens=False, return_tensors="pt")
-with torch.no_grad():
-    print(model(**inputs).logits[0, 0].item())
-
-# The same number from a pipeline:
-classify = pipeline("text-classification", model=model, tokenizer=tokenizer)
-print(classify(text, add_special_tokens=False)[0]["score"])"""
-USE_POLICY = """messages = [{"role": "user", "content": "Name two colours. Use no comma."}]
-inputs = tokenizer.apply_chat_template(
-    messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"
-)
-output = model.generate(**inputs, max_new_tokens=64, do_sample=False)
-print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))"""
-LOAD = """folder = "."  # this folder
-model = {auto}.from_pretrained(folder)
-tokenizer = AutoTokenizer.from_pretrained(folder)"""
-LOAD_ADAPTER = """from peft import PeftModel
-
-folder = "."  # this folder
-tokenizer = AutoTokenizer.from_pretrained(folder)
-base = AutoModelForSequenceClassification.from_pretrained(
-    {base}, num_labels=1, pad_token_id=tokenizer.pad_token_id, problem_type="regression"
-)
-model = PeftModel.from_pretrained(base, folder)"""
-LOAD_ADAPTER_POLICY = """from peft import PeftModel
-
-folder = "."  # this folder
-tokenizer = AutoTokenizer.from_pretrained(folder)
-model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({base}), folder)"""
-
 
 def card_of(model: Trained, *, adapter: bool = False) -> str:
     """The card of a model, or of its adapters alone."""
@@ -82,9 +47,6 @@ def write(
     """
     base = config.get("model", {}).get("path", "")
     title = config.get("name") or ("Policy" if policy else "Reward model")
-    auto = "AutoModelForCausalLM" if policy else "AutoModelForSequenceClassification"
-    load = (LOAD_ADAPTER_POLICY if policy else LOAD_ADAPTER) if adapter else LOAD
-    imports = f"from transformers import {auto}, AutoTokenizer"
     evaluations = summary.get("eval", {})
     results, footnotes = "", ""
     if evaluations.get("after"):
@@ -101,10 +63,9 @@ def write(
         command=summary.get("command", ""),
         results=results,
         footnotes=footnotes,
-        imports=imports if policy else f"import torch\n{imports}, pipeline",
-        load=load.format(base=json.dumps(base), auto=auto),
-        use=USE_POLICY if policy else USE_REWARD,
-        is_reward_model=not policy,
+        base=json.dumps(base),
+        adapter=adapter,
+        policy=policy,
     )
     return re.sub(r"\n{3,}", "\n\n", str(card).rstrip()) + "\n"
 

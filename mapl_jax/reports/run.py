@@ -18,20 +18,10 @@ from mapl_jax.evaluation.evaluators import kind_of
 from mapl_jax.evaluation.preferences import percent
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.evaluation.stored import SIDES, digests
-from mapl_jax.reports import findings, mistakes
+from mapl_jax.reports import figures, findings, mistakes
 from mapl_jax.reports.charts import Gallery, Picture
 from mapl_jax.reports.curves import curves
 from mapl_jax.reports.families import by_family
-from mapl_jax.reports.figures import (
-    accuracy_by_k,
-    accuracy_by_level,
-    by_length,
-    calibration,
-    length,
-    levels_of,
-    losses,
-    margins,
-)
 from mapl_jax.reports.findings import SPLITS
 from mapl_jax.reports.pages import duration, number, write_page
 from mapl_jax.runtime.calls import checked
@@ -85,13 +75,13 @@ def report_pictures(model: Model) -> dict[str, Gallery]:
     }
     pictures = {"curves": Gallery(curves(read_metrics(folder.metrics), before, after))}
     if kind == "demonstrations":
-        return {**pictures, "length": Gallery(losses(scores["after"]))}
+        return {**pictures, "length": Gallery(figures.losses(scores["after"]))}
     return {
         **pictures,
         "accuracy": Gallery(_accuracy(before, after)),
-        "margins": Gallery(margins(scores.get("before"), scores["after"])),
-        "length": Gallery(length(scores["after"])),
-        "calibration": Gallery(calibration(scores["after"])),
+        "margins": Gallery(figures.margins(scores.get("before"), scores["after"])),
+        "length": Gallery(figures.length(scores["after"])),
+        "calibration": Gallery(figures.calibration(scores["after"])),
     }
 
 
@@ -179,13 +169,13 @@ def write_report(
         values["lists"] = _lists(after)
     if isinstance(scored_after, preferences.Scored):
         assert not isinstance(scored_before, likelihood.Scored)
-        values["margins"] = margins(scored_before, scored_after)
-        values["length"] = length(scored_after)
-        values["lengths"] = by_length(after)
-        values["calibration"] = calibration(scored_after)
+        values["margins"] = figures.margins(scored_before, scored_after)
+        values["length"] = figures.length(scored_after)
+        values["lengths"] = figures.by_length(after)
+        values["calibration"] = figures.calibration(scored_after)
         values["mistakes"] = mistakes.worst(scored_after, samples)
     elif scored_after is not None:
-        values["length"] = losses(scored_after)
+        values["length"] = figures.losses(scored_after)
         values["unlikely"] = mistakes.unlikely(scored_after, samples)
     write_page(
         path,
@@ -237,7 +227,7 @@ def _facts(summary: Summary, device: str) -> list[str]:
 def _tiles(before: Summary | None, after: Summary, summary: Summary) -> list[Tile]:
     """The few numbers that a run is about."""
     tiles = []
-    for level in levels_of(after):
+    for level in figures.levels_of(after):
         lines = [f"accuracy, {level}"]
         if f"{level}_accuracy_low" in after:
             low, high = (100 * after[f"{level}_accuracy_{end}"] for end in ("low", "high"))
@@ -271,7 +261,7 @@ def _tiles(before: Summary | None, after: Summary, summary: Summary) -> list[Til
 
 
 def _accuracy(before: Summary | None, after: Summary) -> list[Picture]:
-    pictures = (accuracy_by_level(before, after), accuracy_by_k(before, after))
+    pictures = (figures.accuracy_by_level(before, after), figures.accuracy_by_k(before, after))
     return [picture for picture in pictures if picture is not None]
 
 
