@@ -24,12 +24,7 @@ Job = tuple[int, int]
 
 @dataclasses.dataclass(frozen=True)
 class Response:
-    """One response.
-
-    Attributes:
-        text: without the end of turn and white space around it.
-        ended: whether it came to an end of turn, or was cut at the longest length.
-    """
+    """One response, stripped; it ended, or was cut at the longest length."""
 
     text: str
     ended: bool
@@ -73,11 +68,7 @@ class Kept(Generic[T]):
         self._held = contextlib.ExitStack()
 
     def resume(self, about: Mapping[str, object]) -> dict[Job, T]:
-        """What an earlier command left, in the order in which it wrote it.
-
-        Args:
-            about: what else decides the responses.
-        """
+        """What an earlier command left, in the order it was written; all of `about` must agree."""
         about = json.loads(json.dumps({**self.about, **about}))
         content = self.path.read_bytes() if self.path.exists() else b""
         lines = content.splitlines(keepends=True)

@@ -31,9 +31,7 @@ def curve(
 ) -> dict[int, tuple[float, ...]]:
     """Mean accuracy of one response, of that with the highest reward, and of the best, by n.
 
-    Args:
-        right: of each prompt, whether each of its responses is right.
-        rewards: of each response; None leaves the second number out.
+    Without rewards, of one response and of the best.
     """
     # Responses in the order in which a way to choose prefers them, for each way.
     preferred = [[sorted(each, reverse=True) for each in right]]

@@ -46,10 +46,7 @@ def of_comparisons(
 
     Quantities are "accuracy", "loss" (mean of -log sigmoid of margin - gamma), and the accuracies
     "family:ID" and "k:NUMBER" of the comparisons with an instruction of a family and with a number
-    of instructions.
-
-    Args:
-        same: levels whose comparisons are the same, text by text.
+    of instructions. Levels in `same` are of the same comparisons, text by text.
     """
     differences: dict[Key, Difference] = {}
     for level in LEVELS:
@@ -136,11 +133,7 @@ def _differences(
 def of_responses(
     first: likelihood.Scored, second: likelihood.Scored, *, same: bool, seed: int, resamples: int
 ) -> dict[Key, Difference]:
-    """The difference of the loss of demonstrations, in nats a token.
-
-    Args:
-        same: whether the demonstrations are the same.
-    """
+    """The difference of the loss of demonstrations, in nats a token, which may be the same ones."""
     members = [np.arange(len(first.sample_id)), np.arange(len(second.sample_id))]
     paired = False
     if same:

@@ -94,13 +94,9 @@ class HeldOut:
 def of_run(
     settings: RunSettings, folder: RunFolder, trainer: Trainer, data: RunData
 ) -> Callable[[Float[np.ndarray, "n 2"] | None], HeldOut]:
-    """What a run evaluates itself on.
+    """From the reference's log-probabilities of held-out leaves, or None, to what a run evaluates.
 
-    Args:
-        data: data of the run; a policy answers held-out prompts if the settings say so.
-
-    Returns:
-        (log-probabilities of the held-out leaves under the reference, or None) -> evaluations.
+    A policy answers held-out prompts if the settings say so.
     """
     asked, respond = settings.eval.generate, None
     probes = following.probes(data.test_samples.samples(), asked) if asked else []

@@ -62,12 +62,7 @@ class IfevalSettings(SamplerSettings):
 
 @dataclasses.dataclass(frozen=True)
 class Followed:
-    """What a response followed.
-
-    Attributes:
-        strict: one verdict an instruction.
-        loose: the same under the loose reading.
-    """
+    """What a response followed: a verdict an instruction, under both readings."""
 
     key: object
     strict: tuple[bool, ...]
@@ -75,11 +70,7 @@ class Followed:
 
 
 def judge(tasks: Sequence[Task], responses: Sequence[Sequence[str]]) -> list[list[Followed]]:
-    """Verdicts on every response to every prompt.
-
-    Args:
-        responses: to each, without their reasoning.
-    """
+    """Verdicts on every response to every prompt, without their reasoning."""
     return [
         [_judge(task, response) for response in samples]
         for task, samples in zip(tasks, responses, strict=True)
@@ -151,11 +142,7 @@ def write(
     samples: Sequence[Sequence[Followed]],
     rewards: Sequence[Sequence[float]] | None = None,
 ) -> None:
-    """Writes one JSON line a response, under IFEval's field names, whole or not at all.
-
-    Args:
-        rewards: of the same responses, if a reward model judged them.
-    """
+    """Writes one JSON line a response, under IFEval's field names, whole or not at all."""
     lines = []
     for number, entries in enumerate(samples):
         for index, entry in enumerate(entries):
@@ -183,11 +170,7 @@ def table(summary: Summary) -> str:
 
 
 def choice_table(summaries: Mapping[str, Summary]) -> str:
-    """Ways to choose one of several responses, side by side.
-
-    Args:
-        summaries: name of the way -> what `summarize` says.
-    """
+    """Ways to choose one of several responses, by name, side by side."""
     cells = [["", *map(_title, FIELDS)]]
     for name, summary in summaries.items():
         cells.append([name, *(cell(summary, field) for field in FIELDS)])

@@ -67,8 +67,7 @@ def read_tasks(
 ) -> tuple[list[Task], list[str]]:
     """Prompts whose instructions can all be judged, and notes on the others.
 
-    Args:
-        on_error: "raise", or "skip" to leave out prompts that cannot be judged, and count them.
+    One that cannot is an error; with "skip" such prompts are left out, and counted.
     """
     tasks, tally, bad = [], Tally(), []
     places: dict[str, str] = {}

@@ -99,9 +99,8 @@ def comparisons(
 ) -> Scored:
     """Every comparison of a set of tries, with the implicit rewards of a policy.
 
-    Args:
-        against: its reference; what it says of the tries is kept in its cache.
-        compute: type and attention of the models; how they lie over devices the mesh decides.
+    What the reference says of the tries is kept in its cache. How the models lie over devices the
+    mesh decides.
     """
     compute = dataclasses.replace(compute, spread=sharding.spread(mesh))
     dpo, pad_token = against.objective, policy.tokenizer.pad_token_id or 0

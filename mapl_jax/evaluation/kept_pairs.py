@@ -31,9 +31,6 @@ def summarize(
     Of all pairs, of those with 1, 2, ... instructions, and of those about as long; with 95 %
     intervals of the bootstrap over prompts.
 
-    Args:
-        samples: verdicts on the answers to each prompt.
-
     Returns:
         Name of the pairs -> their number, and the shares `right` and `longer`. A tie is half of
         one where lengths are equal, and wrong where rewards are.

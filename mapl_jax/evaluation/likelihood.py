@@ -20,11 +20,7 @@ FOOTNOTES = ("Perplexity: exp of the mean of -log pi over all response tokens; l
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """Responses with their log-probabilities; lists and arrays of one length, [n].
-
-    Attributes:
-        logp: log pi of the response, nats, float64.
-    """
+    """Responses with their log-probabilities (nats, float64), columns of one length [n]."""
 
     sample_id: list[str]
     logp: np.ndarray
@@ -55,7 +51,7 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> Summary:
 
 
 def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
-    """Writes one JSON line a response, whole or not at all."""
+    """Writes one JSON line a response, or `NotFiniteError` if a log-probability is not finite."""
     _check_finite(scored)
     columns = zip(scored.sample_id, scored.logp.tolist(), scored.tokens.tolist(), strict=True)
     names = ("id", "logp", "tokens")

@@ -42,12 +42,7 @@ class Ranked(NamedTuple):
 
 
 def ranked(comparisons: Iterable[tuple[str, str, Sequence[Term]]]) -> list[Ranked]:
-    """The lists of samples, in order.
-
-    Args:
-        comparisons: of the base level; id and subset of the sample, and the terms: prompt,
-            response, sign and reward.
-    """
+    """The lists of samples, in order, from id, subset and terms of their base comparisons."""
     lists: dict[str, Ranked] = {}
     for name, subset, terms in comparisons:
         one = lists.setdefault(name, Ranked(name, subset, {}, []))

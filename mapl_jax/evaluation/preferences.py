@@ -175,7 +175,7 @@ SCORES = outputs.lines("id", "level", "margin", "terms")
 
 
 def write_scores(path: str | os.PathLike[str], scored: Scored) -> None:
-    """Writes one JSON line a comparison, whole or not at all."""
+    """Writes one JSON line a comparison, or `NotFiniteError` if a margin is not finite."""
     _check_finite(scored)
     write_lines(path, (_record(scored, i) for i in range(len(scored.sample_id))))
 
@@ -234,12 +234,7 @@ def _scored(rows: Iterable[tuple[object, ...]]) -> Scored:
 
 
 def table(before: Summary | None, after: Summary) -> str:
-    """Summaries as a text table of at most 100 columns.
-
-    Args:
-        before: summary before training; None leaves its column out.
-        after: summary after training, or the only one.
-    """
+    """Summaries as a text table of at most 100 columns; None leaves out what was before."""
     levels = text_table(table_cells(before, after), FOOTNOTES)
     return f"{levels}\n\n{listwise.table(after['lists'])}" if "lists" in after else levels
 

@@ -57,11 +57,7 @@ class Scorer:
         rows_per_batch: int = 1,
         compute: Compute = Compute(),
     ):
-        """Prepares; compiles nothing yet.
-
-        Args:
-            rows_per_batch: rows of tokens at once; made a multiple of the mesh's data parts.
-        """
+        """Prepares; compiles nothing. Rows are made a multiple of the mesh's data parts."""
         parts = sharding.data_parts(mesh)
         self.rows = -(-max(rows_per_batch, 1) // parts) * parts
         # The length of a row grows with what there is to score, up to that of the longest text.
@@ -82,11 +78,7 @@ class Scorer:
             np.asarray(self._start([], [], length))
 
     def __call__(self, paths: Sequence[TokenPath], *, progress: bool = False) -> list[float]:
-        """The reward of each text; what the model says, also where that is no finite number.
-
-        Args:
-            paths: tokens of the texts, none longer than the longest length.
-        """
+        """The reward of each text; what the model says, also where that is no finite number."""
         if not paths:
             return []
         order = list(arrange(paths))
@@ -182,12 +174,9 @@ def encode_texts(
     max_length: int,
     names: Callable[[int], str],
 ) -> list[TokenPath]:
-    """Conversations with their responses as tokens; says how many are cut, and how.
+    """Conversations with a response to each as tokens; says how many are cut, and how.
 
     Each is cut by itself: how much is cut of one does not hang on the others.
-
-    Args:
-        texts: conversations and a response to each.
     """
     paths = tokenization.encode_leaves(trained.tokenizer, texts)
     counts: collections.Counter[str] = collections.Counter()

@@ -47,11 +47,7 @@ class Responder:
         rows_per_batch: int = 32,
         compute: Compute = Compute(),
     ):
-        """Prepares; compiles nothing yet.
-
-        Args:
-            rows_per_batch: responses at once; made a multiple of the mesh's data parts.
-        """
+        """Prepares; compiles nothing yet. Rows are made a multiple of the mesh's data parts."""
         if rows_per_batch < 1:
             raise UserError(f"rows_per_batch must be at least 1, not {rows_per_batch}")
         parts = sharding.data_parts(mesh)
@@ -92,11 +88,8 @@ class Responder:
     ) -> list[list[Response]]:
         """Answers conversations, each as often as wanted.
 
-        A response depends on the seed, on its prompt and its number, and on nothing else.
-
-        Args:
-            params: of the policy, on the mesh.
-            kept: what a stopped command left, and where responses are kept as they come.
+        A response depends on the seed, on its prompt and its number, and on nothing else. What a
+        stopped command left is kept, and new ones as they come.
         """
         prompts = tokenization.encode_prompts(self.tokenizer, conversations, names)
         room = self.model.max_positions - self.sampling.max_new_tokens
@@ -161,11 +154,7 @@ class Responder:
 def of_run(
     config: RunSettings, model: DecoderConfig, tokenizer: Tokenizer, mesh: Mesh, compute: Compute
 ) -> Responder:
-    """Greedy responses of a run's policy.
-
-    Args:
-        config: what the run says of its model's folder and of the responses.
-    """
+    """Greedy responses of a run's policy."""
     return Responder(
         model,
         tokenizer,
@@ -246,11 +235,7 @@ class SamplerSettings(CheckpointSettings):
 def load(
     config: SamplerSettings, *, rows_per_batch: int, output: str | os.PathLike[str] = ""
 ) -> tuple[Callable[..., list[list[Response]]], Kept[Response] | None]:
-    """The policy of `config.checkpoint`, ready to answer, and where its responses are kept.
-
-    Args:
-        output: the file that the responses end up in; empty to keep none.
-    """
+    """The policy of `config.checkpoint`, ready to answer, and where responses are kept."""
     settings.needed(config, checkpoint="DIR")
     mesh = sharding.make_mesh(config.mesh)
     policy_model = restore.load(config.checkpoint, mesh, config.template_args)

@@ -59,11 +59,7 @@ class Scorable:
 
 
 def score(config: ScoreSettings) -> None:
-    """Scores a file; one that was stopped goes on.
-
-    Raises:
-        UserError: there is no reward model, or a record is bad.
-    """
+    """Scores a file; one that was stopped goes on. `UserError`: no reward model, a bad record."""
     needed(config, checkpoint="DIR", input="FILE")
     if config.output:
         check_file(config.output, REWARDS, [config.checkpoint, *local_names(config.input)])

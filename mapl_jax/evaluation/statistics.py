@@ -54,14 +54,9 @@ def ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
 
 
 def ratios(top: np.ndarray, bottom: np.ndarray, *, seed: int, resamples: int) -> np.ndarray:
-    """Ratios of sums over resampled samples; all columns are of the same draws.
+    """Ratios of sums over resampled samples, [resamples, columns]; nan where the lower is 0.
 
-    Args:
-        top: what each sample adds above, [samples, columns].
-        bottom: what it adds below, [samples, columns].
-
-    Returns:
-        [resamples, columns]; nan where nothing below was drawn.
+    What a sample adds above and below are [samples, columns]; all columns are of the same draws.
     """
     sums = resampled_sums(np.stack([top, bottom], 1), seed=seed, resamples=resamples)
     return ratio(sums[:, 0], sums[:, 1])
@@ -90,14 +85,9 @@ def with_interval(
 def shares(
     parts: Mapping[str, np.ndarray], whole: np.ndarray, *, seed: int, resamples: int
 ) -> dict[str, float]:
-    """Sums of parts over the sum of the whole, with 95 % intervals over resampled entries.
+    """Sums of parts, [n] each, over the sum of the whole, by name.
 
-    Args:
-        parts: name -> what each entry adds, [n].
-        whole: what each entry counts for, [n].
-
-    Returns:
-        For each name the share; with resamples `{name}_low` and `{name}_high` too.
+    With resamples `{name}_low` and `{name}_high` too, 95 % intervals over resampled entries.
     """
     top = np.stack(list(parts.values()), 1).astype(np.float64)
     bottom = np.broadcast_to(whole[:, None], top.shape)

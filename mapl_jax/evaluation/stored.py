@@ -38,11 +38,7 @@ def write_answers(folder: RunFolder, which: str, answers: list[following.Answer]
 
 
 def write_scores(folder: RunFolder, which: str, scored: S, evaluator: Evaluator[S]) -> None:
-    """Keeps an evaluation, so that the report of a resumed run has both ends of it.
-
-    Args:
-        evaluator: the evaluation that it belongs to.
-    """
+    """Keeps an evaluation, so that the report of a resumed run has both ends of it."""
     if jax.process_index() == 0:
         evaluator.write(folder.eval / f"{which}.jsonl", scored)
         files.seal(folder.eval, [f"{which}.jsonl"])
@@ -77,9 +73,7 @@ def _checked(folder: RunFolder, name: str) -> Path:
 def share_scores(of: RunFolder, to: RunFolder, which: str) -> None:
     """Gives one run an evaluation of another that is the same for both, with answers if it has any.
 
-    Args:
-        of: the run that has it; what is damaged is not given.
-        to: the other run, which belongs to its config already.
+    What is damaged is not given.
     """
     names = [f"{which}.jsonl", f"answers-{which}.jsonl"]
     names = [name for name in names if (of.eval / name).exists()]

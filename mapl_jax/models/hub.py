@@ -37,7 +37,11 @@ HEADS_BESIDE = ("value_head.safetensors", "value_head.bin", "v_head.safetensors"
 
 
 def load_config(folder: Folder) -> DecoderConfig:
-    """The config of a model folder or of a hub name."""
+    """The config of a model folder or of a hub name.
+
+    Raises:
+        UserError: there is none, or the model is of a kind that is not supported.
+    """
     path = storage.folder(folder, weights=False)
     where = str(path / CONFIG)
     config = hf_config.from_hf(tensors.read_json(path / CONFIG), where)

@@ -59,12 +59,7 @@ CHIPS = {
 
 @dataclasses.dataclass(frozen=True)
 class Slice:
-    """A number of chips of one kind.
-
-    Attributes:
-        kind: key of `CHIPS`.
-        shape: of a TPU slice, such as "4x4"; the number of a GPU.
-    """
+    """Chips of one of `CHIPS`; the shape is "4x4", say, of a TPU slice, and the number of GPUs."""
 
     kind: str
     chips: int

@@ -24,11 +24,7 @@ COLORS = ("base", "intra", "inter", "fourth", "soft")
 def compare_runs(
     folders: Sequence[str], output: str | os.PathLike[str], *, seed: int = 0, resamples: int = 1000
 ) -> str:
-    """Reads runs, writes the page, and gives the table as text.
-
-    Args:
-        folders: of at least two runs; all others are compared with the first.
-    """
+    """Compares runs with the first of them, writes the page, and gives the table as text."""
     target = check_file(output, page, folders)
     comparison = compare.compare(folders, seed=seed, resamples=resamples)
     write(target, comparison)

@@ -15,11 +15,7 @@ SPLITS = {"train": "train", "test": "held out", "data": "count"}
 
 
 def warnings(summary: Summary, after: Summary, metrics: Sequence[Summary]) -> list[str]:
-    """Sentences, most important first; none if all is well.
-
-    Args:
-        summary: of the run, with the counts of its data.
-    """
+    """Sentences about a run, most important first; none if all is well."""
     return [*_overfitting(after, metrics), *_length(after), *_data(summary)]
 
 

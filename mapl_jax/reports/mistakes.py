@@ -23,12 +23,7 @@ RULES = {
 
 @dataclasses.dataclass(frozen=True)
 class Instruction:
-    """An instruction of a prompt.
-
-    Attributes:
-        text: as the prompt has it.
-        kept: by each response; None where that cannot be checked.
-    """
+    """An instruction of a prompt, and whether each response keeps it; None: nobody can say."""
 
     text: str
     id: str
@@ -69,8 +64,7 @@ class Unlikely:
 def worst(scored: Scored, samples: Iterable[Sample]) -> dict[str, list[Mistake]]:
     """The worst comparisons of each level that has mistakes, no two of one sample.
 
-    Args:
-        samples: that they come from; a comparison whose sample is missing is left out.
+    A comparison whose sample is missing is left out.
     """
     level_of = np.asarray(scored.level, dtype=str)
     chosen: dict[str, list[int]] = {}

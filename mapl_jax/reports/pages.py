@@ -18,11 +18,7 @@ from mapl_jax.runtime.provenance import stamp
 
 
 def write_page(path: str | os.PathLike[str], template: str, **values: object) -> None:
-    """Writes a page, whole or not at all.
-
-    Args:
-        template: name of a template of this package, such as "run.html".
-    """
+    """Writes a page from a template such as "run.html", whole or not at all."""
     digest = hashlib.sha256(_SCRIPT.encode()).digest()
     page = _ENVIRONMENT.get_template(template).render(
         values, script=_SCRIPT, digest=base64.b64encode(digest).decode(), stamp=stamp()

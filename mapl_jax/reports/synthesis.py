@@ -10,11 +10,7 @@ from mapl_jax.synthesis.pipeline import Summary
 
 
 def write(path: str | os.PathLike[str], summary: Summary, shown: Sequence[Sample]) -> None:
-    """Writes the report, whole or not at all.
-
-    Args:
-        shown: samples to show, in the schema of `mapl_jax.data.samples`.
-    """
+    """Writes the report, with some samples to show, whole or not at all."""
     comparisons, pairs = summary["comparisons"], summary["pairs_in"]
     levels = [[level, number(count)] for level, count in comparisons["level"].items()]
     dropped = [[reason, number(count)] for reason, count in summary["dropped"].items()]

@@ -39,13 +39,7 @@ CONNECTIONS = 1024
 def create(
     scorer: Scorer, tokenizer: Tokenizer, settings: ServeSettings, name: str, max_length: int
 ) -> Starlette:
-    """The application.
-
-    Args:
-        scorer: of the model, warmed up.
-        settings: limits.
-        name: what clients call the model.
-    """
+    """The application: serves a warmed-up model under a name, within the limits of settings."""
     queue = Queue(scorer, settings.max_waiting)
     encoding = ThreadPoolExecutor(1, "encoding")
     began, most = int(time.time()), settings.max_megabytes << 20
@@ -94,11 +88,7 @@ def create(
 
 
 def server(application: Starlette) -> uvicorn.Server:
-    """What runs the application; it ends after SIGTERM or SIGINT, once all requests are answered.
-
-    Args:
-        application: as `create` gives it.
-    """
+    """What runs the application until SIGTERM or SIGINT, and then until all is answered."""
     return uvicorn.Server(
         uvicorn.Config(
             application,
@@ -115,9 +105,6 @@ def server(application: Starlette) -> uvicorn.Server:
 
 def encoded(asked: forms.Request, tokenizer: Tokenizer, max_length: int) -> list[TokenPath]:
     """The texts of a request as tokens.
-
-    Args:
-        asked: the request.
 
     Raises:
         Refused: one is too long, or no text as the chat template writes it.
@@ -163,11 +150,7 @@ def _called(asked: forms.Request, field: str) -> str:
 
 
 async def _body(request: Request, most: int) -> object:
-    """The value that a request brings.
-
-    Raises:
-        Refused: it brings none, or too much.
-    """
+    """The value that a request brings; `Refused` if it brings none, or too much."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Refused("send JSON, with the header Content-Type: application/json", status=415)

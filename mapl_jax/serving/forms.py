@@ -60,11 +60,7 @@ class Form:
 
 
 def request_of(form: Form, body: object, name: str, most: int) -> Request:
-    """What a body asks for.
-
-    Args:
-        most: texts of a request.
-    """
+    """What a body asks for, of at most so many texts."""
     if not isinstance(body, dict):
         raise Refused(f"the body must be an object of JSON, not {kind_of(body)}")
     known = [*form.fields, *SHARED]

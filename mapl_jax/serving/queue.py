@@ -20,12 +20,7 @@ class Queue:
     """Requests in the order in which they came."""
 
     def __init__(self, scorer: Scorer, most: int):
-        """Prepares; `run` does the work.
-
-        Args:
-            scorer: of the model, warmed up.
-            most: texts that may wait.
-        """
+        """Prepares, for at most so many waiting texts; `run` does the work."""
         self._scorer, self._most = scorer, most
         self._waiting: collections.deque[
             tuple[Sequence[TokenPath], asyncio.Future[list[float]]]

@@ -130,10 +130,7 @@ def named(names: str) -> tuple[Arm, ...]:
 def changed(sample: Sample, arm: Arm, seed: int) -> Sample:
     """A sample with the comparisons of an arm.
 
-    Args:
-        sample: with all comparisons that its synthesis gave.
-        seed: decides, with the sample's id, which samples belong to a share; a larger share holds
-            the samples of a smaller one.
+    Seed and id decide which samples belong to a share; a larger share holds those of a smaller one.
     """
     base = [c for c in sample["comparisons"] if c["level"] == "base"]
     others: list[Comparison] = []

@@ -82,11 +82,7 @@ def quick(config: ConfigDict) -> ConfigDict:
 
 
 def study(config: ConfigDict, folder: Path, command: str) -> list[tables.Part]:
-    """A whole study, or the rest of it.
-
-    Returns:
-        The numbers, as they were written.
-    """
+    """A whole study, or the rest of it; gives the numbers, as they were written."""
     check(from_section(Settings, config.to_dict()))
     arms = all_arms.chosen(config.arms)
     all_arms.named(config.once)

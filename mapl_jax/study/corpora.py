@@ -44,14 +44,7 @@ TESTS = (*TEST, KEPT_BY_BOTH)
 
 @dataclasses.dataclass(frozen=True)
 class Corpora:
-    """Files of samples, made when they are asked for and found again afterwards.
-
-    Attributes:
-        folder: for everything.
-        train: pairs to train on.
-        test: held-out pairs.
-        num_proc: processes that synthesize.
-    """
+    """Files of samples, made when they are asked for and found again afterwards."""
 
     folder: Path
     settings: Settings
@@ -83,8 +76,7 @@ class Corpora:
     def tokenizer(self, config: ConfigDict) -> str:
         """The folder of one tokenizer for all runs of a config, or its hub name.
 
-        Args:
-            config: of a run; one that names a tokenizer or a model keeps its own.
+        A config that names a tokenizer or a model keeps its own.
         """
         if config.tokenizer.path or config.model.path:
             return str(config.tokenizer.path)

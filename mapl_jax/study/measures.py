@@ -45,13 +45,7 @@ class Measure:
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A measure of an arm over its seeds.
-
-    Attributes:
-        mean: over the seeds, each on all samples.
-        low: end of the 95 % interval.
-        high: the other end.
-    """
+    """A measure of an arm: its mean over the seeds, each on all samples, and the 95 % interval."""
 
     mean: float
     low: float
@@ -216,16 +210,10 @@ def sums_by_sample(moments: Moments, names: Sequence[str]) -> np.ndarray:
 def resampled(
     measure: Measure, runs: Sequence[Moments], *, seed: int, resamples: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A measure of each run, and of resampled samples and runs.
+    """A measure of each run, [runs], and of resampled samples and runs, [resamples].
 
     Samples and seeds are drawn with replacement, the same for every arm of the same samples and
-    number of seeds, so that arms can be compared draw by draw.
-
-    Args:
-        runs: moments of one run a seed.
-
-    Returns:
-        [runs] and [resamples].
+    number of seeds, so that arms can be compared draw by draw. Runs are one a seed.
     """
     names = sorted({name for whose, _ in runs for name in whose})
     if not names:

@@ -46,11 +46,7 @@ def write_html(
     commands: Sequence[str],
     settings: str,
 ) -> None:
-    """Writes the page, whole or not at all.
-
-    Args:
-        settings: the config of the study, as text.
-    """
+    """Writes the page, whole or not at all."""
     shown = []
     for part in parts:
         arms = [

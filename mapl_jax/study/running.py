@@ -132,12 +132,9 @@ def _short(pairs: Pairs, most: int) -> Pairs:
 
 
 def do_all(config: ConfigDict, arms: Sequence[Arm], data: Corpora, folder: Path) -> list[Job]:
-    """Makes the runs of a study, or what is left of them.
+    """Makes the runs of a study, or what is left of them; gives all of them, done.
 
     Reward models come first, and those of `pairs` after what they are measured by.
-
-    Returns:
-        All of them, done.
     """
     done: list[Job] = []
     for objective in dict.fromkeys(arm.objective for arm in arms):

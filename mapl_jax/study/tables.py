@@ -43,12 +43,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Arms that are compared with one another.
-
-    Attributes:
-        says: what is the same for all of them.
-        measures: all that were taken.
-    """
+    """Arms that are compared with one another, and what is the same for all of them."""
 
     title: str
     says: str
