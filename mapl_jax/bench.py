@@ -32,7 +32,7 @@ from mapl_jax.runtime.settings import from_section, setting
 from mapl_jax.synthesis import run_data
 from mapl_jax.train import Settings
 from mapl_jax.training import reference as weights
-from mapl_jax.training import sharding, step, trainer
+from mapl_jax.training import sharding, trainer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,18 +135,15 @@ def run(own: Settings, folder: RunFolder, steps: int) -> dict[str, object]:
     first, frozen = lora.split(source.make(run_trainer.places), source.model.lora)
     reference = weights.reference_of(own, source, data.tokenizer, objective)
     numbers = weights.reference_logps(
+        run_trainer,
         reference,
-        objective,
         [data.train],
         params=lora.join(first, frozen) if reference is source else None,
-        mesh=mesh,
         cache_dir=data.cache_dir,
         rows_per_batch=own.eval.rows_per_batch,
-        pad_token=run_trainer.pad_token,
-        compute=compute,
     )
     batches = run_trainer.batches(data.train, plan, reference=numbers[0])
-    state = step.compile_first_state(run_trainer.optimizer, run_trainer.shardings)(first)
+    state = run_trainer.first_state(first)
     peak = measure.matmul_peak(compute.dtype)
     timed = measure.train_seconds(
         run_trainer, state, frozen, batches, objective.fields, mesh, warm=WARM, steps=steps

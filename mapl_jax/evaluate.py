@@ -231,7 +231,7 @@ def score(
     """
     messages = as_messages(prompt)
     texts = [as_text(text, f"response {number}") for number, text in enumerate(responses, 1)]
-    reward_model = _reward_model(model)
+    reward_model = loaded(model).as_reward_model()
     if not texts:
         return []
     ((*rewards,),) = judging.rewards(
@@ -243,13 +243,6 @@ def score(
         compute=compute_in(dtype),
     )
     return rewards
-
-
-def _reward_model(model: Model) -> Trained:
-    trained = loaded(model)
-    if not trained.head:
-        raise UserError("this is a policy, which gives no rewards; give a reward model")
-    return trained
 
 
 @dataclasses.dataclass(frozen=True)

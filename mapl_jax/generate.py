@@ -76,9 +76,7 @@ def generate_responses(
     chosen = sampler.AUTO if temperature is None else temperature
     chosen = sampler.temperature_of(n, chosen, top_p)
     conversations = [as_messages(x, f"prompt {number}") for number, x in enumerate(prompts, 1)]
-    policy = loaded(model)
-    if policy.head:
-        raise UserError("this is a reward model, which cannot answer; give a policy")
+    policy = loaded(model).as_policy()
     sampling = Sampling(
         max_new_tokens,
         sampler.stops(policy.tokenizer, policy.model),

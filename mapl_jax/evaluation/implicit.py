@@ -4,10 +4,8 @@ import dataclasses
 import os
 from pathlib import Path
 
-import jax
 from jax.sharding import Mesh
 
-from mapl_jax.data.loader import Batch
 from mapl_jax.data.tokenization import check_tokens
 from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.evaluation.preferences import Scored, score_comparisons
@@ -16,11 +14,11 @@ from mapl_jax.models import hub
 from mapl_jax.models.initial import InitialWeights, from_folder
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.paths import cache_path
-from mapl_jax.training import objective, reference, restore, scoring, sharding, step, trainer
+from mapl_jax.training import objective, reference, restore, sharding, trainer
 from mapl_jax.training.objective import LossSettings, Objective
+from mapl_jax.training.optimizers import OptimizerSettings
 from mapl_jax.training.restore import Trained
 from mapl_jax.training.settings import run_settings
-from mapl_jax.training.step import Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,32 +100,22 @@ def comparisons(
     What the reference says of the tries is kept in its cache. How the models lie over devices the
     mesh decides.
     """
-    compute = dataclasses.replace(compute, spread=sharding.spread(mesh))
-    dpo, pad_token = against.objective, policy.tokenizer.pad_token_id or 0
+    run = trainer.make_trainer(
+        policy.model,
+        against.objective,
+        mesh,
+        settings=OptimizerSettings(),
+        steps=1,
+        compute=dataclasses.replace(compute, spread=sharding.spread(mesh)),
+        pad_token=policy.tokenizer.pad_token_id or 0,
+    )
     (logps,) = reference.reference_logps(
+        run,
         against.source,
-        dpo,
         [tries],
         params=None,
-        mesh=mesh,
         cache_dir=against.cache,
         rows_per_batch=rows_per_batch,
-        pad_token=pad_token,
-        compute=compute,
     )
-    batches = scoring.held_out(
-        tries,
-        mesh,
-        rows_per_batch=rows_per_batch,
-        pad_token=pad_token,
-        joint=dpo.joint,
-        reference=logps,
-    )
-
-    def rewards(params: Params, batch: Batch) -> jax.Array:
-        return dpo.score(dpo.leaves(policy.model, params, batch, compute), batch)
-
-    score = step.compile_scoring(rewards, mesh, restore.placement(policy.model, mesh, False))
-    return score_comparisons(
-        lambda batch: score(policy.params, sharding.to_device(batch, mesh)), batches, dpo.fields
-    )
+    batches = run.held_out(tries, rows_per_batch=rows_per_batch, reference=logps)
+    return score_comparisons(run.score(policy.params), batches, against.objective.fields)

@@ -119,9 +119,7 @@ def judge_of(
     reward_model = (
         restore.load(str(model), mesh) if mesh and isinstance(model, str) else loaded(model)
     )
-    if not reward_model.head:
-        what = "this" if isinstance(model, restore.Trained) else model
-        raise UserError(f"{what} is a policy, which gives no rewards; give a reward model")
+    reward_model.as_reward_model("this" if isinstance(model, restore.Trained) else model)
 
     def judge(
         conversations: Sequence[Sequence[Message]], responses: Sequence[Sequence[str]]

@@ -1,8 +1,6 @@
 """Rewards of any responses to any prompts."""
 
 import collections
-import dataclasses
-import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -18,13 +16,11 @@ from mapl_jax.data.tries import TokenPath, arrange, build
 from mapl_jax.evaluation import preferences
 from mapl_jax.evaluation.preferences import score_comparisons
 from mapl_jax.kernels.compute import Compute
-from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import ScoreHead
-from mapl_jax.models.parameters import Params
 from mapl_jax.runtime import console
 from mapl_jax.runtime.console import say_each
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.training import restore, scoring, sharding, step
+from mapl_jax.training import restore, scoring, sharding
 from mapl_jax.training.restore import Trained
 
 # Rows have this many tokens, or twice, four times, ... as many: few shapes to compile.
@@ -35,10 +31,7 @@ _TOKENS_A_LEAF = 8
 
 def load(path: str, mesh: Mesh, template_args: str = "") -> Trained:
     """The reward model at a path, as `restore.load` finds it."""
-    trained = restore.load(path, mesh, template_args)
-    if not trained.head:
-        raise UserError(f"{path} is a policy, which gives no rewards; give a reward model")
-    return trained
+    return restore.load(path, mesh, template_args).as_reward_model(path)
 
 
 class Scorer:
@@ -64,7 +57,7 @@ class Scorer:
         doublings = max(0, (max_length - 1).bit_length() - (SHORTEST - 1).bit_length())
         self.lengths = [SHORTEST << i for i in range(doublings + 1)]
         self._trained, self._mesh = trained, mesh
-        self._score = _compiled(trained.model, mesh, compute)
+        self._score = restore.scorer(trained.model, mesh, ScoreHead(), compute)
         self._pad = trained.tokenizer.pad_token_id or 0
 
     @property
@@ -234,23 +227,10 @@ def comparisons(
     compute: Compute = Compute(),
 ) -> preferences.Scored:
     """Every comparison of a set of tries, with the rewards that a model gives; see `rewards`."""
-    score = _compiled(trained.model, mesh, compute)
+    score = restore.scorer(trained.model, mesh, ScoreHead(), compute)
     batches = scoring.held_out(
         tries, mesh, rows_per_batch=rows_per_batch, pad_token=trained.tokenizer.pad_token_id or 0
     )
     return score_comparisons(
         lambda batch: score(trained.params, sharding.to_device(batch, mesh)), batches, ()
     )
-
-
-@functools.lru_cache(maxsize=8)
-def _compiled(
-    model: DecoderConfig, mesh: Mesh, compute: Compute
-) -> Callable[[Params, step.Batch], jax.Array]:
-    """One program for all calls of the same shapes: a notebook scores a text at a time."""
-    compute = dataclasses.replace(compute, spread=sharding.spread(mesh))
-
-    def leaves(params: Params, batch: step.Batch) -> jax.Array:
-        return ScoreHead().leaves(model, params, batch, compute)
-
-    return step.compile_scoring(leaves, mesh, restore.placement(model, mesh, True))

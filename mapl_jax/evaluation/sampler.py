@@ -18,10 +18,9 @@ from mapl_jax.evaluation import following
 from mapl_jax.evaluation.answers import Job, Kept, Response
 from mapl_jax.evaluation.settings import CheckpointSettings
 from mapl_jax.kernels.compute import Compute
-from mapl_jax.models import axes, generation
+from mapl_jax.models import generation
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.generation import Sampling
-from mapl_jax.models.heads import LogpHead
 from mapl_jax.models.parameters import Params
 from mapl_jax.runtime import console, settings
 from mapl_jax.runtime.errors import UserError
@@ -59,7 +58,6 @@ class Responder:
         # The heads of a cache lie where those of the matrices do.
         heads = "tensor" if model.kv_heads % mesh.shape["tensor"] == 0 else None
         cache = NamedSharding(mesh, PartitionSpec(None, sharding.DATA_AXES, heads))
-        shapes = LogpHead().abstract_params(model)
         self._generate = jax.jit(
             functools.partial(
                 generation.generate,
@@ -69,7 +67,7 @@ class Responder:
                 compute=compute,
             ),
             in_shardings=(
-                sharding.parameters(mesh, shapes, axes.logical_axes(shapes)),
+                restore.placement(model, mesh, False),
                 *(self.by_row,) * 3,
                 self.alike,
             ),
@@ -238,16 +236,13 @@ def load(
     """The policy of `config.checkpoint`, ready to answer, and where responses are kept."""
     settings.needed(config, checkpoint="DIR")
     mesh = sharding.make_mesh(config.mesh)
-    policy_model = restore.load(config.checkpoint, mesh, config.template_args)
-    if policy_model.head:
-        raise UserError(
-            f"{config.checkpoint} is a reward model, which cannot answer; give a policy"
-        )
+    loaded = restore.load(config.checkpoint, mesh, config.template_args)
+    policy = loaded.as_policy(config.checkpoint)
     respond = Responder(
-        policy_model.model,
-        policy_model.tokenizer,
+        policy.model,
+        policy.tokenizer,
         mesh,
-        sampling=config.sampling(stops(policy_model.tokenizer, policy_model.model)),
+        sampling=config.sampling(stops(policy.tokenizer, policy.model)),
         seed=config.seed,
         rows_per_batch=rows_per_batch,
         compute=config.compute,
@@ -256,6 +251,6 @@ def load(
     if output:
         names = ("max_new_tokens", "temperature", "top_p", "seed", "dtype")
         about = {name: getattr(config, name) for name in names}
-        about |= {"checkpoint": policy_model.fingerprint(), "ends": respond.sampling.stops}
+        about |= {"checkpoint": policy.fingerprint(), "ends": respond.sampling.stops}
         kept = Kept(output, about, Response)
-    return functools.partial(respond, policy_model.params, kept=kept), kept
+    return functools.partial(respond, policy.params, kept=kept), kept

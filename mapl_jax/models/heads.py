@@ -49,6 +49,9 @@ class Head(Protocol):
 
     scores: ClassVar[bool]  # whether the model is a reward model; else it is a policy
 
+    def __hash__(self) -> int:
+        return object.__hash__(self)  # of a dataclass: by its fields
+
     def init(self, config: DecoderConfig, key: Array) -> Params:
         """Random parameters of decoder and head."""
 

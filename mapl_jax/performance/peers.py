@@ -44,7 +44,7 @@ from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.settings import replace
 from mapl_jax.synthesis import prepare
 from mapl_jax.synthesis.settings import Settings
-from mapl_jax.training import sharding, step, trainer
+from mapl_jax.training import sharding, trainer
 from mapl_jax.training.objective import LossSettings, Objective
 from mapl_jax.training.reference import reference_logps
 from mapl_jax.training.settings import RunSettings
@@ -264,15 +264,7 @@ def _ours(
     numbers = None
     if objective.reference:
         (numbers,) = reference_logps(
-            source,
-            objective,
-            [tries],
-            params=params,
-            mesh=mesh,
-            cache_dir=folder / "cache",
-            rows_per_batch=4,
-            pad_token=0,
-            compute=compute,
+            run, source, [tries], params=params, cache_dir=folder / "cache", rows_per_batch=4
         )
     mean = float(tries.lengths[:count].mean())
 
@@ -312,8 +304,7 @@ def _ours(
     )
     every = batches(count, in_step)
     places = sum(every.plan.shape(step).places for step in range(len(every)))
-    first = step.compile_first_state(run.optimizer, run.shardings)
-    state = first(jax.tree.map(lambda x: x + 0, params))
+    state = run.first_state(jax.tree.map(lambda x: x + 0, params))
 
     def epoch() -> tuple[float, int]:
         nonlocal state

@@ -6,9 +6,8 @@ tokens. Only then does the folder appear.
 """
 
 import dataclasses
-import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,13 @@ from mapl_jax.runtime import outputs
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.paths import local
-from mapl_jax.training import objective, restore, scoring, sharding, step
+from mapl_jax.training import objective, restore, scoring, sharding
 from mapl_jax.training.restore import Trained
 
 # Largest difference of a number, over the largest number (at least 1): rounding of sums alone in
 # fp32, and of every weight to 8 bits in bf16.
 TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
 CHECKED_TRIES = 16
-CHUNK = 256  # tokens whose logits are in memory at once
 
 
 def check_tokenizer(model: DecoderConfig, tokenizer: Tokenizer, head: Head) -> None:
@@ -114,35 +112,21 @@ def _write_adapters(
         )
 
 
-@functools.lru_cache(maxsize=4)
-def _scoring(
-    model: DecoderConfig, mesh: Mesh, head: bool
-) -> Callable[[Params, step.Batch], jax.Array]:
-    """The compiled scoring, which before and after is the same unless adapters were merged."""
-    of = ScoreHead() if head else LogpHead(CHUNK)
-    compute = Compute(spread=sharding.spread(mesh))
-
-    def leaves(params: Params, batch: step.Batch) -> jax.Array:
-        return of.leaves(model, params, batch, compute)
-
-    return step.compile_scoring(leaves, mesh, restore.placement(model, mesh, head))
-
-
 def _numbers(
     model: DecoderConfig, params: Params, tries: TrieSet, mesh: Mesh, tokenizer: Tokenizer
 ) -> np.ndarray:
     """Rewards of the leaves of the first tries, or log-probabilities, fp32."""
-    head = "score" in params
+    head: Head = ScoreHead() if "score" in params else LogpHead()
     batches = scoring.held_out(
         tries, mesh, rows_per_batch=1, pad_token=tokenizer.pad_token_id or 0, samples=CHECKED_TRIES
     )
     # What the config says of special tokens is for others.
     plain = dataclasses.replace(model, pad_token=None, bos_token=None, eos_tokens=())
-    score = _scoring(plain, mesh, head)
+    score = restore.scorer(plain, mesh, head, Compute())
     numbers = scoring.leaf_numbers(
         lambda batch: score(params, sharding.to_device(batch, mesh)),
         batches,
-        () if head else objective.PATHS,
+        () if head.scores else objective.PATHS,
     )
     return np.concatenate([values for _, _, values in numbers])
 

@@ -112,15 +112,12 @@ class Fit:
                 first, frozen = lora.split(self.source.make(trainer.places), model.lora)
             own = self.reference is self.source and bool(first)
             references = reference_logps(
+                trainer,
                 self.reference,
-                trainer.objective,
                 [self.data.train, self.data.test],
                 params=lora.join(first, frozen) if own else None,
-                mesh=trainer.mesh,
                 cache_dir=self.data.cache_dir,
                 rows_per_batch=self.settings.eval.rows_per_batch,
-                pad_token=trainer.pad_token,
-                compute=trainer.compute,
             )
             evaluations = self.evaluations(references[1])
             self.preemption.check()

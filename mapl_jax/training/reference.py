@@ -5,26 +5,22 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import jax
 import numpy as np
-from jax.experimental import multihost_utils
-from jax.sharding import Mesh
 from jaxtyping import Float
 from safetensors.numpy import load_file, save_file
 
 from mapl_jax.data import cache
 from mapl_jax.data.tokenization import Tokenizer, check_tokens
 from mapl_jax.data.trie_set import TrieSet
-from mapl_jax.kernels.compute import Compute
-from mapl_jax.models import axes
 from mapl_jax.models.initial import InitialWeights, from_folder
 from mapl_jax.models.parameters import Params
 from mapl_jax.runtime import distributed
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.training import scoring, sharding, step
+from mapl_jax.training import restore, scoring
 from mapl_jax.training.objective import Objective
 from mapl_jax.training.scoring import LeafFunction
 from mapl_jax.training.settings import RunSettings
+from mapl_jax.training.trainer import Trainer
 
 FORMAT = 4
 LOGPS = "logps.safetensors"
@@ -87,16 +83,13 @@ def reference_of(
 
 
 def reference_logps(
+    trainer: Trainer,
     source: InitialWeights | None,
-    objective: Objective,
     sets: list[TrieSet],
     *,
     params: Params | None,
-    mesh: Mesh,
     cache_dir: Path,
     rows_per_batch: int,
-    pad_token: int,
-    compute: Compute,
 ) -> list[Float[np.ndarray, "n 2"] | None]:
     """Log-probabilities of all leaves of sets of tries under the reference.
 
@@ -109,34 +102,26 @@ def reference_logps(
     """
     if source is None:
         return [None] * len(sets)
-    shapes = objective.head.abstract_params(source.model)
-    places = sharding.parameters(mesh, shapes, axes.logical_axes(shapes))
+    objective = trainer.objective
     fields = tuple(name for name in objective.fields if name != "ref_logp")
 
     @functools.cache
     def ready() -> LeafFunction:
+        places = restore.placement(source.model, trainer.mesh, objective.head.scores)
         values = source.make(places) if params is None else params
-        score = step.compile_scoring(
-            functools.partial(objective.leaves, source.model, compute=compute), mesh, places
-        )
-        return lambda batch: score(values, sharding.to_device(batch, mesh))
+        score = restore.scorer(source.model, trainer.mesh, objective.head, trainer.compute)
+        return lambda batch: score(values, trainer.to_device(batch))
 
     def of(tries: TrieSet) -> Float[np.ndarray, "n 2"]:
         name = fingerprint(
             tries,
             weights=source.fingerprint,
             joint=objective.joint,
-            dtype=np.dtype(compute.dtype).name,
+            dtype=np.dtype(trainer.compute.dtype).name,
         )
 
         def logps() -> Float[np.ndarray, "n 2"]:
-            batches = scoring.held_out(
-                tries,
-                mesh,
-                rows_per_batch=rows_per_batch,
-                pad_token=pad_token,
-                joint=objective.joint,
-            )
+            batches = trainer.held_out(tries, rows_per_batch=rows_per_batch)
             return scoring.all_leaves(ready(), batches, fields)
 
         result = cached(
@@ -146,9 +131,8 @@ def reference_logps(
             writes=distributed.is_main_process(),
             agreed=lambda computes: bool(distributed.broadcast_from_main(computes)),
         )
-        if jax.process_count() > 1:
-            # Or a slower process could find the file and wait for others to compute with it.
-            multihost_utils.sync_global_devices(f"reference {name}")
+        # Or a slower process could find the file and wait for others to compute with it.
+        distributed.wait_for_all(f"reference {name}")
         return result
 
     return [of(tries) for tries in sets]

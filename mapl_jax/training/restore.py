@@ -1,9 +1,10 @@
 """A trained model: from a run, one of its checkpoints, a model folder, or the hub."""
 
 import dataclasses
+import functools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from mapl_jax.data import cache, tokenization
+from mapl_jax.data.loader import Batch
 from mapl_jax.data.tokenization import Tokenizer
+from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import axes, hub, initial, lora, peft, saving, tensors
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import Head, LogpHead, ScoreHead
@@ -24,7 +27,7 @@ from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_object
 from mapl_jax.runtime.paths import shown
 from mapl_jax.runtime.run_folder import Config, RunFolder, merged
-from mapl_jax.training import sharding
+from mapl_jax.training import sharding, step
 from mapl_jax.training.checkpoints import Checkpoints, choose, saved_steps
 from mapl_jax.training.settings import run_settings
 from mapl_jax.training.trainer import first_parameters
@@ -69,6 +72,18 @@ class Trained:
     def head(self) -> bool:
         """Whether it is a reward model; else a policy."""
         return "score" in self.params
+
+    def as_reward_model(self, name: object = "this") -> "Trained":
+        """The same, if it gives rewards."""
+        if not self.head:
+            raise UserError(f"{name} is a policy, which gives no rewards; give a reward model")
+        return self
+
+    def as_policy(self, name: object = "this") -> "Trained":
+        """The same, if it can answer."""
+        if self.head:
+            raise UserError(f"{name} is a reward model, which cannot answer; give a policy")
+        return self
 
     def fingerprint(self) -> str:
         """A hash that names the parameters of a checkpoint or a model folder."""
@@ -255,6 +270,20 @@ def placement(model: DecoderConfig, mesh: Mesh, head: bool) -> PyTree:
     """Shardings of the parameters of a reward model (with a head) or a policy."""
     shapes = (ScoreHead() if head else LogpHead()).abstract_params(model)
     return sharding.parameters(mesh, shapes, axes.logical_axes(shapes))
+
+
+@functools.lru_cache(maxsize=8)
+def scorer(
+    model: DecoderConfig, mesh: Mesh, head: Head, compute: Compute
+) -> Callable[[Params, Batch], jax.Array]:
+    """Numbers of the leaves of a batch, by one program for all calls of the same shapes.
+
+    Args:
+        compute: type and attention of the model; how it lies over devices the mesh decides.
+    """
+    compute = dataclasses.replace(compute, spread=sharding.spread(mesh))
+    leaves = functools.partial(head.leaves, model, compute=compute)
+    return step.compile_scoring(leaves, mesh, placement(model, mesh, head.scores))
 
 
 def config_of(run: RunFolder) -> Config:
