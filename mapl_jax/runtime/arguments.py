@@ -70,12 +70,8 @@ def own_flags(
 ) -> set[str]:
     """The flags of a command that are no fields of its configs, as it is used here.
 
-    `evaluate --output` is a field, and with --compare, which needs no config, a flag.
-
-    Args:
-        flags: names of all its flags.
-        lists: names of those that stand for a use without a config.
-        classes: the settings classes of its configs.
+    `evaluate --output` is a field, and with --compare, which needs no config, a flag: `lists` names
+    those that stand for such a use.
     """
     if {argument.lstrip("-").partition("=")[0] for argument in arguments} & set(lists):
         return set(flags)

@@ -151,10 +151,8 @@ def launch(
 def fail(message: str, *, at_once: bool = False) -> None:
     """Prints one line to stderr and ends the process with the status of a user's mistake.
 
-    Args:
-        message: what is wrong, and what to do.
-        at_once: wait for nothing at exit: neither for other processes, nor for a checkpoint that
-            cannot be written, nor for TensorBoard, which would write to a full disk.
+    `at_once` waits for nothing at exit: neither for other processes, nor for a checkpoint that
+    cannot be written, nor for TensorBoard, which would write to a full disk.
     """
     console.error(message)
     if at_once:

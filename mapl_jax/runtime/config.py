@@ -54,11 +54,7 @@ def presets(name: str) -> tuple[str, ...]:
 
 
 def beside(file: str, name: str) -> object:
-    """A config file that another one builds on.
-
-    Args:
-        name: of the config file, without `.py`: in the same folder, or that of this package.
-    """
+    """The config file NAME.py that another builds on: in its folder, or that of this package."""
     path = Path(file).with_name(f"{name}.py")
     return _module(path if path.is_file() else file_of(name))
 
@@ -73,11 +69,10 @@ def _module(path: Path) -> Any:
 
 
 def file_of(name: str) -> Path:
-    """The file of a config, whether it is there or not.
+    """The file of a config, whether it is there or not; a preset after a colon is left out.
 
     Args:
-        name: the path of a file, else `NAME` or `configs/NAME.py` of those that come with the
-            package; a preset after a colon is left out.
+        name: the path of a file, else `NAME` or `configs/NAME.py` of those of the package.
     """
     file = local(name.partition(":")[0])
     stem = file.as_posix().removeprefix("configs/").removesuffix(".py")

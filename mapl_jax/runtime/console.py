@@ -66,11 +66,6 @@ def set_verbosity(level: str) -> None:
     _level = LEVELS.index(level)
 
 
-def verbosity() -> str:
-    """How much is said: "quiet", "normal" or "verbose"."""
-    return LEVELS[_level]
-
-
 def result(*lines: object) -> None:
     """Prints what the user asked for, at every level."""
     _print(lines, sys.stdout)
@@ -261,12 +256,8 @@ class Progress:
 def waiting(doing: str, done: str) -> Iterator[None]:
     """Shows that something goes on which cannot say how far it has come, such as a compiler.
 
-    A line once it has taken two seconds, one every half minute, and one at its end; in a notebook
-    one that is gone at the end.
-
-    Args:
-        doing: what is being done, such as "compiling the step".
-        done: what was done then, such as "compiled the step".
+    A line ("compiling ...") once it has taken two seconds, one every half minute, and one at its
+    end ("compiled in 9 s"); in a notebook one that is gone at the end.
     """
     ended = threading.Event()
     began = time.perf_counter()

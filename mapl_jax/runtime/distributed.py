@@ -67,14 +67,12 @@ class Together:
 
 
 def start(together: Together, environment: Mapping[str, str] = os.environ) -> bool:
-    """Joins the other processes of a run, if there are any; call it before any other use of JAX.
+    """Joins the other processes of a run, if there are any; says whether there are.
 
-    What is not given is read from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
-    Without these, JAX asks Slurm, Open MPI or the TPU slice where one of them started this process
-    as one of several, or where `distributed` says so.
-
-    Returns:
-        Whether this is one of several processes.
+    To be called before any other use of JAX. What is not given is read from
+    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. Without these, JAX asks Slurm,
+    Open MPI or the TPU slice where one of them started this process as one of several, or where
+    `distributed` says so.
     """
 
     coordinator = together.coordinator or environment.get("JAX_COORDINATOR_ADDRESS", "")
@@ -130,24 +128,18 @@ def _initialize(where: str, seconds: int, **arguments: Any) -> None:
     try:
         with _raising(), _silent():
             jax.distributed.initialize(initialization_timeout=seconds, **arguments)
-    except jax.errors.JaxRuntimeError as error:
-        raise Unjoined(_unjoined(where, seconds)) from error
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
-        if "bad_cast" in str(error):
-            raise Unjoined(_unjoined(where, seconds)) from error
+        if isinstance(error, jax.errors.JaxRuntimeError) or "bad_cast" in str(error):
+            raise Unjoined(
+                f"cannot join the other processes ({where}) within {seconds} seconds: one of them "
+                "did not start, cannot reach that address, or has the --process_id of another; "
+                "start all of them again, or give them longer with --lost_after"
+            ) from error
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(
             f"cannot join the other processes ({where}): {reason[0]}; or tell each process with "
             "--coordinator, --num_processes and --process_id"
         ) from error
-
-
-def _unjoined(where: str, seconds: int) -> str:
-    return (
-        f"cannot join the other processes ({where}) within {seconds} seconds: one of them did not "
-        "start, cannot reach that address, or has the --process_id of another; start all of them "
-        "again, or give them longer with --lost_after"
-    )
 
 
 @contextlib.contextmanager
@@ -203,8 +195,7 @@ def _take_preemption_sync() -> None:
 def stops_at(place: int) -> bool:
     """Whether all processes stop at this place, because one of them was asked to.
 
-    Args:
-        place: counts places of the program, which every process comes by in the same order.
+    Every process comes by the places, which are counted, in the same order.
     """
     return _preemption_sync is not None and bool(_preemption_sync.reached_sync_point(place))
 
@@ -255,11 +246,15 @@ _meetings = itertools.count()
 def _meet() -> None:
     """Waits for all other processes, which come by the same meetings in the same order."""
     # No collective: those give up after minutes. JAX has no public barrier (test_upstream.py).
+    _client().wait_at_barrier(f"mapl_jax {next(_meetings)}", _PATIENCE_MS)
+
+
+def _client() -> Any:
+    """What speaks to JAX's coordination service."""
     from jax._src import distributed
 
-    client = distributed.global_state.client
-    assert client is not None  # see check_joined
-    client.wait_at_barrier(f"mapl_jax {next(_meetings)}", _PATIENCE_MS)
+    assert distributed.global_state.client is not None  # see check_joined
+    return distributed.global_state.client
 
 
 def _leave() -> None:
@@ -287,22 +282,15 @@ def broadcast_from_main(value: int) -> int:
 
 def tell(key: str, value: int) -> None:
     """Tells all other processes a number, without waiting for them; each key once."""
-    from jax._src import distributed
-
-    client = distributed.global_state.client
-    assert client is not None  # see check_joined
-    client.key_value_set(key, str(value))
+    _client().key_value_set(key, str(value))
 
 
 def told(key: str) -> int | None:
     """The number that a process has told under a key; None as long as it has not."""
     import jax
-    from jax._src import distributed
 
-    client = distributed.global_state.client
-    assert client is not None  # see check_joined
     try:
-        return int(client.key_value_try_get(key))
+        return int(_client().key_value_try_get(key))
     except jax.errors.JaxRuntimeError as error:
         if "NOT_FOUND" not in str(error):
             raise

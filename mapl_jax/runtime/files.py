@@ -33,15 +33,7 @@ _REFUSED = {
 }
 _Made = TypeVar("_Made")
 # What reading a value raises that is of another shape than it should be.
-_OTHER_SHAPE = (
-    ValueError,
-    OverflowError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    RecursionError,
-)
+_OTHER_SHAPE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 @contextmanager
@@ -87,12 +79,7 @@ def held(lock: Path, what: str) -> Iterator[None]:
 
 
 def sweep(folder: str | os.PathLike[str], name: str = "") -> None:
-    """Removes what writers that were killed left half-written in a folder.
-
-    Args:
-        folder: where nobody else is writing, or not what is named.
-        name: of what was being written; empty for anything.
-    """
+    """Removes what killed writers left half-written in a folder: under some name, or anything."""
     own = re.compile(rf"\.{re.escape(name) or '.+'}\.part-\d+")
     for path in Path(folder).glob(".*.part-*"):
         if own.fullmatch(path.name):
@@ -221,10 +208,8 @@ def checksum(path: str | os.PathLike[str]) -> str:
 def seal(folder: str | os.PathLike[str], names: Iterable[str] | None = None) -> None:
     """Notes the checksums of files in a folder, to tell later that they are as they were.
 
-    The note, `SEAL`, appears last and whole: a folder without it was never finished.
-
-    Args:
-        names: of the new ones, beside those that were noted before; None for all there are.
+    The note, `SEAL`, appears last and whole: a folder without it was never finished. New files
+    may be named, beside those that were noted before; else all there are.
     """
     folder = Path(folder)
     if names is None:
@@ -235,10 +220,9 @@ def seal(folder: str | os.PathLike[str], names: Iterable[str] | None = None) -> 
 
 
 def flaw(folder: str | os.PathLike[str], names: Iterable[str] | None = None) -> str | None:
-    """What is wrong with a sealed folder, in a few words; None if nothing is.
+    """What is wrong with a sealed folder, or some files of it, in a few words; None if nothing is.
 
-    Args:
-        names: files that are wanted; None for all there are, each of which must be sealed.
+    Where none are named, each file there is must be sealed.
     """
     folder = Path(folder)
     known = sealed(folder)
@@ -328,8 +312,7 @@ def full(error: BaseException | None) -> bool:
 def read_lines(path: str | os.PathLike[str], make: Callable[[Any], _Made]) -> list[_Made]:
     """What `write_lines` wrote, every line made into something.
 
-    Args:
-        make: from the value of a line; may raise what a value of another shape makes it raise.
+    `make` may raise what a value of another shape makes it raise.
     """
     found = []
     try:

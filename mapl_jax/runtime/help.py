@@ -26,11 +26,7 @@ _FIRST = (
 
 
 def of_config(config: str, lists: Sequence[str]) -> Iterator[str]:
-    """The flags of a command with a config file.
-
-    Args:
-        lists: flags of a use of the command that needs no config.
-    """
+    """The flags of a command with a config file, which is not needed with those of `lists`."""
     uses = ", ".join(f"--{name}" for name in lists)
     stem = Path(config.partition(":")[0]).stem
     needed = f"needed except with {uses}" if lists else "always needed"

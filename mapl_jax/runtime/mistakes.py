@@ -11,11 +11,7 @@ from mapl_jax.runtime.errors import UserError, chain
 def explain(
     error: BaseException, arguments: Sequence[str], config: str, classes: Sequence[type]
 ) -> str:
-    """What is wrong with a command line, in one line.
-
-    Args:
-        error: what absl, ml_collections or the config file raised.
-    """
+    """What is wrong with a command line, in one line, whoever raised the error."""
     errors = list(chain(error))
     for each in errors:
         if isinstance(each, UserError):

@@ -72,15 +72,12 @@ def named(folder: Path) -> bool:
 
 
 def check_file(path: Name, own: Mark, inputs: Iterable[Name] = ()) -> Path:
-    """Makes sure, before the work, that a file can be written; makes nothing yet.
+    """Makes sure, before the work, that a file can be written, and gives where all links lead.
 
     Args:
         own: tells whether a file that is there is one that this command wrote.
         inputs: what the command reads; names of the hub, addresses and what is not there count for
             nothing.
-
-    Returns:
-        Where it lies, all links followed.
     """
     target = _free(path, inputs)
     if target.is_dir() or os.fspath(path).endswith(os.sep):
@@ -140,9 +137,6 @@ def replacing(target: Path, own: Mark = whole) -> Iterator[Path]:
 
     Nothing is left after an error. All processes see the same folder; the first one makes it and
     moves it, the others wait until it has its name.
-
-    Args:
-        target: where all links are followed.
     """
     target = check_folder(target, own)
     number = distributed.broadcast_from_main(os.getpid())

@@ -33,10 +33,9 @@ def check(name: str) -> None:
 
 
 def push(folder: str | os.PathLike[str], name: str, *, private: bool = False) -> str:
-    """Writes a folder as a model of the hub, made if it is not there; older commits stay.
+    """Writes a folder as a model of the hub, made if it is not there; gives its address.
 
-    Returns:
-        Its address.
+    Older commits stay.
     """
     api = huggingface_hub.HfApi()
     with _told(name):

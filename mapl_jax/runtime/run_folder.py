@@ -57,11 +57,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str], further: Iterable[str] = ()):
-        """Names the files of a folder, and makes nothing.
-
-        Args:
-            further: what else whoever works in it makes there, by name.
-        """
+        """Names the files of a folder, and `further` ones that its owner makes; makes nothing."""
         self.path = local(path).absolute()
         self.config = self.path / "config.json"
         self.origin = self.path / "origin.json"
@@ -116,11 +112,7 @@ class RunFolder:
     def take(self, inputs: Iterable[str] = ()) -> "RunFolder":
         """Makes sure that the folder holds a run, or is free; then it is this process's.
 
-        Args:
-            inputs: what the run reads, which must not lie in the folder nor around it.
-
-        Returns:
-            This very folder.
+        What the run reads must not lie in the folder nor around it.
         """
         if self._before is not None or self.config.exists():
             return self
@@ -159,8 +151,7 @@ class RunFolder:
     def claim(self, config: Config, cls: type | None = None, inputs: Iterable[str] = ()) -> None:
         """Takes the folder for a config, or goes on in it.
 
-        Args:
-            cls: its settings class, which says what may change (`Setting.compared`); None: nothing.
+        The settings class says what may change (`Setting.compared`); without one, nothing may.
         """
         wanted = json.loads(json.dumps(config))
         if not self.config.exists():
@@ -259,12 +250,7 @@ def _compared(cls: type | None, name: str) -> bool:
 
 @contextlib.contextmanager
 def opened(run: str, workdir: str | os.PathLike[str] | None) -> Iterator[RunFolder]:
-    """The folder of a run while it is worked in, which may be in a bucket.
-
-    Args:
-        run: name of the run.
-        workdir: its folder; None for `runs/NAME`.
-    """
+    """The folder of a run, `runs/NAME` or another, while it is worked in; it may be in a bucket."""
     place = workdir or f"runs/{run}"
     if not os.fspath(place).strip():
         raise UserError(f"the workdir is {os.fspath(place)!r}; give a folder that has a name")
@@ -277,9 +263,8 @@ def opened(run: str, workdir: str | os.PathLike[str] | None) -> Iterator[RunFold
 
 def undone_on_mistake(folder: RunFolder) -> contextlib.AbstractContextManager[None]:
     """Leaves no trace of a new run that a mistake ends, unless other processes write too."""
-    return (
-        folder.undone_on_mistake() if distributed.process_count() == 1 else contextlib.nullcontext()
-    )
+    alone = distributed.process_count() == 1
+    return folder.undone_on_mistake() if alone else contextlib.nullcontext()
 
 
 def claim(folder: RunFolder, config: Config, cls: type, inputs: Iterable[str] = ()) -> None:

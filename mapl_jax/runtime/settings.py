@@ -62,11 +62,7 @@ class Setting:
     part_of_all: bool = False
 
     def problem(self, kind: object, value: object) -> str | None:
-        """What is wrong with a value; None if nothing is.
-
-        Args:
-            kind: the type of the field: `str`, `bool`, `int`, `float`, or a tuple of texts.
-        """
+        """What is wrong with a value of a field of some type; None if nothing is."""
         if self.choices:
             names = ", ".join(self.choices)
             return None if value in self.choices else f"choose one of {names}"
@@ -189,38 +185,34 @@ def find(cls: type, name: str) -> Field | None:
 def check(settings: object, section: str) -> None:
     """Makes sure that every field means something by itself; for `__post_init__`.
 
-    Args:
-        section: the section of a config that it stands for; empty for fields without one, "--"
-            for plain flags.
+    The section is that of a config; empty for fields without one, "--" for plain flags.
     """
     for name, field in fields_of(type(settings)).items():
         if not field.section and not field.about.part_of_all:
             _check_one(field, getattr(settings, name), _joined(section, name))
 
 
-def check_values(cls: type, values: Mapping[str, object], section: str = "") -> None:
+def check_values(
+    cls: type, values: Mapping[str, object], section: str = "", whole: type | None = None
+) -> None:
     """Makes sure that every value belongs to a field and means something by itself.
 
     Args:
         values: field -> value, sections as mappings; fields may be missing.
         section: where the values stand in a config; empty for the config itself.
     """
-    _check_values(cls, values, section, cls)
-
-
-def _check_values(cls: type, values: Mapping[str, object], section: str, whole: type) -> None:
     fields = fields_of(cls)
     for key, value in values.items():
         name = _joined(section, key)
         field = fields.get(key)
         if field is None:
-            raise UserError(_unknown(whole, name))
+            raise UserError(_unknown(whole or cls, name))
         if field.section:
             if value is None and field.default is None:
                 continue
             if not isinstance(value, Mapping):
                 raise UserError(_is_section(name, value))
-            _check_values(field.kind, value, name, whole)
+            check_values(field.kind, value, name, whole or cls)
         elif isinstance(value, Mapping):
             raise UserError(f"{name} has fields of its own; it must be a single value")
         else:
@@ -233,11 +225,9 @@ def _check_one(field: Field, value: object, name: str) -> None:
 
 
 def from_section(cls: type[S], section: Mapping[str, object], name: str = "") -> S:
-    """Settings from the section of a config.
+    """Settings from the section of a config, sections as mappings; a missing field has its default.
 
-    Args:
-        section: field -> value, sections as mappings; a field that is missing has its default.
-        name: the section's name in the config, for errors; empty for the config itself.
+    The name of the section is for errors; it is empty for the config itself.
     """
     check_values(cls, section, name)
     return _made(cls, section, name)
@@ -258,22 +248,14 @@ def _made(cls: type[S], section: Mapping[str, Any], name: str) -> S:
 
 
 def needed(settings: object, **what: str) -> None:
-    """Makes sure that fields are set which have no default that means anything.
-
-    Args:
-        what: field -> what to set it to, for the message.
-    """
+    """Makes sure that fields are set, as messages say: field -> what to set it to."""
     for name, value in what.items():
         if not getattr(settings, name):
             raise UserError(f"no {name} given; set --config.{name}={value}")
 
 
 def replace(settings: S, values: Mapping[str, object]) -> S:
-    """The same settings with other values.
-
-    Args:
-        values: field -> value, those of sections as mappings.
-    """
+    """The same settings with other values, those of sections as mappings."""
     check_values(type(settings), values)
     return _replaced(settings, values)
 
@@ -290,12 +272,7 @@ def _replaced(settings: Any, values: Mapping[str, object]) -> Any:
 
 
 def flag_problem(cls: type, name: str, text: str) -> str | None:
-    """What is wrong with a field's name or value as they stand on a command line.
-
-    Args:
-        name: of the field, `section.field`.
-        text: the value; None is returned where it means something.
-    """
+    """What is wrong with name or value of `section.field` on a command line; None if nothing is."""
     field = find(cls, name)
     if field is None:
         return _unknown(cls, name)

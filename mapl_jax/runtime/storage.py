@@ -41,12 +41,7 @@ _STAYS = "cache"
 def working(path: str | os.PathLike[str], *, alone: bool = True) -> Iterator[Path]:
     """The local folder to work in; of one in a bucket, what is finished is copied there.
 
-    Args:
-        path: of a local folder, which comes back as it is, or the address of one in a bucket.
-        alone: whether this is the only process that works there.
-
-    Yields:
-        A local folder, with what the bucket holds.
+    A bucket is for a process that is alone; its folder begins with what the bucket holds.
     """
     if not is_address(path):
         yield Path(path)
@@ -134,8 +129,7 @@ class _Bucket:
     def fetch(self, folder: Path, wanted: Mapping[str, str]) -> None:
         """Makes a folder hold the files named, and no others.
 
-        Args:
-            wanted: their checksums by name; "" where that is not known.
+        Checksums are given by name, "" where one is not known.
         """
         folder.mkdir(parents=True, exist_ok=True)
         for name in wanted:
@@ -274,11 +268,7 @@ class _Copier:
 
 
 def finished(folder: Path, names: set[str] | None = None) -> list[str]:
-    """Files of a run that are whole: those that vouch for others come last.
-
-    Args:
-        names: to choose from, if they are in the folder; None for all there are.
-    """
+    """Files of a run that are whole, all or some; those that vouch for others come last."""
     there = set(_names(folder))
     chosen = there if names is None else there & names
     found = [name for name in chosen if ".part-" not in name and _sealed(name, chosen)]
@@ -321,14 +311,10 @@ HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 def folder(name: str | os.PathLike[str], *, weights: bool = True) -> Path:
-    """The local folder of a model or tokenizer.
+    """The local folder of a model or tokenizer: a directory, an address, or `org/name` on the hub.
 
     What comes from the hub lies in its cache (`HF_HOME`), and with `HF_HUB_OFFLINE=1` nothing else
     is asked. Within a process a name always means the same snapshot.
-
-    Args:
-        name: directory, the address of one in a bucket, or `org/name` on the hub.
-        weights: whether the weights are needed as well.
     """
     if is_address(name):
         return fetched(os.fspath(name))
