@@ -26,15 +26,9 @@ from mapl_jax.training.metrics import read_metrics
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A finished run.
+    """A finished run, under a name that is short and no other's.
 
-    Attributes:
-        name: short, and no other run's.
-        summary: summary.json.
-        after: numbers of the evaluation after training, from its scores.
-        config: of the run, or of the evaluation.
-        scored: eval/after.jsonl.
-        answers: of a policy after training; or none.
+    `after` are the numbers of the evaluation after training, from its scores; a policy has answers.
     """
 
     name: str
@@ -55,13 +49,12 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Runs of one kind, and how they differ.
+    """At least two runs of one kind, and how all others differ from the first.
 
     Attributes:
-        runs: at least two.
-        differences: of each run but the first: to the first, by level and quantity.
-        kept: of each run but the first: `following.summarize` of the first's answers and its own;
-            None where they are not to the same prompts.
+        differences: of each of the others to the first, by level and quantity.
+        kept: `following.summarize` of the first's answers and each of the others'; None where
+            they are not to the same prompts.
     """
 
     runs: Sequence[Run]

@@ -17,12 +17,9 @@ Columns = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """Of one quantity, second minus first.
+    """Of one quantity, second minus first, with the ends of its 95 % interval.
 
     Attributes:
-        value: the difference.
-        low: lower end of its 95 % interval.
-        high: upper end.
         paired: whether both sides are of the same comparisons.
         count: comparisons (or responses): of each if paired, of the first and the second if not.
     """

@@ -16,17 +16,10 @@ S = TypeVar("S")  # what an evaluation scored: `preferences.Scored` or `likeliho
 
 @dataclasses.dataclass(frozen=True)
 class Evaluator(Generic[S]):
-    """Scores held-out tries, sums the scores up, and shows, writes and reads them.
+    """Scores held-out tries, sums the scores up, and shows, writes and reads them, bit for bit.
 
-    Attributes:
-        kind: what it is of.
-        footnotes: what a reader of its table has to know.
-        score: scores everything that a plan holds; arguments as for `leaf_numbers`.
-        summarize: the numbers of an evaluation, with bootstrap intervals.
-        table: summaries before (None without one) and after training as a text table.
-        table_cells: the table, cell by cell.
-        write: writes scores, whole or not at all.
-        read: reads scores, bit for bit.
+    `score` scores what a plan holds, with arguments as for `leaf_numbers`; tables are of summaries
+    before (None without one) and after training.
     """
 
     kind: Kind

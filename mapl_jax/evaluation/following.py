@@ -38,14 +38,7 @@ class Probe:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """A response, and which of the instructions it keeps.
-
-    Attributes:
-        probe: what it answers.
-        response: its text.
-        ended: whether it came to an end of turn.
-        kept: one verdict an instruction.
-    """
+    """A response, whether it came to an end of turn, and which of the instructions it keeps."""
 
     probe: Probe
     response: str

@@ -23,16 +23,9 @@ from mapl_jax.training.trainer import Trainer
 
 @dataclasses.dataclass(frozen=True)
 class HeldOut:
-    """What a run evaluates itself on.
+    """What a run evaluates itself on: tries, and prompts that a policy answers, if there are any.
 
-    Attributes:
-        folder: folder of the run, which keeps the scores.
-        tries: held-out tries.
-        reference: log-probabilities of their leaves under the reference; None without one.
-        settings: how much is evaluated at once.
-        seed: seed of the run.
-        probes: held-out prompts that a policy answers; or none.
-        respond: answers them; None without any.
+    The folder keeps the scores. `reference` are log-probabilities of the leaves, None without one.
     """
 
     folder: RunFolder

@@ -35,14 +35,9 @@ _KEYS = ("key", "custom_id")
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A prompt with instructions that can be judged.
+    """A prompt with instructions that can be judged, and their arguments.
 
-    Attributes:
-        place: where it stands, for messages.
-        key: what verdicts call it.
-        messages: of the prompt, which ends with a user's turn.
-        kwargs: their arguments.
-        record: as it stands in the file.
+    Messages call it by its place, verdicts by its key. Its messages end with a user's turn.
     """
 
     place: str

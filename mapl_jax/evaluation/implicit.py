@@ -23,15 +23,7 @@ from mapl_jax.training.settings import run_settings
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """What decides the implicit rewards of a policy.
-
-    Attributes:
-        source: parameters of the reference policy.
-        objective: gives log-probabilities, and rewards from those of both policies.
-        beta: factor of the rewards.
-        name: of the reference policy, for people.
-        cache: folder that keeps the reference's log-probabilities.
-    """
+    """What decides the implicit rewards of a policy; the cache keeps log-probabilities."""
 
     source: InitialWeights
     objective: Objective

@@ -107,10 +107,8 @@ def judge_of(
 ) -> Judge:
     """A judge by its name, or what a reward model or a function says.
 
-    Args:
-        model: name of a judge, a judge, a reward model, or where one lies.
-        mesh: to load a model on; None spreads it over all devices.
-        max_length: longest prompt and response that it reads, tokens; 0: that of its run.
+    A model is loaded on the mesh; None spreads it over all devices. `max_length` is the longest
+    prompt and response that it reads, tokens; 0 is that of its run.
     """
     if isinstance(model, str) and model in JUDGES:
         return _numbers_of(JUDGES[model])

@@ -21,12 +21,9 @@ FOOTNOTES = (
 
 
 class Ranked(NamedTuple):
-    """A list of responses with their rewards.
+    """A list of responses with their rewards, of a subset where the data has some.
 
-    Attributes:
-        subset: that it belongs to; empty where the data has none.
-        rewards: of each response that is compared.
-        edges: (better, worse), indices of responses.
+    Edges are (better, worse), indices of responses that are compared.
     """
 
     id: str

@@ -44,13 +44,7 @@ class ScoreSettings(RowSettings):
 
 @dataclasses.dataclass(frozen=True)
 class Scorable:
-    """A record and the responses in it.
-
-    Attributes:
-        record: as it stands.
-        responses: one or more.
-        single: whether it has one response, and not a list.
-    """
+    """A record and the responses in it: a single one, or a list."""
 
     record: Mapping[str, object]
     messages: Sequence[Message]

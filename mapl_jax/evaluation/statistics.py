@@ -107,10 +107,7 @@ BINS = 10
 class Bin:
     """Comparisons about which a model is equally sure.
 
-    Attributes:
-        confidence: mean of sigmoid(|margin|), between 0.5 and 1.
-        right: number with a margin above 0.
-        count: number of all.
+    Confidence is the mean of sigmoid(|margin|), between 0.5 and 1; right is a margin above 0.
     """
 
     confidence: float

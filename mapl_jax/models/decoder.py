@@ -212,8 +212,7 @@ class Decoder(nnx.Module):
 
         Args:
             row: ids, or states below the layers with adapters.
-            kinds: of the layers, from `layer_kinds`.
-            context: from that, a layer's rotary angles and attention.
+            context: from the kind of a layer, its rotary angles and attention.
             policy: what the backward pass need not find again.
             place: puts states where their rows lie.
             trunk: ends below the layers with adapters.

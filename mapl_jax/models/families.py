@@ -218,6 +218,15 @@ BIASES = {**ATTENTION_BIAS, "mlp_bias": "mlp_bias"}
 UNBIASED = {"attention_bias": False, "mlp_bias": False}
 GEMMA = {"qkv_bias": False, "activation": "gelu_tanh", "norm_offset": 1.0, "scale_embeddings": True}
 GEMMA_DEFAULTS = {**DEFAULTS, "tie_word_embeddings": True, "head_dim": 256}
+MISTRAL = Family(
+    prefix="Mistral",
+    tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS),
+    fields=FIELDS,
+    defaults={**DEFAULTS, "max_position_embeddings": 131_072, "sliding_window": 4096},
+    fixed={**SILU, "layer_types": ()},
+    constants={"qkv_bias": False},
+    windows=EVERYWHERE,
+)
 COHERE = Family(
     prefix="Cohere",
     tensors=(
@@ -287,25 +296,8 @@ FAMILIES: dict[str, Family] = {
         constants={},
         output_bias=True,
     ),
-    "mistral": Family(
-        prefix="Mistral",
-        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS),
-        fields=FIELDS,
-        defaults={**DEFAULTS, "max_position_embeddings": 131_072, "sliding_window": 4096},
-        fixed={**SILU, "layer_types": ()},
-        constants={"qkv_bias": False},
-        windows=EVERYWHERE,
-    ),
-    "ministral": Family(
-        prefix="Ministral",
-        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS),
-        fields=FIELDS,
-        defaults={**DEFAULTS, "max_position_embeddings": 131_072, "sliding_window": 4096},
-        fixed=SILU,
-        constants={"qkv_bias": False},
-        windows=EVERYWHERE,
-        listed=True,
-    ),
+    "mistral": MISTRAL,
+    "ministral": dataclasses.replace(MISTRAL, prefix="Ministral", fixed=SILU, listed=True),
     "ministral3": Family(
         prefix="Ministral3",
         tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS),

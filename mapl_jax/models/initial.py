@@ -26,13 +26,10 @@ def compute_in(dtype: str) -> Compute:
 
 @dataclasses.dataclass(frozen=True)
 class InitialWeights:
-    """A model and where its parameters come from.
+    """A model and where its parameters come from; `name` makes the fingerprint.
 
-    Attributes:
-        model: the model's config.
-        make: puts the parameters where their shardings say. With LoRA, the frozen ones are of the
-            type of the computation, which is all that they are used for.
-        name: makes `fingerprint`.
+    `make` puts them where their shardings say. With LoRA, the frozen ones are of the type of the
+    computation, which is all that they are used for.
     """
 
     model: DecoderConfig

@@ -40,13 +40,7 @@ def save(
 ) -> None:
     """Writes the adapters and a reward head, fp32, into a folder that is there.
 
-    All processes take part, the first one writes.
-
-    Args:
-        config: of the model, with its adapters.
-        params: its parameters; the base among them is left alone.
-        base: folder or hub name of the base, for the config.
-        tokenizer: saved beside the weights; None to leave it out.
+    All processes take part, the first one writes. A tokenizer is saved beside the weights.
     """
     head = SCORE.path[0] in params
     tensors = {}

@@ -217,10 +217,9 @@ def rotate(
 def from_hf(
     entry: object, where: str, *, theta: float, positions: int, longest: int, grows: bool = False
 ) -> tuple[float, RopeScaling | None]:
-    """Base and scaling from an entry of a `config.json`.
+    """Base and scaling from `rope_parameters` of transformers 5, or the older `rope_scaling`.
 
     Args:
-        entry: `rope_parameters` of transformers 5, or the older `rope_scaling`.
         where: its place, for messages.
         theta: base if the entry has none.
         positions: longest text before scaling if the entry has none.

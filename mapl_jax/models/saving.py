@@ -41,12 +41,8 @@ def save_params(
     """Writes a model folder that `transformers` opens: a reward model if `params` has a score.
 
     All processes take part, the first one writes. The folder appears complete and sealed, or not at
-    all; one that this wrote, in which nothing was changed since, is replaced.
-
-    Args:
-        params: its parameters, sharded or not.
-        tokenizer: saved beside the weights; None to leave it out.
-        max_shard_bytes: size of a file of weights; more are written in several, with an index.
+    all; one that this wrote, in which nothing was changed since, is replaced. More weights than fit
+    a file of `max_shard_bytes` are written in several, with an index.
     """
     head = "score" in params
     writes = jax.process_index() == 0

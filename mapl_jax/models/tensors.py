@@ -205,7 +205,6 @@ def write(
 
     Args:
         tensors: name, size in bytes, and a function that makes the tensor.
-        max_bytes: a file holds no more, unless a single tensor does.
         writes: False to make the tensors only, as processes must that hold parts of them.
     """
     shards: list[list[tuple[str, Callable[[], np.ndarray]]]] = [[]]

@@ -13,6 +13,7 @@ count as time and not as work.
 
 import dataclasses
 import functools
+import operator
 import resource
 import statistics
 import time
@@ -144,34 +145,26 @@ def attention_seconds(
         for key, n in zip(keys, heads, strict=True)
     )
 
-    @jax.jit
-    def both(
-        q: Array, k: Array, v: Array, reach: Array, positions: Array, lists: Array
-    ) -> tuple[Array, ...]:
-        def total(q: Array, k: Array, v: Array) -> Array:
-            out = attention(
-                q,
-                k,
-                v,
-                Row(reach, positions, reach, lists),
-                compute,
-                window=model.window,
-                softcap=model.attention_softcap,
-            )
-            return jnp.sum(out.astype(jnp.float32))
-
-        return jax.grad(total, argnums=(0, 1, 2))(q, k, v)
-
-    arrays = (row.reach, row.positions, row.tiles)
+    both = _both_passes(compute, window=model.window, softcap=model.attention_softcap)
+    whole = jax.tree.map(jnp.asarray, Row(row.reach, row.positions, row.reach, row.tiles))
+    each = [jax.tree.map(operator.itemgetter(part), whole) for part in range(parts)]
 
     def once() -> float:
-        return sum(
-            _seconds(functools.partial(both, q, k, v, *(jnp.asarray(x)[part] for x in arrays)))
-            for part in range(parts)
-        )
+        return sum(_seconds(functools.partial(both, q, k, v, part)) for part in each)
 
     once()
     return model.layers * statistics.median(once() for _ in range(repeats))
+
+
+def _both_passes(compute: Compute, **how: Any) -> Callable[..., tuple[Array, ...]]:
+    """Attention of q, k and v in a row, forward and backward, compiled."""
+
+    @jax.jit
+    @functools.partial(jax.grad, argnums=(0, 1, 2))
+    def both(q: Array, k: Array, v: Array, row: Row) -> Array:
+        return jnp.sum(attention(q, k, v, row, compute, **how).astype(jnp.float32))
+
+    return both
 
 
 def packed_row(length: int, rng: np.random.Generator) -> np.ndarray:
@@ -204,7 +197,6 @@ def attention_by_length(lengths: tuple[int, ...], dense: int, repeats: int = 3) 
     Args:
         lengths: S of a row of blocks.
         dense: S of a row where all pairs are scored.
-        repeats: the fastest of which counts.
     """
     rng = np.random.default_rng(0)
     microseconds = {}
@@ -213,19 +205,8 @@ def attention_by_length(lengths: tuple[int, ...], dense: int, repeats: int = 3) 
         reach = jnp.asarray(np.stack([packed_row(length, rng) for _ in range(rows)]))
         lists = tiles.traced(reach)
         q, k = (jnp.ones((rows, length, n, 64)) * 0.1 for n in (8, 2))
-
-        @functools.partial(jax.jit, static_argnames="backend")
-        def both(
-            q: Array, k: Array, v: Array, reach: Array, lists: Array, backend: str
-        ) -> tuple[Array, ...]:
-            def total(q: Array, k: Array, v: Array) -> Array:
-                return jnp.sum(
-                    attention(q, k, v, Row(reach, reach, reach, lists), Compute(backend=backend))
-                )
-
-            return jax.grad(total, argnums=(0, 1, 2))(q, k, v)
-
-        call = functools.partial(both, q, k, k, reach, lists, backend)
+        both = _both_passes(Compute(backend=backend))
+        call = functools.partial(both, q, k, k, Row(reach, reach, reach, lists))
         call()
         seconds = min(_seconds(call) for _ in range(repeats))
         microseconds[f"{backend} {length}"] = 1e6 * seconds / (rows * length)
@@ -253,11 +234,7 @@ def train_seconds(
 ) -> dict[str, Any]:
     """Compiles the step and takes it again and again, loader and all.
 
-    Args:
-        state: given up.
-        frozen: frozen parameters.
-        batches: at least `warm + steps` of them.
-        warm: steps that are not counted.
+    The state is given up; the first `warm` of at least `warm + steps` batches are not counted.
 
     Returns:
         compile_seconds, step_seconds (mean over the whole loop), peak_bytes, and the last batch.

@@ -67,8 +67,7 @@ def compare(
         batch: pairs of a step of the peers, and about as many of ours.
 
     Returns:
-        All numbers; `ratio_rm`, `ratio_dpo` and `ratio_all` are ours over the faster peer, in
-        pairs a second.
+        All numbers; each `ratio_...` is ours over the faster peer, in pairs a second.
     """
     try:
         import torch

@@ -67,14 +67,13 @@ def memory_of_failure(message: str) -> float | None:
 
 
 class Instruction(NamedTuple):
-    """A line of a program.
+    """A line of a program, which runs so many times.
 
     Attributes:
         kind: of its operation.
         shape: of its result, as text.
         text: all of it behind the name.
         before: name -> text of the lines before it in its computation.
-        times: how often it runs.
     """
 
     kind: str

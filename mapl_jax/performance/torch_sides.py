@@ -32,13 +32,7 @@ class Pair:
 
 @dataclasses.dataclass(frozen=True)
 class Term:
-    """A signed sum of rewards, each of a sequence of its own.
-
-    Attributes:
-        level: index of the level.
-        sequences: tokens.
-        signs: +1 or -1, one for each.
-    """
+    """A sum of rewards of a level, each of a sequence of tokens of its own, with a sign, +1 or -1."""
 
     level: int
     sequences: list[list[int]]
@@ -213,40 +207,10 @@ def trl_side(
     half: bool,
 ) -> Side:
     """TRL's trainer of rewards or of DPO, from the weights of a folder."""
-    clock = _clock()
-    trainer = _trainer(kind, start, pairs, batch, tokenizer, folder, clock, half)
-
-    def check() -> tuple[float, float]:
-        trainer.model.eval()
-        first = trainer.data_collator([trainer.train_dataset[i] for i in range(batch)])
-        first = {name: x.to(device()) for name, x in first.items()}
-        with _rounded(half):
-            loss = trainer.compute_loss(trainer.model, first)
-        loss.backward()
-        norm = _gradient_norm(trainer.model)
-        trainer.model.zero_grad()
-        return float(loss), norm
-
-    def epoch() -> tuple[float, int]:
-        trainer.train()
-        return clock.seconds, 0
-
-    return Side(check, epoch)
-
-
-def _trainer(
-    kind: str,
-    start: Path,
-    pairs: list[Pair],
-    batch: int,
-    tokenizer: Tokenizer,
-    folder: Path,
-    clock: object,
-    half: bool,
-) -> Any:
     import datasets
     import trl
 
+    clock = _clock()
     own: dict[str, object] = {}
     if kind == "reward":
         records = [
@@ -278,13 +242,30 @@ def _trainer(
         max_length=None,
         **own,
     )
-    return trainer_of(
+    trainer = trainer_of(
         model=_load(kind, start),
         args=arguments,
         train_dataset=datasets.Dataset.from_list(records),
         processing_class=tokenizer,
         callbacks=[clock],
     )
+
+    def check() -> tuple[float, float]:
+        trainer.model.eval()
+        first = trainer.data_collator([trainer.train_dataset[i] for i in range(batch)])
+        first = {name: x.to(device()) for name, x in first.items()}
+        with _rounded(half):
+            loss = trainer.compute_loss(trainer.model, first)
+        loss.backward()
+        norm = _gradient_norm(trainer.model)
+        trainer.model.zero_grad()
+        return float(loss), norm
+
+    def epoch() -> tuple[float, int]:
+        trainer.train()
+        return clock.seconds, 0
+
+    return Side(check, epoch)
 
 
 def _clock() -> Any:

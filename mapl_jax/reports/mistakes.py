@@ -66,11 +66,10 @@ def worst(scored: Scored, samples: Iterable[Sample]) -> dict[str, list[Mistake]]
 
     A comparison whose sample is missing is left out.
     """
-    level_of = np.asarray(scored.level, dtype=str)
     chosen: dict[str, list[int]] = {}
     taken: set[str] = set()
     for level in LEVELS:
-        wrong = np.flatnonzero((level_of == level) & (scored.margin <= 0)).tolist()
+        wrong = [i for i in scored.of(level).tolist() if scored.margin[i] <= 0]
         chosen[level] = []
         for i in sorted(wrong, key=lambda i: (scored.margin[i], scored.sample_id[i])):
             if scored.sample_id[i] not in taken and len(chosen[level]) < SHOWN:

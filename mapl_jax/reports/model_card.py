@@ -36,14 +36,12 @@ def card_of(model: Trained, *, adapter: bool = False) -> str:
 def write(
     summary: Summary, config: Config, *, step: int | None, adapter: bool, policy: bool = False
 ) -> str:
-    """The card.
+    """The card of a model, or of its adapters alone.
 
     Args:
         summary: of the run, as `summary.json` has it; empty if the run has none at this step.
         config: of the run; empty if the model comes from no run.
         step: the checkpoint of the run, if it comes from one.
-        adapter: the folder holds adapters alone.
-        policy: the model is a language model and not a reward model.
     """
     base = config.get("model", {}).get("path", "")
     title = config.get("name") or ("Policy" if policy else "Reward model")

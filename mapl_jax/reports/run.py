@@ -145,9 +145,6 @@ def write_report(
 
     Args:
         summary: facts of the run (parameters, steps, seconds, counts), and its config.
-        before: summary of the evaluation before training; None if there was none.
-        after: summary of the evaluation after training, or the only one.
-        scored_before: the scores behind `before`.
         scored_after: the scores behind `after`; None leaves out what shows single comparisons.
         answers: of a policy to the same prompts, before and after training; or none.
         samples: held-out samples, for the texts of mistakes; read once.
@@ -166,7 +163,8 @@ def write_report(
     }
     if compares:
         values |= {"accuracy": _accuracy(before, after), "families": by_family(after, summary)}
-        values["lists"] = _lists(after)
+        if lists := after.get("lists"):
+            values["lists"] = Kept(listwise.table_cells(lists), listwise.FOOTNOTES)
     if isinstance(scored_after, preferences.Scored):
         assert not isinstance(scored_before, likelihood.Scored)
         values["margins"] = figures.margins(scored_before, scored_after)
@@ -263,12 +261,6 @@ def _tiles(before: Summary | None, after: Summary, summary: Summary) -> list[Til
 def _accuracy(before: Summary | None, after: Summary) -> list[Picture]:
     pictures = (figures.accuracy_by_level(before, after), figures.accuracy_by_k(before, after))
     return [picture for picture in pictures if picture is not None]
-
-
-def _lists(after: Summary) -> Kept | None:
-    """How lists of responses are ranked, by subset; None where there are none."""
-    lists = after.get("lists")
-    return Kept(listwise.table_cells(lists), listwise.FOOTNOTES) if lists else None
 
 
 def _counts(summary: Summary) -> list[list[str]]:

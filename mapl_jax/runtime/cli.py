@@ -68,7 +68,6 @@ class Arguments(Generic[F]):
         config: the locked config, overrides applied; empty where the command needs none.
         workdir: value of `--workdir`, or None where the user left it to the command.
         command: the command line, for the records of a run.
-        flags: the values of the plain flags.
     """
 
     config: ConfigDict

@@ -126,18 +126,10 @@ def timed(what: str) -> Iterator[None]:
 def progress(
     what: str, unit: str = "", *, shown: bool = True, **how: Any
 ) -> Iterator["Callable[..., None]"]:
-    """Shows how far something has come, once it has taken two seconds.
+    """Shows how far something ("scoring") has come in some unit ("rows"), by `Progress.show`.
 
-    A bar on a terminal and in a notebook; elsewhere a line every half minute.
-
-    Args:
-        what: what is being done, such as "scoring".
-        unit: what is counted, such as "rows".
-        shown: False shows nothing.
-        how: see `Progress`.
-
-    Yields:
-        `Progress.show`.
+    A bar on a terminal and in a notebook; elsewhere a line every half minute; nothing before two
+    seconds are over. `how` is for `Progress`.
     """
     if not (shown and speaks() and _level >= LEVELS.index("normal")):
         yield lambda done, total, note="": None
@@ -166,8 +158,6 @@ class Progress:
         """Shows nothing yet.
 
         Args:
-            what: what is being done, such as "scoring".
-            unit: what is counted, such as "rows".
             patience: seconds before anything is shown; None for the usual two.
             pause: seconds between two lines.
             parts: a line also when another of so many parts of the whole is done; 0 for none.
@@ -186,7 +176,6 @@ class Progress:
         """Shows how far it is, if that is due.
 
         Args:
-            done: how many are done.
             total: how many there are; 0 if that is not known.
             note: what else is known, such as a loss.
         """

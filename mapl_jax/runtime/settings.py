@@ -135,7 +135,6 @@ class Field:
         name: of the field; `section.field` inside a section.
         kind: its type, or the settings class of a section.
         default: its default; `dataclasses.MISSING` if it has none.
-        about: its help text and bounds.
     """
 
     name: str

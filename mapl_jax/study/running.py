@@ -48,13 +48,7 @@ MODEL = "all"
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One run.
-
-    Attributes:
-        seed: of the run: first weights and order of the data.
-        budget: "tokens" or "pairs".
-        command: that makes the same run by itself.
-    """
+    """One run, under the budget "tokens" or "pairs", and a command that makes the same."""
 
     arm: Arm
     seed: int

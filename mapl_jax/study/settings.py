@@ -40,12 +40,9 @@ class Presets:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a config of a study says.
+    """What a config of a study says: the runs of reward models and policies.
 
-    Attributes:
-        reward: the runs of reward models.
-        sft: the run that makes the model to start from, unless `dpo.model.path` names one.
-        dpo: the runs of policies.
+    `sft` is the run that makes the model to start from, unless `dpo.model.path` names one.
     """
 
     name: str = setting("study", "name; the study lies in studies/NAME unless --workdir is set")

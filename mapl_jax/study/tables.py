@@ -25,13 +25,9 @@ MAIN = (
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What is known of an arm under a budget.
+    """What is known of an arm under a budget: estimates by measure, differences to base alone.
 
-    Attributes:
-        says: what it is.
-        seen: steps, tokens and pairs of a run; empty for what was not trained.
-        values: measure -> estimate.
-        differences: measure -> estimate of the difference to the arm of base alone.
+    Steps, tokens and pairs that a run has seen are empty for what was not trained.
     """
 
     name: str

@@ -51,16 +51,7 @@ class Evaluations(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """What a run trains with.
-
-    Attributes:
-        trainer: compiled steps.
-        data: training and held-out tries.
-        plan: rows of all steps.
-        source: first parameters.
-        reference: parameters of the reference; None without one.
-        evaluations: (log-probabilities of held-out leaves under the reference) -> evaluations.
-    """
+    """What a run trains with; `evaluations` takes log-probabilities under the reference."""
 
     trainer: Trainer
     settings: RunSettings

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -23,14 +23,11 @@ PROJECT = "mapl_jax"
 STEP = "train/global_step"
 
 
-class Logger(Protocol):
-    """Keeps curves."""
+class Logger(NamedTuple):
+    """Keeps curves: `write` adds a point to each, `close` writes what is left."""
 
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds a point to each curve."""
-
-    def close(self) -> None:
-        """Writes what is left."""
+    write: Callable[[int, Mapping[str, float]], object]
+    close: Callable[[], object]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,88 +45,63 @@ class About:
         return hashlib.blake2b(str(self.workdir).encode(), digest_size=8).hexdigest()
 
 
-class TensorBoard:
+def tensorboard(about: About) -> Logger:
     """Event files in the run folder.
 
     They are written at once: tensorboardX's SummaryWriter has a thread for it, and when a full disk
     ends that thread, the run waits for it for ever.
     """
+    folder = about.workdir / "tensorboard"
+    folder.mkdir(parents=True, exist_ok=True)
+    # Files are named by the second; two starts within one must not share a file.
+    file = EventsWriter(str(folder / "events"), f".{about.resume_step}")
+    # TensorBoard hides what an interrupted run wrote from this step on.
+    start = about.resume_step + 1 if about.resume_step else 0
+    began = SessionLog(status=SessionLog.START)
+    file.write_event(Event(step=start, wall_time=time.time(), session_log=began))
 
-    def __init__(self, about: About):
-        folder = about.workdir / "tensorboard"
-        folder.mkdir(parents=True, exist_ok=True)
-        # Files are named by the second; two starts within one must not share a file.
-        self._file = EventsWriter(str(folder / "events"), f".{about.resume_step}")
-        # TensorBoard hides what an interrupted run wrote from this step on.
-        start = about.resume_step + 1 if about.resume_step else 0
-        began = SessionLog(status=SessionLog.START)
-        self._file.write_event(Event(step=start, wall_time=time.time(), session_log=began))
-
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds a point to each curve."""
+    def write(step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
             point = Event(step=step, wall_time=time.time(), summary=scalar(name, value))
-            self._file.write_event(point)
-        self._file.flush()
+            file.write_event(point)
+        file.flush()
 
-    def close(self) -> None:
-        """Writes what is left."""
-        self._file.close()
+    return Logger(write, file.close)
 
 
-class Wandb:
+def wandb(about: About) -> Logger:
     """A run of Weights & Biases, as the user is logged in there; WANDB_PROJECT and so on count."""
-
-    def __init__(self, about: About):
-        wandb = _module("wandb")
-        self._run = wandb.init(
-            project=os.environ.get("WANDB_PROJECT") or PROJECT,
-            name=about.name,
-            id=about.id,
-            resume="allow",
-            dir=str(about.workdir),
-            config=dict(about.config),
-        )
-        # Its own count of steps never goes back, which a run that is resumed has to.
-        self._run.define_metric(STEP)
-        self._run.define_metric("*", step_metric=STEP)
-
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds a point to each curve."""
-        self._run.log({**values, STEP: step})
-
-    def close(self) -> None:
-        """Writes what is left."""
-        self._run.finish()
+    run = _module("wandb").init(
+        project=os.environ.get("WANDB_PROJECT") or PROJECT,
+        name=about.name,
+        id=about.id,
+        resume="allow",
+        dir=str(about.workdir),
+        config=dict(about.config),
+    )
+    # Its own count of steps never goes back, which a run that is resumed has to.
+    run.define_metric(STEP)
+    run.define_metric("*", step_metric=STEP)
+    return Logger(lambda step, values: run.log({**values, STEP: step}), run.finish)
 
 
-class Trackio:
+def trackio(about: About) -> Logger:
     """A run of Trackio, kept on this machine unless TRACKIO_SPACE_ID names a place."""
-
-    def __init__(self, about: About):
-        self._trackio = _module("trackio")
-        space = os.environ.get("TRACKIO_SPACE_ID")
-        self._trackio.init(
-            project=os.environ.get("TRACKIO_PROJECT") or PROJECT,
-            name=about.name or about.id,
-            resume="allow",
-            config=dict(about.config),
-            **({"space_id": space} if space else {}),
-        )
-
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds a point to each curve."""
-        self._trackio.log(dict(values), step=step)
-
-    def close(self) -> None:
-        """Writes what is left."""
-        self._trackio.finish()
+    module, space = _module("trackio"), os.environ.get("TRACKIO_SPACE_ID")
+    module.init(
+        project=os.environ.get("TRACKIO_PROJECT") or PROJECT,
+        name=about.name or about.id,
+        resume="allow",
+        config=dict(about.config),
+        **({"space_id": space} if space else {}),
+    )
+    return Logger(lambda step, values: module.log(dict(values), step=step), module.finish)
 
 
 LOGGERS: dict[str, Callable[[About], Logger]] = {
-    "tensorboard": TensorBoard,
-    "wandb": Wandb,
-    "trackio": Trackio,
+    "tensorboard": tensorboard,
+    "wandb": wandb,
+    "trackio": trackio,
 }
 _OPTIONAL = ("wandb", "trackio")
 

@@ -32,14 +32,10 @@ class MetricsWriter:
     """Writes metrics while it is open, and shows how far training has come.
 
     Args:
-        workdir: folder of metrics.jsonl.
-        total_steps: last step of the run.
         resume_step: step that training goes on from. Lines of later steps, written before an
             interruption, are cut; with 0 the file begins anew.
         enabled: False does nothing at all, for every process but the first.
-        to: names of loggers (see `loggers.LOGGERS`).
-        name: of the run, for loggers.
-        config: of the run, for loggers.
+        to: names of loggers (see `loggers.LOGGERS`), which get name and config of the run.
 
     Attributes:
         evaluated: step of the last evaluation in the log when it was opened; 0 for none.
@@ -92,12 +88,9 @@ class MetricsWriter:
         self._loggers = []
 
     def write(self, step: int, values: Mapping[str, float], split: str) -> None:
-        """Appends a line, and a point to each curve of the loggers.
+        """Appends a line, and a point to each curve of the loggers; null for what is not finite.
 
-        Args:
-            step: steps done.
-            values: a value that is not finite is written as null.
-            split: "train" or "eval"; an evaluation that the file has already is left as it is.
+        An evaluation that the file has already is left as it is.
         """
         if self._lines is None or (split == "eval" and step <= self.evaluated):
             return

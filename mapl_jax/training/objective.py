@@ -99,8 +99,6 @@ class Objective:
     """What a run trains.
 
     Attributes:
-        kind: what the model learns from.
-        head: head of the model; it gives the number of each leaf.
         loss: (numbers of the leaves, part of a batch) -> its share of the loss, and sums.
         score: from these numbers to those that an evaluation reads: rewards, log-probabilities.
         fields: fields of a batch that all of this reads; see `Batch.keeping`.

@@ -30,11 +30,8 @@ def held_out(
 ) -> Batches:
     """Batches that visit every trie once, in a fixed order; this process brings its share of each.
 
-    Args:
-        rows_per_batch: rows of a batch; made a multiple of the mesh's data parts.
-        samples: only the first that many tries; 0 for all.
-        joint: score prompt tokens too.
-        reference: log-probabilities of all leaves under the reference.
+    Rows of a batch are made a multiple of the mesh's data parts. With `samples`, only the first so
+    many tries; with `joint`, prompt tokens are scored too.
     """
     parts, (host, hosts) = sharding.data_parts(mesh), sharding.host_of(mesh)
     count = min(samples or len(tries), len(tries))

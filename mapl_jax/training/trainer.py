@@ -40,11 +40,9 @@ class Trainer:
 
     Attributes:
         leaves: (parameters, part of a batch) -> a number for each leaf.
-        shapes: shapes of all parameters.
-        places: shardings of all parameters.
+        shapes: shapes of all parameters; `places` are their shardings.
         optimizer: optimizer of the trainable ones.
-        abstract: shapes of the state, with its shardings.
-        shardings: shardings of the state.
+        abstract: shapes of the state, with `shardings`.
         frozen: shardings of the frozen parameters; empty without LoRA.
         train_step: (state, batch, frozen) -> (state, metrics), jitted.
     """

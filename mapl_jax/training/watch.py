@@ -89,9 +89,7 @@ class Watch:
     Attributes:
         metric: that a checkpoint is best by; empty for none.
         patience: evaluations without a better one after which training stops; 0 for no limit.
-        callbacks: see every metric.
         saved: takes the steps of checkpoints that were completed since it was last called.
-        progress: what a checkpoint keeps.
     """
 
     metric: str = ""
