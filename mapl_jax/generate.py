@@ -9,17 +9,13 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 import jax
-from jax.sharding import Mesh
 
 from mapl_jax.data.messages import Message, Prompt, as_messages
 from mapl_jax.data.records import read_prompts
 from mapl_jax.data.sources import local_names
-from mapl_jax.data.tokenization import Tokenizer
 from mapl_jax.evaluation import sampler
 from mapl_jax.evaluation.answers import RESPONSES, Response, with_responses
 from mapl_jax.evaluation.sampler import SamplerSettings
-from mapl_jax.kernels.compute import Compute
-from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.generation import Sampling
 from mapl_jax.models.initial import compute_in
 from mapl_jax.runtime import cli, files
@@ -77,47 +73,23 @@ def generate_responses(
     chosen = sampler.temperature_of(n, chosen, top_p)
     conversations = [as_messages(x, f"prompt {number}") for number, x in enumerate(prompts, 1)]
     policy = loaded(model).as_policy()
-    sampling = Sampling(
-        max_new_tokens,
-        sampler.stops(policy.tokenizer, policy.model),
-        chosen,
-        top_p,
-    )
+    stops = sampler.stops(policy.tokenizer, policy.model)
+    sampling = Sampling(max_new_tokens, stops, chosen, top_p)
     respond = _responder(
         policy.model,
         policy.tokenizer,
         policy.mesh,
-        sampling,
-        seed,
-        rows_per_batch,
+        sampling=sampling,
+        seed=seed,
+        rows_per_batch=rows_per_batch,
         compute=compute_in(dtype),
     )
     answers = respond(policy.params, conversations, samples=n, progress=True)
     return [[answer.text for answer in responses] for responses in answers]
 
 
-@functools.lru_cache(maxsize=8)
-def _responder(
-    model: DecoderConfig,
-    tokenizer: Tokenizer,
-    mesh: Mesh,
-    sampling: Sampling,
-    seed: int,
-    rows_per_batch: int,
-    compute: Compute,
-) -> sampler.Responder:
-    """One program for all calls that ask alike."""
-    return sampler.Responder(
-        model,
-        tokenizer,
-        mesh,
-        sampling=sampling,
-        seed=seed,
-        rows_per_batch=rows_per_batch,
-        compute=compute,
-    )
-
-
+# One program for all calls that ask alike.
+_responder = functools.lru_cache(maxsize=8)(sampler.Responder)
 NEW = "/new"
 
 

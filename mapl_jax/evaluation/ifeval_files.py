@@ -237,9 +237,12 @@ def answers_alone(
     tasks: Sequence[Task], responses: Sequence[Sequence[str | None]]
 ) -> tuple[list[list[str]], list[str]]:
     """Responses without their reasoning, empty where there is none, and a remark about it."""
-    empty: list[object] = []
-    thought: list[object] = []
-    endless: list[object] = []
+    keys: dict[str, list[object]] = {
+        "responses without text, which follow nothing": [],
+        "responses that begin with reasoning (<think>), which is not judged": [],
+        "responses of reasoning (<think>) without an answer, which follow nothing": [],
+    }
+    empty, thought, endless = keys.values()
     alone: list[list[str]] = []
     for task, texts in zip(tasks, responses, strict=True):
         alone.append([])
@@ -250,9 +253,5 @@ def answers_alone(
                 (thought if answer.strip() else endless).append(task.key)
             elif not answer.strip():
                 empty.append(task.key)
-    lines = (
-        (empty, "responses without text, which follow nothing"),
-        (thought, "responses that begin with reasoning (<think>), which is not judged"),
-        (endless, "responses of reasoning (<think>) without an answer, which follow nothing"),
-    )
-    return alone, [f"{what}: {len(keys)} (first: key {keys[0]})" for keys, what in lines if keys]
+    notes = [f"{what}: {len(of)} (first: key {of[0]})" for what, of in keys.items() if of]
+    return alone, notes

@@ -4,6 +4,7 @@ A judge takes conversations and the responses to each, and gives a number for ev
 reward model, the verifiers of the instructions in the prompts, or a function of one's own.
 """
 
+import functools
 import itertools
 import math
 import reprlib
@@ -119,17 +120,11 @@ def judge_of(
     )
     reward_model.as_reward_model("this" if isinstance(model, restore.Trained) else model)
 
-    def judge(
-        conversations: Sequence[Sequence[Message]], responses: Sequence[Sequence[str]]
-    ) -> list[list[float]]:
-        return rewards(
-            reward_model,
-            conversations,
-            responses,
-            mesh or reward_model.mesh,
-            rows_per_batch=rows_per_batch,
-            compute=compute,
-            max_length=max_length,
-        )
-
-    return judge
+    return functools.partial(
+        rewards,
+        reward_model,
+        mesh=mesh or reward_model.mesh,
+        rows_per_batch=rows_per_batch,
+        compute=compute,
+        max_length=max_length,
+    )

@@ -13,7 +13,7 @@ from mapl_jax.models.lora import ALL, Lora
 from mapl_jax.models.rope import RopeScaling
 from mapl_jax.runtime import settings
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.settings import setting
+from mapl_jax.runtime.settings import changeable, setting
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "silu": jax.nn.silu,
@@ -37,15 +37,11 @@ CHOICES = {
 class ModelSettings:
     """The section `model` of a config: where the first parameters come from, or their shape."""
 
-    path: str = setting(
-        "",
-        "a model folder, a run, one of its checkpoints/STEP, adapters of PEFT, or a hub name",
-        compared=False,
+    path: str = changeable(
+        "", "a model folder, a run, one of its checkpoints/STEP, adapters of PEFT, or a hub name"
     )
-    reference: str = setting(
-        "",
-        "another reference than the first weights of the policy: a folder or a hub name",
-        compared=False,
+    reference: str = changeable(
+        "", "another reference than the first weights of the policy: a folder or a hub name"
     )
     shape: str = setting(
         "", "from scratch, in the shape of a model of mapl_jax/models/published.py"

@@ -32,7 +32,7 @@ class Pair:
 
 @dataclasses.dataclass(frozen=True)
 class Term:
-    """A sum of rewards of a level, each of a sequence of tokens of its own, with a sign, +1 or -1."""
+    """A sum of rewards of a level, each of a sequence of its own, with a sign, +1 or -1."""
 
     level: int
     sequences: list[list[int]]

@@ -123,6 +123,11 @@ def setting(
     return field
 
 
+def changeable(default: T, help: str, **bounds: Any) -> T:
+    """A field that may change while a run goes on in its folder; see `Setting.compared`."""
+    return setting(default, help, compared=False, **bounds)
+
+
 # Metadata of a field that holds other values for some fields of the class it stands in.
 OVERRIDES = {_KEY: Setting("other values for fields of the same names", part_of_all=True)}
 

@@ -4,13 +4,12 @@ A checkpoint is complete when Orbax has given it its name, and good as long as i
 checksums that were noted then (`files.seal`).
 """
 
-import dataclasses
 import os
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from jaxtyping import PyTree
 
@@ -178,8 +177,7 @@ def _rest(state: TrainState) -> dict[str, Any]:
     return {"step": state.step, "opt_state": state.opt_state, "skipped": state.skipped}
 
 
-@dataclasses.dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """The newest good checkpoint, None if there is none, and the flaws of newer ones, by step."""
 
     step: int | None

@@ -72,21 +72,19 @@ class Preemption:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Within, a request is noted and not acted on; only `reached` reports it."""
-        with self._mode(interrupts=False):
+        self._interrupts = False
+        try:
             yield
+        finally:
+            self._interrupts = True
 
     @contextlib.contextmanager
     def released(self) -> Iterator[None]:
         """Within, and within `held`, a request is acted on at once."""
-        with self._mode(interrupts=True):
+        self._interrupts = True
+        try:
             if self._asked:
                 raise Stopped(self.where, saved=self.saved)
             yield
-
-    @contextlib.contextmanager
-    def _mode(self, *, interrupts: bool) -> Iterator[None]:
-        before, self._interrupts = self._interrupts, interrupts
-        try:
-            yield
         finally:
-            self._interrupts = before
+            self._interrupts = False

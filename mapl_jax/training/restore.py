@@ -222,7 +222,15 @@ def model_folder(path: str, kept: Path, mesh: Mesh) -> str:
     place = find(path, weights=False)
     if not place.adapters and place.run is None:
         return path
-    if place.run and (place.folder / CONFIG).exists() and place.step in (None, _last(place.run)):
+    if (
+        place.run
+        and (place.folder / CONFIG).exists()
+        and place.step
+        in (
+            None,
+            _reported(place.run.read_summary()),
+        )
+    ):
         return str(place.folder)
     target = kept / place.digest
     if not distributed.broadcast_from_main((target / CONFIG).exists()):
@@ -232,11 +240,6 @@ def model_folder(path: str, kept: Path, mesh: Mesh) -> str:
         params = lora.merge(model.params, model.model.lora)
         saving.save_params(target, plain, params, tokenizer=model.tokenizer)
     return str(target)
-
-
-def _last(run: RunFolder) -> int | None:
-    """The step of a finished run whose model is in `model/`."""
-    return _reported(run.read_summary())
 
 
 def _reported(summary: Mapping[str, Any]) -> int | None:

@@ -11,7 +11,7 @@ from mapl_jax.models.decoder import REMAT
 from mapl_jax.models.lora import Lora
 from mapl_jax.runtime import plugins, settings
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.settings import setting
+from mapl_jax.runtime.settings import changeable, setting
 from mapl_jax.training.objective import OBJECTIVES, LossSettings
 from mapl_jax.training.optimizers import OptimizerSettings
 from mapl_jax.training.sharding import RowMeshSettings
@@ -28,70 +28,50 @@ class TrainSettings(OptimizerSettings):
         0, "steps, whatever the epochs come to; 0: those of the epochs", least=0, most=10**9
     )
     rows_per_batch: int = setting(12, "rows of a step, over all devices", least=1, most=2**20)
-    accumulation: int = setting(
-        1, "parts of a batch, one after the other", compared=False, least=1, most=2**20
-    )
+    accumulation: int = changeable(1, "parts of a batch, one after the other", least=1, most=2**20)
     dtype: str = setting(
         "float32", 'type of the computation: "float32" or "bfloat16"', choices=tuple(DTYPES)
     )
-    remat: str = setting(
+    remat: str = changeable(
         "none",
         'what the backward pass computes again: "none", "dots", "full"',
         choices=tuple(REMAT),
-        compared=False,
     )
-    attention: str = setting("auto", "backend of the reach mask", choices=BACKENDS, compared=False)
-    logp_chunk: int = setting(
-        256,
-        "scored tokens of a row whose logits are held at once",
-        compared=False,
-        least=1,
-        most=2**20,
+    attention: str = changeable("auto", "backend of the reach mask", choices=BACKENDS)
+    logp_chunk: int = changeable(
+        256, "scored tokens of a row whose logits are held at once", least=1, most=2**20
     )
-    log_every: int = setting(
-        5, "steps between lines of metrics.jsonl", compared=False, least=1, most=10**9
-    )
-    logger: str = setting(
+    log_every: int = changeable(5, "steps between lines of metrics.jsonl", least=1, most=10**9)
+    logger: str = changeable(
         "tensorboard",
         '"tensorboard", "wandb", "trackio", several with commas between them; empty: none',
-        compared=False,
     )
-    eval_every: int = setting(
-        0,
-        "steps between evaluations; 0: before and after training only",
-        compared=False,
-        least=0,
-        most=10**9,
+    eval_every: int = changeable(
+        0, "steps between evaluations; 0: before and after training only", least=0, most=10**9
     )
-    save_every: int = setting(100, "steps between checkpoints", compared=False, least=0, most=10**9)
-    keep: int = setting(2, "checkpoints that stay", compared=False, least=1, most=10**6)
-    best: str = setting(
+    save_every: int = changeable(100, "steps between checkpoints", least=0, most=10**9)
+    keep: int = changeable(2, "checkpoints that stay", least=1, most=10**6)
+    best: str = changeable(
         "",
         "metric of the evaluations during training, such as inter_accuracy or loss; its best "
         "checkpoint is kept, and is what the last evaluation and model/ are of; empty: the last",
-        compared=False,
     )
-    patience: int = setting(
+    patience: int = changeable(
         0,
         "evaluations without a better train.best after which training stops; 0: it never does",
-        compared=False,
         least=0,
         most=10**6,
     )
-    callbacks: str = setting(
-        "", "names of callbacks that plugins register, with commas between", compared=False
-    )
-    trunk: bool = setting(
+    callbacks: str = changeable("", "names of callbacks that plugins register, with commas between")
+    trunk: bool = changeable(
         False,
         "hidden states below the layers with adapters (lora.layers) are computed once and kept in "
         "the cache, for all runs that share it",
-        compared=False,
     )
-    on_nonfinite: str = setting(
+    on_nonfinite: str = changeable(
         "stop",
         'a step whose loss or gradient is not finite ends the run ("stop") or is left out ("skip")',
         choices=("stop", "skip"),
-        compared=False,
     )
 
     def __post_init__(self) -> None:
@@ -102,28 +82,18 @@ class TrainSettings(OptimizerSettings):
 class EvalSettings:
     """The section `eval` of a run: its evaluations on held-out data."""
 
-    rows_per_batch: int = setting(
-        8, "rows scored at once, over all devices", compared=False, least=1, most=2**20
+    rows_per_batch: int = changeable(
+        8, "rows scored at once, over all devices", least=1, most=2**20
     )
-    samples: int = setting(
-        200, "samples of an evaluation during training; 0: all", compared=False, least=0, most=10**9
+    samples: int = changeable(
+        200, "samples of an evaluation during training; 0: all", least=0, most=10**9
     )
-    resamples: int = setting(
-        1000, "resamples of the bootstrap", compared=False, least=0, most=10**6
+    resamples: int = changeable(1000, "resamples of the bootstrap", least=0, most=10**6)
+    generate: int = changeable(
+        0, "held-out prompts with instructions that are answered; 0: none", least=0, most=10**6
     )
-    generate: int = setting(
-        0,
-        "held-out prompts with instructions that are answered; 0: none",
-        compared=False,
-        least=0,
-        most=10**6,
-    )
-    generate_rows: int = setting(
-        32, "responses generated at once", compared=False, least=1, most=2**16
-    )
-    max_new_tokens: int = setting(
-        160, "longest generated response, tokens", compared=False, least=1, most=2**20
-    )
+    generate_rows: int = changeable(32, "responses generated at once", least=1, most=2**16)
+    max_new_tokens: int = changeable(160, "longest generated response, tokens", least=1, most=2**20)
 
     def __post_init__(self) -> None:
         settings.check(self, "eval")
@@ -138,9 +108,7 @@ class RunSettings:
         demo: section -> field -> value: what stands in for the fields of these names then.
     """
 
-    name: str = setting(
-        "run", "name; the run lies in runs/NAME unless --workdir says otherwise", compared=False
-    )
+    name: str = changeable("run", "name; the run lies in runs/NAME unless --workdir says otherwise")
     seed: int = setting(
         0, "seed of the data order, the first weights and the bootstrap", least=0, most=2**32 - 1
     )

@@ -14,7 +14,7 @@ from jaxtyping import PyTree
 from mapl_jax.kernels.compute import Spread
 from mapl_jax.runtime import settings
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.settings import setting
+from mapl_jax.runtime.settings import changeable
 
 Tree = TypeVar("Tree")
 MESH_AXES = ("data", "fsdp", "context", "tensor")
@@ -32,7 +32,7 @@ RULES: dict[str | None, str | None] = {
 
 
 def _parts(default: int, help: str) -> int:
-    return setting(default, help, compared=False, least=1, most=2**20, besides=-1)
+    return changeable(default, help, least=1, most=2**20, besides=-1)
 
 
 @dataclasses.dataclass(frozen=True)
