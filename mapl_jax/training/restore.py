@@ -222,15 +222,8 @@ def model_folder(path: str, kept: Path, mesh: Mesh) -> str:
     place = find(path, weights=False)
     if not place.adapters and place.run is None:
         return path
-    if (
-        place.run
-        and (place.folder / CONFIG).exists()
-        and place.step
-        in (
-            None,
-            _reported(place.run.read_summary()),
-        )
-    ):
+    last = _reported(place.run.read_summary()) if place.run else None
+    if place.run and (place.folder / CONFIG).exists() and place.step in (None, last):
         return str(place.folder)
     target = kept / place.digest
     if not distributed.broadcast_from_main((target / CONFIG).exists()):
