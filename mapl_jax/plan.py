@@ -241,11 +241,7 @@ def shapes_of(settings: Settings, mesh: Mesh, trie: int) -> list[rows.Shape]:
 def _frozen(run: trainer.Trainer) -> Params:
     """Shapes of the frozen parameters, rounded to the type of the computation."""
     _, shapes = lora.split(run.shapes, run.model.lora)
-    return jax.tree.map(
-        lambda x, place: jax.ShapeDtypeStruct(x.shape, run.compute.dtype, sharding=place),
-        shapes,
-        run.frozen,
-    )
+    return sharding.described(shapes, run.frozen, run.compute.dtype)
 
 
 @checked()
@@ -282,13 +278,8 @@ def build_model(config: ConfigDict, data: Source | None = None) -> Trained:
         )
     source = trainer.first_parameters(settings, tokenizer, head)
     places = restore.placement(source.model, mesh, head.scores)
-    shapes = head.abstract_params(source.model)
-    sharding.check_memory(
-        jax.tree.map(
-            lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), shapes, places
-        ),
-        "this model",
-    )
+    shapes = sharding.described(head.abstract_params(source.model), places)
+    sharding.check_memory(shapes, "this model")
     params = source.make(places)
     return Trained(source.model, params, tokenizer)
 

@@ -114,13 +114,6 @@ def read(path: str, name: str) -> Run:
     return Run(name, str(path), summary, after, config, scored, metrics, answered)
 
 
-def disagreements(first: Run, other: Run, level: str) -> tuple[int, int] | None:
-    """How many comparisons only the first gets right, and only the other; None if none match."""
-    if isinstance(first.scored, likelihood.Scored) or isinstance(other.scored, likelihood.Scored):
-        return None
-    return differences.disagreements(first.scored, other.scored, level)
-
-
 def _differences(first: Run, other: Run, seed: int, resamples: int) -> dict[Key, Difference]:
     mine, theirs = first.summary.get("held_out", {}), other.summary.get("held_out", {})
     same = [level for level, digest in mine.items() if theirs.get(level) == digest]

@@ -152,11 +152,9 @@ def of_responses(
     return {("responses", "loss"): loss}
 
 
-def disagreements(first: Scored, second: Scored, level: str) -> tuple[int, int] | None:
-    """How many comparisons only the first gets right, and only the second; None if none match."""
+def disagreements(first: Scored, second: Scored, level: str) -> tuple[int, int]:
+    """How many comparisons that both have only the first gets right, and only the second."""
     pairs = _matched(first, second, first.of(level), second.of(level))
-    if not len(pairs):
-        return None
     a = losses.is_right(first.margin[pairs[:, 0]])
     b = losses.is_right(second.margin[pairs[:, 1]])
     return int((a & ~b).sum()), int((~a & b).sum())

@@ -1,7 +1,6 @@
 """Rewards of any responses to any prompts."""
 
 import collections
-import math
 from collections.abc import Callable, Sequence
 
 import jax
@@ -193,11 +192,7 @@ def encode_texts(
 def finite(values: Sequence[float], names: Callable[[int], str]) -> Sequence[float]:
     """Rewards, which are all finite numbers."""
     for place, value in enumerate(values):
-        if not math.isfinite(value):
-            raise UserError(
-                f"{names(place)}: the model gives {value} instead of a finite number; its "
-                "weights may be too large for the type that it computes in"
-            )
+        scoring.check_finite(np.asarray([value]), names(place))
     return values
 
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from mapl_jax.evaluation import compare
 from mapl_jax.evaluation.compare import Comparison, Difference, Key, Run
+from mapl_jax.evaluation.differences import disagreements
+from mapl_jax.evaluation.preferences import Scored
 from mapl_jax.losses import LEVELS
 from mapl_jax.reports import charts
 from mapl_jax.reports.curves import curves_of_runs
@@ -131,9 +133,9 @@ def _disagreements(comparison: Comparison) -> list[list[str]]:
             accuracy = differences.get((level, "accuracy"))
             if accuracy is None or not accuracy.paired:
                 continue
-            counts = compare.disagreements(first, run, level)
-            if counts is not None:
-                rows.append([f"{run.name}, {level}", *(f"{count:,}" for count in counts)])
+            assert isinstance(first.scored, Scored) and isinstance(run.scored, Scored)
+            counts = disagreements(first.scored, run.scored, level)
+            rows.append([f"{run.name}, {level}", *(f"{count:,}" for count in counts)])
     return [["", f"only {first.name} right", "only the other run right"], *rows] if rows else []
 
 
@@ -158,23 +160,12 @@ def _flat(value: object, prefix: str = "") -> dict[str, str]:
 
 
 def _facts(run: Run) -> dict[str, str]:
-    facts = [run.path]
-    facts += [
-        f"{number(run.summary[name])} {name}"
-        for name in ("parameters", "steps")
-        if name in run.summary
-    ]
+    told = run.summary
     config = run.config if isinstance(run.config, Mapping) else {}
+    facts = [run.path]
+    facts += [f"{number(told[name])} {name}" for name in ("parameters", "steps") if name in told]
     facts += [f"seed {config['seed']}"] if "seed" in config else []
-    facts += [
-        f"{name} {run.summary[name]}"
-        for name in ("version", "commit", "date")
-        if name in run.summary
-    ]
-    if "device" in run.summary:
-        facts.append(str(run.summary["device"]))
-    return {
-        "name": run.name,
-        "facts": ", ".join(facts),
-        "command": str(run.summary.get("command", "")),
-    }
+    facts += [f"{name} {told[name]}" for name in ("version", "commit", "date") if name in told]
+    facts += [str(told["device"])] if "device" in told else []
+    command = str(told.get("command", ""))
+    return {"name": run.name, "facts": ", ".join(facts), "command": command}

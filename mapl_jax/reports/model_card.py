@@ -21,9 +21,6 @@ SAYS = {
     "intra": "which of two prompts one response keeps",
     "inter": "by how much instructions that only one response keeps widen the gap",
 }
-PAPER = (
-    "multi-level aware preference learning ([arXiv 2505.12845](https://arxiv.org/abs/2505.12845))"
-)
 
 
 def card_of(model: Trained, *, adapter: bool = False) -> str:
@@ -56,7 +53,7 @@ def write(
         _data(base, config, adapter, policy, evaluations),
         template_str=template.read_text(encoding="utf-8"),
         title=" ".join(title.split()),
-        about=_about(config, adapter, policy),
+        is_sft=config.get("objective") == "sft",
         training=_training(summary, config, base, step) if "train" in config else "",
         command=summary.get("command", ""),
         results=results,
@@ -117,19 +114,6 @@ def _results(task: str, config: Config, evaluations: Summary) -> list[EvalResult
 
 def _is_hub_name(name: str) -> bool:
     return bool(HUB_NAME.fullmatch(name)) and not Path(name).exists()
-
-
-def _about(config: Config, adapter: bool, policy: bool) -> str:
-    if policy:
-        is_sft = config.get("objective") == "sft"
-        method = "maximum likelihood of demonstrated responses" if is_sft else PAPER
-        kind = "Low-rank adapters (LoRA) of a" if adapter else "A"
-        return f"{kind} language model, trained by {method} with `mapl_jax`."
-    kind = "Low-rank adapters (LoRA) and the head of a" if adapter else "A"
-    return (
-        f"{kind} reward model: one number for a conversation that ends in a response, higher is "
-        f"better. Trained by {PAPER} with `mapl_jax`."
-    )
 
 
 def _training(summary: Summary, config: Config, base: str, step: int | None) -> str:

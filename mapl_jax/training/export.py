@@ -7,9 +7,8 @@ tokens. Only then does the folder appear.
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -155,9 +154,7 @@ def _check_tokens(folder: Path, tokenizer: Tokenizer, tries: TrieSet) -> None:
 def _texts(tokenizer: Tokenizer, tries: TrieSet) -> Iterator[str]:
     """The first leaf of every trie."""
     for index in range(len(tries)):
-        trie: Mapping[str, Any] = tries[index]
-        node, path = int(trie["leaf_end"][0]), []
-        while node >= 0:
-            path.append(int(trie["tokens"][node]))
-            node = int(trie["parent"][node])
-        yield str(tokenizer.decode(path[::-1]))
+        trie = tries[index]
+        end, node = trie["leaf_end"][0], np.arange(len(trie["tokens"]))
+        path = trie["tokens"][(node <= end) & (end < trie["reach"])]
+        yield str(tokenizer.decode(path.tolist()))

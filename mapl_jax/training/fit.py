@@ -201,11 +201,12 @@ class Fit:
         trainer, train = self.trainer, self.settings.train
         seen = watch.progress["evaluated"]
         batches = trainer.batches(self.data.train, self.plan, reference=reference)
-        fields = trainer.objective.fields
+        fields, steps = trainer.objective.fields, self.plan.steps
+        schedule = loop.Schedule(steps, train.log_every, train.eval_every, train.save_every)
         examples = [trainer.to_device(batch.keeping(fields)) for batch in batches.of_each_shape()]
         with MetricsWriter(
             self.folder.path,
-            total_steps=self.plan.steps,
+            total_steps=steps,
             resume_step=start,
             enabled=distributed.is_main_process(),
             to=loggers.parse(train.logger),
@@ -222,7 +223,7 @@ class Fit:
                     workers=self.settings.data.workers,
                     fields=fields,
                 ),
-                loop.Schedule.of(train, self.plan.steps),
+                schedule,
                 start=start,
                 to_device=trainer.to_device,
                 writer=writer,

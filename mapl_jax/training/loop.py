@@ -8,7 +8,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import Any, Self
+from typing import Any
 
 import jax
 import numpy as np
@@ -24,7 +24,6 @@ from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.training import sums
 from mapl_jax.training.metrics import MetricsWriter
 from mapl_jax.training.preemption import Preemption
-from mapl_jax.training.settings import TrainSettings
 from mapl_jax.training.step import StepMetrics, TrainState, to_floats
 from mapl_jax.training.watch import Watch
 
@@ -43,11 +42,6 @@ class Schedule:
     log_every: int = 1
     eval_every: int = 0
     save_every: int = 0
-
-    @classmethod
-    def of(cls, train: TrainSettings, steps: int) -> Self:
-        """The schedule of a run of so many steps."""
-        return cls(steps, train.log_every, train.eval_every, train.save_every)
 
     def due(self, every: int, step: int) -> bool:
         """Whether something is due once `step` steps are done."""

@@ -70,7 +70,9 @@ class MetricsWriter:
             return self
         self._workdir.mkdir(parents=True, exist_ok=True)
         path = self._workdir / METRICS
-        kept = _cut(path, self._resume)
+        lines = read_metrics(path) if self._resume else []
+        kept = [line for line in lines if line["step"] <= self._resume]
+        write_lines(path, kept)
         self.evaluated = max((line["step"] for line in kept if line["split"] == "eval"), default=0)
         self._lines = path.open("a", encoding="utf-8")
         self._loggers = [loggers.LOGGERS[name](self._about) for name in self._to]
@@ -146,13 +148,6 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
             ) from None
         records.append(record)
     return records
-
-
-def _cut(path: Path, step: int) -> list[dict[str, Any]]:
-    """Keeps the lines up to a step, none for step 0, and returns them."""
-    kept = [record for record in read_metrics(path) if record["step"] <= step] if step else []
-    write_lines(path, kept)
-    return kept
 
 
 def _plain(value: float) -> float | int | None:

@@ -316,14 +316,8 @@ def _from_step(run: RunFolder, at: int, mesh: Mesh) -> Trained:
         record = checkpoints.record(at)
         model = DecoderConfig.from_dict(record["model"])
         places = placement(model, mesh, head.scores)
-        targets, _ = lora.split(
-            jax.tree.map(
-                lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
-                head.abstract_params(model),
-                places,
-            ),
-            model.lora,
-        )
+        shapes = sharding.described(head.abstract_params(model), places)
+        targets, _ = lora.split(shapes, model.lora)
         params = checkpoints.restore_params(at, targets)
     if model.lora:
         settings = run_settings(with_folders(config_of(run), run, mesh))

@@ -80,14 +80,18 @@ def leaf_numbers(
                     trie = batches.tries[member]
                     count = len(trie["leaf_end"])
                     numbers = row[first : first + count]
-                    if not np.isfinite(numbers).all():
-                        raise UserError(
-                            f"sample {trie['id']}: the model gives "
-                            f"{numbers[~np.isfinite(numbers)][0]} instead of a finite number; its "
-                            "weights may be too large for the type that it computes in"
-                        )
+                    check_finite(numbers, f"sample {trie['id']}")
                     yield int(member), trie, numbers
                     first += count
+
+
+def check_finite(numbers: np.ndarray, name: str) -> None:
+    """Makes sure that a model gives finite numbers of something."""
+    if not np.isfinite(numbers).all():
+        raise UserError(
+            f"{name}: the model gives {numbers[~np.isfinite(numbers)][0]} instead of a finite "
+            "number; its weights may be too large for the type that it computes in"
+        )
 
 
 def all_leaves(leaves: LeafFunction, batches: Batches, fields: Collection[str]) -> np.ndarray:

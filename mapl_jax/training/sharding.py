@@ -9,6 +9,7 @@ from typing import TypeVar
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.typing import DTypeLike
 from jaxtyping import PyTree
 
 from mapl_jax.kernels.compute import Spread
@@ -148,6 +149,15 @@ def parameters(mesh: Mesh, abstract: PyTree, logical: PyTree) -> PyTree:
         return NamedSharding(mesh, PartitionSpec(*spec))
 
     return jax.tree.map(place, abstract, logical)
+
+
+def described(shapes: PyTree, places: PyTree, dtype: DTypeLike | None = None) -> PyTree:
+    """Shapes with their shardings, of their own types or of one for all."""
+    return jax.tree.map(
+        lambda x, place: jax.ShapeDtypeStruct(x.shape, dtype or x.dtype, sharding=place),
+        shapes,
+        places,
+    )
 
 
 def spread(mesh: Mesh) -> Spread | None:

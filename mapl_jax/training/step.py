@@ -90,10 +90,7 @@ def state_shapes(
     parts: tuple[PyTree[NamedSharding], ...] = (replicated, places, moments, replicated)
     shardings = TrainState(*parts)
     shapes = jax.eval_shape(lambda values: first_state(values, optimizer), params)
-    abstract = jax.tree.map(
-        lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), shapes, shardings
-    )
-    return abstract, shardings
+    return sharding.described(shapes, shardings), shardings
 
 
 def first_state(params: Params, optimizer: optax.GradientTransformation) -> TrainState:
