@@ -119,13 +119,7 @@ def main(arguments: cli.Arguments[Flags]) -> None:
 
 
 def check(options: Flags, inputs: list[str | os.PathLike[str]], flag: str = "--") -> None:
-    """Makes sure, before the work, that a model can be written so.
-
-    Args:
-        options: what is asked for.
-        inputs: what is read.
-        flag: what stands before the names of the options in messages.
-    """
+    """Makes sure, before the work, that a model can be written so; messages call `{flag}OPTION`."""
     if not options.output and not options.push:
         raise UserError(
             f"no output given; set {'--output=DIR' if flag else 'folder'}, or {flag}push=org/name"
@@ -139,13 +133,7 @@ def check(options: Flags, inputs: list[str | os.PathLike[str]], flag: str = "--"
 
 
 def write(options: Flags, trained: Trained, data: Source, flag: str = "--") -> float:
-    """Writes a model to a folder, to the hub or to both.
-
-    Args:
-        options: where, and how.
-        trained: the model.
-        data: pairs or samples to check with; empty for the run's held-out rows.
-        flag: what stands before the names of the options in messages.
+    """Writes a model to a folder, to the hub or to both, checked with some data or held-out rows.
 
     Returns:
         The largest difference between what it computes and what it computes once read back.
@@ -170,11 +158,7 @@ def write(options: Flags, trained: Trained, data: Source, flag: str = "--") -> f
 
 
 def rows(trained: restore.Trained, data: Source, cache_dir: str) -> trie_set.TrieSet:
-    """What an export is checked with: some data, or the held-out rows of the run.
-
-    Args:
-        data: pairs or samples; empty for the run's held-out rows.
-    """
+    """What an export is checked with: some data, or, without any, the held-out rows of the run."""
     lengths = trained.config.get("data", {"max_length": 2048, "row_length": 4096})
     if isinstance(data, str) and not data:
         if trained.run is None or trained.held_out is None:

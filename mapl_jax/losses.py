@@ -291,12 +291,7 @@ class PolicySums(NamedTuple):
 
 
 def dpo_rewards(logps: LogProbabilities, ref_logps: LogProbabilities, beta: float) -> Leaves:
-    """Implicit rewards, beta * (log pi - log pi_ref) (arXiv 2305.18290, equation 5).
-
-    Args:
-        logps: log pi of the leaves, fp32.
-        ref_logps: log pi_ref of the leaves, of the same shape.
-    """
+    """Implicit rewards, beta * (log pi - log pi_ref) (arXiv 2305.18290, equation 5), fp32."""
     return beta * joined(logps - ref_logps)
 
 

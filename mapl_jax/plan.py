@@ -74,15 +74,7 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a run takes on a slice.
-
-    Attributes:
-        where: the slice.
-        mesh: sizes of its axes.
-        attention: its backend.
-        steps: one of each length of rows, the shortest first.
-        samples: of a step.
-    """
+    """What a run takes on a slice: a step for each length of rows, the shortest first."""
 
     where: Slice
     mesh: dict[str, int]

@@ -123,12 +123,9 @@ def choose(
     takes the model and the row is short, and blocks everywhere else. Rows in parts take blocks.
 
     Args:
-        backend: one of `BACKENDS`.
         length: S.
         platform: "cpu", "gpu" or "tpu".
         width: H.
-        softcap: whether scores are capped.
-        parts: that the tokens of a row are split into.
 
     Raises:
         ValueError: if the backend is unknown, or takes no rows in parts.

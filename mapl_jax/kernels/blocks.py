@@ -79,13 +79,9 @@ def attend(
     """Attention of every token to its ancestors.
 
     Args:
-        q: queries.
-        k: keys.
-        v: values.
         reach: index just past the last token that may attend to the token; 0 for padding.
         positions: depth in the trie.
         lists: of tiles of `tile` tokens.
-        tile: tokens of a tile.
     """
     if window is not None:
         lists = tiles.within(lists, reach, positions, window, tile)

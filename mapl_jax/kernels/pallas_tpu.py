@@ -86,16 +86,9 @@ def attend(
     tile: int,
     interpret: bool = False,
 ) -> Float[Array, "R S N H"]:
-    """Attention of every token to its ancestors.
+    """Attention of every token to its ancestors; see `blocks.attend`.
 
     Args:
-        q: queries.
-        k: keys.
-        v: values.
-        reach: index just past the last token that may attend to the token; 0 for padding.
-        positions: depth in the trie.
-        lists: of tiles of `tile` tokens.
-        tile: tokens of a tile.
         interpret: runs the kernels without a TPU, slowly.
     """
     length = q.shape[1]

@@ -15,12 +15,7 @@ from jaxtyping import Array, Float
 
 @jax.custom_vjp
 def product(x: Float[Array, "R S in"], matrix: Float[Array, "in out"]) -> Float[Array, "R S out"]:
-    """x @ matrix.
-
-    Args:
-        x: states.
-        matrix: weights, of the same type.
-    """
+    """x @ matrix, of states and weights of the same type."""
     return jnp.einsum("rsi,io->rso", x, matrix)
 
 

@@ -70,15 +70,8 @@ def attend(
 ) -> Float[Array, "R T N H"]:
     """Attention of the tokens of this device to their ancestors; called within `shard_map`.
 
-    Args:
-        q: queries of this device.
-        k: keys of this device.
-        v: values of this device.
-        reach: of the whole row; see `blocks.attend`.
-        positions: of the whole row.
-        axis: of the mesh that tokens are split over.
-        parts: its size.
-        tile: tokens of a tile.
+    Queries, keys and values are those of this device, reach and positions of the whole row; see
+    `blocks.attend`. Tokens are split over an axis of the mesh, in so many parts.
     """
     ring = _Ring(axis, parts, Settings(softcap, scale, tile))
     output = _rows(*tiles.by_head(q, k, v, tile), (reach, positions, window), ring)

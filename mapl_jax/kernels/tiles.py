@@ -33,12 +33,7 @@ def most(length: int, tile: int = TILE) -> int:
 
 
 def seen(reach: Int[AnyArray, "S"], tile: int = TILE) -> Int[np.ndarray, "P"]:
-    """The list of a row, no place unused.
-
-    Args:
-        reach: index just past the last token that may attend to the token; 0 for padding.
-        tile: tokens of a tile.
-    """
+    """The list of a row, no place unused."""
     return np.flatnonzero(_pairs(np, np.asarray(reach)[None], tile)[0]).astype(np.int32)
 
 
@@ -76,13 +71,7 @@ def traced(
 
 
 def coarse(lists: Int[AnyArray, "R P"], length: int, tile: int) -> Int[Array, "R Q"]:
-    """Lists of larger tiles from those of the loader.
-
-    Args:
-        lists: of tiles of `TILE` tokens.
-        length: S.
-        tile: a multiple of `TILE`.
-    """
+    """Lists of larger tiles, of a multiple of `TILE` tokens, from those of the loader."""
     if tile == TILE:
         return jnp.asarray(lists)
     fine, n, ratio = count(length), count(length, tile), tile // TILE
