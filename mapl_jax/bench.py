@@ -145,9 +145,7 @@ def run(own: Settings, folder: RunFolder, steps: int) -> dict[str, object]:
     batches = run_trainer.batches(data.train, plan, reference=numbers[0])
     state = run_trainer.first_state(first)
     peak = measure.matmul_peak(compute.dtype)
-    timed = measure.train_seconds(
-        run_trainer, state, frozen, batches, objective.fields, mesh, warm=WARM, steps=steps
-    )
+    timed = measure.train_seconds(run_trainer, state, frozen, batches, warm=WARM, steps=steps)
     peak = max(peak, measure.matmul_peak(compute.dtype))
     work = measure.work_of(batches, steps + WARM, policy=not objective.head.scores)
     flops = measure.model_flops(source.model, run_trainer.shapes, work)

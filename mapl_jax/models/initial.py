@@ -124,9 +124,6 @@ def described(fields: ModelSettings, tokens: int) -> DecoderConfig:
         head_dim=fields.width // fields.heads,
         mlp_width=fields.mlp_width,
         rope_theta=fields.rope_theta,
-        norm_eps=1e-6,
-        tie_embeddings=True,
-        qkv_bias=True,
     )
 
 

@@ -262,12 +262,8 @@ def from_hf(
     if kind == "dynamic":
         scaling = dataclasses.replace(scaling, positions=longest)
     if scaling.high <= scaling.low:
-        names = (
-            "beta_fast must be above beta_slow"
-            if kind == "yarn"
-            else ("high_freq_factor must be above low_freq_factor")
-        )
-        raise UserError(f"{where}: {names}")
+        named = {field: key for key, field in keys.items()}
+        raise UserError(f"{where}: {named['high']} must be above {named['low']}")
     return float(theta), scaling
 
 

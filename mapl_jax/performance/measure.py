@@ -23,7 +23,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
@@ -35,7 +34,6 @@ from mapl_jax.kernels.compute import Compute
 from mapl_jax.kernels.rows import Row
 from mapl_jax.models.config import EXPERT_MATRICES, DecoderConfig
 from mapl_jax.models.parameters import Params
-from mapl_jax.training import sharding
 from mapl_jax.training.step import TrainState, compile_shapes
 from mapl_jax.training.trainer import Trainer
 
@@ -226,8 +224,6 @@ def train_seconds(
     state: TrainState,
     frozen: Params,
     batches: loader.Batches,
-    fields: tuple[str, ...],
-    mesh: Mesh,
     *,
     warm: int,
     steps: int,
@@ -239,10 +235,11 @@ def train_seconds(
     Returns:
         compile_seconds, step_seconds (mean over the whole loop), peak_bytes, and the last batch.
     """
+    fields = run.objective.fields
     stream = loader.stream(batches, stop=warm + steps, fields=fields)
-    batch = sharding.to_device(next(stream), mesh)
+    batch = run.to_device(next(stream))
     start = time.perf_counter()
-    shapes = [sharding.to_device(each.keeping(fields), mesh) for each in batches.of_each_shape()]
+    shapes = [run.to_device(each.keeping(fields)) for each in batches.of_each_shape()]
     compiled = compile_shapes(run.train_step, state, shapes, frozen)
     compile_seconds = time.perf_counter() - start
     planned = max(map(_memory, compiled.values()))
@@ -251,7 +248,7 @@ def train_seconds(
         if step == warm:
             jax.block_until_ready(state)
             start = time.perf_counter()
-        batch = sharding.to_device(next(stream), mesh) if step else batch
+        batch = run.to_device(next(stream)) if step else batch
         state, metrics = compiled[batch.row.tokens.shape](state, batch, frozen)
     jax.block_until_ready((state, metrics))
     seconds = (time.perf_counter() - start) / steps

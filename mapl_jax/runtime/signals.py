@@ -4,6 +4,7 @@ Imports nothing slow.
 """
 
 import contextlib
+import functools
 import itertools
 import os
 import signal
@@ -62,15 +63,12 @@ def _raised(_: int, __: FrameType | None) -> None:
     raise Stopped
 
 
-def _interrupted(_: int, __: FrameType | None) -> None:
-    _end("interrupted", INTERRUPTED)
-
-
-def _stopped(_: int, __: FrameType | None) -> None:
-    _end("stopped before anything began, as asked to by SIGTERM; run the same command", STOPPED)
-
-
-def _end(line: str, status: int) -> None:
+def _end(line: str, status: int, *_: object) -> None:
     # Not an exception: what is being imported might take it for one of its own.
     os.write(2, f"{line}\n".encode())
     os._exit(status)
+
+
+_EARLY = "stopped before anything began, as asked to by SIGTERM; run the same command"
+_interrupted = functools.partial(_end, "interrupted", INTERRUPTED)
+_stopped = functools.partial(_end, _EARLY, STOPPED)

@@ -122,9 +122,8 @@ def make_train_step(
     """The step (state, batch, frozen), not yet compiled; `frozen` may be left out.
 
     Where the loss, the gradient, a new parameter or a new moment is not finite, parameters and
-    moments stay as they were. That is
-    decided on the device, so no state that is not finite ever exists, and the host need not wait
-    to know: it reads `finite` when it reads the metrics.
+    moments stay as they were. That is decided on the device, so no state that is not finite ever
+    exists, and the host need not wait to know: it reads `finite` when it reads the metrics.
 
     Args:
         leaves: numbers of the leaves of a part of the batch, from all parameters.
