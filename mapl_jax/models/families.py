@@ -63,61 +63,6 @@ NOWHERE, EVERYWHERE, LATER, ALTERNATING, FIVE_OF_SIX, THREE_OF_FOUR, LISTED = ra
 FULL, SLIDING = "full_attention", "sliding_attention"
 
 
-@dataclasses.dataclass(frozen=True)
-class Family:
-    """One family.
-
-    Attributes:
-        prefix: of the names of its classes in `transformers`.
-        tensors: without heads.
-        fields: config key -> field of `DecoderConfig`.
-        defaults: values of config keys that a file may leave out, or the key that has the value;
-            other keys of `fields` it must have.
-        fixed: config key -> the values that the decoder can do; left out or null is one of them.
-        constants: fields of `DecoderConfig` that are the same for the whole family.
-        windows: which layers have a window where the file does not list them.
-        listed: whether a file of the family with windows everywhere lists its layers.
-        still: which layers do not turn: none; those of `no_rope_layers`; "full": those without a
-            window, if there are windows; "windowless": those without a window.
-        output_bias: whether attention's output has a bias where queries have one.
-        rope_theta: base of rotary angles if the file has none.
-        local_rope_theta: the same for layers with a window, where they have their own; "rope_theta"
-            for that of the model, unscaled.
-        queries_grow: whether queries grow with their position.
-        written: tensors of a checkpoint, one a layer, that are no parameters: name -> number.
-        causal_prefix: `prefix` of the language model where it is another.
-        classifier: whether `transformers` has a reward model of the family.
-    """
-
-    prefix: str
-    tensors: tuple[Tensor, ...]
-    fields: Mapping[str, str]
-    defaults: Mapping[str, Any]
-    fixed: Mapping[str, tuple[object, ...]]
-    constants: Mapping[str, object]
-    windows: int = NOWHERE
-    listed: bool = False
-    still: str = ""
-    output_bias: bool = False
-    rope_theta: float = 10_000.0
-    local_rope_theta: float | str | None = None
-    queries_grow: bool = False
-    written: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    causal_prefix: str | None = None
-    classifier: bool = True
-
-    def architecture(self, head: bool) -> str:
-        """Name of the class of a reward model, or of a language model without a head."""
-        if head and not self.classifier:
-            raise UserError(
-                f"transformers has no reward model of the family {self.prefix}, only policies; "
-                "start from a model of another family"
-            )
-        if head:
-            return f"{self.prefix}ForSequenceClassification"
-        return f"{self.causal_prefix or self.prefix}ForCausalLM"
-
-
 FIELDS = {
     "vocab_size": "vocab_size",
     "hidden_size": "width",
@@ -218,10 +163,66 @@ BIASES = {**ATTENTION_BIAS, "mlp_bias": "mlp_bias"}
 UNBIASED = {"attention_bias": False, "mlp_bias": False}
 GEMMA = {"qkv_bias": False, "activation": "gelu_tanh", "norm_offset": 1.0, "scale_embeddings": True}
 GEMMA_DEFAULTS = {**DEFAULTS, "tie_word_embeddings": True, "head_dim": 256}
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """One family.
+
+    Attributes:
+        prefix: of the names of its classes in `transformers`.
+        tensors: without heads.
+        fields: config key -> field of `DecoderConfig`.
+        defaults: values of config keys that a file may leave out, or the key that has the value;
+            other keys of `fields` it must have.
+        fixed: config key -> the values that the decoder can do; left out or null is one of them.
+        constants: fields of `DecoderConfig` that are the same for the whole family.
+        windows: which layers have a window where the file does not list them.
+        listed: whether a file of the family with windows everywhere lists its layers.
+        still: which layers do not turn: none; those of `no_rope_layers`; "full": those without a
+            window, if there are windows; "windowless": those without a window.
+        output_bias: whether attention's output has a bias where queries have one.
+        rope_theta: base of rotary angles if the file has none.
+        local_rope_theta: the same for layers with a window, where they have their own; "rope_theta"
+            for that of the model, unscaled.
+        queries_grow: whether queries grow with their position.
+        written: tensors of a checkpoint, one a layer, that are no parameters: name -> number.
+        causal_prefix: `prefix` of the language model where it is another.
+        classifier: whether `transformers` has a reward model of the family.
+    """
+
+    prefix: str
+    tensors: tuple[Tensor, ...]
+    defaults: Mapping[str, Any]
+    fields: Mapping[str, str] = dataclasses.field(default_factory=lambda: FIELDS)
+    fixed: Mapping[str, tuple[object, ...]] = dataclasses.field(default_factory=lambda: SILU)
+    constants: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    windows: int = NOWHERE
+    listed: bool = False
+    still: str = ""
+    output_bias: bool = False
+    rope_theta: float = 10_000.0
+    local_rope_theta: float | str | None = None
+    queries_grow: bool = False
+    written: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    causal_prefix: str | None = None
+    classifier: bool = True
+
+    def architecture(self, head: bool) -> str:
+        """Name of the class of a reward model, or of a language model without a head."""
+        if head and not self.classifier:
+            raise UserError(
+                f"transformers has no reward model of the family {self.prefix}, only policies; "
+                "start from a model of another family"
+            )
+        if head:
+            return f"{self.prefix}ForSequenceClassification"
+        return f"{self.causal_prefix or self.prefix}ForCausalLM"
+
+
 MISTRAL = Family(
     prefix="Mistral",
     tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS),
-    fields=FIELDS,
     defaults={**DEFAULTS, "max_position_embeddings": 131_072, "sliding_window": 4096},
     fixed={**SILU, "layer_types": ()},
     constants={"qkv_bias": False},
@@ -276,7 +277,6 @@ GLM = Family(
         "head_dim": 128,
         "partial_rotary_factor": 0.5,
     },
-    fixed=SILU,
     constants={"rotary_pairs": "neighbours"},
 )
 GEMMA_FIXED = {
@@ -292,8 +292,6 @@ FAMILIES: dict[str, Family] = {
         tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS, *QKV_BIASES, *OUTPUT_BIAS, *MLP_BIASES),
         fields={**FIELDS, **BIASES},
         defaults={**DEFAULTS, **ALL_HEADS, **UNBIASED, "max_position_embeddings": 2048},
-        fixed=SILU,
-        constants={},
         output_bias=True,
     ),
     "mistral": MISTRAL,
@@ -301,7 +299,6 @@ FAMILIES: dict[str, Family] = {
     "ministral3": Family(
         prefix="Ministral3",
         tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS),
-        fields=FIELDS,
         defaults={
             **DEFAULTS,
             "rms_norm_eps": 1e-5,
@@ -326,9 +323,7 @@ FAMILIES: dict[str, Family] = {
     "qwen2": Family(
         prefix="Qwen2",
         tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS, *QKV_BIASES),
-        fields=FIELDS,
         defaults={**DEFAULTS, "sliding_window": 4096},
-        fixed=SILU,
         constants={"qkv_bias": True},
         windows=LATER,
     ),
@@ -337,7 +332,6 @@ FAMILIES: dict[str, Family] = {
         tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS, *QK_NORMS, *QKV_BIASES, *OUTPUT_BIAS),
         fields={**FIELDS, **ATTENTION_BIAS},
         defaults={**DEFAULTS, "head_dim": 128, "sliding_window": 4096, "attention_bias": False},
-        fixed=SILU,
         constants={"qk_norm": "head"},
         windows=LATER,
         output_bias=True,
@@ -391,7 +385,6 @@ FAMILIES: dict[str, Family] = {
     "gemma": Family(
         prefix="Gemma",
         tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS),
-        fields=FIELDS,
         defaults={**GEMMA_DEFAULTS, "max_position_embeddings": 8192},
         # The first files say "gelu" and mean the approximation by tanh all the same.
         fixed={**GEMMA_FIXED, "hidden_act": ("gelu_pytorch_tanh", "gelu")},
@@ -438,7 +431,6 @@ FAMILIES: dict[str, Family] = {
     "olmo2": Family(
         prefix="Olmo2",
         tensors=(*EMBED_AND_NORM, *NORMS_AFTER, *KERNELS, *QK_NORMS),
-        fields=FIELDS,
         defaults={**DEFAULTS, **ALL_HEADS, "rms_norm_eps": 1e-5, "max_position_embeddings": 2048},
         fixed={**SILU, **NO_BIAS},
         constants={"qkv_bias": False, "norms": "after", "qk_norm": "projection"},
@@ -446,7 +438,6 @@ FAMILIES: dict[str, Family] = {
     "olmo3": Family(
         prefix="Olmo3",
         tensors=(*EMBED_AND_NORM, *NORMS_AFTER, *KERNELS, *QK_NORMS),
-        fields=FIELDS,
         defaults={
             **DEFAULTS,
             **ALL_HEADS,
@@ -464,7 +455,6 @@ FAMILIES: dict[str, Family] = {
     "exaone4": Family(
         prefix="Exaone4",
         tensors=(*EMBED_AND_NORM, *NORMS_AFTER, *KERNELS, *QK_NORMS),
-        fields=FIELDS,
         defaults={
             **DEFAULTS,
             "rms_norm_eps": 1e-5,
@@ -481,8 +471,6 @@ FAMILIES: dict[str, Family] = {
         tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS, *QKV_BIASES, *OUTPUT_BIAS, *MLP_BIASES),
         fields={**FIELDS, **BIASES},
         defaults={**DEFAULTS, **UNBIASED, "tie_word_embeddings": True, "sliding_window": None},
-        fixed=SILU,
-        constants={},
         windows=LISTED,
         still="no_rope_layers",
         output_bias=True,
@@ -509,8 +497,6 @@ FAMILIES: dict[str, Family] = {
             "attention_multiplier": 1.0,
             "logits_scaling": 1.0,
         },
-        fixed=SILU,
-        constants={},
         output_bias=True,
         classifier=False,
     ),
@@ -574,7 +560,6 @@ FAMILIES: dict[str, Family] = {
     "phi3": Family(
         prefix="Phi3",
         tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *FUSED_KERNELS),
-        fields=FIELDS,
         defaults={
             **DEFAULTS,
             **ALL_HEADS,
