@@ -119,7 +119,10 @@ def main(arguments: cli.Arguments[Flags]) -> None:
 
 
 def check(options: Flags, inputs: list[str | os.PathLike[str]], flag: str = "--") -> None:
-    """Makes sure, before the work, that a model can be written so; messages call `{flag}OPTION`."""
+    """Makes sure, before the work, that a model can be written so.
+
+    `flag` stands before the names of the options in messages.
+    """
     if not options.output and not options.push:
         raise UserError(
             f"no output given; set {'--output=DIR' if flag else 'folder'}, or {flag}push=org/name"

@@ -24,7 +24,7 @@ Job = tuple[int, int]
 
 @dataclasses.dataclass(frozen=True)
 class Response:
-    """One response, stripped; it ended, or was cut at the longest length."""
+    """One response, without white space around; it ended, or was cut at the longest length."""
 
     text: str
     ended: bool

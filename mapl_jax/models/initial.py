@@ -26,7 +26,7 @@ def compute_in(dtype: str) -> Compute:
 
 @dataclasses.dataclass(frozen=True)
 class InitialWeights:
-    """A model and where its parameters come from; `name` makes the fingerprint.
+    """A model and where its parameters come from; `name` makes their fingerprint.
 
     `make` puts them where their shardings say. With LoRA, the frozen ones are of the type of the
     computation, which is all that they are used for.

@@ -116,7 +116,7 @@ def frequencies(
     scaling: RopeScaling | None = None,
     lengths: Int[AnyArray, "R S 1 1"] | None = None,
 ) -> Float[Array, "... H/2"]:
-    """Radians a position for each pair of a head's H turning numbers: theta^(-2i/H), scaled.
+    """Radians a position for each pair of the H numbers of a head that turn: theta^(-2i/H), scaled.
 
     Some scalings depend on the length of the text of each token.
     """

@@ -23,7 +23,7 @@ RULES = {
 
 @dataclasses.dataclass(frozen=True)
 class Instruction:
-    """An instruction of a prompt, and whether each response keeps it; None: nobody can say."""
+    """An instruction of a prompt, and whether each response keeps it; None: unknown."""
 
     text: str
     id: str

@@ -252,7 +252,7 @@ def _made(cls: type[S], section: Mapping[str, Any], name: str) -> S:
 
 
 def needed(settings: object, **what: str) -> None:
-    """Makes sure that fields are set, as messages say: field -> what to set it to."""
+    """Makes sure that fields are set: field -> what to set it to, for the message."""
     for name, value in what.items():
         if not getattr(settings, name):
             raise UserError(f"no {name} given; set --config.{name}={value}")
