@@ -13,7 +13,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import Jaxpr
 from jax.interpreters.partial_eval import dce_jaxpr
 from jaxtyping import PyTree
 
@@ -171,25 +170,17 @@ def _flops(jaxpr: Any, tensor: int = 1) -> float:
         elif name not in ("while", "pallas_call"):
             axes = _axes(params) if name == "shard_map" else {}
             share = axes.get("tensor", tensor)
-            inner_total = sum(_flops(getattr(x, "jaxpr", x), share) for x in _jaxprs(params))
-            inner_total *= math.prod(axes.values())
-            total += inner_total
+            inner = [x for x in params.values() if hasattr(x, "eqns") or hasattr(x, "jaxpr")]
+            each = sum(_flops(getattr(x, "jaxpr", x), share) for x in inner)
+            total += each * math.prod(axes.values())
     return total
-
-
-def _jaxprs(params: Mapping[str, Any]) -> list[Jaxpr]:
-    return [x for x in params.values() if hasattr(x, "eqns") or hasattr(x, "jaxpr")]
 
 
 def _axes(params: Mapping[str, Any]) -> dict[str, int]:
     """Axes whose devices each run the body of a `shard_map` on a part of their own, with sizes."""
-    mesh = params["mesh"]
-    axes = {a for spec in params["in_specs"] for part in spec if part for a in _tuple(part)}
-    return {a: mesh.shape[a] for a in axes}
-
-
-def _tuple(x: str | tuple[str, ...]) -> tuple[str, ...]:
-    return x if isinstance(x, tuple) else (x,)
+    parts = {part for spec in params["in_specs"] for part in spec if part}
+    names = {name for x in parts for name in (x if isinstance(x, tuple) else (x,))}
+    return {name: params["mesh"].shape[name] for name in names}
 
 
 def attention_flops(

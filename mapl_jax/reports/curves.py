@@ -130,10 +130,10 @@ def _curve(
     elif not share and y[0] < 0 <= every[:, 1].min():
         y = (0.0, y[1])
     legend = [(f"curve {color}", text) for _, color, text in names if text]
-    dotted = any(len(of[name][1]) for name, _, _ in names)
-    if dotted:
+    if any(len(of[name][1]) for name, _, _ in names):
         legend.append(("dot soft", "held out"))
-    if chance is not None or share:
+    guess = 0.5 if share else chance
+    if guess is not None:
         legend.append(("chance", "a guess"))
     plot = Plot(
         (0.0, max(float(every[:, 0].max()), 1.0)),
@@ -142,8 +142,8 @@ def _curve(
         y_format=charts.percent if share else charts.plain,
         legend=legend if len(legend) > 1 else (),
     )
-    if chance is not None or share:
-        plot.level(0.5 if chance is None else chance)
+    if guess is not None:
+        plot.level(guess)
     words = []
     for name, color, text in names:
         line, dots = of[name]
