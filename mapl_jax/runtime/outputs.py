@@ -65,7 +65,7 @@ def made_with(*names: str) -> Mark:
 def named(folder: Path) -> bool:
     """The mark of a folder whose seal names every file in it, changed or not."""
     known = files.sealed(folder)
-    if known is None:
+    if not known:  # nor does a seal that names nothing tell whose a folder is
         return False
     found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
     return {path.relative_to(folder).as_posix() for path in found} <= {*known, files.SEAL}

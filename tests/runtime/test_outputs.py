@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mapl_jax.runtime import files, outputs
@@ -52,6 +52,7 @@ SPELLED = ("{}", "{}/", "./{}", "new/../{}", "a/../{}")
 
 
 @settings(max_examples=150, deadline=None)
+@example(entries=[("a/checksums.json", "{}")], output="a", spelled="{}", inputs=[])
 @given(
     entries=st.lists(st.tuples(PATHS, CONTENTS), max_size=6),
     output=PATHS,
