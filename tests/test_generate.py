@@ -107,7 +107,7 @@ def test_a_conversation_is_typed(model):
     assert result.returncode == 0, result.stderr
     # A slow machine says how far it has come, and nothing else is said.
     lines = result.stderr.splitlines()
-    assert not [line for line in lines if not line.startswith("loading weights: ")]
+    assert not [line for line in lines if not line.startswith("loading weights ")]
     hint, first, new, again, after, end = result.stdout.split("> ")
     assert "/new" in hint and new == "" and end.strip() == ""
     # A new conversation begins as the first one did, and goes on differently.

@@ -20,6 +20,7 @@ from mapl_jax.models import families, heads, hf_config, hub, saving
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import SEAL
 
 from support import random_like
 
@@ -43,13 +44,20 @@ def folder(tmp_path):
     return path
 
 
+def by_another_program(folder):
+    """Takes the seal away, as where a folder comes from others or was changed on purpose."""
+    (folder / SEAL).unlink(missing_ok=True)
+
+
 def change_config(folder, **changes):
+    by_another_program(folder)
     path = folder / "config.json"
     content = {**json.loads(path.read_text()), **changes}
     path.write_text(json.dumps({k: v for k, v in content.items() if v != "gone"}))
 
 
 def change_tensors(folder, change):
+    by_another_program(folder)
     path = folder / "model.safetensors"
     tensors = load_file(path)
     change(tensors)
@@ -107,6 +115,7 @@ def test_half_precision_is_read_as_fp32(folder, dtype):
 
 
 def shard(folder):
+    by_another_program(folder)
     tensors = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     files = {}
