@@ -36,9 +36,14 @@ FORBIDDEN_MODULES = {
     *("subprocess", "pty", "commands", "code", "codeop"),
     *("tarfile", "zipfile"),
 }
-# This Python with a program of the package: the watcher of several processes, and the trial
-# of a chat template, which reads JSON and has little time and memory.
-ALLOWED = {"distributed.py": {"subprocess"}, "templates.py": {"subprocess"}}
+# This Python with a program of the package: the watcher of several processes, the trial of a chat
+# template, which reads JSON and has little time and memory, and that of XLA_FLAGS, over which XLA
+# ends its process.
+ALLOWED = {
+    "distributed.py": {"subprocess"},
+    "environment.py": {"subprocess"},
+    "templates.py": {"subprocess"},
+}
 FORBIDDEN_CALLS = {
     *("eval", "exec", "compile", "__import__"),
     *("os.system", "os.popen", "os.execv", "os.execvp", "os.spawnv"),

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from mapl_jax.data import tokenization
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import SEAL
 
 WEIGHTS = "model.safetensors"
 
@@ -38,9 +39,10 @@ def without(name):
 
 
 def tensors(change):
-    """Changes the tensors of a folder."""
+    """Changes the tensors of a folder, on purpose: its seal goes with them."""
 
     def damage(folder):
+        (folder / SEAL).unlink(missing_ok=True)
         found = load_file(folder / WEIGHTS)
         change(found)
         save_file(found, folder / WEIGHTS, metadata={"format": "pt"})

@@ -44,8 +44,8 @@ def test_a_template_that_leaves_out_thoughts_is_noticed(tokenizer, monkeypatch):
     tries, counts = counted(tokenizer, pair)
     assert (tries, counts["comparisons_dropped_alike"]) == (0, 1)
     assert trie_set.flaws(counts) == [
-        "1 comparisons whose two sides became the same tokens left out; "
-        "1 samples of which the chat template leaves out a part (first: sample 1)"
+        "1 comparison whose two sides became the same tokens left out; "
+        "1 sample of which the chat template leaves out a part (first: sample 1)"
     ]
 
 
@@ -87,6 +87,6 @@ def test_pairs_that_hold_marks_are_said_as_they_are_read(capsys):
     rendered = {"prompt": "<|im_start|>user\nWhich?", "chosen": "This.", "rejected": "That."}
     load_pairs([{**rendered, "prompt": "Which?"}, rendered])
     said = capsys.readouterr()
-    assert "1 samples whose text already holds marks of a chat template (first: sample 2)" in (
+    assert "1 sample whose text already holds marks of a chat template (first: sample 2)" in (
         said.out + said.err
     )
