@@ -22,6 +22,7 @@ from mapl_jax.models.heads import LogpHead, ScoreHead
 from mapl_jax.models.lora import Lora
 from mapl_jax.reports import model_card
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import SEAL
 
 torch = pytest.importorskip("torch")
 peft = pytest.importorskip("peft")
@@ -246,6 +247,7 @@ def policy(tmp_path_factory):
     path = folder / "config.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "pad_token_id": tokenizer.eos_token_id}))
+    (folder / SEAL).unlink()  # changed on purpose
     return folder, tokenizer
 
 
