@@ -61,8 +61,8 @@ def unread_fields(value: object) -> Iterator[str]:
     """The names of what messages, wherever in a value, hold beside a role and a content."""
     if isinstance(value, dict):
         if is_spoken(value):
-            (read, *_) = [names for names in _SPOKEN if names <= value.keys()]
-            read = read | read_of(value.get("role"))
+            said = next(names for names in _SPOKEN if names <= value.keys())
+            read = said | read_of(value.get("role"))
             yield from (k for k, v in value.items() if k not in read and not is_missing(v))
         else:
             value = list(value.values())

@@ -37,10 +37,9 @@ from mapl_jax.runtime import (
     settings,
     signals,
 )
-from mapl_jax.runtime.errors import Stopped, Unjoined, Unwritten, UserError, chain
+from mapl_jax.runtime.errors import EXIT_USER_ERROR, Stopped, Unjoined, Unwritten, UserError, chain
 from mapl_jax.runtime.settings import setting
 
-EXIT_USER_ERROR = 2
 _UNUSABLE = "Unable to initialize backend"
 _HELP = {"--help", "-h", "-help", "--helpshort", "--helpfull"}
 F = TypeVar("F")

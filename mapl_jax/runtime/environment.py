@@ -14,9 +14,8 @@ import traceback
 from types import TracebackType
 
 from mapl_jax.runtime import signals
-from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.errors import EXIT_USER_ERROR, UserError
 
-EXIT_USER_ERROR = 2
 # Reads the flags as the first use of a device does, and nothing more: a tenth of a second.
 _PARSE = "from jaxlib import _jax; _jax.CompileOptions()"
 _LOGGED = re.compile(r"^[EF]\d{4} .*?\] (.+?)(?:\.? *$|\. \()", re.MULTILINE)

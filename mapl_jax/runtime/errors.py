@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+EXIT_USER_ERROR = 2  # the status of a command that its user can mend
+
 
 def choice(name: str, value: str, allowed: Collection[str] | Mapping[str, object]) -> Any:
     """A config value that must be one of a few; with a mapping, what it stands for."""
