@@ -54,21 +54,15 @@ class Flags:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """What a step takes with rows of one length.
+    """What a step takes with rows of one length."""
 
-    Attributes:
-        shape: of its batch.
-        traffic: bytes that one device receives, by kind of collective; None where the program did
-            not compile.
-        flops: of all devices, by the traced step.
-        products: of the matrix products that one device runs, by the compiled step.
-    """
-
-    shape: rows.Shape
+    shape: rows.Shape  # of its batch
     memory: Memory
+    # Bytes that one device receives, by kind of collective; None where the program did not
+    # compile.
     traffic: dict[str, float] | None
-    flops: float
-    products: float
+    flops: float  # of all devices, by the traced step
+    products: float  # of the matrix products that one device runs, by the compiled step
     roofline: estimate.Roofline
 
 

@@ -44,19 +44,13 @@ FIELDS = (
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """A form of records.
+    """A form of records."""
 
-    Attributes:
-        columns: path of each of our fields.
-        needs: columns that a record must have to be of this form.
-        automatic: whether the columns alone say what they mean; others are asked for by name.
-        beside: columns that are not read, whatever their names.
-    """
-
-    columns: Mapping[str, str]
-    needs: tuple[str, ...]
+    columns: Mapping[str, str]  # path of each of our fields
+    needs: tuple[str, ...]  # columns that a record must have to be of this form
+    # Whether the columns alone say what they mean; others are asked for by name.
     automatic: bool = False
-    beside: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()  # columns that are not read, whatever their names
 
 
 FORMS = {

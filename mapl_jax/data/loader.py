@@ -26,25 +26,19 @@ class Batch(NamedTuple):
 
     The loader serves A parts of this host's rows, [A, R, ...]; a step reads one part at a time,
     [R, ...]. Rows and leaf ends are always there. What nothing reads is None and goes nowhere.
-
-    Attributes:
-        row: the tokens and who attends to whom.
-        leaf_end: index of each leaf's last token; -1 for an unused leaf.
-        parent: index of the token that predicts each token; -1 at a root.
-        scored_at: indices of the tokens whose log-probabilities count; -1 where unused.
-        response_tokens: tokens of the response of each leaf.
-        sft_weight: weight of each leaf's log-probability in the mean over demonstrated tokens; 0
-            for leaves that are no demonstration.
-        ref_logp: log-probability of each leaf under the reference, or its two summands.
-        comparisons: the comparison table.
     """
 
-    row: Row
-    leaf_end: Int[Array, "*A R L"]
+    row: Row  # the tokens and who attends to whom
+    leaf_end: Int[Array, "*A R L"]  # index of each leaf's last token; -1 for an unused leaf
+    # Index of the token that predicts each token; -1 at a root.
     parent: Int[Array, "*A R S"] | None = None
+    # Indices of the tokens whose log-probabilities count; -1 where unused.
     scored_at: Int[Array, "*A R P"] | None = None
-    response_tokens: Int[Array, "*A R L"] | None = None
+    response_tokens: Int[Array, "*A R L"] | None = None  # tokens of the response of each leaf
+    # Weight of each leaf's log-probability in the mean over demonstrated tokens; 0 for leaves
+    # that are no demonstration.
     sft_weight: Float[Array, "*A R L"] | None = None
+    # Log-probability of each leaf under the reference, or its two summands.
     ref_logp: Float[Array, "*A R L"] | Float[Array, "*A R L 2"] | None = None
     comparisons: losses.Comparisons | None = None
 

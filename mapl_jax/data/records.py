@@ -38,26 +38,19 @@ def takes_all(messages: Sequence[Message], name: str) -> None:
 
 @dataclasses.dataclass
 class Tally:
-    """What became of the records of one source.
-
-    Attributes:
-        read: number of records read.
-        dropped: reason -> number of records left out (only with `on_error="skip"`).
-        unread: columns that nothing was read from.
-        parts: of a list of sources, the records that each of them gave.
-        repeating: pairs whose replies both begin with the whole text of their prompt.
-        printed: pairs of which a reply is a list of texts, written as text.
-        scored: records by the columns that score both of their sides.
-        opposite: those of them whose scores say that the rejected reply is the better one.
-    """
+    """What became of the records of one source."""
 
     read: int = 0
+    # Reason -> records left out (only with `on_error="skip"`).
     dropped: Counter[str] = dataclasses.field(default_factory=Counter)
-    unread: set[str] = dataclasses.field(default_factory=set)
+    unread: set[str] = dataclasses.field(default_factory=set)  # columns that nothing was read from
+    # Of a list of sources, the records that each of them gave.
     parts: Counter[str] = dataclasses.field(default_factory=Counter)
-    repeating: int = 0
-    printed: int = 0
+    repeating: int = 0  # pairs whose replies both begin with the whole text of their prompt
+    printed: int = 0  # pairs of which a reply is a list of texts, written as text
+    # Records by the columns that score both of their sides.
     scored: Counter[str] = dataclasses.field(default_factory=Counter)
+    # Those of them whose scores say that the rejected reply is the better one.
     opposite: Counter[str] = dataclasses.field(default_factory=Counter)
 
     def weigh(self, record: Mapping[str, object]) -> None:
@@ -105,15 +98,10 @@ class Tally:
 
 @dataclasses.dataclass(frozen=True)
 class Records(Generic[_Record]):
-    """The records of one source, with what became of every one.
+    """The records of one source, with what became of every one."""
 
-    Attributes:
-        records: those kept, in the order of the source.
-        tally: what was read and dropped.
-    """
-
-    records: list[_Record]
-    tally: Tally
+    records: list[_Record]  # those kept, in the order of the source
+    tally: Tally  # what was read and dropped
 
 
 Pairs = Records[Pair]

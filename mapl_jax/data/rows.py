@@ -36,26 +36,17 @@ Batch = tuple[int, list[list[int]]]
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """What batches look like that are compiled alike.
+    """What batches look like that are compiled alike."""
 
-    Attributes:
-        row_length: S.
-        rows: of a batch, over all devices.
-        held: those of them that may hold tries; the last ones, where the devices need more, do not.
-        parts: A, whose gradients are summed; each has rows / A rows.
-        leaves: most leaves of any row, L.
-        comparisons: most comparisons of any row, C.
-        scored: most scored tokens of any row, P.
-        tiles: most pairs of tiles that hold an allowed pair of any row, whatever the branches.
-    """
-
-    row_length: int
-    rows: int
-    parts: int = 1
-    leaves: int = 8
-    comparisons: int = 8
-    scored: int = 64
+    row_length: int  # S
+    rows: int  # of a batch, over all devices
+    parts: int = 1  # A, whose gradients are summed; each has rows / A rows
+    leaves: int = 8  # most leaves of any row, L
+    comparisons: int = 8  # most comparisons of any row, C
+    scored: int = 64  # most scored tokens of any row, P
+    # Most pairs of tiles that hold an allowed pair of any row, whatever the branches.
     tiles: int = 16
+    # Those of them that may hold tries; the last ones, where the devices need more, do not.
     held: int = 0
 
     @property
@@ -66,23 +57,15 @@ class Shape:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Rows of tries, in the order they are trained on.
+    """Rows of tries, in the order they are trained on."""
 
-    Attributes:
-        members: trie indices, row after row.
-        offsets: row i holds `members[offsets[i]:offsets[i + 1]]`, [rows + 1].
-        shapes: of batches, that of the shortest rows first.
-        kinds: index of the shape of each batch, [steps].
-        epoch_steps: batches of each epoch, in order.
-        filled: share of all places that hold a token.
-    """
-
-    members: Int[np.ndarray, "n"]
+    members: Int[np.ndarray, "n"]  # trie indices, row after row
+    # Row i holds `members[offsets[i]:offsets[i + 1]]`, [rows + 1].
     offsets: Int[np.ndarray, "rows_1"]
-    shapes: tuple[Shape, ...]
-    kinds: Int[np.ndarray, "steps"]
-    epoch_steps: tuple[int, ...]
-    filled: float
+    shapes: tuple[Shape, ...]  # of batches, that of the shortest rows first
+    kinds: Int[np.ndarray, "steps"]  # index of the shape of each batch, [steps]
+    epoch_steps: tuple[int, ...]  # batches of each epoch, in order
+    filled: float  # share of all places that hold a token
 
     @property
     def steps(self) -> int:

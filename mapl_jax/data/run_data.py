@@ -10,15 +10,7 @@ from mapl_jax.data.trie_set import TrieSet
 
 
 class RunData(NamedTuple):
-    """The data of a run.
-
-    Attributes:
-        train_samples: training samples.
-        test_samples: held-out samples.
-        tokenizer: tokenizer of the run.
-        train: training samples as tries.
-        test: held-out samples as tries.
-    """
+    """The data of a run: training samples and held-out ones, and both as tries."""
 
     train_samples: Split
     test_samples: Split

@@ -23,19 +23,13 @@ from mapl_jax.runtime.run_folder import Config, RunFolder
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Samples of one side.
+    """Samples of one side."""
 
-    Attributes:
-        paths: files of the samples, in the schema of `mapl_jax.data.samples`.
-        fingerprint: names their content.
-        counts: what was read, synthesized and dropped.
-        learned: names what of their content is learned from: all but what their subsets are called,
-            so that a part of a mixture may be renamed. Empty where that is their fingerprint.
-    """
-
-    paths: tuple[Path, ...]
-    fingerprint: str
-    counts: Mapping[str, object]
+    paths: tuple[Path, ...]  # files of the samples, in the schema of `mapl_jax.data.samples`
+    fingerprint: str  # names their content
+    counts: Mapping[str, object]  # what was read, synthesized and dropped
+    # Names what is learned from of their content: all but what their subsets are called, so
+    # that a part of a mixture may be renamed. Empty where that is their fingerprint.
     learned: str = ""
 
     @property

@@ -91,37 +91,23 @@ SCHEMA = pa.schema(
 
 @dataclasses.dataclass(frozen=True)
 class TrieSet:
-    """Tries on disk, read by index.
+    """Tries on disk, read by index."""
 
-    Attributes:
-        dataset: one record a trie, memory-mapped, numpy arrays out.
-        lengths: tokens of each trie, [n].
-        leaves: leaves of each trie, [n].
-        response: tokens of each trie that are response text, [n].
-        predicted: tokens of each trie that another one predicts: all but the roots, [n].
-        demonstrated: response tokens of each trie's demonstration or of the chosen leaf of its
-            base comparison; 0 where it has neither, [n].
-        has_gamma: whether a base comparison has a gamma other than 0.
-        levels: comparisons of each trie by level of `losses.ALL_LEVELS`, [n, levels].
-        mass: what these come to by their shares, [n, levels].
-        counts: what happened while encoding.
-        fingerprint: names the content.
-        row_length: tokens of a row; a longer trie takes one of 2, 4, ... times the length.
-        states: hidden states below the layers with adapters, where they are kept.
-    """
-
-    dataset: "datasets.Dataset"
-    lengths: np.ndarray
-    leaves: np.ndarray
-    response: np.ndarray
-    predicted: np.ndarray
+    dataset: "datasets.Dataset"  # one record a trie, memory-mapped, numpy arrays out
+    lengths: np.ndarray  # tokens of each trie, [n]
+    leaves: np.ndarray  # leaves of each trie, [n]
+    response: np.ndarray  # tokens of each trie that are response text, [n]
+    predicted: np.ndarray  # tokens of each trie that another one predicts: all but the roots, [n]
+    # Response tokens of each trie's demonstration or of the chosen leaf of its base
+    # comparison; 0 where it has neither, [n].
     demonstrated: np.ndarray
-    has_gamma: bool
-    levels: np.ndarray
-    mass: np.ndarray
-    counts: dict[str, int]
-    fingerprint: str
-    row_length: int
+    has_gamma: bool  # whether a base comparison has a gamma other than 0
+    levels: np.ndarray  # comparisons of each trie by level of `losses.ALL_LEVELS`, [n, levels]
+    mass: np.ndarray  # what these come to by their shares, [n, levels]
+    counts: dict[str, int]  # what happened while encoding
+    fingerprint: str  # names the content
+    row_length: int  # tokens of a row; a longer trie takes one of 2, 4, ... times the length
+    # Hidden states below the layers with adapters, where they are kept.
     states: States | None = None
 
     def __len__(self) -> int:

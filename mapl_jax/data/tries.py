@@ -16,17 +16,11 @@ from jaxtyping import Bool, Int
 
 @dataclasses.dataclass(frozen=True)
 class TokenPath:
-    """The tokens of one leaf from the first prompt token to the last response token.
+    """The tokens of one leaf from the first prompt token to the last response token."""
 
-    Attributes:
-        tokens: token ids.
-        prompt_length: how many of them are prompt.
-        whole: whether the chat template wrote all that the turns say.
-    """
-
-    tokens: Int[np.ndarray, "n"]
-    prompt_length: int
-    whole: bool = True
+    tokens: Int[np.ndarray, "n"]  # token ids
+    prompt_length: int  # how many of them are prompt
+    whole: bool = True  # whether the chat template wrote all that the turns say
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -34,22 +28,15 @@ class TokenPath:
 
 @dataclasses.dataclass(frozen=True)
 class Trie:
-    """A prefix tree of token paths in depth-first order; n tokens, m leaves.
+    """A prefix tree of token paths in depth-first order; n tokens, m leaves."""
 
-    Attributes:
-        tokens: token ids.
-        positions: depth, 0 at a root. What a token's position embedding is computed from.
-        reach: index just past the last token of the token's subtree.
-        parent: index of the token that predicts this one; -1 at a root.
-        scored: whether the token is response text.
-        leaf_end: index of each path's last token, in the order the paths were given.
-    """
-
-    tokens: Int[np.ndarray, "n"]
+    tokens: Int[np.ndarray, "n"]  # token ids
+    # Depth, 0 at a root. What a token's position embedding is computed from.
     positions: Int[np.ndarray, "n"]
-    reach: Int[np.ndarray, "n"]
-    parent: Int[np.ndarray, "n"]
-    scored: Bool[np.ndarray, "n"]
+    reach: Int[np.ndarray, "n"]  # index just past the last token of the token's subtree
+    parent: Int[np.ndarray, "n"]  # index of the token that predicts this one; -1 at a root
+    scored: Bool[np.ndarray, "n"]  # whether the token is response text
+    # Index of each path's last token, in the order the paths were given.
     leaf_end: Int[np.ndarray, "m"]
 
     def __len__(self) -> int:

@@ -17,17 +17,13 @@ Columns = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """Of one quantity, second minus first, with the ends of its 95 % interval.
-
-    Attributes:
-        paired: whether both sides are of the same comparisons.
-        count: comparisons (or responses): of each if paired, of the first and the second if not.
-    """
+    """Of one quantity, second minus first, with the ends of its 95 % interval."""
 
     value: float
     low: float
     high: float
-    paired: bool
+    paired: bool  # whether both sides are of the same comparisons
+    # Comparisons (or responses): of each if paired, of the first and the second if not.
     count: tuple[int, ...]
 
     @property

@@ -81,99 +81,64 @@ class ModelSettings:
 
 @dataclasses.dataclass(frozen=True)
 class DecoderConfig:
-    """What a decoder looks like.
+    """What a decoder looks like."""
 
-    Attributes:
-        vocab_size: V.
-        width: D.
-        layers: number of layers.
-        heads: N, query heads.
-        kv_heads: K, key/value heads.
-        head_dim: H.
-        mlp_width: F, of each expert where there are several.
-        experts: E, feed-forward layers that tokens choose among; 0 for one that all take.
-        experts_per_token: how many of them a token takes.
-        expert_weights_to_one: the weights of those are made to sum to 1.
-        activation: of the feed-forward gate, "silu" or "gelu_tanh"; or "xielu" without a gate, with
-            two parameters of its own.
-        rope_theta: base of the rotary angles.
-        rope_scaling: of the rotary angles of layers without a window.
-        rotary_dim: how much of a head turns; None for all of it.
-        rotary_pairs: what turns together: "halves" (i, i + H/2) or "neighbours" (2i, 2i + 1).
-        unrotated: for each layer, whether nothing turns there; empty if it does everywhere.
-        local_rope_theta: base in layers with a window, unscaled; None if it is the same there.
-        norms: "before" attention and feed-forward, "after" them (before they are added), or "both";
-            "shared": one before the two, which then stand side by side.
-        norm_eps: added to the mean square in norms.
-        norm_offset: norms multiply by this plus their scale.
-        norm_centered: norms take off the mean first, as layer norms do.
-        qk_norm: queries and keys are normed by "head" or over the whole "projection"; None: not.
-        qkv_bias: queries, keys and values have biases.
-        output_bias: what attention gives back has one.
-        mlp_bias: the feed-forward layers have biases.
-        query_scalar: attention scores are divided by its square root; None for H.
-        attention_multiplier: attention scores are multiplied by it instead; None: see above.
-        attention_softcap: c of c * tanh(score / c) on attention scores; None for no cap.
-        logit_softcap: the same on a policy's logits.
-        window: tokens attend to ancestors fewer than this many positions above them.
-        sliding: for each layer, whether it has the window; empty without a window.
-        scale_embeddings: embeddings are multiplied by sqrt(D).
-        embedding_multiplier: embeddings are multiplied by it.
-        residual_multiplier: what a part of a layer adds is multiplied by it.
-        logit_divisor: a policy's logits are divided by it.
-        logit_multiplier: a policy's logits are multiplied by it.
-        tie_embeddings: a policy's output matrix is its embedding.
-        family: name of the table in `families` the model is read and written by.
-        max_positions: longest sequence the model was made for; written on export.
-        pad_token: id of padding, if known; written on export.
-        bos_token: id that begins a text, if known; written on export.
-        eos_tokens: ids that end a text or a turn, as far as known; written on export.
-        lora: adapters among the parameters, if there are any.
-    """
-
-    vocab_size: int
-    width: int
+    vocab_size: int  # V
+    width: int  # D
     layers: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    mlp_width: int
-    experts: int = 0
-    experts_per_token: int = 0
-    expert_weights_to_one: bool = False
+    heads: int  # N, query heads
+    kv_heads: int  # K, key/value heads
+    head_dim: int  # H
+    mlp_width: int  # F, of each expert where there are several
+    experts: int = 0  # E, feed-forward layers that tokens choose among; 0 for one that all take
+    experts_per_token: int = 0  # how many of them a token takes
+    expert_weights_to_one: bool = False  # the weights of those are made to sum to 1
+    # Of the feed-forward gate, "silu" or "gelu_tanh"; or "xielu" without a gate, with two
+    # parameters of its own.
     activation: str = "silu"
-    rope_theta: float = 10_000.0
-    rope_scaling: RopeScaling | None = None
-    rotary_dim: int | None = None
+    rope_theta: float = 10_000.0  # base of the rotary angles
+    rope_scaling: RopeScaling | None = None  # of the rotary angles of layers without a window
+    rotary_dim: int | None = None  # how much of a head turns; None for all of it
+    # What turns together: "halves" (i, i + H/2) or "neighbours" (2i, 2i + 1).
     rotary_pairs: str = "halves"
+    # For each layer, whether nothing turns there; empty if it does everywhere.
     unrotated: tuple[bool, ...] = ()
+    # Base in layers with a window, unscaled; None if it is the same there.
     local_rope_theta: float | None = None
+    # "before" attention and feed-forward, "after" them (before they are added), or "both";
+    # "shared": one before the two, which then stand side by side.
     norms: str = "before"
-    norm_eps: float = 1e-6
-    norm_offset: float = 0.0
-    norm_centered: bool = False
+    norm_eps: float = 1e-6  # added to the mean square in norms
+    norm_offset: float = 0.0  # norms multiply by this plus their scale
+    norm_centered: bool = False  # norms take off the mean first, as layer norms do
+    # Queries and keys are normed by "head" or over the whole "projection"; None: not.
     qk_norm: str | None = None
-    qkv_bias: bool = True
-    output_bias: bool = False
-    mlp_bias: bool = False
-    query_scalar: float | None = None
+    qkv_bias: bool = True  # queries, keys and values have biases
+    output_bias: bool = False  # what attention gives back has one
+    mlp_bias: bool = False  # the feed-forward layers have biases
+    query_scalar: float | None = None  # attention scores are divided by its square root; None for H
+    # Attention scores are multiplied by it instead; None: see above.
     attention_multiplier: float | None = None
+    # The c of c * tanh(score / c) on attention scores; None for no cap.
     attention_softcap: float | None = None
-    logit_softcap: float | None = None
+    logit_softcap: float | None = None  # the same on a policy's logits
+    # Tokens attend to ancestors fewer than this many positions above them.
     window: int | None = None
+    # For each layer, whether it has the window; empty without a window.
     sliding: tuple[bool, ...] = ()
-    scale_embeddings: bool = False
-    embedding_multiplier: float = 1.0
-    residual_multiplier: float = 1.0
-    logit_divisor: float = 1.0
-    logit_multiplier: float = 1.0
-    tie_embeddings: bool = True
-    family: str = "qwen2"
-    max_positions: int = 32_768
-    pad_token: int | None = None
-    bos_token: int | None = None
+    scale_embeddings: bool = False  # embeddings are multiplied by sqrt(D)
+    embedding_multiplier: float = 1.0  # embeddings are multiplied by it
+    residual_multiplier: float = 1.0  # what a part of a layer adds is multiplied by it
+    logit_divisor: float = 1.0  # a policy's logits are divided by it
+    logit_multiplier: float = 1.0  # a policy's logits are multiplied by it
+    tie_embeddings: bool = True  # a policy's output matrix is its embedding
+    family: str = "qwen2"  # name of the table in `families` the model is read and written by
+    max_positions: int = 32_768  # longest sequence the model was made for; written on export
+    pad_token: int | None = None  # id of padding, if known; written on export
+    bos_token: int | None = None  # id that begins a text, if known; written on export
+    # Ids that end a text or a turn, as far as known; written on export.
     eos_tokens: tuple[int, ...] = ()
-    lora: Lora | None = None
+    lora: Lora | None = None  # adapters among the parameters, if there are any
 
     def __post_init__(self):
         # JSON has lists; a config is a key of caches, so it holds none.

@@ -142,20 +142,14 @@ class Layer(nnx.Module):
 
 
 class Part(NamedTuple):
-    """Layers that are scanned together.
+    """Layers that are scanned together."""
 
-    Attributes:
-        definition: how one of them is put together.
-        stacked: their parameters; those of all layers where none is trained, because a part of
-            them would be a copy.
-        layers: which of all layers they are.
-        copied: whether the parameters are theirs alone.
-    """
-
-    definition: nnx.GraphDef
+    definition: nnx.GraphDef  # how one of them is put together
+    # Their parameters; those of all layers where none is trained, because a part of them
+    # would be a copy.
     stacked: nnx.State
-    layers: slice
-    copied: bool = True
+    layers: slice  # which of all layers they are
+    copied: bool = True  # whether the parameters are theirs alone
 
     def scanned(self, kinds: Int[Array, "layers"]) -> PyTree:
         """What is scanned over: the parameters of a layer, or its number."""

@@ -20,15 +20,11 @@ class Tensor:
     """One parameter and its name in a checkpoint.
 
     Parameters with the same name are one tensor there, one below the other in the table's order.
-
-    Attributes:
-        path: keys in the parameters.
-        name: in the checkpoint; `{i}` is the layer and `{e}` the expert, one tensor for each.
-        form: of the checkpoint's tensor: the same, transposed, or with a first axis of size 1.
     """
 
-    path: tuple[str, ...]
-    name: str
+    path: tuple[str, ...]  # keys in the parameters
+    name: str  # in the checkpoint; `{i}` is the layer and `{e}` the expert, one tensor for each
+    # Of the checkpoint's tensor: the same, transposed, or with a first axis of size 1.
     form: str = PLAIN
 
     @property
@@ -167,46 +163,34 @@ GEMMA_DEFAULTS = {**DEFAULTS, "tie_word_embeddings": True, "head_dim": 256}
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """One family.
+    """One family."""
 
-    Attributes:
-        prefix: of the names of its classes in `transformers`.
-        tensors: without heads.
-        fields: config key -> field of `DecoderConfig`.
-        defaults: values of config keys that a file may leave out, or the key that has the value;
-            other keys of `fields` it must have.
-        fixed: config key -> the values that the decoder can do; left out or null is one of them.
-        constants: fields of `DecoderConfig` that are the same for the whole family.
-        windows: which layers have a window where the file does not list them.
-        listed: whether a file of the family with windows everywhere lists its layers.
-        still: which layers do not turn: none; those of `no_rope_layers`; "full": those without a
-            window, if there are windows; "windowless": those without a window.
-        output_bias: whether attention's output has a bias where queries have one.
-        rope_theta: base of rotary angles if the file has none.
-        local_rope_theta: the same for layers with a window, where they have their own; "rope_theta"
-            for that of the model, unscaled.
-        queries_grow: whether queries grow with their position.
-        written: tensors of a checkpoint, one a layer, that are no parameters: name -> number.
-        causal_prefix: `prefix` of the language model where it is another.
-        classifier: whether `transformers` has a reward model of the family.
-    """
-
-    prefix: str
-    tensors: tuple[Tensor, ...]
+    prefix: str  # of the names of its classes in `transformers`
+    tensors: tuple[Tensor, ...]  # without heads
+    # Values of config keys that a file may leave out, or the key that has the value; other
+    # keys of `fields` it must have.
     defaults: Mapping[str, Any]
+    # Config key -> field of `DecoderConfig`.
     fields: Mapping[str, str] = dataclasses.field(default_factory=lambda: FIELDS)
+    # Config key -> the values that the decoder can do; left out or null is one of them.
     fixed: Mapping[str, tuple[object, ...]] = dataclasses.field(default_factory=lambda: SILU)
+    # Fields of `DecoderConfig` that are the same for the whole family.
     constants: Mapping[str, object] = dataclasses.field(default_factory=dict)
-    windows: int = NOWHERE
-    listed: bool = False
+    windows: int = NOWHERE  # which layers have a window where the file does not list them
+    listed: bool = False  # whether a file of the family with windows everywhere lists its layers
+    # Which layers do not turn: none; those of `no_rope_layers`; "full": those without a
+    # window, if there are windows; "windowless": those without a window.
     still: str = ""
-    output_bias: bool = False
-    rope_theta: float = 10_000.0
+    output_bias: bool = False  # whether attention's output has a bias where queries have one
+    rope_theta: float = 10_000.0  # base of rotary angles if the file has none
+    # The same for layers with a window, where they have their own; "rope_theta" for that of
+    # the model, unscaled.
     local_rope_theta: float | str | None = None
-    queries_grow: bool = False
+    queries_grow: bool = False  # whether queries grow with their position
+    # Tensors of a checkpoint, one a layer, that are no parameters: name -> number.
     written: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    causal_prefix: str | None = None
-    classifier: bool = True
+    causal_prefix: str | None = None  # `prefix` of the language model where it is another
+    classifier: bool = True  # whether `transformers` has a reward model of the family
 
     def architecture(self, head: bool) -> str:
         """Name of the class of a reward model, or of a language model without a head."""

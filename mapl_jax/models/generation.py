@@ -31,19 +31,13 @@ from mapl_jax.runtime.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-    """How tokens are chosen, and when to stop.
+    """How tokens are chosen, and when to stop."""
 
-    Attributes:
-        max_new_tokens: longest response, its end of turn included.
-        stops: ids that end a response.
-        temperature: logits are divided by it; 0 takes the likeliest token.
-        top_p: tokens are drawn from the smallest set of likeliest ones that has this probability
-            (arXiv 1904.09751); 1 for all tokens.
-    """
-
-    max_new_tokens: int
-    stops: tuple[int, ...]
-    temperature: float = 0.0
+    max_new_tokens: int  # longest response, its end of turn included
+    stops: tuple[int, ...]  # ids that end a response
+    temperature: float = 0.0  # logits are divided by it; 0 takes the likeliest token
+    # Tokens are drawn from the smallest set of likeliest ones that has this probability
+    # (arXiv 1904.09751); 1 for all tokens.
     top_p: float = 1.0
 
     def __post_init__(self):

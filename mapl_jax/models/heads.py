@@ -86,15 +86,10 @@ class ScoreHead(Head):
 
 @dataclasses.dataclass(frozen=True)
 class LogpHead(Head):
-    """The head of a policy: logits of the next token, and the log-probabilities of leaves.
+    """The head of a policy: logits of the next token, and the log-probabilities of leaves."""
 
-    Attributes:
-        chunk: tokens of a row whose logits are in memory at once.
-        parts: gives each log-probability as two summands; see `leaf_logps`.
-    """
-
-    chunk: int = 256
-    parts: bool = False
+    chunk: int = 256  # tokens of a row whose logits are in memory at once
+    parts: bool = False  # gives each log-probability as two summands; see `leaf_logps`
 
     scores = False
 

@@ -15,51 +15,36 @@ from mapl_jax.runtime.errors import UserError
 
 
 class Rotary(NamedTuple):
-    """How tokens are turned.
+    """How tokens are turned."""
 
-    Attributes:
-        cos: cosine of the angles.
-        sin: sine of the angles.
-        growth: what queries are multiplied by, for models that have it.
-    """
-
-    cos: Float[AnyArray, "R S 1 H/2"]
-    sin: Float[AnyArray, "R S 1 H/2"]
+    cos: Float[AnyArray, "R S 1 H/2"]  # cosine of the angles
+    sin: Float[AnyArray, "R S 1 H/2"]  # sine of the angles
+    # What queries are multiplied by, for models that have it.
     growth: Float[AnyArray, "R S 1 1"] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class RopeScaling:
-    """How a model that was first trained on shorter texts turns more slowly.
+    """How a model that was first trained on shorter texts turns more slowly."""
 
-    Attributes:
-        kind: "linear" divides every frequency by the factor (arXiv 2306.15595); "llama3" divides
-            low ones, leaves high ones, and passes smoothly from one to the other (Llama 3.1);
-            "yarn" does so by index (arXiv 2309.00071); "dynamic" has a larger base for texts longer
-            than `positions`; "longrope" has a divisor for each frequency, and others for texts
-            longer than `positions` (arXiv 2402.13753).
-        factor: how many times longer texts are.
-        low: llama3: of `positions` / wavelength; up to it frequencies count as low. yarn: turns
-            within `positions` up to which they do.
-        high: from it on they count as high.
-        positions: longest text before.
-        attention_factor: of cosine and sine, and so the root of that of the scores.
-        truncate: yarn: the passage begins and ends at whole indices.
-        short: longrope: divisors of the frequencies.
-        long: longrope: those of longer texts.
-        growth: yarn: queries grow with their position by 1 + growth * log(1 + floor(position /
-            `positions`)) (Ministral 3).
-    """
-
+    # "linear" divides every frequency by the factor (arXiv 2306.15595); "llama3" divides low
+    # ones, leaves high ones, and passes smoothly from one to the other (Llama 3.1); "yarn"
+    # does so by index (arXiv 2309.00071); "dynamic" has a larger base for texts longer than
+    # `positions`; "longrope" has a divisor for each frequency, and others for texts longer
+    # than `positions` (arXiv 2402.13753).
     kind: str
-    factor: float = 1.0
+    factor: float = 1.0  # how many times longer texts are
+    # llama3: of `positions` / wavelength; up to it frequencies count as low. yarn: turns
+    # within `positions` up to which they do.
     low: float = 1.0
-    high: float = 4.0
-    positions: int = 8192
-    attention_factor: float = 1.0
-    truncate: bool = True
-    short: tuple[float, ...] = ()
-    long: tuple[float, ...] = ()
+    high: float = 4.0  # from it on they count as high
+    positions: int = 8192  # longest text before
+    attention_factor: float = 1.0  # of cosine and sine, and so the root of that of the scores
+    truncate: bool = True  # yarn: the passage begins and ends at whole indices
+    short: tuple[float, ...] = ()  # longrope: divisors of the frequencies
+    long: tuple[float, ...] = ()  # longrope: those of longer texts
+    # yarn: queries grow with their position by 1 + growth * log(1 + floor(position /
+    # `positions`)) (Ministral 3).
     growth: float = 0.0
 
     def __post_init__(self) -> None:

@@ -61,17 +61,11 @@ class NoFlags:
 
 @dataclasses.dataclass(frozen=True)
 class Arguments(Generic[F]):
-    """What a command was called with.
+    """What a command was called with."""
 
-    Attributes:
-        config: the locked config, overrides applied; empty where the command needs none.
-        workdir: value of `--workdir`, or None where the user left it to the command.
-        command: the command line, for the records of a run.
-    """
-
-    config: ConfigDict
-    workdir: str | None
-    command: str
+    config: ConfigDict  # the locked config, overrides applied; empty where the command needs none
+    workdir: str | None  # value of `--workdir`, or None where the user left it to the command
+    command: str  # the command line, for the records of a run
     flags: F = NoFlags()  # type: ignore[assignment]
 
 

@@ -36,29 +36,19 @@ _KEY = "setting"
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What is known of a field beside its name, type and default.
+    """What is known of a field beside its name, type and default."""
 
-    Attributes:
-        help: what the field says, as a phrase that stands alone.
-        least: the smallest number.
-        above: a number that the value must exceed.
-        most: the largest number.
-        below: a number that the value must stay under.
-        besides: numbers outside of these bounds with a meaning of their own.
-        choices: the texts to choose from; empty where every text is one.
-        compared: whether a run folder belongs to one value. Not so where it decides no parameter,
-            and where it only says where something lies whose content is compared.
-        part_of_all: the field is a mapping that holds some fields of the class it stands in.
-    """
-
-    help: str
-    least: float | None = None
-    above: float | None = None
-    most: float | None = None
-    below: float | None = None
-    besides: tuple[float, ...] = ()
-    choices: tuple[str, ...] = ()
+    help: str  # what the field says, as a phrase that stands alone
+    least: float | None = None  # the smallest number
+    above: float | None = None  # a number that the value must exceed
+    most: float | None = None  # the largest number
+    below: float | None = None  # a number that the value must stay under
+    besides: tuple[float, ...] = ()  # numbers outside of these bounds with a meaning of their own
+    choices: tuple[str, ...] = ()  # the texts to choose from; empty where every text is one
+    # Whether a run folder belongs to one value. Not so where it decides no parameter, and
+    # where it only says where something lies whose content is compared.
     compared: bool = True
+    # The field is a mapping that holds some fields of the class it stands in.
     part_of_all: bool = False
 
     def problem(self, kind: object, value: object) -> str | None:
@@ -134,17 +124,11 @@ OVERRIDES = {_KEY: Setting("other values for fields of the same names", part_of_
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """A field of a settings class.
+    """A field of a settings class."""
 
-    Attributes:
-        name: of the field; `section.field` inside a section.
-        kind: its type, or the settings class of a section.
-        default: its default; `dataclasses.MISSING` if it has none.
-    """
-
-    name: str
-    kind: Any
-    default: object
+    name: str  # of the field; `section.field` inside a section
+    kind: Any  # its type, or the settings class of a section
+    default: object  # its default; `dataclasses.MISSING` if it has none
     about: Setting
 
     @property

@@ -36,19 +36,13 @@ class Refused(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What a request asks for.
+    """What a request asks for."""
 
-    Attributes:
-        texts: conversations with a response each, or texts that a chat template wrote.
-        fields: what each of them is called in the request.
-        asked: the field of what the responses answer.
-        answer: from the rewards of the texts and their tokens to the body of the answer.
-    """
-
+    # Conversations with a response each, or texts that a chat template wrote.
     texts: Sequence[Conversation | str]
-    fields: Sequence[str]
-    asked: str
-    answer: Answer
+    fields: Sequence[str]  # what each of them is called in the request
+    asked: str  # the field of what the responses answer
+    answer: Answer  # from the rewards of the texts and their tokens to the body of the answer
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,25 +14,16 @@ _HASHES = 2**128
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Arm:
-    """One way to train.
-
-    Attributes:
-        says: what it is, for the reader.
-        corpus: which synthesis, a name of `corpora.TRAIN`.
-        levels: which comparisons stay beside base.
-        change: how others are made of them: "" (as they are), "one_ended" or "iopo".
-        share: of the samples that have any comparison but base.
-        loss: fields of `config.loss`.
-    """
+    """One way to train."""
 
     name: str
-    says: str
+    says: str  # what it is, for the reader
     objective: str = "reward"
-    corpus: str = "compact"
-    levels: tuple[str, ...] = _ALL
-    change: str = ""
-    share: float = 1.0
-    loss: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    corpus: str = "compact"  # which synthesis, a name of `corpora.TRAIN`
+    levels: tuple[str, ...] = _ALL  # which comparisons stay beside base
+    change: str = ""  # how others are made of them: "" (as they are), "one_ended" or "iopo"
+    share: float = 1.0  # of the samples that have any comparison but base
+    loss: Mapping[str, object] = dataclasses.field(default_factory=dict)  # fields of `config.loss`
 
     @property
     def data(self) -> str:

@@ -23,24 +23,17 @@ ANSWERED = "answers"
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """One number of a trained model.
-
-    Attributes:
-        says: what it is, for the reader.
-        test: where it is taken: one of `corpora.TESTS`, or `ANSWERED` for a policy's own answers.
-        moments: scores or answers -> the sample of each entry, and what it adds, [n, moments].
-        value: sums [..., moments] -> measure [...]; nan where there is nothing to measure.
-        better: "high", "low" or "" where neither is.
-        percent: whether it is a share.
-    """
+    """One number of a trained model."""
 
     name: str
-    says: str
-    test: str
+    says: str  # what it is, for the reader
+    test: str  # where it is taken: one of `corpora.TESTS`, or `ANSWERED` for a policy's own answers
+    # Scores or answers -> the sample of each entry, and what it adds, [n, moments].
     moments: Callable[[Any], Moments]
+    # Sums [..., moments] -> measure [...]; nan where there is nothing to measure.
     value: Callable[[np.ndarray], np.ndarray]
-    better: str = "high"
-    percent: bool = True
+    better: str = "high"  # "high", "low" or "" where neither is
+    percent: bool = True  # whether it is a share
 
 
 @dataclasses.dataclass(frozen=True)

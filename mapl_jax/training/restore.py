@@ -110,18 +110,12 @@ class Trained:
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """What lies at a path: the checkpoint of a run, a model folder, or adapters beside a base.
+    """What lies at a path: the checkpoint of a run, a model folder, or adapters beside a base."""
 
-    Attributes:
-        folder: of the model, of the adapters, or `model/` of a run.
-        step: of the checkpoint; None for a folder.
-        adapters: whether the folder holds adapters alone.
-    """
-
-    folder: Path
+    folder: Path  # of the model, of the adapters, or `model/` of a run
     run: RunFolder | None = None
-    step: int | None = None
-    adapters: bool = False
+    step: int | None = None  # of the checkpoint; None for a folder
+    adapters: bool = False  # whether the folder holds adapters alone
 
     @property
     def digest(self) -> str:

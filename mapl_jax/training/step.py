@@ -27,40 +27,27 @@ LossFunction = Callable[[Float[Array, "R L"], Batch], tuple[Float[Array, ""], Su
 
 
 class TrainState(NamedTuple):
-    """What a step changes; what a checkpoint holds: of the parameters, the trainable ones.
+    """What a step changes; what a checkpoint holds: of the parameters, the trainable ones."""
 
-    Attributes:
-        step: steps done, and so batches seen.
-        params: finite in every state.
-        opt_state: of the optimizer, which knows nothing of skipped steps.
-        skipped: steps that changed neither, because a number was not finite.
-    """
-
-    step: Int[Array, ""]
-    params: Params
-    opt_state: optax.OptState
-    skipped: Int[Array, ""]
+    step: Int[Array, ""]  # steps done, and so batches seen
+    params: Params  # finite in every state
+    opt_state: optax.OptState  # of the optimizer, which knows nothing of skipped steps
+    skipped: Int[Array, ""]  # steps that changed neither, because a number was not finite
 
 
 class StepMetrics(NamedTuple):
-    """What a step reports; stays on the device until it is read, one step late.
-
-    Attributes:
-        grad_norm: before clipping.
-        tokens: in the batch.
-        sums: what else is logged.
-        finite: whether loss, gradient and what comes of them were, and so whether the step changed
-            anything.
-        rows: whether all numbers of a row were: data and what the model makes of it.
-    """
+    """What a step reports; stays on the device until it is read, one step late."""
 
     loss: Float[Array, ""]
-    grad_norm: Float[Array, ""]
+    grad_norm: Float[Array, ""]  # before clipping
     learning_rate: Float[Array, ""]
-    tokens: Float[Array, ""]
-    sums: Sums
+    tokens: Float[Array, ""]  # in the batch
+    sums: Sums  # what else is logged
     skipped: Int[Array, ""]
+    # Whether loss, gradient and what comes of them were, and so whether the step changed
+    # anything.
     finite: Bool[Array, ""]
+    # Whether all numbers of a row were: data and what the model makes of it.
     rows: Bool[Array, "A R"]
 
 

@@ -36,30 +36,22 @@ from mapl_jax.training.step import Params, TrainState
 
 @dataclasses.dataclass(frozen=True)
 class Trainer:
-    """What lies between the settings of a run and its compiled steps.
-
-    Attributes:
-        leaves: (parameters, part of a batch) -> a number for each leaf.
-        shapes: shapes of all parameters; `places` are their shardings.
-        optimizer: optimizer of the trainable ones.
-        abstract: shapes of the state, with `shardings`.
-        frozen: shardings of the frozen parameters; empty without LoRA.
-        train_step: (state, batch, frozen) -> (state, metrics), jitted.
-    """
+    """What lies between the settings of a run and its compiled steps."""
 
     model: DecoderConfig
     objective: Objective
     mesh: Mesh
     compute: Compute
     pad_token: int
+    # (parameters, part of a batch) -> a number for each leaf.
     leaves: Callable[[Params, Batch], LogProbabilities]
-    shapes: Params
+    shapes: Params  # of all parameters; `places` are their shardings
     places: Params
-    optimizer: optax.GradientTransformation
-    abstract: TrainState
+    optimizer: optax.GradientTransformation  # of the trainable ones
+    abstract: TrainState  # shapes of the state, with `shardings`
     shardings: TrainState
-    frozen: Params
-    train_step: jax.stages.Wrapped
+    frozen: Params  # shardings of the frozen parameters; empty without LoRA
+    train_step: jax.stages.Wrapped  # (state, batch, frozen) -> (state, metrics), jitted
 
     @property
     def sizes(self) -> tuple[int, int]:

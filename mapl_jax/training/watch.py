@@ -48,24 +48,15 @@ def check(train: TrainSettings, kind: Kind) -> None:
 
 
 class Progress(TypedDict):
-    """What a checkpoint keeps of it.
+    """What a checkpoint keeps of it."""
 
-    Attributes:
-        metric: that a checkpoint is best by; empty for none.
-        best: step of the best evaluation; 0 before there is one.
-        waited: evaluations since then.
-        evaluated: step of the last evaluation.
-        by: name of the callback that stopped the training; empty where none did.
-        why: its reason.
-    """
-
-    metric: str
-    best: int
+    metric: str  # that a checkpoint is best by; empty for none
+    best: int  # step of the best evaluation; 0 before there is one
     value: float
-    waited: int
-    evaluated: int
-    by: str
-    why: str
+    waited: int  # evaluations since then
+    evaluated: int  # step of the last evaluation
+    by: str  # name of the callback that stopped the training; empty where none did
+    why: str  # its reason
 
 
 START: Progress = {
@@ -85,16 +76,12 @@ class Watch:
 
     All processes go through it alike; process 0 decides, and where training pauses anyway, to
     evaluate or to save, the others ask it. In between it tells them a step that none has reached.
-
-    Attributes:
-        metric: that a checkpoint is best by; empty for none.
-        patience: evaluations without a better one after which training stops; 0 for no limit.
-        saved: takes the steps of checkpoints that were completed since it was last called.
     """
 
-    metric: str = ""
-    patience: int = 0
+    metric: str = ""  # that a checkpoint is best by; empty for none
+    patience: int = 0  # evaluations without a better one after which training stops; 0 for no limit
     callbacks: Callbacks = dataclasses.field(default_factory=Callbacks)
+    # Takes the steps of checkpoints that were completed since it was last called.
     saved: Callable[[], list[int]] = list
     folder: Path = Path()
     progress: Progress = dataclasses.field(default_factory=lambda: START.copy())
