@@ -276,7 +276,7 @@ def model_of(settings: RunSettings) -> DecoderConfig:
     name = fields.shape or fields.path
     if name in published.SHAPES:
         model = published.config(name)
-    elif name and not is_address(name) and local(name).is_dir():
+    elif name and (is_address(name) or local(name).is_dir()):
         model = hub.load_config(name)
     elif name:
         raise UserError(

@@ -1,6 +1,7 @@
 """Which files a source consists of: names, patterns, folders and their splits."""
 
 import bz2
+import contextlib
 import glob
 import gzip
 import io
@@ -8,12 +9,14 @@ import lzma
 import os
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, TypeVar, cast
 
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.files import reason
 from mapl_jax.runtime.paths import local
+from mapl_jax.runtime.storage import system_of
 
 P = TypeVar("P", bound=PurePath)
 SUFFIXES = [
@@ -128,19 +131,30 @@ def names(part: str) -> list[str]:
 
 def _in_bucket(address: str) -> list[str]:
     """The files of a pattern, or those to read of a folder, in a bucket."""
-    import fsspec
-
-    try:
-        system, root = fsspec.core.url_to_fs(address)
+    with reached(address):
+        system, root = system_of(address)
         found = system.glob(root) if "*" in root else system.find(root)
-    except (ImportError, ValueError, OSError) as error:
-        raise UserError(f"{address}: cannot read it: {str(error).partition(chr(10))[0]}") from None
     files = sorted(map(PurePosixPath, found))
+    if not files:
+        raise UserError(
+            f"no file matches {address}" if "*" in root else f"{address} holds no data files"
+        )
     if "*" not in root:
         files = _to_read(files, PurePosixPath(root))
-    elif not files:
-        raise UserError(f"no file matches {address}")
     return [system.unstrip_protocol(str(file)) for file in files]
+
+
+@contextlib.contextmanager
+def reached(address: str) -> Iterator[None]:
+    """Errors of a bucket's service in one line; there are as many kinds as there are services."""
+    try:
+        yield
+    except (UserError, GeneratorExit):
+        raise
+    except FileNotFoundError:
+        raise UserError(f"{address}: cannot read it: no such file") from None
+    except Exception as error:
+        raise UserError(f"{address}: cannot read it: {reason(error)}") from None
 
 
 def looks_like_hub_name(name: str) -> bool:

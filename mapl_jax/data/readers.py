@@ -28,6 +28,7 @@ from mapl_jax.data.folders import (
     looks_like_hub_name,
     names,
     parts,
+    reached,
     shards,
     suffix,
     to_train_on,
@@ -37,6 +38,7 @@ from mapl_jax.data.parse import BadRecord, refuse_repeated, value_of_json, value
 from mapl_jax.data.values import plain
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.storage import system_of
 
 LONGEST_LINE = 2**26  # bytes
 
@@ -140,17 +142,14 @@ def _folder_entries(folder: Path) -> Iterator[Entry]:
 
 def _bucket_entries(address: str) -> Iterator[Entry]:
     """The records of a file in a bucket, read as they come."""
-    import fsspec
-
     if not suffix(address):
         raise UserError(f"{address} has an unknown ending; known endings: {kinds()}")
-    try:
-        with fsspec.open(address, "rb") as file:
-            yield from _opened_entries(address, cast(IO[bytes], file))
-    except FileNotFoundError:
-        raise UserError(f"{address}: cannot read it: no such file") from None
-    except (ImportError, ValueError, OSError) as error:
-        raise UserError(f"{address}: cannot read it: {_first_line(error)}") from None
+    with reached(address):
+        system, path = system_of(address)
+        file = system.open(path, "rb")
+        # A file of fsspec's own kind has no limit to a line.
+        with io.BufferedReader(cast(io.RawIOBase, file)) as opened:
+            yield from _opened_entries(address, opened)
 
 
 def _file_entries(file: Path) -> Iterator[Entry]:

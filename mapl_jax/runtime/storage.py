@@ -13,6 +13,7 @@ a whole run whenever the writer is killed.
 import contextlib
 import functools
 import json
+import logging
 import os
 import re
 import shutil
@@ -35,6 +36,8 @@ CONTENTS = "contents.json"
 # Between two copies.
 SECONDS = 10.0
 _STAYS = "cache"
+# Their names with slashes need no folders, and making one would make a bucket that is not there.
+_WITHOUT_FOLDERS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
 
 
 @contextlib.contextmanager
@@ -82,6 +85,14 @@ def fetched(path: str) -> Path:
     return folder
 
 
+def system_of(address: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system that an address lies in, and the path there."""
+    # It logs every try that failed with its traceback, before it raises the last one.
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
+    system, root = fsspec.core.url_to_fs(address)
+    return system, root
+
+
 class _Bucket:
     """The files below an address."""
 
@@ -90,10 +101,12 @@ class _Bucket:
         if not address.partition("://")[2].strip("/"):
             raise UserError(f"{address} names no bucket; write gs://BUCKET/FOLDER")
         try:
-            system, root = fsspec.core.url_to_fs(self.address)
+            system, root = system_of(self.address)
         except (ImportError, ValueError) as error:  # fsspec says which package is missing
             raise UserError(f"{address} cannot be reached: {files.reason(error)}") from None
         self._files = DirFileSystem(root.rstrip("/"), system)
+        protocols = system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)
+        self._has_folders = not _WITHOUT_FOLDERS & {*protocols}
 
     @contextlib.contextmanager
     def told(self, what: str) -> Iterator[None]:
@@ -126,6 +139,13 @@ class _Bucket:
             self._files.invalidate_cache()
             return sorted(self._files.find(""))
 
+    def check_empty(self) -> None:
+        """Refuses a folder that holds files and no run."""
+        if found := self.names():
+            raise UserError(
+                f"{self.address} holds no run, but other files ({found[0]}); choose another folder"
+            )
+
     def fetch(self, folder: Path, wanted: Mapping[str, str]) -> None:
         """Makes a folder hold the files named, and no others.
 
@@ -150,14 +170,18 @@ class _Bucket:
         if not source.is_file():
             raise FileNotFoundError(source)
         with self.told("written"):
-            self._files.makedirs(name.rpartition("/")[0], exist_ok=True)
+            self._make_folder(name.rpartition("/")[0])
             self._files.put_file(str(source), name)
 
     def put_contents(self, writer: str, named: Mapping[str, str]) -> None:
         with self.told("written"):
-            self._files.makedirs("", exist_ok=True)
+            self._make_folder("")
             text = json.dumps({"writer": writer, "files": dict(sorted(named.items()))}, indent=1)
             self._files.pipe_file(CONTENTS, text.encode())
+
+    def _make_folder(self, name: str) -> None:
+        if self._has_folders:
+            self._files.makedirs(name, exist_ok=True)
 
     def remove(self, names: Iterable[str]) -> None:
         with self.told("written"):
@@ -177,6 +201,7 @@ class _Copier:
         # Size and time of files as they were copied: what has the same is the same.
         self._seen: dict[str, tuple[int, int]] = {}
         self._writer = ""
+        self._is_marked = False  # whether the bucket says that a run lies there
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._repeat, name="bucket", daemon=True)
 
@@ -189,6 +214,7 @@ class _Copier:
             if contents:
                 self._bucket.fetch(self._folder, contents["files"])
             else:
+                self._bucket.check_empty()
                 # What an earlier run of this address left here was removed there.
                 shutil.rmtree(self._folder, ignore_errors=True)
                 self._folder.mkdir(parents=True)
@@ -198,6 +224,8 @@ class _Copier:
         files.write_text(self._note, self._writer if contents else "")
         if contents:
             self._bucket.put_contents(self._writer, self._named)
+            self._bucket.remove(_cut_off(self._bucket.names(), self._named))
+        self._is_marked = contents is not None
         console.say(f"kept in {self._bucket.address}; worked on in {self._folder}")
         self._thread.start()
         return self._folder
@@ -240,23 +268,29 @@ class _Copier:
                 if self._named.get(name) != checksum:
                     if not new:
                         self._check_writer()
+                        self._mark()
                     self._bucket.put(source, name)
                     new[name] = checksum
                 self._seen[name] = seen
             except FileNotFoundError:  # a checkpoint made room
                 continue
         there = set(finished(self._folder, {*self._named, *new}))
-        gone = self._named.keys() - there
+        gone = {*self._named, *new} - there
         if not new and not gone:
             return
         self._check_writer()
         named = {name: value for name, value in (self._named | new).items() if name in there}
         self._bucket.put_contents(self._writer, named)
-        if not self._named:
-            files.write_text(self._note, self._writer)
         self._named = named
         self._seen = {name: seen for name, seen in self._seen.items() if name not in gone}
         self._bucket.remove(sorted(gone))
+
+    def _mark(self) -> None:
+        """Says that a run lies there before there is any of it."""
+        if not self._is_marked:
+            self._bucket.put_contents(self._writer, {})
+            files.write_text(self._note, self._writer)
+            self._is_marked = True
 
     def _check_writer(self) -> None:
         contents = self._bucket.contents()
@@ -282,6 +316,12 @@ def _sealed(name: str, names: set[str]) -> bool:
         return True
     step = parts[: parts.index("checkpoints") + 2]
     return "/".join([*step, files.SEAL]) in names
+
+
+def _cut_off(there: Iterable[str], named: Iterable[str]) -> list[str]:
+    """What a kill left of checkpoints on their way to the bucket, or on their way out."""
+    parts = "/checkpoints/"
+    return [name for name in {*there} - {*named} if parts in f"/{name}"]
 
 
 def _names(folder: Path) -> list[str]:

@@ -90,6 +90,50 @@ def test_what_is_finished_is_copied_and_what_is_gone_is_removed(address):
     assert not any(name.startswith("checkpoints/2") for name in named(address))
 
 
+def test_files_of_another_are_no_run(address):
+    fsspec.filesystem("memory").pipe_file("/bucket/run/config.json", b"mine")
+    refused = pytest.raises(UserError, match="holds no run, but other files")
+    with refused, storage.working(address):
+        pass
+    assert stored(address) == {"config.json": b"mine"}
+
+
+def test_a_kill_before_the_first_file_is_named_leaves_a_run(address, machine, monkeypatch):
+    killed = pytest.raises(UserError, match="killed")
+    with monkeypatch.context() as patch, killed, storage.working(address) as folder:
+        put(folder, config="1", metrics="a")
+        patch.setattr(type(fsspec.filesystem("memory")), "put_file", put_once())
+    assert set(stored(address)) == {"contents.json", "config"}
+    machine("other")
+    with storage.working(address) as folder:
+        put(folder, config="2")
+    assert stored(address)["config"] == b"2"
+
+
+def put_once():
+    """Copies a file, and no second one."""
+    real, done = type(fsspec.filesystem("memory")).put_file, []
+
+    def put_file(self, *arguments, **options):
+        if done:
+            raise OSError("killed")
+        done.append(real(self, *arguments, **options))
+
+    return put_file
+
+
+def test_what_a_kill_left_of_a_checkpoint_is_swept(address):
+    with storage.working(address) as folder:
+        put(folder, config="1")
+        checkpoint(folder, 2)
+    system = fsspec.filesystem("memory")
+    for name in ("checkpoints/4/state", "notes.txt"):
+        system.pipe_file(f"/bucket/run/{name}", b"x")
+    with storage.working(address):
+        pass
+    assert set(stored(address)) == {*named(address), "contents.json", "notes.txt"}
+
+
 def test_what_is_half_written_is_not_copied(address):
     with storage.working(address) as folder:
         put(folder, **{"config": "1", ".model.part-7__weights": "half"})
