@@ -98,12 +98,22 @@ def test_the_first_code_cell_installs_and_does_nothing_where_that_is_done(
     exec(first.source, {})
     assert not calls
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    monkeypatch.setattr("sys.path", [])
-    for folder, source in ((FOLDER, ["-e", str(FOLDER.parent)]), (tmp_path, [f"git+{URL}"])):
-        monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.path", ["before", *sys.path])
+    # With a GPU, JAX's plugin has to be as new as the JAX that is installed.
+    for tool, extra in ((None, ""), ("/bin/nvidia-smi", "[cuda]")):
+        monkeypatch.setattr("shutil.which", lambda name, tool=tool: tool)
+        sources = (
+            (FOLDER, ["-e", f"{FOLDER.parent}{extra}"]),
+            (tmp_path, [f"mapl_jax{extra} @ git+{URL}"]),
+        )
+        for folder, source in sources:
+            monkeypatch.chdir(folder)
+            exec(first.source, {})
+            assert calls.pop()[1:] == ["-m", "pip", "install", "--quiet", *source]
+    assert sys.path[: sys.path.index("before")] == [str(FOLDER.parent)] * 2
+    monkeypatch.setattr("numpy.__version__", "1.0")
+    with pytest.raises(SystemExit, match="numpy was in use and is new: restart the session"):
         exec(first.source, {})
-        assert calls.pop()[1:] == ["-m", "pip", "install", "--quiet", *source]
-    assert sys.path == [str(FOLDER.parent)]
 
 
 def test_pictures_are_drawings_that_stand_alone():
