@@ -57,6 +57,8 @@ class Tensor:
 # sixth; all but every fourth; none either, if `use_sliding_window` (they must be listed).
 NOWHERE, EVERYWHERE, LATER, ALTERNATING, FIVE_OF_SIX, THREE_OF_FOUR, LISTED = range(7)
 FULL, SLIDING = "full_attention", "sliding_attention"
+# What older files call layers without a window.
+OLD_FULL = "attention"
 
 
 FIELDS = {
@@ -76,7 +78,7 @@ CAPS = {
     "final_logit_softcapping": "logit_softcap",
 }
 TOKENS = {"pad_token_id": "pad_token", "bos_token_id": "bos_token", "eos_token_id": "eos_tokens"}
-BOOLEANS = ("tie_embeddings", "qkv_bias", "mlp_bias", "expert_weights_to_one")
+BOOLEANS = ("tie_embeddings", "qkv_bias", "output_bias", "mlp_bias", "expert_weights_to_one")
 INTEGERS = (
     *("vocab_size", "width", "layers", "heads", "kv_heads", "mlp_width", "max_positions"),
     *("experts", "experts_per_token"),
@@ -96,6 +98,15 @@ def _kernel(module: str, name: str, stored: str | None = None) -> Tensor:
     parent = "self_attn" if module == "attention" else module
     path = ("layers", module, name, "kernel")
     return Tensor(path, f"{LAYER}{parent}.{stored or name}_proj.weight", TRANSPOSED)
+
+
+def _experts(module: str, **stored: str) -> tuple[Tensor, ...]:
+    """The router and the matrices of experts: name here -> name there."""
+    router = Tensor(("layers", "mlp", "router"), f"{LAYER}{module}.gate.weight", TRANSPOSED)
+    return router, *(
+        Tensor(("layers", "mlp", name), f"{LAYER}{module}.experts.{{e}}.{other}.weight", TRANSPOSED)
+        for name, other in stored.items()
+    )
 
 
 def _norms(**stored: str) -> tuple[Tensor, ...]:
@@ -153,6 +164,9 @@ NEVER: dict[str, tuple[object, ...]] = {
     **dict.fromkeys(("use_bidirectional_attention", "is_bidirectional", "bidirectional"), (False,)),
 }
 SILU = {**NEVER, "hidden_act": ("silu",)}
+# Of a family with experts; a loss that balances them is not here.
+MIXED = {key: known for key, known in SILU.items() if key not in EXPERTS}
+MIXED["output_router_logits"] = (False,)
 NO_BIAS = {"attention_bias": (False,)}
 ATTENTION_BIAS = {"attention_bias": "qkv_bias"}
 BIASES = {**ATTENTION_BIAS, "mlp_bias": "mlp_bias"}
@@ -174,10 +188,13 @@ class Family:
     fields: Mapping[str, str] = dataclasses.field(default_factory=lambda: FIELDS)
     # Config key -> the values that the decoder can do; left out or null is one of them.
     fixed: Mapping[str, tuple[object, ...]] = dataclasses.field(default_factory=lambda: SILU)
+    # The same of keys that a file must have.
+    needed: Mapping[str, tuple[object, ...]] = dataclasses.field(default_factory=dict)
     # Fields of `DecoderConfig` that are the same for the whole family.
     constants: Mapping[str, object] = dataclasses.field(default_factory=dict)
     windows: int = NOWHERE  # which layers have a window where the file does not list them
-    listed: bool = False  # whether a file of the family with windows everywhere lists its layers
+    # Whether a file of the family with windows everywhere, or nowhere, lists its layers.
+    listed: bool = False
     # Which layers do not turn: none; those of `no_rope_layers`; "full": those without a
     # window, if there are windows; "windowless": those without a window.
     still: str = ""
@@ -239,6 +256,30 @@ COHERE = Family(
     },
     fixed={**SILU, "use_qk_norm": (False,)},
     constants={"norm_centered": True, "norms": "shared", "rotary_pairs": "neighbours"},
+    output_bias=True,
+    classifier=False,
+)
+GRANITE = Family(
+    prefix="Granite",
+    tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS, *QKV_BIASES, *OUTPUT_BIAS, *MLP_BIASES),
+    fields={
+        **FIELDS,
+        **BIASES,
+        "embedding_multiplier": "embedding_multiplier",
+        "residual_multiplier": "residual_multiplier",
+        "attention_multiplier": "attention_multiplier",
+        "logits_scaling": "logit_divisor",
+    },
+    defaults={
+        **DEFAULTS,
+        **ALL_HEADS,
+        **UNBIASED,
+        "max_position_embeddings": 2048,
+        "embedding_multiplier": 1.0,
+        "residual_multiplier": 1.0,
+        "attention_multiplier": 1.0,
+        "logits_scaling": 1.0,
+    },
     output_bias=True,
     classifier=False,
 )
@@ -329,15 +370,7 @@ FAMILIES: dict[str, Family] = {
             *QK_NORMS,
             *QKV_BIASES,
             *OUTPUT_BIAS,
-            Tensor(("layers", "mlp", "router"), f"{LAYER}mlp.gate.weight", TRANSPOSED),
-            *(
-                Tensor(
-                    ("layers", "mlp", name),
-                    f"{LAYER}mlp.experts.{{e}}.{name}_proj.weight",
-                    TRANSPOSED,
-                )
-                for name in ("gate", "up", "down")
-            ),
+            *_experts("mlp", gate="gate_proj", up="up_proj", down="down_proj"),
         ),
         fields={
             **{key: field for key, field in FIELDS.items() if field != "mlp_width"},
@@ -355,16 +388,63 @@ FAMILIES: dict[str, Family] = {
             "num_experts": "num_local_experts",
             "norm_topk_prob": False,
         },
-        fixed={
-            **{key: known for key, known in SILU.items() if key not in EXPERTS},
-            # Layers without experts among the others; a loss that balances experts.
-            "mlp_only_layers": ([],),
-            "decoder_sparse_step": (1,),
-            "output_router_logits": (False,),
-        },
+        # Layers without experts among the others.
+        fixed={**MIXED, "mlp_only_layers": ([],), "decoder_sparse_step": (1,)},
         constants={"qk_norm": "head"},
         windows=LATER,
         output_bias=True,
+    ),
+    "mixtral": Family(
+        prefix="Mixtral",
+        tensors=(
+            *EMBED_AND_NORM,
+            *NORMS_BEFORE,
+            *(_kernel("attention", name) for name in "qkvo"),
+            *_experts("block_sparse_moe", gate="w1", up="w3", down="w2"),
+        ),
+        fields={
+            **FIELDS,
+            "num_local_experts": "experts",
+            "num_experts_per_tok": "experts_per_token",
+        },
+        defaults={
+            **DEFAULTS,
+            "rms_norm_eps": 1e-5,
+            "max_position_embeddings": 131_072,
+            "sliding_window": None,
+            "num_local_experts": "num_experts",
+        },
+        fixed={**MIXED, "layer_types": ()},
+        constants={"qkv_bias": False, "expert_weights_to_one": True},
+        windows=EVERYWHERE,
+        rope_theta=1_000_000.0,
+    ),
+    "olmoe": Family(
+        prefix="Olmoe",
+        tensors=(
+            *EMBED_AND_NORM,
+            *NORMS_BEFORE,
+            *(_kernel("attention", name) for name in "qkvo"),
+            *QK_NORMS,
+            *_experts("mlp", gate="gate_proj", up="up_proj", down="down_proj"),
+        ),
+        fields={
+            **FIELDS,
+            "num_experts": "experts",
+            "num_experts_per_tok": "experts_per_token",
+            "norm_topk_prob": "expert_weights_to_one",
+        },
+        defaults={
+            **DEFAULTS,
+            **ALL_HEADS,
+            "rms_norm_eps": 1e-5,
+            "max_position_embeddings": 4096,
+            "num_experts": "num_local_experts",
+            "norm_topk_prob": False,
+        },
+        fixed={**MIXED, **NO_BIAS},
+        constants={"qkv_bias": False, "qk_norm": "projection"},
+        classifier=False,
     ),
     "gemma": Family(
         prefix="Gemma",
@@ -460,29 +540,63 @@ FAMILIES: dict[str, Family] = {
         output_bias=True,
         rope_theta=2_000_000.0,
     ),
-    "granite": Family(
-        prefix="Granite",
-        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS, *QKV_BIASES, *OUTPUT_BIAS, *MLP_BIASES),
-        fields={
-            **FIELDS,
-            **BIASES,
-            "embedding_multiplier": "embedding_multiplier",
-            "residual_multiplier": "residual_multiplier",
-            "attention_multiplier": "attention_multiplier",
-            "logits_scaling": "logit_divisor",
-        },
+    "ernie4_5": Family(
+        prefix="Ernie4_5",
+        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS),
         defaults={
             **DEFAULTS,
             **ALL_HEADS,
-            **UNBIASED,
-            "max_position_embeddings": 2048,
-            "embedding_multiplier": 1.0,
-            "residual_multiplier": 1.0,
-            "attention_multiplier": 1.0,
-            "logits_scaling": 1.0,
+            "rms_norm_eps": 1e-5,
+            "tie_word_embeddings": True,
+            "max_position_embeddings": 131_072,
+            "head_dim": 128,
         },
-        output_bias=True,
+        fixed={**SILU, "use_bias": (False,)},
+        constants={"qkv_bias": False, "rotary_pairs": "neighbours"},
+        rope_theta=500_000.0,
         classifier=False,
+    ),
+    "seed_oss": Family(
+        prefix="SeedOss",
+        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS, *QKV_BIASES, *OUTPUT_BIAS, *MLP_BIASES),
+        fields={**FIELDS, **BIASES, "attention_out_bias": "output_bias"},
+        defaults={
+            **DEFAULTS,
+            "max_position_embeddings": 524_288,
+            "head_dim": 128,
+            "attention_bias": True,
+            "attention_out_bias": False,
+            "mlp_bias": False,
+        },
+    ),
+    "granite": GRANITE,
+    # Granite 4 without experts and without layers of state spaces.
+    "granitemoehybrid": dataclasses.replace(
+        GRANITE,
+        prefix="GraniteMoeHybrid",
+        tensors=(
+            *EMBED_AND_NORM,
+            *NORMS_BEFORE,
+            *(_kernel("attention", name) for name in "qkvo"),
+            *QKV_BIASES,
+            *OUTPUT_BIAS,
+            *(
+                Tensor(
+                    ("layers", "mlp", name, "kernel"),
+                    f"{LAYER}shared_mlp.{other}_linear.weight",
+                    TRANSPOSED,
+                )
+                for name, other in (("gate", "input"), ("up", "input"), ("down", "output"))
+            ),
+        ),
+        fields={
+            "shared_intermediate_size" if field == "mlp_width" else key: field
+            for key, field in GRANITE.fields.items()
+            if field != "mlp_bias"
+        },
+        fixed={**SILU, "num_local_experts": (0,)},
+        needed={"num_local_experts": (0,), "position_embedding_type": ("rope",)},
+        listed=True,
     ),
     # GLM-4 of 2024, and of 2025.
     "glm": GLM,

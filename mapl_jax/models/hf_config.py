@@ -19,6 +19,7 @@ from mapl_jax.models.families import (
     NEVER,
     NOWHERE,
     NULLABLE,
+    OLD_FULL,
     SLIDING,
     THREE_OF_FOUR,
     TOKENS,
@@ -42,6 +43,11 @@ def from_hf(raw: Json, where: str) -> DecoderConfig:
     for key, allowed in family.fixed.items():
         if raw.get(key) is not None and raw[key] not in allowed:
             raise UserError(f"{where}: {key} = {raw[key]!r} is not supported for {model_type}")
+    for key, allowed in family.needed.items():
+        if raw.get(key) not in allowed:
+            raise UserError(
+                f"{where}: {key} must be {allowed[0]!r} for {model_type}, not {raw.get(key)!r}"
+            )
     fields: Json = {field: _value(raw, family, key, where) for key, field in family.fields.items()}
     for key, field in family.fields.items():
         if fields[field] is not None and field in MOST and fields[field] > MOST[field]:
@@ -90,6 +96,7 @@ def to_hf(config: DecoderConfig, dtype: str = "float32") -> Json:
         "model_type": config.family,
         **{key: getattr(config, field) for key, field in family.fields.items()},
         **{key: ok[0] for key, ok in family.fixed.items() if ok and key not in NEVER},
+        **{key: ok[0] for key, ok in family.needed.items()},
         **_windows_to_hf(config, family),
         **_unrotated_to_hf(config, family),
         **_rope_to_hf(config),
@@ -132,8 +139,12 @@ def _windows(raw: Json, family: Family, layers: int, where: str) -> Json:
     kinds = raw.get("layer_types")
     if kinds is not None and (not isinstance(kinds, list) or len(kinds) != layers):
         raise UserError(f"{where}: layer_types must name {layers} layers, not {kinds!r}")
+    if kinds is None and family.windows == NOWHERE and family.listed:
+        raise UserError(f"{where}: the key layer_types is missing")
     known = (FULL,) if family.windows == NOWHERE else (FULL, SLIDING)
     for kind in kinds or ():
+        if kind == OLD_FULL and family.listed:
+            continue
         if kind not in known:
             raise UserError(
                 f"{where}: layer_types with {kind!r} is not supported for {raw['model_type']}"
@@ -175,7 +186,7 @@ def _pattern(raw: Json, family: Family, layers: int, where: str) -> list[bool]:
 
 def _windows_to_hf(config: DecoderConfig, family: Family) -> Json:
     if family.windows == NOWHERE:
-        return {}
+        return {"layer_types": [FULL] * config.layers} if family.listed else {}
     if family.windows == EVERYWHERE and not family.listed:
         return {"sliding_window": config.window}
     if config.window is None:

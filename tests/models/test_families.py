@@ -371,6 +371,97 @@ PUBLISHED = {
         raw("glm4", 151552, 4096, 40, 32, 2, 13696, attention_bias=True, head_dim=128),
         9_400_279_040,
     ),
+    "Mixtral-8x7B-v0.1": (
+        raw(
+            "mixtral",
+            32000,
+            4096,
+            32,
+            32,
+            8,
+            14336,
+            rope_theta=1e6,
+            num_local_experts=8,
+            num_experts_per_tok=2,
+            output_router_logits=False,
+            sliding_window=None,
+        ),
+        46_702_792_704,
+    ),
+    "OLMoE-1B-7B-0924": (
+        raw(
+            "olmoe",
+            50304,
+            2048,
+            16,
+            16,
+            16,
+            1024,
+            clip_qkv=None,
+            num_experts=64,
+            num_experts_per_tok=8,
+            norm_topk_prob=False,
+            output_router_logits=False,
+        ),
+        6_919_161_856,
+    ),
+    "ERNIE-4.5-0.3B-PT": (
+        raw(
+            "ernie4_5",
+            103424,
+            1024,
+            18,
+            16,
+            2,
+            3072,
+            head_dim=128,
+            rope_theta=500000.0,
+            tie_word_embeddings=True,
+            use_bias=False,
+        ),
+        360_748_032,
+    ),
+    "Seed-OSS-36B": (
+        raw(
+            "seed_oss",
+            155136,
+            5120,
+            64,
+            80,
+            8,
+            27648,
+            head_dim=128,
+            attention_bias=True,
+            attention_out_bias=False,
+            mlp_bias=False,
+            rope_theta=1e7,
+            rope_scaling={"rope_type": "default"},
+        ),
+        36_151_104_512,
+    ),
+    "granite-4.0-micro": (
+        raw(
+            "granitemoehybrid",
+            100352,
+            2560,
+            40,
+            40,
+            8,
+            8192,
+            shared_intermediate_size=8192,
+            rope_theta=1e7,
+            tie_word_embeddings=True,
+            embedding_multiplier=12,
+            residual_multiplier=0.22,
+            attention_multiplier=0.015625,
+            logits_scaling=10,
+            num_local_experts=0,
+            num_experts_per_tok=0,
+            position_embedding_type="rope",
+            layer_types=["attention"] * 40,
+        ),
+        3_402_836_480,
+    ),
     "granite-3.3-2b": (
         raw(
             "granite",
@@ -418,10 +509,13 @@ def config_of(name, **changes):
 
 @every_family
 def test_what_a_file_leaves_out_is_as_in_transformers(family):
-    whole = transformers.AutoConfig.for_model(family).to_dict()
+    needs = {key: values[0] for key, values in families.get(family).needed.items()}
+    if needs:
+        needs["layer_types"] = ["full_attention"] * 32
+    whole = transformers.AutoConfig.for_model(family, **needs).to_dict()
     # An older name of transformers' own.
-    whole["num_experts"] = whole.get("num_experts", whole.get("num_local_experts"))
-    needed = ("model_type", *families.get(family).fields)
+    whole["num_experts"] = whole.get("num_experts", whole.get("num_local_experts")) or None
+    needed = ("model_type", *needs, *families.get(family).fields)
     defaults = families.get(family).defaults
     short = {key: whole.get(key) for key in needed if key not in defaults or "num_" in key}
     found, expected = (
@@ -553,7 +647,14 @@ def test_a_family_without_a_reward_model_in_transformers_says_so():
     ("name", "changes", "message"),
     [
         # Kinds of model.
-        ("Mistral-7B-v0.1", {"model_type": "mixtral"}, "model_type 'mixtral' is not supported"),
+        ("Mistral-7B-v0.1", {"model_type": "gpt_oss"}, "model_type 'gpt_oss' is not supported"),
+        ("ERNIE-4.5-0.3B-PT", {"use_bias": True}, "use_bias = True is not supported"),
+        ("OLMoE-1B-7B-0924", {"clip_qkv": 8.0}, "clip_qkv = 8.0 is not supported for olmoe"),
+        ("granite-4.0-micro", {"num_local_experts": 62}, "num_local_experts = 62"),
+        ("granite-4.0-micro", {"num_local_experts": None}, "num_local_experts must be 0 for"),
+        ("granite-4.0-micro", {"position_embedding_type": None}, "must be 'rope' for granitemoeh"),
+        ("granite-4.0-micro", {"layer_types": None}, "the key layer_types is missing"),
+        ("granite-4.0-micro", {"layer_types": ["mamba"] * 40}, "layer_types with 'mamba'"),
         ("Qwen3-30B-A3B", {"mlp_only_layers": [0]}, r"mlp_only_layers = \[0\] is not supported"),
         ("Qwen3-30B-A3B", {"decoder_sparse_step": 2}, "decoder_sparse_step = 2"),
         ("Qwen3-30B-A3B", {"output_router_logits": True}, "output_router_logits = True"),
@@ -702,6 +803,13 @@ SMALL = {
     "exaone4": small("EXAONE-4.0-1.2B", sliding_window=3, layer_types=[SLIDING, FULL, SLIDING]),
     "smollm3": small("SmolLM3-3B", no_rope_layers=[1, 0, 1], attention_bias=True, mlp_bias=True),
     "granite": small("granite-3.3-2b"),
+    "granitemoehybrid": small(
+        "granite-4.0-micro", shared_intermediate_size=24, layer_types=["attention"] * 3
+    ),
+    "mixtral": small("Mixtral-8x7B-v0.1", num_local_experts=4),
+    "olmoe": small("OLMoE-1B-7B-0924", num_experts=4, num_experts_per_tok=2),
+    "ernie4_5": small("ERNIE-4.5-0.3B-PT"),
+    "seed_oss": small("Seed-OSS-36B"),
     "cohere": small("aya-23-8B"),
     "apertus": small("Apertus-8B"),
     "cohere2": small("c4ai-command-r7b", sliding_window=3, layer_types=[SLIDING, FULL, SLIDING]),

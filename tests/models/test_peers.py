@@ -171,8 +171,27 @@ CASES = {
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "head_dim": 16}
 CASES["qwen3 experts"] = ("qwen3_moe", EXPERTS)
 CASES["qwen3 experts to 1"] = ("qwen3_moe", {**EXPERTS, "norm_topk_prob": True})
+CASES["mixtral"] = ("mixtral", {"num_local_experts": 4, "sliding_window": 5, "head_dim": 16})
+CASES["olmoe"] = ("olmoe", {"num_experts": 4, "num_experts_per_tok": 2})
+CASES["ernie 4.5"] = ("ernie4_5", {"head_dim": 16, "rope_theta": 5e2})
+SEED = {"head_dim": 16, "attention_dropout": 0.0}
+CASES["seed-oss"] = ("seed_oss", SEED)
+CASES["seed-oss with biases"] = ("seed_oss", {**SEED, "attention_out_bias": True, "mlp_bias": True})
+CASES["granite 4"] = (
+    "granitemoehybrid",
+    {
+        **CASES["granite"][1],
+        "shared_intermediate_size": 40,
+        "attention_bias": True,
+        "num_local_experts": 0,
+        "position_embedding_type": "rope",
+        "layer_types": ["full_attention"] * 3,
+        "hidden_size": 64,  # twice this has to be a multiple of the default of mamba_n_heads
+    },
+)
 CASES["apertus"] = ("apertus", {"rope_parameters": LLAMA3, "attention_bias": True})
-POLICIES = {"apertus", "granite", "cohere", "cohere2"}  # of which transformers has no classifier
+# Of which transformers has no classifier.
+POLICIES = {"apertus", "granite", "granite 4", "cohere", "cohere2", "ernie 4.5", "olmoe"}
 BY_LENGTH = {"phi3 longrope", "llama dynamic"}
 # Of which transformers reads a text that is padded on the left as one that begins later.
 BY_PLACE = {"ministral3"}
@@ -336,6 +355,10 @@ def test_logits_are_those_of_transformers_alone_padded_packed_and_in_a_trie(tmp_
         ("qwen3 experts to 1", {"expert_weights_to_one": False}),
         ("qwen3 experts", {"experts_per_token": 1}),
         ("cohere2", {"norm_centered": False}),
+        ("mixtral", {"expert_weights_to_one": False}),
+        ("mixtral", {"window": None, "sliding": ()}),
+        ("ernie 4.5", {"rotary_pairs": "halves"}),
+        ("granite 4", {"residual_multiplier": 1.0}),
     ],
 )
 def test_the_special_features_of_these_models_matter_to_their_logits(tmp_path, case, off):
@@ -390,7 +413,8 @@ def test_a_checkpoint_in_bf16_scores_as_its_rounded_weights_do(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "case", ["qwen2", "gemma2", "gemma3", "olmo2", "cohere2", "qwen3 experts", "apertus"]
+    "case",
+    ["qwen2", "gemma2", "gemma3", "olmo2", "cohere2", "qwen3 experts", "apertus", "granite 4"],
 )
 def test_gradients_are_those_of_torch(tmp_path, case):
     model = peer(CAUSAL if case in POLICIES else CLASSIFIER, case)
@@ -447,8 +471,8 @@ def test_what_comes_in_goes_out_bit_for_bit(tmp_path, case, kind, dtype):
     unlike = {"_name_or_path", "problem_type", "id2label", "label2id"}
     # A pattern is written as the list of layers that it stands for.
     unlike |= {"sliding_window_pattern", "_sliding_window_pattern"}
-    if config.experts:
-        unlike |= {"intermediate_size"}  # of layers without experts, of which there are none
+    if config.experts or config.family == "granitemoehybrid":
+        unlike |= {"intermediate_size"}  # of layers without experts, or with; there are none
     differ = {k: v for k, v in old.to_dict().items() if new.to_dict().get(k) != v}
     assert not set(differ) - unlike
 

@@ -31,7 +31,19 @@ pytestmark = pytest.mark.peers
 
 IDS = np.random.default_rng(0).integers(3, 96, (2, 11)).astype(np.int32)
 ROW = Row(IDS, np.tile(np.arange(11), (2, 1)), np.full((2, 11), 11))
-EXPERTS = {"qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24}}
+EXPERTS = {
+    "qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24},
+    "mixtral": {"num_local_experts": 4},
+    "olmoe": {"num_experts": 4, "num_experts_per_tok": 2},
+}
+SPECIAL = {
+    "granitemoehybrid": {
+        "layer_types": ["full_attention"] * 2,
+        "num_local_experts": 0,
+        "position_embedding_type": "rope",
+        "mamba_n_heads": 1,  # has to divide twice the width, though no such layer is there
+    }
+}
 HEADS = {
     "score": (ScoreHead(), transformers.AutoModelForSequenceClassification),
     "logits": (LogpHead(), transformers.AutoModelForCausalLM),
@@ -56,6 +68,7 @@ def base_folder(folder, family, auto):
         num_labels=1,
         use_cache=False,
         **EXPERTS.get(family, {}),
+        **SPECIAL.get(family, {}),
     )
     torch.manual_seed(0)
     auto.from_config(config).save_pretrained(folder)
