@@ -67,7 +67,7 @@ def load_pairs(
         ([{'role': 'user', 'content': 'Name a river.'}], 'The Nile.')
     """
     if not isinstance(source, str | os.PathLike):
-        source = itertools.islice(forms.rows_of(source), limit or None)
+        source = itertools.islice(sources.rows_of(source), limit or None)
     demo_pairs = max(limit, 10) if limit else 4000
     entries = sources.entries_of(source, split="train", demo_pairs=demo_pairs)
     form = forms.chosen_form(format, columns)

@@ -8,13 +8,11 @@ list, "a[0]" and "a[1:]" parts of a list. A new form is a line of `FORMS`; one o
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
-from typing import cast
+from collections.abc import Mapping
 
 from mapl_jax.data.meaning import changes_meaning, is_missing, unread_fields
-from mapl_jax.data.parse import BadRecord, refuse_repeated
-from mapl_jax.data.values import by_rows, plain
-from mapl_jax.data.wrapped import by_columns, has_columns
+from mapl_jax.data.parse import BadRecord
+from mapl_jax.data.values import by_rows
 from mapl_jax.data.written import listed
 from mapl_jax.runtime.errors import UserError
 
@@ -170,18 +168,18 @@ def chosen_form(format: str = "", columns: str = "") -> Form | None:
     Args:
         format: a name of `FORMS`, or empty.
         columns: our fields and their paths, "prompt=context,chosen=good,rejected=bad"; a name of
-            `FORMS`; or empty.
+            `FORMS`, alone or before other fields; or empty.
     """
     if format and columns:
         raise UserError("set data.format or data.columns, not both")
-    if columns in FORMS:
-        format = columns
-    if format:
-        if format not in FORMS:
-            raise UserError(f"data.format is {format!r}; choose one of {', '.join(FORMS)}")
-        return FORMS[format]
+    first, _, more = columns.partition(",")
+    if first.strip() in FORMS:
+        format, columns = first.strip(), more
+    if format and format not in FORMS:
+        raise UserError(f"data.format is {format!r}; choose one of {', '.join(FORMS)}")
+    known = FORMS.get(format)
     if not columns:
-        return None
+        return known
     given: dict[str, str] = {}
     for part in columns.split(","):
         ours, equals, path = (piece.strip() for piece in part.partition("="))
@@ -192,6 +190,9 @@ def chosen_form(format: str = "", columns: str = "") -> Form | None:
             )
         given[ours] = path
     ignored = tuple(given.pop("ignore", "").split("|"))
+    if known:
+        fields = {**known.columns, **given} if given else known.columns
+        return dataclasses.replace(known, columns=fields, beside=(*known.beside, *ignored))
     if not given:  # a pair's columns, where no other form fits
         return dataclasses.replace(PAIR, beside=ignored)
     sides = {"chosen": "chosen", "rejected": "rejected"}
@@ -210,11 +211,24 @@ def form_of(record: Mapping[str, object], asked: Form | None, automatic: tuple[F
 
 def described(form: Form, record: Mapping[str, object]) -> str:
     """The form that a record was read as, and what of it; empty where its columns say it all."""
-    name = next((name for name, known in FORMS.items() if known.columns is form.columns), "")
-    if not name:
+    if not (name := _name_of(form)):
         return ""
     there = {ours: [p for p in x.split("/") if has(record, p)] for ours, x in form.columns.items()}
     return f" (read as {name}: {','.join(f'{k}={v[0]}' for k, v in there.items() if v)})"
+
+
+def _name_of(form: Form) -> str:
+    """The name of a published form; empty for one of a user's own, and for a pair's columns."""
+    return next((name for name, known in FORMS.items() if known.columns is form.columns), "")
+
+
+def _leaving(form: Form, column: str) -> str:
+    """The setting that reads a form and leaves a column unread, in words."""
+    if not form.automatic and not (name := _name_of(form)):
+        return f"by adding ignore={column} to data.columns"
+    own = "" if form.automatic else f"{name},"
+    others = [x for x in form.beside if x and (form.automatic or x not in FORMS[name].beside)]
+    return f"with data.columns={own}ignore={'|'.join((*others, column))}"
 
 
 def fits_form(record: Mapping[str, object], form: Form) -> bool:
@@ -225,7 +239,7 @@ def fits_form(record: Mapping[str, object], form: Form) -> bool:
 def has(record: Mapping[str, object], path: str) -> bool:
     """Whether a record has a column, or something at a path."""
     return path in record or any(
-        part in record or not is_missing(_at(record, part)) for part in path.split("/")
+        part in record or not is_missing(at(record, part)) for part in path.split("/")
     )
 
 
@@ -248,7 +262,7 @@ def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dic
     read: set[str] = set()
     for ours, paths in {**_ALWAYS, **form.columns}.items():
         some = (path for path in paths.split("/") if path not in form.beside)
-        there = [(path, _at(record, path)) for path in some]
+        there = [(path, at(record, path)) for path in some]
         if ours in ASKED:  # two of these are never read from one column
             there = [(path, value) for path, value in there if not _columns(path) & used]
         filled = [(path, value) for path, value in there if not is_missing(value)]
@@ -290,8 +304,7 @@ def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dic
                 f"column {name}",
                 f"has a column {name!r} that is not read and may change what is answered; "
                 "remove the record or the column, say which column is which with "
-                "data.columns=FIELD=COLUMN,..., or leave it unread with "
-                f"data.columns=ignore={name}",
+                f"data.columns=FIELD=COLUMN,..., or leave it unread {_leaving(form, name)}",
             )
     return found
 
@@ -305,7 +318,7 @@ def _beside(record: Mapping[str, object], paths: set[str]) -> dict[str, object]:
     found: dict[str, object] = {}
     for path in [part for several in paths for part in several.split("|")]:
         head, dot, _ = path.rpartition(".")
-        owner = _at(record, head.removesuffix("[]")) if dot and path not in record else None
+        owner = at(record, head.removesuffix("[]")) if dot and path not in record else None
         for item in owner if isinstance(owner, list) else [owner]:
             if isinstance(item, Mapping):
                 found |= {f"{head}.{k}": v for k, v in item.items() if not is_missing(v)}
@@ -317,9 +330,10 @@ def _stands_in(text: str, known: str) -> bool:
     return bool(re.search(rf"(?<!\w){re.escape(text)}(?!\w)", known))
 
 
-def _at(record: object, path: str) -> object:
+def at(record: object, path: str) -> object:
+    """What stands at a path of a record; None where there is nothing."""
     if "|" in path:
-        return [_at(record, part) for part in path.split("|")]
+        return [at(record, part) for part in path.split("|")]
     if isinstance(record, Mapping) and path in record:
         return record[path]
     step = _STEP.match(path)
@@ -333,14 +347,14 @@ def _at(record: object, path: str) -> object:
         first, value = int(step[2] or 0), listed(value)
         if not isinstance(value, list) or len(value) <= first:
             return None
-        return value[first:] if step[3] else _at(value[first], rest) if rest else value[first]
+        return value[first:] if step[3] else at(value[first], rest) if rest else value[first]
     if step[2] is not None:
         return (
-            [_at(item, rest) if rest else item for item in value]
+            [at(item, rest) if rest else item for item in value]
             if isinstance(value, list)
             else None
         )
-    return _at(value, rest) if rest else value
+    return at(value, rest) if rest else value
 
 
 def _texts(value: object) -> list[object]:
@@ -351,39 +365,3 @@ def _texts(value: object) -> list[object]:
     if isinstance(value, list):
         return [text for part in value for text in _texts(part)]
     return [] if value is None else [value]
-
-
-def rows_of(source: object) -> Iterator[Mapping[str, object]]:
-    """The records of what is in memory: a list, a data set, a data frame or table."""
-    if isinstance(source, Mapping):
-        given = plain(source) if has_columns(source) else {}
-        if (rows := by_columns(cast(Mapping[str, object], given))) is None:
-            hint = "put it into a list" if "chosen" in source else "give a part"
-            given = ", ".join(map(str, source))
-            raise UserError(f"data must be a list of records, not an object with {given}; {hint}")
-        source = rows
-    if hasattr(source, "with_format"):  # a data set, whose rows may be made other things
-        source = source.with_format(None)
-    columns = getattr(source, "columns", None)
-    names = getattr(source, "column_names", columns)
-    refuse_repeated([] if names is None else list(names), "data")
-    if hasattr(source, "to_pylist"):
-        source = source.to_pylist()
-    elif hasattr(source, "to_dicts"):
-        source = source.to_dicts()
-    elif columns is not None and hasattr(source, "to_dict"):
-        index = getattr(source, "index", None)
-        if hasattr(source, "reset_index") and any(getattr(index, "names", ())):
-            source = source.reset_index()  # these are columns
-        source = source.to_dict("records")
-    if not hasattr(source, "__iter__"):
-        raise UserError(f"data must be a list of records, not {type(source).__name__}")
-    return map(_plain_or_bad, source)
-
-
-def _plain_or_bad(row: object) -> Mapping[str, object]:
-    """A record of plain values; one that has none is reported where it is read."""
-    try:
-        return cast(Mapping[str, object], plain(row))
-    except ValueError as error:
-        return cast(Mapping[str, object], BadRecord("nested too deep", str(error)))

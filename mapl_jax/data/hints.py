@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from mapl_jax.data.forms import FORMS, PROMPT, fits_form
 from mapl_jax.data.meaning import is_spoken
 from mapl_jax.data.parse import BadRecord
+from mapl_jax.data.worth_of import ABOUT, VERDICT
 
 _ABOUT_REPLY = re.compile(
-    r"score|rating|reward|model|source|reason|feedback|(?:^|[_.])(?:id|type)$"
+    r"score|rating|reward|source|reason|feedback|label|parsed|ground_truth|reference"
+    r"|model(?:[_.-]?(?:name|id|a|b|\d))?$|(?:^|[_.])(?:id|type)$"
 )
 _REPLY = re.compile(
-    r"response|answer|completion|output|reply|text|generation|candidate|conv|summar|content|ref"
+    r"response|answer|completion|output|reply|(?<!con)text|generation|candidate|conv|summar"
+    r"|content|ref|target"
 )
 _SIDES = (
     re.compile(
@@ -23,35 +26,34 @@ _SIDES = (
         r"|(?:^|_)(?:l|lose|neg)$|^neg_"
     ),
 )
-_VERDICT = re.compile(r"winner|choice|prefer|better|label|best|chosen|overall")
 _WORTH = re.compile(
     r"score|rating|reward|winner|vote|rank|quality|chosen|selected|correct", re.IGNORECASE
 )
+_EDITED = (re.compile(r"edited|revised|improved|corrected"), re.compile(r"original|unedited"))
 # What says of a single reply whether it is good.
 _JUDGED = ("label", "kto_tag", "is_correct", "correct", "is_good", "accepted", "is_safe")
-_ASKED = (*PROMPT.split("/"), "history", "context", "post", "conversation")
-_Reads = Callable[[str], bool]
+_ASKED = (*PROMPT.split("/"), "history", "context", "post", "conversation", "problem", "inputs")
+_WORDS = re.compile(r"\d+|[A-Z]?[a-z]+|[A-Z]")
+_ANSWERS = re.compile(r"response|answer|completion|reply|output")
+# Tries a mapping; gives why it does not read a record, or nothing.
+_Read = Callable[[str], str]
+_MOST_LEFT = 3
 
 
-def hint(record: Mapping[str, object], reads: _Reads) -> str:
-    """What would read a record that no automatic form fits; `reads` tries a mapping."""
+def hint(record: Mapping[str, object], read: _Read) -> str:
+    """What would read a record that no automatic form fits; `read` tries a mapping."""
     for name, form in FORMS.items():
         if not form.automatic and fits_form(record, form):
             return f"; these are the columns of {name}: set data.format={name}"
-    if found := mapping(record, reads):
+    if found := mapping(record, read, leaving=True):
         return found
     if verdict := judged(record):
         return f"; {verdict!r} judges single replies (KTO's form), and pairs are needed"
     if is_spoken({"content": record.get("text"), **record}):
         return "; it is one message, and a record must hold a prompt and the replies to compare"
-    replies = [
-        name for name, x in record.items() if isinstance(x, str | list) and _REPLY.search(name)
-    ]
-    if (
-        len(replies) == 1
-        and isinstance(record[replies[0]], str)
-        and any(name in record for name in _ASKED)
-    ):
+    texts = [name for name, x in dict(_paths(record)).items() if isinstance(x, str)]
+    replies = [x for x in texts if _REPLY.search(x) and not _ABOUT_REPLY.search(x) and not _asks(x)]
+    if len(replies) == 1 and any(map(_asks, map(str, record))):
         return (
             f"; {replies[0]!r} is a single reply: put those to one prompt into one record, as "
             "'responses' with their 'scores'"
@@ -59,10 +61,34 @@ def hint(record: Mapping[str, object], reads: _Reads) -> str:
     return "; or say which column is which with data.columns=prompt=COLUMN,chosen=COLUMN,..."
 
 
-def mapping(record: Mapping[str, object], reads: _Reads) -> str:
-    """The mapping that the names of columns suggest, in words; empty where none reads it."""
-    guess = next(filter(reads, _guesses(dict(_paths(record)))), "")
-    return f"; if they mean what their names say: data.columns={guess}" if guess else ""
+def mapping(record: Mapping[str, object], read: _Read, *, leaving: bool = False) -> str:
+    """The mapping that the names of columns suggest, in words; empty where none reads it.
+
+    Args:
+        record: in a form of its own.
+        read: tries a mapping.
+        leaving: whether a mapping may leave columns unread that could change what is answered.
+    """
+    guesses = list(_guesses(dict(_paths(record))))
+    for most in (0, _MOST_LEFT) if leaving else (0,):
+        for guess in guesses:
+            left: list[str] = []
+            while (reason := read(f"{guess}{_ignoring(left)}")).startswith("column "):
+                if len(left) == most:
+                    break
+                left.append(reason.removeprefix("column "))
+            if not reason:
+                names = " and ".join(map(repr, left))
+                more = f", and {names} is no part of what is answered" if left else ""
+                return (
+                    f"; if they mean what their names say{more}: "
+                    f"data.columns={guess}{_ignoring(left)}"
+                )
+    return ""
+
+
+def _ignoring(columns: list[str]) -> str:
+    return f",ignore={'|'.join(columns)}" if columns else ""
 
 
 def judged(record: Mapping[str, object]) -> str:
@@ -74,20 +100,20 @@ def refuse_names(
     record: Mapping[str, object],
     fields: Mapping[str, object],
     ignored: tuple[str, ...],
-    reads: _Reads,
+    read: _Read,
 ) -> None:
     """Refuses a record whose chosen and rejected are names of replies that stand elsewhere in it.
 
     Args:
         fields: that were read of it.
         ignored: columns that are left unread, whatever they hold.
-        reads: tries a mapping.
+        read: tries a mapping.
     """
     left = {k: x for k, x in record.items() if k not in ("chosen", "rejected", *ignored)}
     names = {name.lower() for column, x in left.items() for name in _names(column, x)}
     sides = [fields["chosen"], fields["rejected"]]
     if all(isinstance(side, str | int) and str(side).strip().lower() in names for side in sides):
-        found = mapping(record, lambda guess: "choice=chosen" in guess and reads(guess))
+        found = mapping(record, lambda guess: read(guess) if "choice=chosen" in guess else "no")
         raise BadRecord(
             "names of replies",
             f"chosen and rejected ({sides[0]!r}, {sides[1]!r}) seem to name replies that stand in "
@@ -142,34 +168,41 @@ def _guesses(columns: Mapping[str, object]) -> Iterator[str]:
         and not _ABOUT_REPLY.search(path.lower())
     ]
     asked = _asked(columns, texts)
+    verdicts = [x for x in columns if VERDICT.search(x) and not ABOUT.search(x.lower())]
     first = f"prompt={asked}," if asked else ""
-    sides = [[x for x in _outer(texts) if words.search(x.lower())] for words in _SIDES]
-    if all(len(paths) == 1 for paths in sides):
-        yield f"{first}chosen={sides[0][0]},rejected={sides[1][0]}"
+    for two in (_SIDES, _EDITED):
+        sides = [[x for x in _outer(texts) if words.search(x.lower())] for words in two]
+        if all(len(paths) == 1 for paths in sides):
+            yield f"{first}chosen={sides[0][0]},rejected={sides[1][0]}"
     if asked and {"chosen", "rejected"} <= columns.keys():
         yield first.rstrip(",")
     if asked and "rejected" in columns:  # a conversation and the reply that it should not have
         yield f"conversation={asked},rejected=rejected"
-    replies = [
-        path for path in texts if path != asked and _REPLY.search(path.split("[].")[-1].lower())
-    ]
+    replies = [path for path in texts if path != asked and _is_reply(path)]
     numbers = [
         path
         for path, x in columns.items()
         if _WORTH.search(path) and isinstance(x[0] if isinstance(x, list) and x else x, int | float)
     ]
-    for ends, paths in _numbered(replies):
+    for ends, paths in [*_numbered(replies), *_numbered(replies, last=False)]:
+        for other in numbers:
+            several = columns[other]
+            if isinstance(several, list) and "[]" not in other and len(several) == len(paths):
+                yield f"{first}responses={'|'.join(paths)},{_worth([other])}"
         worths = [found for other, found in _numbered(numbers, last=False) if other == ends]
         yield from (f"{first}responses={'|'.join(paths)},{_worth(found)}" for found in worths)
         if len(paths) == 2 and not worths:
-            verdicts = (path for path in columns if _VERDICT.search(path))
-            yield from (f"{first}responses={'|'.join(paths)},choice={v}" for v in verdicts)
+            # That of one reply (`preferred_a`) is no choice between two.
+            ends_so = {found[-1].lower() for path in paths if (found := _WORDS.findall(path))}
+            yield from (
+                f"{first}responses={'|'.join(paths)},choice={v}"
+                for v in verdicts
+                if not {_WORDS.findall(v)[-1].lower()} & ends_so
+            )
     for path in replies:
         if isinstance(columns[path], list):
             yield from (f"{first}responses={path},{_worth([other])}" for other in numbers)
-            yield from (
-                f"{first}responses={path},choice={c}" for c in columns if _VERDICT.search(c)
-            )
+            yield from (f"{first}responses={path},choice={c}" for c in verdicts)
 
 
 def _outer(paths: list[str]) -> list[str]:
@@ -179,14 +212,35 @@ def _outer(paths: list[str]) -> list[str]:
 
 def _asked(columns: Mapping[str, object], texts: list[str]) -> str:
     """The column of the prompt: by its name, by the name of its object, or as a conversation."""
-    texts = sorted(texts, key=lambda path: -len(str(columns[path])))
+    texts = [path for path in texts if not _asks_a_judge(path, columns)]
+    texts = sorted(texts, key=lambda path: ("[]" in path, -len(str(columns[path]))))
     for part in (slice(None), slice(-1, None), slice(0, 1)):
         for name in _ASKED:
             if found := next(
                 (x for x in texts if ".".join(x.lower().split(".")[part]) == name), ""
             ):
                 return found
+    others = (_ANSWERS, *_SIDES)
+    asks = (x for x in texts if _asks(x) and not any(some.search(x.lower()) for some in others))
+    if found := next(asks, ""):
+        return found
     return next((path for path, value in columns.items() if _ends_with_question(value)), "")
+
+
+def _asks(path: str) -> bool:
+    """Whether a word in the name of a column is that of a prompt."""
+    return bool({word.lower() for word in _WORDS.findall(path.split(".")[-1])} & {*_ASKED})
+
+
+def _asks_a_judge(path: str, columns: Mapping[str, object]) -> bool:
+    """Whether a text holds two or more of the replies."""
+    text = columns[path]
+    replies = {x for p, x in columns.items() if isinstance(x, str) and x.strip() and _is_reply(p)}
+    return isinstance(text, str) and sum(reply in text for reply in replies - {text}) > 1
+
+
+def _is_reply(path: str) -> bool:
+    return bool(_REPLY.search(path.split("[].")[-1].lower()))
 
 
 def _ends_with_question(value: object) -> bool:
@@ -207,7 +261,7 @@ def _numbered(paths: list[str], *, last: bool = True) -> list[tuple[tuple[str, .
     """
     found: dict[tuple[str, ...], dict[str, str]] = {}
     for path in paths:
-        words = re.findall(r"\d+|[A-Z]?[a-z]+|[A-Z]", path)
+        words = _WORDS.findall(path)
         for i in range(len(words) - 1 if last else 0, len(words)):
             if len(words[i]) == 1 or words[i].isdigit():
                 stem = (*words[:i], "", *words[i + 1 :])

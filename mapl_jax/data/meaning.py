@@ -20,7 +20,8 @@ _MEANING = frozenset(
 # ... but for what is only about it (image_count, instruction_id_list, tool_choice).
 _ABOUT = frozenset(
     "id ids idx index hash count num n length len tokens source name type kind lang language "
-    "category score scores rating model fingerprint choice following version kwargs".split()
+    "category score scores rating model fingerprint choice following version kwargs author url tag "
+    "tags label labels flag flags".split()
 )
 
 

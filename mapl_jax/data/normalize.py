@@ -1,13 +1,12 @@
 """One record of any form as a preference or a demonstration: columns to fields to messages."""
 
-import contextlib
 import functools
 import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
 
-from mapl_jax.data import forms, hints, tools
+from mapl_jax.data import forms, hints, tools, worth_of
 from mapl_jax.data.fields import as_object, encodable, is_finite, kind_of
 from mapl_jax.data.messages import (
     Message,
@@ -19,11 +18,9 @@ from mapl_jax.data.messages import (
     text_of,
 )
 from mapl_jax.data.parse import BadRecord
+from mapl_jax.data.worth_of import Edge
 from mapl_jax.data.written import listed, single_turns
 from mapl_jax.runtime.errors import UserError
-
-Edge = tuple[int, int]  # of two responses
-_JUDGED = re.compile(r"\[*(\w+?)_?([<>=])[<>=]*_?(\w+)\]*")
 
 
 class Pair(TypedDict):
@@ -66,16 +63,19 @@ def pair_of(form: forms.Form | None, value: object, unread: set[str]) -> Pair:
     except BadRecord as bad:
         more = forms.described(forms.form_of(record, form, _AUTOMATIC), record)
         if form is None and (bad.reason in _OTHER_COLUMNS or bad.reason.startswith("column ")):
-            more = hints.mapping(record, functools.partial(_reads, record)) or more
+            more = hints.mapping(record, functools.partial(_tried, record)) or more
         raise BadRecord(bad.reason, f"{bad}{more}") from None
 
 
-def _reads(record: Mapping[str, object], columns: str) -> bool:
-    """Whether a mapping reads a record."""
+def _tried(record: Mapping[str, object], columns: str) -> str:
+    """Why a mapping does not read a record, in two words; empty where it does."""
     try:
-        return bool(_read_pair(forms.chosen_form(columns=columns), record, set()))
-    except (BadRecord, UserError):
-        return False
+        _read_pair(forms.chosen_form(columns=columns), record, set())
+        return ""
+    except BadRecord as bad:
+        return bad.reason
+    except UserError:
+        return "bad mapping"
 
 
 def _read_pair(form: forms.Form | None, record: Mapping[str, object], unread: set[str]) -> Pair:
@@ -88,7 +88,7 @@ def _read_pair(form: forms.Form | None, record: Mapping[str, object], unread: se
             raise BadRecord(
                 f"no {key}",
                 f"has no {key!r} (found: {there}); rename the column to {key!r}"
-                + hints.hint(record, functools.partial(_reads, record)),
+                + hints.hint(record, functools.partial(_tried, record)),
             )
     asked = form and found.columns is form.columns
     for ours in ("prompt", "chosen", "rejected", "responses") if asked else ():
@@ -97,6 +97,8 @@ def _read_pair(form: forms.Form | None, record: Mapping[str, object], unread: se
             there = ", ".join(sorted(map(str, record)))
             raise BadRecord(f"no {path}", f"has no {path!r} to read {ours!r} from (found: {there})")
     fields = forms.fields_of(record, found, unread)
+    if "strength" in fields:
+        _refuse_doubt(record, found, fields)
     if "responses" in fields:
         return _of_list(fields)
     if "conversation" in fields:
@@ -108,7 +110,7 @@ def _read_pair(form: forms.Form | None, record: Mapping[str, object], unread: se
     given = [fields.get("prompt"), fields["chosen"], fields["rejected"]]
     fields["prompt"], fields["chosen"], fields["rejected"] = single_turns(given)
     if found.columns is forms.PAIR.columns:
-        hints.refuse_names(record, fields, found.beside, functools.partial(_reads, record))
+        hints.refuse_names(record, fields, found.beside, functools.partial(_tried, record))
     prompt = prompt_in(fields)
     sides = [_several(fields[key], key) for key in ("chosen", "rejected")]
     if prompt is None:
@@ -119,6 +121,23 @@ def _read_pair(form: forms.Form | None, record: Mapping[str, object], unread: se
     prompt, texts = replies_of(prompt, sides[0] | sides[1])
     good, bad = (range(len(sides[0])), range(len(sides[0]), len(texts)))
     return _pair(fields, prompt, list(texts.values()), [(i, j) for i in good for j in bad])
+
+
+def _refuse_doubt(
+    record: Mapping[str, object], form: forms.Form, fields: Mapping[str, object]
+) -> None:
+    """Refuses a record whose strength says the opposite of a column that says which is better."""
+    path, responses = form.columns["strength"], form.columns.get("responses", "")
+    left = {k: x for k, x in record.items() if k != path and k not in form.beside}
+    if name := worth_of.contradicts(fields["strength"], left, responses.split("|")):
+        asked = f"prompt={form.columns['prompt']}," if form.columns.get("prompt") in record else ""
+        raise BadRecord(
+            "strength and choice differ",
+            f"prefers one response by {path!r} ({fields['strength']}) and the other by {name!r} "
+            f"({record[name]}); if {path!r} only says how much better one is, set "
+            f"data.columns={asked}responses={responses},choice={name}; if {name!r} says nothing, "
+            f"ignore={name}",
+        )
 
 
 def _pair(
@@ -177,10 +196,10 @@ def _of_list(fields: dict[str, object]) -> Pair:
         texts = list(found.values())
     every = list(itertools.combinations(range(len(texts)), 2))
     if "better" in fields:
-        over, tied = _graph(fields, len(texts)), []
+        over, tied = worth_of.graph(fields, len(texts)), []
         worth = [float(sum((i == a) - (i == b) for a, b in over)) for i in range(len(texts))]
     else:
-        worth = _worth(fields, len(texts))
+        worth = worth_of.values(fields, len(texts))
         over = [(i, j) if worth[i] > worth[j] else (j, i) for i, j in every if worth[i] != worth[j]]
         over = [(i, j) for i, j in over if texts[i].strip() != texts[j].strip()]
         tied = [(i, j) for i, j in every if worth[i] == worth[j]]
@@ -188,80 +207,6 @@ def _of_list(fields: dict[str, object]) -> Pair:
     place = {i: rank for rank, i in enumerate(order)}
     ranked = [sorted((place[i], place[j]) for i, j in edges) for edges in (over, tied)]
     return _pair(fields, prompt, [texts[i] for i in order], *ranked)
-
-
-def _graph(fields: Mapping[str, object], count: int) -> list[Edge]:
-    """What is over what, where two lists name the better and the worse response of every edge."""
-    better, worse = fields["better"], fields.get("worse")
-    names = fields.get("names", list(range(count)))
-    lists = [value for value in (better, worse, names) if isinstance(value, list)]
-    if len(lists) < 3 or len(lists[0]) != len(lists[1]) or len(lists[2]) != count:
-        raise BadRecord("bad preferences", "needs a better and a worse response of each preference")
-    for name in (*lists[0], *lists[1]):
-        if name not in lists[2]:
-            raise BadRecord("bad preferences", f"prefers a response {name!r} that it does not have")
-    return [(lists[2].index(a), lists[2].index(b)) for a, b in zip(*lists[:2], strict=True)]
-
-
-def _worth(fields: Mapping[str, object], count: int) -> list[float]:
-    """How good each response is: by its score, its rank, or the choice between two."""
-    if "strength" in fields:
-        strength = _number(fields["strength"], "strength")
-        values = [-strength, strength]
-    elif "choice" in fields:
-        values = _chosen(fields["choice"], fields.get("names"))
-    else:
-        name = next((key for key in ("scores", "ranks") if key in fields), "scores")
-        given = listed(fields.get(name))
-        if not isinstance(given, list):
-            raise BadRecord(f"bad {name}", f"{name} must be a list, one number for each response")
-        sign = -1 if name == "ranks" else 1
-        values = [sign * _number(value, name) for value in given]
-    if len(values) != count:
-        raise BadRecord("bad scores", f"has {len(values)} scores for {count} responses")
-    return values
-
-
-def _chosen(given: object, columns: object) -> list[float]:
-    """What a choice between two says: by number from 0, by letter, or by the names of columns.
-
-    Judges write "A>B", "[[B>>A]]" and "A=B" too.
-    """
-    if isinstance(given, str) and re.fullmatch(r"\s*\d+\.\d+\s*", given):
-        given = float(given)  # as tables of text have it
-    if isinstance(given, float) and given.is_integer():
-        given = int(given)
-    choice = re.sub(r"\s", "_", str(given).strip().lower())
-    if judged := _JUDGED.fullmatch(choice):
-        left, sign, right = judged.groups()
-        choice = "tie" if sign == "=" else left if sign == ">" else right
-    names = [str(name).lower() for name in columns] if isinstance(columns, list) else []
-    ends = [re.sub(r".*?_?(\d+|[a-z])$", r"\1", name) for name in names]
-    sides = [["0", "a", "model_a", "response_a"], ["1", "b", "model_b", "response_b"]]
-    if ends == ["1", "2"]:  # which number means which, these say
-        if isinstance(given, float) and 1 < given < 2:  # AlpacaEval's, how sure a judge is
-            return [2 - given, given - 1]
-        sides = [["1", *sides[0][1:]], ["2", *sides[1][1:]]]
-    for side, name, end in zip(sides, names, ends, strict=False):
-        side += [name, end]
-    values = [float(choice in side) for side in sides]
-    if sum(values) != 1 and not re.match("tie|both|neither", choice):
-        known = ", ".join(
-            dict.fromkeys(name for pair in zip(*sides, strict=False) for name in pair)
-        )
-        raise BadRecord("bad choice", f"choice must be one of {known} or tie, not {choice!r}")
-    return values
-
-
-def _number(value: object, name: str) -> float:
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            value = float(value)
-    if isinstance(value, bool):
-        value = int(value)  # right or wrong
-    if not is_finite(value):
-        raise BadRecord(f"bad {name}", f"{name} must be numbers, not {value!r}")
-    return float(value)
 
 
 def prompt_in(fields: Mapping[str, object]) -> list[Message] | None:

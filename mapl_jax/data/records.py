@@ -15,7 +15,7 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from mapl_jax.data import forms, normalize, side_scores
+from mapl_jax.data import forms, normalize, side_scores, worth_of
 from mapl_jax.data.fields import as_object
 from mapl_jax.data.messages import Message, last_asked, prompt_of
 from mapl_jax.data.normalize import Demonstration, Pair
@@ -52,9 +52,14 @@ class Tally:
     scored: Counter[str] = dataclasses.field(default_factory=Counter)
     # Those of them whose scores say that the rejected reply is the better one.
     opposite: Counter[str] = dataclasses.field(default_factory=Counter)
+    # Records by the column of a strength, and its sign.
+    strengths: Counter[tuple[str, int]] = dataclasses.field(default_factory=Counter)
 
-    def weigh(self, record: Mapping[str, object]) -> None:
-        """Counts a record, as it stands, whose scores contradict its sides."""
+    def weigh(self, record: Mapping[str, object], form: forms.Form | None = None) -> None:
+        """Counts a record, as it stands, whose scores contradict its sides; and its strength."""
+        if (path := form.columns.get("strength") if form else None) and forms.has(record, path):
+            strength = worth_of.number(forms.at(record, path), path)
+            self.strengths[path, (strength > 0) - (strength < 0)] += 1
         for compared, is_opposite in side_scores.contradicted(record):
             self.scored[compared] += 1
             self.opposite[compared] += is_opposite
@@ -81,6 +86,7 @@ class Tally:
                 "several replies, store them as a list"
             )
         lines += side_scores.described(self.scored, +self.opposite)
+        lines += side_scores.one_sided(self.strengths)
         if self.unread:
             names = (name or "(without a name)" for name in sorted(self.unread))
             lines.append(f"columns that are not read: {', '.join(names)}")
@@ -186,7 +192,7 @@ def iter_pairs(
     """
     read = functools.partial(normalize.pair_of, form)
     names = ("pair", "preference pairs")
-    for pair in _checked(entries, tally, on_error, read, accept, names):
+    for pair in _checked(entries, tally, on_error, read, accept, names, form):
         if subset := entries.subset(pair.get("subset", "")):
             pair["subset"] = subset
         asked = pair["prompt"][-1]["content"].strip()
@@ -219,7 +225,7 @@ def iter_demonstrations(
     """
     names = ("demonstration", "demonstrations")
     read = functools.partial(normalize.demonstration_of, form)
-    return _checked(entries, tally, on_error, read, accept, names)
+    return _checked(entries, tally, on_error, read, accept, names, form)
 
 
 class _Iterate(Protocol[_Made_co]):
@@ -255,6 +261,7 @@ def _checked(
     read: Callable[[object, set[str]], _Record],
     accept: Accept,
     names: tuple[str, str],
+    form: forms.Form | None,
 ) -> Iterator[_Record]:
     """Every record in one form, with an id of its own; `names` are what one and many are called."""
     if on_error not in ("raise", "skip"):
@@ -287,7 +294,7 @@ def _checked(
         record["id"] = name
         tally.count(entries.part)
         if isinstance(value, dict):
-            tally.weigh(value)
+            tally.weigh(value, form)
         yield record
     if not tally.read:
         raise UserError(f"{entries.name} holds no records; {names[1]} are needed")

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from mapl_jax.data.fields import is_finite
 
+# Records of which by chance not all prefer the same side.
+_MANY = 20
 # What the columns of the better and of the worse side are called, word by word ...
 _OTHER_SIDE = {
     "chosen": "rejected",
@@ -60,6 +62,25 @@ def described(compared: Counter[str], opposite: Counter[str]) -> list[str]:
         return []
     counts = ", ".join(f"{n} of {compared[what]} ({what})" for what, n in opposite.items())
     return [f"records whose chosen reply scores lower than the rejected one: {counts}"]
+
+
+def one_sided(strengths: Counter[tuple[str, int]]) -> list[str]:
+    """One line where a strength prefers the same response in every record of many.
+
+    Args:
+        strengths: records by the column of the strength, and its sign.
+    """
+    lines = []
+    for path in sorted({path for path, _ in strengths}):
+        below, above = strengths[path, -1], strengths[path, 1]
+        if below + above >= _MANY and not (below and above):
+            lines.append(
+                f"{path} is {'above' if above else 'below'} 0 in all records where it is not 0 "
+                f"({below + above}), which prefers the {'second' if above else 'first'} response "
+                "in all of them; if it only says how much better one is, name the column that says "
+                "which one with choice=COLUMN"
+            )
+    return lines
 
 
 def _columns(record: Mapping[str, object]) -> Iterator[tuple[str, object]]:

@@ -3,13 +3,16 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
-from mapl_jax.data import demo, folders, forms
+from mapl_jax.data import demo, folders
 from mapl_jax.data.fields import as_object
-from mapl_jax.data.parse import BadRecord
+from mapl_jax.data.parse import BadRecord, refuse_repeated
 from mapl_jax.data.readers import Entries, read_entries
+from mapl_jax.data.values import plain
+from mapl_jax.data.wrapped import by_columns, has_columns
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import write_lines
 
@@ -31,9 +34,7 @@ def entries_of(
         seed: of the demonstration, and of what is drawn from sources with weights.
     """
     if not isinstance(source, str | os.PathLike):
-        named = (
-            (f"record {number}", record) for number, record in enumerate(forms.rows_of(source), 1)
-        )
+        named = ((f"record {number}", record) for number, record in enumerate(rows_of(source), 1))
         return Entries("the given records", named)
     if source != DEMO:
         return read_entries(source, seed=seed)
@@ -67,7 +68,7 @@ def as_file(data: Source, folder: Path, name: str) -> str:
     """
     if isinstance(data, str | os.PathLike):
         return os.fspath(data)
-    records = [_written(record, number) for number, record in enumerate(forms.rows_of(data), 1)]
+    records = [_written(record, number) for number, record in enumerate(rows_of(data), 1)]
     lines = "".join(json.dumps(record, sort_keys=True) for record in records)
     digest = hashlib.blake2b(lines.encode(), digest_size=8).hexdigest()
     path = folder / f"{name}-{digest}.jsonl"
@@ -90,3 +91,39 @@ def _written(record: object, number: int) -> dict[str, object]:
                 f"record {number}: {name!r} cannot be written as JSON ({error}); leave it out"
             ) from None
     return fields
+
+
+def rows_of(source: object) -> Iterator[Mapping[str, object]]:
+    """The records of what is in memory: a list, a data set, a data frame or table."""
+    if isinstance(source, Mapping):
+        given = plain(source) if has_columns(source) else {}
+        if (rows := by_columns(cast(Mapping[str, object], given))) is None:
+            hint = "put it into a list" if "chosen" in source else "give a part"
+            given = ", ".join(map(str, source))
+            raise UserError(f"data must be a list of records, not an object with {given}; {hint}")
+        source = rows
+    if hasattr(source, "with_format"):  # a data set, whose rows may be made other things
+        source = source.with_format(None)
+    columns = getattr(source, "columns", None)
+    names = getattr(source, "column_names", columns)
+    refuse_repeated([] if names is None else list(names), "data")
+    if hasattr(source, "to_pylist"):
+        source = source.to_pylist()
+    elif hasattr(source, "to_dicts"):
+        source = source.to_dicts()
+    elif columns is not None and hasattr(source, "to_dict"):
+        index = getattr(source, "index", None)
+        if hasattr(source, "reset_index") and any(getattr(index, "names", ())):
+            source = source.reset_index()  # these are columns
+        source = source.to_dict("records")
+    if not hasattr(source, "__iter__"):
+        raise UserError(f"data must be a list of records, not {type(source).__name__}")
+    return map(_plain_or_bad, source)
+
+
+def _plain_or_bad(row: object) -> Mapping[str, object]:
+    """A record of plain values; one that has none is reported where it is read."""
+    try:
+        return cast(Mapping[str, object], plain(row))
+    except ValueError as error:
+        return cast(Mapping[str, object], BadRecord("nested too deep", str(error)))

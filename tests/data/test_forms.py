@@ -420,7 +420,7 @@ def test_a_choice_is_meant_as_the_columns_are_named(columns, choice, chosen):
 @pytest.mark.parametrize("choice", [0, 3, True, "first"])
 def test_a_choice_that_names_none_is_refused(choice):
     record = {"prompt": "Q", "x_1": "A", "x_2": "B", "pick": choice}
-    known = "1, 2, a, b, model_a, model_b, response_a, response_b, x_1, x_2 or tie"
+    known = "1, 2, a, b, model_a, model_b, response_a, response_b, left, right, x_1, x_2 or tie"
     with pytest.raises(UserError, match=f"choice must be one of {known}, not"):
         load_pairs([record], columns="prompt=prompt,responses=x_1|x_2,choice=pick")
 

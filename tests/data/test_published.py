@@ -82,8 +82,10 @@ MAPPED = {
         "instruction": Q, "input": "", "output_1": GOOD, "output_2": BAD, "preference": 1},
     "prompt=question,responses=answers[].text,scores=answers[].pm_score": {
         "qid": 1, "question": Q, "answers": [
-            {"answer_id": 1, "author": "x", "pm_score": 3, "selected": True, "text": GOOD},
-            {"answer_id": 2, "author": "y", "pm_score": 0, "selected": False, "text": BAD}]},
+            {"answer_id": 1, "author": "x", "author_profile": "https://example.com/x",
+             "pm_score": 3, "selected": True, "text": GOOD},
+            {"answer_id": 2, "author": "y", "author_profile": "https://example.com/y",
+             "pm_score": 0, "selected": False, "text": BAD}]},
     "prompt=question,chosen=response_j,rejected=response_k": {
         "qid": 1, "question": Q, "response_j": GOOD, "response_k": BAD, "metadata": ["x"]},
     "prompt=input,chosen=accepted,rejected=rejected": {
@@ -135,6 +137,107 @@ MAPPED = {
         "rejected": BAD},
     "prompt=conversation,chosen=chosen,rejected=rejected": {
         "conversation": [ASK], "chosen": FINE[1], "rejected": POOR[1]},
+    # Prometheus, HelpSteer3's edits, OASST's trees, Preference Dissection, PPE, and others
+    "prompt=orig_instruction,responses=orig_response_A|orig_response_B,choice=orig_preference,"
+    "ignore=instruction": {
+        "instruction": f"Task: {Q} A: {GOOD} B: {BAD}", "output": "A is kinder. [RESULT] A",
+        "orig_instruction": Q, "orig_response_A": GOOD, "orig_response_B": BAD,
+        "orig_preference": "A", "orig_criteria": "Is it kind?", "orig_score_A": "5",
+        "orig_score_B": "2", "orig_reference_answer": "Well.", "orig_feedback_A": "kind"},
+    "prompt=context,chosen=edited_response,rejected=original_response": {
+        "domain": "general", "context": [ASK], "original_response": BAD, "edited_response": GOOD,
+        "change_summary": ["kinder"], "feedback": ["rude"]},
+    "prompt=context,chosen=good_edited_response,rejected=bad_edited_response": {
+        "context": [ASK], "original_response": "So.", "good_edited_response": GOOD,
+        "bad_edited_response": BAD, "feedback": ["rude"]},
+    "prompt=prompt.text,responses=prompt.replies[].text,ranks=prompt.replies[].rank": {
+        "message_tree_id": "m", "tree_state": "ready_for_export", "prompt": {
+            "message_id": "m", "text": Q, "role": "prompter", "lang": "en", "replies": [
+                {"message_id": "a", "text": BAD, "role": "assistant", "rank": 1, "replies": []},
+                {"message_id": "b", "text": GOOD, "role": "assistant", "rank": 0,
+                 "replies": []}]}},
+    "prompt=query,responses=response_1.content|response_2.content,"
+    "choice=preference_labels.human,ignore=scenario_auto-j|scenario_group": {
+        "query": Q, "scenario_auto-j": "chitchat", "scenario_group": "Chitchat",
+        "response_1": {"content": GOOD, "model": "x", "num_words": 1},
+        "response_2": {"content": BAD, "model": "y", "num_words": 1},
+        "gpt-4-turbo_reference": "Well.", "explicit constraints": ["x"],
+        "preference_labels": {"human": "response_1", "gpt-4-turbo": "response_1"}},
+    "prompt=prompt,responses=response_1|response_2,scores=scores": {
+        "question_id": "q", "prompt": Q, "model_name": "m", "ground_truth": "A",
+        "parsed_outputs": ["B", "A"], "scores": [False, True], "response_1": BAD,
+        "response_2": GOOD},
+    "prompt=prompt,responses=model_a_response|model_b_response,choice=preference": {
+        "prompt": Q, "model_a_response": BAD, "model_b_response": GOOD, "preference": "model_b"},
+    "prompt=input_text,responses=candidate_0|candidate_1,choice=choice": {
+        "input_text": Q, "candidate_0": GOOD, "candidate_1": BAD, "choice": 0},
+    "prompt=user_input,responses=completion_a|completion_b,choice=winner": {
+        "user_input": Q, "completion_a": BAD, "completion_b": GOOD, "winner": "b"},
+    "prompt=prompt,responses=answer1|answer2,choice=comparison": {
+        "prompt": Q, "answer1": BAD, "answer2": GOOD, "comparison": "right", "id": 1},
+    "prompt=prompt,responses=response-1|response-2,choice=preference": {
+        "prompt": Q, "response-1": GOOD, "response-2": BAD, "preference": "response-1"},
+    "prompt=instruction,responses=output_1|output_2,choice=label": {
+        "idx": 1, "instruction": Q, "output_1": GOOD, "output_2": BAD, "label": 1,
+        "output_1_model": "x", "output_2_model": "y"},
+    "prompt=input,responses=generations,scores=rating": {
+        "input": Q, "generation_model": ["x", "y"], "generations": [BAD, GOOD],
+        "rating": [3.0, 9.0], "rationale": ["rude", "kind"]},
+    "prompt=question,responses=answers.a|answers.b,choice=winner": {
+        "question": Q, "answers": {"a": GOOD, "b": BAD}, "winner": "a"},
+    "prompt=messages,chosen=positive_messages,rejected=negative_messages": {
+        "messages": [ASK], "positive_messages": [FINE[1:]], "negative_messages": [POOR[1:]]},
+    "chosen=conversations_chosen,rejected=conversations_rejected": {
+        "id": "x", "conversations_chosen": FINE, "conversations_rejected": POOR},
+    "prompt=question,responses=answer_1|answer_2,choice=preferred_answer": {
+        "id": "x", "question": Q, "answer_1": GOOD, "answer_2": BAD, "preferred_answer": 1},
+}  # fmt: skip
+
+
+# What a named form reads, with all that stands beside it as it is published.
+SIDE_BY_SIDE = {"conversation_a": FINE, "conversation_b": POOR, "winner": "model_a"}
+NAMED = {
+    "arena, 33k": ("arena", {
+        **SIDE_BY_SIDE, "question_id": "q", "judge": "arena_user_1", "turn": 1, "anony": True,
+        "openai_moderation": {"flagged": False}, "toxic_chat_tag": {"roberta": {"p": 0.1}}}),
+    "arena, 100k": ("arena", {
+        **SIDE_BY_SIDE, "conv_metadata": {"sum_user_tokens": 3}, "is_code": False,
+        "dedup_tag": {"high_freq": False}, "category_tag": {"if": {"if": False}}}),
+    "arena, 140k": ("arena", {
+        "winner": "model_a",
+        "conversation_a": [{**x, "content": [{"type": "text", "text": x["content"],
+                                              "image": None}]} for x in FINE],
+        "conversation_b": [{**x, "content": [{"type": "text", "text": x["content"],
+                                              "image": None}]} for x in POOR],
+        "full_conversation": [{"user": ASK, "model_side_a": FINE[1], "model_side_b": POOR[1]}],
+        "evaluation_order": 1}),
+    "MT-Bench": ("arena", {**SIDE_BY_SIDE, "question_id": 81, "judge": "author_2", "turn": 1}),
+    "HelpSteer3": ("helpsteer3", {
+        "domain": "general", "language": "english", "context": [ASK], "response1": GOOD,
+        "response2": BAD, "overall_preference": -2,
+        "individual_preference": [{"score": -2, "reasoning": "x", "feedback1": "y"}]}),
+    "HelpSteer2": ("helpsteer2", {
+        "split": "train", "prompt": Q, "response_1": GOOD, "response_2": BAD,
+        "preference_strength": -2, "preference_statement": "@Response 1 is better.",
+        "all_preferences_unprocessed": [{"strength": -2}]}),
+    "PKU-SafeRLHF": ("safe_rlhf", {
+        "prompt": Q, "response_0": BAD, "response_1": GOOD, "is_response_0_safe": False,
+        "is_response_1_safe": True, "response_0_harm_category": {"x": True},
+        "response_0_severity_level": 2, "better_response_id": 1, "safer_response_id": 1}),
+    "SHP-2": ("shp", {
+        "post_id": "x", "domain": "askphysics", "upvote_ratio": 0.9, "history": Q, "score_A": 3,
+        "score_B": 12, "human_ref_A": BAD, "human_ref_B": GOOD, "labels": 0, "score_ratio": 4.0}),
+    "Nectar": ("nectar", {
+        "prompt": f"\n\nHuman: {Q}\n\nAssistant: ", "turns": 1, "good_natured": True, "answers": [
+            {"answer": BAD, "model": "x", "rank": 2.0}, {"answer": GOOD, "model": "y", "rank": 1.0},
+        ]}),
+    "UltraFeedback": ("ultrafeedback", {
+        "source": "evol", "instruction": Q, "models": ["x", "y"], "correct_answers": ["None"],
+        "completions": [
+            {"response": BAD, "overall_score": 3.0, "custom_system_prompt": "Be honest.",
+             "critique": "rude", "annotations": {"honesty": {"Rating": "1"}}},
+            {"response": GOOD, "overall_score": 8.5, "custom_system_prompt": "Be honest.",
+             "critique": "kind", "annotations": {"honesty": {"Rating": "5"}}}]}),
 }  # fmt: skip
 
 
@@ -145,6 +248,14 @@ def assert_read(pair):
 @pytest.mark.parametrize("name", READ)
 def test_published_pairs_are_read_as_they_are(name):
     assert_read(load_pairs([READ[name]])[0])
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_published_form_is_named_and_read_with_what_stands_beside_it(name):
+    form, record = NAMED[name]
+    with pytest.raises(UserError, match=f"data.format={form}$"):
+        load_pairs([record])
+    assert_read(load_pairs([record], format=form)[0])
 
 
 @pytest.mark.parametrize("columns", MAPPED)
@@ -159,6 +270,33 @@ def test_the_error_names_the_mapping_that_reads_the_record(columns):
     [
         ({"prompt": Q, "response": GOOD, "helpfulness": 4}, "'response' is a single reply"),
         ({"prompt": Q, "completion": GOOD, "label": True}, "'label' judges single replies"),
+        ({"prompt": Q, "response": GOOD, "category": {"x": False}, "is_safe": True}, "'is_safe' j"),
+        ({"inputs": Q, "targets": GOOD, "language": "English"}, "'targets' is a single reply"),
+        ({"instruction": Q, "context": "", "response": GOOD}, "'response' is a single reply"),
+        (
+            {
+                "prompt": Q,
+                "adversarial": False,
+                "response": GOOD,
+                "response_harm_label": "none",
+                "response_refusal_label": "none",
+            },
+            "'response' is a single reply",
+        ),
+        (
+            {"user_prompt": Q, "model_response": GOOD, "model_name": "x", "score": 88},
+            "'model_response' is a single reply",
+        ),
+        ({"messages": [ASK], "ground_truth": "42"}, "say which column is which with data.columns"),
+        # How much better is not which is better, and what is said of one side is no choice.
+        (
+            {"prompt": Q, "response_1": GOOD, "response_2": BAD, "preference_ranking": 1},
+            "say which column is which with data.columns",
+        ),
+        (
+            {"prompt": Q, "response_A": GOOD, "response_B": BAD, "overall_preference_A": 1},
+            "say which column is which with data.columns",
+        ),
         ({"message_id": "x", "text": Q, "role": "prompter"}, "it is one message"),
         ({**TEXTS, "prefill": "Well,"}, "column 'prefill'"),
         ({**TEXTS, "initial_reason_steps": "First,"}, "column 'initial_reason_steps'"),
@@ -207,6 +345,42 @@ def test_right_and_wrong_are_scores():
     record = {"prompt": Q, "responses": [BAD, GOOD, "So."], "scores": [False, True, False]}
     (pair,) = load_pairs([record])
     assert (pair["chosen"], pair["over"]) == (GOOD, [(0, 1), (0, 2)])
+
+
+STRONG = {"prompt": Q, "response_1": GOOD, "response_2": BAD, "preference_strength": 3}
+
+
+def test_a_strength_that_contradicts_a_choice_is_refused_with_the_mapping_that_reads_it():
+    columns = "prompt=prompt,responses=response_1|response_2,choice=preference"
+    with pytest.raises(UserError) as told:
+        load_pairs([{**STRONG, "preference": 1}], format="helpsteer2")
+    assert str(told.value).startswith(
+        "record 1: prefers one response by 'preference_strength' (3) and the other by 'preference' "
+        "(1); if 'preference_strength' only says how much better one is, set "
+        f"data.columns={columns};"
+    )
+    assert_read(load_pairs([{**STRONG, "preference": 1}], columns=columns)[0])
+    for choice, ours in ((1, "helpsteer2,ignore=preference"), (2, "helpsteer2")):
+        (pair,) = load_pairs([{**STRONG, "preference": choice}], columns=ours)
+        assert pair["chosen"] == BAD
+
+
+@pytest.mark.parametrize("signs", [(1,), (-1,), (1, -1)])
+def test_a_strength_that_always_prefers_the_same_side_is_told(signs, capsys):
+    records = [
+        {**STRONG, "prompt": f"{i}?", "preference_strength": 2 * signs[i % len(signs)]}
+        for i in range(24)
+    ]
+    load_pairs(records, format="helpsteer2")
+    told = "which prefers the first response" if signs == (-1,) else "prefers the second response"
+    assert (told in capsys.readouterr().out) == (len(signs) == 1)
+
+
+def test_a_named_form_may_leave_columns_unread():
+    record = {**NAMED["MT-Bench"][1], "context": "An old chat."}
+    with pytest.raises(UserError, match=r"data\.columns=arena,ignore=context"):
+        load_pairs([record], format="arena")
+    assert_read(load_pairs([record], columns="arena,ignore=context")[0])
 
 
 def test_a_column_may_be_left_unread():
