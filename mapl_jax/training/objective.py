@@ -289,6 +289,6 @@ def _weights(names: str, weights: str) -> dict[str, float]:
     if len(values) != len(keys) or len(set(keys)) != len(keys):
         raise UserError(
             f"loss.type is {names!r} and loss.weights {weights!r}; "
-            "name every loss once, and give each a weight or none of them"
+            "name every loss once, and give each a weight or none of them (--config.loss.weights=)"
         )
     return dict(zip(keys, values, strict=True))
