@@ -43,9 +43,10 @@ def breakable(name: str) -> str:
     return re.sub(r"([:_/.])", r"\1<wbr>", html.escape(name))
 
 
-def whole(cell: str) -> str:
-    """A cell in which an interval such as [1.0, 2.0] does not break."""
-    return cell.replace(", ", ",\N{NO-BREAK SPACE}") if "[" in cell else cell
+def whole(cell: str, intervals: bool = True) -> str:
+    """A cell in which a share such as 10.0 % does not break, nor an interval such as [1.0, 2.0]."""
+    cell = cell.replace(" %", "\N{NO-BREAK SPACE}%")
+    return cell.replace(", ", ",\N{NO-BREAK SPACE}") if intervals and "[" in cell else cell
 
 
 def number(value: object) -> str:
