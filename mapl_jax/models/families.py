@@ -77,6 +77,7 @@ CAPS = {
     "attn_logit_softcapping": "attention_softcap",
     "final_logit_softcapping": "logit_softcap",
 }
+MULTIPLIERS = ("embedding_multiplier", "residual_multiplier", "attention_multiplier")
 TOKENS = {"pad_token_id": "pad_token", "bos_token_id": "bos_token", "eos_token_id": "eos_tokens"}
 BOOLEANS = ("tie_embeddings", "qkv_bias", "output_bias", "mlp_bias", "expert_weights_to_one")
 INTEGERS = (
@@ -118,13 +119,13 @@ def _norms(**stored: str) -> tuple[Tensor, ...]:
 
 
 EMBED_AND_NORM = (EMBED, Tensor(("norm", "scale"), "model.norm.weight"))
-KERNELS = (
-    *(_kernel("attention", name) for name in "qkvo"),
-    *(_kernel("mlp", name) for name in ("gate", "up", "down")),
-)
-FUSED_KERNELS = (
+ATTENTION_KERNELS = tuple(_kernel("attention", name) for name in "qkvo")
+KERNELS = (*ATTENTION_KERNELS, *(_kernel("mlp", name) for name in ("gate", "up", "down")))
+FUSED_ATTENTION = (
     *(_kernel("attention", name, "qkv") for name in "qkv"),
     _kernel("attention", "o"),
+)
+FUSED_MLP = (
     *(_kernel("mlp", name, "gate_up") for name in ("gate", "up")),
     _kernel("mlp", "down"),
 )
@@ -152,42 +153,38 @@ NORMS_BOTH = (
 
 DEFAULTS = {"rms_norm_eps": 1e-6, "tie_word_embeddings": False, "max_position_embeddings": 32_768}
 ALL_HEADS = {"num_key_value_heads": "num_attention_heads"}
-EXPERTS = ("num_experts", "num_local_experts")
-# What no family here can do, whichever of them a file says it is; those with experts have EXPERTS.
+# What no family here can do, whichever of them a file says it is, but for keys that it reads.
 NEVER: dict[str, tuple[object, ...]] = {
     **dict.fromkeys(("quantization_config", "quantization", "compression_config"), ()),
-    **dict.fromkeys((*EXPERTS, "n_routed_experts"), ()),
+    **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts"), ()),
     **dict.fromkeys(("q_lora_rank", "kv_lora_rank", "clip_qkv"), ()),
     **dict.fromkeys(("is_encoder_decoder", "add_cross_attention"), (False,)),
     # With these, `transformers` lets every token attend to all others.
     "is_causal": (True,),
     **dict.fromkeys(("use_bidirectional_attention", "is_bidirectional", "bidirectional"), (False,)),
 }
-SILU = {**NEVER, "hidden_act": ("silu",)}
-# Of a family with experts; a loss that balances them is not here.
-MIXED = {key: known for key, known in SILU.items() if key not in EXPERTS}
-MIXED["output_router_logits"] = (False,)
+# A loss that balances experts.
+UNBALANCED = {"output_router_logits": (False,)}
 NO_BIAS = {"attention_bias": (False,)}
 ATTENTION_BIAS = {"attention_bias": "qkv_bias"}
 BIASES = {**ATTENTION_BIAS, "mlp_bias": "mlp_bias"}
 UNBIASED = {"attention_bias": False, "mlp_bias": False}
-GEMMA = {"qkv_bias": False, "activation": "gelu_tanh", "norm_offset": 1.0, "scale_embeddings": True}
-GEMMA_DEFAULTS = {**DEFAULTS, "tie_word_embeddings": True, "head_dim": 256}
 
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """One family."""
+    """One family, by what it does not have in common with most; the rest is filled in."""
 
     prefix: str  # of the names of its classes in `transformers`
-    tensors: tuple[Tensor, ...]  # without heads
-    # Values of config keys that a file may leave out, or the key that has the value; other
-    # keys of `fields` it must have.
-    defaults: Mapping[str, Any]
-    # Config key -> field of `DecoderConfig`.
-    fields: Mapping[str, str] = dataclasses.field(default_factory=lambda: FIELDS)
-    # Config key -> the values that the decoder can do; left out or null is one of them.
-    fixed: Mapping[str, tuple[object, ...]] = dataclasses.field(default_factory=lambda: SILU)
+    tensors: tuple[Tensor, ...]  # without heads; the embedding and the last norm are filled in
+    # Config key -> field of `DecoderConfig`, beside those of `FIELDS`, or instead of their keys.
+    fields: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    # Values of config keys that a file may leave out, or the key that has the value, beside
+    # `DEFAULTS`; other keys of `fields` it must have.
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    # Config key -> the values that the decoder can do, beside `NEVER` and the activation; left out
+    # or null is one of them.
+    fixed: Mapping[str, tuple[object, ...]] = dataclasses.field(default_factory=dict)
     # The same of keys that a file must have.
     needed: Mapping[str, tuple[object, ...]] = dataclasses.field(default_factory=dict)
     # Fields of `DecoderConfig` that are the same for the whole family.
@@ -198,7 +195,6 @@ class Family:
     # Which layers do not turn: none; those of `no_rope_layers`; "full": those without a
     # window, if there are windows; "windowless": those without a window.
     still: str = ""
-    output_bias: bool = False  # whether attention's output has a bias where queries have one
     rope_theta: float = 10_000.0  # base of rotary angles if the file has none
     # The same for layers with a window, where they have their own; "rope_theta" for that of
     # the model, unscaled.
@@ -208,6 +204,22 @@ class Family:
     written: Mapping[str, float] = dataclasses.field(default_factory=dict)
     causal_prefix: str | None = None  # `prefix` of the language model where it is another
     classifier: bool = True  # whether `transformers` has a reward model of the family
+
+    def __post_init__(self) -> None:
+        if EMBED not in self.tensors:
+            object.__setattr__(self, "tensors", (*EMBED_AND_NORM, *self.tensors))
+        usual = {key: x for key, x in FIELDS.items() if x not in self.fields.values()}
+        read = (*self.fields, *self.defaults.values())
+        common = {"hidden_act": ("silu",), **NEVER}
+        common = {key: known for key, known in common.items() if key not in read}
+        object.__setattr__(self, "fields", {**usual, **self.fields})
+        object.__setattr__(self, "defaults", {**DEFAULTS, **self.defaults})
+        object.__setattr__(self, "fixed", {**common, **self.fixed})
+
+    @property
+    def output_bias(self) -> bool:
+        """Whether attention's output has a bias where queries have one."""
+        return set(OUTPUT_BIAS) <= set(self.tensors) and "output_bias" not in self.fields.values()
 
     def architecture(self, head: bool) -> str:
         """Name of the class of a reward model, or of a language model without a head."""
@@ -221,31 +233,71 @@ class Family:
         return f"{self.causal_prefix or self.prefix}ForCausalLM"
 
 
+LLAMA = Family(
+    prefix="Llama",
+    tensors=(*NORMS_BEFORE, *KERNELS, *QKV_BIASES, *OUTPUT_BIAS, *MLP_BIASES),
+    fields=BIASES,
+    defaults={**ALL_HEADS, **UNBIASED, "max_position_embeddings": 2048},
+)
 MISTRAL = Family(
     prefix="Mistral",
-    tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS),
-    defaults={**DEFAULTS, "max_position_embeddings": 131_072, "sliding_window": 4096},
-    fixed={**SILU, "layer_types": ()},
+    tensors=(*NORMS_BEFORE, *KERNELS),
+    defaults={"max_position_embeddings": 131_072, "sliding_window": 4096},
+    fixed={"layer_types": ()},
     constants={"qkv_bias": False},
     windows=EVERYWHERE,
+)
+QWEN3 = Family(
+    prefix="Qwen3",
+    tensors=(*NORMS_BEFORE, *KERNELS, *QK_NORMS, *QKV_BIASES, *OUTPUT_BIAS),
+    fields=ATTENTION_BIAS,
+    defaults={"head_dim": 128, "sliding_window": 4096, "attention_bias": False},
+    constants={"qk_norm": "head"},
+    windows=LATER,
+)
+GEMMA_DEFAULTS = {"tie_word_embeddings": True, "head_dim": 256, "max_position_embeddings": 8192}
+GEMMA2 = Family(
+    prefix="Gemma2",
+    tensors=(*NORMS_BOTH, *KERNELS),
+    fields=CAPS,
+    defaults={
+        **GEMMA_DEFAULTS,
+        "query_pre_attn_scalar": 256,
+        "attn_logit_softcapping": 50.0,
+        "final_logit_softcapping": 30.0,
+        "sliding_window": 4096,
+    },
+    fixed={
+        **NO_BIAS,
+        "hidden_activation": ("gelu_pytorch_tanh",),
+        "hidden_act": ("gelu_pytorch_tanh",),
+    },
+    constants={
+        "qkv_bias": False,
+        "activation": "gelu_tanh",
+        "norm_offset": 1.0,
+        "scale_embeddings": True,
+        "norms": "both",
+    },
+    windows=ALTERNATING,
+)
+OLMO2 = Family(
+    prefix="Olmo2",
+    tensors=(*NORMS_AFTER, *KERNELS, *QK_NORMS),
+    defaults={**ALL_HEADS, "rms_norm_eps": 1e-5, "max_position_embeddings": 2048},
+    fixed=NO_BIAS,
+    constants={"qkv_bias": False, "norms": "after", "qk_norm": "projection"},
 )
 COHERE = Family(
     prefix="Cohere",
     tensors=(
-        *EMBED_AND_NORM,
         *_norms(attention_norm="input_layernorm"),
         *KERNELS,
         *QKV_BIASES,
         *OUTPUT_BIAS,
     ),
-    fields={
-        **{key: field for key, field in FIELDS.items() if field != "norm_eps"},
-        **ATTENTION_BIAS,
-        "layer_norm_eps": "norm_eps",
-        "logit_scale": "logit_multiplier",
-    },
+    fields={**ATTENTION_BIAS, "layer_norm_eps": "norm_eps", "logit_scale": "logit_multiplier"},
     defaults={
-        **DEFAULTS,
         **ALL_HEADS,
         "layer_norm_eps": 1e-5,
         "tie_word_embeddings": True,
@@ -254,48 +306,22 @@ COHERE = Family(
         "logit_scale": 0.0625,
         "sliding_window": 4096,
     },
-    fixed={**SILU, "use_qk_norm": (False,)},
+    fixed={"use_qk_norm": (False,)},
     constants={"norm_centered": True, "norms": "shared", "rotary_pairs": "neighbours"},
-    output_bias=True,
     classifier=False,
 )
-GRANITE = Family(
+GRANITE = dataclasses.replace(
+    LLAMA,
     prefix="Granite",
-    tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS, *QKV_BIASES, *OUTPUT_BIAS, *MLP_BIASES),
-    fields={
-        **FIELDS,
-        **BIASES,
-        "embedding_multiplier": "embedding_multiplier",
-        "residual_multiplier": "residual_multiplier",
-        "attention_multiplier": "attention_multiplier",
-        "logits_scaling": "logit_divisor",
-    },
-    defaults={
-        **DEFAULTS,
-        **ALL_HEADS,
-        **UNBIASED,
-        "max_position_embeddings": 2048,
-        "embedding_multiplier": 1.0,
-        "residual_multiplier": 1.0,
-        "attention_multiplier": 1.0,
-        "logits_scaling": 1.0,
-    },
-    output_bias=True,
+    fields={**BIASES, **{name: name for name in MULTIPLIERS}, "logits_scaling": "logit_divisor"},
+    defaults={**LLAMA.defaults, **dict.fromkeys((*MULTIPLIERS, "logits_scaling"), 1.0)},
     classifier=False,
 )
 GLM = Family(
     prefix="Glm",
-    tensors=(
-        *EMBED_AND_NORM,
-        *NORMS_BEFORE,
-        *(_kernel("attention", name) for name in "qkvo"),
-        *(_kernel("mlp", name, "gate_up") for name in ("gate", "up")),
-        _kernel("mlp", "down"),
-        *QKV_BIASES,
-    ),
-    fields={**FIELDS, **ATTENTION_BIAS},
+    tensors=(*NORMS_BEFORE, *ATTENTION_KERNELS, *FUSED_MLP, *QKV_BIASES),
+    fields=ATTENTION_BIAS,
     defaults={
-        **DEFAULTS,
         "rms_norm_eps": 1.5625e-07,
         "max_position_embeddings": 131_072,
         "attention_bias": True,
@@ -304,28 +330,15 @@ GLM = Family(
     },
     constants={"rotary_pairs": "neighbours"},
 )
-GEMMA_FIXED = {
-    **NEVER,
-    **NO_BIAS,
-    "hidden_activation": ("gelu_pytorch_tanh",),
-    "hidden_act": ("gelu_pytorch_tanh",),
-}
 
 FAMILIES: dict[str, Family] = {
-    "llama": Family(
-        prefix="Llama",
-        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS, *QKV_BIASES, *OUTPUT_BIAS, *MLP_BIASES),
-        fields={**FIELDS, **BIASES},
-        defaults={**DEFAULTS, **ALL_HEADS, **UNBIASED, "max_position_embeddings": 2048},
-        output_bias=True,
-    ),
+    "llama": LLAMA,
     "mistral": MISTRAL,
-    "ministral": dataclasses.replace(MISTRAL, prefix="Ministral", fixed=SILU, listed=True),
-    "ministral3": Family(
+    "ministral": dataclasses.replace(MISTRAL, prefix="Ministral", fixed={}, listed=True),
+    "ministral3": dataclasses.replace(
+        MISTRAL,
         prefix="Ministral3",
-        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS),
         defaults={
-            **DEFAULTS,
             "rms_norm_eps": 1e-5,
             "head_dim": 128,
             "max_position_embeddings": 262_144,
@@ -339,41 +352,29 @@ FAMILIES: dict[str, Family] = {
                 "llama_4_scaling_beta": 0.1,
             },
         },
-        fixed={**SILU, "layer_types": ()},
-        constants={"qkv_bias": False},
-        windows=EVERYWHERE,
         rope_theta=1_000_000.0,
         queries_grow=True,
     ),
     "qwen2": Family(
         prefix="Qwen2",
-        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS, *QKV_BIASES),
-        defaults={**DEFAULTS, "sliding_window": 4096},
+        tensors=(*NORMS_BEFORE, *KERNELS, *QKV_BIASES),
+        defaults={"sliding_window": 4096},
         constants={"qkv_bias": True},
         windows=LATER,
     ),
-    "qwen3": Family(
-        prefix="Qwen3",
-        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS, *QK_NORMS, *QKV_BIASES, *OUTPUT_BIAS),
-        fields={**FIELDS, **ATTENTION_BIAS},
-        defaults={**DEFAULTS, "head_dim": 128, "sliding_window": 4096, "attention_bias": False},
-        constants={"qk_norm": "head"},
-        windows=LATER,
-        output_bias=True,
-    ),
-    "qwen3_moe": Family(
+    "qwen3": QWEN3,
+    "qwen3_moe": dataclasses.replace(
+        QWEN3,
         prefix="Qwen3Moe",
         tensors=(
-            *EMBED_AND_NORM,
             *NORMS_BEFORE,
-            *(_kernel("attention", name) for name in "qkvo"),
+            *ATTENTION_KERNELS,
             *QK_NORMS,
             *QKV_BIASES,
             *OUTPUT_BIAS,
             *_experts("mlp", gate="gate_proj", up="up_proj", down="down_proj"),
         ),
         fields={
-            **{key: field for key, field in FIELDS.items() if field != "mlp_width"},
             **ATTENTION_BIAS,
             "moe_intermediate_size": "mlp_width",
             "num_experts": "experts",
@@ -381,7 +382,6 @@ FAMILIES: dict[str, Family] = {
             "norm_topk_prob": "expert_weights_to_one",
         },
         defaults={
-            **DEFAULTS,
             "head_dim": 128,
             "sliding_window": 4096,
             "attention_bias": False,
@@ -389,32 +389,23 @@ FAMILIES: dict[str, Family] = {
             "norm_topk_prob": False,
         },
         # Layers without experts among the others.
-        fixed={**MIXED, "mlp_only_layers": ([],), "decoder_sparse_step": (1,)},
-        constants={"qk_norm": "head"},
-        windows=LATER,
-        output_bias=True,
+        fixed={**UNBALANCED, "mlp_only_layers": ([],), "decoder_sparse_step": (1,)},
     ),
     "mixtral": Family(
         prefix="Mixtral",
         tensors=(
-            *EMBED_AND_NORM,
             *NORMS_BEFORE,
-            *(_kernel("attention", name) for name in "qkvo"),
+            *ATTENTION_KERNELS,
             *_experts("block_sparse_moe", gate="w1", up="w3", down="w2"),
         ),
-        fields={
-            **FIELDS,
-            "num_local_experts": "experts",
-            "num_experts_per_tok": "experts_per_token",
-        },
+        fields={"num_local_experts": "experts", "num_experts_per_tok": "experts_per_token"},
         defaults={
-            **DEFAULTS,
             "rms_norm_eps": 1e-5,
             "max_position_embeddings": 131_072,
             "sliding_window": None,
             "num_local_experts": "num_experts",
         },
-        fixed={**MIXED, "layer_types": ()},
+        fixed={**UNBALANCED, "layer_types": ()},
         constants={"qkv_bias": False, "expert_weights_to_one": True},
         windows=EVERYWHERE,
         rope_theta=1_000_000.0,
@@ -422,146 +413,104 @@ FAMILIES: dict[str, Family] = {
     "olmoe": Family(
         prefix="Olmoe",
         tensors=(
-            *EMBED_AND_NORM,
             *NORMS_BEFORE,
-            *(_kernel("attention", name) for name in "qkvo"),
+            *ATTENTION_KERNELS,
             *QK_NORMS,
             *_experts("mlp", gate="gate_proj", up="up_proj", down="down_proj"),
         ),
         fields={
-            **FIELDS,
             "num_experts": "experts",
             "num_experts_per_tok": "experts_per_token",
             "norm_topk_prob": "expert_weights_to_one",
         },
         defaults={
-            **DEFAULTS,
             **ALL_HEADS,
             "rms_norm_eps": 1e-5,
             "max_position_embeddings": 4096,
             "num_experts": "num_local_experts",
             "norm_topk_prob": False,
         },
-        fixed={**MIXED, **NO_BIAS},
+        fixed={**UNBALANCED, **NO_BIAS},
         constants={"qkv_bias": False, "qk_norm": "projection"},
         classifier=False,
     ),
-    "gemma": Family(
+    "gemma": dataclasses.replace(
+        GEMMA2,
         prefix="Gemma",
-        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS),
-        defaults={**GEMMA_DEFAULTS, "max_position_embeddings": 8192},
+        tensors=(*NORMS_BEFORE, *KERNELS),
+        fields={},
+        defaults=GEMMA_DEFAULTS,
         # The first files say "gelu" and mean the approximation by tanh all the same.
-        fixed={**GEMMA_FIXED, "hidden_act": ("gelu_pytorch_tanh", "gelu")},
-        constants=GEMMA,
+        fixed={**GEMMA2.fixed, "hidden_act": ("gelu_pytorch_tanh", "gelu")},
+        constants={**GEMMA2.constants, "norms": "before"},
+        windows=NOWHERE,
     ),
-    "gemma2": Family(
-        prefix="Gemma2",
-        tensors=(*EMBED_AND_NORM, *NORMS_BOTH, *KERNELS),
-        fields={**FIELDS, **CAPS},
-        defaults={
-            **GEMMA_DEFAULTS,
-            "max_position_embeddings": 8192,
-            "query_pre_attn_scalar": 256,
-            "attn_logit_softcapping": 50.0,
-            "final_logit_softcapping": 30.0,
-            "sliding_window": 4096,
-        },
-        fixed=GEMMA_FIXED,
-        constants={**GEMMA, "norms": "both"},
-        windows=ALTERNATING,
-    ),
-    "gemma3_text": Family(
+    "gemma2": GEMMA2,
+    "gemma3_text": dataclasses.replace(
+        GEMMA2,
         prefix="Gemma3Text",
-        tensors=(*EMBED_AND_NORM, *NORMS_BOTH, *KERNELS, *QK_NORMS),
-        fields={**FIELDS, **CAPS},
+        tensors=(*NORMS_BOTH, *KERNELS, *QK_NORMS),
         defaults={
-            **GEMMA_DEFAULTS,
+            **GEMMA2.defaults,
             "vocab_size": 262_208,
             "num_attention_heads": 8,
             "num_key_value_heads": 4,
             "max_position_embeddings": 131_072,
-            "query_pre_attn_scalar": 256,
             "attn_logit_softcapping": None,
             "final_logit_softcapping": None,
-            "sliding_window": 4096,
         },
-        fixed=GEMMA_FIXED,
-        constants={**GEMMA, "norms": "both", "qk_norm": "head"},
+        constants={**GEMMA2.constants, "qk_norm": "head"},
         windows=FIVE_OF_SIX,
         rope_theta=1_000_000.0,
         local_rope_theta=10_000.0,
         causal_prefix="Gemma3",
     ),
-    "olmo2": Family(
-        prefix="Olmo2",
-        tensors=(*EMBED_AND_NORM, *NORMS_AFTER, *KERNELS, *QK_NORMS),
-        defaults={**DEFAULTS, **ALL_HEADS, "rms_norm_eps": 1e-5, "max_position_embeddings": 2048},
-        fixed={**SILU, **NO_BIAS},
-        constants={"qkv_bias": False, "norms": "after", "qk_norm": "projection"},
-    ),
-    "olmo3": Family(
+    "olmo2": OLMO2,
+    "olmo3": dataclasses.replace(
+        OLMO2,
         prefix="Olmo3",
-        tensors=(*EMBED_AND_NORM, *NORMS_AFTER, *KERNELS, *QK_NORMS),
-        defaults={
-            **DEFAULTS,
-            **ALL_HEADS,
-            "rms_norm_eps": 1e-5,
-            "max_position_embeddings": 2048,
-            "sliding_window": 4096,
-        },
-        fixed={**SILU, **NO_BIAS},
-        constants={"qkv_bias": False, "norms": "after", "qk_norm": "projection"},
+        defaults={**OLMO2.defaults, "sliding_window": 4096},
         windows=THREE_OF_FOUR,
         rope_theta=500_000.0,
-        # The base of the whole model, unscaled.
         local_rope_theta="rope_theta",
     ),
     "exaone4": Family(
         prefix="Exaone4",
-        tensors=(*EMBED_AND_NORM, *NORMS_AFTER, *KERNELS, *QK_NORMS),
-        defaults={
-            **DEFAULTS,
-            "rms_norm_eps": 1e-5,
-            "max_position_embeddings": 2048,
-            "sliding_window": 4096,
-        },
-        fixed={**SILU, **NO_BIAS},
+        tensors=OLMO2.tensors,
+        defaults={"rms_norm_eps": 1e-5, "max_position_embeddings": 2048, "sliding_window": 4096},
+        fixed=NO_BIAS,
         constants={"qkv_bias": False, "norms": "after", "qk_norm": "head"},
         windows=THREE_OF_FOUR,
         still="full",
     ),
-    "smollm3": Family(
+    "smollm3": dataclasses.replace(
+        LLAMA,
         prefix="SmolLM3",
-        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS, *QKV_BIASES, *OUTPUT_BIAS, *MLP_BIASES),
-        fields={**FIELDS, **BIASES},
-        defaults={**DEFAULTS, **UNBIASED, "tie_word_embeddings": True, "sliding_window": None},
+        defaults={**UNBIASED, "tie_word_embeddings": True, "sliding_window": None},
         windows=LISTED,
         still="no_rope_layers",
-        output_bias=True,
         rope_theta=2_000_000.0,
     ),
     "ernie4_5": Family(
         prefix="Ernie4_5",
-        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS),
+        tensors=(*NORMS_BEFORE, *KERNELS),
         defaults={
-            **DEFAULTS,
             **ALL_HEADS,
             "rms_norm_eps": 1e-5,
             "tie_word_embeddings": True,
             "max_position_embeddings": 131_072,
             "head_dim": 128,
         },
-        fixed={**SILU, "use_bias": (False,)},
+        fixed={"use_bias": (False,)},
         constants={"qkv_bias": False, "rotary_pairs": "neighbours"},
         rope_theta=500_000.0,
         classifier=False,
     ),
-    "seed_oss": Family(
+    "seed_oss": dataclasses.replace(
+        LLAMA,
         prefix="SeedOss",
-        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *KERNELS, *QKV_BIASES, *OUTPUT_BIAS, *MLP_BIASES),
-        fields={**FIELDS, **BIASES, "attention_out_bias": "output_bias"},
+        fields={**BIASES, "attention_out_bias": "output_bias"},
         defaults={
-            **DEFAULTS,
             "max_position_embeddings": 524_288,
             "head_dim": 128,
             "attention_bias": True,
@@ -575,9 +524,8 @@ FAMILIES: dict[str, Family] = {
         GRANITE,
         prefix="GraniteMoeHybrid",
         tensors=(
-            *EMBED_AND_NORM,
             *NORMS_BEFORE,
-            *(_kernel("attention", name) for name in "qkvo"),
+            *ATTENTION_KERNELS,
             *QKV_BIASES,
             *OUTPUT_BIAS,
             *(
@@ -594,7 +542,7 @@ FAMILIES: dict[str, Family] = {
             for key, field in GRANITE.fields.items()
             if field != "mlp_bias"
         },
-        fixed={**SILU, "num_local_experts": (0,)},
+        fixed={"num_local_experts": (0,)},
         needed={"num_local_experts": (0,), "position_embedding_type": ("rope",)},
         listed=True,
     ),
@@ -617,9 +565,8 @@ FAMILIES: dict[str, Family] = {
     "apertus": Family(
         prefix="Apertus",
         tensors=(
-            *EMBED_AND_NORM,
             *_norms(attention_norm="attention_layernorm", mlp_norm="feedforward_layernorm"),
-            *(_kernel("attention", name) for name in "qkvo"),
+            *ATTENTION_KERNELS,
             *(_kernel("mlp", name) for name in ("up", "down")),
             *(
                 Tensor(("layers", "mlp", name), f"{LAYER}mlp.act_fn.{name}")
@@ -629,9 +576,8 @@ FAMILIES: dict[str, Family] = {
             *OUTPUT_BIAS,
             *QK_NORMS,
         ),
-        fields={**FIELDS, **ATTENTION_BIAS},
+        fields=ATTENTION_BIAS,
         defaults={
-            **DEFAULTS,
             **ALL_HEADS,
             "rms_norm_eps": 1e-5,
             "max_position_embeddings": 65_536,
@@ -644,30 +590,26 @@ FAMILIES: dict[str, Family] = {
                 "high_freq_factor": 4.0,
             },
         },
-        fixed={**NEVER, "hidden_act": ("xielu",)},
+        fixed={"hidden_act": ("xielu",)},
         constants={"activation": "xielu", "qk_norm": "head"},
-        output_bias=True,
         rope_theta=12_000_000.0,
         written={f"{LAYER}mlp.act_fn.beta": XIELU_BETA, f"{LAYER}mlp.act_fn.eps": XIELU_EPS},
         classifier=False,
     ),
     "cohere": dataclasses.replace(COHERE, rope_theta=500_000.0),
     "cohere2": dataclasses.replace(
-        COHERE, prefix="Cohere2", fixed=SILU, windows=THREE_OF_FOUR, still="windowless"
+        COHERE, prefix="Cohere2", fixed={}, windows=THREE_OF_FOUR, still="windowless"
     ),
-    "phi3": Family(
+    "phi3": dataclasses.replace(
+        MISTRAL,
         prefix="Phi3",
-        tensors=(*EMBED_AND_NORM, *NORMS_BEFORE, *FUSED_KERNELS),
+        tensors=(*NORMS_BEFORE, *FUSED_ATTENTION, *FUSED_MLP),
         defaults={
-            **DEFAULTS,
             **ALL_HEADS,
             "rms_norm_eps": 1e-5,
             "max_position_embeddings": 4096,
             "sliding_window": None,
         },
-        fixed={**SILU, "layer_types": ()},
-        constants={"qkv_bias": False},
-        windows=EVERYWHERE,
     ),
 }
 
