@@ -1,6 +1,7 @@
 """Samples to tries: leaves as tokens, cut to what fits, with the comparisons that read them."""
 
 import collections
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypedDict
@@ -17,6 +18,8 @@ from mapl_jax.runtime.errors import UserError
 
 # A prompt is never cut to fewer tokens than these: what is left must still be the question.
 PROMPT_KEPT = 16
+# Samples that are tokenized at once.
+TOGETHER = 256
 # The leaf of a demonstration, and the chosen one of a base comparison: (prompt, response).
 DEMONSTRATED = (0, 0)
 
@@ -58,7 +61,6 @@ def encode_samples(
     settings: TrieSettings,
     counts: collections.Counter[str],
     *,
-    chunk: int = 256,
     keep_alike: bool = False,
 ) -> Iterator[TrieRecord]:
     """The trie records of samples, in order.
@@ -66,20 +68,12 @@ def encode_samples(
     Args:
         samples: in the schema of `mapl_jax.data.samples`; one without comparisons is a
             demonstration, its one leaf the first response to the first prompt.
-        tokenizer: with a chat template.
-        settings: lengths and truncation.
         counts: receives what was read, cut and dropped.
-        chunk: samples tokenized together.
         keep_alike: keep comparisons whose two sides became the same tokens.
     """
-    pending: list[Sample] = []
-    for sample in samples:
-        pending.append(sample)
-        if len(pending) == chunk:
-            yield from _encode_chunk(pending, tokenizer, settings, counts, keep_alike)
-            pending = []
-    if pending:
-        yield from _encode_chunk(pending, tokenizer, settings, counts, keep_alike)
+    left = iter(samples)
+    while chunk := list(itertools.islice(left, TOGETHER)):
+        yield from _encode_chunk(chunk, tokenizer, settings, counts, keep_alike)
 
 
 def _encode_chunk(
@@ -179,10 +173,7 @@ def count_flaws(
 ) -> None:
     """Counts a sample of which the template leaves something out, or that holds its marks already.
 
-    Args:
-        responses: to it.
-        marks: of chat templates, as `tokenization.marks` finds them.
-        counts: receives what was found.
+    The marks are those of chat templates, as `tokenization.marks` finds them.
     """
     found = []
     if not all(path.whole for path in paths):

@@ -255,8 +255,8 @@ def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dic
     """The fields of a record that are there; nulls and empty lists are missing.
 
     Args:
-        form: says where they are.
-        unread: receives the names of columns that are not read."""
+        unread: receives the names of columns that are not read.
+    """
     found: dict[str, object] = {}
     used: set[str] = set()
     read: set[str] = set()

@@ -104,10 +104,7 @@ def refuse_names(
 ) -> None:
     """Refuses a record whose chosen and rejected are names of replies that stand elsewhere in it.
 
-    Args:
-        fields: that were read of it.
-        ignored: columns that are left unread, whatever they hold.
-        read: tries a mapping.
+    Columns of `ignored` are left unread, whatever they hold; `read` tries a mapping.
     """
     left = {k: x for k, x in record.items() if k not in ("chosen", "rejected", *ignored)}
     names = {name.lower() for column, x in left.items() for name in _names(column, x)}
@@ -255,9 +252,7 @@ def _worth(paths: list[str]) -> str:
 def _numbered(paths: list[str], *, last: bool = True) -> list[tuple[tuple[str, ...], list[str]]]:
     """Paths that differ in one number or letter, with what they differ in: `a_1`, `a_2`.
 
-    Args:
-        paths: names of columns.
-        last: whether that must stand at their end.
+    With `last`, that must stand at their end.
     """
     found: dict[tuple[str, ...], dict[str, str]] = {}
     for path in paths:

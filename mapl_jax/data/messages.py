@@ -149,10 +149,9 @@ def messages_of(value: object, name: str) -> list[Message]:
 
 
 def prompt_of(value: object) -> list[Message]:
-    """The messages of a prompt, which must end with a user's turn, or with what a tool brought.
+    """The messages of a prompt: of a text, of a dialogue as HH-RLHF writes it, or of messages.
 
-    Args:
-        value: text, a dialogue in the text form of HH-RLHF, or messages.
+    It must end with a user's turn, or with what a tool brought.
     """
     value = unwritten(value, "prompt")
     if isinstance(value, str):

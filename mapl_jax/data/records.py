@@ -159,17 +159,13 @@ class Ids:
 
 
 def read_pairs(path: str | os.PathLike[str], *, on_error: str = "raise") -> Pairs:
-    """Reads preference pairs and brings them to one form.
+    """Reads preference pairs of any source and brings them to one form.
 
     Accepted rows are TRL's: `prompt` as text or messages, `chosen` and `rejected` as text or
-    messages; without `prompt`, whole conversations as messages (the shared leading messages are
-    the prompt) or as HH-RLHF's "Human: ... Assistant: ..." text. `id` and `margin` are optional.
-    A missing id is made from the content; a pair that occurs again then gets "-2", "-3", ...
-    An id that is given must be unique.
-
-    Args:
-        path: any source that `read_entries` takes.
-        on_error: "raise" stops at the first bad record; "skip" leaves it out and counts it.
+    messages; without `prompt`, whole conversations as messages (the shared leading messages are the
+    prompt) or as HH-RLHF's "Human: ... Assistant: ..." text. `id` and `margin` are optional. A
+    missing id is made from the content; a pair that occurs again then gets "-2", "-3", ... An id
+    that is given must be unique.
     """
     return collect(iter_pairs, read_entries(path), on_error=on_error)
 
@@ -185,8 +181,8 @@ def iter_pairs(
     """`read_pairs` one by one; memory grows by 16 bytes a record, for its id.
 
     Args:
-        entries: records in any form that `read_pairs` accepts.
         tally: counts what is read and dropped.
+        on_error: "raise" stops at the first bad record; "skip" leaves it out and counts it.
         form: what the columns are; None where their names say it.
         accept: raises `BadRecord` for a prompt that cannot be used.
     """
@@ -210,18 +206,11 @@ def iter_demonstrations(
     form: forms.Form | None = None,
     accept: Accept = takes_all,
 ) -> Iterator[Demonstration]:
-    """Prompts with a reply to learn from, one by one.
+    """Prompts with a reply to learn from, one by one; arguments as for `iter_pairs`.
 
     Accepted rows are TRL's: `prompt` and `completion`, or `messages` that end with the assistant's
     reply; of preference pairs in any form that `read_pairs` takes, the chosen reply. Only the last
     reply of a conversation is learned; what comes before it is the prompt.
-
-    Args:
-        entries: records in any of these forms.
-        tally: counts what is read and dropped.
-        on_error: "raise" stops at the first bad record; "skip" leaves it out and counts it.
-        form: what the columns are; None where their names say it.
-        accept: raises `BadRecord` for a prompt that cannot be used.
     """
     names = ("demonstration", "demonstrations")
     read = functools.partial(normalize.demonstration_of, form)
@@ -305,11 +294,7 @@ def _checked(
 def read_prompts(path: str | os.PathLike[str]) -> list[tuple[dict[str, object], list[Message]]]:
     """Reads what is to be answered: `prompt` as text or messages, or `messages`.
 
-    Args:
-        path: any source that `read_entries` takes.
-
-    Returns:
-        Every record as it stands, and its prompt's messages, which end with a user's turn.
+    Gives every record as it stands, and its prompt's messages, which end with a user's turn.
     """
     prompts = []
     for where, value in read_entries(path):

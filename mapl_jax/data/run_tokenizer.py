@@ -17,7 +17,6 @@ def make_tokenizer(
     """The tokenizer of a run: the one named, the model's, or one trained on the training samples.
 
     Args:
-        model_path: folder or hub name of the model that the run starts from; empty for none.
         split: the training samples; never the held-out ones.
         folder: where the run keeps it; read back if it is there already.
     """

@@ -98,9 +98,7 @@ def base(gamma: float, better: int = 0, worse: int = 1) -> Comparison:
 def base_comparisons(pair: Pair, *, best_only: bool = False) -> list[Comparison]:
     """What a pair or a list says itself: which response is better than which, and what is equal.
 
-    Args:
-        pair: of two responses or more.
-        best_only: of a list, compare only those that no other is better than with the rest.
+    With `best_only`, of a list those that no other is better than are compared with the rest alone.
     """
     over, tied = pair.get("over", [(0, 1)]), pair.get("tied", [])
     if best_only:
@@ -171,11 +169,7 @@ def is_sample(record: object) -> bool:
 
 
 def read_samples(path: str | os.PathLike[str]) -> list[Sample]:
-    """Reads synthesized samples and checks every one against the schema.
-
-    Args:
-        path: any source that `read_entries` takes.
-    """
+    """Reads synthesized samples of any source and checks every one against the schema."""
     return list(iter_samples(read_entries(path)))
 
 

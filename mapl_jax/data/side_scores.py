@@ -32,11 +32,7 @@ _BAD = re.compile(r"harm|toxic|loss|perplex|rank|model|confidence", re.IGNORECAS
 def contradicted(record: Mapping[str, object]) -> Iterator[tuple[str, bool]]:
     """For every two columns that score both sides, or a margin: whether the worse side wins.
 
-    Args:
-        record: in any form, as it stands.
-
-    Yields:
-        What was compared, in words, and whether it says the opposite of the sides.
+    Yields what was compared, in words, and whether it says the opposite of the sides.
     """
     some = (x for x in record.values() if isinstance(x, list))
     replies = {1, *(len(x) for x in some if all(isinstance(part, str | list) for part in x))}
@@ -54,9 +50,7 @@ def contradicted(record: Mapping[str, object]) -> Iterator[tuple[str, bool]]:
 def described(compared: Counter[str], opposite: Counter[str]) -> list[str]:
     """One line on how many records contradict themselves; none where none does.
 
-    Args:
-        compared: records by what is compared in them.
-        opposite: those of them that say the opposite.
+    Records are counted by what is compared in them, and those of them that say the opposite.
     """
     if not opposite:
         return []

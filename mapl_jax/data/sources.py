@@ -59,12 +59,9 @@ def local_names(*sources: Source) -> list[str]:
 
 
 def as_file(data: Source, folder: Path, name: str) -> str:
-    """The path or name of data; what is in memory is written first, named by its content.
+    """The path or name of data; what is in memory is written first, into a file of a folder.
 
-    Args:
-        data: where data lies, or records in memory.
-        folder: folder of the file that is written.
-        name: beginning of its name.
+    The file is called by a name and its content.
     """
     if isinstance(data, str | os.PathLike):
         return os.fspath(data)

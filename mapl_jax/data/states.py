@@ -27,12 +27,7 @@ class States:
     def __init__(
         self, folders: Sequence[Path], tries: Sequence[UInt64[np.ndarray, "n"]], dtype: DTypeLike
     ):
-        """Finds what is kept.
-
-        Args:
-            folders: what `write` made.
-            tries: keys of the tokens of each trie, all of which are kept.
-        """
+        """Finds what `write` kept in folders for tokens of tries, which have all of their keys."""
         self._files = [folder / STATES for folder in folders]
         keys = [open_memmap(folder / KEYS, mode="r") for folder in folders]
         self._starts = np.cumsum([0, *map(len, keys)])

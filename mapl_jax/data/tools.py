@@ -16,10 +16,6 @@ NAMES = ("name", "tool_call_id")
 def fields_of(item: Mapping[str, object], part: str) -> dict[str, object]:
     """What a message says of tools, as templates read it: `tools`, `tool_calls`, the tool's name.
 
-    Args:
-        item: the message, with a role and a content.
-        part: what errors call it.
-
     Raises:
         BadRecord: its tools or calls are in no form that is known.
     """

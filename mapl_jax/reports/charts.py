@@ -133,9 +133,7 @@ class Plot:
 
         Args:
             x_ticks: places and texts (lines parted by newlines); otherwise round numbers.
-            y_ticks: places; otherwise round numbers.
             legend: classes of marks and their texts, above the axes.
-            height: of the drawing, in units of `WIDTH`.
         """
         self.x, self.y, self.height = x, y, height
         self.parts: list[str] = []

@@ -114,12 +114,8 @@ def _texts(
 ) -> Iterator[tuple[str, str]]:
     """Full names of fields and their values as a command line has them.
 
-    Args:
-        values: field or section -> its value.
-        where: the place of the values, for messages.
-        left: an item for each value that may follow; by aliases, a small file of YAML holds more
-            than any memory does.
-        section: their section, with a point at its end.
+    `left` has an item for each value that may follow: by aliases, a small file of YAML holds more
+    than any memory does.
     """
     for key, value in values.items():
         name = f"{section}{key}"

@@ -71,8 +71,7 @@ def _module(path: Path) -> Any:
 def file_of(name: str) -> Path:
     """The file of a config, whether it is there or not; a preset after a colon is left out.
 
-    Args:
-        name: the path of a file, else `NAME` or `configs/NAME.py` of those of the package.
+    A name is the path of a file, else `NAME` or `configs/NAME.py` of those of the package.
     """
     file = local(name.partition(":")[0])
     stem = file.as_posix().removeprefix("configs/").removesuffix(".py")

@@ -173,12 +173,7 @@ class Progress:
         self._bar: tqdm.tqdm | None = None
 
     def show(self, done: int, total: int, note: str = "") -> None:
-        """Shows how far it is, if that is due.
-
-        Args:
-            total: how many there are; 0 if that is not known.
-            note: what else is known, such as a loss.
-        """
+        """Shows how far it is, and a note, if that is due; a total of 0 is not known."""
         now = time.perf_counter()
         self._now = (done, total, note)
         self._first = self._first or (done, now)

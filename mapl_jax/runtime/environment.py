@@ -51,11 +51,7 @@ def _variable_of(trace: TracebackType | None) -> str | None:
 
 
 def check_flags() -> None:
-    """Makes sure that XLA takes the flags in XLA_FLAGS, which it would end the process over.
-
-    Raises:
-        UserError: it does not.
-    """
+    """Refuses flags in XLA_FLAGS that XLA does not take, over which it would end the process."""
     if said := _refused(os.environ.get("XLA_FLAGS", "")):
         raise UserError(f"XLA does not take XLA_FLAGS: {said}; change the variable, or unset it")
 

@@ -171,7 +171,6 @@ def parse_json(
     """A small JSON value, bounded in size and depth, of text and numbers that can be written again.
 
     Args:
-        text: of it.
         pairs: makes an object of its fields and their values; a dict if there is none.
 
     Raises:

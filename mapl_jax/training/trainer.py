@@ -224,8 +224,7 @@ def of_run(
 ) -> Trainer:
     """The trainer of a run; with LoRA its state holds adapters and head, the base lies beside it.
 
-    Args:
-        tokenizer: of the run, for the unused places of rows.
+    The tokenizer fills the unused places of rows.
     """
     return make_trainer(
         model,
