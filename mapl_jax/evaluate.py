@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
-from jax.sharding import Mesh
 
 from mapl_jax.data import trie_set
 from mapl_jax.data.messages import Prompt, as_messages, as_text
@@ -63,7 +62,7 @@ class Evaluation:
     counts: dict[str, object]
 
     def __repr__(self) -> str:
-        return preferences.table(None, self.summary)
+        return "\n\n".join(map(str, preferences.tables(None, self.summary)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -161,7 +160,7 @@ def evaluate_model(
         split = beside_training(split, trained.run, trained.config)
         tries = trie_set.encode_split(split, trained.tokenizer, settings, cache)
         say_each(trie_set.flaws(tries.counts))
-        scored = _score(trained, against, tries, trained.mesh, rows_per_batch, compute_in(dtype))
+        scored = _score(trained, against, tries, rows_per_batch, compute_in(dtype))
     summary = preferences.summarize(scored, seed=seed, resamples=resamples)
     return Evaluation(summary, scored, {**split.counts, "encoding": tries.counts})
 
@@ -181,16 +180,14 @@ def _score(
     trained: Trained,
     against: implicit.Reference | None,
     tries: trie_set.TrieSet,
-    mesh: Mesh,
     rows_per_batch: int,
     compute: Compute,
 ) -> preferences.Scored:
     """Every comparison with the rewards of a reward model, or a policy's against its reference."""
-    if against is None:
-        score = judging.comparisons
-    else:
-        score = functools.partial(implicit.comparisons, against=against)
-    return score(trained, tries, mesh, rows_per_batch=rows_per_batch, compute=compute)
+    score = (
+        functools.partial(implicit.comparisons, against=against) if against else judging.comparisons
+    )
+    return score(trained, tries, rows_per_batch=rows_per_batch, compute=compute)
 
 
 @checked(Settings)
@@ -238,7 +235,6 @@ def score(
         reward_model,
         [messages],
         [texts],
-        reward_model.mesh,
         rows_per_batch=rows_per_batch,
         compute=compute_in(dtype),
     )
@@ -297,9 +293,9 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         tries = trie_set.encode_split(split, trained.tokenizer, settings, cache)
         say(trie_set.describe(str(config.data), tries))
         say_each([str(against)] if against else [])
-        scored = _score(trained, against, tries, mesh, config.rows_per_batch, config.compute)
+        scored = _score(trained, against, tries, config.rows_per_batch, config.compute)
         if jax.process_index() == 0:
-            _report(config, arguments, trained, against, split, tries.counts, scored, mesh)
+            _report(config, arguments, trained, against, split, tries.counts, scored)
 
 
 def _report(
@@ -310,13 +306,12 @@ def _report(
     split: Split,
     encoding: Mapping[str, int],
     scored: preferences.Scored,
-    mesh: Mesh,
 ) -> None:
     """Prints the table, and writes what is asked for."""
     output = config.output or arguments.workdir
     summary = preferences.summarize(scored, seed=config.seed, resamples=config.resamples)
     say()
-    result(preferences.table(None, summary))
+    result(Evaluation(summary, scored, {}))
     if config.scores:
         preferences.write_scores(Path(config.scores), scored)
         say("", f"scores: {config.scores}")
@@ -348,7 +343,7 @@ def _report(
             after=summary,
             scored_before=None,
             scored_after=scored,
-            device=f"{mesh.size} x {jax.devices()[0].device_kind}",
+            device=f"{trained.mesh.size} x {jax.devices()[0].device_kind}",
             samples=split.samples(),
         )
     say("", f"report: {shown(RunFolder(output).report)}")

@@ -149,7 +149,6 @@ def write(options: Flags, trained: Trained, data: Source, flag: str = "--") -> f
             output,
             trained,
             rows(trained, data, cache),
-            trained.mesh,
             card=card_of(trained, adapter=options.adapter),
             dtype=options.dtype,
             adapter=options.adapter,

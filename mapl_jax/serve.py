@@ -34,7 +34,6 @@ def main(arguments: cli.Arguments[ServeSettings]) -> None:
         longest = rewards.encoding(trained, options.max_length).max_length
         scorer = rewards.Scorer(
             trained,
-            mesh,
             max_length=longest,
             rows_per_batch=options.rows_per_batch,
             compute=compute_in(options.dtype),

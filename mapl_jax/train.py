@@ -139,7 +139,7 @@ def run(config: Config, folder: RunFolder, command: str, preemption: Preemption)
     facts = {"command": command, **run_trainer.facts(plan), **data.counts}
     facts |= {"device": run_trainer.device, "seconds": time.perf_counter() - began, **trained.ended}
     finish(folder, config, facts, objective.kind, data.test_samples.samples)
-    write_model(folder.model, trained, data.test, mesh, card=card_of(trained))
+    write_model(folder.model, trained, data.test, card=card_of(trained))
     say(f"model: {shown(folder.model)}", f"done in {duration(time.perf_counter() - began)}")
     fit.callbacks.end(folder, trained.step)
     return trained

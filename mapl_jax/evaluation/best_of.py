@@ -9,7 +9,7 @@ from math import comb
 
 import numpy as np
 
-from mapl_jax.runtime.console import text_table
+from mapl_jax.runtime.console import Table
 
 
 def chances(right: Sequence[bool], n: int) -> float:
@@ -52,4 +52,4 @@ def table(rows: dict[int, tuple[float, ...]]) -> str:
     names = ("one, on average", "the reward model's choice", "the best")
     header = names if len(rows[1]) == len(names) else (names[0], names[2])
     cells = [[str(n), *(f"{value:.1%}" for value in values)] for n, values in rows.items()]
-    return text_table([["prompt, strict, by number of responses", *header], *cells], [])
+    return str(Table([["prompt, strict, by number of responses", *header], *cells]))

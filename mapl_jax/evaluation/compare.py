@@ -16,7 +16,7 @@ from mapl_jax.evaluation.preferences import percent
 from mapl_jax.evaluation.statistics import Summary, with_interval
 from mapl_jax.losses import LEVELS
 from mapl_jax.runtime import storage
-from mapl_jax.runtime.console import text_table
+from mapl_jax.runtime.console import Table
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_object
 from mapl_jax.runtime.paths import is_address, local
@@ -154,12 +154,7 @@ def _names(folders: Sequence[str]) -> list[str]:
 # The table.
 
 
-def table(comparison: Comparison) -> str:
-    """The table as text, with its footnotes."""
-    return text_table(table_cells(comparison), footnotes(comparison))
-
-
-def table_cells(comparison: Comparison) -> list[list[str]]:
+def table(comparison: Comparison) -> Table:
     """Numbers of all runs, and differences of all others to the first."""
     first, *others = comparison.runs
     head = ["", *(run.name for run in comparison.runs)]
@@ -180,7 +175,7 @@ def table_cells(comparison: Comparison) -> list[list[str]]:
         cells.append([title, *texts])
     if any(run.answers for run in comparison.runs):
         cells.append(_kept_row(comparison))
-    return cells
+    return Table(cells, _footnotes(comparison))
 
 
 def _rows(first: Run) -> list[tuple[str, str, Key | None, bool]]:
@@ -218,7 +213,7 @@ def difference_text(difference: Difference | None, is_share: bool) -> str:
     return f"{value} [{low}, {high}]{'' if difference.paired else ' *'}"
 
 
-def footnotes(comparison: Comparison) -> list[str]:
+def _footnotes(comparison: Comparison) -> list[str]:
     """What the table does not say itself."""
     lines = [
         "Differences of shares are in points; intervals are of the bootstrap over held-out samples."

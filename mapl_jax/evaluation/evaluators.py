@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from mapl_jax.data.loader import Batches
 from mapl_jax.evaluation import likelihood, preferences
 from mapl_jax.evaluation.statistics import Summary
+from mapl_jax.runtime.console import Table
 from mapl_jax.training.objective import Kind
 from mapl_jax.training.scoring import LeafFunction
 
@@ -22,33 +23,24 @@ class Evaluator(Generic[S]):
     before (None without one) and after training.
     """
 
-    kind: Kind
-    footnotes: tuple[str, ...]
     score: Callable[[LeafFunction, Batches, Collection[str]], S]
     summarize: Callable[..., Summary]
-    table: Callable[[Summary | None, Summary], str]
-    table_cells: Callable[[Summary | None, Summary], list[list[str]]]
+    tables: Callable[[Summary | None, Summary], list[Table]]
     write: Callable[[str | os.PathLike[str], S], None]
     read: Callable[[str | os.PathLike[str]], S]
 
 
 PREFERENCES = Evaluator(
-    "comparisons",
-    preferences.FOOTNOTES,
     preferences.score_comparisons,
     preferences.summarize,
-    preferences.table,
-    preferences.table_cells,
+    preferences.tables,
     preferences.write_scores,
     preferences.read_scores,
 )
 LIKELIHOOD = Evaluator(
-    "demonstrations",
-    likelihood.FOOTNOTES,
     likelihood.score_responses,
     likelihood.summarize,
-    likelihood.table,
-    likelihood.table_cells,
+    likelihood.tables,
     likelihood.write_scores,
     likelihood.read_scores,
 )

@@ -18,7 +18,7 @@ from mapl_jax.data.samples import Constraint, Sample
 from mapl_jax.evaluation import statistics
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.evaluation.thinking import without_thinking
-from mapl_jax.runtime.console import counted, text_table
+from mapl_jax.runtime.console import Table, counted
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_lines, write_lines
 
@@ -134,13 +134,8 @@ def _shares(
     return shares
 
 
-def table(summary: Summary) -> str:
-    """A summary as a text table."""
-    return text_table(table_cells(summary), FOOTNOTES)
-
-
-def table_cells(summary: Summary) -> list[list[str]]:
-    """The header and the rows of the table, cell by cell."""
+def table(summary: Summary) -> Table:
+    """A summary as a table."""
     rows = [["kept", "of", "before", "after", "difference [95 % interval]"]]
     for kind in ("prompt", "instruction"):
         parts = [(f"{kind}s", summary)]
@@ -154,4 +149,4 @@ def table_cells(summary: Summary) -> list[list[str]]:
                 part, f"{kind}_difference", "+.1f", scale=100, unit=" %"
             )
             rows.append([name, str(part[f"{kind}s"]), *sides, difference])
-    return rows
+    return Table(rows, FOOTNOTES)

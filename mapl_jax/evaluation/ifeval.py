@@ -18,7 +18,7 @@ from mapl_jax.evaluation.ifeval_files import Task
 from mapl_jax.evaluation.sampler import SamplerSettings
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.runtime import outputs
-from mapl_jax.runtime.console import text_table
+from mapl_jax.runtime.console import Table
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import write_lines
 from mapl_jax.runtime.settings import setting
@@ -166,7 +166,7 @@ def table(summary: Summary) -> str:
     cells = [["instructions of a prompt", "prompts", *map(_title, FIELDS)]]
     for count, part in summary["by_count"].items():
         cells.append([count, str(part["prompts"]), *(cell(part, field) for field in FIELDS)])
-    return "\n".join([*lines, "", text_table(cells, [])])
+    return "\n".join([*lines, "", str(Table(cells))])
 
 
 def choice_table(summaries: Mapping[str, Summary]) -> str:
@@ -180,7 +180,7 @@ def choice_table(summaries: Mapping[str, Summary]) -> str:
         parts = [summary["by_count"][count] for summary in summaries.values()]
         by_count.append([count, str(part["prompts"]), *(cell(x, FIELDS[0]) for x in parts)])
     count = f"{first['prompts']} prompts, {first['instructions']} instructions"
-    return "\n".join([count, "", text_table(cells, []), "", text_table(by_count, [])])
+    return "\n".join([count, "", str(Table(cells)), "", str(Table(by_count))])
 
 
 def _title(field: str) -> str:

@@ -4,8 +4,6 @@ import dataclasses
 import os
 from pathlib import Path
 
-from jax.sharding import Mesh
-
 from mapl_jax.data.tokenization import check_tokens
 from mapl_jax.data.trie_set import TrieSet
 from mapl_jax.evaluation.preferences import Scored, score_comparisons
@@ -81,7 +79,6 @@ def reference_of(policy: Trained, named: str = "", beta: float = 0.0) -> Referen
 def comparisons(
     policy: Trained,
     tries: TrieSet,
-    mesh: Mesh,
     *,
     against: Reference,
     rows_per_batch: int,
@@ -90,15 +87,15 @@ def comparisons(
     """Every comparison of a set of tries, with the implicit rewards of a policy.
 
     What the reference says of the tries is kept in its cache. How the models lie over devices the
-    mesh decides.
+    mesh of the policy decides.
     """
     run = trainer.make_trainer(
         policy.model,
         against.objective,
-        mesh,
+        policy.mesh,
         settings=OptimizerSettings(),
         steps=1,
-        compute=dataclasses.replace(compute, spread=sharding.spread(mesh)),
+        compute=dataclasses.replace(compute, spread=sharding.spread(policy.mesh)),
         pad_token=policy.tokenizer.pad_token_id or 0,
     )
     (logps,) = reference.reference_logps(

@@ -123,7 +123,6 @@ def judge_of(
     return functools.partial(
         rewards,
         reward_model,
-        mesh=mesh or reward_model.mesh,
         rows_per_batch=rows_per_batch,
         compute=compute,
         max_length=max_length,

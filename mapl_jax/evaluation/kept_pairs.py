@@ -11,7 +11,7 @@ import numpy as np
 from mapl_jax.evaluation import statistics
 from mapl_jax.evaluation.ifeval import Followed, cell
 from mapl_jax.evaluation.statistics import Summary
-from mapl_jax.runtime.console import text_table
+from mapl_jax.runtime.console import Table
 
 # Two answers are about as long where the shorter has at least this share of the longer's words.
 ALIKE = 0.8
@@ -68,7 +68,7 @@ def table(summary: dict[str, Summary]) -> str:
     notes = [
         f"about as long: the shorter answer has at least {ALIKE:.0%} of the longer one's words."
     ]
-    return text_table(cells, notes)
+    return str(Table(cells, notes))
 
 
 def _pairs(

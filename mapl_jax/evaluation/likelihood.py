@@ -11,7 +11,7 @@ from mapl_jax import token_losses
 from mapl_jax.data.loader import Batches
 from mapl_jax.evaluation import statistics
 from mapl_jax.evaluation.statistics import Summary
-from mapl_jax.runtime.console import text_table
+from mapl_jax.runtime.console import Table
 from mapl_jax.runtime.files import read_lines, write_lines
 from mapl_jax.training.scoring import LeafFunction, leaf_numbers
 
@@ -72,13 +72,8 @@ def _scored(rows: Iterable[tuple[str, float, int]]) -> Scored:
     return Scored(list(names), np.asarray(logp, np.float64), np.asarray(tokens, np.int64))
 
 
-def table(before: Summary | None, after: Summary) -> str:
-    """Summaries as a text table; without `before`, its column is left out."""
-    return text_table(table_cells(before, after), FOOTNOTES)
-
-
-def table_cells(before: Summary | None, after: Summary) -> list[list[str]]:
-    """The header and the row of the table, cell by cell."""
+def tables(before: Summary | None, after: Summary) -> list[Table]:
+    """Summaries as a table; without `before`, its column is left out."""
     interval = "perplexity_low" in after
     name = "perplexity" if before is None else "after"
     columns = [
@@ -91,7 +86,7 @@ def table_cells(before: Summary | None, after: Summary) -> list[list[str]]:
             statistics.with_interval(after, "perplexity", ".2f"),
         ),
     ]
-    return [list(row) for row in zip(*columns, strict=True)]
+    return [Table(list(zip(*columns, strict=True)), FOOTNOTES)]
 
 
 def _check_finite(scored: Scored) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mapl_jax.evaluation import statistics
-from mapl_jax.runtime.console import text_table
+from mapl_jax.runtime.console import Table
 
 Term = tuple[int, int, int, float]  # prompt, response, sign, reward
 Summary = dict[str, dict[str, float]]
@@ -160,13 +160,8 @@ def _of_subset(lists: Sequence[Ranked]) -> dict[str, np.ndarray]:
     return columns
 
 
-def table(summary: Summary) -> str:
-    """A summary as a text table."""
-    return text_table(table_cells(summary), FOOTNOTES)
-
-
-def table_cells(summary: Summary) -> list[list[str]]:
-    """The header and the rows of `table`, cell by cell."""
+def table(summary: Summary) -> Table:
+    """A summary as a table, a subset a row."""
     has_ties = any("ties_score" in one for one in summary.values())
     names = ["best_first", *(["ties_score"] if has_ties else []), "score"]
     if not has_ties and MEAN not in summary:
@@ -181,7 +176,7 @@ def table_cells(summary: Summary) -> list[list[str]]:
         ]
         for name, one in summary.items()
     ]
-    return [header, *cells]
+    return Table([header, *cells], FOOTNOTES)
 
 
 def _cell(

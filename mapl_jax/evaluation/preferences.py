@@ -21,7 +21,7 @@ from mapl_jax.evaluation.listwise import Term
 from mapl_jax.evaluation.statistics import Summary
 from mapl_jax.losses import ALL_LEVELS, LEVELS, NEUTRAL
 from mapl_jax.runtime import outputs
-from mapl_jax.runtime.console import text_table
+from mapl_jax.runtime.console import Table
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_lines, write_lines
 from mapl_jax.training.scoring import LeafFunction, leaf_numbers
@@ -233,20 +233,14 @@ def _scored(rows: Iterable[tuple[object, ...]]) -> Scored:
     )
 
 
-def table(before: Summary | None, after: Summary) -> str:
-    """Summaries as a text table of at most 100 columns; None leaves out what was before."""
-    levels = text_table(table_cells(before, after), FOOTNOTES)
-    return f"{levels}\n\n{listwise.table(after['lists'])}" if "lists" in after else levels
-
-
 FOOTNOTES = (
     "Chance is 50 %; a tie counts as wrong.",
     "prefer longer: accuracy of always preferring the longer text, a tie as half; - where all tie.",
 )
 
 
-def table_cells(before: Summary | None, after: Summary) -> list[list[str]]:
-    """The header and the rows of `table`, cell by cell."""
+def tables(before: Summary | None, after: Summary) -> list[Table]:
+    """Summaries by level, in at most 100 columns (None: without those before), and of lists."""
     has_interval = any(f"{level}_accuracy_low" in after for level in LEVELS)
     accuracy = "accuracy" if before is None else "after"
     header = [
@@ -281,7 +275,8 @@ def table_cells(before: Summary | None, after: Summary) -> list[list[str]]:
         blank = ["-"] * (len(header) - 3)
         size = f"±{after['neutral_margin']:.3f}"
         cells.append(["neutral", str(after["neutral_count"]), *blank, size])
-    return cells
+    lists = [listwise.table(after["lists"])] if "lists" in after else []
+    return [Table(cells, FOOTNOTES), *lists]
 
 
 def percent(value: float) -> str:

@@ -43,20 +43,19 @@ class Scorer:
     def __init__(
         self,
         trained: Trained,
-        mesh: Mesh,
         *,
         max_length: int,
         rows_per_batch: int = 1,
         compute: Compute = Compute(),
     ):
         """Prepares; compiles nothing. Rows are made a multiple of the mesh's data parts."""
-        parts = sharding.data_parts(mesh)
+        parts = sharding.data_parts(trained.mesh)
         self.rows = -(-max(rows_per_batch, 1) // parts) * parts
         # The length of a row grows with what there is to score, up to that of the longest text.
         doublings = max(0, (max_length - 1).bit_length() - (SHORTEST - 1).bit_length())
         self.lengths = [SHORTEST << i for i in range(doublings + 1)]
-        self._trained, self._mesh = trained, mesh
-        self._score = restore.scorer(trained.model, mesh, ScoreHead(), compute)
+        self._trained, self._mesh = trained, trained.mesh
+        self._score = restore.scorer(trained.model, trained.mesh, ScoreHead(), compute)
         self._pad = trained.tokenizer.pad_token_id or 0
 
     @property
@@ -131,7 +130,6 @@ def rewards(
     trained: Trained,
     conversations: Sequence[Sequence[Message]],
     responses: Sequence[Sequence[str]],
-    mesh: Mesh,
     *,
     rows_per_batch: int,
     compute: Compute = Compute(),
@@ -153,9 +151,7 @@ def rewards(
         return f"prompt {leaves[place][0] + 1}"
 
     paths = encode_texts(trained, texts, longest, names)
-    scorer = Scorer(
-        trained, mesh, max_length=longest, rows_per_batch=rows_per_batch, compute=compute
-    )
+    scorer = Scorer(trained, max_length=longest, rows_per_batch=rows_per_batch, compute=compute)
     given = iter(finite(scorer(paths, progress=True), names))
     return [[next(given) for _ in group] for group in responses]
 
@@ -215,16 +211,14 @@ def encoding(
 def comparisons(
     trained: Trained,
     tries: trie_set.TrieSet,
-    mesh: Mesh,
     *,
     rows_per_batch: int,
     compute: Compute = Compute(),
 ) -> preferences.Scored:
     """Every comparison of a set of tries, with the rewards that a model gives; see `rewards`."""
+    mesh, pad_token = trained.mesh, trained.tokenizer.pad_token_id or 0
     score = restore.scorer(trained.model, mesh, ScoreHead(), compute)
-    batches = scoring.held_out(
-        tries, mesh, rows_per_batch=rows_per_batch, pad_token=trained.tokenizer.pad_token_id or 0
-    )
+    batches = scoring.held_out(tries, mesh, rows_per_batch=rows_per_batch, pad_token=pad_token)
     return score_comparisons(
         lambda batch: score(trained.params, sharding.to_device(batch, mesh)), batches, ()
     )

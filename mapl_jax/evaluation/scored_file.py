@@ -70,7 +70,6 @@ def score(config: ScoreSettings) -> None:
     paths = rewards.encode_texts(trained, texts, longest, names)
     scorer = rewards.Scorer(
         trained,
-        mesh,
         max_length=longest,
         rows_per_batch=config.rows_per_batch,
         compute=config.compute,

@@ -30,7 +30,7 @@ def compare_runs(
     target = check_file(output, page, folders)
     comparison = compare.compare(folders, seed=seed, resamples=resamples)
     write(target, comparison)
-    return compare.table(comparison)
+    return str(compare.table(comparison))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +50,7 @@ def write(path: str | os.PathLike[str], comparison: Comparison) -> None:
         title=" / ".join(run.name for run in comparison.runs),
         first=first.name,
         others=[run.name for run in others],
-        cells=compare.table_cells(comparison),
-        footnotes=compare.footnotes(comparison),
+        table=compare.table(comparison),
         differences=_by_level(comparison),
         disagreements=_disagreements(comparison),
         curves=curves_of_runs(

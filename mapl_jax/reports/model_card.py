@@ -45,9 +45,9 @@ def write(
     evaluations = summary.get("eval", {})
     results, footnotes = "", ""
     if evaluations.get("after"):
-        tables = evaluator_of(kind_of(evaluations["after"]))
-        results = _table(tables.table_cells(evaluations.get("before"), evaluations["after"]))
-        footnotes = "\n".join(tables.footnotes)
+        evaluator = evaluator_of(kind_of(evaluations["after"]))
+        first, *_ = evaluator.tables(evaluations.get("before"), evaluations["after"])
+        results, footnotes = _table(first.cells), "\n".join(first.footnotes)
     template = importlib.resources.files("mapl_jax.reports") / "templates" / "model_card.md"
     card = ModelCard.from_template(
         _data(base, config, adapter, policy, evaluations),

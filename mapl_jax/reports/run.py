@@ -13,7 +13,7 @@ import jax
 
 from mapl_jax.data import trie_set
 from mapl_jax.data.samples import Sample
-from mapl_jax.evaluation import evaluator_of, following, likelihood, listwise, preferences, stored
+from mapl_jax.evaluation import evaluator_of, following, likelihood, preferences, stored
 from mapl_jax.evaluation.evaluators import kind_of
 from mapl_jax.evaluation.preferences import percent
 from mapl_jax.evaluation.statistics import Summary
@@ -117,14 +117,6 @@ class Tile:
     lines: Sequence[str]
 
 
-@dataclasses.dataclass(frozen=True)
-class Kept:
-    """A table and its footnotes: of instructions kept in own responses, or of lists."""
-
-    cells: Sequence[Sequence[str]]
-    footnotes: Sequence[str]
-
-
 def write_report(
     path: str | os.PathLike[str],
     *,
@@ -151,20 +143,16 @@ def write_report(
         links: names and places, from the page, of what belongs to it.
     """
     compares = "perplexity" not in after
-    tables = evaluator_of("comparisons" if compares else "demonstrations")
-    kept = None
-    if answers:
-        cells = following.table_cells(summary["eval"]["generation"])
-        kept = Kept(cells, following.FOOTNOTES)
+    table, *lists = evaluator_of("comparisons" if compares else "demonstrations").tables(
+        before, after
+    )
     values: dict[str, object] = {
         "curves": curves(metrics, before, after),
-        **dict.fromkeys(("accuracy", "families", "lists", "margins", "length", "lengths"), ()),
+        **dict.fromkeys(("accuracy", "families", "margins", "length", "lengths"), ()),
         **dict.fromkeys(("calibration", "mistakes", "unlikely"), ()),
     }
     if compares:
         values |= {"accuracy": _accuracy(before, after), "families": by_family(after, summary)}
-        if lists := after.get("lists"):
-            values["lists"] = Kept(listwise.table_cells(lists), listwise.FOOTNOTES)
     if isinstance(scored_after, preferences.Scored):
         assert not isinstance(scored_before, likelihood.Scored)
         values["margins"] = figures.margins(scored_before, scored_after)
@@ -182,10 +170,10 @@ def write_report(
         facts=_facts(summary, device),
         tiles=_tiles(before, after, summary),
         warnings=findings.warnings(summary, after, metrics),
-        cells=tables.table_cells(before, after),
-        footnotes=tables.footnotes,
+        table=table,
+        lists=lists[0] if lists else (),
         rules=mistakes.RULES,
-        kept=kept,
+        kept=following.table(summary["eval"]["generation"]) if answers else None,
         answers=list(zip(*answers, strict=True)),
         counts=_counts(summary),
         command=command,
@@ -335,7 +323,7 @@ def finish(
         links=LINKS,
     )
     say()
-    say(evaluator.table(sides["before"], sides["after"]))
+    say("\n\n".join(map(str, evaluator.tables(sides["before"], sides["after"]))))
     if answered:
         say()
         say(following.table(sides["generation"]))

@@ -8,7 +8,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 with warnings.catch_warnings():
     # Libraries import this one, which warns in a notebook without ipywidgets (tqdm 4.67).
@@ -20,19 +20,24 @@ from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.paths import OBEYED
 
 
-def text_table(cells: Sequence[Sequence[str]], footnotes: Sequence[str]) -> str:
-    """A table with its first column to the left and all others to the right."""
-    header, *rows = cells
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in (header, *rows)
-    ]
-    rule = "-" * max(map(len, lines))
-    return "\n".join([lines[0], rule, *lines[1:], rule, *footnotes])
+class Table(NamedTuple):
+    """Rows of cells, the first of which is the header, and what is said below them."""
+
+    cells: Sequence[Sequence[str]]
+    footnotes: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        """As text, with the first column to the left and all others to the right."""
+        widths = [max(map(len, column)) for column in zip(*self.cells, strict=True)]
+        lines = [
+            "  ".join(
+                cell.rjust(width) if i else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in self.cells
+        ]
+        rule = "-" * max(map(len, lines))
+        return "\n".join([lines[0], rule, *lines[1:], rule, *self.footnotes])
 
 
 _OBEYED = re.compile(rf"(?![\t\n])[{OBEYED}]")

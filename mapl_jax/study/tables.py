@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from mapl_jax.losses import LEVELS
-from mapl_jax.runtime.console import text_table
+from mapl_jax.runtime.console import Table
 from mapl_jax.study.measures import Estimate, Measure
 
 # What the text table and the drawing show; the page has all.
@@ -50,7 +50,7 @@ class Part:
 def text(part: Part) -> str:
     """The main measures of all arms: mean over seeds with the 95 % interval."""
     head, *rows = main_table(part)
-    return text_table([[part.title, *head[1:]], *rows], [part.says, *NOTES])
+    return str(Table([[part.title, *head[1:]], *rows], [part.says, *NOTES]))
 
 
 def conclusions(part: Part) -> list[str]:

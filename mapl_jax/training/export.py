@@ -45,7 +45,6 @@ def write_model(
     folder: Path,
     result: Trained,
     tries: TrieSet,
-    mesh: Mesh,
     *,
     card: str,
     dtype: str = "float32",
@@ -63,6 +62,7 @@ def write_model(
     result = dataclasses.replace(
         result, model=dataclasses.replace(result.model, eos_tokens=tuple(ends))
     )
+    mesh = result.mesh
     expected = _numbers(result.model, result.params, tries, mesh, tokenizer)
     with outputs.replacing(local(folder), outputs.named) as part:
         if adapter:

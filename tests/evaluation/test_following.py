@@ -59,7 +59,7 @@ def test_shares_and_their_differences():
     assert summary["prompt_difference_low"] <= 1 / 2 <= summary["prompt_difference_high"]
     assert summary["by_count"]["1"]["prompt_difference"] == 0
     assert summary["by_count"]["2"]["prompt_difference"] == 1
-    cells = {row[0]: row[1:] for row in following.table_cells(summary)}
+    cells = {row[0]: row[1:] for row in following.table(summary).cells}
     assert cells["prompts, with 2 instructions"][:3] == ["1", "0.0 %", "100.0 %"]
     assert cells["instructions"][3].startswith("+33.3 % [")
 

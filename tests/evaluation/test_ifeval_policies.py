@@ -158,7 +158,6 @@ def test_a_reward_model_chooses_among_samples(models, prompts, tmp_path, capsys)
         found,
         [[{"role": "user", "content": line["prompt"]}] for line in responses],
         [[line["response"]] for line in responses],
-        mesh,
         rows_per_batch=8,
     )
     for (value,), verdict in zip(alone, verdicts, strict=True):
@@ -180,7 +179,7 @@ def test_a_reward_is_that_of_the_model_on_the_text_alone(models, tokenizer):
     mesh = sharding.make_mesh({"data": -1, "fsdp": 1, "tensor": 1})
     found = restore.load(str(models / "reward"), mesh)
     prompt, texts = [{"role": "user", "content": "Why?"}], ["Sure.", "Well, sure.", "Sure.", ""]
-    ((*values,),) = rewards.rewards(found, [prompt], [texts], mesh, rows_per_batch=8)
+    ((*values,),) = rewards.rewards(found, [prompt], [texts], rows_per_batch=8)
     assert values[0] == values[2]
     paths = tokenization.encode_leaves(tokenizer, [(prompt, text) for text in texts])
     for path, value in zip(paths, values, strict=True):

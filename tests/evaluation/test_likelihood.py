@@ -51,7 +51,7 @@ def test_the_table_and_the_report_have_both_sides(tmp_path, two):
         likelihood.summarize(scored(logp), seed=0, resamples=10)
         for logp in ((-90.0, -90.0, -90.0), (-10.0, -60.0, -6.0))
     )
-    text = likelihood.table(before if two else None, after)
+    text = str(likelihood.tables(before if two else None, after)[0])
     assert ("perplexity before" in text) == two
     assert "10.00" in text
     path = tmp_path / "report.html"

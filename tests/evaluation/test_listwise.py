@@ -73,7 +73,7 @@ def test_subsets_stand_alone_and_their_mean_takes_ties_by_its_score():
     assert summary["Math"]["score"] == summary["Math"]["best_first"] == 0.5
     assert summary["Ties"]["score"] == pytest.approx(ties_score(ties))
     assert summary[listwise.MEAN]["score"] == pytest.approx((0.5 + ties_score(ties)) / 2)
-    shown = listwise.table(summary)
+    shown = str(listwise.table(summary))
     assert "50.0 %" in shown
     assert max(map(len, shown.splitlines())) <= 100
 
@@ -98,7 +98,7 @@ def test_lists_and_their_mean_have_intervals():
     assert ends == pytest.approx([0.345, 0.655], abs=0.05)
     width = [summary[name]["score_high"] - summary[name]["score_low"] for name in summary]
     assert width[2] < max(width[:2])  # a mean of two
-    shown = listwise.table(summary)
+    shown = str(listwise.table(summary))
     assert "50.0 % [" in shown
     assert max(map(len, shown.splitlines())) <= 100
 

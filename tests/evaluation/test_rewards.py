@@ -18,7 +18,6 @@ from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import ScoreHead
 from mapl_jax.runtime import cli
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.training.sharding import make_mesh
 
 from support import config_of, random_like, read_lines, write_lines
 
@@ -43,7 +42,7 @@ def found(folder):
 
 @pytest.fixture(scope="module")
 def scorer(found):
-    made = rewards.Scorer(found, found.mesh, max_length=512)
+    made = rewards.Scorer(found, max_length=512)
     made.warm_up()
     return made
 
@@ -76,7 +75,7 @@ def test_a_text_scores_the_same_alone_and_in_any_batch(scorer, paths):
 def test_the_size_of_a_batch_and_the_devices_change_nothing(scorer, folder, paths):
     expected = scorer(paths)
     found = mapl_jax.load_model(folder, {"data": 8, "fsdp": 1, "tensor": 1})
-    other = rewards.Scorer(found, make_mesh({"data": 8, "fsdp": 1, "tensor": 1}), max_length=512)
+    other = rewards.Scorer(found, max_length=512)
     assert (other.rows, scorer.rows) == (8, 4)
     np.testing.assert_allclose(other(paths), expected, atol=2e-5)
 
@@ -104,8 +103,8 @@ def test_how_much_is_cut_of_a_text_hangs_on_no_other(found):
     answers = [text(1, 4), text(2, 30)]
     few = {"rows_per_batch": 1, "max_length": 64}
     messages = [{"role": "user", "content": prompt}]
-    (together,) = rewards.rewards(found, [messages], [answers], found.mesh, **few)
-    alone = [rewards.rewards(found, [messages], [[x]], found.mesh, **few)[0][0] for x in answers]
+    (together,) = rewards.rewards(found, [messages], [answers], **few)
+    alone = [rewards.rewards(found, [messages], [[x]], **few)[0][0] for x in answers]
     np.testing.assert_allclose(together, alone, atol=2e-5)
     whole = mapl_jax.score(prompt, answers, found)
     assert abs(whole[0] - together[0]) > 1e-3, "something was cut"

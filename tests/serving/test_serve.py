@@ -64,7 +64,7 @@ def found(folders):
 
 @pytest.fixture(scope="module")
 def scorer(found):
-    made = rewards.Scorer(found, found.mesh, max_length=LIMIT)
+    made = rewards.Scorer(found, max_length=LIMIT)
     made.warm_up()
     return made
 
