@@ -2,3 +2,5 @@
 
 May import: nothing.
 """
+
+VERSION = "0.1.0"  # of the package, as setup.cfg has it too

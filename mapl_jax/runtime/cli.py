@@ -21,8 +21,8 @@ from typing import Any, Generic, TypeVar
 from absl import flags as absl_flags
 from ml_collections import ConfigDict, config_flags
 
-import mapl_jax
 from mapl_jax.runtime import (
+    VERSION,
     arguments,
     compiled,
     config,
@@ -255,7 +255,7 @@ def _versions() -> str:
     names = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers")
     installed = (f"{name} {importlib.metadata.version(name)}" for name in names)
     python = platform.python_version()
-    return ", ".join([f"mapl_jax {mapl_jax.__version__}", f"Python {python}", *installed])
+    return ", ".join([f"mapl_jax {VERSION}", f"Python {python}", *installed])
 
 
 def _print_help(command: _Command[Any]) -> None:

@@ -6,6 +6,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+from mapl_jax.runtime import VERSION
 from mapl_jax.runtime.files import parse_json
 
 _SHA = re.compile(r"[0-9a-f]{40}")
@@ -13,9 +14,7 @@ _SHA = re.compile(r"[0-9a-f]{40}")
 
 def stamp() -> dict[str, str]:
     """Version, commit (where it is known) and today's date (UTC), as pages and summaries say it."""
-    from mapl_jax import __version__
-
-    found = {"version": __version__}
+    found = {"version": VERSION}
     if sha := commit():
         found["commit"] = sha[:12]
     return found | {"date": datetime.datetime.now(datetime.UTC).date().isoformat()}

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import huggingface_hub
 from huggingface_hub import errors
 
-import mapl_jax
-from mapl_jax.runtime import files
+from mapl_jax.runtime import VERSION, files
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.storage import HUB_NAME
 
@@ -47,7 +46,7 @@ def push(folder: str | os.PathLike[str], name: str, *, private: bool = False) ->
         api.upload_folder(
             repo_id=name,
             folder_path=os.fspath(folder),
-            commit_message=f"Exported by mapl_jax {mapl_jax.__version__}",
+            commit_message=f"Exported by mapl_jax {VERSION}",
             ignore_patterns=[files.SEAL],
             delete_patterns=_REPLACED,
         )

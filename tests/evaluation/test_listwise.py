@@ -4,12 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
-from evaluation.test_preferences import scored
+from evaluation.test_preferences import scored, table
 from scipy.stats import kendalltau
 
 from mapl_jax.evaluation import listwise
 from mapl_jax.evaluation.listwise import Ranked, best_first, kendall_tau, ties_score
-from mapl_jax.evaluation.preferences import ranked, read_scores, summarize, table, write_scores
+from mapl_jax.evaluation.preferences import ranked, read_scores, summarize, write_scores
 
 
 def of_four(rewards, name="q", subset=""):

@@ -8,7 +8,12 @@ import time
 import numpy as np
 import pytest
 
-from mapl_jax.evaluation.preferences import Scored, read_scores, summarize, table, write_scores
+from mapl_jax.evaluation.preferences import Scored, read_scores, summarize, tables, write_scores
+
+
+def table(before, after):
+    """The tables as they are printed."""
+    return "\n\n".join(map(str, tables(before, after)))
 
 
 def scored(margins, *, level="base", ids=None, lengths=None, k=None, families=None, gamma=None):
