@@ -336,13 +336,8 @@ def _report(
         files.seal(folder.eval, ["after.jsonl"])
         run.write_report(
             folder.report,
-            title=facts["name"],
-            command=arguments.command,
-            summary={**facts, "trained_on": list(comparisons.get("constraint", ()))},
-            before=None,
-            after=summary,
-            scored_before=None,
-            scored_after=scored,
+            {**facts, "trained_on": list(comparisons.get("constraint", ()))},
+            {"after": scored},
             device=f"{trained.mesh.size} x {jax.devices()[0].device_kind}",
             samples=split.samples(),
         )

@@ -143,20 +143,17 @@ def test_the_report_of_a_run_shows_code_as_text(tmp_path):
     kept = following.summarize(answers, answers, seed=0, resamples=0)
     run.write_report(
         tmp_path / "report.html",
-        title=EVIL,
-        command=EVIL,
-        summary={
+        {
+            "name": EVIL,
+            "command": EVIL,
             "config": {EVIL: EVIL},
             "checkpoint": EVIL,
             "steps": 3,
             "seconds": 1.0,
             "train": {EVIL: {EVIL: 3}, "dropped": {EVIL: 1}},
-            "eval": {"after": after, "generation": kept},
+            "eval": {"before": after, "after": after, "generation": kept},
         },
-        before=after,
-        after=after,
-        scored_before=scored(),
-        scored_after=scored(),
+        {"before": scored(), "after": scored()},
         metrics=[{"step": 1, "split": "train", "base_loss": 0.7, "base_accuracy": 0.5}],
         device=EVIL,
         answers=[answers, answers],

@@ -119,14 +119,9 @@ class Tile:
 
 def write_report(
     path: str | os.PathLike[str],
-    *,
-    title: str,
-    command: str,
     summary: Summary,
-    before: Summary | None,
-    after: Summary,
-    scored_before: Scored | None,
-    scored_after: Scored | None,
+    scored: Mapping[str, Scored],
+    *,
     metrics: Sequence[Summary] = (),
     device: str = "",
     answers: Sequence[Sequence[following.Answer]] = (),
@@ -136,22 +131,24 @@ def write_report(
     """Writes the report, whole or not at all.
 
     Args:
-        summary: facts of the run (parameters, steps, seconds, counts), and its config.
-        scored_after: the scores behind `after`; None leaves out what shows single comparisons.
+        summary: name and command of the run, its evaluations, other facts (parameters, steps,
+            seconds, counts), and its config.
+        scored: the scores behind the evaluations "before" and "after" training; without those after
+            it what shows single comparisons is left out.
         answers: of a policy to the same prompts, before and after training; or none.
         samples: held-out samples, for the texts of mistakes; read once.
         links: names and places, from the page, of what belongs to it.
     """
-    compares = "perplexity" not in after
-    table, *lists = evaluator_of("comparisons" if compares else "demonstrations").tables(
-        before, after
-    )
+    before, after = (summary["eval"].get(side) for side in SIDES)
+    scored_before, scored_after = (scored.get(side) for side in SIDES)
+    kind = kind_of(after)
+    table, *lists = evaluator_of(kind).tables(before, after)
     values: dict[str, object] = {
         "curves": curves(metrics, before, after),
         **dict.fromkeys(("accuracy", "families", "margins", "length", "lengths"), ()),
         **dict.fromkeys(("calibration", "mistakes", "unlikely"), ()),
     }
-    if compares:
+    if kind == "comparisons":
         values |= {"accuracy": _accuracy(before, after), "families": by_family(after, summary)}
     if isinstance(scored_after, preferences.Scored):
         assert not isinstance(scored_before, likelihood.Scored)
@@ -166,7 +163,7 @@ def write_report(
     write_page(
         path,
         "run.html",
-        title=title,
+        title=summary["name"],
         facts=_facts(summary, device),
         tiles=_tiles(before, after, summary),
         warnings=findings.warnings(summary, after, metrics),
@@ -176,7 +173,7 @@ def write_report(
         kept=following.table(summary["eval"]["generation"]) if answers else None,
         answers=list(zip(*answers, strict=True)),
         counts=_counts(summary),
-        command=command,
+        command=summary["command"],
         config=summary.get("config"),
         links=links,
         numbers={name: value for name, value in summary.items() if name != "config"},
@@ -306,17 +303,11 @@ def finish(
     held_out = digests(samples())
     summary = {"name": config["name"], **stamp(), **facts, "held_out": held_out, "eval": sides}
     write_json(folder.summary, summary)
-    metrics = read_metrics(folder.metrics)
     write_report(
         folder.report,
-        title=config["name"],
-        command=facts["command"],
-        summary={**summary, "config": config},
-        before=sides["before"],
-        after=sides["after"],
-        scored_before=scored["before"],
-        scored_after=scored["after"],
-        metrics=metrics,
+        {**summary, "config": config},
+        scored,
+        metrics=read_metrics(folder.metrics),
         device=str(facts["device"]),
         answers=answers,
         samples=samples(),

@@ -106,13 +106,12 @@ def test_a_report_shows_responses_side_by_side(tmp_path):
     generation = following.summarize(before, after, seed=0, resamples=20)
     run.write_report(
         tmp_path / "report.html",
-        title="a run",
-        command="train",
-        summary={"eval": {"generation": generation}},
-        before=side,
-        after=side,
-        scored_before=None,
-        scored_after=None,
+        {
+            "name": "a run",
+            "command": "train",
+            "eval": {"before": side, "after": side, "generation": generation},
+        },
+        {},
         metrics=[],
         device="cpu",
         answers=(before, after),

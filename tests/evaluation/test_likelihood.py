@@ -57,13 +57,13 @@ def test_the_table_and_the_report_have_both_sides(tmp_path, two):
     path = tmp_path / "report.html"
     run.write_report(
         path,
-        title="run",
-        command="train",
-        summary={"steps": 2},
-        before=before if two else None,
-        after=after,
-        scored_before=scored() if two else None,
-        scored_after=scored(),
+        {
+            "name": "run",
+            "command": "train",
+            "steps": 2,
+            "eval": {"before": before if two else None, "after": after},
+        },
+        {side: scored() for side in ("before", "after")[1 - two :]},
         metrics=[{"step": i, "split": "train", "loss": 3.0 - i} for i in (1, 2)],
         device="cpu",
     )

@@ -111,19 +111,12 @@ METRICS = [
 
 
 def report(path, after, before=None, **changes):
-    sides = {
-        side: None if values is None else summarize(values, seed=0, resamples=50)
-        for side, values in (("before", before), ("after", after))
-    }
-    arguments = {
-        "title": "a run",
-        "command": "python -m mapl_jax.train",
-        "summary": {},
-        "metrics": [],
-        "device": "1 x cpu",
-        **changes,
-    }
-    write_report(path, scored_before=before, scored_after=after, **sides, **arguments)
+    scored = {side: x for side, x in (("before", before), ("after", after)) if x is not None}
+    sides = {side: summarize(x, seed=0, resamples=50) for side, x in scored.items()}
+    arguments = {"metrics": [], "device": "1 x cpu", **changes}
+    given = {"name": "a run", "command": "python -m mapl_jax.train", **arguments.pop("summary", {})}
+    given["eval"] = {**given.get("eval", {}), **sides}
+    write_report(path, given, scored, **arguments)
     return read(path)
 
 
@@ -263,8 +256,10 @@ def test_held_out_families_stand_apart_from_those_of_the_training_data(tmp_path)
 )
 def test_words_are_escaped(tmp_path, where):
     changes = {
+        "title": {"summary": {"name": EVIL}},
+        "command": {"summary": {"command": EVIL}},
         "summary": {"summary": {"data": {EVIL: {EVIL: 1}}, "config": {EVIL: EVIL}}},
-        "families": {"summary": {"eval": {"after": {"by_family": {EVIL: 1}}}}},
+        "families": {},
         "samples": {"samples": samples(10, EVIL, EVIL)},
         "metrics": {"metrics": [{"step": 1, "split": "train", "loss": 1.0, EVIL: 1.0}]},
     }.get(where, {where: EVIL})
