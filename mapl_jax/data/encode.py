@@ -29,7 +29,8 @@ class TrieRecord(TypedDict):
 
     The arrays of `tries.Trie`; of every leaf its prompt, response and lengths in tokens; of every
     comparison what the schema of samples has, with the places of its leaves, its share in what the
-    sample counts, and the ids of its instructions' families in one text.
+    sample counts, and the ids of its instructions' families in one text. The file's columns are
+    these, in this order.
     """
 
     id: str
@@ -37,8 +38,8 @@ class TrieRecord(TypedDict):
     positions: Int[np.ndarray, "n"]
     reach: Int[np.ndarray, "n"]
     parent: Int[np.ndarray, "n"]
-    scored: Bool[np.ndarray, "n"]
     leaf_end: Int[np.ndarray, "m"]
+    scored: Bool[np.ndarray, "n"]
     leaf_prompt: Int[np.ndarray, "m"]
     leaf_response: Int[np.ndarray, "m"]
     leaf_tokens: Int[np.ndarray, "m"]

@@ -4,6 +4,7 @@
 ahead in threads or worker processes; a run that resumes at step t starts the same stream at t.
 """
 
+import dataclasses
 import functools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
@@ -66,6 +67,7 @@ class Batch(NamedTuple):
 OPTIONAL = tuple(Batch._field_defaults)
 
 
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Batches:
     """This host's rows of every global batch of a plan.
 
@@ -73,47 +75,33 @@ class Batches:
     accumulation, R rows of this host in each part.
     """
 
-    def __init__(
-        self,
-        tries: TrieSet,
-        plan: Plan,
-        *,
-        weights: Sequence[float] = (1.0,) * len(losses.ALL_LEVELS),
-        inter_gamma: float = 0.0,
-        graded: float = 0.0,
-        joint: bool = False,
-        reference: np.ndarray | None = None,
-        pad_token: int = 0,
-        host: int = 0,
-        hosts: int = 1,
-    ):
-        """Serves `plan` over `tries`.
+    tries: TrieSet
+    plan: Plan
+    _: dataclasses.KW_ONLY
+    # lambda of the levels, in the order of `losses.ALL_LEVELS`.
+    weights: Sequence[float] = (1.0,) * len(losses.ALL_LEVELS)
+    inter_gamma: float = 0.0  # added to gamma of an inter comparison, per added instruction
+    graded: float = 0.0  # added to any gamma, times how far apart the instructions are
+    joint: bool = False  # score prompt tokens too, all but the first, which nothing predicts
+    # Log-probabilities of all leaves under the reference, trie after trie, [n] or in two parts,
+    # [n, 2].
+    reference: np.ndarray | None = None
+    pad_token: int = 0
+    host: int = 0
+    hosts: int = 1
 
-        Args:
-            weights: lambda of the levels, in the order of `losses.ALL_LEVELS`.
-            inter_gamma: added to gamma of an inter comparison, per added instruction.
-            graded: added to gamma of a comparison, times how far apart its instructions are.
-            joint: score prompt tokens too, all but the first, which nothing predicts.
-            reference: log-probabilities of all leaves under the reference, trie after trie, [n] or
-                in two parts, [n, 2].
-        """
-        for shape in plan.shapes:
-            if shape.rows // shape.parts % hosts:
+    def __post_init__(self) -> None:
+        for shape in self.plan.shapes:
+            if shape.rows // shape.parts % self.hosts:
                 raise UserError(
                     f"{shape.rows // shape.parts} rows of {shape.row_length} tokens at once cannot "
-                    f"be split over {hosts} hosts; change train.rows_per_batch"
+                    f"be split over {self.hosts} hosts; change train.rows_per_batch"
                 )
-        self.tries = tries
-        self.plan = plan
-        self.weights = np.asarray(weights, np.float64)
-        self.inter_gamma = inter_gamma
-        self.graded = graded
-        self.joint = joint
-        self.reference = reference
-        self.first_leaf = np.cumsum(tries.leaves) - tries.leaves
-        self.pad_token = pad_token
-        self.host = host
-        self.hosts = hosts
+
+    @functools.cached_property
+    def first_leaf(self) -> np.ndarray:
+        """Index of the first leaf of each trie among all, [n]."""
+        return np.cumsum(self.tries.leaves) - self.tries.leaves
 
     def __len__(self) -> int:
         return self.plan.steps
@@ -122,7 +110,7 @@ class Batches:
         rows, shape = self.plan.batch(int(step)), self.plan.shape(int(step))
         tries = np.concatenate([row for row in rows if len(row)])
         count = self.tries.mass[tries].sum(0)
-        level_weight = losses.level_weights(self.weights, count)
+        level_weight = losses.level_weights(np.asarray(self.weights, np.float64), count)
         # The mean over all tokens of the global batch, weighted as the base level is.
         demonstrated = self.tries.demonstrated[tries].sum()
         sft_weight = token_losses.token_weight(self.weights[losses.BASE], demonstrated)

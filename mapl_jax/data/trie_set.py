@@ -68,24 +68,14 @@ COUNTS = {
     **_CUT,
 }
 
+_KINDS = {
+    **dict.fromkeys(("id", "subset"), pa.string()),
+    **dict.fromkeys(("scored", "tie"), pa.list_(pa.bool_())),
+    **dict.fromkeys(("gamma", "share", "apart"), pa.list_(pa.float32())),
+    "families": pa.list_(pa.string()),
+}
 SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        *(
-            (name, pa.list_(pa.int32()))
-            for name in ("tokens", "positions", "reach", "parent", "leaf_end")
-        ),
-        ("scored", pa.list_(pa.bool_())),
-        *(
-            (name, pa.list_(pa.int32()))
-            for name in ("leaf_prompt", "leaf_response", "leaf_tokens", "response_tokens")
-        ),
-        *((name, pa.list_(pa.int32())) for name in ("level", "k", "term_leaf", "term_sign")),
-        *((name, pa.list_(pa.float32())) for name in ("gamma", "share", "apart")),
-        ("tie", pa.list_(pa.bool_())),
-        ("families", pa.list_(pa.string())),
-        ("subset", pa.string()),
-    ]
+    [(name, _KINDS.get(name, pa.list_(pa.int32()))) for name in TrieRecord.__annotations__]
 )
 
 

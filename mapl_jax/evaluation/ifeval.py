@@ -190,6 +190,5 @@ def _title(field: str) -> str:
 def cell(summary: Summary, field: str) -> str:
     """A share, with its interval if there is one."""
     text = f"{summary[field]:7.1%}"
-    if f"{field}_low" in summary:
-        text += f"  [{summary[f'{field}_low']:.1%}, {summary[f'{field}_high']:.1%}]"
-    return text
+    ends = statistics.ends_of(summary, field)
+    return f"{text}  [{ends[0]:.1%}, {ends[1]:.1%}]" if ends else text

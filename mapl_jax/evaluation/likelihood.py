@@ -90,13 +90,9 @@ def tables(before: Summary | None, after: Summary) -> list[Table]:
 
 
 def _check_finite(scored: Scored) -> None:
-    bad = np.flatnonzero(~np.isfinite(scored.logp))
-    if len(bad):
-        i = int(bad[0])
-        raise statistics.NotFiniteError(
-            f"the log-probability of {scored.sample_id[i]} is {scored.logp[i]} "
-            f"({len(bad)} of {len(scored.logp)} are not finite)"
-        )
+    statistics.check_finite(
+        scored.logp, lambda i: f"the log-probability of {scored.sample_id[i]}", ""
+    )
 
 
 def score_responses(logps: LeafFunction, batches: Batches, fields: Collection[str]) -> Scored:

@@ -202,7 +202,7 @@ def _record(scored: Scored, i: int) -> dict[str, object]:
 def read_scores(path: str | os.PathLike[str]) -> Scored:
     """Reads what `write_scores` wrote, bit for bit."""
 
-    def make(record: Any) -> tuple[object, ...]:
+    def make(record: Any) -> tuple[Any, ...]:
         terms = [(t["prompt"], t["response"], t["sign"], t["reward"]) for t in record["terms"]]
         numbers = (float(record[name]) for name in ("margin", "gamma", "length_margin"))
         families = tuple(map(str, record["families"]))
@@ -215,21 +215,22 @@ def read_scores(path: str | os.PathLike[str]) -> Scored:
     return _scored(read_lines(path, make))
 
 
-def _scored(rows: Iterable[tuple[object, ...]]) -> Scored:
+def _scored(rows: Iterable[tuple[Any, ...]]) -> Scored:
     """Comparisons as the fields of `Scored`, in order."""
-    columns = list(zip(*rows, strict=True)) or [()] * 10
-    known = all(count is not None for tokens in columns[8] for count in tokens)
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 10
+    names, levels, margin, gamma, length, k, families, terms, tokens, subsets = columns
+    known = all(count is not None for each in tokens for count in each)
     return Scored(
-        sample_id=list(columns[0]),
-        level=list(columns[1]),
-        margin=np.asarray(columns[2], np.float64),
-        gamma=np.asarray(columns[3], np.float64),
-        length_margin=np.asarray(columns[4], np.float64),
-        k=np.asarray(columns[5], np.int64),
-        families=list(columns[6]),
-        terms=list(columns[7]),
-        tokens=list(columns[8]) if known else None,
-        subset=list(columns[9]) if any(columns[9]) else None,
+        names,
+        levels,
+        np.asarray(margin, np.float64),
+        np.asarray(gamma, np.float64),
+        np.asarray(length, np.float64),
+        np.asarray(k, np.int64),
+        families,
+        terms,
+        tokens if known else None,
+        subsets if any(subsets) else None,
     )
 
 
@@ -285,13 +286,10 @@ def percent(value: float) -> str:
 
 
 def _check_finite(scored: Scored) -> None:
-    bad = np.flatnonzero(~np.isfinite(scored.margin))
-    if len(bad):
-        i = int(bad[0])
-        raise statistics.NotFiniteError(
-            f"the {scored.level[i]} margin of sample {scored.sample_id[i]} is {scored.margin[i]}"
-            f" ({len(bad)} of {len(scored.margin)} comparisons are not finite)"
-        )
+    def name(i: int) -> str:
+        return f"the {scored.level[i]} margin of sample {scored.sample_id[i]}"
+
+    statistics.check_finite(scored.margin, name, " comparisons")
 
 
 def _groups(scored: Scored) -> dict[tuple[str, str, str], np.ndarray]:
@@ -354,7 +352,7 @@ def score_comparisons(rewards: LeafFunction, batches: Batches, fields: Collectio
     return scored
 
 
-def _rows(trie: TrieRecord, reward: np.ndarray) -> Iterator[tuple[object, ...]]:
+def _rows(trie: TrieRecord, reward: np.ndarray) -> Iterator[tuple[Any, ...]]:
     """The fields of `Scored` of every comparison of a trie but equally good responses."""
     leaf = trie["term_leaf"].reshape(-1, 4)
     sign = trie["term_sign"].reshape(-1, 4)
@@ -365,7 +363,7 @@ def _rows(trie: TrieRecord, reward: np.ndarray) -> Iterator[tuple[object, ...]]:
         used = [(leaf[i, t], int(sign[i, t])) for t in range(4) if sign[i, t]]
         yield (
             str(trie["id"]),
-            LEVELS[int(trie["level"][i])],
+            ALL_LEVELS[int(trie["level"][i])],
             float(margin[i]),
             float(trie["gamma"][i]),
             float(length[i]),

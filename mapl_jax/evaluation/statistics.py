@@ -1,7 +1,7 @@
 """The bootstrap over whole samples, calibration and correlation: numpy in, plain numbers out."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,16 @@ _CHUNK = 4_000_000
 
 class NotFiniteError(UserError, ValueError):
     """What was scored is not finite, so that nothing can be said of it."""
+
+
+def check_finite(values: np.ndarray, name: Callable[[int], str], what: str) -> None:
+    """Makes sure that what was scored is finite; a name for each value, and a word for all."""
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        i = int(bad[0])
+        raise NotFiniteError(
+            f"{name(i)} is {values[i]} ({len(bad)} of {len(values)}{what} are not finite)"
+        )
 
 
 def clusters(names: list[str]) -> tuple[np.ndarray, int]:
@@ -76,10 +86,18 @@ def with_interval(
 ) -> str:
     """A number as people read it; with `{name}_low` and `{name}_high`, its interval in brackets."""
     text = f"{scale * numbers[name]:{form}}{unit}"
-    if f"{name}_low" in numbers:
-        low, high = (f"{scale * numbers[f'{name}_{end}']:{form}}" for end in ("low", "high"))
-        text += f" [{low}, {high}]"
+    if ends := ends_of(numbers, name, scale):
+        text += f" [{ends[0]:{form}}, {ends[1]:{form}}]"
     return text
+
+
+def ends_of(
+    numbers: Mapping[str, float], name: str, scale: float = 1
+) -> tuple[float, float] | None:
+    """The interval of a number; None where it has none."""
+    if f"{name}_low" not in numbers:
+        return None
+    return scale * numbers[f"{name}_low"], scale * numbers[f"{name}_high"]
 
 
 def shares(

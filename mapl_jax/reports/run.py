@@ -16,7 +16,7 @@ from mapl_jax.data.samples import Sample
 from mapl_jax.evaluation import evaluator_of, following, likelihood, preferences, stored
 from mapl_jax.evaluation.evaluators import kind_of
 from mapl_jax.evaluation.preferences import percent
-from mapl_jax.evaluation.statistics import Summary
+from mapl_jax.evaluation.statistics import Summary, ends_of, with_interval
 from mapl_jax.evaluation.stored import SIDES, digests
 from mapl_jax.reports import figures, findings, mistakes
 from mapl_jax.reports.charts import Gallery, Picture
@@ -212,9 +212,8 @@ def _tiles(before: Summary | None, after: Summary, summary: Summary) -> list[Til
     tiles = []
     for level in figures.levels_of(after):
         lines = [f"accuracy, {level}"]
-        if f"{level}_accuracy_low" in after:
-            low, high = (100 * after[f"{level}_accuracy_{end}"] for end in ("low", "high"))
-            lines.append(f"95 % interval {low:.1f} to {high:.1f}")
+        if ends := ends_of(after, f"{level}_accuracy", 100):
+            lines.append("95 % interval {:.1f} to {:.1f}".format(*ends))
         if before is not None and f"{level}_accuracy" in before:
             tied = before.get(f"{level}_ties") == 1
             accuracy = "all tied" if tied else percent(before[f"{level}_accuracy"])
@@ -222,8 +221,7 @@ def _tiles(before: Summary | None, after: Summary, summary: Summary) -> list[Til
         tiles.append(Tile(level, percent(after[f"{level}_accuracy"]), lines))
     if "perplexity" in after:
         lines = ["perplexity, held out"]
-        if "perplexity_low" in after:
-            ends = (after[f"perplexity_{end}"] for end in ("low", "high"))
+        if ends := ends_of(after, "perplexity"):
             lines.append("95 % interval {:.2f} to {:.2f}".format(*ends))
         if before is not None:
             lines.append(f"before: {before['perplexity']:.2f}")
@@ -235,10 +233,8 @@ def _tiles(before: Summary | None, after: Summary, summary: Summary) -> list[Til
             f"before: {percent(generation['instruction_before'])}",
         ]
         if "instruction_difference_low" in generation:
-            ends = (
-                100 * generation[f"instruction_difference{end}"] for end in ("", "_low", "_high")
-            )
-            lines.append("difference {:+.1f} [{:+.1f}, {:+.1f}] points".format(*ends))
+            change = with_interval(generation, "instruction_difference", "+.1f", scale=100)
+            lines.append(f"difference {change} points")
         tiles.append(Tile("fourth", percent(generation["instruction_after"]), lines))
     return tiles
 

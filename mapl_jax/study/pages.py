@@ -1,6 +1,5 @@
 """A study's page and its drawings."""
 
-import dataclasses
 import html
 import math
 import os
@@ -15,27 +14,6 @@ from mapl_jax.study.tables import MAIN, NOTES, Part, Row, cell, conclusions, mai
 
 _BETTER = {"high": "higher is better", "low": "lower is better", "": "neither is better"}
 _SEEN = ("steps", "tokens", "pairs")
-
-
-@dataclasses.dataclass(frozen=True)
-class Strip:
-    """A measure of an arm: texts and a drawing."""
-
-    arm: str
-    mean: str
-    interval: str
-    drawing: str
-    difference: str
-    seeds: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Forest:
-    """A measure of all arms."""
-
-    title: str
-    says: str
-    strips: Sequence[Strip]
 
 
 def write_html(
@@ -53,7 +31,6 @@ def write_html(
             [row.name, row.says, *(f"{row.seen[key]:,.0f}" if row.seen else "-" for key in _SEEN)]
             for row in part.rows
         ]
-        forests = [_forest(part, measure) for measure in part.measures]
         shown.append(
             {
                 "title": part.title,
@@ -62,7 +39,11 @@ def write_html(
                 "table": main_table(part),
                 "drawing": _svg(part),
                 "arms": [["arm", "what it is", *_SEEN], *arms],
-                "forests": [forest for forest in forests if forest.strips],
+                "measures": [
+                    (measure.name, f"{measure.says}; {_BETTER[measure.better]}", strips)
+                    for measure in part.measures
+                    if (strips := _strips(part, measure))
+                ],
             }
         )
     write_page(
@@ -77,26 +58,26 @@ def write_html(
     )
 
 
-def _forest(part: Part, measure: Measure) -> Forest:
-    rows = [row for row in part.rows if not math.isnan(mean(row, measure))]
-    says = f"{measure.says}; {_BETTER[measure.better]}"
-    return Forest(measure.name, says, [_strip(row, measure) for row in rows])
+def _strips(part: Part, measure: Measure) -> list[dict[str, str]]:
+    """Texts and a drawing of every arm that has the measure."""
+    return [_strip(row, measure) for row in part.rows if not math.isnan(mean(row, measure))]
 
 
-def _strip(row: Row, measure: Measure) -> Strip:
+def _strip(row: Row, measure: Measure) -> dict[str, str]:
     estimate, difference = row.values[measure.name], row.differences.get(measure.name)
     drawing = ""
     if measure.percent:
         note = f"{row.name}: {cell(row, measure)}"
         drawing = charts.track(estimate.mean, estimate.low, estimate.high, _color(measure), note)
-    return Strip(
-        row.name,
-        _number(estimate.mean, measure),
-        f"[{_number(estimate.low, measure)}, {_number(estimate.high, measure)}]",
-        drawing,
-        difference.text(*((100, "+.1f") if measure.percent else (1, "+.3f"))) if difference else "",
-        ", ".join(_number(value, measure) for value in estimate.seeds),
-    )
+    form = (100, "+.1f") if measure.percent else (1, "+.3f")
+    return {
+        "arm": row.name,
+        "mean": _number(estimate.mean, measure),
+        "interval": f"[{_number(estimate.low, measure)}, {_number(estimate.high, measure)}]",
+        "drawing": drawing,
+        "difference": difference.text(*form) if difference else "",
+        "seeds": ", ".join(_number(value, measure) for value in estimate.seeds),
+    }
 
 
 def _number(value: float, measure: Measure) -> str:

@@ -124,23 +124,22 @@ def train(
     return state
 
 
+@dataclasses.dataclass
 class _Log:
     """Metrics of steps, read once the next step is under way; times of what lies between them."""
 
-    def __init__(
-        self,
-        writer: MetricsWriter,
-        schedule: Schedule,
-        epoch_at: Callable[[int], float],
-        on_nonfinite: Callable[[int, Mapping[str, float], jax.Array], None],
-        watch: Watch,
-    ):
-        self._writer, self._schedule, self._watch = writer, schedule, watch
-        self._epoch_at, self._on_nonfinite = epoch_at, on_nonfinite
-        self._pending: tuple[int, StepMetrics] | None = None
+    writer: MetricsWriter
+    schedule: Schedule
+    epoch_at: Callable[[int], float]
+    on_nonfinite: Callable[[int, Mapping[str, float], jax.Array], None]
+    watch: Watch
+    _pending: tuple[int, StepMetrics] | None = None
+    _samples: float = 0.0
+    _tokens: float = 0.0
+    _left_out: int = 0
+
+    def __post_init__(self) -> None:
         self._clock = self._window = time.perf_counter()
-        self._samples = self._tokens = 0.0
-        self._left_out = 0
 
     def take(self, done: int, metrics: StepMetrics) -> None:
         """Keeps the metrics of a step, and reads those of the step before."""
@@ -149,8 +148,8 @@ class _Log:
 
     def evaluated(self, done: int, values: Mapping[str, float]) -> None:
         """Writes the metrics of an evaluation, and shows them to the watch."""
-        self._writer.write(done, values, "eval")
-        self._watch.evaluated(done, values)
+        self.writer.write(done, values, "eval")
+        self.watch.evaluated(done, values)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -177,26 +176,26 @@ class _Log:
         values = to_floats(measured)
         self._left_out = 0 if measured.finite else self._left_out + 1
         if not measured.finite:
-            self._on_nonfinite(done, values, rows)
-        if self._left_out == MOST_LEFT_OUT or measured.skipped == self._schedule.steps:
+            self.on_nonfinite(done, values, rows)
+        if self._left_out == MOST_LEFT_OUT or measured.skipped == self.schedule.steps:
             raise UserError(
                 f"the last {self._left_out} steps were not finite and were skipped: the model no "
                 "longer learns; lower train.learning_rate, look at the samples in nonfinite/, and "
                 "begin in another --workdir"
             )
-        self._watch.stepped(done, values)
+        self.watch.stepped(done, values)
         self._samples += sums.samples(measured.sums)
         self._tokens += values["num_tokens"]
-        if done % self._schedule.log_every == 0 or done == self._schedule.steps:
+        if done % self.schedule.log_every == 0 or done == self.schedule.steps:
             now = time.perf_counter()
             seconds = now - self._window
-            values["epoch"] = self._epoch_at(done)
+            values["epoch"] = self.epoch_at(done)
             values["samples_per_second"] = self._samples / seconds
             values["tokens_per_second"] = self._tokens / seconds
             values["seconds"] = now - self._clock
-            self._writer.write(done, values, "train")
+            self.writer.write(done, values, "train")
             self._samples, self._tokens, self._window = 0.0, 0.0, now
-        self._writer.progress(done, values)
+        self.writer.progress(done, values)
 
 
 def write_nonfinite(

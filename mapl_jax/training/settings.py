@@ -74,9 +74,6 @@ class TrainSettings(OptimizerSettings):
         choices=("stop", "skip"),
     )
 
-    def __post_init__(self) -> None:
-        settings.check(self, "train")
-
 
 @dataclasses.dataclass(frozen=True)
 class EvalSettings:

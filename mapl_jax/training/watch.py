@@ -59,15 +59,7 @@ class Progress(TypedDict):
     why: str  # its reason
 
 
-START: Progress = {
-    "metric": "",
-    "best": 0,
-    "value": 0.0,
-    "waited": 0,
-    "evaluated": 0,
-    "by": "",
-    "why": "",
-}
+START = Progress(metric="", best=0, value=0.0, waited=0, evaluated=0, by="", why="")
 
 
 @dataclasses.dataclass

@@ -8,6 +8,8 @@ import time
 import numpy as np
 import pytest
 
+from mapl_jax import losses
+from mapl_jax.evaluation import preferences
 from mapl_jax.evaluation.preferences import Scored, read_scores, summarize, tables, write_scores
 
 
@@ -262,3 +264,26 @@ def test_a_level_whose_sides_are_equally_long_has_no_accuracy_of_preferring_long
     assert "-" in table(None, after).split("\n")[2].split()
     after = summarize(scored([1.0, 1.0], lengths=[1, 0]), seed=0, resamples=0)
     assert table(None, after).split("\n")[2].count("75.0 %") == 1
+
+
+def test_neutral_comparisons_of_a_set_are_scored(monkeypatch):
+    trie = {
+        "id": "s",
+        "subset": "",
+        "families": ["", "a:x"],
+        "leaf_prompt": np.array([0, 0, 1, 1]),
+        "leaf_response": np.array([0, 1, 0, 1]),
+        "leaf_tokens": np.array([4, 3, 6, 5]),
+        "response_tokens": np.array([2, 1, 2, 1]),
+        "level": np.array([losses.BASE, losses.NEUTRAL]),
+        "k": np.array([0, 1]),
+        "term_leaf": np.array([0, 1, 0, 0, 2, 3, 0, 1]),
+        "term_sign": np.array([1, -1, 0, 0, 1, -1, -1, 1]),
+        "gamma": np.zeros(2, np.float32),
+        "tie": np.array([False, True]),
+    }
+    rewards = np.array([3.0, 1.0, 2.0, 1.5], np.float32)
+    monkeypatch.setattr(preferences, "leaf_numbers", lambda *_: [(0, trie, rewards)])
+    found = preferences.score_comparisons(None, None, ())
+    assert (found.level, found.margin.tolist()) == (["base", "neutral"], [2.0, -1.5])
+    assert preferences.summarize(found, seed=0, resamples=0)["neutral_margin"] == 1.5
