@@ -21,9 +21,7 @@ import jax
 import numpy as np
 
 from mapl_jax.data.sources import local_names
-from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import initial, lora
-from mapl_jax.models.config import DTYPES
 from mapl_jax.performance import lengths, measure
 from mapl_jax.runtime import cli, errors, files, outputs, settings
 from mapl_jax.runtime.console import result, say
@@ -86,7 +84,7 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         result(lengths.table())
         if flags.times:
             model = initial.described(own.model, own.tokenizer.vocab_size)
-            seconds = lengths.times(model, Compute(DTYPES[own.train.dtype]), flags.repeats)
+            seconds = lengths.times(model, initial.compute_in(own.train.dtype), flags.repeats)
             measured["seconds"] = [each._asdict() for each in seconds]
             result("", lengths.time_table(seconds))
     elif flags.versus:

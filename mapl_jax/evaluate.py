@@ -10,7 +10,7 @@ import functools
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -26,7 +26,6 @@ from mapl_jax.evaluation.ifeval import IfevalSettings
 from mapl_jax.evaluation.scored_file import ScoreSettings
 from mapl_jax.evaluation.settings import RowSettings
 from mapl_jax.evaluation.statistics import Summary
-from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.initial import compute_in
 from mapl_jax.reports import comparison, run
 from mapl_jax.runtime import cli, files
@@ -160,7 +159,8 @@ def evaluate_model(
         split = beside_training(split, trained.run, trained.config)
         tries = trie_set.encode_split(split, trained.tokenizer, settings, cache)
         say_each(trie_set.flaws(tries.counts))
-        scored = _score(trained, against, tries, rows_per_batch, compute_in(dtype))
+        compute = compute_in(dtype)
+        scored = _scorer(against)(trained, tries, rows_per_batch=rows_per_batch, compute=compute)
     summary = preferences.summarize(scored, seed=seed, resamples=resamples)
     return Evaluation(summary, scored, {**split.counts, "encoding": tries.counts})
 
@@ -176,18 +176,11 @@ def _reference(trained: Trained, named: str, beta: float) -> implicit.Reference 
     return None
 
 
-def _score(
-    trained: Trained,
-    against: implicit.Reference | None,
-    tries: trie_set.TrieSet,
-    rows_per_batch: int,
-    compute: Compute,
-) -> preferences.Scored:
-    """Every comparison with the rewards of a reward model, or a policy's against its reference."""
-    score = (
-        functools.partial(implicit.comparisons, against=against) if against else judging.comparisons
-    )
-    return score(trained, tries, rows_per_batch=rows_per_batch, compute=compute)
+def _scorer(against: implicit.Reference | None) -> Callable[..., preferences.Scored]:
+    """Scores every comparison by a reward model, or by a policy against its reference."""
+    if against:
+        return functools.partial(implicit.comparisons, against=against)
+    return judging.comparisons
 
 
 @checked(Settings)
@@ -293,7 +286,9 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         tries = trie_set.encode_split(split, trained.tokenizer, settings, cache)
         say(trie_set.describe(str(config.data), tries))
         say_each([str(against)] if against else [])
-        scored = _score(trained, against, tries, config.rows_per_batch, config.compute)
+        scored = _scorer(against)(
+            trained, tries, rows_per_batch=config.rows_per_batch, compute=config.compute
+        )
         if jax.process_index() == 0:
             _report(config, arguments, trained, against, split, tries.counts, scored)
 

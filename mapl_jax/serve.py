@@ -9,7 +9,6 @@ import signal
 import socket
 
 from mapl_jax.evaluation import rewards
-from mapl_jax.models.initial import compute_in
 from mapl_jax.runtime import cli, console
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.paths import local
@@ -36,7 +35,7 @@ def main(arguments: cli.Arguments[ServeSettings]) -> None:
             trained,
             max_length=longest,
             rows_per_batch=options.rows_per_batch,
-            compute=compute_in(options.dtype),
+            compute=options.compute,
         )
         with console.waiting("compiling", "compiled"):
             scorer.warm_up()

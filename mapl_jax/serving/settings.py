@@ -3,6 +3,7 @@
 import dataclasses
 
 from mapl_jax.data.settings import TEMPLATE_ARGS
+from mapl_jax.kernels.compute import Compute
 from mapl_jax.models.config import DTYPES
 from mapl_jax.runtime import settings
 from mapl_jax.runtime.errors import UserError
@@ -36,6 +37,11 @@ class ServeSettings:
         "float32", "type of the computation: float32 or bfloat16", choices=tuple(DTYPES)
     )
     template_args: str = setting("", TEMPLATE_ARGS)
+
+    @property
+    def compute(self) -> Compute:
+        """How the model is computed."""
+        return Compute(DTYPES[self.dtype])
 
     def __post_init__(self) -> None:
         settings.check(self, "--")
