@@ -27,7 +27,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING
 
-from mapl_jax.runtime import VERSION, environment, signals
+from mapl_jax import runtime
+from mapl_jax.runtime import environment, signals
 
 if TYPE_CHECKING:
     from mapl_jax.evaluate import Evaluation as Evaluation
@@ -55,7 +56,7 @@ environment.listen()
 # any module of the package can import it.
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
-__version__ = VERSION
+__version__ = runtime.VERSION
 
 # Public name -> the module that it is loaded from at its first use; the imports above say the same
 # to type checkers.
