@@ -23,6 +23,7 @@ from mapl_jax.models.config import DTYPES, EXPERT_MATRICES, DecoderConfig
 from mapl_jax.models.heads import Head
 from mapl_jax.models.initial import InitialWeights
 from mapl_jax.runtime import storage
+from mapl_jax.runtime.console import counted
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.paths import is_address, local
 from mapl_jax.training import callbacks, loggers, optimizers, scoring, sharding, step, watch
@@ -96,15 +97,18 @@ class Trainer:
     def describe(self, plan: rows.Plan) -> str:
         """What is trained, on what, in how many steps, in words."""
         size, trained = self.sizes
-        batches = [f"{shape.rows} rows of {shape.row_length} tokens" for shape in plan.shapes]
+        batches = [
+            f"{counted(shape.rows, 'rows')} of {shape.row_length} tokens" for shape in plan.shapes
+        ]
         attentions = dict.fromkeys(
             attention_of(self.model, self.compute, shape.row_length) for shape in plan.shapes
         )
         return (
             f"model: {size / 1e6:.2f} M parameters"
             + (f" ({trained / 1e6:.2f} M trained)" if self.model.lora else "")
-            + f"; {plan.steps} steps of {' or '.join(batches)} ({1 - plan.filled:.1%} padding) on "
-            f"{self.device}; attention: {' and '.join(attentions)}"
+            + f"; {counted(plan.steps, 'steps')} of {' or '.join(batches)} "
+            f"({1 - plan.filled:.1%} padding) on {self.device}; "
+            f"attention: {' and '.join(attentions)}"
         )
 
     def first_state(self, params: Params) -> TrainState:
