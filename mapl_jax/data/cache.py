@@ -32,8 +32,10 @@ def is_usable(folder: Path, *, notify: bool = True) -> bool:
 def write(folder: Path, make: Callable[[Path], None], *, goes_on: bool = False) -> None:
     """Makes a folder under a temporary name, seals it, and gives it its own name.
 
-    What has that name is replaced. With `goes_on`, what an interrupted `make` wrote is left to the
-    next one, which must know it.
+    Args:
+        folder: to make; what has its name is replaced.
+        make: fills a folder that is there and empty.
+        goes_on: leave what an interrupted `make` wrote to the next one, which must know it.
     """
     # `files.sweep` removes those with a number.
     part = folder.with_name(f".{folder.name}.part" + ("" if goes_on else f"-{os.getpid()}"))
@@ -69,9 +71,13 @@ def ensure(folder: Path, make: Callable[[Path], None], *, goes_on: bool = False)
 
 @contextlib.contextmanager
 def filling(shared: str, own: Path) -> Iterator[Path]:
-    """The folder of prepared data, while it is filled: one that runs share, or else a run's own.
+    """The folder of prepared data, while it is filled.
 
-    One that several runs share (`data.cache`) is filled by one of them at a time; the others wait.
+    One that several runs share is filled by one of them at a time; the others wait.
+
+    Args:
+        shared: what `data.cache` says; empty for none.
+        own: the cache of the run, used if none is shared.
     """
     if not shared:
         yield own

@@ -41,6 +41,7 @@ def make_pairs(n: int, seed: int = 0, split: str = "train") -> list[Pair]:
     """Makes demonstration pairs. Pair i depends on (seed, split, i) only.
 
     Args:
+        seed: another seed gives other pairs.
         split: "train" or "test"; no first user turn occurs in both, whatever the seeds.
 
     Returns:

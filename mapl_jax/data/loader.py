@@ -226,6 +226,9 @@ def stream(
     """Batches of steps [start, stop), read ahead.
 
     Args:
+        start: first step.
+        stop: one past the last step; None for all.
+        threads: reading threads of this process.
         workers: worker processes; 0 reads in this process.
         fields: which fields of the batches to keep; None for all. See `Batch.keeping`.
     """

@@ -78,7 +78,11 @@ def named_once(fields: list[tuple[str, object]]) -> object:
 
 
 def refuse_repeated(names: Sequence[object], source: str) -> None:
-    """Refuses columns of which two have one name."""
+    """Refuses columns of which two have one name.
+
+    Raises:
+        UserError: there are such.
+    """
     if (name := _twice(names)) is not None:
         raise UserError(f"{source} names column {name!r} twice; rename one of the two")
 

@@ -120,6 +120,9 @@ def make_plan(
     """Packs tries into rows, epoch by epoch.
 
     Args:
+        lengths: tokens of each trie.
+        leaves: leaves of each trie.
+        comparisons: comparisons of each trie.
         scored: tokens of each trie whose log-probabilities count; None for all.
         row_length: S, tokens.
         rows_per_batch: B, rows of the global batch.

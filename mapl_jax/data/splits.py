@@ -174,6 +174,7 @@ def beside_training(split: Split, run: RunFolder | None, config: Config) -> Spli
     """A split to judge the model of a run on, which says how much of it the run trained on.
 
     Args:
+        split: what the model is judged on.
         run: that made the model; what it trained on is known as long as it is in its cache.
         config: of the run, which may name a cache that runs share.
     """

@@ -27,7 +27,12 @@ class States:
     def __init__(
         self, folders: Sequence[Path], tries: Sequence[UInt64[np.ndarray, "n"]], dtype: DTypeLike
     ):
-        """Finds what `write` kept in folders for tokens of tries, which have all of their keys."""
+        """Finds what is kept.
+
+        Args:
+            folders: what `write` made.
+            tries: keys of the tokens of each trie, all of which are kept.
+        """
         self._files = [folder / STATES for folder in folders]
         keys = [open_memmap(folder / KEYS, mode="r") for folder in folders]
         self._starts = np.cumsum([0, *map(len, keys)])

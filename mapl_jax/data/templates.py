@@ -66,7 +66,9 @@ _OF_A_CONVERSATION = ("messages", "add_generation_prompt", "continue_final_messa
 def with_arguments(template: str, arguments: str) -> str:
     """A chat template that finds its arguments in itself, unless it is given others.
 
-    They are an object of JSON, such as {"enable_thinking": false}; empty for none.
+    Args:
+        template: in Jinja.
+        arguments: an object of JSON, such as {"enable_thinking": false}; empty for none.
     """
     if not arguments:
         return template
@@ -118,7 +120,9 @@ def with_date(template: str) -> str:
 def check_bounds(template: str, specials: tuple[tuple[str, str], ...]) -> None:
     """Makes sure, in a process of its own, that a template comes to an end.
 
-    The special tokens are given by name and text.
+    Args:
+        template: in Jinja.
+        specials: names and texts of the special tokens.
     """
     own = template.removeprefix(BEGINS) in (CHATML, PLAIN)
     turns = [Message(role=ROLES[1 + i % 2], content="Why? Because. " * 40) for i in range(40)]

@@ -76,6 +76,7 @@ def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     The pad token is a token of its own, never the end of a turn.
 
     Args:
+        texts: what to learn merges from.
         vocab_size: size of the vocabulary, the 256 bytes and 3 special tokens included.
     """
     import transformers
@@ -118,6 +119,7 @@ def load(
     """Loads a tokenizer from a local directory or by its hub name; runs no code from there.
 
     Args:
+        name_or_path: directory, or hub name `org/name`.
         chat_template: a Jinja template, or the path of a file that holds one; replaces the
             tokenizer's own.
         template_args: arguments of the chat template, as an object of JSON.
@@ -256,7 +258,10 @@ def encode_prompts(
 ) -> list[np.ndarray]:
     """Tokens of conversations up to where an answer begins.
 
-    `names` is what messages call a conversation, by its number.
+    Args:
+        tokenizer: with a chat template.
+        conversations: messages of each.
+        names: what messages call a conversation, by its number.
     """
     texts = []
     for number, messages in enumerate(conversations):
@@ -274,6 +279,10 @@ def encode_rendered(
 
     White space behind the end of the answer counts for nothing. The token that begins a text stands
     there once, whether or not it was sent.
+
+    Args:
+        tokenizer: with the template.
+        texts: whole conversations.
     """
     leaf = _leaves(tokenizer, [SAMPLE])[0].tokens
     paths = []

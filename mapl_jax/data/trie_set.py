@@ -141,6 +141,9 @@ def encode_cached(
     Args:
         samples: read only if the cache has no such tries.
         samples_fingerprint: names the samples' content.
+        tokenizer: with a chat template.
+        settings: lengths and truncation.
+        cache_dir: folder of the caches; this one is a folder in it.
         keep_alike: keep comparisons whose two sides became the same tokens.
         learned: names what of their content is learned from, if not all.
     """
@@ -161,7 +164,11 @@ def encode_cached(
 
 
 def open_cached(cache_dir: str | os.PathLike[str], fingerprint: str, row_length: int) -> TrieSet:
-    """Tries that were encoded before, for rows of a length."""
+    """Tries that were encoded before.
+
+    Args:
+        row_length: tokens of a row.
+    """
     found = sorted(Path(cache_dir).glob(f"tries-{fingerprint}*"))
     folder = found[0] if found else Path(cache_dir) / f"tries-{fingerprint}"
     if not found:

@@ -44,10 +44,13 @@ class Trie:
 
 
 def build(paths: Sequence[TokenPath]) -> Trie:
-    """Lays out paths, one a leaf, as a trie.
+    """Lays out paths as a trie.
 
     Two tokens are the same node only if all before them are the same and both are prompt or both
     response text: a prompt that quotes an answer must not lend its nodes to the answer.
+
+    Args:
+        paths: one per leaf, each with at least one token.
 
     Raises:
         ValueError: if there is no path, or an empty one.

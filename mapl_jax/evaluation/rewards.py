@@ -201,6 +201,7 @@ def encoding(
         max_length: longest leaf, tokens; 0 for that of its run, or else 2048 or the
             model's positions.
         row_length: tokens of a row; 0 for that of its run, or else twice the longest leaf.
+        truncation: "truncate", "drop" or "error".
     """
     data = trained.config.get("data", {})
     max_length = max_length or data.get("max_length", min(2048, trained.model.max_positions))

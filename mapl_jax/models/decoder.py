@@ -314,6 +314,7 @@ def hidden(
     """Hidden states after the last norm.
 
     Args:
+        params: parameters; a head among them is ignored.
         trunk: gives those below the layers with adapters instead.
 
     Raises:

@@ -84,10 +84,12 @@ def generate(
     """Responses to prompts, for `jit`.
 
     Args:
+        params: its parameters, adapters among them if the config has some.
         tokens: prompts, padded on the left.
         lengths: tokens of each prompt; 0 for a row that fills up the batch.
         draws: what the random numbers of a row depend on besides the seed: the number of the prompt
             and that of the sample. A response so never depends on what it is batched with.
+        compute: type of the computation, and backend of attention over the prompts.
         place: puts the arrays of the cache where they should lie.
     """
     params = _cast(params, compute.dtype)
@@ -136,7 +138,8 @@ def read(
 ) -> tuple[Float[Array, "B P D"], Cache]:
     """Reads prompts, padded on the left, into a cache, from its first place on.
 
-    Gives hidden states after the last norm, and the cache.
+    Returns:
+        Hidden states after the last norm, and the cache.
     """
     index = jnp.arange(tokens.shape[1])[None]
     real = index >= start[:, None]
@@ -169,7 +172,8 @@ def extend(
 ) -> tuple[Float[Array, "B D"], Cache]:
     """Reads one more token of every row, at the same index of all.
 
-    Gives hidden states after the last norm, and the cache.
+    Returns:
+        Hidden states after the last norm, and the cache.
     """
     of_layer = layers.by_layer(config, (at - start)[:, None])
     index = jnp.arange(cache.keys.shape[3])[None]

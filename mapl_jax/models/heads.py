@@ -195,7 +195,11 @@ def leaf_logps(
 
     Args:
         params: parameters, with `lm_head` unless embeddings are tied.
+        parent: index of the token that predicts each token; -1 at a root.
+        scored_at: indices of the tokens that count, none of them a root; -1 where unused.
+        leaf_end: index of each leaf's last token; -1 for an unused leaf, whose sum is 0.
         compute: how the decoder is computed; log-probabilities lie over devices as rows do.
+        chunk: tokens of a row whose logits are in memory at once.
         parts: gives each sum as two summands, one exact and one small, [R, L, 2]. fp32 holds -200
             to 1e-5 only, but the difference of two such sums, part by part, to 1e-6.
     """

@@ -205,6 +205,7 @@ def from_hf(
     """Base and scaling from `rope_parameters` of transformers 5, or the older `rope_scaling`.
 
     Args:
+        where: its place, for messages.
         theta: base if the entry has none.
         positions: longest text before scaling if the entry has none.
         longest: text that the model is made for.

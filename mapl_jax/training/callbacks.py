@@ -108,7 +108,8 @@ class Callbacks:
     def call(self, hook: str, step: int, about: object) -> Iterator[tuple[str, str]]:
         """Calls a method of all callbacks that have it; gives name and reason of each that stops.
 
-        `about` is its second argument; of metrics each gets a copy.
+        Args:
+            about: its second argument; of metrics each gets a copy.
         """
         if not distributed.is_main_process():
             return

@@ -96,9 +96,11 @@ class Checkpoints:
     def save(
         self, step: int, state: TrainState, record: dict[str, object], *, best: int = 0
     ) -> None:
-        """Starts to write a checkpoint and its record; a step that is there is left as it is.
+        """Starts to write a checkpoint; a step that is there already is left as it is.
 
-        The checkpoint of step `best` stays beside the newest; 0 for none.
+        Args:
+            record: what is kept beside it.
+            best: step of the checkpoint that stays beside the newest; 0 for none.
         """
         self.wait()
         newest = self._inner.latest

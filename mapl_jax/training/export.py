@@ -53,6 +53,8 @@ def write_model(
     """Writes a model, checked, or nothing; gives the largest difference that the check found.
 
     Args:
+        folder: where to; a model that this wrote is replaced.
+        tries: some of them are scored before and after.
         card: text of README.md, which is read on the hub.
         adapter: write the adapters alone, as PEFT does, instead of merging them.
     """

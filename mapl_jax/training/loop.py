@@ -74,8 +74,12 @@ def train(
 
     Args:
         state: donated; do not use it afterwards.
+        batches: this host's batches from step `start` on.
+        start: steps done so far.
         to_device: makes a global batch of this host's part.
         evaluate: metrics of parameters at a step.
+        epoch_at: epochs done after a number of steps.
+        preemption: says when to stop; None never does.
         on_nonfinite: called with a step, its metrics and `StepMetrics.rows` where a number was not
             finite and the step changed nothing; raises, or lets training go on.
         evaluate_first: evaluate before the first step, if that is due after step `start`: a run
@@ -212,6 +216,7 @@ def write_nonfinite(
     All processes call it; it brings together what they know of their rows.
 
     Args:
+        sample_ids: of the rows of the batch of a step.
         rows: whether the numbers of each row were finite, [A, R].
         stops: whether the run ends; else it goes on without the step.
     """

@@ -139,10 +139,12 @@ class Objective:
 
 
 def make(name: str, loss: LossSettings, *, logp_chunk: int = 256) -> Objective:
-    """The objective of a run: "reward", "dpo" or "sft".
+    """The objective of a run.
 
-    Settings of its loss that only other objectives read are as by default. A policy holds the
-    logits of so many scored tokens of a row at once.
+    Args:
+        name: "reward", "dpo" or "sft".
+        loss: settings of its loss; those that only other objectives read are as by default.
+        logp_chunk: scored tokens of a row whose logits a policy holds at once.
     """
     made: Objective = errors.choice("objective", name, OBJECTIVES)(loss, logp_chunk)
     for field in UNREAD.get(name, settings.fields_of(LossSettings)):

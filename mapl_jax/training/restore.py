@@ -206,8 +206,10 @@ def _load(path: str, mesh: Mesh) -> Trained:
 def model_folder(path: str, kept: Path, mesh: Mesh) -> str:
     """The model at a path as a folder that `transformers` reads, or as a hub name.
 
-    What a run made lies in its `model/`. A checkpoint, and adapters, are merged and written once,
-    into a folder of `kept` that is named by their content.
+    What a run made lies in its `model/`. A checkpoint, and adapters, are merged and written once.
+
+    Args:
+        kept: folder for what is written, under a name for its content.
     """
     if not path:
         return path
@@ -266,7 +268,8 @@ def scorer(
 ) -> Callable[[Params, Batch], jax.Array]:
     """Numbers of the leaves of a batch, by one program for all calls of the same shapes.
 
-    How the model lies over devices the mesh decides, and `compute` the rest.
+    Args:
+        compute: type and attention of the model; how it lies over devices the mesh decides.
     """
     compute = dataclasses.replace(compute, spread=sharding.spread(mesh))
     leaves = functools.partial(head.leaves, model, compute=compute)

@@ -64,6 +64,7 @@ def leaf_numbers(
     """Index, record and numbers of the leaves of every trie of a plan.
 
     Args:
+        leaves: numbers of the leaves of a batch, made from this host's part.
         batches: one epoch of the tries, one part a batch.
         fields: fields of a batch that are read; see `Batch.keeping`.
     """

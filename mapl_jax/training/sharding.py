@@ -173,9 +173,11 @@ def to_device(batch: Tree, mesh: Mesh) -> Tree:
 
 
 def check_memory(arrays: PyTree, what: str) -> None:
-    """Makes sure that devices of this process have room for something, before it is made.
+    """Makes sure that arrays have room on the devices of this process, before they are made.
 
-    There must be room for at least some arrays, given by their shapes with their shardings.
+    Args:
+        arrays: shapes with their shardings; there must be room for at least these.
+        what: names them in the message.
     """
     needed = sum(
         math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize

@@ -226,7 +226,8 @@ def for_shapes(
 ) -> Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]:
     """A step that is compiled for all shapes of batches when it is first taken.
 
-    Batches are one of each shape, as they lie on the devices.
+    Args:
+        batches: one of each shape, as they lie on the devices.
     """
 
     def described(x: jax.Array) -> jax.ShapeDtypeStruct:

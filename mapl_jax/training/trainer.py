@@ -228,7 +228,8 @@ def of_run(
 ) -> Trainer:
     """The trainer of a run; with LoRA its state holds adapters and head, the base lies beside it.
 
-    The tokenizer fills the unused places of rows.
+    Args:
+        tokenizer: of the run, for the unused places of rows.
     """
     return make_trainer(
         model,

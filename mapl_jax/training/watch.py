@@ -83,7 +83,8 @@ class Watch:
     def goes_on(self, progress: Mapping[str, object], kept: list[int]) -> bool:
         """Takes over what a checkpoint has kept (one of an older version: nothing).
 
-        Says whether the best one is among the checkpoints that are there, if there was one.
+        Returns:
+            Whether the best one is among the checkpoints that are there, if there was one.
         """
         self.progress = cast(Progress, {**START, **progress})
         if self.progress["by"] not in self.callbacks.names:
