@@ -23,6 +23,7 @@ from mapl_jax.data import loader, rows, run_tokenizer
 from mapl_jax.data.sources import Source
 from mapl_jax.data.splits import Split
 from mapl_jax.kernels import tiles
+from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import hub, initial, lora, published
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.performance import estimate, program
@@ -62,7 +63,10 @@ class Step:
     # compile.
     traffic: dict[str, float] | None
     flops: float  # of all devices, by the traced step
-    products: float  # of the matrix products that one device runs, by the compiled step
+    # Of matrix products that one device runs, by the compiled step; no kernels of attention.
+    products: float
+    a_place: float  # the same of all devices, by place of a token and parameter in a matrix
+    attention: float  # operations of attention, a part of `flops`
     roofline: estimate.Roofline
 
 
@@ -165,10 +169,8 @@ def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
         beside = made.bytes if made.traffic is not None else max(made.bytes - held, 0.0)
         memory = Memory(**state, batch=here, temporaries=beside)
         again = run.compute.remat == "full"
-        flops = estimate.product_flops(run.train_step, run.abstract, batch, frozen)
-        flops += estimate.attention_flops(
-            model, shape.places, trie, tile=tiles.TILE, passes=3.5 + again
-        )
+        attention = _attention_flops(model, run.compute, shape, trie)
+        flops = estimate.product_flops(run.train_step, run.abstract, batch, frozen) + attention
         weights = estimate.leading(run.shapes) / 4 * np.dtype(run.compute.dtype).itemsize
         reading = estimate.memory_traffic(
             memory,
@@ -182,7 +184,9 @@ def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
         line = estimate.Roofline(
             flops / where.chips / chip.flops, reading / chip.bandwidth, received / chip.links
         )
-        return Step(shape, memory, made.traffic, flops, made.products, line)
+        each = shape.places * estimate.matrices(model, run.shapes, policy=not objective.head.scores)
+        a_place = made.products * where.chips / each
+        return Step(shape, memory, made.traffic, flops, made.products, a_place, attention, line)
 
     return Plan(
         where=where,
@@ -222,6 +226,18 @@ def shapes_of(settings: Settings, mesh: Mesh, trie: int) -> list[rows.Shape]:
         )
 
     return [shape(n) for n in range((-(-longest // data.row_length) - 1).bit_length() + 1)]
+
+
+def _attention_flops(model: DecoderConfig, compute: Compute, shape: rows.Shape, trie: int) -> float:
+    """Operations of attention in a step, by the tiles and products of its backend."""
+    tile, backward = tiles.TILE, 2.5
+    if trainer.attention_of(model, compute, shape.row_length) == "pallas_tpu":
+        from mapl_jax.kernels import pallas_tpu
+
+        # Two kernels, each of which finds the weights again: 7 products, to 2 of the forward pass.
+        tile, backward = pallas_tpu.tile_of(model.heads // model.kv_heads), 3.5
+    passes = 1 + backward + (compute.remat == "full")
+    return estimate.attention_flops(model, shape.places, trie, tile=tile, passes=passes)
 
 
 def _frozen(run: trainer.Trainer) -> Params:
@@ -326,8 +342,18 @@ def report(plan: Plan) -> str:
         lines += [f"  {n:<20}{v / GB:9.3f}" for n, v in first.traffic.items() if v]
         lines += [f"  {'all':<20}{sum(first.traffic.values()) / GB:9.3f}", ""]
     line = first.roofline
+    lines.append(
+        f"operations of a step: {first.flops:.3g}, {first.flops / where.chips:.3g} on one device"
+    )
+    if first.a_place and where.kind != "gpu":
+        lines.append(
+            f"matrix products of the compiled step: {first.products:.3g} on one device, "
+            f"{first.a_place:.2f} for each token and parameter in a matrix (6; with the forward "
+            "pass again 8)"
+        )
+    attention = first.attention / where.chips / chip.flops
     lines += [
-        f"operations of a step: {first.flops:.3g}, {first.flops / where.chips:.3g} on one device",
+        f"attention: {attention:.3f} s at the peak, {attention / line.seconds:.1%} of the step",
         f"a step takes at least {line.seconds:.3f} s: products {line.products:.3f} s, memory "
         f"{line.memory:.3f} s, links {line.links:.3f} s",
         f"at most {plan.samples / line.seconds:.1f} samples/s, {plan.samples:.0f} samples a step",

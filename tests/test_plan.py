@@ -219,6 +219,7 @@ def test_operations_of_a_step_are_six_a_parameter_and_token_in_every_length_of_r
         tokens = step.shape.places
         attention = estimate.attention_flops(model, tokens, 100, tile=64, passes=3.5)
         assert step.flops - attention == pytest.approx(6 * body * tokens, rel=0.02)
+        assert step.attention == attention
         assert step.memory.temporaries > 0
     assert found.largest.memory.total == max(step.memory.total for step in found.steps)
     text = plan.report(found)
@@ -248,6 +249,20 @@ ENTRY %main (p: f32[8,16]) -> f32[8,32] {
     assert program.product_flops(text) == 2 * 8 * 4 * 16 + 5 * 2 * 8 * 32 * 16
 
 
+def test_places_of_a_window_in_the_padding_are_no_operations():
+    """As XLA for TPU writes [8, 2 * 16] times [2 * 16, 3 * 4], and a join of two products."""
+    text = """ENTRY %main (a: bf16[8,2,16,1], b: bf16[3,4,2,16]) -> bf16[8,3,4,1] {
+  %a = bf16[8,2,16,1]{3,2,1,0} parameter(0)
+  %b = bf16[3,4,2,16]{3,2,1,0} parameter(1)
+  %c = bf16[1,8,16]{2,1,0} parameter(2)
+  %d = bf16[2,4,16]{2,1,0} parameter(3)
+  %e = bf16[2,8,4]{2,1,0} convolution(%c, %d), window={size=2 pad=1_1 rhs_reversal=1}, dim_labels=0bf_0oi->0bf
+  ROOT %f = bf16[8,3,4,1]{3,2,1,0} convolution(%a, %b), window={size=3x2 pad=2_2x0_0 rhs_reversal=1x0}, dim_labels=b1f0_0o1i->b0f1
+}
+"""  # noqa: E501
+    assert program.product_flops(text) == 2 * 8 * 32 * 12 + 2 * 2 * 8 * 4 * 16
+
+
 def test_what_does_not_fit_is_said_in_the_last_line():
     where = parse_slice("v5e:4x4")
     memory = Memory(parameters=9e9, frozen=0, optimizer=18e9, batch=0, temporaries=2e9)
@@ -258,7 +273,14 @@ def test_what_does_not_fit_is_said_in_the_last_line():
         attention="pallas_tpu",
         steps=(
             plan.Step(
-                rows.Shape(4096, 16), memory, None, 1e15, 0.0, estimate.Roofline(1.0, 0.5, 0.2)
+                rows.Shape(4096, 16),
+                memory,
+                traffic=None,
+                flops=1e15,
+                products=0.0,
+                a_place=0.0,
+                attention=0.0,
+                roofline=estimate.Roofline(1.0, 0.5, 0.2),
             ),
         ),
         samples=64.0,

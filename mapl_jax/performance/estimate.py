@@ -16,7 +16,8 @@ import numpy as np
 from jax.interpreters.partial_eval import dce_jaxpr
 from jaxtyping import PyTree
 
-from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.config import EXPERT_MATRICES, DecoderConfig
+from mapl_jax.models.parameters import Params
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.paths import brief
 
@@ -181,6 +182,21 @@ def _axes(params: Mapping[str, Any]) -> dict[str, int]:
     parts = {part for spec in params["in_specs"] for part in spec if part}
     names = {name for x in parts for name in (x if isinstance(x, tuple) else (x,))}
     return {name: params["mesh"].shape[name] for name in names}
+
+
+def matrices(model: DecoderConfig, shapes: Params, *, policy: bool) -> float:
+    """Parameters in the matrices of all layers, of experts those that a token takes.
+
+    Args:
+        policy: with the matrix of the output.
+    """
+    taken = model.experts_per_token / max(model.experts, 1)
+    share = {"kernel": 1, "a": 1, "b": 1, "router": 1, **dict.fromkeys(EXPERT_MATRICES, taken)}
+    layers = sum(
+        x.size * share.get(path[-1].key, 0)
+        for path, x in jax.tree_util.tree_leaves_with_path(shapes["layers"])
+    )
+    return layers + policy * model.width * model.vocab_size
 
 
 def attention_flops(

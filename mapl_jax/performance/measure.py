@@ -32,8 +32,9 @@ from mapl_jax.kernels import tiles
 from mapl_jax.kernels.attention import attention
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.kernels.rows import Row
-from mapl_jax.models.config import EXPERT_MATRICES, DecoderConfig
+from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.parameters import Params
+from mapl_jax.performance import estimate
 from mapl_jax.training.step import TrainState, compile_shapes
 from mapl_jax.training.trainer import Trainer
 
@@ -94,13 +95,7 @@ def _flat(trie: TrieRecord) -> int:
 
 def model_flops(model: DecoderConfig, shapes: Params, work: Work) -> float:
     """FLOPs of a step by the formula above."""
-    # Of experts, those that a token takes.
-    taken = model.experts_per_token / max(model.experts, 1)
-    share = {"kernel": 1, "a": 1, "b": 1, "router": 1, **dict.fromkeys(EXPERT_MATRICES, taken)}
-    body = sum(
-        x.size * share.get(path[-1].key, 0)
-        for path, x in jax.tree_util.tree_leaves_with_path(shapes["layers"])
-    )
+    body = estimate.matrices(model, shapes, policy=False)
     forward = 2 * body * work.tokens + 2 * model.width * model.vocab_size * work.predicted
     forward += 4 * model.heads * model.head_dim * model.layers * work.pairs
     return 3.0 * forward

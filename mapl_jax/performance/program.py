@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
 COLLECTIVES = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
 _DTYPES = {"pred": 1, "s8": 1, "u8": 1, "s16": 2, "u16": 2, "bf16": 2, "f16": 2, "s64": 8}
@@ -209,16 +210,47 @@ def _product(each: Instruction) -> float:
     """Operations of one product: two for each number of the result and each that is summed."""
     arguments = each.text.partition(f" {each.kind}(")[2].partition(")")[0]
     left, right = (_operand(text, each.before) for text in re.split(r", (?=[%\w])", arguments)[:2])
-    size = math.prod(_dims(each.shape)[0][1])
+    result = _dims(each.shape)[0][1]
     if each.kind == "dot":
         summed = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", each.text)
         axes = [int(axis) for axis in summed[1].split(",") if axis] if summed else []
-        return 2.0 * size * math.prod(left[axis] for axis in axes)
-    labels = re.search(r"dim_labels=\w+_(\w+)->", each.text)
+        return 2.0 * math.prod(result) * math.prod(left[axis] for axis in axes)
+    labels = re.search(r"dim_labels=(\w+)_(\w+)->(\w+)", each.text)
     assert labels  # every convolution has them
-    return (
-        2.0 * size * math.prod(n for n, axis in zip(right, labels[1], strict=True) if axis != "o")
+    given, window, made = (
+        dict(zip(names, dims, strict=True))
+        for names, dims in zip(labels.groups(), (left, right, result), strict=True)
     )
+    met = _within_window(each.text, given, made, window)
+    return 2.0 * made["b"] * made["f"] * window["i"] * met
+
+
+def _within_window(
+    text: str, given: dict[str, int], made: dict[str, int], window: dict[str, int]
+) -> int:
+    """How often a place of a convolution's window meets a number, and not the padding around them.
+
+    A product over several axes is written so too, with a window of which all but one place lies in
+    the padding.
+
+    Args:
+        text: of the convolution.
+        given: size of the input along each axis, by its label; `made` is the result.
+    """
+    fields = re.search(r"window=\{([^}]*)\}", text)
+    parts = dict(part.split("=") for part in fields[1].split()) if fields else {}
+
+    def met(axis: str) -> int:
+        def field(name: str, default: str) -> str:
+            return parts[name].split("x")[int(axis)] if name in parts else default
+
+        step, apart, spread = (int(field(n, "1")) for n in ("stride", "rhs_dilate", "lhs_dilate"))
+        before = int(field("pad", "0_0").split("_")[0])
+        places = np.arange(made[axis])[:, None] * step + np.arange(window[axis]) * apart - before
+        inside = (places >= 0) & (places <= (given[axis] - 1) * spread) & (places % spread == 0)
+        return int(inside.sum())
+
+    return math.prod(met(axis) for axis in given if axis.isdigit())
 
 
 def _operand(text: str, before: dict[str, str]) -> list[int]:
