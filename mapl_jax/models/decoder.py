@@ -48,6 +48,11 @@ REMAT: dict[str, Callable[..., bool] | None] = {
     "full": jax.checkpoint_policies.nothing_saveable,
 }
 
+# A loop writes what its backward pass reads into arrays of all layers, and copies every layer out
+# of them again. On CPU that is a tenth of a step, so few layers are compiled one after the other;
+# many would take minutes to compile.
+UNROLLED = 8
+
 
 class Norm(nnx.Module):
     """Division by the root mean square, in fp32 (arXiv 1910.07467), of what is centered or not."""
@@ -200,6 +205,7 @@ class Decoder(nnx.Module):
         policy: Callable[..., bool] | None,
         place: Callable[[Array], Array],
         *,
+        unrolled: int = 0,
         trunk: bool = False,
     ) -> Float[Array, "R S D"]:
         """Runs the layers by scan.
@@ -209,6 +215,7 @@ class Decoder(nnx.Module):
             context: from the kind of a layer, its rotary angles and attention.
             policy: what the backward pass need not find again.
             place: puts states where their rows lie.
+            unrolled: up to so many layers that are trained are no loop.
             trunk: ends below the layers with adapters.
         """
 
@@ -219,7 +226,10 @@ class Decoder(nnx.Module):
 
             if policy is not None:
                 layer = jax.checkpoint(layer, policy=policy, prevent_cse=False)
-            return jax.lax.scan(layer, x, (part.scanned(kinds), kinds[part.layers]))[0]
+            own = kinds[part.layers]
+            # Of frozen layers nothing is written for a backward pass.
+            unroll = part.copied and len(own) <= unrolled
+            return jax.lax.scan(layer, x, (part.scanned(kinds), own), unroll=unroll)[0]
 
         below, above = self._parts()
         if row.states is not None and below is None:
@@ -327,7 +337,10 @@ def hidden(
     place = jnp.asarray if compute.spread is None else compute.spread.by_token
     context = attentions(config, row, compute, place(row.positions))
     policy = REMAT[compute.remat]
-    return decoder(row, layer_kinds(config), context, policy, place, trunk=trunk)
+    # Outside of a loop the compiler would find what is computed again, and keep it.
+    unrolled = UNROLLED if compute.platform == "cpu" and policy is None else 0
+    kinds = layer_kinds(config)
+    return decoder(row, kinds, context, policy, place, unrolled=unrolled, trunk=trunk)
 
 
 def check_parts(compute: Compute, row_length: int) -> None:
