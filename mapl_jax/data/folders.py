@@ -15,7 +15,7 @@ from typing import IO, TypeVar, cast
 
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import reason
-from mapl_jax.runtime.paths import local
+from mapl_jax.runtime.paths import distinct_ends, local
 from mapl_jax.runtime.storage import system_of
 
 P = TypeVar("P", bound=PurePath)
@@ -105,9 +105,7 @@ def labels(found: list[str]) -> list[str]:
         else _bare(name).removesuffix("/").split("/")
         for name in found
     ]
-    longest = max(map(len, paths))
-    tails = [["/".join(path[-parts:]) for path in paths] for parts in range(1, longest + 1)]
-    return next((some for some in tails if len({*some}) == len(found)), tails[-1])
+    return distinct_ends(paths)
 
 
 def _bare(name: str) -> str:

@@ -5,13 +5,12 @@ file, the record and what to do.
 """
 
 import dataclasses
-import functools
 import hashlib
 import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypedDict, TypeVar, Unpack
 
 import numpy as np
 
@@ -170,25 +169,18 @@ def read_pairs(path: str | os.PathLike[str], *, on_error: str = "raise") -> Pair
     return collect(iter_pairs, read_entries(path), on_error=on_error)
 
 
-def iter_pairs(
-    entries: Entries,
-    tally: Tally,
-    *,
-    on_error: str = "raise",
-    form: forms.Form | None = None,
-    accept: Accept = takes_all,
-) -> Iterator[Pair]:
-    """`read_pairs` one by one; memory grows by 16 bytes a record, for its id.
+class Reading(TypedDict, total=False):
+    """How records are read."""
 
-    Args:
-        tally: counts what is read and dropped.
-        on_error: "raise" stops at the first bad record; "skip" leaves it out and counts it.
-        form: what the columns are; None where their names say it.
-        accept: raises `BadRecord` for a prompt that cannot be used.
-    """
-    read = functools.partial(normalize.pair_of, form)
+    on_error: str  # "raise" (the default) stops at the first bad one; "skip" counts it
+    form: forms.Form | None  # what the columns are; None where their names say it
+    accept: Accept  # raises `BadRecord` for a prompt that cannot be used
+
+
+def iter_pairs(entries: Entries, tally: Tally, **how: Unpack[Reading]) -> Iterator[Pair]:
+    """`read_pairs` one by one, counted; memory grows by 16 bytes a record, for its id."""
     names = ("pair", "preference pairs")
-    for pair in _checked(entries, tally, on_error, read, accept, names, form):
+    for pair in _checked(entries, tally, normalize.pair_of, names, **how):
         if subset := entries.subset(pair.get("subset", "")):
             pair["subset"] = subset
         asked = pair["prompt"][-1]["content"].strip()
@@ -199,12 +191,7 @@ def iter_pairs(
 
 
 def iter_demonstrations(
-    entries: Entries,
-    tally: Tally,
-    *,
-    on_error: str = "raise",
-    form: forms.Form | None = None,
-    accept: Accept = takes_all,
+    entries: Entries, tally: Tally, **how: Unpack[Reading]
 ) -> Iterator[Demonstration]:
     """Prompts with a reply to learn from, one by one; arguments as for `iter_pairs`.
 
@@ -213,44 +200,32 @@ def iter_demonstrations(
     reply of a conversation is learned; what comes before it is the prompt.
     """
     names = ("demonstration", "demonstrations")
-    read = functools.partial(normalize.demonstration_of, form)
-    return _checked(entries, tally, on_error, read, accept, names, form)
+    return _checked(entries, tally, normalize.demonstration_of, names, **how)
 
 
 class _Iterate(Protocol[_Made_co]):
     def __call__(
-        self,
-        entries: Entries,
-        tally: Tally,
-        *,
-        on_error: str,
-        form: forms.Form | None,
-        accept: Accept,
+        self, entries: Entries, tally: Tally, **how: Unpack[Reading]
     ) -> Iterator[_Made_co]: ...
 
 
 def collect(
-    iterate: _Iterate[_Record],
-    entries: Entries,
-    *,
-    on_error: str = "raise",
-    form: forms.Form | None = None,
-    accept: Accept = takes_all,
+    iterate: _Iterate[_Record], entries: Entries, **how: Unpack[Reading]
 ) -> Records[_Record]:
     """All that `iter_pairs` or `iter_demonstrations` makes of a source, in memory."""
     tally = Tally()
-    records = list(iterate(entries, tally, on_error=on_error, form=form, accept=accept))
-    return Records(records, tally)
+    return Records(list(iterate(entries, tally, **how)), tally)
 
 
 def _checked(
     entries: Entries,
     tally: Tally,
-    on_error: str,
-    read: Callable[[object, set[str]], _Record],
-    accept: Accept,
+    read: Callable[[forms.Form | None, object, set[str]], _Record],
     names: tuple[str, str],
-    form: forms.Form | None,
+    *,
+    on_error: str = "raise",
+    form: forms.Form | None = None,
+    accept: Accept = takes_all,
 ) -> Iterator[_Record]:
     """Every record in one form, with an id of its own; `names` are what one and many are called."""
     if on_error not in ("raise", "skip"):
@@ -261,7 +236,7 @@ def _checked(
             part, before = entries.part, tally.read
         tally.read += 1
         try:
-            record = read(value, tally.unread)
+            record = read(form, value, tally.unread)
             accept(record["prompt"], record["id"])
             name = record["id"] or ids.unused(_content_id(record))
             earlier = ids.add(name, tally.read)

@@ -19,7 +19,7 @@ from mapl_jax.runtime import storage
 from mapl_jax.runtime.console import Table
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_object
-from mapl_jax.runtime.paths import is_address, local
+from mapl_jax.runtime.paths import distinct_ends, is_address, local
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.training.metrics import read_metrics
 
@@ -143,12 +143,7 @@ def _names(folders: Sequence[str]) -> list[str]:
     twice = [str(folder) for i, folder in enumerate(folders) if places[i] in places[:i]]
     if twice:
         raise UserError(f"{twice[0] or 'an empty name'} is given twice")
-    longest = max(len(path.parts) for path in paths)
-    for count in range(1, longest + 1):
-        names = ["/".join(path.parts[-count:]) for path in paths]
-        if len(set(names)) == len(names):
-            return names
-    return [str(path) for path in paths]
+    return distinct_ends([path.parts for path in paths])
 
 
 # The table.

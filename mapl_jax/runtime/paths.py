@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from mapl_jax.runtime.errors import UserError
@@ -71,6 +72,13 @@ def _check(text: str) -> None:
 def brief(text: str) -> str:
     """A path that fits into a message."""
     return text if len(text) <= _LONG else f"{text[: _LONG // 2]}...{text[-_LONG // 2 :]}"
+
+
+def distinct_ends(paths: Sequence[Sequence[str]]) -> list[str]:
+    """As much of the end of each path, given by its parts, as sets it apart from the others."""
+    longest = max(map(len, paths))
+    ends = [["/".join(path[-count:]) for path in paths] for count in range(1, longest + 1)]
+    return next((some for some in ends if len({*some}) == len(paths)), ends[-1])
 
 
 def here() -> Path:

@@ -98,17 +98,13 @@ def setting(
     default: T,
     help: str,
     *,
-    least: float | None = None,
-    above: float | None = None,
-    most: float | None = None,
-    below: float | None = None,
     besides: float | tuple[float, ...] = (),
     choices: Collection[str] = (),
-    compared: bool = True,
+    **more: Any,
 ) -> T:
     """A field of a settings class; see `Setting` for the arguments."""
     others = besides if isinstance(besides, tuple) else (besides,)
-    about = Setting(help, least, above, most, below, others, tuple(choices), compared)
+    about = Setting(help, besides=others, choices=tuple(choices), **more)
     field: T = dataclasses.field(default=default, metadata={_KEY: about})
     return field
 
