@@ -263,14 +263,18 @@ def check_seal(folder: Path, also: Iterable[str] = (), but: Iterable[str] = ()) 
 
 
 def sealed(folder: Path) -> dict[str, str] | None:
-    """The checksums that a seal notes, by name; None if there is none that can be read."""
+    """The checksums that a seal notes, by name; None if there is none that can be read.
+
+    What no seal of ours names, a file outside the folder, makes it one that cannot be read.
+    """
     try:
         known = read_json(folder / SEAL)
     except UserError:
         return None
     if not isinstance(known, dict) or not all(isinstance(x, str) for x in known.values()):
         return None
-    return known
+    outside = (name for name in known if name.startswith("/") or ".." in name.split("/"))
+    return None if next(outside, None) is not None else known
 
 
 def unsealed(folder: Path, known: Mapping[str, str]) -> list[str]:

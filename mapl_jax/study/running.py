@@ -24,6 +24,7 @@ from ml_collections import ConfigDict
 
 from mapl_jax import train
 from mapl_jax.data import forms, sources, splits
+from mapl_jax.data.fields import is_finite
 from mapl_jax.data.records import Pairs, collect, iter_pairs
 from mapl_jax.evaluation import following, preferences, stored
 from mapl_jax.evaluation.evaluators import PREFERENCES
@@ -289,5 +290,11 @@ def seen(job: Job) -> dict[str, float]:
     steps, counts = job.summary["steps"], job.summary["train"]["encoding"]
     places = steps * job.config.train.rows_per_batch * job.config.data.row_length
     metrics = read_metrics(job.folder.metrics)
-    epochs = max((line["epoch"] for line in metrics if "epoch" in line), default=0.0)
-    return {"steps": steps, "tokens": float(places), "pairs": _encoded(counts) * epochs}
+    known = {line["step"]: line["epoch"] for line in metrics if is_finite(line.get("epoch"))}
+    if max(known, default=0) <= steps - job.config.train.log_every:
+        raise UserError(
+            f"{job.folder.metrics} is damaged: it does not reach step {steps}; remove "
+            f"{job.folder.summary}, and the same command makes the run again"
+        )
+    pairs = _encoded(counts) * known[max(known)]
+    return {"steps": steps, "tokens": float(places), "pairs": pairs}

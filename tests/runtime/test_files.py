@@ -123,10 +123,22 @@ def test_a_seal_speaks_for_every_file(tmp_path):
         ({**known, "b": known["a"]}, "b is damaged"),
         ({**known, "c": known["a"]}, "c is missing"),
         ({**known, "b": None}, "checksums.json is damaged"),
+        ({**known, "../../x": known["a"]}, "checksums.json is damaged"),
+        ({**known, "/etc/x": known["a"]}, "checksums.json is damaged"),
         ([], "checksums.json is damaged"),
     ):
         files.write_json(tmp_path / files.SEAL, seal)
         assert files.flaw(tmp_path) == flaw
+
+
+def test_a_seal_that_names_files_elsewhere_does_not_outlive_the_next(tmp_path):
+    for name in ("after.jsonl", "before.jsonl"):
+        (tmp_path / name).write_text(name)
+    files.write_json(tmp_path / files.SEAL, {"../../x": "0", "before.jsonl": "0"})
+    files.seal(tmp_path, ["after.jsonl"])
+    assert files.read_json(tmp_path / files.SEAL) == {
+        "after.jsonl": files.checksum(tmp_path / "after.jsonl")
+    }
 
 
 def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path):

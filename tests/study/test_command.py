@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,49 @@ def test_a_lost_run_is_made_again_with_the_same_numbers(finished):
     (run / "summary.json").unlink()
     study.study(config, folder, "the command")
     assert (run / "eval" / "after.jsonl").read_bytes() == scores
+
+
+def damaged(path, damage):
+    """What a file holds once it is cut, emptied, of another shape, or gone."""
+    if damage == "gone":
+        path.unlink()
+    else:
+        content = path.read_bytes()
+        kinds = {"cut": content[: len(content) // 2], "empty": b"", "shape": b'[{"a": null}]'}
+        path.write_bytes(kinds[damage])
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "shape", "gone"])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("config.json", "config.json (cannot be read|is damaged)|holds no run"),
+        ("origin.json", "origin.json (cannot be read|is damaged)"),
+        ("runs/all-tokens-0/eval/after.jsonl", r"eval cannot be used \(after.jsonl is "),
+        ("runs/all-tokens-0/eval/checksums.json", r"eval cannot be used \(checksums.json is "),
+        ("runs/all-tokens-0/summary.json", "summary.json (cannot be read|is damaged)"),
+        ("runs/all-tokens-0/metrics.jsonl", "metrics.jsonl is damaged: it does not reach step 4; "),
+        ("results.json", ""),
+        ("data/tokenizer/tokenizer.json", ""),
+        ("runs/all-tokens-0/report.html", ""),
+    ],
+)
+def test_damage_in_a_finished_study_is_said_or_changes_no_number(
+    finished, tmp_path, monkeypatch, name, said, damage
+):
+    config, folder, _ = finished
+    if damage == "gone" and name.startswith(("origin", "runs/all-tokens-0/summary")):
+        pytest.skip("is made again")
+    kept, copy = (folder / "results.json").read_bytes(), tmp_path / "study"
+    shutil.copytree(folder, copy)
+    damaged(copy / name, damage)
+    monkeypatch.setattr(train, "start", lambda *_: pytest.fail("it trains again"))
+    if said:
+        with pytest.raises(UserError, match=said):
+            study.study(config, copy, "the command")
+    else:
+        study.study(config, copy, "the command")
+        assert json.loads((copy / "results.json").read_text()) == json.loads(kept)
 
 
 def test_the_commands_written_down_are_those_of_the_runs(finished):
