@@ -17,7 +17,7 @@ def token_weight(weight: float, tokens: int | np.integer) -> float:
         weight: lambda of the base level.
         tokens: demonstrated ones in the whole global batch.
     """
-    return weight / max(tokens, 1)
+    return weight / max(int(tokens), 1)
 
 
 class TokenSums(NamedTuple):

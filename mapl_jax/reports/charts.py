@@ -93,7 +93,7 @@ def span(values: Sequence[float] | np.ndarray, *, room: float = 0.06) -> Span:
     finite = finite[np.isfinite(finite)]
     if not len(finite):
         return 0.0, 1.0
-    low, high = float(finite.min()), float(finite.max())
+    low, high = float(np.min(finite)), float(np.max(finite))
     extra = (high - low) * room or abs(high) * 0.1 or 1.0
     return low - extra, high + extra
 
@@ -102,7 +102,7 @@ def share_span(values: Sequence[float] | np.ndarray) -> Span:
     """The span of an axis of accuracies: whole tenths around the values and around chance."""
     finite = np.asarray(values, np.float64)
     finite = np.append(finite[np.isfinite(finite)], 0.5)
-    low, high = math.floor(10 * finite.min() - 0.3), math.ceil(10 * finite.max() + 0.3)
+    low, high = math.floor(10 * np.min(finite) - 0.3), math.ceil(10 * np.max(finite) + 0.3)
     return max(low, 0) / 10, min(high, 10) / 10
 
 
