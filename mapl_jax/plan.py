@@ -337,7 +337,13 @@ def report(plan: Plan) -> str:
         if value or field.name != "frozen":
             lines.append(f"  {field.name:<14}{value / GB:9.3f}")
     lines += [f"  {'all':<14}{memory.total / GB:9.3f}  of {chip.memory / GB:.1f}", ""]
-    if first.traffic is not None:
+    if first.traffic == {}:
+        lines += [
+            "JAX cannot read the compiled program: its matrix products, and what a device "
+            "receives, are not known",
+            "",
+        ]
+    elif first.traffic is not None:
         lines.append("received by one device in a step, GB")
         lines += [f"  {n:<20}{v / GB:9.3f}" for n, v in first.traffic.items() if v]
         lines += [f"  {'all':<20}{sum(first.traffic.values()) / GB:9.3f}", ""]
@@ -348,8 +354,8 @@ def report(plan: Plan) -> str:
     if first.a_place and where.kind != "gpu":
         lines.append(
             f"matrix products of the compiled step: {first.products:.3g} on one device, "
-            f"{first.a_place:.2f} for each token and parameter in a matrix (6; with the forward "
-            "pass again 8)"
+            f"{first.a_place:.2f} for each token and parameter in a matrix (of a model that is "
+            "trained whole 6, and 8 with the forward pass again)"
         )
     attention = first.attention / where.chips / chip.flops
     lines += [

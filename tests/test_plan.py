@@ -5,6 +5,7 @@ import importlib.util
 import math
 import subprocess
 import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -162,6 +163,27 @@ def test_the_complaint_of_a_compiler_says_how_much_would_be_needed():
     assert program.memory_of_failure("Mosaic failed") is None
 
 
+@pytest.mark.parametrize("reason", ["async-update instruction should have 1 operands", "Mosaic"])
+def test_of_a_program_that_cannot_be_read_memory_alone_is_known(reason):
+    def text():
+        raise jax.errors.JaxRuntimeError(f"INTERNAL: {reason}")
+
+    sizes = types.SimpleNamespace(
+        output_size_in_bytes=5,
+        alias_size_in_bytes=3,
+        temp_size_in_bytes=40,
+        generated_code_size_in_bytes=0,
+    )
+    compiled = types.SimpleNamespace(memory_analysis=lambda: sizes, as_text=text)
+    lowered = types.SimpleNamespace(compile=lambda: compiled)
+    traced = types.SimpleNamespace(lower=lambda: lowered)
+    if reason == "Mosaic":
+        with pytest.raises(jax.errors.JaxRuntimeError, match="Mosaic"):
+            program.of_step(traced)
+    else:
+        assert program.of_step(traced) == program.Program(42, {}, 0.0)
+
+
 def test_smaller_and_larger_slices_are_those_that_would_do():
     where = parse_slice("v5e:4x4")
     memory = Memory(parameters=4e9, frozen=0, optimizer=8e9, batch=0, temporaries=5e9)
@@ -263,7 +285,8 @@ def test_places_of_a_window_in_the_padding_are_no_operations():
     assert program.product_flops(text) == 2 * 8 * 32 * 12 + 2 * 2 * 8 * 4 * 16
 
 
-def test_what_does_not_fit_is_said_in_the_last_line():
+@pytest.mark.parametrize("traffic", [None, {}])
+def test_what_does_not_fit_is_said_in_the_last_line(traffic):
     where = parse_slice("v5e:4x4")
     memory = Memory(parameters=9e9, frozen=0, optimizer=18e9, batch=0, temporaries=2e9)
     found = plan.Plan(
@@ -275,7 +298,7 @@ def test_what_does_not_fit_is_said_in_the_last_line():
             plan.Step(
                 rows.Shape(4096, 16),
                 memory,
-                traffic=None,
+                traffic=traffic,
                 flops=1e15,
                 products=0.0,
                 a_place=0.0,
@@ -288,6 +311,7 @@ def test_what_does_not_fit_is_said_in_the_last_line():
     lines = plan.report(found).splitlines()
     assert lines[-1].startswith("does not fit: 29.00 GB of 16.91")
     assert lines[-2] == "estimated to do: v5e:4x8"
+    assert any("cannot read" in line for line in lines) == (traffic == {})
 
 
 def test_unknown_shapes_are_refused_with_those_that_are_known():

@@ -29,8 +29,9 @@ class Program(NamedTuple):
 
     Attributes:
         bytes: of temporaries.
-        traffic: bytes that are received, by kind of collective; None of a step that is too large.
-        products: operations of matrix products.
+        traffic: bytes that are received, by kind of collective; None of a step that is too large,
+            and empty if JAX cannot read the program.
+        products: operations of matrix products; 0 where there is no traffic either.
     """
 
     bytes: float
@@ -51,7 +52,14 @@ def of_step(traced: jax.stages.Traced) -> Program:
     # What is not written over an old state is new.
     fresh = sizes.output_size_in_bytes - sizes.alias_size_in_bytes
     temporaries = float(sizes.temp_size_in_bytes + fresh + sizes.generated_code_size_in_bytes)
-    text = compiled.as_text()
+    try:
+        text = compiled.as_text()
+    except jax.errors.JaxRuntimeError as error:
+        # libtpu 0.0.52 writes updates of three operands, of programs for one v5p or v6e, and
+        # jaxlib 0.10.2 reads those of one. Drop this when `mapl plan` says their products.
+        if "async-update" not in str(error):
+            raise
+        return Program(temporaries, {}, 0.0)
     return Program(temporaries, collective_bytes(text), product_flops(text))
 
 
