@@ -13,10 +13,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.summary import scalar
-
 from mapl_jax.runtime.errors import UserError
 
 PROJECT = "mapl_jax"
@@ -51,6 +47,11 @@ def tensorboard(about: About) -> Logger:
     They are written at once: tensorboardX's SummaryWriter has a thread for it, and when a full disk
     ends that thread, the run waits for it for ever.
     """
+    # tensorboardX imports torch where it is installed, for seconds.
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+    from tensorboardX.summary import scalar
+
     folder = about.workdir / "tensorboard"
     folder.mkdir(parents=True, exist_ok=True)
     # Files are named by the second; two starts within one must not share a file.
