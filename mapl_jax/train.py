@@ -19,7 +19,7 @@ from mapl_jax.runtime import cli, plugins
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import detail, say
 from mapl_jax.runtime.paths import shown
-from mapl_jax.runtime.run_folder import Config, RunFolder, opened, undone_on_mistake
+from mapl_jax.runtime.run_folder import Config, RunFolder, opened
 from mapl_jax.runtime.settings import from_section
 from mapl_jax.synthesis import run_data
 from mapl_jax.synthesis.settings import Settings as SynthesisSettings
@@ -79,12 +79,12 @@ def train_model(
     plugins.load(str(config.get("plugins", "")))
     from_section(Settings, config.to_dict())
     changed = ConfigDict(config.to_dict())
-    with named(callbacks) as own, opened(config.name, workdir) as folder, undone_on_mistake(folder):
+    with named(callbacks) as own, opened(config.name, workdir) as place, place.undone_on_mistake():
         changed.train.callbacks += own
         for name, data in (("train", train_data), ("test", test_data)):
             if data is not None:
-                changed.data[name] = as_file(data, folder.take().given, name)
-        return start(changed.lock(), folder, f"mapl_jax.train_model({config.name!r})")
+                changed.data[name] = as_file(data, place.take().given, name)
+        return start(changed.lock(), place, f"mapl_jax.train_model({config.name!r})")
 
 
 def main(arguments: cli.Arguments[cli.NoFlags]) -> None:
@@ -97,7 +97,7 @@ def start(config: ConfigDict, folder: RunFolder, command: str) -> Trained:
     """A run in its folder, or the rest of it, after the run that makes its start if it has none."""
     plugins.load(config.plugins)
     check(from_section(Settings, plain := config.to_dict()))
-    with Preemption() as preemption, undone_on_mistake(folder):
+    with Preemption() as preemption, folder.undone_on_mistake():
         for place, part in stages(folder, plain):
             trained = run(part, place, command, preemption)
     return trained

@@ -127,28 +127,21 @@ def timed(what: str) -> Iterator[None]:
     detail(f"{what}: {time.perf_counter() - began:.1f} s")
 
 
-@contextlib.contextmanager
 def progress(
     what: str, unit: str = "", *, shown: bool = True, **how: Any
-) -> Iterator["Callable[..., None]"]:
+) -> contextlib.AbstractContextManager[Callable[..., None]]:
     """Shows how far something ("scoring") has come in some unit ("rows"), by `Progress.show`.
 
     A bar on a terminal and in a notebook; elsewhere a line every half minute; nothing before two
     seconds are over. `how` is for `Progress`.
     """
-    if not (shown and speaks() and _level >= LEVELS.index("normal")):
-        yield lambda done, total, note="": None
-        return
-    bar = Progress(what, unit, **how)
-    try:
-        yield bar.show
-        bar.finish()
-    finally:
-        bar.close()
+    if shown and speaks() and _level >= LEVELS.index("normal"):
+        return Progress(what, unit, **how)
+    return contextlib.nullcontext(lambda done, total, note="": None)
 
 
 class Progress:
-    """A bar on a terminal and in a notebook, and elsewhere a line now and then."""
+    """A bar on a terminal and in a notebook, and elsewhere a line now and then, within a block."""
 
     def __init__(
         self,
@@ -188,15 +181,14 @@ class Progress:
         elif self._is_due(now):
             self._write(now)
 
-    def finish(self) -> None:
-        """Shows that all is done, if it was shown that it began."""
+    def __enter__(self) -> Callable[..., None]:
+        return self.show
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         done, total, note = self._now
         self._now = (done if self._leave else total or done, total, note)
-        if self._last:
+        if self._last and kind is None:  # it was shown that it began
             self._write(time.perf_counter())
-
-    def close(self) -> None:
-        """Ends the bar."""
         if self._bar is not None:
             self._bar.close()
 

@@ -94,16 +94,18 @@ class RunFolder:
         """What a run does in a folder, from `take` or `claim` on.
 
         A user's mistake that ends a new one before its first step leaves the folder as it was, so
-        that the same command goes through once the mistake is mended, whatever was mended.
+        that the same command goes through once the mistake is mended, whatever was mended. What
+        several processes write to stays.
         """
         try:
             yield
         except UserError:
-            if self._before is not None and not any(self.path.rglob(self.metrics.name)):
-                for path in sorted(set(self.path.rglob("*")) - self._before, reverse=True):
+            before, begun = self._before, any(self.path.rglob(self.metrics.name))
+            if before is not None and not begun and distributed.process_count() == 1:
+                for path in sorted(set(self.path.rglob("*")) - before, reverse=True):
                     if self._is_own(path):
                         remove(path)
-                for path in (*({self.given} - self._before), *self._missing):
+                for path in (*({self.given} - before), *self._missing):
                     with contextlib.suppress(OSError):  # not empty, or not there
                         path.rmdir()
                 self._missing, self._before = [], None  # who takes it again looks again
@@ -259,12 +261,6 @@ def opened(run: str, workdir: str | os.PathLike[str] | None) -> Iterator[RunFold
         if alone:
             stack.enter_context(held(lock_of(place), os.fspath(place)))
         yield RunFolder(stack.enter_context(storage.working(place, alone=alone)))
-
-
-def undone_on_mistake(folder: RunFolder) -> contextlib.AbstractContextManager[None]:
-    """Leaves no trace of a new run that a mistake ends, unless other processes write too."""
-    alone = distributed.process_count() == 1
-    return folder.undone_on_mistake() if alone else contextlib.nullcontext()
 
 
 def claim(folder: RunFolder, config: Config, cls: type, inputs: Iterable[str] = ()) -> None:
