@@ -36,23 +36,15 @@ def fingerprint(tries: TrieSet, **decisive: str | bool) -> str:
 
 
 def cached(
-    name: str,
-    cache_dir: str | os.PathLike[str],
-    compute: Callable[[], Float[np.ndarray, "n ..."]],
-    *,
-    writes: bool = True,
-    agreed: Callable[[bool], bool] = bool,
+    name: str, cache_dir: str | os.PathLike[str], compute: Callable[[], Float[np.ndarray, "n ..."]]
 ) -> Float[np.ndarray, "n ..."]:
     """The log-probabilities from the cache, computed first if they are not there.
 
-    Args:
-        compute: makes them, trie after trie, fp32.
-        writes: False leaves writing to another process.
-        agreed: whether all processes compute, from whether this one would.
+    All processes compute them, trie after trie, fp32, if process 0 does, which writes them.
     """
-    folder = Path(cache_dir) / f"reference-{name}"
+    folder, writes = Path(cache_dir) / f"reference-{name}", distributed.is_main_process()
     usable = cache.is_usable(folder, notify=writes)
-    if not agreed(not usable):
+    if not distributed.broadcast_from_main(not usable):
         if not usable:
             raise UserError(f"{folder} cannot be read here, but is read by process 0 of this run")
         return load_file(folder / LOGPS)["logps"]
@@ -124,13 +116,7 @@ def reference_logps(
             batches = trainer.held_out(tries, rows_per_batch=rows_per_batch)
             return scoring.all_leaves(ready(), batches, fields)
 
-        result = cached(
-            name,
-            cache_dir,
-            logps,
-            writes=distributed.is_main_process(),
-            agreed=lambda computes: bool(distributed.broadcast_from_main(computes)),
-        )
+        result = cached(name, cache_dir, logps)
         # Or a slower process could find the file and wait for others to compute with it.
         distributed.wait_for_all(f"reference {name}")
         return result

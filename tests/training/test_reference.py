@@ -68,16 +68,17 @@ def test_a_damaged_file_is_named_and_computed_again(tmp_path, damage, capsys):
     assert not capsys.readouterr().err
 
 
-def test_processes_compute_together_or_not_at_all(tmp_path):
+def test_processes_compute_together_or_not_at_all(tmp_path, monkeypatch):
     stored(tmp_path)
     seen = []
-    again = reference.cached(
-        "n", tmp_path, lambda: VALUES + 1, agreed=lambda mine: not seen.append(mine)
-    )
+    agree = "mapl_jax.runtime.distributed.broadcast_from_main"
+    monkeypatch.setattr(agree, lambda mine: not seen.append(mine))
+    again = reference.cached("n", tmp_path, lambda: VALUES + 1)
     assert seen == [False]
     np.testing.assert_array_equal(again, VALUES + 1)
+    monkeypatch.setattr(agree, lambda _: False)
     with pytest.raises(UserError, match="cannot be read here"):
-        reference.cached("m", tmp_path, never, agreed=lambda _: False)
+        reference.cached("m", tmp_path, never)
 
 
 def test_numbers_that_are_not_finite_are_never_kept(tmp_path):
@@ -88,6 +89,7 @@ def test_numbers_that_are_not_finite_are_never_kept(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_only_one_process_writes(tmp_path):
-    reference.cached("n", tmp_path, lambda: VALUES, writes=False)
+def test_only_one_process_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr("mapl_jax.runtime.distributed.is_main_process", lambda: False)
+    reference.cached("n", tmp_path, lambda: VALUES)
     assert not list(tmp_path.iterdir())
