@@ -61,8 +61,6 @@ def encode_samples(
     tokenizer: tokenization.Tokenizer,
     settings: TrieSettings,
     counts: collections.Counter[str],
-    *,
-    keep_alike: bool = False,
 ) -> Iterator[TrieRecord]:
     """The trie records of samples, in order.
 
@@ -70,11 +68,10 @@ def encode_samples(
         samples: in the schema of `mapl_jax.data.samples`; one without comparisons is a
             demonstration, its one leaf the first response to the first prompt.
         counts: receives what was read, cut and dropped.
-        keep_alike: keep comparisons whose two sides became the same tokens.
     """
     left = iter(samples)
     while chunk := list(itertools.islice(left, TOGETHER)):
-        yield from _encode_chunk(chunk, tokenizer, settings, counts, keep_alike)
+        yield from _encode_chunk(chunk, tokenizer, settings, counts)
 
 
 def _encode_chunk(
@@ -82,7 +79,6 @@ def _encode_chunk(
     tokenizer: tokenization.Tokenizer,
     settings: TrieSettings,
     counts: collections.Counter[str],
-    keep_alike: bool,
 ) -> Iterator[TrieRecord]:
     used = [leaves_of(sample["comparisons"]) or [DEMONSTRATED] for sample in samples]
     texts = [
@@ -97,7 +93,7 @@ def _encode_chunk(
         counts["samples"] += 1
         messages = sample["prompts"][0]["messages"]
         count_flaws(messages, sample["responses"], of_leaf.values(), marks, counts)
-        yield from _encode_sample(sample, of_leaf, bos, settings, counts, keep_alike)
+        yield from _encode_sample(sample, of_leaf, bos, settings, counts)
 
 
 def _encode_sample(
@@ -106,7 +102,6 @@ def _encode_sample(
     bos: int | None,
     settings: TrieSettings,
     counts: collections.Counter[str],
-    keep_alike: bool,
 ) -> Iterator[TrieRecord]:
     comparisons = list(sample["comparisons"])
     longest = max(map(len, of_leaf.values()))
@@ -133,7 +128,7 @@ def _encode_sample(
             comparisons = [c for c in comparisons if c["level"] == "base"]
     groups: Iterable[Sequence[Comparison]]
     if sample["comparisons"]:
-        differing = [c for c in comparisons if keep_alike or _differs(c, of_leaf)]
+        differing = [c for c in comparisons if _differs(c, of_leaf)]
         if len(differing) < len(comparisons):
             counts["comparisons_dropped_alike"] += len(comparisons) - len(differing)
         levels = collections.Counter(c["level"] for c in differing)

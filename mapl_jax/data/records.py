@@ -110,7 +110,6 @@ class Records(Generic[_Record]):
 
 
 Pairs = Records[Pair]
-Demonstrations = Records[Demonstration]
 
 
 class Ids:

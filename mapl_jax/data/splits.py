@@ -130,16 +130,12 @@ def _line(sample: Mapping[str, object]) -> bytes:
     return json.dumps(sample, ensure_ascii=False, sort_keys=True).encode() + b"\n"
 
 
-def write_split(
-    samples: Iterable[Sample],
-    folder: str | os.PathLike[str],
-    counts: Mapping[str, object] | None = None,
-) -> Split:
+def write_split(samples: Iterable[Sample], folder: str | os.PathLike[str]) -> Split:
     """Samples as a split, in a file of a folder that is named by their content."""
     with SplitWriter(folder) as writer:
         for sample in samples:
             writer.add(sample)
-    return writer.split(counts)
+    return writer.split()
 
 
 def write_sides(folder: Path, sides: Splits) -> None:

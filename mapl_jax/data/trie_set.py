@@ -133,7 +133,6 @@ def encode_cached(
     settings: TrieSettings,
     cache_dir: str | os.PathLike[str],
     *,
-    keep_alike: bool = False,
     learned: str = "",
 ) -> TrieSet:
     """Tries of samples from the cache, encoded first if they are not there.
@@ -144,7 +143,6 @@ def encode_cached(
         tokenizer: with a chat template.
         settings: lengths and truncation.
         cache_dir: folder of the caches; this one is a folder in it.
-        keep_alike: keep comparisons whose two sides became the same tokens.
         learned: names what of their content is learned from, if not all.
     """
     names = ("max_length", "row_length", "long_rows", "truncation")
@@ -155,11 +153,11 @@ def encode_cached(
         learned or samples_fingerprint,
         tokenization.fingerprint(tokenizer),
         lengths,
-        keep_alike,
+        False,  # whether comparisons stay whose two sides became the same tokens
     )
     own = f"-{samples_fingerprint}" if learned not in ("", samples_fingerprint) else ""
     folder = Path(cache_dir) / f"tries-{fingerprint}{own}"
-    cache.ensure(folder, lambda part: _write(part, samples, tokenizer, settings, keep_alike))
+    cache.ensure(folder, lambda part: _write(part, samples, tokenizer, settings))
     return _open(folder, fingerprint, settings.row_length)
 
 
@@ -231,7 +229,6 @@ def _write(
     samples: Iterable[Sample],
     tokenizer: tokenization.Tokenizer,
     settings: TrieSettings,
-    keep_alike: bool,
 ) -> None:
     counts: collections.Counter[str] = collections.Counter()
     with (
@@ -239,7 +236,7 @@ def _write(
         pa.ipc.new_stream(sink, SCHEMA) as writer,
         progress("encoding", "tries") as show,
     ):
-        records = encode_samples(samples, tokenizer, settings, counts, keep_alike=keep_alike)
+        records = encode_samples(samples, tokenizer, settings, counts)
         sizes: list[dict[str, np.ndarray]] = []
         done = 0
         while pending := list(itertools.islice(records, 512)):
@@ -294,8 +291,6 @@ def encode_split(
     tokenizer: tokenization.Tokenizer,
     settings: TrieSettings,
     cache_dir: str | os.PathLike[str],
-    *,
-    keep_alike: bool = False,
 ) -> TrieSet:
     """The tries of a split, from the cache if they are there."""
     return encode_cached(
@@ -304,6 +299,5 @@ def encode_split(
         tokenizer,
         settings,
         cache_dir,
-        keep_alike=keep_alike,
         learned=split.learned,
     )

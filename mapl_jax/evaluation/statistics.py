@@ -149,13 +149,13 @@ def confidence(margin: np.ndarray) -> np.ndarray:
     return _sigmoid(np.abs(margin))
 
 
-def reliability(margin: np.ndarray, bins: int = BINS) -> list[Bin]:
+def reliability(margin: np.ndarray) -> list[Bin]:
     """Confidence and accuracy in bins of equal width between 0.5 and 1; without empty ones."""
     sure, right = confidence(margin), losses.is_right(margin)
-    place = np.minimum(((sure - 0.5) * 2 * bins).astype(int), bins - 1)
+    place = np.minimum(((sure - 0.5) * 2 * BINS).astype(int), BINS - 1)
     return [
         Bin(float(sure[members].mean()), int(right[members].sum()), int(members.sum()))
-        for members in (place == i for i in range(bins))
+        for members in (place == i for i in range(BINS))
         if members.any()
     ]
 

@@ -87,14 +87,14 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     return [round(i * step, 12) for i in range(first, last + 1)]
 
 
-def span(values: Sequence[float] | np.ndarray, *, room: float = 0.06) -> Span:
+def span(values: Sequence[float] | np.ndarray) -> Span:
     """The span of finite values with some room around; never empty."""
     finite = np.asarray(values, np.float64)
     finite = finite[np.isfinite(finite)]
     if not len(finite):
         return 0.0, 1.0
     low, high = float(np.min(finite)), float(np.max(finite))
-    extra = (high - low) * room or abs(high) * 0.1 or 1.0
+    extra = 0.06 * (high - low) or abs(high) * 0.1 or 1.0
     return low - extra, high + extra
 
 
@@ -127,7 +127,6 @@ class Plot:
         x_ticks: Sequence[tuple[float, str]] | None = None,
         y_ticks: Sequence[float] | None = None,
         legend: Sequence[tuple[str, str]] = (),
-        height: int = HEIGHT,
     ):
         """Draws grid and axes.
 
@@ -135,12 +134,12 @@ class Plot:
             x_ticks: places and texts (lines parted by newlines); otherwise round numbers.
             legend: classes of marks and their texts, above the axes.
         """
-        self.x, self.y, self.height = x, y, height
+        self.x, self.y = x, y
         self.parts: list[str] = []
         lines = self._legend(legend)
         self.top = _TOP + 18 * lines + (4 if lines else 0)
         below = max([text.count("\n") for _, text in x_ticks] if x_ticks else [0], default=0)
-        self.bottom = height - _BOTTOM + (14 if not x_label else 0) - 14 * below
+        self.bottom = HEIGHT - _BOTTOM + (14 if not x_label else 0) - 14 * below
         grid = []
         for value in y_ticks if y_ticks is not None else ticks(*y):
             at = self.at_y(value)
@@ -154,7 +153,7 @@ class Plot:
                 )
         if x_label:
             middle = (_LEFT + WIDTH - _RIGHT) / 2
-            grid.append(_text(middle, height - 5, x_label, "soft", "middle"))
+            grid.append(_text(middle, HEIGHT - 5, x_label, "soft", "middle"))
         self.parts = grid + self.parts
 
     def at_x(self, value: float) -> float:
@@ -226,15 +225,15 @@ class Plot:
         xs, ys = (self.at_x(low), self.at_x(high)), (self.at_y(low), self.at_y(high))
         self.parts.append(_line("chance", *xs, *ys))
 
-    def label(self, x: float, y: float, text: str, rise: float = 6) -> None:
+    def label(self, x: float, y: float, text: str) -> None:
         """A text above a point."""
-        self.parts.append(_text(self.at_x(x), self.at_y(y) - rise, text, "", "middle"))
+        self.parts.append(_text(self.at_x(x), self.at_y(y) - 6, text, "", "middle"))
 
     def picture(self, title: str, caption: str, words: str = "") -> Picture:
         """The drawing; `words` are for those who cannot see it, the caption if there are none."""
         label = html.escape(f"{title}. {words or caption}")
         svg = (
-            f'<svg viewBox="0 0 {WIDTH} {self.height}" role="img" aria-label="{label}">'
+            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">'
             f"{''.join(self.parts)}</svg>"
         )
         return Picture(title, caption, svg)

@@ -15,6 +15,7 @@ from mapl_jax.runtime.console import counted
 
 CHANCE = ("chance", "chance")
 _CLOUD = 1500  # dots of a cloud
+_BINS = 40  # of a histogram of margins
 
 
 def levels_of(summary: Summary) -> list[str]:
@@ -333,10 +334,10 @@ def _signed(value: float) -> str:
     return "0.00" if float(text) == 0 else text
 
 
-def _edges(values: np.ndarray, bins: int = 40) -> np.ndarray:
+def _edges(values: np.ndarray) -> np.ndarray:
     """Edges of equal bins, one of them at 0, so that no bin holds both right and wrong."""
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
-    width = (high - low) / bins or 1.0
+    width = (high - low) / _BINS or 1.0
     return width * np.arange(math.floor(low / width) - 1, math.ceil(high / width) + 2)
 
 
