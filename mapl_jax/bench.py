@@ -104,8 +104,9 @@ def main(arguments: cli.Arguments[Flags]) -> None:
     else:
         with tempfile.TemporaryDirectory(prefix="mapl-") as cache:
             folder = RunFolder(arguments.workdir or cache)
-            folder.claim(config.to_dict(), inputs=inputs)
-            measured = run(own, folder, flags.steps)
+            with folder.undone_on_mistake():
+                folder.claim(config.to_dict(), inputs=inputs)
+                measured = run(own, folder, flags.steps)
         result(table(measured))
     measured = {"command": arguments.command, "device": device(), **measured}
     if flags.output:
