@@ -55,8 +55,8 @@ def of_step(traced: jax.stages.Traced) -> Program:
     try:
         text = compiled.as_text()
     except jax.errors.JaxRuntimeError as error:
-        # libtpu 0.0.52 writes updates of three operands, of programs for one v5p or v6e, and
-        # jaxlib 0.10.2 reads those of one. Drop this when `mapl plan` says their products.
+        # libtpu 0.0.52 writes updates of three operands, in programs for v6e and v5p, and jaxlib
+        # 0.10.2 reads those of one. Drop this when `mapl plan` says their products.
         if "async-update" not in str(error):
             raise
         return Program(temporaries, {}, 0.0)
