@@ -110,6 +110,9 @@ def prepare(where: Slice) -> None:
     # No chip is used, so another process that has loaded it is no obstacle.
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "true")
     jax.config.update("jax_platforms", "cpu")
+    if where.kind != "gpu":
+        # JAX keeps programs for devices that are not here, cannot read them back, and warns of it.
+        jax.config.update("jax_enable_compilation_cache", False)
     if where.kind == "gpu" and where.chips > 1:
         jax.config.update("jax_num_cpu_devices", where.chips)
 
