@@ -25,6 +25,7 @@ _SAME = {
             "last sentence",
             "length_constraints:longest_sentence",
             "length_constraints:shortest_sentence",
+            "average sentence",
         ),
         "lengths of sentences",
     ),
@@ -49,6 +50,7 @@ _SINGLE = {
     ("sentences", "sentence"): (
         *_SENTENCE_LENGTHS[:3],
         "length_constraints:shortest_sentence",
+        "average sentence",
         "commas of a sentence",
         "ending",
     ),
@@ -63,6 +65,7 @@ _HARDLY_MORE = 2  # times what a part may have at most, so that the part is hard
 _OF_SO_MANY = 2  # times what a part has at least, so that some part has as many
 _MARKS = ("quotation marks", "ends with .", "ends with ?")
 _ANY = (0, math.inf)
+_WORDS = frozenset(("keyword", "things mentioned", "words left out"))
 _SHARE_OF_A_LETTER = 0.01
 _LENGTHS = {"words": lambda text: len(text.words), "characters": lambda text: len(text.stripped)}
 _PLACE = re.compile(r"(.*) is ")
@@ -190,11 +193,13 @@ _LIMITS = (
     "length_constraints:longest_sentence",
     "length_constraints:longest_paragraph",
     "first sentence",
+    "average sentence",
 )
 # So many of one thing, of so much each, are so much of a third.
 _PRODUCTS = (
     ("sentences", "length_constraints:longest_sentence", "words"),
     ("sentences", "length_constraints:shortest_sentence", "words"),
+    ("sentences", "average sentence", "words"),
     ("paragraphs", "length_constraints:longest_paragraph", "words"),
 )
 
@@ -206,6 +211,8 @@ def brought_together(many: Sequence[Demands]) -> str | None:
     shortest = bounds.get("length_constraints:shortest_sentence", (0, math.inf))[1]
     if shortest < longest and bounds.get("sentences", (0, 0))[0] == 2:
         return "a long sentence and a short one are two"
+    if sum(not _WORDS.isdisjoint(demands.about) for demands in many) > 2:
+        return "two rules about words are enough"
     for side in (0, 1):
         limits = [name for name in _LIMITS if bounds.get(name, _ANY)[side] != _ANY[side]]
         if len(limits) > 2:

@@ -25,6 +25,7 @@ from mapl_jax.constraints.families import (
     punctuation,
     scope,
     startend,
+    topics,
 )
 from mapl_jax.constraints.families.wordings import FORMS
 from mapl_jax.constraints.forms import Form
@@ -49,6 +50,7 @@ FAMILIES: dict[str, Family] = {
         punctuation,
         scope,
         startend,
+        topics,
     )
     for family in module.FAMILIES
 }

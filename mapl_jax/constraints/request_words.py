@@ -70,8 +70,6 @@ CLOSING = any_of(
     |wonderful)|i(?:['\u2019]ll| will| may| might| guess i)|i(?:['\u2019]d| would) have to
     |can't wait|very true|i found"""
 )
-# Between persons, once what is said for the sake of asking is left out.
-PERSONAL = any_of(r"i|i'm|i'd|i've|me|my|mine|we|us|our|you|your|tips|advice|how to|recipes?")
 # What is answered by examples.
 SEVERAL = any_of(
     r"""kinds?|types?|sorts?|any|some|other|others|else|gifts?|activities|things|which|good|best|what
@@ -94,12 +92,13 @@ SERIOUS = any_of(
     |depress\w+|kill\w*|murder\w*|rape\w*|war|genocide|holocaust|victims?|attack\w*|stroke|overdose
     |addict\w*|divorc\w*|cheat\w*|miscarriage|disease|diabetes|anxiety|panic|shooting
     |terroris\w+|slave\w*
-    |crash\w*|emergenc\w+|lost my|passed away|illness|harm\w*|racis\w+|violence|violent|crimes?"""
+    |crash\w*|emergenc\w+|911|lost (?:my|his|her|their|an?)|comfort (?:a|my|him|her|them)|scared
+    |passed away|illness|harm\w*|racis\w+|violence|violent|crimes?"""
 )
 # One who says so needs help, and gives no rules.
 DISTRESS = any_of(
-    r"""suicid\w*|kill (?:myself|himself|herself)|hurt(?:ing)? myself|self.harm|want to die
-    |hallucinat\w*|hear(?:ing)? voices|voices (?:that|who|in my)
+    r"""suicid\w*|kill (?:myself|himself|herself)|(?<!without )hurt(?:ing)? myself|self.harm
+    |want to die|hallucinat\w*|hear(?:ing)? voices|voices (?:that|who|in my)
     |i(?:['\u2019]m| am| feel|['\u2019]ve been| have been)(?: so| very| really| feeling)?
     (?:depressed|hopeless|worthless|desperate|scared|suicidal|abused|raped|grieving|overdos\w+)
     |panic attacks?|overdosed?|chest pains?|miscarriage|hit(?:s|ting)? me|abus(?:es|ed|ing) me
@@ -125,3 +124,7 @@ ADVICE = (
     r"should|better|worth|recommend\w*|suggest\w*|advice|tips|ideas?|opinion|think|favorite|best"
 )
 OF_ONE = "(?:should|can|could|do|would|must|may|will|am|if) (?:i|we)|i|i'm|i've|i'd|my|our|me"
+# What one answers as oneself, and what is answered to a "you", once what is said for the sake of
+# asking is left out.
+TO_THE_ANSWERER = any_of(rf"you|your|yours|{ADVICE}|{CREATIVE}|favou?rites?|rather")
+TO_THE_ASKER = any_of(rf"{OF_ONE}|you|your|tips|advice|how to|should|suggest\w*|recommend\w*")

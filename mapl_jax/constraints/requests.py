@@ -16,8 +16,10 @@ from mapl_jax.constraints.amounts import LESS_THAN
 from mapl_jax.constraints.base import Bounds, Demands
 from mapl_jax.constraints.parameters import Params
 from mapl_jax.constraints.registry import Asked, family_of, known
+from mapl_jax.constraints.text.common_words import FILLERS_TO_FEW
 from mapl_jax.constraints.text.kept import kept
 from mapl_jax.constraints.text.statistics import view
+from mapl_jax.constraints.text.things import OF_WORD
 from mapl_jax.constraints.text.words import AnyCase, root
 
 _ANY: Bounds = (0, math.inf)
@@ -77,6 +79,7 @@ _STANDING: Mapping[str, tuple[int, int]] = {
     "words": (15, 15),
     "characters": (150, 150),
     "sentences": (3, 1),
+    "average sentence": (15, 10),
 }
 _OF_A_TOPIC = (
     *_PARTS,
@@ -125,7 +128,7 @@ class Request:
     def unasked(self, demands: Demands, taste: int = FINE) -> str | None:
         """Why nobody would ask for this with the request; None if nothing speaks against it."""
         bounds = demands.bounds
-        if not self.asks and demands.phrases:
+        if not self.asks and (demands.phrases or "things mentioned" in demands.about):
             return "there is no topic"
         if taste < FINE:
             return None if self._fact else self._too_little(bounds)
@@ -151,10 +154,14 @@ class Request:
             return "a fact is as it is"
         if "opinions" in wanted and (self._listed or not self._opinion):
             return "there is nothing to think of it"
-        if ("first person" in wanted and (self._listed or not self._personal)) or (
-            "second person" in wanted and not (self._personal or said.HOW_TO.found(self.last))
+        if ("first person" in wanted and (self._listed or not self._of_the_answerer)) or (
+            "second person" in wanted and not self._of_the_asker
         ):
             return "it is of no person"
+        if "contractions" in wanted and (
+            self._listed or self._grave or (self._fact and not self._yes_or_no)
+        ):
+            return "it is no chat"
         if "examples" in demands.bounds and self._fact:
             return "a fact has no examples"
         if not wanted.isdisjoint(("fillers", "character:!")) and self._grave:
@@ -203,9 +210,14 @@ class Request:
         """Whether many would ask for it; `unasked` says what nobody would."""
         if family == "startend:sentence_opening":
             return not _OPENERS.isdisjoint(demands.about)
+        if family == "keywords:forbidden_words":
+            return FILLERS_TO_FEW.isdisjoint(name.removeprefix("word:") for name in demands.bounds)
         if params.get("negated") or params.get("relation") == LESS_THAN:
             return True
-        if demands.phrases and not all(root(word) in self._topic for word in demands.phrases):
+        # What an answer says twice, it speaks of.
+        if family != "keywords:frequency" and not all(
+            root(word) in self._topic or word in OF_WORD for word in demands.phrases
+        ):
             return False
         fact = self._fact and not self._yes_or_no
         if family in _ASKS_BACK and (self._waits or self._listed or fact):
@@ -254,8 +266,12 @@ class Request:
         return said.NUMBERS.found(self.last)
 
     @kept
-    def _personal(self) -> bool:
-        return said.PERSONAL.found(self._matter) or said.OPINION.found(self._matter)
+    def _of_the_answerer(self) -> bool:
+        return said.TO_THE_ANSWERER.found(self._matter)
+
+    @kept
+    def _of_the_asker(self) -> bool:
+        return said.TO_THE_ASKER.found(self._matter) or said.HOW_TO.found(self.last)
 
     @kept
     def _opinion(self) -> bool:

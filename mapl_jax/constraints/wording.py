@@ -8,6 +8,7 @@ from typing import TypeVar
 from mapl_jax.constraints import amounts
 from mapl_jax.constraints.amounts import Random
 from mapl_jax.constraints.parameters import Character, Number, Parameter, Params, Phrase, Phrases
+from mapl_jax.constraints.text.things import OF_WORD, named
 
 Item = TypeVar("Item")
 
@@ -330,6 +331,46 @@ def words_slots(key: str) -> dict[str, Slot]:
             read=lambda text: {key: items(text)},
         ),
     }
+
+
+def _write_name(text: str) -> str:
+    return text if named(text) else quote(text)
+
+
+def _read_name(text: str) -> str:
+    if text[:1] in ('"', "'"):
+        return unquote(text)
+    thing = OF_WORD.get(_ARTICLE.sub("", text.lower()))
+    if thing is None:
+        raise ValueError(f"no thing: {text!r}")
+    return thing.shown
+
+
+_ARTICLE = re.compile("^(?:the|an?) ")
+_NAME = f"(?:{_QUOTED}|(?:(?:the|an?) )?[a-z]{{3,}})"
+
+
+def names_slots(key: str, **joined_by: str) -> dict[str, Slot]:
+    """Slots for the names of things, joined by a word: butter, carrots and the heart.
+
+    What is none of `text.things` stands in quotes.
+    """
+    parameter = Phrases(key)
+
+    def joined(conjunction: str) -> Slot:
+        item = re.compile(f"(?:^|, | {conjunction} )({_NAME})", re.I | re.S)
+
+        def write(params: Params, rng: Random) -> str:
+            *first, last = map(_write_name, parameter.of(params))
+            return f"{', '.join(first)} {conjunction} {last}" if first else last
+
+        return Slot(
+            f"{_NAME}(?:(?:, | {conjunction} ){_NAME})*",
+            write,
+            lambda text: {key: [_read_name(name) for name in item.findall(text)]},
+        )
+
+    return {name: joined(conjunction) for name, conjunction in joined_by.items()}
 
 
 def slots_of(parameters: Sequence[Parameter]) -> dict[str, Slot]:

@@ -34,6 +34,10 @@ WORDS = "length_constraints:number_words"
         ("detectable_content:examples", {"negated": True}, "What year did it begin?"),
         ("detectable_content:duties", {}, "Who wrote it?"),
         ("detectable_content:opinions", {}, "How are letters sorted by machines?"),
+        ("detectable_content:contractions", {}, "Give me a recipe for bread."),
+        ("detectable_content:contractions", {}, "When did the war end?"),
+        (ME, {}, "How do I get to Rome?"),
+        (YOU, {}, "What are good names for a cat?"),
     ],
 )
 def test_nobody_asks_for_it_there(id, params, last):

@@ -33,8 +33,25 @@ WORDS = st.one_of(
 LETTERS = st.characters(exclude_categories=["Cs"]).filter(str.strip)
 
 
+def things(family, negated):
+    """Parameters of a family that names things to mention and others to leave out."""
+    rule = family.rules[negated]
+    size = rule.number + rule.without
+    names = st.one_of(st.sampled_from(("butter", "carrots", "the heart", "tea")), WORDS)
+    fixed = {"negated": True} if negated else {}
+    return st.lists(names, min_size=size, max_size=size, unique=True).map(
+        lambda drawn: (
+            {"things": drawn[: rule.number], **fixed}
+            | ({"without": drawn[rule.number :]} if rule.without else {})
+        )
+    )
+
+
 def parameters(family):
     """Valid parameters of a family, as it declares them."""
+    if hasattr(family, "rules"):
+        drawn = st.booleans().flatmap(lambda negated: things(family, negated))
+        return drawn.filter(lambda params: valid(family, params))
     kinds = {
         Number: lambda it: NUMBERS.map(lambda number: max(number, it.least)),
         Phrase: lambda it: WORDS,

@@ -196,6 +196,8 @@ def _said(name: str, named: AnyCase, also: AnyCase, about: tuple[str, ...] = ())
         about,
         there=("tone",),  # One is enough.
         suits=in_english,
+        # To leave such words out is a wish; to use one of them, as the other side has it, is none.
+        held_out=True,
     )
 
 

@@ -11,8 +11,9 @@ from mapl_jax.constraints.base import Demands, Family, Threshold, spaced
 from mapl_jax.constraints.parameters import Character, Parameter, Params, Phrase, Phrases
 from mapl_jax.constraints.shapes import Count
 from mapl_jax.constraints.text import readings
-from mapl_jax.constraints.text.common_words import COMMON_WORDS, FILLERS
+from mapl_jax.constraints.text.common_words import COMMON_WORDS, FILLERS, FILLERS_TO_FEW
 from mapl_jax.constraints.text.statistics import Text
+from mapl_jax.constraints.text.things import IN_QUOTES, OF_WORD
 from mapl_jax.constraints.text.words import plain_word, root
 from mapl_jax.constraints.wording import pick
 
@@ -71,20 +72,34 @@ class Words(Family):
             return None
         count = min(len(words), 1 + int((2 if self.forbidden else 3) * rng.random()))
         chosen: dict[str, str] = {}
-        for place in rng.permutation(len(words)):
+        mixed = [words[int(place)] for place in rng.permutation(len(words))]
+        for word in self._chosen(mixed, prompt, holders):
             # "Breast" and "breasts" are one.
-            chosen.setdefault(root(words[int(place)]), words[int(place)])
+            chosen.setdefault(root(word), word)
         return {self.words.name: [_written(word, holders) for word in [*chosen.values()][:count]]}
+
+    def _chosen(
+        self, words: Sequence[str], prompt: Text | None, holders: Sequence[Text]
+    ) -> Sequence[str]:
+        """The words that most would name: of the topic, then things; others last, and alone."""
+        if self.forbidden:
+            return [word for word in words if word in FILLERS] or words[:1]
+        again = frozenset().union(*map(_again, holders))
+        told = prompt.roots if prompt else ()
+        of_topic = [word for word in words if word in again or root(word) in told]
+        return of_topic or [word for word in words if word in OF_WORD] or words[:1]
 
     def demands(self, params: Params) -> Demands:
         """Words that must or must not appear."""
         if self.forbidden:
             return Demands(
-                bounds={f"word:{word.lower()}": (0, 0) for word in self.words.of(params)}
+                bounds={f"word:{word.lower()}": (0, 0) for word in self.words.of(params)},
+                about=("words left out",),
             )
         return Demands(
             phrases=tuple(self.words.of(params)),
             bounds={f"word:{word.lower()}": (1, float("inf")) for word in self.words.of(params)},
+            about=("keyword",),
         )
 
     def about(self, params: Params) -> Sequence[str]:
@@ -107,43 +122,35 @@ _GENERAL = frozenset(
     problem problems reason reasons point advice tips last next first second factor factors
     """.split()
 )
+_LEFT_OUT = FILLERS | FILLERS_TO_FEW
+_NAMED = IN_QUOTES.union(OF_WORD)
 _NO_THINGS = tuple("ly ing ed ive ful ous able ible less ish ic ical".split())
 _COMMON_ROOTS = frozenset(map(root, COMMON_WORDS))
 
 
 def _things(words: Sequence[str], prompt: Text | None, texts: Sequence[Text]) -> Sequence[str]:
-    """Those that people name as what an answer should mention: nouns, which the text uses so.
+    """Those that people name as what an answer should mention (`text.things`).
 
-    Not "easily", "working" or "knows"; nor names, of which one word alone is half of one.
+    Of other words, rare ones that the prompt and the text use as nouns; no names, of which one word
+    alone is half of one.
     """
     words = [
         word
         for word in words
-        if len(word) > 3
-        and not word.endswith(_NO_THINGS)
-        and all(text.surface.get(word, word).islower() for text in texts)
+        if all(text.surface.get(word, word).islower() for text in texts)
+        and (word in _NAMED or (len(word) > 3 and not word.endswith(_NO_THINGS)))
     ]
     topic = _topic(prompt) if prompt and words else ()
     return [
         word
         for word in words
-        if root(word) in topic
-        or (root(word) not in _COMMON_ROOTS and any(word in text.things for text in texts))
+        if word in _NAMED
+        or (
+            root(word) not in _COMMON_ROOTS
+            and (not prompt or root(word) in topic or any(word in _again(it) for it in texts))
+            and any(word in text.things for text in texts)
+        )
     ]
-
-
-@readings.noted
-def _topic(prompt: Text) -> frozenset[str]:
-    """Roots of the things that a prompt speaks of."""
-    return frozenset(map(root, prompt.things - _GENERAL))
-
-
-def _prominent(words: Sequence[str], prompt: Text | None, texts: Sequence[Text]) -> Sequence[str]:
-    """Those that are of the prompt, or come up in a text again and again; all without a prompt."""
-    if prompt is None:
-        return words
-    again = frozenset().union(*map(_again, texts))
-    return [word for word in words if word in again or root(word) in prompt.roots]
 
 
 @readings.noted
@@ -153,12 +160,18 @@ def _again(text: Text) -> frozenset[str]:
 
 
 @readings.noted
+def _topic(prompt: Text) -> frozenset[str]:
+    """Roots of the things that a prompt speaks of."""
+    return frozenset(map(root, prompt.things - _GENERAL))
+
+
+@readings.noted
 def _shared_things(
     text: Text, prompt: Text | None, others: Sequence[Text], lackers: Sequence[Text]
 ) -> Sequence[str]:
     """Things that a text and others hold, and those to break lack."""
     words = _unless_in(_shared_words([text, *others]), lackers)
-    return _things(_prominent(words, prompt, [text]), prompt, [text, *others])
+    return _things(words, prompt, [text, *others])
 
 
 @readings.noted
@@ -171,7 +184,7 @@ def _fillers(text: Text, others: Sequence[Text], lackers: Sequence[Text]) -> Seq
 @readings.noted
 def _own_fillers(text: Text) -> frozenset[str]:
     counts, runs = text.word_counts, text.lower_runs
-    found = (word for word in FILLERS & counts.keys() if 0 < counts[word] == runs[word])
+    found = (word for word in _LEFT_OUT & counts.keys() if 0 < counts[word] == runs[word])
     return frozenset(found) - text.compounds
 
 
@@ -267,7 +280,8 @@ class WordFrequency(Family):
         bounds = self.threshold.bounds(params)
         times = 0 if self.letters else min(int(bounds[0]), _MANY)
         phrases = times * (self.word.of(params),)
-        return Demands(phrases, {f"{name}:{self.word.of(params).lower()}": bounds})
+        about = () if self.letters else ("keyword",)
+        return Demands(phrases, {f"{name}:{self.word.of(params).lower()}": bounds}, about=about)
 
     def about(self, params: Params) -> Sequence[str]:
         """The word."""
@@ -293,7 +307,7 @@ def _things_to_count(text: Text, prompt: Text | None, others: Sequence[Text]) ->
     often = [word for each in texts for word in each.content_words if each.word_counts[word] > 1]
     once = [word for each in texts for word in each.content_words[:20]]
     words = list(dict.fromkeys(often or once))
-    return _things(_prominent(words, prompt, texts), prompt, texts)
+    return _things(words, prompt, texts)
 
 
 class WordOrder(Family):

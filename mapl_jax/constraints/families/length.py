@@ -4,13 +4,17 @@ Mended against IFEval: "e.g." and the like end no sentence; blank paragraphs are
 nth is looked up, and marks around its first word (**Then**) do not count.
 """
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
+from mapl_jax.constraints.amounts import RELATIONS, holds
 from mapl_jax.constraints.base import Demands, Family, spaced
 from mapl_jax.constraints.parameters import NEGATION, Number, Params
 from mapl_jax.constraints.shapes import Count, Exact
 from mapl_jax.constraints.text import readings
 from mapl_jax.constraints.text.statistics import Text
+from mapl_jax.constraints.wording import Slot, always, number_slot, pick
 
 
 class WordRange(Family):
@@ -72,6 +76,48 @@ def _rounded(bound: int, count: int, upwards: bool) -> int:
     return bound
 
 
+class AverageSentence(Count):
+    """Words of a sentence on average, rounded down, which is enough for whole numbers."""
+
+    # "Under 111" and no "at most 110", which an average of 110.5 is not.
+    slots: ClassVar[Mapping[str, Slot]] = {
+        "under": dataclasses.replace(number_slot("number"), possible=always)
+    }
+
+    def __init__(self) -> None:
+        super().__init__(
+            "length_constraints:average_sentence",
+            lambda text: _average(text.sentence_lengths),
+            readings=readings.of_sentences(_average),
+            suits=readings.clear_sentences,
+            least=3,
+            quantity="average sentence",
+        )
+
+    def is_natural(self, params: Params) -> bool:
+        """Whether it is a number that style guides give."""
+        return self.threshold.number.of(params) in _AVERAGES
+
+    def derive(self, kept, broken, rng):
+        """Such a number between the averages of both sides."""
+        averages, others = self.values(kept), self.values(broken)
+        found: list[Params] = [
+            {"number": number, "relation": relation}
+            for number in _AVERAGES
+            for relation in RELATIONS
+            if all(holds(it, relation, number) for it in averages)
+            and not any(holds(it, relation, number) for it in others)
+        ]
+        return pick(found, rng) if found else None
+
+
+_AVERAGES = (8, 10, 12, 14, 15, 16, 18, 20, 25)
+
+
+def _average(lengths: Sequence[int]) -> int:
+    return sum(lengths) // max(len(lengths), 1)
+
+
 _SENTENCES: tuple[Callable[[Text], int], ...] = (
     lambda text: text.sentences_of_lines,
     lambda text: len(readings.ended_sentences(text)),
@@ -126,6 +172,7 @@ FAMILIES: tuple[Family, ...] = (
         # Nobody asks for one long sentence.
         held_out=True,
     ),
+    AverageSentence(),
     Count(
         "length_constraints:shortest_sentence",
         lambda text: min(text.sentence_lengths, default=0),

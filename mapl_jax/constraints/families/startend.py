@@ -252,6 +252,8 @@ FAMILIES: tuple[Family, ...] = (
         suits=readings.opens_plainly,
         plain_demands=Demands(about=_ABOUT_OPENERS),
         negated_demands=Demands(about=_ABOUT_OPENERS),
+        # Nobody wants an answer to open with "Sure"; left out it is, but then the other side asks.
+        held_out=True,
     ),
     Member(
         "startend:last_word",

@@ -89,9 +89,13 @@ FILLERS = frozenset(
     very really just actually basically also however maybe perhaps probably definitely simply quite
     pretty sorry sure certainly absolutely unfortunately obviously literally totally honestly
     generally usually typically especially often always never thing things stuff lots great good
-    nice amazing awesome fantastic wonderful perfect overall
+    nice amazing awesome fantastic wonderful perfect overall although though should must
+    might
     """.split()
 )
+
+# What few ask for.
+FILLERS_TO_FEW = frozenset("but so even still too many much some well can could would".split())
 
 # Words that say little about what a text is about; keywords are not drawn from them.
 STOPWORDS = frozenset(

@@ -16,6 +16,7 @@ from mapl_jax.constraints.families.wordings import (
     punctuation,
     scope,
     startend,
+    topics,
 )
 from mapl_jax.constraints.forms import Form
 
@@ -30,6 +31,7 @@ _TABLES = (
     punctuation,
     scope,
     startend,
+    topics,
 )
 
 # id of a family -> its forms.

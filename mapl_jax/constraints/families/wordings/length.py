@@ -301,6 +301,52 @@ and begin the {ordinal} one with {word}.
     "length_constraints:longest_paragraph": tuple(
         each.replaced(**_PARAGRAPHS) for each in (_ALL_SHORT, _ONE_LONG)
     ),
+    "length_constraints:average_sentence": (
+        form(
+            """
+            Keep your sentences under {under} words on average.
+            Write short sentences, on average under {under} words.
+            Your sentences should be shorter than {under} words on average.
+            Please keep the sentences under {under} words on average.
+            On average, the sentences of {answer} should have fewer than {under} words.
+            Keep the average sentence under {under} words.
+            The sentences of {answer} must average fewer than {under} words.
+            Can you keep your sentences under {under} words on average?
+            I'd like your sentences to be shorter than {under} words on average.
+            Use sentences of fewer than {under} words on average.
+            """,
+            """
+            Short sentences, please, under {under} words on average.
+            Could you keep the average sentence under {under} words?
+            The average sentence of {answer} should have fewer than {under} words.
+            Please use sentences with fewer than {under} words on average.
+            Make your sentences shorter than {under} words on average.
+            """,
+            relation="less than",
+        ),
+        form(
+            """
+            Write sentences of at least {n:word|words} on average.
+            Write long sentences, on average at least {n:word|words}.
+            Your sentences should be at least {n:word|words} long on average.
+            Please write sentences of at least {n:word|words} on average.
+            On average, the sentences of {answer} should have at least {n:word|words}.
+            Make the average sentence at least {n:word|words} long.
+            The sentences of {answer} must average at least {n:word|words}.
+            Can you make your sentences at least {n:word|words} long on average?
+            I'd like your sentences to be at least {n:word|words} long on average.
+            Use sentences of {more} words on average.
+            """,
+            """
+            Long sentences, please, at least {n:word|words} on average.
+            Could you make the average sentence {more} words long?
+            The average sentence of {answer} should have at least {n:word|words}.
+            Please use sentences with at least {n:word|words} on average.
+            Make your sentences {more} words long on average.
+            """,
+            relation="at least",
+        ),
+    ),
     "length_constraints:first_sentence": (
         form(
             """

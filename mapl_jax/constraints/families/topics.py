@@ -1,0 +1,264 @@
+"""What the answer mentions and what it leaves out, of the things that people name (`text.things`).
+
+A thing is mentioned where one of it or several are ("an oven", "ovens"). Nothing is proposed where
+a reader may find it in other words: "rental" for rent, "toddlers" for kids.
+"""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Container, Mapping, Sequence
+from typing import ClassVar
+
+from mapl_jax.constraints.amounts import Random
+from mapl_jax.constraints.base import Demands, Family, in_english
+from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params, Phrases
+from mapl_jax.constraints.text import readings
+from mapl_jax.constraints.text.statistics import Text
+from mapl_jax.constraints.text.things import OF_WORD, Thing, named
+from mapl_jax.constraints.wording import Slot, names_slots, pick
+
+_MANY = float("inf")
+_STOCK = tuple(map(OF_WORD.__getitem__, "butter garlic tea coffee rain school money sleep".split()))
+
+
+def mentions(text: Text, shown: str) -> bool:
+    """Whether a text speaks of what an instruction calls so."""
+    thing = named(shown)
+    if thing is None:
+        return text.count_word(shown) > 0
+    return not thing.forms.isdisjoint(text.word_counts.keys())
+
+
+@readings.noted
+def _held(text: Text) -> frozenset[Thing]:
+    """Things of a text that are surely in it: in small letters, and no part of "peanut butter"."""
+    surface, parts = text.surface, _parts_of_names(text)
+    return frozenset(
+        OF_WORD[word]
+        for word in text.content_words
+        if word in OF_WORD and surface[word] == word and word not in parts
+    )
+
+
+@readings.noted
+def _again(text: Text) -> frozenset[Thing]:
+    """Things that a text speaks of more than once."""
+    counts = text.word_counts
+    return frozenset(it for it in _held(text) if sum(counts[form] for form in it.forms) > 1)
+
+
+@readings.noted
+def _told(prompt: Text) -> frozenset[Thing]:
+    """Things that a prompt speaks of."""
+    return frozenset(OF_WORD[word] for word in prompt.runs if word in OF_WORD)
+
+
+def _parts_of_names(text: Text) -> frozenset[str]:
+    """Words of two things in a row, which are one with a longer name."""
+    words = text.segments
+    places = [place for place, word in enumerate(words) if word in OF_WORD]
+    found = [words[one : one + 2] for one, other in itertools.pairwise(places) if other == one + 1]
+    # "Butter, garlic" are two.
+    return frozenset(word for two in found if " ".join(two) in text.lower for word in two)
+
+
+@readings.noted
+def _run_together(text: Text) -> str:
+    return f" {' '.join(text.runs)} "
+
+
+def _lacks(text: Text, thing: Thing) -> bool:
+    """Whether it is surely not in a text, nor what one could take for it."""
+    runs = text.lower_runs.keys()
+    return (
+        runs.isdisjoint(thing.forms)
+        and runs.isdisjoint(thing.alike)
+        and not (thing.start and f" {thing.start}" in _run_together(text))
+    )
+
+
+@readings.noted
+def _apart(text: Text, others: Sequence[Text], lackers: Sequence[Text]) -> Sequence[Thing]:
+    """Things that a text and others surely hold and some surely lack, in order."""
+    held = _held(text).intersection(*map(_held, others))
+    return sorted(thing for thing in held if all(_lacks(it, thing) for it in lackers))
+
+
+def _unlike(
+    things: Sequence[Thing],
+    rng: Random,
+    count: int,
+    found: Sequence[Thing],
+    topic: Container[Thing],
+) -> list[Thing]:
+    """Those found and so many more, none another's kin; fewer where there are not as many.
+
+    Those of the topic come first.
+    """
+    chosen, left = list(found), sorted(things, key=lambda thing: thing not in topic)
+    while left and len(chosen) < len(found) + count:
+        near = sum(thing in topic for thing in left)
+        one = left.pop(int(rng.random() * (near or len(left))))
+        if all(it.forms.isdisjoint(one.alike) and one.forms.isdisjoint(it.alike) for it in chosen):
+            chosen.append(one)
+    return chosen
+
+
+def _untold(things: Sequence[Thing], prompt: Text | None) -> Sequence[Thing]:
+    """Those that the prompt does not speak of: nobody bans what is asked about."""
+    return things if prompt is None else [thing for thing in things if _lacks(prompt, thing)]
+
+
+def _key(shown: str) -> str:
+    thing = named(shown)
+    return thing.shown if thing else shown.lower()
+
+
+def _words(shown: str) -> Sequence[str]:
+    thing = named(shown)
+    return sorted(thing.forms, key=len) if thing else [shown.lower()]
+
+
+def _demands(wanted: Sequence[str], unwanted: Sequence[str], also: Sequence[str] = ()) -> Demands:
+    """Those of things to mention, of things to leave out, and of others that are spoken of."""
+    bounds = {f"word:{_words(it)[0]}": (1, _MANY) for it in wanted}
+    bounds |= {f"word:{word}": (0, 0) for it in unwanted for word in _words(it)}
+    told = (f"word:{word}" for it in (*wanted, *also) for word in _words(it))
+    about = ("things mentioned", *(name for name in told if name not in bounds))
+    return Demands(tuple(_words(it)[0] for it in wanted), bounds, about=about)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """How many things are named, and how many of them an answer mentions.
+
+    Attributes:
+        number: how many things there are of which some are mentioned.
+        least: how many of them, at least.
+        most: how many of them, at most.
+        without: how many others are named that are left out.
+    """
+
+    number: int
+    least: int
+    most: int
+    without: int = 0
+
+
+class Mentions(Family):
+    """How many of some things are mentioned, by one rule; as `negated`, by another one.
+
+    The two are no opposites: a text may break both. Each is about something that few texts have,
+    so that neither is kept by chance.
+    """
+
+    things = Phrases("things")
+    without = Phrases("without", default=[])
+    parameters = (things, without, NEGATION)
+    slots: ClassVar[Mapping[str, Slot]] = {
+        **names_slots("things", all="and", any="or"),
+        **names_slots("without", unwanted="or", neither="nor", leave_out="and"),
+    }
+
+    def __init__(self, id: str, plain: Rule, negated: Rule):
+        super().__init__(id, suits=in_english)
+        self.rules = (plain, negated)
+
+    def shown(self, params: Params) -> Sequence[str]:
+        """All things that parameters name."""
+        return (*self.things.of(params), *self.without.of(params))
+
+    def agree(self, params: Params) -> bool:
+        """Whether they are as many different things as they should be."""
+        rule = self.rules[NEGATION.of(params)]
+        sizes = len(self.things.of(params)), len(self.without.of(params))
+        names = {_key(it) for it in self.shown(params)}
+        return sizes == (rule.number, rule.without) and len(names) == sum(sizes)
+
+    def parts(self, one: Text, other: Text) -> bool:
+        """Whether a thing is in one of them alone."""
+        return _held(one) != _held(other)
+
+    def measure(self, params: Params, text: Text) -> float:
+        """+1, or minus what the numbers of those mentioned are off."""
+        rule = self.rules[NEGATION.of(params)]
+        found = sum(mentions(text, it) for it in self.things.of(params))
+        wrong = max(rule.least - found, found - rule.most, 0)
+        wrong += sum(mentions(text, it) for it in self.without.of(params))
+        return -float(wrong) or 1.0
+
+    def derive(self, kept, broken, rng):
+        """The same as where no prompt is known."""
+        return self.derive_for(None, kept, broken, rng)
+
+    def derive_for(self, prompt, kept, broken, rng):
+        """Things of which those to keep mention so many, and those to break do not."""
+        pools = _pools(kept, broken)
+        topic = frozenset().union(*map(_again, (*kept, *broken)), _told(prompt) if prompt else ())
+        for negated in (False, True) if rng.random() < 0.5 else (True, False):
+            rule = self.rules[negated]
+            ways = [
+                way
+                for way in _ways(rule, bool(kept), bool(broken))
+                if all(len(pool) >= size for pool, size in zip(pools, way, strict=True))
+            ]
+            if not ways:
+                continue
+            way = pick(ways, rng)
+            found: list[Thing] = []
+            for place in (1, 0, 2):
+                pool = _untold(pools[1], prompt) if place == 1 and rule.without else pools[place]
+                found = _unlike(pool, rng, way[place], found, topic)
+            if len(found) == sum(way):
+                names = [thing.shown for thing in found]
+                left_out, names = names[: rule.without], names[rule.without :]
+                names = [names[int(place)] for place in rng.permutation(len(names))]
+                others: Params = {"without": left_out} if left_out else {}
+                return {"things": names, **others} | (NEGATED if negated else {})
+        return None
+
+    def demands(self, params: Params) -> Demands:
+        """All, or nothing certain of any."""
+        rule, things = self.rules[NEGATION.of(params)], self.things.of(params)
+        if rule.least == rule.number:
+            return _demands(things, self.without.of(params))
+        return _demands((), self.without.of(params), things)
+
+    def about(self, params: Params) -> Sequence[str]:
+        """All words for all of the things."""
+        things = [named(it) for it in self.shown(params)]
+        return [word for it in things if it for word in it.forms] if all(things) else ()
+
+
+def _pools(kept: Sequence[Text], broken: Sequence[Text]) -> Sequence[Sequence[Thing]]:
+    """Things of the ones alone, of the others alone, and of all; of any other nothing is sure."""
+    if not kept and not broken:
+        return _STOCK[:4], _STOCK[4:], ()
+    own, theirs = (
+        _apart(ones[0], tuple(ones[1:]), tuple(others)) if ones else ()
+        for ones, others in ((kept, broken), (broken, kept))
+    )
+    first, *others = (*kept, *broken)
+    return own, theirs, _apart(first, tuple(others), ()) if kept and broken else ()
+
+
+@functools.cache
+def _ways(rule: Rule, kept: bool, broken: bool) -> Sequence[tuple[int, int, int]]:
+    """How many to take of each pool (`_pools`); those that are left out are of the second."""
+    sizes = range(rule.number + rule.without + 1)
+    return [
+        (own, theirs, common)
+        for own, theirs, common in itertools.product(sizes, repeat=3)
+        if own + theirs + common == rule.number + rule.without
+        and theirs >= rule.without
+        and (not kept or rule.least <= own + common <= rule.most)
+        and (not broken or rule.without or not rule.least <= theirs + common <= rule.most)
+    ]
+
+
+FAMILIES: tuple[Family, ...] = (
+    Mentions("keywords:mention", Rule(1, 1, 1), Rule(1, 1, 1, without=1)),
+    Mentions("keywords:both", Rule(2, 2, 2), Rule(2, 2, 2, without=1)),
+    Mentions("keywords:either", Rule(2, 1, 2), Rule(1, 1, 1, without=2)),
+)
