@@ -49,6 +49,15 @@ class Demands:
     exact: tuple[str, ...] = ()
     about: tuple[str, ...] = ()
 
+    @property
+    def of_a_topic(self) -> bool:
+        """Whether it names words that mean something beside a request only."""
+        return bool(self.phrases) or MENTIONED in self.about
+
+
+MENTIONED = "things mentioned"
+"""What constraints on things that are mentioned or left out are about."""
+
 
 @dataclass(frozen=True)
 class Threshold:

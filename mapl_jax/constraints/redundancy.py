@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from mapl_jax.constraints.base import Demands
+from mapl_jax.constraints.base import MENTIONED, Demands
 from mapl_jax.constraints.conflicts import AT_LEAST_AS_MANY
 from mapl_jax.constraints.text import marks
 from mapl_jax.constraints.text.statistics import Text
@@ -65,7 +65,7 @@ _HARDLY_MORE = 2  # times what a part may have at most, so that the part is hard
 _OF_SO_MANY = 2  # times what a part has at least, so that some part has as many
 _MARKS = ("quotation marks", "ends with .", "ends with ?")
 _ANY = (0, math.inf)
-_WORDS = frozenset(("keyword", "things mentioned", "words left out"))
+_WORDS = frozenset(("keyword", MENTIONED, "words left out"))
 _SHARE_OF_A_LETTER = 0.01
 _LENGTHS = {"words": lambda text: len(text.words), "characters": lambda text: len(text.stripped)}
 _PLACE = re.compile(r"(.*) is ")
@@ -107,11 +107,13 @@ def _topic(name: str) -> str:
 
 def _by_bounds(a: Demands, b: Demands) -> str | None:
     """Why the limits of `a` bring those of `b` along, or None."""
-    for name, (low, _) in b.bounds.items():
+    # A word is of no kind of which there are at least as many as of another.
+    kinds = [(name, *bound) for name, bound in b.bounds.items() if not name.startswith("word:")]
+    for name, low, _ in kinds:
         for fewer in _brings(name) if low > 0 else ():
             if a.bounds.get(fewer, (0, 0))[0] >= low:
                 return f"so many {fewer} are so many {name}"
-    for name, (_, high) in b.bounds.items():
+    for name, _, high in kinds:
         for more in _closure(_kind(name)):
             if a.bounds.get(more, (0, float("inf")))[1] <= high < float("inf"):
                 return f"with so few {more} there are no more {name}"
@@ -166,8 +168,9 @@ def follows(a: Demands, b: Demands) -> str | None:
     required = {phrase.lower() for phrase in (*b.phrases, *b.exact)}
     if required and all(any(phrase in text.lower() for text in texts) for phrase in required):
         return f"{', '.join(map(repr, sorted(required)))} is part of what is required"
-    together = Text(" ".join(texts))
-    for name, (low, _) in b.bounds.items():
+    wanted = {name: low for name, (low, _) in b.bounds.items() if low > 0}
+    together = Text(" ".join(texts)) if wanted else Text("")
+    for name, low in wanted.items():
         kind, _, what = name.partition(":")
         if kind == "word":
             count = together.count_word(what)
@@ -179,7 +182,7 @@ def follows(a: Demands, b: Demands) -> str | None:
             count = marks.numbers(together.raw)
         else:
             continue
-        if count >= low > 0:
+        if count >= low:
             return f"what is required holds enough of {name}"
     return None
 

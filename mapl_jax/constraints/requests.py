@@ -128,7 +128,7 @@ class Request:
     def unasked(self, demands: Demands, taste: int = FINE) -> str | None:
         """Why nobody would ask for this with the request; None if nothing speaks against it."""
         bounds = demands.bounds
-        if not self.asks and (demands.phrases or "things mentioned" in demands.about):
+        if not self.asks and demands.of_a_topic:
             return "there is no topic"
         if taste < FINE:
             return None if self._fact else self._too_little(bounds)

@@ -57,7 +57,7 @@ def write_instructions(
     held_out = settings.wordings == "held_out"
     count = len(twins[0])
     shares = settings.shares
-    if any(constraints.asked(*item).demands.phrases for items in twins for item in items):
+    if any(constraints.asked(*item).demands.of_a_topic for items in twins for item in items):
         # Words to use are of what is asked last; before that they would speak of nothing.
         shares = {place: 0.0 if place in (SYSTEM, TURNS) else s for place, s in shares.items()}
     style = draw_style(

@@ -120,6 +120,7 @@ _GENERAL = frozenset(
     names list answer answers lots more most some other others good best right sure anything
     something everything number well back want wants need needs use uses
     problem problems reason reasons point advice tips last next first second factor factors
+    instance instances
     """.split()
 )
 _LEFT_OUT = FILLERS | FILLERS_TO_FEW
@@ -146,7 +147,8 @@ def _things(words: Sequence[str], prompt: Text | None, texts: Sequence[Text]) ->
         for word in words
         if word in _NAMED
         or (
-            root(word) not in _COMMON_ROOTS
+            word not in _GENERAL
+            and root(word) not in _COMMON_ROOTS
             and (not prompt or root(word) in topic or any(word in _again(it) for it in texts))
             and any(word in text.things for text in texts)
         )

@@ -11,7 +11,7 @@ from collections.abc import Container, Mapping, Sequence
 from typing import ClassVar
 
 from mapl_jax.constraints.amounts import Random
-from mapl_jax.constraints.base import Demands, Family, in_english
+from mapl_jax.constraints.base import MENTIONED, Demands, Family, in_english
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params, Phrases
 from mapl_jax.constraints.text import readings
 from mapl_jax.constraints.text.statistics import Text
@@ -96,10 +96,14 @@ def _unlike(
 
     Those of the topic come first.
     """
-    chosen, left = list(found), sorted(things, key=lambda thing: thing not in topic)
-    while left and len(chosen) < len(found) + count:
-        near = sum(thing in topic for thing in left)
-        one = left.pop(int(rng.random() * (near or len(left))))
+    chosen = list(found)
+    first: list[Thing] = []
+    left: list[Thing] = []
+    for thing in things:
+        (first if thing in topic else left).append(thing)
+    while (first or left) and len(chosen) < len(found) + count:
+        pool = first or left
+        one = pool.pop(int(rng.random() * len(pool)))
         if all(it.forms.isdisjoint(one.alike) and one.forms.isdisjoint(it.alike) for it in chosen):
             chosen.append(one)
     return chosen
@@ -125,7 +129,7 @@ def _demands(wanted: Sequence[str], unwanted: Sequence[str], also: Sequence[str]
     bounds = {f"word:{_words(it)[0]}": (1, _MANY) for it in wanted}
     bounds |= {f"word:{word}": (0, 0) for it in unwanted for word in _words(it)}
     told = (f"word:{word}" for it in (*wanted, *also) for word in _words(it))
-    about = ("things mentioned", *(name for name in told if name not in bounds))
+    about = (MENTIONED, *(name for name in told if name not in bounds))
     return Demands(tuple(_words(it)[0] for it in wanted), bounds, about=about)
 
 
@@ -195,13 +199,16 @@ class Mentions(Family):
     def derive_for(self, prompt, kept, broken, rng):
         """Things of which those to keep mention so many, and those to break do not."""
         pools = _pools(kept, broken)
+        own, theirs, common = map(len, pools)
+        if not own + theirs:
+            return None
         topic = frozenset().union(*map(_again, (*kept, *broken)), _told(prompt) if prompt else ())
         for negated in (False, True) if rng.random() < 0.5 else (True, False):
             rule = self.rules[negated]
             ways = [
                 way
                 for way in _ways(rule, bool(kept), bool(broken))
-                if all(len(pool) >= size for pool, size in zip(pools, way, strict=True))
+                if way[0] <= own and way[1] <= theirs and way[2] <= common
             ]
             if not ways:
                 continue
@@ -235,12 +242,11 @@ def _pools(kept: Sequence[Text], broken: Sequence[Text]) -> Sequence[Sequence[Th
     """Things of the ones alone, of the others alone, and of all; of any other nothing is sure."""
     if not kept and not broken:
         return _STOCK[:4], _STOCK[4:], ()
-    own, theirs = (
-        _apart(ones[0], tuple(ones[1:]), tuple(others)) if ones else ()
-        for ones, others in ((kept, broken), (broken, kept))
-    )
-    first, *others = (*kept, *broken)
-    return own, theirs, _apart(first, tuple(others), ()) if kept and broken else ()
+    kept, broken = tuple(kept), tuple(broken)
+    own = _apart(kept[0], kept[1:], broken) if kept else ()
+    theirs = _apart(broken[0], broken[1:], kept) if broken else ()
+    common = _apart(kept[0], kept[1:] + broken, ()) if kept and broken else ()
+    return own, theirs, common
 
 
 @functools.cache

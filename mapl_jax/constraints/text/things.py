@@ -46,24 +46,24 @@ _WITHOUT_ARTICLE = frozenset(
     news nicotine nightlife nitrogen noise nutmeg nutrition nylon oatmeal obesity oil okra opera
     opium oregano oxygen ozone pain pancetta paper paprika parmesan parsley pasta patience
     penicillin pepper peppermint percussion perfume perjury petrol philosophy phlegm phosphorus
-    photography photosynthesis physics pilates plagiarism plaque plaster plastic platinum plumbing
-    plutonium plywood poetry poker police polio politics pollen pollution polyester popcorn
-    porcelain pork posture potassium pottery poverty pregnancy privacy pronunciation propaganda
-    protein psoriasis psychology puberty punctuation quartz quicksand quinoa racism radiation radon
-    ragtime rain rap recycling reggae religion rennet rent reproduction research respiration
-    retirement rice ricotta rosemary rubber rugby rust safety saffron sailing saliva salmon salsa
-    salt sand sarcasm sauce sauerkraut sausage sawdust scenery school science scurvy seasoning
-    seaweed security semolina serotonin sesame sewage sewing shame shampoo shopping shortening
-    sightseeing silicon silicone silk silver skating skiing skin slavery sleep sleet smallpox smog
-    smoke snoring snorkeling snow snowboarding soap soccer socialism sociology soda sodium softball
-    software soil spaghetti spam spelling spinach spirituality starch steam steel stevia stress
-    styrofoam sugar sulfur sunlight sunscreen surfing surgery sushi sweat swimming syrup taxation
-    tea technology tennis terrorism testosterone texting theology therapy thunder thyme tile timber
-    titanium tobacco tofu toothpaste tourism traffic transportation trash trigonometry tuberculosis
-    tuition tuna turkey turmeric turpentine unemployment upholstery uranium urine vandalism vanilla
-    varnish vaseline vegetation ventilation vinegar vinyl violence vocabulary vodka volleyball
-    voltage vomiting wallpaper wasabi water wax wealth welding wheat whiskey wifi wildlife wine wood
-    wool worcestershire wrestling yarn yeast yoga yogurt zinc
+    photography photosynthesis physics pilates plagiarism plaque plaster plastic plumbing plutonium
+    plywood poetry poker police polio politics pollen pollution polyester popcorn porcelain pork
+    posture potassium pottery poverty pregnancy privacy pronunciation propaganda protein psoriasis
+    psychology puberty punctuation quartz quicksand quinoa racism radiation radon ragtime rain rap
+    recycling reggae religion rennet rent reproduction research respiration retirement rice ricotta
+    rosemary rubber rugby rust safety saffron sailing saliva salmon salsa salt sand sarcasm sauce
+    sauerkraut sausage sawdust scenery school science scurvy seasoning seaweed security semolina
+    serotonin sesame sewage sewing shame shampoo shopping shortening sightseeing silicon silicone
+    silk silver skating skiing skin slavery sleep sleet smallpox smog smoke snoring snorkeling snow
+    snowboarding soap soccer socialism sociology soda sodium softball software soil spaghetti spam
+    spelling spinach spirituality starch steam steel stevia stress styrofoam sugar sulfur sunlight
+    sunscreen surfing surgery sushi sweat swimming syrup taxation tea technology tennis terrorism
+    testosterone texting theology therapy thunder thyme tile timber titanium tobacco tofu toothpaste
+    tourism traffic transportation trash trigonometry tuberculosis tuition tuna turkey turmeric
+    turpentine unemployment upholstery uranium urine vandalism vanilla varnish vaseline vegetation
+    ventilation vinegar vinyl violence vocabulary vodka volleyball voltage vomiting wallpaper wasabi
+    water wax wealth welding wheat whiskey wifi wildlife wine wood wool worcestershire wrestling
+    yarn yeast yoga yogurt zinc
     """.split()
 )
 _THE = frozenset(
@@ -123,7 +123,7 @@ _COUNTED = frozenset(
     honeymoon hoodie horse hose hospital hostel hotel house hurdle hurricane husband hyena iceberg
     icicle igloo immigrant infant infection ingredient inhaler insect instruction internship
     interview investment investor invitation invoice ipad iphone island jacket jaguar jail jalapeno
-    janitor jar jaw jeans jeep jellyfish jeweler jigsaw job joint joke journalist jungle juror jury
+    janitor jar jaw jeans jeep jellyfish jeweler jigsaw joint joke journalist jungle juror jury
     kangaroo keyboard kid kidney king kitten knee knife knight koala laboratory ladder ladybug lake
     lamp landlord laptop lasagna laser law lawnmower lawsuit lawyer league lease lecture leek lemon
     lentil leopard leprechaun librarian lid lifeguard lifejacket lighthouse limousine lion lipstick
@@ -280,7 +280,6 @@ _ALIKE = """
     insect ant bee beetle spider mosquito butterfly bug fly cricket
     internet online web website
     jewelry necklace ring bracelet earring
-    job career work
     jogging running jog run
     kid child toddler baby infant teenager son daughter girl boy youngster
     law legal legislation illegal
@@ -302,6 +301,8 @@ _ALIKE = """
     noodle pasta spaghetti
     novel book
     nut almond peanut cashew walnut pecan pistachio
+    nutrient nutrition nutritious nutritional vitamin mineral
+    nutrition nutrient nutritious nutritional
     ocean sea
     oil olive
     pain ache hurt
@@ -339,8 +340,8 @@ _ALIKE = """
     sofa couch
     song music
     soup stew broth
-    spice cumin cinnamon paprika ginger turmeric pepper salt coriander cardamom nutmeg clove garlic
     spice cayenne seasoning
+    spice cumin cinnamon paprika ginger turmeric pepper salt coriander cardamom nutmeg clove garlic
     spouse husband wife
     stove oven cooktop
     stress stressed
@@ -356,11 +357,11 @@ _ALIKE = """
     tree oak pine maple
     university college school
     vacation holiday trip
-    vegetable veggie carrot potato onion broccoli spinach cabbage lettuce celery pepper cucumber
     vegetable tomato bean pea kale zucchini asparagus cauliflower mushroom salad pumpkin corn squash
     vegetable turnip
-    veggie vegetable carrot potato onion broccoli spinach cabbage lettuce celery pepper tomato bean
+    vegetable veggie carrot potato onion broccoli spinach cabbage lettuce celery pepper cucumber
     veggie pea
+    veggie vegetable carrot potato onion broccoli spinach cabbage lettuce celery pepper tomato bean
     vehicle car truck bus van motorcycle bike train
     vet veterinarian
     viewer audience
