@@ -16,7 +16,7 @@ from mapl_jax.constraints.amounts import LESS_THAN
 from mapl_jax.constraints.base import Bounds, Demands
 from mapl_jax.constraints.parameters import Params
 from mapl_jax.constraints.registry import Asked, family_of, known
-from mapl_jax.constraints.text.common_words import FILLERS_TO_FEW
+from mapl_jax.constraints.text.common_words import FILLERS_TO_FEW, HARDLY_FILLERS
 from mapl_jax.constraints.text.kept import kept
 from mapl_jax.constraints.text.statistics import view
 from mapl_jax.constraints.text.things import OF_WORD
@@ -204,6 +204,8 @@ class Request:
             kind, _, word = name.partition(":")
             if kind == "word" and high == 0 and root(word) in self._roots:
                 return f"it speaks of {word!r}"
+            if kind == "word" and high == 0 and word in HARDLY_FILLERS:
+                return f"nobody minds {word!r}"
         return None
 
     def suits(self, family: str, params: Params, demands: Demands) -> bool:

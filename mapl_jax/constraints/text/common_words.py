@@ -94,8 +94,9 @@ FILLERS = frozenset(
     """.split()
 )
 
-# What few ask for.
-FILLERS_TO_FEW = frozenset("but so even still too many much some well can could would".split())
+# Of these few ask to leave them out, and of the last ones nearly nobody.
+HARDLY_FILLERS = frozenset("can could would".split())
+FILLERS_TO_FEW = frozenset("but so even still too many much some well".split()) | HARDLY_FILLERS
 
 # Words that say little about what a text is about; keywords are not drawn from them.
 STOPWORDS = frozenset(
