@@ -60,7 +60,9 @@ READS_CONFIGS = {"runtime.config", "runtime.cli"}
 # Tables and templates: long because there is much to list, not much to follow.
 TABLES = {
     "constraints.families.wordings.formats",
+    "constraints.families.wordings.length",
     "constraints.families.wordings.scope",
+    "constraints.text.things",
     "models.families",
 }
 

@@ -8,7 +8,6 @@ from typing import TypeVar
 from mapl_jax.constraints import amounts
 from mapl_jax.constraints.amounts import Random
 from mapl_jax.constraints.parameters import Character, Number, Parameter, Params, Phrase, Phrases
-from mapl_jax.constraints.text.things import OF_WORD, named
 
 Item = TypeVar("Item")
 
@@ -199,7 +198,7 @@ JOINED = "When you answer, "
 
 # Texts ----------------------------------------------------------------------------------------
 
-_QUOTED = r'"(?:[^"\\]|\\.)*"' + r"|'(?:[^'\\]|\\.)*'"
+QUOTED = r'"(?:[^"\\]|\\.)*"' + r"|'(?:[^'\\]|\\.)*'"
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 _UNESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\"}
 # A word that stands on its own without quotes, and is not taken for the words around it.
@@ -208,7 +207,7 @@ _PLAIN = (
     r"|first|last|then|should|must)\b)[A-Za-z]{4,}\b"
 )
 _IS_PLAIN = re.compile(_PLAIN, re.I)
-_ITEM = f"(?:{_QUOTED}|{_PLAIN})"
+_ITEM = f"(?:{QUOTED}|{_PLAIN})"
 _ITEMS = re.compile(_ITEM, re.I | re.S)
 
 
@@ -242,7 +241,7 @@ def text_slot(key: str, *, bare: bool = False) -> Slot:
         return quote(parameter.of(params))
 
     return Slot(
-        pattern=_ITEM if bare else _QUOTED, write=write, read=lambda text: {key: unquote(text)}
+        pattern=_ITEM if bare else QUOTED, write=write, read=lambda text: {key: unquote(text)}
     )
 
 
@@ -255,7 +254,7 @@ def label_slot(key: str, number: int) -> Slot:
             raise ValueError(f"no label: {text!r}")
         return {key: label.removesuffix(ending)}
 
-    return Slot(_QUOTED, lambda params, rng: quote(f"{params[key]} {number}"), read)
+    return Slot(QUOTED, lambda params, rng: quote(f"{params[key]} {number}"), read)
 
 
 def letter_slot(key: str, the: str = "the") -> Slot:
@@ -267,7 +266,7 @@ def letter_slot(key: str, the: str = "the") -> Slot:
         return f"{the} {'letter' if letter.isalpha() else 'character'} {quote(letter)}"
 
     return Slot(
-        pattern=f"the (?:letter|character) (?:{_QUOTED})",
+        pattern=f"the (?:letter|character) (?:{QUOTED})",
         write=write,
         read=lambda text: {key: unquote(text.split(" ", 2)[2])},
         openings=("the",),
@@ -331,46 +330,6 @@ def words_slots(key: str) -> dict[str, Slot]:
             read=lambda text: {key: items(text)},
         ),
     }
-
-
-def _write_name(text: str) -> str:
-    return text if named(text) else quote(text)
-
-
-def _read_name(text: str) -> str:
-    if text[:1] in ('"', "'"):
-        return unquote(text)
-    thing = OF_WORD.get(_ARTICLE.sub("", text.lower()))
-    if thing is None:
-        raise ValueError(f"no thing: {text!r}")
-    return thing.shown
-
-
-_ARTICLE = re.compile("^(?:the|an?) ")
-_NAME = f"(?:{_QUOTED}|(?:(?:the|an?) )?[a-z]{{3,}})"
-
-
-def names_slots(key: str, **joined_by: str) -> dict[str, Slot]:
-    """Slots for the names of things, joined by a word: butter, carrots and the heart.
-
-    What is none of `text.things` stands in quotes.
-    """
-    parameter = Phrases(key)
-
-    def joined(conjunction: str) -> Slot:
-        item = re.compile(f"(?:^|, | {conjunction} )({_NAME})", re.I | re.S)
-
-        def write(params: Params, rng: Random) -> str:
-            *first, last = map(_write_name, parameter.of(params))
-            return f"{', '.join(first)} {conjunction} {last}" if first else last
-
-        return Slot(
-            f"{_NAME}(?:(?:, | {conjunction} ){_NAME})*",
-            write,
-            lambda text: {key: [_read_name(name) for name in item.findall(text)]},
-        )
-
-    return {name: joined(conjunction) for name, conjunction in joined_by.items()}
 
 
 def slots_of(parameters: Sequence[Parameter]) -> dict[str, Slot]:

@@ -7,6 +7,7 @@ a reader may find it in other words: "rental" for rent, "toddlers" for kids.
 import dataclasses
 import functools
 import itertools
+import re
 from collections.abc import Container, Mapping, Sequence
 from typing import ClassVar
 
@@ -16,7 +17,7 @@ from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params, Phrases
 from mapl_jax.constraints.text import readings
 from mapl_jax.constraints.text.statistics import Text
 from mapl_jax.constraints.text.things import OF_WORD, Thing, named
-from mapl_jax.constraints.wording import Slot, names_slots, pick
+from mapl_jax.constraints.wording import QUOTED, Slot, pick, quote, unquote
 
 _MANY = float("inf")
 _STOCK = tuple(map(OF_WORD.__getitem__, "butter garlic tea coffee rain school money sleep".split()))
@@ -133,6 +134,46 @@ def _demands(wanted: Sequence[str], unwanted: Sequence[str], also: Sequence[str]
     return Demands(tuple(_words(it)[0] for it in wanted), bounds, about=about)
 
 
+def _write_name(text: str) -> str:
+    return text if named(text) else quote(text)
+
+
+def _read_name(text: str) -> str:
+    if text[:1] in ('"', "'"):
+        return unquote(text)
+    thing = OF_WORD.get(_ARTICLE.sub("", text.lower()))
+    if thing is None:
+        raise ValueError(f"no thing: {text!r}")
+    return thing.shown
+
+
+_ARTICLE = re.compile("^(?:the|an?) ")
+_NAME = f"(?:{QUOTED}|(?:(?:the|an?) )?[a-z]{{3,}})"
+
+
+def _names_slots(key: str, **joined_by: str) -> dict[str, Slot]:
+    """Slots for the names of things, joined by a word: butter, carrots and the heart.
+
+    What is none of `text.things` stands in quotes.
+    """
+    parameter = Phrases(key)
+
+    def joined(conjunction: str) -> Slot:
+        item = re.compile(f"(?:^|, | {conjunction} )({_NAME})", re.I | re.S)
+
+        def write(params: Params, rng: Random) -> str:
+            *first, last = map(_write_name, parameter.of(params))
+            return f"{', '.join(first)} {conjunction} {last}" if first else last
+
+        return Slot(
+            f"{_NAME}(?:(?:, | {conjunction} ){_NAME})*",
+            write,
+            lambda text: {key: [_read_name(name) for name in item.findall(text)]},
+        )
+
+    return {name: joined(conjunction) for name, conjunction in joined_by.items()}
+
+
 @dataclasses.dataclass(frozen=True)
 class Rule:
     """How many things are named, and how many of them an answer mentions.
@@ -161,8 +202,8 @@ class Mentions(Family):
     without = Phrases("without", default=[])
     parameters = (things, without, NEGATION)
     slots: ClassVar[Mapping[str, Slot]] = {
-        **names_slots("things", all="and", any="or"),
-        **names_slots("without", unwanted="or", neither="nor", leave_out="and"),
+        **_names_slots("things", all="and", any="or"),
+        **_names_slots("without", unwanted="or", neither="nor", leave_out="and"),
     }
 
     def __init__(self, id: str, plain: Rule, negated: Rule):

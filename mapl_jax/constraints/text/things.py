@@ -212,7 +212,6 @@ _ALIKE = """
     boss manager
     box container
     building house tower church skyscraper
-    butterfly butterflies
     cancer tumor leukemia
     car vehicle automobile jeep van truck
     career job profession
