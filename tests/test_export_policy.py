@@ -1,6 +1,7 @@
 """A policy from demonstrations to adapters to a folder for others, as a reward model goes."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from mapl_jax.runtime import cli
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training.metrics import read_metrics
 
-from support import config_of, run_export
+from support import config_of, run_export, write_lines
+from support import run as run_command
 
 pytestmark = pytest.mark.slow
 
@@ -108,3 +110,69 @@ def test_a_policy_without_adapters_has_none_to_export(taught, tmp_path):
     with pytest.raises(UserError, match="has no adapters"):
         run_export(taught, tmp_path / "out", adapter=True)
     assert not (tmp_path / "out").exists()
+
+
+def largest(folder, pattern):
+    return max(folder.glob(pattern), key=lambda path: path.stat().st_size)
+
+
+def flip(content):
+    """With one bit in the middle changed."""
+    changed = bytearray(content)
+    changed[len(changed) // 2] ^= 1
+    return bytes(changed)
+
+
+DAMAGE = {
+    "flipped": flip,
+    "cut": lambda content: content[: len(content) // 2],
+    "empty": lambda _: b"",
+    "of another shape": lambda _: b'[{"a": null}]',
+}
+
+
+@pytest.mark.parametrize("damage", [*DAMAGE, "gone"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "adapters",
+        "seal of the checkpoint",
+        "tokenizer/tokenizer.json",
+        "tokenizer/chat_template.jinja",
+        "tokenizer/checksums.json",
+        "config.json",
+        "frozen base",
+    ],
+)
+def test_a_damaged_run_answers_as_before_or_says_in_one_line_what_is_damaged(
+    adapted, taught, tmp_path, name, damage
+):
+    run, base = tmp_path / "run", tmp_path / "base"
+    shutil.copytree(adapted, run)
+    shutil.copytree(taught / "model", base)
+    config = json.loads((run / "config.json").read_text())
+    config["model"]["path"] = str(base)
+    (run / "config.json").write_text(json.dumps(config))
+    checkpoint = largest(run, "checkpoints/*")
+    path = {
+        "adapters": lambda: largest(checkpoint, "params/**/d/*"),
+        "seal of the checkpoint": lambda: checkpoint / "checksums.json",
+        "frozen base": lambda: base / "model.safetensors",
+    }.get(name, lambda: run / name)()
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "gone":
+        path.write_bytes(DAMAGE[damage](content))
+    prompts = write_lines(tmp_path / "prompts.jsonl", {"prompt": "Why?"})
+
+    def answers(checkpoint):
+        arguments = (f"--checkpoint={checkpoint}", f"--input={prompts}", "--max_new_tokens=4")
+        return run_command("generate", *arguments, config="generate")
+
+    told = answers(run)
+    if told.returncode == 0:
+        assert told.stdout == answers(adapted).stdout
+    else:
+        errors = [line for line in told.stderr.splitlines() if line.startswith("error: ")]
+        assert told.returncode == 2 and len(errors) == 1, told.stderr
+        assert "Traceback" not in told.stderr
