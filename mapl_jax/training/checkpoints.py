@@ -71,12 +71,21 @@ class Checkpoints:
         check_keep(keep)
         self._path = Path(os.path.abspath(directory))
         self._kept = None if keep is None else _Kept(keep)
-        self._inner = ocp.training.Checkpointer(
-            str(self._path),
-            preservation_policy=self._kept,
-            # What a kill left half-written; a reader must not touch what a run is writing.
-            cleanup_tmp_directories=keep is not None,
-        )
+        try:
+            self._inner = ocp.training.Checkpointer(
+                str(self._path),
+                preservation_policy=self._kept,
+                # What a kill left half-written; a reader must not touch what a run is writing.
+                cleanup_tmp_directories=keep is not None,
+            )
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            # It reads what each of them says of itself, also of those that are not used.
+            steps = ((step, files.flaw(self._path / str(step))) for step in saved_steps(self._path))
+            listed = ", ".join(f"{step} ({flaw})" for step, flaw in steps if flaw)
+            raise UserError(
+                f"the checkpoints in {self._path} cannot be opened: {files.reason(error)}; "
+                f"remove the damaged ones: {listed or 'none has a flaw that is known'}"
+            ) from error
         self._sealing: threading.Thread | None = None
         self._failure: BaseException | None = None
         self._new: list[int] = []
