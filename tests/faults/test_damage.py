@@ -168,13 +168,12 @@ def test_a_checkpoint_that_is_not_finite_is_refused_with_its_tensor(tmp_path):
                 read()
 
 
-@pytest.mark.parametrize("text", ['[{"a": null}]', "null"])
-def test_a_checkpoint_whose_metadata_have_another_shape_is_named(tmp_path, text):
+def test_a_checkpoint_whose_metadata_have_another_shape_is_named(tmp_path):
     state = TrainState(jnp.int32(1), {"head": jnp.ones(3)}, jnp.zeros(2), jnp.int32(0))
     with checkpoints.Checkpoints(tmp_path) as kept:
         for step in (1, 2):
             kept.save(step, state, {"steps": 1})
-    (tmp_path / "1" / "_CHECKPOINT_METADATA").write_text(text)
+    (tmp_path / "1" / "_CHECKPOINT_METADATA").write_text('[{"a": null}]')
     with pytest.raises(UserError) as told, checkpoints.Checkpoints(tmp_path, keep=None):
         pass
     assert "\n" not in str(told.value)
