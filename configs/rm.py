@@ -71,11 +71,13 @@ PRESETS = ("demo", "small", "tiny", *PRETRAINED)
 # endings show them. A pretrained model can have them all: --config.synthesis.families=train
 SURFACE = (
     "detectable_content:contractions",
+    "detectable_content:contrasts",
+    "detectable_content:duties",
     "detectable_content:first_person",
+    "detectable_content:hedges",
     "detectable_content:second_person",
     "detectable_format:number_bullet_lists",
     "detectable_format:numbered_steps",
-    "length_constraints:average_sentence",
     "length_constraints:blank_line_paragraphs",
     "length_constraints:characters",
     "length_constraints:exact_sentences",
@@ -84,7 +86,6 @@ SURFACE = (
     "punctuation:exclamation_marks",
     "punctuation:question_marks",
     "startend:question_end",
-    "startend:sentence_opening",
 )
 
 # Those that the demonstration learns in its few minutes.

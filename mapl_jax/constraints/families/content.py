@@ -183,7 +183,14 @@ def _flag(
     )
 
 
-def _said(name: str, named: AnyCase, also: AnyCase, about: tuple[str, ...] = ()) -> Flag:
+def _said(
+    name: str,
+    named: AnyCase,
+    also: AnyCase,
+    about: tuple[str, ...] = (),
+    *,
+    held_out: bool = False,
+) -> Flag:
     """What certain words say; some readers count others as well."""
     return _flag(
         name,
@@ -196,8 +203,7 @@ def _said(name: str, named: AnyCase, also: AnyCase, about: tuple[str, ...] = ())
         about,
         there=("tone",),  # One is enough.
         suits=in_english,
-        # To leave such words out is a wish; to use one of them, as the other side has it, is none.
-        held_out=True,
+        held_out=held_out,
     )
 
 
@@ -282,8 +288,10 @@ FAMILIES: tuple[Family, ...] = (
         _FILLER,
         _FILLERS,
         about=("word:very", "word:really", "word:just", "word:actually"),
+        # Left out they are a wish; to use one of them, as the other side has it, is none.
+        held_out=True,
     ),
-    _said("opinions", _OPINION, _OPINIONS, about=("first person",)),
+    _said("opinions", _OPINION, _OPINIONS, about=("first person",), held_out=True),
     _said(
         "contrasts",
         _CONTRAST,

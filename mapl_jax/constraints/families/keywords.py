@@ -360,7 +360,15 @@ class WordOrder(Family):
 FAMILIES: tuple[Family, ...] = (
     Words("keywords:existence", "keywords", False),
     Words("keywords:forbidden_words", "forbidden_words", True),
-    WordFrequency("keywords:frequency", "keyword", "frequency", "relation", letters=False),
+    WordFrequency(
+        "keywords:frequency",
+        "keyword",
+        "frequency",
+        "relation",
+        letters=False,
+        # People want a word, hardly ever so many of it.
+        held_out=True,
+    ),
     Count(
         "keywords:repeated_words",  # readers found its sentences hard to follow
         lambda text: text.repeated_words,

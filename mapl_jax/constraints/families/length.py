@@ -92,6 +92,8 @@ class AverageSentence(Count):
             suits=readings.clear_sentences,
             least=3,
             quantity="average sentence",
+            # Short sentences are a wish; long ones, as the other side has them, are none.
+            held_out=True,
         )
 
     def is_natural(self, params: Params) -> bool:

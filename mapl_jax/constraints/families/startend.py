@@ -269,6 +269,8 @@ FAMILIES: tuple[Family, ...] = (
         asked=(),
         left_out=SENTENCE_OPENERS,
         suits=readings.clear_sentences,
+        # Nobody minds a sentence that begins with "The".
+        held_out=True,
     ),
     Flag(
         "startend:full_stop_end",
