@@ -15,8 +15,10 @@ import numpy as np
 import safetensors
 from safetensors.numpy import save_file
 
+from mapl_jax.runtime import console
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import check_seal, parse_json
+from mapl_jax.runtime.files import SEAL, changed, check_seal, parse_json
+from mapl_jax.runtime.run_folder import RunFolder
 
 CARD = "README.md"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -153,12 +155,24 @@ def weights_of(folder: Path) -> Path | None:
 
 
 def check_as_written(folder: Path) -> None:
-    """Refuses a model that a command wrote and sealed, if what it is read from was changed since.
+    """Says what was changed in a model since a command wrote and sealed it.
 
+    That of a run is refused, for it belongs to the run. One that was exported or copied belongs to
+    its user, who may have changed its config or its weights: it is used as it is, with a notice.
     Its card is for people, who may write in it.
+
+    Raises:
+        UserError: it is the model of a run.
     """
-    weights = [path.name for path in folder.glob("*.safetensors")]
-    check_seal(folder, weights, [CARD])
+    also = [path.name for path in folder.glob("*.safetensors")]
+    run = RunFolder(folder.absolute().parent)
+    if run.model == folder.absolute() and run.origin.is_file():
+        check_seal(folder, also, [CARD])
+    elif found := changed(folder, also, [CARD]):
+        console.notice(
+            f"{folder} is not as it was written ({found}, or was changed on purpose); it is used "
+            f"as it is, and no more is said of it once {SEAL} in it is removed"
+        )
 
 
 def plain_names(stored: Iterable[str], folder: Path) -> dict[str, str]:

@@ -243,23 +243,30 @@ def flaw(folder: str | os.PathLike[str], names: Iterable[str] | None = None) -> 
 
 
 def check_seal(folder: Path, also: Iterable[str] = (), but: Iterable[str] = ()) -> None:
-    """Refuses a folder that a command sealed and in which something was changed since.
-
-    One without a seal was made by other programs, and nothing is known of it.
+    """Refuses a folder that a command sealed and in which something was changed since (`changed`).
 
     Args:
         also: files that its seal must name, where they are there.
         but: files that may change.
     """
-    if not (folder / SEAL).exists():
-        return
-    there = (name for name in also if (folder / name).exists())
-    names = {*(sealed(folder) or ()), *there} - {*but}
-    if found := flaw(folder, sorted(names)):
+    if found := changed(folder, also, but):
         raise UserError(
             f"{folder} is not as it was written ({found}); write it anew, or, if it was changed on "
             f"purpose, remove {SEAL} in it"
         )
+
+
+def changed(folder: Path, also: Iterable[str] = (), but: Iterable[str] = ()) -> str | None:
+    """What was changed in a folder since a command sealed it, in a few words; None if nothing was.
+
+    One without a seal was made by other programs, and nothing is known of it. Arguments are those
+    of `check_seal`.
+    """
+    if not (folder / SEAL).exists():
+        return None
+    there = (name for name in also if (folder / name).exists())
+    names = {*(sealed(folder) or ()), *there} - {*but}
+    return flaw(folder, sorted(names))
 
 
 def sealed(folder: Path) -> dict[str, str] | None:

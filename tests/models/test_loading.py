@@ -142,7 +142,7 @@ def test_a_wrong_shape_is_found_before_anything_is_read(tmp_path, monkeypatch):
         hub.load_params(tmp_path, CONFIG, head=False, seed=0)
 
 
-@pytest.mark.parametrize(
+CHANGES = pytest.mark.parametrize(
     ("name", "content", "flaw"),
     [
         (tensors.WEIGHTS, None, "model.safetensors is damaged"),
@@ -151,22 +151,42 @@ def test_a_wrong_shape_is_found_before_anything_is_read(tmp_path, monkeypatch):
         (files.SEAL, b"[", "checksums.json is damaged"),
     ],
 )
-def test_a_sealed_model_is_read_as_it_was_written_or_not_at_all(tmp_path, name, content, flaw):
-    saving.save_params(tmp_path, CONFIG, parameters())
-    (tmp_path / tensors.CARD).write_text("A model.")
-    files.seal(tmp_path)
-    (tmp_path / tensors.CARD).write_text("A model that its user describes.")
-    (tmp_path / "more.txt").write_text("Beside it.")
-    hub.load_params(tmp_path, CONFIG, head=False, seed=0)
-    kept = (tmp_path / name).read_bytes()
+
+
+def seal_and_change(folder, name, content):
+    """A sealed model, one file of which is another one then."""
+    folder.mkdir()
+    saving.save_params(folder, CONFIG, parameters())
+    (folder / tensors.CARD).write_text("A model.")
+    files.seal(folder)
+    (folder / tensors.CARD).write_text("A model that its user describes.")
+    (folder / "more.txt").write_text("Beside it.")
+    hub.load_params(folder, CONFIG, head=False, seed=0)
+    kept = (folder / name).read_bytes()
     # The last byte of weights is one of a number, that of JSON is a space.
     spoilt = kept[:-1] + (b" " if name != tensors.WEIGHTS else bytes([kept[-1] ^ 1]))
-    (tmp_path / name).write_bytes(content or spoilt)
+    (folder / name).write_bytes(content or spoilt)
+
+
+@CHANGES
+def test_the_model_of_a_run_is_read_as_it_was_written_or_not_at_all(tmp_path, name, content, flaw):
+    (tmp_path / "origin.json").write_text("{}")
+    seal_and_change(tmp_path / "model", name, content)
     said = (
         rf"is not as it was written \({flaw}\); write it anew, or, if it was changed on purpose, "
     )
     with pytest.raises(UserError, match=f"{said}remove checksums.json in it"):
-        hub.load_params(tmp_path, CONFIG, head=False, seed=0)
+        hub.load_params(tmp_path / "model", CONFIG, head=False, seed=0)
+
+
+@CHANGES
+def test_an_exported_model_that_was_changed_is_used_and_said(tmp_path, capsys, name, content, flaw):
+    seal_and_change(tmp_path / "model", name, content)
+    assert "as it was written" not in capsys.readouterr().err
+    hub.load_params(tmp_path / "model", CONFIG, head=False, seed=0)
+    said = capsys.readouterr().err
+    assert said.count("notice:") == 1
+    assert f"model is not as it was written ({flaw}, or was changed on purpose)" in said
 
 
 @pytest.mark.parametrize("content", ["{}", '{"weight_map": []}', '{"weight_map": {"a": 1}}'])

@@ -119,7 +119,7 @@ _COUNTED = frozenset(
     grandson grape grapefruit grasshopper grater grave greenhouse griddle grill groom guest guitar
     guitarist gun gymnast hairbrush haircut hairdresser hairdryer hairspray hamburger hammer hammock
     hamster handbag handgun handkerchief harbor hashtag hat headache headlight headline headphone
-    heater hedgehog helicopter helmet hen herb hermit highway hill hip hippo historian hobby holiday
+    heater hedgehog helicopter helmet hen herb hermit highway hill hippo historian hobby holiday
     honeymoon hoodie horse hose hospital hostel hotel house hurdle hurricane husband hyena iceberg
     icicle igloo immigrant infant infection ingredient inhaler insect instruction internship
     interview investment investor invitation invoice ipad iphone island jacket jaguar jail jalapeno
