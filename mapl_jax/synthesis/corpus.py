@@ -261,8 +261,8 @@ def _even_weights(
     possible = rng.random(fits.shape) < fits
     uniform = np.log(rng.random(fits.shape))
     chance = rng.random((settings.k_max, *fits.shape), dtype=np.float32)
-    k = rng.integers(settings.k_min, settings.k_max + 1, pairs)
-    k = np.minimum(np.where(np.tile(asks, _REPEATS), k, 1), possible.sum(1))
+    drawn = rng.integers(settings.k_min, settings.k_max + 1, pairs)
+    k = np.minimum(np.where(np.tile(asks, _REPEATS), drawn, 1), possible.sum(1))
     often = possible.mean(0)
     # The level under which the families that fit often enough share what the others leave.
     low, high = 0.0, 1.0
