@@ -10,10 +10,10 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
-from mapl_jax.data.meaning import changes_meaning, is_missing, unread_fields
+from mapl_jax.data.meaning import changes_meaning, is_missing, is_tag, unread_fields
 from mapl_jax.data.parse import BadRecord
 from mapl_jax.data.values import by_rows
-from mapl_jax.data.written import listed
+from mapl_jax.data.written import listed, until_turn
 from mapl_jax.runtime.errors import UserError
 
 PROMPT = "prompt/messages/conversations/instruction/question/query/input"
@@ -49,6 +49,7 @@ class Form:
     # Whether the columns alone say what they mean; others are asked for by name.
     automatic: bool = False
     beside: tuple[str, ...] = ()  # columns that are not read, whatever their names
+    turn: str = ""  # the column that says which turn of two conversations is compared
 
 
 FORMS = {
@@ -129,6 +130,7 @@ FORMS = {
     "arena": Form(
         {"responses": "conversation_a|conversation_b", "choice": "winner"},
         ("conversation_a", "conversation_b", "winner"),
+        turn="turn",
     ),
     "safe_rlhf": Form(
         {"prompt": "prompt", "responses": "response_0|response_1", "choice": "better_response_id"},
@@ -277,6 +279,9 @@ def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dic
             found[ours] = filled[0][1]
             used |= _columns(filled[0][0])
             read.add(filled[0][0])
+    if form.turn in record and form.turn not in form.beside:
+        used.add(form.turn)
+        found["responses"] = until_turn(found.get("responses"), record[form.turn])
     if "choice" in found and "|" in form.columns.get("responses", ""):
         found["names"] = form.columns["responses"].split("|")
     left = {name: value for name, value in record.items() if name not in used} | _beside(
@@ -287,6 +292,9 @@ def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dic
         unread.update(f"{field} of messages" for field in unread_fields(record.get(name)))
     for name, value in left.items():
         if is_missing(value) or name in form.beside:
+            continue
+        if is_tag(name, record.keys()):
+            unread.add(name)
             continue
         if "rejected" in form.columns and _MORE_REPLIES.fullmatch(name):
             raise BadRecord(

@@ -29,6 +29,8 @@ _SIDES = (
 _WORTH = re.compile(
     r"score|rating|reward|winner|vote|rank|quality|chosen|selected|correct", re.IGNORECASE
 )
+# Of several verdicts, the one on the whole, and people's, come before those on a part and models'.
+_FIRST = re.compile(r"overall|human")
 _EDITED = (re.compile(r"edited|revised|improved|corrected"), re.compile(r"original|unedited"))
 # What says of a single reply whether it is good.
 _JUDGED = ("label", "kto_tag", "is_correct", "correct", "is_good", "accepted", "is_safe")
@@ -166,6 +168,7 @@ def _guesses(columns: Mapping[str, object]) -> Iterator[str]:
     ]
     asked = _asked(columns, texts)
     verdicts = [x for x in columns if VERDICT.search(x) and not ABOUT.search(x.lower())]
+    verdicts.sort(key=lambda x: not _FIRST.search(x.lower()))
     first = f"prompt={asked}," if asked else ""
     for two in (_SIDES, _EDITED):
         sides = [[x for x in _outer(texts) if words.search(x.lower())] for words in two]

@@ -1,7 +1,7 @@
 """Which names say that a column, or a field of a message, changes what is said."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from mapl_jax.data.parse import BadRecord
 from mapl_jax.data.tools import read_of
@@ -24,6 +24,8 @@ _ABOUT = frozenset(
     "tags label labels flag flags".split()
 )
 
+# Where a model has tagged prompts so, `knowledge` is what it takes to answer one (Magpie's data).
+_TAGS = frozenset("intent difficulty input_quality task_category".split())
 
 # What messages consist of: OpenAI's, ShareGPT's and Gemini's.
 _SPOKEN = ({"role", "content"}, {"from", "value"}, {"role", "parts"})
@@ -44,6 +46,11 @@ def changes_meaning(name: str, value: object) -> bool:
     if isinstance(value, bool | int | float) or is_missing(value):
         return False
     return bool(words & _MEANING and not words & _ABOUT) or "chat_template" in name.lower()
+
+
+def is_tag(name: str, columns: Collection[str]) -> bool:
+    """Whether a column only says of what kind a prompt is, by the columns beside it."""
+    return name == "knowledge" and len(_TAGS.intersection(columns)) > 1
 
 
 def refuse_meaning(fields: Mapping[str, object], owner: str) -> None:

@@ -52,6 +52,25 @@ def listed(value: object) -> object:
     return found if isinstance(found, list) else value
 
 
+def until_turn(conversations: object, turn: object) -> object:
+    """Conversations up to their answer of a turn, counted from 1; what comes later is left out."""
+    if not isinstance(conversations, list) or type(turn) not in (int, float):
+        return conversations
+    found: list[object] = []
+    for conversation in conversations:
+        messages = listed(conversation)
+        if not isinstance(messages, list):
+            return conversations
+        answers = [
+            number
+            for number, message in enumerate(messages, 1)
+            if isinstance(message, dict) and message.get("role") == "assistant"
+        ]
+        last = next((x for count, x in enumerate(answers, 1) if count == turn), len(messages))
+        found.append(messages[:last])
+    return found
+
+
 def is_list_of_texts(value: str) -> bool:
     """Whether a text is a list of texts, as JSON or as Python prints it."""
     found = listed(value)

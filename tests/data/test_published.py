@@ -15,6 +15,39 @@ ASK = {"role": "user", "content": Q}
 FINE, POOR = ([ASK, {"role": "assistant", "content": text}] for text in (GOOD, BAD))
 SIDES = {"chosen": FINE, "rejected": POOR}
 TEXTS = {"prompt": Q, "chosen": GOOD, "rejected": BAD}
+AGAIN = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "No idea."}]
+
+
+def parts(messages, **more):
+    """Messages whose content is a list of parts, as the arena's are."""
+    return [
+        {"role": x["role"], **more, "content": [
+            {"type": "text", "text": x["content"], "image": None, "mimeType": None}]}
+        for x in messages
+    ]  # fmt: skip
+
+
+# The columns of these, and what their label means, were compared with the cards of the data sets:
+# HuggingFaceH4/ultrafeedback_binarized, HuggingFaceH4/orca_dpo_pairs,
+# HuggingFaceH4/cai-conversation-harmless-old, argilla/Capybara-Preferences,
+# argilla/distilabel-capybara-dpo-7k-binarized, snorkelai/Snorkel-Mistral-PairRM-DPO-Dataset,
+# Skywork/Skywork-Reward-Preference-80K (v0.1, v0.2), allenai/reward-bench, allenai/reward-bench-2,
+# allenai/llama-3.1-tulu-3-preference-mixture (8b, 70b, 405b), THU-KEG/RM-Bench,
+# CohereLabsCommunity/multilingual-reward-bench, Magpie-Align/Magpie-Pro-DPO-100K-v0.1,
+# Magpie-Align/MagpieLM-DPO-Data-v0.1, openbmb/UltraInteract_pair, llm-blender/Unified-Feedback,
+# berkeley-nest/Nectar, openai/webgpt_comparisons, ScalerLab/JudgeBench, NCSOFT/offsetbias,
+# GAIR/preference-dissection, Eloquent/preference_prediction (its columns), OpenAssistant/oasst1,
+# lmarena-ai/arena-human-preference-140k, arena-expert-5k, lmsys/mt_bench_human_judgments,
+# lmarena-ai/PPE-Human-Preference-V1, PPE-MMLU-Pro-Best-of-K and PPE-GPQA-Best-of-K.
+# These with code that reads them, and what their cards say of them: Anthropic/hh-rlhf,
+# nvidia/HelpSteer2 (preference), nvidia/HelpSteer3 (preference, edit, edit_quality),
+# PKU-Alignment/PKU-SafeRLHF, stanfordnlp/SHP and SHP-2, openbmb/UltraFeedback,
+# openai/summarize_from_feedback, HuggingFaceH4/stack-exchange-preferences,
+# lvwerra/stack-exchange-paired, lmsys/lmsys-arena-human-preference-55k, tatsu-lab/alpaca_farm,
+# argilla/distilabel-intel-orca-dpo-pairs, argilla/OpenHermesPreferences,
+# argilla/ultrafeedback-binarized-preferences-cleaned, prometheus-eval/Preference-Collection,
+# CValues-Comparison, HannahRoseKirk/prism-alignment, xinlai/Math-Step-DPO-10K.
+# The others are from memory.
 
 # What is read as it is.
 READ = {
@@ -26,32 +59,64 @@ READ = {
         "rejected-rating": 1.0, "rejected-model": "y"},
     "Argilla's Orca": {
         "system": "", "input": Q, "chosen": GOOD, "rejected": BAD, "generations": [GOOD, BAD],
-        "order": ["chosen", "rejected"], "labelling_prompt": [ASK], "rating": [9.0, 3.0],
+        "order": ["chosen", "rejected"], "status": "unchanged", "labelling_prompt": [ASK],
+        "rating": [9.0, 3.0],
         "original_chosen": GOOD, "chosen_score": 9.0, "in_gsm8k_train": False},
     "Argilla's mix": {"dataset": "x", **SIDES, "chosen_rating": 5.0, "rejected_rating": 1.0},
     "Orca": {"system": "", "question": Q, "chosen": GOOD, "rejected": BAD},
+    "Orca, H4's": {
+        "chosen": FINE, "rejected": POOR, "prompt": Q},
+    "HH-RLHF": {"chosen": f"\n\nHuman: {Q}\n\nAssistant: {GOOD}",
+                "rejected": f"\n\nHuman: {Q}\n\nAssistant: {BAD}"},
+    "RewardBench 2": {
+        "id": "0", "prompt": Q, "chosen": [GOOD], "rejected": ["So.", "Well.", BAD],
+        "num_correct": 1, "num_incorrect": 3, "total_completions": 4, "models": ["x", "y"],
+        "subset": "Math", "additional_metadata": {
+            "category": None, "correct": "4", "index": 1.0, "instruction_id_list": None,
+            "label": None, "method": "m", "models": ["x"], "prompt_norm": Q, "valid": 1.0}},
+    "RM-Bench": {
+        "id": "chat/0", "prompt": Q, "chosen": [GOOD, "All is fine.", "**Fine.**"],
+        "rejected": ["All is bad.", "**Bad.**", BAD], "domain": "chat"},
+    "M-RewardBench": {
+        **TEXTS, "id": 1, "language": "fra_Latn", "chosen_model": "x", "rejected_model": "y",
+        "subset": "alpacaeval-easy"},
+    "Capybara-Preferences": {
+        "source": "x", **SIDES, "chosen_rating": 5, "chosen_model": "x", "rejected_rating": 1,
+        "rejected_model": "y"},
+    "Tulu 3, 405B": {
+        "prompt": Q, **SIDES, "chosen_rating": 4.5, "rejected_rating": 2.0, "chosen_model": "x",
+        "rejected_model": "y", "source": "s", "id": "i"},
     "OpenHermes": {
-        "source": "s", "prompt": Q, "candidates_completions": [GOOD, BAD], "ranks": [1, 0],
-        "rank_str": "a>b", **SIDES},
+        "source": "s", "category": None, "prompt": Q, "candidates_completions": [GOOD, BAD],
+        "candidate_policies": ["x", "y"], "ranks": [1, 2], "rank_str": "a>b", "chosen_policy": "x",
+        "rejected_policy": "y", **SIDES},
     "Skywork": {**SIDES, "source": "x"},
-    "Tulu 3": {"id": "a", "source": "s", "prompt": Q, **SIDES, "chosen_rating": 4.5},
+    "Tulu 3": {"id": "a", "source": "s", "prompt": Q, **SIDES},
     "Snorkel": {
         "prompt_id": "x", "prompt": Q, **SIDES, "all_generated_responses": [GOOD, BAD],
         "all_rm_scores": [1.0, 0.0]},
-    "RewardBench": {**TEXTS, "chosen_model": "x", "subset": "alpacaeval-easy", "id": 0},
+    "RewardBench": {
+        **TEXTS, "chosen_model": "x", "rejected_model": "y", "subset": "alpacaeval-easy", "id": 0},
     "HH-RLHF, static": {"prompt": f"\n\nHuman: {Q}\n\nAssistant:", "response": GOOD,
                         "chosen": GOOD, "rejected": BAD},
     "OpenAssistant, in pairs": {"lang": "en", "parent_id": "x", **TEXTS},
     "Together's": {"input": Q, "preferred_output": GOOD, "non_preferred_output": BAD},
     "Magpie": {
-        "instruction": Q, "responses": [GOOD, BAD], "gen_input_configs": {"top_p": 1}, **SIDES,
-        "rewards_armorm": [{"model": "x", "score": 0.2}], "difficulty": "easy"},
+        "uuid": "u", "instruction": Q, "gen_input_configs": {"top_p": 1}, "intent": "to ask",
+        "knowledge": "None is needed.", "difficulty": "easy", "input_quality": "good",
+        "quality_explanation": "clear", "task_category": "Advice", "input_length": 12,
+        "responses": [GOOD, BAD], "gen_response_configs": {"prompt": "x", "stop_tokens": ["y"]},
+        "rewards_armorm": [{"score": 0.2}, {"score": 0.1}], **SIDES},
+    "Magpie, MagpieLM's": {"uuid": "u", "instruction": Q, **SIDES},
     "Capybara": {
-        "conversation": [{"input": Q, "output": GOOD}], "original_response": GOOD, **SIDES,
-        "rating_chosen": 5.0, "rating_rejected": 1.0},
+        "source": "x", "conversation": [{"input": Q, "output": GOOD}], "original_response": GOOD,
+        "generation_prompt": [Q], "raw_generation_responses": [BAD], "new_generations": [BAD],
+        "prompt": Q, **SIDES, "rating_chosen": 5, "rating_rejected": 1, "chosen_model": "x",
+        "rejected_model": "y"},
     "constitutional": {
-        "prompt": Q, "init_prompt": ASK, "init_response": POOR[1], "critic_prompt": ASK,
-        "messages": FINE, **SIDES},
+        "index": 0, "prompt": Q, "init_prompt": ASK, "init_response": POOR[1],
+        "critic_prompt": ASK, "critic_response": AGAIN[1], "revision_prompt": ASK,
+        "revision_response": FINE[1], "messages": FINE, **SIDES},
 }  # fmt: skip
 
 # What is refused, with the mapping that the error names.
@@ -65,21 +130,28 @@ MAPPED = {
         "winner_model_b": 0},
     "prompt=question.full_text,responses=answer_0|answer_1,scores=score_0|score_1": {
         "question": {"dataset": "eli5", "id": "x", "full_text": Q}, "answer_0": GOOD,
-        "quotes_0": {"title": ["a"], "extract": ["b"]}, "tokens_0": {"prefix": [1]},
-        "score_0": 1.0, "answer_1": BAD, "score_1": -1.0},
+        "quotes_0": {"title": ["a"], "extract": ["b"]}, "score_0": 1.0, "answer_1": BAD,
+        "tokens_0": {"prefix": [1], "completion": [2]}, "score_1": -1.0,
+        "quotes_1": {"title": ["a"], "extract": ["b"]},
+        "tokens_1": {"prefix": [1], "completion": [2]}},
     "prompt=info.post,responses=summaries[].text,choice=choice": {
         "info": {"id": "x", "post": Q, "title": "t", "article": None}, "choice": 0, "worker": "w",
         "summaries": [{"text": GOOD, "policy": "p", "note": None},
                       {"text": BAD, "policy": "q", "note": None}]},
     "prompt=question,responses=response_A|response_B,choice=label": {
-        "pair_id": "x", "question": Q, "response_model": "m", "response_A": GOOD,
-        "response_B": BAD, "label": "A>B"},
+        "pair_id": "x", "original_id": "1", "source": "mmlu-pro", "question": Q,
+        "response_model": "m", "response_A": GOOD, "response_B": BAD, "label": "A>B"},
     "prompt=prompt,responses=response_1|response_2,choice=winner": {
-        "winner": "model_a", "prompt": Q, "model_a": "x", "response_1": GOOD, "response_2": BAD},
+        "question_id": "q", "model_a": "x", "model_b": "y", "winner": "model_a", "prompt": Q,
+        "response_1": GOOD, "response_2": BAD, "language": "English", "is_code": False,
+        "conv_metadata": {"turns": 1}, "is_refusal": False, "sim": 0.5, "length_a": 1,
+        "category_tag": {"if_v0.1": {"if": False, "score": 1}}, "token_diff": 0.0,
+        "longer_won": "tie", "hard_prompt": False, "if_prompt": False},
     "prompt=question,responses=response_1|response_2,choice=overall_response": {
         "question": Q, "response_1": GOOD, "response_2": BAD, "overall_response": 1},
     "prompt=instruction,responses=output_1|output_2,choice=preference": {
-        "instruction": Q, "input": "", "output_1": GOOD, "output_2": BAD, "preference": 1},
+        "instruction": Q, "input": "", "output_1": GOOD, "output_2": BAD, "preference": 1,
+        "raw_preference": 2},
     "prompt=question,responses=answers[].text,scores=answers[].pm_score": {
         "qid": 1, "question": Q, "answers": [
             {"answer_id": 1, "author": "x", "author_profile": "https://example.com/x",
@@ -91,10 +163,11 @@ MAPPED = {
     "prompt=input,chosen=accepted,rejected=rejected": {
         "input": Q, "accepted": GOOD, "rejected": BAD},
     "responses=conv_A|conv_B,scores=conv_A_rating|conv_B_rating": {
-        "id": 1, "conv_A": FINE, "conv_B": POOR, "conv_A_rating": 5.0, "conv_B_rating": 1.0},
+        "id": "1", "conv_A": FINE, "conv_B": POOR, "conv_A_rating": 5.0, "conv_B_rating": 1.0,
+        "num_turns": 1, "source": "Nectar"},
     "prompt=trajectory,chosen=chosen,rejected=rejected": {
-        "task": "Coding", "trajectory": [{"from": "user", "value": Q}], "chosen": GOOD,
-        "rejected": BAD},
+        "task": "Coding", "dataset": "apps", "trajectory": [{"from": "user", "value": Q}],
+        "chosen": GOOD, "rejected": BAD, "id": "a", "parent_id": "b"},
     "prompt=prompt,responses=completions,scores=scores": {
         "prompt": Q, "completions": [BAD, GOOD], "scores": [1, 2]},
     "prompt=prompt,responses=candidates[].content,scores=candidates[].reward": {
@@ -143,7 +216,8 @@ MAPPED = {
         "instruction": f"Task: {Q} A: {GOOD} B: {BAD}", "output": "A is kinder. [RESULT] A",
         "orig_instruction": Q, "orig_response_A": GOOD, "orig_response_B": BAD,
         "orig_preference": "A", "orig_criteria": "Is it kind?", "orig_score_A": "5",
-        "orig_score_B": "2", "orig_reference_answer": "Well.", "orig_feedback_A": "kind"},
+        "orig_score_B": "2", "orig_reference_answer": "Well.", "orig_feedback_A": "kind",
+        "orig_feedback_B": "rude", "orig_feedback": "A is kinder."},
     "prompt=context,chosen=edited_response,rejected=original_response": {
         "domain": "general", "context": [ASK], "original_response": BAD, "edited_response": GOOD,
         "change_summary": ["kinder"], "feedback": ["rude"]},
@@ -162,11 +236,24 @@ MAPPED = {
         "response_1": {"content": GOOD, "model": "x", "num_words": 1},
         "response_2": {"content": BAD, "model": "y", "num_words": 1},
         "gpt-4-turbo_reference": "Well.", "explicit constraints": ["x"],
-        "preference_labels": {"human": "response_1", "gpt-4-turbo": "response_1"}},
-    "prompt=prompt,responses=response_1|response_2,scores=scores": {
-        "question_id": "q", "prompt": Q, "model_name": "m", "ground_truth": "A",
-        "parsed_outputs": ["B", "A"], "scores": [False, True], "response_1": BAD,
-        "response_2": GOOD},
+        "clear intent": "Yes", "preference_labels": {
+            "gpt-4-1106-preview": "response_2", "human": "response_1", "yi-6b": "response_2"},
+        "basic_response_1": {"lengthy": 1}, "basic_response_2": {"lengthy": 2}},
+    "prompt=prompt,responses=response_1|response_2,scores=scores,ignore=options": {
+        "question_id": "q", "question": Q, "options": ["Good", "Bad"], "answer": "A",
+        "answer_index": 0, "category": "health", "model_name": "m", "parsed_outputs": ["B", "A"],
+        "scores": [False, True], "mean_score": 0.5, "prompt": Q, "response_1": BAD,
+        "response_2": GOOD, "conflict_pairs": [[0, 1]], "sampled_conflict_pairs": [[0, 1]]},
+    "prompt=prompt,responses=response_1|response_2,scores=scores,ignore=choices": {
+        "question_id": "q", "Question": Q, "Subdomain": "x", "Record ID": "r",
+        "choices": ["Good", "Bad"], "correct_choice_index": 0, "correct_choice": "Good",
+        "model_name": "m", "parsed_outputs": ["B", "A"], "scores": [False, True],
+        "mean_score": 0.5, "prompt": Q, "response_1": BAD, "response_2": GOOD,
+        "canary_string": "c", "conflict_pairs": [[0, 1]]},
+    "prompt=instruction,responses=output_a|output_b,choice=overall_quality_preference": {
+        "id": "x", "instruction": Q, "output_a": GOOD, "output_b": BAD,
+        "relevance_preference": "B", "relevance_explanation": "x", "safety_preference": "B",
+        "overall_quality_preference": "A", "overall_quality_explanation": "y"},
     "prompt=prompt,responses=model_a_response|model_b_response,choice=preference": {
         "prompt": Q, "model_a_response": BAD, "model_b_response": GOOD, "preference": "model_b"},
     "prompt=input_text,responses=candidate_0|candidate_1,choice=choice": {
@@ -178,8 +265,7 @@ MAPPED = {
     "prompt=prompt,responses=response-1|response-2,choice=preference": {
         "prompt": Q, "response-1": GOOD, "response-2": BAD, "preference": "response-1"},
     "prompt=instruction,responses=output_1|output_2,choice=label": {
-        "idx": 1, "instruction": Q, "output_1": GOOD, "output_2": BAD, "label": 1,
-        "output_1_model": "x", "output_2_model": "y"},
+        "instruction": Q, "output_1": GOOD, "output_2": BAD, "label": 1},
     "prompt=input,responses=generations,scores=rating": {
         "input": Q, "generation_model": ["x", "y"], "generations": [BAD, GOOD],
         "rating": [3.0, 9.0], "rationale": ["rude", "kind"]},
@@ -204,21 +290,32 @@ NAMED = {
         **SIDE_BY_SIDE, "conv_metadata": {"sum_user_tokens": 3}, "is_code": False,
         "dedup_tag": {"high_freq": False}, "category_tag": {"if": {"if": False}}}),
     "arena, 140k": ("arena", {
-        "winner": "model_a",
-        "conversation_a": [{**x, "content": [{"type": "text", "text": x["content"],
-                                              "image": None}]} for x in FINE],
-        "conversation_b": [{**x, "content": [{"type": "text", "text": x["content"],
-                                              "image": None}]} for x in POOR],
-        "full_conversation": [{"user": ASK, "model_side_a": FINE[1], "model_side_b": POOR[1]}],
-        "evaluation_order": 1}),
-    "MT-Bench": ("arena", {**SIDE_BY_SIDE, "question_id": 81, "judge": "author_2", "turn": 1}),
+        "id": "a", "model_a": "m", "model_b": "n", "winner": "model_a",
+        "evaluation_session_id": "e", "evaluation_order": 1, "conversation_a": parts(FINE),
+        "conversation_b": parts(POOR, num_tokens=3), "full_conversation": [{
+            "user": parts([ASK])[0], "model_side_a": parts(FINE)[1],
+            "model_side_b": parts(POOR)[1]}],
+        "conv_metadata": {"sum_assistant_a_tokens": 3, "header_count_a": {"h1": 0}},
+        "category_tag": {"math_v0.1": {"math": False}}, "language": "en", "is_code": False}),
+    "arena, experts": ("arena", {
+        "id": "a", "model_a": "m", "model_b": "n", "winner": "model_a",
+        "conversation_a": json.dumps(parts(FINE)), "conversation_b": json.dumps(parts(POOR)),
+        "evaluation_order": 1, "full_conversation": "[]", "language": "en",
+        "occupational_tags": {"education": True}}),
+    "MT-Bench": ("arena", {
+        "question_id": 81, "model_a": "m", "model_b": "n", "winner": "model_a",
+        "judge": "author_2", "conversation_a": FINE + AGAIN, "conversation_b": POOR + AGAIN,
+        "turn": 1}),
     "HelpSteer3": ("helpsteer3", {
         "domain": "general", "language": "english", "context": [ASK], "response1": GOOD,
         "response2": BAD, "overall_preference": -2,
-        "individual_preference": [{"score": -2, "reasoning": "x", "feedback1": "y"}]}),
+        "individual_preference": [
+            {"score": -2, "reasoning": "x", "feedback1": "y", "feedback2": "z"}]}),
     "HelpSteer2": ("helpsteer2", {
         "split": "train", "prompt": Q, "response_1": GOOD, "response_2": BAD,
         "preference_strength": -2, "preference_statement": "@Response 1 is better.",
+        "preference_elaboration": "It is kind.", "three_most_similar_preferences": [
+            {"statement": "x", "elaboration": "y", "strength": -2}],
         "all_preferences_unprocessed": [{"strength": -2}]}),
     "PKU-SafeRLHF": ("safe_rlhf", {
         "prompt": Q, "response_0": BAD, "response_1": GOOD, "is_response_0_safe": False,
@@ -230,7 +327,7 @@ NAMED = {
     "Nectar": ("nectar", {
         "prompt": f"\n\nHuman: {Q}\n\nAssistant: ", "turns": 1, "good_natured": True, "answers": [
             {"answer": BAD, "model": "x", "rank": 2.0}, {"answer": GOOD, "model": "y", "rank": 1.0},
-        ]}),
+        ], "num_responses": 2, "source": ["lmsys-chat-1m"]}),
     "UltraFeedback": ("ultrafeedback", {
         "source": "evol", "instruction": Q, "models": ["x", "y"], "correct_answers": ["None"],
         "completions": [
@@ -284,7 +381,18 @@ def test_the_error_names_the_mapping_that_reads_the_record(columns):
             "'response' is a single reply",
         ),
         (
-            {"user_prompt": Q, "model_response": GOOD, "model_name": "x", "score": 88},
+            {
+                "utterance_id": "ut1",
+                "conversation_id": "c1",
+                "turn": 0,
+                "within_turn_id": 0,
+                "conversation_type": "unguided",
+                "user_prompt": Q,
+                "model_response": GOOD,
+                "model_name": "x",
+                "score": 88,
+                "if_chosen": True,
+            },
             "'model_response' is a single reply",
         ),
         ({"messages": [ASK], "ground_truth": "42"}, "say which column is which with data.columns"),
@@ -299,7 +407,18 @@ def test_the_error_names_the_mapping_that_reads_the_record(columns):
         ),
         ({"message_id": "x", "text": Q, "role": "prompter"}, "it is one message"),
         ({**TEXTS, "prefill": "Well,"}, "column 'prefill'"),
-        ({**TEXTS, "initial_reason_steps": "First,"}, "column 'initial_reason_steps'"),
+        (
+            {
+                **TEXTS,
+                "dataset": "x",
+                "initial_reason_steps": "First,",
+                "full_chosen": f"First, {GOOD}",
+                "full_rejected": f"First, {BAD}",
+                "answer": "42",
+            },
+            "column 'initial_reason_steps'",
+        ),
+        ({**TEXTS, "knowledge": "The sky is blue.", "difficulty": "easy"}, "column 'knowledge'"),
         ({**TEXTS, "image": {"bytes": "x"}}, "data.columns=ignore=image"),
         ({**TEXTS, "prompt": [{"speaker": "user", "text": Q}]}, "(found: speaker, text)"),
     ],
@@ -398,3 +517,26 @@ def test_the_mappings_of_the_page_are_tried_here():
     mappings = re.findall(r"^\| [^|]+ \| `([^`]*=[^`]*,[^`]*)` \|$", page, re.MULTILINE)
     assert len(mappings) > 8
     assert {mapping.replace("\\|", "|") for mapping in mappings} <= set(MAPPED)
+
+
+@pytest.mark.parametrize("turn", [2, 3, 2.0, "1", None])
+def test_the_turn_that_was_judged_is_compared(turn):
+    record = {
+        "conversation_a": FINE + AGAIN,
+        "conversation_b": FINE + AGAIN[:1] + POOR[1:],
+        "winner": "model_a",
+        "turn": turn,
+    }
+    (pair,) = load_pairs([record], format="arena")
+    assert (pair["chosen"], pair["rejected"]) == (AGAIN[1]["content"], BAD)
+    assert pair["prompt"] == FINE + AGAIN[:1]
+    with pytest.raises(UserError, match="the same"):  # what was answered in the first turn is
+        load_pairs([{**record, "turn": 1}], format="arena")
+
+
+def test_a_turn_whose_context_differs_is_refused():
+    record = {**SIDE_BY_SIDE, "conversation_a": FINE + AGAIN, "conversation_b": POOR + AGAIN}
+    with pytest.raises(UserError, match="one reply only"):
+        load_pairs([{**record, "turn": 2}], format="arena")
+    with pytest.raises(UserError, match="one reply only"):  # as with the column left unread
+        load_pairs([{**record, "turn": 1}], columns="arena,ignore=turn")
