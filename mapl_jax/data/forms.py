@@ -279,6 +279,8 @@ def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dic
             found[ours] = filled[0][1]
             used |= _columns(filled[0][0])
             read.add(filled[0][0])
+    for ours in found.keys() & {"scores", "ranks"}:
+        found[ours] = _in_order(record, form.columns, ours, found[ours])
     if form.turn in record and form.turn not in form.beside:
         used.add(form.turn)
         found["responses"] = until_turn(found.get("responses"), record[form.turn])
@@ -315,6 +317,27 @@ def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dic
                 f"data.columns=FIELD=COLUMN,..., or leave it unread {_leaving(form, name)}",
             )
     return found
+
+
+def _in_order(
+    record: Mapping[str, object], columns: Mapping[str, str], ours: str, given: object
+) -> object:
+    """Numbers in the order of the replies, where both stand in lists of objects that name them."""
+    parts = [columns.get(name, "").partition("[].") for name in ("responses", ours)]
+    lists = [by_rows(at(record, part[0])) for part in parts if part[1]]
+    if len(lists) < 2 or parts[0][0] == parts[1][0] or not isinstance(given, list):
+        return given
+    rows = [[x for x in some if isinstance(x, Mapping)] for some in lists if isinstance(some, list)]
+    for key in rows[0][0] if len(rows) == 2 and all(rows) else ():
+        names, theirs = ([row.get(key) for row in some] for some in rows)
+        told = all(isinstance(name, str) for name in (*names, *theirs))
+        if (
+            told
+            and len({*names}) == len(given)
+            and sorted(map(str, theirs)) == sorted(map(str, names))
+        ):
+            return [given[theirs.index(name)] for name in names]
+    return given
 
 
 def _columns(path: str) -> set[str]:

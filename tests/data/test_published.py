@@ -540,3 +540,24 @@ def test_a_turn_whose_context_differs_is_refused():
         load_pairs([{**record, "turn": 2}], format="arena")
     with pytest.raises(UserError, match="one reply only"):  # as with the column left unread
         load_pairs([{**record, "turn": 1}], columns="arena,ignore=turn")
+
+
+@pytest.mark.parametrize("models", ["yxz", "xyz", "zyx"])
+def test_ratings_in_a_list_of_their_own_belong_to_the_replies_that_they_name(models):
+    """CodeUltraFeedback's layout: replies and annotations say which model wrote them."""
+    ratings = {"x": "2", "y": "5", "z": "3"}
+    replies = {"x": BAD, "y": GOOD, "z": "So."}
+    record = {
+        "instruction": Q,
+        "responses": [{"model": name, "response": replies[name]} for name in "xyz"],
+        "annotations": [
+            {"model": name, "rating": ratings[name], "rationale": "so"} for name in models
+        ],
+        "preference": "readability",
+    }
+    columns = "prompt=instruction,responses=responses[].response,scores=annotations[].rating"
+    assert_read(load_pairs([record], columns=columns)[0])
+    for item in record["annotations"]:  # without names, their places tell
+        del item["model"]
+    (pair,) = load_pairs([record], columns=columns)
+    assert pair["chosen"] == replies["xyz"[models.index("y")]]
