@@ -6,6 +6,7 @@ import functools
 import hashlib
 import io
 import json
+import os
 import re
 import runpy
 import sys
@@ -50,6 +51,8 @@ def call(name: str, *arguments: object) -> Result:
         warnings.simplefilter("ignore")
         # However slow this machine is, no progress beside the line that is looked at.
         patch.setattr(console, "PATIENCE", 1e6)
+        # What a command ends at once is the command, not the process of the tests.
+        patch.setattr(os, "_exit", sys.exit)
         patch.setattr(sys, "argv", [f"mapl_jax/{name}.py", *map(str, arguments)])
         try:
             runpy.run_module(f"mapl_jax.{name}", run_name="__main__", alter_sys=False)
