@@ -100,8 +100,9 @@ class RunFolder:
         try:
             yield
         except UserError:
-            before, begun = self._before, any(self.path.rglob(self.metrics.name))
-            if before is not None and not begun and distributed.process_count() == 1:
+            before, alone = self._before, distributed.process_count() == 1
+            # One that was refused may be the whole disk, and is not looked through.
+            if before is not None and alone and not any(self.path.rglob(self.metrics.name)):
                 for path in sorted(set(self.path.rglob("*")) - before, reverse=True):
                     if self._is_own(path):
                         remove(path)

@@ -160,6 +160,17 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.part-1"]
 
 
+def test_a_folder_that_is_refused_is_not_looked_through(tmp_path, monkeypatch):
+    (tmp_path / "notes").write_text("Mine.")
+    monkeypatch.setattr("pathlib.Path.rglob", lambda *_: pytest.fail("it may be the whole disk"))
+    folder = RunFolder(tmp_path)
+    with (
+        pytest.raises(UserError, match="is not empty and holds no run"),
+        folder.undone_on_mistake(),
+    ):
+        folder.take()
+
+
 @pytest.mark.parametrize("name", ["a[1]", "b?", "c*/run"])
 def test_a_path_that_checkpoints_could_not_be_restored_from_is_refused(tmp_path, name):
     with pytest.raises(UserError, match="takes for a wildcard; choose another --workdir"):
