@@ -16,6 +16,7 @@ import numpy as np
 
 from mapl_jax.data import forms, normalize, side_scores, worth_of
 from mapl_jax.data.fields import as_object
+from mapl_jax.data.meaning import is_missing
 from mapl_jax.data.messages import Message, last_asked, prompt_of
 from mapl_jax.data.normalize import Demonstration, Pair
 from mapl_jax.data.parse import BadRecord
@@ -56,9 +57,11 @@ class Tally:
 
     def weigh(self, record: Mapping[str, object], form: forms.Form | None = None) -> None:
         """Counts a record, as it stands, whose scores contradict its sides; and its strength."""
-        if (path := form.columns.get("strength") if form else None) and forms.has(record, path):
-            strength = worth_of.number(forms.at(record, path), path)
-            self.strengths[path, (strength > 0) - (strength < 0)] += 1
+        for path in form.columns.get("strength", "").split("/") if form else ():
+            if not is_missing(given := forms.at(record, path)):
+                strength = worth_of.number(given, path)
+                self.strengths[path, (strength > 0) - (strength < 0)] += 1
+                break
         for compared, is_opposite in side_scores.contradicted(record):
             self.scored[compared] += 1
             self.opposite[compared] += is_opposite

@@ -495,6 +495,13 @@ def test_a_strength_that_always_prefers_the_same_side_is_told(signs, capsys):
     assert (told in capsys.readouterr().out) == (len(signs) == 1)
 
 
+def test_a_strength_may_stand_in_one_of_several_columns(capsys):
+    records = [{"prompt": f"{i}?", "a": "Yes.", "b": "No.", "sure": 1} for i in range(24)]
+    columns = "prompt=prompt,responses=a|b,strength=strength/sure"
+    assert len(load_pairs(records, columns=columns)) == 24
+    assert "sure is above 0 in all records" in capsys.readouterr().out
+
+
 def test_a_named_form_may_leave_columns_unread():
     record = {**NAMED["MT-Bench"][1], "context": "An old chat."}
     with pytest.raises(UserError, match=r"data\.columns=arena,ignore=context"):
