@@ -14,7 +14,6 @@ from mapl_jax.data import demo, tokenization
 from mapl_jax.models import saving
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.heads import LogpHead
-from mapl_jax.runtime import storage
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training.metrics import TIMING_KEYS, read_metrics
 
@@ -22,7 +21,7 @@ from support import PAIR, ROOT, parquet, random_like, read_lines, run, write_lin
 
 s3fs = pytest.importorskip("s3fs")
 server = pytest.importorskip("moto.server")
-pytestmark = pytest.mark.buckets
+pytestmark = [pytest.mark.buckets, pytest.mark.usefixtures("machine")]
 
 LINE = (json.dumps(PAIR) + "\n").encode()
 TRAIN = """
@@ -50,18 +49,6 @@ def bucket():
         yield system
         served.stop()
         s3fs.S3FileSystem.clear_instance_cache()
-
-
-@pytest.fixture(autouse=True)
-def machine(tmp_path, monkeypatch):
-    """Cache folder of this machine; a function that names another one."""
-
-    def use(name):
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
-        storage.fetched.cache_clear()
-
-    use("machine")
-    return use
 
 
 @pytest.fixture(scope="module")

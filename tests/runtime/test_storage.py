@@ -20,20 +20,9 @@ from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import seal
 from mapl_jax.training.metrics import TIMING_KEYS, read_metrics
 
+pytestmark = pytest.mark.usefixtures("machine")
 ROOT = Path(__file__).parents[2]
 TINY = ["--config=configs/rm.py:tiny", "--config.train.steps=12", "--config.train.save_every=2"]
-
-
-@pytest.fixture(autouse=True)
-def machine(tmp_path, monkeypatch):
-    """Cache folder of this machine; a function that names another one."""
-
-    def use(name):
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
-        storage.fetched.cache_clear()
-
-    use("machine")
-    return use
 
 
 @pytest.fixture
