@@ -41,12 +41,13 @@ def parts(messages, **more):
 # lmarena-ai/PPE-Human-Preference-V1, PPE-MMLU-Pro-Best-of-K and PPE-GPQA-Best-of-K.
 # These with code that reads them, and what their cards say of them: Anthropic/hh-rlhf,
 # nvidia/HelpSteer2 (preference), nvidia/HelpSteer3 (preference, edit, edit_quality),
-# PKU-Alignment/PKU-SafeRLHF, stanfordnlp/SHP and SHP-2, openbmb/UltraFeedback,
+# PKU-Alignment/PKU-SafeRLHF, stanfordnlp/SHP (which SHP-2 extends), openbmb/UltraFeedback,
 # openai/summarize_from_feedback, HuggingFaceH4/stack-exchange-preferences,
 # lvwerra/stack-exchange-paired, lmsys/lmsys-arena-human-preference-55k, tatsu-lab/alpaca_farm,
 # argilla/distilabel-intel-orca-dpo-pairs, argilla/OpenHermesPreferences,
 # argilla/ultrafeedback-binarized-preferences-cleaned, prometheus-eval/Preference-Collection,
-# CValues-Comparison, HannahRoseKirk/prism-alignment, xinlai/Math-Step-DPO-10K.
+# CValues-Comparison, HannahRoseKirk/prism-alignment, xinlai/Math-Step-DPO-10K,
+# coseal/CodeUltraFeedback.
 # The others are from memory.
 
 # What is read as it is.
