@@ -349,7 +349,17 @@ def test_presets_compile_for_slices_that_are_not_here(preset, topology):
     assert lines[-1].startswith("fits: ")
     values = {line.split()[0]: float(line.split()[1]) for line in lines if line.startswith("  ")}
     assert np.isclose(values["optimizer"], 2 * values["parameters"], atol=0.002)
-    assert values["all-gather"] > 0
+    assert values["parameters"] > 0 and values["temporaries"] > 0
+    # Of v5p and v6e, JAX may be unable to read the program: then memory alone is known, and said.
+    unread = (
+        "JAX cannot read the compiled program: its matrix products, and what a device receives, "
+        "are not known"
+    )
+    if unread in lines:
+        assert not topology.startswith("v5e")
+        assert "all-gather" not in values
+    else:
+        assert values["all-gather"] > 0
 
 
 @pytest.mark.tpu
