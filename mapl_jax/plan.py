@@ -36,7 +36,7 @@ from mapl_jax.runtime.paths import is_address, local
 from mapl_jax.runtime.settings import from_section, replace, setting
 from mapl_jax.synthesis.prepare import samples_of
 from mapl_jax.train import Settings
-from mapl_jax.training import restore, sharding, trainer
+from mapl_jax.training import restore, sharding, trainer, trunk
 from mapl_jax.training.objective import Objective
 from mapl_jax.training.restore import Trained
 from mapl_jax.training.settings import RunSettings
@@ -144,6 +144,7 @@ def devices_of(where: Slice) -> list[jax.Device]:
 def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
     """Compiles the train step of a config for a slice."""
     settings = from_section(Settings, config.to_dict())
+    trunk.check(settings)
     length = settings.data.row_length
     if not 0 < trie <= length:
         raise UserError(

@@ -57,7 +57,7 @@ _NUMBERED = re.compile(r"(.+)-\d{4,}-of-(\d{4,})")
 BUCKET = re.compile(r"[a-z][a-z0-9]*://")
 _SHARD = re.compile(r"samples-\d{5,}-of-(\d{5,})\.(?:jsonl|parquet)")
 HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?::([^?]+))?(?:\?(.+))?")
-_WEIGHT = re.compile(r"(.+):(\d+\.?\d*|\.\d+)")
+_WEIGHT = re.compile(r"(.+):([0-9]+\.?[0-9]*|\.[0-9]+)")
 
 
 def files_of(path: str | os.PathLike[str]) -> list[Path]:

@@ -161,7 +161,7 @@ _MORE_REPLIES = re.compile(
 )
 _ALWAYS = {name: name for name in ("id", "margin", "tools", "subset")}
 _MAY_LACK = (*_ALWAYS, "input", "system", "history")
-_STEP = re.compile(r"([^.\[\]]+)(?:\[(\d*)(:?)\])?")
+_STEP = re.compile(r"([^.\[\]]+)(?:\[([0-9]*)(:?)\])?")
 
 
 def chosen_form(format: str = "", columns: str = "") -> Form | None:

@@ -10,7 +10,7 @@ from mapl_jax.data.folders import HUB_NAME
 from mapl_jax.runtime.errors import UserError
 
 # Rows of a split by number, which a stream is not asked for by this name.
-_PART = re.compile(r"(.+)\[(\d*):(\d*)\]")
+_PART = re.compile(r"(.+)\[([0-9]*):([0-9]*)\]")
 OPTIONS = ("split", "config", "data_dir", "revision", "streaming")
 
 

@@ -84,7 +84,7 @@ class Slice:
 def parse_slice(text: str) -> Slice:
     """A slice from its name: "v5e:4x4", "v5p:2x2x4", "gpu:8"."""
     kind, _, shape = text.partition(":")
-    if kind not in CHIPS or not re.fullmatch(r"\d+(x\d+)*", shape):
+    if kind not in CHIPS or not re.fullmatch(r"[0-9]+(x[0-9]+)*", shape):
         raise UserError(
             f"--topology is {repr(text) if text else 'missing'}; write the kind of chip "
             f"({', '.join(CHIPS)}) and the slice, such as v5e:4x4, v5p:2x2x4 or gpu:8"

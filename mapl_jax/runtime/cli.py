@@ -6,6 +6,7 @@ for what is not of the run.
 """
 
 import dataclasses
+import functools
 import gc
 import importlib.metadata
 import logging
@@ -123,6 +124,7 @@ def launch(
     try:
         paths.here()
         sys.argv[1:] = command.normal(sys.argv[1:])
+        mistakes.check_digits(sys.argv[1:], command.settings)
         if _HELP & set(sys.argv[1:]):
             _print_help(command)
         found, shared, together = _parsed(command, called)
@@ -176,7 +178,13 @@ def _parsed(command: _Command[F], called: str) -> tuple[Arguments[F], Shared, di
         values = given.to_dict()
         plugins.load(str(values.get("plugins", "")))
         if command.settings:
-            settings.from_section(settings.closest(command.settings, values), values)
+            closest = settings.closest(command.settings, values)
+            if 2 * len(settings.fields_of(closest).keys() & values.keys()) < len(values):
+                raise UserError(
+                    f"--config={mistakes.given('config', sys.argv[1:])} is of another command; "
+                    f"{command.name} takes one such as --config={command.config}"
+                )
+            settings.from_section(closest, values)
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}; options are written --name=value")
     flags = plain()
@@ -275,12 +283,21 @@ def _print_help(command: _Command[Any]) -> None:
     sys.exit(0)
 
 
+class _Whole(absl_flags.IntegerParser):
+    """Whole numbers of plain flags: digits from 0 to 9, of all that Python's `int` takes."""
+
+    def convert(self, argument: int | str) -> int:
+        if isinstance(argument, str) and not argument.isascii():
+            raise ValueError(f"invalid literal for int() with base 10: {argument!r}")
+        return super().convert(argument)
+
+
 def _define(flags: type[F]) -> Callable[[], F]:
     """Defines the plain flags of a class; afterwards gives their values."""
     define: Mapping[type, Callable[..., Any]] = {
         str: absl_flags.DEFINE_string,
         bool: absl_flags.DEFINE_bool,
-        int: absl_flags.DEFINE_integer,
+        int: functools.partial(absl_flags.DEFINE, _Whole()),
         float: absl_flags.DEFINE_float,
         tuple: absl_flags.DEFINE_multi_string,
     }

@@ -80,7 +80,7 @@ def start(together: Together, environment: Mapping[str, str] = os.environ) -> bo
     for name, value in numbers.items():
         text = environment.get(f"JAX_{name.upper()}", "")
         if value == -1 and text:
-            if not text.isdecimal():
+            if not _is_number(text):
                 raise UserError(f"JAX_{name.upper()} is {text!r}; it must be a number")
             numbers[name] = int(text)
     seconds = together.lost_after
@@ -96,9 +96,14 @@ def start(together: Together, environment: Mapping[str, str] = os.environ) -> bo
     return process_count() > 1
 
 
+def _is_number(text: str) -> bool:
+    """Whether a text is digits from 0 to 9."""
+    return text.isascii() and text.isdecimal()
+
+
 def _check(coordinator: str, num_processes: int, process_id: int) -> None:
     host, _, port = coordinator.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+    if not host or not _is_number(port) or not 0 < int(port) < 2**16:
         raise UserError(
             f"--coordinator is {coordinator!r}; give the address of process 0 and a free port "
             "there, HOST:PORT, the same to all processes"
@@ -114,7 +119,7 @@ def _in_cluster(environment: Mapping[str, str]) -> bool:
     """Whether a cluster started this process as one of several."""
 
     def several(name: str) -> bool:
-        return environment.get(name, "1").isdecimal() and int(environment.get(name, "1")) > 1
+        return _is_number(text := environment.get(name, "1")) and int(text) > 1
 
     slurm = several("SLURM_NTASKS") and "SLURM_STEP_NODELIST" in environment
     tpu = "," in environment.get("TPU_WORKER_HOSTNAMES", "")

@@ -1,5 +1,6 @@
 """One line about what went wrong with flags and config files, whoever complained of it."""
 
+import itertools
 import os
 import traceback
 from collections.abc import Sequence
@@ -28,6 +29,15 @@ def explain(
         if line := _line_of(each, path):
             return f"{path}, line {line}: {type(each).__name__}: {_flat(each)}"
     return _of_overrides(arguments, classes) or _of_library(errors, path, config)
+
+
+def check_digits(arguments: Sequence[str], classes: Sequence[type]) -> None:
+    """Refuses numbers of a config in other digits than 0 to 9, which Python's `int` would take."""
+    pairs = itertools.pairwise(arguments)
+    written = [*arguments, *(f"{name}={value}" for name, value in pairs if "=" not in name)]
+    others = [each for each in written if not each.partition("=")[2].isascii()]
+    if problem := _of_overrides(others, classes):
+        raise UserError(problem)
 
 
 def given(flag: str, arguments: Sequence[str]) -> str:

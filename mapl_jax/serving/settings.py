@@ -45,6 +45,9 @@ class ServeSettings:
 
     def __post_init__(self) -> None:
         settings.check(self, "--")
+        # To the system an empty one is every address of the machine.
+        if not self.host:
+            raise UserError("--host is empty; give an address to listen at, such as 127.0.0.1")
         if self.max_texts > self.max_waiting:
             raise UserError(
                 f"--max_texts ({self.max_texts}) is more than may wait (--max_waiting, "

@@ -140,7 +140,7 @@ class Settings:
         shares: dict[str, float] = {}
         for part in filter(None, self.places.replace(" ", "").split(",")):
             place, _, share = part.partition("=")
-            if place not in PLACES or not re.fullmatch(r"[01]|[01]?\.\d+", share):
+            if place not in PLACES or not re.fullmatch(r"[01]|[01]?\.[0-9]+", share):
                 raise UserError(
                     f"places is {self.places!r}; it must be shares such as before=0.1,system=0.1 "
                     f"of {', '.join(PLACES)}"
