@@ -73,6 +73,7 @@ def main(arguments: cli.Arguments[Flags]) -> None:
     if flags.output:
         mark = outputs.lines("command", "device")
         outputs.check_file(flags.output, mark, inputs)
+        outputs.check_apart(**{"--output": flags.output, "--workdir": arguments.workdir})
     own = from_section(Settings, config.to_dict())
     measured: dict[str, Any]
     if flags.attention:

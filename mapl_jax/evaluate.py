@@ -33,7 +33,7 @@ from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import result, say, say_each
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import write_json
-from mapl_jax.runtime.outputs import check_file, check_folder, made_with, replacing
+from mapl_jax.runtime.outputs import check_apart, check_file, check_folder, made_with, replacing
 from mapl_jax.runtime.paths import local, shown
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.runtime.settings import from_section, needed, setting
@@ -261,12 +261,11 @@ def main(arguments: cli.Arguments[Flags]) -> None:
     needed(config, checkpoint="DIR", data="FILE")
     output = config.output or arguments.workdir
     inputs = [config.checkpoint, config.reference, *local_names(config.data)]
-    scores = check_file(config.scores, preferences.SCORES, inputs) if config.scores else None
-    folder = check_folder(output, EVALUATION, inputs) if output else None
-    if scores and folder and (scores in (folder, *folder.parents) or folder in scores.parents):
-        raise UserError(
-            f"output ({output}) and scores ({config.scores}): neither may lie inside the other"
-        )
+    if config.scores:
+        check_file(config.scores, preferences.SCORES, inputs)
+    if output:
+        check_folder(output, EVALUATION, inputs)
+    check_apart(output=output, scores=config.scores)
     mesh = sharding.make_mesh(config.mesh)
     trained = restore.load(config.checkpoint, mesh, config.template_args)
     against = _reference(trained, config.reference, config.beta)

@@ -5,9 +5,11 @@ Where it writes is never what it reads, nor within that, nor around it. Links ar
 anything is compared, and stay.
 
 Files of lines are known by the fields of the first one, pages by their first line, folders by the
-seal (`files.SEAL`) that names all that is in them.
+seal (`files.SEAL`) that names all that is in them. A file that such a folder or a run holds is not
+replaced alone, whatever it looks like.
 """
 
+import itertools
 import os
 import re
 import shutil
@@ -23,6 +25,8 @@ Mark = Callable[[Path], bool]
 Name = str | os.PathLike[str]
 PAGE = '<meta name="generator" content="mapl_jax">'
 _HEAD = 1 << 16
+# What tells that a folder is that of a run or of a study, and their files that have a mark of ours.
+_OF_RUN, _MARKED = "origin.json", {"summary.json", "report.html", "study.html"}
 
 
 def lines(*fields: str) -> Mark:
@@ -56,7 +60,7 @@ def made_with(*names: str) -> Mark:
     """The mark of a `whole` folder with one of the files that tell whose it is; not a run's own."""
 
     def is_own(folder: Path) -> bool:
-        of_run = (folder.parent / "origin.json").exists()
+        of_run = (folder.parent / _OF_RUN).exists()
         return not of_run and any((folder / x).is_file() for x in names) and whole(folder)
 
     return is_own
@@ -88,7 +92,33 @@ def check_file(path: Name, own: Mark, inputs: Iterable[Name] = ()) -> Path:
         raise UserError(
             f"{path} is there and was not written by this command; remove it, or name another file"
         )
+    if target.exists() and (whole := _part_of(target)):
+        raise UserError(
+            f"{path} is a part of {whole}, which is kept as it was written; name another file"
+        )
     return target
+
+
+def check_apart(**places: Name | None) -> None:
+    """Makes sure that of the outputs of a command, given by name, none lies inside another."""
+    given = {x: Path(os.path.realpath(local(path))) for x, path in places.items() if path}
+    for (name, one), (other, two) in itertools.combinations(given.items(), 2):
+        if one == two or one in two.parents or two in one.parents:
+            raise UserError(
+                f"{name} ({places[name]}) and {other} ({places[other]}): neither may lie inside "
+                "the other"
+            )
+
+
+def _part_of(file: Path) -> Path | None:
+    """The folder that a file belongs to, by a seal that names it or because it is of a run."""
+    for folder in file.parents:
+        name = file.relative_to(folder)
+        if name.as_posix() in (files.sealed(folder) or ()):
+            return folder
+        if (folder / _OF_RUN).exists() and (len(name.parts) > 1 or name.name in _MARKED):
+            return folder
+    return None
 
 
 def check_folder(path: Name, own: Mark, inputs: Iterable[Name] = ()) -> Path:

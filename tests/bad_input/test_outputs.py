@@ -1,11 +1,12 @@
 """Whatever lies where a command writes: refused before any work, and all of it stays."""
 
+import json
 import os
 import shutil
 
 import pytest
 
-from mapl_jax.runtime import files
+from mapl_jax.runtime import files, outputs
 
 PROMPT = {"key": 1, "prompt": "Hi", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
 MINE = b"mine\n"
@@ -38,6 +39,17 @@ FILES = {
     ),
     "compared": ("evaluate", "", ("--compare", "in/reward", "in/policy"), "--output"),
     "measured": ("bench", "rm:tiny", ("--config.data.train=in/pairs.jsonl",), "--output"),
+}
+# What each of them leaves, as far as it is known by it.
+MARKED = {
+    "responses": '{"prompt": "a", "response": "b", "finish_reason": "stop"}',
+    "verdicts": json.dumps(
+        {"key": 1, "follow_instruction_list_strict": [], "follow_instruction_list_loose": []}
+    ),
+    "rewards": '{"reward": 1.0}',
+    "scores": json.dumps(dict.fromkeys(("id", "level", "margin", "terms"))),
+    "compared": outputs.PAGE,
+    "measured": '{\n  "command": "bench",\n  "device": "cpu"\n}',
 }
 FOLDERS = {
     "evaluation": (
@@ -89,6 +101,27 @@ def test_a_file_of_the_users_stays(name, laid, preset):
         ("a" * 300, "File name too long"),
     ):
         refuses(laid, preset, FILES[name], output, pattern)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_belongs_to_a_folder_stays(name, laid, preset):
+    # Of the very form that the command writes: parts of a run, of a study and of a sealed folder.
+    laid.write("run/origin.json", b"{}\n")
+    parts = ["run/eval/after.jsonl", "run/sft/new/deep", "sealed/a", "sealed/b/c"]
+    parts += ["run/summary.json", "run/report.html", "run/study.html"]
+    for part in parts:
+        laid.write(part, MARKED[name])
+    files.seal(laid.path / "sealed")
+    for part in parts:
+        refuses(laid, preset, FILES[name], part, f"{part} is a part of .*; name another file")
+
+
+def test_two_outputs_of_a_command_lie_apart(laid, preset):
+    for name, flag in (("scores", "--config.output"), ("measured", "--workdir")):
+        command, config, arguments, other = FILES[name]
+        for one, two in (("new", "new"), ("new", "new/deep"), ("new/deep", "x/../new")):
+            case = (command, config, (*arguments, f"{other}={one}"), flag)
+            refuses(laid, preset, case, two, "neither may lie inside the other")
 
 
 @pytest.mark.parametrize("name", FOLDERS)
