@@ -78,8 +78,7 @@ def fetched(path: str) -> Path:
             break
         within = Path(name) / within
     bucket, folder = _Bucket(path), cache_path(path, "copies")
-    found = bucket.names()
-    if not found:
+    if not (found := bucket.names()):
         raise UserError(f"no such folder: {path}")
     bucket.fetch(folder, dict.fromkeys(found, ""))
     return folder
@@ -87,8 +86,9 @@ def fetched(path: str) -> Path:
 
 def system_of(address: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """The file system that an address lies in, and the path there."""
-    # It logs every try that failed with its traceback, before it raises the last one.
-    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
+    # They log every try that failed, one with its traceback, before the last one is raised.
+    for library in ("gcsfs", "google.auth"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     system, root = fsspec.core.url_to_fs(address)
     return system, root
 
@@ -137,7 +137,10 @@ class _Bucket:
         """All files below the address."""
         with self.told("read"):
             self._files.invalidate_cache()
-            return sorted(self._files.find(""))
+            try:
+                return sorted(self._files.find(""))
+            except FileNotFoundError:  # a folder that is missing has no files, and is no error
+                raise UserError(f"{self.address} cannot be read: no such bucket") from None
 
     def check_empty(self) -> None:
         """Refuses a folder that holds files and no run."""
@@ -320,14 +323,12 @@ def _sealed(name: str, names: set[str]) -> bool:
 
 def _cut_off(there: Iterable[str], named: Iterable[str]) -> list[str]:
     """What a kill left of checkpoints on their way to the bucket, or on their way out."""
-    parts = "/checkpoints/"
-    return [name for name in {*there} - {*named} if parts in f"/{name}"]
+    return [name for name in {*there} - {*named} if "/checkpoints/" in f"/{name}"]
 
 
 def _names(folder: Path) -> list[str]:
     """All files below a folder but those that stay on this machine."""
-    found = fsspec.filesystem("file").find(str(folder))
-    names = [os.path.relpath(path, folder) for path in found]
+    names = [os.path.relpath(path, folder) for path in fsspec.filesystem("file").find(str(folder))]
     return [name for name in names if _STAYS not in Path(name).parts[:-1]]
 
 
