@@ -172,9 +172,14 @@ class _Bucket:
         """Copies a file; it appears whole."""
         if not source.is_file():
             raise FileNotFoundError(source)
-        with self.told("written"):
-            self._make_folder(name.rpartition("/")[0])
-            self._files.put_file(str(source), name)
+        try:
+            with self.told("written"):
+                self._make_folder(name.rpartition("/")[0])
+                self._files.put_file(str(source), name)
+        except UserError:
+            if source.is_file():
+                raise
+            raise FileNotFoundError(source) from None  # it was removed meanwhile
 
     def put_contents(self, writer: str, named: Mapping[str, str]) -> None:
         with self.told("written"):
@@ -203,6 +208,8 @@ class _Copier:
         self._named: dict[str, str] = {}
         # Size and time of files as they were copied: what has the same is the same.
         self._seen: dict[str, tuple[int, int]] = {}
+        # What was put there and is not named yet: what is left of it where a copy did not end.
+        self._loose: set[str] = set()
         self._writer = ""
         self._is_marked = False  # whether the bucket says that a run lies there
         self._ends = threading.Event()
@@ -260,6 +267,7 @@ class _Copier:
         """Copies what is finished and new, and removes what is gone."""
         wanted = finished(self._folder)
         new: dict[str, str] = {}
+        seen_now: dict[str, tuple[int, int]] = {}
         for name in wanted:
             source = self._folder / name
             try:
@@ -272,21 +280,25 @@ class _Copier:
                     if not new:
                         self._check_writer()
                         self._mark()
+                    self._loose.add(name)
                     self._bucket.put(source, name)
                     new[name] = checksum
-                self._seen[name] = seen
+                seen_now[name] = seen
             except FileNotFoundError:  # a checkpoint made room
                 continue
         there = set(finished(self._folder, {*self._named, *new}))
-        gone = {*self._named, *new} - there
+        gone = {*self._named, *new, *self._loose} - there
         if not new and not gone:
+            self._seen |= seen_now
             return
         self._check_writer()
         named = {name: value for name, value in (self._named | new).items() if name in there}
         self._bucket.put_contents(self._writer, named)
         self._named = named
-        self._seen = {name: seen for name, seen in self._seen.items() if name not in gone}
+        seen_now = self._seen | seen_now
+        self._seen = {name: seen for name, seen in seen_now.items() if name not in gone}
         self._bucket.remove(sorted(gone))
+        self._loose.clear()
 
     def _mark(self) -> None:
         """Says that a run lies there before there is any of it."""

@@ -123,6 +123,54 @@ def test_what_a_kill_left_of_a_checkpoint_is_swept(address):
     assert set(stored(address)) == {*named(address), "contents.json", "notes.txt"}
 
 
+def wait_for(done):
+    until = time.monotonic() + 60
+    while not done:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_what_was_put_before_a_copy_failed_is_named_by_the_next(address, monkeypatch, capsys):
+    kind, failed = type(fsspec.filesystem("memory")), []
+    real = kind.put_file
+
+    def put_file(self, source, *arguments, **options):
+        if source.endswith("metrics") and not failed:
+            failed.append(source)
+            raise OSError("busy")
+        return real(self, source, *arguments, **options)
+
+    monkeypatch.setattr(storage, "SECONDS", 0.01)
+    monkeypatch.setattr(kind, "put_file", put_file)
+    with storage.working(address) as folder:
+        put(folder, config="1", metrics="a")
+        wait_for(failed)
+    assert "busy; it is tried again" in capsys.readouterr().err
+    assert set(stored(address)) - {"contents.json"} == named(address) == {"config", "metrics"}
+
+
+def test_a_checkpoint_that_goes_while_it_is_copied_leaves_nothing(address, monkeypatch, capsys):
+    kind, gone = type(fsspec.filesystem("memory")), []
+    real = kind.put_file
+
+    def put_file(self, source, *arguments, **options):
+        if "checkpoints/2/state" in source and not gone:  # its other files are there by now
+            shutil.rmtree(Path(source).parent)
+            gone.append(source)
+        return real(self, source, *arguments, **options)
+
+    monkeypatch.setattr(storage, "SECONDS", 0.01)
+    monkeypatch.setattr(kind, "put_file", put_file)
+    with storage.working(address) as folder:
+        put(folder, config="1")
+        checkpoint(folder, 2)
+        wait_for(gone)
+        checkpoint(folder, 4)
+    assert "it is tried again" not in capsys.readouterr().err
+    assert set(stored(address)) - {"contents.json"} == named(address)
+    assert not any(name.startswith("checkpoints/2") for name in named(address))
+
+
 def test_what_is_half_written_is_not_copied(address):
     with storage.working(address) as folder:
         put(folder, **{"config": "1", ".model.part-7__weights": "half"})
