@@ -57,6 +57,9 @@ _NUMBERED = re.compile(r"(.+)-\d{4,}-of-(\d{4,})")
 BUCKET = re.compile(r"[a-z][a-z0-9]*://")
 _SHARD = re.compile(r"samples-\d{5,}-of-(\d{5,})\.(?:jsonl|parquet)")
 HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?::([^?]+))?(?:\?(.+))?")
+_PAGE = re.compile(
+    r"https?://(?:huggingface|hf)\.co/datasets/([\w.-]+/[\w.-]+)(?:/(?!resolve/).*)?"
+)
 _WEIGHT = re.compile(r"(.+):([0-9]+\.?[0-9]*|\.[0-9]+)")
 
 
@@ -116,6 +119,8 @@ def _bare(name: str) -> str:
 def names(part: str) -> list[str]:
     """The sources that one of `parts` stands for: itself, or those of a pattern."""
     name = os.path.expanduser(part)
+    if page := _PAGE.fullmatch(name):
+        raise UserError(f"{name} is a page of the hub; give the data set itself, {page[1]}:train")
     if BUCKET.match(name) and ("*" in name or not PurePosixPath(name).suffix):
         return _in_bucket(name)
     if os.path.exists(name) or BUCKET.match(name):
@@ -209,6 +214,9 @@ def _below(folder: Path) -> list[Path]:
                 f"{folder} holds more than {MOST:,} files; give the file or the folder of the "
                 "data in it"
             )
+    for file in found:
+        if suffix(file.name) and not file.name.startswith(".") and not file.exists():
+            raise UserError(f"{file} is a link to a file that is not there; get it or remove it")
     return sorted(file for file in found if file.is_file())
 
 

@@ -2,22 +2,21 @@
 
 A form is a table from our fields to paths of their columns. "a/b" is the first of two columns that
 is there, "a.b" a field of an object, "a|b" both as a list, "a[].b" a field of every object of a
-list, "a[0]" and "a[1:]" parts of a list. A new form is a line of `FORMS`; one of a user's own is
-`data.columns`.
+list, "a[0]" and "a[1:]" parts of a list. The published forms stand in `data.form_table`; one of a
+user's own is `data.columns`.
 """
 
 import dataclasses
 import re
 from collections.abc import Mapping
 
+from mapl_jax.data.form_table import ASKED, FORMS, PAIR, Form
 from mapl_jax.data.meaning import changes_meaning, is_missing, is_tag, unread_fields
 from mapl_jax.data.parse import BadRecord
 from mapl_jax.data.values import by_rows
 from mapl_jax.data.written import listed, until_turn
 from mapl_jax.runtime.errors import UserError
 
-PROMPT = "prompt/messages/conversations/instruction/question/query/input"
-ASKED = {"prompt": PROMPT, "input": "input", "system": "system/system_prompt", "history": "history"}
 FIELDS = (
     *ASKED,
     "id",
@@ -40,113 +39,6 @@ FIELDS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Form:
-    """A form of records."""
-
-    columns: Mapping[str, str]  # path of each of our fields
-    needs: tuple[str, ...]  # columns that a record must have to be of this form
-    # Whether the columns alone say what they mean; others are asked for by name.
-    automatic: bool = False
-    beside: tuple[str, ...] = ()  # columns that are not read, whatever their names
-    turn: str = ""  # the column that says which turn of two conversations is compared
-
-
-FORMS = {
-    "openai": Form(
-        {
-            "prompt": "input.messages/input",
-            "tools": "input.tools",
-            "chosen": "preferred_output",
-            "rejected": "non_preferred_output",
-        },
-        ("input", "preferred_output", "non_preferred_output"),
-        True,
-    ),
-    "rejected_response": Form(
-        {"conversation": "messages", "rejected": "rejected_response", "system": "system"},
-        ("messages", "rejected_response"),
-        True,
-    ),
-    "rejected_messages": Form(
-        {"chosen": "messages", "rejected": "rejected_messages", "system": "system"},
-        ("messages", "rejected_messages"),
-        True,
-    ),
-    "alpaca": Form(  # the best output comes first
-        {**ASKED, "chosen": "output[0]", "rejected": "output[1:]"},
-        ("instruction", "output[1:]"),
-        True,
-    ),
-    "scores": Form(
-        {**ASKED, "responses": "responses", "scores": "scores"}, ("responses", "scores"), True
-    ),
-    "ranks": Form(
-        {**ASKED, "responses": "responses", "ranks": "ranks"}, ("responses", "ranks"), True
-    ),
-    "preference_graph": Form(
-        {
-            **ASKED,
-            "responses": "responses[].response",
-            "names": "responses[].response_id",
-            "better": "preference_graph[].chosen.response_id",
-            "worse": "preference_graph[].rejected.response_id",
-            "subset": "instruction_type/subset",
-        },
-        ("responses", "preference_graph"),
-        True,
-    ),
-    "helpsteer3": Form(
-        {"prompt": "context", "responses": "response1|response2", "strength": "overall_preference"},
-        ("context", "response1", "response2", "overall_preference"),
-    ),
-    "helpsteer2": Form(
-        {
-            "prompt": "prompt",
-            "responses": "response_1|response_2",
-            "strength": "preference_strength",
-        },
-        ("response_1", "response_2", "preference_strength"),
-    ),
-    "shp": Form(
-        {"prompt": "history", "responses": "human_ref_A|human_ref_B", "scores": "score_A|score_B"},
-        ("history", "human_ref_A", "human_ref_B", "score_A", "score_B"),
-    ),
-    "nectar": Form(
-        {"prompt": "prompt", "responses": "answers[].answer", "ranks": "answers[].rank"},
-        ("prompt", "answers[].answer", "answers[].rank"),
-    ),
-    "ultrafeedback": Form(
-        {
-            "prompt": "instruction",
-            "responses": "completions[].response",
-            "scores": "completions[].overall_score",
-        },
-        ("instruction", "completions[].response", "completions[].overall_score"),
-        beside=(
-            "completions[].custom_system_prompt",
-        ),  # how a model was asked; ratings know nothing of it
-    ),
-    "arena": Form(
-        {"responses": "conversation_a|conversation_b", "choice": "winner"},
-        ("conversation_a", "conversation_b", "winner"),
-        turn="turn",
-    ),
-    "safe_rlhf": Form(
-        {"prompt": "prompt", "responses": "response_0|response_1", "choice": "better_response_id"},
-        ("response_0", "response_1", "better_response_id"),
-    ),
-}
-_AROUND = {"system": ASKED["system"], "history": "history"}
-PAIR = Form({**ASKED, "chosen": "chosen", "rejected": "rejected"}, ("chosen", "rejected"), True)
-DEMONSTRATIONS = (
-    Form({**ASKED, "completion": "completion"}, ("completion",), True),
-    Form({**ASKED, "completion": "chosen"}, ("chosen",), True),
-    Form({**_AROUND, "conversation": "messages"}, ("messages",), True),
-    Form({**_AROUND, "conversation": "conversations"}, ("conversations",), True),
-    Form({**ASKED, "completion": "output"}, ("output",), True),
-    Form({**ASKED, "completion": "response"}, ("response",), True),
-)
 # Columns that change what the answer is to, beside those with a word of `changes_meaning`; what is
 # not read of them must stand in what is read.
 _MEANING = frozenset(
@@ -267,7 +159,12 @@ def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dic
         there = [(path, at(record, path)) for path in some]
         if ours in ASKED:  # two of these are never read from one column
             there = [(path, value) for path, value in there if not _columns(path) & used]
-        filled = [(path, value) for path, value in there if not is_missing(value)]
+        filled = [
+            (path, value)
+            for path, value in there
+            # A margin that is no number was meant to be one.
+            if not is_missing(value) or (ours == "margin" and isinstance(value, float))
+        ]
         if not filled and ours not in _MAY_LACK:
             # What stands there empty is named by the check of its field.
             filled = [

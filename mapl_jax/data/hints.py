@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from mapl_jax.data.forms import FORMS, PROMPT, fits_form
+from mapl_jax.data.form_table import FORMS, PROMPT
+from mapl_jax.data.forms import fits_form
 from mapl_jax.data.meaning import is_spoken
 from mapl_jax.data.parse import BadRecord
 from mapl_jax.data.worth_of import ABOUT, VERDICT
@@ -40,6 +41,8 @@ _ANSWERS = re.compile(r"response|answer|completion|reply|output")
 # Tries a mapping; gives why it does not read a record, or nothing.
 _Read = Callable[[str], str]
 _MOST_LEFT = 3
+# Two replies within one text, as a judge is asked about them.
+_BOTH = re.compile(r"\b(response|answer|assistant) ?[1A]\b.*\b\1 ?[2B]\b", re.I | re.DOTALL)
 
 
 def hint(record: Mapping[str, object], read: _Read) -> str:
@@ -55,10 +58,27 @@ def hint(record: Mapping[str, object], read: _Read) -> str:
         return "; it is one message, and a record must hold a prompt and the replies to compare"
     texts = [name for name, x in dict(_paths(record)).items() if isinstance(x, str)]
     replies = [x for x in texts if _REPLY.search(x) and not _ABOUT_REPLY.search(x) and not _asks(x)]
-    if len(replies) == 1 and any(map(_asks, map(str, record))):
+    if (
+        len(replies) == 1
+        and any(map(_asks, map(str, record)))
+        and not any(_BOTH.search(str(record.get(x))) for x in texts)
+    ):
         return (
             f"; {replies[0]!r} is a single reply: put those to one prompt into one record, as "
             "'responses' with their 'scores'"
+        )
+    if asked := next((x for x in texts if _BOTH.search(str(record.get(x)))), ""):
+        return (
+            f"; {asked!r} asks a judge about two replies in one text: store the prompt, the "
+            "replies and the verdict in columns of their own"
+        )
+    says = [x for x in dict(_paths(record)) if _WORTH.search(x) or VERDICT.search(x)]
+    several = next((found for _, found in _numbered(replies)), None)
+    if several and not any(ABOUT.search(x) for x in record) and not {*says} - {*replies}:
+        return (
+            f"; no column says which of {' and '.join(map(repr, several))} is better, and texts "
+            "about them are no preference; add a score of each, or a choice, and name it in "
+            "data.columns"
         )
     return "; or say which column is which with data.columns=prompt=COLUMN,chosen=COLUMN,..."
 
@@ -182,7 +202,7 @@ def _guesses(columns: Mapping[str, object]) -> Iterator[str]:
     numbers = [
         path
         for path, x in columns.items()
-        if _WORTH.search(path) and isinstance(x[0] if isinstance(x, list) and x else x, int | float)
+        if _WORTH.search(path) and _is_number(x[0] if isinstance(x, list) and x else x, path)
     ]
     for ends, paths in [*_numbered(replies), *_numbered(replies, last=False)]:
         for other in numbers:
@@ -246,6 +266,13 @@ def _is_reply(path: str) -> bool:
 def _ends_with_question(value: object) -> bool:
     last = value[-1] if isinstance(value, list) and value else None
     return isinstance(last, Mapping) and last.get("role", last.get("from")) in ("user", "human")
+
+
+def _is_number(value: object, path: str) -> bool:
+    """Whether a value is a number; in a list of objects, as text too, or as what says "none"."""
+    if isinstance(value, str) and "[]" in path:
+        return bool(re.fullmatch(r"\s*(?:-?\d+(?:\.\d+)?|n/?a)\s*", value, re.I))
+    return isinstance(value, int | float)
 
 
 def _worth(paths: list[str]) -> str:

@@ -24,6 +24,8 @@ def rows(name: str) -> Iterator[Mapping[str, object]]:
     match = HUB_NAME.fullmatch(name)
     assert match is not None
     options: dict[str, Any] = {"split": match[2] or "train", **dict(parse_qsl(match[3] or ""))}
+    if match[2] and "split=" in f"&{match[3]}":
+        raise UserError(f"{name} names its split twice; write it once, as {match[1]}:{match[2]}")
     for key in options:
         if key not in OPTIONS:
             raise UserError(f"{name}: unknown option {key!r}; known are {', '.join(OPTIONS)}")
@@ -31,7 +33,10 @@ def rows(name: str) -> Iterator[Mapping[str, object]]:
         options["name"] = options.pop("config")
     first, last, asked = 0, None, options["split"]
     if "streaming" in options:
-        options["streaming"] = options["streaming"].lower() in ("true", "1")
+        given = options["streaming"].lower()
+        if given not in ("true", "1", "false", "0"):
+            raise UserError(f"{name}: streaming is {given!r}; it must be true or false")
+        options["streaming"] = given in ("true", "1")
     if options.get("streaming") and (part := _PART.fullmatch(asked)):
         options["split"], first = part[1], int(part[2] or 0)
         last = int(part[3]) if part[3] else None

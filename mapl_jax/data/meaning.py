@@ -32,11 +32,13 @@ _SPOKEN = ({"role", "content"}, {"from", "value"}, {"role", "parts"})
 
 
 def is_missing(value: object) -> bool:
-    """Whether a value says nothing: null, blank, or made of such, as text or not."""
+    """Whether a value says nothing: null, blank, NaN, or made of such, as text or not."""
     if isinstance(value, str):
         return value.strip() in ("", "[]", "{}", "null", "NULL", "None", "nan", "NaN", "<NA>")
     if isinstance(value, dict):
         return all(map(is_missing, value.values()))
+    if isinstance(value, float):
+        return value != value
     return value is None or (isinstance(value, list) and all(map(is_missing, value)))
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
 
-from mapl_jax.data import forms, hints, tools, worth_of
+from mapl_jax.data import form_table, forms, hints, tools, worth_of
 from mapl_jax.data.fields import as_object, encodable, is_finite, kind_of
 from mapl_jax.data.messages import (
     Message,
@@ -40,6 +40,7 @@ class Pair(TypedDict):
     over: NotRequired[list[Edge]]
     tied: NotRequired[list[Edge]]
     subset: NotRequired[str]
+    notes: NotRequired[list[str]]  # for people; goes to the tally
 
 
 class Demonstration(TypedDict):
@@ -51,6 +52,10 @@ class Demonstration(TypedDict):
 
 
 _AUTOMATIC = (forms.PAIR, *(known for known in forms.FORMS.values() if known.automatic))
+# Fields whose columns must be there where they are named.
+_NAMED = (
+    "prompt", "chosen", "rejected", "responses", "scores", "ranks", "strength", "choice",
+)  # fmt: skip
 # What is wrong with a record where another mapping may read it.
 _OTHER_COLUMNS = ("no prompt", "bad chosen", "bad rejected", "bad responses")
 
@@ -91,7 +96,7 @@ def _read_pair(form: forms.Form | None, record: Mapping[str, object], unread: se
                 + hints.hint(record, functools.partial(_tried, record)),
             )
     asked = form and found.columns is form.columns
-    for ours in ("prompt", "chosen", "rejected", "responses") if asked else ():
+    for ours in _NAMED if asked else ():
         path = found.columns.get(ours, "")
         if path and not re.search(r"[/|]", path) and not forms.has(record, path):
             there = ", ".join(sorted(map(str, record)))
@@ -100,7 +105,7 @@ def _read_pair(form: forms.Form | None, record: Mapping[str, object], unread: se
     if "strength" in fields:
         _refuse_doubt(record, found, fields)
     if "responses" in fields:
-        return _of_list(fields)
+        return _of_list(fields, found.ties)
     if "conversation" in fields:
         turns = messages_of(fields.pop("conversation"), "messages")
         fields |= {"prompt": turns[:-1], "chosen": turns[-1:]}
@@ -111,16 +116,24 @@ def _read_pair(form: forms.Form | None, record: Mapping[str, object], unread: se
     fields["prompt"], fields["chosen"], fields["rejected"] = single_turns(given)
     if found.columns is forms.PAIR.columns:
         hints.refuse_names(record, fields, found.beside, functools.partial(_tried, record))
+    tie = worth_of.tied_by({k: x for k, x in record.items() if k not in found.beside})
+
+    def _compared(prompt: list[Message], texts: list[str], over: list[Edge]) -> Pair:
+        if not tie:
+            return _pair(fields, prompt, texts, over)
+        pair = _pair(fields, prompt, texts, [], over)
+        return {**pair, "notes": [f"pairs that {tie!r} calls a tie, which are read as ties"]}
+
     prompt = prompt_in(fields)
     sides = [_several(fields[key], key) for key in ("chosen", "rejected")]
     if prompt is None:
         if any(len(some) > 1 for some in sides):
             raise BadRecord("no prompt", "has several replies on a side and no 'prompt'; add it")
         prompt, *both = split_conversations(fields["chosen"], fields["rejected"])
-        return _pair(fields, _with_system(prompt, fields), both, [(0, 1)])
+        return _compared(_with_system(prompt, fields), both, [(0, 1)])
     prompt, texts = replies_of(prompt, sides[0] | sides[1])
     good, bad = (range(len(sides[0])), range(len(sides[0]), len(texts)))
-    return _pair(fields, prompt, list(texts.values()), [(i, j) for i in good for j in bad])
+    return _compared(prompt, list(texts.values()), [(i, j) for i in good for j in bad])
 
 
 def _refuse_doubt(
@@ -178,11 +191,15 @@ def _several(value: object, name: str) -> dict[str, object]:
     return {name: value}
 
 
-def _of_list(fields: dict[str, object]) -> Pair:
-    """The preference of a list of responses, by a number for each or by what is over what."""
+def _of_list(fields: dict[str, object], ties: tuple[str, ...]) -> Pair:
+    """The preference of a list of responses, by a number for each or by what is over what.
+
+    `ties` are what a choice may say beside "tie", where neither is better.
+    """
     responses = listed(fields["responses"])
     if not isinstance(responses, list) or len(responses) < 2:
         raise BadRecord("bad responses", "responses must be a list of two or more")
+    responses, without = worth_of.rated(responses, fields)
     fields["prompt"], *responses = single_turns([fields.get("prompt"), *responses])
     names = [f"response {number}" for number in range(1, len(responses) + 1)]
     prompt = prompt_in(fields)
@@ -199,14 +216,17 @@ def _of_list(fields: dict[str, object]) -> Pair:
         over, tied = worth_of.graph(fields, len(texts)), []
         worth = [float(sum((i == a) - (i == b) for a, b in over)) for i in range(len(texts))]
     else:
-        worth = worth_of.values(fields, len(texts))
+        worth = worth_of.values(fields, len(texts), ties)
         over = [(i, j) if worth[i] > worth[j] else (j, i) for i, j in every if worth[i] != worth[j]]
         over = [(i, j) for i, j in over if texts[i].strip() != texts[j].strip()]
         tied = [(i, j) for i, j in every if worth[i] == worth[j]]
     order = sorted(range(len(texts)), key=lambda i: -worth[i])
     place = {i: rank for rank, i in enumerate(order)}
     ranked = [sorted((place[i], place[j]) for i, j in edges) for edges in (over, tied)]
-    return _pair(fields, prompt, [texts[i] for i in order], *ranked)
+    pair = _pair(fields, prompt, [texts[i] for i in order], *ranked)
+    if without:
+        pair["notes"] = ["responses without a score, which are left out"] * without
+    return pair
 
 
 def prompt_in(fields: Mapping[str, object]) -> list[Message] | None:
@@ -237,6 +257,8 @@ def _with_system(prompt: list[Message], fields: Mapping[str, object]) -> list[Me
     if "system" not in fields:
         return prompt
     given = fields["system"]
+    if isinstance(given, list) and not any(isinstance(x, dict) and "role" in x for x in given):
+        given = {"role": "system", "content": given}  # in parts
     if isinstance(given, dict | list):
         given = "\n".join(turn["content"] for turn in messages_of(given, "system"))
     system = text_of(given, "system")
@@ -280,7 +302,7 @@ def demonstration_of(form: forms.Form | None, value: object, unread: set[str]) -
         if not best.get("over", True):
             raise BadRecord("a tie", "prefers none of its responses; remove the record")
         return Demonstration(id=best["id"], prompt=best["prompt"], completion=best["chosen"])
-    found = forms.form_of(record, form, forms.DEMONSTRATIONS)
+    found = forms.form_of(record, form, form_table.DEMONSTRATIONS)
     name = found.columns.get("completion") or found.columns["conversation"]
     if not forms.has(record, name):
         there = ", ".join(sorted(map(str, record))) or "nothing"

@@ -52,6 +52,7 @@ class Entries(Iterator[Entry]):
     Attributes:
         name: of the source, for messages.
         part: of a list of sources, the one that the last entry is of.
+        parts: those that were read, of which one may have given nothing.
     """
 
     def __init__(
@@ -61,10 +62,12 @@ class Entries(Iterator[Entry]):
         parts: Iterable[tuple[str, Iterable[Entry]]] = (),
     ):
         self.name, self.part = name, ""
+        self.parts: list[str] = []
         self._entries = itertools.chain(entries, self._of(parts))
 
     def _of(self, parts: Iterable[tuple[str, Iterable[Entry]]]) -> Iterator[Entry]:
         for self.part, entries in parts:
+            self.parts.append(self.part)
             yield from entries
 
     def subset(self, own: str) -> str:

@@ -14,7 +14,7 @@ from typing import Generic, Protocol, TypedDict, TypeVar, Unpack
 
 import numpy as np
 
-from mapl_jax.data import forms, normalize, side_scores, worth_of
+from mapl_jax.data import form_table, forms, normalize, side_scores, unfolded, worth_of
 from mapl_jax.data.fields import as_object
 from mapl_jax.data.meaning import is_missing
 from mapl_jax.data.messages import Message, last_asked, prompt_of
@@ -52,6 +52,8 @@ class Tally:
     scored: Counter[str] = dataclasses.field(default_factory=Counter)
     # Those of them whose scores say that the rejected reply is the better one.
     opposite: Counter[str] = dataclasses.field(default_factory=Counter)
+    # What was made of records, where it is not what one would expect, and of how many.
+    noted: Counter[str] = dataclasses.field(default_factory=Counter)
     # Records by the column of a strength, and its sign.
     strengths: Counter[tuple[str, int]] = dataclasses.field(default_factory=Counter)
 
@@ -87,6 +89,7 @@ class Tally:
                 f"pairs of which a reply is a list, written as text: {self.printed}; where that is "
                 "several replies, store them as a list"
             )
+        lines += [f"{what}: {count}" for what, count in self.noted.items()]
         lines += side_scores.described(self.scored, +self.opposite)
         lines += side_scores.one_sided(self.strengths)
         if self.unread:
@@ -183,6 +186,7 @@ def iter_pairs(entries: Entries, tally: Tally, **how: Unpack[Reading]) -> Iterat
     """`read_pairs` one by one, counted; memory grows by 16 bytes a record, for its id."""
     names = ("pair", "preference pairs")
     for pair in _checked(entries, tally, normalize.pair_of, names, **how):
+        tally.noted.update(pair.pop("notes", ()))
         if subset := entries.subset(pair.get("subset", "")):
             pair["subset"] = subset
         asked = pair["prompt"][-1]["content"].strip()
@@ -233,7 +237,7 @@ def _checked(
     if on_error not in ("raise", "skip"):
         raise UserError(f'on_error must be "raise" or "skip", not {on_error!r}')
     ids, kept, part, before = Ids(), 0, "", 0
-    for where, value in entries:
+    for where, value in unfolded.each(entries, form):
         if entries.part != part:
             part, before = entries.part, tally.read
         tally.read += 1
@@ -262,6 +266,8 @@ def _checked(
         if isinstance(value, dict):
             tally.weigh(value, form)
         yield record
+    for part in filter(None, entries.parts):
+        tally.parts[part] += 0  # one of which nothing was drawn or kept is said, too
     if not tally.read:
         raise UserError(f"{entries.name} holds no records; {names[1]} are needed")
     if not kept:
@@ -287,7 +293,7 @@ def read_prompts(path: str | os.PathLike[str]) -> list[tuple[dict[str, object], 
 
 def prompt_in_record(record: Mapping[str, object]) -> list[Message]:
     """The messages of what is to be answered, which end with a user's turn."""
-    if not any(name in record for name in forms.PROMPT.split("/")):
+    if not any(name in record for name in form_table.PROMPT.split("/")):
         raise BadRecord("no prompt", "has no 'prompt' and no 'messages'; add one of them")
     fields = forms.fields_of(record, forms.Form(forms.ASKED, ()), set())
     prompt = normalize.prompt_in(fields) or prompt_of(record.get("prompt"))
@@ -296,7 +302,7 @@ def prompt_in_record(record: Mapping[str, object]) -> list[Message]:
 
 def asked_in_record(record: Mapping[str, object]) -> str:
     """What the user said last, of a record that may hold much else."""
-    value = next((record[name] for name in forms.PROMPT.split("/") if record.get(name)), None)
+    value = next((record[name] for name in form_table.PROMPT.split("/") if record.get(name)), None)
     if value is None:
         raise BadRecord("no prompt", "has no prompt")
     return last_asked(prompt_of(value))

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 
 from mapl_jax.data.fields import is_finite
+from mapl_jax.data.meaning import is_missing
 from mapl_jax.data.parse import BadRecord
 from mapl_jax.data.written import listed
 
@@ -13,6 +14,9 @@ Edge = tuple[int, int]  # of two responses
 VERDICT = re.compile(r"winner|choice|prefer|better|label|best|chosen|overall|comparison|selected")
 # ... and what one is called that says how much.
 ABOUT = re.compile(r"strength|rank|degree|margin|confidence|score|rating")
+_TIE = re.compile(r"ties?|tied|draw")
+_STATE = re.compile(r"status|verdict|outcome|result|judg")
+_NO_SCORE = re.compile(r"\s*n/?a\.?\s*", re.IGNORECASE)
 _JUDGED = re.compile(r"\[*(\w+?)_?([<>=])[<>=]*_?(\w+)\]*")
 
 
@@ -23,19 +27,61 @@ def graph(fields: Mapping[str, object], count: int) -> list[Edge]:
     lists = [value for value in (better, worse, names) if isinstance(value, list)]
     if len(lists) < 3 or len(lists[0]) != len(lists[1]) or len(lists[2]) != count:
         raise BadRecord("bad preferences", "needs a better and a worse response of each preference")
+    edges = {*zip(*lists[:2], strict=True)}
+    if both := next(((a, b) for a, b in edges if (b, a) in edges), None):
+        raise BadRecord(
+            "bad preferences", f"prefers {both[0]!r} to {both[1]!r} and the other way round"
+        )
     for name in (*lists[0], *lists[1]):
         if name not in lists[2]:
             raise BadRecord("bad preferences", f"prefers a response {name!r} that it does not have")
     return [(lists[2].index(a), lists[2].index(b)) for a, b in zip(*lists[:2], strict=True)]
 
 
-def values(fields: Mapping[str, object], count: int) -> list[float]:
-    """How good each response is: by its score, its rank, or the choice between two."""
+def rated(responses: list[object], fields: dict[str, object]) -> tuple[list[object], int]:
+    """The responses that have a score, where two or more do; and how many have none.
+
+    The scores of `fields` become those of the responses that are left.
+    """
+    scores = listed(fields.get("scores"))
+    if not isinstance(scores, list) or len(scores) != len(responses):
+        return responses, 0
+    kept = [i for i, x in enumerate(scores) if not (is_missing(x) or _NO_SCORE.fullmatch(str(x)))]
+    if len(kept) < 2:
+        return responses, 0  # said where they are read
+    fields["scores"] = [scores[i] for i in kept]
+    return [responses[i] for i in kept], len(scores) - len(kept)
+
+
+def tied_by(record: Mapping[str, object]) -> str:
+    """The column of a record that calls its two replies equally good; empty where none does."""
+    for name, value in record.items():
+        is_verdict = (VERDICT.search(name) or _STATE.search(name)) and not ABOUT.search(name)
+        if is_verdict and isinstance(value, str) and _TIE.fullmatch(value.strip().lower()):
+            return name
+    return ""
+
+
+def values(fields: Mapping[str, object], count: int, ties: tuple[str, ...] = ()) -> list[float]:
+    """How good each response is: by its score, its rank, or the choice between two.
+
+    `ties` are what a choice may say beside "tie", where neither is better.
+    """
     if "strength" in fields:
         strength = number(fields["strength"], "strength")
         values = [-strength, strength]
     elif "choice" in fields:
-        values = chosen(fields["choice"], fields.get("names"))
+        given = fields["choice"]
+        if is_missing(given):
+            raise BadRecord("empty choice", "choice is empty; fill it in or remove the record")
+        if count != 2:
+            raise BadRecord(
+                "bad choice", f"choice is between two responses, not {count}; give scores or ranks"
+            )
+        # Of several people, each has a vote.
+        votes = [x for x in given if not is_missing(x)] if isinstance(given, list) else [given]
+        both = [chosen(vote, fields.get("names"), ties) for vote in votes]
+        values = [sum(some) for some in zip(*both, strict=True)]
     else:
         name = next((key for key in ("scores", "ranks") if key in fields), "scores")
         given = listed(fields.get(name))
@@ -66,10 +112,11 @@ def contradicts(strength: object, record: Mapping[str, object], columns: list[st
     return ""
 
 
-def chosen(given: object, columns: object) -> list[float]:
+def chosen(given: object, columns: object, ties: tuple[str, ...] = ()) -> list[float]:
     """What a choice between two says: by number from 0, by letter, or by the names of columns.
 
-    Judges write "A>B", "[[B>>A]]" and "A=B" too.
+    It says that neither is better where it is one of `ties`, or "tie". Judges write "A>B",
+    "[[B>>A]]" and "A=B" too.
     """
     if isinstance(given, str) and re.fullmatch(r"\s*\d+\.\d+\s*", given):
         given = float(given)  # as tables of text have it
@@ -93,6 +140,8 @@ def chosen(given: object, columns: object) -> list[float]:
     for side, *words in zip(sides, names, apart, ends, strict=False):
         side += words
     values = [float(choice in side) for side in sides]
+    if choice in ties:
+        return [0.0, 0.0]
     if sum(values) != 1 and not re.match("tie|both|neither", choice):
         known = ", ".join(
             dict.fromkeys(name for pair in zip(*sides, strict=False) for name in pair)

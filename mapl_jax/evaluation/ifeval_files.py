@@ -14,7 +14,7 @@ from mapl_jax import constraints
 from mapl_jax.constraints.ifeval import IDS
 from mapl_jax.data import records
 from mapl_jax.data.fields import as_object, kind_of
-from mapl_jax.data.forms import PROMPT
+from mapl_jax.data.form_table import PROMPT
 from mapl_jax.data.messages import Message, last_asked
 from mapl_jax.data.parse import BadRecord
 from mapl_jax.data.readers import plain, read_entries

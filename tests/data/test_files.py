@@ -244,6 +244,29 @@ def test_a_folder_that_is_in_doubt_is_refused(names, message, tmp_path):
         read_pairs(tmp_path)
 
 
+def test_a_link_to_data_that_is_not_there_is_named(tmp_path):
+    pairs(tmp_path, **{"a.jsonl": 1})
+    (tmp_path / ".b.jsonl").symlink_to("gone")  # as editors lock files
+    assert len(read_pairs(tmp_path).records) == 1
+    (tmp_path / "b.jsonl").symlink_to("gone")
+    with pytest.raises(UserError, match=r"b\.jsonl is a link to a file that is not there"):
+        read_pairs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("org/name:train?streaming=maybe", "streaming is 'maybe'; it must be true or false"),
+        ("org/name:train?split=test", "names its split twice; write it once, as org/name:train"),
+        ("https://huggingface.co/datasets/org/name", "a page of the hub; give the data set itself"),
+        ("https://hf.co/datasets/org/name/viewer/x", "give the data set itself, org/name:train"),
+    ],
+)
+def test_a_name_of_the_hub_that_cannot_be_meant_is_refused(name, said):
+    with pytest.raises(UserError, match=said):
+        read_pairs(name)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -359,6 +359,13 @@ PUBLISHED = {
     "arena": {"conversation_a": [ASK, BAD], "conversation_b": [ASK, GOOD], "winner": "model_b",
               "model_a": "x", "model_b": "y", "turn": 1, "anony": True, "language": "English",
               "openai_moderation": {"flagged": False}, "full_conversation": [{"user": ASK}]},
+    "pandalm": {"idx": 0, "motivation_app": "x", "cmp_key": "y", "instruction": ASK["content"],
+                "input": "", "response1": "Bad.", "response2": "Fine.", "annotator1": 2,
+                "annotator2": 2, "annotator3": 0},
+    "prism": {"conversation_id": "c", "conversation_history": [
+        {"turn": 0, **ASK},
+        {"turn": 0, **BAD, "score": 1, "if_chosen": False, "within_turn_id": 0},
+        {"turn": 0, **GOOD, "score": 99, "if_chosen": True, "within_turn_id": 1}]},
     "safe_rlhf": {"prompt": ASK["content"], "response_0": "Fine.", "response_1": "Bad.",
                   "better_response_id": 0, "safer_response_id": 1, "is_response_0_safe": True,
                   "response_0_source": "x", "response_0_harm_category": {"Insult": False}},
@@ -598,3 +605,43 @@ READ_AS = [
 def test_an_error_says_what_the_record_was_read_as(record, form, said):
     with pytest.raises(UserError, match=f"record 1: .*{re.escape(said)}"):
         load_pairs([record], format=form)
+
+
+BETWEEN = {"prompt": ASK["content"], "response_a": "Fine.", "response_b": "Bad."}
+
+
+@pytest.mark.parametrize(
+    ("record", "columns", "said"),
+    [
+        (
+            {"prompt": "Q", "responses": ["a", "b", "c"], "best": 1},
+            "responses=responses,choice=best",
+            "choice is between two responses, not 3; give scores or ranks",
+        ),
+        ({**BETWEEN, "winner": None}, "responses=response_a|response_b,choice=winner", "is empty"),
+        (
+            BETWEEN,
+            "responses=response_a|response_b,choice=winner",
+            "has no 'winner' to read 'choice' from",
+        ),
+        (BETWEEN, "responses=response_a|response_b,scores=s", "has no 's' to read 'scores' from"),
+    ],
+)
+def test_what_says_no_preference_is_refused_by_its_column(record, columns, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        load_pairs([record], columns=columns)
+
+
+def test_a_graph_that_contradicts_itself_is_refused():
+    edges = [{"chosen": {"response_id": i}, "rejected": {"response_id": 1 - i}} for i in (0, 1)]
+    replies = [{"response_id": i, "response": text} for i, text in enumerate(("Fine.", "Bad."))]
+    record = {"prompt": "Q", "responses": replies, "preference_graph": edges}
+    with pytest.raises(UserError, match="and the other way round"):
+        load_pairs([record])
+
+
+def test_nan_of_a_table_written_as_json_is_missing(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({**PAIR, "input": float("nan"), "system": float("nan")}) + "\n")
+    (pair,) = load_pairs(path)
+    assert pair["prompt"] == [ASK]

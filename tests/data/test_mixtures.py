@@ -86,6 +86,13 @@ def test_the_share_is_kept_all_along(weight):
         assert abs(sum(item < end for item in taken) - weight * end) <= 1
 
 
+def test_a_source_of_which_nothing_is_drawn_is_said(tmp_path, capsys):
+    a = write_lines(tmp_path / "a.jsonl", *records("a", 1))
+    b = write_lines(tmp_path / "b.jsonl", *records("b", 2))
+    assert len(load_pairs(f"{a}:0.01,{b}")) == 2
+    assert "records kept: 2 of b, 0 of a" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("weight", ["0", "1.5", "7"])
 def test_a_weight_that_is_no_share_is_refused(two, weight):
     with pytest.raises(UserError, match=r"must be above 0 and at most 1"):

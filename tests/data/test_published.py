@@ -46,8 +46,13 @@ def parts(messages, **more):
 # lvwerra/stack-exchange-paired, lmsys/lmsys-arena-human-preference-55k, tatsu-lab/alpaca_farm,
 # argilla/distilabel-intel-orca-dpo-pairs, argilla/OpenHermesPreferences,
 # argilla/ultrafeedback-binarized-preferences-cleaned, prometheus-eval/Preference-Collection,
-# CValues-Comparison, HannahRoseKirk/prism-alignment, xinlai/Math-Step-DPO-10K,
-# coseal/CodeUltraFeedback.
+# CValues-Comparison, xinlai/Math-Step-DPO-10K.
+# nvidia/HelpSteer3 (feedback, principle): its card. coseal/CodeUltraFeedback: data_processing.py of
+# martin-wey/CodeUltraFeedback. BAAI/JudgeLM-100K: judgelm_preprocess.py of baaivision/JudgeLM, and
+# records in repositories that use it. PandaLM: data/testset-v1.json and core/datasets.py of
+# WeOpenML/PandaLM; that 0 is a tie, from memory. HannahRoseKirk/prism-alignment: its card, and code
+# that walks conversation_history. Amazon's preferences: "Direct preference optimization (DPO)" of
+# the guides of SageMaker and Nova.
 # The others are from memory.
 
 # What is read as it is.
@@ -114,6 +119,11 @@ READ = {
         "generation_prompt": [Q], "raw_generation_responses": [BAD], "new_generations": [BAD],
         "prompt": Q, **SIDES, "rating_chosen": 5, "rating_rejected": 1, "chosen_model": "x",
         "rejected_model": "y"},
+    "Amazon Nova": {
+        "schemaVersion": "bedrock-conversation-2024", "messages": [
+            {"role": "user", "content": [{"text": Q}]}, {"role": "assistant", "candidates": [
+                {"content": [{"text": BAD}], "preferenceLabel": "non-preferred"},
+                {"content": [{"text": GOOD}], "preferenceLabel": "preferred"}]}]},
     "constitutional": {
         "index": 0, "prompt": Q, "init_prompt": ASK, "init_response": POOR[1],
         "critic_prompt": ASK, "critic_response": AGAIN[1], "revision_prompt": ASK,
@@ -276,6 +286,16 @@ MAPPED = {
         "messages": [ASK], "positive_messages": [FINE[1:]], "negative_messages": [POOR[1:]]},
     "chosen=conversations_chosen,rejected=conversations_rejected": {
         "id": "x", "conversations_chosen": FINE, "conversations_rejected": POOR},
+    "prompt=instruction,responses=responses[].response,scores=annotations[].rating": {
+        "instruction": Q, "models": ["x", "y"], "preference": "readability",
+        "responses": [{"model": "x", "response": GOOD}, {"model": "y", "response": BAD}],
+        "annotations": [{"model": "y", "rating": "2", "rationale": "rude"},
+                        {"model": "x", "rating": "5", "rationale": "kind"}]},
+    "prompt=question_body,responses=answer1_body|answer2_body,scores=score": {
+        "question_id": 0, "score": [9.0, 7.0], "question_body": Q, "answer1_body": GOOD,
+        "answer2_body": BAD, "answer1_model_id": "x", "answer2_model_id": "y",
+        "answer1_metadata": {"decoding_method": "top_p_sampling"}, "text": "9 7\nThe first ...",
+        "answer2_metadata": {"decoding_method": "top_p_sampling"}, "reference": {"text": "Well."}},
     "prompt=question,responses=answer_1|answer_2,choice=preferred_answer": {
         "id": "x", "question": Q, "answer_1": GOOD, "answer_2": BAD, "preferred_answer": 1},
 }  # fmt: skip
@@ -329,6 +349,18 @@ NAMED = {
         "prompt": f"\n\nHuman: {Q}\n\nAssistant: ", "turns": 1, "good_natured": True, "answers": [
             {"answer": BAD, "model": "x", "rank": 2.0}, {"answer": GOOD, "model": "y", "rank": 1.0},
         ], "num_responses": 2, "source": ["lmsys-chat-1m"]}),
+    "PandaLM": ("pandalm", {
+        "idx": 0, "motivation_app": "Gmail", "cmp_key": "x_y", "instruction": Q, "input": None,
+        "response1": BAD, "response2": GOOD, "annotator1": 2, "annotator2": 1, "annotator3": 2}),
+    "PRISM": ("prism", {
+        "conversation_id": "c1", "user_id": "u1", "conversation_type": "unguided",
+        "opening_prompt": Q, "conversation_turns": 1, "open_feedback": "kind",
+        "conversation_history": [
+            {"turn": 0, "role": "user", "content": Q},
+            {"turn": 0, "role": "model", "content": BAD, "model_name": "x", "score": 12,
+             "if_chosen": False, "within_turn_id": 0},
+            {"turn": 0, "role": "model", "content": GOOD, "model_name": "y", "score": 88,
+             "if_chosen": True, "within_turn_id": 1}]}),
     "UltraFeedback": ("ultrafeedback", {
         "source": "evol", "instruction": Q, "models": ["x", "y"], "correct_answers": ["None"],
         "completions": [
@@ -395,6 +427,36 @@ def test_the_error_names_the_mapping_that_reads_the_record(columns):
                 "if_chosen": True,
             },
             "'model_response' is a single reply",
+        ),
+        (
+            {
+                "domain": "general",
+                "language": "english",
+                "context": [ASK],
+                "response1": GOOD,
+                "response2": BAD,
+                "feedback1": ["Kind."],
+                "feedback2": ["Rude."],
+            },
+            "no column says which of 'response1' and 'response2' is better",
+        ),
+        (
+            {
+                "domain": "general",
+                "context": [ASK],
+                "response": GOOD,
+                "principle": "kindness",
+                "fulfilment": "Yes",
+            },
+            "'response' is a single reply",
+        ),
+        (
+            {
+                "input_sequence": f"### Instruction:\n{Q}\n\n### Response 1:\n{GOOD}\n\n"
+                f"### Response 2:\n{BAD}\n\n### Evaluation:\n",
+                "output_sequence": "1\n\n### Reason: kind",
+            },
+            "'input_sequence' asks a judge about two replies in one text",
         ),
         ({"messages": [ASK], "ground_truth": "42"}, "say which column is which with data.columns"),
         # How much better is not which is better, and what is said of one side is no choice.
@@ -569,3 +631,63 @@ def test_ratings_in_a_list_of_their_own_belong_to_the_replies_that_they_name(mod
         del item["model"]
     (pair,) = load_pairs([record], columns=columns)
     assert pair["chosen"] == replies["xyz"[models.index("y")]]
+
+
+def test_a_choice_of_several_people_is_by_votes():
+    record = NAMED["PandaLM"][1]
+    for votes, over in (((1, 1, 2), BAD), ((0, 0, 2), GOOD), ((0, 1, 2), ""), ((0, 0, 0), "")):
+        judged = {f"annotator{i}": vote for i, vote in enumerate(votes, 1)}
+        (pair,) = load_pairs([{**record, **judged}], format="pandalm")
+        assert pair["chosen"] == over if over else pair["tied"] == [(0, 1)]
+
+
+def test_every_turn_that_is_answered_several_times_is_a_comparison(capsys):
+    first = NAMED["PRISM"][1]["conversation_history"]
+    again = [{"turn": 1, **AGAIN[0]}] + [
+        {"turn": 1, "role": "model", "content": text, "score": score, "if_chosen": score > 50}
+        for text, score in (("No idea.", 20), ("Rain.", 70), ("Rain, I think.", 70))
+    ]
+    record = {**NAMED["PRISM"][1], "conversation_history": first + again}
+    one, two = load_pairs([record], format="prism")
+    assert_read(one)
+    assert two["prompt"] == [*FINE, AGAIN[0]]
+    assert two["responses"] == ["Rain.", "Rain, I think.", "No idea."]
+    assert (two["over"], two["tied"]) == ([(0, 2), (1, 2)], [(0, 1)])
+    assert (one["id"], two["id"]) == ("c1/1", "c1/2")
+    with pytest.raises(UserError, match=r"record 1, comparison 2: .*empty"):
+        again[1]["content"] = ""
+        load_pairs([record], format="prism")
+    with pytest.raises(UserError, match="no turn of its conversation_history is answered more"):
+        load_pairs([{**record, "conversation_history": first[:2]}], format="prism")
+
+
+def test_candidates_of_the_last_message_are_replies():
+    record = READ["Amazon Nova"]
+    *asked, last = record["messages"]
+    system = {"system": [{"text": "Be kind."}]}
+    (pair,) = load_pairs([{**record, **system}])
+    assert pair["prompt"] == [{"role": "system", "content": "Be kind."}, ASK]
+    more = [*last["candidates"], {"content": [{"text": "So."}], "preferenceLabel": "non-preferred"}]
+    (pair,) = load_pairs([{"messages": [*asked, {"role": "assistant", "candidates": more}]}])
+    assert (pair["responses"], pair["over"]) == ([GOOD, BAD, "So."], [(0, 1), (0, 2)])
+    for wrong, said in ((more[:1], "needs a preferred candidate"), ([{}], "preferenceLabel None")):
+        with pytest.raises(UserError, match=said):
+            load_pairs([{"messages": [*asked, {"role": "assistant", "candidates": wrong}]}])
+
+
+@pytest.mark.parametrize(("status", "ties"), [("tie", 1), ("unchanged", 0), ("swapped", 0)])
+def test_a_pair_that_a_column_calls_a_tie_is_one(status, ties, capsys):
+    (pair,) = load_pairs([{**READ["Argilla's Orca"], "status": status}])
+    assert (pair.get("over"), pair.get("tied")) == (([], [(0, 1)]) if ties else (None, None))
+    said = "pairs that 'status' calls a tie, which are read as ties: 1"
+    assert (said in capsys.readouterr().out) == bool(ties)
+    (pair,) = load_pairs([{**TEXTS, "status": status}], columns="ignore=status")
+    assert_read(pair)
+    assert "tied" not in pair
+
+
+@pytest.mark.parametrize("none", ["N/A", None, "nan", ""])
+def test_a_response_without_a_score_is_left_out_and_counted(none, capsys):
+    record = {"prompt": Q, "responses": ["So.", BAD, GOOD], "scores": [none, "2", 5]}
+    assert_read(load_pairs([record])[0])
+    assert "responses without a score, which are left out: 1" in capsys.readouterr().out
