@@ -105,7 +105,7 @@ def _read_pair(form: forms.Form | None, record: Mapping[str, object], unread: se
     if "strength" in fields:
         _refuse_doubt(record, found, fields)
     if "responses" in fields:
-        return _of_list(fields, found.ties)
+        return _of_list(fields, found)
     if "conversation" in fields:
         turns = messages_of(fields.pop("conversation"), "messages")
         fields |= {"prompt": turns[:-1], "chosen": turns[-1:]}
@@ -191,11 +191,8 @@ def _several(value: object, name: str) -> dict[str, object]:
     return {name: value}
 
 
-def _of_list(fields: dict[str, object], ties: tuple[str, ...]) -> Pair:
-    """The preference of a list of responses, by a number for each or by what is over what.
-
-    `ties` are what a choice may say beside "tie", where neither is better.
-    """
+def _of_list(fields: dict[str, object], form: forms.Form) -> Pair:
+    """The preference of a list of responses, by a number for each or by what is over what."""
     responses = listed(fields["responses"])
     if not isinstance(responses, list) or len(responses) < 2:
         raise BadRecord("bad responses", "responses must be a list of two or more")
@@ -216,7 +213,7 @@ def _of_list(fields: dict[str, object], ties: tuple[str, ...]) -> Pair:
         over, tied = worth_of.graph(fields, len(texts)), []
         worth = [float(sum((i == a) - (i == b) for a, b in over)) for i in range(len(texts))]
     else:
-        worth = worth_of.values(fields, len(texts), ties)
+        worth = worth_of.values(fields, len(texts), form)
         over = [(i, j) if worth[i] > worth[j] else (j, i) for i, j in every if worth[i] != worth[j]]
         over = [(i, j) for i, j in over if texts[i].strip() != texts[j].strip()]
         tied = [(i, j) for i, j in every if worth[i] == worth[j]]

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import cast
 
+import jinja2
+
 from mapl_jax.data import template_trial, tools
 from mapl_jax.data.messages import ROLES, Message
 from mapl_jax.data.parse import BadRecord
@@ -230,6 +232,9 @@ def render(
     except Exception as error:  # jinja raises its own kinds; a template may raise any message
         roles = ", ".join(message["role"] for message in messages)
         reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, jinja2.TemplateSyntaxError):
+            place = f"line {error.lineno}"
+            raise UserError(f"the chat template cannot be read, {place}: {reason}") from error
         raise UserError(f"the chat template refuses the roles ({roles}): {reason}") from error
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 
 from mapl_jax.data.fields import is_finite
+from mapl_jax.data.form_table import Form
 from mapl_jax.data.meaning import is_missing
 from mapl_jax.data.parse import BadRecord
 from mapl_jax.data.written import listed
@@ -62,10 +63,10 @@ def tied_by(record: Mapping[str, object]) -> str:
     return ""
 
 
-def values(fields: Mapping[str, object], count: int, ties: tuple[str, ...] = ()) -> list[float]:
+def values(fields: Mapping[str, object], count: int, form: Form) -> list[float]:
     """How good each response is: by its score, its rank, or the choice between two.
 
-    `ties` are what a choice may say beside "tie", where neither is better.
+    In a form with several columns of a choice, each is a vote.
     """
     if "strength" in fields:
         strength = number(fields["strength"], "strength")
@@ -78,9 +79,10 @@ def values(fields: Mapping[str, object], count: int, ties: tuple[str, ...] = ())
             raise BadRecord(
                 "bad choice", f"choice is between two responses, not {count}; give scores or ranks"
             )
-        # Of several people, each has a vote.
-        votes = [x for x in given if not is_missing(x)] if isinstance(given, list) else [given]
-        both = [chosen(vote, fields.get("names"), ties) for vote in votes]
+        votes = [given]
+        if isinstance(given, list) and "|" in form.columns["choice"]:
+            votes = [vote for vote in given if not is_missing(vote)]
+        both = [chosen(vote, fields.get("names"), form.ties) for vote in votes]
         values = [sum(some) for some in zip(*both, strict=True)]
     else:
         name = next((key for key in ("scores", "ranks") if key in fields), "scores")

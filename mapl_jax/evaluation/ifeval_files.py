@@ -26,7 +26,7 @@ from mapl_jax.runtime.files import parse_json
 # Columns of a response, or of several to one prompt.
 RESPONSE = (
     *("response", "responses", "filtered_resps", "resps", "completion", "output"),
-    *("outputs", "generated_text"),
+    *("outputs", "generated_text", "choices"),
 )
 # Where answers stand in what OpenAI's interface and vLLM give, from the outside in.
 _WITHIN = ("body", "choices", "message", "text", "content")

@@ -641,6 +641,12 @@ def test_a_choice_of_several_people_is_by_votes():
         assert pair["chosen"] == over if over else pair["tied"] == [(0, 1)]
 
 
+def test_a_list_in_one_column_is_no_vote():
+    record = {"prompt": Q, "a": GOOD, "b": BAD, "preference": [1, 0]}
+    with pytest.raises(UserError, match="choice must be one of"):
+        load_pairs([record], columns="responses=a|b,choice=preference")
+
+
 def test_every_turn_that_is_answered_several_times_is_a_comparison(capsys):
     first = NAMED["PRISM"][1]["conversation_history"]
     again = [{"turn": 1, **AGAIN[0]}] + [

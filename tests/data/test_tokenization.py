@@ -130,6 +130,9 @@ def test_a_template_that_refuses_a_conversation_says_so(tokenizer, tmp_path):
         tokenization.load(
             str(tmp_path), chat_template="{{ raise_exception('roles must alternate') }}"
         )
+    unended = "{{ messages[0].content }}\n{% for m in messages %}"
+    with pytest.raises(UserError, match="the chat template cannot be read, line 2: Unexpected end"):
+        tokenization.load(str(tmp_path), chat_template=unended)
 
 
 def test_rendered_text_is_the_leaf_with_or_without_its_first_token_and_white_space(tokenizer):

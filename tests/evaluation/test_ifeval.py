@@ -234,6 +234,7 @@ def answers(name, text="one two"):
             "id": "x", "custom_id": "2", "error": None,
             "response": {"status_code": 200, "body": choices}},
         "an answer of OpenAI's interface": {"prompt": "Say more.", "response": choices},
+        "an answer beside its prompt": {"prompt": "Say more.", "id": "chatcmpl-1", **choices},
         "completions": {"prompt": "Say more.", "response": {"choices": [{"text": text}]}},
         "vLLM": {"prompt": "Say more.", "outputs": [{"index": 0, "text": text}]},
         "a pipeline": {"prompt": "Say more.", "generated_text": text},
@@ -245,7 +246,7 @@ def answers(name, text="one two"):
 @pytest.mark.parametrize(
     "name",
     ["a batch of OpenAI's interface", "an answer of OpenAI's interface", "completions", "vLLM",
-     "a pipeline", "a message"],
+     "a pipeline", "a message", "an answer beside its prompt"],
 )  # fmt: skip
 def test_answers_are_read_as_other_programs_write_them(tmp_path, name):
     tasks, _ = files_of.read_tasks(write(tmp_path / "p.jsonl", PROMPTS))
