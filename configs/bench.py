@@ -1,12 +1,12 @@
-"""A Qwen2-shaped model from scratch on pairs of your own, to be measured on CPU:
+"""A Qwen2-shaped model, trained from scratch on your own pairs, to measure on a CPU:
 
     python -m mapl_jax.bench --config=configs/bench.py --config.data.train=pairs.jsonl
     python -m mapl_jax.bench --config=configs/bench.py --config.data.train=pairs.jsonl --versus=trl
 
-24 M parameters, fp32. What to expect stands in docs/speed.md.
+24 M parameters, fp32. docs/speed.md says what to expect.
 
-The shape of Qwen2.5-1.5B with random weights in bf16, for one GPU of 141 GB, planned to end within
-8 minutes and never run yet (torch for CUDA, and the extras cuda and peers):
+The shape of Qwen2.5-1.5B with random weights in bf16, for one GPU of 141 GB; planned to end within
+8 minutes, but never run yet (needs torch for CUDA, and the extras cuda and peers):
 
     python -m mapl_jax.bench --config=configs/bench.py:h200 --config.data.train=pairs.jsonl \
         --versus=trl --pairs=64 --batch=8 --repeats=2

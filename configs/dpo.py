@@ -1,28 +1,28 @@
 """A policy that learns from comparisons on three levels: base, intra and inter.
 
-A policy starts from a model that can answer already. The demonstration makes one first, by
-configs/sft.py in the folder sft/ of the run; nothing is downloaded, 2 CPU cores are enough:
+A policy starts from a model that can already answer. The demonstration first trains one with
+configs/sft.py, in the folder sft/ of the run. Nothing is downloaded, and 2 CPU cores are enough:
 
     python -m mapl_jax.train --config=configs/dpo.py
 
-`config.demo` holds what the demonstration alone is trained with; what is given for a field by name
-goes before it. With data and a model of your own (pairs in the forms TRL reads; JSONL, JSON, CSV,
-Parquet, a folder of them, or a hub name), and the training settings of arXiv 2502.00814:
+`config.demo` holds the settings of the demonstration; a field that you set by name overrides them.
+With your own data and model (pairs in the forms TRL reads; JSONL, JSON, CSV, Parquet, a folder of
+these, or a hub name), and the training settings of arXiv 2502.00814:
 
     python -m mapl_jax.train --config=configs/dpo.py:pretrained \
         --config.data.train=train.jsonl --config.model.path=FOLDER
 
 The reward of a response is beta * (log pi - log pi_ref). The log-probabilities of the reference are
-computed once and kept in the run folder. The run ends with accuracies by level on held-out pairs,
-and with `model/`, which opens in `transformers.AutoModelForCausalLM`; the demonstration also with
-the shares of instructions kept in responses to held-out prompts, before and after (see README).
+computed once and saved in the run folder. The run ends with accuracies by level on held-out pairs
+and with `model/`, which opens in `transformers.AutoModelForCausalLM`. The demonstration also counts
+the instructions followed in responses to held-out prompts, before and after (see README).
 
 Losses of the base level, under TRL's names: sigmoid, sigmoid_norm, hinge, ipo, robust, exo_pair,
 nca_pair, bco_pair, sppo_hard, apo_zero, apo_down, and sft beside one of them; formulas in
 `mapl_jax/pair_losses.py`. Several at once: `--config.loss.type=sigmoid,sft
 --config.loss.weights=1,0.1`. The levels intra and inter are always -log sigmoid of the margin.
 
-This file sets what is different from the defaults of a run (configs/common.py). All fields stand in
+This file sets what is different from the defaults of a run (configs/common.py). All fields are in
 docs/configuration.md and in --help.
 """
 
@@ -85,8 +85,8 @@ def get_config(preset: str = "") -> ConfigDict:
         config.mesh.fsdp = -1  # every device holds a part of the state
         return config
 
-    # Without a model to start from, these stand in for the fields of their names above: what suits
-    # the demonstration and its small model. Which response is better is learned at once there; it
+    # Without a model to start from, these replace the fields of the same names above: they suit the
+    # demonstration and its small model. Which response is better is learned at once there; it
     # should not drown the rest, and good responses should stay likely while the gap grows.
     config.demo = ConfigDict()
     config.demo.synthesis = ConfigDict()

@@ -1,21 +1,21 @@
 """A reward model that compares on three levels: base, intra and inter.
 
-The demonstration; nothing is downloaded, 2 CPU cores are enough:
+The demonstration. Nothing is downloaded, and 2 CPU cores are enough:
 
     python -m mapl_jax.train --config=configs/rm.py
 
-The same in seconds, to see that an installation works (it learns nothing):
+The same within a minute or two, to check an installation (the model learns nothing):
 
     python -m mapl_jax.train --config=configs/rm.py:tiny
 
-A small model from scratch on preference pairs of your own (JSONL, JSON, CSV, Parquet, a folder of
-them, or a hub name):
+A small model from scratch on your own preference pairs (JSONL, JSON, CSV, Parquet, a folder of
+these, or a hub name):
 
     python -m mapl_jax.train --config=configs/rm.py:small \
         --config.data.train=train.jsonl --config.data.test=test.jsonl
 
-A pretrained model, fetched from the hub, with the training settings of arXiv 2502.00814 (learning
-rate 1e-5, cosine, 10 steps of warm-up, 64 pairs a step):
+A pretrained model from the hub, with the training settings of arXiv 2502.00814 (learning rate 1e-5,
+cosine, 10 steps of warm-up, 64 pairs per step):
 
     python -m mapl_jax.train --config=configs/rm.py:qwen2.5-0.5b \
         --config.data.train=train.jsonl --config.data.test=test.jsonl
@@ -29,25 +29,26 @@ rate 1e-5, cosine, 10 steps of warm-up, 64 pairs a step):
     qwen2.5-7b     Qwen/Qwen2.5-7B               8 devices, 40 GB    17.7
     llama-3.1-8b   meta-llama/Llama-3.1-8B       8 devices, 40 GB    18.8
 
-State is 20 bytes a parameter, split over the devices: 4 of fp32 weights, 8 of Adam's moments, 8 of
-gradients (the sum, and those of a part). On top come the activations of one row, with remat "full"
-the inputs of all layers, 2 * layers * width * row_length bytes, and what one layer needs: 1 to 3 GB
-here. With LoRA (`--config.lora.rank=16 --config.train.learning_rate=1e-4`) the state is 2 bytes a
-parameter and 20 for each of the few that are trained, so qwen2.5-7b takes 15 GB on one device.
+State is 20 bytes per parameter, split over the devices: 4 for fp32 weights, 8 for Adam's moments, 8
+for gradients (the sum, and those of a part). The activations of one row come on top: with remat
+"full" the inputs of all layers, 2 * layers * width * row_length bytes, and what one layer needs, 1
+to 3 GB here. With LoRA (`--config.lora.rank=16 --config.train.learning_rate=1e-4`) the state is 2
+bytes per parameter, and 20 for each of the few that are trained, so qwen2.5-7b takes 15 GB on one
+device.
 
 A step is rows_per_batch rows of row_length tokens. A pair with its instructions is one trie: the
-prompt, two sets of instructions and three times both responses, about 1,000 tokens where a prompt
-has 150 and a response 120. So 16 rows of 4,096 tokens are about 64 pairs; the run prints what it
-comes to on your data. A longer trie takes a row of 2 or 4 times the length, and so more memory, in
-a batch of half or a quarter as many rows; with --config.data.long_rows=1 it is split and its prompt
-computed again. With other numbers of devices, rows_per_batch
-must stay a multiple of accumulation times the devices. To measure without network, take the shape
-with random weights: `--config.model.path= --config.model.shape=Qwen/Qwen2.5-0.5B`.
+prompt, two sets of instructions and three times both responses, about 1,000 tokens if a prompt has
+150 and a response 120. So 16 rows of 4,096 tokens are about 64 pairs; the run prints the numbers
+for your data. A longer trie takes a row of 2 or 4 times the length, and so more memory, in a batch
+of half or a quarter as many rows; with --config.data.long_rows=1 it is split and its prompt is
+computed again. With other numbers of devices, rows_per_batch must stay a multiple of accumulation
+times the devices. To measure without network, use random weights of the same shape:
+`--config.model.path= --config.model.shape=Qwen/Qwen2.5-0.5B`.
 
-This file sets what is different from the defaults of a run (configs/common.py). All fields stand in
-docs/configuration.md and in --help, and are set from the command line as
-`--config.train.learning_rate=3e-4`. What to expect of demo and small stands in the README, with the
-machine it was measured on.
+This file sets what is different from the defaults of a run (configs/common.py). All fields are in
+docs/configuration.md and in --help, and are set on the command line as
+`--config.train.learning_rate=3e-4`. The README says what to expect of demo and small, and on which
+machine it was measured.
 """
 
 from ml_collections import ConfigDict
@@ -116,9 +117,9 @@ def get_config(preset: str = "") -> ConfigDict:
     config.data.train = "demo"
     config.data.demo_pairs = 8000
     config.synthesis.families = ",".join(DEMO)
-    # People ask for one thing too, and from one alone it is easiest to learn what it means.
+    # People also ask for one thing only, and one alone is easiest to learn from.
     config.synthesis.k_min = 1
-    # What makes the better answer is learned in a few steps here; it should not drown the rest.
+    # Which answer is better is learned in a few steps here; it should not drown the rest.
     config.loss.base = 0.2
     config.tokenizer.vocab_size = 2048
     config.train.rows_per_batch = 12

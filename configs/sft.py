@@ -1,19 +1,19 @@
-"""A policy that learns to answer from demonstrations, because DPO needs a start that can.
+"""A policy that learns to answer from demonstrations, which DPO can start from.
 
-The demonstration; nothing is downloaded, 2 CPU cores are enough:
+The demonstration. Nothing is downloaded, and 2 CPU cores are enough:
 
     python -m mapl_jax.train --config=configs/sft.py
 
-With data and a model of your own (`prompt` and `completion`, or `messages`, or the chosen side of
-preference pairs; JSONL, JSON, CSV, Parquet, a folder of them, or a hub name):
+With your own data and model (`prompt` and `completion`, or `messages`, or the chosen side of
+preference pairs; JSONL, JSON, CSV, Parquet, a folder of these, or a hub name):
 
     python -m mapl_jax.train --config=configs/sft.py \
         --config.data.train=train.jsonl --config.model.path=FOLDER
 
 The loss is the mean over all response tokens of a batch; prompts are not learned. The run ends with
 the perplexity of held-out responses before and after, and with `model/`, which opens in
-`transformers.AutoModelForCausalLM` and is where configs/dpo.py starts. This file sets what is
-different from the defaults of a run (configs/common.py); all fields stand in docs/configuration.md.
+`transformers.AutoModelForCausalLM` and from which configs/dpo.py can start. This file sets what is
+different from the defaults of a run (configs/common.py); all fields are in docs/configuration.md.
 """
 
 from ml_collections import ConfigDict
@@ -30,8 +30,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.name = "sft-demo"
     config.objective = "sft"
     config.data.train = "demo"
-    # With True, pairs get instructions, and responses answer the prompts whose instructions they
-    # keep as well.
+    # True: add instructions to pairs, and train responses as answers to the prompts whose
+    # instructions they follow as well.
     config.data.instructions = False
     config.train.epochs = 3
     config.train.rows_per_batch = 8

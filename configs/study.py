@@ -1,10 +1,10 @@
-"""What each part of the method does: arms that differ in their comparisons and in nothing else.
+"""What each part of the method does: arms that differ only in their comparisons.
 
 The demonstration data:
 
     python -m mapl_jax.study --config=configs/study.py
 
-Pairs of your own, by path (hours on 2 CPU cores; the same command goes on where it stopped):
+Your own pairs (hours on 2 CPU cores; if it is stopped, the same command continues):
 
     python -m mapl_jax.study --config=configs/study.py \
         --config.data.train=hh_helpful_train.jsonl --config.data.test=hh_helpful_test.jsonl
@@ -14,13 +14,13 @@ SmolLM2-135M-Instruct, reward models with adapters on its last layers (docs/stud
     python -m mapl_jax.study --config=configs/study.py:smollm2 \
         --config.data.train=hh_helpful_train.jsonl --config.data.test=hh_helpful_test.jsonl
 
-A published model on a GPU or a TPU; every field of a run is one of `reward`, `sft` and `dpo`:
+A published model on a GPU or a TPU; the fields of a run are in `reward`, `sft` and `dpo`:
 
     python -m mapl_jax.study --config=configs/study.py --config.data.train=pairs.jsonl \
         --config.reward.model.path=Qwen/Qwen2.5-0.5B --config.reward.train.learning_rate=1e-5 \
         --config.reward.mesh.fsdp=-1 --config.reward.mesh.data=1 --config.arms='base; all'
 
-The arms stand in mapl_jax/study/arms.py, the measures in mapl_jax/study/measures.py.
+The arms are in mapl_jax/study/arms.py, the measures in mapl_jax/study/measures.py.
 """
 
 from ml_collections import ConfigDict
@@ -28,7 +28,7 @@ from ml_collections import ConfigDict
 from mapl_jax.runtime.config import beside
 from mapl_jax.runtime.errors import UserError
 
-# Families that a pretrained model can learn within an hour beside those that any model can.
+# Families that a pretrained model can learn within an hour, besides those that any model can.
 IN_REACH = (
     "keywords:existence",
     "keywords:forbidden_words",
@@ -41,35 +41,35 @@ def get_config(preset: str = "") -> ConfigDict:
     if preset not in ("", "smollm2"):
         raise UserError(f"unknown preset {preset!r} of configs/study.py; the only one is smollm2")
     config = ConfigDict()
-    config.name = "study"  # the study lies in studies/NAME unless --workdir says otherwise
-    config.seed = 0  # of shares and of the bootstrap
-    config.arms = ""  # names with semicolons between them; empty: all
-    config.seeds = 3  # runs of every arm
-    config.once = ""  # names of arms of which one run is enough, with semicolons between them
-    config.resamples = 1000  # of the bootstrap
+    config.name = "study"  # its folder is studies/NAME unless --workdir is set
+    config.seed = 0  # for shares and for the bootstrap
+    config.arms = ""  # names separated by semicolons; empty: all
+    config.seeds = 3  # runs of each arm, with different seeds
+    config.once = ""  # names of arms that get only one run, separated by semicolons
+    config.resamples = 1000  # number of bootstrap resamples
     config.keep = False  # keep checkpoints and caches of finished runs
-    config.plugins = ""  # modules that register something of your own: docs/extending.md
+    config.plugins = ""  # modules with your own constraints, losses, ...: docs/extending.md
 
     config.data = ConfigDict()
     config.data.train = "demo"  # pairs: a file, a folder, a hub name, or "demo"
     config.data.test = ""  # the same; empty: a part of train is held out
     config.data.test_fraction = 0.1  # that part, by prompt
-    config.data.test_pairs = 0  # held-out pairs that are used; 0: all
-    # Longer pairs are left out: words of the prompt and the longer response together; 0: none are.
+    config.data.test_pairs = 0  # number of held-out pairs to use; 0: all
+    # Longest prompt and longer response together, in words; longer pairs are left out; 0: no limit.
     config.data.max_words = 120
-    config.data.demo_pairs = 2400  # size of the demonstration set
-    config.data.format = ""  # a published form of records, as docs/data.md names them
-    config.data.columns = ""  # which column is which, as docs/data.md says
-    config.data.on_error = "raise"  # what a bad record does: "raise" or "skip"
-    config.data.num_proc = 0  # processes that synthesize; 0: one per core
+    config.data.demo_pairs = 2400  # number of pairs of the demonstration data
+    config.data.format = ""  # the name of a published form of records: docs/data.md
+    config.data.columns = ""  # which column is which: docs/data.md
+    config.data.on_error = "raise"  # what to do with a bad record: "raise" an error or "skip" it
+    config.data.num_proc = 0  # processes for synthesis; 0: one per core
 
     reward = beside(__file__, "rm").get_config("small")
     config.synthesis = reward.synthesis  # of all arms; see configs/rm.py
 
-    # What `reward` and `dpo` differ from, for the commands that are written down.
+    # The presets that `reward` and `dpo` start from, for commands.txt.
     config.presets = ConfigDict()
-    config.presets.reward = "rm:small"  # the preset behind `reward`
-    config.presets.dpo = "dpo:pretrained"  # the preset behind `dpo`
+    config.presets.reward = "rm:small"
+    config.presets.dpo = "dpo:pretrained"
     config.reward = reward
     config.reward.train.update(
         {
@@ -115,7 +115,7 @@ def get_config(preset: str = "") -> ConfigDict:
 
 
 def _smollm2(config: ConfigDict) -> None:
-    """Reward models from a pretrained one, as two cores can train them."""
+    """Reward models from a pretrained model, as two cores can train them."""
     config.name = "smollm2"
     config.arms = "base; all; base + intra; base + inter; one-ended"
     config.once = "base + intra; base + inter; one-ended"

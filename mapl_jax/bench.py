@@ -1,15 +1,15 @@
 """Measures the steps of a run: python -m mapl_jax.bench --config=configs/rm.py
 
-Compile and step time, samples, comparisons and tokens a second, the share of the hardware's peak
-(MFU; formula in `mapl_jax/performance/measure.py`), memory, attention's share of the time, and how
-much faster
-the loader is than training. `--output=FILE` writes all of it as JSON.
+Prints compile and step time; samples, comparisons and tokens per second; FLOP/s as a share of those
+of a large matrix product in the same run (printed as MFU; formula in
+`mapl_jax/performance/measure.py`); memory; the share of attention; and how much faster the loader
+is than training. `--output=FILE` writes all of it as JSON.
 
     python -m mapl_jax.bench --config=configs/bench.py --config.data.train=FILE --versus=trl
 
-trains the same model shape on base comparisons of the same pairs with TRL's RewardTrainer and
-DPOTrainer and with a plain torch loop, by turns, after showing that all have the same losses and
-gradients (extra `peers`; see `mapl_jax/performance/peers.py`).
+trains a model of the same shape on base comparisons of the same pairs with TRL's RewardTrainer and
+DPOTrainer and with a plain torch loop, taking turns, after checking that all have the same losses
+and gradients (extra `peers`; see `mapl_jax/performance/peers.py`).
 """
 
 import dataclasses
@@ -37,17 +37,26 @@ from mapl_jax.training import sharding, trainer
 class Flags:
     """The plain flags of the command."""
 
-    steps: int = setting(10, "steps that are measured, after two that are not", least=1, most=10**6)
-    versus: str = setting("", "peer to compare with: trl; empty: none")
-    pairs: int = setting(
-        64, "with --versus: pairs that every side trains on in a repeat", least=1, most=10**7
+    steps: int = setting(
+        10, "number of measured steps, after two warm-up steps", least=1, most=10**6
     )
-    batch: int = setting(8, "with --versus: pairs of a step of the peers", least=1, most=2**20)
-    repeats: int = setting(3, "with --versus or --times: repeats, by turns", least=1, most=1000)
-    attention: bool = setting(False, "measure attention alone, in rows of 1,024 and 8,192 tokens")
-    lengths: bool = setting(False, "count tokens of a pair by its lengths; nothing is computed")
+    versus: str = setting("", "library to compare with: trl; empty: none")
+    pairs: int = setting(
+        64, "with --versus: pairs that each side trains on in a repeat", least=1, most=10**7
+    )
+    batch: int = setting(
+        8, "with --versus: pairs in a step of the other sides", least=1, most=2**20
+    )
+    repeats: int = setting(
+        3,
+        "with --versus or --times: number of repeats, in which the sides take turns",
+        least=1,
+        most=1000,
+    )
+    attention: bool = setting(False, "measure only attention, in rows of 1,024 and 8,192 tokens")
+    lengths: bool = setting(False, "only count the tokens of a pair, for several lengths")
     times: bool = setting(
-        False, "with --lengths: how long they take the model, by turns with one sequence a term"
+        False, "with --lengths: also measure the time of a trie and of one sequence per term"
     )
     output: str = setting("", "JSON file for all numbers; empty: print only")
 

@@ -1,4 +1,4 @@
-"""Scores pairs or responses with any reward model, or responses by IFEval's rules.
+"""Scores pairs or responses with a model, or judges responses by IFEval's rules.
 
 python -m mapl_jax.evaluate --config=configs/evaluate.py --config.checkpoint=DIR --config.data=FILE
 python -m mapl_jax.evaluate --config=configs/evaluate.py:score --config.input=FILE ...
@@ -69,34 +69,42 @@ class Settings(RowSettings):
     """What a config says of the evaluation of a reward model, or of a policy by its reference."""
 
     reference: str = setting(
-        "", "of a policy: what its log-probabilities are compared with; empty: as its run says"
+        "", "for a policy: what its log-probabilities are compared with; empty: its run's reference"
     )
     beta: float = setting(
         0.0,
-        "of a policy: factor of its rewards; 0: that of its run, else 0.1",
+        "for a policy: scale of its implicit reward; 0: as in its run, else 0.1",
         least=1e-6,
         most=1e6,
         besides=0,
     )
     data: str = setting("", 'pairs or samples: a file, a folder, a hub name, or "demo"')
     output: str = setting("", "folder for summary.json and report.html; empty: print only")
-    scores: str = setting("", "file for one line per comparison; empty: none")
-    on_error: str = setting("raise", 'what a bad record does: "raise" or "skip"', choices=ON_ERROR)
-    columns: str = setting("", "as docs/data.md says: which column is which, or a published form")
+    scores: str = setting("", "file to write, one line per comparison; empty: none")
+    on_error: str = setting(
+        "raise", 'what to do with a bad record: "raise" an error or "skip" it', choices=ON_ERROR
+    )
+    columns: str = setting(
+        "", "which column is which, or a published form of records (docs/data.md)"
+    )
     synthesize: bool = setting(False, "add instructions to raw pairs")
     max_length: int = setting(
-        0, "longest leaf in tokens; 0: that of the run, else 2048", least=32, most=2**20, besides=0
+        0,
+        "longest prompt and response together, in tokens; 0: as in the run, else 2048",
+        least=32,
+        most=2**20,
+        besides=0,
     )
     row_length: int = setting(
-        0, "tokens of a row; 0: that of the run, else twice max_length", least=0, most=2**20
+        0, "tokens in a row; 0: as in the run, else twice max_length", least=0, most=2**20
     )
     truncation: str = setting(
         "truncate",
-        'what happens to longer leaves: "truncate" (from the left), "drop" or "error"',
+        'what to do with longer texts: "truncate" (from the left), "drop" or "error"',
         choices=TRUNCATION,
     )
-    resamples: int = setting(1000, "resamples of the bootstrap", least=0, most=10**6)
-    seed: int = setting(0, "seed of the bootstrap", least=0, most=2**32 - 1)
+    resamples: int = setting(1000, "number of bootstrap resamples", least=0, most=10**6)
+    seed: int = setting(0, "seed for the bootstrap", least=0, most=2**32 - 1)
     synthesis: SynthesisSettings
 
     def __post_init__(self) -> None:
@@ -239,7 +247,7 @@ class Flags:
     """The plain flags of the command."""
 
     compare: tuple[str, ...] = setting(
-        (), "folders of runs or evaluations to put side by side: --compare A B"
+        (), "folders of runs or evaluations to compare: --compare A B"
     )
     output: str = setting("compare.html", "with --compare: the page to write")
 

@@ -1,9 +1,9 @@
-"""Writes a model for others: python -m mapl_jax.export --checkpoint=DIR --output=DIR
+"""Writes a model for other libraries: python -m mapl_jax.export --checkpoint=DIR --output=DIR
 
-A folder with config, safetensors, tokenizer with its chat template and a model card, by the
-conventions of transformers (AutoModelForSequenceClassification, pipelines), which vLLM and
-reward-bench read too. It appears only after it was read back and gave the rewards of the checkpoint
-on held-out rows. --push=org/name writes it to the hub, with the token in HF_TOKEN or that of
+The folder holds config, safetensors, tokenizer with its chat template, and a model card, as
+transformers reads them (AutoModelForSequenceClassification, pipelines); vLLM and reward-bench read
+them too. It is put in place only after it was read back and gave the rewards of the checkpoint on
+held-out rows. --push=org/name writes it to the hub, with the token in HF_TOKEN or that of
 `hf auth login`.
 """
 
@@ -36,14 +36,18 @@ class Flags:
     checkpoint: str = setting(
         "", "a run folder, one of its checkpoints/STEP, adapters, or a model folder"
     )
-    output: str = setting("", "folder to write; a model that this command wrote is replaced")
-    push: str = setting("", "org/name on the hub to write to as well, or instead of a folder")
-    private: bool = setting(False, "with --push: only its owners may read what is made")
-    dtype: str = setting(
-        "float32", "type of the weights: float32 or bfloat16", choices=tuple(TOLERANCE)
+    output: str = setting(
+        "", "folder to write; a model that this command wrote there before is replaced"
     )
-    adapter: bool = setting(False, "write a LoRA run's adapters as PEFT does, instead of merging")
-    data: str = setting("", "pairs or samples to check with; empty: the run's held-out rows")
+    push: str = setting("", "hub repository org/name to write to, beside or instead of a folder")
+    private: bool = setting(False, "with --push: a new repository can be read by its owners only")
+    dtype: str = setting(
+        "float32", "data type of the weights: float32 or bfloat16", choices=tuple(TOLERANCE)
+    )
+    adapter: bool = setting(
+        False, "write the adapters of a LoRA run in PEFT's form, instead of merging them"
+    )
+    data: str = setting("", "pairs or samples for the check; empty: the run's held-out rows")
     plugins: str = setting("", plugins.HELP)
 
     def __post_init__(self) -> None:
@@ -63,7 +67,7 @@ def export_model(
     dtype: str = "float32",
     adapter: bool = False,
 ) -> float:
-    """Writes a model for others: what `python -m mapl_jax.export` does.
+    """Writes a model for other libraries: what `python -m mapl_jax.export` does.
 
     The folder opens in `transformers` and has a model card. It appears, here and on the hub, only
     after it was read back and gave the same numbers.

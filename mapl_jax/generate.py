@@ -1,6 +1,6 @@
 """Answers prompts: python -m mapl_jax.generate --config=configs/generate.py --config.checkpoint=DIR
 
-From a file, or what is typed if there is none.
+Reads prompts from a file (--config.input=FILE), or what you type if there is none.
 """
 
 import dataclasses
@@ -97,7 +97,7 @@ NEW = "/new"
 class Settings(SamplerSettings):
     """What a config of this command says."""
 
-    input: str = setting("", "prompts: a file, a folder or a hub name; empty: ask")
+    input: str = setting("", "prompts: a file, a folder or a hub name; empty: type them in")
     output: str = setting("", "JSONL file to write; empty: print")
 
 

@@ -1,11 +1,11 @@
-"""Says whether a run fits hardware that is not here, and how long its steps would take.
+"""Says whether a run fits given hardware, and how long a step takes at least.
 
     python -m mapl_jax.plan --config=configs/rm.py:qwen2.5-7b --topology=v5e:4x4
 
-The train step of the config is compiled ahead of time for that TPU slice (v5e, v5p, v6e), without
-weights, data or a TPU; it takes the extra `tpu`. `--topology=gpu:8` is an estimate: what a compiler
-for CPU lays out on as many simulated devices. A batch that cannot be split over the devices is made
-as small or large as can be, and the plan says how.
+Compiles the train step of the config ahead of time for that TPU slice (v5e, v5p, v6e), without
+weights, data or a TPU; this needs the extra `tpu`. `--topology=gpu:8` gives an estimate, from
+compiling for CPU with as many simulated devices. If the batch cannot be split over the devices, the
+plan changes its size and says so.
 """
 
 import dataclasses
@@ -49,7 +49,7 @@ class Flags:
 
     topology: str = setting("", "hardware: v5e:4x4, v5p:2x2x4, v6e:2x4, gpu:8, ...")
     trie_tokens: int = setting(
-        1000, "tokens of a sample with its instructions, on average", least=1, most=2**20
+        1000, "average number of tokens of a sample with its instructions", least=1, most=2**20
     )
 
 

@@ -1,7 +1,7 @@
 """Serves a reward model over HTTP: python -m mapl_jax.serve --model=DIR
 
 POST /score takes a prompt (or messages) and responses, /v1/rerank a query and documents, /classify
-whole conversations; see docs/serving.md. The model is compiled before the address is printed, and
+whole conversations (docs/serving.md). The server compiles the model, then prints its address;
 nothing is compiled afterwards.
 """
 

@@ -1,7 +1,7 @@
-"""Synthesizes samples from preference pairs: `python -m mapl_jax.synthesize --config=...`.
+"""Synthesizes samples from preference pairs: python -m mapl_jax.synthesize --config=FILE
 
-Writes shards of samples, summary.json, report.html and reference.json to the output folder. The
-same command again goes on where a run was stopped.
+Writes files of samples, summary.json, report.html and reference.json to the output folder. If it
+is stopped, the same command continues it.
 """
 
 import collections
@@ -223,23 +223,25 @@ class CommandSettings(Settings):
 
     input: str = setting(
         "",
-        "a file (.jsonl, .json, .csv, .parquet), a folder of such, a hub name org/name:split, or "
-        "demo, demo:test",
+        "pairs: a file (.jsonl, .json, .csv, .parquet), a folder of these, a hub name "
+        'org/name:split, or "demo", "demo:test"',
     )
-    output: str = setting("", "folder to write")
-    overwrite: bool = setting(False, "replace what the folder holds")
+    output: str = setting("", "folder for the samples")
+    overwrite: bool = setting(False, "replace what is in the output folder")
     on_error: str = setting(
-        "raise", 'what a bad record does: "raise" or "skip", which counts it', choices=ON_ERROR
+        "raise",
+        'what to do with a bad record: "raise" an error, or "skip" and count it',
+        choices=ON_ERROR,
     )
-    columns: str = setting("", "as docs/data.md says: which column is which, or a published form")
-    demo_pairs: int = setting(
-        2000, "pairs of the demonstration, if input is demo", least=1, most=10**8
+    columns: str = setting(
+        "", "which column is which, or a published form of records (docs/data.md)"
     )
+    demo_pairs: int = setting(2000, "number of pairs, if input is demo", least=1, most=10**8)
     format: str = setting(
-        "jsonl", 'format of the shards: "jsonl" or "parquet"', choices=pipeline.FORMATS
+        "jsonl", 'file format of the samples: "jsonl" or "parquet"', choices=pipeline.FORMATS
     )
-    shard_size: int = setting(1024, "pairs of a file, and of a worker's task", least=1, most=10**7)
-    num_proc: int = setting(0, "processes; 0: one per core", least=0, most=1024)
+    shard_size: int = setting(1024, "pairs per file, and per task of a worker", least=1, most=10**7)
+    num_proc: int = setting(0, "number of processes; 0: one per core", least=0, most=1024)
     plugins: str = setting("", plugins.HELP)
 
     def of_samples(self) -> Settings:
@@ -255,11 +257,9 @@ class Flags:
     runner: str = setting(
         "",
         "make the samples with Apache Beam on this runner: DirectRunner, DataflowRunner, "
-        "FlinkRunner, SparkRunner, ...; without it, processes of this machine do",
+        "FlinkRunner, SparkRunner, ...; empty: with processes on this machine",
     )
-    beam: str = setting(
-        "", 'options for Apache Beam, as it writes them: "--project=NAME --region=NAME"'
-    )
+    beam: str = setting("", 'options of Apache Beam: "--project=NAME --region=NAME"')
 
 
 def main(arguments: cli.Arguments[Flags]) -> None:

@@ -1,6 +1,6 @@
 """Trains a reward model or a policy: python -m mapl_jax.train --config=configs/rm.py
 
-Started again with the same command, a run goes on and ends with the same parameters.
+If a run is stopped, the same command continues it and ends with the same parameters.
 """
 
 import dataclasses

@@ -18,25 +18,33 @@ class SourceSettings:
         "demo", 'pairs or samples: a file, a folder, a hub name, or "demo"', compared=False
     )
     test: str = setting(
-        "", "held-out data, as train; empty: a part of train is held out", compared=False
+        "",
+        "held-out data, in the same forms as train; empty: a part of train is held out",
+        compared=False,
     )
     test_fraction: float = setting(
-        0.1, "the part of train that is held out, by prompt, where test is empty", above=0, below=1
+        0.1, "fraction of train that is held out, by prompt, if test is empty", above=0, below=1
     )
-    demo_pairs: int = setting(3600, "pairs of the demonstration set", least=10, most=10**8)
+    demo_pairs: int = setting(
+        3600, "number of pairs of the demonstration data", least=10, most=10**8
+    )
     on_error: str = setting(
-        "raise", 'what a bad record does: "raise" or "skip"', choices=ON_ERROR, compared=False
+        "raise",
+        'what to do with a bad record: "raise" an error or "skip" it',
+        choices=ON_ERROR,
+        compared=False,
     )
     format: str = setting(
-        "", "a published form of records, as docs/data.md names them", compared=False
+        "", "the name of a published form of records, listed in docs/data.md", compared=False
     )
     columns: str = setting(
         "",
-        'which column is which, "prompt=context,chosen=good,rejected=bad"; empty: by their names',
+        'which column is which, such as "prompt=context,chosen=good,rejected=bad"; empty: by '
+        "their names",
         compared=False,
     )
     num_proc: int = setting(
-        0, "processes that synthesize; 0: one per core", compared=False, least=0, most=1024
+        0, "number of processes for synthesis; 0: one per core", compared=False, least=0, most=1024
     )
 
     def __post_init__(self) -> None:
@@ -48,19 +56,21 @@ class TrieSettings:
     """What decides how samples become tries."""
 
     max_length: int = setting(
-        320, "longest prompt and response together, tokens", least=32, most=2**20
+        320, "longest prompt and response together, in tokens", least=32, most=2**20
     )
-    row_length: int = setting(512, "tokens of a row", least=1, most=2**20)
+    row_length: int = setting(
+        512, "tokens in a row; a row holds as many samples as fit", least=1, most=2**20
+    )
     long_rows: int = setting(
         4,
-        "how often a row may be as long as row_length, for a trie that needs it; what is longer "
-        "still is split",
+        "a sample that does not fit a row gets a row of up to this many times row_length; longer "
+        "ones are split",
         least=1,
         most=64,
     )
     truncation: str = setting(
         "truncate",
-        'what happens to what is longer than max_length: "truncate" (from the left), "drop" or '
+        'what to do with texts longer than max_length: "truncate" (from the left), "drop" or '
         '"error"',
         choices=TRUNCATION,
     )
@@ -80,13 +90,19 @@ class DataSettings(TrieSettings, SourceSettings):
 
     instructions: bool = setting(
         False,
-        "pairs get instructions, and responses answer the prompts whose instructions they keep "
-        "as well",
+        "add instructions to pairs, and train responses as answers to the prompts whose "
+        "instructions they follow as well",
     )
-    threads: int = setting(2, "threads that read ahead", compared=False, least=0, most=1024)
-    workers: int = setting(0, "processes that read ahead", compared=False, least=0, most=1024)
+    threads: int = setting(
+        2, "number of threads that load batches ahead", compared=False, least=0, most=1024
+    )
+    workers: int = setting(
+        0, "number of processes that load batches ahead", compared=False, least=0, most=1024
+    )
     cache: str = setting(
-        "", "folder of prepared data, for runs that share it; empty: the run's own", compared=False
+        "",
+        "folder for prepared data, which runs can share; empty: inside the run folder",
+        compared=False,
     )
 
 
@@ -98,13 +114,17 @@ class TokenizerSettings:
     """The section `tokenizer` of a run."""
 
     path: str = setting(
-        "", "folder or hub name; empty: the model's, or trained on the data", compared=False
+        "",
+        "folder or hub name; empty: the model's tokenizer, or one trained on the data",
+        compared=False,
     )
     vocab_size: int = setting(
-        2048, "tokens of a tokenizer that is trained on the data", least=300, most=2**22
+        2048, "number of tokens of a tokenizer that is trained on the data", least=300, most=2**22
     )
     chat_template: str = setting(
-        "", "replaces the tokenizer's chat template: a template or its file", compared=False
+        "",
+        "chat template to use instead of the tokenizer's: a template, or a file that holds one",
+        compared=False,
     )
     template_args: str = setting("", TEMPLATE_ARGS, compared=False)
 

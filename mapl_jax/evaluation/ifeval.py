@@ -34,30 +34,31 @@ class IfevalSettings(SamplerSettings):
     """What a config says of IFEval's scores, and of the policy that answers."""
 
     prompts: str = setting(
-        "", "records with key, prompt, instruction_id_list, kwargs; empty: those of responses"
+        "", "records with key, prompt, instruction_id_list and kwargs; empty: those in responses"
     )
     responses: str = setting(
         "",
-        "records with prompt, response (several to a prompt are its samples), or samples of "
-        "lm-evaluation-harness; empty: checkpoint",
+        "records with prompt and response (several for a prompt are samples), or samples files of "
+        "lm-evaluation-harness; empty: checkpoint answers",
     )
     on_error: str = setting(
-        "raise", 'what a prompt that cannot be judged does: "raise" or "skip"', choices=ON_ERROR
+        "raise",
+        'what to do with a prompt that cannot be judged: "raise" an error or "skip" it',
+        choices=ON_ERROR,
     )
     selector: str = setting(
         "",
-        "a reward model, or the name of a judge, that chooses among the samples of a prompt; "
-        "empty: none",
+        "reward model, or name of a judge, that chooses among the samples of a prompt; empty: none",
     )
     max_length: int = setting(
         0,
-        "longest prompt and response that the selector reads, tokens, longer ones are cut from the "
-        "left; 0: that of its run",
+        "longest prompt and response that the selector reads, in tokens; longer ones are "
+        "truncated from the left; 0: as in its run",
         least=0,
         most=10**6,
     )
-    output: str = setting("", "JSONL of verdicts; empty: print only")
-    resamples: int = setting(1000, "resamples of the bootstrap", least=0, most=10**6)
+    output: str = setting("", "JSONL file for the verdicts; empty: print only")
+    resamples: int = setting(1000, "number of bootstrap resamples", least=0, most=10**6)
 
 
 @dataclasses.dataclass(frozen=True)

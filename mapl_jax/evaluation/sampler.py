@@ -202,23 +202,23 @@ class SamplerSettings(CheckpointSettings):
     checkpoint: str = setting(
         "", "a policy: a run, one of its checkpoints/STEP, a model folder or a hub name"
     )
-    n: int = setting(1, "responses to each prompt", least=1, most=10**6)
-    max_new_tokens: int = setting(512, "longest response, tokens", least=1, most=2**20)
+    n: int = setting(1, "number of responses to each prompt", least=1, most=10**6)
+    max_new_tokens: int = setting(512, "longest response, in tokens", least=1, most=2**20)
     temperature: float = setting(
         AUTO,
-        "temperature; 0: always the likeliest token; -1: that for n = 1, else 1",
+        "sampling temperature; 0: greedy; -1: greedy for n = 1, else 1",
         least=1e-3,
         most=1e3,
         besides=(0, AUTO),
     )
     top_p: float = setting(
         1.0,
-        "draw from the likeliest tokens that together have this probability",
+        "sample from the most likely tokens that together have this probability",
         least=1e-6,
         most=1,
     )
     rows_per_batch: int = setting(16, "responses generated at once", least=1, most=2**16)
-    seed: int = setting(0, "seed of what is drawn", least=0, most=2**32 - 1)
+    seed: int = setting(0, "seed for sampling", least=0, most=2**32 - 1)
 
     def __post_init__(self) -> None:
         settings.check(self, "")

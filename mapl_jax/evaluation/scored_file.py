@@ -34,11 +34,11 @@ class ScoreSettings(RowSettings):
     """What a config says of the rewards of a file of responses."""
 
     input: str = setting(
-        "", "records of a prompt with response or responses: a file, a folder or a hub name"
+        "", "records with prompt and response or responses: a file, a folder or a hub name"
     )
-    output: str = setting("", "JSONL file to write, the records with reward; empty: print")
+    output: str = setting("", "JSONL file for the records with their rewards; empty: print")
     max_length: int = setting(
-        0, "longest text in tokens; 0: that of the run, else 2048", least=32, most=2**20, besides=0
+        0, "longest text, in tokens; 0: as in the run, else 2048", least=32, most=2**20, besides=0
     )
 
 

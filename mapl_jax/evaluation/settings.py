@@ -21,12 +21,16 @@ class CheckpointSettings:
     )
     template_args: str = setting("", TEMPLATE_ARGS)
     rows_per_batch: int = setting(
-        8, "rows of tokens at once, over all devices", least=1, most=2**20
+        8, "rows of tokens computed at once, over all devices", least=1, most=2**20
     )
     dtype: str = setting(
-        "float32", 'type of the computation: "float32" or "bfloat16"', choices=tuple(DTYPES)
+        "float32", 'data type of the computation: "float32" or "bfloat16"', choices=tuple(DTYPES)
     )
-    attention: str = setting("auto", "backend of the reach mask", choices=BACKENDS)
+    attention: str = setting(
+        "auto",
+        'attention backend: "auto", "dense", "blocks", "pallas_tpu" or "cudnn"',
+        choices=BACKENDS,
+    )
     mesh: MeshSettings = dataclasses.field(default_factory=MeshSettings)
 
     @property

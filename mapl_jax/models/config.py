@@ -38,25 +38,28 @@ class ModelSettings:
     """The section `model` of a config: where the first parameters come from, or their shape."""
 
     path: str = changeable(
-        "", "a model folder, a run, one of its checkpoints/STEP, adapters of PEFT, or a hub name"
+        "", "a model folder, a run, one of its checkpoints/STEP, PEFT adapters, or a hub name"
     )
     reference: str = changeable(
-        "", "another reference than the first weights of the policy: a folder or a hub name"
+        "", "another reference model than the policy's initial weights: a folder or a hub name"
     )
     shape: str = setting(
-        "", "from scratch, in the shape of a model of mapl_jax/models/published.py"
+        "", "train from scratch, in the shape of a model listed in mapl_jax/models/published.py"
     )
     width: int = setting(
         128,
-        "width of the hidden states; this and what follows without path and shape",
+        "width of the hidden states; this field and the next five count only if path and shape "
+        "are empty",
         least=1,
         most=2**20,
     )
-    layers: int = setting(2, "blocks of attention and feed-forward", least=1, most=2**14)
-    heads: int = setting(4, "heads of the queries", least=1, most=2**16)
-    kv_heads: int = setting(2, "heads of keys and values", least=1, most=2**16)
+    layers: int = setting(2, "number of layers", least=1, most=2**14)
+    heads: int = setting(4, "number of query heads", least=1, most=2**16)
+    kv_heads: int = setting(2, "number of key and value heads", least=1, most=2**16)
     mlp_width: int = setting(384, "width of the feed-forward layers", least=1, most=2**22)
-    rope_theta: float = setting(10_000.0, "base of the rotary positions", least=1, most=1e12)
+    rope_theta: float = setting(
+        10_000.0, "base of the rotary position embedding", least=1, most=1e12
+    )
 
     def __post_init__(self) -> None:
         settings.check(self, "model")

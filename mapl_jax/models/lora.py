@@ -41,17 +41,18 @@ class Lora:
 
     rank: int = setting(
         0,
-        "rank of adapters beside a frozen model; 0: the whole model is trained",
+        "rank of LoRA adapters beside a frozen model; 0: train the whole model",
         least=0,
         most=2**16,
     )
     alpha: float = setting(32.0, "adapters are scaled by alpha / rank", least=1e-6, most=1e6)
     targets: str = setting(
-        ALL, "matrices with adapters: all, or of q,k,v,o,gate,up,down with commas between them"
+        ALL, "matrices with adapters: all, or some of q,k,v,o,gate,up,down, separated by commas"
     )
     layers: int = setting(
         0,
-        "last layers that have adapters; below them nothing is trained or kept; 0: all",
+        "only the last N layers have adapters, and no gradients are computed below them; 0: all "
+        "layers",
         least=0,
         most=2**14,
     )

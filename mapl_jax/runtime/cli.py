@@ -50,8 +50,8 @@ F = TypeVar("F")
 class Shared:
     """The flags of every command."""
 
-    quiet: bool = setting(False, "print results and errors alone")
-    verbose: bool = setting(False, "print details as well")
+    quiet: bool = setting(False, "print only results and errors")
+    verbose: bool = setting(False, "print more details")
     debug: bool = setting(False, "show the traceback of an error")
 
 
@@ -276,7 +276,8 @@ def _print_help(command: _Command[Any]) -> None:
         lines += help.of_config(command.config, command.lists)
     lines += help.of_flags([command.flags, *together, Shared])
     if command.config:
-        lines += ["", f"fields of {chosen} (another file with --config=FILE --help):"]
+        lines += ["", f"fields of {chosen}, as --config.FIELD=VALUE or --FIELD=VALUE"]
+        lines += ["(those of another config: --config=NAME --help):"]
         values = config.load_config(chosen).to_dict()
         lines += help.of_fields(settings.closest(command.settings, values), values)
     console.result("\n".join(lines))

@@ -38,23 +38,25 @@ class Together:
     """The flags that tell one of several processes about the others."""
 
     coordinator: str = setting(
-        "", "of several processes: address of process 0 and a free port there, HOST:PORT"
+        "", "with several processes: address of process 0 and a free port there, HOST:PORT"
     )
     num_processes: int = setting(
         -1,
-        "of several processes: how many there are; -1: not given",
+        "with several processes: how many there are; -1: not given",
         least=1,
         most=2**16,
         besides=-1,
     )
     process_id: int = setting(
         -1,
-        "of several processes: which one this is, from 0; -1: not given",
+        "with several processes: the number of this one, from 0; -1: not given",
         least=0,
         most=2**16,
         besides=-1,
     )
-    distributed: bool = setting(False, "one of several processes; the cluster knows the rest")
+    distributed: bool = setting(
+        False, "this is one of several processes; the cluster tells JAX about the others"
+    )
     lost_after: int = setting(
         100,
         "seconds without a sign of life after which a process counts as lost",

@@ -1,6 +1,5 @@
 """What --help prints of flags and of the fields of a config."""
 
-import itertools
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,12 +28,12 @@ def of_config(config: str, lists: Sequence[str]) -> Iterator[str]:
     """The flags of a command with a config file, which is not needed with those of `lists`."""
     uses = ", ".join(f"--{name}" for name in lists)
     stem = Path(config.partition(":")[0]).stem
-    needed = f"needed except with {uses}" if lists else "always needed"
-    text = f"config file, such as {config}, or the name of one that comes with the package, {stem}"
-    yield from _entry("config", f"{text}, with a preset after a colon or without one; {needed}")
-    text = "folder for everything the command writes; of a run it may be gs:// or s3://"
+    needed = f"required, except with {uses}" if lists else "required"
+    text = f"config file, such as {config}, or the name of a config of the package, such as {stem}"
+    yield from _entry("config", f"{text}; a preset can follow after a colon; {needed}")
+    text = "folder for everything the command writes; for a run, it can be gs:// or s3://"
     yield from _entry("workdir", f"{text} (default: '')")
-    text = "TOML or YAML file of fields, set before those of the command line"
+    text = "TOML or YAML file of fields; fields on the command line override it"
     yield from _entry("overrides", f"{text} (default: none)")
 
 
@@ -51,14 +50,19 @@ def of_flags(classes: Sequence[type]) -> Iterator[str]:
 def of_fields(cls: type, values: Mapping[str, object]) -> Iterator[str]:
     """The fields of a config with their defaults: the most used ones first, then by section."""
     fields = {field.name: field for field in settings.described(cls, values)}
-    first = [fields.pop(name) for name in _FIRST if name in fields]
+    # Other commands have few fields of this list, if any.
+    trains = "train.epochs" in fields
+    first = [fields.pop(name) for name in _FIRST if trains and name in fields]
     if first:
-        yield from ("", "the few that most runs set:")
-    yield from _fields(first)
-    for section, group in itertools.groupby(fields.values(), lambda x: x.name.rpartition(".")[0]):
-        if first or section:
-            yield from ("", f"{section or 'of the whole run'}:")
-        yield from _fields(group)
+        yield from ("", "most used:")
+        yield from _fields(first)
+    sections: dict[str, list[settings.Field]] = {"": []}
+    for field in fields.values():
+        sections.setdefault(field.name.rpartition(".")[0], []).append(field)
+    for section, group in sections.items():
+        if group:
+            yield from ("", f"{section or 'general'}:")
+            yield from _fields(group)
 
 
 def _fields(fields: Iterable[settings.Field]) -> Iterator[str]:
@@ -71,4 +75,7 @@ def _fields(fields: Iterable[settings.Field]) -> Iterator[str]:
 
 def _entry(name: str, text: str, switch: bool = False) -> Iterator[str]:
     yield f"  --[no]{name}" if switch else f"  --{name}="
-    yield from textwrap.wrap(text, _COLUMNS, initial_indent=" " * 8, subsequent_indent=" " * 8)
+    margin = " " * 8
+    yield from textwrap.wrap(
+        text, _COLUMNS, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False
+    )

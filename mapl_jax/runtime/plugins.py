@@ -20,7 +20,7 @@ from pathlib import Path
 from mapl_jax.runtime.errors import UserError
 
 GROUP = "mapl_jax.plugins"
-HELP = "modules that register constraints, losses, ... of your own, with commas between"
+HELP = "modules that register your own constraints, losses, ...; separated by commas"
 VERSIONS: dict[str, str] = {}  # name of what is loaded -> version
 
 

@@ -18,23 +18,25 @@ class ServeSettings:
         "", "a reward model: a run, one of its checkpoints/STEP, a model folder or a hub name"
     )
     name: str = setting("", "what clients call the model; empty: the last part of --model")
-    host: str = setting("127.0.0.1", "address to listen at; 0.0.0.0 lets other machines in")
+    host: str = setting(
+        "127.0.0.1", "address to listen on; 0.0.0.0 accepts requests from other machines"
+    )
     port: int = setting(
-        8000, "port to listen at; 0: any free one, which is printed", least=0, most=65535
+        8000, "port to listen on; 0: any free port, which is printed", least=0, most=65535
     )
     max_length: int = setting(
-        0, "longest text in tokens; 0: that of the run, else 2048", least=32, most=2**20, besides=0
+        0, "longest text, in tokens; 0: as in the run, else 2048", least=32, most=2**20, besides=0
     )
-    max_texts: int = setting(256, "most texts of one request", least=1, most=2**16)
+    max_texts: int = setting(256, "most texts in one request", least=1, most=2**16)
     max_waiting: int = setting(
-        1024, "texts that may wait; beyond them requests get a 503", least=1, most=2**20
+        1024, "most texts in the queue; beyond that, requests get status 503", least=1, most=2**20
     )
-    max_megabytes: int = setting(4, "largest body of a request", least=1, most=64)
+    max_megabytes: int = setting(4, "largest request body, in MB", least=1, most=64)
     rows_per_batch: int = setting(
-        1, "rows of tokens at once; more suits a large accelerator", least=1, most=2**16
+        1, "rows of tokens computed at once; a large accelerator can take more", least=1, most=2**16
     )
     dtype: str = setting(
-        "float32", "type of the computation: float32 or bfloat16", choices=tuple(DTYPES)
+        "float32", "data type of the computation: float32 or bfloat16", choices=tuple(DTYPES)
     )
     template_args: str = setting("", TEMPLATE_ARGS)
 

@@ -1,16 +1,15 @@
 """Compares the parts of the method: python -m mapl_jax.study --config=configs/study.py
 
-One synthesis, many runs (arms, seeds, two budgets), one table. Started again with the same command,
-it goes on with what is missing. Started more than once at the same time (one process a GPU, or one
-a core with taskset), the processes share the runs. The folder (`--workdir`, otherwise studies/NAME)
-gets
+One synthesis, many runs (arms, seeds, two budgets), one table. If it is stopped, the same command
+continues with what is missing. Started several times at once (one process per GPU, or one per core
+with taskset), the processes share the runs. The folder (`--workdir`, or studies/NAME) gets
 
-    study.md, study.html, study-*.svg    tables and drawings
-    results.json                         every number, with those of each seed
+    study.md, study.html, study-*.svg    tables and figures
+    results.json                         every number, also by seed
     commands.txt                         the command of every run
-    runs/                                the runs, each with a report of its own
+    runs/                                the runs, each with its own report
 
-`--quick` makes everything so small that it ends within minutes and says nothing.
+`--quick` makes data and models tiny: it ends within minutes, and its figures mean nothing.
 """
 
 import dataclasses
@@ -42,7 +41,9 @@ from mapl_jax.study.settings import Settings, check
 class Flags:
     """The plain flags of the command."""
 
-    quick: bool = setting(False, "tiny data and models: minutes, and no meaning")
+    quick: bool = setting(
+        False, "tiny data and models: takes minutes, and the figures mean nothing"
+    )
 
 
 TITLES = {"reward": "Reward models", "dpo": "Policies"}

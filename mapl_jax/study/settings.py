@@ -20,11 +20,11 @@ from mapl_jax.training.settings import check_objectives
 class DataSettings(SourceSettings):
     """The section `data` of a study: its pairs, and which of them it uses."""
 
-    test_pairs: int = setting(0, "held-out pairs that are used; 0: all", least=0, most=10**9)
+    test_pairs: int = setting(0, "number of held-out pairs to use; 0: all", least=0, most=10**9)
     max_words: int = setting(
         120,
-        "most words of a prompt and the longer response together, longer pairs are left out; "
-        "0: none are",
+        "longest prompt and longer response together, in words; longer pairs are left out; 0: no "
+        "limit",
         least=0,
         most=10**6,
     )
@@ -34,8 +34,8 @@ class DataSettings(SourceSettings):
 class Presets:
     """The presets that `reward` and `dpo` differ from, for the commands that are written down."""
 
-    reward: str = setting("rm:small", "the preset behind reward")
-    dpo: str = setting("dpo:pretrained", "the preset behind dpo")
+    reward: str = setting("rm:small", "preset that reward models start from")
+    dpo: str = setting("dpo:pretrained", "preset that policies start from")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,14 +45,14 @@ class Settings:
     `sft` is the run that makes the model to start from, unless `dpo.model.path` names one.
     """
 
-    name: str = setting("study", "name; the study lies in studies/NAME unless --workdir is set")
-    seed: int = setting(0, "seed of shares and of the bootstrap", least=0, most=2**32 - 1)
-    arms: str = setting("", "names of arms with semicolons between them; empty: all")
-    seeds: int = setting(3, "runs of every arm", least=1, most=1000)
-    once: str = setting(
-        "", "names of arms of which one run is enough, with semicolons between them"
+    name: str = setting(
+        "study", "name of the study; its folder is studies/NAME unless --workdir is set"
     )
-    resamples: int = setting(1000, "resamples of the bootstrap", least=1, most=10**6)
+    seed: int = setting(0, "seed for shares and for the bootstrap", least=0, most=2**32 - 1)
+    arms: str = setting("", "names of arms, separated by semicolons; empty: all")
+    seeds: int = setting(3, "number of runs of each arm, with different seeds", least=1, most=1000)
+    once: str = setting("", "names of arms that get only one run, separated by semicolons")
+    resamples: int = setting(1000, "number of bootstrap resamples", least=1, most=10**6)
     keep: bool = setting(False, "keep checkpoints and caches of finished runs")
     plugins: str = setting("", plugins.HELP)
     data: DataSettings

@@ -25,86 +25,88 @@ class Settings:
 
     mode: str = setting(
         "compact",
-        '"compact": the prompts of inter serve intra too, 5 comparisons of 6 leaves; "full": '
-        "prompts of its own for every comparison, 5 of 10 leaves",
+        '"compact": intra uses the prompts of inter, 5 comparisons of 6 leaves; "full": every '
+        "comparison has its own prompts, 5 comparisons of 10 leaves",
         choices=MODES,
     )
-    seed: int = setting(
-        0, "seed of the instructions; another one draws others", least=0, most=2**32 - 1
-    )
+    seed: int = setting(0, "seed for drawing instructions", least=0, most=2**32 - 1)
     k_min: int = setting(
         2,
-        "fewest instructions to look for; a pair that cannot have as many gets what it can, and "
-        "keeps its base comparison only where that is none",
+        "fewest instructions of a prompt; a pair that allows fewer gets as many as it allows, and "
+        "has only its base comparison if it allows none",
         least=1,
         most=1000,
     )
     k_max: int = setting(
         4,
-        "most instructions of a prompt; their number is uniform between the two, as far as the "
-        "pair allows",
+        "most instructions of a prompt; their number is drawn uniformly from k_min to k_max, as "
+        "far as the pair allows",
         least=1,
         most=1000,
     )
     families: str = setting(
         "train",
-        '"train", "held_out", "all", ids of families, or several of these with commas between them',
+        '"train", "held_out", "all", ids of families, or several of these separated by commas',
     )
     wordings: str = setting(
         "train",
-        'sentences of the instructions: "train", or "held_out" for those kept for evaluation',
+        'wordings of the instructions: "train", or "held_out" for those reserved for evaluation',
         choices=WORDINGS,
     )
     places: str = setting(
         "before=0.1,inside=0.04,system=0.15",
-        "shares of the prompts whose instructions stand before the request, inside it, in a system "
-        "message, or over the turns of a conversation; the others have them behind the request, "
-        "where all prompts of a sample share the tokens of the request",
+        "shares of prompts whose instructions are before the request, inside it, in a system "
+        "message (system) or spread over the turns (turns); the others have them after the "
+        "request, where all prompts of a sample share its tokens",
     )
     lists: float = setting(
-        0.4, "share of the prompts that list their instructions, a line each", least=0, most=1
+        0.4, "share of prompts that list their instructions, one per line", least=0, most=1
     )
     list_base: str = setting(
         "all",
-        'base comparisons of a list of responses: "all", or of the "best" with the rest',
+        'base comparisons of a list of responses: "all" pairs, or the "best" with each of the '
+        "others",
         choices=LIST_BASE,
     )
     list_pairs: int = setting(
-        1, "pairs of responses of a list that get instructions, drawn from all", least=0, most=10**6
+        1,
+        "how many pairs of a list's responses get instructions, drawn at random",
+        least=0,
+        most=10**6,
     )
     woven: float = setting(
         0.5,
-        "share of the other prompts of two instructions or more that say all in one sentence, "
-        "where all are plain commands",
+        "share of the other prompts with two or more instructions that join them into one "
+        "sentence, if all are plain commands",
         least=0,
         most=1,
     )
     neutral: float = setting(
         0.0,
-        "share of the pairs with one more prompt, whose instructions both responses keep or both "
+        "share of pairs with one more prompt, whose instructions both responses follow or both "
         "break, for the level neutral",
         least=0,
         most=1,
     )
     reference: int = setting(
         512,
-        "pairs to learn from what responses of the data are like: which instructions say nothing, "
-        "how to draw families evenly, and which way they lean; 0: nothing is learned",
+        "number of pairs from which synthesis learns what responses are like: which instructions "
+        "nearly all or none follow, how to draw families and directions evenly; 0: none",
         least=0,
         most=10**7,
     )
     min_share: float = setting(
         0.05,
-        "an instruction that a smaller share of these responses keeps is dropped",
+        "leave out instructions that a smaller share of these responses follows",
         least=0,
         most=1,
     )
     min_share_named: float = setting(
-        0.0, "the same for instructions that name words of the response", least=0, most=1
+        0.0, "the same, for instructions that name words of the response", least=0, most=1
     )
     max_share: float = setting(
         0.95,
-        "an instruction that a larger share of these responses keeps is dropped",
+        "leave out instructions that a larger share of these responses follows",
         least=0,
         most=1,
     )

@@ -39,7 +39,7 @@ class LossSettings:
     intra: float = setting(1.0, "weight of the level intra", least=0, most=1e6)
     inter: float = setting(1.0, "weight of the level inter", least=0, most=1e6)
     neutral: float = setting(
-        1.0, "weight of the level neutral, which synthesis.neutral makes", least=0, most=1e6
+        1.0, "weight of the level neutral (see synthesis.neutral)", least=0, most=1e6
     )
     inter_form: str = setting(
         "margin",
@@ -47,33 +47,47 @@ class LossSettings:
         choices=tuple(losses.INTER_FORMS),
     )
     inter_gamma: float = setting(
-        0.0, 'margin of inter_form "fixed", for each added instruction', least=-1e6, most=1e6
+        0.0,
+        'what inter_form="fixed" subtracts from the margin for each added instruction',
+        least=-1e6,
+        most=1e6,
     )
     graded: float = setting(
         0.0,
-        "largest margin of intra and inter: near it where the responses are far from the "
-        "thresholds of the instructions, near 0 where they are close",
+        "required margin of intra and inter comparisons: near this value where the responses are "
+        "far from the thresholds of the instructions, near 0 where they are close",
         least=0,
         most=1e6,
     )
     center: float = setting(
-        0.0, "keeps rewards near 0; TRL's center_rewards_coefficient", least=0, most=1e6
+        0.0,
+        "coefficient of a term that keeps rewards near 0; TRL's center_rewards_coefficient",
+        least=0,
+        most=1e6,
     )
-    beta: float = setting(0.1, "factor of the rewards of a policy", least=1e-6, most=1e6)
+    beta: float = setting(
+        0.1, "scale of a policy's implicit reward (DPO's beta)", least=1e-6, most=1e6
+    )
     type: str = setting(
-        "sigmoid", "loss of the base level of a policy; several with commas between them"
+        "sigmoid", "loss of the base level for a policy; several are separated by commas"
     )
-    weights: str = setting("", "weights of these losses, with commas between them; empty: 1 each")
+    weights: str = setting("", "weights of these losses, separated by commas; empty: 1 each")
     label_smoothing: float = setting(
-        0.0, "chance that a label is wrong: sigmoid, robust, exo_pair", least=0, most=0.999
+        0.0,
+        "probability that a label is wrong; used by sigmoid, robust and exo_pair",
+        least=0,
+        most=0.999,
     )
     lists: str = setting(
         "pairs",
-        'loss of a list of responses at the level base: "pairs", the mean over its comparisons, or '
-        '"plackett_luce", that of its ranking',
+        'loss of a list of responses at the level base: "pairs" (mean over its comparisons) or '
+        '"plackett_luce" (likelihood of its ranking)',
         choices=("pairs", "plackett_luce"),
     )
-    joint_logp: bool = setting(False, "prompt tokens count too (arXiv 2502.00814), for intra")
+    joint_logp: bool = setting(
+        False,
+        "count prompt tokens in the log-probabilities too (arXiv 2502.00814); changes only intra",
+    )
 
     def __post_init__(self) -> None:
         settings.check(self, "loss")

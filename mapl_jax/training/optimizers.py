@@ -20,32 +20,38 @@ class OptimizerSettings:
 
     optimizer: str = setting(
         "adamw",
-        '"adamw", "lion", "adafactor" (without b1, b2, eps), "sgd" (b1 is its momentum), or "muon" '
-        "(b1 is its momentum), which leaves to adamw what is no matrix within a layer",
+        '"adamw", "lion", "adafactor" (has no b1, b2, eps), "sgd" (b1 is its momentum) or "muon" '
+        "(b1 is its momentum; parameters that are not matrices of a layer use adamw)",
         choices=OPTIMIZERS,
     )
-    learning_rate: float = setting(1e-3, "peak of the learning rate", least=1e-30, most=1e3)
+    learning_rate: float = setting(1e-3, "peak learning rate", least=1e-30, most=1e3)
     schedule: str = setting(
         "cosine",
-        'learning rate after warm-up: "cosine" or "linear" to min_ratio of the peak, or "constant"',
+        'learning rate after the warm-up: "cosine" or "linear" decay to min_ratio of the peak, or '
+        '"constant"',
         choices=SCHEDULES,
     )
     warmup: float = setting(
         0.0, "steps of linear warm-up; below 1, a fraction of all steps", least=0, most=10**9
     )
-    min_ratio: float = setting(0.0, "last learning rate over the peak", least=0, most=1)
-    weight_decay: float = setting(
-        0.0, "weight decay of matrices, not of norms, biases and the reward head", least=0, most=1e3
+    min_ratio: float = setting(
+        0.0, "final learning rate as a fraction of the peak", least=0, most=1
     )
-    b1: float = setting(0.9, "Adam's decay of the first moment", least=0, most=0.999999)
-    b2: float = setting(0.999, "Adam's decay of the second moment", least=0, most=0.999999)
+    weight_decay: float = setting(
+        0.0,
+        "weight decay of matrices; norms, biases and the reward head have none",
+        least=0,
+        most=1e3,
+    )
+    b1: float = setting(0.9, "Adam's decay rate of the first moment", least=0, most=0.999999)
+    b2: float = setting(0.999, "Adam's decay rate of the second moment", least=0, most=0.999999)
     # With 0, Adam divides nothing by nothing where a gradient is 0.
     eps: float = setting(
-        1e-8, "Adam's epsilon, added to the root of the second moment", least=1e-20, most=1.0
+        1e-8, "Adam's epsilon, added to the square root of the second moment", least=1e-20, most=1.0
     )
     clip: float = setting(
         1.0,
-        "largest norm of a gradient, longer ones are scaled down; 0: any",
+        "largest gradient norm; larger gradients are scaled down to it; 0: no limit",
         least=1e-20,
         most=1e20,
         besides=0,

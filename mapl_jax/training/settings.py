@@ -25,52 +25,62 @@ class TrainSettings(OptimizerSettings):
 
     epochs: int = setting(1, "passes over the training data", least=1, most=10**6)
     steps: int = setting(
-        0, "steps, whatever the epochs come to; 0: those of the epochs", least=0, most=10**9
+        0, "number of steps, in place of epochs; 0: as many as the epochs take", least=0, most=10**9
     )
-    rows_per_batch: int = setting(12, "rows of a step, over all devices", least=1, most=2**20)
-    accumulation: int = changeable(1, "parts of a batch, one after the other", least=1, most=2**20)
+    rows_per_batch: int = setting(12, "rows in a batch, over all devices", least=1, most=2**20)
+    accumulation: int = changeable(
+        1, "number of parts of a batch that are computed one after the other", least=1, most=2**20
+    )
     dtype: str = setting(
-        "float32", 'type of the computation: "float32" or "bfloat16"', choices=tuple(DTYPES)
+        "float32", 'data type of the computation: "float32" or "bfloat16"', choices=tuple(DTYPES)
     )
     remat: str = changeable(
         "none",
-        'what the backward pass computes again: "none", "dots", "full"',
+        'what the backward pass recomputes to save memory: "none", "dots" or "full"',
         choices=tuple(REMAT),
     )
-    attention: str = changeable("auto", "backend of the reach mask", choices=BACKENDS)
+    attention: str = changeable(
+        "auto",
+        'attention backend: "auto", "dense", "blocks", "pallas_tpu" or "cudnn"',
+        choices=BACKENDS,
+    )
     logp_chunk: int = changeable(
-        256, "scored tokens of a row whose logits are held at once", least=1, most=2**20
+        256, "scored tokens of a row whose logits are in memory at once", least=1, most=2**20
     )
     log_every: int = changeable(5, "steps between lines of metrics.jsonl", least=1, most=10**9)
     logger: str = changeable(
         "tensorboard",
-        '"tensorboard", "wandb", "trackio", several with commas between them; empty: none',
+        '"tensorboard", "wandb", "trackio", or several separated by commas; empty: none',
     )
     eval_every: int = changeable(
         0, "steps between evaluations; 0: before and after training only", least=0, most=10**9
     )
     save_every: int = changeable(100, "steps between checkpoints", least=0, most=10**9)
-    keep: int = changeable(2, "checkpoints that stay", least=1, most=10**6)
+    keep: int = changeable(2, "number of checkpoints to keep", least=1, most=10**6)
     best: str = changeable(
         "",
-        "metric of the evaluations during training, such as inter_accuracy or loss; its best "
-        "checkpoint is kept, and is what the last evaluation and model/ are of; empty: the last",
+        "metric of the evaluations during training, such as inter_accuracy or loss: the "
+        "checkpoint with its best value is kept, evaluated at the end and exported to model/; "
+        "empty: the last checkpoint",
     )
     patience: int = changeable(
         0,
-        "evaluations without a better train.best after which training stops; 0: it never does",
+        "stop training after this many evaluations without an improvement of train.best; 0: never",
         least=0,
         most=10**6,
     )
-    callbacks: str = changeable("", "names of callbacks that plugins register, with commas between")
+    callbacks: str = changeable(
+        "", "names of callbacks that plugins registered, separated by commas"
+    )
     trunk: bool = changeable(
         False,
-        "hidden states below the layers with adapters (lora.layers) are computed once and kept in "
-        "the cache, for all runs that share it",
+        "compute the hidden states below the layers with adapters (lora.layers) only once and "
+        "keep them in the cache, for all runs that share it",
     )
     on_nonfinite: str = changeable(
         "stop",
-        'a step whose loss or gradient is not finite ends the run ("stop") or is left out ("skip")',
+        'what to do if loss or gradient of a step are not finite: "stop" the run or "skip" the '
+        "step",
         choices=("stop", "skip"),
     )
 
@@ -83,14 +93,19 @@ class EvalSettings:
         8, "rows scored at once, over all devices", least=1, most=2**20
     )
     samples: int = changeable(
-        200, "samples of an evaluation during training; 0: all", least=0, most=10**9
+        200, "number of samples in an evaluation during training; 0: all", least=0, most=10**9
     )
-    resamples: int = changeable(1000, "resamples of the bootstrap", least=0, most=10**6)
+    resamples: int = changeable(1000, "number of bootstrap resamples", least=0, most=10**6)
     generate: int = changeable(
-        0, "held-out prompts with instructions that are answered; 0: none", least=0, most=10**6
+        0,
+        "number of held-out prompts with instructions that the policy answers; 0: none",
+        least=0,
+        most=10**6,
     )
     generate_rows: int = changeable(32, "responses generated at once", least=1, most=2**16)
-    max_new_tokens: int = changeable(160, "longest generated response, tokens", least=1, most=2**20)
+    max_new_tokens: int = changeable(
+        160, "longest generated response, in tokens", least=1, most=2**20
+    )
 
     def __post_init__(self) -> None:
         settings.check(self, "eval")
@@ -105,13 +120,15 @@ class RunSettings:
         demo: section -> field -> value: what stands in for the fields of these names then.
     """
 
-    name: str = changeable("run", "name; the run lies in runs/NAME unless --workdir says otherwise")
+    name: str = changeable(
+        "run", "name of the run; its folder is runs/NAME unless --workdir is set"
+    )
     seed: int = setting(
-        0, "seed of the data order, the first weights and the bootstrap", least=0, most=2**32 - 1
+        0, "seed for the data order, the initial weights and the bootstrap", least=0, most=2**32 - 1
     )
     objective: str = setting(
         "reward",
-        'what is trained: "reward" a reward model, "sft" and "dpo" a policy',
+        'what is trained: "reward" for a reward model, "sft" or "dpo" for a policy',
         choices=tuple(OBJECTIVES),
     )
     plugins: str = setting("", plugins.HELP)

@@ -40,9 +40,16 @@ def _parts(default: int, help: str) -> int:
 class MeshSettings:
     """The section `mesh` of a config: sizes of axes of `MESH_AXES`; those not named have 1."""
 
-    data: int = _parts(-1, "parts that rows alone are split into; -1: whatever the others leave")
-    fsdp: int = _parts(1, "parts that parameters and rows are split into; -1: the rest")
-    tensor: int = _parts(1, "parts that matrices are split into; -1: the rest")
+    data: int = _parts(
+        -1, "data parallelism: into how many parts rows are split; -1: all remaining devices"
+    )
+    fsdp: int = _parts(
+        1,
+        "into how many parts both parameters and rows are split (FSDP); -1: all remaining devices",
+    )
+    tensor: int = _parts(
+        1, "tensor parallelism: into how many parts matrices are split; -1: all remaining devices"
+    )
 
     def __post_init__(self) -> None:
         settings.check(self, "mesh")
@@ -57,8 +64,8 @@ class RowMeshSettings(MeshSettings):
 
     context: int = _parts(
         1,
-        "parts that the tokens of a row are split into, for rows too long for one device; -1: the "
-        "rest",
+        "context parallelism: into how many parts the tokens of a row are split, if rows are too "
+        "long for one device; -1: all remaining devices",
     )
 
 

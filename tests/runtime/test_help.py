@@ -96,7 +96,7 @@ def test_a_reader_of_the_help_may_stop_reading():
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
 def test_help_begins_with_what_most_runs_set_and_goes_on_by_section(monkeypatch, capsys):
     text = help_of("train", monkeypatch, capsys)
-    few, rest = text.partition("the few that most runs set:")[2].split("of the whole run:")
+    few, rest = text.partition("most used:")[2].split("general:")
     assert 5 < few.count("--config.") < 15
     for name in ("data.train", "model.path", "train.learning_rate"):
         assert f"--config.{name}=" in few and f"--config.{name}=" not in rest
