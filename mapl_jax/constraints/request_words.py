@@ -104,9 +104,10 @@ DISTRESS = any_of(
     |panic attacks?|overdosed?|chest pains?|miscarriage|hit(?:s|ting)? me|abus(?:es|ed|ing) me
     |my \w+ (?:died|passed away|is dying|has cancer|was killed|was murdered)"""
 )
-# The words of the user about the length of what is to be written.
+# The words of the user about the length of what is to be written, or of a text to work on.
 SIZED = any_of(
     r"""paragraphs?|sentences?|in (?:a few|one|two|three|\d+) words|edit|rewrite|rephrase|proofread
+    |punctuat\w+|(?:correct|fix) (?:the|this|my|these)|replace|reword|reformat
     |shorten\w*|concise|shorter|longer|summari[sz]e|summary|translate|brief(?:ly)?"""
 )
 HOW_TO = any_of(r"how (?:do|can|could|should|would|to)|why")

@@ -19,7 +19,6 @@ from mapl_jax.constraints.registry import Asked, family_of, known
 from mapl_jax.constraints.text.common_words import FILLERS_TO_FEW, HARDLY_FILLERS
 from mapl_jax.constraints.text.kept import kept
 from mapl_jax.constraints.text.statistics import view
-from mapl_jax.constraints.text.things import OF_WORD
 from mapl_jax.constraints.text.words import AnyCase, root
 
 _ANY: Bounds = (0, math.inf)
@@ -90,6 +89,7 @@ _OF_A_TOPIC = (
     "hedges",
     "opinions",
     "duties",
+    "reasons",
     "contrasts",
 )
 
@@ -150,12 +150,17 @@ class Request:
         """Why the answer has no reason to say such things."""
         wanted = {name for name, (low, _) in demands.bounds.items() if low > 0}
         wanted |= {name for name, value in demands.values.items() if value is True}
-        if self._fact and not self._yes_or_no and not wanted.isdisjoint(("hedges", "duties")):
+        if (
+            self._fact
+            and not self._yes_or_no
+            and not wanted.isdisjoint(("hedges", "duties", "reasons"))
+        ):
             return "a fact is as it is"
         if "opinions" in wanted and (self._listed or not self._opinion):
             return "there is nothing to think of it"
-        if ("first person" in wanted and (self._listed or not self._of_the_answerer)) or (
-            "second person" in wanted and not self._of_the_asker
+        told, asked = self._of_the_answerer, self._of_the_asker
+        if ("first person" in wanted and (self._listed or self._sized or not told)) or (
+            "second person" in wanted and (self._sized or not asked)
         ):
             return "it is of no person"
         if "contractions" in wanted and (
@@ -218,7 +223,7 @@ class Request:
             return True
         # What an answer says twice, it speaks of.
         if family != "keywords:frequency" and not all(
-            root(word) in self._topic or word in OF_WORD for word in demands.phrases
+            root(word) in self._topic for word in demands.phrases
         ):
             return False
         fact = self._fact and not self._yes_or_no

@@ -10,7 +10,6 @@ from mapl_jax.constraints.amounts import Random
 from mapl_jax.constraints.forms import Form
 from mapl_jax.constraints.parameters import Choice, Parameter, Params, Value
 from mapl_jax.constraints.wording import (
-    ANY_ANSWER,
     COMMON_SLOTS,
     EACH_ANSWER,
     YOUR_ANSWERS,
@@ -103,7 +102,7 @@ class Template:
                 if answer == EACH_ANSWER and name == "Answer" and _BANS.match(literal):
                     shown = YOUR_ANSWERS.capitalize()
                 elif answer == EACH_ANSWER and _NEGATION.search(_QUOTED.sub("", text)):
-                    shown = ANY_ANSWER
+                    shown = YOUR_ANSWERS
             else:
                 shown = slot.write(params, rng)
             if not text and slot.capital:

@@ -57,12 +57,10 @@ def _alternatives(*texts: str, read_too: tuple[str, ...]) -> Slot:
 ANSWERS = ("your answer", "your response", "your reply", "the answer", "the response")
 EACH_ANSWER = "each answer"
 """What rules for all answers to come say of them."""
-ANY_ANSWER = "any answer"
-"""The same behind a negation: "Do not use commas in any answer."."""
 YOUR_ANSWERS = "your answers"
-"""The same as what must not be so: "Your answers should not contain any commas."."""
+"""The same of what must not be so: "Do not use commas in your answers."."""
 COMMON_SLOTS: Mapping[str, Slot] = {
-    "answer": _alternatives(*ANSWERS, read_too=(EACH_ANSWER, ANY_ANSWER)),
+    "answer": _alternatives(*ANSWERS, read_too=(EACH_ANSWER, YOUR_ANSWERS, "any answer")),
     "Answer": _alternatives(
         *(text.capitalize() for text in ANSWERS),
         read_too=(EACH_ANSWER.capitalize(), YOUR_ANSWERS.capitalize()),

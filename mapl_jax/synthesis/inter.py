@@ -27,8 +27,9 @@ _AGAIN = (
 def instructions(chosen: str, rejected: str, k: int, draw: Draw, least: int = 0) -> Twins:
     """Instructions of x' (the chosen response keeps all) and x'' (the rejected one keeps all).
 
-    Where fewer than `least` come about, they are drawn again, and at last those that lean to the
-    more frequent side are taken, too; where none does, one that few would ask for with the request.
+    Where fewer than k come about, they are drawn once more. Where fewer than `least` do, they are
+    drawn again, and at last those that lean to the more frequent side are taken, too; where none
+    does, one that few would ask for with the request.
     """
 
     forth, back = sides(chosen, rejected, draw)
@@ -46,6 +47,8 @@ def instructions(chosen: str, rejected: str, k: int, draw: Draw, least: int = 0)
         return draw.twins(count, propose)
 
     twins = attempt(k, constraints.FINEST)
+    if len(twins[0]) < k:
+        twins = max(twins, attempt(k, constraints.FINEST), key=lambda them: len(them[0]))
     for taste, any_side in _AGAIN:
         if len(twins[0]) >= least:
             return twins

@@ -38,6 +38,9 @@ WORDS = "length_constraints:number_words"
         ("detectable_content:contractions", {}, "When did the war end?"),
         (ME, {}, "How do I get to Rome?"),
         (YOU, {}, "What are good names for a cat?"),
+        (ME, {}, "Replace one word of this text, which I wrote for you to read."),
+        (WORDS, AT_LEAST | {"num_words": 85}, "Can you punctuate this text for me?"),
+        ("detectable_content:reasons", {}, "Who wrote it?"),
     ],
 )
 def test_nobody_asks_for_it_there(id, params, last):
@@ -87,6 +90,7 @@ def test_thanks_and_remarks_ask_for_nothing(last, asks):
         (WORDS, AT_LEAST | {"num_words": 60}),
         ("length_constraints:exact_sentences", {"number": 5}),
         ("detectable_content:duties", {}),
+        ("detectable_content:reasons", {}),
         ("scope:first_sentence_question", {}),
     ],
 )
@@ -110,9 +114,9 @@ def written(family: Family, params, held_out=False):
 def test_no_in_a_quotation_makes_no_ban_of_a_sentence():
     plain = written(FAMILIES["detectable_content:contractions"], {})
     assert any(EACH_ANSWER in text for text in plain)
-    assert not any("any answer" in text for text in plain)
+    assert not any("your answers" in text for text in plain)
     banned = written(FAMILIES["detectable_content:contractions"], {"negated": True})
-    assert any("any answer" in text for text in banned)
+    assert any("your answers" in text for text in banned)
 
 
 def test_what_no_answer_may_do_is_said_of_all_of_them():

@@ -303,13 +303,13 @@ def test_a_template_without_its_slot_is_refused():
         Template("Use {nothing}.", {}, {})
 
 
-def test_behind_a_negation_each_answer_is_any_answer():
+def test_behind_a_negation_each_answer_is_your_answers():
     texts = {
         constraints.render(
             "punctuation:no_comma", {}, np.random.default_rng(seed), answer="each answer"
         )
         for seed in range(40)
     }
-    assert "Do not use commas in any answer." in texts
+    assert "Do not use commas in your answers." in texts
     assert not any(re.search(r"(not|any|Avoid|without) .*each answer", text) for text in texts)
     assert all(constraints.parse(text) == ("punctuation:no_comma", {}) for text in texts)

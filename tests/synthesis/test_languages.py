@@ -88,7 +88,10 @@ ENGLISH = {
     *(id for id in constraints.ids() if id.startswith("detectable_content:") and "person" in id),
     "detectable_content:month",
     "detectable_content:dates",
-    *(f"detectable_content:{name}" for name in ("hedges", "fillers", "contrasts", "duties")),
+    *(
+        f"detectable_content:{name}"
+        for name in ("hedges", "fillers", "contrasts", "duties", "reasons")
+    ),
     "detectable_content:opinions",
     "detectable_content:contractions",
     "detectable_content:examples",

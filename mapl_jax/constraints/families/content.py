@@ -67,6 +67,11 @@ _DUTIES = AnyCase(
 )
 _HEDGE = _words("maybe perhaps probably possibly might")
 _HEDGES = _words("maybe perhaps probably possibly might may probable possible")
+_REASON = _words("because since so")
+_REASONS = AnyCase(
+    rf"{_REASON.pattern}|\b(?:therefore|thus|hence|due to|as a result|cause|'cause|why)\b",
+    "because since so therefore thus hence due result cause why",
+)
 _EXAMPLE = AnyCase(r"\b(?:for example|for instance|such as)\b", "example instance such")
 _EXAMPLES = AnyCase(
     rf"{_EXAMPLE.pattern}|\be\.?g\b|\bexamples?\b", "example examples instance such e eg"
@@ -298,6 +303,7 @@ FAMILIES: tuple[Family, ...] = (
         _CONTRASTS,
         about=("word:but", "word:however", "word:although"),
     ),
+    _said("reasons", _REASON, _REASONS, about=("word:because", "word:since", "word:so")),
     _said("duties", _DUTY, _DUTIES, about=("word:should", "word:must", "word:need")),
     _flag(
         "examples",

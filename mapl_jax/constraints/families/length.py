@@ -139,7 +139,8 @@ FAMILIES: tuple[Family, ...] = (
     Count(
         "length_constraints:number_sentences",
         lambda text: text.sentences,
-        readings=_SENTENCES,
+        # Whether "Sure!" is a sentence is for nobody to tell.
+        readings=(*_SENTENCES, lambda text: sum(length > 1 for length in text.sentence_lengths)),
         number_key="num_sentences",
         quantity="sentences",
         beyond_ifeval=False,
@@ -150,7 +151,6 @@ FAMILIES: tuple[Family, ...] = (
         "number",
         most=6,
         readings=_SENTENCES,
-        # Whether "Sure!" is a sentence is for nobody to tell.
         suits=lambda text: all(length > 1 for length in text.sentence_lengths),
         quantity="sentences",
     ),

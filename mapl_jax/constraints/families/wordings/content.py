@@ -257,6 +257,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
     "detectable_content:fillers": _one_of("words", '"very", "really", "just" or "actually"'),
     "detectable_content:opinions": _one_of("phrases", '"I think", "I believe" or "in my opinion"'),
     "detectable_content:contrasts": _one_of("words", '"but", "however" or "although"'),
+    "detectable_content:reasons": _one_of("words", '"because", "since" or "so"'),
     "detectable_content:duties": _one_of("words", '"should", "must" or "need to"'),
     "detectable_content:examples": _marked(
         "give an example", "give examples", '"for example", "for instance" or "such as"'

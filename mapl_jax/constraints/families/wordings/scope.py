@@ -209,11 +209,11 @@ FORMS: dict[str, tuple[Form, ...]] = {
         form(
             """
             Start with a question.
-            The first sentence should be a question.
+            The first sentence of {answer} should be a question.
             Begin {answer} with a question.
             Please open {answer} with a question.
-            The first sentence of {answer} must be a question.
-            Make the first sentence a question.
+            Your first sentence must be a question.
+            Make the first sentence of {answer} a question.
             Ask a question in the first sentence.
             Can you start {answer} with a question?
             I want {answer} to start with a question.
@@ -230,7 +230,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
         form(
             """
             Don't start with a question.
-            The first sentence should not be a question.
+            Please don't make the first sentence of {answer} a question.
             Do not begin {answer} with a question.
             Please don't open {answer} with a question.
             The first sentence of {answer} must not be a question.

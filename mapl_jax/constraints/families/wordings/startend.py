@@ -307,7 +307,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             {Answer} should end with a question.
             Please end {answer} with a question.
             {Answer} must end with a question mark.
-            Make the last sentence a question.
+            Make the last sentence of {answer} a question.
             Can you end {answer} with a question?
             I want {answer} to end with a question.
             Close {answer} by asking a question.
@@ -328,7 +328,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
             {Answer} should not end with a question.
             Please don't end {answer} with a question.
             {Answer} must not end with a question mark.
-            Don't make the last sentence a question.
+            Don't make the last sentence of {answer} a question.
             Can you answer without ending on a question?
             I don't want {answer} to end with a question.
             Don't close {answer} by asking a question.
