@@ -100,7 +100,7 @@ Chinese, Japanese, Thai, Lao, Khmer and Burmese have no segmenter here, and no i
 
 READERS = """## What readers found
 
-Whether instructions read as people write them is judged by people's reading, round by round. In each round three new readers read samples of HH's pairs that nobody had read before (`hh_helpful_train.jsonl`, drawn at random): the conversation, both prompts with their instructions, both responses and the ticks, nothing of the code. They note each wrong tick, each sentence that a person would not write, each prompt that asks the same thing twice or contradicts itself, and each that asks the impossible.
+Whether instructions read as people write them is judged by reading, round by round. In each round three new readers read samples of HH's pairs that nobody had read before (`hh_helpful_train.jsonl`, drawn at random): the conversation, both prompts with their instructions, both responses and the ticks, nothing of the code. They note each wrong tick, each sentence that a person would not write, each prompt that asks the same thing twice or contradicts itself, and each that asks the impossible.
 
 | round | samples | wrong ticks | odd sentences | redundant | impossible or misplaced |
 |---|---|---|---|---|---|
