@@ -1,14 +1,14 @@
 """Lists the commands and runs them: `mapl COMMAND`, or python -m mapl_jax COMMAND"""
 
 import ast
-import contextlib
 import difflib
 import runpy
 import sys
 from pathlib import Path
 
 import mapl_jax
-from mapl_jax.runtime import cli, console
+from mapl_jax.runtime import cli, console, files
+from mapl_jax.runtime.errors import Unread
 
 # Command -> the file whose docstring says what it does.
 COMMANDS = {
@@ -39,20 +39,29 @@ def main() -> None:
         # As `python -m mapl_jax.NAME`, which processes that it starts read again.
         runpy.run_module(f"mapl_jax.{name}", run_name="__main__", alter_sys=True)
     elif name == "--version":
-        console.result(f"mapl_jax {mapl_jax.__version__}")
+        _print(f"mapl_jax {mapl_jax.__version__}")
     elif name in ("--help", "-h", "help"):
         width = max(map(len, COMMANDS))
-        with contextlib.suppress(BrokenPipeError):  # `mapl | head` has read enough
-            console.result(
-                "Commands, each `mapl COMMAND` or `python -m mapl_jax COMMAND`, with --help for "
-                "its flags:",
-                "",
-                *(f"  {command:<{width}}  {about(command)}" for command in COMMANDS),
-            )
+        lines = [f"  {command:<{width}}  {about(command)}" for command in COMMANDS]
+        _print(
+            "Commands, each `mapl COMMAND` or `python -m mapl_jax COMMAND`, with --help for its "
+            "flags:",
+            "",
+            *lines,
+        )
     else:
         close = difflib.get_close_matches(name, COMMANDS, 1)
         hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(COMMANDS)}"
         cli.fail(f"unknown command {name}; {hint}")
+
+
+def _print(*lines: str) -> None:
+    try:
+        console.result(*lines)
+    except Unread:
+        pass  # `mapl | head` has read enough
+    except OSError as error:
+        cli.fail(files.reason(error), at_once=True)
 
 
 if __name__ == "__main__":

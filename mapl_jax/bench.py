@@ -78,6 +78,8 @@ GB = 1e9
 def main(arguments: cli.Arguments[Flags]) -> None:
     """Measures, prints, saves."""
     config, flags = arguments.config, arguments.flags
+    if flags.versus or flags.attention or flags.lengths:
+        cli.no_workdir(arguments, "what measures no run", "leave it out")
     inputs = [*local_names(config.data.train, config.data.test), config.model.path]
     if flags.output:
         mark = outputs.lines("command", "device")

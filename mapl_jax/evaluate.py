@@ -255,10 +255,16 @@ class Flags:
 def main(arguments: cli.Arguments[Flags]) -> None:
     """Loads, scores, prints."""
     if arguments.flags.compare:
+        cli.no_workdir(arguments, "--compare", "name the page to write: --output=FILE")
+        if arguments.config.to_dict():
+            raise UserError("--compare reads what runs left, and takes no --config; leave it out")
         result(comparison.compare_runs(arguments.flags.compare, arguments.flags.output))
         say("", f"page: {arguments.flags.output}")
         return
     values = arguments.config.to_dict()
+    if "input" in values or "responses" in values:
+        hint = "name the file to write: --config.output=FILE"
+        cli.no_workdir(arguments, "this use of evaluate", hint)
     if "input" in values:
         scored_file.score(from_section(ScoreSettings, values))
         return
@@ -267,7 +273,7 @@ def main(arguments: cli.Arguments[Flags]) -> None:
         return
     config = from_section(Settings, values)
     needed(config, checkpoint="DIR", data="FILE")
-    output = config.output or arguments.workdir
+    output = cli.one_of(arguments.workdir, config.output)
     inputs = [config.checkpoint, config.reference, *local_names(config.data)]
     if config.scores:
         check_file(config.scores, preferences.SCORES, inputs)

@@ -6,7 +6,8 @@ Reads prompts from a file (--config.input=FILE), or what you type if there is no
 import dataclasses
 import functools
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TextIO
 
 import jax
 
@@ -91,6 +92,7 @@ def generate_responses(
 # One program for all calls that ask alike.
 _responder = functools.lru_cache(maxsize=8)(sampler.Responder)
 NEW = "/new"
+LONGEST = 1 << 20  # characters of what is typed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,8 +107,7 @@ def main(arguments: cli.Arguments[cli.NoFlags]) -> None:
     """Loads, answers."""
     config = from_section(Settings, arguments.config.to_dict())
     needed(config, checkpoint="DIR")
-    if arguments.workdir:
-        raise UserError("generate has no --workdir; name the file to write: --config.output=FILE")
+    cli.no_workdir(arguments, "generate", "name the file to write: --config.output=FILE")
     if config.output and not config.input:
         raise UserError("output is set, but no input; set --config.input=FILE")
     if not config.input and (config.n > 1 or jax.process_count() > 1):
@@ -138,11 +139,11 @@ def main(arguments: cli.Arguments[cli.NoFlags]) -> None:
             result(files.as_json(line))
 
 
-def converse(respond: Callable[..., list[list[Response]]], lines: Iterable[str]) -> None:
+def converse(respond: Callable[..., list[list[Response]]], stream: TextIO | None) -> None:
     """Answers line after line as one conversation, until an empty one or the end."""
     say(f"Ask something. {NEW} begins a new conversation, an empty line ends.")
     messages: list[Message] = []
-    typed = iter(lines or ())  # without standard input, Python has none
+    typed = _lines(stream)
     try:
         while True:
             ask("> ")
@@ -168,6 +169,14 @@ def converse(respond: Callable[..., list[list[Response]]], lines: Iterable[str])
     except KeyboardInterrupt:
         pass
     result()
+
+
+def _lines(stream: TextIO | None) -> Iterator[str]:
+    """Lines of a stream; none where Python has none, as without standard input."""
+    while stream is not None and (line := stream.readline(LONGEST + 1)):
+        if len(line) > LONGEST:
+            raise UserError(f"a line has more than {LONGEST:,} characters; set --config.input=FILE")
+        yield line
 
 
 if __name__ == "__main__":

@@ -95,6 +95,7 @@ class Plan:
 
 def main(arguments: cli.Arguments[Flags]) -> None:
     """Compiles and reports."""
+    cli.no_workdir(arguments, "plan", "it writes nothing; leave it out")
     where = estimate.parse_slice(arguments.flags.topology)
     prepare(where)
     result(report(make(arguments.config, where, arguments.flags.trie_tokens)))

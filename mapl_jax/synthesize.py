@@ -268,10 +268,11 @@ def main(arguments: cli.Arguments[Flags]) -> None:
     settings = config.of_samples()
     runner = arguments.flags.runner
     if runner:
-        run = runners.beam(runner, shlex.split(arguments.flags.beam))
+        run = runners.beam(runner, _options(arguments.flags.beam))
     else:
         run = runners.local(config.num_proc)
-    place = _required(config.output or arguments.workdir, "output", "a folder to write to")
+    place = cli.one_of(arguments.workdir, config.output)
+    place = _required(place, "output", "a folder to write to")
     output = pipeline.check_output(place, sources.local_names(config.input))
     tally = Tally()
     pairs = _pairs(config, tally)
@@ -302,7 +303,15 @@ def main(arguments: cli.Arguments[Flags]) -> None:
     )
 
 
-def _required(value: str | None, field: str, what: str) -> str:
+def _options(text: str) -> list[str]:
+    """The options for Apache Beam, as a shell splits them."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UserError(f"--beam is {text!r}: {error}") from None
+
+
+def _required(value: str, field: str, what: str) -> str:
     if not value:
         raise UserError(f"no {field} given; set --config.{field} to {what}")
     return value

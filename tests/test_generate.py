@@ -296,3 +296,13 @@ def test_typed_bytes_that_are_no_text_are_told(encoding):
     typed = io.TextIOWrapper(io.BytesIO(b"\xff\xfe\x00\n"), *encoding)
     with pytest.raises(UserError, match="what was typed is not UTF-8 text"):
         generate.converse(lambda _: pytest.fail("it was asked"), typed)
+
+
+def test_a_line_without_end_is_not_read_to_its_end():
+    class Endless(io.StringIO):
+        def readline(self, size=-1):
+            assert 0 < size < 10**7
+            return "a" * size
+
+    with pytest.raises(UserError, match="a line has more than 1,048,576 characters"):
+        generate.converse(lambda _: pytest.fail("it was asked"), Endless())

@@ -215,8 +215,9 @@ def _below(folder: Path) -> list[Path]:
                 "data in it"
             )
     for file in found:
-        if suffix(file.name) and not file.name.startswith(".") and not file.exists():
-            raise UserError(f"{file} is a link to a file that is not there; get it or remove it")
+        if suffix(file.name) and not file.name.startswith(".") and not file.is_file():
+            what = "no regular file" if file.exists() else "a link to a file that is not there"
+            raise UserError(f"{file} is {what}; get it or remove it")
     return sorted(file for file in found if file.is_file())
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import regex
 from flax import traverse_util
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
@@ -23,7 +24,7 @@ from mapl_jax.models.parameters import Params, at_path, with_value
 from mapl_jax.models.tensors import INDEX, Json, TensorFiles, check_as_written, read_json
 from mapl_jax.runtime import distributed, storage
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.paths import local
+from mapl_jax.runtime.paths import brief, local
 from mapl_jax.runtime.tokenizer import Tokenizer
 
 WEIGHTS = "adapter_model.safetensors"
@@ -136,8 +137,12 @@ def merged(folder: Path, config: DecoderConfig, params: Params) -> Params:
                 new = _sum(old, *((keep, added) if part.tensor.stacked else (keep[0], added[0])))
                 params = with_value(params, part.tensor.path, new)
         for i in range(config.layers):
-            for end in ("weight", "lora_A.weight", "lora_B.weight"):
-                tensors.pop(name.format(i=i).removesuffix("weight") + end, None)
+            module = name.format(i=i).removesuffix("weight")
+            sides = [f"{module}lora_{side}.weight" for side in "AB"]
+            if sum(side in tensors for side in sides) == 1:
+                raise UserError(f"{folder} has one of {' and '.join(sides)} alone; copy it again")
+            for each in (f"{module}weight", *sides):
+                tensors.pop(each, None)
     if tensors:
         raise UserError(
             f"{folder}: {min(tensors)} is no adapter that can be read here for a {config.family} "
@@ -173,9 +178,24 @@ def _change(
 
 def _scale(about: Mapping[str, Any], module: str, rank: int) -> float:
     patterns = about.get("alpha_pattern") or {}
-    own = (value for key, value in patterns.items() if re.fullmatch(rf"(.*\.)?({key})", module))
-    alpha = float(next(own, about.get("lora_alpha", 8)))
+    try:
+        own = (value for key, value in patterns.items() if _is_of(key, module))
+        alpha = float(next(own, about.get("lora_alpha", 8)))
+    except (TimeoutError, regex.error, TypeError, ValueError, AttributeError):
+        raise UserError(
+            f"the alpha_pattern or lora_alpha of the adapters of {module} cannot be read "
+            f"({brief(repr(patterns))}); write numbers, by names of modules"
+        ) from None
     return alpha / (rank**0.5 if about.get("use_rslora") else rank)
+
+
+# Seconds that a pattern may look at a name; one that backtracks would never end.
+PATIENCE = 5.0
+
+
+def _is_of(pattern: str, module: str) -> bool:
+    """Whether a pattern of PEFT means a module; one that backtracks raises `TimeoutError`."""
+    return regex.fullmatch(rf"(.*\.)?({pattern})", module, timeout=PATIENCE) is not None
 
 
 # Keys of adapter_config.json by what they may say, if they say anything.

@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 from mapl_jax.runtime import console
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import SEAL, changed, check_seal, parse_json
+from mapl_jax.runtime.files import SEAL, changed, check_seal, content, parse_json
 from mapl_jax.runtime.run_folder import RunFolder
 
 CARD = "README.md"
@@ -254,16 +254,16 @@ def write(
 def read_json(path: Path) -> Json:
     """A JSON object."""
     try:
-        content = parse_json(path.read_bytes())
+        found = parse_json(content(path))
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing") from error
     except ValueError as error:
         raise UserError(f"{path} is not JSON: {error}") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
-    if not isinstance(content, dict):
+    if not isinstance(found, dict):
         raise UserError(f"{path} holds no JSON object")
-    return content
+    return found
 
 
 def _open(path: Path) -> Any:

@@ -27,7 +27,6 @@ from mapl_jax.reports.pages import duration, number, write_page
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import write_json
 from mapl_jax.runtime.paths import shown
 from mapl_jax.runtime.provenance import stamp
 from mapl_jax.runtime.run_folder import Config, RunFolder
@@ -298,7 +297,7 @@ def finish(
         sides["generation"] = following.summarize(*answers, **resampling)
     held_out = digests(samples())
     summary = {"name": config["name"], **stamp(), **facts, "held_out": held_out, "eval": sides}
-    write_json(folder.summary, summary)
+    folder.write_summary(summary)
     write_report(
         folder.report,
         {**summary, "config": config},

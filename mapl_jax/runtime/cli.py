@@ -38,7 +38,15 @@ from mapl_jax.runtime import (
     settings,
     signals,
 )
-from mapl_jax.runtime.errors import EXIT_USER_ERROR, Stopped, Unjoined, Unwritten, UserError, chain
+from mapl_jax.runtime.errors import (
+    EXIT_USER_ERROR,
+    Stopped,
+    Unjoined,
+    Unread,
+    Unwritten,
+    UserError,
+    chain,
+)
 from mapl_jax.runtime.settings import setting
 
 _UNUSABLE = "Unable to initialize backend"
@@ -123,12 +131,13 @@ def launch(
         _quiet_libraries()
     try:
         paths.here()
+        mistakes.check_text(sys.argv[1:])
         sys.argv[1:] = command.normal(sys.argv[1:])
         mistakes.check_digits(sys.argv[1:], command.settings)
         if _HELP & set(sys.argv[1:]):
             _print_help(command)
         found, shared, together = _parsed(command, called)
-    except BrokenPipeError:
+    except Unread:
         os._exit(0)  # whoever reads the help, such as `head`, has read enough
     except Exception as error:
         if debug:
@@ -140,6 +149,20 @@ def launch(
     signals.leave()
     with signals.answered():
         _run(command, found, together, debug)
+
+
+def no_workdir(arguments: Arguments[Any], use: str, instead: str) -> None:
+    """Refuses a `--workdir` that a use of a command would not look at."""
+    if arguments.workdir:
+        raise UserError(f"{use} has no --workdir; {instead}")
+
+
+def one_of(workdir: str | None, output: str) -> str:
+    """Where a command writes that takes `--workdir` or its field `output`; empty if nowhere."""
+    if workdir and output:
+        one, other = map(paths.brief, (workdir, output))
+        raise UserError(f"--workdir is {one} and --config.output {other}; give one of them")
+    return output or workdir or ""
 
 
 def fail(message: str, *, at_once: bool = False) -> None:

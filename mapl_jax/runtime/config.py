@@ -81,7 +81,12 @@ def file_of(name: str) -> Path:
 
 def located(name: str) -> str:
     """The name of a config, with or without a preset, as the path of its file."""
-    return f"{file_of(name)}{''.join(name.partition(':')[1:])}" if name else name
+    if not name:
+        return name
+    file = file_of(name)
+    if file.exists() and not (file.is_file() or file.is_dir()):  # a pipe would be waited for
+        raise UserError(f"{file} is no regular file; name a config file")
+    return f"{file}{''.join(name.partition(':')[1:])}"
 
 
 def change(config: ConfigDict, values: Mapping[str, object]) -> None:

@@ -1,6 +1,7 @@
 """What a terminal shows: messages, tables, and how far work has come."""
 
 import contextlib
+import os
 import re
 import shutil
 import sys
@@ -16,7 +17,7 @@ with warnings.catch_warnings():
     import tqdm.auto
 
 from mapl_jax.runtime.calls import checked
-from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.errors import Unread, UserError
 from mapl_jax.runtime.paths import OBEYED
 
 
@@ -90,7 +91,8 @@ def say_each(lines: Iterable[object]) -> None:
 
 def ask(prompt: str) -> None:
     """Prints what someone answers in the same line."""
-    print(prompt, end="", flush=True)
+    with _reading(sys.stdout):
+        print(prompt, end="", flush=True)
 
 
 def detail(*lines: object) -> None:
@@ -111,7 +113,8 @@ def notice(text: str) -> None:
 
 def error(text: str) -> None:
     """Prints what a user has to mend, to stderr, at every level and from every process."""
-    print(f"error: {plain(text)}".replace("\n", "\\n"), file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # nobody reads it
+        print(f"error: {plain(text)}".replace("\n", "\\n"), file=sys.stderr, flush=True)
 
 
 def interrupted() -> None:
@@ -308,5 +311,21 @@ def _print(lines: Sequence[object], file: TextIO | None) -> None:
         text = plain("\n".join(map(str, lines or ("",))))
         encoding = file.encoding or "utf-8"
         text = text.encode(encoding, "backslashreplace").decode(encoding)
-        tqdm.tqdm.write(text, file=file)  # above a bar, if there is one
-        file.flush()
+        with _reading(file):
+            tqdm.tqdm.write(text, file=file)  # above a bar, if there is one
+            file.flush()
+
+
+@contextlib.contextmanager
+def _reading(file: TextIO) -> Iterator[None]:
+    """Within, a stream that nobody reads any more is `Unread`."""
+    try:
+        yield
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):  # what is left, also at exit, goes nowhere
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, file.fileno())
+            os.close(nothing)
+        raise Unread(
+            "nobody reads any more what this command prints; what was finished is as it was"
+        ) from None

@@ -44,6 +44,10 @@ class Unjoined(UserError):
     """
 
 
+class Unread(UserError):
+    """Whatever read what a command prints is gone, such as `head`, which has read enough."""
+
+
 class Stopped(BaseException):
     """A command ends early because it was asked to; nothing is lost.
 

@@ -1,11 +1,13 @@
 """Files that appear whole or not at all, and folders whose files are known to be as written."""
 
+import errno
 import hashlib
 import json
 import math
 import os
 import re
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -126,16 +128,26 @@ def write_lines(path: str | os.PathLike[str], records: Iterable[object]) -> None
     write_text(path, "".join(as_json(record) + "\n" for record in records))
 
 
+def content(path: str | os.PathLike[str]) -> bytes:
+    """What a regular file holds; a pipe would be waited for, and a device may have no end."""
+    about = os.stat(path)
+    if not stat.S_ISREG(about.st_mode) and not stat.S_ISDIR(about.st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
+    return Path(path).read_bytes()
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Reads a small JSON file."""
     path = Path(path)
     try:
         if path.stat().st_size > LARGEST:
             raise ValueError(f"it is larger than {LARGEST >> 20} MB")
-        return parse_json(path.read_bytes())
+        return parse_json(content(path))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
         raise UserError(f"{path} cannot be read: {error}") from error
 
 

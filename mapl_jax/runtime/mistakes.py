@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from mapl_jax.runtime import settings
 from mapl_jax.runtime.errors import UserError, chain
+from mapl_jax.runtime.paths import brief
 
 
 def explain(
@@ -29,6 +30,15 @@ def explain(
         if line := _line_of(each, path):
             return f"{path}, line {line}: {type(each).__name__}: {_flat(each)}"
     return _of_overrides(arguments, classes) or _of_library(errors, path, config)
+
+
+def check_text(arguments: Sequence[str]) -> None:
+    """Refuses bytes that are no text, which could not be noted in the files of a run."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"the argument {brief(repr(argument))} is no UTF-8 text") from None
 
 
 def check_digits(arguments: Sequence[str], classes: Sequence[type]) -> None:

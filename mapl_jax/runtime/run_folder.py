@@ -12,7 +12,16 @@ from typing import Any
 from mapl_jax.runtime import distributed, outputs, settings, storage
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import held, read_object, remove, sweep, write_json
+from mapl_jax.runtime.files import (
+    SEAL,
+    flaw,
+    held,
+    read_object,
+    remove,
+    seal,
+    sweep,
+    write_json,
+)
 from mapl_jax.runtime.paths import local, lock_of, shown
 
 # What Orbax (0.12) takes for a pattern, and finds nothing by: tests/test_upstream.py fails once it
@@ -51,9 +60,9 @@ class RunFolder:
     """A folder that belongs to one config.
 
     config.json, origin.json (what it is made from), metrics.jsonl, tensorboard/, cache/,
-    tokenizer/, checkpoints/STEP, eval/, model/, nonfinite/, summary.json, report.html; sft/, the
-    run before, if this one makes the model it starts from; start/, models merged to start from; and
-    data/, if the data came from memory.
+    tokenizer/, checkpoints/STEP, eval/, model/, nonfinite/, summary.json, checksums.json (of the
+    summary), report.html; sft/, the run before, if this one makes the model it starts from; start/,
+    models merged to start from; and data/, if the data came from memory.
     """
 
     def __init__(self, path: str | os.PathLike[str], further: Iterable[str] = ()):
@@ -69,6 +78,7 @@ class RunFolder:
         self.nonfinite = self.path / "nonfinite"
         self.model = self.path / "model"
         self.summary = self.path / "summary.json"
+        self.seal = self.path / SEAL
         self.report = self.path / "report.html"
         self.sft = self.path / "sft"
         self.start = self.path / "start"
@@ -171,6 +181,18 @@ class RunFolder:
             say(f"settings changed since the run began: {_listed(list(changed.values()))}")
             write_json(self.config, wanted)
 
+    def check_alike(self, config: Config) -> None:
+        """Makes sure, in another process than the first, that it has the settings of the first.
+
+        Those that save or evaluate at other steps would wait for each other forever.
+        """
+        wanted = json.loads(json.dumps(config))
+        if changed := list(dict(_differences(read_object(self.config), wanted))):
+            raise UserError(
+                f"process {distributed.process_index()} was started with other settings than "
+                f"process 0 ({_listed(changed)}); start all processes with the same command"
+            )
+
     def begins_with(self, **origins: Mapping[str, str]) -> None:
         """Notes what a run is made from, or makes sure that it is still the same.
 
@@ -194,9 +216,23 @@ class RunFolder:
         model = shown(self.model)
         return f"; to train its model on: a new --workdir with --config.model.path={model}"
 
+    def write_summary(self, summary: Mapping[str, object]) -> None:
+        """Writes summary.json and its checksum."""
+        self.seal.unlink(missing_ok=True)  # after a kill between the two nothing is told of it
+        write_json(self.summary, summary)
+        seal(self.path, [self.summary.name])
+
     def read_summary(self) -> dict[str, Any]:
-        """What summary.json says; empty where there is none."""
-        return read_object(self.summary, _SUMMARY) if self.summary.exists() else {}
+        """What summary.json says, as it was written; empty where there is none."""
+        if not self.summary.exists():
+            return {}
+        summary = read_object(self.summary, _SUMMARY)
+        if self.seal.exists() and (damage := flaw(self.path, [self.summary.name])):
+            raise UserError(
+                f"{self.summary} is not as it was written ({damage}); the command that made it "
+                f"makes it anew; if it was changed on purpose, remove {SEAL} beside it"
+            )
+        return summary
 
     def read_origin(self) -> dict[str, Any]:
         """What origin.json says; empty where there is none."""
@@ -272,6 +308,8 @@ def claim(folder: RunFolder, config: Config, cls: type, inputs: Iterable[str] = 
                 f"process {distributed.process_index()} does not see what process 0 wrote to "
                 f"{folder.path}; --workdir must lie on a file system that all processes share"
             )
+        if not distributed.is_main_process():
+            folder.check_alike(config)
         folder.claim(config, cls, inputs)
         if distributed.is_main_process():
             folder.sweep()

@@ -57,7 +57,7 @@ class Setting:
             names = ", ".join(self.choices)
             return None if value in self.choices else f"choose one of {names}"
         if kind is str:
-            return None if isinstance(value, str) else "it must be text"
+            return _text_problem(value)
         if kind is bool:
             return None if isinstance(value, bool) else "it must be True or False"
         if kind not in (int, float):
@@ -92,6 +92,14 @@ class Setting:
         kind = "a whole number" if whole else "a finite number"
         text = f"{kind}, {' and '.join(bounds)}" if bounds else kind
         return ", or ".join([text, *(f"{value:g}" for value in self.besides)])
+
+
+def _text_problem(value: object) -> str | None:
+    if not isinstance(value, str):
+        return "it must be text"
+    # Python takes bytes of a command line that are no UTF-8 for such halves.
+    halves = any("\ud800" <= x <= "\udfff" for x in value)
+    return "it holds half of a surrogate pair, which is no text" if halves else None
 
 
 def setting(

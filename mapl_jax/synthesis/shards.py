@@ -227,9 +227,11 @@ class Cut:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file:
-            self._file.close()
-        shutil.rmtree(self._own, ignore_errors=True)
+        try:
+            if self._file:
+                self._file.close()  # which fails again where the disk is full
+        finally:
+            shutil.rmtree(self._own, ignore_errors=True)
 
     def add(self, pair: Pair) -> None:
         """Takes the next pair."""

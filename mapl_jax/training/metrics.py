@@ -10,7 +10,7 @@ from typing import Any, Self, TextIO
 
 from mapl_jax.runtime import console
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import parse_json, write_lines
+from mapl_jax.runtime.files import content, parse_json, write_lines
 from mapl_jax.training import loggers
 
 # Values that differ between two runs that are otherwise the same.
@@ -129,9 +129,11 @@ class MetricsWriter:
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl, without a last one that was cut off; [] if there is no file."""
     try:
-        lines = Path(path).read_bytes().split(b"\n")
+        lines = content(path).split(b"\n")
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
     while lines and not lines[-1].strip():
         lines.pop()
     records = []

@@ -172,11 +172,45 @@ PLAIN = [
     ("serve", "--model=SHARED/reward --workdir=x", "Unknown command line flag 'workdir'"),
     ("serve", "--model=SHARED/reward --prot=1", "flag 'prot'. Did you mean: port"),
     ("serve", "--checkpoint=SHARED/reward", "Unknown command line flag 'checkpoint'"),
+    ("generate", "--config=generate --checkpoint=x --workdir=y", "generate has no --workdir; name"),
+    ("plan", "--config=rm --topology=gpu:1 --workdir=y", "plan has no --workdir; it writes nothi"),
+    ("bench", "--config=bench --attention --workdir=y", "what measures no run has no --workdir"),
+    ("bench", "--config=bench --versus=trl --workdir=y", "what measures no run has no --workdir"),
+    (
+        "evaluate",
+        "--config=evaluate:score --input=x --workdir=y",
+        "has no --workdir; name the file",
+    ),
+    (
+        "evaluate",
+        "--config=evaluate:ifeval --workdir=y",
+        "has no --workdir; name the file to write",
+    ),
+    ("evaluate", "--compare a b --workdir=y", "--compare has no --workdir; name the page to write"),
+    ("evaluate", "--compare a b --config=evaluate --seed=3", "and takes no --config; leave it out"),
+    (
+        "evaluate",
+        "--config=evaluate --checkpoint=SHARED/reward --data=SHARED/pairs.jsonl --output=x "
+        "--workdir=y",
+        "--workdir is y and --config.output x; give one of them",
+    ),
+    (
+        "synthesize",
+        "--config=synthesize --input=SHARED/pairs.jsonl --output=x --workdir=y",
+        "--workdir is y and --config.output x; give one of them",
+    ),
+    ("train", "--config=/dev/zero", "/dev/zero is no regular file; name a config file"),
+    ("train", "--config=rm:tiny --name=\udcff", r"the argument '--name=\\udcff' is no UTF-8 text"),
     ("evaluate", "--compare", "no config given"),
     ("evaluate", "--compare SHARED", "--compare takes two run folders or more"),
     ("evaluate", "--compare nope other", "no such folder: nope"),
     ("evaluate", "--compare SHARED/reward SHARED/policy", "reward"),
     ("evaluate", "--compare SHARED/pairs.jsonl SHARED", "pairs.jsonl"),
+    (
+        "synthesize",
+        "--config=synthesize --runner=DirectRunner --beam='",
+        "--beam is .*No closing quo",
+    ),
     ("synthesize", "", "no config given; try: python -m mapl_jax.synthesize"),
     ("generate", "", "no config given; try: python -m mapl_jax.generate"),
     ("plan", "--topology=gpu:8", "no config given; try: python -m mapl_jax.plan"),
@@ -288,7 +322,6 @@ FLAGS = [
     ("train", "dpo", "--config.model.reference=nope", "nope"),
     ("study", "study", "--config.reward.model.path=nope", "reward: .*nope"),
     ("study", "study", "--config.dpo.model.path=nope", "dpo: no such folder: nope, to start from"),
-    ("generate", "generate", "--config.checkpoint=x --workdir=y", "generate has no --workdir"),
     ("generate", "generate", "--config.top_p=0.5", "at temperature 0 nothing is drawn; set temp"),
     (
         "evaluate",
@@ -545,8 +578,10 @@ def calls():
         yield "load_pairs", ([given],), {}, "record 1: message 2 of prompt has tools or calls that"
     for tools in TOOLS:
         yield "load_pairs", ([{**PAIR, "tools": tools}],), {}, "record 1: tools has tools or calls"
-    for name in ("a\0b", "\ud800"):
-        said = "holds a control character"
+    for name, said in (
+        ("a\0b", "holds a control character"),
+        ("\ud800", "holds a control character|holds half of a surrogate pair"),
+    ):
         yield "evaluate_model", (POLICY, [PAIR]), {"reference": name}, said
         yield "export_model", (REWARD, name, [PAIR]), {}, said
     yield "export_model", (REWARD, "", [PAIR]), {}, "no output given; set folder"

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 
 import pandas as pd
 import pyarrow as pa
@@ -318,6 +319,18 @@ def test_a_file_of_an_unread_kind_is_named(tmp_path):
     (tmp_path / "b.xlsx").write_bytes(b"?")
     with pytest.raises(UserError, match=r"holds b.xlsx, which cannot be read"):
         read_pairs(tmp_path)
+
+
+def test_what_is_no_file_among_the_files_of_a_folder_is_named(tmp_path):
+    write_lines(tmp_path / "a.jsonl", PAIR)
+    for make in (os.mkfifo, lambda path: os.symlink("gone.jsonl", path)):
+        (tmp_path / ".hidden.jsonl").unlink(missing_ok=True)
+        make(tmp_path / ".hidden.jsonl")
+        assert len(load_pairs(tmp_path)) == 1
+        make(tmp_path / "b.jsonl")
+        with pytest.raises(UserError, match=r"b\.jsonl is (no regular|a link to a) file"):
+            load_pairs(tmp_path)
+        (tmp_path / "b.jsonl").unlink()
 
 
 def test_several_names_patterns_and_the_home_folder(tmp_path, monkeypatch):

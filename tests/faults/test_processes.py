@@ -74,13 +74,36 @@ cli.launch(main, name="talk", flags=Flags, distributed=True)
 """
 
 
-def talk(folder, victim):
+# Processes that take a run folder with settings that may change, which differ from one another.
+CLAIM = """
+import dataclasses
+from mapl_jax.runtime import cli, distributed
+from mapl_jax.runtime.run_folder import RunFolder, claim
+from mapl_jax.runtime.settings import setting
+from mapl_jax.training.settings import RunSettings
+
+def main(arguments):
+    every = 2 + distributed.process_index() * arguments.flags.victim
+    claim(RunFolder(arguments.flags.place), {"train": {"save_every": every}}, RunSettings)
+    distributed.wait_for_all("the first checkpoint")
+    print("saved", flush=True)
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    place: str = setting("", "folder")
+    victim: int = setting(0, "how much they differ")
+
+cli.launch(main, name="claim", flags=Flags, distributed=True)
+"""
+
+
+def talk(folder, victim, program=TALK):
     """Exit statuses and output of two processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     arguments = [f"--place={folder / 'file'}", f"--victim={victim}", "--num_processes=2"]
-    command = [sys.executable, "-c", TALK, *arguments, f"--coordinator=127.0.0.1:{port}"]
+    command = [sys.executable, "-c", program, *arguments, f"--coordinator=127.0.0.1:{port}"]
     both = [
         subprocess.Popen(
             [*command, f"--process_id={index}", "--lost_after=5"],
@@ -113,6 +136,19 @@ def test_one_that_dies_ends_the_other_with_a_line_that_says_so(tmp_path, victim)
     (line,) = [x for x in said[other].splitlines() if x.startswith("error: ")]
     assert line.startswith(f"error: process {other} of 2 ends: it was killed, or another process")
     assert "python -m mapl_jax.talk" in line
+
+
+@pytest.mark.slow
+def test_processes_of_different_settings_end(tmp_path):
+    statuses, said = talk(tmp_path, 0, CLAIM)
+    assert statuses == [0, 0], said
+    (tmp_path / "other").mkdir()
+    statuses, said = talk(tmp_path / "other", 1, CLAIM)
+    assert statuses[1] == 2, said
+    assert statuses[0] in (distributed.EXIT_LOST, -signal.SIGABRT)
+    assert "saved" not in said[0]
+    (line,) = [x for x in said[1].splitlines() if x.startswith("error: ")]
+    assert "process 1 was started with other settings than process 0 (train.save_every);" in line
 
 
 JOIN = """

@@ -106,6 +106,33 @@ def test_what_cannot_be_merged_here_is_refused_by_name(saved, about):
         peft.merged(folder, PLAIN, base(params))
 
 
+@pytest.mark.parametrize("side", "AB")
+def test_half_of_an_adapter_is_refused_by_name(saved, side):
+    params, folder = saved
+    lost = f"layers.1.mlp.down_proj.lora_{side}.weight"
+    change(folder, lambda t: {name: x for name, x in t.items() if not name.endswith(lost)})
+    with pytest.raises(UserError, match=r"has one of .*down_proj.* alone; copy it again"):
+        peft.merged(folder, PLAIN, base(params))
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"alpha_pattern": {"(.|[a-z_])*[A-Z!]": 3.0}},
+        {"alpha_pattern": {"(": 3.0}},
+        {"alpha_pattern": ["q_proj"]},
+        {"alpha_pattern": {"q_proj": "much"}},
+        {"lora_alpha": []},
+    ],
+)
+def test_a_scale_that_cannot_be_read_is_one_line(saved, about, monkeypatch):
+    monkeypatch.setattr(peft, "PATIENCE", 0.2)
+    params, folder = saved
+    change(folder, **about)
+    with pytest.raises(UserError, match="alpha_pattern or lora_alpha of the adapters of"):
+        peft.merged(folder, PLAIN, base(params))
+
+
 def test_a_tensor_that_nothing_reads_is_refused_by_name(saved):
     params, folder = saved
     extra = "base_model.model.model.layers.0.mlp.up_proj.lora_magnitude_vector"

@@ -3,6 +3,7 @@
 import ast
 import io
 import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -176,3 +177,24 @@ def test_a_terminal_obeys_no_text(capsys):
 def test_a_closed_output_is_no_error(monkeypatch):
     monkeypatch.setattr("sys.stdout", None)
     console.result("lost")
+
+
+def test_who_stopped_reading_is_said_once():
+    # A pipe whose reader is gone, such as `head`.
+    program = "from mapl_jax.runtime import cli, console\n"
+    program += "cli.launch(lambda _: console.result('a'), name='export')"
+    for arguments, status, said in (
+        ((), 2, ["error: nobody reads any more"]),
+        (("--help",), 0, []),
+    ):
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        process.stdout.close()
+        found = process.stderr.read().splitlines()
+        assert process.wait() == status, found
+        assert [line[:28] for line in found] == said

@@ -10,8 +10,10 @@ import textwrap
 
 import pytest
 
+from mapl_jax.models import tensors
 from mapl_jax.runtime import files
 from mapl_jax.runtime.errors import UserError, chain
+from mapl_jax.training import metrics
 
 
 def circle(*texts):
@@ -161,3 +163,14 @@ def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path):
 def test_what_the_system_refused_is_said(error, said):
     refused = files.refused(error)
     assert refused is None if said is None else refused.startswith(said)
+
+
+def test_nothing_waits_for_a_pipe(tmp_path):
+    for name, read in (
+        ("summary.json", files.read_json),
+        ("config.json", tensors.read_json),
+        ("metrics.jsonl", metrics.read_metrics),
+    ):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(UserError, match=f"{name} cannot be read: it is no regular file$"):
+            read(tmp_path / name)

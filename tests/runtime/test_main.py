@@ -1,6 +1,7 @@
 """`python -m mapl_jax` lists the commands."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 
@@ -33,6 +34,15 @@ def test_every_command_is_there(name):
 
 def test_the_version_is_told():
     assert run("--version").stdout == f"mapl_jax {mapl_jax.__version__}\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_an_output_without_room_is_one_line(argument):
+    with open("/dev/full", "w") as full:
+        line = [sys.executable, "-m", "mapl_jax", argument]
+        process = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert (process.returncode, process.stderr) == (2, "error: no space left on the disk\n")
 
 
 @pytest.mark.parametrize(

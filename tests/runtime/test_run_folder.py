@@ -1,5 +1,6 @@
 """A run folder belongs to one config, whatever a kill left in it."""
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -52,6 +53,20 @@ MAY_CHANGE = {
     *("mesh.data", "mesh.fsdp", "mesh.context", "mesh.tensor"),
     *(f"eval.{field.name}" for field in dataclasses.fields(EvalSettings)),
 }
+
+
+def test_other_processes_have_the_settings_of_the_first(tmp_path, monkeypatch):
+    first, config = RunFolder(tmp_path / "run"), {"train": {"save_every": 2, "steps": 6}}
+    first.claim(config)
+    monkeypatch.setattr(run_folder.distributed, "main_process_first", contextlib.nullcontext)
+    monkeypatch.setattr(run_folder.distributed, "is_main_process", lambda: False)
+    run_folder.claim(first, config, RunSettings)
+    before = first.config.read_text()
+    for field in config["train"]:
+        other = {"train": config["train"] | {field: 3}}
+        with pytest.raises(UserError, match=rf"other settings than process 0 \(train\.{field}\)"):
+            run_folder.claim(first, other, RunSettings)
+    assert first.config.read_text() == before
 
 
 def test_only_what_decides_parameters_is_compared():
@@ -124,6 +139,20 @@ def test_a_summary_of_another_shape_is_damaged(content, said, tmp_path):
     folder.summary.write_text(content)
     with pytest.raises(UserError, match=rf"summary\.json is damaged: {said}"):
         folder.read_summary()
+
+
+def test_a_summary_that_was_changed_is_refused_until_it_is_written_again(tmp_path):
+    folder, summary = RunFolder(tmp_path), {"steps": 30, "eval": {"after": {}}}
+    for _ in range(2):
+        folder.write_summary(summary)
+        assert folder.read_summary() == summary
+        folder.summary.write_text(folder.summary.read_text().replace("30", "31"))
+        with pytest.raises(
+            UserError, match=r"is not as it was written \(summary.json is damaged\)"
+        ):
+            folder.read_summary()
+    folder.seal.unlink()  # changed on purpose, or of an older version
+    assert folder.read_summary()["steps"] == 31
 
 
 @pytest.mark.parametrize("content", ["null", "[1]", '{"train": 5}', '{"train": {"size": "9"}}'])

@@ -1,5 +1,6 @@
 """Data sets of samples: the same whoever makes them, whole or not at all, and never made twice."""
 
+import errno
 import functools
 import json
 import os
@@ -206,6 +207,18 @@ def test_nothing_is_left_of_a_shard_that_failed(tmp_path, monkeypatch):
         make(tmp_path / "out")
     names = {path.name for path in (tmp_path / "out" / shards.WORK).iterdir()}
     assert not any("samples" in name for name in names)
+
+
+def test_a_full_disk_leaves_nothing_of_the_pairs_that_were_cut(tmp_path):
+    class Full:
+        def close(self):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"), shards.Cut(tmp_path / "out", Settings()) as cut:
+        cut.add(demo.make_pairs(1, 0, "train")[0])
+        cut._file.close()
+        cut._file = Full()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_lacks_a_shard_is_refused(tmp_path):
