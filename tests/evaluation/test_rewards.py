@@ -98,12 +98,13 @@ def test_arranged_paths_take_the_tokens_that_their_trie_has(paths):
     assert [fresh for _, fresh in arrange(same)] == [3, 0, 0]
 
 
-def test_how_much_is_cut_of_a_text_hangs_on_no_other(found):
+def test_how_much_is_cut_of_a_text_hangs_on_no_other(found, capsys):
     prompt = text(0, 60)
     answers = [text(1, 4), text(2, 30)]
     few = {"rows_per_batch": 1, "max_length": 64}
     messages = [{"role": "user", "content": prompt}]
     (together,) = rewards.rewards(found, [messages], [answers], **few)
+    assert "2 samples cut to max_length" in capsys.readouterr().out
     alone = [rewards.rewards(found, [messages], [[x]], **few)[0][0] for x in answers]
     np.testing.assert_allclose(together, alone, atol=2e-5)
     whole = mapl_jax.score(prompt, answers, found)
