@@ -62,7 +62,7 @@ def _turns(where: str, record: Mapping[str, object], column: str) -> Iterator[En
     history = by_rows(listed(record[column]))
     if not isinstance(history, list) or not all(isinstance(x, dict) for x in history):
         raise BadRecord(f"bad {column}", f"{column} must be a list of messages")
-    others = {key: part for key, part in record.items() if key != column}
+    others = {key: part for key, part in record.items() if key not in (column, "conversation_id")}
     prompt: list[dict[str, object]] = []
     replies: list[dict[str, object]] = []
     count = 0

@@ -656,6 +656,7 @@ def test_every_turn_that_is_answered_several_times_is_a_comparison(capsys):
     record = {**NAMED["PRISM"][1], "conversation_history": first + again}
     one, two = load_pairs([record], format="prism")
     assert_read(one)
+    assert "conversation_id" not in capsys.readouterr().out
     assert two["prompt"] == [*FINE, AGAIN[0]]
     assert two["responses"] == ["Rain.", "Rain, I think.", "No idea."]
     assert (two["over"], two["tied"]) == ([(0, 2), (1, 2)], [(0, 1)])
