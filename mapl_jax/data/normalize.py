@@ -116,7 +116,8 @@ def _read_pair(form: forms.Form | None, record: Mapping[str, object], unread: se
     fields["prompt"], fields["chosen"], fields["rejected"] = single_turns(given)
     if found.columns is forms.PAIR.columns:
         hints.refuse_names(record, fields, found.beside, functools.partial(_tried, record))
-    tie = worth_of.tied_by({k: x for k, x in record.items() if k not in found.beside})
+    read = {*found.beside, *(x for path in found.columns.values() for x in path.split("/"))}
+    tie = worth_of.tied_by({k: x for k, x in record.items() if k not in read})
 
     def _compared(prompt: list[Message], texts: list[str], over: list[Edge]) -> Pair:
         if not tie:

@@ -693,6 +693,17 @@ def test_a_pair_that_a_column_calls_a_tie_is_one(status, ties, capsys):
     assert "tied" not in pair
 
 
+@pytest.mark.parametrize("sides", [("chosen", "rejected"), ("preferred", "best_not")])
+def test_a_reply_that_is_the_word_tie_calls_nothing_a_tie(sides):
+    record = {
+        "prompt": "What is worn at the neck?",
+        **dict(zip(sides, ("Tie", "draw"), strict=True)),
+    }
+    (pair,) = load_pairs([record], columns="chosen={},rejected={}".format(*sides))
+    assert pair["chosen"] == "Tie"
+    assert "tied" not in pair
+
+
 @pytest.mark.parametrize("none", ["N/A", None, "nan", ""])
 def test_a_response_without_a_score_is_left_out_and_counted(none, capsys):
     record = {"prompt": Q, "responses": ["So.", BAD, GOOD], "scores": [none, "2", 5]}
