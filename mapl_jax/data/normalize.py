@@ -223,7 +223,7 @@ def _of_list(fields: dict[str, object], form: forms.Form) -> Pair:
     ranked = [sorted((place[i], place[j]) for i, j in edges) for edges in (over, tied)]
     pair = _pair(fields, prompt, [texts[i] for i in order], *ranked)
     if without:
-        pair["notes"] = ["responses without a score, which are left out"] * without
+        pair["notes"] = ["responses without a score or rank, which are left out"] * without
     return pair
 
 

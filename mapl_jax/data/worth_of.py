@@ -40,17 +40,18 @@ def graph(fields: Mapping[str, object], count: int) -> list[Edge]:
 
 
 def rated(responses: list[object], fields: dict[str, object]) -> tuple[list[object], int]:
-    """The responses that have a score, where two or more do; and how many have none.
+    """The responses that have a score or a rank, where two or more do; and how many have none.
 
-    The scores of `fields` become those of the responses that are left.
+    The scores or ranks of `fields` become those of the responses that are left.
     """
-    scores = listed(fields.get("scores"))
+    name = "scores" if "scores" in fields else "ranks"
+    scores = listed(fields.get(name))
     if not isinstance(scores, list) or len(scores) != len(responses):
         return responses, 0
     kept = [i for i, x in enumerate(scores) if not (is_missing(x) or _NO_SCORE.fullmatch(str(x)))]
     if len(kept) < 2:
         return responses, 0  # said where they are read
-    fields["scores"] = [scores[i] for i in kept]
+    fields[name] = [scores[i] for i in kept]
     return [responses[i] for i in kept], len(scores) - len(kept)
 
 

@@ -708,4 +708,7 @@ def test_a_reply_that_is_the_word_tie_calls_nothing_a_tie(sides):
 def test_a_response_without_a_score_is_left_out_and_counted(none, capsys):
     record = {"prompt": Q, "responses": ["So.", BAD, GOOD], "scores": [none, "2", 5]}
     assert_read(load_pairs([record])[0])
-    assert "responses without a score, which are left out: 1" in capsys.readouterr().out
+    ranked = {"prompt": Q, "responses": ["So.", BAD, GOOD], "ranks": [none, 2, "1"]}
+    assert_read(load_pairs([ranked])[0])
+    said = "responses without a score or rank, which are left out: 1"
+    assert capsys.readouterr().out.count(said) == 2
