@@ -117,7 +117,10 @@ def main(arguments: cli.Arguments[Flags]) -> None:
     trained = restore.load(options.checkpoint, mesh)
     difference = write(options, trained, options.data)
     numbers = "rewards" if trained.head else "log-probabilities"
-    say(f"{numbers} of held-out rows differ from before the export by {difference:.2g} at most")
+    say(
+        f"checked on held-out rows: {numbers} differ from those before the export by at most "
+        f"{difference:.2g}"
+    )
     if options.output:
         say(f"model: {options.output}")
 

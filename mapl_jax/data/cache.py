@@ -60,7 +60,7 @@ def _clear(folder: Path) -> None:
         return
     kept = folder.with_name(f"{folder.name}.kept-{os.getpid()}")
     folder.rename(kept)
-    console.notice(f"what {folder} held is kept in {kept}, as it has files that no cache has")
+    console.notice(f"{folder} held files of others; they were moved to {kept}")
 
 
 def ensure(folder: Path, make: Callable[[Path], None], *, goes_on: bool = False) -> None:

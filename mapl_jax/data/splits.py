@@ -192,7 +192,9 @@ def beside_training(split: Split, run: RunFolder | None, config: Config) -> Spli
             found = split.beside(train)
             console.say_each([note for note in found.notes if note not in split.notes])
             return found
-        console.notice(f"{folder} cannot be used ({flaw}): prompts that it holds are not told")
+        console.notice(
+            f"{folder} cannot be used ({flaw}): which of these prompts were trained on is unknown"
+        )
     return split
 
 

@@ -171,7 +171,7 @@ def check_as_written(folder: Path) -> None:
     elif found := changed(folder, also, [CARD]):
         console.notice(
             f"{folder} is not as it was written ({found}, or was changed on purpose); it is used "
-            f"as it is, and no more is said of it once {SEAL} in it is removed"
+            f"as it is. To silence this notice, remove {SEAL} from it"
         )
 
 

@@ -236,7 +236,7 @@ class _Copier:
             self._bucket.put_contents(self._writer, self._named)
             self._bucket.remove(_cut_off(self._bucket.names(), self._named))
         self._is_marked = contents is not None
-        console.say(f"kept in {self._bucket.address}; worked on in {self._folder}")
+        console.say(f"in the bucket: {self._bucket.address}; local copy: {self._folder}")
         self._thread.start()
         return self._folder
 
@@ -246,7 +246,7 @@ class _Copier:
         try:
             self.copy()
         except UserError as error:
-            text = f"{error}; what is not there yet lies in {self._folder}"
+            text = f"{error}; what is missing there is in {self._folder}"
             if kind is not None:
                 console.warn(text)  # what went wrong before is what has to be told
                 return
@@ -260,7 +260,7 @@ class _Copier:
                 warned = False
             except UserError as error:
                 if not warned:
-                    console.warn(f"{error}; it is tried again")
+                    console.warn(f"{error}; trying again")
                 warned = True
 
     def copy(self) -> None:
