@@ -343,17 +343,21 @@ def _table(summary: pipeline.Summary) -> str:
     shown = ", ".join(f"{name} {count}" for name, count in most[:5])
     share = 100 * summary["all_five"] / summary["pairs_in"]
     refused = sum(summary["uninformative"].values())
+    by_number = ", ".join(f"{count} with {k}" for k, count in comparisons["k"].items())
     lines = [
         ("pairs", f"{summary['pairs_in']} of {records['read']} records"),
-        ("speed", f"{summary['pairs_per_second']:.0f} pairs/s, reading and learning included"),
+        (
+            "speed",
+            f"{summary['pairs_per_second']:.0f} pairs per second, reading and statistics included",
+        ),
         ("all five", f"{share:.1f} % of the pairs give all five comparisons"),
         ("comparisons", _counts(comparisons["level"])),
-        ("by k", _counts(comparisons["k"])),
-        ("constraints", f"{len(most)} families; most: {shown or 'none'}"),
-        ("uninformative", f"{refused} arguments drawn and left out"),
+        ("instructions", by_number or "none"),
+        ("families", f"{len(most)}; most: {shown or 'none'}"),
+        ("uninformative", f"{refused} drawn instructions that nearly all or no responses follow"),
     ]
     for what, reasons in (("records", records["dropped"]), ("comparisons", summary["dropped"])):
-        lines += [(f"dropped {what}", f"{reason}: {count}") for reason, count in reasons.items()]
+        lines += [(f"{what} left out", f"{reason}: {count}") for reason, count in reasons.items()]
     width = max(len(label) for label, _ in lines)
     return "\n".join(f"{label:<{width}}  {text}" for label, text in lines)
 

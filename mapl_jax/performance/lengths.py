@@ -9,7 +9,7 @@ trie        all leaves of a sample, every shared beginning once
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -93,12 +93,24 @@ def counts() -> list[tuple[str, int, int, Tokens]]:
 
 def table() -> str:
     """The counts for their reader."""
-    head = "levels prompt response sequences leaves two_by_two trie saved of_leaves".split()
+    head = ("levels", "prompt", "response", "each term", "each leaf", "shared by two", "trie")
     rows = [
-        (*lengths, *tokens, *(f"{each / tokens.trie:.2f} x" for each in tokens[:2]))
-        for *lengths, tokens in counts()
+        (
+            level,
+            *(f"{number:,}" for number in (*lengths, *tokens)),
+            *(f"{each / tokens.trie:.3g}" for each in tokens[:2]),
+        )
+        for level, *lengths, tokens in counts()
     ]
-    return "\n".join("".join(f"{cell:>12}" for cell in row) for row in (head, *rows))
+    return _columns([(*head, "terms / trie", "leaves / trie"), *rows])
+
+
+def _columns(rows: Sequence[Sequence[object]]) -> str:
+    widths = [max(len(str(cell)) for cell in column) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
 
 
 # Time.
@@ -159,14 +171,15 @@ def _pass(
 
 def time_table(seconds: list[Seconds]) -> str:
     """The times for their reader."""
-    head = "levels prompt response sequences_s trie_s times_as_fast tokens".split()
+    head = ("levels", "prompt", "response", "terms, s", "trie, s", "times as fast")
     rows = [
         (
-            *lengths,
+            level,
+            *(f"{number:,}" for number in lengths),
             *(f"{x:.3f}" for x in each),
-            f"{each.sequences / each.trie:.2f} x",
-            f"{tokens.sequences / tokens.trie:.2f} x",
+            f"{each.sequences / each.trie:.2f}",
+            f"{tokens.sequences / tokens.trie:.3g}",
         )
-        for (*lengths, tokens), each in zip(counts(), seconds, strict=True)
+        for (level, *lengths, tokens), each in zip(counts(), seconds, strict=True)
     ]
-    return "\n".join("".join(f"{cell:>14}" for cell in row) for row in (head, *rows))
+    return _columns([(*head, "terms / trie, tokens"), *rows])
