@@ -145,7 +145,7 @@ def test_what_was_put_before_a_copy_failed_is_named_by_the_next(address, monkeyp
     with storage.working(address) as folder:
         put(folder, config="1", metrics="a")
         wait_for(failed)
-    assert "busy; it is tried again" in capsys.readouterr().err
+    assert "busy; trying again" in capsys.readouterr().err
     assert set(stored(address)) - {"contents.json"} == named(address) == {"config", "metrics"}
 
 
@@ -166,7 +166,7 @@ def test_a_checkpoint_that_goes_while_it_is_copied_leaves_nothing(address, monke
         checkpoint(folder, 2)
         wait_for(gone)
         checkpoint(folder, 4)
-    assert "it is tried again" not in capsys.readouterr().err
+    assert "trying again" not in capsys.readouterr().err
     assert set(stored(address)) - {"contents.json"} == named(address)
     assert not any(name.startswith("checkpoints/2") for name in named(address))
 
