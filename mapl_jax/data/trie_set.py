@@ -259,9 +259,10 @@ def flaws(counts: Mapping[str, int]) -> list[str]:
 def describe(name: str, tries: TrieSet) -> str:
     """One line about a split, with everything that was cut or left out."""
     counts = tries.counts
-    first = f"{name}: {counts['samples']} samples, {counts['trie_tokens']} tokens"
+    samples = console.counted(counts["samples"], "samples")
+    first = f"{name}: {samples}, {counts['trie_tokens']:,} tokens"
     if counts["flat_tokens"] != counts["trie_tokens"]:
-        first += f" ({counts['flat_tokens']} without shared prefixes)"
+        first += f" ({counts['flat_tokens']:,} without shared prefixes)"
     return "; ".join([first, *left_out(counts)])
 
 

@@ -107,7 +107,7 @@ class Trainer:
             f"model: {size / 1e6:.2f} M parameters"
             + (f" ({trained / 1e6:.2f} M trained)" if self.model.lora else "")
             + f"; {counted(plan.steps, 'steps')} of {' or '.join(batches)} "
-            f"({1 - plan.filled:.1%} padding) on {self.device}; "
+            f"({100 * (1 - plan.filled):.1f} % padding) on {self.device}; "
             f"attention: {' and '.join(attentions)}"
         )
 
