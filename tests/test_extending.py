@@ -36,6 +36,7 @@ def my_module(tmp_path_factory):
         plugins.load("my_module")
         yield sys.modules["my_module"]
     constraints.unregister("my:shouting")
+    constraints.unregister("my:ampersands")
     pair_losses.unregister("exponential")
     readers.unregister(".cards")
     judges.unregister("brief")
@@ -65,7 +66,10 @@ def test_a_constraint_is_checked_worded_read_back_and_drawn():
     assert constraints.check("my:shouting", {}, "Yes!!")
     assert not constraints.check("my:shouting", {}, "Yes!")
     assert constraints.parse("Do not shout at the end.") == ("my:shouting", {"negated": True})
-    assert "my:shouting" in Settings(families="train").family_ids
+    found = constraints.parse("Use at least 2 ampersands.")
+    assert found == ("my:ampersands", {"number": 2, "relation": "at least"})
+    assert constraints.check(*found, "Tea & milk & rum.") and not constraints.check(*found, "&")
+    assert {"my:shouting", "my:ampersands"} <= set(Settings(families="train").family_ids)
     pair = {"prompt": "Well?", "chosen": "Yes, of course!!", "rejected": "No"}
     (sample,) = make_samples([pair], families="my:shouting,punctuation:commas", k_min=1)
     ids = {entry["id"] for prompt in sample["prompts"] for entry in prompt["constraints"]}
