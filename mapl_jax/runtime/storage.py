@@ -89,8 +89,7 @@ def system_of(address: str) -> tuple[fsspec.AbstractFileSystem, str]:
     # They log every try that failed, one with its traceback, before the last one is raised.
     for library in ("gcsfs", "google.auth"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    system, root = fsspec.core.url_to_fs(address)
-    return system, root
+    return fsspec.core.url_to_fs(address)
 
 
 class _Bucket:
@@ -105,8 +104,8 @@ class _Bucket:
         except (ImportError, ValueError) as error:  # fsspec says which package is missing
             raise UserError(f"{address} cannot be reached: {files.reason(error)}") from None
         self._files = DirFileSystem(root.rstrip("/"), system)
-        protocols = system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)
-        self._has_folders = not _WITHOUT_FOLDERS & {*protocols}
+        kinds = system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)
+        self._has_folders = not _WITHOUT_FOLDERS & {*kinds}
 
     @contextlib.contextmanager
     def told(self, what: str) -> Iterator[None]:
@@ -170,8 +169,6 @@ class _Bucket:
 
     def put(self, source: Path, name: str) -> None:
         """Copies a file; it appears whole."""
-        if not source.is_file():
-            raise FileNotFoundError(source)
         try:
             with self.told("written"):
                 self._make_folder(name.rpartition("/")[0])
@@ -184,18 +181,17 @@ class _Bucket:
     def put_contents(self, writer: str, named: Mapping[str, str]) -> None:
         with self.told("written"):
             self._make_folder("")
-            text = json.dumps({"writer": writer, "files": dict(sorted(named.items()))}, indent=1)
-            self._files.pipe_file(CONTENTS, text.encode())
+            value = {"writer": writer, "files": dict(sorted(named.items()))}
+            self._files.pipe_file(CONTENTS, json.dumps(value, indent=1).encode())
 
     def _make_folder(self, name: str) -> None:
         if self._has_folders:
             self._files.makedirs(name, exist_ok=True)
 
     def remove(self, names: Iterable[str]) -> None:
-        with self.told("written"):
-            for name in names:
-                with contextlib.suppress(FileNotFoundError):
-                    self._files.rm_file(name)
+        for name in names:
+            with self.told("written"), contextlib.suppress(FileNotFoundError):
+                self._files.rm_file(name)
 
 
 class _Copier:
@@ -208,7 +204,7 @@ class _Copier:
         self._named: dict[str, str] = {}
         # Size and time of files as they were copied: what has the same is the same.
         self._seen: dict[str, tuple[int, int]] = {}
-        # What was put there and is not named yet: what is left of it where a copy did not end.
+        # What lies there and is not named: of a copy that did not end.
         self._loose: set[str] = set()
         self._writer = ""
         self._is_marked = False  # whether the bucket says that a run lies there
@@ -234,7 +230,9 @@ class _Copier:
         files.write_text(self._note, self._writer if contents else "")
         if contents:
             self._bucket.put_contents(self._writer, self._named)
-            self._bucket.remove(_cut_off(self._bucket.names(), self._named))
+            # What a kill left of checkpoints on their way to the bucket, or on their way out.
+            others = {*self._bucket.names()} - {*self._named}
+            self._bucket.remove(name for name in others if "/checkpoints/" in f"/{name}")
         self._is_marked = contents is not None
         console.say(f"in the bucket: {self._bucket.address}; local copy: {self._folder}")
         self._thread.start()
@@ -265,15 +263,14 @@ class _Copier:
 
     def copy(self) -> None:
         """Copies what is finished and new, and removes what is gone."""
-        wanted = finished(self._folder)
         new: dict[str, str] = {}
-        seen_now: dict[str, tuple[int, int]] = {}
-        for name in wanted:
+        known = dict(self._seen)
+        for name in finished(self._folder):
             source = self._folder / name
             try:
                 stat = source.stat()
                 seen = (stat.st_size, stat.st_mtime_ns)
-                if self._seen.get(name) == seen:
+                if known.get(name) == seen:
                     continue
                 checksum = files.checksum(source)
                 if self._named.get(name) != checksum:
@@ -283,22 +280,19 @@ class _Copier:
                     self._loose.add(name)
                     self._bucket.put(source, name)
                     new[name] = checksum
-                seen_now[name] = seen
+                known[name] = seen
             except FileNotFoundError:  # a checkpoint made room
                 continue
         there = set(finished(self._folder, {*self._named, *new}))
         gone = {*self._named, *new, *self._loose} - there
-        if not new and not gone:
-            self._seen |= seen_now
-            return
-        self._check_writer()
-        named = {name: value for name, value in (self._named | new).items() if name in there}
-        self._bucket.put_contents(self._writer, named)
-        self._named = named
-        seen_now = self._seen | seen_now
-        self._seen = {name: seen for name, seen in seen_now.items() if name not in gone}
-        self._bucket.remove(sorted(gone))
-        self._loose.clear()
+        if new or gone:
+            self._check_writer()
+            named = {name: value for name, value in (self._named | new).items() if name in there}
+            self._bucket.put_contents(self._writer, named)
+            self._named, self._loose = named, gone
+            self._bucket.remove(sorted(gone))
+            self._loose = set()
+        self._seen = {name: seen for name, seen in known.items() if name not in gone}
 
     def _mark(self) -> None:
         """Says that a run lies there before there is any of it."""
@@ -318,8 +312,7 @@ class _Copier:
 
 def finished(folder: Path, names: set[str] | None = None) -> list[str]:
     """Files of a run that are whole, all or some; those that vouch for others come last."""
-    there = set(_names(folder))
-    chosen = there if names is None else there & names
+    chosen = set(_names(folder)) & names if names is not None else set(_names(folder))
     found = [name for name in chosen if ".part-" not in name and _sealed(name, chosen)]
     return sorted(found, key=lambda name: (name.endswith(files.SEAL), name))
 
@@ -331,11 +324,6 @@ def _sealed(name: str, names: set[str]) -> bool:
         return True
     step = parts[: parts.index("checkpoints") + 2]
     return "/".join([*step, files.SEAL]) in names
-
-
-def _cut_off(there: Iterable[str], named: Iterable[str]) -> list[str]:
-    """What a kill left of checkpoints on their way to the bucket, or on their way out."""
-    return [name for name in {*there} - {*named} if "/checkpoints/" in f"/{name}"]
 
 
 def _names(folder: Path) -> list[str]:
