@@ -157,6 +157,43 @@ def test_pieces_of_one_collective_count_once():
     assert program.collective_bytes(text)["all-gather"] == 16 * 64 * 2 * 3 / 4
 
 
+def test_a_sum_of_which_a_fusion_keeps_a_slice_is_a_reduce_scatter():
+    """As XLA for TPU sums gradients over devices that lie along one axis of a slice."""
+    groups = "replica_groups={{0,1,2,3},{4,5,6,7}}"
+    text = f"""%all-reduce-scatter.1 (p: bf16[64,32]) -> bf16[16,32] {{
+  %p = bf16[64,32]{{1,0}} parameter(0)
+  %sum.1 = bf16[64,32]{{1,0}} all-reduce(%p), channel_id=6, {groups}, to_apply=%add
+  ROOT %part = bf16[16,32]{{1,0}} dynamic-slice(%sum.1, %at, %zero), dynamic_slice_sizes={{16,32}}
+}}
+
+ENTRY %main (p: bf16[64,32]) -> bf16[16,32] {{
+  %p = bf16[64,32]{{1,0}} parameter(0)
+  %sum.2 = bf16[64,32]{{1,0}} all-reduce(%p), channel_id=7, {groups}, to_apply=%add
+  ROOT %f = bf16[16,32]{{1,0}} fusion(%sum.2), kind=kCustom, calls=%all-reduce-scatter.1
+}}
+"""
+    found = program.collective_bytes(text)
+    assert found["reduce-scatter"] == 64 * 32 * 2 * 3 / 4
+    assert found["all-reduce"] == 2 * 64 * 32 * 2 * 3 / 4
+
+
+def test_collectives_of_shard_map_count_though_all_have_one_channel():
+    mesh = jax.make_mesh((8,), ("x",), axis_types=(AxisType.Auto,))
+
+    def twice(x):
+        def gather(x):
+            return jax.lax.all_gather(x, "x", tiled=True)
+
+        def both(x):
+            return gather(jnp.tanh(gather(x)[:8]))
+
+        spec = PartitionSpec("x")
+        return jax.shard_map(both, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)(x)
+
+    text = compiled(twice, mesh, [("x",)], (64, 32), out=("x",))
+    assert program.collective_bytes(text)["all-gather"] == 2 * 64 * 32 * 4 * 7 / 8
+
+
 def test_the_complaint_of_a_compiler_says_how_much_would_be_needed():
     text = "XLA:TPU compile permanent error. Ran out of memory. Used 21.50G of 15.75G hbm."
     assert program.memory_of_failure(text) == 21.5 * 2**30

@@ -79,17 +79,21 @@ class Instruction(NamedTuple):
     """A line of a program, which runs so many times.
 
     Attributes:
+        name: of its result.
         kind: of its operation.
         shape: of its result, as text.
         text: all of it behind the name.
-        before: name -> text of the lines before it in its computation.
+        before: name -> text of the lines of its computation.
+        fusion: name of that computation, where a fusion runs it; else empty.
     """
 
+    name: str
     kind: str
     shape: str
     text: str
     before: dict[str, str]
     times: float
+    fusion: str = ""
 
 
 def instructions(program: str) -> Iterator[Instruction]:
@@ -124,20 +128,21 @@ def instructions(program: str) -> Iterator[Instruction]:
         step = next((int(match[1]) for match in steps if match), 1)
         return -(-most // max(step, 1))
 
-    def visit(name: str, times: float) -> Iterator[Instruction]:
+    def visit(name: str, times: float, fusion: str = "") -> Iterator[Instruction]:
         lines = computations.get(name, {})
-        for text in lines.values():
+        for result, text in lines.items():
             operation = _OPERATION.search(text)
             kind = operation[1] if operation else ""
             shape = text[: operation.start() + 1] if operation else ""
-            yield Instruction(kind, shape, text, lines, times)
+            yield Instruction(result, kind, shape, text, lines, times, fusion)
             inner = 1
             if kind == "while":
                 known = _TRIPS.search(text)
                 inner = int(known[1]) if known else trips(text)
             for one, several in _CALLED.findall(text):
                 for other in (one or several).replace("%", "").split(","):
-                    yield from visit(other.strip(), times * inner)
+                    fused = other.strip() if kind == "fusion" else fusion
+                    yield from visit(other.strip(), times * inner, fused)
 
     return visit(entry, 1.0)
 
@@ -149,20 +154,29 @@ def collective_bytes(program: str) -> dict[str, float]:
     """Bytes that one device receives in a step, by kind of collective.
 
     Pieces of one collective, which the compiler for TPU spreads over fusions of products, share a
-    channel and count once.
+    channel and count once. (So do all collectives of `shard_map`, each of which counts.) A sum in a
+    fusion that keeps a slice of it alone is how this compiler writes a reduce-scatter.
     """
     received: dict[tuple[str, str], float] = {}
-    for each in instructions(program):
+    for number, each in enumerate(instructions(program)):
         kind = each.kind.removesuffix("-start")
         if kind in COLLECTIVES:
-            channel = re.search(r"\bchannel_id=(\d+)", each.text)
-            key = (kind, channel[1] if channel else f"none {len(received)}")
+            channel = re.search(r"\bchannel_id=(\d+)", each.text) if each.fusion else None
             size = each.times * _received(kind, each.shape, each.text)
+            if kind == "all-reduce" and _is_sliced(each):
+                kind, size = "reduce-scatter", size / 2
+            key = (kind, channel[1] if channel else f"none {number}")
             received[key] = max(received.get(key, 0.0), size)
     return {
         kind: sum(size for (other, _), size in received.items() if other == kind)
         for kind in COLLECTIVES
     }
+
+
+def _is_sliced(each: Instruction) -> bool:
+    """Whether a fusion makes a sum over devices and hands on a slice of it alone."""
+    used = rf" dynamic-slice\(%?{re.escape(each.name)}[,)]"
+    return bool(each.fusion) and bool(re.search(used, list(each.before.values())[-1]))
 
 
 def _dims(shape: str) -> list[tuple[str, list[int]]]:
