@@ -32,18 +32,19 @@ def _refuse(message: object) -> None:
     raise ValueError(message)
 
 
-def main() -> None:
-    """Renders all. Ends by a signal where time is over, and with a status where memory is.
+def environment_of_templates() -> ImmutableSandboxedEnvironment:
+    """That of `transformers.utils.chat_template_utils`, which takes seconds to import."""
+    return ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
+    )
 
-    The environment is that of `transformers.utils.chat_template_utils`, which takes seconds to
-    import.
-    """
+
+def main() -> None:
+    """Renders all. Ends by a signal where time is over, and with a status where memory is."""
     given: dict[str, Any] = json.load(sys.stdin)
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEGABYTES << 20, MEGABYTES << 20))
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
-    )
+    environment = environment_of_templates()
     environment.filters["tojson"] = lambda value, **options: json.dumps(value)
     environment.globals |= {"raise_exception": _refuse, "strftime_now": str}
     for messages, begins in itertools.product(given["conversations"], (True, False)):

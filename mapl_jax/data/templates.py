@@ -11,12 +11,13 @@ from functools import lru_cache
 from typing import cast
 
 import jinja2
+import jinja2.meta
 
 from mapl_jax.data import template_trial, tools
 from mapl_jax.data.messages import ROLES, Message
 from mapl_jax.data.parse import BadRecord
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import parse_json
+from mapl_jax.runtime.files import parse_json, reason
 from mapl_jax.runtime.paths import brief
 from mapl_jax.runtime.tokenizer import Tokenizer
 
@@ -61,8 +62,11 @@ def read_template(text_or_path: str) -> str:
     return text
 
 
-# What is said of every conversation anew.
-_OF_A_CONVERSATION = ("messages", "add_generation_prompt", "continue_final_message")
+# What is said of every conversation anew, and what templates are given in any case.
+_GIVEN = {
+    *("messages", "add_generation_prompt", "continue_final_message", "date_string"),
+    *("raise_exception", "strftime_now", "bos_token", "eos_token", "pad_token", "unk_token"),
+}
 
 
 def with_arguments(template: str, arguments: str) -> str:
@@ -80,9 +84,11 @@ def with_arguments(template: str, arguments: str) -> str:
         raise UserError(f"template_args is not JSON: {brief(arguments)!r} ({error})") from None
     if not isinstance(given, dict):
         raise UserError(f"template_args must be an object of JSON, not {brief(arguments)!r}")
-    code = " ".join(re.findall(r"\{[{%].*?[%}]\}", template, re.DOTALL))
-    code = re.sub(r"'[^']*'|\"[^\"]*\"", "", code)
-    known = set(re.findall(r"(?<![\w.])[a-z_]\w*", code)) - set(_OF_A_CONVERSATION)
+    try:
+        tree = template_trial.environment_of_templates().parse(template)
+    except (jinja2.TemplateSyntaxError, RecursionError) as error:
+        raise UserError(f"the chat template cannot be read: {reason(error)}") from None
+    known = jinja2.meta.find_undeclared_variables(tree) - _GIVEN
     for name, value in reversed(given.items()):
         if name not in known:
             raise UserError(f"template_args: the chat template knows no argument {name!r}")

@@ -102,7 +102,7 @@ def _rewards(
     used = columns.keys() & {constraints, "kwargs"}
     given = {"prompts": prompts, "completions": completions, **{x: columns[x] for x in used}}
     for name, values in given.items():
-        if isinstance(values, str) or not hasattr(values, "__len__"):
+        if isinstance(values, str | Mapping) or not hasattr(values, "__len__"):
             raise UserError(f"{name} is {reprlib.repr(values)}; it must be a list")
         if len(values) != len(prompts):
             raise UserError(f"{len(prompts)} prompts, but {len(values)} {name}")

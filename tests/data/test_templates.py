@@ -463,6 +463,12 @@ def test_given_arguments_go_before_those_of_the_tokenizer(thinking):
         ('{"enable_thinkin": true}', "knows no argument 'enable_thinkin'"),
         ('{"messages": []}', "knows no argument 'messages'"),
         ('{"assistant": 1}', "knows no argument 'assistant'"),
+        # Words of the language, names of the template's own, and what it is given in any case.
+        ('{"for": 1}', "knows no argument 'for'"),
+        ('{"message": 1}', "knows no argument 'message'"),
+        ('{"loop": 1}', "knows no argument 'loop'"),
+        ('{"add_generation_prompt": true}', "knows no argument 'add_generation_prompt'"),
+        ('{"eos_token": "x"}', "knows no argument 'eos_token'"),
         ('{"a b": 1}', "knows no argument 'a b'"),
     ],
 )
