@@ -95,7 +95,7 @@ def accuracy_by_level(before: Summary | None, after: Summary) -> Picture | None:
         words.append(note)
     caption = (
         "Bars start at chance and carry 95 % intervals. Diamonds: always preferring the longer "
-        "response. A bar well above its diamond has learned more than length."
+        "response. A bar whose interval is above its diamond has learned more than length."
     )
     return plot.picture("Accuracy by level", caption, "; ".join(words))
 

@@ -100,10 +100,15 @@ COUNT_NAMES = {
     "samples_out": "samples made",
     "all_five": "pairs that gave all five comparisons",
     "families_applied": "families of instructions",
-    "level": "of level",
-    "k": "by number of instructions",
     "dropped": "left out",
     **trie_set.COUNTS,
+}
+# Groups of counts, as the beginning of their names; others end with a colon.
+GROUPS = {
+    "encoding": "",
+    "records": "records ",
+    "comparisons": "comparisons ",
+    "level": "of level ",
 }
 
 
@@ -250,7 +255,13 @@ def _counts(summary: Summary) -> list[list[str]]:
         for name, title in SPLITS.items()
         if isinstance(summary.get(name), Mapping)
     }
-    labels = list(dict.fromkeys(label for column in columns.values() for label in column))
+    labels: list[str] = []
+    for column in columns.values():
+        place = 0
+        for label in column:  # one that only this column has comes after its neighbor here
+            if label not in labels:
+                labels.insert(place, label)
+            place = labels.index(label) + 1
     if not labels:
         return []
     rows = [
@@ -266,8 +277,11 @@ def _flat(counts: Summary, prefix: str = "") -> Iterator[tuple[str, object]]:
         if name in ("constraint", "kept_by_chosen", "uninformative"):
             continue
         words = COUNT_NAMES.get(name, str(name).replace("_", " "))
-        if isinstance(value, Mapping):
-            yield from _flat(value, prefix if name == "encoding" else f"{prefix}{words}: ")
+        if name == "k":
+            for k, count in value.items():
+                yield f"{prefix}with {k} instruction{'s' if int(k) != 1 else ''}", count
+        elif isinstance(value, Mapping):
+            yield from _flat(value, prefix + GROUPS.get(name, f"{words}: "))
         else:
             yield f"{prefix}{words}", value
 
