@@ -67,7 +67,7 @@ def compare(
         batch: pairs of a step of the peers, and about as many of ours.
 
     Returns:
-        All numbers; each `ratio_...` is ours over the faster peer, in pairs a second.
+        All numbers; each `ratio_...` is ours over the faster peer, in pairs per second.
     """
     try:
         import torch
@@ -135,7 +135,7 @@ def _by_turns(
             processor[name].append(time.process_time() - used)
     speed = {name: pairs / statistics.median(values) for name, values in seconds.items()}
     places = {name: statistics.mean(values) for name, values in tokens.items()}
-    say(f"{kind}: pairs a second, median of {repeats} (all)")
+    say(f"{kind}: pairs per second, median of {repeats} (all)")
     for name, values in seconds.items():
         each = ", ".join(f"{pairs / value:.2f}" for value in values)
         cores = sum(processor[name]) / sum(values)

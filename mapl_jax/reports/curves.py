@@ -30,7 +30,7 @@ _TRAINED = {
     "Drift from the reference, nats a token": [("drift", "base", "drift")],
     "Learning rate": [("learning_rate", "base", "")],
     "Gradient norm, before clipping": [("grad_norm", "base", "")],
-    "Tokens a second": [("tokens_per_second", "base", "")],
+    "Tokens per second": [("tokens_per_second", "base", "")],
 }
 
 

@@ -48,10 +48,12 @@ def _length(after: Summary) -> Iterator[str]:
     longer, shorter = after["base_longer_accuracy"], after["base_shorter_accuracy"]
     n, m = after["base_longer_count"], after["base_shorter_count"]
     error = math.sqrt(longer * (1 - longer) / n + shorter * (1 - shorter) / m)
-    if abs(longer - shorter) > 1.96 * error:
+    gap, half = 100 * (longer - shorter), 196 * error
+    if abs(gap) > half:
         yield (
             f"Length: {percent(longer)} right where the chosen response is longer (n = {n:,}), "
-            f"{percent(shorter)} where it is shorter (n = {m:,})."
+            f"{percent(shorter)} where it is shorter (n = {m:,}): "
+            f"{gap:+.1f} points [{gap - half:+.1f}, {gap + half:+.1f}]."
         )
 
 

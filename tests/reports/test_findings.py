@@ -1,5 +1,7 @@
 """A warning appears when its numbers call for it, and not otherwise."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,10 @@ def test_a_model_of_length_is_found_out(way):
     assert text.startswith("Length: ")
     longer = (margin > 0)[length > 0].mean()
     assert f"{100 * longer:.1f} % right where the chosen response is longer" in text
+    gap, low, high = map(float, re.findall(r"[+-][\d.]+", text.rpartition(": ")[2]))
+    shorter = (margin > 0)[length < 0].mean()
+    assert gap == pytest.approx(100 * (longer - shorter), abs=0.051)
+    assert low * high > 0 and low < gap < high
 
 
 def test_overfitting_is_found_out():
