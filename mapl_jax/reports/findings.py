@@ -49,11 +49,12 @@ def _length(after: Summary) -> Iterator[str]:
     n, m = after["base_longer_count"], after["base_shorter_count"]
     error = math.sqrt(longer * (1 - longer) / n + shorter * (1 - shorter) / m)
     gap, half = 100 * (longer - shorter), 196 * error
+    low, high = max(gap - half, -100), min(gap + half, 100)
     if abs(gap) > half:
         yield (
             f"Length: {percent(longer)} right where the chosen response is longer (n = {n:,}), "
             f"{percent(shorter)} where it is shorter (n = {m:,}): "
-            f"{gap:+.1f} points [{gap - half:+.1f}, {gap + half:+.1f}]."
+            f"{gap:+.1f} points [{low:+.1f}, {high:+.1f}]."
         )
 
 
