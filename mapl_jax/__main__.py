@@ -44,8 +44,7 @@ def main() -> None:
         width = max(map(len, COMMANDS))
         lines = [f"  {command:<{width}}  {about(command)}" for command in COMMANDS]
         _print(
-            "Commands, each `mapl COMMAND` or `python -m mapl_jax COMMAND`, with --help for its "
-            "flags:",
+            "mapl COMMAND, or python -m mapl_jax COMMAND; mapl COMMAND --help explains its flags:",
             "",
             *lines,
         )
