@@ -172,14 +172,15 @@ def propose(
         choices.append((AT_LEAST, *(under if kept else over)))
         choices.append((LESS_THAN, *(over if kept else under)))
     # "At most three" is "fewer than four".
-    choices = [
-        (which, max(low, least), int(min(high, most + (which == LESS_THAN and most > 1))))
-        for which, low, high in choices
-    ]
-    choices = [choice for choice in choices if choice[2] >= choice[1]]
-    if not choices:
+    possible = []
+    for relation, low, high in choices:
+        highest = most + 1 if relation == LESS_THAN and most > 1 else most
+        low, high = max(low, least), int(min(high, highest))
+        if high >= low:
+            possible.append((relation, low, high))
+    if not possible:
         return None
-    relation, low, high = choices[int(rng.random() * len(choices))]
+    relation, low, high = possible[int(rng.random() * len(possible))]
     if relation == LESS_THAN and low > _SMALL and rng.random() < 0.5:
         # "At most 50" rather than "fewer than 50".
         return relation, between(low - 1, high - 1, rng) + 1

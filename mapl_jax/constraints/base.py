@@ -20,6 +20,7 @@ from mapl_jax.constraints.amounts import (
 from mapl_jax.constraints.families.wordings import FORMS
 from mapl_jax.constraints.parameters import NEGATED, Choice, Number, Parameter, Params
 from mapl_jax.constraints.templates import Sentences
+from mapl_jax.constraints.text.kept import kept
 from mapl_jax.constraints.text.statistics import Text, view
 from mapl_jax.constraints.wording import Slot, pick, slots_of
 
@@ -49,7 +50,13 @@ class Demands:
     exact: tuple[str, ...] = ()
     about: tuple[str, ...] = ()
 
-    @property
+    @kept
+    def wanted(self) -> frozenset[str]:
+        """What there has to be, or has to be so."""
+        quantities = [name for name, (low, _) in self.bounds.items() if low > 0]
+        return frozenset([*quantities, *(it for it, fact in self.values.items() if fact is True)])
+
+    @kept
     def of_a_topic(self) -> bool:
         """Whether it names words that mean something beside a request only."""
         return bool(self.phrases) or MENTIONED in self.about

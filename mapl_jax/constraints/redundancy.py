@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from mapl_jax.constraints.base import MENTIONED, Demands
+from mapl_jax.constraints.base import MENTIONED, Bounds, Demands
 from mapl_jax.constraints.conflicts import AT_LEAST_AS_MANY
 from mapl_jax.constraints.text import marks
 from mapl_jax.constraints.text.statistics import Text
@@ -118,16 +118,19 @@ def _by_bounds(a: Demands, b: Demands) -> str | None:
             if a.bounds.get(more, (0, float("inf")))[1] <= high < float("inf"):
                 return f"with so few {more} there are no more {name}"
     for name, (_, high) in b.bounds.items():
-        kind, _, word = name.partition(":")
-        of_word = (f"initial:{word[:1]}", *(f"character:{letter}" for letter in word))
-        for letters in of_word if kind == "word" and high < math.inf else ():
+        if high == math.inf or not name.startswith("word:"):
+            continue
+        word = name.removeprefix("word:")
+        for letters in (f"initial:{word[:1]}", *(f"character:{letter}" for letter in word)):
             if a.bounds.get(letters, (0, math.inf))[1] <= high:
                 return f"with so few of {letters} there are no more of {name}"
     words, characters = (a.bounds.get(name, _ANY) for name in ("words", "characters"))
     most = min(words[1], characters[1] / _CHARACTERS_OF_A_WORD)
     least = max(words[0], characters[0] / _CHARACTERS_OF_A_WORD)
     for name in _SENTENCE_LENGTHS:
-        low, high = b.bounds.get(name, _ANY)
+        if name not in b.bounds:
+            continue
+        low, high = b.bounds[name]
         if most <= _HARDLY_MORE * high < math.inf:
             return f"in {most:g} words there is hardly room for more words of {name}"
         if low > 0 and _HARDLY_MORE * low > most:
@@ -146,9 +149,9 @@ def follows(a: Demands, b: Demands) -> str | None:
     """Why every text that meets the demands of `a` meets those of `b`, or None."""
     if a.bounds and b.bounds and (reason := _by_bounds(a, b)):
         return reason
-    for name, (_, high) in a.bounds.items():
-        start = f"first word is {name.removeprefix('word:')}"
-        if high == 0 and name.startswith("word:") and b.values.get(start) is False:
+    left_out = [name for name, (_, high) in a.bounds.items() if not high] if b.values else ()
+    for kind, _, word in (name.partition(":") for name in left_out):
+        if kind == "word" and b.values.get(f"first word is {word}") is False:
             return "a word that is left out begins nothing"
     for (whole, part), parts in _SINGLE.items():
         if a.bounds.get(whole, (0, 0))[1] != 1:
@@ -209,15 +212,20 @@ _PRODUCTS = (
 
 def brought_together(many: Sequence[Demands]) -> str | None:
     """Why one of several constraints has nothing to add to the others, though to any one it has."""
-    bounds = {name: bound for demands in many for name, bound in demands.bounds.items()}
+    if len(many) < 2:
+        return None
+    bounds: dict[str, Bounds] = {}
+    for demands in many:
+        bounds.update(demands.bounds)
     longest = max((bounds.get(name, (0, 0))[0] for name in _SENTENCE_LENGTHS[:3]), default=0)
     shortest = bounds.get("length_constraints:shortest_sentence", (0, math.inf))[1]
     if shortest < longest and bounds.get("sentences", (0, 0))[0] == 2:
         return "a long sentence and a short one are two"
     if sum(not _WORDS.isdisjoint(demands.about) for demands in many) > 2:
         return "two rules about words are enough"
-    for side in (0, 1):
-        limits = [name for name in _LIMITS if bounds.get(name, _ANY)[side] != _ANY[side]]
+    limited = [name for name in _LIMITS if name in bounds]
+    for side in (0, 1) if len(limited) > 2 else ():
+        limits = [name for name in limited if bounds[name][side] != _ANY[side]]
         if len(limits) > 2:
             return f"{' and '.join(limits)} are limited alike"
     for number, size, whole in _PRODUCTS:
@@ -239,8 +247,8 @@ def _nearly(a: Demands, b: Demands) -> str | None:
         return None
     least = {name: low for name, (low, _) in a.bounds.items()}
     sentences, words = (
-        max(least.get(each, 0) for each in (name, *_brings(name)))
-        for name in ("sentences", "words")
+        max([0, *(low for each, low in least.items() if each in as_many)])
+        for as_many in (_AS_MANY_AS_SENTENCES, _AS_MANY_AS_WORDS)
     )
     words = max(words, _WORDS_OF_A_SENTENCE * sentences)
     characters = max(least.get("characters", 0), _CHARACTERS_OF_A_WORD * words)
@@ -278,3 +286,7 @@ def _closure(name: str) -> frozenset[str]:
 def _brings(name: str) -> tuple[str, ...]:
     """Quantities of which there are no more than of this one."""
     return tuple(fewer for fewer in AT_LEAST_AS_MANY if name in _closure(fewer))
+
+
+_AS_MANY_AS_SENTENCES = frozenset(("sentences", *_brings("sentences")))
+_AS_MANY_AS_WORDS = frozenset(("words", *_brings("words")))

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -143,6 +143,17 @@ def margin(id: str, params: Params, response: str) -> float:
     return family_of(id).margin(params, response)
 
 
+def margins(id: str, params: Params, responses: Iterable[str]) -> list[float]:
+    """`margin` of each of several responses.
+
+    Raises:
+        ValueError: unknown id or bad parameters.
+    """
+    family = family_of(id)
+    family.validate(params)
+    return [float(family.measure(params, view(response))) for response in responses]
+
+
 def propose(
     id: str, conditions: Conditions, rng: np.random.Generator, prompt: str | None = None
 ) -> Params | None:
@@ -227,8 +238,8 @@ def asked(id: str, params: Params) -> Asked:
 
 def known(family: Family, params: Params) -> Asked:
     """The same of parameters that are known to be the family's: those that it proposed."""
-    values = (tuple(it) if isinstance(it, list) else it for it in params.values())
-    return _known(family, tuple(zip(params, values, strict=True)))
+    items = [(name, tuple(it) if isinstance(it, list) else it) for name, it in params.items()]
+    return _known(family, tuple(items))
 
 
 @functools.lru_cache(maxsize=8192)

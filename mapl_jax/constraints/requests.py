@@ -8,7 +8,7 @@ refused.
 
 import math
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mapl_jax.constraints import request_words as said
@@ -19,7 +19,7 @@ from mapl_jax.constraints.registry import Asked, family_of, known
 from mapl_jax.constraints.text.common_words import FILLERS_TO_FEW, HARDLY_FILLERS
 from mapl_jax.constraints.text.kept import kept
 from mapl_jax.constraints.text.statistics import view
-from mapl_jax.constraints.text.words import AnyCase, root
+from mapl_jax.constraints.text.words import AnyCase
 
 _ANY: Bounds = (0, math.inf)
 COARSE, FINE, FINEST = range(3)
@@ -80,6 +80,7 @@ _STANDING: Mapping[str, tuple[int, int]] = {
     "sentences": (3, 1),
     "average sentence": (15, 10),
 }
+_MEASURED = frozenset((*_ROOM, *_SMALLEST, *_FACTS, *_STANDING))
 _OF_A_TOPIC = (
     *_PARTS,
     "paragraphs",
@@ -148,8 +149,7 @@ class Request:
 
     def _unsaid(self, demands: Demands) -> str | None:
         """Why the answer has no reason to say such things."""
-        wanted = {name for name, (low, _) in demands.bounds.items() if low > 0}
-        wanted |= {name for name, value in demands.values.items() if value is True}
+        wanted = demands.wanted
         if (
             self._fact
             and not self._yes_or_no
@@ -183,6 +183,8 @@ class Request:
 
     def _too_little(self, bounds: Mapping[str, Bounds]) -> str | None:
         for name, (low, high) in bounds.items():
+            if name not in _MEASURED:
+                continue
             if name in _ROOM and self._sized:
                 return "it says how long the answer is to be"
             if name == "characters" and self._dense:
@@ -206,10 +208,12 @@ class Request:
 
     def _banned(self, bounds: Mapping[str, Bounds]) -> str | None:
         for name, (_, high) in bounds.items():
-            kind, _, word = name.partition(":")
-            if kind == "word" and high == 0 and root(word) in self._roots:
+            if high != 0 or not name.startswith("word:"):
+                continue
+            word = name.removeprefix("word:")
+            if view(self.last).has_form(word):
                 return f"it speaks of {word!r}"
-            if kind == "word" and high == 0 and word in HARDLY_FILLERS:
+            if word in HARDLY_FILLERS:
                 return f"nobody minds {word!r}"
         return None
 
@@ -223,7 +227,7 @@ class Request:
             return True
         # What an answer says twice, it speaks of.
         if family != "keywords:frequency" and not all(
-            root(word) in self._topic for word in demands.phrases
+            view(self.said).has_form(word) for word in demands.phrases
         ):
             return False
         fact = self._fact and not self._yes_or_no
@@ -251,14 +255,6 @@ class Request:
     @kept
     def _dense(self) -> bool:
         return _DENSE.search(self.last) is not None
-
-    @kept
-    def _topic(self) -> Container[str]:
-        return view(self.said).roots
-
-    @kept
-    def _roots(self) -> Container[str]:
-        return view(self.last).roots
 
     @kept
     def _listed(self) -> bool:

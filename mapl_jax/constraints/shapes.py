@@ -8,6 +8,7 @@ from mapl_jax.constraints import amounts
 from mapl_jax.constraints.amounts import RELATIONS
 from mapl_jax.constraints.base import Demands, Family, Options, Threshold
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Number, Params
+from mapl_jax.constraints.text.kept import NOTHING
 from mapl_jax.constraints.text.statistics import Text
 from mapl_jax.constraints.wording import pick
 
@@ -37,15 +38,17 @@ class Statistic(Family, Generic[V]):
 
     def value(self, text: Text) -> V:
         """The statistic of a text, which the text keeps."""
-        if self not in text.values:
-            text.values[self] = self.statistic(text)
-        return text.values[self]
+        found = text.values.get(self, NOTHING)
+        if found is NOTHING:
+            found = text.values[self] = self.statistic(text)
+        return found
 
     def _others(self, text: Text) -> Sequence[V]:
         """The other readings of it, which the text keeps as well."""
-        if self.readings not in text.values:
-            text.values[self.readings] = tuple(read(text) for read in self.readings)
-        return text.values[self.readings]
+        found = text.values.get(self.readings, NOTHING)
+        if found is NOTHING:
+            found = text.values[self.readings] = [read(text) for read in self.readings]
+        return found
 
     def judge(self, params: Params, value: V) -> float:
         """`measure` of a text with this value of the statistic."""

@@ -174,7 +174,7 @@ class Sentences:
 
     def fits(self, params: Params) -> bool:
         """Whether these are parameters of the kind."""
-        return all(params.get(name) == value for name, value in self.fixed.items())
+        return [params.get(name) for name in self.fixed] == [*self.fixed.values()]
 
     def choices(self, params: Params, held_out: bool, terse: bool) -> Sequence[Template]:
         """Templates that can say these parameters.

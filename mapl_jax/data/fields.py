@@ -20,7 +20,7 @@ def as_object(value: object) -> dict[str, object]:
         )
     for name, part in value.items():
         try:
-            text = json.dumps([name, part], ensure_ascii=False, default=_as_text)
+            text = _ENCODER.encode([name, part])
         except BadRecord:
             raise
         except (ValueError, RecursionError):
@@ -33,6 +33,10 @@ def _as_text(value: object) -> str:
     if isinstance(value, BadRecord):
         raise value
     return str(value)
+
+
+# `json.dumps` makes one anew for every field.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=_as_text)
 
 
 def encodable(text: str, name: str) -> str:

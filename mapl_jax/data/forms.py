@@ -7,6 +7,7 @@ user's own is `data.columns`.
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Mapping
 
@@ -53,6 +54,7 @@ _MORE_REPLIES = re.compile(
 )
 _ALWAYS = {name: name for name in ("id", "margin", "tools", "subset")}
 _MAY_LACK = (*_ALWAYS, "input", "system", "history")
+_OBJECT = (dict, Mapping)  # a dict is told at once, anything else takes longer
 _STEP = re.compile(r"([^.\[\]]+)(?:\[([0-9]*)(:?)\])?")
 
 
@@ -183,9 +185,7 @@ def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dic
         found["responses"] = until_turn(found.get("responses"), record[form.turn])
     if "choice" in found and "|" in form.columns.get("responses", ""):
         found["names"] = form.columns["responses"].split("|")
-    left = {name: value for name, value in record.items() if name not in used} | _beside(
-        record, read
-    )
+    left = {k: x for k, x in record.items() if k not in used} | _beside(record, read)
     known = "\n".join(str(text) for text in _texts(list(found.values())))
     for name in used:
         unread.update(f"{field} of messages" for field in unread_fields(record.get(name)))
@@ -237,8 +237,9 @@ def _in_order(
     return given
 
 
-def _columns(path: str) -> set[str]:
-    return {re.split(r"[.\[]", part)[0] for part in path.split("|")}
+@functools.lru_cache(maxsize=1024)
+def _columns(path: str) -> frozenset[str]:
+    return frozenset(re.split(r"[.\[]", part)[0] for part in path.split("|"))
 
 
 def _beside(record: Mapping[str, object], paths: set[str]) -> dict[str, object]:
@@ -262,10 +263,10 @@ def at(record: object, path: str) -> object:
     """What stands at a path of a record; None where there is nothing."""
     if "|" in path:
         return [at(record, part) for part in path.split("|")]
-    if isinstance(record, Mapping) and path in record:
+    if isinstance(record, _OBJECT) and path in record:
         return record[path]
     step = _STEP.match(path)
-    if step is None or not isinstance(record, Mapping):
+    if step is None or not isinstance(record, _OBJECT):
         return None
     value, rest = (
         by_rows(record.get(step[1])) if step[2] == "" else record.get(step[1]),
@@ -287,9 +288,9 @@ def at(record: object, path: str) -> object:
 
 def _texts(value: object) -> list[object]:
     """What a value holds, however deep; of messages the contents alone."""
-    if isinstance(value, Mapping):
-        inner = {key: part for key, part in value.items() if key not in ("role", "from", "type")}
-        return [text for part in inner.values() for text in _texts(part)]
     if isinstance(value, list):
         return [text for part in value for text in _texts(part)]
-    return [] if value is None else [value]
+    if isinstance(value, str) or not isinstance(value, Mapping):
+        return [] if value is None else [value]
+    inner = {key: part for key, part in value.items() if key not in ("role", "from", "type")}
+    return [text for part in inner.values() for text in _texts(part)]

@@ -1,5 +1,6 @@
 """Which names say that a column, or a field of a message, changes what is said."""
 
+import functools
 import re
 from collections.abc import Collection, Iterator, Mapping
 
@@ -44,9 +45,12 @@ def is_missing(value: object) -> bool:
 
 def changes_meaning(name: str, value: object) -> bool:
     """Whether a column or a field of a message, by its name, changes what is said."""
+    return _says_more(name) and not isinstance(value, bool | int | float) and not is_missing(value)
+
+
+@functools.lru_cache(maxsize=1024)
+def _says_more(name: str) -> bool:
     words = set(re.findall(r"[a-z]+|\d+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
-    if isinstance(value, bool | int | float) or is_missing(value):
-        return False
     return bool(words & _MEANING and not words & _ABOUT) or "chat_template" in name.lower()
 
 

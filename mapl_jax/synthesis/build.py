@@ -103,7 +103,7 @@ def _of_list(pair: Pair, settings: Settings, of_pair: Callable[[Pair], Outcome])
 
 def _of_all(made: Constraint, responses: Sequence[str]) -> Constraint:
     """An instruction with the margins of all responses of a list."""
-    margins = [constraints.margin(made["id"], made["params"], each) for each in responses]
+    margins = constraints.margins(made["id"], made["params"], responses)
     return {**made, "margins": margins}
 
 

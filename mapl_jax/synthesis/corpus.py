@@ -101,9 +101,9 @@ class Corpus:
         return functools.lru_cache(maxsize=65536)(share_within)
 
     @functools.cached_property
-    def _weights_of(self) -> Callable[[tuple[str, ...]], np.ndarray]:
+    def _negative_weights_of(self) -> Callable[[tuple[str, ...]], np.ndarray]:
         return functools.lru_cache(maxsize=8)(
-            lambda families: np.array([self.weights.get(family, 1.0) for family in families])
+            lambda families: np.array([-self.weights.get(family, 1.0) for family in families])
         )
 
     def informative(self, one: constraints.Asked) -> bool:
@@ -112,8 +112,8 @@ class Corpus:
 
     def order(self, families: Sequence[str], rng: np.random.Generator) -> list[str]:
         """Families in a random order, those of more weight sooner (Efraimidis and Spirakis)."""
-        keys = np.log(rng.random(len(families))) / self._weights_of(tuple(families))
-        return [families[place] for place in np.argsort(-keys, kind="stable").tolist()]
+        keys = np.log(rng.random(len(families))) / self._negative_weights_of(tuple(families))
+        return [families[place] for place in keys.argsort(kind="stable").tolist()]
 
     def takes(self, family: str, arguments: Arguments, rng: np.random.Generator) -> bool:
         """Draws whether arguments that lean to one side are taken."""
@@ -138,12 +138,13 @@ def names_words(params: Params) -> bool:
 
     The name of a language is none: it has to fit as many responses as other instructions.
     """
-    relations = constraints.RELATIONS
-    return any(
-        isinstance(value, list) or (isinstance(value, str) and value not in relations)
-        for name, value in params.items()
-        if name != "language"
-    )
+    for name, value in params.items():
+        words = isinstance(value, list) or (
+            isinstance(value, str) and value not in constraints.RELATIONS
+        )
+        if words and name != "language":
+            return True
+    return False
 
 
 def lean(first: Params, second: Params) -> int:
@@ -161,11 +162,13 @@ def _sign(value: float) -> int:
 
 
 def _form(params: Params) -> int:
-    relations = {constraints.LESS_THAN: -1, constraints.AT_LEAST: 1}
-    return sum(
-        -1 if value is True else relations.get(value, 0) if isinstance(value, str) else 0
-        for value in params.values()
-    )
+    total = 0
+    for value in params.values():
+        if value is True or value == constraints.LESS_THAN:
+            total -= 1
+        elif value == constraints.AT_LEAST:
+            total += 1
+    return total
 
 
 def _size(params: Params) -> int:

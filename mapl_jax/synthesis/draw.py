@@ -102,19 +102,17 @@ class Draw:
             if len(taken[0]) == k:
                 break
             arguments = propose(family, not taken[0])
-            if arguments is None:
-                continue
-            if any(
-                constraints.clash(one, other) or constraints.redundant(one, other)
-                for one, others in zip(arguments, taken, strict=True)
-                for other in others
-            ) or any(
-                constraints.redundant_together([*others, one])
-                for one, others in zip(arguments, taken, strict=True)
-            ):
-                continue
-            for one, others in zip(arguments, taken, strict=True):
-                others.append(one)
+            if arguments is not None and all(map(_go_together, taken, arguments)):
+                for one, others in zip(arguments, taken, strict=True):
+                    others.append(one)
         order = self.rng.permutation(len(taken[0])).tolist()
         first, second = ([(each[at].family.id, each[at].params) for at in order] for each in taken)
         return first, second
+
+
+def _go_together(others: Sequence[constraints.Asked], one: constraints.Asked) -> bool:
+    """Whether an instruction can stand with others, each of which has something to say."""
+    for other in others:
+        if constraints.clash(one, other) or constraints.redundant(one, other):
+            return False
+    return not constraints.redundant_together([*others, one])

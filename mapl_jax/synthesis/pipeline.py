@@ -9,6 +9,7 @@ The output folder holds all shards or none, and a run that was stopped goes on w
 are missing. The folder is sealed at the end: one without a seal was never finished.
 """
 
+import contextlib
 import gc
 import os
 import shutil
@@ -24,6 +25,7 @@ from mapl_jax.runtime import files, outputs
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import read_json, write_json
 from mapl_jax.synthesis import build
+from mapl_jax.synthesis.runners import SELDOM
 from mapl_jax.synthesis.settings import Settings
 from mapl_jax.synthesis.shards import (
     CORPUS,
@@ -72,6 +74,18 @@ Report = Callable[[Path, Summary, Sequence[Sample]], None]
 Progress = Callable[[int, int], None]
 
 
+@contextlib.contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Meanwhile garbage is collected as seldom as where shards are made."""
+    usual = gc.get_threshold()
+    gc.set_threshold(SELDOM)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+
+
+@_seldom_collected()
 def synthesize(
     pairs: Iterable[Pair],
     settings: Settings,
@@ -162,6 +176,7 @@ def _check_free(folder: Path, plan: Plan) -> None:
     )
 
 
+@_seldom_collected()
 def make_samples(
     cut: Cut,
     plan: Plan,

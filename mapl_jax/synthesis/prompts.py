@@ -1,6 +1,7 @@
 """Writing instructions into a prompt, where and how people write them (`placement`)."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -57,7 +58,9 @@ def write_instructions(
     held_out = settings.wordings == "held_out"
     count = len(twins[0])
     shares = settings.shares
-    if any(constraints.asked(*item).demands.of_a_topic for items in twins for item in items):
+    items = itertools.chain.from_iterable(twins)
+    ready = [constraints.known(constraints.family_of(id), params) for id, params in items]
+    if any(one.demands.of_a_topic for one in ready):
         # Words to use are of what is asked last; before that they would speak of nothing.
         shares = {place: 0.0 if place in (SYSTEM, TURNS) else s for place, s in shares.items()}
     style = draw_style(
@@ -80,7 +83,7 @@ def write_instructions(
             text = constraints.render(
                 family, params, choices, held_out=held_out, terse=place != polite, answer=named
             )
-            margins = [constraints.margin(family, params, each) for each in responses]
+            margins = constraints.margins(family, params, responses)
             made.append(Constraint(id=family, params=params, text=text, margins=margins))
     texts = [[entry["text"] for entry in made] for made in written]
     if not all(map(can_weave, texts)):

@@ -16,6 +16,10 @@ from multiprocessing import connection
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.synthesis.shards import Runner, Shard, make
 
+# Objects between two collections of garbage. Making samples leaves hardly any that only they find,
+# and thousands for them to look through.
+SELDOM = 50_000
+
 
 def local(num_proc: int) -> Runner:
     """Processes of this machine.
@@ -51,6 +55,7 @@ def _run_local(num_proc: int, missing: Sequence[Shard]) -> Iterator[int]:
 def _begin() -> None:
     """What a process does before its first shard."""
     gc.freeze()
+    gc.set_threshold(SELDOM)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -19,7 +19,7 @@ from mapl_jax.data.normalize import Pair
 from mapl_jax.data.samples import Sample
 from mapl_jax.runtime import plugins
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import checksum, parse_json, read_json, replacing, sweep, write_json
+from mapl_jax.runtime.files import checksum, read_json, replacing, sweep, write_json
 from mapl_jax.synthesis import build
 from mapl_jax.synthesis.corpus import Corpus, Subset, hash_of
 from mapl_jax.synthesis.settings import Settings
@@ -120,7 +120,7 @@ def make(shard: Shard) -> int:
     def samples() -> Iterator[Sample]:
         with pairs_file(shard.work, shard.index).open("rb") as lines:
             for line in lines:
-                outcome = build.build(parse_json(line), settings, corpus)
+                outcome = build.build(json.loads(line), settings, corpus)
                 sample = outcome.sample
                 stats.add(outcome)
                 if len(sample["prompts"]) > 1:

@@ -14,9 +14,10 @@ from mapl_jax.constraints.text import readings
 from mapl_jax.constraints.text.common_words import COMMON_WORDS, FILLERS, FILLERS_TO_FEW
 from mapl_jax.constraints.text.statistics import Text
 from mapl_jax.constraints.text.things import IN_QUOTES, OF_WORD
-from mapl_jax.constraints.text.words import plain_word, root
+from mapl_jax.constraints.text.words import forms, plain_word, root
 from mapl_jax.constraints.wording import pick
 
+_Choice = tuple[Sequence[str], frozenset[str]]
 # Enough repetitions of a word to see what it brings along.
 _MANY = 100
 
@@ -59,35 +60,25 @@ class Words(Family):
         """The same; those to use are of the prompt, or come up in the text again and again."""
         holders, lackers = (broken, kept) if self.forbidden else (kept, broken)
         # One side must lack every word, or else at least one; lacking all makes both sure.
-        words = _unless_in(STOCK, lackers) if not holders else ()
-        if holders:
-            first, others = holders[0], tuple(holders[1:])
-            # To do without a word of the topic is a game.
-            words = (
-                _fillers(first, others, tuple(lackers))
-                if self.forbidden
-                else _shared_things(first, prompt, others, tuple(lackers))
-            )
+        # To do without a word of the topic is a game.
+        words, named = (
+            _fillers(tuple(holders), tuple(lackers))
+            if self.forbidden
+            else _shared_things(tuple(holders), tuple(lackers), prompt)
+        )
         if not words:
             return None
         count = min(len(words), 1 + int((2 if self.forbidden else 3) * rng.random()))
+        mixed = words
+        if len(words) > 1:  # otherwise nothing is drawn
+            mixed = [words[place] for place in rng.permutation(len(words)).tolist()]
         chosen: dict[str, str] = {}
-        mixed = [words[int(place)] for place in rng.permutation(len(words))]
-        for word in self._chosen(mixed, prompt, holders):
+        for word in [word for word in mixed if word in named] or mixed[:1]:
             # "Breast" and "breasts" are one.
             chosen.setdefault(root(word), word)
-        return {self.words.name: [_written(word, holders) for word in [*chosen.values()][:count]]}
-
-    def _chosen(
-        self, words: Sequence[str], prompt: Text | None, holders: Sequence[Text]
-    ) -> Sequence[str]:
-        """The words that most would name: of the topic, then things; others last, and alone."""
-        if self.forbidden:
-            return [word for word in words if word in FILLERS] or words[:1]
-        again = frozenset().union(*map(_again, holders))
-        told = prompt.roots if prompt else ()
-        of_topic = [word for word in words if word in again or root(word) in told]
-        return of_topic or [word for word in words if word in OF_WORD] or words[:1]
+            if len(chosen) == count:
+                break
+        return {self.words.name: [_written(word, holders) for word in chosen.values()]}
 
     def demands(self, params: Params) -> Demands:
         """Words that must or must not appear."""
@@ -129,8 +120,13 @@ _NO_THINGS = tuple("ly ing ed ive ful ous able ible less ish ic ical".split())
 _COMMON_ROOTS = frozenset(map(root, COMMON_WORDS))
 
 
-def _things(words: Sequence[str], prompt: Text | None, texts: Sequence[Text]) -> Sequence[str]:
-    """Those that people name as what an answer should mention (`text.things`).
+def _things(
+    words: Sequence[str],
+    prompt: Text | None,
+    texts: Sequence[Text],
+    lackers: Sequence[Text] = (),
+) -> Sequence[str]:
+    """Those that people name as what an answer should mention (`text.things`), and some texts lack.
 
     Of other words, rare ones that the prompt and the text use as nouns; no names, of which one word
     alone is half of one.
@@ -138,10 +134,10 @@ def _things(words: Sequence[str], prompt: Text | None, texts: Sequence[Text]) ->
     words = [
         word
         for word in words
-        if all(text.surface.get(word, word).islower() for text in texts)
-        and (word in _NAMED or (len(word) > 3 and not word.endswith(_NO_THINGS)))
+        if (word in _NAMED or (len(word) > 3 and not word.endswith(_NO_THINGS)))
+        and all(text.surface.get(word, word).islower() for text in texts)
     ]
-    topic = _topic(prompt) if prompt and words else ()
+    words = _unless_in(words, lackers)
     return [
         word
         for word in words
@@ -149,7 +145,11 @@ def _things(words: Sequence[str], prompt: Text | None, texts: Sequence[Text]) ->
         or (
             word not in _GENERAL
             and root(word) not in _COMMON_ROOTS
-            and (not prompt or root(word) in topic or any(word in _again(it) for it in texts))
+            and (
+                not prompt
+                or root(word) in _topic(prompt)
+                or any(word in _again(it) for it in texts)
+            )
             and any(word in text.things for text in texts)
         )
     ]
@@ -167,27 +167,38 @@ def _topic(prompt: Text) -> frozenset[str]:
     return frozenset(map(root, prompt.things - _GENERAL))
 
 
-@readings.noted
-def _shared_things(
-    text: Text, prompt: Text | None, others: Sequence[Text], lackers: Sequence[Text]
-) -> Sequence[str]:
-    """Things that a text and others hold, and those to break lack."""
-    words = _unless_in(_shared_words([text, *others]), lackers)
-    return _things(words, prompt, [text, *others])
+@readings.noted_together
+def _shared_things(texts: Sequence[Text], lackers: Sequence[Text], prompt: Text | None) -> _Choice:
+    """Things that all texts hold, and those to break lack; and which of them most would name.
+
+    Those are of the topic, or else things that people name; where there are none, one is enough.
+    """
+    words = (
+        _things(_shared_words(texts), prompt, texts, lackers)
+        if texts
+        else _unless_in(STOCK, lackers)
+    )
+    of_topic = [
+        word
+        for word in words
+        if any(word in _again(it) for it in texts) or (prompt and prompt.has_form(word))
+    ]
+    return words, frozenset(of_topic or OF_WORD.keys() & words)
 
 
-@readings.noted
-def _fillers(text: Text, others: Sequence[Text], lackers: Sequence[Text]) -> Sequence[str]:
-    """Words that people of taste leave out, of those that all texts hold as words of their own."""
-    shared = frozenset.intersection(*map(_own_fillers, (text, *others)))
-    return _unless_in(sorted(shared), lackers)
+@readings.noted_together
+def _fillers(texts: Sequence[Text], lackers: Sequence[Text]) -> _Choice:
+    """Words of their own in all texts that people of taste leave out, and which most would name."""
+    shared = sorted(frozenset.intersection(*map(_own_fillers, texts))) if texts else STOCK
+    words = _unless_in(shared, lackers)
+    return words, FILLERS.intersection(words)
 
 
 @readings.noted
 def _own_fillers(text: Text) -> frozenset[str]:
     counts, runs = text.word_counts, text.lower_runs
-    found = (word for word in _LEFT_OUT & counts.keys() if 0 < counts[word] == runs[word])
-    return frozenset(found) - text.compounds
+    found = [word for word in _LEFT_OUT & counts.keys() if 0 < counts[word] == runs[word]]
+    return frozenset(found) - text.compounds if found else frozenset()
 
 
 def _plain_words(words: Sequence[str]) -> Sequence[str]:
@@ -206,8 +217,7 @@ def _shared_words(texts: Sequence[Text]) -> Sequence[str]:
 
 def _unless_in(words: Sequence[str], texts: Sequence[Text]) -> Sequence[str]:
     for text in texts:
-        forms = text.roots
-        words = [word for word in words if root(word) not in forms]
+        words = [word for word in words if not text.has_form(word)]
     return words
 
 
@@ -298,10 +308,11 @@ class WordFrequency(Family):
         """
         if self.letters:
             return (self._count(text, word), readings.letters(text)[word])
-        return self._count(text, word), text.lower_runs[word], text.roots[root(word)]
+        runs = text.lower_runs
+        return self._count(text, word), runs[word], sum(runs[form] for form in forms(word))
 
 
-@readings.noted
+@readings.noted_together
 def _things_to_count(text: Text, prompt: Text | None, others: Sequence[Text]) -> Sequence[str]:
     """Things of some texts that the prompt speaks of; those that one holds several times first."""
     texts = (text, *others)

@@ -34,12 +34,10 @@ def mentions(text: Text, shown: str) -> bool:
 @readings.noted
 def _held(text: Text) -> frozenset[Thing]:
     """Things of a text that are surely in it: in small letters, and no part of "peanut butter"."""
-    surface, parts = text.surface, _parts_of_names(text)
-    return frozenset(
-        OF_WORD[word]
-        for word in text.content_words
-        if word in OF_WORD and surface[word] == word and word not in parts
-    )
+    surface = text.surface
+    found = [word for word in text.content_words if word in OF_WORD and surface[word] == word]
+    parts = _parts_of_names(text) if found else ()
+    return frozenset([OF_WORD[word] for word in found if word not in parts])
 
 
 @readings.noted
@@ -79,11 +77,10 @@ def _lacks(text: Text, thing: Thing) -> bool:
     )
 
 
-@readings.noted
-def _apart(text: Text, others: Sequence[Text], lackers: Sequence[Text]) -> Sequence[Thing]:
-    """Things that a text and others surely hold and some surely lack, in order."""
-    held = _held(text).intersection(*map(_held, others))
-    return sorted(thing for thing in held if all(_lacks(it, thing) for it in lackers))
+def _apart(texts: Sequence[Text], lackers: Sequence[Text]) -> Sequence[Thing]:
+    """Things that some texts surely hold and others surely lack, in order."""
+    held = frozenset.intersection(*map(_held, texts))
+    return tuple(sorted([thing for thing in held if all(_lacks(it, thing) for it in lackers)]))
 
 
 def _unlike(
@@ -110,6 +107,7 @@ def _unlike(
     return chosen
 
 
+@readings.noted_together
 def _untold(things: Sequence[Thing], prompt: Text | None) -> Sequence[Thing]:
     """Those that the prompt does not speak of: nobody bans what is asked about."""
     return things if prompt is None else [thing for thing in things if _lacks(prompt, thing)]
@@ -239,11 +237,11 @@ class Mentions(Family):
 
     def derive_for(self, prompt, kept, broken, rng):
         """Things of which those to keep mention so many, and those to break do not."""
-        pools = _pools(kept, broken)
+        pools = _pools(tuple(kept), tuple(broken))
         own, theirs, common = map(len, pools)
         if not own + theirs:
             return None
-        topic = frozenset().union(*map(_again, (*kept, *broken)), _told(prompt) if prompt else ())
+        topic = _topic((*kept, *broken), prompt)
         for negated in (False, True) if rng.random() < 0.5 else (True, False):
             rule = self.rules[negated]
             ways = [
@@ -256,12 +254,13 @@ class Mentions(Family):
             way = pick(ways, rng)
             found: list[Thing] = []
             for place in (1, 0, 2):
-                pool = _untold(pools[1], prompt) if place == 1 and rule.without else pools[place]
+                untold = place == 1 and rule.without
+                pool = _untold(pools[1], prompt) if untold else pools[place]
                 found = _unlike(pool, rng, way[place], found, topic)
             if len(found) == sum(way):
                 names = [thing.shown for thing in found]
                 left_out, names = names[: rule.without], names[rule.without :]
-                names = [names[int(place)] for place in rng.permutation(len(names))]
+                names = [names[place] for place in rng.permutation(len(names)).tolist()]
                 others: Params = {"without": left_out} if left_out else {}
                 return {"things": names, **others} | (NEGATED if negated else {})
         return None
@@ -279,15 +278,21 @@ class Mentions(Family):
         return [word for it in things if it for word in it.forms] if all(things) else ()
 
 
+@readings.noted_together
 def _pools(kept: Sequence[Text], broken: Sequence[Text]) -> Sequence[Sequence[Thing]]:
     """Things of the ones alone, of the others alone, and of all; of any other nothing is sure."""
     if not kept and not broken:
         return _STOCK[:4], _STOCK[4:], ()
-    kept, broken = tuple(kept), tuple(broken)
-    own = _apart(kept[0], kept[1:], broken) if kept else ()
-    theirs = _apart(broken[0], broken[1:], kept) if broken else ()
-    common = _apart(kept[0], kept[1:] + broken, ()) if kept and broken else ()
+    own = _apart(kept, broken) if kept else ()
+    theirs = _apart(broken, kept) if broken else ()
+    common = _apart((*kept, *broken), ()) if kept and broken else ()
     return own, theirs, common
+
+
+@readings.noted_together
+def _topic(texts: Sequence[Text], prompt: Text | None) -> frozenset[Thing]:
+    """Things that a prompt speaks of, or one of some texts more than once."""
+    return frozenset().union(*map(_again, texts), _told(prompt) if prompt else ())
 
 
 @functools.cache

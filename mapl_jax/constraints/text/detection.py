@@ -9,7 +9,7 @@ from mapl_jax.constraints.text.common_words import COMMON_WORDS
 
 _LOCK = threading.Lock()
 # Frequent English words that are hardly ever words of another language in Latin letters.
-_ENGLISH = tuple(
+_ENGLISH = frozenset(
     """
     the and you that it with they this have from what were when your said there which their would
     about could these other into than been who its now find should because through where much before
@@ -52,13 +52,12 @@ def language(lower: str, words: Counter[str], text: str) -> str | None:
     total, plain = letters(text)
     if total < _FEW_LETTERS:
         return None
-    english = sum(words[word] for word in _ENGLISH if word in words)
     if plain > 0.9 * total:
-        if english >= max(2, 0.1 * words.total()):
+        number = words.total()
+        if sum([words[word] for word in words.keys() & _ENGLISH]) >= max(2, 0.1 * number):
             return "en"
         # Recipes and lists have few such words, but no other language shares so many others.
-        common = sum(count for word, count in words.items() if word in COMMON_WORDS)
-        if common >= 0.4 * words.total():
+        if sum([words[word] for word in words.keys() & COMMON_WORDS]) >= 0.4 * number:
             return "en"
     found = _opinions(lower)
     return found[0].lang if found and found[0].prob >= _SURE else None

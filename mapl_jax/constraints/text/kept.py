@@ -1,10 +1,13 @@
 """Values that an object works out on first use and keeps."""
 
 from collections.abc import Callable
-from typing import Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 Owner = TypeVar("Owner")
 Value = TypeVar("Value")
+
+NOTHING: Any = object()
+"""What a look into a dict of such values gives where there is none yet; None may be one."""
 
 
 class kept(Generic[Owner, Value]):

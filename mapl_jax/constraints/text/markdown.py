@@ -33,6 +33,8 @@ _CODE = re.compile(r"(?<!`)(`{1,2})(?!`)([^`\n]+)\1(?!`)")
 
 PLAIN, BULLET, NUMBERED, LETTERED, HEADING, ROW, RULE, CODE, FENCE, BLANK = range(10)
 ITEMS = (BULLET, NUMBERED, LETTERED)
+SAID = (PLAIN, *ITEMS)
+"""Kinds of lines that sentences are looked for in."""
 
 
 class Line(NamedTuple):

@@ -15,27 +15,33 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Concatenate, ParamSpec, TypeVar
+from functools import lru_cache
+from typing import TypeVar
 
 from mapl_jax.constraints.text import markdown, marks, sentences, words
+from mapl_jax.constraints.text.kept import NOTHING
 from mapl_jax.constraints.text.statistics import Text
 
 T = TypeVar("T")
-P = ParamSpec("P")
 # Dots that end a sentence or not, and sentences within a quotation or brackets.
 _ENDS_IN_DOUBT = re.compile(r"\.\.|\u2026|[\"\u201c][^\"\u201d\n]*[.?!]|\([^()\n]*[.?!][^()\n]*\)")
 
 
-def noted(read: Callable[Concatenate[Text, P], T]) -> Callable[Concatenate[Text, P], T]:
-    """A reading that is worked out once for each text, and for what it is read beside."""
+def noted(read: Callable[[Text], T]) -> Callable[[Text], T]:
+    """A reading that is worked out once for each text."""
 
-    def noted_read(text: Text, *beside: P.args, **named: P.kwargs) -> T:
-        key = (read, *beside)
-        if key not in text.values:
-            text.values[key] = read(text, *beside, **named)
-        return text.values[key]
+    def noted_read(text: Text) -> T:
+        found = text.values.get(read, NOTHING)
+        if found is NOTHING:
+            found = text.values[read] = read(text)
+        return found
 
     return noted_read
+
+
+# What is read of several texts together, noted for those that were just looked at. If the texts
+# kept it, two would keep each other, and only a collection of garbage would find them.
+noted_together = lru_cache(maxsize=64)
 
 
 @noted

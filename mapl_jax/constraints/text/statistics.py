@@ -121,10 +121,9 @@ class Text:
         """How often each of them occurs."""
         return Counter(self.runs)
 
-    @kept
-    def roots(self) -> Counter[str]:
-        """The same of what the forms of a word have in common: "trucks" is a "truck"."""
-        return Counter(map(words.root, self.runs))
+    def has_form(self, word: str) -> bool:
+        """Whether a word or another form of it is among them: "trucks" is one of "truck"."""
+        return not self.lower_runs.keys().isdisjoint(words.forms(word))
 
     @kept
     def _is_smooth(self) -> bool:
@@ -159,13 +158,16 @@ class Text:
                 return False
         if self.language is not None:
             return self.language == "en"
-        known = sum(count for word, count in self.word_counts.items() if word in COMMON_WORDS)
+        counts = self.word_counts
+        known = sum([counts[word] for word in counts.keys() & COMMON_WORDS])
         return 3 * known >= self.word_counts.total()
 
     @kept
     def segments(self) -> list[str]:
         """The words of the prose by UAX 29, in lower case."""
-        return list(map(str.lower if self.prose.isascii() else folded, self._segments))
+        if self.prose.isascii():
+            return list(map(str.lower, self._segments))
+        return [word.lower() if word.isascii() else folded(word) for word in self._segments]
 
     @kept
     def _segments(self) -> list[str]:
@@ -209,15 +211,15 @@ class Text:
         Only those that occur as words of their own wherever they occur: "well" of "well-known" is
         a word to some and none to others.
         """
-        counts, runs = self.word_counts, self.lower_runs
+        counts, runs, compounds = self.word_counts, self.lower_runs, self.compounds
         return tuple(
             word
             for word in self._segment_counts
             if len(word) >= 3
             and word not in STOPWORDS
+            and word not in compounds
             and word.isalpha()
             and word.isascii()
-            and word not in self.compounds
             and counts[word] == runs[word]
         )
 
@@ -332,7 +334,7 @@ class Text:
         return [
             sentence
             for line in self.layout
-            if line.kind in (markdown.PLAIN, *markdown.ITEMS)
+            if line.kind in markdown.SAID
             for sentence in sentences.with_words(line.text)
         ]
 

@@ -38,7 +38,8 @@ _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\uff66-\uff9f\U00020000-\U0003ffff]"
 )
-_FORM = re.compile(r"(?:ies|ing|es|ed|er|s|y|e)$")
+_ENDINGS = tuple("ies ing es ed er s y e".split())
+_FORM = re.compile(f"(?:{'|'.join(_ENDINGS)})$")
 _CONTRACTION = re.compile(r"(.+)'(?:s|re|ve|ll|d|m)")
 
 # What stands before a noun and behind it; before a verb.
@@ -108,6 +109,13 @@ def stem(word: str) -> str:
 def root(word: str) -> str:
     """What a word has in common with its other forms: "cook" of "cooking" and "cooks"."""
     return _FORM.sub("", word.lower()) if len(word) > 4 else word.lower()
+
+
+@lru_cache(maxsize=8192)
+def forms(word: str) -> frozenset[str]:
+    """All words that have their root in common with a word: "cook", "cooks", "cooking"."""
+    start = root(word)
+    return frozenset(it for it in (start, *(start + end for end in _ENDINGS)) if root(it) == start)
 
 
 def things(text: str) -> frozenset[str]:
