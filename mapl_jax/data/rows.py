@@ -2,7 +2,8 @@
 
 A plan is a function of trie sizes, seed, epochs and row length, and of nothing else. Step t of a
 run is batch t of the plan, so the data order is a function of the step alone: resuming is exact, on
-any number of hosts. Every epoch holds every trie once; its last batch is filled up with empty rows.
+any number of hosts. Every epoch holds every trie once; its last batch is filled up with empty rows,
+and a step computes no part of a batch that has no other rows.
 
 A trie that is longer than a row gets a row of 2, 4, ... times the length, in a batch of half, a
 quarter, ... as many rows. Shorter tries fill what is left of such rows.
@@ -65,7 +66,7 @@ class Plan:
     shapes: tuple[Shape, ...]  # of batches, that of the shortest rows first
     kinds: Int[np.ndarray, "steps"]  # index of the shape of each batch, [steps]
     epoch_steps: tuple[int, ...]  # batches of each epoch, in order
-    filled: float  # share of all places that hold a token
+    filled: float  # share of all places that a step computes which hold a token
 
     @property
     def steps(self) -> int:
@@ -220,8 +221,16 @@ def _plan(
         tuple(with_room(kind, shapes[n]) for kind, n in enumerate(used)),
         kinds,
         epoch_steps,
-        float(lengths[members].sum() / sum(shapes[n].places for n, _ in batches)),
+        float(lengths[members].sum() / sum(_computed(shapes[n], batch) for n, batch in batches)),
     )
+
+
+def _computed(shape: Shape, batch: list[list[int]]) -> int:
+    """Places of the parts of a batch in which some row holds a trie; of one part, all of them."""
+    size = shape.rows // shape.parts
+    starts = range(0, len(batch), size)
+    held = sum(any(batch[start : start + size]) for start in starts) if shape.parts > 1 else 1
+    return held * size * shape.row_length
 
 
 def shape_of(

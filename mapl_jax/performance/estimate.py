@@ -168,6 +168,9 @@ def _flops(jaxpr: Any, tensor: int = 1) -> float:
             total += 2.0 * inner * outputs / tensor
         elif name == "scan":
             total += params["length"] * _flops(params["jaxpr"].jaxpr, tensor)
+        elif name == "cond":
+            # One branch runs: of a part of a batch that holds something, the larger one.
+            total += max(_flops(branch.jaxpr, tensor) for branch in params["branches"])
         elif name not in ("while", "pallas_call"):
             axes = _axes(params) if name == "shard_map" else {}
             share = axes.get("tensor", tensor)

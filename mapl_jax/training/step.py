@@ -51,6 +51,11 @@ class StepMetrics(NamedTuple):
     rows: Bool[Array, "A R"]
 
 
+# What a part of a batch gives beside its gradient: its share of the loss, its sums, and whether all
+# numbers of each of its rows were finite.
+PartValues = tuple[Float[Array, ""], tuple[Sums, Bool[Array, "R"]]]
+
+
 def state_shapes(
     params: Params, optimizer: optax.GradientTransformation, mesh: Mesh, logical: PyTree
 ) -> tuple[TrainState, TrainState]:
@@ -119,9 +124,7 @@ def make_train_step(
         clip: largest gradient norm; 0 for none.
     """
 
-    def loss_of(
-        trainable: Params, frozen: Params, part: Batch
-    ) -> tuple[Array, tuple[Sums, Bool[Array, "R"]]]:
+    def loss_of(trainable: Params, frozen: Params, part: Batch) -> PartValues:
         params = lora.join(trainable, frozen) if frozen else trainable
         numbers = leaves(params, part)
         share, totals = loss(numbers, part)
@@ -130,20 +133,20 @@ def make_train_step(
     def step(
         state: TrainState, batch: Batch, frozen: Params | None = None
     ) -> tuple[TrainState, StepMetrics]:
-        def add_part(
-            total: Params, part: Batch
-        ) -> tuple[Params, tuple[Array, Sums, Bool[Array, "R"]]]:
+        def of_part(part: Batch) -> tuple[Params, PartValues]:
             values, gradients = jax.value_and_grad(loss_of, has_aux=True)(
                 state.params, frozen, part
             )
-            return jax.tree.map(jnp.add, total, gradients), values
+            return gradients, values
+
+        def of_nothing(part: Batch) -> PartValues:
+            params = lora.join(state.params, frozen) if frozen else state.params
+            numbers = jnp.zeros_like(jax.eval_shape(leaves, params, part))
+            share, totals = loss(numbers, part)
+            return share, (totals, _finite_rows(numbers, part))
 
         zeros = jax.tree.map(jnp.zeros_like, state.params)
-        if jax.tree.leaves(batch)[0].shape[0] == 1:
-            gradients, values = add_part(zeros, jax.tree.map(lambda x: x[0], batch))
-            parts = jax.tree.map(lambda x: x[None], values)
-        else:
-            gradients, parts = jax.lax.scan(add_part, zeros, batch)
+        gradients, parts = _summed(of_part, of_nothing, zeros, batch)
         shares, (totals, rows) = parts
         total = jnp.sum(shares)
         gradients, norm = optimizers.clip(gradients, clip)
@@ -171,6 +174,37 @@ def make_train_step(
         return TrainState(state.step + 1, params, opt_state, skipped), metrics
 
     return step
+
+
+def _summed(
+    of_part: Callable[[Batch], tuple[Params, PartValues]],
+    of_nothing: Callable[[Batch], PartValues],
+    zeros: Params,
+    batch: Batch,
+) -> tuple[Params, PartValues]:
+    """The sum of the gradients of the parts of a batch, and what else they give, [A, ...].
+
+    Args:
+        of_nothing: what a part without a token gives, such as the last batch of an epoch may have,
+            beside a gradient of 0.
+        zeros: shaped as the gradients.
+    """
+
+    def add(total: Params, part: Batch) -> tuple[Params, PartValues]:
+        gradients, values = of_part(part)
+        return jax.tree.map(jnp.add, total, gradients), values
+
+    if batch.leaf_end.shape[0] == 1:
+        gradients, values = add(zeros, jax.tree.map(lambda x: x[0], batch))
+        return gradients, jax.tree.map(lambda x: x[None], values)
+
+    def add_held(total: Params, scanned: tuple[Batch, Array]) -> tuple[Params, PartValues]:
+        part, held = scanned
+        # Added within the branch: else the compiler for TPU holds the gradients once more.
+        return jax.lax.cond(held, add, lambda total, part: (total, of_nothing(part)), total, part)
+
+    held = jnp.any(batch.row.reach > 0, axis=(1, 2))
+    return jax.lax.scan(add_held, zeros, (batch, held))
 
 
 def _all_finite(tree: PyTree) -> Bool[Array, ""]:

@@ -60,6 +60,18 @@ def test_rows_are_full():
     assert lengths.sum() / (p.steps * 4 * 1024) > 0.97
 
 
+def test_parts_without_a_row_are_no_padding():
+    lengths = [60] * 19  # a row each: the last batch has 3
+    whole, parts, spread = (
+        plan(lengths, rows_per_batch=16, accumulation=parts, data_parts=devices)
+        for parts, devices in [(1, 1), (16, 1), (2, 8)]
+    )
+    assert whole.steps == parts.steps == spread.steps == 2
+    assert whole.filled == 19 * 60 / (2 * 16 * 64)
+    assert parts.filled == 60 / 64
+    assert spread.filled == 19 * 60 / (3 * 8 * 64)
+
+
 def test_max_steps_takes_as_many_epochs_as_it_needs():
     lengths = [30] * 20
     per_epoch = plan(lengths).steps

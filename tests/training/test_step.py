@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from mapl_jax import losses
 from mapl_jax.data.loader import Batch
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import axes
@@ -48,7 +49,20 @@ def batches(count, rows=ROWS, seed=0):
         )
 
 
-def run(shape, *, parts=1, steps=4, rows=ROWS, spoil=lambda _, batch: batch, optimizer=None):
+def rewards_of(params, batch):
+    return ScoreHead().leaves(MODEL, params, batch, Compute())
+
+
+def run(
+    shape,
+    *,
+    parts=1,
+    steps=4,
+    rows=ROWS,
+    spoil=lambda _, batch: batch,
+    optimizer=None,
+    rewards=rewards_of,
+):
     """Metrics of a few steps on a mesh, and the last state.
 
     Args:
@@ -58,6 +72,7 @@ def run(shape, *, parts=1, steps=4, rows=ROWS, spoil=lambda _, batch: batch, opt
         rows: of a batch.
         spoil: (number, batch) -> the batch that is trained on, None for none.
         optimizer: in place of AdamW.
+        rewards: in place of those of the model.
     """
     devices = jax.devices()[: int(np.prod(list(shape.values())))]
     mesh = sharding.make_mesh(shape, devices)
@@ -66,9 +81,6 @@ def run(shape, *, parts=1, steps=4, rows=ROWS, spoil=lambda _, batch: batch, opt
     learning_rate = optimizers.schedule(SETTINGS, steps)
     optimizer = optimizer or optimizers.make(SETTINGS, learning_rate, logical)
     _, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
-
-    def rewards(params, batch):
-        return ScoreHead().leaves(MODEL, params, batch, Compute())
 
     take = step.compile_train_step(
         step.make_train_step(rewards, reward_loss, optimizer, learning_rate), mesh, shardings
@@ -135,6 +147,37 @@ def test_accumulation_gives_what_the_whole_batch_gives(alone, parts):
 ALONE = {"data": 1, "fsdp": 1, "tensor": 1}
 
 
+def emptied(_, batch):
+    """The last five of eight rows hold nothing, as in the last batch of an epoch."""
+    for x, empty in [
+        (batch.row.reach, 0),
+        (batch.leaf_end, -1),
+        (batch.comparisons.level, losses.UNUSED),
+        (batch.comparisons.weight, 0),
+        (batch.comparisons.share, 0),
+        (batch.comparisons.term_sign, 0),
+    ]:
+        x[0, 3:] = empty
+    return batch
+
+
+@pytest.mark.parametrize("shape", [ALONE, {"data": 2, "fsdp": 1, "tensor": 1}])
+def test_parts_without_a_row_are_not_computed(shape):
+    def spoiled(params, batch):
+        found = rewards_of(params, batch)
+        return jnp.where(jnp.any(batch.row.reach > 0), found, jnp.nan)
+
+    whole, expected = run(ALONE, steps=2, spoil=emptied)
+    state, log = run(shape, parts=4, steps=2, spoil=emptied, rewards=spoiled)
+    assert all(line["finite"] and line["rows"].all() for line in log)
+    for name, ours, theirs in pairs(log, expected):
+        assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-5), name
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-5),
+        *jax.device_get((state.params, whole.params)),
+    )
+
+
 def without_second(number, batch):
     return None if number == 1 else batch
 
@@ -196,11 +239,8 @@ def test_the_second_step_compiles_nothing():
     optimizer = optimizers.make(SETTINGS, rate, logical)
     _, shardings = step.state_shapes(shapes, optimizer, mesh, logical)
 
-    def rewards(params, batch):
-        return ScoreHead().leaves(MODEL, params, batch, Compute())
-
     take = step.compile_train_step(
-        step.make_train_step(rewards, reward_loss, optimizer, rate), mesh, shardings
+        step.make_train_step(rewards_of, reward_loss, optimizer, rate), mesh, shardings
     )
     make = jax.jit(
         lambda: ScoreHead().init(MODEL, jax.random.key(0)), out_shardings=shardings.params
