@@ -14,7 +14,8 @@ LONG = " ".join(["Some words go on and on in this line."] * 5)
 # What is asked, of two texts that a careless reader would part, and one to put in the place of the
 # first so that there is no doubt.
 DOUBTS = [
-    (LENGTH + "number_sentences", "Go home. You might also want to", "Go home.", "Go home. Now."),
+    (LENGTH + "number_sentences", "Go home. You might also want to", "Go home.", "Go home. Do it."),
+    (LENGTH + "number_sentences", "Sure! Go home.", "Go home.", "I am sure. Go home."),
     (LENGTH + "shortest_sentence", "I like tea very much. You may", "I like tea very much.", None),
     (LENGTH + "first_sentence", "A few things\n\n- a\n- b", "It is just a few things.", None),
     (LENGTH + "blank_line_paragraphs", BROKEN_LINE, BLANK_LINE, PARAGRAPH),

@@ -1,5 +1,9 @@
 """Things to mention and to leave out: what they are called, and where a reader may differ."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -169,3 +173,31 @@ def test_sentences_that_are_long_on_average_are_not_counted_twice():
     words = ("length_constraints:number_words", {"num_words": 40} | AT_LEAST)
     assert redundant(average, many, words)
     assert not redundant(average, many)
+
+
+DRAWN = """
+import numpy as np
+from mapl_jax import constraints
+from mapl_jax.constraints.requests import Request
+
+tooth = constraints.known(
+    constraints.family_of("keywords:mention"), {"things": ["teeth"], "without": ["feet"]}
+)
+print(tooth.demands, [constraints.unasked(tooth.family.id, tooth.params, Request(q), 2) for q in
+      ("What is a tooth?", "What are teeth?", "Why do my feet hurt?")])
+"""
+
+
+def test_what_is_said_of_a_thing_does_not_hang_on_the_order_of_sets():
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", DRAWN],
+            env=os.environ | {"PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(4)
+    }
+    assert len(said) == 1
+    assert "word:teeth" in said.pop()

@@ -8,11 +8,12 @@ from safetensors.numpy import load_file
 
 
 def spoiled(runs, tools, folder, *arguments):
-    """A run whose seventh step is not finite, and the samples of its last row."""
+    """A run whose seventh step is not finite, and the last row of that, as it is written down."""
     record = folder.with_name("rows.jsonl")
     running = runs.start(folder, *arguments, record=record)
     status = running.wait()
-    return status, running.output, tools.rows_of(record)[6, 7][0]
+    rows = {row: samples for (step, row), (samples, _) in tools.rows_of(record).items() if step == 6}
+    return status, running.output, {"row": max(rows), "samples": rows[max(rows)]}
 
 
 def test_a_run_stops_at_a_step_that_is_not_finite_and_writes_down_its_samples(
@@ -20,14 +21,14 @@ def test_a_run_stops_at_a_step_that_is_not_finite_and_writes_down_its_samples(
 ):
     monkeypatch.setenv("SPOILED", "6")
     folder = tmp_path / "run"
-    status, said, samples = spoiled(runs, tools, folder)
+    status, said, last = spoiled(runs, tools, folder)
     assert status == 2, said
     (line,) = [x for x in said.splitlines() if x.startswith("error: ")]
     assert "step 7 is not finite (loss nan" in line
     assert "nonfinite/7.json" in line
     found = json.loads((folder / "nonfinite" / "7.json").read_text())
     assert found["step"] == 7
-    assert found["rows"] == [{"row": 7, "samples": samples}]
+    assert found["rows"] == [last]
 
     # Without the fault, the same command ends as if there had been none.
     monkeypatch.delenv("SPOILED")
@@ -41,12 +42,10 @@ def test_a_step_that_is_not_finite_is_left_out_where_that_is_wanted(
 ):
     monkeypatch.setenv("SPOILED", "6")
     folder = tmp_path / "run"
-    status, said, samples = spoiled(runs, tools, folder, "--config.train.on_nonfinite=skip")
+    status, said, last = spoiled(runs, tools, folder, "--config.train.on_nonfinite=skip")
     assert status == 0, said
     assert "step 7 is not finite" in said
-    assert (
-        json.loads((folder / "nonfinite" / "7.json").read_text())["rows"][0]["samples"] == samples
-    )
+    assert json.loads((folder / "nonfinite" / "7.json").read_text())["rows"] == [last]
     lines = [x for x in tools.metrics_of(folder) if x["split"] == "train"]
     assert [x.get("skipped_steps") for x in lines] == [None] * 6 + [1] * 4
     assert [x["loss"] is None for x in lines] == [False] * 6 + [True] + [False] * 3

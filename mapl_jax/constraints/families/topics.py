@@ -120,7 +120,7 @@ def _key(shown: str) -> str:
 
 def _words(shown: str) -> Sequence[str]:
     thing = named(shown)
-    return sorted(thing.forms, key=len) if thing else [shown.lower()]
+    return sorted(thing.forms, key=lambda word: (len(word), word)) if thing else [shown.lower()]
 
 
 def _demands(wanted: Sequence[str], unwanted: Sequence[str], also: Sequence[str] = ()) -> Demands:
