@@ -12,8 +12,9 @@ def spoiled(runs, tools, folder, *arguments):
     record = folder.with_name("rows.jsonl")
     running = runs.start(folder, *arguments, record=record)
     status = running.wait()
-    rows = {row: samples for (step, row), (samples, _) in tools.rows_of(record).items() if step == 6}
-    return status, running.output, {"row": max(rows), "samples": rows[max(rows)]}
+    rows = tools.rows_of(record)
+    last = max(row for step, row in rows if step == 6)
+    return status, running.output, {"row": last, "samples": rows[6, last][0]}
 
 
 def test_a_run_stops_at_a_step_that_is_not_finite_and_writes_down_its_samples(
