@@ -390,7 +390,7 @@ COMMANDS = {
         "serve",
         "",
         ("--model=x", "--host=\ud800"),
-        "cannot listen at .*host",
+        r"the argument '--host=\\ud800' is no UTF-8 text",
     ),
     "plan for no chips": ("plan", "rm", ("--topology=gpu:0",), "which has no chips"),
     "plan with samples of nothing": (

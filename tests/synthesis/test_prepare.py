@@ -144,7 +144,7 @@ def test_files_of_others_in_a_shared_cache_are_kept(tmp_path, capsys):
     assert [path.name for path in folder.iterdir() if path.name != "checksums.json"] == ["a"]
     (kept,) = tmp_path.glob("samples-0.kept-*")
     assert (kept / "notes").read_text() == "mine"
-    assert f"is kept in {kept}" in capsys.readouterr().err
+    assert f"they were moved to {kept}" in capsys.readouterr().err
 
 
 def test_a_cache_lies_in_no_folder_of_something_else(tmp_path):
