@@ -318,7 +318,7 @@ def test_a_killed_run_goes_on_elsewhere_and_ends_as_the_one_that_was_not(tmp_pat
     )
     assert done.returncode == 0, done.stderr
     assert "going on from the checkpoint at step" in done.stdout
-    assert f"kept in {bucket.as_uri()}" in done.stdout
+    assert f"in the bucket: {bucket.as_uri()}" in done.stdout
     weights = "model/model.safetensors"
     assert (bucket / weights).read_bytes() == (plain / weights).read_bytes()
     assert _lines(bucket) == _lines(plain)
