@@ -158,9 +158,10 @@ class Request:
             return "a fact is as it is"
         if "opinions" in wanted and (self._listed or not self._opinion):
             return "there is nothing to think of it"
-        told, asked = self._of_the_answerer, self._of_the_asker
-        if ("first person" in wanted and (self._listed or self._sized or not told)) or (
-            "second person" in wanted and (self._sized or not asked)
+        if (
+            (self._sized and not wanted.isdisjoint(("first person", "second person")))
+            or ("first person" in wanted and (self._listed or not self._of_the_answerer))
+            or ("second person" in wanted and not self._of_the_asker)
         ):
             return "it is of no person"
         if "contractions" in wanted and (

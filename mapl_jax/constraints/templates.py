@@ -98,11 +98,13 @@ class Template:
         text = self._literals[0]
         for name, slot, literal in zip(self._names, self._slots, self._literals[1:], strict=True):
             if answer and name in COMMON_SLOTS:
-                shown = answer.capitalize() if name == "Answer" else answer
-                if answer == EACH_ANSWER and name == "Answer" and _BANS.match(literal):
-                    shown = YOUR_ANSWERS.capitalize()
-                elif answer == EACH_ANSWER and _NEGATION.search(_QUOTED.sub("", text)):
+                opens = name == "Answer"
+                shown = answer
+                if answer == EACH_ANSWER and (
+                    (opens and _BANS.match(literal)) or _NEGATION.search(_QUOTED.sub("", text))
+                ):
                     shown = YOUR_ANSWERS
+                shown = shown.capitalize() if opens else shown
             else:
                 shown = slot.write(params, rng)
             if not text and slot.capital:

@@ -48,12 +48,17 @@ def instructions(chosen: str, rejected: str, k: int, draw: Draw, least: int = 0)
 
     twins = attempt(k, constraints.FINEST)
     if len(twins[0]) < k:
-        twins = max(twins, attempt(k, constraints.FINEST), key=lambda them: len(them[0]))
+        twins = _fuller(twins, attempt(k, constraints.FINEST))
     for taste, any_side in _AGAIN:
         if len(twins[0]) >= least:
             return twins
-        twins = max(twins, attempt(least, taste, any_side), key=lambda them: len(them[0]))
+        twins = _fuller(twins, attempt(least, taste, any_side))
     return twins if twins[0] else attempt(1, constraints.COARSE, any_side=True)
+
+
+def _fuller(one: Twins, other: Twins) -> Twins:
+    """The one with more instructions; the first where both have as many."""
+    return max(one, other, key=lambda twins: len(twins[0]))
 
 
 def sides(chosen: str, rejected: str, draw: Draw) -> tuple[Sides, Sides]:
