@@ -35,10 +35,8 @@ def explain(
 def check_text(arguments: Sequence[str]) -> None:
     """Refuses bytes that are no text, which could not be noted in the files of a run."""
     for argument in arguments:
-        try:
-            argument.encode()
-        except UnicodeEncodeError:
-            raise UserError(f"the argument {brief(repr(argument))} is no UTF-8 text") from None
+        if not settings.is_utf8(argument):
+            raise UserError(f"the argument {brief(repr(argument))} is no UTF-8 text")
 
 
 def check_digits(arguments: Sequence[str], classes: Sequence[type]) -> None:

@@ -97,9 +97,17 @@ class Setting:
 def _text_problem(value: object) -> str | None:
     if not isinstance(value, str):
         return "it must be text"
-    # Python takes bytes of a command line that are no UTF-8 for such halves.
-    halves = any("\ud800" <= x <= "\udfff" for x in value)
-    return "it holds half of a surrogate pair, which is no text" if halves else None
+    return None if is_utf8(value) else "it holds half of a surrogate pair, which is no text"
+
+
+def is_utf8(text: str) -> bool:
+    """Whether UTF-8 can hold a text; Python takes bytes of a command line that are none for halves
+    of surrogate pairs."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def setting(
