@@ -5,6 +5,8 @@ A test here fails once its reason is gone; it says what can then go.
 
 import ast
 import inspect
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -17,8 +19,8 @@ PACKAGE = Path(__file__).parents[1] / "mapl_jax"
 # Module, what it takes from `jax._src`, and what it needs of it.
 PRIVATE = {
     ("runtime/distributed.py", "jax._src.lib._jax"): "raise where JAX would abort the process",
-    ("runtime/distributed.py", "jax._src.distributed"): "a barrier without a time limit, and a "
-    "count of places of its own for `stops_at`",
+    ("runtime/distributed.py", "jax._src.distributed"): "a barrier without a time limit, a count "
+    "of places of its own for `stops_at`, and keys that all processes read",
 }
 
 
@@ -40,6 +42,28 @@ def test_jax_has_no_public_names_for_what_runtime_distributed_needs():
     assert not [name for name in dir(multihost_utils) if "barrier" in name]
     parameters = inspect.signature(jax.distributed.initialize).parameters
     assert not [name for name in parameters if "callback" in name]
+
+
+# In a process of its own, which leaves at once: what could not connect waits for ever at its end.
+CONNECT = """
+import os
+from jax._src.lib import _jax
+client = _jax.get_distributed_runtime_client(
+    "127.0.0.1:1", 1, init_timeout=1, missed_heartbeat_callback=lambda _: None
+)
+try:
+    client.connect()
+except RuntimeError as error:
+    print(error, flush=True)
+os._exit(0)
+"""
+
+
+def test_jax_cannot_tell_a_function_of_python_why_it_ends_a_process():
+    """Once it can, `runtime/parting.py` need not stand where C++ ends the process."""
+    command = [sys.executable, "-c", CONNECT]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+    assert found.stdout.strip() == "std::bad_cast"
 
 
 def test_orbax_reads_nothing_from_a_folder_with_brackets_in_its_path(tmp_path):

@@ -33,6 +33,7 @@ from mapl_jax.runtime import (
     files,
     help,
     mistakes,
+    parting,
     paths,
     plugins,
     settings,
@@ -173,7 +174,7 @@ def fail(message: str, *, at_once: bool = False) -> None:
     """
     console.error(message)
     if at_once:
-        os._exit(EXIT_USER_ERROR)
+        parting.leave(EXIT_USER_ERROR, message)
     sys.exit(EXIT_USER_ERROR)
 
 
@@ -236,13 +237,14 @@ def _run(
         compiled.keep()
         if "jax" in sys.modules:
             environment.check_flags()
-        several = command.distributed and distributed.start(together)
-        console.detail(f"command: {given.command}", _versions())
-        if several:
-            distributed.run_together(lambda: command.main(given), given.command)
-        else:
+        several = command.distributed and distributed.start(together, debug=debug)
+
+        def main() -> None:
+            console.detail(f"command: {given.command}", _versions())
             with console.timed("the whole command"):
                 command.main(given)
+
+        parting.run_together(main, given.command) if several else main()
     except UserError as error:
         if debug:
             traceback.print_exc()
@@ -260,7 +262,7 @@ def _run(
             if not several:
                 raise
             traceback.print_exc()
-            os._exit(1)
+            parting.leave(1, f"{files.reason(error)} (its output has the traceback)")
         path = error.filename if isinstance(error, OSError) else None
         where = f" ({path})" if path and str(path) not in refused else ""
         fail(
@@ -276,10 +278,10 @@ def _run(
             where = f"stopped {stopped.where}".strip()
             console.result(f"{where}, as asked to by SIGTERM; {goes_on}: {given.command}")
         if not stopped.saved:
-            os._exit(signals.STOPPED)
+            parting.leave(signals.STOPPED, "it was asked to stop by SIGTERM")
     except KeyboardInterrupt:
         console.interrupted()
-        os._exit(signals.INTERRUPTED)
+        parting.leave(signals.INTERRUPTED, "it was interrupted by Ctrl-C")
 
 
 def _versions() -> str:
@@ -361,8 +363,9 @@ def _quiet_libraries() -> None:
     logging.getLogger("absl").setLevel(logging.CRITICAL)
 
     def in_thread(error: threading.ExceptHookArgs) -> None:
-        # The main thread meets a full disk as well.
-        if not files.full(error.exc_value):
+        # The main thread meets a full disk as well, and another process that is gone.
+        value = error.exc_value
+        if not (files.full(value) or (value and parting.lost(value))):
             threading.__excepthook__(error)
 
     def unraisable(error: Any) -> None:

@@ -1,4 +1,4 @@
-"""Several processes, one run: how they find each other, wait for each other, and end together.
+"""Several processes, one run: how they find each other and wait for each other.
 
 Every process runs the same command and sees the same run folder. Process 0 prepares what is kept on
 disk and writes the reports; all compute. JAX's coordination service, which process 0 holds, tells
@@ -12,8 +12,8 @@ import dataclasses
 import functools
 import itertools
 import os
-import subprocess
-import sys
+import queue
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -23,14 +23,8 @@ from mapl_jax.runtime import settings
 from mapl_jax.runtime.errors import Stopped, Unjoined, UserError
 from mapl_jax.runtime.settings import setting
 
-EXIT_LOST = 3
-# What JAX says when another process is gone: the sockets of collectives on CPUs, or its service.
-_SIGNS = (
-    *("Gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Socket closed"),
-    *("heartbeat", "coordination service", "CoordinationService", "Barrier"),
-)
 # The longest wait for process 0 to prepare data. A process that is gone is noticed long before.
-_PATIENCE_MS = 7 * 24 * 3600 * 1000
+PATIENCE_MS = 7 * 24 * 3600 * 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,13 +62,15 @@ class Together:
         settings.check(self, "--")
 
 
-def start(together: Together, environment: Mapping[str, str] = os.environ) -> bool:
+def start(
+    together: Together, environment: Mapping[str, str] = os.environ, *, debug: bool = False
+) -> bool:
     """Joins the other processes of a run, if there are any; says whether there are.
 
     To be called before any other use of JAX. What is not given is read from
     JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. Without these, JAX asks Slurm,
     Open MPI or the TPU slice where one of them started this process as one of several, or where
-    `distributed` says so.
+    `distributed` says so. What C++ logs about the others is left out, except with `debug`.
     """
 
     coordinator = together.coordinator or environment.get("JAX_COORDINATOR_ADDRESS", "")
@@ -89,13 +85,15 @@ def start(together: Together, environment: Mapping[str, str] = os.environ) -> bo
     waits = {"heartbeat_timeout_seconds": seconds, "shutdown_timeout_seconds": seconds}
     if coordinator or set(numbers.values()) != {-1}:
         _check(coordinator, **numbers)
+        _quiet(debug)
         _initialize(coordinator, seconds, coordinator_address=coordinator, **numbers, **waits)
     elif together.distributed or _in_cluster(environment):
+        _quiet(debug)
         _initialize("the cluster", seconds, **waits)
     else:
         return False
     _take_preemption_sync()
-    return process_count() > 1
+    return place()[1] > 1
 
 
 def _is_number(text: str) -> bool:
@@ -129,12 +127,28 @@ def _in_cluster(environment: Mapping[str, str]) -> bool:
     return slurm or several("OMPI_COMM_WORLD_SIZE") or tpu or slices
 
 
-def _initialize(where: str, seconds: int, **arguments: Any) -> None:
+def _quiet(debug: bool) -> None:
+    """Leaves out what C++ logs: what it says of lost connections, an exception or a line says."""
     import jax
 
+    if not debug:
+        jax.config.update("jax_logging_level", "CRITICAL")
+
+
+def _initialize(where: str, seconds: int, **arguments: Any) -> None:
+    import jax
+    from jax._src import distributed
+
     try:
-        with _raising(), _silent():
-            jax.distributed.initialize(initialization_timeout=seconds, **arguments)
+        with _raising():
+            patiently(
+                functools.partial(
+                    jax.distributed.initialize, initialization_timeout=seconds, **arguments
+                )
+            )
+    except (Stopped, KeyboardInterrupt):
+        distributed.global_state.client = None  # it has not joined, and nothing must ask it
+        raise
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         if isinstance(error, jax.errors.JaxRuntimeError) or "bad_cast" in str(error):
             raise Unjoined(
@@ -156,7 +170,8 @@ def _raising() -> Iterator[None]:
     from jax._src.lib import _jax
 
     plain = _jax.get_distributed_runtime_client
-    # JAX cannot pass its reason to a function of Python; that it tries is an error of `connect`.
+    # JAX cannot pass its reason to a function of Python; that it tries is an error of `connect`,
+    # and later one that ends the process (`parting`).
     _jax.get_distributed_runtime_client = functools.partial(
         plain, missed_heartbeat_callback=lambda _: None
     )
@@ -166,18 +181,21 @@ def _raising() -> Iterator[None]:
         _jax.get_distributed_runtime_client = plain
 
 
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Within, what C++ says of its connections is not printed; an exception says it."""
-    sys.stderr.flush()
-    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
+def patiently(call: Callable[[], None]) -> None:
+    """Calls what waits in C++ for others, so that signals are answered meanwhile."""
+    ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:  # raised where `patiently` was called
+            ended.put(error)
+        else:
+            ended.put(None)
+
+    threading.Thread(target=run, daemon=True).start()
+    if (error := ended.get()) is not None:
+        raise error
 
 
 # What JAX agrees with when a process is asked to stop (SIGTERM).
@@ -205,6 +223,27 @@ def stops_at(place: int) -> bool:
     Every process comes by the places, which are counted, in the same order.
     """
     return _preemption_sync is not None and bool(_preemption_sync.reached_sync_point(place))
+
+
+def place() -> tuple[int, int]:
+    """Number of this process, and how many there are, once it has joined the others.
+
+    `process_index` and `process_count` ask the devices, which waits for all processes.
+    """
+    from jax._src import distributed
+
+    return distributed.global_state.process_id, distributed.global_state.num_processes
+
+
+def leave() -> None:
+    """Parts from the others, which do so too."""
+    import jax
+
+    # Process 0 may have reports to write, for longer than JAX waits at its own last meeting.
+    meet()
+    if _preemption_sync is not None:
+        _preemption_sync.shutdown()
+    jax.distributed.shutdown()
 
 
 def process_count() -> int:
@@ -241,37 +280,28 @@ def check_joined() -> None:
 def main_process_first() -> Iterator[None]:
     """Lets process 0 do something before the others do it: they then find what it left on disk."""
     if process_count() > 1 and not is_main_process():
-        _meet()
+        meet()
     yield
     if process_count() > 1 and is_main_process():
-        _meet()
+        meet()
 
 
 _meetings = itertools.count()
 
 
-def _meet() -> None:
+def meet() -> None:
     """Waits for all other processes, which come by the same meetings in the same order."""
     # No collective: those give up after minutes. JAX has no public barrier (test_upstream.py).
-    _client().wait_at_barrier(f"mapl_jax {next(_meetings)}", _PATIENCE_MS)
+    name = f"mapl_jax {next(_meetings)}"
+    patiently(lambda: client().wait_at_barrier(name, PATIENCE_MS))
 
 
-def _client() -> Any:
+def client() -> Any:
     """What speaks to JAX's coordination service."""
     from jax._src import distributed
 
     assert distributed.global_state.client is not None  # see check_joined
     return distributed.global_state.client
-
-
-def _leave() -> None:
-    # Process 0 may have reports to write, for longer than JAX waits at its own last meeting.
-    import jax
-
-    _meet()
-    if _preemption_sync is not None:
-        _preemption_sync.shutdown()
-    jax.distributed.shutdown()
 
 
 def broadcast_from_main(value: int) -> int:
@@ -289,7 +319,7 @@ def broadcast_from_main(value: int) -> int:
 
 def tell(key: str, value: int) -> None:
     """Tells all other processes a number, without waiting for them; each key once."""
-    _client().key_value_set(key, str(value))
+    client().key_value_set(key, str(value))
 
 
 def told(key: str) -> int | None:
@@ -297,7 +327,7 @@ def told(key: str) -> int | None:
     import jax
 
     try:
-        return int(_client().key_value_try_get(key))
+        return int(client().key_value_try_get(key))
     except jax.errors.JaxRuntimeError as error:
         if "NOT_FOUND" not in str(error):
             raise
@@ -310,66 +340,3 @@ def wait_for_all(what: str) -> None:
         from jax.experimental import multihost_utils
 
         multihost_utils.sync_global_devices(what)
-
-
-def lost(error: BaseException) -> bool:
-    """Whether an error says that another process is gone."""
-    return process_count() > 1 and any(sign in str(error) for sign in _SIGNS)
-
-
-# JAX ends a process whose run is broken from a thread of its own, with a stack of C++ names and no
-# way for Python to say a word; so does whoever kills it. This little process stays to say it.
-_LAST_WORDS = """
-import sys
-if not sys.stdin.buffer.read():
-    print(sys.argv[1], file=sys.stderr, flush=True)
-"""
-
-
-class Witness:
-    """Says what happened and what to do if this process ends without having said so itself."""
-
-    def __init__(self, command: str):
-        """Starts to watch this process."""
-        message = (
-            f"error: process {process_index()} of {process_count()} ends: it was killed, "
-            "or another process of this run is lost (each says why it ended, if it could). The "
-            f"same command in all processes goes on from the last checkpoint: {command}"
-        )
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _LAST_WORDS, message],
-            stdin=subprocess.PIPE,
-            # The signals of a terminal and of a scheduler are for the process that it watches.
-            start_new_session=True,
-        )
-
-    def speak(self) -> None:
-        """Lets it say so now, once, even if a thread of JAX ends this process meanwhile."""
-        self._process.communicate()
-
-    def dismiss(self) -> None:
-        """This process ends by itself, and says why."""
-        if self._process.poll() is None:
-            self._process.communicate(b"dismissed")
-
-
-def run_together(main: Callable[[], None], command: str) -> None:
-    """Runs `main` in one of several processes, and parts from the others at its end.
-
-    An error that another process's end causes ends this one with `EXIT_LOST`.
-    """
-    witness = Witness(command)
-    try:
-        main()
-        _leave()
-    except Stopped:
-        _leave()
-        raise
-    except Exception as error:
-        if not lost(error):
-            raise
-        witness.speak()
-        # Not sys.exit: on its way out JAX would wait for the processes that are gone.
-        os._exit(EXIT_LOST)
-    finally:
-        witness.dismiss()

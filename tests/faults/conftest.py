@@ -127,6 +127,7 @@ class Runs:
         record=None,
         pace=None,
         killed="",
+        fault="",
     ):
         """A process of a training run.
 
@@ -139,6 +140,7 @@ class Runs:
             record: file that is told which samples are in the rows that the process brings.
             pace: seconds that it rests after every line of its log.
             killed: pattern of a path; it is killed when that is about to get its name.
+            fault: what happens to it where, see `recorded.py`.
         """
         command = [f"--config=configs/{config}.py", *settings, f"--workdir={workdir}"]
         log = self.folder / f"log-{next(self.logs)}.txt"
@@ -148,6 +150,7 @@ class Runs:
             "RECORD": str(record or ""),
             "PACE": str(pace or ""),
             "KILLED": killed,
+            "FAULT": fault,
             "SPOILED": os.environ.get("SPOILED", ""),
         }
         process = forked.context().Process(
@@ -158,7 +161,15 @@ class Runs:
         self.started.append(running)
         return running
 
-    def start_two(self, workdir, *arguments, lost_after=20, records=(None, None), **options):
+    def start_two(
+        self,
+        workdir,
+        *arguments,
+        lost_after=20,
+        records=(None, None),
+        faults=("", ""),
+        **options,
+    ):
         """Two processes of one run; the second one reaches its folder by another path."""
         alias = self.folder / f"alias-{next(self.logs)}"
         alias.symlink_to(workdir.parent, target_is_directory=True)
@@ -175,6 +186,7 @@ class Runs:
                 f"--lost_after={lost_after}",
                 *arguments,
                 record=records[index],
+                fault=faults[index],
                 **options,
             )
             for index in range(2)

@@ -3,9 +3,12 @@
 With RECORD=FILE it notes which samples lie in the rows that this process brings, by step. With
 SPOILED=STEP, the last row of that batch holds a number that is not finite. With PACE=SECONDS it
 rests so long after every line of its log, so that a busy machine misses no moment to kill it. With
-KILLED=PATTERN it is killed when a file or a folder of such a path is about to get its name.
+KILLED=PATTERN it is killed when a file or a folder of such a path is about to get its name. With
+FAULT=PLACE:KIND something happens to it when it comes by one of `PLACES`: see `happen.py`.
 """
 
+import functools
+import itertools
 import json
 import os
 import re
@@ -14,6 +17,8 @@ import sys
 import time
 import types
 from pathlib import Path
+
+from faults.happen import happen
 
 from mapl_jax import train
 from mapl_jax.data import loader
@@ -51,6 +56,32 @@ class Paced(metrics.MetricsWriter):
         time.sleep(float(os.environ["PACE"]))
 
 
+# Where a run comes by: the object and the name of what it calls there, and the how manieth call.
+PLACES = {
+    "data": (train.run_data, "load", 1),
+    "first rows": (trainer.sharding, "to_device", 1),
+    "training": (fit.Watch, "stepped", 5),
+    "checkpoint": (fit.Checkpoints, "save", 2),
+    "last evaluation": (fit.Checkpoints, "wait", 6),
+    "report": (train, "finish", 1),
+    "model": (train, "write_model", 1),
+}
+
+
+def fault(place, kind):
+    """Lets something happen where the run comes by a place."""
+    owner, name, calls = PLACES[place]
+    plain, count = getattr(owner, name), itertools.count(1)
+
+    @functools.wraps(plain)
+    def changed(*arguments, **options):
+        if next(count) == calls:
+            happen(kind)
+        return plain(*arguments, **options)
+
+    setattr(owner, name, changed)
+
+
 def kill_at(pattern):
     """Kills this process, with the workers it started, when it makes or renames what matches."""
 
@@ -73,6 +104,7 @@ def run(arguments, log, environment):
     """
     os.setsid()
     os.chdir(ROOT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # that process ignores Ctrl-C
     with open(log, "wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -84,6 +116,8 @@ def run(arguments, log, environment):
         fit.MetricsWriter = Paced
     if environment["KILLED"]:
         kill_at(environment["KILLED"])
+    if environment["FAULT"]:
+        fault(*environment["FAULT"].split(":"))
     sys.argv = [train.__file__, *arguments]
     cli.launch(
         train.main,

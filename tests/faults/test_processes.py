@@ -1,17 +1,24 @@
 """Several processes are one run: they train together, stop together and end together."""
 
+import contextlib
+import itertools
+import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jax
 import pytest
 
-from mapl_jax.runtime import distributed
+from mapl_jax.runtime import distributed, parting
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import sharding
+
+ROOT = Path(__file__).parents[2]
 
 # What processes of a run do to each other, without training: one prepares a file, the others find
 # it; then the victim is gone, and the others wait for it.
@@ -97,12 +104,45 @@ cli.launch(main, name="claim", flags=Flags, distributed=True)
 """
 
 
-def talk(folder, victim, program=TALK):
+# One of two processes ends while the other waits for it: at a meeting that may take days, in a
+# collective, in Python, or at the end.
+END = """
+import dataclasses, os, signal, time
+from faults.happen import happen
+from mapl_jax.runtime import cli, distributed
+from mapl_jax.runtime.settings import setting
+
+def main(arguments):
+    kind, _, other = arguments.flags.place.rpartition("/")[2].partition(":")
+    mine = distributed.process_index() == arguments.flags.victim
+    distributed.wait_for_all("the test")
+    print("joined", flush=True)
+    if mine:
+        time.sleep(0.5)
+        happen(kind)
+        time.sleep(60)
+    elif other == "meets":
+        distributed.meet()
+    elif other == "computes":
+        distributed.wait_for_all("nothing")
+    elif other == "works":
+        time.sleep(60)
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    place: str = setting("", "what happens, and what the other does")
+    victim: int = setting(0, "process")
+
+cli.launch(main, name="end", flags=Flags, distributed=True)
+"""
+
+
+def talk(place, victim, program=TALK):
     """Exit statuses and output of two processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    arguments = [f"--place={folder / 'file'}", f"--victim={victim}", "--num_processes=2"]
+    arguments = [f"--place={place}", f"--victim={victim}", "--num_processes=2"]
     command = [sys.executable, "-c", program, *arguments, f"--coordinator=127.0.0.1:{port}"]
     both = [
         subprocess.Popen(
@@ -110,6 +150,7 @@ def talk(folder, victim, program=TALK):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])},
         )
         for index in range(2)
     ]
@@ -118,7 +159,7 @@ def talk(folder, victim, program=TALK):
 
 
 def test_processes_prepare_agree_and_stop_at_the_same_place(tmp_path):
-    statuses, said = talk(tmp_path, victim=-1)
+    statuses, said = talk(tmp_path / "file", victim=-1)
     assert statuses == [0, 0], said
     assert all("agreed" in text and "error" not in text for text in said)
     assert all("ended 8 True" in text for text in said)
@@ -127,28 +168,84 @@ def test_processes_prepare_agree_and_stop_at_the_same_place(tmp_path):
     assert places[0] == places[1]
 
 
-@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_one_that_dies_ends_the_other_with_a_line_that_says_so(tmp_path, victim):
-    statuses, said = talk(tmp_path, victim)
-    other = 1 - victim
+# What happens to a process, its exit status and its line, and those of the other one.
+ENDS = {
+    "mistake": (
+        *(2, "error: a file of this process alone is bad"),
+        *(2, "because process {victim} did: a file of this process alone is bad"),
+    ),
+    "bug": (
+        *(1, "RuntimeError: a bug"),
+        *(1, "because process {victim} did: a bug (its output has the traceback). The same"),
+    ),
+    "refusal": (
+        *(2, "error: /a/file: Permission denied; "),
+        *(2, "because process {victim} did: /a/file: Permission denied; "),
+    ),
+    "exit": (*(7, ""), *(7, "because process {victim} did: it left with SystemExit(7). The same")),
+    "SIGINT": (
+        *(130, "interrupted"),
+        *(130, "because process {victim} did: it was interrupted by Ctrl-C. The same"),
+    ),
+    "SIGKILL": (
+        *(-signal.SIGKILL, "error: process {victim} of 2 was killed, or crashed, and could not "),
+        *(parting.EXIT_LOST, "because another process does not answer any more: "),
+    ),
+    "SIGSEGV": (
+        *(-signal.SIGSEGV, "error: process {victim} of 2 was killed, or crashed, and could not "),
+        *(parting.EXIT_LOST, "because another process does not answer any more: "),
+    ),
+}
+FAST = {("mistake", 0, "meets"), ("mistake", 1, "computes"), ("SIGKILL", 0, "works")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "victim", "other"),
+    [
+        pytest.param(*case, marks=[] if case in FAST else pytest.mark.slow)
+        for case in itertools.product(ENDS, (0, 1), ("meets", "computes", "works", "leaves"))
+    ],
+)
+def test_one_that_ends_ends_the_other_and_each_says_why_in_one_line(kind, victim, other):
+    statuses, said = talk(f"{kind}:{other}", victim, END)
+    own, line, others, reason = ENDS[kind]
+    assert (statuses[victim], statuses[1 - victim]) == (own, others), said
+    last = [text.partition("joined\n")[2].splitlines() for text in said]
+    if line:
+        assert last[victim][-1].startswith(line.format(victim=victim)), said
+        assert len(last[victim]) == 1 or kind == "bug", said
+    else:
+        assert not last[victim]
+    (told,) = last[1 - victim]
+    assert told.startswith(f"error: process {1 - victim} of 2 ends {reason.format(victim=victim)}")
+    assert ("python -m mapl_jax.end" in told) == (own != 2)
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.slow
+def test_one_that_dies_before_the_end_ends_the_other(tmp_path, victim):
+    statuses, said = talk(tmp_path / "file", victim)
     assert statuses[victim] == -signal.SIGKILL
-    assert statuses[other] in (distributed.EXIT_LOST, -signal.SIGABRT)
-    (line,) = [x for x in said[other].splitlines() if x.startswith("error: ")]
-    assert line.startswith(f"error: process {other} of 2 ends: it was killed, or another process")
+    assert statuses[1 - victim] == parting.EXIT_LOST
+    (line,) = [x for x in said[1 - victim].splitlines() if x.startswith("error: ")]
+    assert line.startswith(f"error: process {1 - victim} of 2 ends because another process does ")
     assert "python -m mapl_jax.talk" in line
 
 
 @pytest.mark.slow
 def test_processes_of_different_settings_end(tmp_path):
-    statuses, said = talk(tmp_path, 0, CLAIM)
+    statuses, said = talk(tmp_path / "file", 0, CLAIM)
     assert statuses == [0, 0], said
     (tmp_path / "other").mkdir()
-    statuses, said = talk(tmp_path / "other", 1, CLAIM)
-    assert statuses[1] == 2, said
-    assert statuses[0] in (distributed.EXIT_LOST, -signal.SIGABRT)
+    statuses, said = talk(tmp_path / "other" / "file", 1, CLAIM)
+    assert statuses == [2, 2], said
     assert "saved" not in said[0]
     (line,) = [x for x in said[1].splitlines() if x.startswith("error: ")]
     assert "process 1 was started with other settings than process 0 (train.save_every);" in line
+    (line,) = [x for x in said[0].splitlines() if x.startswith("error: ")]
+    assert line.startswith(
+        "error: process 0 of 2 ends because process 1 did: process 1 was started"
+    )
 
 
 JOIN = """
@@ -176,8 +273,34 @@ def test_one_that_cannot_join_ends_in_one_line(address, process):
     assert found.returncode == 2
 
 
+@pytest.mark.parametrize(
+    ("number", "status", "said"),
+    [
+        (signal.SIGTERM, 143, "stopped, as asked to by SIGTERM; "),
+        pytest.param(signal.SIGINT, 130, "interrupted", marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_is_answered_while_the_others_are_waited_for(number, status, said):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        where = free.getsockname()
+    flags = ["--coordinator={}:{}".format(*where), "--num_processes=2", "--process_id=0"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", JOIN, *flags], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    while process.poll() is None:
+        time.sleep(0.1)
+        with contextlib.suppress(OSError), socket.create_connection(where):
+            break
+    process.send_signal(number)
+    (line,) = process.communicate(timeout=60)[0].decode().splitlines()
+    assert line.startswith(said)
+    assert process.returncode == status
+
+
 def start(environment=None, **options):
-    return distributed.start(distributed.Together(**options), environment or {})
+    # `debug` leaves JAX's log as it is, which is that of all tests in this process.
+    return distributed.start(distributed.Together(**options), environment or {}, debug=True)
 
 
 @pytest.mark.parametrize(
@@ -299,10 +422,10 @@ def test_a_run_goes_on_with_other_devices_and_processes(runs, tools, tmp_path):
     two = runs.start_two(folder, CALM, records=named(2), devices=2)
     assert two[0].wait_for(lambda: "going on from" in two[0].output), two[0].output
     two[1].kill()
-    assert two[0].wait(120) != 0
+    assert two[0].wait(120) == parting.EXIT_LOST
     assert time.monotonic() - began < 300
     (line,) = [x for x in said_by(two[0]) if x.startswith("error: ")]
-    assert line.startswith("error: process 0 of 2 ends")
+    assert line.startswith("error: process 0 of 2 ends because another process does not answer ")
 
     # Two processes to the end: only the first reports.
     last = runs.finish_two(folder, CALM, records=named(2))
@@ -314,6 +437,36 @@ def test_a_run_goes_on_with_other_devices_and_processes(runs, tools, tmp_path):
     expected = tools.rows_of(alone.with_name("rows.jsonl"))
     assert {step for step, _ in expected} == set(range(10))
     assert tools.rows_of(*(path for path in records if path.exists())) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("place", "kind", "victim"),
+    [
+        ("data", "mistake", 1),
+        ("data", "SIGKILL", 0),
+        ("training", "mistake", 0),
+        ("training", "SIGKILL", 1),
+        ("checkpoint", "refusal", 1),
+        ("last evaluation", "SIGINT", 0),
+        ("last evaluation", "SIGKILL", 0),
+        ("report", "refusal", 0),
+        ("model", "mistake", 1),
+        ("model", "SIGKILL", 1),
+    ],
+)
+def test_a_process_that_ends_anywhere_in_a_run_ends_the_other(runs, tmp_path, place, kind, victim):
+    faults = ["", ""]
+    faults[victim] = f"{place}:{kind}"
+    two = runs.start_two(tmp_path / "run", faults=faults, lost_after=5)
+    statuses = [running.wait(300) for running in two]
+    own, line, others, reason = ENDS[kind]
+    assert (statuses[victim], statuses[1 - victim]) == (own, others), two[0].output + two[1].output
+    for index, running in enumerate(two):
+        expected = line if index == victim else f"error: process {index} of 2 ends {reason}"
+        lines = running.output.splitlines()
+        assert lines[-1].startswith(expected.format(victim=victim)), running.output
+        assert not [x for x in lines[:-1] if re.match(r"[EF]\d{4} |error|terminate|Trace", x)]
 
 
 @pytest.mark.slow
