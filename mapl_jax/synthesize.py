@@ -28,7 +28,7 @@ from mapl_jax.runtime import cli, plugins
 from mapl_jax.runtime.calls import checked
 from mapl_jax.runtime.console import progress, say, say_each
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import held
+from mapl_jax.runtime.locks import held
 from mapl_jax.runtime.paths import lock_of, shown
 from mapl_jax.runtime.settings import from_section, setting
 from mapl_jax.synthesis import draw, pipeline, prepare, runners

@@ -11,7 +11,8 @@ from mapl_jax.data.messages import Message, last_asked
 from mapl_jax.runtime import distributed, outputs
 from mapl_jax.runtime.console import say
 from mapl_jax.runtime.errors import UserError
-from mapl_jax.runtime.files import held, parse_json, write_lines
+from mapl_jax.runtime.files import parse_json, write_lines
+from mapl_jax.runtime.locks import held
 from mapl_jax.runtime.paths import lock_of
 
 # The marks of files of them, for `runtime.outputs`.

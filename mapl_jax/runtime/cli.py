@@ -219,9 +219,15 @@ def _parsed(command: _Command[F], called: str) -> tuple[Arguments[F], Shared, di
         )
     if shared().quiet and shared().verbose:
         raise UserError("give --quiet or --verbose, not both")
+    workdir = absl_flags.FLAGS.workdir if command.config else None
+    if workdir and workdir.startswith("memory:"):
+        raise UserError(
+            f"--workdir is {paths.brief(workdir)}, which is gone when the command ends; give a "
+            "folder, or a bucket (gs://BUCKET/FOLDER)"
+        )
     found = Arguments(
         config=ConfigDict() if given is None else given,
-        workdir=absl_flags.FLAGS.workdir if command.config else None,
+        workdir=workdir,
         command=called,
         flags=flags,
     )

@@ -10,11 +10,9 @@ import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
-
-from filelock import FileLock, Timeout
 
 from mapl_jax.runtime.errors import UserError, chain
 from mapl_jax.runtime.paths import brief, local
@@ -54,30 +52,6 @@ def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
-
-
-@contextmanager
-def held(lock: Path, what: str) -> Iterator[None]:
-    """Keeps other processes of this machine from what this one works on.
-
-    Where no lock can be written, none is held. The system releases the lock of a process that
-    dies.
-    """
-    note = lock.with_suffix(".pid")
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        taken: AbstractContextManager[object] = FileLock(lock, timeout=0).acquire()
-        note.write_text(str(os.getpid()))
-    except Timeout:
-        holder = note.read_text() if note.exists() else ""
-        raise UserError(
-            f"{what} is in use by another process{f' ({holder})' if holder else ''}; wait for it "
-            "to end, or choose another place"
-        ) from None
-    except (OSError, NotImplementedError):
-        taken = nullcontext()
-    with taken:
-        yield
 
 
 def sweep(folder: str | os.PathLike[str], name: str = "") -> None:

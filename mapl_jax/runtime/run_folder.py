@@ -15,13 +15,13 @@ from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.files import (
     SEAL,
     flaw,
-    held,
     read_object,
     remove,
     seal,
     sweep,
     write_json,
 )
+from mapl_jax.runtime.locks import Sole, held
 from mapl_jax.runtime.paths import local, lock_of, shown
 
 # What Orbax (0.12) takes for a pattern, and finds nothing by: tests/test_upstream.py fails once it
@@ -88,6 +88,8 @@ class RunFolder:
         # What was there before this process took a folder that was free; None if it did not.
         self._before: set[Path] | None = None
         self._missing: list[Path] = []
+        # What keeps others from the folder once it is this process's; None where others may work.
+        self.sole: Sole | None = None
 
     def with_start(self, config: Config) -> Config:
         """The config of a run that makes its start: with what `sft/` made, and with `demo`.
@@ -128,6 +130,7 @@ class RunFolder:
         What the run reads must not lie in the folder nor around it.
         """
         if self._before is not None or self.config.exists():
+            self._hold()
             return self
         if found := _PATTERN.search(str(self.path)):
             raise UserError(
@@ -140,8 +143,13 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"cannot make the folder {self.path}: {error.strerror}") from error
+        self._hold()
         self._missing, self._before = missing, set(self.path.rglob("*"))
         return self
+
+    def _hold(self) -> None:
+        if self.sole:
+            self.sole.take(self.path)
 
     def _is_own(self, path: Path) -> bool:
         """Whether something in the folder is of this package; others may write there too."""
@@ -166,9 +174,9 @@ class RunFolder:
 
         The settings class says what may change (`Setting.compared`); without one, nothing may.
         """
-        wanted = json.loads(json.dumps(config))
-        if not self.config.exists():
-            self.take(inputs)
+        wanted, new = json.loads(json.dumps(config)), not self.config.exists()
+        self.take(inputs)
+        if new:
             write_json(self.config, wanted)
             return
         changed = dict(_differences(read_object(self.config), wanted))
@@ -297,7 +305,10 @@ def opened(run: str, workdir: str | os.PathLike[str] | None) -> Iterator[RunFold
     with contextlib.ExitStack() as stack:
         if alone:
             stack.enter_context(held(lock_of(place), os.fspath(place)))
-        yield RunFolder(stack.enter_context(storage.working(place, alone=alone)))
+        folder = RunFolder(stack.enter_context(storage.working(place, alone=alone)))
+        if distributed.is_main_process():
+            folder.sole = stack.enter_context(Sole())
+        yield folder
 
 
 def claim(folder: RunFolder, config: Config, cls: type, inputs: Iterable[str] = ()) -> None:

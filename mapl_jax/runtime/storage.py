@@ -101,7 +101,7 @@ class _Bucket:
             raise UserError(f"{address} names no bucket; write gs://BUCKET/FOLDER")
         try:
             system, root = system_of(self.address)
-        except (ImportError, ValueError) as error:  # fsspec says which package is missing
+        except Exception as error:  # a package is missing, or what each kind raises in its way
             raise UserError(f"{address} cannot be reached: {files.reason(error)}") from None
         self._files = DirFileSystem(root.rstrip("/"), system)
         kinds = system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)

@@ -94,12 +94,15 @@ class Checkpoints:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        failed = kind is not None and not issubclass(kind, Stopped)
+        if failed and distributed.process_count() > 1:
+            return  # Orbax would wait for the other processes, and they for this one
         try:
             self.wait()
             self._inner.close()
         except Exception:
             # What went wrong before is what has to be told; that a run was asked to stop is not.
-            if kind is None or issubclass(kind, Stopped):
+            if not failed:
                 raise
 
     def save(

@@ -137,3 +137,17 @@ def test_an_accelerator_that_cannot_be_used_is_told_in_one_line(bench, preset, m
         f"--config.checkpoint={bench.shared / 'policy'}",
         f"--config.input={bench.lines('q.jsonl', {'prompt': 'a'})}",
     )
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("memory://x", "--workdir is memory://x, which is gone when the command ends; give a"),
+        ("nosuch://x", "nosuch://x cannot be reached: Protocol not known"),
+        ("ftp://127.0.0.1:1/x", "ftp://127.0.0.1:1/x cannot be reached: .*Connection refused"),
+        ("zip://x.zip", "zip://x.zip cannot be reached: .*Is a directory"),
+        ("data://x", "data://x cannot be read: "),
+    ],
+)
+def test_an_address_that_can_hold_no_run_is_one_line(bench, preset, address, said):
+    bench.refuses(said, "train", preset("rm:tiny"), f"--workdir={address}")

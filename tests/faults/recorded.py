@@ -60,7 +60,7 @@ class Paced(metrics.MetricsWriter):
 PLACES = {
     "data": (train.run_data, "load", 1),
     "first rows": (trainer.sharding, "to_device", 1),
-    "training": (fit.Watch, "stepped", 5),
+    "training": (fit.Preemption, "reached", 8),
     "checkpoint": (fit.Checkpoints, "save", 2),
     "last evaluation": (fit.Checkpoints, "wait", 6),
     "report": (train, "finish", 1),

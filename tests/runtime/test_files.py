@@ -11,7 +11,7 @@ import textwrap
 import pytest
 
 from mapl_jax.models import tensors
-from mapl_jax.runtime import files
+from mapl_jax.runtime import files, locks
 from mapl_jax.runtime.errors import UserError, chain
 from mapl_jax.training import metrics
 
@@ -38,7 +38,7 @@ HOLDS = textwrap.dedent(
     import sys, time
     from pathlib import Path
     from mapl_jax.runtime.errors import UserError
-    from mapl_jax.runtime.files import held
+    from mapl_jax.runtime.locks import held
     try:
         with held(Path(sys.argv[1]), "runs/rm"):
             print("held", flush=True)
@@ -65,11 +65,11 @@ def test_a_lock_is_held_by_one_process_and_ends_with_it(tmp_path):
         for _ in range(2):
             with holding(lock) as (_, refused):
                 assert f"runs/rm is in use by another process ({first.pid});" in refused
-        with pytest.raises(UserError, match=str(first.pid)), files.held(lock, "runs/rm"):
+        with pytest.raises(UserError, match=str(first.pid)), locks.held(lock, "runs/rm"):
             raise AssertionError
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
-        with files.held(lock, "runs/rm"), holding(lock) as (_, refused):
+        with locks.held(lock, "runs/rm"), holding(lock) as (_, refused):
             assert f"({os.getpid()})" in refused
         with holding(lock) as (_, said):
             assert said == "held"
@@ -77,7 +77,7 @@ def test_a_lock_is_held_by_one_process_and_ends_with_it(tmp_path):
 
 def test_where_no_lock_can_be_written_none_is_held(tmp_path):
     (tmp_path / "file").touch()
-    with files.held(tmp_path / "file" / "a.lock", "runs/rm"):
+    with locks.held(tmp_path / "file" / "a.lock", "runs/rm"):
         pass
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import os
 import re
 
 import pytest
@@ -211,3 +212,18 @@ def test_a_folder_has_a_name():
     said = "the workdir is ' '; give a folder that has a name"
     with pytest.raises(UserError, match=said), run_folder.opened("run", " "):
         pass
+
+
+def test_another_user_is_told_which_process_works_in_a_folder(tmp_path, monkeypatch):
+    place = tmp_path / "run"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "one"))
+    with run_folder.opened("run", place) as first:
+        first.claim({"a": 1})
+        # Locks of users lie in their caches; this one is of the folder itself.
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+        said = rf"{place} is in use by another process \({os.getpid()}\); wait for it to end"
+        with pytest.raises(UserError, match=said), run_folder.opened("run", place) as second:
+            second.claim({"a": 1})
+    with run_folder.opened("run", place) as second:
+        second.claim({"a": 1})
+    assert [path.name for path in place.iterdir()] == ["config.json"]
