@@ -4,6 +4,9 @@ XLA for CPU multiplies fast what lies row by row: [n, k] with [k, m]. Differenti
 other forms, [n, m] with [k, m] transposed and [n, k] transposed with [n, m], which run at a third
 of that speed. So on CPU the gradients are taken of transposed copies, a small part of the work.
 Other platforms transpose within their matrix units.
+
+A product of bfloat16 arrays is also fast on CPU only if its result is asked for in fp32: the matrix
+units of a CPU (AMX) sum in fp32, and XLA does not use them for another result.
 """
 
 from collections.abc import Callable
@@ -16,7 +19,7 @@ from jaxtyping import Array, Float
 @jax.custom_vjp
 def product(x: Float[Array, "R S in"], matrix: Float[Array, "in out"]) -> Float[Array, "R S out"]:
     """x @ matrix, of states and weights of the same type."""
-    return jnp.einsum("rsi,io->rso", x, matrix)
+    return _summed("rsi,io->rso", x, matrix)
 
 
 def _forward(x: Array, matrix: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -25,11 +28,25 @@ def _forward(x: Array, matrix: Array) -> tuple[Array, tuple[Array, Array]]:
 
 def _backward(saved: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
     x, matrix = saved
-    of_x = jnp.einsum("rso,oi->rsi", slope, _laid_out(jnp.transpose, matrix))
+    of_x = _summed("rso,oi->rsi", slope, _laid_out(jnp.transpose, matrix))
     # The thinner of the two is transposed, so that the wide side of an adapter stays as it lies.
     if x.shape[-1] <= slope.shape[-1]:
-        return of_x, jnp.einsum("irs,rso->io", _laid_out(_by_feature, x), slope)
-    return of_x, jnp.einsum("ors,rsi->oi", _laid_out(_by_feature, slope), x).T
+        return of_x, _summed("irs,rso->io", _laid_out(_by_feature, x), slope)
+    return of_x, _summed("ors,rsi->oi", _laid_out(_by_feature, slope), x).T
+
+
+def _summed(equation: str, x: Array, y: Array) -> Array:
+    """A product of arrays of one type, and of that type; on CPU it is summed in fp32."""
+
+    def plain(x: Array, y: Array) -> Array:
+        return jnp.einsum(equation, x, y)
+
+    def fp32(x: Array, y: Array) -> Array:
+        return jnp.einsum(equation, x, y, preferred_element_type=jnp.float32).astype(x.dtype)
+
+    if x.dtype == jnp.float32:
+        return plain(x, y)
+    return jax.lax.platform_dependent(x, y, cpu=fp32, default=plain)
 
 
 def _by_feature(x: Float[Array, "R S in"]) -> Float[Array, "in R S"]:
