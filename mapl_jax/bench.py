@@ -21,6 +21,7 @@ import jax
 import numpy as np
 
 from mapl_jax.data.sources import local_names
+from mapl_jax.evaluation.statistics import percent
 from mapl_jax.models import initial, lora
 from mapl_jax.performance import lengths, measure
 from mapl_jax.runtime import cli, errors, files, outputs, settings
@@ -193,12 +194,12 @@ def table(measured: dict[str, Any]) -> str:
         ("comparisons/s", f"{measured['comparisons_per_second']:.2f}"),
         ("trie tokens/s", f"{measured['tokens_per_second']:.0f}"),
         ("flat tokens they stand for/s", f"{measured['flat_tokens_per_second']:.0f}"),
-        ("rows filled", f"{measured['filled']:.1%}"),
+        ("rows filled", percent(measured["filled"])),
         ("model FLOP/s", f"{measured['flops_per_second'] / 1e9:.1f} G"),
         ("matmul peak", f"{measured['matmul_peak'] / 1e9:.1f} G"),
-        ("MFU", f"{measured['mfu']:.1%}"),
+        ("MFU", percent(measured["mfu"])),
         ("memory of the step", f"{measured['peak_bytes'] / GB:.2f} GB"),
-        ("time in attention", f"{measured['attention_share']:.1%}"),
+        ("time in attention", percent(measured["attention_share"])),
         ("loader over training", f"{measured['loader_over_training']:.0f} x"),
     ]
     return "\n".join(f"{name:<30}{value:>16}" for name, value in rows)

@@ -22,6 +22,7 @@ from ml_collections import ConfigDict
 from mapl_jax.data import loader, rows, run_tokenizer
 from mapl_jax.data.sources import Source
 from mapl_jax.data.splits import Split
+from mapl_jax.evaluation.statistics import percent
 from mapl_jax.kernels import tiles
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.models import hub, initial, lora, published
@@ -364,7 +365,8 @@ def report(plan: Plan) -> str:
         )
     attention = first.attention / where.chips / chip.flops
     lines += [
-        f"attention: {attention:.3f} s at the peak, {attention / line.seconds:.1%} of the step",
+        f"attention: {attention:.3f} s at the peak, "
+        f"{percent(attention / line.seconds)} of the step",
         f"a step takes at least {line.seconds:.3f} s: products {line.products:.3f} s, memory "
         f"{line.memory:.3f} s, links {line.links:.3f} s",
         f"at most {plan.samples / line.seconds:.1f} samples/s, {plan.samples:.0f} samples a step",

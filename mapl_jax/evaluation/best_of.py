@@ -9,6 +9,7 @@ from math import comb
 
 import numpy as np
 
+from mapl_jax.evaluation.statistics import percent
 from mapl_jax.runtime.console import Table
 
 
@@ -51,5 +52,5 @@ def table(rows: dict[int, tuple[float, ...]]) -> str:
     """`curve` as a text table."""
     names = ("one, on average", "the reward model's choice", "the best")
     header = names if len(rows[1]) == len(names) else (names[0], names[2])
-    cells = [[str(n), *(f"{value:.1%}" for value in values)] for n, values in rows.items()]
+    cells = [[str(n), *(percent(value) for value in values)] for n, values in rows.items()]
     return str(Table([["prompt, strict, by number of responses", *header], *cells]))

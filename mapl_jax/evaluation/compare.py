@@ -12,8 +12,7 @@ from pathlib import Path
 from mapl_jax.evaluation import differences, following, likelihood, preferences, stored
 from mapl_jax.evaluation.differences import Difference, Key
 from mapl_jax.evaluation.evaluators import evaluator_of, kind_of
-from mapl_jax.evaluation.preferences import percent
-from mapl_jax.evaluation.statistics import Summary, with_interval
+from mapl_jax.evaluation.statistics import Summary, percent, with_interval
 from mapl_jax.losses import LEVELS
 from mapl_jax.runtime import storage
 from mapl_jax.runtime.console import Table

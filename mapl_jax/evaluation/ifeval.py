@@ -190,6 +190,4 @@ def _title(field: str) -> str:
 
 def cell(summary: Summary, field: str) -> str:
     """A share, with its interval if there is one."""
-    text = f"{summary[field]:7.1%}"
-    ends = statistics.ends_of(summary, field)
-    return f"{text}  [{ends[0]:.1%}, {ends[1]:.1%}]" if ends else text
+    return statistics.with_interval(summary, field, ".1f", scale=100, unit=" %")

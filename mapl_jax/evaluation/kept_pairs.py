@@ -66,7 +66,8 @@ def table(summary: dict[str, Summary]) -> str:
             shares = [cell(part, field) for field in WAYS.values()]
             cells.append([name, str(part["pairs"]), *shares])
     notes = [
-        f"about as long: the shorter answer has at least {ALIKE:.0%} of the longer one's words."
+        f"about as long: the shorter answer has at least {100 * ALIKE:.0f} % of the longer one's "
+        "words."
     ]
     return str(Table(cells, notes))
 

@@ -18,7 +18,7 @@ from mapl_jax.data.encode import TrieRecord
 from mapl_jax.data.loader import Batches
 from mapl_jax.evaluation import listwise, statistics
 from mapl_jax.evaluation.listwise import Term
-from mapl_jax.evaluation.statistics import Summary
+from mapl_jax.evaluation.statistics import Summary, percent
 from mapl_jax.losses import ALL_LEVELS, LEVELS, NEUTRAL
 from mapl_jax.runtime import outputs
 from mapl_jax.runtime.console import Table
@@ -278,11 +278,6 @@ def tables(before: Summary | None, after: Summary) -> list[Table]:
         cells.append(["neutral", str(after["neutral_count"]), *blank, size])
     lists = [listwise.table(after["lists"])] if "lists" in after else []
     return [Table(cells, FOOTNOTES), *lists]
-
-
-def percent(value: float) -> str:
-    """A fraction as people read it."""
-    return f"{100 * value:.1f} %"
 
 
 def _check_finite(scored: Scored) -> None:

@@ -81,6 +81,11 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def percent(value: float) -> str:
+    """A fraction as people read it."""
+    return f"{100 * value:.1f} %"
+
+
 def with_interval(
     numbers: Mapping[str, float], name: str, form: str, *, scale: float = 1, unit: str = ""
 ) -> str:

@@ -4,8 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from mapl_jax import constraints
-from mapl_jax.evaluation.preferences import percent
-from mapl_jax.evaluation.statistics import Summary
+from mapl_jax.evaluation.statistics import Summary, percent
 from mapl_jax.reports import charts
 
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from mapl_jax.evaluation import likelihood, preferences, statistics
-from mapl_jax.evaluation.preferences import percent
-from mapl_jax.evaluation.statistics import Summary
+from mapl_jax.evaluation.statistics import Summary, percent
 from mapl_jax.losses import LEVELS
 from mapl_jax.reports import charts
 from mapl_jax.reports.charts import QUARTERS, Picture, Plot

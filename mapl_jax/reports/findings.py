@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from mapl_jax.data.trie_set import left_out
-from mapl_jax.evaluation.preferences import percent
-from mapl_jax.evaluation.statistics import Summary
+from mapl_jax.evaluation.statistics import Summary, percent
 from mapl_jax.losses import LEVELS
 from mapl_jax.runtime import console
 

@@ -15,8 +15,7 @@ from mapl_jax.data import trie_set
 from mapl_jax.data.samples import Sample
 from mapl_jax.evaluation import evaluator_of, following, likelihood, preferences, stored
 from mapl_jax.evaluation.evaluators import kind_of
-from mapl_jax.evaluation.preferences import percent
-from mapl_jax.evaluation.statistics import Summary, ends_of, with_interval
+from mapl_jax.evaluation.statistics import Summary, ends_of, percent, with_interval
 from mapl_jax.evaluation.stored import SIDES, digests
 from mapl_jax.reports import figures, findings, mistakes
 from mapl_jax.reports.charts import Gallery, Picture
