@@ -1,5 +1,6 @@
 """What JAX compiles, kept for the next command in the cache folder of the user."""
 
+import os
 import platform
 import sys
 from pathlib import Path
@@ -30,6 +31,8 @@ def keep() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return  # compiled anew each time
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return  # another user's, of whose files JAX would warn one by one
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_compilation_cache_max_size", BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", SECONDS)

@@ -53,6 +53,13 @@ def test_without_a_cache_folder_programs_are_compiled_anew(cache):
     assert jax.config.jax_compilation_cache_dir is None
 
 
+def test_in_a_cache_folder_of_somebody_else_nothing_is_kept(cache, monkeypatch):
+    # Root may write everywhere, so the system's answer stands in.
+    monkeypatch.setattr(compiled.os, "access", lambda path, _: not path.is_relative_to(cache))
+    compiled.keep()
+    assert jax.config.jax_compilation_cache_dir is None
+
+
 def test_a_command_without_jax_does_not_wait_for_it(cache, monkeypatch):
     monkeypatch.delitem(sys.modules, "jax")
     compiled.keep()
