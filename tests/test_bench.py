@@ -4,13 +4,16 @@ import importlib.util
 import json
 import os
 
+import jax
 import numpy as np
 import pytest
 
 from mapl_jax import bench
 from mapl_jax.data.demo import make_pairs
 from mapl_jax.kernels.compute import Compute
+from mapl_jax.models import decoder
 from mapl_jax.models.config import DecoderConfig
+from mapl_jax.models.lora import Lora
 from mapl_jax.performance import lengths, measure
 from mapl_jax.runtime import cli
 from mapl_jax.runtime.errors import UserError
@@ -58,13 +61,30 @@ def test_model_flops_are_the_formula_counted_by_hand(measured):
     work = measure.Work(1, 5, tokens=100, flat_tokens=300, predicted=7, pairs=2000, filled=1)
     config = small("rm")
     model = type("Model", (), {"width": 32, "vocab_size": 50, "heads": 2, "head_dim": 16})()
-    model.layers = config.model.layers
+    model.layers, model.lora = config.model.layers, None
     model.experts = model.experts_per_token = 0
     kernels = [(32, 32), (32, 16), (32, 16), (32, 32), (32, 48), (32, 48), (48, 32)]
     shapes = {"layers": [{"kernel": np.zeros(shape)} for shape in kernels]}
     body = sum(a * b for a, b in kernels)
     by_hand = 3 * (2 * body * 100 + 2 * 32 * 50 * 7 + 4 * 2 * 16 * 1 * 2000)
     assert measure.model_flops(model, shapes, work) == by_hand
+
+
+def test_frozen_matrices_have_no_gradients_in_model_flops():
+    # Three layers, of which the last has adapters of rank 4.
+    work = measure.Work(1, 5, tokens=100, flat_tokens=300, predicted=7, pairs=2000, filled=1)
+    model = DecoderConfig(
+        vocab_size=50, width=32, layers=3, heads=2, kv_heads=1, head_dim=16, mlp_width=48,
+        lora=Lora(rank=4, layers=1),
+    )  # fmt: skip
+    shapes = jax.eval_shape(lambda: decoder.init(model, jax.random.key(0)))
+    kernels = [(32, 32), (32, 16), (32, 16), (32, 32), (32, 48), (32, 48), (48, 32)]
+    body = 2 * 100 * sum(a * b for a, b in kernels)
+    adapters = 2 * 100 * sum(4 * (a + b) for a, b in kernels)
+    output, attention = 2 * 32 * 50 * 7, 4 * 2 * 16 * 2000
+    forward = 3 * (body + attention) + adapters + output
+    backward = body + 2 * attention + 2 * adapters + output
+    assert measure.model_flops(model, shapes, work) == pytest.approx(forward + backward)
 
 
 def test_a_bench_without_steps_is_refused():

@@ -6,6 +6,10 @@ matrices of all layers,
 
     forward = 2 B T + 2 D V P + 4 N H A layers        step = 3 forward
 
+With LoRA no frozen matrix has a gradient, and below the adapters nothing runs backward: the step is
+forward, once more the products of the layers with adapters and of the output, and twice more those
+of the adapters and the attention of their layers.
+
 MFU is step / seconds over the peak of one large matrix product, measured in the same run and in
 the same type. What is computed again in the backward pass, padding, and pairs that are not allowed
 count as time and not as work.
@@ -31,7 +35,9 @@ from mapl_jax.data.trie_set import TrieRecord
 from mapl_jax.kernels import tiles
 from mapl_jax.kernels.attention import attention
 from mapl_jax.kernels.compute import Compute
+from mapl_jax.kernels.products import product
 from mapl_jax.kernels.rows import Row
+from mapl_jax.models import lora
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.parameters import Params
 from mapl_jax.performance import estimate
@@ -95,17 +101,21 @@ def _flat(trie: TrieRecord) -> int:
 
 def model_flops(model: DecoderConfig, shapes: Params, work: Work) -> float:
     """FLOPs of a step by the formula above."""
-    body = estimate.matrices(model, shapes, policy=False)
-    forward = 2 * body * work.tokens + 2 * model.width * model.vocab_size * work.predicted
-    forward += 4 * model.heads * model.head_dim * model.layers * work.pairs
-    return 3.0 * forward
+    body = 2 * estimate.matrices(model, lora.base(shapes), policy=False) * work.tokens
+    output = 2 * model.width * model.vocab_size * work.predicted
+    seen = 4 * model.heads * model.head_dim * model.layers * work.pairs
+    if model.lora is None:
+        return 3.0 * (body + output + seen)
+    whole = 2 * estimate.matrices(model, shapes, policy=False) * work.tokens
+    share = 1 - model.frozen_layers / model.layers
+    return body + output + seen + share * (body + 2 * seen) + output + 3 * (whole - body)
 
 
 def matmul_peak(dtype: DTypeLike, repeats: int = 10) -> float:
     """FLOP/s of the fastest of a few large matrix products on all devices of this process."""
     a = jnp.ones((MATRIX, MATRIX), dtype)
-    product = jax.jit(lambda a: a @ a)
-    best = min(_seconds(lambda: product(a)) for _ in range(repeats + 1))
+    squared = jax.jit(lambda a: product(a[None], a))
+    best = min(_seconds(lambda: squared(a)) for _ in range(repeats + 1))
     return 2 * MATRIX**3 / best * jax.local_device_count()
 
 
