@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+# A process of Python's own outlives the others, and may warn after their last word.
+LATE = "ignore::UserWarning:multiprocessing.resource_tracker"
 SCRIPT = """
 from mapl_jax.data import demo
 from mapl_jax.synthesis import pipeline, runners
@@ -32,7 +34,7 @@ def start(tmp_path, pairs, call):
     return subprocess.Popen(
         [sys.executable, str(script)],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": LATE},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
