@@ -16,7 +16,7 @@ from mapl_jax.data.settings import ON_ERROR
 from mapl_jax.evaluation import statistics
 from mapl_jax.evaluation.ifeval_files import Task
 from mapl_jax.evaluation.sampler import SamplerSettings
-from mapl_jax.evaluation.statistics import Summary
+from mapl_jax.evaluation.statistics import Summary, percent_with_interval
 from mapl_jax.runtime import outputs
 from mapl_jax.runtime.console import Table
 from mapl_jax.runtime.errors import UserError
@@ -163,10 +163,12 @@ def write(
 def table(summary: Summary) -> str:
     """The accuracies for people: of all prompts, and by the number of their instructions."""
     lines = [f"{summary['prompts']} prompts, {summary['instructions']} instructions", ""]
-    lines += [f"{_title(field):<22}{cell(summary, field)}" for field in FIELDS]
+    lines += [f"{_title(field):<22}{percent_with_interval(summary, field)}" for field in FIELDS]
     cells = [["instructions of a prompt", "prompts", *map(_title, FIELDS)]]
     for count, part in summary["by_count"].items():
-        cells.append([count, str(part["prompts"]), *(cell(part, field) for field in FIELDS)])
+        cells.append(
+            [count, str(part["prompts"]), *(percent_with_interval(part, field) for field in FIELDS)]
+        )
     return "\n".join([*lines, "", str(Table(cells))])
 
 
@@ -174,20 +176,17 @@ def choice_table(summaries: Mapping[str, Summary]) -> str:
     """Ways to choose one of several responses, by name, side by side."""
     cells = [["", *map(_title, FIELDS)]]
     for name, summary in summaries.items():
-        cells.append([name, *(cell(summary, field) for field in FIELDS)])
+        cells.append([name, *(percent_with_interval(summary, field) for field in FIELDS)])
     first = next(iter(summaries.values()))
     by_count = [[f"{_title(FIELDS[0])}, by instructions of a prompt", "prompts", *summaries]]
     for count, part in first["by_count"].items():
         parts = [summary["by_count"][count] for summary in summaries.values()]
-        by_count.append([count, str(part["prompts"]), *(cell(x, FIELDS[0]) for x in parts)])
+        by_count.append(
+            [count, str(part["prompts"]), *(percent_with_interval(x, FIELDS[0]) for x in parts)]
+        )
     count = f"{first['prompts']} prompts, {first['instructions']} instructions"
     return "\n".join([count, "", str(Table(cells)), "", str(Table(by_count))])
 
 
 def _title(field: str) -> str:
     return field.replace("_", ", ")
-
-
-def cell(summary: Summary, field: str) -> str:
-    """A share, with its interval if there is one."""
-    return statistics.with_interval(summary, field, ".1f", scale=100, unit=" %")

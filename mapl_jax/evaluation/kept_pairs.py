@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from mapl_jax.evaluation import statistics
-from mapl_jax.evaluation.ifeval import Followed, cell
-from mapl_jax.evaluation.statistics import Summary
+from mapl_jax.evaluation.ifeval import Followed
+from mapl_jax.evaluation.statistics import Summary, percent_with_interval
 from mapl_jax.runtime.console import Table
 
 # Two answers are about as long where the shorter has at least this share of the longer's words.
@@ -63,7 +63,7 @@ def table(summary: dict[str, Summary]) -> str:
     cells = [["answers that keep all, over others", "pairs", *WAYS]]
     for name, part in summary.items():
         if part["pairs"]:
-            shares = [cell(part, field) for field in WAYS.values()]
+            shares = [percent_with_interval(part, field) for field in WAYS.values()]
             cells.append([name, str(part["pairs"]), *shares])
     notes = [
         f"about as long: the shorter answer has at least {100 * ALIKE:.0f} % of the longer one's "

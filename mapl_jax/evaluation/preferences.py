@@ -257,7 +257,7 @@ def tables(before: Summary | None, after: Summary) -> list[Table]:
     for level in LEVELS:
         if f"{level}_count" not in after:
             continue
-        score = statistics.with_interval(after, f"{level}_accuracy", ".1f", scale=100, unit=" %")
+        score = statistics.percent_with_interval(after, f"{level}_accuracy")
         row = [level, str(after[f"{level}_count"])]
         if before is not None:
             value = before.get(f"{level}_accuracy")

@@ -96,6 +96,11 @@ def with_interval(
     return text
 
 
+def percent_with_interval(numbers: Mapping[str, float], name: str) -> str:
+    """A fraction in per cent, with its interval if there is one."""
+    return with_interval(numbers, name, ".1f", scale=100, unit=" %")
+
+
 def ends_of(
     numbers: Mapping[str, float], name: str, scale: float = 1
 ) -> tuple[float, float] | None:

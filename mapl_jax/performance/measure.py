@@ -101,14 +101,19 @@ def _flat(trie: TrieRecord) -> int:
 
 def model_flops(model: DecoderConfig, shapes: Params, work: Work) -> float:
     """FLOPs of a step by the formula above."""
-    body = 2 * estimate.matrices(model, lora.base(shapes), policy=False) * work.tokens
+
+    def products(matrices: Params) -> float:
+        return 2 * estimate.matrices(model, matrices, policy=False) * work.tokens
+
+    body = products(lora.base(shapes))
     output = 2 * model.width * model.vocab_size * work.predicted
     seen = 4 * model.heads * model.head_dim * model.layers * work.pairs
     if model.lora is None:
         return 3.0 * (body + output + seen)
-    whole = 2 * estimate.matrices(model, shapes, policy=False) * work.tokens
-    share = 1 - model.frozen_layers / model.layers
-    return body + output + seen + share * (body + 2 * seen) + output + 3 * (whole - body)
+    thin = products(lora.adapters(shapes))
+    forward = body + thin + output + seen
+    adapted = 1 - model.frozen_layers / model.layers
+    return forward + adapted * (body + 2 * seen) + 2 * thin + output
 
 
 def matmul_peak(dtype: DTypeLike, repeats: int = 10) -> float:

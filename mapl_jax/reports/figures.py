@@ -77,20 +77,20 @@ def accuracy_by_level(before: Summary | None, after: Summary) -> Picture | None:
     for i, level in enumerate(levels):
         value = after[f"{level}_accuracy"]
         ends = [after.get(f"{level}_accuracy_{end}", value) for end in ("low", "high")]
-        note = f"{level}: {100 * value:.1f} %"
+        note = f"{level}: {percent(value)}"
         if before is not None and f"{level}_accuracy" in before:
             old = before[f"{level}_accuracy"]
             plot.bar(
                 (i - 0.32, i - 0.02), (0.5, old), f"pale {level}", f"{level}, before: {old:.1%}"
             )
             plot.label(i - middle, max(old, 0.5), f"{100 * old:.1f}")
-            note += f" (before {100 * old:.1f} %)"
+            note += f" (before {percent(old)})"
         plot.bar((i + middle - 0.15, i + middle + 0.15), (0.5, value), level, note)
         plot.whisker(i + middle, (ends[0], ends[1]))
         plot.label(i + middle, max(value, ends[1], 0.5), f"{100 * value:.1f}")
         length = after[f"{level}_length_accuracy"]
         if after[f"{level}_length_ties"] < 1:
-            plot.diamond(i + middle + 0.22, length, f"prefer longer: {100 * length:.1f} %")
+            plot.diamond(i + middle + 0.22, length, f"prefer longer: {percent(length)}")
         words.append(note)
     caption = (
         "Bars start at chance and carry 95 % intervals. Diamonds: always preferring the longer "

@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Sequence
 
+from mapl_jax.evaluation.statistics import percent
 from mapl_jax.losses import LEVELS
 from mapl_jax.reports import charts
 from mapl_jax.reports.pages import drawing_style, write_page
@@ -81,7 +82,7 @@ def _strip(row: Row, measure: Measure) -> dict[str, str]:
 
 
 def _number(value: float, measure: Measure) -> str:
-    return f"{100 * value:.1f} %" if measure.percent else f"{value:.3f}"
+    return percent(value) if measure.percent else f"{value:.3f}"
 
 
 def _color(measure: Measure) -> str:
