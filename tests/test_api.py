@@ -188,11 +188,11 @@ def test_instructions_are_kept_by_the_one_text_and_broken_by_the_other():
         (lambda: mapl_jax.load_model("memory://nowhere"), "no such folder: memory://nowhere"),
         (
             lambda: mapl_jax.train_model(mapl_jax.load_config("rm:tiny"), workdir="gs://b/run"),
-            "gs://b/run cannot be reached: Please install gcsfs",
+            "gs://b/run cannot be opened: Please install gcsfs",
         ),
         (
             lambda: mapl_jax.train_model(mapl_jax.load_config("rm:tiny"), workdir="nine://b/run"),
-            "nine://b/run cannot be reached: Protocol not known: nine",
+            "nine://b/run cannot be opened: Protocol not known: nine",
         ),
         (lambda: mapl_jax.score("a", "b", "nowhere"), "must be a list of texts"),
         (

@@ -174,7 +174,7 @@ def fail(message: str, *, at_once: bool = False) -> None:
     """
     console.error(message)
     if at_once:
-        parting.leave(EXIT_USER_ERROR, message)
+        parting.leave(EXIT_USER_ERROR, f"failed: {message}")
     sys.exit(EXIT_USER_ERROR)
 
 
@@ -222,8 +222,8 @@ def _parsed(command: _Command[F], called: str) -> tuple[Arguments[F], Shared, di
     workdir = absl_flags.FLAGS.workdir if command.config else None
     if workdir and workdir.startswith("memory:"):
         raise UserError(
-            f"--workdir is {paths.brief(workdir)}, which is gone when the command ends; give a "
-            "folder, or a bucket (gs://BUCKET/FOLDER)"
+            f"--workdir is {paths.brief(workdir)}, which would be lost when the command ends; use "
+            "a folder, or a bucket (gs://BUCKET/FOLDER)"
         )
     found = Arguments(
         config=ConfigDict() if given is None else given,
@@ -268,7 +268,7 @@ def _run(
             if not several:
                 raise
             traceback.print_exc()
-            parting.leave(1, f"{files.reason(error)} (its output has the traceback)")
+            parting.leave(1, f"failed: {files.reason(error)} (its output has the traceback)")
         path = error.filename if isinstance(error, OSError) else None
         where = f" ({path})" if path and str(path) not in refused else ""
         fail(
@@ -277,17 +277,17 @@ def _run(
             at_once=True,
         )
     except Stopped as stopped:
-        goes_on = "the same command goes on from there"
+        resume = "to resume from there, run"
         if not stopped.saved:
-            goes_on = "what was finished by then is kept; run the same command again"
+            resume = "what was finished by then is kept; to continue, run"
         if not several or distributed.is_main_process():
             where = f"stopped {stopped.where}".strip()
-            console.result(f"{where}, as asked to by SIGTERM; {goes_on}: {given.command}")
+            console.result(f"{where} because of SIGTERM; {resume}: {given.command}")
         if not stopped.saved:
-            parting.leave(signals.STOPPED, "it was asked to stop by SIGTERM")
+            parting.leave(signals.STOPPED, "was stopped by SIGTERM")
     except KeyboardInterrupt:
         console.interrupted()
-        parting.leave(signals.INTERRUPTED, "it was interrupted by Ctrl-C")
+        parting.leave(signals.INTERRUPTED, "was interrupted by Ctrl-C")
 
 
 def _versions() -> str:

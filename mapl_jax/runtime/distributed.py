@@ -152,14 +152,15 @@ def _initialize(where: str, seconds: int, **arguments: Any) -> None:
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         if isinstance(error, jax.errors.JaxRuntimeError) or "bad_cast" in str(error):
             raise Unjoined(
-                f"cannot join the other processes ({where}) within {seconds} seconds: one of them "
-                "did not start, cannot reach that address, or has the --process_id of another; "
-                "start all of them again, or give them longer with --lost_after"
+                f"cannot connect to the other processes ({where}) within {seconds} seconds; check "
+                "that all of them were started, each with its own --process_id, and that each can "
+                "reach process 0 at that address; then start all of them again, with "
+                f"--lost_after={3 * seconds} if some start late"
             ) from error
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(
-            f"cannot join the other processes ({where}): {reason[0]}; or tell each process with "
-            "--coordinator, --num_processes and --process_id"
+            f"cannot connect to the other processes ({where}): {reason[0]}; if nothing else helps, "
+            "start each with --coordinator, --num_processes and --process_id"
         ) from error
 
 

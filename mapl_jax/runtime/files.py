@@ -31,6 +31,12 @@ _REFUSED = {
     "Too many open files": "too many open files; raise the limit (ulimit -n)",
     "Cannot allocate memory": "too little memory",
 }
+# What stores and web servers say to whom they do not know or do not serve.
+_NO_ACCESS = re.compile(
+    r"Forbidden|Unauthorized|Access ?Denied|InvalidAccessKey|SignatureDoesNotMatch|Anonymous caller"
+    r"|\bcredentials\b",
+    re.IGNORECASE,
+)
 _Made = TypeVar("_Made")
 # What reading a value raises that is of another shape than it should be.
 _OTHER_SHAPE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
@@ -284,7 +290,10 @@ def _checksums(folder: Path, names: list[str]) -> dict[str, str]:
 
 def reason(error: BaseException) -> str:
     """An error of another library in one line; of what the system refused, just that."""
-    return refused(error) or (str(error).strip() or type(error).__name__).splitlines()[0]
+    said = refused(error) or (str(error).strip() or type(error).__name__).splitlines()[0]
+    if _NO_ACCESS.search(said):
+        return f"access was refused ({said}); check your credentials and their permissions"
+    return said
 
 
 def refused(error: BaseException | None) -> str | None:

@@ -32,8 +32,8 @@ def held(lock: Path, what: str) -> Iterator[None]:
 
 def _in_use(what: str, holder: str) -> UserError:
     return UserError(
-        f"{what} is in use by another process{f' ({holder})' if holder else ''}; wait for it "
-        "to end, or choose another place"
+        f"{what} is in use by another process{f' (pid {holder})' if holder else ''}; wait for "
+        "it to end, or choose another place"
     )
 
 

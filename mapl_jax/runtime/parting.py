@@ -66,13 +66,13 @@ class Parting:
         """Begins to listen; the others run the same command."""
         self._index, self._count = distributed.place()
         self._client = distributed.client()
-        self._goes_on = (
-            f"The same command in all processes goes on from the last checkpoint: {command}"
-        )
+        self._resume = f"To resume, start all processes again; this one with: {command}"
+        self._another = f"process {1 - self._index}" if self._count == 2 else "another process"
         # Who takes it speaks and ends the process; nobody gives it back.
         self._last_words = threading.Lock()
         self._witness = Witness(
-            f"{self._name} was killed, or crashed, and could not say why. {self._goes_on}"
+            f"{self._name} was killed or crashed without giving a reason; one is often too little "
+            f"memory, which the log of the system would tell. {self._resume}"
         )
         self._restore = _on_terminate(self._left_alone)
         threading.Thread(target=self._listen, daemon=True).start()
@@ -99,16 +99,16 @@ class Parting:
                     return
         other, status, reason = json.loads(told)
         self.takes_the_word()
-        goes_on = "" if status == EXIT_USER_ERROR else f". {self._goes_on}"
-        console.error(f"{self._name} ends because process {other} did: {reason}{goes_on}")
+        resume = "" if status == EXIT_USER_ERROR else f". {self._resume}"
+        console.error(f"{self._name} stopped because process {other} {reason}{resume}")
         self._bow_out()
         _exit(status)
 
     def _left_alone(self) -> NoReturn:
         self.takes_the_word()
         console.error(
-            f"{self._name} ends because another process does not answer any more: it was killed, "
-            f"or its machine or the network failed; its output may say more. {self._goes_on}"
+            f"{self._name} stopped because {self._another} no longer responds: it was killed, or "
+            f"its machine or the network failed; see its output. {self._resume}"
         )
         _exit(EXIT_LOST)
 
@@ -121,7 +121,7 @@ class Parting:
         self.takes_the_word()
 
     def tell(self, status: int, reason: str) -> None:
-        """Tells the others that this process ends, and how."""
+        """Tells the others that this process ends, and how: "failed: a file is bad"."""
         self._briefly(self._set, _ENDED, json.dumps([self._index, status, reason]))
         self._bow_out()
 
@@ -162,6 +162,8 @@ _parting: Parting | None = None
 def leave(status: int, reason: str) -> NoReturn:
     """Ends this process at once, after its own line; tells the other processes of a run, if any.
 
+    What it tells them goes after its name: "was interrupted", "failed: a file is bad".
+
     Not sys.exit: on its way out JAX would wait for the others.
     """
     if threading.current_thread() is threading.main_thread():
@@ -200,7 +202,7 @@ def run_together(main: Callable[[], None], command: str) -> None:
         _parting.caused(error)
         if isinstance(error, SystemExit):  # of a callback or a plugin
             status = error.code if isinstance(error.code, int) else int(error.code is not None)
-            leave(status or 1, f"it left with {error!r}")
+            leave(status or 1, f"ended with {error!r}")
         raise
     _parting = None
 

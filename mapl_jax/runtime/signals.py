@@ -69,6 +69,6 @@ def _end(line: str, status: int, *_: object) -> None:
     os._exit(status)
 
 
-_EARLY = "stopped before anything began, as asked to by SIGTERM; run the same command"
+_EARLY = "stopped by SIGTERM before anything began; run the same command again"
 _interrupted = functools.partial(_end, "interrupted", INTERRUPTED)
 _stopped = functools.partial(_end, _EARLY, STOPPED)

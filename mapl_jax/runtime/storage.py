@@ -102,7 +102,7 @@ class _Bucket:
         try:
             system, root = system_of(self.address)
         except Exception as error:  # a package is missing, or what each kind raises in its way
-            raise UserError(f"{address} cannot be reached: {files.reason(error)}") from None
+            raise UserError(f"{address} cannot be opened: {files.reason(error)}") from None
         self._files = DirFileSystem(root.rstrip("/"), system)
         kinds = system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)
         self._has_folders = not _WITHOUT_FOLDERS & {*kinds}

@@ -142,10 +142,10 @@ def test_an_accelerator_that_cannot_be_used_is_told_in_one_line(bench, preset, m
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("memory://x", "--workdir is memory://x, which is gone when the command ends; give a"),
-        ("nosuch://x", "nosuch://x cannot be reached: Protocol not known"),
-        ("ftp://127.0.0.1:1/x", "ftp://127.0.0.1:1/x cannot be reached: .*Connection refused"),
-        ("zip://x.zip", "zip://x.zip cannot be reached: .*Is a directory"),
+        ("memory://x", "--workdir is memory://x, which would be lost when the command ends; "),
+        ("nosuch://x", "nosuch://x cannot be opened: Protocol not known"),
+        ("ftp://127.0.0.1:1/x", "ftp://127.0.0.1:1/x cannot be opened: .*Connection refused"),
+        ("zip://x.zip", "zip://x.zip cannot be opened: .*Is a directory"),
         ("data://x", "data://x cannot be read: "),
     ],
 )

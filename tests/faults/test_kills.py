@@ -20,7 +20,7 @@ def test_three_kills_another_run_and_a_request_to_stop_change_nothing(
     running = runs.start(folder, pace=3)
     assert running.wait_for(tools.moments(running, folder)["training"]), running.output
     with pytest.raises(
-        AssertionError, match=f"is in use by another process .{running.process.pid}"
+        AssertionError, match=f"is in use by another process .pid {running.process.pid}"
     ):
         runs.finish(folder)
     running.stop()

@@ -172,28 +172,28 @@ def test_processes_prepare_agree_and_stop_at_the_same_place(tmp_path):
 ENDS = {
     "mistake": (
         *(2, "error: a file of this process alone is bad"),
-        *(2, "because process {victim} did: a file of this process alone is bad"),
+        *(2, "because process {victim} failed: a file of this process alone is bad"),
     ),
     "bug": (
         *(1, "RuntimeError: a bug"),
-        *(1, "because process {victim} did: a bug (its output has the traceback). The same"),
+        *(1, "because process {victim} failed: a bug (its output has the traceback). To resume, "),
     ),
     "refusal": (
         *(2, "error: /a/file: Permission denied; "),
-        *(2, "because process {victim} did: /a/file: Permission denied; "),
+        *(2, "because process {victim} failed: /a/file: Permission denied; "),
     ),
-    "exit": (*(7, ""), *(7, "because process {victim} did: it left with SystemExit(7). The same")),
+    "exit": (*(7, ""), *(7, "because process {victim} ended with SystemExit(7). To resume, start")),
     "SIGINT": (
         *(130, "interrupted"),
-        *(130, "because process {victim} did: it was interrupted by Ctrl-C. The same"),
+        *(130, "because process {victim} was interrupted by Ctrl-C. To resume, start"),
     ),
     "SIGKILL": (
-        *(-signal.SIGKILL, "error: process {victim} of 2 was killed, or crashed, and could not "),
-        *(parting.EXIT_LOST, "because another process does not answer any more: "),
+        *(-signal.SIGKILL, "error: process {victim} of 2 was killed or crashed without "),
+        *(parting.EXIT_LOST, "because process {victim} no longer responds: "),
     ),
     "SIGSEGV": (
-        *(-signal.SIGSEGV, "error: process {victim} of 2 was killed, or crashed, and could not "),
-        *(parting.EXIT_LOST, "because another process does not answer any more: "),
+        *(-signal.SIGSEGV, "error: process {victim} of 2 was killed or crashed without "),
+        *(parting.EXIT_LOST, "because process {victim} no longer responds: "),
     ),
 }
 FAST = {("mistake", 0, "meets"), ("mistake", 1, "computes"), ("SIGKILL", 0, "works")}
@@ -217,7 +217,8 @@ def test_one_that_ends_ends_the_other_and_each_says_why_in_one_line(kind, victim
     else:
         assert not last[victim]
     (told,) = last[1 - victim]
-    assert told.startswith(f"error: process {1 - victim} of 2 ends {reason.format(victim=victim)}")
+    stopped = f"error: process {1 - victim} of 2 stopped"
+    assert told.startswith(f"{stopped} {reason.format(victim=victim)}")
     assert ("python -m mapl_jax.end" in told) == (own != 2)
 
 
@@ -228,7 +229,7 @@ def test_one_that_dies_before_the_end_ends_the_other(tmp_path, victim):
     assert statuses[victim] == -signal.SIGKILL
     assert statuses[1 - victim] == parting.EXIT_LOST
     (line,) = [x for x in said[1 - victim].splitlines() if x.startswith("error: ")]
-    assert line.startswith(f"error: process {1 - victim} of 2 ends because another process does ")
+    assert line.startswith(f"error: process {1 - victim} of 2 stopped because process {victim} no ")
     assert "python -m mapl_jax.talk" in line
 
 
@@ -244,7 +245,7 @@ def test_processes_of_different_settings_end(tmp_path):
     assert "process 1 was started with other settings than process 0 (train.save_every);" in line
     (line,) = [x for x in said[0].splitlines() if x.startswith("error: ")]
     assert line.startswith(
-        "error: process 0 of 2 ends because process 1 did: process 1 was started"
+        "error: process 0 of 2 stopped because process 1 failed: process 1 was started"
     )
 
 
@@ -269,14 +270,14 @@ def test_one_that_cannot_join_ends_in_one_line(address, process):
     command = [sys.executable, "-c", JOIN, f"--coordinator={where}", *flags]
     found = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     (line,) = found.stderr.splitlines()
-    assert line.startswith(f"error: cannot join the other processes ({where}) within 1 seconds")
+    assert line.startswith(f"error: cannot connect to the other processes ({where}) within 1 s")
     assert found.returncode == 2
 
 
 @pytest.mark.parametrize(
     ("number", "status", "said"),
     [
-        (signal.SIGTERM, 143, "stopped, as asked to by SIGTERM; "),
+        (signal.SIGTERM, 143, "stopped because of SIGTERM; "),
         pytest.param(signal.SIGINT, 130, "interrupted", marks=pytest.mark.slow),
     ],
 )
@@ -425,7 +426,7 @@ def test_a_run_goes_on_with_other_devices_and_processes(runs, tools, tmp_path):
     assert two[0].wait(120) == parting.EXIT_LOST
     assert time.monotonic() - began < 300
     (line,) = [x for x in said_by(two[0]) if x.startswith("error: ")]
-    assert line.startswith("error: process 0 of 2 ends because another process does not answer ")
+    assert line.startswith("error: process 0 of 2 stopped because process 1 no longer responds")
 
     # Two processes to the end: only the first reports.
     last = runs.finish_two(folder, CALM, records=named(2))

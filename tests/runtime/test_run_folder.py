@@ -221,7 +221,7 @@ def test_another_user_is_told_which_process_works_in_a_folder(tmp_path, monkeypa
         first.claim({"a": 1})
         # Locks of users lie in their caches; this one is of the folder itself.
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
-        said = rf"{place} is in use by another process \({os.getpid()}\); wait for it to end"
+        said = rf"{place} is in use by another process \(pid {os.getpid()}\); wait for it to end"
         with pytest.raises(UserError, match=said), run_folder.opened("run", place) as second:
             second.claim({"a": 1})
     with run_folder.opened("run", place) as second:

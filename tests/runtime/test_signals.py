@@ -27,7 +27,7 @@ time.sleep(60)
         (
             signal.SIGTERM,
             143,
-            "stopped before anything began, as asked to by SIGTERM; run the same",
+            "stopped by SIGTERM before anything began; run the same command again",
         ),
     ],
 )
@@ -58,8 +58,8 @@ cli.launch(main, name="work")
         (
             signal.SIGTERM,
             143,
-            "stopped, as asked to by SIGTERM; what was finished by then is kept; run the same "
-            "command again: python -m mapl_jax.work\n",
+            "stopped because of SIGTERM; what was finished by then is kept; to continue, run: "
+            "python -m mapl_jax.work\n",
         ),
     ],
 )

@@ -252,6 +252,28 @@ def test_a_service_that_fails_is_one_line(address, monkeypatch):
     assert named(address) == {"config"}
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError("Forbidden"),
+        RuntimeError("Anonymous caller does not have storage.objects.list access, 401"),
+        RuntimeError("An error occurred (AccessDenied) when calling the ListObjectsV2 operation"),
+        RuntimeError("Unable to locate credentials"),
+    ],
+)
+def test_a_service_that_refuses_access_is_said_to_have_answered(address, monkeypatch, error):
+    def refuses(*_, **__):
+        raise error
+
+    monkeypatch.setattr(type(fsspec.filesystem("memory")), "cat_file", refuses)
+    with pytest.raises(UserError) as told, storage.working(address):
+        pass
+    assert str(told.value) == (
+        f"{address} cannot be read: access was refused ({error}); check your credentials and "
+        "their permissions"
+    )
+
+
 def test_several_processes_are_told_to_mount_it(address):
     refused = pytest.raises(UserError, match="mount the bucket")
     with refused, storage.working(address, alone=False):
