@@ -277,7 +277,8 @@ def main(arguments: cli.Arguments[Flags]) -> None:
     tally = Tally()
     pairs = _pairs(config, tally)
     try:
-        with held(lock_of(output), str(place)), progress("synthesizing", "pairs") as show:
+        lock = held(lock_of(output), str(place), "--output")
+        with lock, progress("synthesizing", "pairs") as show:
             summary = pipeline.synthesize(
                 pairs,
                 settings,

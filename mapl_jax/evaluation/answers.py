@@ -101,7 +101,7 @@ class Kept(Generic[T]):
 
     def _open(self, size: int, about: Mapping[str, object]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._held.enter_context(held(lock_of(self.path), str(self.path)))
+        self._held.enter_context(held(lock_of(self.path), str(self.path), "output"))
         file = self.path.open("ab")
         file.truncate(size)
         self._file = file

@@ -268,7 +268,8 @@ def _run(
             if not several:
                 raise
             traceback.print_exc()
-            parting.leave(1, f"failed: {files.reason(error)} (its output has the traceback)")
+            what = f"{type(error).__name__}: {files.reason(error)}"
+            parting.leave(parting.EXIT_BUG, f"failed: {what} (the traceback is in its output)")
         path = error.filename if isinstance(error, OSError) else None
         where = f" ({path})" if path and str(path) not in refused else ""
         fail(

@@ -89,7 +89,7 @@ def start(
         _initialize(coordinator, seconds, coordinator_address=coordinator, **numbers, **waits)
     elif together.distributed or _in_cluster(environment):
         _quiet(debug)
-        _initialize("the cluster", seconds, **waits)
+        _initialize("an address that the cluster gave", seconds, **waits)
     else:
         return False
     _take_preemption_sync()
@@ -151,17 +151,23 @@ def _initialize(where: str, seconds: int, **arguments: Any) -> None:
         raise
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         if isinstance(error, jax.errors.JaxRuntimeError) or "bad_cast" in str(error):
+            is_first = arguments.get("process_id") == 0
             raise Unjoined(
-                f"cannot connect to the other processes ({where}) within {seconds} seconds; check "
-                "that all of them were started, each with its own --process_id, and that each can "
-                "reach process 0 at that address; then start all of them again, with "
-                f"--lost_after={3 * seconds} if some start late"
+                f"{_missing(where, is_first)} within {seconds} seconds; check that all processes "
+                "were started, each with its own --process_id, and can reach process 0 at that "
+                f"address; then start all again, with --lost_after={3 * seconds} if some start late"
             ) from error
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise UserError(
-            f"cannot connect to the other processes ({where}): {reason[0]}; if nothing else helps, "
-            "start each with --coordinator, --num_processes and --process_id"
+            f"cannot find the other processes ({where}: {reason}); outside a cluster, start each "
+            "with --coordinator, --num_processes and --process_id"
         ) from error
+
+
+def _missing(where: str, is_first: bool) -> str:
+    if is_first:
+        return f"process 0 waited at {where}, and not all of the others joined it"
+    return f"no connection to process 0 at {where}"
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ _NO_ACCESS = re.compile(
     r"|\bcredentials\b",
     re.IGNORECASE,
 )
+_NUMBER = re.compile(r"^\[Errno -?\d+\] ")  # of an error of the system
 _Made = TypeVar("_Made")
 # What reading a value raises that is of another shape than it should be.
 _OTHER_SHAPE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
@@ -291,6 +292,7 @@ def _checksums(folder: Path, names: list[str]) -> dict[str, str]:
 def reason(error: BaseException) -> str:
     """An error of another library in one line; of what the system refused, just that."""
     said = refused(error) or (str(error).strip() or type(error).__name__).splitlines()[0]
+    said = _NUMBER.sub("", said)
     if _NO_ACCESS.search(said):
         return f"access was refused ({said}); check your credentials and their permissions"
     return said

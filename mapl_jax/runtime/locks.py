@@ -11,8 +11,8 @@ from mapl_jax.runtime.errors import UserError
 
 
 @contextmanager
-def held(lock: Path, what: str) -> Iterator[None]:
-    """Keeps other processes of this machine from what this one works on.
+def held(lock: Path, what: str, option: str = "--workdir") -> Iterator[None]:
+    """Keeps other processes of this machine from what this one works on, which an option names.
 
     Where no lock can be written, none is held. The system releases the lock of a process that
     dies.
@@ -23,17 +23,17 @@ def held(lock: Path, what: str) -> Iterator[None]:
         taken: AbstractContextManager[object] = FileLock(lock, timeout=0).acquire()
         note.write_text(str(os.getpid()))
     except Timeout:
-        raise _in_use(what, note.read_text() if note.exists() else "") from None
+        raise _in_use(what, note.read_text() if note.exists() else "", option) from None
     except (OSError, NotImplementedError):
         taken = nullcontext()
     with taken:
         yield
 
 
-def _in_use(what: str, holder: str) -> UserError:
+def _in_use(what: str, holder: str, option: str) -> UserError:
     return UserError(
         f"{what} is in use by another process{f' (pid {holder})' if holder else ''}; wait for "
-        "it to end, or choose another place"
+        f"it to end, or choose another {option}"
     )
 
 
@@ -70,7 +70,7 @@ class Sole:
         except BlockingIOError:
             holder = _holder(descriptor)
             os.close(descriptor)
-            raise _in_use(str(folder), holder) from None
+            raise _in_use(str(folder), holder, "--workdir") from None
         except OSError:
             os.close(descriptor)
         else:

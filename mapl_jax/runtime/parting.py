@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 from mapl_jax.runtime import console, distributed
 from mapl_jax.runtime.errors import EXIT_USER_ERROR, Stopped, UserError, chain
 
-EXIT_LOST = 3
+EXIT_BUG, EXIT_LOST = 1, 3
 # What JAX says when another process is gone: the sockets of collectives on CPUs, or its service.
 _SIGNS = (
     *("Gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Socket closed"),
@@ -66,13 +66,12 @@ class Parting:
         """Begins to listen; the others run the same command."""
         self._index, self._count = distributed.place()
         self._client = distributed.client()
-        self._resume = f"To resume, start all processes again; this one with: {command}"
-        self._another = f"process {1 - self._index}" if self._count == 2 else "another process"
+        self._again = f"start all processes again, this one with: {command}"
         # Who takes it speaks and ends the process; nobody gives it back.
         self._last_words = threading.Lock()
         self._witness = Witness(
-            f"{self._name} was killed or crashed without giving a reason; one is often too little "
-            f"memory, which the log of the system would tell. {self._resume}"
+            f"{self._name} was killed or crashed without giving a reason; often the machine is out "
+            f"of memory (its system log, such as dmesg, would say so). To resume, {self._again}"
         )
         self._restore = _on_terminate(self._left_alone)
         threading.Thread(target=self._listen, daemon=True).start()
@@ -99,16 +98,23 @@ class Parting:
                     return
         other, status, reason = json.loads(told)
         self.takes_the_word()
-        resume = "" if status == EXIT_USER_ERROR else f". {self._resume}"
-        console.error(f"{self._name} stopped because process {other} {reason}{resume}")
+        again = ""
+        if status != EXIT_USER_ERROR:
+            when = "Once that is fixed" if status == EXIT_BUG else "To resume"
+            again = f". {when}, {self._again}"
+        console.error(f"{self._name} stopped because process {other} {reason}{again}")
         self._bow_out()
         _exit(status)
 
     def _left_alone(self) -> NoReturn:
         self.takes_the_word()
+        other, which = "another process", "the others, to find which"
+        if self._count == 2:
+            other = which = f"process {1 - self._index}"
         console.error(
-            f"{self._name} stopped because {self._another} no longer responds: it was killed, or "
-            f"its machine or the network failed; see its output. {self._resume}"
+            f"{self._name} stopped because {other} no longer responds: it was killed or crashed, "
+            f"or its machine or the network failed; see the output of {which}. To resume once all "
+            f"have ended, {self._again}"
         )
         _exit(EXIT_LOST)
 
@@ -202,7 +208,7 @@ def run_together(main: Callable[[], None], command: str) -> None:
         _parting.caused(error)
         if isinstance(error, SystemExit):  # of a callback or a plugin
             status = error.code if isinstance(error.code, int) else int(error.code is not None)
-            leave(status or 1, f"ended with {error!r}")
+            leave(status or 1, f"ended by sys.exit({error.code!r}) (see its output)")
         raise
     _parting = None
 

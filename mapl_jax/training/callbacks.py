@@ -122,8 +122,8 @@ class Callbacks:
             except Exception as error:
                 raise UserError(
                     f"callback {name}: {hook} failed at step {step} with {type(error).__name__}: "
-                    f"{error}; checkpoints are as they were, and the same command goes on from the "
-                    "last one (--debug shows where it failed)"
+                    f"{error} (--debug shows where). Once that is fixed, the same command resumes "
+                    "from the last checkpoint"
                 ) from error
             if says:
                 yield name, says if isinstance(says, str) else "it asked for that"

@@ -239,7 +239,7 @@ def write_nonfinite(
     )
     if stops:
         raise UserError(
-            f"{what}. The same command repeats the step from the last checkpoint; look at these "
+            f"{what}. The same command would come to the same step again; look at these "
             "samples, lower train.learning_rate, or skip such steps from the start with "
             "--config.train.on_nonfinite=skip and another --workdir"
         )

@@ -244,8 +244,8 @@ def test_a_service_that_fails_is_one_line(address, monkeypatch):
             put(folder, config="1")
             patch.setattr(type(fsspec.filesystem("memory")), "put_file", full)
         assert str(told.value) == (
-            f"{address} cannot be written: quota; what is missing there is in {folder}; "
-            "the same command copies it"
+            f"{address} cannot be written: quota; what is missing there is kept in {folder}; "
+            "the same command copies it once that is mended"
         )
     with storage.working(address):
         pass
