@@ -268,8 +268,9 @@ def _run(
             if not several:
                 raise
             traceback.print_exc()
-            what = f"{type(error).__name__}: {files.reason(error)}"
-            parting.leave(parting.EXIT_BUG, f"failed: {what} (the traceback is in its output)")
+            where = f"the traceback is in the output of process {distributed.process_index()}"
+            what = f"failed with {type(error).__name__}: {files.reason(error)} ({where})"
+            parting.leave(parting.EXIT_BUG, what)
         path = error.filename if isinstance(error, OSError) else None
         where = f" ({path})" if path and str(path) not in refused else ""
         fail(

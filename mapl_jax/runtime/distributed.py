@@ -25,6 +25,7 @@ from mapl_jax.runtime.settings import setting
 
 # The longest wait for process 0 to prepare data. A process that is gone is noticed long before.
 PATIENCE_MS = 7 * 24 * 3600 * 1000
+_CLUSTER = "the cluster that started this process"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +90,7 @@ def start(
         _initialize(coordinator, seconds, coordinator_address=coordinator, **numbers, **waits)
     elif together.distributed or _in_cluster(environment):
         _quiet(debug)
-        _initialize("an address that the cluster gave", seconds, **waits)
+        _initialize(_CLUSTER, seconds, **waits)
     else:
         return False
     _take_preemption_sync()
@@ -151,23 +152,19 @@ def _initialize(where: str, seconds: int, **arguments: Any) -> None:
         raise
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         if isinstance(error, jax.errors.JaxRuntimeError) or "bad_cast" in str(error):
-            is_first = arguments.get("process_id") == 0
+            missing = f"no connection to process 0 at {where} within {seconds} s"
+            if arguments.get("process_id") == 0:
+                missing = f"process 0 waited {seconds} s at {where}, but not all others joined"
             raise Unjoined(
-                f"{_missing(where, is_first)} within {seconds} seconds; check that all processes "
-                "were started, each with its own --process_id, and can reach process 0 at that "
-                f"address; then start all again, with --lost_after={3 * seconds} if some start late"
+                f"{missing}; check that all processes were started, each with its own "
+                "--process_id, and can reach that address; then start all of them again, with "
+                f"--lost_after={3 * seconds} if some start late"
             ) from error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise UserError(
-            f"cannot find the other processes ({where}: {reason}); outside a cluster, start each "
-            "with --coordinator, --num_processes and --process_id"
+            f"cannot find the other processes through {where} (JAX says: {reason}); outside a "
+            "cluster, start each process with --coordinator, --num_processes and --process_id"
         ) from error
-
-
-def _missing(where: str, is_first: bool) -> str:
-    if is_first:
-        return f"process 0 waited at {where}, and not all of the others joined it"
-    return f"no connection to process 0 at {where}"
 
 
 @contextlib.contextmanager

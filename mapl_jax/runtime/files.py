@@ -33,10 +33,11 @@ _REFUSED = {
 }
 # What stores and web servers say to whom they do not know or do not serve.
 _NO_ACCESS = re.compile(
-    r"Forbidden|Unauthorized|Access ?Denied|InvalidAccessKey|SignatureDoesNotMatch|Anonymous caller"
-    r"|\bcredentials\b",
+    r"Forbidden|Unauthorized|Access ?Denied|InvalidAccessKey|SignatureDoesNotMatch"
+    "|Anonymous caller",
     re.IGNORECASE,
 )
+_NO_CREDENTIALS = re.compile(r"(locate|find|no) (\w+ )?credentials", re.IGNORECASE)
 _NUMBER = re.compile(r"^\[Errno -?\d+\] ")  # of an error of the system
 _Made = TypeVar("_Made")
 # What reading a value raises that is of another shape than it should be.
@@ -293,6 +294,8 @@ def reason(error: BaseException) -> str:
     """An error of another library in one line; of what the system refused, just that."""
     said = refused(error) or (str(error).strip() or type(error).__name__).splitlines()[0]
     said = _NUMBER.sub("", said)
+    if _NO_CREDENTIALS.search(said):
+        return f"there are no credentials ({said}); set some up for such addresses"
     if _NO_ACCESS.search(said):
         return f"access was refused ({said}); check your credentials and their permissions"
     return said

@@ -66,12 +66,12 @@ class Parting:
         """Begins to listen; the others run the same command."""
         self._index, self._count = distributed.place()
         self._client = distributed.client()
-        self._again = f"start all processes again, this one with: {command}"
+        self._again = f"start all processes again once they have ended, this one with: {command}"
         # Who takes it speaks and ends the process; nobody gives it back.
         self._last_words = threading.Lock()
         self._witness = Witness(
-            f"{self._name} was killed or crashed without giving a reason; often the machine is out "
-            f"of memory (its system log, such as dmesg, would say so). To resume, {self._again}"
+            f"{self._name} was killed or crashed without giving a reason; often the machine ran "
+            f"out of memory: look at its system log, such as dmesg. To resume, {self._again}"
         )
         self._restore = _on_terminate(self._left_alone)
         threading.Thread(target=self._listen, daemon=True).start()
@@ -108,13 +108,13 @@ class Parting:
 
     def _left_alone(self) -> NoReturn:
         self.takes_the_word()
-        other, which = "another process", "the others, to find which"
+        other, which = "another process", "the others to find which one"
         if self._count == 2:
             other = which = f"process {1 - self._index}"
         console.error(
             f"{self._name} stopped because {other} no longer responds: it was killed or crashed, "
-            f"or its machine or the network failed; see the output of {which}. To resume once all "
-            f"have ended, {self._again}"
+            f"or its machine or the network failed; see the output of {which}. To resume, "
+            f"{self._again}"
         )
         _exit(EXIT_LOST)
 
@@ -208,7 +208,7 @@ def run_together(main: Callable[[], None], command: str) -> None:
         _parting.caused(error)
         if isinstance(error, SystemExit):  # of a callback or a plugin
             status = error.code if isinstance(error.code, int) else int(error.code is not None)
-            leave(status or 1, f"ended by sys.exit({error.code!r}) (see its output)")
+            leave(status or 1, f"called sys.exit({error.code!r}); see its output")
         raise
     _parting = None
 

@@ -244,11 +244,11 @@ class _Copier:
         try:
             self.copy()
         except UserError as error:
-            text = f"{error}; what is missing there is kept in {self._folder}"
+            text = f"{error}; what is missing there is kept here in {self._folder}"
             if kind is not None:
                 console.warn(text)  # what went wrong before is what has to be told
                 return
-            raise UserError(f"{text}; the same command copies it once that is mended") from error
+            raise UserError(f"{text}; the same command copies it once that works") from error
 
     def _repeat(self) -> None:
         warned = False
@@ -305,8 +305,8 @@ class _Copier:
         contents = self._bucket.contents()
         if contents and contents["writer"] != self._writer:
             raise UserError(
-                f"{self._bucket.address} was taken over by another run, so nothing more is written "
-                "there from here; let that one finish, or choose another --workdir"
+                f"{self._bucket.address} was taken over by another run, so this one writes no more "
+                "there; let the other finish, or start this one with another --workdir"
             )
 
 

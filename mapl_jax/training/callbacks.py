@@ -121,9 +121,9 @@ class Callbacks:
                 says = function(step, dict(about) if isinstance(about, dict) else about)
             except Exception as error:
                 raise UserError(
-                    f"callback {name}: {hook} failed at step {step} with {type(error).__name__}: "
-                    f"{error} (--debug shows where). Once that is fixed, the same command resumes "
-                    "from the last checkpoint"
+                    f"callback {name}.{hook} failed at step {step} with {type(error).__name__}: "
+                    f"{error} (--debug shows the traceback). Once that is fixed, the same command "
+                    "resumes from the last checkpoint"
                 ) from error
             if says:
                 yield name, says if isinstance(says, str) else "it asked for that"

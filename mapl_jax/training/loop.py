@@ -232,15 +232,15 @@ def write_nonfinite(
             path, {"step": step, **numbers, "forward": bool(not finite.all()), "rows": suspected}
         )
     of_step = [values["loss"], values["grad_norm"]]
-    after = "; the parameters after it would not be" if np.isfinite(of_step).all() else ""
+    after = "; the parameters after it" if np.isfinite(of_step).all() else ""
     what = (
-        f"step {step} is not finite (loss {numbers['loss']}, norm of the gradient "
+        f"step {step} gave numbers that are not finite (loss {numbers['loss']}, gradient norm "
         f"{numbers['grad_norm']}{after}); its samples are listed in {shown(path)}"
     )
     if stops:
         raise UserError(
-            f"{what}. The same command would come to the same step again; look at these "
-            "samples, lower train.learning_rate, or skip such steps from the start with "
-            "--config.train.on_nonfinite=skip and another --workdir"
+            f"{what}. The same command would fail at this step again: look at these samples, or "
+            "start anew with another --workdir and a lower --config.train.learning_rate or "
+            "--config.train.on_nonfinite=skip"
         )
     console.say(f"{what}; the step was skipped")

@@ -25,7 +25,7 @@ def test_a_run_stops_at_a_step_that_is_not_finite_and_writes_down_its_samples(
     status, said, last = spoiled(runs, tools, folder)
     assert status == 2, said
     (line,) = [x for x in said.splitlines() if x.startswith("error: ")]
-    assert "step 7 is not finite (loss nan" in line
+    assert "step 7 gave numbers that are not finite (loss nan" in line
     assert "nonfinite/7.json" in line
     found = json.loads((folder / "nonfinite" / "7.json").read_text())
     assert found["step"] == 7
@@ -45,7 +45,7 @@ def test_a_step_that_is_not_finite_is_left_out_where_that_is_wanted(
     folder = tmp_path / "run"
     status, said, last = spoiled(runs, tools, folder, "--config.train.on_nonfinite=skip")
     assert status == 0, said
-    assert "step 7 is not finite" in said
+    assert "step 7 gave numbers that are not finite" in said
     assert json.loads((folder / "nonfinite" / "7.json").read_text())["rows"] == [last]
     lines = [x for x in tools.metrics_of(folder) if x["split"] == "train"]
     assert [x.get("skipped_steps") for x in lines] == [None] * 6 + [1] * 4

@@ -165,6 +165,20 @@ def test_what_the_system_refused_is_said(error, said):
     assert refused is None if said is None else refused.startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("line one\nline two"), "line one"),
+        (OSError(errno.ECONNREFUSED, "Connection refused"), "Connection refused"),
+        (PermissionError("Forbidden"), "access was refused (Forbidden); check your credentials "),
+        (RuntimeError("Unable to locate credentials"), "there are no credentials (Unable to "),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_a_reason_is_one_line(error, said):
+    assert files.reason(error).startswith(said)
+
+
 def test_nothing_waits_for_a_pipe(tmp_path):
     for name, read in (
         ("summary.json", files.read_json),

@@ -333,5 +333,5 @@ def test_a_callback_that_fails_leaves_the_checkpoints_before_it():
     with callbacks.named([Fails()]) as names:
         error, notes = run(loop.Schedule(9, save_every=2), watch=Watch(callbacks=Callbacks(names)))
     assert isinstance(error, UserError)
-    assert "callback Fails: on_step failed at step 5 with RuntimeError: no space" in str(error)
+    assert "callback Fails.on_step failed at step 5 with RuntimeError: no space" in str(error)
     assert notes.events == [("save", 2), ("save", 4)]

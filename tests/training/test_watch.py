@@ -179,7 +179,7 @@ def test_a_callback_that_fails_is_one_line_that_names_it():
         callbacks.named([Failing()]) as names,
         pytest.raises(
             UserError,
-            match=r"^callback Failing: on_step failed at step 3 with KeyError: 'nothing'; .* goes",
+            match=r"^callback Failing.on_step failed at step 3 with KeyError: 'nothing' .* resumes",
         ),
     ):
         Watch(callbacks=Callbacks(names)).stepped(3, {})
