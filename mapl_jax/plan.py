@@ -50,7 +50,12 @@ class Flags:
 
     topology: str = setting("", "hardware: v5e:4x4, v5p:2x2x4, v6e:2x4, gpu:8, ...")
     trie_tokens: int = setting(
-        1000, "average number of tokens of a sample with its instructions", least=1, most=2**20
+        -1,
+        "average number of tokens of a sample with its instructions; -1: 1000, or as many as a row "
+        "holds",
+        least=1,
+        most=2**20,
+        besides=-1,
     )
 
 
@@ -143,11 +148,13 @@ def devices_of(where: Slice) -> list[jax.Device]:
     return list(topology.devices)
 
 
-def make(config: ConfigDict, where: Slice, trie: int = 1000) -> Plan:
-    """Compiles the train step of a config for a slice."""
+def make(config: ConfigDict, where: Slice, trie: int = -1) -> Plan:
+    """Compiles the train step of a config for a slice; `trie` as in `Flags.trie_tokens`."""
     settings = from_section(Settings, config.to_dict())
     trunk.check(settings)
     length = settings.data.row_length
+    if trie == -1:
+        trie = min(1000, length)
     if not 0 < trie <= length:
         raise UserError(
             f"--trie_tokens is {trie}; it must lie between 1 and data.row_length ({length})"

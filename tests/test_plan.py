@@ -266,6 +266,15 @@ def test_no_row_is_planned_that_no_trie_can_need(longest, allowed, lengths):
     assert [shape.row_length for shape in plan.shapes_of(settings, mesh, 200)] == lengths
 
 
+def test_a_trie_is_no_longer_than_a_row_unless_it_is_said_to_be():
+    config = tiny()
+    config.data.update({"row_length": 256, "max_length": 128, "long_rows": 1})
+    where = parse_slice("gpu:1")
+    assert plan.make(config, where) == plan.make(config, where, trie=256)
+    with pytest.raises(UserError, match="--trie_tokens is 257; it must lie between 1 and"):
+        plan.make(config, where, trie=257)
+
+
 def test_operations_of_a_step_are_six_a_parameter_and_token_in_every_length_of_rows():
     config = tiny()
     config.data.update({"row_length": 256, "max_length": 128, "long_rows": 2})

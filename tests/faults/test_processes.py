@@ -467,7 +467,7 @@ def test_a_process_that_ends_anywhere_in_a_run_ends_the_other(runs, tmp_path, pl
     own, line, others, reason = ENDS[kind]
     assert (statuses[victim], statuses[1 - victim]) == (own, others), two[0].output + two[1].output
     for index, running in enumerate(two):
-        expected = line if index == victim else f"error: process {index} of 2 ends {reason}"
+        expected = line if index == victim else f"error: process {index} of 2 stopped {reason}"
         lines = running.output.splitlines()
         assert lines[-1].startswith(expected.format(victim=victim)), running.output
         assert not [x for x in lines[:-1] if re.match(r"[EF]\d{4} |error|terminate|Trace", x)]
