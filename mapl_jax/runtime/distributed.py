@@ -25,7 +25,7 @@ from mapl_jax.runtime.settings import setting
 
 # The longest wait for process 0 to prepare data. A process that is gone is noticed long before.
 PATIENCE_MS = 7 * 24 * 3600 * 1000
-_CLUSTER = "the cluster that started this process"
+_CLUSTER = "the address that its cluster gave"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,16 +154,19 @@ def _initialize(where: str, seconds: int, **arguments: Any) -> None:
         if isinstance(error, jax.errors.JaxRuntimeError) or "bad_cast" in str(error):
             missing = f"no connection to process 0 at {where} within {seconds} s"
             if arguments.get("process_id") == 0:
-                missing = f"process 0 waited {seconds} s at {where}, but not all others joined"
+                missing = f"process 0 waited {seconds} s at {where}, but not all the others joined"
             raise Unjoined(
                 f"{missing}; check that all processes were started, each with its own "
-                "--process_id, and can reach that address; then start all of them again, with "
-                f"--lost_after={3 * seconds} if some start late"
+                "--process_id, and can reach that address; then start all of them again "
+                f"(--lost_after={3 * seconds} waits {3 * seconds} s for those that start late)"
             ) from error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        found = f"cannot connect to the other processes at {where} ({reason})"
+        if where == _CLUSTER:
+            found = f"JAX found no cluster that this process is part of ({reason})"
         raise UserError(
-            f"cannot find the other processes through {where} (JAX says: {reason}); outside a "
-            "cluster, start each process with --coordinator, --num_processes and --process_id"
+            f"{found}; outside a cluster, start each process with --coordinator, --num_processes "
+            "and --process_id instead of --distributed"
         ) from error
 
 

@@ -295,7 +295,7 @@ def reason(error: BaseException) -> str:
     said = refused(error) or (str(error).strip() or type(error).__name__).splitlines()[0]
     said = _NUMBER.sub("", said)
     if _NO_CREDENTIALS.search(said):
-        return f"there are no credentials ({said}); set some up for such addresses"
+        return f"there are no credentials for it on this machine ({said}); set them up first"
     if _NO_ACCESS.search(said):
         return f"access was refused ({said}); check your credentials and their permissions"
     return said

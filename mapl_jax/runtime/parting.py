@@ -70,8 +70,8 @@ class Parting:
         # Who takes it speaks and ends the process; nobody gives it back.
         self._last_words = threading.Lock()
         self._witness = Witness(
-            f"{self._name} was killed or crashed without giving a reason; often the machine ran "
-            f"out of memory: look at its system log, such as dmesg. To resume, {self._again}"
+            f"{self._name} was killed or crashed without giving a reason; often its machine ran "
+            f"out of memory: check the system log, for example with dmesg. To resume, {self._again}"
         )
         self._restore = _on_terminate(self._left_alone)
         threading.Thread(target=self._listen, daemon=True).start()
@@ -100,8 +100,8 @@ class Parting:
         self.takes_the_word()
         again = ""
         if status != EXIT_USER_ERROR:
-            when = "Once that is fixed" if status == EXIT_BUG else "To resume"
-            again = f". {when}, {self._again}"
+            first = "Fix that, then" if status == EXIT_BUG else "To resume,"
+            again = f". {first} {self._again}"
         console.error(f"{self._name} stopped because process {other} {reason}{again}")
         self._bow_out()
         _exit(status)

@@ -244,11 +244,11 @@ class _Copier:
         try:
             self.copy()
         except UserError as error:
-            text = f"{error}; what is missing there is kept here in {self._folder}"
+            text = f"{error}; what is missing there is kept on this machine in {self._folder}"
             if kind is not None:
                 console.warn(text)  # what went wrong before is what has to be told
                 return
-            raise UserError(f"{text}; the same command copies it once that works") from error
+            raise UserError(f"the run is finished, but {text}; the same command copies it") from error
 
     def _repeat(self) -> None:
         warned = False

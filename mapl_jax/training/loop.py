@@ -240,7 +240,7 @@ def write_nonfinite(
     if stops:
         raise UserError(
             f"{what}. The same command would fail at this step again: look at these samples, or "
-            "start anew with another --workdir and a lower --config.train.learning_rate or "
+            "start again with another --workdir and either a lower --config.train.learning_rate or "
             "--config.train.on_nonfinite=skip"
         )
     console.say(f"{what}; the step was skipped")

@@ -272,7 +272,7 @@ def test_one_that_cannot_join_ends_in_one_line(address, process):
     (line,) = found.stderr.splitlines()
     missing = f"no connection to process 0 at {where} within 1 s"
     if process == 0:
-        missing = f"process 0 waited 1 s at {where}, but not all others joined"
+        missing = f"process 0 waited 1 s at {where}, but not all the others joined"
     assert line.startswith(f"error: {missing}; check that all processes were started, ")
     assert found.returncode == 2
 

@@ -244,8 +244,8 @@ def test_a_service_that_fails_is_one_line(address, monkeypatch):
             put(folder, config="1")
             patch.setattr(type(fsspec.filesystem("memory")), "put_file", full)
         assert str(told.value) == (
-            f"{address} cannot be written: quota; what is missing there is kept here in {folder}; "
-            "the same command copies it once that works"
+            f"the run is finished, but {address} cannot be written: quota; what is missing there "
+            f"is kept on this machine in {folder}; the same command copies it"
         )
     with storage.working(address):
         pass
