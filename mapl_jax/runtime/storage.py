@@ -248,7 +248,7 @@ class _Copier:
             if kind is not None:
                 console.warn(text)  # what went wrong before is what has to be told
                 return
-            raise UserError(f"the run is finished, but {text}; the same command copies it") from error
+            raise UserError(f"the run has ended, but {text}; the same command copies it") from error
 
     def _repeat(self) -> None:
         warned = False

@@ -244,7 +244,7 @@ def test_a_service_that_fails_is_one_line(address, monkeypatch):
             put(folder, config="1")
             patch.setattr(type(fsspec.filesystem("memory")), "put_file", full)
         assert str(told.value) == (
-            f"the run is finished, but {address} cannot be written: quota; what is missing there "
+            f"the run has ended, but {address} cannot be written: quota; what is missing there "
             f"is kept on this machine in {folder}; the same command copies it"
         )
     with storage.working(address):
