@@ -50,12 +50,7 @@ class Flags:
 
     topology: str = setting("", "hardware: v5e:4x4, v5p:2x2x4, v6e:2x4, gpu:8, ...")
     trie_tokens: int = setting(
-        -1,
-        "average number of tokens of a sample with its instructions; -1: 1000, or as many as a row "
-        "holds",
-        least=1,
-        most=2**20,
-        besides=-1,
+        -1, "tokens of a sample; -1: 1000, or a row if shorter", least=1, most=2**20, besides=-1
     )
 
 

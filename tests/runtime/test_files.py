@@ -171,7 +171,7 @@ def test_what_the_system_refused_is_said(error, said):
         (ValueError("line one\nline two"), "line one"),
         (OSError(errno.ECONNREFUSED, "Connection refused"), "Connection refused"),
         (PermissionError("Forbidden"), "access was refused (Forbidden); check your credentials "),
-        (RuntimeError("Unable to locate credentials"), "there are no credentials (Unable to "),
+        (RuntimeError("Unable to locate credentials"), "there are no credentials for it on this "),
         (KeyError(), "KeyError"),
     ],
 )
