@@ -53,7 +53,7 @@ _CUT = {
     "tokens_again": "tokens that come twice because of that",
     "samples_truncated": "samples cut to max_length",
     "samples_shortened_by_template": "samples of which the chat template leaves out a part",
-    "samples_with_marks": "samples whose text already holds marks of a chat template",
+    "samples_with_marks": "samples whose text holds marks of a chat template and is used as it is",
 }
 # Every count by its name, for a table.
 COUNTS = {

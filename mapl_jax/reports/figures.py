@@ -81,7 +81,10 @@ def accuracy_by_level(before: Summary | None, after: Summary) -> Picture | None:
         if before is not None and f"{level}_accuracy" in before:
             old = before[f"{level}_accuracy"]
             plot.bar(
-                (i - 0.32, i - 0.02), (0.5, old), f"pale {level}", f"{level}, before: {old:.1%}"
+                (i - 0.32, i - 0.02),
+                (0.5, old),
+                f"pale {level}",
+                f"{level}, before: {percent(old)}",
             )
             plot.label(i - middle, max(old, 0.5), f"{100 * old:.1f}")
             note += f" (before {percent(old)})"
@@ -141,7 +144,8 @@ def accuracy_by_k(before: Summary | None, after: Summary) -> Picture | None:
             if "low" in cells[str(k)]:
                 plot.whisker(x, (cells[str(k)]["low"], cells[str(k)]["high"]))
         notes = [
-            f"{level}, {counted(k, 'instructions')}: {cells[str(k)]['accuracy']:.1%}" for k in known
+            f"{level}, {counted(k, 'instructions')}: {percent(cells[str(k)]['accuracy'])}"
+            for k in known
         ]
         plot.dots(points, level, notes)
         words += notes
@@ -220,8 +224,8 @@ def calibration(after: preferences.Scored) -> list[Picture]:
         points = [(each.confidence, each.accuracy) for each in bins]
         plot.curve(points, f"{level} thin")
         notes = [
-            f"{each.count:,} comparisons: confidence {each.confidence:.1%}, "
-            f"accuracy {each.accuracy:.1%}"
+            f"{counted(each.count, 'comparisons')}: confidence {percent(each.confidence)}, "
+            f"accuracy {percent(each.accuracy)}"
             for each in bins
         ]
         plot.dots(points, level, notes)

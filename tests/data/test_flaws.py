@@ -87,6 +87,7 @@ def test_pairs_that_hold_marks_are_said_as_they_are_read(capsys):
     rendered = {"prompt": "<|im_start|>user\nWhich?", "chosen": "This.", "rejected": "That."}
     load_pairs([{**rendered, "prompt": "Which?"}, rendered])
     said = capsys.readouterr()
-    assert "1 sample whose text already holds marks of a chat template (first: sample 2)" in (
-        said.out + said.err
+    assert (
+        "1 sample whose text holds marks of a chat template and is used as it is (first: sample 2)"
+        in (said.out + said.err)
     )
