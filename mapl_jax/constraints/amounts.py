@@ -117,27 +117,37 @@ def between(low: int, high: int, rng: Random) -> int:
 
     Round numbers come before others, and up to ten every number is round.
     """
+    levels, chosen = _levels(low, high)
+    for level in levels:
+        if rng.random() < 0.6:
+            chosen = level
+            break
+    return chosen[int(rng.random() * len(chosen))]
+
+
+@lru_cache(maxsize=4096)
+def _levels(low: int, high: int) -> tuple[Sequence[range], range]:
+    """Numbers in [low, high] that people would choose, the roundest first; and the last resort."""
     ranges = [(low, high)]
     if high - low >= 6:
         # A threshold hugging one of the two counts is hard to tell from its neighbour.
         inset = int(0.15 * (high - low))
         ranges.insert(0, (low + inset, high - inset))
     for (first, last), finest in [*((ends, _step(ends[1])) for ends in ranges), (ranges[-1], 1)]:
-        chosen: range | None = None
-        for step in _STEPS:
-            if step < finest:
-                break
-            level = range(-(-first // step) * step, last + 1, step)
-            if level:
-                chosen = level
-                if rng.random() < 0.6:
-                    break
-        else:
-            if first <= 10:
-                chosen = range(first, min(last, 10) + 1)
-        if chosen:
-            return chosen[int(rng.random() * len(chosen))]
-    return low + int(rng.random() * (high - low + 1))
+        levels = [
+            level
+            for step in _STEPS
+            if step >= finest and (level := range(-(-first // step) * step, last + 1, step))
+        ]
+        if first <= _SMALL and finest <= _STEPS[-1]:
+            return levels, range(first, min(last, _SMALL) + 1)
+        if levels:
+            return levels, levels[-1]
+    return (), range(low, high + 1)
+
+
+Choice = tuple[str, int, int]
+"""A relation, and the smallest and the largest number for it."""
 
 
 def propose(
@@ -154,7 +164,15 @@ def propose(
         least: the smallest threshold that is worth asking for.
         most: the largest.
     """
-    choices = []
+    possible = choices_of(kept, broken, least, most)
+    return draw(possible, rng) if possible else None
+
+
+def choices_of(
+    kept: Sequence[int], broken: Sequence[int], least: int = 1, most: float = inf
+) -> list[Choice]:
+    """What `propose` draws from."""
+    choices: list[Choice] = []
     if kept and broken:
         least_kept, most_broken = min(kept), max(broken)
         if most_broken < least_kept:
@@ -163,8 +181,6 @@ def propose(
             most_kept, least_broken = max(kept), min(broken)
             if most_kept < least_broken:
                 choices.append((LESS_THAN, most_kept + 1, least_broken))
-        if not choices:
-            return None
     elif kept or broken:
         low, high = min(kept or broken), max(kept or broken)
         under = (max(1, ceil(0.7 * low)), low)
@@ -178,8 +194,11 @@ def propose(
         low, high = max(low, least), int(min(high, highest))
         if high >= low:
             possible.append((relation, low, high))
-    if not possible:
-        return None
+    return possible
+
+
+def draw(possible: Sequence[Choice], rng: Random) -> tuple[str, int]:
+    """Draws a relation and a number for it; some of either are more natural than others."""
     relation, low, high = possible[int(rng.random() * len(possible))]
     if relation == LESS_THAN and low > _SMALL and rng.random() < 0.5:
         # "At most 50" rather than "fewer than 50".

@@ -20,13 +20,15 @@ from mapl_jax.constraints.amounts import (
 from mapl_jax.constraints.families.wordings import FORMS
 from mapl_jax.constraints.parameters import NEGATED, Choice, Number, Parameter, Params
 from mapl_jax.constraints.templates import Sentences
-from mapl_jax.constraints.text.kept import kept
+from mapl_jax.constraints.text.kept import NOTHING, kept
 from mapl_jax.constraints.text.statistics import Text, view
 from mapl_jax.constraints.wording import Slot, pick, slots_of
 
 Conditions = Sequence[tuple[str, bool]]
 Bounds = tuple[float, float]
 Fact = str | bool
+Proposer = Callable[[np.random.Generator], Params | None]
+"""Draws parameters for texts that it knows, or None."""
 
 
 @dataclass(frozen=True)
@@ -132,13 +134,18 @@ class Sides:
         self.kept = tuple(view(response) for response, wanted in conditions if wanted)
         self.broken = tuple(view(response) for response, wanted in conditions if not wanted)
         self.prompt = None if prompt is None else view(prompt)
-        self._fitting: dict[Family, bool] = {}
+        self._proposers: dict[Family, Proposer | None] = {}
 
-    def suit(self, family: "Family") -> bool:
-        """Whether a family may part them; looked at once, however often one is drawn for them."""
-        if family not in self._fitting:
-            self._fitting[family] = self._suit(family)
-        return self._fitting[family]
+    def proposer(self, family: "Family") -> Proposer | None:
+        """What draws parameters of a family for them, or None where it cannot part them.
+
+        Made once, however often parameters are drawn.
+        """
+        found = self._proposers.get(family, NOTHING)
+        if found is NOTHING:
+            found = family.proposer(self) if self._suit(family) else None
+            self._proposers[family] = found
+        return found
 
     def _suit(self, family: "Family") -> bool:
         for one in self.kept:
@@ -192,6 +199,13 @@ class Family:
         """The part of the id before the colon."""
         return self.id.partition(":")[0]
 
+    def __init_subclass__(cls, **options: object):
+        super().__init_subclass__(**options)
+        own = cls.__dict__
+        if ("derive" in own or "derive_for" in own) and "proposer" not in own:
+            # The proposer of a class above it would pass over what it derives itself.
+            cls.proposer = Family.proposer  # type: ignore[method-assign]
+
     # For each family to fill in ---------------------------------------------------------------
 
     def agree(self, params: Params) -> bool:
@@ -224,6 +238,19 @@ class Family:
     ) -> Params | None:
         """`derive` of what suits the prompt as well, where one is given."""
         return self.derive(kept, broken, rng)
+
+    def proposer(self, sides: Sides) -> Proposer | None:
+        """What draws parameters for texts that it suits and may part, or None.
+
+        A family that proposes often does here what does not hang on chance.
+        """
+        prompt, kept, broken = sides.prompt, sides.kept, sides.broken
+
+        def propose(rng: np.random.Generator) -> Params | None:
+            params = self.derive_for(prompt, kept, broken, rng)
+            return params if params is not None and self.fits(params, kept, broken) else None
+
+        return propose
 
     def demands(self, params: Params) -> Demands:
         """What keeping the constraint asks of a text."""
@@ -270,11 +297,8 @@ class Family:
 
     def propose(self, sides: Sides, rng: np.random.Generator) -> Params | None:
         """Parameters that give each text its wanted verdict, or None."""
-        if not sides.suit(self):
-            return None
-        kept, broken = sides.kept, sides.broken
-        params = self.derive_for(sides.prompt, kept, broken, rng)
-        return params if params is not None and self.fits(params, kept, broken) else None
+        proposer = sides.proposer(self)
+        return None if proposer is None else proposer(rng)
 
     def fits(self, params: Params, kept: Sequence[Text], broken: Sequence[Text]) -> bool:
         """Whether all of `kept` keep the constraint and none of `broken` does."""
@@ -283,16 +307,17 @@ class Family:
                 return False
         return all(self.measure(params, text) < 0 for text in broken)
 
-    def fitting_form(
-        self, kept: Sequence[Text], broken: Sequence[Text], rng: Random
-    ) -> Params | None:
-        """The plain form of a constraint without other parameters, or the negated one; drawn where
-        both fit.
+    def form_proposer(self, kept: Sequence[Text], broken: Sequence[Text]) -> Proposer:
+        """Gives the plain form of a constraint without other parameters, or the negated one;
+        drawn where both fit.
         """
-        forms: list[Params] = [{}, dict(NEGATED)]
-        if rng.random() < 0.5:
-            forms.reverse()
-        return next((form for form in forms if self.fits(form, kept, broken)), None)
+        forms = [form for form in ({}, NEGATED) if self.fits(form, kept, broken)]
+
+        def propose(rng: np.random.Generator) -> Params | None:
+            place = 0 if rng.random() >= 0.5 else -1
+            return dict(forms[place]) if forms else None
+
+        return propose
 
     @functools.cached_property
     def forms(self) -> Sequence[Sentences]:

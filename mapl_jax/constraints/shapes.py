@@ -4,9 +4,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar, Unpack
 
+import numpy as np
+
 from mapl_jax.constraints import amounts
 from mapl_jax.constraints.amounts import RELATIONS
-from mapl_jax.constraints.base import Demands, Family, Options, Threshold
+from mapl_jax.constraints.base import Demands, Family, Options, Proposer, Sides, Threshold
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Number, Params
 from mapl_jax.constraints.text.kept import NOTHING
 from mapl_jax.constraints.text.statistics import Text
@@ -110,17 +112,31 @@ class Count(Statistic[int]):
 
     def derive(self, kept, broken, rng):
         """A threshold between the counts of both sides."""
+        propose = self._proposer(kept, broken)
+        return propose and propose(rng)
+
+    def proposer(self, sides: Sides) -> Proposer | None:
+        """The same; whatever is drawn there fits."""
+        return self._proposer(sides.kept, sides.broken)
+
+    def _proposer(self, kept: Sequence[Text], broken: Sequence[Text]) -> Proposer | None:
         least = max(self.worth, self.threshold.number.least)
-        found = amounts.propose(self.values(kept), self.values(broken), rng, least, self.most)
-        if found is None and not kept and not broken:
-            found = pick(RELATIONS, rng), amounts.between(least, least + 4, rng)
-        if found is None:
+        choices = amounts.choices_of(self.values(kept), self.values(broken), least, self.most)
+        if not choices and (kept or broken):
             return None
-        relation, number = found
-        params: Params = {self.threshold.number.name: number}
-        if relation != self.threshold.relation.default:
-            params[self.threshold.relation.name] = relation
-        return params
+        number_key, relation_key = self.threshold.number.name, self.threshold.relation.name
+        default = self.threshold.relation.default
+
+        def propose(rng: np.random.Generator) -> Params:
+            if choices:
+                relation, number = amounts.draw(choices, rng)
+            else:
+                relation, number = pick(RELATIONS, rng), amounts.between(least, least + 4, rng)
+            if relation == default:
+                return {number_key: number}
+            return {number_key: number, relation_key: relation}
+
+        return propose
 
     def demands(self, params: Params) -> Demands:
         """Bounds of the quantity counted."""
@@ -158,11 +174,20 @@ class Flag(Statistic[bool]):
 
     def derive(self, kept, broken, rng):
         """The form that fits."""
+        propose = self._proposer(kept, broken)
+        return propose and propose(rng)
+
+    def proposer(self, sides: Sides) -> Proposer | None:
+        """Gives the form that fits."""
+        return self._proposer(sides.kept, sides.broken)
+
+    def _proposer(self, kept: Sequence[Text], broken: Sequence[Text]) -> Proposer | None:
         wanted = {*self.values(kept)} | {not value for value in self.values(broken)}
         if len(wanted) == 2:
             return None
-        plain = wanted.pop() if wanted else rng.random() < 0.5
-        return {} if plain else dict(NEGATED)
+        if not wanted:
+            return lambda rng: {} if rng.random() < 0.5 else dict(NEGATED)
+        return (lambda rng: {}) if wanted.pop() else (lambda rng: dict(NEGATED))
 
     def demands(self, params: Params) -> Demands:
         """Those of the form."""
@@ -217,6 +242,15 @@ class Exact(Statistic[int | None]):
         if value is None:
             return -float(number + 1)
         return 1.0 if value == number else -float(abs(value - number))
+
+    def proposer(self, sides: Sides) -> Proposer | None:
+        """Gives the count of the texts to keep, over which chance has no say."""
+        if not sides.kept:
+            return super().proposer(sides)
+        params = self.derive(sides.kept, sides.broken, None)
+        if params is None or not self.fits(params, sides.kept, sides.broken):
+            return None
+        return lambda rng: dict(params)
 
     def derive(self, kept, broken, rng):
         """The count of the texts to keep, or one near those to break."""

@@ -6,6 +6,7 @@ its parts agree?) nor the response alone says how a comparison comes out; only t
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -18,6 +19,8 @@ Item = tuple[str, Params]
 Twins = tuple[list[Item], list[Item]]
 
 _TRIES = 3
+# What is to be thought of an instruction.
+_GOOD, _UNNATURAL, _UNASKED, _UNINFORMATIVE = "good", "unnatural", "unasked", "uninformative"
 
 
 class BrokenPromise(RuntimeError):
@@ -39,8 +42,8 @@ class Draw:
         request: what the responses answer, if that is known.
         taste: how much speaks against an instruction (`constraints.unasked`).
         refused: families whose arguments said nothing, once for every time.
-        unasked: whether nobody asks for an instruction with the request, by taste: the same comes
-            up again where too few have come about.
+        judged: what is to be thought of instructions, by taste: the same come up again where too
+            few have come about.
     """
 
     families: Sequence[str]
@@ -49,7 +52,7 @@ class Draw:
     request: constraints.Request | None = None
     taste: int = constraints.FINEST
     refused: list[str] = dataclasses.field(default_factory=list)
-    unasked: dict[tuple[constraints.Asked, int], bool] = dataclasses.field(default_factory=dict)
+    judged: dict[int, dict[constraints.Asked, str]] = dataclasses.field(default_factory=dict)
 
     def sides(self, *promises: tuple[str, bool]) -> constraints.Sides:
         """Responses, each with whether it is to keep what is drawn for them."""
@@ -63,29 +66,38 @@ class Draw:
         anew twice.
         """
         family = constraints.family_of(id)
-        if not sides.suit(family):
+        propose = sides.proposer(family)
+        if propose is None:
             return None
         for _ in range(_TRIES if family.drawn else 1):
-            params = family.propose(sides, self.rng)
+            params = propose(self.rng)
             if params is None:
                 return None
             one = constraints.known(family, params)
-            if not one.natural:
-                return None
-            if self._is_unasked(one):
-                continue
-            if self.corpus.informative(one):
+            verdict = self._verdicts.get(one) or self._judge(one)
+            if verdict is _GOOD:
                 return one
-            self.refused.extend([id] * (1 if family.drawn else _TRIES))
+            if verdict is _UNNATURAL:
+                return None
+            if verdict is _UNINFORMATIVE:
+                self.refused.extend([id] * (1 if family.drawn else _TRIES))
         return None
 
-    def _is_unasked(self, one: constraints.Asked) -> bool:
-        if self.request is None:
-            return False
-        key = (one, self.taste)
-        if key not in self.unasked:
-            self.unasked[key] = constraints.unasked_of(one, self.request, self.taste) is not None
-        return self.unasked[key]
+    @functools.cached_property
+    def _verdicts(self) -> dict[constraints.Asked, str]:
+        """What is to be thought of instructions, by this taste."""
+        return self.judged.setdefault(self.taste, {})
+
+    def _judge(self, one: constraints.Asked) -> str:
+        verdict = _GOOD
+        if not one.natural:
+            verdict = _UNNATURAL
+        elif self.request and constraints.unasked_of(one, self.request, self.taste):
+            verdict = _UNASKED
+        elif not self.corpus.informative(one):
+            verdict = _UNINFORMATIVE
+        self._verdicts[one] = verdict
+        return verdict
 
     def twins(self, k: int, propose: Callable[[str, bool], Arguments | None]) -> Twins:
         """Draws up to k families and for each two sets of arguments, one for either twin.

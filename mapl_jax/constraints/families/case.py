@@ -8,7 +8,7 @@ those between white space, so that "DON'T" is one word and not two.
 import re
 from collections.abc import Callable
 
-from mapl_jax.constraints.base import Demands, Family, in_english
+from mapl_jax.constraints.base import Demands, Family, Proposer, Sides, in_english
 from mapl_jax.constraints.parameters import NEGATION, Params
 from mapl_jax.constraints.shapes import Count
 from mapl_jax.constraints.text.statistics import Text
@@ -38,9 +38,9 @@ class Case(Family):
             text.values[self] = not found and lettered and text.english, found
         return 1.0 if text.values[self][NEGATION.of(params)] else -1.0
 
-    def derive(self, kept, broken, rng):
-        """The form that fits."""
-        return self.fitting_form(kept, broken, rng)
+    def proposer(self, sides: Sides) -> Proposer:
+        """Gives the form that fits."""
+        return self.form_proposer(sides.kept, sides.broken)
 
     def demands(self, params: Params) -> Demands:
         """One case for all letters."""

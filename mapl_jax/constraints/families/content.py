@@ -9,8 +9,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Unpack
 
+import numpy as np
+
 from mapl_jax.constraints.amounts import AT_LEAST
-from mapl_jax.constraints.base import Demands, Family, Options, in_english
+from mapl_jax.constraints.base import Demands, Family, Options, Proposer, Sides, in_english
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Choice, Params
 from mapl_jax.constraints.shapes import Count, Flag
 from mapl_jax.constraints.text import marks, readings
@@ -96,16 +98,18 @@ class Postscript(Family):
         found = self.marker.of(params) in _markers(text)
         return 1.0 if found != NEGATION.of(params) else -1.0
 
-    def derive(self, kept, broken, rng):
-        """A marker and a form that fit."""
-        markers = sorted(_MARKERS)
-        start = int(rng.random() * 2)
-        for marker in (markers[start], markers[1 - start]):
-            for form in ({}, NEGATED):
-                params = {"postscript_marker": marker, **form}
-                if self.fits(params, kept, broken):
-                    return params
-        return None
+    def proposer(self, sides: Sides) -> Proposer:
+        """Gives a marker and a form that fit; which marker, if both do, is drawn."""
+        fitting: list[Params] = []
+        for marker in sorted(_MARKERS):
+            forms: list[Params] = [{"postscript_marker": marker, **form} for form in ({}, NEGATED)]
+            fitting += [form for form in forms if self.fits(form, sides.kept, sides.broken)][:1]
+
+        def propose(rng: np.random.Generator) -> Params | None:
+            place = -int(rng.random() * 2)
+            return dict(fitting[place]) if fitting else None
+
+        return propose
 
     def demands(self, params: Params) -> Demands:
         """The marker, which is written in capitals."""

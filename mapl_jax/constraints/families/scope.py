@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
-from mapl_jax.constraints.base import Demands, Family, in_english
+from mapl_jax.constraints.base import Demands, Family, Proposer, Sides, in_english
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Number, Params
 from mapl_jax.constraints.shapes import Count, Flag, Statistic
 from mapl_jax.constraints.text import markdown, marks, readings
@@ -44,9 +44,9 @@ class Either(Statistic[Verdicts]):
         """+1 or -1."""
         return 1.0 if value[NEGATION.of(params)] else -1.0
 
-    def derive(self, kept, broken, rng):
-        """The form that fits."""
-        return self.fitting_form(kept, broken, rng)
+    def proposer(self, sides: Sides) -> Proposer:
+        """Gives the form that fits."""
+        return self.form_proposer(sides.kept, sides.broken)
 
     def demands(self, params: Params) -> Demands:
         """What it speaks of."""
