@@ -18,7 +18,14 @@ from mapl_jax.constraints.amounts import (
     is_natural,
 )
 from mapl_jax.constraints.families.wordings import FORMS
-from mapl_jax.constraints.parameters import NEGATED, Choice, Number, Parameter, Params
+from mapl_jax.constraints.parameters import (
+    NEGATED,
+    Choice,
+    Number,
+    Parameter,
+    Params,
+    Phrases,
+)
 from mapl_jax.constraints.templates import Sentences
 from mapl_jax.constraints.text.kept import NOTHING, kept
 from mapl_jax.constraints.text.statistics import Text, view
@@ -172,6 +179,7 @@ class Family:
         beyond_ifeval: Not one of IFEval's 25 types.
         suits: Says of which texts something is asked; `check` judges all.
         parameters: Declared; `validate` and the slots of templates follow from them.
+        takes_lists: Whether some of them may be lists.
         drawn: Whether chance has a say in what it proposes.
         slots: Further slots of templates.
     """
@@ -190,6 +198,8 @@ class Family:
     ):
         self.id = id
         self._names = {parameter.name for parameter in self.parameters}
+        self.takes_lists = any(isinstance(each, Phrases) for each in self.parameters)
+        self._numbers = [each for each in self.parameters if isinstance(each, Number)]
         self.held_out = held_out
         self.beyond_ifeval = beyond_ifeval
         self.suits = suits
@@ -289,11 +299,7 @@ class Family:
     def is_natural(self, params: Params) -> bool:
         """Whether its numbers, if it has any, are such as people would choose."""
         relation = LESS_THAN if LESS_THAN in params.values() else AT_LEAST
-        return all(
-            is_natural(relation, each.of(params))
-            for each in self.parameters
-            if isinstance(each, Number)
-        )
+        return all(is_natural(relation, each.of(params)) for each in self._numbers)
 
     def propose(self, sides: Sides, rng: np.random.Generator) -> Params | None:
         """Parameters that give each text its wanted verdict, or None."""

@@ -107,6 +107,8 @@ def _topic(name: str) -> str:
 
 def _by_bounds(a: Demands, b: Demands) -> str | None:
     """Why the limits of `a` bring those of `b` along, or None."""
+    if all(map(a.bounds.keys().isdisjoint, map(_related, b.bounds))):
+        return None
     # A word is of no kind of which there are at least as many as of another.
     kinds = [(name, *bound) for name, bound in b.bounds.items() if not name.startswith("word:")]
     for name, low, _ in kinds:
@@ -290,3 +292,19 @@ def _brings(name: str) -> tuple[str, ...]:
 
 _AS_MANY_AS_SENTENCES = frozenset(("sentences", *_brings("sentences")))
 _AS_MANY_AS_WORDS = frozenset(("words", *_brings("words")))
+
+
+@functools.lru_cache(maxsize=4096)
+def _related(name: str) -> frozenset[str]:
+    """All whose limits may bring that of this one along."""
+    kind, _, what = name.partition(":")
+    if kind == "word":
+        return frozenset((f"initial:{what[:1]}", *(f"character:{letter}" for letter in what)))
+    found = {*_brings(name), *_closure(_kind(name))}
+    if name in _SENTENCE_LENGTHS:
+        found |= {"words", "characters"}
+    if name in ("lines", "paragraphs"):
+        found |= _ON_ONE_LINE.keys()
+    if name in ("sentences", "words", "characters") or kind == "character":
+        found |= {"characters", *_AS_MANY_AS_SENTENCES, *_AS_MANY_AS_WORDS}
+    return frozenset(found)

@@ -238,12 +238,10 @@ def asked(id: str, params: Params) -> Asked:
 
 def known(family: Family, params: Params) -> Asked:
     """The same of parameters that are known to be the family's: those that it proposed."""
-    items = tuple(params.items())
-    try:
-        return _known(family, items)
-    except TypeError:  # lists, which no dict takes as keys
-        named = [(name, tuple(it) if isinstance(it, list) else it) for name, it in items]
-        return _known(family, tuple(named))
+    if not family.takes_lists:
+        return _known(family, tuple(params.items()))
+    items = [(name, tuple(it) if isinstance(it, list) else it) for name, it in params.items()]
+    return _known(family, tuple(items))
 
 
 @functools.lru_cache(maxsize=8192)

@@ -93,6 +93,14 @@ _OF_A_TOPIC = (
     "reasons",
     "contrasts",
 )
+# What `Request._unsaid` is about, where it is wanted.
+_SAID = frozenset(
+    (
+        *("fillers", "contractions", "first person", "second person", "character:!"),
+        *_PARTS,
+        *_OF_A_TOPIC,
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -149,7 +157,13 @@ class Request:
 
     def _unsaid(self, demands: Demands) -> str | None:
         """Why the answer has no reason to say such things."""
-        wanted = demands.wanted
+        wanted, bounds = demands.wanted, demands.bounds
+        if (
+            wanted.isdisjoint(_SAID)
+            and "examples" not in bounds
+            and "first sentence" not in demands.about
+        ):
+            return None
         if (
             self._fact
             and not self._yes_or_no
@@ -168,13 +182,13 @@ class Request:
             self._listed or self._grave or (self._fact and not self._yes_or_no)
         ):
             return "it is no chat"
-        if "examples" in demands.bounds and self._fact:
+        if "examples" in bounds and self._fact:
             return "a fact has no examples"
         if not wanted.isdisjoint(("fillers", "character:!")) and self._grave:
             return "it is a grave matter"
         if not self.asks and "first sentence" in demands.about:
             return "any answer is meant"
-        if demands.bounds.get("examples", _ANY)[1] == 0 and self._exemplified:
+        if bounds.get("examples", _ANY)[1] == 0 and self._exemplified:
             return "examples are what it asks for"
         if self._fact and not wanted.isdisjoint(_PARTS):
             return "the answer is short"

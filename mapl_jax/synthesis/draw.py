@@ -29,7 +29,8 @@ class BrokenPromise(RuntimeError):
 
 def generator(seed: int, sample_id: str, purpose: str) -> np.random.Generator:
     """Random numbers that depend on nothing but what they are for."""
-    return np.random.default_rng(hash_of(seed, sample_id, purpose))
+    # What `np.random.default_rng` gives, in half the time.
+    return np.random.Generator(np.random.PCG64(hash_of(seed, sample_id, purpose)))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,9 +5,12 @@ Mended against IFEval: keywords are whole words, taken literally ("war" is not i
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
 
 from mapl_jax.constraints.amounts import RELATIONS, between, propose
-from mapl_jax.constraints.base import Demands, Family, Threshold, spaced
+from mapl_jax.constraints.base import Demands, Family, Proposer, Sides, Threshold, spaced
 from mapl_jax.constraints.parameters import Character, Parameter, Params, Phrase, Phrases
 from mapl_jax.constraints.shapes import Count
 from mapl_jax.constraints.text import readings
@@ -52,33 +55,39 @@ class Words(Family):
         missing = counts.count(0)
         return -float(missing) if missing else float(min(counts))
 
-    def derive(self, kept, broken, rng):
-        """Words that all of one side hold and the other side lacks."""
-        return self.derive_for(None, kept, broken, rng)
+    def proposer(self, sides: Sides) -> Proposer | None:
+        """Words that all of one side hold and the other side lacks.
 
-    def derive_for(self, prompt, kept, broken, rng):
-        """The same; those to use are of the prompt, or come up in the text again and again."""
+        Those to use are of the prompt, or come up in the text again and again.
+        """
+        kept, broken = sides.kept, sides.broken
         holders, lackers = (broken, kept) if self.forbidden else (kept, broken)
         # One side must lack every word, or else at least one; lacking all makes both sure.
         # To do without a word of the topic is a game.
         words, named = (
-            _fillers(tuple(holders), tuple(lackers))
+            _fillers(holders, lackers)
             if self.forbidden
-            else _shared_things(tuple(holders), tuple(lackers), prompt)
+            else _shared_things(holders, lackers, sides.prompt)
         )
         if not words:
             return None
-        count = min(len(words), 1 + int((2 if self.forbidden else 3) * rng.random()))
-        mixed = words
-        if len(words) > 1:  # otherwise nothing is drawn
-            mixed = [words[place] for place in rng.permutation(len(words)).tolist()]
-        chosen: dict[str, str] = {}
-        for word in [word for word in mixed if word in named] or mixed[:1]:
-            # "Breast" and "breasts" are one.
-            chosen.setdefault(root(word), word)
-            if len(chosen) == count:
-                break
-        return {self.words.name: [_written(word, holders) for word in chosen.values()]}
+        most = 2 if self.forbidden else 3
+        written = {word: _written(word, holders) for word in words}
+
+        def propose(rng: np.random.Generator) -> Params | None:
+            count = 1 + int(most * rng.random())
+            mixed = [*words]
+            rng.shuffle(mixed)
+            chosen: dict[str, str] = {}
+            for word in filter(named.__contains__, mixed) if named else mixed[:1]:
+                # "Breast" and "breasts" are one.
+                chosen.setdefault(root(word), written[word])
+                if len(chosen) == count:
+                    break
+            params: Params = {self.words.name: [*chosen.values()]}
+            return params if self.fits(params, kept, broken) else None
+
+        return propose
 
     def demands(self, params: Params) -> Demands:
         """Words that must or must not appear."""
@@ -131,34 +140,43 @@ def _things(
     Of other words, rare ones that the prompt and the text use as nouns; no names, of which one word
     alone is half of one.
     """
-    words = [
-        word
-        for word in words
-        if (word in _NAMED or (len(word) > 3 and not word.endswith(_NO_THINGS)))
-        and all(text.surface.get(word, word).islower() for text in texts)
-    ]
+    words = [word for word in words if word in _NAMED or _is_rare(word)]
+    for text in texts:
+        surface = text.surface
+        words = [word for word in words if surface.get(word, word).islower()]
     words = _unless_in(words, lackers)
     return [
         word
         for word in words
         if word in _NAMED
         or (
-            word not in _GENERAL
-            and root(word) not in _COMMON_ROOTS
-            and (
-                not prompt
-                or root(word) in _topic(prompt)
-                or any(word in _again(it) for it in texts)
-            )
+            (not prompt or _is_of(prompt, word) or any(word in _again(it) for it in texts))
             and any(word in text.things for text in texts)
         )
     ]
+
+
+@lru_cache(maxsize=65536)
+def _is_rare(word: str) -> bool:
+    """Whether few texts have such a word, and it may be a thing."""
+    return (
+        len(word) > 3
+        and not word.endswith(_NO_THINGS)
+        and word not in _GENERAL
+        and root(word) not in _COMMON_ROOTS
+    )
 
 
 @readings.noted
 def _again(text: Text) -> frozenset[str]:
     """Words that come up in a text again and again."""
     return frozenset(word for word, count in text.word_counts.items() if count > 2)
+
+
+def _is_of(prompt: Text, word: str) -> bool:
+    """Whether a word is a thing that a prompt speaks of."""
+    stem = root(word)
+    return stem in prompt.lower and stem in _topic(prompt)  # most do not hold it at all
 
 
 @readings.noted

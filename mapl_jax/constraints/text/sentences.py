@@ -52,7 +52,6 @@ _ENDS_OF_OTHER_SCRIPTS = re.compile(
     "\"'\u201d\u2019\u300d\u300f\uff09)]|\\s*$)"
 )
 _END_MARKS = tuple(".?!\u2026\u3002\uff0e\uff01\uff1f\u0964\u0965\u061f\u06d4")
-_STRAIGHT = str.maketrans("\u201c\u201d\u2018\u2019", "\"\"''")
 _MARKER_ALONE = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})[.)]")
 
 
@@ -68,16 +67,15 @@ def split(text: str, abbreviations: frozenset[str] = ABBREVIATIONS) -> list[str]
 @lru_cache(maxsize=512)
 def with_words(text: str) -> list[str]:
     """The sentences of a text that hold a word; "2." within a line opens the next one."""
+    parts = [text]
     if not text.isascii():
         text = text.replace("\u2026", "...")
-        parts = _ENDS_OF_OTHER_SCRIPTS.split(text)
-    else:
-        parts = [text]
+        parts = [text] if words.is_ascii(text) else _ENDS_OF_OTHER_SCRIPTS.split(text)
     found: list[str] = []
     marker = ""
     for part in parts:
         # Curly quotation marks close a sentence as straight ones do.
-        straight = part if part.isascii() else part.translate(_STRAIGHT)
+        straight = part if part.isascii() else _straight(part)
         for start, stop in _realigned(straight, ABBREVIATIONS):
             sentence = part[start:stop]
             if _MARKER_ALONE.fullmatch(sentence):
@@ -86,6 +84,12 @@ def with_words(text: str) -> list[str]:
                 found.append(marker + sentence)
                 marker = ""
     return found
+
+
+def _straight(text: str) -> str:
+    for curly, straight in zip("\u201c\u201d\u2018\u2019", "\"\"''", strict=True):
+        text = text.replace(curly, straight)
+    return text
 
 
 _FEW, _MANY = 2, 14  # words

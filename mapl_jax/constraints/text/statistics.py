@@ -74,7 +74,12 @@ class Text:
     @kept
     def lower(self) -> str:
         """The prose as words are looked for in it."""
-        return folded(self.prose)
+        return self.folded if self.prose == self.raw else folded(self.prose)
+
+    @kept
+    def folded(self) -> str:
+        """The whole text so."""
+        return folded(self.raw)
 
     @kept
     def opening(self) -> str:
@@ -114,7 +119,7 @@ class Text:
     @kept
     def runs(self) -> list[str]:
         r"""Runs of `\w` in the whole text in lower case, as IFEval counts its words."""
-        return word_tokens(folded(self.raw))
+        return word_tokens(self.folded)
 
     @kept
     def lower_runs(self) -> Counter[str]:
@@ -123,7 +128,10 @@ class Text:
 
     def has_form(self, word: str) -> bool:
         """Whether a word or another form of it is among them: "trucks" is one of "truck"."""
-        return not self.lower_runs.keys().isdisjoint(words.forms(word))
+        # Most texts do not hold what all forms begin with.
+        return words.root(word) in self.folded and not self.lower_runs.keys().isdisjoint(
+            words.forms(word)
+        )
 
     @kept
     def _is_smooth(self) -> bool:
@@ -227,7 +235,11 @@ class Text:
     def compounds(self) -> frozenset[str]:
         """Parts, in lower case, of words with a hyphen, an apostrophe or another mark inside."""
         return frozenset(
-            run for piece in {*self.words} if not piece.isalnum() for run in words.parts_of(piece)
+            run
+            for piece in {*self.words}
+            # Most are words alone, or have a mark behind them only.
+            if not (piece[:-1].isalnum() and piece.isascii()) and not piece.isalnum()
+            for run in words.parts_of(piece)
         )
 
     @kept
