@@ -55,6 +55,7 @@ _MORE_REPLIES = re.compile(
 _ALWAYS = {name: name for name in ("id", "margin", "tools", "subset")}
 _MAY_LACK = (*_ALWAYS, "input", "system", "history")
 _OBJECT = (dict, Mapping)  # a dict is told at once, anything else takes longer
+_STEPS = re.compile(r"[.\[\]]")
 _STEP = re.compile(r"([^.\[\]]+)(?:\[([0-9]*)(:?)\])?")
 
 
@@ -157,8 +158,14 @@ def fields_of(record: Mapping[str, object], form: Form, unread: set[str]) -> dic
     used: set[str] = set()
     read: set[str] = set()
     for ours, paths in {**_ALWAYS, **form.columns}.items():
-        some = (path for path in paths.split("/") if path not in form.beside)
-        there = [(path, at(record, path)) for path in some]
+        there = [
+            (path, value)
+            for path in paths.split("/")
+            if path not in form.beside
+            and ((value := at(record, path)) is not None or path in record)
+        ]
+        if not there:
+            continue
         if ours in ASKED:  # two of these are never read from one column
             there = [(path, value) for path, value in there if not _columns(path) & used]
         filled = [
@@ -265,6 +272,8 @@ def at(record: object, path: str) -> object:
         return [at(record, part) for part in path.split("|")]
     if isinstance(record, _OBJECT) and path in record:
         return record[path]
+    if not _STEPS.search(path):
+        return None
     step = _STEP.match(path)
     if step is None or not isinstance(record, _OBJECT):
         return None

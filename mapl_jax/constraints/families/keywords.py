@@ -73,6 +73,10 @@ class Words(Family):
             return None
         most = 2 if self.forbidden else 3
         written = {word: _written(word, holders) for word in words}
+        # Of a word that others split or join, one may stand where the other was looked for.
+        sure = all(all(map(text.count_word, words)) for text in holders) and not any(
+            any(map(text.count_word, words)) for text in lackers
+        )
 
         def propose(rng: np.random.Generator) -> Params | None:
             count = 1 + int(most * rng.random())
@@ -85,7 +89,7 @@ class Words(Family):
                 if len(chosen) == count:
                     break
             params: Params = {self.words.name: [*chosen.values()]}
-            return params if self.fits(params, kept, broken) else None
+            return params if sure or self.fits(params, kept, broken) else None
 
         return propose
 
