@@ -26,7 +26,7 @@ May import: constraints.families, constraints.families.wordings, constraints.tex
 from collections.abc import Sequence
 
 from mapl_jax.constraints.amounts import AT_LEAST, LESS_THAN, RELATIONS, Random
-from mapl_jax.constraints.base import Sides
+from mapl_jax.constraints.base import Family, Sides
 from mapl_jax.constraints.ifeval import verdict
 from mapl_jax.constraints.pool import Pool
 from mapl_jax.constraints.reading import parse, read
@@ -62,6 +62,7 @@ __all__: Sequence[str] = (
     "LESS_THAN",
     "RELATIONS",
     "Asked",
+    "Family",
     "Pool",
     "Random",
     "Request",

@@ -20,11 +20,13 @@ from mapl_jax.constraints.amounts import (
 from mapl_jax.constraints.families.wordings import FORMS
 from mapl_jax.constraints.parameters import (
     NEGATED,
+    Character,
     Choice,
     Number,
     Parameter,
     Params,
-    Phrases,
+    Phrase,
+    Switch,
 )
 from mapl_jax.constraints.templates import Sentences
 from mapl_jax.constraints.text.kept import NOTHING, kept
@@ -162,6 +164,9 @@ class Sides:
         return family.suits is everywhere or all(map(family.suits, (*self.kept, *self.broken)))
 
 
+_NO_LISTS = (Character, Choice, Number, Phrase, Switch)
+
+
 class Options(TypedDict, total=False):
     """What every family may be given; see `Family`."""
 
@@ -198,7 +203,7 @@ class Family:
     ):
         self.id = id
         self._names = {parameter.name for parameter in self.parameters}
-        self.takes_lists = any(isinstance(each, Phrases) for each in self.parameters)
+        self.takes_lists = not all(isinstance(each, _NO_LISTS) for each in self.parameters)
         self._numbers = [each for each in self.parameters if isinstance(each, Number)]
         self.held_out = held_out
         self.beyond_ifeval = beyond_ifeval

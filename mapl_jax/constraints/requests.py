@@ -153,7 +153,10 @@ class Request:
         fact = self._fact and not self._yes_or_no
         if asks_back and (fact or self._listed):
             return "there is nothing to ask back"
-        return self._unsaid(demands) or self._too_little(bounds) or self._banned(bounds)
+        reason = self._unsaid(demands)
+        if reason is None and not _MEASURED.isdisjoint(bounds):
+            reason = self._too_little(bounds)
+        return self._banned(bounds) if reason is None else reason
 
     def _unsaid(self, demands: Demands) -> str | None:
         """Why the answer has no reason to say such things."""

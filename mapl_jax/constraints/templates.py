@@ -187,7 +187,8 @@ class Sentences:
         """
         templates = self._chosen[held_out, terse]
         if self._conditional:
-            templates = [it for it in templates if it.possible(params)] or templates
+            possible = [it for it in templates if not it.conditional or it.possible(params)]
+            templates = possible or templates
         return templates
 
     @functools.cached_property

@@ -113,7 +113,8 @@ def learn(pairs: Sequence[Pair], settings: Settings) -> Corpus:
     def arguments(pair: Pair, corpus: Corpus) -> list[Arguments | None]:
         draw, _ = _start(pair, settings, "reference", corpus)
         forth, back = inter.sides(pair["chosen"], pair["rejected"], draw)
-        return [inter.opposed(family, forth, back, draw) for family in draw.families]
+        families = map(constraints.family_of, draw.families)
+        return [inter.opposed(family, forth, back, draw) for family in families]
 
     return learn_corpus(pairs, settings, arguments)
 
@@ -201,7 +202,8 @@ def _write(
     prompts = write_instructions(pair["prompt"], twins, responses, draw.rng, settings)
     for place, prompt in enumerate(prompts):
         for made in prompt["constraints"]:
-            verdicts = tuple(margin >= 0 for margin in made["margins"])
+            chosen, rejected = made["margins"]
+            verdicts = chosen >= 0, rejected >= 0
             # Those of `inter` say which; `intra` mixes them and looks itself.
             alike = verdicts[0] is verdicts[1]
             if alike is not (purpose == "neutral") or (

@@ -119,8 +119,9 @@ class Corpus:
 
     def takes(self, family: str, arguments: Arguments, rng: np.random.Generator) -> bool:
         """Draws whether arguments that lean to one side are taken."""
-        side = lean(*(one.params for one in arguments))
-        if side == 0 or family not in self.keep:
+        first, second = arguments
+        side = lean(first.params, second.params) if family in self.keep else 0
+        if side == 0:
             return True
         return bool(rng.random() < self.keep[family][side > 0])
 

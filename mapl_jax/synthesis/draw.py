@@ -7,7 +7,7 @@ its parts agree?) nor the response alone says how a comparison comes out; only t
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 import numpy as np
 
@@ -59,14 +59,15 @@ class Draw:
         """Responses, each with whether it is to keep what is drawn for them."""
         return constraints.Sides(promises, None if self.request is None else self.request.said)
 
-    def instruction(self, id: str, sides: constraints.Sides) -> constraints.Asked | None:
+    def instruction(
+        self, family: constraints.Family, sides: constraints.Sides
+    ) -> constraints.Asked | None:
         """An instruction that gives each response its verdict, or None if there is none.
 
         There is none with a number that nobody would choose. Those that nobody would ask for with
         the request, or that say nothing of responses in general (`Corpus.informative`), are drawn
         anew twice.
         """
-        family = constraints.family_of(id)
         propose = sides.proposer(family)
         if propose is None:
             return None
@@ -81,7 +82,7 @@ class Draw:
             if verdict is _UNNATURAL:
                 return None
             if verdict is _UNINFORMATIVE:
-                self.refused.extend([id] * (1 if family.drawn else _TRIES))
+                self.refused.extend([family.id] * (1 if family.drawn else _TRIES))
         return None
 
     @functools.cached_property
@@ -100,12 +101,18 @@ class Draw:
         self._verdicts[one] = verdict
         return verdict
 
-    def twins(self, k: int, propose: Callable[[str, bool], Arguments | None]) -> Twins:
+    def twins(
+        self,
+        k: int,
+        propose: Callable[[str, bool], Arguments | None],
+        hopeless: Container[str] = (),
+    ) -> Twins:
         """Draws up to k families and for each two sets of arguments, one for either twin.
 
         Args:
             k: how many to draw; fewer are returned where no more are possible.
             propose: (family, is first) -> arguments for both twins, or None if the family cannot.
+            hopeless: families that cannot in any case.
 
         Returns:
             Two lists with the same families in the same order, each free of conflicts.
@@ -114,6 +121,8 @@ class Draw:
         for family in self.corpus.order(self.families, self.rng):
             if len(taken[0]) == k:
                 break
+            if family in hopeless:
+                continue
             arguments = propose(family, not taken[0])
             if arguments is not None and all(map(_go_together, taken, arguments)):
                 for one, others in zip(arguments, taken, strict=True):

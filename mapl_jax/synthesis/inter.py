@@ -33,18 +33,23 @@ def instructions(chosen: str, rejected: str, k: int, draw: Draw, least: int = 0)
     """
 
     forth, back = sides(chosen, rejected, draw)
+    hopeless: set[str] = set()
 
     def attempt(count: int, taste: int, any_side: bool = False) -> Twins:
         """Draws up to so many; on any side, or on none more often than on the other."""
         of_taste = dataclasses.replace(draw, taste=taste)
 
-        def propose(family: str, _: bool) -> Arguments | None:
+        def propose(id: str, _: bool) -> Arguments | None:
+            family = constraints.family_of(id)
+            if forth.proposer(family) is None:
+                hopeless.add(id)
+                return None
             arguments = opposed(family, forth, back, of_taste)
-            if arguments is None or any_side or draw.corpus.takes(family, arguments, draw.rng):
+            if arguments is None or any_side or draw.corpus.takes(id, arguments, draw.rng):
                 return arguments
             return None
 
-        return draw.twins(count, propose)
+        return draw.twins(count, propose, hopeless)
 
     twins = attempt(k, constraints.FINEST)
     if len(twins[0]) < k:
@@ -68,7 +73,7 @@ def sides(chosen: str, rejected: str, draw: Draw) -> tuple[Sides, Sides]:
     return forth, back
 
 
-def opposed(family: str, forth: Sides, back: Sides, draw: Draw) -> Arguments | None:
+def opposed(family: constraints.Family, forth: Sides, back: Sides, draw: Draw) -> Arguments | None:
     """Arguments that the chosen response alone keeps, and those that the rejected alone keeps."""
     first = draw.instruction(family, forth)
     if first is None:

@@ -34,7 +34,7 @@ def instructions(response: str, partner: str, k: int, draw: Draw) -> Twins:
     own, other = inter.sides(response, partner, draw)
 
     def contrast(family: str, sides: constraints.Sides) -> constraints.Asked | None:
-        one = fine.instruction(family, sides)
+        one = fine.instruction(constraints.family_of(family), sides)
         (text,) = sides.kept
         if one is not None and one.family.measure(one.params, text) < 0:
             raise BrokenPromise(f"{family} {one.params} was to be kept by: {text.raw}")

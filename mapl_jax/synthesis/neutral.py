@@ -7,6 +7,7 @@ The terms are those of `inter`, and the comparison is a tie. The idea is that of
 of arXiv 2506.16507: what changes beside the causes of quality should not change the preference.
 """
 
+from mapl_jax import constraints
 from mapl_jax.data import samples
 from mapl_jax.data.samples import Comparison
 from mapl_jax.synthesis.corpus import Arguments
@@ -20,7 +21,7 @@ def instructions(chosen: str, rejected: str, k: int, draw: Draw) -> list[Item]:
 
     def propose(family: str, _: bool) -> Arguments | None:
         kept = bool(draw.rng.random() < 0.5)
-        one = draw.instruction(family, both[kept])
+        one = draw.instruction(constraints.family_of(family), both[kept])
         return None if one is None else (one, one)
 
     return draw.twins(k, propose)[0]

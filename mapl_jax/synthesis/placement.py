@@ -254,7 +254,9 @@ def _possible(place: str, messages: Sequence[Message], count: int) -> bool:
 
 def _asked(messages: Sequence[Message]) -> tuple[Sequence[Message], Sequence[Message]]:
     """A prompt up to the user's last turn, and the calls of tools and results behind it."""
-    end = max(i for i, message in enumerate(messages, 1) if message["role"] == "user")
+    end = len(messages)
+    while messages[end - 1]["role"] != "user":
+        end -= 1
     return messages[:end], messages[end:]
 
 

@@ -131,14 +131,15 @@ def says(text: Text, pattern: AnyCase, view: str) -> bool:
     return not (pattern.needs and text.lacks(pattern.needs)) and pattern.found(view)
 
 
-def _any_word(words: Sequence[str]):
-    return lambda text: any(word in text.spoken for word in words)
+def _any_word(words: Sequence[str]) -> Callable[[Text], bool]:
+    every = frozenset(words)
+    return lambda text: not text.spoken.keys().isdisjoint(every)
 
 
 def _first_person(text: Text) -> bool:
     """Words of the first person; the number of "World War I" is none."""
     counts = text.spoken
-    if any(word in counts for word in _FIRST_PERSON[1:]):
+    if not counts.keys().isdisjoint(_FIRST_PERSON[1:]):
         return True
     if "i" not in counts:
         return False
@@ -160,7 +161,7 @@ def _months(text: Text) -> bool:
     """Names of months; "march" and "august" only where they are."""
     counts = text.word_counts
     named = any(word in text.lower for word in ("march", "august"))
-    return any(month in counts for month in _MONTHS) or (
+    return not counts.keys().isdisjoint(_MONTHS) or (
         named and _MONTH.search(text.prose) is not None
     )
 

@@ -63,13 +63,13 @@ class Text:
     def prose(self) -> str:
         """The text without blocks of code and marks of Markdown."""
         return "\n".join(
-            line.text for line in self.layout if line.text and line.kind != markdown.CODE
+            [line.text for line in self.layout if line.text and line.kind != markdown.CODE]
         )
 
     @kept
     def marked(self) -> str:
         """Prose in which punctuation counts: without code, web addresses and list markers."""
-        return marks.without_addresses("\n".join(line.marked for line in self.layout))
+        return marks.without_addresses("\n".join([line.marked for line in self.layout]))
 
     @kept
     def lower(self) -> str:
@@ -238,7 +238,7 @@ class Text:
             run
             for piece in {*self.words}
             # Most are words alone, or have a mark behind them only.
-            if not (piece[:-1].isalnum() and piece.isascii()) and not piece.isalnum()
+            if not piece.isalnum() and not (piece[:-1].isalnum() and piece.isascii())
             for run in words.parts_of(piece)
         )
 
@@ -403,7 +403,11 @@ class Text:
 
     def kinds(self, kind: int) -> int:
         """Number of lines of a kind of `markdown`."""
-        return sum(line.kind == kind for line in self.layout)
+        return self._kinds.count(kind)
+
+    @kept
+    def _kinds(self) -> list[int]:
+        return [line.kind for line in self.layout]
 
 
 @lru_cache(maxsize=128)
