@@ -149,9 +149,7 @@ def margins(id: str, params: Params, responses: Iterable[str]) -> list[float]:
     Raises:
         ValueError: unknown id or bad parameters.
     """
-    family = family_of(id)
-    family.validate(params)
-    return [float(family.measure(params, view(response))) for response in responses]
+    return asked(id, params).margins(responses)
 
 
 def propose(
@@ -208,6 +206,11 @@ class Asked:
     family: Family
     params: Params
     demands: Demands
+
+    def margins(self, responses: Iterable[str]) -> list[float]:
+        """`margin` of each of several responses."""
+        measure, params = self.family.measure, self.params
+        return [float(measure(params, view(response))) for response in responses]
 
     @kept
     def natural(self) -> bool:

@@ -58,9 +58,11 @@ def write_instructions(
     held_out = settings.wordings == "held_out"
     count = len(twins[0])
     shares = settings.shares
-    items = itertools.chain.from_iterable(twins)
-    ready = [constraints.known(constraints.family_of(id), params) for id, params in items]
-    if any(one.demands.of_a_topic for one in ready):
+    ready = [
+        [constraints.known(constraints.family_of(id), params) for id, params in items]
+        for items in twins
+    ]
+    if any(one.demands.of_a_topic for one in itertools.chain.from_iterable(ready)):
         # Words to use are of what is asked last; before that they would speak of nothing.
         shares = {place: 0.0 if place in (SYSTEM, TURNS) else s for place, s in shares.items()}
     style = draw_style(
@@ -75,16 +77,15 @@ def write_instructions(
     stated = style.is_list or style.woven or style.lead or style.place in (SYSTEM, TURNS)
     polite = 0 if not stated and rng.random() < 0.5 else -1
     written: list[list[Constraint]] = [[] for _ in twins]
-    for place, entries in enumerate(zip(*twins, strict=True)):
+    for place, entries in enumerate(zip(*ready, strict=True)):
         choices = _Choices(rng)
-        for (family, params), made in zip(entries, written, strict=True):
+        named = EACH_ANSWER if place < to_come else answer
+        for one, made in zip(entries, written, strict=True):
             choices.again()
-            named = EACH_ANSWER if place < to_come else answer
-            text = constraints.render(
-                family, params, choices, held_out=held_out, terse=place != polite, answer=named
-            )
-            margins = constraints.margins(family, params, responses)
-            made.append(Constraint(id=family, params=params, text=text, margins=margins))
+            family, params = one.family, one.params
+            text = family.write(params, choices, held_out, place != polite, named)
+            margins = one.margins(responses)
+            made.append(Constraint(id=family.id, params=params, text=text, margins=margins))
     texts = [[entry["text"] for entry in made] for made in written]
     if not all(map(can_weave, texts)):
         style = dataclasses.replace(style, woven=False)

@@ -265,7 +265,7 @@ def test_a_pair_that_separates_nothing_keeps_base_and_says_so():
 
 def test_a_family_that_breaks_its_promise_is_caught(monkeypatch):
     family = constraints.family_of("punctuation:no_comma")
-    monkeypatch.setattr(family, "propose", lambda *_: {})
+    monkeypatch.setattr(family, "proposer", lambda *_: lambda rng: {})
     pair = {**PAIRS[0], "chosen": "a, b", "rejected": "a b"}
     for mode in MODES:
         one = Settings(families="punctuation:no_comma", k_min=1, k_max=1, mode=mode)

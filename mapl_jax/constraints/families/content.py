@@ -131,6 +131,11 @@ def says(text: Text, pattern: AnyCase, view: str) -> bool:
     return not (pattern.needs and text.lacks(pattern.needs)) and pattern.found(view)
 
 
+def _has_apostrophe(text: Text) -> bool:
+    """Whether it may hold a contraction; one without has none."""
+    return "'" in text.raw or "\u2019" in text.raw
+
+
 def _any_word(words: Sequence[str]) -> Callable[[Text], bool]:
     every = frozenset(words)
     return lambda text: not text.spoken.keys().isdisjoint(every)
@@ -277,12 +282,15 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _flag(
         "contractions",
-        lambda text: _CONTRACTION.found(text.marked),
+        lambda text: _has_apostrophe(text) and _CONTRACTION.found(text.marked),
         "contractions",
         (
-            lambda text: _CONTRACTION.found(readings.unquoted(text)),
+            lambda text: _has_apostrophe(text) and _CONTRACTION.found(readings.unquoted(text)),
             # "Tom's" is one to some: they have none only where there is no such apostrophe.
-            lambda text: _APOSTROPHE.found(text.raw) or says(text, _INFORMAL, text.raw),
+            lambda text: (
+                (_has_apostrophe(text) and _APOSTROPHE.found(text.raw))
+                or says(text, _INFORMAL, text.raw)
+            ),
         ),
         about=("apostrophes",),
         suits=in_english,

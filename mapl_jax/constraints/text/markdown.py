@@ -128,6 +128,22 @@ def paragraphs(found: list[Line]) -> list[list[Line]]:
     return [*runs, run] if run else runs
 
 
+def units(found: list[Line]) -> list[str]:
+    """What sentences are looked for in: items of lists, and runs of plain lines."""
+    units: list[str] = []
+    run: list[str] = []
+    for line in found:
+        if line.kind == PLAIN:
+            run.append(line.text)
+            continue
+        if run:
+            units.append("\n".join(run))
+            run = []
+        if line.kind in ITEMS:
+            units.append(line.text)
+    return [*units, "\n".join(run)] if run else units
+
+
 def without_code(raw: str, found: list[Line]) -> str:
     """A response as it is written, without its blocks of code and the code within its lines."""
     kept = zip(raw.split("\n"), found, strict=True)

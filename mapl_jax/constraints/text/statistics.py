@@ -326,19 +326,7 @@ class Text:
 
     @kept
     def _units(self) -> list[str]:
-        """What sentences are looked for in: items of lists, and runs of plain lines."""
-        units: list[str] = []
-        run: list[str] = []
-        for line in self.layout:
-            if line.kind == markdown.PLAIN:
-                run.append(line.text)
-                continue
-            if run:
-                units.append("\n".join(run))
-                run = []
-            if line.kind in markdown.ITEMS:
-                units.append(line.text)
-        return [*units, "\n".join(run)] if run else units
+        return markdown.units(self.layout)
 
     @kept
     def sentence_list(self) -> list[str]:
@@ -403,11 +391,7 @@ class Text:
 
     def kinds(self, kind: int) -> int:
         """Number of lines of a kind of `markdown`."""
-        return self._kinds.count(kind)
-
-    @kept
-    def _kinds(self) -> list[int]:
-        return [line.kind for line in self.layout]
+        return [line.kind for line in self.layout].count(kind)
 
 
 @lru_cache(maxsize=128)
