@@ -38,12 +38,12 @@ def test_three_kills_another_run_and_a_request_to_stop_change_nothing(
 
 # Where a run is asked to stop -> its exit status, and what it says of how far it is.
 ASKED = {
-    "synthesis": (143, "stopped before training, "),
-    "tokenizer": (143, "stopped before training, "),
-    "encoding": (143, "stopped before training, "),
-    "before training": (143, "stopped before training, "),
+    "synthesis": (143, "stopped before training because of SIGTERM; what was "),
+    "tokenizer": (143, "stopped before training because of SIGTERM; what was "),
+    "encoding": (143, "stopped before training because of SIGTERM; what was "),
+    "before training": (143, "stopped before training because of SIGTERM; what was "),
     "training": (0, "stopped after step "),
-    "evaluation after": (0, "stopped after training, "),
+    "evaluation after": (0, "stopped after training because of SIGTERM; "),
 }
 
 
