@@ -259,7 +259,7 @@ FLAGS = [
     ("bench", "evaluate", "--steps=2", "is of another command; bench takes one such as --config=c"),
     ("train", "synthesize", "--lost_after=9", "is of another command; train takes one such as -"),
     ("plan", "rm", "--trie_tokens=1.5", "--trie_tokens=1.5: invalid literal for int"),
-    ("plan", "rm", "--trie_tokens=-1", "--trie_tokens is -1; it must be a whole number"),
+    ("plan", "rm", "--trie_tokens=-2", "--trie_tokens is -2; it must be a whole number"),
     ("plan", "rm", "--trie_tokens=nan", "--trie_tokens=nan: invalid literal for int"),
     ("plan", "rm", f"--trie_tokens={TOO_LONG}", "--trie_tokens is 1000.*; it must be a whole"),
     ("plan", "rm", "--trie_token=3", "flag 'trie_token'. Did you mean: trie_tokens"),
