@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from mapl_jax import constraints
 from mapl_jax.constraints import ifeval
+from mapl_jax.constraints.base import Sides
+from mapl_jax.constraints.shapes import Count
 
 HOSTILE = [
     "",
@@ -444,3 +446,16 @@ def test_what_is_one_language_is_told_apart_from_another():
 def test_a_family_means_what_it_says(id, params, kept, broken):
     assert [text for text in kept if not constraints.check(id, params, text)] == []
     assert [text for text in broken if constraints.check(id, params, text)] == []
+
+
+def test_a_family_that_derives_for_itself_is_asked_for_what_it_derives():
+    class Seven(Count):
+        def derive(self, kept, broken, rng):
+            return {"number": 7, "relation": "at least"}
+
+    family = Seven("own:letters", lambda text: len(text.raw))
+    rng = np.random.default_rng(0)
+    drawn = [family.propose(Sides([("a" * 20, True), ("a", False)]), rng) for _ in range(5)]
+    assert drawn == [{"number": 7, "relation": "at least"}] * 5
+    # What it derives is looked at before it is given.
+    assert family.propose(Sides([("a" * 6, True), ("a", False)]), rng) is None
