@@ -214,13 +214,6 @@ class Family:
         """The part of the id before the colon."""
         return self.id.partition(":")[0]
 
-    def __init_subclass__(cls, **options: object):
-        super().__init_subclass__(**options)
-        own = cls.__dict__
-        if ("derive" in own or "derive_for" in own) and "proposer" not in own:
-            # The proposer of a class above it would pass over what it derives itself.
-            cls.proposer = Family.proposer  # type: ignore[method-assign]
-
     # For each family to fill in ---------------------------------------------------------------
 
     def agree(self, params: Params) -> bool:
@@ -238,34 +231,13 @@ class Family:
         """
         return True
 
-    def derive(
-        self, kept: Sequence[Text], broken: Sequence[Text], rng: np.random.Generator
-    ) -> Params | None:
-        """Parameters that fit all of `kept` and none of `broken`, if it finds some."""
-        return None
-
-    def derive_for(
-        self,
-        prompt: Text | None,
-        kept: Sequence[Text],
-        broken: Sequence[Text],
-        rng: np.random.Generator,
-    ) -> Params | None:
-        """`derive` of what suits the prompt as well, where one is given."""
-        return self.derive(kept, broken, rng)
-
     def proposer(self, sides: Sides) -> Proposer | None:
-        """What draws parameters for texts that it suits and may part, or None.
+        """What draws parameters that part two sides, or None if there is nothing to draw.
 
-        A family that proposes often does here what does not hang on chance.
+        Whatever it gives must fit (`fits`): by the way it is drawn, or because it is `checked`.
+        What does not hang on chance is best done before, as much is drawn for the same texts.
         """
-        prompt, kept, broken = sides.prompt, sides.kept, sides.broken
-
-        def propose(rng: np.random.Generator) -> Params | None:
-            params = self.derive_for(prompt, kept, broken, rng)
-            return params if params is not None and self.fits(params, kept, broken) else None
-
-        return propose
+        return None
 
     def demands(self, params: Params) -> Demands:
         """What keeping the constraint asks of a text."""
@@ -318,17 +290,21 @@ class Family:
                 return False
         return all(self.measure(params, text) < 0 for text in broken)
 
-    def form_proposer(self, kept: Sequence[Text], broken: Sequence[Text]) -> Proposer:
+    def checked(self, sides: Sides, draw: Proposer) -> Proposer:
+        """Gives what is drawn if it fits, else None."""
+
+        def propose(rng: np.random.Generator) -> Params | None:
+            params = draw(rng)
+            fits = params is not None and self.fits(params, sides.kept, sides.broken)
+            return params if fits else None
+
+        return propose
+
+    def form_proposer(self, sides: Sides) -> Proposer:
         """Gives the plain form of a constraint without other parameters, or the negated one;
         drawn where both fit.
         """
-        forms = [form for form in ({}, NEGATED) if self.fits(form, kept, broken)]
-
-        def propose(rng: np.random.Generator) -> Params | None:
-            place = 0 if rng.random() >= 0.5 else -1
-            return dict(forms[place]) if forms else None
-
-        return propose
+        return either([f for f in ({}, NEGATED) if self.fits(f, sides.kept, sides.broken)])
 
     @functools.cached_property
     def forms(self) -> Sequence[Sentences]:
@@ -364,6 +340,16 @@ class Family:
         """The same of parameters that are known to be its own."""
         templates = self.form(params).choices(params, held_out, terse)
         return pick(templates, rng).write(params, rng, answer)
+
+
+def either(forms: Sequence[Params]) -> Proposer:
+    """Draws the first or the last of some forms, or None where there are none."""
+
+    def propose(rng: np.random.Generator) -> Params | None:
+        place = 0 if rng.random() >= 0.5 else -1
+        return dict(forms[place]) if forms else None
+
+    return propose
 
 
 def word_at(place: str, word: str) -> dict[str, Fact]:

@@ -110,19 +110,12 @@ class Count(Statistic[int]):
         low, high = self.threshold.bounds(params)
         return sum(times for value, times in values.items() if low <= value <= high)
 
-    def derive(self, kept, broken, rng):
-        """A threshold between the counts of both sides."""
-        propose = self._proposer(kept, broken)
-        return propose and propose(rng)
-
     def proposer(self, sides: Sides) -> Proposer | None:
-        """The same; whatever is drawn there fits."""
-        return self._proposer(sides.kept, sides.broken)
-
-    def _proposer(self, kept: Sequence[Text], broken: Sequence[Text]) -> Proposer | None:
+        """Draws a threshold between the counts of both sides."""
+        counts, others = self.values(sides.kept), self.values(sides.broken)
         least = max(self.worth, self.threshold.number.least)
-        choices = amounts.choices_of(self.values(kept), self.values(broken), least, self.most)
-        if not choices and (kept or broken):
+        choices = amounts.choices_of(counts, others, least, self.most)
+        if not choices and (counts or others):
             return None
         number_key, relation_key = self.threshold.number.name, self.threshold.relation.name
         default = self.threshold.relation.default
@@ -172,17 +165,9 @@ class Flag(Statistic[bool]):
         """+1 or -1."""
         return 1.0 if value != NEGATION.of(params) else -1.0
 
-    def derive(self, kept, broken, rng):
-        """The form that fits."""
-        propose = self._proposer(kept, broken)
-        return propose and propose(rng)
-
     def proposer(self, sides: Sides) -> Proposer | None:
         """Gives the form that fits."""
-        return self._proposer(sides.kept, sides.broken)
-
-    def _proposer(self, kept: Sequence[Text], broken: Sequence[Text]) -> Proposer | None:
-        wanted = {*self.values(kept)} | {not value for value in self.values(broken)}
+        wanted = {*self.values(sides.kept)} | {not value for value in self.values(sides.broken)}
         if len(wanted) == 2:
             return None
         if not wanted:
@@ -244,25 +229,19 @@ class Exact(Statistic[int | None]):
         return 1.0 if value == number else -float(abs(value - number))
 
     def proposer(self, sides: Sides) -> Proposer | None:
-        """Gives the count of the texts to keep, over which chance has no say."""
-        if not sides.kept:
-            return super().proposer(sides)
-        params = self.derive(sides.kept, sides.broken, None)
-        if params is None or not self.fits(params, sides.kept, sides.broken):
-            return None
-        return lambda rng: dict(params)
-
-    def derive(self, kept, broken, rng):
-        """The count of the texts to keep, or one near those to break."""
-        counts = {*self.values(kept)}
-        others = {*self.values(broken)}
+        """Gives the count of the texts to keep; without any, draws one near those to break."""
+        counts, others = {*self.values(sides.kept)}, {*self.values(sides.broken)}
+        least = self.number.least
         if counts:
             number = counts.pop()
-            good = not counts and number is not None and self.number.least <= number <= self.most
-            return {self.number.name: number} if good and number is not None else None
+            if counts or number is None or not least <= number <= self.most:
+                return None
+            if number in map(self.value, sides.broken):
+                return None
+            return lambda rng: {self.number.name: number}
         near = max((count for count in others if count is not None), default=2)
-        choices = [n for n in range(max(self.number.least, near - 2), near + 4) if n not in others]
-        return {self.number.name: pick(choices, rng)} if choices else None
+        choices = [n for n in range(max(least, near - 2), near + 4) if n not in others]
+        return (lambda rng: {self.number.name: pick(choices, rng)}) if choices else None
 
     def demands(self, params: Params) -> Demands:
         """Bounds of the quantity counted."""

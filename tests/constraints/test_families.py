@@ -448,14 +448,13 @@ def test_a_family_means_what_it_says(id, params, kept, broken):
     assert [text for text in broken if constraints.check(id, params, text)] == []
 
 
-def test_a_family_that_derives_for_itself_is_asked_for_what_it_derives():
+def test_what_a_family_draws_is_given_only_if_it_fits():
     class Seven(Count):
-        def derive(self, kept, broken, rng):
-            return {"number": 7, "relation": "at least"}
+        def proposer(self, sides):
+            return self.checked(sides, lambda rng: {"number": 7, "relation": "at least"})
 
     family = Seven("own:letters", lambda text: len(text.raw))
     rng = np.random.default_rng(0)
     drawn = [family.propose(Sides([("a" * 20, True), ("a", False)]), rng) for _ in range(5)]
     assert drawn == [{"number": 7, "relation": "at least"}] * 5
-    # What it derives is looked at before it is given.
     assert family.propose(Sides([("a" * 6, True), ("a", False)]), rng) is None

@@ -40,7 +40,7 @@ class Case(Family):
 
     def proposer(self, sides: Sides) -> Proposer:
         """Gives the form that fits."""
-        return self.form_proposer(sides.kept, sides.broken)
+        return self.form_proposer(sides)
 
     def demands(self, params: Params) -> Demands:
         """One case for all letters."""

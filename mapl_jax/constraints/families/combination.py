@@ -1,6 +1,8 @@
 """Answers made of parts: two responses, the request repeated first."""
 
-from mapl_jax.constraints.base import Demands, Family, word_at
+import numpy as np
+
+from mapl_jax.constraints.base import Demands, Family, Proposer, Sides, word_at
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params, Phrase
 from mapl_jax.constraints.shapes import Flag
 from mapl_jax.constraints.text.sentences import may_be_given
@@ -41,25 +43,23 @@ class RepeatPrompt(Family):
         found = text.opening.startswith(start)
         return 1.0 if found != NEGATION.of(params) else -1.0
 
-    def derive(self, kept, broken, rng):
-        """The first sentence of a text, to begin with or not; a stock text if that cannot fit."""
-        forms = [({}, kept), (NEGATED, broken)]
-        if rng.random() < 0.5:
-            forms.reverse()
-        for form, texts in forms:
-            if texts:
+    def proposer(self, sides: Sides) -> Proposer:
+        """Draws the first sentence of a text, to begin with or not; a stock text without texts."""
+        kept, broken = sides.kept, sides.broken
+
+        def propose(rng: np.random.Generator) -> Params | None:
+            forms = [({}, kept), (NEGATED, broken)]
+            if rng.random() < 0.5:
+                forms.reverse()
+            for form, texts in forms:
                 # Only texts that start the same can all repeat something.
-                phrase = texts[0].sentence_list[0].strip() if texts[0].sentence_list else ""
-                # Nobody asks for "Hmm." word for word, for much more, or for all of the answer.
-                good = len(texts[0].sentence_list) > 1 and may_be_given(phrase)
-                phrases = [phrase] if good else []
-            else:
-                phrases = [pick(_STOCK_REQUESTS, rng)]
-            for phrase in phrases:
+                phrase = _opening(texts[0]) if texts else pick(_STOCK_REQUESTS, rng)
                 params = {self.text.name: phrase, **form}
-                if self.fits(params, kept, broken):
+                if phrase and self.fits(params, kept, broken):
                     return params
-        return None
+            return None
+
+        return propose
 
     def demands(self, params: Params) -> Demands:
         """The text, at the start."""
@@ -70,6 +70,13 @@ class RepeatPrompt(Family):
         return Demands(
             exact=(text,), values=word_at("first word", bare(text.split()[0])), about=about
         )
+
+
+def _opening(text: Text) -> str:
+    """The first sentence of a text, where a person might ask for it; else nothing."""
+    phrase = text.sentence_list[0].strip() if text.sentence_list else ""
+    # Nobody asks for "Hmm." word for word, for much more, or for all of the answer.
+    return phrase if len(text.sentence_list) > 1 and may_be_given(phrase) else ""
 
 
 FAMILIES: tuple[Family, ...] = (

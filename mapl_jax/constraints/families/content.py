@@ -9,10 +9,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Unpack
 
-import numpy as np
-
 from mapl_jax.constraints.amounts import AT_LEAST
-from mapl_jax.constraints.base import Demands, Family, Options, Proposer, Sides, in_english
+from mapl_jax.constraints.base import Demands, Family, Options, Proposer, Sides, either, in_english
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Choice, Params
 from mapl_jax.constraints.shapes import Count, Flag
 from mapl_jax.constraints.text import marks, readings
@@ -104,12 +102,7 @@ class Postscript(Family):
         for marker in sorted(_MARKERS):
             forms: list[Params] = [{"postscript_marker": marker, **form} for form in ({}, NEGATED)]
             fitting += [form for form in forms if self.fits(form, sides.kept, sides.broken)][:1]
-
-        def propose(rng: np.random.Generator) -> Params | None:
-            place = -int(rng.random() * 2)
-            return dict(fitting[place]) if fitting else None
-
-        return propose
+        return either(fitting[::-1])
 
     def demands(self, params: Params) -> Demands:
         """The marker, which is written in capitals."""

@@ -9,8 +9,11 @@ array, not a bare number; a title is not itself full of angular brackets.
 import json
 import re
 
-from mapl_jax.constraints.amounts import AT_LEAST, LESS_THAN, propose
-from mapl_jax.constraints.base import Demands, Family, Threshold
+import numpy as np
+
+from mapl_jax.constraints import amounts
+from mapl_jax.constraints.amounts import AT_LEAST, LESS_THAN
+from mapl_jax.constraints.base import Demands, Family, Proposer, Sides, Threshold
 from mapl_jax.constraints.parameters import Params, Phrase
 from mapl_jax.constraints.shapes import Count, presence
 from mapl_jax.constraints.text.statistics import Text
@@ -61,17 +64,24 @@ class Sections(Family):
         """Whether one of them holds a number at all."""
         return bool(_SECTION.search(one.raw) or _SECTION.search(other.raw))
 
-    def derive(self, kept, broken, rng):
-        """A name that some text numbers, and a threshold between the counts."""
-        found = {word for text in (*kept, *broken) for word in _SECTION.findall(text.raw)}
+    def proposer(self, sides: Sides) -> Proposer:
+        """Draws a name that some text numbers, and a threshold between the counts."""
+        texts = (*sides.kept, *sides.broken)
+        found = {word for text in texts for word in _SECTION.findall(text.raw)}
         names = sorted(found) or ["Section", "PART", "Chapter", "SECTION", "Day", "Step"]
-        name = pick(names, rng)
-        counts = [[_sections(text, name) for text in side] for side in (kept, broken)]
-        choice = propose(counts[0], counts[1], rng) if kept or broken else (AT_LEAST, 2)
-        if choice is None:
-            return None
-        params: Params = {"section_spliter": name, "num_sections": choice[1]}
-        return params if choice[0] == AT_LEAST else params | {"relation": choice[0]}
+
+        def draw(rng: np.random.Generator) -> Params | None:
+            name = pick(names, rng)
+            counts, others = (
+                [_sections(text, name) for text in side] for side in (sides.kept, sides.broken)
+            )
+            choice = amounts.propose(counts, others, rng) if texts else (AT_LEAST, 2)
+            if choice is None:
+                return None
+            params: Params = {"section_spliter": name, "num_sections": choice[1]}
+            return params if choice[0] == AT_LEAST else params | {"relation": choice[0]}
+
+        return self.checked(sides, draw)
 
     def demands(self, params: Params) -> Demands:
         """Bounds on the sections, and their name as it is written."""
@@ -83,17 +93,19 @@ class Sections(Family):
 class Lines(Count):
     """Lines that are not blank."""
 
-    def derive(self, kept, broken, rng):
-        """Whether there is a line break; a number only where no line is wrapped on a page."""
+    def proposer(self, sides: Sides) -> Proposer | None:
+        """Asks for a line break or for none; draws a number where no line is wrapped on a page."""
+        kept, broken = sides.kept, sides.broken
         texts = [*kept, *broken]
         if len({len(text.lines) > 1 for text in texts}) == 2:
             more = len(kept[0].lines) > 1 if kept else len(broken[0].lines) < 2
             if not more and any(len(text.words) > _ONE_LINE for text in kept):
                 return None
-            return {"number": 2, "relation": AT_LEAST if more else LESS_THAN}
+            form: Params = {"number": 2, "relation": AT_LEAST if more else LESS_THAN}
+            return self.checked(sides, lambda rng: dict(form))
         if any(len(line) > _SHORT or not holds_word(line) for text in texts for line in text.lines):
             return None
-        return super().derive(kept, broken, rng)
+        return super().proposer(sides)
 
 
 def _sections(text: Text, name: str) -> int:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mapl_jax.constraints.amounts import RELATIONS, between, propose
+from mapl_jax.constraints import amounts
+from mapl_jax.constraints.amounts import RELATIONS
 from mapl_jax.constraints.base import Demands, Family, Proposer, Sides, Threshold, spaced
 from mapl_jax.constraints.parameters import Character, Parameter, Params, Phrase, Phrases
 from mapl_jax.constraints.shapes import Count
@@ -64,7 +65,7 @@ class Words(Family):
             and all(plain.isdisjoint(text.word_counts.keys()) for text in lackers)
         )
 
-        def propose(rng: np.random.Generator) -> Params | None:
+        def draw(rng: np.random.Generator) -> Params:
             count = 1 + int(most * rng.random())
             mixed = [*words]
             rng.shuffle(mixed)
@@ -74,10 +75,9 @@ class Words(Family):
                 chosen.setdefault(root(word), written[word])
                 if len(chosen) == count:
                     break
-            params: Params = {self.words.name: [*chosen.values()]}
-            return params if sure or self.fits(params, kept, broken) else None
+            return {self.words.name: [*chosen.values()]}
 
-        return propose
+        return draw if sure else self.checked(sides, draw)
 
     def demands(self, params: Params) -> Demands:
         """Words that must or must not appear."""
@@ -132,41 +132,39 @@ class WordFrequency(Family):
         count = self._count(text, self.word.of(params))
         return self.threshold.distance(count, params)
 
-    def derive(self, kept, broken, rng):
-        """A word whose counts part the two sides, and a threshold between them."""
-        return self.derive_for(None, kept, broken, rng)
+    def proposer(self, sides: Sides) -> Proposer:
+        """Draws a word whose counts part the two sides, and a threshold between them.
 
-    def derive_for(self, prompt, kept, broken, rng):
-        """The same of a thing that the prompt speaks of."""
-        texts = (*kept, *broken)
+        Words are things that the prompt speaks of.
+        """
+        texts = (*sides.kept, *sides.broken)
         words: Sequence[str] = _RARE_LETTERS if self.letters else named.STOCK
         if texts and not self.letters:
-            words = named.things_to_count(texts[0], prompt, texts[1:])
-        for place in rng.permutation(len(words)):
-            word = words[int(place)]
-            counts, others = (
-                [count for text in side for count in self._counts(text, word)]
-                for side in (kept, broken)
-            )
-            if counts and others and max(others) >= min(counts) and max(counts) >= min(others):
-                continue
-            # Whether a word is there at all is asked by families of their own.
-            found = propose(
-                counts,
-                others,
-                rng,
-                1 if self.letters else 2,
-                _MOST_LETTERS if self.letters else _MOST_WORDS,
-            )
-            if found is None and not kept and not broken:
-                found = pick(RELATIONS, rng), between(2, 4, rng)
-            if found is not None:
-                return {
-                    self.word.name: word if self.letters else named.written(word, texts),
-                    self.threshold.relation.name: found[0],
-                    self.threshold.number.name: found[1],
-                }
-        return None
+            words = named.things_to_count(texts[0], sides.prompt, texts[1:])
+        # Whether a word is there at all is asked by families of their own.
+        least, most = (1, _MOST_LETTERS) if self.letters else (2, _MOST_WORDS)
+
+        def draw(rng: np.random.Generator) -> Params | None:
+            for place in rng.permutation(len(words)):
+                word = words[int(place)]
+                counts, others = (
+                    [count for text in side for count in self._counts(text, word)]
+                    for side in (sides.kept, sides.broken)
+                )
+                if counts and others and max(others) >= min(counts) and max(counts) >= min(others):
+                    continue
+                found = amounts.propose(counts, others, rng, least, most)
+                if found is None and not texts:
+                    found = pick(RELATIONS, rng), amounts.between(2, 4, rng)
+                if found is not None:
+                    return {
+                        self.word.name: word if self.letters else named.written(word, texts),
+                        self.threshold.relation.name: found[0],
+                        self.threshold.number.name: found[1],
+                    }
+            return None
+
+        return self.checked(sides, draw)
 
     def demands(self, params: Params) -> Demands:
         """Bounds on the count."""
@@ -214,19 +212,24 @@ class WordOrder(Family):
             return -float(len(places) + 1)
         return float(second - first)
 
-    def derive(self, kept, broken, rng):
-        """Two words of one text in order."""
+    def proposer(self, sides: Sides) -> Proposer | None:
+        """Draws two words of one text in order."""
+        kept = sides.kept
         words = named.shared_words(kept) if kept else named.STOCK
         if len(words) < 2:
             return None
-        for _ in range(8):
-            left, right = (words[int(place)] for place in rng.permutation(len(words))[:2])
-            if kept and kept[0].first_places[left] > kept[0].first_places[right]:
-                left, right = right, left
-            params: Params = {"first": left, "second": right}
-            if self.fits(params, kept, broken):
-                return params
-        return None
+
+        def propose(rng: np.random.Generator) -> Params | None:
+            for _ in range(8):
+                left, right = (words[int(place)] for place in rng.permutation(len(words))[:2])
+                if kept and kept[0].first_places[left] > kept[0].first_places[right]:
+                    left, right = right, left
+                params: Params = {self.first.name: left, self.second.name: right}
+                if self.fits(params, kept, sides.broken):
+                    return params
+            return None
+
+        return propose
 
     def demands(self, params: Params) -> Demands:
         """Both words, and their order."""

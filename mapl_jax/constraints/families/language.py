@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from mapl_jax.constraints.base import Demands, Family
+import numpy as np
+
+from mapl_jax.constraints.base import Demands, Family, Proposer, Sides
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Choice, Params
 from mapl_jax.constraints.text.statistics import Text
 from mapl_jax.constraints.wording import Slot, pick
@@ -72,19 +74,22 @@ class Language(Family):
         """Whether they are in different languages."""
         return one.language != other.language
 
-    def derive(self, kept, broken, rng):
-        """The language of one side that the other side is not in, or one that none is in."""
-        forms: list[tuple] = [(kept, broken, {}), (broken, kept, NEGATED)]
-        if rng.random() < 0.5:
-            forms.reverse()
-        for inside, outside, form in forms:
-            found = {text.language for text in inside} or {pick(tuple(NAMES), rng)}
-            code = found.pop()
-            # A text too short to tell makes no fair example, of neither side.
-            others = {text.language for text in outside}
-            if not found and code in NAMES and code not in others and None not in others:
-                return {"language": code, **form}
-        return None
+    def proposer(self, sides: Sides) -> Proposer:
+        """Draws the language of one side that the other side is not in, or one that none is in."""
+        kept, broken = ({text.language for text in side} for side in (sides.kept, sides.broken))
+
+        def draw(rng: np.random.Generator) -> Params | None:
+            forms: list[tuple] = [(kept, broken, {}), (broken, kept, NEGATED)]
+            if rng.random() < 0.5:
+                forms.reverse()
+            for inside, outside, form in forms:
+                code, *others = inside or {pick(tuple(NAMES), rng)}
+                # A text too short to tell makes no fair example, of neither side.
+                if not others and code in NAMES and code not in outside and None not in outside:
+                    return {"language": code, **form}
+            return None
+
+        return self.checked(sides, draw)
 
     def demands(self, params: Params) -> Demands:
         """The language."""

@@ -8,8 +8,10 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
+import numpy as np
+
 from mapl_jax.constraints.amounts import RELATIONS, holds
-from mapl_jax.constraints.base import Demands, Family, spaced
+from mapl_jax.constraints.base import Demands, Family, Proposer, Sides, spaced
 from mapl_jax.constraints.parameters import NEGATION, Number, Params
 from mapl_jax.constraints.shapes import Count, Exact
 from mapl_jax.constraints.text import readings
@@ -34,12 +36,17 @@ class WordRange(Family):
         inside = float(min(count - self.low.of(params), self.high.of(params) - count))
         return -inside - 1 if NEGATION.of(params) else inside
 
-    def derive(self, kept, broken, rng):
-        """A range around one side that leaves out the other."""
-        inside, outside = (
+    def proposer(self, sides: Sides) -> Proposer:
+        """Draws a range around one side that leaves out the other."""
+        counts, others = (
             sorted(n for text in side for n in (len(text.words), len(text.runs), text.pieces))
-            for side in (kept, broken)
+            for side in (sides.kept, sides.broken)
         )
+        return self.checked(sides, lambda rng: self._around(counts, others, rng))
+
+    def _around(
+        self, inside: list[int], outside: list[int], rng: np.random.Generator
+    ) -> Params | None:
         negated = not inside or (bool(outside) and rng.random() < 0.3)
         if not inside and outside and rng.random() < 0.5:
             # A plain range that starts above or ends below the texts to break.
@@ -100,9 +107,9 @@ class AverageSentence(Count):
         """Whether it is a number that style guides give."""
         return self.threshold.number.of(params) in _AVERAGES
 
-    def derive(self, kept, broken, rng):
-        """Such a number between the averages of both sides."""
-        averages, others = self.values(kept), self.values(broken)
+    def proposer(self, sides: Sides) -> Proposer | None:
+        """Draws such a number between the averages of both sides."""
+        averages, others = self.values(sides.kept), self.values(sides.broken)
         found: list[Params] = [
             {"number": number, "relation": relation}
             for number in _AVERAGES
@@ -110,7 +117,7 @@ class AverageSentence(Count):
             if all(holds(it, relation, number) for it in averages)
             and not any(holds(it, relation, number) for it in others)
         ]
-        return pick(found, rng) if found else None
+        return (lambda rng: dict(pick(found, rng))) if found else None
 
 
 _AVERAGES = (8, 10, 12, 14, 15, 16, 18, 20, 25)

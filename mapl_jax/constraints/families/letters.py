@@ -4,8 +4,11 @@ import string
 from collections.abc import Mapping
 from typing import ClassVar
 
-from mapl_jax.constraints.amounts import RELATIONS, between, propose
-from mapl_jax.constraints.base import Demands, Family, Threshold, spaced
+import numpy as np
+
+from mapl_jax.constraints import amounts
+from mapl_jax.constraints.amounts import RELATIONS
+from mapl_jax.constraints.base import Demands, Family, Proposer, Sides, Threshold, spaced
 from mapl_jax.constraints.families.keywords import WordFrequency
 from mapl_jax.constraints.parameters import Choice, Params
 from mapl_jax.constraints.shapes import Count
@@ -26,20 +29,25 @@ class InitialLetter(Family):
         """Distance of the count to the threshold."""
         return self.threshold.distance(text.initials[self.letter.of(params)], params)
 
-    def derive(self, kept, broken, rng):
-        """A letter whose counts part the two sides, and a threshold between them."""
-        for place in rng.permutation(26):
-            letter = string.ascii_lowercase[int(place)]
-            counts = [
-                [n.get(letter, 0) for text in side for n in (text.initials, text.initials_of_runs)]
-                for side in (kept, broken)
-            ]
-            found = propose(counts[0], counts[1], rng, most=1)
-            if found is None and not kept and not broken:
-                found = pick(RELATIONS, rng), between(1, 4, rng)
-            if found is not None:
-                return {"letter": letter, "relation": found[0], "number": found[1]}
-        return None
+    def proposer(self, sides: Sides) -> Proposer:
+        """Draws a letter whose counts part the two sides, and a threshold between them."""
+        initials, others = (
+            [n for text in side for n in (text.initials, text.initials_of_runs)]
+            for side in (sides.kept, sides.broken)
+        )
+
+        def propose(rng: np.random.Generator) -> Params | None:
+            for place in rng.permutation(26):
+                letter = string.ascii_lowercase[int(place)]
+                counts = [[n.get(letter, 0) for n in side] for side in (initials, others)]
+                found = amounts.propose(counts[0], counts[1], rng, most=1)
+                if found is None and not initials and not others:
+                    found = pick(RELATIONS, rng), amounts.between(1, 4, rng)
+                if found is not None:
+                    return {"letter": letter, "relation": found[0], "number": found[1]}
+            return None
+
+        return propose
 
     def demands(self, params: Params) -> Demands:
         """Bounds on the count."""

@@ -2,8 +2,10 @@
 
 import re
 
+import numpy as np
+
 from mapl_jax.constraints.amounts import AT_LEAST
-from mapl_jax.constraints.base import Demands, Family
+from mapl_jax.constraints.base import Demands, Family, Proposer, Sides
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Number, Params
 from mapl_jax.constraints.shapes import Count, Exact, presence
 from mapl_jax.constraints.text import markdown, marks
@@ -25,15 +27,20 @@ class Table(Family):
         """Whether their tables differ in size."""
         return _tables(one) != _tables(other)
 
-    def derive(self, kept, broken, rng):
-        """Columns of a table that one side has, or a number neither has."""
-        columns = sorted({n for text in (*kept, *broken) for n in _tables(text)}) or [2, 3, 4]
-        for form in ({}, NEGATED) if rng.random() < 0.5 else (NEGATED, {}):
-            for place in rng.permutation(len(columns)):
-                params: Params = {"columns": columns[int(place)], **form}
-                if self.fits(params, kept, broken):
-                    return params
-        return None
+    def proposer(self, sides: Sides) -> Proposer:
+        """Draws columns of a table that one side has, or a number neither has."""
+        texts = (*sides.kept, *sides.broken)
+        columns = sorted({n for text in texts for n in _tables(text)}) or [2, 3, 4]
+
+        def propose(rng: np.random.Generator) -> Params | None:
+            for form in ({}, NEGATED) if rng.random() < 0.5 else (NEGATED, {}):
+                for place in rng.permutation(len(columns)):
+                    params: Params = {"columns": columns[int(place)], **form}
+                    if self.fits(params, sides.kept, sides.broken):
+                        return params
+            return None
+
+        return propose
 
     def demands(self, params: Params) -> Demands:
         """Whether there is such a table."""

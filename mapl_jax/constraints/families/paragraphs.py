@@ -2,7 +2,9 @@
 
 import re
 
-from mapl_jax.constraints.base import Demands, Family, spaced, word_at
+import numpy as np
+
+from mapl_jax.constraints.base import Demands, Family, Proposer, Sides, spaced, word_at
 from mapl_jax.constraints.parameters import Number, Params, Phrase
 from mapl_jax.constraints.shapes import Count, Exact
 from mapl_jax.constraints.text import readings
@@ -45,33 +47,36 @@ class NthParagraph(Family):
         word = text.paragraph_openings[self.place.of(params) - 1]
         return 1.0 if word.lower() == bare(self.word.of(params)) else -1.0
 
-    def derive(self, kept, broken, rng):
-        """The paragraphs of a text to keep, and the first word of one of them."""
-        if not kept:
-            number = 2 + int(3 * rng.random())
-            place = 1 + int(number * rng.random())
-            word = pick(("first", "today", "finally", "people", "water"), rng)
-        else:
-            number = len(kept[0].paragraphs)
-            # Of a single paragraph, this is asking for the first word in a strange way.
-            if number < 2 or len({*readings.paragraphs(kept[0])}) > 1:
-                return None
-            openings = kept[0].paragraph_openings
-            places = [
-                place
-                for place, opening in enumerate(openings[:number], 1)
-                if opening
-                and is_simple(opening)
-                and not any(self._begins(line, opening) for text in broken for line in text.lines)
-            ]
-            if not places:
-                return None
-            place = pick(places, rng)
-            word = openings[place - 1]
-        return {"num_paragraphs": number, "nth_paragraph": place, "first_word": word}
+    def proposer(self, sides: Sides) -> Proposer | None:
+        """Draws one of the paragraphs of a text to keep, with its first word."""
+        if not sides.kept:
+            return self.checked(sides, self._stock)
+        kept = sides.kept[0]
+        number, openings = len(kept.paragraphs), kept.paragraph_openings
+        # Of a single paragraph, this is asking for the first word in a strange way.
+        if number < 2 or len({*readings.paragraphs(kept)}) > 1:
+            return None
+        lines = [line for text in sides.broken for line in text.lines]
+        places = [
+            place
+            for place, opening in enumerate(openings[:number], 1)
+            if opening and is_simple(opening) and not any(_begins(it, opening) for it in lines)
+        ]
 
-    def _begins(self, line: str, word: str) -> bool:
-        return word.lower() in word_tokens(line.lower())[:1]
+        def draw(rng: np.random.Generator) -> Params:
+            place = pick(places, rng)
+            return self._params(number, place, openings[place - 1])
+
+        return self.checked(sides, draw) if places else None
+
+    def _stock(self, rng: np.random.Generator) -> Params:
+        number = 2 + int(3 * rng.random())
+        place = 1 + int(number * rng.random())
+        word = pick(("first", "today", "finally", "people", "water"), rng)
+        return self._params(number, place, word)
+
+    def _params(self, number: int, place: int, word: str) -> Params:
+        return {"num_paragraphs": number, "nth_paragraph": place, "first_word": word}
 
     def demands(self, params: Params) -> Demands:
         """Bounds on paragraphs, and the word at its place."""
@@ -81,6 +86,10 @@ class NthParagraph(Family):
         if place == 1:
             values |= word_at("first word", word)
         return Demands((self.word.of(params),), {"paragraphs": (number, number)}, values=values)
+
+
+def _begins(line: str, word: str) -> bool:
+    return word.lower() in word_tokens(line.lower())[:1]
 
 
 FAMILIES: tuple[Family, ...] = (

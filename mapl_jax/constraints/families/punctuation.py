@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from mapl_jax.constraints.amounts import AT_LEAST, LESS_THAN
-from mapl_jax.constraints.base import Demands, Family
+from mapl_jax.constraints.base import Demands, Family, Proposer, Sides, either
 from mapl_jax.constraints.parameters import Params
 from mapl_jax.constraints.shapes import Count, Flag
 from mapl_jax.constraints.text import marks
@@ -44,23 +44,19 @@ def _mark(
 class _Pairs(Count):
     """Marks that come in pairs: nobody asks for more than to have some, or none."""
 
-    def derive(self, kept, broken, rng):
-        """One pair at least, or none."""
-        forms: list[Params] = [
-            {"number": 2, "relation": AT_LEAST},
-            {"number": 1, "relation": LESS_THAN},
-        ]
-        counts = [(self.values(texts), texts is kept) for texts in (kept, broken)]
-        if rng.random() < 0.5:
-            forms.reverse()
-        for params in forms:
-            if all(
-                (self.judge(params, count) >= 0) == wanted
-                for values, wanted in counts
-                for count in values
-            ):
-                return params
-        return None
+    def proposer(self, sides: Sides) -> Proposer:
+        """Draws one pair at least, or none."""
+        wanted = [(count, True) for count in self.values(sides.kept)]
+        wanted += [(count, False) for count in self.values(sides.broken)]
+        some: Params = {"number": 2, "relation": AT_LEAST}
+        none: Params = {"number": 1, "relation": LESS_THAN}
+        return either(
+            [
+                form
+                for form in (some, none)
+                if all((self.judge(form, count) >= 0) == it for count, it in wanted)
+            ]
+        )
 
 
 FAMILIES: tuple[Family, ...] = (

@@ -9,6 +9,8 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from mapl_jax.constraints.base import Demands, Family, Proposer, Sides, in_english
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Number, Params
 from mapl_jax.constraints.shapes import Count, Flag, Statistic
@@ -46,7 +48,7 @@ class Either(Statistic[Verdicts]):
 
     def proposer(self, sides: Sides) -> Proposer:
         """Gives the form that fits."""
-        return self.form_proposer(sides.kept, sides.broken)
+        return self.form_proposer(sides)
 
     def demands(self, params: Params) -> Demands:
         """What it speaks of."""
@@ -66,19 +68,23 @@ class LongSentenceCommas(Family):
         kept = all(commas > 0 for length, commas in sentences if length >= number)
         return 1.0 if kept != NEGATION.of(params) else -1.0
 
-    def derive(self, kept, broken, rng):
-        """A number for which each text has such a sentence, and the form that fits."""
-        texts = [*kept, *broken]
+    def proposer(self, sides: Sides) -> Proposer:
+        """Draws a number for which each text has such a sentence, with the form that fits."""
+        texts = [*sides.kept, *sides.broken]
         forms: list[Params] = [{}, dict(NEGATED)]
-        for place in rng.permutation(len(_LONG)):
-            number = _LONG[int(place)]
-            if not all(_has_long(text, number) for text in texts):
-                continue
-            for form in forms:
-                params = {self.number.name: number, **form}
-                if self.fits(params, kept, broken):
-                    return params
-        return None
+
+        def propose(rng: np.random.Generator) -> Params | None:
+            for place in rng.permutation(len(_LONG)):
+                number = _LONG[int(place)]
+                if not all(_has_long(text, number) for text in texts):
+                    continue
+                for form in forms:
+                    params = {self.number.name: number, **form}
+                    if self.fits(params, sides.kept, sides.broken):
+                        return params
+            return None
+
+        return propose
 
     def demands(self, params: Params) -> Demands:
         """What it speaks of."""

@@ -4,7 +4,18 @@ import re
 from collections.abc import Callable, Container, Sequence
 from typing import Unpack
 
-from mapl_jax.constraints.base import Demands, Fact, Family, Options, spaced, word_at
+import numpy as np
+
+from mapl_jax.constraints.base import (
+    Demands,
+    Fact,
+    Family,
+    Options,
+    Proposer,
+    Sides,
+    spaced,
+    word_at,
+)
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params, Phrase
 from mapl_jax.constraints.shapes import Flag
 from mapl_jax.constraints.text import marks, readings
@@ -80,25 +91,26 @@ class EndPhrase(Family):
         phrase = folded(self.phrase.of(params).strip()).rstrip('"\u201c\u201d').rstrip()
         return 1.0 if text.ending.endswith(phrase) else -1.0
 
-    def derive(self, kept, broken, rng):
-        """The last words of the texts to keep."""
-        if not kept:
-            return {"end_phrase": pick(STOCK_ENDINGS, rng)}
-        sentences = kept[0].sentence_list
+    def proposer(self, sides: Sides) -> Proposer | None:
+        """Gives the last sentence of the texts to keep; draws a stock one without any."""
+        if not sides.kept:
+            return self.checked(
+                sides, lambda rng: self._unless_told(pick(STOCK_ENDINGS, rng), sides.prompt)
+            )
+        sentences = sides.kept[0].sentence_list
         last = sentences[-1].strip() if sentences else ""
         # Nobody asks for the tail of a sentence, or for a single word in this way.
-        if not may_be_given(last) or not all(text.stripped.endswith(last) for text in kept):
+        if not may_be_given(last) or not all(text.stripped.endswith(last) for text in sides.kept):
             return None
-        return {"end_phrase": last} if _fits_any_answer(last) else None
+        if not _fits_any_answer(last) or self._unless_told(last, sides.prompt) is None:
+            return None
+        return self.checked(sides, lambda rng: {self.phrase.name: last})
 
-    def derive_for(self, prompt, kept, broken, rng):
-        """Nothing that tells what to answer."""
-        params = self.derive(kept, broken, rng)
-        if params is None or prompt is None:
-            return params
-        topic = set(map(root, prompt.content_words))
-        words = Text(self.phrase.of(params)).content_words
-        return params if topic.isdisjoint(map(root, words)) else None
+    def _unless_told(self, phrase: str, prompt: Text | None) -> Params | None:
+        """A phrase, unless it tells what to answer."""
+        topic = map(root, prompt.content_words) if prompt else ()
+        told = {*topic} & {*map(root, Text(phrase).content_words)}
+        return None if told else {self.phrase.name: phrase}
 
     def demands(self, params: Params) -> Demands:
         """The phrase, and the last word it brings."""
@@ -137,18 +149,23 @@ class Member(Family):
         found = bare(self.word.of(params)) in self._folded(text)
         return 1.0 if found != NEGATION.of(params) else -1.0
 
-    def derive(self, kept, broken, rng):
-        """A word that all of one side have at the place and the other side has not."""
-        forms = [(kept, broken, {}), (broken, kept, dict(NEGATED))]
-        if rng.random() < 0.5:
-            forms.reverse()
-        for with_word, without, form in forms:
-            words = self._words(with_word, without, self.left_out if form else self.asked)
-            if words:
-                word = pick(words, rng)
-                # "OK" would ask for capital letters, too.
-                return {"word": word.capitalize() if word.isupper() else word, **form}
-        return None
+    def proposer(self, sides: Sides) -> Proposer:
+        """Draws a word that all of one side have at the place and the other side has not."""
+        words = self._words(sides.kept, sides.broken, self.asked)
+        left_out = self._words(sides.broken, sides.kept, self.left_out)
+
+        def draw(rng: np.random.Generator) -> Params | None:
+            forms: list[tuple[list[str], Params]] = [(words, {}), (left_out, NEGATED)]
+            if rng.random() < 0.5:
+                forms.reverse()
+            for choices, form in forms:
+                if choices:
+                    word = pick(choices, rng)
+                    # "OK" would ask for capital letters, too.
+                    return {"word": word.capitalize() if word.isupper() else word, **form}
+            return None
+
+        return self.checked(sides, draw)
 
     def demands(self, params: Params) -> Demands:
         """The word, and whether it is at its place."""

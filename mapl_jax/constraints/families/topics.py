@@ -11,8 +11,10 @@ import re
 from collections.abc import Container, Mapping, Sequence
 from typing import ClassVar
 
+import numpy as np
+
 from mapl_jax.constraints.amounts import Random
-from mapl_jax.constraints.base import MENTIONED, Demands, Family, in_english
+from mapl_jax.constraints.base import MENTIONED, Demands, Family, Proposer, Sides, in_english
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Params, Phrases
 from mapl_jax.constraints.text import readings
 from mapl_jax.constraints.text.statistics import Text
@@ -231,39 +233,45 @@ class Mentions(Family):
         wrong += sum(mentions(text, it) for it in self.without.of(params))
         return -float(wrong) or 1.0
 
-    def derive(self, kept, broken, rng):
-        """The same as where no prompt is known."""
-        return self.derive_for(None, kept, broken, rng)
-
-    def derive_for(self, prompt, kept, broken, rng):
-        """Things of which those to keep mention so many, and those to break do not."""
-        pools = _pools(tuple(kept), tuple(broken))
-        own, theirs, common = map(len, pools)
-        if not own + theirs:
+    def proposer(self, sides: Sides) -> Proposer | None:
+        """Draws things of which those to keep mention so many, and those to break do not."""
+        kept, broken, prompt = sides.kept, sides.broken, sides.prompt
+        pools = _pools(kept, broken)
+        if not pools[0] and not pools[1]:
             return None
+        own, theirs, common = map(len, pools)
         topic = _topic((*kept, *broken), prompt)
-        for negated in (False, True) if rng.random() < 0.5 else (True, False):
-            rule = self.rules[negated]
-            ways = [
-                way
-                for way in _ways(rule, bool(kept), bool(broken))
-                if way[0] <= own and way[1] <= theirs and way[2] <= common
-            ]
-            if not ways:
-                continue
-            way = pick(ways, rng)
-            found: list[Thing] = []
-            for place in (1, 0, 2):
-                untold = place == 1 and rule.without
-                pool = _untold(pools[1], prompt) if untold else pools[place]
-                found = _unlike(pool, rng, way[place], found, topic)
-            if len(found) == sum(way):
-                names = [thing.shown for thing in found]
-                left_out, names = names[: rule.without], names[rule.without :]
-                names = [names[place] for place in rng.permutation(len(names)).tolist()]
-                others: Params = {"without": left_out} if left_out else {}
-                return {"things": names, **others} | (NEGATED if negated else {})
-        return None
+
+        def draw(rng: np.random.Generator) -> Params | None:
+            for negated in (False, True) if rng.random() < 0.5 else (True, False):
+                rule = self.rules[negated]
+                ways = [
+                    way
+                    for way in _ways(rule, bool(kept), bool(broken))
+                    if way[0] <= own and way[1] <= theirs and way[2] <= common
+                ]
+                if not ways:
+                    continue
+                way = pick(ways, rng)
+                found: list[Thing] = []
+                for place in (1, 0, 2):
+                    untold = place == 1 and rule.without
+                    pool = _untold(pools[1], prompt) if untold else pools[place]
+                    found = _unlike(pool, rng, way[place], found, topic)
+                if len(found) == sum(way):
+                    return self._params(found, negated, rng)
+            return None
+
+        return self.checked(sides, draw)
+
+    def _params(self, found: Sequence[Thing], negated: bool, rng: np.random.Generator) -> Params:
+        """Things as parameters: the first are left out, the others come in any order."""
+        without = self.rules[negated].without
+        names = [thing.shown for thing in found]
+        left_out, names = names[:without], names[without:]
+        names = [names[place] for place in rng.permutation(len(names)).tolist()]
+        others: Params = {"without": left_out} if left_out else {}
+        return {"things": names, **others} | (NEGATED if negated else {})
 
     def demands(self, params: Params) -> Demands:
         """All, or nothing certain of any."""
