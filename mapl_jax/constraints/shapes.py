@@ -234,9 +234,7 @@ class Exact(Statistic[int | None]):
         least = self.number.least
         if counts:
             number = counts.pop()
-            if counts or number is None or not least <= number <= self.most:
-                return None
-            if number in map(self.value, sides.broken):
+            if counts or number is None or number in others or not least <= number <= self.most:
                 return None
             return lambda rng: {self.number.name: number}
         near = max((count for count in others if count is not None), default=2)
