@@ -69,6 +69,17 @@ REWARD = (
         levels=("intra",),
         change="one_ended",
     ),
+    Arm(
+        "all, neutral",
+        "all, and instructions that both responses keep or break, which should move no gap",
+        corpus="neutral",
+        levels=(*_ALL, "neutral"),
+    ),
+    Arm(
+        "all, graded",
+        "all, with a margin asked for where responses are far from the thresholds",
+        loss={"graded": 1.0},
+    ),
     Arm("all, 10 %", "as all, instructions in a tenth of the samples", share=0.1),
     Arm("all, 40 %", "as all, instructions in two fifths of the samples", share=0.4),
 )

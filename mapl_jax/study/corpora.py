@@ -25,6 +25,7 @@ from mapl_jax.synthesis.settings import Settings
 TRAIN: Mapping[str, Mapping[str, object]] = {
     "compact": {"mode": "compact"},
     "full": {"mode": "full"},
+    "neutral": {"mode": "compact", "neutral": 1.0},
     "length": {"families": "length_constraints:number_words", "k_min": 1, "k_max": 1},
 }
 TEST: Mapping[str, Mapping[str, object]] = {

@@ -1,5 +1,6 @@
 """What arms make of samples, and what a study is tested on."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -83,6 +84,15 @@ def test_iopo_is_the_quadruple_of_both_prompts():
                 }
                 # Plus where the response keeps all instructions of the prompt, else minus.
                 assert kept == {sign > 0}
+
+
+def test_neutral_instructions_come_beside_all_that_the_arm_all_has():
+    choice = dataclasses.replace(SETTINGS, **corpora.TRAIN[named("all, neutral").corpus])
+    found = [changed(build(pair, choice).sample, named("all, neutral"), 0) for pair in PAIRS]
+    for sample, other in zip(found, SAMPLES, strict=True):
+        beside = [c for c in sample["comparisons"] if c["level"] != "neutral"]
+        assert beside == changed(other, named("all"), 0)["comparisons"]
+    assert sum("neutral" in levels(sample) for sample in found) > 0.8 * len(found)
 
 
 def test_arms_are_chosen_by_name():
