@@ -25,7 +25,6 @@ from mapl_jax.runtime.settings import setting
 
 # The longest wait for process 0 to prepare data. A process that is gone is noticed long before.
 PATIENCE_MS = 7 * 24 * 3600 * 1000
-_CLUSTER = "the address that its cluster gave"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,10 +86,10 @@ def start(
     if coordinator or set(numbers.values()) != {-1}:
         _check(coordinator, **numbers)
         _quiet(debug)
-        _initialize(coordinator, seconds, coordinator_address=coordinator, **numbers, **waits)
+        _initialize(coordinator, seconds, **numbers, **waits)
     elif together.distributed or _in_cluster(environment):
         _quiet(debug)
-        _initialize(_CLUSTER, seconds, **waits)
+        _initialize("", seconds, **waits)
     else:
         return False
     _take_preemption_sync()
@@ -136,10 +135,14 @@ def _quiet(debug: bool) -> None:
         jax.config.update("jax_logging_level", "CRITICAL")
 
 
-def _initialize(where: str, seconds: int, **arguments: Any) -> None:
+def _initialize(coordinator: str, seconds: int, **arguments: Any) -> None:
+    """Joins the others at an address, or, without one, where the cluster says."""
     import jax
     from jax._src import distributed
 
+    where = coordinator or "the address that its cluster gave"
+    if coordinator:
+        arguments["coordinator_address"] = coordinator
     try:
         with _raising():
             patiently(
@@ -162,7 +165,7 @@ def _initialize(where: str, seconds: int, **arguments: Any) -> None:
             ) from error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         found = f"cannot connect to the other processes at {where} ({reason})"
-        if where == _CLUSTER:
+        if not coordinator:
             found = f"JAX found no cluster that this process is part of ({reason})"
         raise UserError(
             f"{found}; outside a cluster, start each process with --coordinator, --num_processes "
