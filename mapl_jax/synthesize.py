@@ -6,7 +6,6 @@ is stopped, the same command continues it.
 
 import collections
 import dataclasses
-import itertools
 import os
 import shlex
 import tempfile
@@ -14,13 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mapl_jax import constraints
-from mapl_jax.constraints import registry
 from mapl_jax.data import demo, forms, sources
 from mapl_jax.data.messages import as_text
 from mapl_jax.data.normalize import Pair
 from mapl_jax.data.readers import read_entries
 from mapl_jax.data.records import Tally, collect, iter_pairs
-from mapl_jax.data.samples import Sample
+from mapl_jax.data.samples import Sample, responses_of
 from mapl_jax.data.settings import ON_ERROR
 from mapl_jax.data.sources import DEMO, Source
 from mapl_jax.reports import synthesis as report
@@ -32,6 +30,7 @@ from mapl_jax.runtime.locks import held
 from mapl_jax.runtime.paths import lock_of, shown
 from mapl_jax.runtime.settings import from_section, setting
 from mapl_jax.synthesis import draw, pipeline, prepare, runners
+from mapl_jax.synthesis.corpus import Arguments, Corpus
 from mapl_jax.synthesis.settings import Settings
 
 
@@ -50,7 +49,7 @@ def load_pairs(
         source: a .jsonl, .json, .csv or .parquet file, a folder of them, a hub name
             (`org/name:split`), records in memory (a list, a `datasets.Dataset`), all in the forms
             that TRL reads; or "demo", pairs made by rule.
-        limit: only the first that many; 0 for all.
+        limit: only the first that many good ones, and nothing is read beyond them; 0 for all.
         on_error: "raise" stops at a bad record, "skip" leaves it out.
         format: a published form of records, such as "helpsteer3".
         columns: which column is which, "prompt=context,chosen=good,rejected=bad".
@@ -67,21 +66,20 @@ def load_pairs(
         ([{'role': 'user', 'content': 'Name a river.'}], 'The Nile.')
     """
     if not isinstance(source, str | os.PathLike):
-        source = itertools.islice(sources.rows_of(source), limit or None)
+        source = sources.rows_of(source)
     demo_pairs = max(limit, 10) if limit else 4000
     entries = sources.entries_of(source, split="train", demo_pairs=demo_pairs)
     form = forms.chosen_form(format, columns)
-    pairs = collect(iter_pairs, entries, on_error=on_error, form=form)
+    pairs = collect(iter_pairs, entries, limit=limit, on_error=on_error, form=form)
     from mapl_jax.data import encode, tokenization, trie_set  # the command does not need these
 
     counts: collections.Counter[str] = collections.Counter()
     marks = tokenization.marks()
     for pair in pairs.records:
         counts["samples"] += 1
-        replies = pair.get("responses") or [pair["chosen"], pair["rejected"]]
-        encode.count_flaws(pair["prompt"], replies, (), marks, counts)
+        encode.count_flaws(pair["prompt"], responses_of(pair), (), marks, counts)
     say_each([*pairs.tally.notes(), *trie_set.flaws(counts)])
-    return pairs.records[: limit or None]
+    return pairs.records
 
 
 @checked()
@@ -133,7 +131,7 @@ def propose_instructions(
     seed: int = 0,
     held_out_wordings: bool = False,
 ) -> list[dict[str, object]]:
-    """Instructions that one text keeps and another breaks, no two of which conflict.
+    """Instructions that one text keeps and another breaks; no two conflict or ask for the same.
 
     Args:
         keeps: the text that keeps all of them.
@@ -162,16 +160,15 @@ def propose_instructions(
         as_text(breaks, "breaks")
     rng = draw.generator(seed, f"{keeps}\n{breaks}", "propose_instructions")
     conditions = [(keeps, True)] + ([] if breaks is None else [(breaks, False)])
-    items: list[registry.Item] = []
-    for family in rng.permutation(Settings(families=families, k_min=1, k_max=k).family_ids):
-        params = constraints.propose(str(family), conditions, rng)
-        if params is None:
-            continue
-        new = (str(family), params)
-        if not any(constraints.conflict(new, item) for item in items):
-            items.append(new)
-        if len(items) == k:
-            break
+    ids = Settings(families=families, k_min=1, k_max=k).family_ids
+    drawn = draw.Draw(ids, rng, Corpus())
+    sides = drawn.sides(*conditions)
+
+    def propose(id: str, _: bool) -> Arguments | None:
+        one = drawn.instruction(constraints.family_of(id), sides)
+        return None if one is None else (one, one)
+
+    items, _ = drawn.twins(k, propose)
     return [
         {
             "id": id,

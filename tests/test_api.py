@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import itertools
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import mapl_jax
+from mapl_jax import constraints
 
 from support import write_lines
 
@@ -156,6 +158,18 @@ def test_a_built_model_is_where_training_starts(trained):
     assert before.summary["base_margin"] == pytest.approx(reported["base_margin"], abs=1e-6)
 
 
+def test_a_limit_means_the_same_for_a_file_and_for_records(tmp_path):
+    good = [{"prompt": f"Number {i}?", "chosen": "Yes.", "rejected": "No."} for i in range(4)]
+    bad = {"prompt": "Q?", "chosen": 5, "rejected": "No."}
+    (tmp_path / "late.jsonl").write_text("\n".join(map(json.dumps, [*good[:2], bad])))
+    (tmp_path / "early.jsonl").write_text("\n".join(map(json.dumps, [bad, *good])))
+    for source in (tmp_path / "late.jsonl", [*good[:2], bad]):
+        assert len(mapl_jax.load_pairs(source, limit=2)) == 2
+    for source in (tmp_path / "early.jsonl", [bad, *good]):
+        found = mapl_jax.load_pairs(source, limit=2, on_error="skip")
+        assert [pair["prompt"][0]["content"] for pair in found] == ["Number 0?", "Number 1?"]
+
+
 def test_instructions_are_kept_by_the_one_text_and_broken_by_the_other():
     keeps = "Sure! I think it's salt, oil and bread, but maybe more than that."
     breaks = "No idea.\n\nAsk someone else."
@@ -167,6 +181,11 @@ def test_instructions_are_kept_by_the_one_text_and_broken_by_the_other():
         assert mapl_jax.check_instructions(asked, breaks) == [False] * 4
     assert found == mapl_jax.propose_instructions(keeps, breaks, k=4, seed=1)
     assert found != mapl_jax.propose_instructions(keeps, breaks, k=4, seed=2)
+    for seed in range(20):
+        drawn = mapl_jax.propose_instructions(keeps, breaks, k=4, seed=seed)
+        asked = [constraints.asked(item["id"], item["params"]) for item in drawn]
+        for one, other in itertools.combinations(asked, 2):
+            assert not constraints.clash(one, other) and not constraints.redundant(one, other)
     alone = mapl_jax.propose_instructions(keeps, k=2, families="held_out")
     assert mapl_jax.check_instructions(alone, keeps) == [True, True]
 

@@ -10,7 +10,7 @@ Everything goes through the functions of this module; a constraint is an id and 
     parse(text) -> (id, params)                the sentence read back, or a plain one
     read(text) -> [(id, params), ...]          the sentences of a whole prompt read back
     conflict(a, b) -> reason                   why no answer can keep both
-    redundant(a, b) -> reason                  why one adds nothing to the other
+    redundant(asked(*a), asked(*b)) -> reason  why one adds nothing to the other
     unasked(id, params, request) -> reason     why nobody would ask for it with a request
     consistent(items, witness) -> bool         whether a response proves them, or none conflict
     register(family, *forms)                   adds a family of your own

@@ -130,7 +130,7 @@ def _levels(low: int, high: int) -> tuple[Sequence[range], range]:
     """Numbers in [low, high] that people would choose, the roundest first; and the last resort."""
     ranges = [(low, high)]
     if high - low >= 6:
-        # A threshold hugging one of the two counts is hard to tell from its neighbour.
+        # A threshold hugging one of the two counts is hard to tell from its neighbor.
         inset = int(0.15 * (high - low))
         ranges.insert(0, (low + inset, high - inset))
     for (first, last), finest in [*((ends, _step(ends[1])) for ends in ranges), (ranges[-1], 1)]:

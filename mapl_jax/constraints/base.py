@@ -222,7 +222,7 @@ class Family:
 
     def measure(self, params: Params, text: Text) -> float:
         """Signed distance to the threshold; >= 0 exactly when the text keeps the constraint."""
-        return -1.0
+        raise NotImplementedError(f"{type(self).__name__} has no `measure`")
 
     def parts(self, one: Text, other: Text) -> bool:
         """False only where no parameters let one text keep the constraint and the other break it.

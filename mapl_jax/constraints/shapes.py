@@ -54,7 +54,7 @@ class Statistic(Family, Generic[V]):
 
     def judge(self, params: Params, value: V) -> float:
         """`measure` of a text with this value of the statistic."""
-        return -1.0
+        raise NotImplementedError(f"{type(self).__name__} has no `judge`")
 
     def measure(self, params: Params, text: Text) -> float:
         """What `judge` says of the text's statistic."""

@@ -18,10 +18,10 @@ from mapl_jax.constraints.wording import (
 )
 
 _SLOT = re.compile(r"\{(\w+)(?::([^{}|]+)\|([^{}|]+))?\}")
-# A quotation that ends a sentence, and so the sentence around it.
 _NEGATION = re.compile(r"(?:\b(?:not|no|never|avoid|without|leave out|any)\b|n't\b)", re.I)
 _QUOTED = re.compile(r'"[^"]*"')
 _BANS = re.compile(" (?:should|must)(?: not|n't| never)")
+# A quotation that ends a sentence, and so the sentence around it.
 _CLOSED = re.compile(r"[.?!][\"']$")
 # Letters that `re.I` takes for others, beside those that `lower` does.
 _FOLDED = str.maketrans("\u0130\u0131\u017f\u212a", "iisk")

@@ -292,7 +292,7 @@ def words_slots(key: str) -> dict[str, Slot]:
     """
     parameter = Phrases(key)
 
-    def joined(words: Sequence[str], conjunction: str, rng: Random) -> str:
+    def joined(words: Sequence[str], conjunction: str) -> str:
         *first, last = map(quote, words)
         return f"{', '.join(first)}{conjunction}{last}" if first else last
 
@@ -301,7 +301,7 @@ def words_slots(key: str) -> dict[str, Slot]:
             pattern=f"the {_KINDS} {_ITEM}(?:(?:, | {conjunction} ){_ITEM})*",
             write=lambda params, rng: (
                 f"the {_kind(parameter.of(params))} "
-                f"{joined(parameter.of(params), f' {conjunction} ', rng)}"
+                f"{joined(parameter.of(params), f' {conjunction} ')}"
             ),
             read=lambda text: {key: items(re.sub(f"^the {_KINDS} ", "", text, flags=re.I))},
         )
@@ -324,7 +324,7 @@ def words_slots(key: str) -> dict[str, Slot]:
         ),
         "listed": Slot(
             pattern=f"{_ITEM}(?:, {_ITEM})*",
-            write=lambda params, rng: joined(parameter.of(params), ", ", rng),
+            write=lambda params, rng: joined(parameter.of(params), ", "),
             read=lambda text: {key: items(text)},
         ),
     }

@@ -128,10 +128,12 @@ def messages_of(value: object, name: str) -> list[Message]:
                 f"bad {name}",
                 f'{part} must be an object with "role" and "content" (found: {there or "nothing"})',
             )
-        role = _ROLE.get(str(item["role"]).lower(), item["role"])
+        given_role = str(item["role"]).lower()
+        role = _ROLE.get(given_role, item["role"])
         if role not in ROLES:
             known = ", ".join(ROLES)
             raise BadRecord("unknown role", f"{part} has role {item['role']!r}; known are {known}")
+        item = {**item, "role": given_role}
         about = tools.fields_of(item, part)
         refuse_meaning({k: v for k, v in item.items() if k not in (*about, tools.CALL)}, part)
         content = None if item["role"] == tools.CALL else _content(item, part)

@@ -4,8 +4,10 @@ Every record is checked before anything is built from it, and a message about a 
 file, the record and what to do.
 """
 
+import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 from collections import Counter
@@ -61,8 +63,9 @@ class Tally:
         """Counts a record, as it stands, whose scores contradict its sides; and its strength."""
         for path in form.columns.get("strength", "").split("/") if form else ():
             if not is_missing(given := forms.at(record, path)):
-                strength = worth_of.number(given, path)
-                self.strengths[path, (strength > 0) - (strength < 0)] += 1
+                with contextlib.suppress(BadRecord):  # a demonstration's need not be a number
+                    strength = worth_of.number(given, path)
+                    self.strengths[path, (strength > 0) - (strength < 0)] += 1
                 break
         for compared, is_opposite in side_scores.contradicted(record):
             self.scored[compared] += 1
@@ -216,11 +219,11 @@ class _Iterate(Protocol[_Made_co]):
 
 
 def collect(
-    iterate: _Iterate[_Record], entries: Entries, **how: Unpack[Reading]
+    iterate: _Iterate[_Record], entries: Entries, *, limit: int = 0, **how: Unpack[Reading]
 ) -> Records[_Record]:
-    """All that `iter_pairs` or `iter_demonstrations` makes of a source, in memory."""
+    """What `iter_pairs` or `iter_demonstrations` makes of a source, in memory; at most `limit`."""
     tally = Tally()
-    return Records(list(iterate(entries, tally, **how)), tally)
+    return Records(list(itertools.islice(iterate(entries, tally, **how), limit or None)), tally)
 
 
 def _checked(

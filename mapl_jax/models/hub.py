@@ -75,7 +75,7 @@ def _has_own_output(path: Path, _: int) -> bool:
 def is_reward_model(folder: Folder) -> bool:
     """Whether a model folder, or a hub name, holds a reward model and not a language model.
 
-    A score among the weights decides; without weights, the name of the class does.
+    It does if config.json names a class for sequence classification, or the weights hold a score.
     """
     path = storage.folder(folder, weights=False)
     says = _says_reward_model(path / CONFIG)

@@ -45,8 +45,11 @@ def save(
     """
     head = SCORE.path[0] in params
     tensors = {}
+    gathered: dict[tuple[str, ...], np.ndarray] = {}  # the last stack of layers
     for path, name, layer in _tensors(config, head):
-        array = saving.gather(at_path(params, path))
+        if path not in gathered:
+            gathered = {path: saving.gather(at_path(params, path))}
+        array = gathered[path]
         at = None if layer is None else layer - config.frozen_layers
         tensors[name] = np.ascontiguousarray(array[None] if at is None else array[at].T)
     if jax.process_index() == 0:

@@ -57,8 +57,8 @@ def build(pair: Pair, settings: Settings, corpus: Corpus = EMPTY) -> Outcome:
 
     def of_pair(two: Pair) -> Outcome:
         made = (_compact if settings.mode == "compact" else _full)(two, settings, corpus)
-        _add_neutral(two, settings, corpus, made.sample)
-        return made
+        refused = _add_neutral(two, settings, corpus, made.sample)
+        return dataclasses.replace(made, refused=made.refused + Counter(refused))
 
     return _of_list(pair, settings, of_pair) if "responses" in pair else of_pair(pair)
 
@@ -169,17 +169,22 @@ def _full(pair: Pair, settings: Settings, corpus: Corpus) -> Outcome:
     return _outcome(pair, settings, prompts, comparisons, dropped, refused)
 
 
-def _add_neutral(pair: Pair, settings: Settings, corpus: Corpus, sample: Sample) -> None:
-    """One prompt and comparison more, for the share of pairs that get them, if there are any."""
+def _add_neutral(pair: Pair, settings: Settings, corpus: Corpus, sample: Sample) -> Sequence[str]:
+    """One prompt and comparison more, for the share of pairs that get them, if there are any.
+
+    Returns:
+        Families whose arguments were left out because they say nothing, once for every time.
+    """
     if not settings.neutral:
-        return
+        return ()
     draw, k = _start(pair, settings, "neutral", corpus)
     if draw.rng.random() >= settings.neutral:
-        return
+        return ()
     items = neutral.instructions(pair["chosen"], pair["rejected"], k, draw)
     if len(items) >= min(k, settings.k_min):
         sample["comparisons"].append(neutral.comparison(len(sample["prompts"]), len(items)))
         sample["prompts"] += _write(pair, settings, "neutral", [items], draw)
+    return draw.refused
 
 
 def _start(pair: Pair, settings: Settings, purpose: str, corpus: Corpus) -> tuple[Draw, int]:
@@ -204,7 +209,8 @@ def _write(
         for made in prompt["constraints"]:
             chosen, rejected = made["margins"]
             verdicts = chosen >= 0, rejected >= 0
-            # Those of `inter` say which; `intra` mixes them and looks itself.
+            # In `inter`, chosen keeps all of the first prompt and rejected all of the second;
+            # `intra` mixes sides, and checks them where it draws.
             alike = verdicts[0] is verdicts[1]
             if alike is not (purpose == "neutral") or (
                 purpose == "inter" and verdicts[place] is not True

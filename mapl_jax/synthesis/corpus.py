@@ -1,6 +1,6 @@
-"""What the responses of a data set are like, learnt from a part of it before any sample is made.
+"""What the responses of a data set are like, learned from a part of it before any sample is made.
 
-Three things are learnt, all from the same pairs:
+Three things are learned, all from the same pairs:
 
 * which instructions say nothing: those that nearly all responses keep, or nearly none. A word that
   no one uses is no loss when it is forbidden. Instructions that name words of the response itself
@@ -13,7 +13,7 @@ Three things are learnt, all from the same pairs:
   direction is thinned until both are as frequent.
 
 The pairs are those whose hash is smallest, so they do not depend on the order of the input or on
-who reads it; what is learnt from them depends on nothing else.
+who reads it; what is learned from them depends on nothing else.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ import numpy as np
 
 from mapl_jax import constraints
 from mapl_jax.data.normalize import Pair
-from mapl_jax.data.samples import Params
+from mapl_jax.data.samples import Params, responses_of
 from mapl_jax.synthesis.placement import request_of
 from mapl_jax.synthesis.settings import Settings
 
@@ -204,8 +204,7 @@ def learn_corpus(
     if not pairs:
         return Corpus()
     families = settings.family_ids
-    two = [pair.get("responses") or [pair["chosen"], pair["rejected"]] for pair in pairs]
-    responses = list(itertools.chain.from_iterable(two))
+    responses = list(itertools.chain.from_iterable(map(responses_of, pairs)))
     bare = Corpus(
         responses=tuple(responses[:RESPONSES]),
         min_share=settings.min_share,

@@ -222,7 +222,7 @@ def make_samples(
 
 
 def _frozen(made: Iterator[int]) -> Iterator[int]:
-    """What is read and learnt by now stays: collections of garbage need not look through it."""
+    """What is read and learned by now stays: collections of garbage need not look through it."""
     gc.freeze()
     try:
         yield from made

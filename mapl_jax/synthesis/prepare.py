@@ -350,15 +350,9 @@ def _cached(
 
 def _code_and_files(data: SourceSettings) -> str:
     """A hash of all that is read and of the code that reads it."""
-    package = Path(__file__).parents[1]
-    code = [
-        file
-        for part in ("constraints", "data", "synthesis")
-        for file in sorted((package / part).rglob("*.py"))
-    ]
     given = [*folders.files_of(data.train), *folders.files_of(data.test or DEMO)]
     digest = hashlib.blake2b(digest_size=12)
-    for file in (*code, *given):
+    for file in (*shards.code_files(), *given):
         digest.update(os.fsencode(file.name) + b"\0")
         # A file that cannot be opened is reported where its records are read.
         with contextlib.suppress(OSError), file.open("rb") as opened:

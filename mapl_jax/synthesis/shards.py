@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypedDict, cast
 
+from mapl_jax.data.messages import Message
 from mapl_jax.data.normalize import Pair
 from mapl_jax.data.samples import Sample
 from mapl_jax.runtime import plugins
@@ -30,6 +31,7 @@ SHARD_SIZE = 1024
 SHOWN = 20  # samples in the report
 WORK, PLAN, CORPUS = ".work", "plan.json", "reference.json"
 
+_PACKAGE = Path(__file__).parent.parent
 # `json.dumps` makes one anew for every record.
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
@@ -146,6 +148,12 @@ def pairs_file(work: Path, index: int) -> Path:
     return work / f"pairs-{index:05d}.jsonl"
 
 
+def code_files() -> list[Path]:
+    """The files of this package that samples depend on."""
+    folders = (_PACKAGE / name for name in ("constraints", "data", "synthesis"))
+    return [file for folder in folders for file in sorted(folder.rglob("*.py"))]
+
+
 class Fingerprint:
     """A name for all that samples depend on: the pairs, the settings and the code.
 
@@ -154,11 +162,9 @@ class Fingerprint:
 
     def __init__(self, settings: Settings, format: str = FORMATS[0], shard_size: int = SHARD_SIZE):
         self._digest = hashlib.blake2b(digest_size=16)
-        package = Path(__file__).parent.parent
-        for folder in ("constraints", "synthesis"):
-            for file in sorted((package / folder).rglob("*.py")):
-                self._digest.update(file.relative_to(package).as_posix().encode() + b"\0")
-                self._digest.update(hashlib.blake2b(file.read_bytes()).digest())
+        for file in code_files():
+            self._digest.update(file.relative_to(_PACKAGE).as_posix().encode() + b"\0")
+            self._digest.update(hashlib.blake2b(file.read_bytes()).digest())
         choices = [dataclasses.asdict(settings), format, shard_size, plugins.loaded()]
         self._digest.update(json.dumps(choices, sort_keys=True).encode() + b"\n")
         self._learned = self._digest.copy()
@@ -290,7 +296,7 @@ class Cut:
 
 @functools.lru_cache(maxsize=1)
 def _corpus(path: str, fingerprint: str) -> Corpus:
-    """What was learnt for the data of this fingerprint."""
+    """What was learned for the data of this fingerprint."""
     return Corpus.from_json(read_json(path))
 
 
@@ -306,8 +312,10 @@ def _write_parquet(path: Path, samples: Iterable[Sample]) -> None:
     import pyarrow.parquet
 
     text, number, real = pa.string(), pa.int32(), pa.float64()
-    message = pa.struct({"role": text, "content": text})
-    # One type a column, and parameters differ from family to family: they are written as JSON.
+    # One type a column: parameters, which differ from family to family, and tools are JSON.
+    message = pa.struct(
+        dict.fromkeys(("role", "content", "tools", "tool_calls", "tool_call_id", "name"), text)
+    )
     constraint = pa.struct({"id": text, "params": text, "text": text, "margins": pa.list_(real)})
     prompt = pa.struct({"messages": pa.list_(message), "constraints": pa.list_(constraint)})
     comparison = pa.struct(
@@ -334,7 +342,7 @@ def _write_parquet(path: Path, samples: Iterable[Sample]) -> None:
     for sample in samples:
         prompts = [
             {
-                "messages": prompt["messages"],
+                "messages": [_with_tools_as_json(message) for message in prompt["messages"]],
                 "constraints": [
                     {**entry, "params": json.dumps(entry["params"], ensure_ascii=False)}
                     for entry in prompt["constraints"]
@@ -344,3 +352,10 @@ def _write_parquet(path: Path, samples: Iterable[Sample]) -> None:
         ]
         rows.append({**sample, "prompts": prompts})
     pyarrow.parquet.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+
+
+def _with_tools_as_json(message: Message) -> dict[str, object]:
+    return {
+        name: json.dumps(value, ensure_ascii=False) if name in ("tools", "tool_calls") else value
+        for name, value in message.items()
+    }

@@ -56,7 +56,8 @@ class Stats:
         """Counts one pair's outcome."""
         sample = outcome.sample
         self.pairs["in"] += 1
-        self.pairs["complete"] += sum(c["level"] != "base" for c in sample["comparisons"]) >= 4
+        levels = Counter(comparison["level"] for comparison in sample["comparisons"])
+        self.pairs["complete"] += levels["intra"] + levels["inter"] >= 4
         self.dropped.update(outcome.dropped)
         self.refused.update(outcome.refused)
         for comparison in sample["comparisons"]:

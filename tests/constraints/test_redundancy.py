@@ -66,6 +66,10 @@ REDUNDANT = [
         count("change_case:capital_word_frequency", 1, LT, "capital_frequency", "capital_relation"),
     ),
     (("change_case:english_capital", {}), ("language:response_language", {"language": "en"})),
+    (
+        ("detectable_content:contractions", {"negated": True}),
+        count("punctuation:apostrophes", 1, LT),
+    ),
 ]  # fmt: skip
 REDUNDANT += [
     (START, count("length_constraints:first_sentence", 5)),

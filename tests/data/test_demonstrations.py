@@ -44,6 +44,13 @@ def write(path, *records):
     return path
 
 
+def test_a_strength_that_is_no_number_is_nothing_to_a_demonstration(tmp_path):
+    record = {"q": ASK, "a": REPLY, "level": "strong"}
+    form = forms.chosen_form(columns="prompt=q,chosen=a,strength=level")
+    (found,) = read(write(tmp_path / "d.jsonl", record), form=form).records
+    assert found["completion"] == REPLY
+
+
 @pytest.mark.parametrize("name", FORMS)
 def test_every_form_reads_the_same(tmp_path, name):
     (record,) = read(write(tmp_path / "d.jsonl", FORMS[name])).records

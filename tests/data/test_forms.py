@@ -122,6 +122,19 @@ def test_calls_of_tools_and_their_results_stand_in_the_prompt(name, tools):
     assert whole["prompt"] == [ASK, called, turn("tool", "6 m")]
 
 
+@pytest.mark.parametrize("change", [str.title, str.upper])
+def test_roles_of_tools_are_read_in_capitals_too(change):
+    result = {**turn("tool", "6 m"), "name": "tide", "tool_call_id": "1"}
+    for turns in ([*CALLS["openai"][:1], result], CALLS["sharegpt"]):
+        spelled = [
+            {key: change(value) if key in ("role", "from") else value for key, value in it.items()}
+            for it in turns
+        ]
+        (pair,) = load_pairs([{**PAIR, "prompt": [ASK, *turns]}])
+        assert load_pairs([{**PAIR, "prompt": [ASK, *spelled]}])[0]["prompt"] == pair["prompt"]
+        assert "tool_calls" in pair["prompt"][1]
+
+
 def test_turns_that_both_sides_share_are_of_the_prompt():
     later = [GOOD, turn("user", "And now?")]
     (pair,) = load_pairs([{"prompt": [ASK], "chosen": [*later, GOOD], "rejected": [*later, BAD]}])

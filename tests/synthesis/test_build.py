@@ -17,10 +17,11 @@ from mapl_jax.data.records import read_pairs
 from mapl_jax.data.samples import check_sample
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.synthesis import intra
-from mapl_jax.synthesis.build import build
+from mapl_jax.synthesis.build import Outcome, build, learn
 from mapl_jax.synthesis.corpus import Corpus
 from mapl_jax.synthesis.draw import BrokenPromise, Draw
 from mapl_jax.synthesis.settings import Settings
+from mapl_jax.synthesis.tally import Stats
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "preferences"
 PAIRS = demo.make_pairs(60, seed=3, split="train")
@@ -133,6 +134,27 @@ def test_neutral_adds_what_both_responses_keep_or_both_break(mode):
         verdicts.update(first)
         assert check_sample(sample) == sample
     assert 0.3 < verdicts[True] / verdicts.total() < 0.7
+
+
+def test_what_neutral_draws_in_vain_is_counted_with_the_rest():
+    corpus = learn(PAIRS, Settings(reference=40))
+    without, neutral = (
+        [build(pair, Settings(neutral=share), corpus).refused for pair in PAIRS]
+        for share in (0.0, 1.0)
+    )
+    assert all(one <= other for one, other in zip(without, neutral, strict=True))
+    assert sum(map(collections.Counter.total, without)) < sum(
+        map(collections.Counter.total, neutral)
+    )
+
+
+def test_a_neutral_comparison_stands_for_none_of_the_five():
+    stats = Stats()
+    sample = build(PAIRS[0], Settings(neutral=1.0)).sample
+    intra = next(entry for entry in sample["comparisons"] if entry["level"] == "intra")
+    sample["comparisons"].remove(intra)
+    stats.add(Outcome(sample))
+    assert len(sample["comparisons"]) == 5 and stats.summary()["all_five"] == 0
 
 
 def test_a_share_of_the_pairs_has_neutral_comparisons():

@@ -104,6 +104,19 @@ def test_parquet_holds_the_same_samples(tmp_path):
     assert read_samples(tmp_path / "columns") == read_samples(tmp_path / "lines")
 
 
+def test_tools_are_kept_in_every_format(tmp_path):
+    call = {"type": "function", "function": {"name": "tide", "arguments": {"place": "Brest"}}}
+    prompt = [
+        {**PAIRS[0]["prompt"][0], "tools": [{"type": "function", "function": {"name": "tide"}}]},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "6 m", "name": "tide", "tool_call_id": "1"},
+    ]
+    for format in shards.FORMATS:
+        make(tmp_path / format, [{**PAIRS[0], "prompt": prompt}], format=format)
+        (sample,) = read_samples(tmp_path / format)
+        assert sample["prompts"][0]["messages"] == prompt
+
+
 @pytest.mark.parametrize("format", shards.FORMATS)
 def test_datasets_reads_the_files(tmp_path, format):
     import datasets
@@ -233,6 +246,8 @@ def test_the_fingerprint_follows_pairs_and_settings():
     assert first == shards.fingerprint(iter(PAIRS), Settings())
     assert first != shards.fingerprint(PAIRS[1:], Settings())
     assert first != shards.fingerprint(PAIRS, Settings(k_max=3))
+    code = {file.parent.name + "/" + file.name for file in shards.code_files()}
+    assert {"data/samples.py", "synthesis/build.py", "text/words.py"} <= code
 
 
 def test_counts_add_up(tmp_path):

@@ -22,6 +22,7 @@ def _mark(
     least: int = 1,
     most: int = 1,
     held_out: bool = False,
+    about: tuple[str, ...] = (),
 ) -> Count:
     """Marks of punctuation; those of code, of addresses and of Markdown are none.
 
@@ -38,6 +39,7 @@ def _mark(
             *(readings or (lambda text: marks.sure(text.marked, characters),)),
         ),
         held_out=held_out,
+        about=about,
     )
 
 
@@ -92,6 +94,7 @@ FAMILIES: tuple[Family, ...] = (
         statistic=lambda text: marks.apostrophes(text.marked),
         readings=(lambda text: text.raw.count("'") + text.raw.count("\u2019"),),
         held_out=True,
+        about=("apostrophes",),  # as contractions are
     ),
     _mark(
         "parentheses",

@@ -30,7 +30,6 @@ _DATE = re.compile(
     r"|\b\d{4}-\d\d-\d\d\b|\b\d{1,2}[/.]\d{1,2}[/.]\d{4}\b",
     re.I,
 )
-# As verbs and adjectives these are written small: "may 3 people", "march 10 miles".
 # Words of months, and a date in digits: where there is neither, there is no date.
 MONTHS = frozenset(
     """
@@ -39,6 +38,7 @@ MONTHS = frozenset(
     """.split()
 )
 _IN_DIGITS = re.compile(r"\d[-/.]\d")
+# As verbs and adjectives these are written small: "may 3 people", "march 10 miles".
 _WORDS_TOO = re.compile(r"\b(?:may|march|mar|august)\b")
 # Inside, neither stars nor line breaks; no space next to the stars, or "2 * 3 * 4" would count.
 _HIGHLIGHT = re.compile(r"(?<![\w*])(\*{1,3})(?=[^\s*])[^\n*]*(?<=[^\s*])\1(?![\w*])")

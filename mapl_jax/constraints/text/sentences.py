@@ -1,7 +1,7 @@
 """Where sentences end: the decisions of the Punkt algorithm with hand-written word lists.
 
 The algorithm is that of Kiss and Strunk (2006), as IFEval uses it through NLTK 3.8. NLTK's trained
-English model states no licence and its later releases decide otherwise about curly quotes, so the
+English model states no license and its later releases decide otherwise about curly quotes, so the
 word lists and the code are our own. A candidate is a `.`, `?` or `!` with white space or
 punctuation behind it. A question or exclamation mark ends a sentence; a full stop does unless it
 belongs to an initial, to an abbreviation or ellipsis before anything but a word that often begins
