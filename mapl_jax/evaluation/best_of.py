@@ -50,7 +50,7 @@ def curve(
 
 def table(rows: dict[int, tuple[float, ...]]) -> str:
     """`curve` as a text table."""
-    names = ("one, on average", "the reward model's choice", "the best")
+    names = ("one, on average", "the selector's choice", "the best")
     header = names if len(rows[1]) == len(names) else (names[0], names[2])
     cells = [[str(n), *(percent(value) for value in values)] for n, values in rows.items()]
     return str(Table([["prompt, strict, by number of responses", *header], *cells]))

@@ -67,7 +67,7 @@ def score(config: IfevalSettings) -> None:
         ways = {f"one of {most}, on average": followed}
         if rewards:
             choice = [int(np.argmax(values)) for values in rewards]
-            ways["the reward model's choice"] = ifeval.picked(followed, choice)
+            ways["the selector's choice"] = ifeval.picked(followed, choice)
         ways[f"the best of {most}"] = ifeval.best(followed)
         result(ifeval.choice_table({name: summarize(way) for name, way in ways.items()}))
         kept = [[all(one.strict) for one in samples] for samples in followed]

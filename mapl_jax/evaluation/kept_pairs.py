@@ -15,7 +15,7 @@ from mapl_jax.runtime.console import Table
 
 # Two answers are about as long where the shorter has at least this share of the longer's words.
 ALIKE = 0.8
-WAYS = {"reward model": "right", "prefer longer": "longer"}
+WAYS = {"selector": "right", "prefer longer": "longer"}
 
 
 def summarize(

@@ -74,7 +74,7 @@ def summarize(scored: Scored, *, seed: int, resamples: int) -> Summary:
     For each level that occurs: `{level}_accuracy`, `_ties` (fraction of exact ties), `_margin`
     (mean), `_loss` (mean of -log sigmoid of margin - gamma), `_count`, `_length_accuracy` and
     `_length_ties` (of preferring what is longer; half of the ties are right), those of
-    `diagnostics.summarize`, and with resamples `_accuracy_low` and `_accuracy_high`. `by_k` and
+    `statistics.summarize`, and with resamples `_accuracy_low` and `_accuracy_high`. `by_k` and
     `by_family` hold accuracies by number of instructions and by constraint; a comparison counts
     for each of its constraints. `loss` is the sum of the level losses; `accuracy`, `margin` and
     `mean_reward`, `min_reward`, `max_reward` are those of base, under TRL's names.

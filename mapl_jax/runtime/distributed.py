@@ -299,10 +299,10 @@ def main_process_first() -> Iterator[None]:
 _meetings = itertools.count()
 
 
-def meet() -> None:
+def meet(what: str = "process 0") -> None:
     """Waits for all other processes, which come by the same meetings in the same order."""
     # No collective: those give up after minutes. JAX has no public barrier (test_upstream.py).
-    name = f"mapl_jax {next(_meetings)}"
+    name = f"mapl_jax {next(_meetings)}: {what}"
     patiently(lambda: client().wait_at_barrier(name, PATIENCE_MS))
 
 
@@ -345,8 +345,6 @@ def told(key: str) -> int | None:
 
 
 def wait_for_all(what: str) -> None:
-    """Waits until every process has come to the same place."""
+    """Waits until every process has come to the same place, however long that takes."""
     if process_count() > 1:
-        from jax.experimental import multihost_utils
-
-        multihost_utils.sync_global_devices(what)
+        meet(what)

@@ -169,6 +169,8 @@ def replacing(target: Path, own: Mark = whole) -> Iterator[Path]:
     moves it, the others wait until it has its name.
     """
     target = check_folder(target, own)
+    # Process 0 may have had much to write before, for which no collective waits.
+    distributed.wait_for_all(f"a folder {target.name} to come")
     number = distributed.broadcast_from_main(os.getpid())
     part = target.with_name(f".{target.name}.part-{number}")
     old = target.with_name(f".{target.name}.old-{number}")

@@ -91,6 +91,11 @@ class LossSettings:
 
     def __post_init__(self) -> None:
         settings.check(self, "loss")
+        if self.inter_gamma and self.inter_form != "fixed":
+            raise UserError(
+                f"loss.inter_gamma is {self.inter_gamma}, which only loss.inter_form=fixed reads; "
+                "set that, or leave it out"
+            )
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -101,11 +106,6 @@ class LossSettings:
     def rankings(self) -> bool:
         """Whether lists of responses are learned as rankings."""
         return self.lists == "plackett_luce"
-
-    @property
-    def fixed_gamma(self) -> float:
-        """Gamma of an inter comparison, per added instruction; 0 for all forms but "fixed"."""
-        return self.inter_gamma if self.inter_form == "fixed" else 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,7 +181,7 @@ def reward_objective(loss: LossSettings, _: int) -> Objective:
         score=lambda rewards, _: rewards,
         fields=("tiles", "comparisons"),
         weights=loss.levels,
-        inter_gamma=loss.fixed_gamma,
+        inter_gamma=loss.inter_gamma,
         graded=loss.graded,
     )
 
@@ -221,7 +221,7 @@ def dpo_objective(loss: LossSettings, logp_chunk: int) -> Objective:
         score=lambda logps, batch: losses.dpo_rewards(logps, present(batch.ref_logp), loss.beta),
         fields=("tiles", *PATHS, "comparisons", "ref_logp", "response_tokens", "sft_weight"),
         weights=loss.levels,
-        inter_gamma=loss.fixed_gamma,
+        inter_gamma=loss.inter_gamma,
         graded=loss.graded,
         reference=True,
         joint=loss.joint_logp,

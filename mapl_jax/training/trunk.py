@@ -57,15 +57,13 @@ def kept(settings: RunSettings, trainer: Trainer, source: InitialWeights, data: 
 
     def of(tries: TrieSet) -> TrieSet:
         keys = [states.keys(tries[i]) for i in range(len(tries))]
-        there = np.isin(np.concatenate(keys), states.known(folders))
-        by_trie = np.split(there, np.cumsum(tries.lengths)[:-1])
-        missing = np.asarray(
-            [i for i, without_states in enumerate(by_trie) if not without_states.all()]
-        )
+        is_cached = np.isin(np.concatenate(keys), states.known(folders))
+        by_trie = np.split(is_cached, np.cumsum(tries.lengths)[:-1])
+        missing = np.asarray([i for i, cached in enumerate(by_trie) if not cached.all()])
         if len(missing):
             say(f"computing states below the adapters for {len(missing)} of {len(tries)} samples")
-            without_states = tries.some(missing, "missing")
-            parts = computed(trainer, params(), without_states, settings.eval.rows_per_batch)
+            uncached = tries.some(missing, "missing")
+            parts = computed(trainer, params(), uncached, settings.eval.rows_per_batch)
             folders.extend(_write(place, parts))
         return dataclasses.replace(tries, states=States(folders, keys, dtype))
 

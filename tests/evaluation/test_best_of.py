@@ -35,5 +35,5 @@ def test_numbers_of_responses_end_at_the_prompt_that_has_fewest():
 
 def test_without_a_reward_model_its_column_is_missing():
     text = best_of.table(best_of.curve(RIGHT, None))
-    assert "the best" in text and "reward model" not in text
-    assert "reward model" in best_of.table(best_of.curve(RIGHT, REWARDS))
+    assert "the best" in text and "selector" not in text
+    assert "selector" in best_of.table(best_of.curve(RIGHT, REWARDS))

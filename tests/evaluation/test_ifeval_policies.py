@@ -142,7 +142,7 @@ def test_a_reward_model_chooses_among_samples(models, prompts, tmp_path, capsys)
     output = capsys.readouterr().out
     for way in (
         "one of 4, on average",
-        "the reward model's choice",
+        "the selector's choice",
         "the best of 4",
         "by number of",
     ):

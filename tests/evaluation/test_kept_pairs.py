@@ -51,7 +51,7 @@ def test_prompts_are_told_apart_by_their_number_of_instructions_with_intervals()
 
 def test_the_table_shows_length_beside_the_model_and_leaves_out_what_is_empty():
     text = kept_pairs.table(summary([(KEPT, 9, 1.0), (BROKEN, 3, 0.0)]))
-    assert "reward model" in text and "prefer longer" in text
+    assert "selector" in text and "prefer longer" in text
     rows = [line.split() for line in text.splitlines()]
     assert ["1", "instruction", "1", "100.0", "%", "100.0", "%"] in rows
     assert not any(row[:3] == ["about", "as", "long"] for row in rows)

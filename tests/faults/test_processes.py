@@ -124,7 +124,7 @@ def main(arguments):
     elif other == "meets":
         distributed.meet()
     elif other == "computes":
-        distributed.wait_for_all("nothing")
+        distributed.broadcast_from_main(1)
     elif other == "works":
         time.sleep(60)
 
