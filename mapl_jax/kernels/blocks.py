@@ -1,7 +1,7 @@
 """Attention over the tiles that hold an allowed pair, in plain XLA.
 
-One tile of queries meets one tile of keys at a time, as the list of a row says; softmax runs along
-(arXiv 2205.14135). The loop ends with the list, so time follows the pairs that there are, memory is
+One tile of queries meets one tile of keys at a time, as the list of a row says, with an online
+softmax (arXiv 2205.14135). The loop ends with the list, so time follows the pairs that there are, memory is
 that of the inputs, and the backward pass finds the weights again from their log-sum.
 """
 
@@ -31,36 +31,36 @@ class Settings(NamedTuple):
     tile: int
 
 
-class Seen(NamedTuple):
+class MaskInfo(NamedTuple):
     """Which queries see which keys, in whole tiles.
 
     Attributes:
         reach: of the keys, counted from the first of them; 0 for padding.
         positions: of the keys.
-        depths: positions of the queries.
+        query_positions: positions of the queries.
         window: see `attend`.
         lists: pairs of a tile of queries and a tile of keys.
-        ahead: how many tokens after the first key the first query comes.
+        query_offset: how many tokens after the first key the first query comes.
     """
 
     reach: Int[Array, "R S"]
     positions: Int[Array, "R S"]
-    depths: Int[Array, "R S"]
+    query_positions: Int[Array, "R S"]
     window: Window | None
     lists: Int[Array, "R P"]
-    ahead: int | Int[Array, ""] = 0
+    query_offset: int | Int[Array, ""] = 0
 
 
 class Sums(NamedTuple):
-    """What softmax runs along with: the highest score, the weights, and the weighted values."""
+    """What an online softmax carries: highest score, sum of weights, and of weighted values."""
 
-    highest: Float[Array, "*R K G S"]
+    running_max: Float[Array, "*R K G S"]
     total: Float[Array, "*R K G S"]
     output: Float[Array, "*R K G S H"]
 
 
 # What the backward pass reads: q, k, v, who sees whom, output, log of the total weight.
-_Saved = tuple[Array, Array, Array, Seen, Array, Array]
+_Saved = tuple[Array, Array, Array, MaskInfo, Array, Array]
 
 
 def attend(
@@ -85,9 +85,9 @@ def attend(
     """
     if window is not None:
         lists = tiles.within(lists, reach, positions, window, tile)
-    depths = tiles.whole(positions, tile)
-    seen = Seen(tiles.whole(reach, tile), depths, depths, window, lists)
-    output = _rows(*tiles.by_head(q, k, v, tile), seen, softcap, scale, tile)
+    query_positions = tiles.whole(positions, tile)
+    mask_info = MaskInfo(tiles.whole(reach, tile), query_positions, query_positions, window, lists)
+    output = _rows(*tiles.by_head(q, k, v, tile), mask_info, softcap, scale, tile)
     return tiles.by_token(output, q.shape[1])
 
 
@@ -96,30 +96,36 @@ def _rows(
     q: Float[Array, "R K G S H"],
     k: Float[Array, "R K S H"],
     v: Float[Array, "R K S H"],
-    seen: Seen,
+    mask_info: MaskInfo,
     softcap: float | None,
     scale: float,
     tile: int,
 ) -> Float[Array, "R K G S H"]:
-    return _forward(q, k, v, seen, softcap, scale, tile)[0]
+    return _forward(q, k, v, mask_info, softcap, scale, tile)[0]
 
 
 def _forward(
-    q: Array, k: Array, v: Array, seen: Seen, softcap: float | None, scale: float, tile: int
+    q: Array,
+    k: Array,
+    v: Array,
+    mask_info: MaskInfo,
+    softcap: float | None,
+    scale: float,
+    tile: int,
 ) -> tuple[Array, _Saved]:
     settings = Settings(softcap, scale, tile)
-    output, log_total = each_row(_forward_row, (q, k, v), seen, settings)
-    return output, (q, k, v, seen, output, log_total)
+    output, lse = each_row(_forward_row, (q, k, v), mask_info, settings)
+    return output, (q, k, v, mask_info, output, lse)
 
 
 def _backward(
-    softcap: float | None, scale: float, tile: int, saved: _Saved, slope: Array
+    softcap: float | None, scale: float, tile: int, saved: _Saved, dout: Array
 ) -> tuple[Array, Array, Array, None]:
-    q, k, v, seen, output, log_total = saved
-    arrays = (q, k, v, output, log_total, slope)
+    q, k, v, mask_info, output, lse = saved
+    arrays = (q, k, v, output, lse, dout)
     settings = Settings(softcap, scale, tile)
-    of_q, of_k, of_v = each_row(_backward_row, arrays, seen, settings)
-    return of_q, of_k, of_v, None
+    dq, dk, dv = each_row(_backward_row, arrays, mask_info, settings)
+    return dq, dk, dv, None
 
 
 _rows.defvjp(_forward, _backward)
@@ -128,28 +134,39 @@ _rows.defvjp(_forward, _backward)
 def each_row(
     row: Callable[..., tuple[Array, ...]],
     arrays: tuple[Array, ...],
-    seen: Seen,
+    mask_info: MaskInfo,
     settings: Settings,
 ) -> tuple[Array, ...]:
     """Runs a function of a row over all rows, one after the other: their lists differ in length."""
 
     def of(values: tuple[Array, ...]) -> tuple[Array, ...]:
-        reach, positions, depths, codes, *own = values
-        known = Row(reach, positions, depths, codes, seen.window, seen.ahead, settings)
+        reach, positions, query_positions, codes, *own = values
+        known = Row(
+            reach,
+            positions,
+            query_positions,
+            codes,
+            mask_info.window,
+            mask_info.query_offset,
+            settings,
+        )
         return row(known, *own)
 
-    return jax.lax.map(of, (seen.reach, seen.positions, seen.depths, seen.lists, *arrays))
+    return jax.lax.map(
+        of,
+        (mask_info.reach, mask_info.positions, mask_info.query_positions, mask_info.lists, *arrays),
+    )
 
 
 class Row(NamedTuple):
-    """What a row knows of its tiles; see `Seen`."""
+    """What a row knows of its tiles; see `MaskInfo`."""
 
     reach: Int[Array, "S"]
     positions: Int[Array, "S"]
-    depths: Int[Array, "S"]
+    query_positions: Int[Array, "S"]
     codes: Int[Array, "P"]
     window: Window | None
-    ahead: int | Int[Array, ""]
+    query_offset: int | Int[Array, ""]
     settings: Settings
 
     @property
@@ -162,14 +179,17 @@ class Row(NamedTuple):
         tile = self.settings.tile
         n = self.reach.shape[0] // tile
         i, j = self.codes[at] // n, self.codes[at] % n
-        query, key = self.ahead + i * tile + jnp.arange(tile)[:, None], j * tile + jnp.arange(tile)
+        query, key = (
+            self.query_offset + i * tile + jnp.arange(tile)[:, None],
+            j * tile + jnp.arange(tile),
+        )
         reach = self.take(self.reach, j, 0)
         mask = (key <= query) & (query < reach)
         if self.window is not None:
-            depth = self.take(self.depths, i, 0)[:, None]
+            depth = self.take(self.query_positions, i, 0)[:, None]
             mask &= depth - self.take(self.positions, j, 0) < self.window
         itself = (query == key) & (reach == 0)
-        return i, j, mask | (itself & (self.ahead == 0))
+        return i, j, mask | (itself & (self.query_offset == 0))
 
     def scores(self, q: Array, k: Array, mask: Array) -> tuple[Array, Array]:
         """Of a pair of tiles, [K, G, Q, P], before and after the mask."""
@@ -194,15 +214,15 @@ def _forward_row(row: Row, q: Array, k: Array, v: Array) -> tuple[Array, Array]:
 
 
 def start(q: Float[Array, "*R K G S H"]) -> Sums:
-    """The sums of queries that have seen nothing."""
+    """The sums of queries that have mask_info nothing."""
     zeros = jnp.zeros(q.shape, jnp.float32)
     return Sums(jnp.full(q.shape[:-1], MASKED), zeros[..., 0], zeros)
 
 
 def finish(sums: Sums, dtype: DTypeLike) -> tuple[Array, Array]:
-    """The output of queries that have seen everything, and the log of their total weight."""
+    """The output of queries that have mask_info everything, and the log of their total weight."""
     output = (sums.output / sums.total[..., None]).astype(dtype)
-    return output, sums.highest + jnp.log(sums.total)
+    return output, sums.running_max + jnp.log(sums.total)
 
 
 def add(row: Row, q: Array, k: Array, v: Array, *sums: Array) -> Sums:
@@ -210,59 +230,61 @@ def add(row: Row, q: Array, k: Array, v: Array, *sums: Array) -> Sums:
     take, put = row.take, row.put
 
     def visit(at: Array, carry: Sums) -> Sums:
-        highest, total, output = carry
+        running_max, total, output = carry
         i, j, mask = row.pair(at)
         _, scores = row.scores(take(q, i, 2), take(k, j, 1), mask)
-        before = take(highest, i, 2)
+        before = take(running_max, i, 2)
         now = jnp.maximum(before, jnp.max(scores, axis=-1))
         weights = jnp.exp(scores - now[..., None])
-        fade = jnp.exp(before - now)
-        summed = take(total, i, 2) * fade + jnp.sum(weights, axis=-1)
+        rescale = jnp.exp(before - now)
+        summed = take(total, i, 2) * rescale + jnp.sum(weights, axis=-1)
         added = _product("kgqp,kph->kgqh", weights, take(v, j, 1))
-        joined = take(output, i, 2) * fade[..., None] + added
-        return Sums(put(highest, now, i, 2), put(total, summed, i, 2), put(output, joined, i, 2))
+        joined = take(output, i, 2) * rescale[..., None] + added
+        return Sums(
+            put(running_max, now, i, 2), put(total, summed, i, 2), put(output, joined, i, 2)
+        )
 
     return jax.lax.fori_loop(0, row.pairs, visit, Sums(*sums))
 
 
 def _backward_row(row: Row, *arrays: Array) -> tuple[Array, ...]:
     zeros = (jnp.zeros(x.shape, jnp.float32) for x in arrays[:3])
-    slopes = add_slopes(row, *arrays, *zeros)
-    return tuple(slope.astype(x.dtype) for slope, x in zip(slopes, arrays, strict=False))
+    grads = add_grads(row, *arrays, *zeros)
+    return tuple(grad.astype(x.dtype) for grad, x in zip(grads, arrays, strict=False))
 
 
-def add_slopes(
+def add_grads(
     row: Row,
     q: Array,
     k: Array,
     v: Array,
     output: Array,
-    log_total: Array,
-    slope: Array,
-    *slopes: Array,
+    lse: Array,
+    dout: Array,
+    *grads: Array,
 ) -> tuple[Array, ...]:
     """The gradients of q, k and v of a row with what its queries saw of these keys, fp32."""
     take, put = row.take, row.put
     softcap, scale, _ = row.settings
-    mean = jnp.sum(slope.astype(jnp.float32) * output.astype(jnp.float32), axis=-1)
+    delta = jnp.sum(dout.astype(jnp.float32) * output.astype(jnp.float32), axis=-1)
 
     def visit(at: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
-        of_q, of_k, of_v = carry
+        dq, dk, dv = carry
         i, j, mask = row.pair(at)
-        query, key, value, by = take(q, i, 2), take(k, j, 1), take(v, j, 1), take(slope, i, 2)
+        query, key, value, by = take(q, i, 2), take(k, j, 1), take(v, j, 1), take(dout, i, 2)
         raw, scores = row.scores(query, key, mask)
-        weights = jnp.exp(scores - take(log_total, i, 2)[..., None])
-        of_weights = jnp.einsum("kgqh,kph->kgqp", by, value, preferred_element_type=jnp.float32)
-        of_scores = weights * (of_weights - take(mean, i, 2)[..., None]) * scale
+        weights = jnp.exp(scores - take(lse, i, 2)[..., None])
+        dweights = jnp.einsum("kgqh,kph->kgqp", by, value, preferred_element_type=jnp.float32)
+        dscores = weights * (dweights - take(delta, i, 2)[..., None]) * scale
         if softcap is not None:
-            of_scores = of_scores * (1.0 - jnp.square(raw / softcap))
+            dscores = dscores * (1.0 - jnp.square(raw / softcap))
         return (
-            put(of_q, take(of_q, i, 2) + _product("kgqp,kph->kgqh", of_scores, key), i, 2),
-            put(of_k, take(of_k, j, 1) + _product("kgqp,kgqh->kph", of_scores, query), j, 1),
-            put(of_v, take(of_v, j, 1) + _product("kgqp,kgqh->kph", weights, by), j, 1),
+            put(dq, take(dq, i, 2) + _product("kgqp,kph->kgqh", dscores, key), i, 2),
+            put(dk, take(dk, j, 1) + _product("kgqp,kgqh->kph", dscores, query), j, 1),
+            put(dv, take(dv, j, 1) + _product("kgqp,kgqh->kph", weights, by), j, 1),
         )
 
-    return jax.lax.fori_loop(0, row.pairs, visit, slopes)
+    return jax.lax.fori_loop(0, row.pairs, visit, grads)
 
 
 def _product(equation: str, weights: Array, values: Array) -> Float[Array, "..."]:

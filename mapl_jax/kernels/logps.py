@@ -65,34 +65,34 @@ def _forward(
     def step(_: None, part: tuple[Array, Array]) -> tuple[None, tuple[Array, Array]]:
         x, target = part
         logits = _logits(x, cast, softcap)
-        total = jax.nn.logsumexp(logits, axis=-1)
+        lse = jax.nn.logsumexp(logits, axis=-1)
         # A sum over the vocabulary stays where its shards are; a gather would bring them together.
-        chosen = jnp.sum(jnp.where(_one_hot(target, logits), logits, 0.0), axis=-1)
-        return None, (chosen - total, total)
+        target_logit = jnp.sum(jnp.where(_one_hot(target, logits), logits, 0.0), axis=-1)
+        return None, (target_logit - lse, lse)
 
-    _, (values, totals) = jax.lax.scan(step, None, (states, targets))
-    return values, (states, matrix, targets, totals)
+    _, (values, lses) = jax.lax.scan(step, None, (states, targets))
+    return values, (states, matrix, targets, lses)
 
 
-def _backward(softcap: float | None, saved: _Saved, slopes: Array) -> tuple[Array, Array, None]:
-    states, matrix, targets, totals = saved
+def _backward(softcap: float | None, saved: _Saved, dlogps: Array) -> tuple[Array, Array, None]:
+    states, matrix, targets, lses = saved
     cast = matrix.astype(states.dtype)
 
     def step(sum_: Array, part: tuple[Array, ...]) -> tuple[Array, Array]:
-        x, target, total, slope = part
+        x, target, lse, dlogp = part
         logits = _logits(x, cast, softcap)
-        off = _one_hot(target, logits) - jnp.exp(logits - total[..., None])
-        off = off * slope[..., None]
+        dlogits = _one_hot(target, logits) - jnp.exp(logits - lse[..., None])
+        dlogits = dlogits * dlogp[..., None]
         if softcap is not None:
-            off = off * (1 - (logits / softcap) ** 2)
-        off = off.astype(x.dtype)
-        of_x = jnp.einsum("rpv,dv->rpd", off, cast, preferred_element_type=jnp.float32)
-        of_matrix = jnp.einsum("rpd,rpv->dv", x, off, preferred_element_type=jnp.float32)
-        return sum_ + of_matrix, of_x.astype(x.dtype)
+            dlogits = dlogits * (1 - (logits / softcap) ** 2)
+        dlogits = dlogits.astype(x.dtype)
+        dx = jnp.einsum("rpv,dv->rpd", dlogits, cast, preferred_element_type=jnp.float32)
+        dmatrix = jnp.einsum("rpd,rpv->dv", x, dlogits, preferred_element_type=jnp.float32)
+        return sum_ + dmatrix, dx.astype(x.dtype)
 
     start = jnp.zeros(matrix.shape, jnp.float32)
-    of_matrix, of_states = jax.lax.scan(step, start, (states, targets, totals, slopes))
-    return of_states, of_matrix.astype(matrix.dtype), None
+    dmatrix, dstates = jax.lax.scan(step, start, (states, targets, lses, dlogps))
+    return dstates, dmatrix.astype(matrix.dtype), None
 
 
 _scan_logps.defvjp(_forward, _backward)

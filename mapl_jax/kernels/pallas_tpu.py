@@ -134,7 +134,7 @@ def _forward(
 ) -> tuple[Array, _Saved]:
     group, tile = q.shape[2], settings.tile
     lines = group * tile
-    output, log_total = _call(
+    output, lse = _call(
         _forward_kernel,
         "by_query",
         (q, k, v),
@@ -146,15 +146,15 @@ def _forward(
         ],
         scratch=[(lines, 1), (lines, 1), (lines, q.shape[-1])],
     )
-    return output, (q, k, v, pairs, output, log_total[..., 0])
+    return output, (q, k, v, pairs, output, lse[..., 0])
 
 
-def _backward(settings: _Settings, saved: _Saved, slope: Array) -> tuple[Array, Array, Array, None]:
-    q, k, v, pairs, output, log_total = saved
+def _backward(settings: _Settings, saved: _Saved, dout: Array) -> tuple[Array, Array, Array, None]:
+    q, k, v, pairs, output, lse = saved
     group, tile, width = q.shape[2], settings.tile, q.shape[-1]
-    mean = jnp.sum(slope.astype(_FLOAT) * output.astype(_FLOAT), axis=-1, keepdims=True)
-    arrays = (q, k, v, slope, log_total[..., None], mean)
-    (of_q,) = _call(
+    delta = jnp.sum(dout.astype(_FLOAT) * output.astype(_FLOAT), axis=-1, keepdims=True)
+    arrays = (q, k, v, dout, lse[..., None], delta)
+    (dq,) = _call(
         _query_kernel,
         "by_query",
         arrays,
@@ -163,7 +163,7 @@ def _backward(settings: _Settings, saved: _Saved, slope: Array) -> tuple[Array, 
         outputs=[_Output(q.shape, q.dtype, True)],
         scratch=[(group * tile, width)],
     )
-    of_k, of_v = _call(
+    dk, dv = _call(
         _key_kernel,
         "by_key",
         arrays,
@@ -172,7 +172,7 @@ def _backward(settings: _Settings, saved: _Saved, slope: Array) -> tuple[Array, 
         outputs=[_Output(k.shape, k.dtype, False), _Output(v.shape, v.dtype, False)],
         scratch=[(tile, width), (tile, width)],
     )
-    return of_q, of_k, of_v, None
+    return dq, dk, dv, None
 
 
 _rows.defvjp(_forward, _backward)
@@ -282,12 +282,12 @@ def _product(a: Array, b: Array, of_a: int, of_b: int) -> Float[Array, "..."]:
 
 def _forward_kernel(*refs: Ref, settings: _Settings) -> None:
     row, query, key, window, reach, depth, key_depth, *arrays = refs
-    q_ref, k_ref, v_ref, out_ref, log_ref, highest, total, summed = arrays
+    q_ref, k_ref, v_ref, out_ref, lse_ref, running_max, total, summed = arrays
     first, last = _ends(query, row)
 
     @pl.when(first)
     def begin() -> None:
-        highest[...] = jnp.full_like(highest, MASKED)
+        running_max[...] = jnp.full_like(running_max, MASKED)
         total[...] = jnp.zeros_like(total)
         summed[...] = jnp.zeros_like(summed)
 
@@ -295,33 +295,33 @@ def _forward_kernel(*refs: Ref, settings: _Settings) -> None:
         q_ref, k_ref, (row, query, key, window), (reach, depth, key_depth), settings
     )
     v = v_ref[0, 0]
-    now = jnp.maximum(highest[...], jnp.max(scores, axis=1, keepdims=True))
+    now = jnp.maximum(running_max[...], jnp.max(scores, axis=1, keepdims=True))
     weights = jnp.exp(scores - now)
-    fade = jnp.exp(highest[...] - now)
-    total[...] = total[...] * fade + jnp.sum(weights, axis=1, keepdims=True)
-    summed[...] = summed[...] * fade + _product(weights.astype(v.dtype), v, 1, 0)
-    highest[...] = now
+    rescale = jnp.exp(running_max[...] - now)
+    total[...] = total[...] * rescale + jnp.sum(weights, axis=1, keepdims=True)
+    summed[...] = summed[...] * rescale + _product(weights.astype(v.dtype), v, 1, 0)
+    running_max[...] = now
 
     @pl.when(last)
     def end() -> None:
         out_ref[0, 0] = (summed[...] / total[...]).reshape(out_ref.shape[2:]).astype(out_ref.dtype)
-        log_ref[0, 0] = (highest[...] + jnp.log(total[...])).reshape(log_ref.shape[2:])
+        lse_ref[0, 0] = (running_max[...] + jnp.log(total[...])).reshape(lse_ref.shape[2:])
 
 
-def _slopes(
+def _score_grads(
     refs: tuple[Ref, ...], prefetched: _Prefetched, masks: _Masks, settings: _Settings
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """Queries, keys, slopes of the output, weights, and slopes of the scores before scaling."""
-    q_ref, k_ref, v_ref, slope_ref, log_ref, mean_ref = refs
+    """Queries, keys, grads of the output, weights, and grads of the scores before scaling."""
+    q_ref, k_ref, v_ref, dout_ref, lse_ref, delta_ref = refs
     softcap, scale, _, _ = settings
     q, k, raw, scores = _scores(q_ref, k_ref, prefetched, masks, settings)
-    slope = slope_ref[0, 0].reshape(q.shape)
-    weights = jnp.exp(scores - log_ref[0, 0].reshape(-1, 1))
-    of_weights = _product(slope, v_ref[0, 0], 1, 1)
-    of_scores = weights * (of_weights - mean_ref[0, 0].reshape(-1, 1)) * scale
+    dout = dout_ref[0, 0].reshape(q.shape)
+    weights = jnp.exp(scores - lse_ref[0, 0].reshape(-1, 1))
+    dweights = _product(dout, v_ref[0, 0], 1, 1)
+    dscores = weights * (dweights - delta_ref[0, 0].reshape(-1, 1)) * scale
     if softcap is not None:
-        of_scores = of_scores * (1.0 - jnp.square(raw / softcap))
-    return q, k, slope, weights, of_scores
+        dscores = dscores * (1.0 - jnp.square(raw / softcap))
+    return q, k, dout, weights, dscores
 
 
 def _query_kernel(*refs: Ref, settings: _Settings) -> None:
@@ -333,10 +333,10 @@ def _query_kernel(*refs: Ref, settings: _Settings) -> None:
     def begin() -> None:
         summed[...] = jnp.zeros_like(summed)
 
-    _, k, _, _, of_scores = _slopes(
+    _, k, _, _, dscores = _score_grads(
         tuple(arrays), (row, query, key, window), (reach, depth, key_depth), settings
     )
-    summed[...] += _product(of_scores.astype(k.dtype), k, 1, 0)
+    summed[...] += _product(dscores.astype(k.dtype), k, 1, 0)
 
     @pl.when(last)
     def end() -> None:
@@ -345,21 +345,21 @@ def _query_kernel(*refs: Ref, settings: _Settings) -> None:
 
 def _key_kernel(*refs: Ref, settings: _Settings) -> None:
     row, query, key, window, reach, depth, key_depth, *arrays = refs
-    *arrays, of_k_ref, of_v_ref, of_k, of_v = arrays
+    *arrays, dk_ref, dv_ref, dk, dv = arrays
     first, last = _ends(key, row)
 
     @pl.when(first)
     def begin() -> None:
-        of_k[...] = jnp.zeros_like(of_k)
-        of_v[...] = jnp.zeros_like(of_v)
+        dk[...] = jnp.zeros_like(dk)
+        dv[...] = jnp.zeros_like(dv)
 
-    q, _, slope, weights, of_scores = _slopes(
+    q, _, dout, weights, dscores = _score_grads(
         tuple(arrays), (row, query, key, window), (reach, depth, key_depth), settings
     )
-    of_k[...] += _product(of_scores.astype(q.dtype), q, 0, 0)
-    of_v[...] += _product(weights.astype(slope.dtype), slope, 0, 0)
+    dk[...] += _product(dscores.astype(q.dtype), q, 0, 0)
+    dv[...] += _product(weights.astype(dout.dtype), dout, 0, 0)
 
     @pl.when(last)
     def end() -> None:
-        of_k_ref[0, 0] = of_k[...].astype(of_k_ref.dtype)
-        of_v_ref[0, 0] = of_v[...].astype(of_v_ref.dtype)
+        dk_ref[0, 0] = dk[...].astype(dk_ref.dtype)
+        dv_ref[0, 0] = dv[...].astype(dv_ref.dtype)

@@ -26,13 +26,13 @@ def _forward(x: Array, matrix: Array) -> tuple[Array, tuple[Array, Array]]:
     return product(x, matrix), (x, matrix)
 
 
-def _backward(saved: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
+def _backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     x, matrix = saved
-    of_x = _summed("rso,oi->rsi", slope, _laid_out(jnp.transpose, matrix))
+    dx = _summed("rso,oi->rsi", dy, _laid_out(jnp.transpose, matrix))
     # The thinner of the two is transposed, so that the wide side of an adapter stays as it lies.
-    if x.shape[-1] <= slope.shape[-1]:
-        return of_x, _summed("irs,rso->io", _laid_out(_by_feature, x), slope)
-    return of_x, _summed("ors,rsi->oi", _laid_out(_by_feature, slope), x).T
+    if x.shape[-1] <= dy.shape[-1]:
+        return dx, _summed("irs,rso->io", _laid_out(_by_feature, x), dy)
+    return dx, _summed("ors,rsi->oi", _laid_out(_by_feature, dy), x).T
 
 
 def _summed(equation: str, x: Array, y: Array) -> Array:

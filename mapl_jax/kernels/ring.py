@@ -1,8 +1,8 @@
 """Attention in rows whose tokens are split over devices (arXiv 2310.01889).
 
-Every device keeps its queries. Keys and values go round the ring of devices, and softmax runs along
-as it does from tile to tile; in the backward pass the gradients of keys and values go round with
-them. A device looks at no tiles but those that its own queries see.
+Every device keeps its queries. Keys and values go round the ring of devices, and the online
+softmax goes on from device to device as from tile to tile; in the backward pass the gradients of
+keys and values go round with them. A device looks at no tiles but those that its own queries see.
 """
 
 import functools
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from mapl_jax.kernels import blocks, tiles
-from mapl_jax.kernels.blocks import Seen, Settings, Window
+from mapl_jax.kernels.blocks import MaskInfo, Settings, Window
 
 # Of whole rows: reach, positions, window.
 _Rows = tuple[Array, Array, Window | None]
@@ -28,28 +28,30 @@ class _Ring(NamedTuple):
     parts: int
     settings: Settings
 
-    def seen(self, turn: Array | int, rows: _Rows) -> Seen:
-        """Which of this device's queries see which of the keys that it holds after some turns."""
+    def mask_info(self, hop: Array | int, rows: _Rows) -> MaskInfo:
+        """Which of this device's queries see which of the keys that it holds after some hops."""
         reach, positions, window = rows
         tile, length = self.settings.tile, reach.shape[1] // self.parts
         here = jax.lax.axis_index(self.axis)
-        source = (here - turn) % self.parts
+        source = (here - hop) % self.parts
 
         def part(x: Array, at: Array) -> Array:
             return jax.lax.dynamic_slice_in_dim(x, at * length, length, 1)
 
-        ahead = (here - source) * length
+        query_offset = (here - source) * length
         of_keys = jnp.maximum(part(reach, source) - source * length, 0)
         keys = part(positions, source)
-        depths = jnp.where(part(reach, here) > 0, part(positions, here), tiles.FAR)
-        lists = tiles.traced(of_keys, tile, ahead)
+        query_positions = jnp.where(part(reach, here) > 0, part(positions, here), tiles.FAR)
+        lists = tiles.traced(of_keys, tile, query_offset)
         if window is not None:
-            lists = tiles.within(lists, of_keys, keys, window, tile, depths, ahead)
-        of_keys, keys, depths = (tiles.whole(x, tile) for x in (of_keys, keys, depths))
-        return Seen(of_keys, keys, depths, window, lists, ahead)
+            lists = tiles.within(lists, of_keys, keys, window, tile, query_positions, query_offset)
+        of_keys, keys, query_positions = (
+            tiles.whole(x, tile) for x in (of_keys, keys, query_positions)
+        )
+        return MaskInfo(of_keys, keys, query_positions, window, lists, query_offset)
 
-    def passed(self, *arrays: Array) -> tuple[Array, ...]:
-        """What the device before has."""
+    def shifted(self, *arrays: Array) -> tuple[Array, ...]:
+        """Each array after one hop: every device has that of the one before it."""
         pairs = [(i, (i + 1) % self.parts) for i in range(self.parts)]
         return tuple(jax.lax.ppermute(x, self.axis, pairs) for x in arrays)
 
@@ -90,40 +92,42 @@ def _rows(
 
 
 def _forward(q: Array, k: Array, v: Array, rows: _Rows, ring: _Ring) -> tuple[Array, _Saved]:
-    def add(turn: Array | int, held: tuple[Array, ...], sums: tuple[Array, ...]) -> tuple:
-        return blocks.each_row(blocks.add, (q, *held, *sums), ring.seen(turn, rows), ring.settings)
+    def add(hop: Array | int, held: tuple[Array, ...], sums: tuple[Array, ...]) -> tuple:
+        return blocks.each_row(
+            blocks.add, (q, *held, *sums), ring.mask_info(hop, rows), ring.settings
+        )
 
-    def turn(at: Array, carried: tuple[tuple, tuple]) -> tuple[tuple, tuple]:
+    def hop(at: Array, carried: tuple[tuple, tuple]) -> tuple[tuple, tuple]:
         held, sums = carried
-        return ring.passed(*held), add(at, held, sums)
+        return ring.shifted(*held), add(at, held, sums)
 
     last = ring.parts - 1
-    held, sums = jax.lax.fori_loop(0, last, turn, ((k, v), blocks.start(q)))
-    output, log_total = blocks.finish(blocks.Sums(*add(last, held, sums)), q.dtype)
-    return output, (q, k, v, rows, output, log_total)
+    held, sums = jax.lax.fori_loop(0, last, hop, ((k, v), blocks.start(q)))
+    output, lse = blocks.finish(blocks.Sums(*add(last, held, sums)), q.dtype)
+    return output, (q, k, v, rows, output, lse)
 
 
-def _backward(ring: _Ring, saved: _Saved, slope: Array) -> tuple[Array, Array, Array, None]:
-    q, k, v, rows, output, log_total = saved
+def _backward(ring: _Ring, saved: _Saved, dout: Array) -> tuple[Array, Array, Array, None]:
+    q, k, v, rows, output, lse = saved
 
-    def add(turn: Array | int, held: tuple[Array, ...], slopes: tuple[Array, ...]) -> tuple:
-        arrays = (q, *held, output, log_total, slope, *slopes)
-        seen = ring.seen(turn, rows)
-        return blocks.each_row(blocks.add_slopes, arrays, seen, ring.settings)
+    def add(hop: Array | int, held: tuple[Array, ...], grads: tuple[Array, ...]) -> tuple:
+        arrays = (q, *held, output, lse, dout, *grads)
+        mask_info = ring.mask_info(hop, rows)
+        return blocks.each_row(blocks.add_grads, arrays, mask_info, ring.settings)
 
-    def turn(at: Array, carried: tuple[tuple, tuple]) -> tuple[tuple, tuple]:
-        held, slopes = carried
-        of_q, *of_held = add(at, held, slopes)
-        return ring.passed(*held), (of_q, *ring.passed(*of_held))
+    def hop(at: Array, carried: tuple[tuple, tuple]) -> tuple[tuple, tuple]:
+        held, grads = carried
+        dq, *dheld = add(at, held, grads)
+        return ring.shifted(*held), (dq, *ring.shifted(*dheld))
 
     zeros = tuple(jnp.zeros(x.shape, jnp.float32) for x in (q, k, v))
     last = ring.parts - 1
-    held, slopes = jax.lax.fori_loop(0, last, turn, ((k, v), zeros))
-    of_q, *of_held = add(last, held, slopes)
-    # One turn more, and the gradients are where their keys and values are.
-    slopes = (of_q, *ring.passed(*of_held))
-    of_q, of_k, of_v = (of.astype(x.dtype) for of, x in zip(slopes, (q, k, v), strict=True))
-    return of_q, of_k, of_v, None
+    held, grads = jax.lax.fori_loop(0, last, hop, ((k, v), zeros))
+    dq, *dheld = add(last, held, grads)
+    # One hop more, and the gradients are where their keys and values are.
+    grads = (dq, *ring.shifted(*dheld))
+    dq, dk, dv = (grad.astype(x.dtype) for grad, x in zip(grads, (q, k, v), strict=True))
+    return dq, dk, dv, None
 
 
 _rows.defvjp(_forward, _backward)

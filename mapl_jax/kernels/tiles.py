@@ -56,18 +56,23 @@ def bound(starts: Int[np.ndarray, "m"], stops: Int[np.ndarray, "m"], length: int
 
 
 def traced(
-    reach: Int[AnyArray, "R S"], tile: int = TILE, ahead: Int[Array, ""] | None = None
+    reach: Int[AnyArray, "R S"], tile: int = TILE, query_offset: Int[Array, ""] | None = None
 ) -> Int[Array, "R P"]:
     """The lists of rows inside `jit`, with places for all pairs that there may be.
 
     Args:
         reach: of the keys; 0 for padding.
         tile: tokens of a tile.
-        ahead: how many tokens after the first key the first query comes; None if it is the same.
+        query_offset: how many tokens after the first key the first query comes; None:
+            the same.
     """
-    pairs = _pairs(jnp, reach, tile, 0 if ahead is None else ahead).reshape(reach.shape[0], -1)
+    pairs = _pairs(jnp, reach, tile, 0 if query_offset is None else query_offset).reshape(
+        reach.shape[0], -1
+    )
     codes = jnp.where(pairs, jnp.arange(pairs.shape[1]), UNUSED)
-    return _kept(codes, pairs, most(reach.shape[1], tile) if ahead is None else pairs.shape[1])
+    return _kept(
+        codes, pairs, most(reach.shape[1], tile) if query_offset is None else pairs.shape[1]
+    )
 
 
 def coarse(lists: Int[AnyArray, "R P"], length: int, tile: int) -> Int[Array, "R Q"]:
@@ -87,8 +92,8 @@ def within(
     positions: Int[AnyArray, "R S"],
     window: int | Int[Array, ""],
     tile: int = TILE,
-    depths: Int[AnyArray, "R S"] | None = None,
-    ahead: int | Int[Array, ""] = 0,
+    query_positions: Int[AnyArray, "R S"] | None = None,
+    query_offset: int | Int[Array, ""] = 0,
 ) -> Int[Array, "R P"]:
     """Lists without the pairs whose tokens are all too far apart for a window.
 
@@ -98,8 +103,9 @@ def within(
         positions: of the keys: depth in the trie.
         window: tokens attend to ancestors fewer than this many positions above them.
         tile: tokens of a tile.
-        depths: positions of the queries, padding far below all others; None for those of the keys.
-        ahead: how many tokens after the first key the first query comes.
+        query_positions: positions of the queries, padding far below all others; None: those of
+            the keys.
+        query_offset: how many tokens after the first key the first query comes.
     """
     length = reach.shape[1]
     n = count(length, tile)
@@ -108,13 +114,15 @@ def within(
     def cut(values: AnyArray, fill: int) -> Array:
         return jnp.pad(values, padding, constant_values=fill).reshape(-1, n, tile)
 
-    depths = jnp.where(reach > 0, positions, FAR) if depths is None else depths
-    least = jnp.min(cut(depths, FAR), axis=-1)
+    query_positions = (
+        jnp.where(reach > 0, positions, FAR) if query_positions is None else query_positions
+    )
+    least = jnp.min(cut(query_positions, FAR), axis=-1)
     greatest = jnp.max(cut(jnp.where(reach > 0, positions, -1), -1), axis=-1)
     used = lists >= 0
     i, j = jnp.where(used, lists // n, 0), jnp.where(used, lists % n, 0)
     apart = jnp.take_along_axis(least, i, axis=1) - jnp.take_along_axis(greatest, j, axis=1)
-    return _kept(lists, used & ((i == j) & (ahead == 0) | (apart < window)), lists.shape[1])
+    return _kept(lists, used & ((i == j) & (query_offset == 0) | (apart < window)), lists.shape[1])
 
 
 def whole(x: Array, tile: int) -> Array:
@@ -141,15 +149,15 @@ def by_token(output: Float[Array, "R K G T H"], length: int) -> Float[Array, "R 
     return together[:, :length]
 
 
-def _pairs(xp, reach, tile: int, ahead=0):
-    """Whether tile i, which comes `ahead` tokens later, sees tile j, [R, n, n]."""
+def _pairs(xp, reach, tile: int, query_offset=0):
+    """Whether tile i, which comes `query_offset` tokens later, sees tile j, [R, n, n]."""
     length = reach.shape[1]
     n = count(length, tile)
     furthest = xp.pad(reach, ((0, 0), (0, n * tile - length))).reshape(-1, n, tile).max(-1)
     i, j = xp.arange(n)[:, None], xp.arange(n)[None, :]
-    first = i * tile + ahead
+    first = i * tile + query_offset
     seen = (j * tile < first + tile) & (first < furthest[:, None, :])
-    return (seen & (ahead >= 0)) | ((i == j) & (ahead == 0))
+    return (seen & (query_offset >= 0)) | ((i == j) & (query_offset == 0))
 
 
 def _kept(lists: Array, keep: Array, places: int) -> Array:
