@@ -82,10 +82,10 @@ def level_weights(
 
 
 def share(level: int, count: int) -> float:
-    """What one of a sample's comparisons of a level counts.
+    """Weight of one of a sample's comparisons of a level, of which the sample has `count`.
 
-    A sample counts as a pair does, which has two comparisons of intra and inter and one of the
-    others: those of a list of responses share that.
+    A pair has two comparisons of intra and inter and one of the others, each with weight 1. A list
+    of responses has more of them, which share that weight: every sample counts alike.
     """
     return min(1.0, (2 if level in (INTRA, INTER) else 1) / count)
 
@@ -157,9 +157,9 @@ def term_rewards(
 def sides(
     values: Float[Array, "R L"], comparisons: Comparisons
 ) -> tuple[Float[Array, "R C"], Float[Array, "R C"]]:
-    """What a number of leaves comes to over the positive and over the negative terms.
+    """Sums of a value of leaves over the positive and over the negative terms of each comparison.
 
-    In a base comparison the two are the number of the chosen and of the rejected leaf.
+    In a base comparison these are the values of the chosen and of the rejected leaf.
     """
     terms = term_rewards(values, comparisons.term_leaf)
     sign = comparisons.term_sign

@@ -69,7 +69,7 @@ def load_pairs(
         source = sources.rows_of(source)
     demo_pairs = max(limit, 10) if limit else 4000
     entries = sources.entries_of(source, split="train", demo_pairs=demo_pairs)
-    form = forms.chosen_form(format, columns)
+    form = forms.requested_form(format, columns)
     pairs = collect(iter_pairs, entries, limit=limit, on_error=on_error, form=form)
     from mapl_jax.data import encode, tokenization, trie_set  # the command does not need these
 
@@ -319,7 +319,7 @@ def _pairs(config: CommandSettings, tally: Tally) -> Iterator[Pair]:
     """The pairs of `config.input`, counted as they are read."""
     name = _required(config.input, "input", "a file, a folder, a hub name, demo or demo:test")
     if name.split(":")[0] != DEMO:
-        form = forms.chosen_form(columns=config.columns)
+        form = forms.requested_form(columns=config.columns)
         return iter_pairs(
             read_entries(name, seed=config.seed), tally, on_error=config.on_error, form=form
         )

@@ -94,7 +94,7 @@ def main(arguments: cli.Arguments[cli.NoFlags]) -> None:
 
 
 def start(config: ConfigDict, folder: RunFolder, command: str) -> Trained:
-    """A run in its folder, or the rest of it, after the run that makes its start if it has none."""
+    """Runs, or resumes, training in a folder; a start that the config lacks is trained first."""
     plugins.load(config.plugins)
     check(from_section(Settings, plain := config.to_dict()))
     with Preemption() as preemption, folder.undone_on_mistake():

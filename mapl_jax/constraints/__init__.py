@@ -52,15 +52,15 @@ from mapl_jax.constraints.registry import (
     unregister,
     validate,
 )
-from mapl_jax.constraints.requests import COARSE, FINE, FINEST, Request, unasked, unasked_of
+from mapl_jax.constraints.requests import LENIENT, STRICT, STRICTEST, Request, unasked, unasked_of
 
 __all__: Sequence[str] = (
     "AT_LEAST",
-    "COARSE",
-    "FINE",
-    "FINEST",
+    "LENIENT",
     "LESS_THAN",
     "RELATIONS",
+    "STRICT",
+    "STRICTEST",
     "Asked",
     "Family",
     "Pool",

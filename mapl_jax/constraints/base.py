@@ -29,7 +29,7 @@ from mapl_jax.constraints.parameters import (
     Switch,
 )
 from mapl_jax.constraints.templates import Sentences
-from mapl_jax.constraints.text.kept import NOTHING, kept
+from mapl_jax.constraints.text.cached import MISSING, cached
 from mapl_jax.constraints.text.statistics import Text, view
 from mapl_jax.constraints.wording import Slot, pick, slots_of
 
@@ -61,13 +61,13 @@ class Demands:
     exact: tuple[str, ...] = ()
     about: tuple[str, ...] = ()
 
-    @kept
+    @cached
     def wanted(self) -> frozenset[str]:
         """What there has to be, or has to be so."""
         quantities = [name for name, (low, _) in self.bounds.items() if low > 0]
         return frozenset([*quantities, *(it for it, fact in self.values.items() if fact is True)])
 
-    @kept
+    @cached
     def of_a_topic(self) -> bool:
         """Whether it names words that mean something beside a request only."""
         return bool(self.phrases) or MENTIONED in self.about
@@ -150,8 +150,8 @@ class Sides:
 
         Made once, however often parameters are drawn.
         """
-        found = self._proposers.get(family, NOTHING)
-        if found is NOTHING:
+        found = self._proposers.get(family, MISSING)
+        if found is MISSING:
             found = family.proposer(self) if self._suit(family) else None
             self._proposers[family] = found
         return found

@@ -31,7 +31,7 @@ from mapl_jax.constraints.families.wordings import FORMS
 from mapl_jax.constraints.forms import Form
 from mapl_jax.constraints.parameters import Params, Value
 from mapl_jax.constraints.templates import Template
-from mapl_jax.constraints.text.kept import kept
+from mapl_jax.constraints.text.cached import cached
 from mapl_jax.constraints.text.statistics import view
 
 FAMILIES: dict[str, Family] = {
@@ -212,17 +212,17 @@ class Asked:
         measure, params = self.family.measure, self.params
         return [float(measure(params, view(response))) for response in responses]
 
-    @kept
+    @cached
     def natural(self) -> bool:
         """Whether its number, if it has one, is one that people would choose."""
         return self.family.is_natural(self.params)
 
-    @kept
+    @cached
     def touches(self) -> frozenset[str] | None:
         """What it has to do with; None: with anything."""
         return conflicts.touches(self.demands)
 
-    @kept
+    @cached
     def topics(self) -> frozenset[str]:
         """What it speaks of."""
         return redundancy.topics(self.demands)
@@ -240,7 +240,7 @@ def asked(id: str, params: Params) -> Asked:
 
 
 def known(family: Family, params: Params) -> Asked:
-    """The same of parameters that are known to be the family's: those that it proposed."""
+    """`asked` without validation, for parameters that the family itself proposed."""
     if not family.takes_lists:
         return _known(family, tuple(params.items()))
     items = [(name, tuple(it) if isinstance(it, list) else it) for name, it in params.items()]

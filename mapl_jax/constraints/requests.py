@@ -16,13 +16,13 @@ from mapl_jax.constraints.amounts import LESS_THAN
 from mapl_jax.constraints.base import Bounds, Demands
 from mapl_jax.constraints.parameters import Params
 from mapl_jax.constraints.registry import Asked, family_of, known
+from mapl_jax.constraints.text.cached import cached
 from mapl_jax.constraints.text.common_words import FILLERS_TO_FEW, HARDLY_FILLERS
-from mapl_jax.constraints.text.kept import kept
 from mapl_jax.constraints.text.statistics import view
 from mapl_jax.constraints.text.words import AnyCase
 
 _ANY: Bounds = (0, math.inf)
-COARSE, FINE, FINEST = range(3)
+LENIENT, STRICT, STRICTEST = range(3)
 """How much speaks against an instruction (`unasked`)."""
 
 
@@ -117,12 +117,12 @@ class Request:
     earlier: str = ""
     reply: str = ""
 
-    @kept
+    @cached
     def said(self) -> str:
         """All that was said so far."""
         return f"{self.earlier}\n{self.last}" if self.earlier else self.last
 
-    @kept
+    @cached
     def asks(self) -> bool:
         """Whether there is something to answer: not thanks, goodbye, or a remark in passing."""
         if said.DISTRESS.found(self.last):
@@ -134,12 +134,12 @@ class Request:
         asked_back = _QUESTION_MARKS.search(self.reply[-200:]) is not None
         return asked_back and not said.CLOSING.found(self.last)
 
-    def unasked(self, demands: Demands, taste: int = FINE) -> str | None:
+    def unasked(self, demands: Demands, strictness: int = STRICT) -> str | None:
         """Why nobody would ask for this with the request; None if nothing speaks against it."""
         bounds = demands.bounds
         if not self.asks and demands.of_a_topic:
             return "there is no topic"
-        if taste < FINE:
+        if strictness < STRICT:
             return None if self._fact else self._too_little(bounds)
         numbers = bounds.get("numbers", _ANY)
         if numbers[1] == 0 and self._numbers:
@@ -256,102 +256,102 @@ class Request:
         pattern = _SUITED.get(family)
         return pattern is None or pattern.found(self._bare)
 
-    @kept
+    @cached
     def _waits(self) -> bool:
         """Whether the user has answered a question, or insists, and waits for the answer."""
         answered = "?" in self.reply[-200:] and "?" not in self.last
         return answered or self.earlier.count("?\n") > 3
 
-    @kept
+    @cached
     def _grave(self) -> bool:
         return said.SERIOUS.found(self.said[-2000:])
 
-    @kept
+    @cached
     def _sized(self) -> bool:
         return said.SIZED.found(self.last)
 
-    @kept
+    @cached
     def _dense(self) -> bool:
         return _DENSE.search(self.last) is not None
 
-    @kept
+    @cached
     def _listed(self) -> bool:
         return said.LISTED.found(self.last)
 
-    @kept
+    @cached
     def _broad(self) -> bool:
         return said.BROAD.found(self.last)
 
-    @kept
+    @cached
     def _numbers(self) -> bool:
         return said.NUMBERS.found(self.last)
 
-    @kept
+    @cached
     def _of_the_answerer(self) -> bool:
         return said.TO_THE_ANSWERER.found(self._matter)
 
-    @kept
+    @cached
     def _of_the_asker(self) -> bool:
         return said.TO_THE_ASKER.found(self._matter) or said.HOW_TO.found(self.last)
 
-    @kept
+    @cached
     def _opinion(self) -> bool:
         return said.OPINION.found(self.last)
 
-    @kept
+    @cached
     def _matter(self) -> str:
         """The question without what is said for the sake of asking."""
         return said.FRAME.sub("", self._question)
 
-    @kept
+    @cached
     def _bare(self) -> str:
         """The last turn without the same."""
         return said.FRAME.sub("", self.last)
 
-    @kept
+    @cached
     def _exemplified(self) -> bool:
         several = self._listed or self._broad or self._roomy
         return several or said.SEVERAL.found(self.last)
 
-    @kept
+    @cached
     def _roomy(self) -> bool:
         return not self._fact and said.ROOMY.found(self.last)
 
-    @kept
+    @cached
     def _question(self) -> str:
         """The last sentence that asks, or the first one."""
         found = [each.strip() for each in _SENTENCE.findall(self.last)]
         asking = [each for each in found if each.endswith("?")]
         return (asking[-1:] or found[:1] or [""])[0]
 
-    @kept
+    @cached
     def _yes_or_no(self) -> bool:
         return said.YES_OR_NO.match(self._question) is not None
 
-    @kept
+    @cached
     def _fact(self) -> bool:
         return self._yes_or_no or said.FACT.found(self._question)
 
 
-def unasked(id: str, params: Params, request: Request, taste: int = FINE) -> str | None:
+def unasked(id: str, params: Params, request: Request, strictness: int = STRICT) -> str | None:
     """Why nobody would ask for this with a request; None if nothing speaks against it.
 
     Args:
-        taste: COARSE: only what the answer cannot have speaks against it; FINE: also what nobody
-            asks for there; FINEST: also what few do.
+        strictness: LENIENT: refuses only what the answer cannot have; STRICT: also what nobody asks
+            for there; STRICTEST: also what few do.
 
     Raises:
         ValueError: unknown id.
     """
-    return unasked_of(known(family_of(id), params), request, taste)
+    return unasked_of(known(family_of(id), params), request, strictness)
 
 
-def unasked_of(one: Asked, request: Request, taste: int) -> str | None:
+def unasked_of(one: Asked, request: Request, strictness: int) -> str | None:
     """The same of a constraint that is made ready."""
-    reason = request.unasked(one.demands, taste)
+    reason = request.unasked(one.demands, strictness)
     if (
         reason is None
-        and taste > FINE
+        and strictness > STRICT
         and not request.suits(one.family.id, one.params, one.demands)
     ):
         return "few would ask for it there"

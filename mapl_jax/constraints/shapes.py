@@ -10,7 +10,7 @@ from mapl_jax.constraints import amounts
 from mapl_jax.constraints.amounts import RELATIONS
 from mapl_jax.constraints.base import Demands, Family, Options, Proposer, Sides, Threshold
 from mapl_jax.constraints.parameters import NEGATED, NEGATION, Number, Params
-from mapl_jax.constraints.text.kept import NOTHING
+from mapl_jax.constraints.text.cached import MISSING
 from mapl_jax.constraints.text.statistics import Text
 from mapl_jax.constraints.wording import pick
 
@@ -40,15 +40,15 @@ class Statistic(Family, Generic[V]):
 
     def value(self, text: Text) -> V:
         """The statistic of a text, which the text keeps."""
-        found = text.values.get(self, NOTHING)
-        if found is NOTHING:
+        found = text.values.get(self, MISSING)
+        if found is MISSING:
             found = text.values[self] = self.statistic(text)
         return found
 
     def _others(self, text: Text) -> Sequence[V]:
         """The other readings of it, which the text keeps as well."""
-        found = text.values.get(self.readings, NOTHING)
-        if found is NOTHING:
+        found = text.values.get(self.readings, MISSING)
+        if found is MISSING:
             found = text.values[self.readings] = [read(text) for read in self.readings]
         return found
 

@@ -25,34 +25,31 @@ DEMONSTRATED = (0, 0)
 
 
 class TrieRecord(TypedDict):
-    """A trie of n tokens, m leaves and c comparisons as it lies on disk.
-
-    The arrays of `tries.Trie`; of every leaf its prompt, response and lengths in tokens; of every
-    comparison what the schema of samples has, with the places of its leaves, its share in what the
-    sample counts, and the ids of its instructions' families in one text. The file's columns are
-    these, in this order.
-    """
+    """A trie of n tokens, m leaves and c comparisons as it lies on disk: the columns of its file."""
 
     id: str
+    # As in `tries.Trie`.
     tokens: Int[np.ndarray, "n"]
     positions: Int[np.ndarray, "n"]
     reach: Int[np.ndarray, "n"]
     parent: Int[np.ndarray, "n"]
     leaf_end: Int[np.ndarray, "m"]
     scored: Bool[np.ndarray, "n"]
+    # Of every leaf: its place in the sample, and tokens of the whole and of its response.
     leaf_prompt: Int[np.ndarray, "m"]
     leaf_response: Int[np.ndarray, "m"]
     leaf_tokens: Int[np.ndarray, "m"]
     response_tokens: Int[np.ndarray, "m"]
+    # Of every comparison, as in `losses.Comparisons` and `samples.Comparison`.
     level: Int[np.ndarray, "c"]
-    k: Int[np.ndarray, "c"]
+    k: Int[np.ndarray, "c"]  # number of instructions
     term_leaf: Int[np.ndarray, "4c"]
     term_sign: Int[np.ndarray, "4c"]
     gamma: Float[np.ndarray, "c"]
-    share: Float[np.ndarray, "c"]
-    apart: Float[np.ndarray, "c"]
+    share: Float[np.ndarray, "c"]  # its weight (`losses.share`)
+    apart: Float[np.ndarray, "c"]  # 0 to 1, how far its leaves are parted (`loss.graded`)
     tie: Bool[np.ndarray, "c"]
-    families: list[str]
+    families: list[str]  # of its instructions, ids in one text
     subset: str
 
 

@@ -59,7 +59,7 @@ _STEPS = re.compile(r"[.\[\]]")
 _STEP = re.compile(r"([^.\[\]]+)(?:\[([0-9]*)(:?)\])?")
 
 
-def chosen_form(format: str = "", columns: str = "") -> Form | None:
+def requested_form(format: str = "", columns: str = "") -> Form | None:
     """The form that settings ask for, or None.
 
     Args:

@@ -75,7 +75,7 @@ def pair_of(form: forms.Form | None, value: object, unread: set[str]) -> Pair:
 def _tried(record: Mapping[str, object], columns: str) -> str:
     """Why a mapping does not read a record, in two words; empty where it does."""
     try:
-        _read_pair(forms.chosen_form(columns=columns), record, set())
+        _read_pair(forms.requested_form(columns=columns), record, set())
         return ""
     except BadRecord as bad:
         return bad.reason

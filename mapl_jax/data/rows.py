@@ -26,7 +26,7 @@ WINDOW = 1024
 OPEN_ROWS = 64
 # Rows of a whole run: a list of them is some ten gigabytes.
 MOST_ROWS = 10**8
-# Rows of a step, where there are fewer tries than that to lie in them.
+# Most rows of a step where there are fewer tries than rows.
 MOST_EMPTY = 4096
 # Where short rows are less full than this, and longer ones are needed anyway, all take longer ones.
 FULL = 0.97
@@ -47,7 +47,7 @@ class Shape:
     scored: int = 64  # most scored tokens of any row, P
     # Most pairs of tiles that hold an allowed pair of any row, whatever the branches.
     tiles: int = 16
-    # Those of them that may hold tries; the last ones, where the devices need more, do not.
+    # Rows that may hold tries; further ones only make their number one that devices share evenly.
     held: int = 0
 
     @property

@@ -41,7 +41,10 @@ def named(settings: TokenizerSettings, model_path: str) -> Tokenizer | None:
 def trained(
     settings: TokenizerSettings, texts: Iterable[str] = (), vocab_size: int = 300
 ) -> Tokenizer:
-    """A tokenizer trained on texts, with the chat template of a run; without texts, for that."""
+    """A tokenizer trained on texts, with the chat template of a run.
+
+    Without texts it is good for nothing but that template.
+    """
     tokenizer = train(texts, vocab_size)
     template = read_template(settings.chat_template) if settings.chat_template else CHATML
     tokenizer.chat_template = with_arguments(template, settings.template_args)

@@ -83,7 +83,7 @@ def values(fields: Mapping[str, object], count: int, form: Form) -> list[float]:
         votes = [given]
         if isinstance(given, list) and "|" in form.columns["choice"]:
             votes = [vote for vote in given if not is_missing(vote)]
-        both = [chosen(vote, fields.get("names"), form.ties) for vote in votes]
+        both = [choice_values(vote, fields.get("names"), form.ties) for vote in votes]
         values = [sum(some) for some in zip(*both, strict=True)]
     else:
         name = next((key for key in ("scores", "ranks") if key in fields), "scores")
@@ -109,14 +109,16 @@ def contradicts(strength: object, record: Mapping[str, object], columns: list[st
     for name, value in record.items():
         if VERDICT.search(name) and not ABOUT.search(name):
             with contextlib.suppress(BadRecord):
-                first, second = chosen(value, columns)
+                first, second = choice_values(value, columns)
                 if (second - first) * given < 0:
                     return name
     return ""
 
 
-def chosen(given: object, columns: object, ties: tuple[str, ...] = ()) -> list[float]:
-    """What a choice between two says: by number from 0, by letter, or by the names of columns.
+def choice_values(given: object, columns: object, ties: tuple[str, ...] = ()) -> list[float]:
+    """Values of two responses by a choice between them: [1, 0], [0, 1], or [0, 0] for a tie.
+
+    A choice is a number from 0, a letter, or the name of a column.
 
     It says that neither is better where it is one of `ties`, or "tie". Judges write "A>B",
     "[[B>>A]]" and "A=B" too.

@@ -41,6 +41,6 @@ class CheckpointSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RowSettings(CheckpointSettings):
-    """The same for commands that compute whole rows."""
+    """`CheckpointSettings` of commands that compute whole rows, not a token at a time."""
 
     mesh: RowMeshSettings = dataclasses.field(default_factory=RowMeshSettings)

@@ -1,8 +1,8 @@
 """Attention over the tiles that hold an allowed pair, in plain XLA.
 
 One tile of queries meets one tile of keys at a time, as the list of a row says, with an online
-softmax (arXiv 2205.14135). The loop ends with the list, so time follows the pairs that there are, memory is
-that of the inputs, and the backward pass finds the weights again from their log-sum.
+softmax (arXiv 2205.14135). The loop ends with the list, so time follows the pairs that there are,
+memory is that of the inputs, and the backward pass finds the weights again from their log-sum.
 """
 
 import functools

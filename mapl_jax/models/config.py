@@ -93,7 +93,7 @@ class DecoderConfig:
     kv_heads: int  # K, key/value heads
     head_dim: int  # H
     mlp_width: int  # F, of each expert where there are several
-    experts: int = 0  # E, feed-forward layers that tokens choose among; 0 for one that all take
+    experts: int = 0  # E, number of experts (MoE); 0 for dense layers
     experts_per_token: int = 0  # how many of them a token takes
     expert_weights_to_one: bool = False  # the weights of those are made to sum to 1
     # Of the feed-forward gate, "silu" or "gelu_tanh"; or "xielu" without a gate, with two
@@ -179,9 +179,9 @@ class DecoderConfig:
             )
         if self.head_dim % 2:
             raise UserError(f"model: head_dim ({self.head_dim}) must be even; angles come in pairs")
-        if self.turning % 2 or not 0 < self.turning <= self.head_dim:
+        if self.rotated_dim % 2 or not 0 < self.rotated_dim <= self.head_dim:
             raise UserError(
-                f"model: rotary_dim ({self.turning}) must be even and at most head_dim "
+                f"model: rotary_dim ({self.rotated_dim}) must be even and at most head_dim "
                 f"({self.head_dim})"
             )
         if self.unrotated and len(self.unrotated) != self.layers:
@@ -189,7 +189,7 @@ class DecoderConfig:
                 f"model: unrotated names {len(self.unrotated)} layers; it must be all {self.layers}"
             )
         if self.rope_scaling is not None:
-            self.rope_scaling.check(self.turning)
+            self.rope_scaling.check(self.rotated_dim)
         if len(self.sliding) != (self.layers if self.window else 0):
             raise UserError(
                 f"model: sliding names {len(self.sliding)} layers; with a window it must be all "
@@ -202,7 +202,7 @@ class DecoderConfig:
         return self.layers - self.lora.layers if self.lora and self.lora.layers else 0
 
     @property
-    def turning(self) -> int:
+    def rotated_dim(self) -> int:
         """How much of a head turns."""
         return self.head_dim if self.rotary_dim is None else self.rotary_dim
 

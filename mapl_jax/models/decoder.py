@@ -252,44 +252,48 @@ class Decoder(nnx.Module):
         # Counted from the end: the stack of the adapters is that of the last layers alone.
         return below, part(self.layers, slice(-self.adapted, None))
 
-    def remembering(
+    def with_cache(
         self,
         tokens: Int[AnyArray, "R S"],
         kinds: Int[Array, "layers"],
         context: Callable[..., tuple[Rotary, Callable[..., tuple[Array, PyTree]]]],
-        memory: PyTree,
+        cache: PyTree,
     ) -> tuple[Float[Array, "R S D"], PyTree]:
-        """Runs the layers by scan, with a memory that each of them reads and changes.
+        """Runs the layers by scan; each reads and updates the KV cache.
 
         Args:
             kinds: of the layers, from `layer_kinds`.
-            context: from that, the layer's number and the memory: its rotary angles, and attention
-                that also returns the memory it leaves, which this returns beside the states.
+            context: (kind, number of the layer, cache) -> its rotary angles, and attention that
+                returns its output and the updated cache.
+            cache: of all layers.
+
+        Returns:
+            States after the last norm, and the cache.
         """
 
         def run(carried: tuple[Array, PyTree], part: Part) -> tuple[Array, PyTree]:
             def layer(
                 carried: tuple[Array, PyTree], scanned: tuple[PyTree, Array, Array]
             ) -> tuple[tuple[Array, PyTree], None]:
-                x, memory = carried
+                x, cache = carried
                 params, kind, number = scanned
-                rotary, attend = context(kind, number, memory)
-                left = []
+                rotary, attend = context(kind, number, cache)
+                updated = []
 
-                def attending(q: Array, k: Array, v: Array) -> Array:
-                    output, memory = attend(q, k, v)
-                    left.append(memory)
+                def attend_and_keep(q: Array, k: Array, v: Array) -> Array:
+                    output, cache = attend(q, k, v)
+                    updated.append(cache)
                     return output
 
-                x = part.layer(params)(x, rotary, attending)
-                return (x, *left), None
+                x = part.layer(params)(x, rotary, attend_and_keep)
+                return (x, *updated), None
 
             numbers = jnp.arange(len(kinds))[part.layers]
             return jax.lax.scan(layer, carried, (part.scanned(kinds), kinds[part.layers], numbers))[
                 0
             ]
 
-        carried = (self._embedded(tokens), memory)
+        carried = (self._embedded(tokens), cache)
         for part in filter(None, self._parts()):
             carried = run(carried, part)
         return self.norm(carried[0]), carried[1]

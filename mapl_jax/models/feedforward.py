@@ -1,4 +1,4 @@
-"""Feed-forward layers: one that all tokens take, or many of which each token takes a few.
+"""Feed-forward layers: dense, or a mixture of experts with top-k routing (MoE).
 
 The parameters of experts (arXiv 1701.06538), beside which there are no adapters:
 
@@ -7,8 +7,9 @@ The parameters of experts (arXiv 1701.06538), beside which there are no adapters
 
 No token is dropped: tokens are sorted by their experts, so that each expert multiplies its own, a
 group of any size, by `jax.lax.ragged_dot`. JAX hands such groups to XLA for TPU as they are; for
-CPU it makes a product with all experts of them, which does for tests. No loss balances the experts,
-which is the default of `transformers`: what is trained here starts from balanced ones.
+CPU it makes a product with all experts of them, which does for tests. There is no auxiliary
+load-balancing loss, as by default in `transformers`: what is trained here starts from balanced
+experts.
 """
 
 import functools
@@ -105,8 +106,8 @@ def route(
 ) -> tuple[Float[Array, "T k"], Int[Array, "T k"]]:
     """Weights and numbers of the k experts that each token takes, in fp32; `to_one` normalizes."""
     logits = jnp.matmul(tokens.astype(jnp.float32), router, precision=jax.lax.Precision.HIGHEST)
-    weights, chosen = jax.lax.top_k(jax.nn.softmax(logits, axis=-1), take)
-    return weights / jnp.sum(weights, -1, keepdims=True) if to_one else weights, chosen
+    weights, expert_ids = jax.lax.top_k(jax.nn.softmax(logits, axis=-1), take)
+    return weights / jnp.sum(weights, -1, keepdims=True) if to_one else weights, expert_ids
 
 
 def _mix(
@@ -124,11 +125,11 @@ def _mix(
     """What the experts that are here add to every token; their sum over an axis of the mesh."""
     here, width = len(gate), x.shape[-1]
     tokens = x.reshape(-1, width)
-    weights, chosen = route(tokens, router, take=take, to_one=to_one)
+    weights, expert_ids = route(tokens, router, take=take, to_one=to_one)
     if axis is not None:
-        chosen = chosen - here * jax.lax.axis_index(axis)
+        expert_ids = expert_ids - here * jax.lax.axis_index(axis)
     # Those of other devices come last, as a group that nothing is computed of.
-    group = jnp.where((chosen >= 0) & (chosen < here), chosen, here).ravel()
+    group = jnp.where((expert_ids >= 0) & (expert_ids < here), expert_ids, here).ravel()
     order = jnp.argsort(group, stable=True)
     sizes = jnp.bincount(group, length=here + 1)[:here].astype(jnp.int32)
     mine = (jnp.arange(len(order)) < jnp.sum(sizes))[:, None]

@@ -101,13 +101,13 @@ def generate(
     cache = Cache(*(place(jnp.zeros(shape, compute.dtype)) for _ in range(2)))
     states, cache = read(config, params, tokens, start, cache, compute)
 
-    def chosen(states: Float[Array, "B D"], at: Int[Array, ""]) -> Int[Array, "B"]:
+    def next_token(states: Float[Array, "B D"], at: Int[Array, ""]) -> Int[Array, "B"]:
         return choose(heads.project(config, params, states), keys, at, sampling)
 
     def ends(token: Int[Array, "B"]) -> Bool[Array, "B"]:
         return jnp.any(token[:, None] == stops, axis=1)
 
-    first = chosen(states[:, -1], jnp.int32(0))
+    first = next_token(states[:, -1], jnp.int32(0))
     written = jnp.zeros((batch, longest), jnp.int32).at[:, 0].set(first)
     done = ends(first) | (lengths == 0)
     count = jnp.ones(batch, jnp.int32)
@@ -115,7 +115,7 @@ def generate(
     def step(state: State) -> State:
         at, last, written, done, count, cache = state
         states, cache = extend(config, params, last, start, prompt + at - 1, cache, compute)
-        token = jnp.where(done, last, chosen(states, at))
+        token = jnp.where(done, last, next_token(states, at))
         written = jax.lax.dynamic_update_slice_in_dim(written, token[:, None], at, axis=1)
         return at + 1, token, written, done | ends(token), count + ~done, cache
 
@@ -158,7 +158,7 @@ def read(
         return rotary, attend
 
     model = decoder.bound(config, params, compute.dtype)
-    return model.remembering(tokens, layers.layer_kinds(config), context, cache)
+    return model.with_cache(tokens, layers.layer_kinds(config), context, cache)
 
 
 def extend(
@@ -193,7 +193,7 @@ def extend(
 
     model = decoder.bound(config, params, compute.dtype)
     kinds = layers.layer_kinds(config)
-    states, cache = model.remembering(token[:, None], kinds, context, cache)
+    states, cache = model.with_cache(token[:, None], kinds, context, cache)
     return states[:, 0], cache
 
 

@@ -28,7 +28,7 @@ def by_layer(
     config: DecoderConfig, positions: Int[AnyArray, "R S"]
 ) -> Callable[[Int[Array, ""]], tuple[Rotary, int | Int[Array, ""] | None]]:
     """From the kind of a layer: its rotary angles, and its window."""
-    angles = functools.partial(rotary_angles, positions, config.turning)
+    angles = functools.partial(rotary_angles, positions, config.rotated_dim)
     everywhere = angles(config.rope_theta, config.rope_scaling)
     local = None if config.local_rope_theta is None else angles(config.local_rope_theta)
 

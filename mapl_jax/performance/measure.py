@@ -240,7 +240,7 @@ def train_seconds(
 ) -> dict[str, Any]:
     """Compiles the step and takes it again and again, loader and all.
 
-    The state is given up; the first `warm` of at least `warm + steps` batches are not counted.
+    The state is donated; the first `warm` of at least `warm + steps` batches are not counted.
 
     Returns:
         compile_seconds, step_seconds (mean over the whole loop), peak_bytes, and the last batch.

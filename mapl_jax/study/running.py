@@ -92,7 +92,7 @@ def corpora(config: ConfigDict, folder: Path) -> Corpora:
         entries = sources.entries_of(
             name, split=split, demo_pairs=data.demo_pairs, seed=config.seed
         )
-        form = forms.chosen_form(data.format, data.columns)
+        form = forms.requested_form(data.format, data.columns)
         return collect(iter_pairs, entries, on_error=data.on_error, form=form)
 
     train_pairs = read(data.train, "train")

@@ -112,9 +112,9 @@ def learn(pairs: Sequence[Pair], settings: Settings) -> Corpus:
 
     def arguments(pair: Pair, corpus: Corpus) -> list[Arguments | None]:
         draw, _ = _start(pair, settings, "reference", corpus)
-        forth, back = inter.sides(pair["chosen"], pair["rejected"], draw)
+        for_chosen, for_rejected = inter.sides(pair["chosen"], pair["rejected"], draw)
         families = map(constraints.family_of, draw.families)
-        return [inter.opposed(family, forth, back, draw) for family in families]
+        return [inter.opposed(family, for_chosen, for_rejected, draw) for family in families]
 
     return learn_corpus(pairs, settings, arguments)
 

@@ -41,17 +41,16 @@ class Draw:
         families: ids to draw from.
         corpus: says which families to try first and which arguments to leave out.
         request: what the responses answer, if that is known.
-        taste: how much speaks against an instruction (`constraints.unasked`).
+        strictness: how easily an instruction is refused (`constraints.unasked`).
         refused: families whose arguments said nothing, once for every time.
-        judged: what is to be thought of instructions, by taste: the same come up again where too
-            few have come about.
+        judged: verdicts by strictness and instruction; redraws propose the same ones again.
     """
 
     families: Sequence[str]
     rng: np.random.Generator
     corpus: Corpus
     request: constraints.Request | None = None
-    taste: int = constraints.FINEST
+    strictness: int = constraints.STRICTEST
     refused: list[str] = dataclasses.field(default_factory=list)
     judged: dict[int, dict[constraints.Asked, str]] = dataclasses.field(default_factory=dict)
 
@@ -87,14 +86,14 @@ class Draw:
 
     @functools.cached_property
     def _verdicts(self) -> dict[constraints.Asked, str]:
-        """What is to be thought of instructions, by this taste."""
-        return self.judged.setdefault(self.taste, {})
+        """The verdicts at this strictness."""
+        return self.judged.setdefault(self.strictness, {})
 
     def _judge(self, one: constraints.Asked) -> str:
         verdict = _GOOD
         if not one.natural:
             verdict = _UNNATURAL
-        elif self.request and constraints.unasked_of(one, self.request, self.taste):
+        elif self.request and constraints.unasked_of(one, self.request, self.strictness):
             verdict = _UNASKED
         elif not self.corpus.informative(one):
             verdict = _UNINFORMATIVE
@@ -105,14 +104,14 @@ class Draw:
         self,
         k: int,
         propose: Callable[[str, bool], Arguments | None],
-        hopeless: Container[str] = (),
+        impossible: Container[str] = (),
     ) -> Twins:
         """Draws up to k families and for each two sets of arguments, one for either twin.
 
         Args:
             k: how many to draw; fewer are returned where no more are possible.
             propose: (family, is first) -> arguments for both twins, or None if the family cannot.
-            hopeless: families that cannot in any case.
+            impossible: families that cannot in any case.
 
         Returns:
             Two lists with the same families in the same order, each free of conflicts.
@@ -121,7 +120,7 @@ class Draw:
         for family in self.corpus.order(self.families, self.rng):
             if len(taken[0]) == k:
                 break
-            if family in hopeless:
+            if family in impossible:
                 continue
             arguments = propose(family, not taken[0])
             if arguments is not None and all(map(_go_together, taken, arguments)):

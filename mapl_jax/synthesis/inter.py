@@ -16,11 +16,11 @@ from mapl_jax.data.samples import Comparison, comparison
 from mapl_jax.synthesis.corpus import Arguments
 from mapl_jax.synthesis.draw import Draw, Twins
 
-# How to draw again where too few have come about: with which taste, and whether on any side.
+# How to draw again where too few have come about: with which strictness, and whether on any side.
 _AGAIN = (
-    *((constraints.FINEST, False),) * 2,
-    *((constraints.FINE, False),) * 2,
-    *((constraints.FINE, True),) * 2,
+    *((constraints.STRICTEST, False),) * 2,
+    *((constraints.STRICT, False),) * 2,
+    *((constraints.STRICT, True),) * 2,
 )
 
 
@@ -32,33 +32,33 @@ def instructions(chosen: str, rejected: str, k: int, draw: Draw, least: int = 0)
     does, one that few would ask for with the request.
     """
 
-    forth, back = sides(chosen, rejected, draw)
-    hopeless: set[str] = set()
+    for_chosen, for_rejected = sides(chosen, rejected, draw)
+    impossible: set[str] = set()
 
-    def attempt(count: int, taste: int, any_side: bool = False) -> Twins:
+    def attempt(count: int, strictness: int, any_side: bool = False) -> Twins:
         """Draws up to so many; on any side, or on none more often than on the other."""
-        of_taste = dataclasses.replace(draw, taste=taste)
+        of_strictness = dataclasses.replace(draw, strictness=strictness)
 
         def propose(id: str, _: bool) -> Arguments | None:
             family = constraints.family_of(id)
-            if forth.proposer(family) is None:
-                hopeless.add(id)
+            if for_chosen.proposer(family) is None:
+                impossible.add(id)
                 return None
-            arguments = opposed(family, forth, back, of_taste)
+            arguments = opposed(family, for_chosen, for_rejected, of_strictness)
             if arguments is None or any_side or draw.corpus.takes(id, arguments, draw.rng):
                 return arguments
             return None
 
-        return draw.twins(count, propose, hopeless)
+        return draw.twins(count, propose, impossible)
 
-    twins = attempt(k, constraints.FINEST)
+    twins = attempt(k, constraints.STRICTEST)
     if len(twins[0]) < k:
-        twins = _fuller(twins, attempt(k, constraints.FINEST))
-    for taste, any_side in _AGAIN:
+        twins = _fuller(twins, attempt(k, constraints.STRICTEST))
+    for strictness, any_side in _AGAIN:
         if len(twins[0]) >= least:
             return twins
-        twins = _fuller(twins, attempt(least, taste, any_side))
-    return twins if twins[0] else attempt(1, constraints.COARSE, any_side=True)
+        twins = _fuller(twins, attempt(least, strictness, any_side))
+    return twins if twins[0] else attempt(1, constraints.LENIENT, any_side=True)
 
 
 def _fuller(one: Twins, other: Twins) -> Twins:
@@ -67,18 +67,20 @@ def _fuller(one: Twins, other: Twins) -> Twins:
 
 
 def sides(chosen: str, rejected: str, draw: Draw) -> tuple[Sides, Sides]:
-    """Those of x', which the chosen response keeps and the rejected one breaks, and of x''."""
-    forth = draw.sides((chosen, True), (rejected, False))
-    back = draw.sides((rejected, True), (chosen, False))
-    return forth, back
+    """The sides of x' (chosen keeps, rejected breaks), and those of x'' (the other way round)."""
+    for_chosen = draw.sides((chosen, True), (rejected, False))
+    for_rejected = draw.sides((rejected, True), (chosen, False))
+    return for_chosen, for_rejected
 
 
-def opposed(family: constraints.Family, forth: Sides, back: Sides, draw: Draw) -> Arguments | None:
-    """Arguments that the chosen response alone keeps, and those that the rejected alone keeps."""
-    first = draw.instruction(family, forth)
+def opposed(
+    family: constraints.Family, for_chosen: Sides, for_rejected: Sides, draw: Draw
+) -> Arguments | None:
+    """An instruction that chosen alone keeps and one that rejected alone keeps, or None."""
+    first = draw.instruction(family, for_chosen)
     if first is None:
         return None
-    second = draw.instruction(family, back)
+    second = draw.instruction(family, for_rejected)
     return None if second is None else (first, second)
 
 

@@ -30,7 +30,7 @@ def instructions(response: str, partner: str, k: int, draw: Draw) -> Twins:
     """
     rng = draw.rng
     all_kept = bool(rng.random() < 0.5)
-    fine = dataclasses.replace(draw, taste=constraints.FINE)
+    fine = dataclasses.replace(draw, strictness=constraints.STRICT)
     own, other = inter.sides(response, partner, draw)
 
     def contrast(family: str, sides: constraints.Sides) -> constraints.Asked | None:

@@ -126,7 +126,7 @@ def samples_of(
         num_proc: processes that synthesize; 0 for one per core.
         columns: which column is which, or the name of a form; empty where their names say it.
     """
-    form = forms.chosen_form(columns=columns)
+    form = forms.requested_form(columns=columns)
     entries = sources.entries_of(source, split=split, seed=seed)
     if is_sample(entries.peek()):
         tally = Tally()
@@ -191,7 +191,7 @@ def _samples(
             return [writer.split(each) for writer, each in zip(writers, counts, strict=True)]
         cuts = [stack.enter_context(shards.Cut(folder, synthesis)) for folder in folders]
         tally = Tally()
-        form = forms.chosen_form(data.format, data.columns)
+        form = forms.requested_form(data.format, data.columns)
         pairs = iter_pairs(entries, tally, on_error=data.on_error, form=form, accept=accept)
         for pair in pairs:
             cuts[side_of(pair["prompt"])].add(pair)
@@ -222,7 +222,7 @@ def _demonstrations(
 ) -> list[Split]:
     """A `_Fill` of demonstrations."""
     tally = Tally()
-    form = forms.chosen_form(data.format, data.columns)
+    form = forms.requested_form(data.format, data.columns)
 
     def records() -> Iterator[Sample]:
         if is_sample(entries.peek()):

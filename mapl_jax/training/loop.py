@@ -27,8 +27,8 @@ from mapl_jax.training.preemption import Preemption
 from mapl_jax.training.step import StepMetrics, TrainState, to_floats
 from mapl_jax.training.watch import Watch
 
-# Steps in a row that may be left out; with more, a run learns nothing any more.
-MOST_LEFT_OUT = 100
+# Skipped steps in a row with which a run ends: it learns nothing any more.
+MAX_SKIPS = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +140,7 @@ class _Log:
     _pending: tuple[int, StepMetrics] | None = None
     _samples: float = 0.0
     _tokens: float = 0.0
-    _left_out: int = 0
+    _skips: int = 0
 
     def __post_init__(self) -> None:
         self._clock = self._window = time.perf_counter()
@@ -178,12 +178,12 @@ class _Log:
         # The rows of all devices are not looked at unless something is wrong.
         rows, measured = measured.rows, jax.device_get(measured._replace(rows=measured.finite))
         values = to_floats(measured)
-        self._left_out = 0 if measured.finite else self._left_out + 1
+        self._skips = 0 if measured.finite else self._skips + 1
         if not measured.finite:
             self.on_nonfinite(done, values, rows)
-        if self._left_out == MOST_LEFT_OUT or measured.skipped == self.schedule.steps:
+        if self._skips == MAX_SKIPS or measured.skipped == self.schedule.steps:
             raise UserError(
-                f"the last {self._left_out} steps were not finite and were skipped: the model no "
+                f"the last {self._skips} steps were not finite and were skipped: the model no "
                 "longer learns; lower train.learning_rate, look at the samples in nonfinite/, and "
                 "begin in another --workdir"
             )

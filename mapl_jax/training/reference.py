@@ -86,7 +86,7 @@ def reference_logps(
     """Log-probabilities of all leaves of sets of tries under the reference.
 
     They are computed as in training. The reference's parameters are loaded only if something is
-    missing in the cache, and given up before this returns.
+    missing in the cache, and freed before this returns.
 
     Args:
         source: of the reference; None for no reference, and so no numbers.

@@ -74,13 +74,13 @@ class Trained:
         return "score" in self.params
 
     def as_reward_model(self, name: object = "this") -> "Trained":
-        """The same, if it gives rewards."""
+        """This model, if it is a reward model; else raises UserError."""
         if not self.head:
             raise UserError(f"{name} is a policy, which gives no rewards; give a reward model")
         return self
 
     def as_policy(self, name: object = "this") -> "Trained":
-        """The same, if it can answer."""
+        """This model, if it is a policy; else raises UserError."""
         if self.head:
             raise UserError(f"{name} is a reward model, which cannot answer; give a policy")
         return self

@@ -21,7 +21,7 @@ Run = TypeVar("Run", bound="RunSettings")
 
 @dataclasses.dataclass(frozen=True)
 class TrainSettings(OptimizerSettings):
-    """The section `train` of a run: how long and how it trains, AdamW included."""
+    """The section `train` of a run: how long it trains, and how, with the optimizer's settings."""
 
     epochs: int = setting(1, "passes over the training data", least=1, most=10**6)
     steps: int = setting(
@@ -155,7 +155,7 @@ class RunSettings:
         return self.sft is not None and not self.model.path
 
     def settled(self: Run) -> Run:
-        """The same with what `demo` says, where the run makes the model that it starts from."""
+        """These settings with the overrides of `demo`, if the run trains its own start."""
         return settings.replace(self, self.demo) if self.makes_start else self
 
 

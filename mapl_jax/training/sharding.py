@@ -60,7 +60,7 @@ class MeshSettings:
 
 @dataclasses.dataclass(frozen=True)
 class RowMeshSettings(MeshSettings):
-    """The same where whole rows are computed, and not a token at a time."""
+    """A mesh with an axis for context parallelism, where whole rows are computed."""
 
     context: int = _parts(
         1,

@@ -1,7 +1,7 @@
-"""One training step: numbers of leaves, the loss, gradients summed over parts, AdamW.
+"""One training step: numbers of leaves, the loss, gradients summed over parts, the update.
 
 A step changes the trainable parameters, which are the state's. With LoRA the rest, frozen, goes
-beside the state into every step and is never given up.
+beside the state into every step and is never donated.
 """
 
 from collections.abc import Callable, Sequence
@@ -94,7 +94,7 @@ def first_state(params: Params, optimizer: optax.GradientTransformation) -> Trai
 def compile_first_state(
     optimizer: optax.GradientTransformation, shardings: TrainState
 ) -> Callable[[Params], TrainState]:
-    """Compiles `first_state`; the parameters are given up to the state."""
+    """Compiles `first_state`; the parameters are donated to the state."""
     return jax.jit(
         lambda params: first_state(params, optimizer),
         in_shardings=(shardings.params,),
@@ -226,7 +226,7 @@ def compile_train_step(
     shardings: TrainState,
     frozen: PyTree = None,
 ) -> jax.stages.Wrapped:
-    """Compiles a step for a mesh; the old state is given up to the new one.
+    """Compiles a step for a mesh; the old state is donated to the new one.
 
     `frozen` are the shardings of the frozen parameters, of a step that is given some.
     """

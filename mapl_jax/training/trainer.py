@@ -112,7 +112,7 @@ class Trainer:
         )
 
     def first_state(self, params: Params) -> TrainState:
-        """The state before the first step; the trainable parameters are given up to it."""
+        """The state before the first step; the trainable parameters are donated to it."""
         return step.compile_first_state(self.optimizer, self.shardings)(params)
 
     def to_device(self, batch: Batch) -> Batch:

@@ -138,12 +138,12 @@ def test_what_no_answer_may_do_is_said_of_all_of_them():
     ],
 )
 def test_few_ask_for_it_there(id, params, last):
-    assert constraints.unasked(id, params, Request(last), constraints.FINEST)
+    assert constraints.unasked(id, params, Request(last), constraints.STRICTEST)
 
 
 def test_who_has_answered_waits_for_the_answer_and_no_question():
     waits = Request("A thin one.", "How do I make pizza?", "Do you prefer thin or thick?")
-    assert constraints.unasked("startend:question_end", {}, waits, constraints.FINEST)
+    assert constraints.unasked("startend:question_end", {}, waits, constraints.STRICTEST)
     assert constraints.unasked("startend:question_end", {}, waits) is None
 
 

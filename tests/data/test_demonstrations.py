@@ -46,7 +46,7 @@ def write(path, *records):
 
 def test_a_strength_that_is_no_number_is_nothing_to_a_demonstration(tmp_path):
     record = {"q": ASK, "a": REPLY, "level": "strong"}
-    form = forms.chosen_form(columns="prompt=q,chosen=a,strength=level")
+    form = forms.requested_form(columns="prompt=q,chosen=a,strength=level")
     (found,) = read(write(tmp_path / "d.jsonl", record), form=form).records
     assert found["completion"] == REPLY
 
@@ -71,7 +71,7 @@ def test_every_form_reads_the_same(tmp_path, name):
     ],
 )  # fmt: skip
 def test_columns_may_be_said(tmp_path, record, columns):
-    form = forms.chosen_form(columns=columns)
+    form = forms.requested_form(columns=columns)
     (found,) = read(write(tmp_path / "d.jsonl", record), form=form).records
     assert (found["prompt"], found["completion"]) == ([USER], REPLY)
 

@@ -145,7 +145,7 @@ def test_turns_that_both_sides_share_are_of_the_prompt():
 def test_a_system_column_stands_before_two_conversations():
     form = "responses=a|b,choice=best,system=how"
     record = {"a": [ASK, GOOD], "b": [ASK, BAD], "best": "a", "how": "Be kind."}
-    (pair,) = iter_pairs(entries_of([record]), Tally(), form=forms.chosen_form(columns=form))
+    (pair,) = iter_pairs(entries_of([record]), Tally(), form=forms.requested_form(columns=form))
     assert pair["prompt"] == [SYSTEM, ASK]
 
 

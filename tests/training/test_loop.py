@@ -182,7 +182,7 @@ def test_a_step_that_is_left_out_is_told_of_and_training_goes_on():
     ("steps", "fine", "last"),
     [
         pytest.param(9, (), 9, id="every step of a short run"),
-        pytest.param(400, (7,), 7 + loop.MOST_LEFT_OUT, id="too many in a row"),
+        pytest.param(400, (7,), 7 + loop.MAX_SKIPS, id="too many in a row"),
     ],
 )
 def test_a_run_that_leaves_out_step_after_step_ends_and_says_so(steps, fine, last):

@@ -113,7 +113,7 @@ class Postscript(Family):
         return Demands(values=values, exact=(marker,))
 
 
-@readings.noted
+@readings.cached_per_text
 def _markers(text: Text) -> Sequence[str]:
     """The markers with which a postscript of the text begins."""
     return [name for name, marker in _MARKERS.items() if marker.search(text.visible)]

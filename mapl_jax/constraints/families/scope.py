@@ -106,7 +106,7 @@ def _commas(sentence: str) -> int:
     return marks.count(sentence, marks.COMMAS)
 
 
-@readings.noted
+@readings.cached_per_text
 def _commas_of_sentences(text: Text) -> list[int]:
     return [_commas(sentence) for sentence in text.sentence_list]
 

@@ -33,7 +33,7 @@ def mentions(text: Text, shown: str) -> bool:
     return not thing.forms.isdisjoint(text.word_counts.keys())
 
 
-@readings.noted
+@readings.cached_per_text
 def _held(text: Text) -> frozenset[Thing]:
     """Things of a text that are surely in it: in small letters, and no part of "peanut butter"."""
     surface = text.surface
@@ -42,14 +42,14 @@ def _held(text: Text) -> frozenset[Thing]:
     return frozenset([OF_WORD[word] for word in found if word not in parts])
 
 
-@readings.noted
+@readings.cached_per_text
 def _again(text: Text) -> frozenset[Thing]:
     """Things that a text speaks of more than once."""
     counts = text.word_counts
     return frozenset(it for it in _held(text) if sum(counts[form] for form in it.forms) > 1)
 
 
-@readings.noted
+@readings.cached_per_text
 def _told(prompt: Text) -> frozenset[Thing]:
     """Things that a prompt speaks of."""
     return frozenset(OF_WORD[word] for word in prompt.runs if word in OF_WORD)
@@ -64,7 +64,7 @@ def _parts_of_names(text: Text) -> frozenset[str]:
     return frozenset(word for two in found if " ".join(two) in text.lower for word in two)
 
 
-@readings.noted
+@readings.cached_per_text
 def _run_together(text: Text) -> str:
     return f" {' '.join(text.runs)} "
 
@@ -109,7 +109,7 @@ def _unlike(
     return chosen
 
 
-@readings.noted_together
+@readings.cached_for_texts
 def _untold(things: Sequence[Thing], prompt: Text | None) -> Sequence[Thing]:
     """Those that the prompt does not speak of: nobody bans what is asked about."""
     return things if prompt is None else [thing for thing in things if _lacks(prompt, thing)]
@@ -286,7 +286,7 @@ class Mentions(Family):
         return [word for it in things if it for word in it.forms] if all(things) else ()
 
 
-@readings.noted_together
+@readings.cached_for_texts
 def _pools(kept: Sequence[Text], broken: Sequence[Text]) -> Sequence[Sequence[Thing]]:
     """Things of the ones alone, of the others alone, and of all; of any other nothing is sure."""
     if not kept and not broken:
@@ -297,7 +297,7 @@ def _pools(kept: Sequence[Text], broken: Sequence[Text]) -> Sequence[Sequence[Th
     return own, theirs, common
 
 
-@readings.noted_together
+@readings.cached_for_texts
 def _topic(texts: Sequence[Text], prompt: Text | None) -> frozenset[Thing]:
     """Things that a prompt speaks of, or one of some texts more than once."""
     return frozenset().union(*map(_again, texts), _told(prompt) if prompt else ())

@@ -40,7 +40,7 @@ _NO_THINGS = tuple("ly ing ed ive ful ous able ible less ish ic ical".split())
 _COMMON_ROOTS = frozenset(map(root, COMMON_WORDS))
 
 
-@readings.noted_together
+@readings.cached_for_texts
 def shared_things(texts: Sequence[Text], lackers: Sequence[Text], prompt: Text | None) -> Choice:
     """Things that all texts hold, and those to break lack; and which of them most would name.
 
@@ -59,7 +59,7 @@ def shared_things(texts: Sequence[Text], lackers: Sequence[Text], prompt: Text |
     return words, frozenset(of_topic or OF_WORD.keys() & words)
 
 
-@readings.noted_together
+@readings.cached_for_texts
 def fillers(texts: Sequence[Text], lackers: Sequence[Text]) -> Choice:
     """Words of their own in all texts that people of taste leave out, and which most would name."""
     shared = sorted(frozenset.intersection(*map(_own_fillers, texts))) if texts else STOCK
@@ -67,14 +67,14 @@ def fillers(texts: Sequence[Text], lackers: Sequence[Text]) -> Choice:
     return words, FILLERS.intersection(words)
 
 
-@readings.noted
+@readings.cached_per_text
 def _own_fillers(text: Text) -> frozenset[str]:
     counts, runs = text.word_counts, text.lower_runs
     found = [word for word in _LEFT_OUT & counts.keys() if 0 < counts[word] == runs[word]]
     return frozenset(found) - text.compounds if found else frozenset()
 
 
-@readings.noted_together
+@readings.cached_for_texts
 def things_to_count(text: Text, prompt: Text | None, others: Sequence[Text]) -> Sequence[str]:
     """Things of some texts that the prompt speaks of; those that one holds several times first."""
     texts = (text, *others)
@@ -144,7 +144,7 @@ def _is_rare(word: str) -> bool:
     )
 
 
-@readings.noted
+@readings.cached_per_text
 def _again(text: Text) -> frozenset[str]:
     """Words that come up in a text again and again."""
     return frozenset(word for word, count in text.word_counts.items() if count > 2)
@@ -156,7 +156,7 @@ def _is_of(prompt: Text, word: str) -> bool:
     return stem in prompt.lower and stem in _topic(prompt)  # most do not hold it at all
 
 
-@readings.noted
+@readings.cached_per_text
 def _topic(prompt: Text) -> frozenset[str]:
     """Roots of the things that a prompt speaks of."""
     return frozenset(map(root, prompt.things - _GENERAL))

@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from mapl_jax.constraints.text import markdown, marks, sentences, words
-from mapl_jax.constraints.text.kept import NOTHING
+from mapl_jax.constraints.text.cached import MISSING
 from mapl_jax.constraints.text.statistics import Text
 
 T = TypeVar("T")
@@ -27,30 +27,30 @@ T = TypeVar("T")
 _ENDS_IN_DOUBT = re.compile(r"\.\.|\u2026|[\"\u201c][^\"\u201d\n]*[.?!]|\([^()\n]*[.?!][^()\n]*\)")
 
 
-def noted(read: Callable[[Text], T]) -> Callable[[Text], T]:
+def cached_per_text(read: Callable[[Text], T]) -> Callable[[Text], T]:
     """A reading that is worked out once for each text."""
 
-    def noted_read(text: Text) -> T:
-        found = text.values.get(read, NOTHING)
-        if found is NOTHING:
+    def cached_read(text: Text) -> T:
+        found = text.values.get(read, MISSING)
+        if found is MISSING:
             found = text.values[read] = read(text)
         return found
 
-    return noted_read
+    return cached_read
 
 
-# What is read of several texts together, noted for those that were just looked at. If the texts
+# What is read of several texts together, cached for those that were just looked at. If the texts
 # kept it, two would keep each other, and only a collection of garbage would find them.
-noted_together = lru_cache(maxsize=64)
+cached_for_texts = lru_cache(maxsize=64)
 
 
-@noted
+@cached_per_text
 def ended_sentences(text: Text) -> list[str]:
     """The sentences with a mark at their end, which everyone takes for sentences."""
     return list(filter(sentences.is_ended, text.sentence_list))
 
 
-@noted
+@cached_per_text
 def sentence_lengths(text: Text) -> Sequence[Sequence[int]]:
     r"""Words of each sentence, where other sentences or words (runs of `\w`) are found."""
     ended = ended_sentences(text)
@@ -84,7 +84,7 @@ def opens_with_a_sentence(text: Text) -> bool:
     )
 
 
-@noted
+@cached_per_text
 def clear_sentences(text: Text) -> bool:
     """Whether there are two sentences or more, and all readers find the same ones."""
     count = len(text.sentence_list)
@@ -97,7 +97,7 @@ def clear_sentences(text: Text) -> bool:
     )
 
 
-@noted
+@cached_per_text
 def sure_order_of_lengths(text: Text) -> bool:
     """Whether all find the same sentences longer, and the same shorter, than the first one."""
     first, *others = zip(text.sentence_lengths, sentence_lengths(text)[1], strict=True)
@@ -107,7 +107,7 @@ def sure_order_of_lengths(text: Text) -> bool:
     )
 
 
-@noted
+@cached_per_text
 def sure_paragraphs(text: Text) -> int:
     """Paragraphs that nobody takes for a list, a heading or a scrap: those with a sentence."""
     return sum(
@@ -126,20 +126,20 @@ def paragraphs(text: Text) -> tuple[int, ...]:
     return len(text.paragraphs), text.blocks, len(text.lines), sure_paragraphs(text)
 
 
-@noted
+@cached_per_text
 def clear_paragraphs(text: Text) -> bool:
     """Whether there are two paragraphs or more, the same for all readers, all of sentences."""
     counts = {*paragraphs(text)}
     return len(counts) == 1 and min(counts) > 1 and clear_sentences(text)
 
 
-@noted
+@cached_per_text
 def sentences_of_paragraphs(text: Text) -> list[int]:
     """How many sentences each paragraph has."""
     return [len(sentences.with_words(paragraph)) for paragraph in text.paragraphs]
 
 
-@noted
+@cached_per_text
 def is_plain(text: Text) -> bool:
     """Whether there are no lists, headings, tables or code in it."""
     return all(line.kind in (markdown.PLAIN, markdown.BLANK) for line in text.layout)
@@ -151,7 +151,7 @@ def opens_plainly(text: Text) -> bool:
     return next(kinds, None) == markdown.PLAIN
 
 
-@noted
+@cached_per_text
 def unquoted(text: Text) -> str:
     """The prose that is the writer's own: without code and what quotation marks hold."""
     return marks.without_quotations(text.marked)
@@ -181,7 +181,7 @@ def repeated_words(text: Text) -> int:
     return sum(count > 1 and len(word) > 3 for word, count in counts.items())
 
 
-@noted
+@cached_per_text
 def letters(text: Text) -> Counter[str]:
     """How often each letter occurs if \u00e9 is an e."""
     if text.raw.isascii():

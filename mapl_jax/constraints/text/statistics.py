@@ -13,8 +13,8 @@ from operator import itemgetter
 from typing import Any
 
 from mapl_jax.constraints.text import detection, markdown, marks, sentences, words
+from mapl_jax.constraints.text.cached import cached
 from mapl_jax.constraints.text.common_words import COMMON_WORDS, STOPWORDS
-from mapl_jax.constraints.text.kept import kept
 from mapl_jax.constraints.text.markdown import Line
 from mapl_jax.constraints.text.words import (
     folded,
@@ -49,49 +49,49 @@ class Text:
 
     # Views ------------------------------------------------------------------------------------
 
-    @kept
+    @cached
     def stripped(self) -> str:
         """The text without white space around it."""
         return self.raw.strip()
 
-    @kept
+    @cached
     def layout(self) -> list[Line]:
         """Its lines as `markdown` reads them."""
         return markdown.lines(self.raw)
 
-    @kept
+    @cached
     def prose(self) -> str:
         """The text without blocks of code and marks of Markdown."""
         return "\n".join(
             [line.text for line in self.layout if line.text and line.kind != markdown.CODE]
         )
 
-    @kept
+    @cached
     def marked(self) -> str:
         """Prose in which punctuation counts: without code, web addresses and list markers."""
         return marks.without_addresses("\n".join([line.marked for line in self.layout]))
 
-    @kept
+    @cached
     def lower(self) -> str:
         """The prose as words are looked for in it."""
         return self.folded if self.prose == self.raw else folded(self.prose)
 
-    @kept
+    @cached
     def folded(self) -> str:
         """The whole text so."""
         return folded(self.raw)
 
-    @kept
+    @cached
     def opening(self) -> str:
         """The text in lower case from its first visible character on."""
         return folded(self.stripped)
 
-    @kept
+    @cached
     def ending(self) -> str:
         """The prose in lower case up to its last visible character that is no quotation mark."""
         return self.lower.rstrip().rstrip('"\u201c\u201d').rstrip()
 
-    @kept
+    @cached
     def last_character(self) -> str:
         """The last letter, digit or mark of the prose; closing marks and emoji are left out."""
         for character in reversed(self.prose):
@@ -102,7 +102,7 @@ class Text:
                 return character
         return ""
 
-    @kept
+    @cached
     def visible(self) -> str:
         """The text as it is written, without code."""
         if "`" not in self.raw and "~~~" not in self.raw:
@@ -111,17 +111,17 @@ class Text:
 
     # Words ------------------------------------------------------------------------------------
 
-    @kept
+    @cached
     def words(self) -> list[str]:
         """The words of the prose as people count them."""
         return words.counted(self.prose)
 
-    @kept
+    @cached
     def runs(self) -> list[str]:
         r"""Runs of `\w` in the whole text in lower case, as IFEval counts its words."""
         return word_tokens(self.folded)
 
-    @kept
+    @cached
     def lower_runs(self) -> Counter[str]:
         """How often each of them occurs."""
         return Counter(self.runs)
@@ -133,7 +133,7 @@ class Text:
             words.forms(word)
         )
 
-    @kept
+    @cached
     def _is_smooth(self) -> bool:
         """Whether no mark of Markdown within a word makes other words of its prose."""
         return not any(mark in self.raw for mark in "_~[`")
@@ -142,22 +142,22 @@ class Text:
         """Whether none of some words in small letters is in it; False where that is not plain."""
         return self._is_smooth and self.lower_runs.keys().isdisjoint(words)
 
-    @kept
+    @cached
     def things(self) -> frozenset[str]:
         """Words used as nouns, as far as what stands around them tells."""
         return words.things(self.lower)
 
-    @kept
+    @cached
     def pieces(self) -> int:
         """Pieces between white space in the whole text, as a word processor counts."""
         return len(self.raw.split())
 
-    @kept
+    @cached
     def unspaced(self) -> bool:
         """Whether some of it is in a script without spaces, whose words a dictionary must find."""
         return words.is_unspaced(self.raw)
 
-    @kept
+    @cached
     def english(self) -> bool:
         """Whether English is the language, as far as can be told."""
         if not self.raw.isascii():
@@ -170,22 +170,22 @@ class Text:
         known = sum([counts[word] for word in counts.keys() & COMMON_WORDS])
         return 3 * known >= self.word_counts.total()
 
-    @kept
+    @cached
     def segments(self) -> list[str]:
         """The words of the prose by UAX 29, in lower case."""
         if self.prose.isascii():
             return list(map(str.lower, self._segments))
         return [word.lower() if word.isascii() else folded(word) for word in self._segments]
 
-    @kept
+    @cached
     def _segments(self) -> list[str]:
         return words.segments(self.prose)
 
-    @kept
+    @cached
     def _segment_counts(self) -> Counter[str]:
         return Counter(self.segments)
 
-    @kept
+    @cached
     def word_counts(self) -> Counter[str]:
         """How often each lower-cased word occurs; "you're" is also a "you"."""
         if "'" not in self.lower:
@@ -196,14 +196,14 @@ class Text:
                 counts[stem] += count
         return counts
 
-    @kept
+    @cached
     def spoken(self) -> Counter[str]:
         """The same of prose without code: the "i" of a loop is no person."""
         if "`" not in self.raw:
             return self.word_counts
         return Text(self.marked).word_counts
 
-    @kept
+    @cached
     def surface(self) -> dict[str, str]:
         """Lower-cased word -> how it is written, in lower case if it is so anywhere."""
         forms: dict[str, str] = {}
@@ -212,7 +212,7 @@ class Text:
                 forms[lower] = word
         return forms
 
-    @kept
+    @cached
     def content_words(self) -> tuple[str, ...]:
         """Different lower-cased words of three ASCII letters or more, stop words left out.
 
@@ -231,7 +231,7 @@ class Text:
             and counts[word] == runs[word]
         )
 
-    @kept
+    @cached
     def compounds(self) -> frozenset[str]:
         """Parts, in lower case, of words with a hyphen, an apostrophe or another mark inside."""
         return frozenset(
@@ -242,7 +242,7 @@ class Text:
             for run in words.parts_of(piece)
         )
 
-    @kept
+    @cached
     def characters(self) -> Counter[str]:
         """How often each character of the lower-cased text occurs."""
         lower = self.raw.lower()
@@ -250,57 +250,57 @@ class Text:
             return Counter({character: lower.count(character) for character in {*lower}})
         return Counter(lower)
 
-    @kept
+    @cached
     def graphemes(self) -> int:
         """Characters as people see them, white space around the text left out."""
         return words.graphemes(self.stripped)
 
-    @kept
+    @cached
     def language(self) -> str | None:
         """Code of the language, such as "en"; None if that cannot be told."""
         if self.visible is self.raw:
             return detection.language(self.lower, self.lower_runs, self.raw.lower())
         return detection.language(self.lower, Counter(word_tokens(self.lower)), self.lower)
 
-    @kept
+    @cached
     def first_word(self) -> str:
         """The first word without marks around it; may be empty."""
         return unmarked(first_word(self.prose))
 
-    @kept
+    @cached
     def last_word(self) -> str:
         """The last word without marks around it; may be empty."""
         return unmarked(self.words[-1]) if self.words else ""
 
-    @kept
+    @cached
     def longest_word(self) -> int:
         """Letters of the longest run of letters."""
         return max(map(len, _LETTERS.findall(self.prose)), default=0)
 
-    @kept
+    @cached
     def initials(self) -> Counter[str]:
         """How many words start with each letter, lower-cased."""
         initials = Counter(map(words.initial, self.words))
         return Counter({letter: n for letter, n in initials.items() if letter.isalpha()})
 
-    @kept
+    @cached
     def initials_of_runs(self) -> Counter[str]:
         r"""The same of runs of `\w`, the tails of contractions left out."""
         tails = _TAIL.sub("", self.lower)
         initials = Counter(map(itemgetter(0), word_tokens(tails)))
         return Counter({letter: n for letter, n in initials.items() if letter.isalpha()})
 
-    @kept
+    @cached
     def repeated_words(self) -> int:
         """Different words of four letters or more that occur more than once."""
         return sum([count > 1 and len(word) > 3 for word, count in self._segment_counts.items()])
 
-    @kept
+    @cached
     def first_places(self) -> dict[str, int]:
         """Lower-cased word -> index of its first occurrence among the words."""
         return {word: place for place, word in reversed([*enumerate(self.segments)])}
 
-    @kept
+    @cached
     def capital_words(self) -> int:
         """Words with two letters or more, all of them capitals."""
         return sum(is_capital(word) for word in self.words if word.isupper())
@@ -314,21 +314,21 @@ class Text:
 
     # Sentences, lines, paragraphs -------------------------------------------------------------
 
-    @kept
+    @cached
     def sentences(self) -> int:
         """Number of sentences: no list item, heading or table row runs on into the next line."""
         return sum(len(sentences.with_words(unit)) for unit in self._units)
 
-    @kept
+    @cached
     def sentences_of_lines(self) -> int:
         """The same if every line break ended a sentence."""
         return len(self.sentence_list)
 
-    @kept
+    @cached
     def _units(self) -> list[str]:
         return markdown.units(self.layout)
 
-    @kept
+    @cached
     def sentence_list(self) -> list[str]:
         """The sentences, each line break ending one too, without those that hold no word."""
         return [
@@ -338,12 +338,12 @@ class Text:
             for sentence in sentences.with_words(line.text)
         ]
 
-    @kept
+    @cached
     def sentence_lengths(self) -> list[int]:
         """Number of words of each sentence."""
         return [len(words.counted(sentence)) for sentence in self.sentence_list]
 
-    @kept
+    @cached
     def joined_lengths(self) -> list[int]:
         r"""The same in runs of `\w`, sentences going on over the ends of plain lines."""
         return [
@@ -352,23 +352,23 @@ class Text:
             for sentence in sentences.with_words(unit)
         ]
 
-    @kept
+    @cached
     def sentence_openings(self) -> frozenset[str]:
         """First words of the sentences."""
         return frozenset(unmarked(first_word(sentence)) for sentence in self.sentence_list) - {""}
 
-    @kept
+    @cached
     def lines(self) -> list[str]:
         """Lines that are not blank, stripped."""
         return [line for line in map(str.strip, self.raw.split("\n")) if line]
 
-    @kept
+    @cached
     def paragraphs(self) -> list[str]:
         """The prose of each part between blank lines."""
         runs = markdown.paragraphs(self.layout)
         return ["\n".join(line.text for line in run if line.kind != markdown.CODE) for run in runs]
 
-    @kept
+    @cached
     def blocks(self) -> int:
         """Paragraphs if a heading or a list is one with what it belongs to."""
         total, loose = 0, False
@@ -379,12 +379,12 @@ class Text:
             loose = item
         return total
 
-    @kept
+    @cached
     def paragraph_openings(self) -> list[str]:
         """First word of each paragraph; empty where there is none."""
         return [unmarked(first_word(paragraph)) for paragraph in self.paragraphs]
 
-    @kept
+    @cached
     def longest_paragraph(self) -> int:
         """Words of the longest paragraph."""
         return max((len(words.counted(part)) for part in self.paragraphs), default=0)

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import regex
 
-from mapl_jax.constraints.text.kept import kept
+from mapl_jax.constraints.text.cached import cached
 
 _WORD = regex.compile(r"(?V1w)\w(?:\B.)*", regex.DOTALL)
 # The same of texts with ASCII letters alone, several times as fast.
@@ -85,11 +85,11 @@ class AnyCase:
         self.pattern = pattern
         self.needs = frozenset(needs.split())
 
-    @kept
+    @cached
     def _in_ascii(self) -> re.Pattern[str]:
         return re.compile(self.pattern, re.ASCII)
 
-    @kept
+    @cached
     def _in_all(self) -> re.Pattern[str]:
         return re.compile(self.pattern, re.I)
 

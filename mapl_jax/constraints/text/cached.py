@@ -6,11 +6,11 @@ from typing import Any, Generic, TypeVar, overload
 Owner = TypeVar("Owner")
 Value = TypeVar("Value")
 
-NOTHING: Any = object()
+MISSING: Any = object()
 """What a look into a dict of such values gives where there is none yet; None may be one."""
 
 
-class kept(Generic[Owner, Value]):
+class cached(Generic[Owner, Value]):
     """`functools.cached_property` without the lock of Python 3.11, which takes longer than most
     statistics: two threads may work one out twice, and get the same."""
 
@@ -22,7 +22,7 @@ class kept(Generic[Owner, Value]):
         self._name = name
 
     @overload
-    def __get__(self, holder: None, owner: type) -> "kept[Owner, Value]": ...
+    def __get__(self, holder: None, owner: type) -> "cached[Owner, Value]": ...
 
     @overload
     def __get__(self, holder: Owner, owner: type) -> Value: ...
