@@ -41,7 +41,7 @@ FORBIDDEN_MODULES = {
 # ends its process.
 ALLOWED = {
     "environment.py": {"subprocess"},
-    "parting.py": {"subprocess"},
+    "shutdown.py": {"subprocess"},
     "templates.py": {"subprocess"},
 }
 FORBIDDEN_CALLS = {

@@ -60,7 +60,7 @@ os._exit(0)
 
 
 def test_jax_cannot_tell_a_function_of_python_why_it_ends_a_process():
-    """Once it can, `runtime/parting.py` need not stand where C++ ends the process."""
+    """Once it can, `runtime/shutdown.py` need not stand where C++ ends the process."""
     command = [sys.executable, "-c", CONNECT]
     found = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
     assert found.stdout.strip() == "std::bad_cast"

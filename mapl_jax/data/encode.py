@@ -25,7 +25,7 @@ DEMONSTRATED = (0, 0)
 
 
 class TrieRecord(TypedDict):
-    """A trie of n tokens, m leaves and c comparisons as it lies on disk: the columns of its file."""
+    """A trie of n tokens, m leaves and c comparisons, as the columns of its file."""
 
     id: str
     # As in `tries.Trie`.

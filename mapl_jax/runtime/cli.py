@@ -33,10 +33,10 @@ from mapl_jax.runtime import (
     files,
     help,
     mistakes,
-    parting,
     paths,
     plugins,
     settings,
+    shutdown,
     signals,
 )
 from mapl_jax.runtime.errors import (
@@ -174,7 +174,7 @@ def fail(message: str, *, at_once: bool = False) -> None:
     """
     console.error(message)
     if at_once:
-        parting.leave(EXIT_USER_ERROR, f"failed: {message}")
+        shutdown.exit_now(EXIT_USER_ERROR, f"failed: {message}")
     sys.exit(EXIT_USER_ERROR)
 
 
@@ -250,7 +250,7 @@ def _run(
             with console.timed("the whole command"):
                 command.main(given)
 
-        parting.run_together(main, given.command) if several else main()
+        shutdown.run_together(main, given.command) if several else main()
     except UserError as error:
         if debug:
             traceback.print_exc()
@@ -270,7 +270,7 @@ def _run(
             traceback.print_exc()
             where = f"the traceback is in the output of process {distributed.process_index()}"
             what = f"failed with {type(error).__name__}: {files.reason(error)} ({where})"
-            parting.leave(parting.EXIT_BUG, what)
+            shutdown.exit_now(shutdown.EXIT_BUG, what)
         path = error.filename if isinstance(error, OSError) else None
         where = f" ({path})" if path and str(path) not in refused else ""
         fail(
@@ -286,10 +286,10 @@ def _run(
             where = f"stopped {stopped.where}".strip()
             console.result(f"{where} because of SIGTERM; {resume}: {given.command}")
         if not stopped.saved:
-            parting.leave(signals.STOPPED, "was stopped by SIGTERM")
+            shutdown.exit_now(signals.STOPPED, "was stopped by SIGTERM")
     except KeyboardInterrupt:
         console.interrupted()
-        parting.leave(signals.INTERRUPTED, "was interrupted by Ctrl-C")
+        shutdown.exit_now(signals.INTERRUPTED, "was interrupted by Ctrl-C")
 
 
 def _versions() -> str:
@@ -373,7 +373,7 @@ def _quiet_libraries() -> None:
     def in_thread(error: threading.ExceptHookArgs) -> None:
         # The main thread meets a full disk as well, and another process that is gone.
         value = error.exc_value
-        if not (files.full(value) or (value and parting.lost(value))):
+        if not (files.full(value) or (value and shutdown.is_peer_loss(value))):
             threading.__excepthook__(error)
 
     def unraisable(error: Any) -> None:

@@ -181,7 +181,7 @@ def _raising() -> Iterator[None]:
 
     plain = _jax.get_distributed_runtime_client
     # JAX cannot pass its reason to a function of Python; that it tries is an error of `connect`,
-    # and later one that ends the process (`parting`).
+    # and later one that ends the process (`shutdown`).
     _jax.get_distributed_runtime_client = functools.partial(
         plain, missed_heartbeat_callback=lambda _: None
     )

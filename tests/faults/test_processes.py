@@ -14,7 +14,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from mapl_jax.runtime import distributed, parting
+from mapl_jax.runtime import distributed, shutdown
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.training import sharding
 
@@ -189,11 +189,11 @@ ENDS = {
     ),
     "SIGKILL": (
         *(-signal.SIGKILL, "error: process {victim} of 2 was killed or crashed without "),
-        *(parting.EXIT_LOST, "because process {victim} no longer responds: "),
+        *(shutdown.EXIT_LOST, "because process {victim} no longer responds: "),
     ),
     "SIGSEGV": (
         *(-signal.SIGSEGV, "error: process {victim} of 2 was killed or crashed without "),
-        *(parting.EXIT_LOST, "because process {victim} no longer responds: "),
+        *(shutdown.EXIT_LOST, "because process {victim} no longer responds: "),
     ),
 }
 FAST = {("mistake", 0, "meets"), ("mistake", 1, "computes"), ("SIGKILL", 0, "works")}
@@ -227,7 +227,7 @@ def test_one_that_ends_ends_the_other_and_each_says_why_in_one_line(kind, victim
 def test_one_that_dies_before_the_end_ends_the_other(tmp_path, victim):
     statuses, said = talk(tmp_path / "file", victim)
     assert statuses[victim] == -signal.SIGKILL
-    assert statuses[1 - victim] == parting.EXIT_LOST
+    assert statuses[1 - victim] == shutdown.EXIT_LOST
     (line,) = [x for x in said[1 - victim].splitlines() if x.startswith("error: ")]
     assert line.startswith(f"error: process {1 - victim} of 2 stopped because process {victim} no ")
     assert "python -m mapl_jax.talk" in line
@@ -426,7 +426,7 @@ def test_a_run_goes_on_with_other_devices_and_processes(runs, tools, tmp_path):
     two = runs.start_two(folder, CALM, records=named(2), devices=2)
     assert two[0].wait_for(lambda: "going on from" in two[0].output), two[0].output
     two[1].kill()
-    assert two[0].wait(120) == parting.EXIT_LOST
+    assert two[0].wait(120) == shutdown.EXIT_LOST
     assert time.monotonic() - began < 300
     (line,) = [x for x in said_by(two[0]) if x.startswith("error: ")]
     assert line.startswith("error: process 0 of 2 stopped because process 1 no longer responds")

@@ -30,62 +30,62 @@ _SIGNS = (
 )
 # Keys of JAX's service: who ended first and how, and who has heard of it.
 _ENDED, _HEARD = "mapl_jax ended", "mapl_jax heard"
-# Seconds that one which ends waits for the others to hear of it, and that one which was left waits
-# to hear why.
-_FAREWELL, _NEWS = 5.0, 2.0
-# Whoever kills a process leaves it no time for a word. This little process stays to say it.
-_LAST_WORDS = """
+# Seconds that one which ends waits for the others to acknowledge it, and that one which lost
+# another waits to hear the reason.
+_ACKNOWLEDGE, _REASON = 5.0, 2.0
+# A process that is killed cannot report it. This little process, which outlives it, does.
+_REPORTER = """
 import sys
 if not sys.stdin.buffer.read():
     print(sys.argv[1], file=sys.stderr, flush=True)
 """
 
 
-class Witness:
-    """Says what happened and what to do if this process ends without having said so itself."""
+class CrashReporter:
+    """Reports what happened, and what to do, if this process ends without having reported it."""
 
     def __init__(self, message: str):
         """Starts to watch this process."""
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _LAST_WORDS, f"error: {console.plain(message)}"],
+            [sys.executable, "-I", "-S", "-c", _REPORTER, f"error: {console.plain(message)}"],
             stdin=subprocess.PIPE,
             # The signals of a terminal and of a scheduler are for the process that it watches.
             start_new_session=True,
         )
 
-    def dismiss(self) -> None:
-        """This process ends by itself, and says why."""
+    def stop(self) -> None:
+        """Ends the reporter: this process reports its end itself."""
         if self._process.poll() is None:
-            self._process.communicate(b"dismissed")
+            self._process.communicate(b"stopped")
 
 
-class Parting:
-    """What one of several processes does about the end of another, and tells them of its own."""
+class PeerMonitor:
+    """Watches for the end of another process of the run, and announces that of this one."""
 
     def __init__(self, command: str):
         """Begins to listen; the others run the same command."""
         self._index, self._count = distributed.place()
         self._client = distributed.client()
         self._again = f"start all processes again once they have ended, this one with: {command}"
-        # Who takes it speaks and ends the process; nobody gives it back.
-        self._last_words = threading.Lock()
-        self._witness = Witness(
+        # Who takes it reports and ends the process; it is never released.
+        self._ending = threading.Lock()
+        self._reporter = CrashReporter(
             f"{self._name} was killed or crashed without giving a reason; often its machine ran "
             f"out of memory: check the system log, for example with dmesg. To resume, {self._again}"
         )
-        self._restore = _on_terminate(self._left_alone)
+        self._restore = _on_terminate(self._exit_peer_lost)
         threading.Thread(target=self._listen, daemon=True).start()
 
     @property
     def _name(self) -> str:
         return f"process {self._index} of {self._count}"
 
-    def takes_the_word(self) -> None:
-        """From here on this thread says how the process ends; one that comes later waits for it."""
-        if not self._last_words.acquire(blocking=False):
-            time.sleep(3 * _FAREWELL)
+    def claim_exit(self) -> None:
+        """From here on this thread ends the process; one that comes later waits for it."""
+        if not self._ending.acquire(blocking=False):
+            time.sleep(3 * _ACKNOWLEDGE)
             _exit(EXIT_LOST)
-        self._witness.dismiss()
+        self._reporter.stop()
 
     def _listen(self) -> None:
         told = None
@@ -97,17 +97,17 @@ class Parting:
                 if "DEADLINE_EXCEEDED" not in str(error):
                     return
         other, status, reason = json.loads(told)
-        self.takes_the_word()
+        self.claim_exit()
         again = ""
         if status != EXIT_USER_ERROR:
             first = "Fix that, then" if status == EXIT_BUG else "To resume,"
             again = f". {first} {self._again}"
         console.error(f"{self._name} stopped because process {other} {reason}{again}")
-        self._bow_out()
+        self._acknowledge()
         _exit(status)
 
-    def _left_alone(self) -> NoReturn:
-        self.takes_the_word()
+    def _exit_peer_lost(self) -> NoReturn:
+        self.claim_exit()
         other, which = "another process", "the others to find which one"
         if self._count == 2:
             other = which = f"process {1 - self._index}"
@@ -118,20 +118,22 @@ class Parting:
         )
         _exit(EXIT_LOST)
 
-    def caused(self, error: BaseException) -> None:
-        """Ends this process if another one's end is behind an error, and else gives it the word."""
-        if isinstance(error, Exception) and (lost(error) or not isinstance(error, UserError)):
-            time.sleep(_NEWS)  # for `_listen`, which knows more
-        if lost(error):
-            self._left_alone()
-        self.takes_the_word()
+    def handle_error(self, error: BaseException) -> None:
+        """Ends this process if an error comes from the end of another; else it may be reported."""
+        if isinstance(error, Exception) and (
+            is_peer_loss(error) or not isinstance(error, UserError)
+        ):
+            time.sleep(_REASON)  # for `_listen`, which knows more
+        if is_peer_loss(error):
+            self._exit_peer_lost()
+        self.claim_exit()
 
-    def tell(self, status: int, reason: str) -> None:
+    def announce(self, status: int, reason: str) -> None:
         """Tells the others that this process ends, and how: "failed: a file is bad"."""
         self._briefly(self._set, _ENDED, json.dumps([self._index, status, reason]))
-        self._bow_out()
+        self._acknowledge()
 
-    def _bow_out(self) -> None:
+    def _acknowledge(self) -> None:
         """Process 0 waits a little for the others to have heard of the end."""
         self._briefly(self._set, f"{_HEARD}/{self._index}", "heard")
         if self._index == 0:
@@ -139,7 +141,7 @@ class Parting:
 
     def _wait_for_others(self) -> None:
         for other in range(1, self._count):
-            self._client.blocking_key_value_get(f"{_HEARD}/{other}", int(1000 * _FAREWELL))
+            self._client.blocking_key_value_get(f"{_HEARD}/{other}", int(1000 * _ACKNOWLEDGE))
 
     def _set(self, key: str, value: str) -> None:
         self._client.key_value_set(key, value)
@@ -153,19 +155,19 @@ class Parting:
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        thread.join(_FAREWELL)
+        thread.join(_ACKNOWLEDGE)
 
-    def part(self) -> None:
-        """Parts from the others, which do so too: the command is done."""
+    def finish(self) -> None:
+        """Disconnects from the others, which do so too: the command is done."""
         distributed.leave()
         self._restore()
-        self._witness.dismiss()
+        self._reporter.stop()
 
 
-_parting: Parting | None = None
+_monitor: PeerMonitor | None = None
 
 
-def leave(status: int, reason: str) -> NoReturn:
+def exit_now(status: int, reason: str) -> NoReturn:
     """Ends this process at once, after its own line; tells the other processes of a run, if any.
 
     What it tells them goes after its name: "was interrupted", "failed: a file is bad".
@@ -174,8 +176,8 @@ def leave(status: int, reason: str) -> NoReturn:
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends already
-    if _parting is not None:
-        _parting.tell(status, reason)
+    if _monitor is not None:
+        _monitor.announce(status, reason)
     _exit(status)
 
 
@@ -187,35 +189,35 @@ def _exit(status: int) -> NoReturn:
 
 
 def run_together(main: Callable[[], None], command: str) -> None:
-    """Runs `main` in one of several processes, and parts from the others at its end.
+    """Runs `main` in one of several processes, and disconnects from the others at its end.
 
-    An error of its own is raised, to be told by `leave`. An error that another process's end causes
-    ends this one.
+    An error of its own is raised, to be announced by `exit_now`. An error that comes from the end
+    of another process ends this one.
     """
-    global _parting
-    _parting = Parting(command)
+    global _monitor
+    _monitor = PeerMonitor(command)
     try:
         try:
             main()
         except Stopped:
-            _parting.part()
+            _monitor.finish()
             raise
-        _parting.part()
+        _monitor.finish()
     except Stopped:
-        _parting = None
+        _monitor = None
         raise
     except BaseException as error:
-        _parting.caused(error)
+        _monitor.handle_error(error)
         if isinstance(error, SystemExit):  # of a callback or a plugin
             status = error.code if isinstance(error.code, int) else int(error.code is not None)
-            leave(status or 1, f"called sys.exit({error.code!r}); see its output")
+            exit_now(status or 1, f"called sys.exit({error.code!r}); see its output")
         raise
-    _parting = None
+    _monitor = None
 
 
-def lost(error: BaseException) -> bool:
+def is_peer_loss(error: BaseException) -> bool:
     """Whether an error says that another process is gone."""
-    if _parting is None:
+    if _monitor is None:
         return False
     said = "\n".join(str(each) for each in chain(error) if not isinstance(each, UserError))
     return any(sign in said for sign in _SIGNS)
