@@ -144,7 +144,7 @@ def run(own: Settings, folder: RunFolder, steps: int) -> dict[str, object]:
     source = trainer.first_parameters(own, data.tokenizer, objective.head)
     run_trainer = trainer.of_run(own, source.model, objective, mesh, plan.steps, data.tokenizer)
     compute = run_trainer.compute
-    first, frozen = lora.split(source.make(run_trainer.places), source.model.lora)
+    first, frozen = lora.split(source.make(run_trainer.param_shardings), source.model.lora)
     reference = weights.reference_of(own, source, data.tokenizer, objective)
     numbers = weights.reference_logps(
         run_trainer,

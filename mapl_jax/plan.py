@@ -251,7 +251,7 @@ def _attention_flops(model: DecoderConfig, compute: Compute, shape: rows.Shape, 
 def _frozen(run: trainer.Trainer) -> Params:
     """Shapes of the frozen parameters, rounded to the type of the computation."""
     _, shapes = lora.split(run.shapes, run.model.lora)
-    return sharding.described(shapes, run.frozen, run.compute.dtype)
+    return sharding.with_shardings(shapes, run.frozen_shardings, run.compute.dtype)
 
 
 @checked()
@@ -287,8 +287,8 @@ def build_model(config: ConfigDict, data: Source | None = None) -> Trained:
             settings.tokenizer, settings.model.path, split, Path(folder) / "tokenizer"
         )
     source = trainer.first_parameters(settings, tokenizer, head)
-    places = restore.placement(source.model, mesh, head.scores)
-    shapes = sharding.described(head.abstract_params(source.model), places)
+    places = restore.param_shardings(source.model, mesh, head.scores)
+    shapes = sharding.with_shardings(head.abstract_params(source.model), places)
     sharding.check_memory(shapes, "this model")
     params = source.make(places)
     return Trained(source.model, params, tokenizer)

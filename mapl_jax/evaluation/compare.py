@@ -47,7 +47,7 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class RunComparison:
     """At least two runs of one kind, and how all others differ from the first.
 
     Attributes:
@@ -66,7 +66,7 @@ class Comparison:
         return [key for key in keys if key[0] == level]
 
 
-def compare(folders: Sequence[str], *, seed: int = 0, resamples: int = 1000) -> Comparison:
+def compare(folders: Sequence[str], *, seed: int = 0, resamples: int = 1000) -> RunComparison:
     """Reads runs and compares all others with the first."""
     if len(folders) < 2:
         raise UserError("--compare takes two run folders or more: --compare runs/a runs/b")
@@ -76,7 +76,7 @@ def compare(folders: Sequence[str], *, seed: int = 0, resamples: int = 1000) -> 
         listed = "; ".join(f"{run.name}: {run.kind}" for run in runs)
         raise UserError(f"these runs measure different things ({listed}); compare runs of one kind")
     first, *others = runs
-    return Comparison(
+    return RunComparison(
         runs,
         [_differences(first, other, seed, resamples) for other in others],
         [_kept(first, other, seed, resamples) for other in others],
@@ -148,7 +148,7 @@ def _names(folders: Sequence[str]) -> list[str]:
 # The table.
 
 
-def table(comparison: Comparison) -> Table:
+def table(comparison: RunComparison) -> Table:
     """Numbers of all runs, and differences of all others to the first."""
     first, *others = comparison.runs
     head = ["", *(run.name for run in comparison.runs)]
@@ -186,7 +186,7 @@ def _rows(first: Run) -> list[tuple[str, str, Key | None, bool]]:
     return [*rows, ("length correlation (base)", "base_length_correlation", None, False)]
 
 
-def _kept_row(comparison: Comparison) -> list[str]:
+def _kept_row(comparison: RunComparison) -> list[str]:
     row = ["instructions kept"]
     for run in comparison.runs:
         verdicts = [kept for answer in run.answers for kept in answer.kept]
@@ -207,7 +207,7 @@ def difference_text(difference: Difference | None, is_share: bool) -> str:
     return f"{value} [{low}, {high}]{'' if difference.paired else ' *'}"
 
 
-def _footnotes(comparison: Comparison) -> list[str]:
+def _footnotes(comparison: RunComparison) -> list[str]:
     """What the table does not say itself."""
     lines = [
         "Differences of shares are in points; intervals are of the bootstrap over held-out samples."

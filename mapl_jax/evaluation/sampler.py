@@ -67,7 +67,7 @@ class Responder:
                 compute=compute,
             ),
             in_shardings=(
-                restore.placement(model, mesh, False),
+                restore.param_shardings(model, mesh, False),
                 *(self.by_row,) * 3,
                 self.alike,
             ),

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mapl_jax.evaluation import compare
-from mapl_jax.evaluation.compare import Comparison, Difference, Key, Run
+from mapl_jax.evaluation.compare import Difference, Key, Run, RunComparison
 from mapl_jax.evaluation.differences import disagreements
 from mapl_jax.evaluation.preferences import Scored
 from mapl_jax.losses import LEVELS
@@ -41,7 +41,7 @@ class Forest:
     rows: Sequence[tuple[str, Sequence[Strip | None]]]
 
 
-def write(path: str | os.PathLike[str], comparison: Comparison) -> None:
+def write(path: str | os.PathLike[str], comparison: RunComparison) -> None:
     """Writes the page, whole or not at all."""
     first, *others = comparison.runs
     write_page(
@@ -65,7 +65,7 @@ def write(path: str | os.PathLike[str], comparison: Comparison) -> None:
     )
 
 
-def _by_level(comparison: Comparison) -> Forest | None:
+def _by_level(comparison: RunComparison) -> Forest | None:
     """Differences of accuracy by level and by number of instructions."""
     names = {}
     for level in LEVELS:
@@ -78,7 +78,7 @@ def _by_level(comparison: Comparison) -> Forest | None:
     return _forest(comparison, names)
 
 
-def _by_family(comparison: Comparison) -> dict[str, Forest]:
+def _by_family(comparison: RunComparison) -> dict[str, Forest]:
     """Differences of accuracy by family, for each level that has some, the worst first."""
     forests = {}
     for level in LEVELS:
@@ -91,7 +91,7 @@ def _by_family(comparison: Comparison) -> dict[str, Forest]:
     return forests
 
 
-def _forest(comparison: Comparison, names: Mapping[Key, str]) -> Forest | None:
+def _forest(comparison: RunComparison, names: Mapping[Key, str]) -> Forest | None:
     """A strip a difference, zero in the middle."""
     shown = [(x[key], key) for x in comparison.differences for key in names if key in x]
     shown = [(x, key) for x, key in shown if math.isfinite(x.low)]
@@ -123,7 +123,7 @@ def _strip(difference: Difference | None, index: int, reach: float) -> Strip | N
     return Strip(strip, f"{100 * difference.value:+.1f}", f"n = {count}")
 
 
-def _disagreements(comparison: Comparison) -> list[list[str]]:
+def _disagreements(comparison: RunComparison) -> list[list[str]]:
     """How many of the same comparisons only one of two runs gets right."""
     first, *others = comparison.runs
     rows = []

@@ -327,13 +327,13 @@ def broadcast_from_main(value: int) -> int:
     return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
 
 
-def tell(key: str, value: int) -> None:
-    """Tells all other processes a number, without waiting for them; each key once."""
+def publish(key: str, value: int) -> None:
+    """Publishes a number to all other processes, without waiting for them; each key once."""
     client().key_value_set(key, str(value))
 
 
-def told(key: str) -> int | None:
-    """The number that a process has told under a key; None as long as it has not."""
+def published(key: str) -> int | None:
+    """The number that a process has published under a key; None as long as it has not."""
     import jax
 
     try:

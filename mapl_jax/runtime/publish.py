@@ -27,7 +27,7 @@ def check(name: str) -> None:
     """Makes sure, before the work, that the hub can be reached and knows who writes."""
     if not HUB_NAME.fullmatch(name):
         raise UserError(f"{name!r} is not a name on the hub; give org/name")
-    with _told(name):
+    with _as_user_error(name):
         huggingface_hub.HfApi().whoami()
 
 
@@ -37,7 +37,7 @@ def push(folder: str | os.PathLike[str], name: str, *, private: bool = False) ->
     Older commits stay.
     """
     api = huggingface_hub.HfApi()
-    with _told(name):
+    with _as_user_error(name):
         address = api.create_repo(name, private=private or None, exist_ok=True)
         if private and not api.repo_info(name).private:
             raise UserError(
@@ -54,7 +54,7 @@ def push(folder: str | os.PathLike[str], name: str, *, private: bool = False) ->
 
 
 @contextlib.contextmanager
-def _told(name: str) -> Iterator[None]:
+def _as_user_error(name: str) -> Iterator[None]:
     """Errors of the hub's client in one line."""
     try:
         yield

@@ -108,7 +108,7 @@ class _Bucket:
         self._has_folders = not _WITHOUT_FOLDERS & {*kinds}
 
     @contextlib.contextmanager
-    def told(self, what: str) -> Iterator[None]:
+    def as_user_error(self, what: str) -> Iterator[None]:
         """Errors of a service in one line; there are as many kinds as there are services."""
         try:
             yield
@@ -119,7 +119,7 @@ class _Bucket:
 
     def contents(self) -> dict[str, Any] | None:
         """What `contents.json` says; None if there is none."""
-        with self.told("read"):
+        with self.as_user_error("read"):
             self._files.invalidate_cache()
             try:
                 text = self._files.cat_file(CONTENTS)
@@ -134,7 +134,7 @@ class _Bucket:
 
     def names(self) -> list[str]:
         """All files below the address."""
-        with self.told("read"):
+        with self.as_user_error("read"):
             self._files.invalidate_cache()
             try:
                 return sorted(self._files.find(""))
@@ -164,13 +164,13 @@ class _Bucket:
                 target = folder / name
                 if checksum and target.is_file() and files.checksum(target) == checksum:
                     continue
-                with self.told("read"), files.replacing(target) as part:
+                with self.as_user_error("read"), files.replacing(target) as part:
                     self._files.get_file(name, str(part))
 
     def put(self, source: Path, name: str) -> None:
         """Copies a file; it appears whole."""
         try:
-            with self.told("written"):
+            with self.as_user_error("written"):
                 self._make_folder(name.rpartition("/")[0])
                 self._files.put_file(str(source), name)
         except UserError:
@@ -179,7 +179,7 @@ class _Bucket:
             raise FileNotFoundError(source) from None  # it was removed meanwhile
 
     def put_contents(self, writer: str, named: Mapping[str, str]) -> None:
-        with self.told("written"):
+        with self.as_user_error("written"):
             self._make_folder("")
             value = {"writer": writer, "files": dict(sorted(named.items()))}
             self._files.pipe_file(CONTENTS, json.dumps(value, indent=1).encode())
@@ -190,7 +190,7 @@ class _Bucket:
 
     def remove(self, names: Iterable[str]) -> None:
         for name in names:
-            with self.told("written"), contextlib.suppress(FileNotFoundError):
+            with self.as_user_error("written"), contextlib.suppress(FileNotFoundError):
                 self._files.rm_file(name)
 
 

@@ -75,14 +75,14 @@ def write_model(
             )
             model, params = result.model, peft.load(part, result.model)
             params = lora.join(params, lora.split(result.params, result.model.lora)[1])
-            params = jax.device_put(params, restore.placement(model, mesh, result.head))
+            params = jax.device_put(params, restore.param_shardings(model, mesh, result.head))
         else:
             merged = lora.merge(result.params, result.model.lora)
             plain = dataclasses.replace(result.model, lora=None)
             saving.save_params(part, plain, merged, tokenizer=tokenizer, dtype=dtype)
             del merged
             model = hub.load_config(part)
-            places = restore.placement(model, mesh, result.head)
+            places = restore.param_shardings(model, mesh, result.head)
             params = hub.load_params(part, model, head=result.head, seed=0, places=places)
         written = _numbers(model, params, tries, mesh, tokenizer)
         difference = _check_numbers(expected, written, dtype)

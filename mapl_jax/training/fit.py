@@ -100,7 +100,7 @@ class Fit:
             first: Params = {}
             frozen: Params = {}
             if not start or model.lora or new:
-                first, frozen = lora.split(self.source.make(trainer.places), model.lora)
+                first, frozen = lora.split(self.source.make(trainer.param_shardings), model.lora)
             own = self.reference is self.source and bool(first)
             references = reference_logps(
                 trainer,

@@ -99,7 +99,7 @@ def reference_logps(
 
     @functools.cache
     def ready() -> LeafFunction:
-        places = restore.placement(source.model, trainer.mesh, objective.head.scores)
+        places = restore.param_shardings(source.model, trainer.mesh, objective.head.scores)
         values = source.make(places) if params is None else params
         score = restore.scorer(source.model, trainer.mesh, objective.head, trainer.compute)
         return lambda batch: score(values, trainer.to_device(batch))

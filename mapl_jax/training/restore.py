@@ -256,7 +256,7 @@ def with_folders(config: Config, run: RunFolder, mesh: Mesh) -> Config:
     return merged(config, {"model": folders}) if folders != named else config
 
 
-def placement(model: DecoderConfig, mesh: Mesh, head: bool) -> PyTree:
+def param_shardings(model: DecoderConfig, mesh: Mesh, head: bool) -> PyTree:
     """Shardings of the parameters of a reward model (with a head) or a policy."""
     shapes = (ScoreHead() if head else LogpHead()).abstract_params(model)
     return sharding.parameters(mesh, shapes, axes.logical_axes(shapes))
@@ -273,7 +273,7 @@ def scorer(
     """
     compute = dataclasses.replace(compute, spread=sharding.spread(mesh))
     leaves = functools.partial(head.leaves, model, compute=compute)
-    return step.compile_scoring(leaves, mesh, placement(model, mesh, head.scores))
+    return step.compile_scoring(leaves, mesh, param_shardings(model, mesh, head.scores))
 
 
 def config_of(run: RunFolder) -> Config:
@@ -285,7 +285,7 @@ def _from_folder(folder: Path, mesh: Mesh) -> Trained:
     model, head = hub.load_config(folder), hub.is_reward_model(folder)
     tokenizer = tokenization.load(str(folder), judges=True)
     initial.fitting(model, str(folder), tokenizer)
-    places = placement(model, mesh, head)
+    places = param_shardings(model, mesh, head)
     params = hub.load_params(folder, model, head=head, seed=0, places=places)
     return Trained(model, params, tokenizer, folder=folder)
 
@@ -294,7 +294,7 @@ def _from_adapters(folder: Path, mesh: Mesh) -> Trained:
     base = load(peft.base_of(folder), mesh)
     plain = dataclasses.replace(base.model, lora=None)
     params = peft.merged(folder, plain, lora.merge(base.params, base.model.lora))
-    params = jax.device_put(params, placement(plain, mesh, "score" in params))
+    params = jax.device_put(params, param_shardings(plain, mesh, "score" in params))
     own = any((folder / name).exists() for name in tokenization.VOCABULARIES)
     tokenizer = tokenization.load(str(folder)) if own else base.tokenizer
     initial.fitting(plain, str(folder), tokenizer)
@@ -309,8 +309,8 @@ def _from_step(run: RunFolder, at: int, mesh: Mesh) -> Trained:
     with Checkpoints(run.checkpoints, keep=None) as checkpoints:
         record = checkpoints.record(at)
         model = DecoderConfig.from_dict(record["model"])
-        places = placement(model, mesh, head.scores)
-        shapes = sharding.described(head.abstract_params(model), places)
+        places = param_shardings(model, mesh, head.scores)
+        shapes = sharding.with_shardings(head.abstract_params(model), places)
         targets, _ = lora.split(shapes, model.lora)
         params = checkpoints.restore_params(at, targets)
     if model.lora:

@@ -158,7 +158,7 @@ def parameters(mesh: Mesh, abstract: PyTree, logical: PyTree) -> PyTree:
     return jax.tree.map(place, abstract, logical)
 
 
-def described(shapes: PyTree, places: PyTree, dtype: DTypeLike | None = None) -> PyTree:
+def with_shardings(shapes: PyTree, places: PyTree, dtype: DTypeLike | None = None) -> PyTree:
     """Shapes with their shardings, of their own types or of one for all."""
     return jax.tree.map(
         lambda x, place: jax.ShapeDtypeStruct(x.shape, dtype or x.dtype, sharding=place),

@@ -82,7 +82,7 @@ def state_shapes(
     parts: tuple[PyTree[NamedSharding], ...] = (replicated, places, moments, replicated)
     shardings = TrainState(*parts)
     shapes = jax.eval_shape(lambda values: first_state(values, optimizer), params)
-    return sharding.described(shapes, shardings), shardings
+    return sharding.with_shardings(shapes, shardings), shardings
 
 
 def first_state(params: Params, optimizer: optax.GradientTransformation) -> TrainState:

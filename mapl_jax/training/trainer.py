@@ -46,12 +46,12 @@ class Trainer:
     pad_token: int
     # (parameters, part of a batch) -> a number for each leaf.
     leaves: Callable[[Params, Batch], LogProbabilities]
-    shapes: Params  # of all parameters; `places` are their shardings
-    places: Params
+    shapes: Params  # of all parameters; sharded as in `param_shardings`
+    param_shardings: Params
     optimizer: optax.GradientTransformation  # of the trainable ones
-    abstract: TrainState  # shapes of the state, with `shardings`
-    shardings: TrainState
-    frozen: Params  # shardings of the frozen parameters; empty without LoRA
+    abstract: TrainState  # shapes of the state, sharded as in `state_shardings`
+    state_shardings: TrainState
+    frozen_shardings: Params  # empty without LoRA
     train_step: jax.stages.Wrapped  # (state, batch, frozen) -> (state, metrics), jitted
 
     @property
@@ -113,7 +113,7 @@ class Trainer:
 
     def first_state(self, params: Params) -> TrainState:
         """The state before the first step; the trainable parameters are donated to it."""
-        return step.compile_first_state(self.optimizer, self.shardings)(params)
+        return step.compile_first_state(self.optimizer, self.state_shardings)(params)
 
     def to_device(self, batch: Batch) -> Batch:
         """Puts this host's part of a global batch on its devices."""
@@ -124,7 +124,7 @@ class Trainer:
         def score(params: Params, batch: Batch) -> jax.Array:
             return self.objective.score(self.leaves(params, batch), batch)
 
-        return step.compile_scoring(score, self.mesh, self.places)
+        return step.compile_scoring(score, self.mesh, self.param_shardings)
 
     def score(self, params: Params) -> LeafFunction:
         """(this host's part of a batch) -> what an evaluation reads of its leaves."""
@@ -185,16 +185,16 @@ def make_trainer(
     """Joins what makes a step; nothing is computed."""
     shapes = objective.head.abstract_params(model)
     logical = axes.logical_axes(shapes)
-    places = sharding.parameters(mesh, shapes, logical)
+    param_shardings = sharding.parameters(mesh, shapes, logical)
     leaves = rounded_first(
-        functools.partial(objective.leaves, model, compute=compute), places, compute.dtype
+        functools.partial(objective.leaves, model, compute=compute), param_shardings, compute.dtype
     )
     trainable, _ = lora.split(shapes, model.lora)
     trainable_logical, _ = lora.split(logical, model.lora)
-    frozen = lora.split(places, model.lora)[1]
+    frozen_shardings = lora.split(param_shardings, model.lora)[1]
     learning_rate = optimizers.schedule(settings, steps)
     optimizer = optimizers.make(settings, learning_rate, trainable_logical)
-    abstract, shardings = step.state_shapes(trainable, optimizer, mesh, trainable_logical)
+    abstract, state_shardings = step.state_shapes(trainable, optimizer, mesh, trainable_logical)
     train_step = step.make_train_step(
         leaves, objective.loss, optimizer, learning_rate, clip=settings.clip
     )
@@ -206,12 +206,12 @@ def make_trainer(
         pad_token=pad_token,
         leaves=leaves,
         shapes=shapes,
-        places=places,
+        param_shardings=param_shardings,
         optimizer=optimizer,
         abstract=abstract,
-        shardings=shardings,
-        frozen=frozen,
-        train_step=step.compile_train_step(train_step, mesh, shardings, frozen),
+        state_shardings=state_shardings,
+        frozen_shardings=frozen_shardings,
+        train_step=step.compile_train_step(train_step, mesh, state_shardings, frozen_shardings),
     )
 
 

@@ -53,7 +53,7 @@ def kept(settings: RunSettings, trainer: Trainer, source: InitialWeights, data: 
     name = cache.key(FORMAT, source.fingerprint, source.model.frozen_layers, dtype.name)
     place = data.cache_dir / f"trunk-{name}"
     folders = states.usable(place)
-    params = functools.cache(lambda: source.make(trainer.places))
+    params = functools.cache(lambda: source.make(trainer.param_shardings))
 
     def of(tries: TrieSet) -> TrieSet:
         keys = [states.keys(tries[i]) for i in range(len(tries))]
@@ -90,7 +90,7 @@ def computed(
     def below(values: Params, batch: Batch) -> jax.Array:
         return decoder.hidden(trainer.model, values, batch.row, trainer.compute, trunk=True)
 
-    compiled = step.compile_scoring(below, trainer.mesh, trainer.places)
+    compiled = step.compile_scoring(below, trainer.mesh, trainer.param_shardings)
     batches = trainer.held_out(tries, rows_per_batch=rows_per_batch)
     with progress("states", "batches") as show:
         for number, batch in enumerate(stream(batches, fields=("tiles",))):

@@ -166,8 +166,8 @@ class Watch:
             if distributed.process_count() == 1:
                 self._last = done if self.reason else None
             elif not distributed.is_main_process():
-                self._last = distributed.told(self._key)
+                self._last = distributed.published(self._key)
             elif self.reason:
                 self._last = done + 2
-                distributed.tell(self._key, self._last)
+                distributed.publish(self._key, self._last)
         return self._last is not None and done >= self._last

@@ -169,7 +169,9 @@ def temporaries(case, sizes, length):
     batch = make_batch(0, parts=1, length=length, rows=[[0]]).keeping(made.objective.fields)
     place = sharding.rows(made.mesh)
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), batch)
-    frozen = sharding.described(lora.split(made.shapes, made.model.lora)[1], made.frozen)
+    frozen = sharding.with_shardings(
+        lora.split(made.shapes, made.model.lora)[1], made.frozen_shardings
+    )
     step = made.train_step.lower(made.abstract, shapes, frozen).compile()
     return step.memory_analysis().temp_size_in_bytes
 

@@ -92,7 +92,7 @@ def train(kind, shape, seeds=(0, 1), folder=None):
     mesh, objective, run = assembled(kind, shape)
     if folder is None:
         init = functools.partial(objective.head.init, MODEL, jax.random.key(0))
-        make = jax.jit(init, out_shardings=run.places)
+        make = jax.jit(init, out_shardings=run.param_shardings)
         state = step.compile_first_state(run.optimizer, run.shardings)(make())
     else:
         with Checkpoints(folder, keep=None) as checkpoints:
