@@ -111,7 +111,7 @@ def parameters(made):
     """Trainable and frozen parameters, the same on every mesh, where they lie."""
     adapters = made.model.lora
     values = lora.split(random_like(made.shapes, 0.1), adapters)
-    return jax.device_put(values, lora.split(made.places, adapters))
+    return jax.device_put(values, lora.split(made.param_shardings, adapters))
 
 
 def train(made, state, frozen, steps):

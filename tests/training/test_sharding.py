@@ -93,7 +93,7 @@ def train(kind, shape, seeds=(0, 1), folder=None):
     if folder is None:
         init = functools.partial(objective.head.init, MODEL, jax.random.key(0))
         make = jax.jit(init, out_shardings=run.param_shardings)
-        state = step.compile_first_state(run.optimizer, run.shardings)(make())
+        state = step.compile_first_state(run.optimizer, run.state_shardings)(make())
     else:
         with Checkpoints(folder, keep=None) as checkpoints:
             state = checkpoints.restore(1, run.abstract)
@@ -207,8 +207,12 @@ def test_moments_are_updated_where_they_lie():
     _, _, run = assembled("reward", (1, 8, 1, 1))
     update = jax.jit(
         run.optimizer.update,
-        in_shardings=(run.shardings.params, run.shardings.opt_state, run.shardings.params),
-        out_shardings=(run.shardings.params, run.shardings.opt_state),
+        in_shardings=(
+            run.state_shardings.params,
+            run.state_shardings.opt_state,
+            run.state_shardings.params,
+        ),
+        out_shardings=(run.state_shardings.params, run.state_shardings.opt_state),
     )
     params = run.abstract.params
     text = update.lower(params, run.abstract.opt_state, params).compile().as_text()

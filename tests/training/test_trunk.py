@@ -83,7 +83,7 @@ def with_states(made, tries, folder):
 def rewards(made, tries):
     _, found, source = made
     batches = found.held_out(tries, rows_per_batch=1)
-    return scoring.all_leaves(found.score(source.make(found.places)), batches, ("tiles",))
+    return scoring.all_leaves(found.score(source.make(found.param_shardings)), batches, ("tiles",))
 
 
 @pytest.fixture(scope="module")
