@@ -121,6 +121,7 @@ class LevelSums(NamedTuple):
         correct: comparisons whose signed sum of rewards is positive; 0 is wrong.
         ties: comparisons whose signed sum is exactly 0.
         gap: signed sums of rewards, all terms, without gamma (TRL's `margin` for base).
+        comparisons: their number.
         ordered: how many are no ties in the data; `correct`, `ties` and `gap` are of these.
         reward: sum of the rewards of all terms of base comparisons.
         reward_min: smallest of those rewards (+inf where there is none).
@@ -274,9 +275,11 @@ class PolicySums(NamedTuple):
     """Sums over a part of a batch.
 
     Attributes:
+        levels: of all comparisons.
         rewards: of base comparisons, (chosen, rejected).
         logps: log pi of base comparisons, (chosen, rejected).
         drift: log pi - log pi_ref over the responses of base comparisons.
+        tokens: of these responses.
     """
 
     levels: LevelSums
@@ -308,7 +311,7 @@ def dpo_loss(
     sft: float = 0.0,
     rankings: bool = False,
 ) -> tuple[Float[Array, ""], PolicySums]:
-    """The loss of a policy.
+    """The loss of a policy by preferences: what a part of a batch adds to it, and sums.
 
     Args:
         logps: log pi of the leaves, fp32, [R, L], or each as two summands, [R, L, 2]; with these

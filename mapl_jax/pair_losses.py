@@ -236,8 +236,12 @@ def combine(
     """A weighted sum of losses, as with TRL's `loss_type` and `loss_weights`.
 
     Args:
+        weights: by names of `LOSSES`.
         beta: b, above 0.
         smoothing: e.
+
+    Returns:
+        A function from pairs to the loss of each.
 
     Raises:
         ValueError: a name is unknown, or a number means nothing.

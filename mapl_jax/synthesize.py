@@ -190,6 +190,9 @@ def check_instructions(
             sentences, in the package's wordings or in plain ones ("Keep it under 50 words").
         response: any text.
 
+    Returns:
+        Whether each is kept, in order.
+
     Raises:
         UserError: an instruction is unknown.
 

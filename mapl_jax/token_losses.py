@@ -25,6 +25,7 @@ class TokenSums(NamedTuple):
 
     Attributes:
         logp: log pi of the demonstrations.
+        tokens: of their responses.
         responses: how many demonstrations.
     """
 
@@ -40,7 +41,7 @@ class TokenSums(NamedTuple):
 def sft_loss(
     logps: Leaves, response_tokens: Int[Array, "R L"], sft_weight: Float[Array, "R L"]
 ) -> tuple[Float[Array, ""], TokenSums]:
-    """The mean of -log pi over all response tokens of the global batch.
+    """What a part adds to the mean of -log pi over all response tokens of the global batch.
 
     Args:
         logps: log pi of the leaves.

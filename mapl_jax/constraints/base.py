@@ -337,7 +337,7 @@ class Family:
         return self.write(params, rng, held_out, terse, answer)
 
     def write(self, params: Params, rng: Random, held_out: bool, terse: bool, answer: str) -> str:
-        """The same of parameters that are known to be its own."""
+        """`render` without validation, for parameters that are known to be its own."""
         templates = self.form(params).choices(params, held_out, terse)
         return pick(templates, rng).write(params, rng, answer)
 

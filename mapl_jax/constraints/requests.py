@@ -305,7 +305,7 @@ class Request:
 
     @cached
     def _bare(self) -> str:
-        """The last turn without the same."""
+        """The last turn without what is said for the sake of asking ("can you tell me")."""
         return said.FRAME.sub("", self.last)
 
     @cached
@@ -347,7 +347,7 @@ def unasked(id: str, params: Params, request: Request, strictness: int = STRICT)
 
 
 def unasked_of(one: Asked, request: Request, strictness: int) -> str | None:
-    """The same of a constraint that is made ready."""
+    """`unasked` of a constraint that is made ready (`asked`)."""
     reason = request.unasked(one.demands, strictness)
     if (
         reason is None

@@ -175,7 +175,7 @@ class Flag(Statistic[bool]):
         return (lambda rng: {}) if wanted.pop() else (lambda rng: dict(NEGATED))
 
     def demands(self, params: Params) -> Demands:
-        """Those of the form."""
+        """Demands of the plain form, or of the negated one."""
         return self._demands[NEGATION.of(params)]
 
 

@@ -1,4 +1,4 @@
-"""The data of a run: samples, and the same as tries."""
+"""The data of a run: its samples, and their tries."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -1,7 +1,7 @@
-"""Renders a chat template of others within bounds of time and memory; run as a program.
+"""Renders an untrusted chat template within bounds of time and memory; run as a program.
 
 It reads an object of JSON from standard input: the template, conversations, and what else the
-template is given. What a template says against a conversation is for others to tell.
+template is given. Errors that the template raises are ignored here: `templates` reports them.
 """
 
 import itertools
@@ -19,7 +19,7 @@ SECONDS, MEGABYTES, LARGEST = 3, 1024, 1 << 24
 
 
 class _Generation(Extension):
-    """The block around what a model says, of which `transformers` keeps the place."""
+    """Accepts `{% generation %}` blocks, which `transformers` uses for masks."""
 
     tags = {"generation"}  # noqa: RUF012  as the base class has it
 

@@ -110,7 +110,7 @@ def _literal(value: object) -> str:
 
 @lru_cache
 def with_date(template: str) -> str:
-    """What stands before a template, so that it has that date where others read it; or nothing."""
+    """What sets the date to `DATE` before a template that reads one; else nothing."""
     if "date_string" in template:
         begins = "{%- if date_string is not defined %}{%- set date_string = "
         return f"{begins}{json.dumps(DATE)} %}}{{%- endif %}}"
@@ -179,9 +179,9 @@ def check_prefix(tokenizer: Tokenizer, messages: Sequence[Message], full: str) -
 def acceptance(
     tokenizer: Tokenizer | None,
 ) -> Callable[[Sequence[Message], str], None]:
-    """Makes sure that the template takes a prompt and its answer; raises `BadRecord` if not.
+    """A check that raises `BadRecord` where the template refuses a prompt with its answer.
 
-    Templates go by the roles, so every sequence of them is tried until it was taken once.
+    Templates go by the roles, so each sequence of roles is rendered until it was taken once.
     """
     taken: set[tuple[str, ...]] = set()
 

@@ -87,7 +87,7 @@ def _as_punctuation(characters: str) -> re.Pattern[str]:
 
 
 def sure(text: str, characters: str) -> int:
-    """The same where none is part of a number, a time of day or a smiley: 1,000, 10:30, ;)."""
+    """`count` without marks that are part of a number, a time or a smiley: 1,000, 10:30, ;)."""
     if not count(text, characters):
         return 0
     return sum(1 for _ in _as_punctuation(characters).finditer(text))
@@ -99,7 +99,7 @@ def hyphens(text: str) -> int:
 
 
 def hyphens_in_words(text: str) -> int:
-    """Those between two letters or digits."""
+    """Hyphens between two letters or digits."""
     return sum(1 for _ in _HYPHEN_IN_WORD.finditer(text))
 
 

@@ -78,7 +78,7 @@ class Text:
 
     @cached
     def folded(self) -> str:
-        """The whole text so."""
+        """The whole text as words are compared: in small letters, with straight apostrophes."""
         return folded(self.raw)
 
     @cached
@@ -123,7 +123,7 @@ class Text:
 
     @cached
     def lower_runs(self) -> Counter[str]:
-        """How often each of them occurs."""
+        """How often each run occurs."""
         return Counter(self.runs)
 
     def has_form(self, word: str) -> bool:
@@ -139,7 +139,7 @@ class Text:
         return not any(mark in self.raw for mark in "_~[`")
 
     def lacks(self, words: Set[str]) -> bool:
-        """Whether none of some words in small letters is in it; False where that is not plain."""
+        """True only if none of some words, in small letters, occurs; False where unsure."""
         return self._is_smooth and self.lower_runs.keys().isdisjoint(words)
 
     @cached
