@@ -24,7 +24,7 @@ from mapl_jax.data.sources import local_names
 from mapl_jax.evaluation.statistics import percent
 from mapl_jax.models import initial, lora
 from mapl_jax.performance import lengths, measure
-from mapl_jax.runtime import cli, errors, files, outputs, settings
+from mapl_jax.runtime import cli, environment, errors, files, outputs, settings
 from mapl_jax.runtime.console import result, say
 from mapl_jax.runtime.run_folder import RunFolder
 from mapl_jax.runtime.settings import from_section, setting
@@ -130,7 +130,7 @@ def main(arguments: cli.Arguments[Flags]) -> None:
 def device() -> str:
     """What this was measured on."""
     kind = jax.devices()[0].device_kind
-    cores = f" ({len(os.sched_getaffinity(0))} cores)" if kind == "cpu" else ""
+    cores = f" ({environment.cores()} cores)" if kind == "cpu" else ""
     return f"{jax.device_count()} x {kind}{cores}"
 
 

@@ -1,4 +1,4 @@
-"""Variables of the environment that JAX and XLA read, and what they do not take, in one line.
+"""Cores, and variables that JAX and XLA read: what they do not take is told in one line.
 
 JAX reads its own when it is imported, and raises; XLA reads XLA_FLAGS when the first device is
 looked for, and ends the process. Imports nothing slow.
@@ -19,6 +19,13 @@ from mapl_jax.runtime.errors import EXIT_USER_ERROR, UserError
 # Reads the flags as the first use of a device does, and nothing more: a tenth of a second.
 _PARSE = "from jaxlib import _jax; _jax.CompileOptions()"
 _LOGGED = re.compile(r"^[EF]\d{4} .*?\] (.+?)(?:\.? *$|\. \()", re.MULTILINE)
+
+
+def cores() -> int:
+    """Cores of the CPU that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def listen() -> None:

@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
 
+from mapl_jax.runtime import environment
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.synthesis.shards import Runner, Shard, make
 
@@ -29,7 +30,7 @@ def local(num_proc: int) -> Runner:
     """
     if num_proc < 0:
         raise UserError(f"num_proc is {num_proc}; it must be 0 or more")
-    return functools.partial(_run_local, num_proc or _cores())
+    return functools.partial(_run_local, num_proc or environment.cores())
 
 
 def _run_local(num_proc: int, missing: Sequence[Shard]) -> Iterator[int]:
@@ -65,13 +66,6 @@ def _end_with_parent() -> None:
     if parent is not None:
         connection.wait([parent.sentinel])
         os._exit(1)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def beam(runner: str, options: Sequence[str]) -> Runner:
