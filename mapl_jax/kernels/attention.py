@@ -20,6 +20,7 @@ from mapl_jax.kernels import blocks, ring, tiles
 from mapl_jax.kernels.blocks import MASKED
 from mapl_jax.kernels.compute import Compute, Spread
 from mapl_jax.kernels.rows import AnyArray, Row
+from mapl_jax.kernels.softcap import softcapped
 from mapl_jax.kernels.tiles import TILE
 
 BACKENDS = ("auto", "dense", "blocks", "pallas_tpu", "cudnn")
@@ -210,9 +211,7 @@ def _dense(
     """All pairs at once, differentiated by JAX: short rows, and what the blocks must equal."""
     grouped = q.reshape(*q.shape[:2], k.shape[2], -1, q.shape[3])
     scores = jnp.einsum("rqkgh,rpkh->rkgqp", grouped, k, preferred_element_type=jnp.float32)
-    scores = scores * scale
-    if softcap is not None:
-        scores = softcap * jnp.tanh(scores / softcap)
+    scores = softcapped(scores * scale, softcap)
     weights = jax.nn.softmax(jnp.where(mask[:, None, None], scores, MASKED), axis=-1)
     output = jnp.einsum("rkgqp,rpkh->rqkgh", weights.astype(v.dtype), v)
     return output.reshape(q.shape)

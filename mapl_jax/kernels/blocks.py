@@ -15,6 +15,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from mapl_jax.kernels import tiles
+from mapl_jax.kernels.softcap import softcap_grad, softcapped
 
 # Finite, so that a masked score less a masked maximum is no NaN.
 MASKED = -1e30
@@ -195,8 +196,7 @@ class Row(NamedTuple):
         """Of a pair of tiles, [K, G, Q, P], before and after the mask."""
         softcap, scale, _ = self.settings
         raw = jnp.einsum("kgqh,kph->kgqp", q, k, preferred_element_type=jnp.float32) * scale
-        if softcap is not None:
-            raw = softcap * jnp.tanh(raw / softcap)
+        raw = softcapped(raw, softcap)
         return raw, jnp.where(mask, raw, MASKED)
 
     def take(self, x: Array, tile: Array, axis: int) -> Array:
@@ -276,8 +276,7 @@ def add_grads(
         weights = jnp.exp(scores - take(lse, i, 2)[..., None])
         dweights = jnp.einsum("kgqh,kph->kgqp", by, value, preferred_element_type=jnp.float32)
         dscores = weights * (dweights - take(delta, i, 2)[..., None]) * scale
-        if softcap is not None:
-            dscores = dscores * (1.0 - jnp.square(raw / softcap))
+        dscores = softcap_grad(dscores, raw, softcap)
         return (
             put(dq, take(dq, i, 2) + _product("kgqp,kph->kgqh", dscores, key), i, 2),
             put(dk, take(dk, j, 1) + _product("kgqp,kgqh->kph", dscores, query), j, 1),

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from mapl_jax.kernels.rows import AnyArray
+from mapl_jax.kernels.softcap import softcap_grad, softcapped
 
 # What the backward pass reads of the forward pass: states, matrix, targets, log-sum-exp.
 _Saved = tuple[Array, Array, Array, Array]
@@ -83,9 +84,7 @@ def _backward(softcap: float | None, saved: _Saved, dlogps: Array) -> tuple[Arra
         logits = _logits(x, cast, softcap)
         dlogits = _one_hot(target, logits) - jnp.exp(logits - lse[..., None])
         dlogits = dlogits * dlogp[..., None]
-        if softcap is not None:
-            dlogits = dlogits * (1 - (logits / softcap) ** 2)
-        dlogits = dlogits.astype(x.dtype)
+        dlogits = softcap_grad(dlogits, logits, softcap).astype(x.dtype)
         dx = jnp.einsum("rpv,dv->rpd", dlogits, cast, preferred_element_type=jnp.float32)
         dmatrix = jnp.einsum("rpd,rpv->dv", x, dlogits, preferred_element_type=jnp.float32)
         return sum_ + dmatrix, dx.astype(x.dtype)
@@ -100,7 +99,7 @@ _scan_logps.defvjp(_forward, _backward)
 
 def _logits(x: Array, matrix: Array, softcap: float | None) -> Float[Array, "R P V"]:
     logits = jnp.einsum("rpd,dv->rpv", x, matrix, preferred_element_type=jnp.float32)
-    return logits if softcap is None else softcap * jnp.tanh(logits / softcap)
+    return softcapped(logits, softcap)
 
 
 def _one_hot(target: Array, logits: Array) -> Array:

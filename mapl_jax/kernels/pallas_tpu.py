@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from mapl_jax.kernels import tiles
 from mapl_jax.kernels.blocks import MASKED
+from mapl_jax.kernels.softcap import softcap_grad, softcapped
 
 # Queries of one program, over all heads that share a key head: their scores must fit into VMEM.
 QUERIES = 2048
@@ -260,9 +261,7 @@ def _scores(
     at = pl.program_id(1)
     q = q_ref[0, 0].reshape(-1, q_ref.shape[-1])
     k = k_ref[0, 0]
-    raw = _product(q, k, 1, 1) * scale
-    if softcap is not None:
-        raw = softcap * jnp.tanh(raw / softcap)
+    raw = softcapped(_product(q, k, 1, 1) * scale, softcap)
     shape = (tile, tile)
     i = query[at] * tile + jax.lax.broadcasted_iota(jnp.int32, shape, 0)
     j = key[at] * tile + jax.lax.broadcasted_iota(jnp.int32, shape, 1)
@@ -319,8 +318,7 @@ def _score_grads(
     weights = jnp.exp(scores - lse_ref[0, 0].reshape(-1, 1))
     dweights = _product(dout, v_ref[0, 0], 1, 1)
     dscores = weights * (dweights - delta_ref[0, 0].reshape(-1, 1)) * scale
-    if softcap is not None:
-        dscores = dscores * (1.0 - jnp.square(raw / softcap))
+    dscores = softcap_grad(dscores, raw, softcap)
     return q, k, dout, weights, dscores
 
 

@@ -369,11 +369,6 @@ def bound(
     return nnx.merge(definition, nnx.State({name: params[name] for name in empty}))
 
 
-def softcapped(x: Float[Array, "..."], cap: float | None) -> Float[Array, "..."]:
-    """Values within -cap..cap: cap * tanh(x / cap); unchanged without a cap."""
-    return x if cap is None else cap * jnp.tanh(x / cap)
-
-
 @functools.cache
 def _definition(
     config: DecoderConfig, dtype: DTypeLike, spread: Spread | None

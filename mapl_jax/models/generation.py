@@ -22,6 +22,7 @@ from jaxtyping import Array, Bool, Float, Int
 from mapl_jax.kernels.attention import MASKED
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.kernels.rows import Row
+from mapl_jax.kernels.softcap import softcapped
 from mapl_jax.models import decoder, heads, layers
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.parameters import Params
@@ -231,7 +232,7 @@ def _attend(
     batch, kv_heads = keys.shape[:2]
     grouped = q.reshape(batch, kv_heads, -1, config.head_dim)
     scores = jnp.einsum("bkgh,bkth->bkgt", grouped, keys, preferred_element_type=jnp.float32)
-    scores = decoder.softcapped(scores * config.score_scale, config.attention_softcap)
+    scores = softcapped(scores * config.score_scale, config.attention_softcap)
     weights = jax.nn.softmax(jnp.where(seen[:, None, None], scores, MASKED), axis=-1)
     output = jnp.einsum(
         "bkgt,bkth->bkgh", weights.astype(values.dtype), values, preferred_element_type=jnp.float32

@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 from mapl_jax.kernels.compute import Compute
 from mapl_jax.kernels.logps import token_logps
 from mapl_jax.kernels.rows import AnyArray, Row
+from mapl_jax.kernels.softcap import softcapped
 from mapl_jax.models import decoder
 from mapl_jax.models.config import DecoderConfig
 from mapl_jax.models.parameters import Params
@@ -161,7 +162,7 @@ def project(
     matrix = output_matrix(config, params).astype(states.dtype)
     states = _scaled(config, jnp.asarray(states))
     logits = jnp.einsum("...d,dv->...v", states, matrix, preferred_element_type=jnp.float32)
-    return decoder.softcapped(logits, config.logit_softcap)
+    return softcapped(logits, config.logit_softcap)
 
 
 def _scaled(config: DecoderConfig, states: Array) -> Array:

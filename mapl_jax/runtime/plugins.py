@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.settings import comma_separated
 
 GROUP = "mapl_jax.plugins"
 HELP = "modules that register your own constraints, losses, ...; separated by commas"
@@ -26,7 +27,7 @@ VERSIONS: dict[str, str] = {}  # name of what is loaded -> version
 
 def load(names: str) -> None:
     """Loads plugins, each once."""
-    for name in filter(None, map(str.strip, names.split(","))):
+    for name in comma_separated(names):
         if name not in VERSIONS:
             VERSIONS[name] = _version(_import(name))
 

@@ -327,6 +327,11 @@ def closest(classes: Sequence[type], values: Collection[str]) -> type:
     return max(classes, key=lambda cls: len(fields_of(cls).keys() & set(values)))
 
 
+def comma_separated(text: str) -> list[str]:
+    """The names in a text with commas between, each once."""
+    return list(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
+
+
 def _joined(section: str, name: str) -> str:
     """The full name of a field; plain flags stand in the section "--"."""
     return f"{section}{name}" if section in ("", "--") else f"{section}.{name}"

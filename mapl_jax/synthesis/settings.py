@@ -155,8 +155,7 @@ class Settings:
         """The ids that instructions may come from, sorted."""
         chosen: set[str] = set()
         known = set(constraints.ids())
-        names = [name.strip() for name in self.families.split(",") if name.strip()]
-        for name in names:
+        for name in settings.comma_separated(self.families):
             if name in _FAMILIES:
                 chosen |= set(constraints.ids(held_out=_FAMILIES[name]))
             elif name in known:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from mapl_jax.runtime import distributed
 from mapl_jax.runtime.errors import UserError
 from mapl_jax.runtime.run_folder import RunFolder
+from mapl_jax.runtime.settings import comma_separated
 
 HOOKS = ("on_step", "on_evaluate", "on_save", "on_end")
 CALLBACKS: dict[str, Callable[[], object]] = {}
@@ -59,7 +60,7 @@ def unregister(name: str) -> None:
 
 def names_in(text: str) -> list[str]:
     """Names of callbacks in a text with commas between, checked."""
-    names = list(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
+    names = comma_separated(text)
     for name in names:
         if name not in CALLBACKS:
             raise UserError(

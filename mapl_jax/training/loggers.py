@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mapl_jax.runtime.errors import UserError
+from mapl_jax.runtime.settings import comma_separated
 
 PROJECT = "mapl_jax"
 STEP = "train/global_step"
@@ -109,7 +110,7 @@ _OPTIONAL = ("wandb", "trackio")
 
 def parse(text: str) -> tuple[str, ...]:
     """Names of loggers, checked."""
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    names = tuple(comma_separated(text))
     for name in names:
         if name not in LOGGERS:
             raise UserError(
