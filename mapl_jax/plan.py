@@ -113,7 +113,7 @@ def prepare(where: Slice) -> None:
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "true")
     jax.config.update("jax_platforms", "cpu")
     if where.kind != "gpu":
-        # JAX keeps programs for devices that are not here, cannot read them back, and warns of it.
+        # JAX keeps programs for devices that are not here, cannot load them again, and warns of it.
         jax.config.update("jax_enable_compilation_cache", False)
     if where.kind == "gpu" and where.chips > 1:
         jax.config.update("jax_num_cpu_devices", where.chips)
@@ -345,13 +345,7 @@ def report(plan: Plan) -> str:
         if value or field.name != "frozen":
             lines.append(f"  {field.name:<14}{value / GB:9.3f}")
     lines += [f"  {'all':<14}{memory.total / GB:9.3f}  of {chip.memory / GB:.1f}", ""]
-    if first.traffic == {}:
-        lines += [
-            "JAX cannot read the compiled program: its matrix products, and what a device "
-            "receives, are not known",
-            "",
-        ]
-    elif first.traffic is not None:
+    if first.traffic is not None:
         lines.append("received by one device in a step, GB")
         lines += [f"  {n:<20}{v / GB:9.3f}" for n, v in first.traffic.items() if v]
         lines += [f"  {'all':<20}{sum(first.traffic.values()) / GB:9.3f}", ""]

@@ -6,7 +6,9 @@ constant, in steps of another. (The rings in which XLA for TPU passes matrices a
 
 import math
 import re
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -29,9 +31,8 @@ class Program(NamedTuple):
 
     Attributes:
         bytes: of temporaries.
-        traffic: bytes that are received, by kind of collective; None of a step that is too large,
-            and empty if JAX cannot read the program.
-        products: operations of matrix products; 0 where there is no traffic either.
+        traffic: bytes that are received, by kind of collective; None of a step that is too large.
+        products: operations of matrix products; 0 of a step that is too large.
     """
 
     bytes: float
@@ -41,26 +42,32 @@ class Program(NamedTuple):
 
 def of_step(traced: jax.stages.Traced) -> Program:
     """Compiles a traced step."""
-    try:
-        compiled = traced.lower().compile()
-    except jax.errors.JaxRuntimeError as error:
-        used = memory_of_failure(str(error))
-        if used is None:
-            raise
-        return Program(used, None, 0.0)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            compiled, text = _compiled(traced.lower(), Path(folder))
+        except jax.errors.JaxRuntimeError as error:
+            used = memory_of_failure(str(error))
+            if used is None:
+                raise
+            return Program(used, None, 0.0)
     sizes = compiled.memory_analysis()
+    assert sizes is not None  # CPUs and TPUs have it
     # What is not written over an old state is new.
     fresh = sizes.output_size_in_bytes - sizes.alias_size_in_bytes
     temporaries = float(sizes.temp_size_in_bytes + fresh + sizes.generated_code_size_in_bytes)
-    try:
-        text = compiled.as_text()
-    except jax.errors.JaxRuntimeError as error:
-        # libtpu 0.0.52 writes updates of three operands, in programs for v6e and v5p, and jaxlib
-        # 0.10.2 reads those of one. Drop this when `mapl plan` says their products.
-        if "async-update" not in str(error):
-            raise
-        return Program(temporaries, {}, 0.0)
     return Program(temporaries, collective_bytes(text), product_flops(text))
+
+
+def _compiled(lowered: jax.stages.Lowered, folder: Path) -> tuple[jax.stages.Compiled, str]:
+    """The program, and its text as the compiler writes it to an empty folder.
+
+    `Compiled.as_text` has the same text for most devices. For v5p and v6e it fails: libtpu 0.0.52
+    writes async updates of three operands, and jaxlib 0.10.2 reads those of one.
+    """
+    options: dict[str, str | bool] = {"xla_dump_to": str(folder), "xla_dump_hlo_as_text": True}
+    compiled = lowered.compile(compiler_options=options)
+    (written,) = folder.glob("*after_optimizations.txt")
+    return compiled, written.read_text("utf-8")
 
 
 # What the compiler says of a program that is too large.
