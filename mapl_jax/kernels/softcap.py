@@ -12,5 +12,5 @@ def softcapped(x: Float[Array, "..."], cap: float | None) -> Float[Array, "..."]
 def softcap_grad(
     dcapped: Float[Array, "..."], capped: Float[Array, "..."], cap: float | None
 ) -> Float[Array, "..."]:
-    """Gradients of the values before the cap, of those behind it and of the capped values."""
+    """The gradient before the cap, from the gradient behind it and the values behind it."""
     return dcapped if cap is None else dcapped * (1.0 - jnp.square(capped / cap))
